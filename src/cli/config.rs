@@ -1,0 +1,35 @@
+//! `tintype config`: the settings in effect, each with where it came from.
+
+use clap::Args;
+use toml::{Table, Value};
+
+use super::Common;
+use crate::config::{Config, Loaded, Origin};
+
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// Show the defaults, as a file to begin with
+    #[arg(long)]
+    default: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
+    if arguments.default {
+        print!("{}", toml::to_string(&Config::default())?);
+        return Ok(());
+    }
+    let Loaded { config, origins } = arguments.common.load(&[])?;
+    for (section, values) in Table::try_from(config.without_secrets())? {
+        println!("[{section}]");
+        let Value::Table(values) = values else { continue };
+        for (key, value) in values {
+            let origin = origins.get(&format!("{section}.{key}")).unwrap_or(&Origin::Default);
+            let line = format!("{key} = {value}");
+            println!("{line:<40} # {origin}");
+        }
+        println!();
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! The commands, and the only place that builds everything. Exit codes: 0, 1 (it failed), 2 (asked wrongly).
+
+mod config;
+mod convert;
+mod healthcheck;
+mod purge;
+mod serve;
+mod sign;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Flag, Invalid, Loaded};
+
+/// On-demand images: resized, converted and cached behind nginx.
+#[derive(Debug, Parser)]
+#[command(name = "tintype", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the images of a folder.
+    Serve(serve::Arguments),
+    /// Convert one file into another with the same pipeline.
+    Convert(convert::Arguments),
+    /// Drop every rendition of an original from a running server.
+    Purge(purge::Arguments),
+    /// Sign a URL.
+    Sign(sign::Arguments),
+    /// Show the settings in effect and where each came from.
+    Config(config::Arguments),
+    /// Ask a running server whether it lives, for containers.
+    Healthcheck(healthcheck::Arguments),
+}
+
+/// What every command takes.
+#[derive(Args, Debug)]
+struct Common {
+    /// Settings file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Common {
+    fn load(&self, flags: &[Flag]) -> Result<Loaded, Wrong> {
+        Ok(crate::config::load(self.config.as_deref(), flags)?)
+    }
+}
+
+/// Asked wrongly: exit code 2, where every other failure is 1.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Wrong(String);
+
+impl From<Invalid> for Wrong {
+    fn from(invalid: Invalid) -> Wrong {
+        Wrong(invalid.to_string())
+    }
+}
+
+/// Runs the command that this process was started with.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Serve(arguments) => serve::run(arguments),
+        Command::Convert(arguments) => convert::run(arguments),
+        Command::Purge(arguments) => purge::run(arguments),
+        Command::Sign(arguments) => sign::run(arguments),
+        Command::Config(arguments) => config::run(arguments),
+        Command::Healthcheck(arguments) => healthcheck::run(arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tintype: {error:#}");
+            ExitCode::from(if error.is::<Wrong>() { 2 } else { 1 })
+        }
+    }
+}

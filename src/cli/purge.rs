@@ -1,0 +1,29 @@
+//! `tintype purge`: asks the running server to drop every rendition of an original, in memory and on disk.
+
+use clap::Args;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::{Common, Wrong, healthcheck};
+
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// The path of the original, as in its URL but decoded
+    path: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let config = arguments.common.load(&[])?.config;
+    if config.security.admin_token.is_empty() {
+        anyhow::bail!(Wrong("purging is off; set security.admin_token".into()));
+    }
+    let path = utf8_percent_encode(&arguments.path, NON_ALPHANUMERIC);
+    let token = format!("Authorization: Bearer {}\r\n", config.security.admin_token);
+    let (status, body) = healthcheck::ask(&config.server, "POST", &format!("/-/purge?path={path}"), &token)?;
+    if status != 200 {
+        anyhow::bail!("the server answered {status}: {body}");
+    }
+    println!("{body}");
+    Ok(())
+}

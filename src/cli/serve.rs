@@ -1,0 +1,166 @@
+//! `tintype serve`: the service.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Common, Wrong};
+use crate::config::{Config, Flag};
+use crate::http::server::{self, Listener};
+use crate::http::{self, State};
+use crate::service::Service;
+use crate::source::Files;
+
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// The folder with originals
+    folder: Option<PathBuf>,
+    /// host:port or unix:/path
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Where results are kept
+    #[arg(long, value_name = "DIR")]
+    cache_dir: Option<PathBuf>,
+    /// How much is kept, such as 10GiB
+    #[arg(long, value_name = "SIZE")]
+    cache_size: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Arguments {
+    fn flags(&self) -> Result<Vec<Flag>, Wrong> {
+        let path = |path: &Option<PathBuf>| match path {
+            None => Ok(None),
+            Some(path) => match path.to_str() {
+                Some(text) => Ok(Some(text.to_owned())),
+                None => Err(Wrong(format!("{} is not valid UTF-8", path.display()))),
+            },
+        };
+        let flags = [
+            ("source", "root", path(&self.folder)?, "FOLDER"),
+            ("server", "listen", self.listen.clone(), "--listen"),
+            ("cache", "dir", path(&self.cache_dir)?, "--cache-dir"),
+            ("cache", "max_bytes", self.cache_size.clone(), "--cache-size"),
+        ];
+        Ok(flags.into_iter().filter_map(|(section, key, text, flag)| Some((section, key, text?, flag))).collect())
+    }
+}
+
+pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let config = arguments.common.load(&arguments.flags()?)?.config;
+    start_log();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(serve(config));
+    // renders that nobody waits for any more must not hold up the end
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// Lines for people on a terminal, JSON for collectors anywhere else; both to standard error, which journald reads.
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() { log.init() } else { log.json().flatten_event(true).init() }
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let root = &config.source.root;
+    let source = Files::new(root, config.source.max_bytes.0);
+    let source = source.with_context(|| format!("the folder with originals, {}, cannot be opened", root.display()))?;
+    refuse_cache_among_originals(&config)?;
+    let service = Service::new(Arc::new(source), &config.cache(), config.workers(), config.settings());
+    let policy = config.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
+    let state = State::new(Arc::clone(&service), policy, config.http());
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let listener = bind(&config.server.listen).await?;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let patience = config.server.shutdown_timeout.0;
+    let header_timeout = config.server.header_timeout.0;
+    let until = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
+        // the sender lives as long as this function
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    let admin = if config.server.admin_listen.is_empty() {
+        None
+    } else {
+        let listener = bind(&config.server.admin_listen).await?;
+        tracing::info!(address = listener.shown(), "health, metrics and administration");
+        let router = http::admin_router(state.clone());
+        Some(tokio::spawn(server::serve(listener, router, header_timeout, until(stopped.clone()), patience)))
+    };
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        backends = ?crate::render::codec::BACKENDS,
+        originals = %root.display(),
+        cache = %config.cache.dir.display(),
+        workers = service.workers().count(),
+        "tintype starts"
+    );
+    eprintln!("listening on {}", listener.shown());
+    let images =
+        tokio::spawn(server::serve(listener, http::router(state.clone()), header_timeout, until(stopped), patience));
+
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping: requests in flight are finished");
+    state.drain();
+    // nobody listens only if both servers have ended already
+    let _ = stop.send(true);
+    let finished = async {
+        let mut all = images.await.unwrap_or(false);
+        if let Some(admin) = admin {
+            all &= admin.await.unwrap_or(false);
+        }
+        all
+    };
+    let all = tokio::select! {
+        all = finished => all,
+        _ = terminate.recv() => false,
+        _ = interrupt.recv() => false,
+    };
+    service.flush();
+    tracing::info!(all_finished = all, "stopped");
+    Ok(())
+}
+
+async fn bind(address: &str) -> anyhow::Result<Listener> {
+    Listener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+/// A cache below the originals would be served as originals, and originals below the cache be evicted.
+fn refuse_cache_among_originals(config: &Config) -> anyhow::Result<()> {
+    // it may not be there yet: the part of it that is there decides
+    let mut dir = std::path::absolute(&config.cache.dir)?;
+    let mut rest = Vec::new();
+    let cache = loop {
+        match dir.canonicalize() {
+            Ok(real) => break rest.iter().rev().fold(real, |path: PathBuf, name| path.join(name)),
+            Err(_) => match (dir.file_name().map(ToOwned::to_owned), dir.parent()) {
+                (Some(name), Some(parent)) => {
+                    rest.push(name);
+                    dir = parent.to_owned();
+                }
+                _ => break dir,
+            },
+        }
+    };
+    let root = config.source.root.canonicalize()?;
+    if cache.starts_with(&root) || root.starts_with(&cache) {
+        let (cache, root) = (cache.display(), root.display());
+        anyhow::bail!(Wrong(format!(
+            "the cache folder {cache} and the originals in {root} lie within each other; set cache.dir or --cache-dir to a place of its own"
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,675 @@
+//! Settings: defaults, then a TOML file, then the environment, then flags; each value knows where it came from.
+//!
+//! This is the only file that reads the environment, and the only one that sees every module's own `Config`. The
+//! defaults are a value of the same type as the result, so every key exists once: unknown keys are told from known ones
+//! by looking there.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::dialect::{self, Snap};
+use crate::render::recipe::Quality;
+use crate::render::{Format, Settings};
+use crate::service::workers;
+use crate::{cache, http};
+
+/// Every setting.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The listener.
+    pub server: Server,
+    /// Where originals live.
+    pub source: Source,
+    /// Where results are kept.
+    pub cache: Cache,
+    /// What is never exceeded.
+    pub limits: Limits,
+    /// What results are like where a URL does not say.
+    pub output: Output,
+    /// Who may ask for what.
+    pub security: Security,
+    /// Names for sets of parameters.
+    pub presets: BTreeMap<String, String>,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// `host:port` or `unix:/path`.
+    pub listen: String,
+    /// Where `/-/` is served; empty for the main listener.
+    pub admin_listen: String,
+    /// Whether answers say what the time went to.
+    pub server_timing: bool,
+    /// How long a request's head may take.
+    pub header_timeout: Span,
+    /// How long requests in flight may take at the end.
+    pub shutdown_timeout: Span,
+}
+
+/// `[source]`
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Source {
+    /// The folder with originals.
+    pub root: PathBuf,
+    /// The largest original.
+    pub max_bytes: Bytes,
+}
+
+/// `[cache]`
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    /// The folder.
+    pub dir: PathBuf,
+    /// The most bytes on disk.
+    pub max_bytes: Bytes,
+    /// The most files.
+    pub max_files: u64,
+    /// The most bytes of results held in memory.
+    pub memory: Bytes,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// The longest side of a result.
+    pub max_dimension: u32,
+    /// The most pixels of an original, all frames together.
+    pub max_pixels: u64,
+    /// The most frames.
+    pub max_frames: u32,
+    /// The most memory that decoding one original may take.
+    pub memory: Bytes,
+    /// Renders at a time; 0 is one for each core.
+    pub workers: usize,
+    /// Renders waiting.
+    pub queue: usize,
+    /// How long a render may take, waiting included.
+    pub deadline: Span,
+}
+
+/// `[output]`
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Output {
+    /// The quality where none is said.
+    pub quality: u8,
+    /// What `format=auto` may choose, best first.
+    pub formats: Vec<String>,
+    /// The widths that exist; empty for all.
+    pub widths: Vec<u32>,
+    /// What becomes of other widths.
+    pub snap: Snap,
+    /// Whether the original is sent where converting it only made it larger.
+    pub smallest_wins: bool,
+    /// Whether pixels are averaged as light.
+    pub linear: bool,
+    /// What becomes of parameters that tintype does not know.
+    pub unknown_params: UnknownParams,
+}
+
+/// What becomes of parameters that tintype does not know.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownParams {
+    /// They are as if they were absent.
+    #[default]
+    Ignore,
+    /// They are an error.
+    Reject,
+}
+
+/// `[security]`
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Security {
+    /// Signing keys, the one that signs first.
+    pub keys: Vec<String>,
+    /// Whether URLs must be signed; with any key they must, unless this says otherwise.
+    pub require_signature: bool,
+    /// What a purge must know; empty switches it off.
+    pub admin_token: String,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Server {
+            listen: "127.0.0.1:8080".into(),
+            admin_listen: String::new(),
+            server_timing: false,
+            header_timeout: Span(Duration::from_secs(10)),
+            shutdown_timeout: Span(Duration::from_secs(25)),
+        }
+    }
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Source { root: ".".into(), max_bytes: Bytes(64 << 20) }
+    }
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Cache {
+            dir: "/var/cache/tintype".into(),
+            max_bytes: Bytes(10 << 30),
+            max_files: 1_000_000,
+            memory: Bytes(64 << 20),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let settings = Settings::default();
+        Limits {
+            max_dimension: settings.max_dimension,
+            max_pixels: settings.max_pixels,
+            max_frames: settings.max_frames,
+            memory: Bytes(settings.max_memory),
+            workers: 0,
+            queue: 128,
+            deadline: Span(Duration::from_secs(30)),
+        }
+    }
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Output {
+            quality: Quality::default().get(),
+            formats: vec!["avif".into(), "webp".into()],
+            widths: Vec::new(),
+            snap: Snap::Off,
+            smallest_wins: true,
+            linear: false,
+            unknown_params: UnknownParams::Ignore,
+        }
+    }
+}
+
+/// A number of bytes, written `64MiB`, `10GB` or plainly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+const UNITS: [(&str, u64); 9] = [
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("TB", 1_000_000_000_000),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1000),
+    ("B", 1),
+];
+
+impl std::str::FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Bytes, String> {
+        let (number, unit) = split_unit(text);
+        let unit = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|&(_, factor)| factor);
+        let factor = if number.len() == text.trim().len() { Some(1) } else { unit };
+        let bytes = factor.and_then(|factor| number.parse::<u64>().ok()?.checked_mul(factor));
+        bytes.map(Bytes).ok_or_else(|| format!("{text:?} is not a size such as 64MiB or 10GiB"))
+    }
+}
+
+impl std::fmt::Display for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let binary = UNITS[..4].iter().find(|&&(_, factor)| self.0 >= factor && self.0 % factor == 0);
+        match binary {
+            Some((unit, factor)) => write!(f, "{}{unit}", self.0 / factor),
+            None => write!(f, "{}B", self.0),
+        }
+    }
+}
+
+/// A length of time, written `500ms`, `30s`, `5m` or `1h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl std::str::FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Span, String> {
+        let (number, unit) = split_unit(text);
+        let milliseconds = match unit {
+            "ms" => Some(1),
+            "s" => Some(1000),
+            "m" => Some(60_000),
+            "h" => Some(3_600_000),
+            _ if text.trim() == "0" => Some(1),
+            _ => None,
+        };
+        let span = milliseconds.and_then(|factor: u64| number.parse::<u64>().ok()?.checked_mul(factor));
+        span.map(Duration::from_millis)
+            .map(Span)
+            .ok_or_else(|| format!("{text:?} is not a duration such as 500ms or 30s"))
+    }
+}
+
+impl std::fmt::Display for Span {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.as_millis() {
+            ms if ms % 1000 == 0 => write!(f, "{}s", ms / 1000),
+            ms => write!(f, "{ms}ms"),
+        }
+    }
+}
+
+fn split_unit(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    (&text[..end], text[end..].trim_start())
+}
+
+/// Both kinds of quantities are texts in TOML; a bare number of bytes is taken too.
+macro_rules! as_text {
+    ($type:ty, $number:expr) => {
+        impl Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                use serde::de::Error;
+                #[derive(Deserialize)]
+                #[serde(untagged)]
+                enum Written {
+                    Number(u64),
+                    Text(String),
+                }
+                match Written::deserialize(deserializer)? {
+                    Written::Text(text) => text.parse().map_err(D::Error::custom),
+                    Written::Number(number) => $number(number).map_err(D::Error::custom),
+                }
+            }
+        }
+    };
+}
+
+as_text!(Bytes, |number| Ok::<_, String>(Bytes(number)));
+as_text!(Span, |number: u64| Err(format!("{number} has no unit; write {number}s or {number}ms")));
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody said anything.
+    Default,
+    /// The settings file.
+    File(PathBuf),
+    /// An environment variable.
+    Environment(String),
+    /// A flag on the command line.
+    Flag(&'static str),
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Origin::Default => f.write_str("default"),
+            Origin::File(path) => write!(f, "{}", path.display()),
+            Origin::Environment(name) => write!(f, "${name}"),
+            Origin::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A settings problem, with what was being read and what would have been right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(String);
+
+/// Settings with the origin of each, by `section.key`.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// Where each key's value came from; what is absent is a default.
+    pub origins: BTreeMap<String, Origin>,
+}
+
+/// A value from the command line: its section, key, text and the flag's name.
+pub type Flag = (&'static str, &'static str, String, &'static str);
+
+/// Reads all layers: defaults, the file if there is one, this process's environment, flags.
+///
+/// # Errors
+/// [`Invalid`] at the first key or value that is wrong.
+pub fn load(file: Option<&Path>, flags: &[Flag]) -> Result<Loaded, Invalid> {
+    let environment = std::env::vars().filter(|(name, _)| name.starts_with("TINTYPE_"));
+    let text = file.map(|path| {
+        let text = std::fs::read_to_string(path);
+        text.map(|text| (path, text)).map_err(|error| Invalid(format!("{} cannot be read: {error}", path.display())))
+    });
+    let mut loaded = merge(text.transpose()?, environment.collect(), flags)?;
+    if !loaded.origins.contains_key("cache.dir") {
+        loaded.config.cache.dir = default_cache_dir(loaded.config.cache.dir);
+    }
+    Ok(loaded)
+}
+
+/// systemd's `$CACHE_DIRECTORY`, then the usual place, then the user's own, whichever can be written first.
+fn default_cache_dir(usual: PathBuf) -> PathBuf {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let own =
+        variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache"))).map(|dir| dir.join("tintype"));
+    let candidates = [variable("CACHE_DIRECTORY"), Some(usual.clone()), own];
+    candidates.into_iter().flatten().find(|dir| cache::is_usable(dir)).unwrap_or(usual)
+}
+
+fn merge(file: Option<(&Path, String)>, environment: Vec<(String, String)>, flags: &[Flag]) -> Result<Loaded, Invalid> {
+    let mut table = Table::try_from(Config::default()).map_err(|error| Invalid(error.to_string()))?;
+    let mut origins = BTreeMap::new();
+    if let Some((path, text)) = file {
+        let said: Table = text.parse().map_err(|error| Invalid(format!("{}: {error}", path.display())))?;
+        for (section, values) in said {
+            let Value::Table(values) = values else {
+                return Err(Invalid(format!("{}: {section} stands outside of a section", path.display())));
+            };
+            for (key, value) in values {
+                let origin = Origin::File(path.to_owned());
+                put(&mut table, &mut origins, &section, &key, value, origin)?;
+            }
+        }
+    }
+    for (name, text) in environment {
+        let Some((section, key)) = split_variable(&name, &table) else {
+            return Err(unknown_variable(&name, &table));
+        };
+        let value = value_like(table.get(&section).and_then(|table| table.get(&key)), &text);
+        put(&mut table, &mut origins, &section, &key, value, Origin::Environment(name))?;
+    }
+    for (section, key, text, flag) in flags {
+        let value = value_like(table.get(*section).and_then(|table| table.get(key)), text);
+        put(&mut table, &mut origins, section, key, value, Origin::Flag(flag))?;
+    }
+    let mut config: Config = check_each(&table, &origins)?;
+    // keys are there to be used, unless somebody says otherwise
+    if !config.security.keys.is_empty() && !origins.contains_key("security.require_signature") {
+        config.security.require_signature = true;
+    }
+    validate(&config)?;
+    Ok(Loaded { config, origins })
+}
+
+/// Puts one value in its place, if there is such a place.
+fn put(
+    table: &mut Table, origins: &mut BTreeMap<String, Origin>, section: &str, key: &str, value: Value, origin: Origin,
+) -> Result<(), Invalid> {
+    let unknown = |what: &str, name: &str, nearest: Option<&str>| {
+        let hint = nearest.map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
+        Invalid(format!("{origin}: there is no {what} {name}{hint}"))
+    };
+    let Some(Value::Table(values)) = table.get_mut(section) else {
+        let nearest = dialect::nearest(section, table.keys().map(String::as_str));
+        return Err(unknown("section", &format!("[{section}]"), nearest.map(|name| format!("[{name}]")).as_deref()));
+    };
+    if section != "presets" && !values.contains_key(key) {
+        let nearest = dialect::nearest(key, values.keys().map(String::as_str));
+        return Err(unknown("setting", &format!("{section}.{key}"), nearest));
+    }
+    values.insert(key.to_owned(), value);
+    origins.insert(format!("{section}.{key}"), origin);
+    Ok(())
+}
+
+/// Reads the table; where that fails, finds out which value is to blame by reading them one by one.
+fn check_each(table: &Table, origins: &BTreeMap<String, Origin>) -> Result<Config, Invalid> {
+    let error = match Config::deserialize(table.clone()) {
+        Ok(config) => return Ok(config),
+        Err(error) => error,
+    };
+    for (name, origin) in origins {
+        let Some((section, key)) = name.split_once('.') else { continue };
+        let Some(value) = table.get(section).and_then(|values| values.get(key)) else { continue };
+        let alone = Table::from_iter([(key.to_owned(), value.clone())]);
+        let alone = Table::from_iter([(section.to_owned(), Value::Table(alone))]);
+        if let Err(error) = Config::deserialize(alone) {
+            return Err(Invalid(format!("{origin}: {name} is wrong: {}", error.message())));
+        }
+    }
+    Err(Invalid(error.to_string()))
+}
+
+/// `TINTYPE_SECTION_KEY`; both may hold underscores, so the known sections are tried.
+fn split_variable(name: &str, table: &Table) -> Option<(String, String)> {
+    let rest = name.strip_prefix("TINTYPE_")?.to_ascii_lowercase();
+    let (section, values) = table
+        .iter()
+        .find(|(section, _)| rest.strip_prefix(section.as_str()).is_some_and(|rest| rest.starts_with('_')))?;
+    let key = rest[section.len() + 1..].to_owned();
+    (section == "presets" || values.get(&key).is_some()).then(|| (section.clone(), key))
+}
+
+fn unknown_variable(name: &str, table: &Table) -> Invalid {
+    let known: Vec<String> = table
+        .iter()
+        .flat_map(|(section, values)| {
+            let keys = values.as_table().into_iter().flat_map(Table::keys);
+            keys.map(move |key| format!("tintype_{section}_{key}"))
+        })
+        .collect();
+    let nearest = dialect::nearest(name, known.iter().map(String::as_str));
+    let hint = nearest.map(|nearest| format!("; did you mean {}?", nearest.to_ascii_uppercase())).unwrap_or_default();
+    Invalid(format!("${name}: there is no such setting{hint}"))
+}
+
+/// A text as the type that is there by default: lists are separated by commas.
+fn value_like(default: Option<&Value>, text: &str) -> Value {
+    let one = |default: Option<&Value>, text: &str| match default {
+        Some(Value::Boolean(_)) => match text {
+            "1" => Some(Value::Boolean(true)),
+            "0" => Some(Value::Boolean(false)),
+            text => text.parse().ok().map(Value::Boolean),
+        },
+        Some(Value::Integer(_)) => text.replace('_', "").parse().ok().map(Value::Integer),
+        _ => None,
+    };
+    if let Some(Value::Array(_)) = default {
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        // widths are the one list of numbers, and what is no number is told by the type
+        return Value::Array(items.map(|item| item.parse().map_or_else(|_| item.into(), Value::Integer)).collect());
+    }
+    one(default, text).unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// What types do not say.
+fn validate(config: &Config) -> Result<(), Invalid> {
+    let wrong = |name: &str, why: String| Err(Invalid(format!("{name} is wrong: {why}")));
+    if Quality::new(config.output.quality).is_none() {
+        return wrong("output.quality", "it is 1 to 100".into());
+    }
+    for name in &config.output.formats {
+        if !matches!(Format::from_name(name), Some(Format::Avif | Format::WebP)) {
+            return wrong("output.formats", format!("{name:?} is neither \"avif\" nor \"webp\""));
+        }
+    }
+    if !(1..=65_535).contains(&config.limits.max_dimension) {
+        return wrong("limits.max_dimension", "it is 1 to 65535".into());
+    }
+    if config.output.snap != Snap::Off && config.output.widths.is_empty() {
+        return wrong("output.snap", "there are no output.widths to snap to".into());
+    }
+    if config.output.widths.contains(&0) {
+        return wrong("output.widths", "a width is at least 1".into());
+    }
+    if config.security.require_signature && config.security.keys.is_empty() {
+        return wrong("security.require_signature", "there are no security.keys".into());
+    }
+    if let Err(short) = dialect::signature::Keys::new(config.security.keys.iter().map(String::as_str)) {
+        return wrong("security.keys", short.to_string());
+    }
+    if let Err(invalid) = config.policy() {
+        return wrong("presets", invalid.to_string());
+    }
+    Ok(())
+}
+
+impl Config {
+    /// What rendering sees.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            max_dimension: self.limits.max_dimension,
+            max_pixels: self.limits.max_pixels,
+            max_frames: self.limits.max_frames,
+            max_memory: self.limits.memory.0,
+            smallest_wins: self.output.smallest_wins,
+            linear: self.output.linear,
+        }
+    }
+
+    /// What the cache sees.
+    pub fn cache(&self) -> cache::Config {
+        cache::Config {
+            dir: self.cache.dir.clone(),
+            max_bytes: self.cache.max_bytes.0,
+            max_files: self.cache.max_files,
+            memory: self.cache.memory.0,
+        }
+    }
+
+    /// What the workers see.
+    pub fn workers(&self) -> workers::Config {
+        workers::Config { workers: self.limits.workers, queue: self.limits.queue, deadline: self.limits.deadline.0 }
+    }
+
+    /// What the dialect sees.
+    ///
+    /// # Errors
+    /// Where a preset is wrong.
+    pub fn policy(&self) -> Result<dialect::Policy, dialect::policy::InvalidPreset> {
+        let keys = dialect::signature::Keys::new(self.security.keys.iter().map(String::as_str));
+        dialect::Policy::new(dialect::Config {
+            quality: Quality::new(self.output.quality).unwrap_or_default(),
+            formats: self.output.formats.iter().filter_map(|name| Format::from_name(name)).collect(),
+            max_dimension: self.limits.max_dimension,
+            widths: self.output.widths.clone(),
+            snap: self.output.snap,
+            reject_unknown: self.output.unknown_params == UnknownParams::Reject,
+            presets: self.presets.clone(),
+            keys: keys.unwrap_or_default(),
+            require_signature: self.security.require_signature,
+        })
+    }
+
+    /// What the wire sees.
+    pub fn http(&self) -> http::Config {
+        http::Config {
+            server_timing: self.server.server_timing,
+            admin_apart: !self.server.admin_listen.is_empty(),
+            admin_token: self.security.admin_token.clone(),
+        }
+    }
+
+    /// The same settings with secrets replaced, for showing.
+    pub fn without_secrets(&self) -> Config {
+        let mut shown = self.clone();
+        shown.security.keys.iter_mut().for_each(|key| "(hidden)".clone_into(key));
+        if !shown.security.admin_token.is_empty() {
+            shown.security.admin_token = "(hidden)".into();
+        }
+        shown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(file: &str, environment: &[(&str, &str)], flags: &[Flag]) -> Result<Loaded, Invalid> {
+        let environment = environment.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect();
+        merge(Some((Path::new("t.toml"), file.to_owned())), environment, flags)
+    }
+
+    #[test]
+    fn later_layers_win_and_are_remembered() {
+        let file = "[server]\nlisten = \"a:1\"\n[cache]\nmax_bytes = \"1GiB\"\nmax_files = 7\n";
+        let environment = [("TINTYPE_CACHE_MAX_BYTES", "2GiB"), ("TINTYPE_OUTPUT_FORMATS", "webp, avif")];
+        let flag = ("server", "listen", "b:2".to_owned(), "--listen");
+        let Loaded { config, origins } = read(file, &environment, &[flag]).expect("good");
+        assert_eq!(config.server.listen, "b:2");
+        assert_eq!(config.cache.max_bytes, Bytes(2 << 30));
+        assert_eq!(config.cache.max_files, 7);
+        assert_eq!(config.output.formats, ["webp", "avif"]);
+        assert_eq!(config.limits, Limits::default());
+        assert_eq!(origins["server.listen"], Origin::Flag("--listen"));
+        assert_eq!(origins["cache.max_bytes"], Origin::Environment("TINTYPE_CACHE_MAX_BYTES".into()));
+        assert_eq!(origins["cache.max_files"], Origin::File("t.toml".into()));
+        assert!(!origins.contains_key("limits.queue"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_what_is_near() {
+        let check = |file: &str, expected: &[&str]| {
+            let Invalid(message) = read(file, &[], &[]).expect_err(file);
+            for part in expected {
+                assert!(message.contains(part), "{file}: {message}");
+            }
+        };
+        check("[sever]\nlisten = 1\n", &["[sever]", "[server]"]);
+        check("[server]\nlisen = \"a\"\n", &["server.lisen", "listen"]);
+        check("[cache]\nmax_bytes = \"10 apples\"\n", &["cache.max_bytes", "10 apples", "10GiB"]);
+        check("[limits]\ndeadline = 30\n", &["limits.deadline", "30s"]);
+        check("[limits]\nworkers = \"many\"\n", &["limits.workers"]);
+        check("[output]\nquality = 0\n", &["output.quality", "1 to 100"]);
+        check("[output]\nformats = [\"jpeg\"]\n", &["output.formats", "jpeg"]);
+        check("[output]\nsnap = \"up\"\n", &["output.widths"]);
+        check("[security]\nkeys = [\"short\"]\n", &["security.keys", "16 bytes"]);
+        check("[presets]\na = \"w=0\"\n", &["preset a"]);
+        check("listen = \"a\"\n", &["listen"]);
+        check("[server\n", &["t.toml"]);
+        let Invalid(message) = read("", &[("TINTYPE_CACHE_MAX_BITES", "1")], &[]).expect_err("unknown");
+        assert!(message.contains("TINTYPE_CACHE_MAX_BYTES"), "{message}");
+    }
+
+    #[test]
+    fn keys_are_there_to_be_used() {
+        let keys = "[security]\nkeys = [\"0123456789abcdef\"]\n";
+        assert!(read(keys, &[], &[]).expect("good").config.security.require_signature);
+        let off = format!("{keys}require_signature = false\n");
+        assert!(!read(&off, &[], &[]).expect("good").config.security.require_signature);
+        assert!(read("[security]\nrequire_signature = true\n", &[], &[]).is_err());
+    }
+
+    #[test]
+    fn quantities() {
+        let bytes = |text: &str| text.parse::<Bytes>().ok().map(|bytes| bytes.0);
+        assert_eq!(bytes("64MiB"), Some(64 << 20));
+        assert_eq!(bytes("10 gib"), Some(10 << 30));
+        assert_eq!(bytes("1kB"), Some(1000));
+        assert_eq!(bytes("17"), Some(17));
+        assert_eq!(bytes("MiB"), None);
+        assert_eq!(bytes("-1MiB"), None);
+        assert_eq!(bytes("99999999999TiB"), None);
+        let span = |text: &str| text.parse::<Span>().ok().map(|span| span.0.as_millis());
+        assert_eq!(span("30s"), Some(30_000));
+        assert_eq!(span("500ms"), Some(500));
+        assert_eq!(span("2h"), Some(7_200_000));
+        assert_eq!(span("0"), Some(0));
+        assert_eq!(span("30"), None);
+        for bytes in [Bytes(0), Bytes(1), Bytes(1 << 10), Bytes(3 << 30)] {
+            assert_eq!(bytes.to_string().parse(), Ok(bytes));
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_a_good_file() {
+        let text = toml::to_string(&Config::default()).expect("TOML");
+        assert_eq!(read(&text, &[], &[]).expect("good").config, Config::default());
+    }
+}

@@ -1,0 +1,83 @@
+//! What a URL asks for: text in, a [`Target`] out. Does no I/O and never sees an original.
+//!
+//! Three steps, one file each: [`query`] splits a URL into a name and [`Params`], what was *said*; [`policy`] fills in
+//! presets, defaults and the width ladder and asks [`negotiate`] about the client, and out comes a
+//! [`Recipe`](crate::render::Recipe), what was *meant*. [`signature`] says whether it was ours to ask for.
+
+mod colours;
+pub mod negotiate;
+pub mod params;
+pub mod policy;
+pub mod query;
+pub mod signature;
+
+pub use params::Params;
+pub use policy::{Config, Policy, Snap};
+
+use crate::render::Recipe;
+use crate::source::ImageId;
+
+/// What a URL asks for.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Which original.
+    pub id: ImageId,
+    /// What to make of it; `None` where nothing was asked for, and the original itself is the answer.
+    pub recipe: Option<Recipe>,
+    /// Whether another `Accept` header might have led to another recipe.
+    pub negotiable: bool,
+    /// The query of the canonical URL where the width ladder changed the wish.
+    pub snapped: Option<String>,
+    /// The file name to offer for saving.
+    pub download: Option<String>,
+    /// Whether the URL names its own version, so that the answer may be kept for ever.
+    pub immutable: bool,
+}
+
+/// Why a URL asks for nothing that can be answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The path can be no original's.
+    #[error("the path names no original")]
+    InvalidName,
+    /// Parameters are wrong; at least one.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    InvalidParams(Vec<InvalidParam>),
+    /// A signature is missing or wrong.
+    #[error("{0}")]
+    Signature(&'static str),
+    /// The URL was good until a moment that has passed.
+    #[error("the URL has expired")]
+    Expired,
+}
+
+/// One wrong parameter and what would have been right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidParam {
+    /// The parameter as it was written.
+    pub name: String,
+    /// Its value as it was written, decoded, cut if it is long.
+    pub value: String,
+    /// What is allowed.
+    pub allowed: String,
+    /// The nearest right value or name, where one is near.
+    pub did_you_mean: Option<String>,
+}
+
+impl std::fmt::Display for InvalidParam {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}={:?} is not allowed: {}", self.name, self.value, self.allowed)?;
+        match &self.did_you_mean {
+            Some(better) => write!(f, " (did you mean {better:?}?)"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The word that is nearest to what was written, if any is near enough to have been meant.
+pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let written = written.to_ascii_lowercase();
+    let scored = known.into_iter().map(|word| (strsim::damerau_levenshtein(&written, word), word));
+    let near = |&(distance, word): &(usize, &str)| distance <= 1 + word.len() / 4 && distance < word.len();
+    scored.filter(near).min_by_key(|&(distance, _)| distance).map(|(_, word)| word)
+}

@@ -1,0 +1,923 @@
+//! What was said: one row for each parameter of the contract, from which parsing, the canonical form, the errors'
+//! suggestions and the README's table all come.
+
+use super::colours;
+use super::{InvalidParam, nearest};
+use crate::render::Format;
+use crate::render::geometry::{Gravity, Ratio, Rect};
+use crate::render::recipe::{Metadata, Quality, Rgba};
+
+/// Every parameter, said or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Params {
+    /// Wished width in pixels, before `dpr`.
+    pub width: Option<u32>,
+    /// Wished height in pixels, before `dpr`.
+    pub height: Option<u32>,
+    /// Wished width to height.
+    pub aspect_ratio: Option<Ratio>,
+    /// Factor for width and height, in hundredths.
+    pub dpr: Option<u16>,
+    /// How the original fits the wished box.
+    pub fit: Option<Fit>,
+    /// What of it is kept when it is cropped.
+    pub position: Option<Gravity>,
+    /// The part of the original that is used at all.
+    pub rect: Option<Rect>,
+    /// The format of the answer.
+    pub format: Option<Wanted>,
+    /// What is chosen automatically.
+    pub auto: Option<Auto>,
+    /// How good it must look.
+    pub quality: Option<Quality>,
+    /// Whether the pixels must survive exactly.
+    pub lossless: Option<bool>,
+    /// Whether it may become larger than the original.
+    pub enlarge: Option<bool>,
+    /// What stands behind transparent pixels.
+    pub background: Option<Rgba>,
+    /// Clockwise, in degrees: 0, 90, 180 or 270.
+    pub rotate: Option<u16>,
+    /// Mirroring.
+    pub flip: Option<Flip>,
+    /// Sigma in hundredths of a pixel.
+    pub blur: Option<u16>,
+    /// Amount in hundredths.
+    pub sharpen: Option<u16>,
+    /// Tolerance in percent, 0 for not at all.
+    pub trim: Option<u8>,
+    /// Whether a moving original may move.
+    pub animated: Option<bool>,
+    /// What metadata is kept.
+    pub metadata: Option<Metadata>,
+    /// The name of a set of parameters in the settings.
+    pub preset: Option<String>,
+    /// The file name to offer for saving.
+    pub download: Option<String>,
+    /// Whatever tells this version of the page's picture from others.
+    pub v: Option<String>,
+    /// Unix seconds after which the URL is no longer good.
+    pub expires: Option<u64>,
+    /// The signature.
+    pub s: Option<String>,
+}
+
+/// How the original fits the wished box.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fit {
+    /// Inside of it.
+    #[default]
+    Contain,
+    /// Covering it, the rest cut off.
+    Cover,
+    /// Stretched to it.
+    Fill,
+    /// Covering it, nothing cut off.
+    Outside,
+    /// Inside of it, the rest filled up.
+    Pad,
+}
+
+/// The format that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// What suits client and original.
+    Auto,
+    /// The original's own.
+    Original,
+    /// A description instead of a picture.
+    Json,
+    /// This one.
+    Exactly(Format),
+}
+
+/// What `auto` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Auto {
+    /// The format.
+    pub format: bool,
+}
+
+/// Mirroring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flip {
+    /// Left and right change places.
+    pub horizontal: bool,
+    /// Top and bottom change places.
+    pub vertical: bool,
+}
+
+/// One parameter of the contract.
+pub struct Parameter {
+    /// The name in canonical URLs.
+    pub name: &'static str,
+    /// Other names that mean the same.
+    pub aliases: &'static [&'static str],
+    /// What is allowed, for people.
+    pub grammar: &'static str,
+    /// The value it has when it is not said, for people.
+    pub default: &'static str,
+    /// What it does, for people.
+    pub about: &'static str,
+    /// Whether saying it asks for a rendition rather than the original.
+    pub renders: bool,
+    /// Words to suggest for a value that is none of them.
+    words: &'static [&'static str],
+    /// Whether it may stand without a value, which then is `true`.
+    bare: bool,
+    set: fn(&mut Params, &str) -> Option<()>,
+    get: fn(&Params) -> Option<String>,
+}
+
+/// Builds a row: `parameter!(field, aliases, grammar, default, about, parser, printer)` and what differs from usual.
+macro_rules! parameter {
+    ($field:ident, $aliases:expr, $grammar:expr, $default:expr, $about:expr, $parse:expr, $show:expr
+     $(, $option:ident = $value:expr)*) => {
+        Parameter {
+            name: stringify!($field),
+            aliases: &$aliases,
+            grammar: $grammar,
+            default: $default,
+            about: $about,
+            set: |params, value| $parse(value).map(|parsed| params.$field = Some(parsed)),
+            get: |params| params.$field.as_ref().map($show),
+            $($option: $value,)*
+            ..USUAL
+        }
+    };
+}
+
+const USUAL: Parameter = Parameter {
+    name: "",
+    aliases: &[],
+    grammar: "",
+    default: "–",
+    about: "",
+    renders: true,
+    words: &[],
+    bare: false,
+    set: |_, _| None,
+    get: |_| None,
+};
+
+/// All parameters, in the order of the contract.
+pub const PARAMETERS: &[Parameter] = &[
+    parameter!(
+        width,
+        ["w"],
+        "an integer from 1; above `max_dimension` it is clamped",
+        "–",
+        "width of the result in pixels",
+        side,
+        u32::to_string
+    ),
+    parameter!(
+        height,
+        ["h"],
+        "an integer from 1; above `max_dimension` it is clamped",
+        "–",
+        "height of the result in pixels",
+        side,
+        u32::to_string
+    ),
+    parameter!(
+        aspect_ratio,
+        ["ar"],
+        "`16:9` or a decimal",
+        "–",
+        "gives the missing side; alone it crops to the ratio",
+        ratio,
+        show_ratio
+    ),
+    parameter!(
+        dpr,
+        [],
+        "0.1 to 5, at most two decimals",
+        "1",
+        "multiplies width and height",
+        |text: &str| hundredths(text, 10, 500, 2),
+        show_hundredths
+    ),
+    parameter!(
+        fit,
+        [],
+        "contain, cover, fill, outside or pad",
+        "contain",
+        "how the original fits the wished box",
+        fit,
+        show_fit,
+        words = FITS
+    ),
+    parameter!(
+        position,
+        ["gravity", "g", "pos", "a"],
+        "center, top, top-right … a compass word, smart, or a focal point such as 0.5x0.33",
+        "center",
+        "what is kept when something is cut off",
+        position,
+        show_position,
+        words = POSITIONS
+    ),
+    parameter!(
+        rect,
+        ["extract"],
+        "x,y,w,h in pixels of the upright original",
+        "–",
+        "the part that is used, before resizing",
+        rect,
+        show_rect
+    ),
+    parameter!(
+        format,
+        ["fm", "f", "output"],
+        "auto, avif, webp, jpeg, png, gif, original or json",
+        "the original's format",
+        "format of the result; json describes it",
+        format,
+        show_format,
+        words = FORMATS
+    ),
+    parameter!(
+        auto,
+        [],
+        "a comma list of format and compress",
+        "–",
+        "`format` is the same as `format=auto`; `compress` does nothing",
+        auto,
+        show_auto,
+        words = &["format", "compress"]
+    ),
+    parameter!(
+        quality,
+        ["q"],
+        "1 to 100, low, medium-low, medium-high or high",
+        "80",
+        "one perceptual scale for all formats",
+        quality,
+        |q: &Quality| q.get().to_string(),
+        words = QUALITIES
+    ),
+    parameter!(
+        lossless,
+        ["ll"],
+        "true or false",
+        "false",
+        "every pixel survives (WebP and PNG)",
+        boolean,
+        bool::to_string,
+        words = BOOLEANS,
+        bare = true
+    ),
+    parameter!(
+        enlarge,
+        ["upscale"],
+        "true or false",
+        "false",
+        "allows a result larger than the original",
+        boolean,
+        bool::to_string,
+        words = BOOLEANS,
+        bare = true
+    ),
+    parameter!(
+        background,
+        ["bg"],
+        "a colour as hex of 3, 4, 6 or 8 digits without #, or a CSS colour name",
+        "transparent, or white",
+        "what stands behind transparent pixels and on `pad`'s canvas",
+        colour,
+        show_colour
+    ),
+    parameter!(
+        rotate,
+        ["ro"],
+        "0, 90, 180 or 270",
+        "0",
+        "turns clockwise, after the EXIF orientation",
+        rotation,
+        u16::to_string,
+        words = &["0", "90", "180", "270"]
+    ),
+    parameter!(
+        flip,
+        [],
+        "h, v or hv",
+        "–",
+        "mirrors left to right, top to bottom, or both",
+        flip,
+        show_flip,
+        words = &["h", "v", "hv"]
+    ),
+    parameter!(
+        blur,
+        [],
+        "0.3 to 100",
+        "off",
+        "Gaussian blur, sigma in pixels of the result",
+        |text: &str| hundredths(text, 30, 10_000, 2),
+        show_hundredths
+    ),
+    parameter!(
+        sharpen,
+        ["sharp"],
+        "0 to 10",
+        "off",
+        "unsharp mask",
+        |text: &str| hundredths(text, 0, 1000, 2),
+        show_hundredths
+    ),
+    parameter!(
+        trim,
+        [],
+        "true, false, or a tolerance from 1 to 100",
+        "off",
+        "cuts borders of one colour off",
+        trim,
+        show_trim,
+        words = BOOLEANS,
+        bare = true
+    ),
+    parameter!(
+        animated,
+        ["anim"],
+        "true or false",
+        "true",
+        "false gives the first frame",
+        boolean,
+        bool::to_string,
+        words = BOOLEANS,
+        bare = true
+    ),
+    parameter!(
+        metadata,
+        [],
+        "none, copyright or keep",
+        "none",
+        "what of the original's EXIF is kept",
+        metadata,
+        show_metadata,
+        words = &["none", "copyright", "keep"]
+    ),
+    parameter!(
+        preset,
+        [],
+        "a name of 1 to 32 of a–z, 0–9, _ and - that the settings define",
+        "–",
+        "parameters from the settings; others override them",
+        preset,
+        String::clone
+    ),
+    parameter!(
+        download,
+        ["dl"],
+        "a file name",
+        "–",
+        "offers the answer for saving under that name",
+        file_name,
+        String::clone,
+        renders = false
+    ),
+    parameter!(
+        v,
+        ["cb"],
+        "any text of at most 64 characters",
+        "–",
+        "makes the answer `immutable`",
+        version,
+        String::clone,
+        renders = false
+    ),
+    parameter!(
+        expires,
+        [],
+        "unix seconds",
+        "–",
+        "when the URL stops being good",
+        |text: &str| digits(text),
+        u64::to_string,
+        renders = false
+    ),
+    parameter!(
+        s,
+        ["sig"],
+        "base64url without padding",
+        "–",
+        "the signature",
+        |text: &str| Some(text.to_owned()),
+        String::clone,
+        renders = false
+    ),
+];
+
+/// The tolerance of `trim=true`, in percent.
+const TRIM: u8 = 10;
+
+const FITS: &[&str] = &[
+    "contain",
+    "cover",
+    "fill",
+    "outside",
+    "pad",
+    "inside",
+    "clip",
+    "max",
+    "scale-down",
+    "bounds",
+    "limit",
+    "crop",
+    "min",
+    "scale",
+    "stretch",
+    "squeeze",
+    "force",
+];
+const POSITIONS: &[&str] = &[
+    "center",
+    "top",
+    "top-right",
+    "right",
+    "bottom-right",
+    "bottom",
+    "bottom-left",
+    "left",
+    "top-left",
+    "smart",
+    "north",
+    "north-east",
+    "east",
+    "south-east",
+    "south",
+    "south-west",
+    "west",
+    "north-west",
+];
+const FORMATS: &[&str] = &["auto", "avif", "webp", "jpeg", "jpg", "png", "gif", "original", "json"];
+const QUALITIES: &[&str] = &["low", "medium-low", "medium-high", "high"];
+const BOOLEANS: &[&str] = &["true", "false", "1", "0"];
+
+impl Parameter {
+    /// The parameter of that name or alias.
+    pub fn find(name: &str) -> Option<&'static Parameter> {
+        PARAMETERS.iter().find(|parameter| parameter.name == name || parameter.aliases.contains(&name))
+    }
+
+    /// Every name and alias.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        PARAMETERS.iter().flat_map(|parameter| std::iter::once(parameter.name).chain(parameter.aliases.iter().copied()))
+    }
+
+    /// Takes a value in; `None` is a name without one.
+    ///
+    /// # Errors
+    /// What would have been right.
+    pub(super) fn read(&self, written: &str, value: Option<&str>, params: &mut Params) -> Result<(), InvalidParam> {
+        let text = match value {
+            None if self.bare => "true",
+            None => "",
+            Some(text) => text,
+        };
+        (self.set)(params, text).ok_or_else(|| self.invalid(written, text, self.suggestion(text)))
+    }
+
+    /// That this parameter may not have this value, or not here.
+    pub(super) fn invalid(&self, written: &str, value: &str, did_you_mean: Option<String>) -> InvalidParam {
+        let value = value.chars().take(100).collect();
+        InvalidParam { name: written.to_owned(), value, allowed: self.grammar.to_owned(), did_you_mean }
+    }
+
+    fn suggestion(&self, text: &str) -> Option<String> {
+        let colours = if self.name == "background" { Some(colours::names()) } else { None };
+        nearest(text, self.words.iter().copied().chain(colours.into_iter().flatten())).map(str::to_owned)
+    }
+
+    /// The canonical value, where it was said.
+    pub fn value(&self, params: &Params) -> Option<String> {
+        (self.get)(params)
+    }
+}
+
+impl Params {
+    /// Fills what was not said from another set.
+    pub fn or(self, other: &Params) -> Params {
+        let mut all = other.clone();
+        for parameter in PARAMETERS {
+            if let Some(value) = parameter.value(&self) {
+                // what a row has printed it can read: a test goes through all of them
+                let _ = (parameter.set)(&mut all, &value);
+            }
+        }
+        all
+    }
+
+    /// Whether anything was said that asks for a rendition.
+    pub fn render(&self) -> bool {
+        PARAMETERS.iter().any(|parameter| parameter.renders && parameter.value(self).is_some())
+    }
+}
+
+fn digits<T: std::str::FromStr>(text: &str) -> Option<T> {
+    // no sign, which `parse` would take
+    (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
+}
+
+fn side(text: &str) -> Option<u32> {
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // more digits than fit are a very large wish, which is clamped like any other
+    let side = plain.then(|| text.parse().unwrap_or(u32::MAX))?;
+    (side > 0).then_some(side)
+}
+
+/// A decimal as a number of hundredths; at most `decimals` of them are taken.
+fn hundredths(text: &str, min: u16, max: u16, decimals: usize) -> Option<u16> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if text.is_empty() || fraction.is_empty() || fraction.len() > decimals || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // ".5" is how CSS writes a half
+    let whole: u32 = if whole.is_empty() { 0 } else { digits(whole)? };
+    let fraction: u32 = format!("{fraction:0<2}").parse().ok()?;
+    let value = u16::try_from(whole.checked_mul(100)?.checked_add(fraction)?).ok()?;
+    (min..=max).contains(&value).then_some(value)
+}
+
+fn show_hundredths(value: &u16) -> String {
+    let text = format!("{}.{:02}", value / 100, value % 100);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn ratio(text: &str) -> Option<Ratio> {
+    let fraction = |text: &str| -> Option<(u32, u32)> {
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+        let scale = 10u32.checked_pow(u32::try_from(decimals.len()).ok()?)?;
+        let value: u32 = digits(&format!("{whole}{decimals}"))?;
+        Some((value, scale))
+    };
+    let (width, height) = match text.split_once(':') {
+        Some((width, height)) => {
+            let ((w, w_scale), (h, h_scale)) = (fraction(width)?, fraction(height)?);
+            (w.checked_mul(h_scale)?, h.checked_mul(w_scale)?)
+        }
+        None => fraction(text)?,
+    };
+    let ratio = Ratio::new(width, height)?;
+    // beyond this no side of any original is long enough
+    (0.0001..=10_000.0).contains(&ratio.value()).then_some(ratio)
+}
+
+fn show_ratio(ratio: &Ratio) -> String {
+    format!("{}:{}", ratio.width, ratio.height)
+}
+
+fn fit(text: &str) -> Option<Fit> {
+    Some(match text.to_ascii_lowercase().as_str() {
+        "contain" | "inside" | "clip" | "max" | "scale-down" | "bounds" | "limit" => Fit::Contain,
+        "cover" | "crop" | "min" => Fit::Cover,
+        "fill" | "scale" | "stretch" | "squeeze" | "force" => Fit::Fill,
+        "outside" => Fit::Outside,
+        "pad" => Fit::Pad,
+        _ => return None,
+    })
+}
+
+fn show_fit(fit: &Fit) -> String {
+    match fit {
+        Fit::Contain => "contain",
+        Fit::Cover => "cover",
+        Fit::Fill => "fill",
+        Fit::Outside => "outside",
+        Fit::Pad => "pad",
+    }
+    .into()
+}
+
+fn position(text: &str) -> Option<Gravity> {
+    let lower = text.to_ascii_lowercase();
+    match lower.as_str() {
+        "smart" => return Some(Gravity::Smart),
+        "center" | "centre" | "middle" | "c" => return Some(Gravity::CENTER),
+        _ => {}
+    }
+    if let Some((x, y)) = lower.split_once('x') {
+        return Some(Gravity::Point(fraction(x)?, fraction(y)?));
+    }
+    // words may stand in either order and with or without a joint: top-left, left-top, northeast, se
+    let (mut x, mut y) = (None, None);
+    let mut rest = lower.as_str();
+    while !rest.is_empty() {
+        let (axis, value, after) = direction(rest)?;
+        let axis = if axis == 'x' { &mut x } else { &mut y };
+        if axis.replace(value).is_some() {
+            return None;
+        }
+        rest = match after.strip_prefix(['-', '_', ' ', ',']) {
+            Some("") => return None,
+            Some(next) => next,
+            None => after,
+        };
+    }
+    if x.is_none() && y.is_none() {
+        return None;
+    }
+    Some(Gravity::Point(x.unwrap_or(5000), y.unwrap_or(5000)))
+}
+
+/// The first direction of a text, and what follows it.
+fn direction(text: &str) -> Option<(char, u16, &str)> {
+    const WORDS: [(&str, char, u16); 12] = [
+        ("north", 'y', 0),
+        ("south", 'y', 10_000),
+        ("west", 'x', 0),
+        ("east", 'x', 10_000),
+        ("top", 'y', 0),
+        ("bottom", 'y', 10_000),
+        ("left", 'x', 0),
+        ("right", 'x', 10_000),
+        ("n", 'y', 0),
+        ("s", 'y', 10_000),
+        ("w", 'x', 0),
+        ("e", 'x', 10_000),
+    ];
+    WORDS.iter().find_map(|&(word, axis, value)| text.strip_prefix(word).map(|rest| (axis, value, rest)))
+}
+
+/// A decimal from 0 to 1 in 1/10000.
+fn fraction(text: &str) -> Option<u16> {
+    let plain = !text.is_empty() && text.len() <= 8 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let value: f64 = plain.then(|| text.parse().ok())??;
+    (0.0..=1.0).contains(&value).then(|| (value * 10_000.0).round() as u16)
+}
+
+fn show_position(gravity: &Gravity) -> String {
+    let Gravity::Point(x, y) = *gravity else { return "smart".into() };
+    let word = |value, near, far| match value {
+        0 => Some(near),
+        5000 => Some(""),
+        10_000 => Some(far),
+        _ => None,
+    };
+    match (word(y, "top", "bottom"), word(x, "left", "right")) {
+        (Some(""), Some("")) => "center".into(),
+        (Some(one), Some("")) | (Some(""), Some(one)) => one.into(),
+        (Some(vertical), Some(horizontal)) => format!("{vertical}-{horizontal}"),
+        _ => format!("{}x{}", f64::from(x) / 10_000.0, f64::from(y) / 10_000.0),
+    }
+}
+
+fn rect(text: &str) -> Option<Rect> {
+    let numbers: Vec<u32> = text.split(',').map(digits).collect::<Option<_>>()?;
+    let &[x, y, width, height] = numbers.as_slice() else { return None };
+    (width > 0 && height > 0).then_some(Rect { x, y, width, height })
+}
+
+fn show_rect(rect: &Rect) -> String {
+    format!("{},{},{},{}", rect.x, rect.y, rect.width, rect.height)
+}
+
+fn format(text: &str) -> Option<Wanted> {
+    Some(match text.to_ascii_lowercase().as_str() {
+        "auto" => Wanted::Auto,
+        "original" => Wanted::Original,
+        "json" => Wanted::Json,
+        "jpeg" | "jpg" => Wanted::Exactly(Format::Jpeg),
+        "png" => Wanted::Exactly(Format::Png),
+        "gif" => Wanted::Exactly(Format::Gif),
+        "webp" => Wanted::Exactly(Format::WebP),
+        "avif" => Wanted::Exactly(Format::Avif),
+        _ => return None,
+    })
+}
+
+fn show_format(wanted: &Wanted) -> String {
+    match wanted {
+        Wanted::Auto => "auto",
+        Wanted::Original => "original",
+        Wanted::Json => "json",
+        Wanted::Exactly(format) => format.name(),
+    }
+    .into()
+}
+
+fn auto(text: &str) -> Option<Auto> {
+    let mut auto = Auto { format: false };
+    for word in text.split(',') {
+        match word.trim().to_ascii_lowercase().as_str() {
+            "format" => auto.format = true,
+            "compress" => {}
+            _ => return None,
+        }
+    }
+    Some(auto)
+}
+
+fn show_auto(auto: &Auto) -> String {
+    if auto.format { "format" } else { "compress" }.into()
+}
+
+fn quality(text: &str) -> Option<Quality> {
+    Quality::new(match text.to_ascii_lowercase().as_str() {
+        "low" => 50,
+        "medium-low" => 65,
+        "medium-high" => 80,
+        "high" => 90,
+        number => digits(number)?,
+    })
+}
+
+fn boolean(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+fn trim(text: &str) -> Option<u8> {
+    match boolean(text) {
+        Some(on) => Some(if on { TRIM } else { 0 }),
+        None => digits(text).filter(|tolerance| (1..=100).contains(tolerance)),
+    }
+}
+
+fn show_trim(tolerance: &u8) -> String {
+    match *tolerance {
+        0 => "false".into(),
+        TRIM => "true".into(),
+        tolerance => tolerance.to_string(),
+    }
+}
+
+fn colour(text: &str) -> Option<Rgba> {
+    if let Some(named) = colours::named(text) {
+        return Some(named);
+    }
+    let nibbles: Vec<u8> = text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect::<Option<_>>()?;
+    let pair = |index: usize| nibbles[2 * index] * 16 + nibbles[2 * index + 1];
+    let twice = |index: usize| nibbles[index] * 17;
+    Some(Rgba(match nibbles.len() {
+        3 => [twice(0), twice(1), twice(2), 255],
+        4 => [twice(0), twice(1), twice(2), twice(3)],
+        6 => [pair(0), pair(1), pair(2), 255],
+        8 => [pair(0), pair(1), pair(2), pair(3)],
+        _ => return None,
+    }))
+}
+
+fn show_colour(Rgba([r, g, b, a]): &Rgba) -> String {
+    if *a == 255 { format!("{r:02x}{g:02x}{b:02x}") } else { format!("{r:02x}{g:02x}{b:02x}{a:02x}") }
+}
+
+fn rotation(text: &str) -> Option<u16> {
+    digits(text).filter(|degrees| matches!(degrees, 0 | 90 | 180 | 270))
+}
+
+fn flip(text: &str) -> Option<Flip> {
+    let (horizontal, vertical) = match text.to_ascii_lowercase().as_str() {
+        "h" => (true, false),
+        "v" => (false, true),
+        "hv" | "vh" => (true, true),
+        _ => return None,
+    };
+    Some(Flip { horizontal, vertical })
+}
+
+fn show_flip(flip: &Flip) -> String {
+    match (flip.horizontal, flip.vertical) {
+        (true, true) => "hv",
+        (true, false) => "h",
+        _ => "v",
+    }
+    .into()
+}
+
+fn metadata(text: &str) -> Option<Metadata> {
+    Some(match text.to_ascii_lowercase().as_str() {
+        "none" => Metadata::None,
+        "copyright" => Metadata::Copyright,
+        "keep" => Metadata::Keep,
+        _ => return None,
+    })
+}
+
+fn show_metadata(metadata: &Metadata) -> String {
+    match metadata {
+        Metadata::None => "none",
+        Metadata::Copyright => "copyright",
+        Metadata::Keep => "keep",
+    }
+    .into()
+}
+
+fn preset(text: &str) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
+    ((1..=32).contains(&text.len()) && text.bytes().all(plain)).then(|| text.to_owned())
+}
+
+fn file_name(text: &str) -> Option<String> {
+    let strange = |c: char| c.is_control() || matches!(c, '/' | '\\');
+    let plain = !text.is_empty() && text.len() <= 255 && !text.contains(strange) && text != "." && text != "..";
+    plain.then(|| text.to_owned())
+}
+
+fn version(text: &str) -> Option<String> {
+    (text.chars().count() <= 64).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_means_two_parameters() {
+        let mut names: Vec<&str> = Parameter::names().collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn what_is_printed_is_read_as_the_same() {
+        let values: &[(&str, &[&str])] = &[
+            ("width", &["1", "800", "99999999999"]),
+            ("aspect_ratio", &["16:9", "1.5", "0.5625", "1.85:1", "10:10"]),
+            ("dpr", &["1", "2.0", "0.1", "1.25", ".5", "5"]),
+            ("fit", FITS),
+            ("position", POSITIONS),
+            ("position", &["0.5x0.33", "1x0", "ne", "left-top", "northeast", "c", "0.12345x1"]),
+            ("rect", &["0,0,1,1", "10,20,300,400"]),
+            ("format", FORMATS),
+            ("auto", &["format", "compress", "compress,format"]),
+            ("quality", &["1", "100", "low", "HIGH"]),
+            ("lossless", BOOLEANS),
+            ("background", &["fff", "FFF8", "336699", "33669980", "RebeccaPurple", "transparent"]),
+            ("rotate", &["0", "90", "180", "270"]),
+            ("flip", &["h", "v", "hv", "vh"]),
+            ("blur", &["0.3", "100", "2.55"]),
+            ("sharpen", &["0", "10", "1.5"]),
+            ("trim", &["true", "false", "1", "0", "2", "100"]),
+            ("metadata", &["none", "Copyright", "keep"]),
+            ("preset", &["avatar", "a-b_c9"]),
+            ("download", &["my photo.jpg", "ü.png"]),
+            ("v", &["", "2024-01-01"]),
+            ("expires", &["0", "1893456000"]),
+        ];
+        for (name, values) in values {
+            let parameter = Parameter::find(name).expect("a parameter");
+            for value in *values {
+                let mut first = Params::default();
+                parameter.read(name, Some(value), &mut first).unwrap_or_else(|error| panic!("{error}"));
+                let shown = parameter.value(&first).expect("it was said");
+                let mut second = Params::default();
+                parameter.read(name, Some(&shown), &mut second).unwrap_or_else(|error| panic!("{error}"));
+                assert_eq!(first, second, "{name}={value} is printed as {shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_refused() {
+        let values: &[(&str, &[&str])] = &[
+            ("width", &["", "0", "-1", "+5", "1.5", "800px", "1e3", " 8", "٣"]),
+            ("aspect_ratio", &["", "0", "16:0", "0:9", "16:", ":9", "16x9", "-1", "1e5:1", "99999999999"]),
+            ("dpr", &["", "0", "0.05", "5.01", "1.234", "2x", "-1", "1."]),
+            ("fit", &["", "contian", "contain "]),
+            ("position", &["", "up", "top-top", "left-right", "2x2", "0.5", "0.5x", "top-", "-", "1e0x1"]),
+            ("rect", &["", "1,2,3", "1,2,3,4,5", "0,0,0,1", "-1,0,1,1", "a,b,c,d"]),
+            ("format", &["", "bmp", "jpegxl", "tiff"]),
+            ("auto", &["", "format,", "enhance"]),
+            ("quality", &["", "0", "101", "medium", "80%"]),
+            ("lossless", &["", "yes", "2"]),
+            ("background", &["", "#fff", "ff", "fffff", "blurple", "1234567"]),
+            ("rotate", &["", "45", "360", "-90"]),
+            ("flip", &["", "x", "hh"]),
+            ("blur", &["", "0", "0.2", "101", "NaN", "1e1"]),
+            ("sharpen", &["", "-1", "10.01", "inf"]),
+            ("trim", &["", "101", "yes"]),
+            ("metadata", &["", "all"]),
+            ("preset", &["", "Avatar", "a b", "0123456789012345678901234567890123"]),
+            ("download", &["", "a/b.jpg", "..", "a\r\nb"]),
+            ("expires", &["", "-1", "tomorrow"]),
+        ];
+        for (name, values) in values {
+            let parameter = Parameter::find(name).expect("a parameter");
+            for value in *values {
+                assert!(parameter.read(name, Some(value), &mut Params::default()).is_err(), "{name}={value}");
+            }
+        }
+    }
+
+    #[test]
+    fn suggestions() {
+        let check = |name: &str, value: &str, expected: Option<&str>| {
+            let parameter = Parameter::find(name).expect("a parameter");
+            let error = parameter.read(name, Some(value), &mut Params::default()).expect_err("refused");
+            assert_eq!(error.did_you_mean.as_deref(), expected, "{name}={value}");
+        };
+        check("format", "wepb", Some("webp"));
+        check("fit", "contian", Some("contain"));
+        check("background", "blu", Some("blue"));
+        check("position", "botom", Some("bottom"));
+        check("format", "application", None);
+        check("width", "wide", None);
+    }
+}

@@ -1,0 +1,53 @@
+//! What only the operator may do.
+
+use axum::extract::{Query, State as Shared};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use http::{HeaderMap, header};
+use serde_json::json;
+
+use super::problem::Problem;
+use super::{RequestId, State};
+use crate::source::ImageId;
+
+#[derive(serde::Deserialize)]
+pub(super) struct Purge {
+    path: Option<String>,
+}
+
+/// Drops every rendition of an original.
+pub(super) async fn purge(
+    Shared(state): Shared<State>, id: Extension<RequestId>, asked: HeaderMap, Query(query): Query<Purge>,
+) -> Response {
+    match try_purge(&state, &asked, query) {
+        Ok(purged) => ([(header::CACHE_CONTROL, "no-store")], Json(json!({ "purged": purged }))).into_response(),
+        Err(problem) => problem.respond(Some(&id)),
+    }
+}
+
+fn try_purge(state: &State, asked: &HeaderMap, query: Purge) -> Result<u64, Problem> {
+    authorize(&state.config.admin_token, asked)?;
+    let wrong = || Problem::parameter("path", "the path of an original, as in its URL but decoded");
+    let path = query.path.ok_or_else(wrong)?;
+    // the query was decoded already; the name is checked as a URL's would be
+    let encoded: String = path
+        .trim_start_matches('/')
+        .split('/')
+        .map(|segment| {
+            format!("/{}", percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC))
+        })
+        .collect();
+    let id = ImageId::parse(&encoded).map_err(|_| wrong())?;
+    Ok(state.service.purge(&id))
+}
+
+/// Without a token in the settings there is nothing here; with one, it must be brought.
+fn authorize(token: &str, asked: &HeaderMap) -> Result<(), Problem> {
+    if token.is_empty() {
+        return Err(Problem::nothing_here());
+    }
+    let given = asked.get(header::AUTHORIZATION).map(http::HeaderValue::as_bytes).unwrap_or_default();
+    let expected = format!("Bearer {token}");
+    // digests take the same time to compare wherever the texts differ (blake3's equality is constant-time)
+    if blake3::hash(given) == blake3::hash(expected.as_bytes()) { Ok(()) } else { Err(Problem::unauthorized()) }
+}

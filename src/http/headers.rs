@@ -1,0 +1,268 @@
+//! The headers of an image and what a client's conditions make of it (RFC 9110 §13).
+
+use std::time::{Duration, SystemTime};
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::problem::Problem;
+use super::ranges::{self, Wanted};
+use crate::cache::Found;
+use crate::dialect::Target;
+use crate::service::{Answer, Timing};
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// A day, and a week in which a shared cache may answer with what it has while it asks again. `no-transform` keeps
+/// networks from encoding a picture once more.
+const FRESH: &str = "public, max-age=86400, stale-while-revalidate=604800, stale-if-error=604800, no-transform";
+/// The URL changes when the picture does.
+const IMMUTABLE: &str = "public, max-age=31536000, immutable, no-transform";
+/// An image opened as a page may load and run nothing: an SVG is a document.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox";
+
+/// The answer to a request for an image.
+pub(super) fn respond(
+    method: &Method, asked: &HeaderMap, target: &Target, answer: Answer, timing: bool,
+) -> Result<Response, Problem> {
+    let etag = format!("\"{}\"", answer.digest.to_hex());
+    let modified = whole_seconds(answer.modified);
+    if is_unchanged(asked, &etag, modified) {
+        return Ok(not_modified(target, &etag, modified));
+    }
+    let length = answer.bytes.len();
+    let range = asked.get(header::RANGE).and_then(|value| value.to_str().ok());
+    let range = range.filter(|_| method == Method::GET && if_range_holds(asked, &etag));
+    let (status, bytes, content_range) = match range.map_or(Wanted::All, |range| ranges::wanted(range, length)) {
+        Wanted::All => (StatusCode::OK, answer.bytes.clone(), None),
+        Wanted::Part(part) => {
+            let content_range = format!("bytes {}-{}/{length}", part.start, part.end - 1);
+            (StatusCode::PARTIAL_CONTENT, answer.bytes.slice(part), Some(content_range))
+        }
+        Wanted::Unsatisfiable => return Err(Problem::range(length)),
+    };
+    let content_length = bytes.len();
+    let mut response = Response::new(if method == Method::HEAD { Body::empty() } else { Body::from(bytes) });
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.content.media_type()));
+    headers.insert(header::CONTENT_LENGTH, content_length.into());
+    insert(headers, header::CONTENT_DISPOSITION, &disposition(target, answer.content.extension()));
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(CORP, HeaderValue::from_static("cross-origin"));
+    insert(headers, CACHE_STATUS, &cache_status(answer.found));
+    if let Some(content_range) = content_range {
+        insert(headers, header::CONTENT_RANGE, &content_range);
+    }
+    if let Some(query) = &target.snapped {
+        insert(headers, header::CONTENT_LOCATION, &format!("{}?{query}", encoded_path(target)));
+    }
+    if timing {
+        insert(headers, SERVER_TIMING, &server_timing(&answer.timing));
+    }
+    add_validators(headers, target, &etag, modified);
+    Ok(response)
+}
+
+/// 304 repeats what a 200 would say about keeping and choosing it, and nothing about a body (RFC 9110 §15.4.5).
+fn not_modified(target: &Target, etag: &str, modified: SystemTime) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    add_validators(response.headers_mut(), target, etag, modified);
+    response
+}
+
+fn add_validators(headers: &mut HeaderMap, target: &Target, etag: &str, modified: SystemTime) {
+    insert(headers, header::ETAG, etag);
+    insert(headers, header::LAST_MODIFIED, &httpdate::fmt_http_date(modified));
+    let keep = if target.immutable { IMMUTABLE } else { FRESH };
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(keep));
+    if target.negotiable {
+        vary(headers);
+    }
+}
+
+/// Says that another Accept header may be answered otherwise.
+pub(super) fn vary(headers: &mut HeaderMap) {
+    headers.append(header::VARY, HeaderValue::from_static("Accept"));
+}
+
+/// All Accept headers joined, as one would be read (RFC 9110 §5.3).
+pub(super) fn accept(headers: &HeaderMap) -> String {
+    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    values.collect::<Vec<_>>().join(",")
+}
+
+/// If-None-Match wins over If-Modified-Since (RFC 9110 §13.2.2).
+fn is_unchanged(asked: &HeaderMap, etag: &str, modified: SystemTime) -> bool {
+    if asked.contains_key(header::IF_NONE_MATCH) {
+        let values = asked.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+        return values.flat_map(entity_tags).any(|tag| tag == "*" || weakly_equal(tag, etag));
+    }
+    let since = asked.get(header::IF_MODIFIED_SINCE).and_then(|value| value.to_str().ok());
+    since.and_then(|date| httpdate::parse_http_date(date).ok()).is_some_and(|since| modified <= since)
+}
+
+/// The entity tags of a list; a comma within the quotes belongs to the tag (RFC 9110 §8.8.3).
+fn entity_tags(list: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    list.split(move |c| {
+        if c == '"' {
+            quoted = !quoted;
+        }
+        c == ',' && !quoted
+    })
+    .map(str::trim)
+}
+
+fn weakly_equal(a: &str, b: &str) -> bool {
+    let opaque = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).to_owned();
+    opaque(a) == opaque(b)
+}
+
+/// A range is of the very bytes that the client has the rest of: strong comparison, and no date, since two versions
+/// may have one second (RFC 9110 §13.1.5).
+fn if_range_holds(asked: &HeaderMap, etag: &str) -> bool {
+    asked.get(header::IF_RANGE).is_none_or(|value| value.as_bytes() == etag.as_bytes())
+}
+
+/// HTTP dates have no fractions, and a picture must not look newer than its own date.
+fn whole_seconds(time: SystemTime) -> SystemTime {
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+/// RFC 9211: where it came from.
+fn cache_status(found: Option<Found>) -> String {
+    match found {
+        None => "tintype; fwd=bypass".into(),
+        Some(Found::Memory | Found::Disk) => "tintype; hit".into(),
+        Some(Found::Made { stored, collapsed }) => {
+            let stored = if stored { "; stored" } else { "" };
+            let collapsed = if collapsed { "; collapsed" } else { "" };
+            format!("tintype; fwd=uri-miss{stored}{collapsed}")
+        }
+    }
+}
+
+fn server_timing(timing: &Timing) -> String {
+    let Timing { cache, queue, source, decode, resize, encode } = *timing;
+    let parts = [
+        ("cache", cache),
+        ("queue", queue),
+        ("source", source),
+        ("decode", decode),
+        ("resize", resize),
+        ("encode", encode),
+    ];
+    let shown = parts.iter().map(|(name, spent)| format!("{name};dur={:.2}", spent.as_secs_f64() * 1000.0));
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+/// RFC 6266: the name to save it under, with the extension of what it is.
+fn disposition(target: &Target, extension: &str) -> String {
+    let (kind, name) = match &target.download {
+        Some(name) => ("attachment", name.clone()),
+        None => {
+            let name = target.id.file_name();
+            let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+            ("inline", format!("{stem}.{extension}"))
+        }
+    };
+    let quotable = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '%') || c == ' ';
+    let plain: String = name.chars().map(|c| if quotable(c) { c } else { '_' }).collect();
+    if plain == name {
+        return format!("{kind}; filename=\"{plain}\"");
+    }
+    format!("{kind}; filename=\"{plain}\"; filename*=UTF-8''{}", utf8_percent_encode(&name, ATTR_CHAR))
+}
+
+/// What RFC 8187 lets stand in an extended value without encoding.
+const ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'!')
+    .remove(b'#')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'^')
+    .remove(b'_')
+    .remove(b'`')
+    .remove(b'|')
+    .remove(b'~');
+
+/// RFC 3986's unreserved characters stand for themselves in a path, as do the slashes between segments.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+fn encoded_path(target: &Target) -> String {
+    target.id.as_str().split('/').map(|segment| format!("/{}", utf8_percent_encode(segment, SEGMENT))).collect()
+}
+
+/// Inserts a value that is made of visible ASCII by construction.
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::ImageId;
+
+    fn target(path: &str, download: Option<&str>) -> Target {
+        Target {
+            id: ImageId::parse(path).expect("a name"),
+            recipe: None,
+            negotiable: false,
+            snapped: None,
+            download: download.map(str::to_owned),
+            immutable: false,
+        }
+    }
+
+    #[test]
+    fn dispositions() {
+        let check = |path: &str, download: Option<&str>, expected: &str| {
+            assert_eq!(disposition(&target(path, download), "webp"), expected);
+        };
+        check("/cats/tom.jpg", None, "inline; filename=\"tom.webp\"");
+        check("/tom", None, "inline; filename=\"tom.webp\"");
+        check("/tom.tar.gz", None, "inline; filename=\"tom.tar.webp\"");
+        check("/a%22b.jpg", None, "inline; filename=\"a_b.webp\"; filename*=UTF-8''a%22b.webp");
+        check("/caf%C3%A9.jpg", None, "inline; filename=\"caf_.webp\"; filename*=UTF-8''caf%C3%A9.webp");
+        check("/a.jpg", Some("my photo.jpg"), "attachment; filename=\"my photo.jpg\"");
+    }
+
+    #[test]
+    fn conditions() {
+        let modified = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").expect("a date");
+        let check = |name: HeaderName, value: &str, expected: bool| {
+            let asked = HeaderMap::from_iter([(name, HeaderValue::from_str(value).expect("a value"))]);
+            assert_eq!(is_unchanged(&asked, "\"abc\"", modified), expected, "{value}");
+        };
+        check(header::IF_NONE_MATCH, "\"abc\"", true);
+        check(header::IF_NONE_MATCH, "W/\"abc\"", true);
+        check(header::IF_NONE_MATCH, "\"x\", \"a,b\" , \"abc\"", true);
+        check(header::IF_NONE_MATCH, "*", true);
+        check(header::IF_NONE_MATCH, "\"abd\"", false);
+        check(header::IF_NONE_MATCH, "abc", false);
+        check(header::IF_NONE_MATCH, "\"x,*\"", false);
+        check(header::IF_MODIFIED_SINCE, "Sun, 06 Nov 1994 08:49:37 GMT", true);
+        check(header::IF_MODIFIED_SINCE, "Sun, 06 Nov 1994 08:49:38 GMT", true);
+        check(header::IF_MODIFIED_SINCE, "Sun, 06 Nov 1994 08:49:36 GMT", false);
+        check(header::IF_MODIFIED_SINCE, "yesterday", false);
+        let both = HeaderMap::from_iter([
+            (header::IF_NONE_MATCH, HeaderValue::from_static("\"x\"")),
+            (header::IF_MODIFIED_SINCE, HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT")),
+        ]);
+        assert!(!is_unchanged(&both, "\"abc\"", modified));
+    }
+}

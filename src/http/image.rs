@@ -1,0 +1,57 @@
+//! A request for an image.
+
+use std::time::SystemTime;
+
+use axum::Extension;
+use axum::extract::State as Shared;
+use axum::response::Response;
+use http::{HeaderMap, Method, Uri};
+
+use super::problem::Problem;
+use super::{RequestId, State, headers};
+use crate::dialect::Target;
+
+/// The longest URL that is read, in bytes.
+const LONGEST_URL: usize = 8 * 1024;
+
+/// Answers every path that is not under `/-/`.
+pub(super) async fn answer(
+    Shared(state): Shared<State>, id: Extension<RequestId>, method: Method, uri: Uri, asked: HeaderMap,
+) -> Response {
+    match try_answer(&state, &method, &uri, &asked).await {
+        Ok(response) => response,
+        Err((problem, negotiable)) => {
+            let mut response = problem.respond(Some(&id));
+            if negotiable {
+                headers::vary(response.headers_mut());
+            }
+            response
+        }
+    }
+}
+
+/// A failure comes with whether another Accept header might have fared otherwise.
+async fn try_answer(state: &State, method: &Method, uri: &Uri, asked: &HeaderMap) -> Result<Response, (Problem, bool)> {
+    let plain = |problem: Problem| (problem, false);
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return Err(plain(Problem::method("GET, HEAD")));
+    }
+    let length = uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if length > LONGEST_URL {
+        return Err(plain(Problem::uri_too_long(LONGEST_URL)));
+    }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let target = state
+        .policy
+        .target(uri.path(), uri.query(), &headers::accept(asked), now)
+        .map_err(|error| plain(error.into()))?;
+    respond(state, method, asked, &target).await.map_err(|problem| (problem, target.negotiable))
+}
+
+async fn respond(state: &State, method: &Method, asked: &HeaderMap, target: &Target) -> Result<Response, Problem> {
+    let answer = match &target.recipe {
+        Some(recipe) => state.service.rendition(&target.id, recipe.clone()).await?,
+        None => state.service.original(&target.id).await?,
+    };
+    headers::respond(method, asked, target, answer, state.config.server_timing)
+}

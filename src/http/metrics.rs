@@ -1,0 +1,69 @@
+//! Counters in Prometheus' text format (version 0.0.4).
+
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::extract::State as Shared;
+use axum::response::{IntoResponse, Response};
+use http::header;
+
+use super::State;
+
+/// All metrics. Every name begins with `tintype_`.
+pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
+    let service = &state.service;
+    let (stats, cache, workers) = (service.stats(), service.cache_stats(), service.workers());
+    let (files, bytes) = service.cache_usage();
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let seconds = |counter: &AtomicU64| count(counter) as f64 / 1e6;
+
+    let mut text = Text::default();
+    text.head("answers_total", "counter", "Renditions answered, by where they came from.");
+    for (result, counter) in [
+        ("memory", &stats.memory_hits),
+        ("disk", &stats.disk_hits),
+        ("miss", &stats.misses),
+        ("collapsed", &stats.collapsed),
+    ] {
+        text.value("answers_total", &format!("{{result=\"{result}\"}}"), count(counter) as f64);
+    }
+    text.one("renders_total", "counter", "Renders begun.", count(&stats.renders) as f64);
+    text.head("render_seconds_total", "counter", "Time spent rendering, by stage.");
+    for (stage, counter) in [("decode", &stats.decode_us), ("resize", &stats.resize_us), ("encode", &stats.encode_us)] {
+        text.value("render_seconds_total", &format!("{{stage=\"{stage}\"}}"), seconds(counter));
+    }
+    text.one("workers", "gauge", "Renders that may run at a time.", workers.count() as f64);
+    text.one("workers_busy", "gauge", "Renders running.", workers.busy() as f64);
+    text.one("queue_length", "gauge", "Renders waiting for a worker.", workers.waiting() as f64);
+    text.one("cache_files", "gauge", "Files in the cache folder.", files as f64);
+    text.one("cache_bytes", "gauge", "Bytes of the cache folder, in blocks.", bytes as f64);
+    text.one("cache_stored_total", "counter", "Renditions written to disk.", count(&cache.stored) as f64);
+    text.one(
+        "cache_not_stored_total",
+        "counter",
+        "Renditions that could not be written.",
+        count(&cache.not_stored) as f64,
+    );
+    text.one("cache_evicted_total", "counter", "Files removed to make room.", count(&cache.evicted) as f64);
+    text.one("cache_corrupt_total", "counter", "Files found damaged and removed.", count(&cache.corrupt) as f64);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4"), (header::CACHE_CONTROL, "no-store")], text.0).into_response()
+}
+
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        // writing to a String does not fail
+        let _ = writeln!(self.0, "# HELP tintype_{name} {help}\n# TYPE tintype_{name} {kind}");
+    }
+
+    fn value(&mut self, name: &str, labels: &str, value: f64) {
+        let _ = writeln!(self.0, "tintype_{name}{labels} {value}");
+    }
+
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: f64) {
+        self.head(name, kind, help);
+        self.value(name, "", value);
+    }
+}

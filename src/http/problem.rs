@@ -1,0 +1,243 @@
+//! Every failure's status code, and its body (RFC 9457). Nowhere else is a status for a failure chosen.
+//!
+//! The matches have no `_` arm: a new way to fail does not compile before it has a status here. Texts say what would have
+//! been right; nothing of the request but parameter values is repeated in them, and no path of this machine.
+
+use std::any::Any;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::RequestId;
+use crate::dialect;
+use crate::render;
+use crate::service;
+use crate::service::workers::Refused;
+use crate::source;
+
+/// A failure as it is answered.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    title: &'static str,
+    detail: String,
+    extra: Option<(&'static str, Value)>,
+    headers: HeaderMap,
+}
+
+impl Problem {
+    fn new(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Problem {
+        Problem { status, title, detail: detail.into(), extra: None, headers: HeaderMap::new() }
+    }
+
+    fn with(mut self, name: HeaderName, value: HeaderValue) -> Problem {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// A URL that is longer than is read.
+    pub(super) fn uri_too_long(limit: usize) -> Problem {
+        let detail = format!("the URL is longer than {limit} bytes");
+        Problem::new(StatusCode::URI_TOO_LONG, "URL too long", detail)
+    }
+
+    /// A method that this path does not have.
+    pub(super) fn method(allow: &'static str) -> Problem {
+        let problem =
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", format!("allowed here: {allow}"));
+        problem.with(header::ALLOW, HeaderValue::from_static(allow))
+    }
+
+    /// A range that the body does not have (RFC 9110 §15.5.17).
+    pub(super) fn range(length: usize) -> Problem {
+        let value = HeaderValue::from_str(&format!("bytes */{length}")).expect("digits are a header value");
+        let detail = format!("the range lies outside of the {length} bytes");
+        let problem = Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "Range not satisfiable", detail);
+        problem.with(header::CONTENT_RANGE, value).with(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"))
+    }
+
+    /// A token that is missing or wrong.
+    pub(super) fn unauthorized() -> Problem {
+        let problem =
+            Problem::new(StatusCode::UNAUTHORIZED, "Unauthorized", "a bearer token is needed here, and the right one");
+        problem.with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    }
+
+    /// A path that there is not.
+    pub(super) fn nothing_here() -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, "Not found", "there is nothing at this path")
+    }
+
+    /// One parameter of an administrative request that is wrong.
+    pub(super) fn parameter(name: &str, allowed: &str) -> Problem {
+        let mut problem = Problem::new(StatusCode::BAD_REQUEST, "Invalid parameter", format!("{name}: {allowed}"));
+        problem.extra =
+            Some(("invalid_params", json!([{ "name": name, "value": "", "allowed": allowed, "did_you_mean": null }])));
+        problem
+    }
+
+    /// The answer to the request of that identifier.
+    pub(super) fn respond(self, id: Option<&RequestId>) -> Response {
+        let mut body = json!({
+            "type": "about:blank",
+            "title": self.title,
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "instance": format!("urn:request:{}", id.and_then(|id| id.0.to_str().ok()).unwrap_or("unknown")),
+        });
+        if let Some((name, value)) = self.extra {
+            body[name] = value;
+        }
+        let mut response = (self.status, body.to_string()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache_control(self.status)));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.extend(self.headers);
+        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// How long a failure may be kept by others.
+fn cache_control(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        404 => "max-age=30",
+        400 | 403 | 410 | 413 | 415 | 422 => "max-age=60",
+        _ => "no-store",
+    }
+}
+
+impl From<dialect::Error> for Problem {
+    fn from(error: dialect::Error) -> Problem {
+        let detail = error.to_string();
+        match error {
+            dialect::Error::InvalidName => Problem::new(StatusCode::NOT_FOUND, "Not found", detail),
+            dialect::Error::InvalidParams(wrong) => {
+                let mut problem = Problem::new(StatusCode::BAD_REQUEST, "Invalid parameter", detail);
+                let each = wrong.iter().map(|one| {
+                    json!({ "name": one.name, "value": one.value, "allowed": one.allowed, "did_you_mean": one.did_you_mean })
+                });
+                problem.extra = Some(("invalid_params", each.collect()));
+                problem
+            }
+            dialect::Error::Signature(_) => Problem::new(StatusCode::FORBIDDEN, "Forbidden", detail),
+            dialect::Error::Expired => Problem::new(StatusCode::GONE, "Gone", detail),
+        }
+    }
+}
+
+impl From<service::Error> for Problem {
+    fn from(error: service::Error) -> Problem {
+        match error {
+            service::Error::Source(error) => error.into(),
+            service::Error::Render(error) => error.into(),
+            service::Error::Refused(refused) => refused.into(),
+        }
+    }
+}
+
+impl From<source::Error> for Problem {
+    fn from(error: source::Error) -> Problem {
+        let detail = error.to_string();
+        match error {
+            source::Error::NotFound => Problem::new(StatusCode::NOT_FOUND, "Not found", detail),
+            source::Error::Forbidden => Problem::new(StatusCode::FORBIDDEN, "Forbidden", detail),
+            source::Error::TooLarge { .. } => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "Original too large", detail),
+            source::Error::Changing => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Original is changing", detail),
+            source::Error::Unavailable(cause) => {
+                tracing::error!(error = %cause, "an original cannot be read");
+                Problem::new(StatusCode::BAD_GATEWAY, "Original unavailable", detail)
+            }
+        }
+    }
+}
+
+impl From<render::Error> for Problem {
+    fn from(error: render::Error) -> Problem {
+        let detail = error.to_string();
+        match error {
+            render::Error::UnknownFormat => Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Not an image", detail),
+            render::Error::Unsupported { .. } => {
+                Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported image", detail)
+            }
+            render::Error::Malformed { .. } => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Damaged image", detail),
+            render::Error::Limit(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Image over a limit", detail),
+            render::Error::Impossible(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Impossible result", detail),
+            render::Error::Cancelled => Refused::Deadline.into(),
+            render::Error::Encode { .. } => {
+                tracing::error!(%detail, "an encoder failed");
+                internal()
+            }
+        }
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Problem {
+        let detail = refused.to_string();
+        match refused {
+            Refused::Overloaded => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Overloaded", detail),
+            Refused::Deadline => Problem::new(StatusCode::GATEWAY_TIMEOUT, "Deadline passed", detail),
+            Refused::Lost => {
+                tracing::error!("a render ended without a result");
+                internal()
+            }
+        }
+    }
+}
+
+fn internal() -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal error", "this is a bug in tintype; its log has the cause")
+}
+
+/// The answer where a handler panicked.
+pub(super) fn after_panic(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = text.unwrap_or("unknown"), "a request handler panicked");
+    internal().respond(None)
+}
+
+/// The handler of paths below `/-/` that there are not.
+pub(super) async fn not_found(id: axum::Extension<RequestId>) -> Response {
+    Problem::nothing_here().respond(Some(&id))
+}
+
+/// The handler of methods that only GET and HEAD have.
+pub(super) async fn method_not_allowed(id: axum::Extension<RequestId>) -> Response {
+    Problem::method("GET, HEAD").respond(Some(&id))
+}
+
+/// The handler of methods where only POST is.
+pub(super) async fn post_only(id: axum::Extension<RequestId>) -> Response {
+    Problem::method("POST").respond(Some(&id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn problems_say_what_would_have_been_right_and_no_more() {
+        let wrong = crate::dialect::query::parse("w=0&f=wepb").expect_err("wrong");
+        let response = Problem::from(dialect::Error::InvalidParams(wrong)).respond(None);
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(response.headers()[header::CACHE_CONTROL], "max-age=60");
+        let body = http_body_util::BodyExt::collect(response.into_body()).await.expect("a body").to_bytes();
+        let body: Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(body["status"], 400);
+        assert_eq!(body["invalid_params"][0]["name"], "w");
+        assert_eq!(body["invalid_params"][1]["did_you_mean"], "webp");
+    }
+
+    #[test]
+    fn storage_errors_tell_no_path() {
+        let cause = std::io::Error::other("/srv/secret/place");
+        let problem = Problem::from(source::Error::Unavailable(cause.into()));
+        assert!(!problem.detail.contains("secret"));
+        assert_eq!(problem.status, StatusCode::BAD_GATEWAY);
+    }
+}

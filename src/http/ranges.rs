@@ -1,0 +1,84 @@
+//! The Range header (RFC 9110 §14): one range of bytes is answered, everything else is as if it were absent.
+
+use std::ops::Range;
+
+/// What a Range header asks of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// All of it: no range, several, or none that is understood.
+    All,
+    /// These bytes; not empty and within the body.
+    Part(Range<usize>),
+    /// Bytes that it does not have.
+    Unsatisfiable,
+}
+
+/// Reads the header's value for a body of `length` bytes.
+pub(super) fn wanted(value: &str, length: usize) -> Wanted {
+    let Some((unit, set)) = value.split_once('=') else { return Wanted::All };
+    if !unit.trim().eq_ignore_ascii_case("bytes") || set.contains(',') {
+        return Wanted::All;
+    }
+    let Some((first, last)) = set.trim().split_once('-') else { return Wanted::All };
+    match (number(first), number(last)) {
+        (Some(first), _) if first >= length => {
+            match last.is_empty() || number(last).is_some_and(|last| last >= first) {
+                true => Wanted::Unsatisfiable,
+                false => Wanted::All,
+            }
+        }
+        (Some(first), None) if last.is_empty() => Wanted::Part(first..length),
+        (Some(first), Some(last)) if last >= first => Wanted::Part(first..last.saturating_add(1).min(length)),
+        // the last so many bytes
+        (None, Some(0)) if first.is_empty() => Wanted::Unsatisfiable,
+        (None, Some(_)) if first.is_empty() && length == 0 => Wanted::Unsatisfiable,
+        (None, Some(suffix)) if first.is_empty() => Wanted::Part(length.saturating_sub(suffix)..length),
+        _ => Wanted::All,
+    }
+}
+
+fn number(text: &str) -> Option<usize> {
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // more digits than fit lie beyond every body
+    plain.then(|| text.parse().unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers() {
+        let check = |value: &str, expected: Wanted| assert_eq!(wanted(value, 100), expected, "{value}");
+        check("bytes=0-9", Wanted::Part(0..10));
+        check("bytes=90-", Wanted::Part(90..100));
+        check("bytes=90-200", Wanted::Part(90..100));
+        check("bytes=-10", Wanted::Part(90..100));
+        check("bytes=-1000", Wanted::Part(0..100));
+        check("bytes=99-99", Wanted::Part(99..100));
+        check("Bytes = 0-0", Wanted::Part(0..1));
+        check("bytes=0-99999999999999999999999", Wanted::Part(0..100));
+        check("bytes=100-", Wanted::Unsatisfiable);
+        check("bytes=100-200", Wanted::Unsatisfiable);
+        check("bytes=-0", Wanted::Unsatisfiable);
+        check("bytes=0-1,5-6", Wanted::All);
+        check("bytes=9-1", Wanted::All);
+        check("bytes=900-1", Wanted::All);
+        check("bytes=a-b", Wanted::All);
+        check("bytes=-", Wanted::All);
+        check("bytes=", Wanted::All);
+        check("lines=0-1", Wanted::All);
+        check("", Wanted::All);
+        assert_eq!(wanted("bytes=0-", 0), Wanted::Unsatisfiable);
+        assert_eq!(wanted("bytes=-5", 0), Wanted::Unsatisfiable);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_part_is_always_within(value in "(bytes=)?[0-9,-]{0,12}", length in 0usize..1000) {
+            if let Wanted::Part(part) = wanted(&value, length) {
+                assert!(part.start < part.end && part.end <= length);
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Connections: accepted, bounded in time, drained at the end.
+//!
+//! hyper's own builder is driven here because the shorter way has no time limit for headers.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+
+/// The most bytes of a request's head: a URL of 8 KiB, its headers, and room to answer 414 for a longer one.
+const HEAD_BYTES: usize = 64 * 1024;
+
+/// Where connections come in.
+pub enum Listener {
+    /// From the network.
+    Tcp(TcpListener),
+    /// Through a socket in the file system, removed at the end.
+    Unix(UnixListener, PathBuf),
+}
+
+impl Listener {
+    /// Binds `host:port`, or `unix:/path` with mode 0660.
+    ///
+    /// # Errors
+    /// Where the address is taken, wrong or not ours to bind.
+    pub async fn bind(address: &str) -> std::io::Result<Listener> {
+        let Some(path) = address.strip_prefix("unix:") else {
+            return Ok(Listener::Tcp(TcpListener::bind(address).await?));
+        };
+        let path = PathBuf::from(path);
+        // a socket that nobody listens on is what a killed process leaves behind
+        if std::os::unix::net::UnixStream::connect(&path)
+            .is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused)
+        {
+            std::fs::remove_file(&path)?;
+        }
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o660))?;
+        Ok(Listener::Unix(listener, path))
+    }
+
+    /// The address to show: a URL for TCP, `unix:/path` for a socket.
+    pub fn shown(&self) -> String {
+        match self {
+            Listener::Tcp(listener) => {
+                listener.local_addr().map_or_else(|e| e.to_string(), |at| format!("http://{at}/"))
+            }
+            Listener::Unix(_, path) => format!("http://unix:{}", path.display()),
+        }
+    }
+}
+
+/// Serves until `stop` ends, then waits for the requests in flight, at most `patience`. Says whether all ended in time.
+pub async fn serve(
+    listener: Listener, router: Router, header_timeout: Duration, stop: impl Future<Output = ()>, patience: Duration,
+) -> bool {
+    let service = TowerToHyperService::new(router);
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(HEAD_BYTES).half_close(false);
+    let graceful = GracefulShutdown::new();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let stream = tokio::select! {
+            stream = accept(&listener) => stream,
+            () = &mut stop => break,
+        };
+        let Some(stream) = stream else { continue };
+        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service.clone()));
+        tokio::spawn(async move {
+            // a client that breaks off is no event
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        });
+    }
+    if let Listener::Unix(_, path) = &listener {
+        // whoever comes next makes its own
+        let _ = std::fs::remove_file(path);
+    }
+    drop(listener);
+    tokio::time::timeout(patience, graceful.shutdown()).await.is_ok()
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// The next connection; `None` after a failure that may pass.
+async fn accept(listener: &Listener) -> Option<Box<dyn Stream>> {
+    let accepted: std::io::Result<Box<dyn Stream>> = match listener {
+        Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
+            // answers are written whole; waiting to fill a packet only delays the last one
+            let _ = stream.set_nodelay(true);
+            Box::new(stream) as _
+        }),
+        Listener::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Box::new(stream) as _),
+    };
+    match accepted {
+        Ok(stream) => Some(stream),
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be accepted");
+            // out of file descriptors, most likely: turning at full speed would not bring any back
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            None
+        }
+    }
+}

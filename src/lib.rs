@@ -1,0 +1,52 @@
+//! tintype is an on-demand image service: it answers `/photo.jpg?width=800&format=webp`, keeps what it made, and never
+//! takes more of the machine than it was given.
+//!
+//! *A URL is read by a dialect into a target; the target and what the client accepts become a recipe; the service finds
+//! the rendition of that recipe in the cache, or fetches the original from its source, renders it, and keeps it.*
+//!
+//! Every noun in that sentence is a module or a type, every verb a function. In reading order, each module uses only
+//! those before it (a test holds this):
+//!
+//! | module | what it is for | what it refuses to know |
+//! |---|---|---|
+//! | [`render`] | bytes and a recipe in, bytes out: probe, plan, decode, operations, encode | where bytes come from, URLs, time, threads |
+//! | [`source`] | where originals live, and which version of one is current | what is wanted from an original |
+//! | [`cache`] | where results are kept, once each, under a bound | how a result is made |
+//! | [`dialect`] | what a URL asks for: parameters, policy, negotiation, signatures | originals; it does no I/O |
+//! | [`service`] | the path of one request: version, key, cache, workers | URLs, headers, status codes |
+//! | [`http`] | the wire: routes, headers, conditions, every failure's status | files and pixels |
+//! | [`config`] | settings from file, environment and flags; the modules' own `Config`s side by side | – |
+//! | [`cli`] | the commands; the only place that builds everything | – |
+//!
+//! # Three lowerings
+//!
+//! [`Params`](dialect::Params) is what was said; any field may be absent. [`Recipe`](render::Recipe) is what was meant:
+//! defaults, presets and negotiation applied, no original needed, so that a hit needs no original.
+//! [`Plan`](render::plan::Plan) is what will be done: pixel numbers for one original.
+//!
+//! # Where each invariant lives
+//!
+//! | invariant | where | how it is held |
+//! |---|---|---|
+//! | a key covers everything that shapes the bytes | `cache/key.rs`, `render/recipe.rs` | structs are taken apart without `..` |
+//! | code that changes output bytes changes keys | `render/settings.rs`: `EPOCH` | a test pins digests of small renditions |
+//! | no pixels before limits | `render/plan.rs` | decoders take a `&Plan`, which only `Plan::new` makes |
+//! | a codec's panic is its file's fault | `render/codec/mod.rs`: `Guarded` | every call to a codec goes through it |
+//! | an image's name cannot leave its source | `source/id.rs`, `source/files.rs` | a private field; opened beneath the root by the kernel |
+//! | bytes are kept under the version they came from | `service/mod.rs`: `make` | another version than the key's begins anew |
+//! | one result is made once at a time | `cache/mod.rs`: `get_or_make` | single flight |
+//! | a client that leaves does not stop what others wait for | same | the work runs in a task of its own |
+//! | a file in the cache is whole or absent | `cache/disk.rs` | staged, synced, renamed; its digest is in its name and checked |
+//! | a broken cache never fails a request | `cache/mod.rs` | logged and counted there, and ends there |
+//! | CPU work is bounded, and so is waiting for it | `service/workers.rs` | the only `spawn_blocking` |
+//! | status codes for failures are chosen once | `http/problem.rs` | exhaustive matches, no `_` arm |
+//! | settings are read once | `config.rs` | no other file names `std::env` |
+
+pub mod cache;
+pub mod cli;
+pub mod config;
+pub mod dialect;
+pub mod http;
+pub mod render;
+pub mod service;
+pub mod source;

@@ -1,0 +1,229 @@
+//! Codecs: what each format's header says, its pixels, and how it is written. One file a format; this one has what
+//! they share and says which serves which.
+//!
+//! Every decoder here stands behind two gates: [`Plan`] before, which only exists where the header was within limits,
+//! and [`guarded`] around, which turns a panic in a codec into damage in the file that caused it.
+
+mod avif;
+mod canvas;
+mod gif;
+mod jpeg;
+mod png;
+mod refused;
+mod still;
+mod webp;
+
+use std::panic::AssertUnwindSafe;
+
+use super::error::{Error, Result};
+use super::format::Format;
+use super::geometry::{Orientation, Size};
+use super::ops::colour::Profile;
+use super::pixels::{Frame, Pixels};
+use super::plan::Plan;
+use super::recipe::Quality;
+
+/// What reads and writes the formats in this build, for people.
+pub const BACKENDS: &[&str] = &[
+    "jpeg: libjpeg-turbo",
+    "webp: libwebp (writing), image-webp (reading)",
+    "avif: rav1e",
+    "resize: fast_image_resize",
+];
+
+/// What an original is, by its header alone.
+#[derive(Clone, Debug)]
+pub struct Info {
+    /// What it is.
+    pub format: Format,
+    /// The picture's size as it is stored, before the orientation.
+    pub size: Size,
+    /// What brings it upright.
+    pub orientation: Orientation,
+    /// How many pictures it shows one after the other; 1 where it stands still.
+    pub frames: u32,
+    /// How often a moving picture plays.
+    pub loops: Loops,
+    /// Whether any pixel may be transparent.
+    pub has_alpha: bool,
+    /// Whether its colours are stated to be anything else than plain sRGB.
+    pub has_profile: bool,
+    /// The name that its colour profile has for itself.
+    pub profile_name: Option<String>,
+    /// Whether it carries EXIF, XMP or comments.
+    pub has_metadata: bool,
+    /// Its EXIF block.
+    pub exif: Option<Vec<u8>>,
+    /// Whether its decoder can scale down while decoding.
+    pub can_shrink: bool,
+    /// Bytes of memory that decoding takes for each pixel of the original whatever the scale, and for each pixel
+    /// that comes out.
+    pub cost: Cost,
+}
+
+/// Bytes of memory a decoder needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// For each pixel of the original, however small it is decoded.
+    pub per_stored_pixel: f64,
+    /// For each pixel that is decoded.
+    pub per_decoded_pixel: f64,
+}
+
+/// How often a moving picture plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loops {
+    /// Without end.
+    Forever,
+    /// That many times in all, at least once.
+    Times(u16),
+}
+
+impl Info {
+    /// An upright, opaque, sRGB still picture of that size: what most headers say.
+    pub(crate) fn new(format: Format, size: Size) -> Info {
+        Info {
+            format,
+            size,
+            orientation: Orientation::UPRIGHT,
+            frames: 1,
+            loops: Loops::Forever,
+            has_alpha: false,
+            has_profile: false,
+            profile_name: None,
+            has_metadata: false,
+            exif: None,
+            can_shrink: false,
+            cost: Cost { per_stored_pixel: 1.0, per_decoded_pixel: 5.0 },
+        }
+    }
+
+    /// Takes in an EXIF block, and with it the orientation.
+    pub(crate) fn with_exif(mut self, exif: Option<Vec<u8>>) -> Info {
+        if let Some(exif) = exif {
+            self.orientation = super::exif::orientation(&exif);
+            self.has_metadata = true;
+            self.exif = Some(exif);
+        }
+        self
+    }
+
+    /// Takes in a colour profile.
+    pub(crate) fn with_profile(mut self, profile: Option<&Profile>) -> Info {
+        self.has_profile = profile.is_some();
+        self.profile_name = profile.and_then(Profile::name);
+        self
+    }
+
+    /// The size as displayed, orientation applied.
+    pub fn displayed(&self) -> Size {
+        self.orientation.apply(self.size)
+    }
+
+    /// Bytes that decoding one frame holds at most, scaled down by `shrink`, by estimate.
+    pub(crate) fn decoded_bytes(&self, shrink: u32) -> u64 {
+        let stored = self.size.pixels() as f64;
+        let decoded = stored / f64::from(shrink * shrink);
+        (stored * self.cost.per_stored_pixel + decoded * self.cost.per_decoded_pixel) as u64
+    }
+}
+
+/// One picture as it comes from a decoder: stored orientation, the original's own colours.
+pub(crate) struct Decoded {
+    pub(crate) pixels: Pixels,
+    /// The colours that the samples mean; `None` is sRGB.
+    pub(crate) profile: Option<Profile>,
+    /// By how much the decoder scaled down: its picture has ceil(width / shrink) columns, and the last may be part of one.
+    pub(crate) shrink: u32,
+    /// How long it is shown, in milliseconds.
+    pub(crate) delay: u32,
+}
+
+impl Decoded {
+    pub(crate) fn still(pixels: Pixels, profile: Option<Profile>) -> Decoded {
+        Decoded { pixels, profile, shrink: 1, delay: 0 }
+    }
+}
+
+/// Takes each decoded picture in turn.
+pub(crate) type Sink<'a> = &'a mut dyn FnMut(Decoded) -> Result<()>;
+
+/// What an encoder is given: pictures in sRGB, all of one size, and how to write them.
+pub(crate) struct Picture {
+    pub(crate) frames: Vec<Frame>,
+    pub(crate) loops: Loops,
+    pub(crate) quality: Quality,
+    pub(crate) lossless: bool,
+    /// An EXIF block to write along.
+    pub(crate) exif: Option<Vec<u8>>,
+}
+
+impl Picture {
+    pub(crate) fn first(&self) -> &Pixels {
+        &self.frames[0].pixels
+    }
+}
+
+/// A format's reader and writer.
+///
+/// `probe` reads the header only: it allocates no pixels and takes well under a millisecond. `decode` gives the sink
+/// `plan.frames` whole pictures in order, or fails: never a part of a picture. What a codec does not do, it refuses.
+pub(crate) trait Codec: Sync {
+    fn probe(&self, original: &[u8]) -> Result<Info>;
+
+    fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()>;
+
+    fn encode(&self, _picture: &Picture) -> Result<Vec<u8>> {
+        Err(Error::Impossible("this format is read but not written".into()))
+    }
+}
+
+/// The codec that serves a format.
+pub(crate) fn of(format: Format) -> Guarded {
+    Guarded(
+        format,
+        match format {
+            Format::Jpeg => &jpeg::Jpeg,
+            Format::Png => &png::Png,
+            Format::Gif => &gif::Gif,
+            Format::WebP => &webp::WebP,
+            Format::Avif => &avif::Avif,
+            Format::Bmp => &still::Still(Format::Bmp),
+            Format::Tiff => &still::Still(Format::Tiff),
+            Format::Ico => &still::Still(Format::Ico),
+            Format::Pnm => &still::Still(Format::Pnm),
+            Format::Qoi => &still::Still(Format::Qoi),
+            Format::Jxl => &refused::Refused(Format::Jxl, "JPEG XL is not supported"),
+            Format::Heic => &refused::Refused(Format::Heic, "no decoder for HEVC pictures is free to use"),
+            Format::Svg => {
+                &refused::Refused(Format::Svg, "SVG is passed through untouched and has no pixels to change")
+            }
+        },
+    )
+}
+
+/// A codec whose panics are contained: the file that caused one is damaged as far as anybody is concerned.
+pub(crate) struct Guarded(Format, &'static dyn Codec);
+
+impl Guarded {
+    pub(crate) fn probe(&self, original: &[u8]) -> Result<Info> {
+        guarded(self.0, || self.1.probe(original))
+    }
+
+    pub(crate) fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()> {
+        guarded(self.0, || self.1.decode(original, info, plan, sink))
+    }
+
+    pub(crate) fn encode(&self, picture: &Picture) -> Result<Vec<u8>> {
+        guarded(self.0, || self.1.encode(picture))
+    }
+}
+
+fn guarded<T>(format: Format, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    // unwind safe: whatever the codec left half done is dropped here, nothing outlives the call
+    std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Err(Error::malformed(format, format!("the codec gave up ({text})")))
+    })
+}

@@ -1,0 +1,123 @@
+//! The plain still formats, BMP, TIFF, ICO, PNM and QOI, through the crate `image`.
+
+use std::io::Cursor;
+
+use image::{ColorType, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
+
+use super::{Codec, Cost, Decoded, Info, Plan, Sink};
+use crate::render::error::{Error, Result};
+use crate::render::format::Format;
+use crate::render::geometry::{Orientation, Size};
+use crate::render::ops::colour::{self, Profile};
+use crate::render::pixels::Pixels;
+
+/// Reads one of the plain formats.
+pub(crate) struct Still(pub(crate) Format);
+
+/// What a decoder may allocate besides the pixels that were accounted for.
+const HEADROOM: u64 = 16 << 20;
+
+impl Still {
+    fn image_format(&self) -> ImageFormat {
+        match self.0 {
+            Format::Tiff => ImageFormat::Tiff,
+            Format::Ico => ImageFormat::Ico,
+            Format::Pnm => ImageFormat::Pnm,
+            Format::Qoi => ImageFormat::Qoi,
+            _ => ImageFormat::Bmp,
+        }
+    }
+
+    fn open<'a>(&self, original: &'a [u8], max_alloc: u64) -> Result<impl ImageDecoder + use<'a>> {
+        let mut reader = ImageReader::with_format(Cursor::new(original), self.image_format());
+        let mut limits = Limits::no_limits();
+        limits.max_alloc = Some(max_alloc);
+        reader.limits(limits);
+        reader.into_decoder().map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: image::ImageError) -> Error {
+        match error {
+            image::ImageError::Unsupported(error) => Error::unsupported(self.0, error.to_string()),
+            image::ImageError::Limits(error) => Error::Limit(error.to_string()),
+            error => Error::malformed(self.0, error),
+        }
+    }
+}
+
+impl Codec for Still {
+    fn probe(&self, original: &[u8]) -> Result<Info> {
+        let mut decoder = self.open(original, HEADROOM)?;
+        let (width, height) = decoder.dimensions();
+        let mut info = Info::new(self.0, Size::new(width, height));
+        info.has_alpha = decoder.color_type().has_alpha();
+        info.cost =
+            Cost { per_stored_pixel: 2.0 * f64::from(decoder.color_type().bytes_per_pixel()), per_decoded_pixel: 4.0 };
+        if self.0 == Format::Tiff {
+            let exif = decoder.orientation().map_or(1, image::metadata::Orientation::to_exif);
+            info.orientation = Orientation::from_exif(exif.into());
+            let profile = decoder.icc_profile().ok().flatten().and_then(|icc| Profile::from_icc(&icc));
+            info = info.with_profile(profile.as_ref());
+        }
+        Ok(info)
+    }
+
+    fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()> {
+        let mut decoder = self.open(original, plan.memory() + HEADROOM)?;
+        let inks = matches!(decoder.original_color_type(), ExtendedColorType::Cmyk8);
+        let profile = match self.0 {
+            // what comes out of a CMYK file here is RGB already, to which the profile of its inks does not apply
+            Format::Tiff if !inks => decoder.icc_profile().ok().flatten().and_then(|icc| Profile::from_icc(&icc)),
+            _ => None,
+        };
+        let kind = decoder.color_type();
+        let length = usize::try_from(decoder.total_bytes()).map_err(|error| Error::malformed(self.0, error))?;
+        let mut samples = vec![0; length];
+        decoder.read_image(&mut samples).map_err(|error| self.failed(error))?;
+        let (channels, data, profile) = self.to_rgb(samples, kind, profile)?;
+        sink(Decoded::still(Pixels::new(self.0, info.size, channels, data)?, profile))
+    }
+}
+
+impl Still {
+    /// Any layout of samples (native byte order) as 8-bit RGB or RGBA. 16-bit and float samples are converted to sRGB
+    /// on the way, while they still have their precision, so that no profile is left to apply.
+    fn to_rgb(
+        &self, samples: Vec<u8>, kind: ColorType, profile: Option<Profile>,
+    ) -> Result<(usize, Vec<u8>, Option<Profile>)> {
+        let channels = if kind.has_alpha() { 4 } else { 3 };
+        Ok(match kind {
+            ColorType::Rgb8 | ColorType::Rgba8 => (channels, samples, profile),
+            ColorType::L8 | ColorType::La8 => (channels, grey_to_rgb(&samples, channels - 2), profile),
+            ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16 => {
+                let (pairs, _) = samples.as_chunks::<2>();
+                let wide: Vec<u16> = pairs.iter().map(|&pair| u16::from_ne_bytes(pair)).collect();
+                let wide = if kind.has_color() { wide } else { grey_to_rgb(&wide, channels - 2) };
+                (channels, colour::to_srgb8(&wide, channels, profile.as_ref()), None)
+            }
+            ColorType::Rgb32F | ColorType::Rgba32F => {
+                let (quads, _) = samples.as_chunks::<4>();
+                let level = |quad: &[u8; 4]| (f32::from_ne_bytes(*quad).clamp(0.0, 1.0) * 65_535.0).round() as u16;
+                let wide: Vec<u16> = quads.iter().map(level).collect();
+                (channels, colour::to_srgb8(&wide, channels, profile.as_ref()), None)
+            }
+            other => return Err(Error::unsupported(self.0, format!("its samples are {other:?}"))),
+        })
+    }
+}
+
+/// Repeats the first of each `step` samples three times and keeps the alpha behind it, if there is one.
+pub(super) fn grey_to_rgb<T: Copy>(samples: &[T], step: usize) -> Vec<T> {
+    samples.chunks_exact(step).flat_map(|pixel| [pixel[0], pixel[0]].into_iter().chain(pixel.iter().copied())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grey_becomes_rgb() {
+        assert_eq!(grey_to_rgb(&[1, 2], 1), [1, 1, 1, 2, 2, 2]);
+        assert_eq!(grey_to_rgb(&[1, 9, 2, 8], 2), [1, 1, 1, 9, 2, 2, 2, 8]);
+    }
+}

@@ -1,0 +1,93 @@
+//! Resampling with Lanczos3, from any part of a picture, edges between pixels included.
+//!
+//! A part with fractional edges is not a luxury: after a decoder has scaled a picture of 4031 columns down by 4, its
+//! 1008 columns stand for 1007.75, and resizing all 1008 shifts and stretches the picture enough to be seen.
+
+use std::cell::RefCell;
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+
+use crate::render::error::{Error, Result};
+use crate::render::format::Format;
+use crate::render::geometry::{Region, Size};
+use crate::render::pixels::Pixels;
+
+thread_local! {
+    /// Keeps its coefficient and intermediate buffers from one picture to the next.
+    static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
+}
+
+/// Resamples `region` of a picture to `size`. Alpha is premultiplied meanwhile, so that the colour of what cannot be
+/// seen does not bleed into what can. `linear` averages light instead of its sRGB code.
+pub(crate) fn resize(pixels: Pixels, region: Region, size: Size, linear: bool) -> Result<Pixels> {
+    let whole = Region::whole(pixels.size);
+    if region == whole && size == pixels.size {
+        return Ok(pixels);
+    }
+    let region = inside(region, pixels.size);
+    let same_scale = region.width == f64::from(size.width) && region.height == f64::from(size.height);
+    if same_scale && region.x.fract() == 0.0 && region.y.fract() == 0.0 {
+        return Ok(copy(&pixels, region.x as usize, region.y as usize, size));
+    }
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
+        .crop(region.x, region.y, region.width, region.height)
+        .use_alpha(pixels.has_alpha());
+    if linear { in_linear_light(&pixels, size, &options) } else { as_coded(&pixels, size, &options) }
+}
+
+/// The region with rounding errors at the far edges taken back, since the resizer refuses what lies outside.
+fn inside(region: Region, size: Size) -> Region {
+    let x = region.x.clamp(0.0, f64::from(size.width));
+    let y = region.y.clamp(0.0, f64::from(size.height));
+    Region {
+        x,
+        y,
+        width: region.width.min(f64::from(size.width) - x),
+        height: region.height.min(f64::from(size.height) - y),
+    }
+}
+
+/// A part at its own scale: rows are copied, nothing is resampled.
+fn copy(pixels: &Pixels, left: usize, top: usize, size: Size) -> Pixels {
+    let channels = pixels.channels;
+    let (start, length) = (left * channels, size.width as usize * channels);
+    let rows = pixels.rows().skip(top).take(size.height as usize);
+    let data = rows.flat_map(|row| row[start..start + length].iter().copied()).collect();
+    Pixels { size, channels, data }
+}
+
+fn as_coded(pixels: &Pixels, size: Size, options: &ResizeOptions) -> Result<Pixels> {
+    let kind = if pixels.has_alpha() { PixelType::U8x4 } else { PixelType::U8x3 };
+    let from = ImageRef::new(pixels.size.width, pixels.size.height, &pixels.data, kind).map_err(internal)?;
+    let mut to = Image::new(size.width, size.height, kind);
+    run(&from, &mut to, options)?;
+    Ok(Pixels { size, channels: pixels.channels, data: to.into_vec() })
+}
+
+/// By way of 16-bit linear light: 8 bits would band in the shadows.
+fn in_linear_light(pixels: &Pixels, size: Size, options: &ResizeOptions) -> Result<Pixels> {
+    use fast_image_resize::create_srgb_mapper;
+
+    let (narrow, wide) =
+        if pixels.has_alpha() { (PixelType::U8x4, PixelType::U16x4) } else { (PixelType::U8x3, PixelType::U16x3) };
+    let mapper = create_srgb_mapper();
+    let coded = ImageRef::new(pixels.size.width, pixels.size.height, &pixels.data, narrow).map_err(internal)?;
+    let mut light = Image::new(pixels.size.width, pixels.size.height, wide);
+    mapper.forward_map(&coded, &mut light).map_err(internal)?;
+    let mut resized = Image::new(size.width, size.height, wide);
+    run(&light, &mut resized, options)?;
+    let mut to = Image::new(size.width, size.height, narrow);
+    mapper.backward_map(&resized, &mut to).map_err(internal)?;
+    Ok(Pixels { size, channels: pixels.channels, data: to.into_vec() })
+}
+
+fn run(from: &impl fast_image_resize::IntoImageView, to: &mut Image<'_>, options: &ResizeOptions) -> Result<()> {
+    RESIZER.with_borrow_mut(|resizer| resizer.resize(from, to, options)).map_err(internal)
+}
+
+/// The resizer refuses only regions and buffers that do not match, which were worked out here.
+fn internal(error: impl std::fmt::Display) -> Error {
+    Error::Encode { format: Format::Png, reason: format!("resizing: {error}") }
+}

@@ -1,0 +1,81 @@
+//! A decoded picture.
+
+use super::format::Format;
+use super::geometry::Size;
+
+/// 8-bit pixels, interleaved, rows packed from the top: width × height × channels, stride = width × channels bytes.
+///
+/// The colour space is the original's own until [`ops`](super::ops) has converted it; then it is sRGB. Alpha is straight.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pixels {
+    /// Columns and rows.
+    pub size: Size,
+    /// 3 for RGB, 4 for RGBA with straight alpha.
+    pub channels: usize,
+    /// `size.pixels() × channels` bytes.
+    pub data: Vec<u8>,
+}
+
+impl Pixels {
+    /// Wraps samples; a length that does not match the size is the decoder's mistake and is refused as damage.
+    pub fn new(format: Format, size: Size, channels: usize, data: Vec<u8>) -> super::Result<Pixels> {
+        let expected = size.pixels() * channels as u64;
+        if data.len() as u64 != expected {
+            let reason = format!("{} bytes of pixels where {expected} belong", data.len());
+            return Err(super::Error::malformed(format, reason));
+        }
+        Ok(Pixels { size, channels, data })
+    }
+
+    /// A picture of one colour.
+    pub fn filled(size: Size, pixel: &[u8]) -> Pixels {
+        let data = pixel.repeat(size.pixels() as usize);
+        Pixels { size, channels: pixel.len(), data }
+    }
+
+    /// Whether there is an alpha channel.
+    pub fn has_alpha(&self) -> bool {
+        self.channels == 4
+    }
+
+    /// The rows, each width × channels bytes.
+    pub fn rows(&self) -> impl Iterator<Item = &[u8]> {
+        self.data.chunks_exact(self.stride())
+    }
+
+    /// Bytes from one row to the next.
+    pub fn stride(&self) -> usize {
+        self.size.width as usize * self.channels
+    }
+
+    /// Drops an alpha channel that hides nothing: three channels resize and encode for less.
+    pub fn without_opaque_alpha(self) -> Pixels {
+        if !self.has_alpha() || self.data.chunks_exact(4).any(|pixel| pixel[3] != 255) {
+            return self;
+        }
+        Pixels { size: self.size, channels: 3, data: drop_alpha(&self.data) }
+    }
+}
+
+impl std::fmt::Debug for Pixels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pixels({}x{})", self.size, self.channels)
+    }
+}
+
+fn drop_alpha(rgba: &[u8]) -> Vec<u8> {
+    let mut rgb = vec![0; rgba.len() / 4 * 3];
+    for (to, from) in rgb.chunks_exact_mut(3).zip(rgba.chunks_exact(4)) {
+        to.copy_from_slice(&from[..3]);
+    }
+    rgb
+}
+
+/// One picture of an animation, or the only one.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// The whole canvas as it is shown, earlier frames included.
+    pub pixels: Pixels,
+    /// How long it is shown, in milliseconds.
+    pub delay: u32,
+}

@@ -1,0 +1,160 @@
+//! Exact numbers for one original, and the only gate to decoding: a decoder takes a [`Plan`], and a plan exists only
+//! where the original's header was within every limit.
+
+use super::codec::Info;
+use super::error::{Error, Result};
+use super::format::Format;
+use super::geometry::{Fitted, Orientation, Region, Resize, Size};
+use super::recipe::{Choice, Output, Recipe};
+use super::settings::Settings;
+
+/// What will be done with one original.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// What was asked for.
+    pub(crate) recipe: &'a Recipe,
+    /// The part of the stored picture that is used, by `rect` alone.
+    pub(crate) region: Region,
+    /// From the stored to the displayed picture: EXIF orientation, `rotate` and `flip` in one.
+    pub(crate) orientation: Orientation,
+    /// The format of the result.
+    pub(crate) format: Format,
+    /// How many frames of the original are decoded.
+    pub(crate) frames: u32,
+    /// By how much a decoder may scale down while decoding: 1, 2, 4 or 8.
+    pub(crate) shrink: u32,
+    pub(crate) max_dimension: u32,
+    pub(crate) linear: bool,
+    /// Bytes that decoding and resizing will hold at most, by estimate.
+    memory: u64,
+    /// Nobody else makes a plan.
+    _private: (),
+}
+
+impl<'a> Plan<'a> {
+    /// Checks an original's header against the limits and works out what the recipe means for it.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where the original is too large, [`Error::Impossible`] where the recipe does not fit it.
+    pub fn new(info: &Info, recipe: &'a Recipe, settings: &Settings) -> Result<Plan<'a>> {
+        let format = output_format(info, recipe)?;
+        let moves = recipe.animated && format.can_move() && info.frames > 1;
+        let frames = if moves { info.frames } else { 1 };
+        check_limits(info, frames, settings)?;
+
+        let turned = info.orientation.then(recipe.turn);
+        let upright = info.orientation.apply(info.size);
+        let region = match recipe.rect {
+            None => Region::whole(info.size),
+            Some(rect) => {
+                let inside = Region::of_rect(rect, upright).ok_or_else(|| outside(rect.x, rect.y, upright))?;
+                info.orientation.inverse().map(inside, upright)
+            }
+        };
+        let mut plan = Plan {
+            recipe,
+            region,
+            orientation: turned,
+            format,
+            frames,
+            shrink: 1,
+            max_dimension: settings.max_dimension.min(format.longest_side()),
+            linear: settings.linear,
+            memory: 0,
+            _private: (),
+        };
+        let fitted = plan.fit(region);
+        if let Output::Exactly(format) = recipe.output {
+            check_side(format, recipe.resize, region, plan.orientation, settings)?;
+        }
+        plan.shrink = plan.shrink_for(&fitted, info);
+        plan.memory = info.decoded_bytes(plan.shrink) + fitted.canvas.pixels() * 4 * u64::from(frames);
+        if plan.memory > settings.max_memory {
+            let (needed, allowed) = (plan.memory >> 20, settings.max_memory >> 20);
+            return Err(Error::Limit(format!("decoding it takes about {needed} MiB; {allowed} MiB are allowed")));
+        }
+        Ok(plan)
+    }
+
+    /// Bytes that decoding and resizing will hold at most, by estimate from the header.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    /// Fits a region of the stored picture; the numbers are those of the displayed one.
+    pub(crate) fn fit(&self, region: Region) -> Fitted {
+        let (width, height) =
+            if self.orientation.transpose { (region.height, region.width) } else { (region.width, region.height) };
+        self.recipe.resize.fit(width, height, self.max_dimension)
+    }
+
+    /// The largest of 8, 4, 2 that leaves at least twice the wished pixels on each side: so much can be left to a
+    /// decoder without a visible difference, and the resampling filter does the rest.
+    fn shrink_for(&self, fitted: &Fitted, info: &Info) -> u32 {
+        // trimming compares pixels of the original with each other
+        if !info.can_shrink || self.recipe.trim.is_some() {
+            return 1;
+        }
+        let ratio = (fitted.shown.0 / f64::from(fitted.size.width)).min(fitted.shown.1 / f64::from(fitted.size.height));
+        [8, 4, 2].into_iter().find(|&by| ratio >= f64::from(2 * by)).unwrap_or(1)
+    }
+}
+
+fn outside(x: u32, y: u32, size: Size) -> Error {
+    Error::Impossible(format!("rect begins at {x},{y}, outside of the original's {size} pixels"))
+}
+
+fn check_limits(info: &Info, frames: u32, settings: &Settings) -> Result<()> {
+    let Size { width, height } = info.size;
+    if width == 0 || height == 0 {
+        return Err(Error::malformed(info.format, format!("its header says {width}x{height} pixels")));
+    }
+    if info.frames > settings.max_frames && frames > 1 {
+        return Err(Error::Limit(format!("it has {} frames; {} are allowed", info.frames, settings.max_frames)));
+    }
+    let pixels = info.size.pixels().saturating_mul(frames.into());
+    if pixels > settings.max_pixels {
+        let what = if frames > 1 { format!("{frames} frames of {}", info.size) } else { info.size.to_string() };
+        let limit = settings.max_pixels;
+        return Err(Error::Limit(format!("it has {what} pixels, {pixels} in all; {limit} are allowed")));
+    }
+    Ok(())
+}
+
+/// A format that was asked for by name is not quietly given a smaller picture than any other would have shown.
+fn check_side(
+    format: Format, resize: Resize, region: Region, orientation: Orientation, settings: &Settings,
+) -> Result<()> {
+    let (width, height) =
+        if orientation.transpose { (region.height, region.width) } else { (region.width, region.height) };
+    let canvas = resize.fit(width, height, settings.max_dimension).canvas;
+    let longest = format.longest_side();
+    if canvas.width.max(canvas.height) > longest {
+        return Err(Error::Impossible(format!(
+            "{format} holds at most {longest} pixels a side, the result has {canvas}"
+        )));
+    }
+    Ok(())
+}
+
+/// The format that the recipe's output means for this original.
+fn output_format(info: &Info, recipe: &Recipe) -> Result<Format> {
+    let moves = info.frames > 1 && recipe.animated;
+    let baseline = if info.has_alpha || recipe.lossless { Format::Png } else { Format::Jpeg };
+    let own = if info.format.is_output() && (!recipe.lossless || info.format.can_be_lossless()) {
+        info.format
+    } else {
+        baseline
+    };
+    Ok(match recipe.output {
+        Output::Exactly(format) => format,
+        Output::Original => own,
+        Output::Json => Format::Png,
+        Output::Auto(Choice::Avif | Choice::WebP) if moves => Format::WebP,
+        Output::Auto(Choice::Avif | Choice::AvifStill) if !moves => Format::Avif,
+        Output::Auto(Choice::WebP) => Format::WebP,
+        // a moving original stays what it is: a baseline that stands still would lose it
+        Output::Auto(_) if moves => own,
+        Output::Auto(_) => baseline,
+    })
+}

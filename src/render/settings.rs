@@ -1,0 +1,43 @@
+//! Limits and encoder defaults: everything that shapes a rendition besides the original and the recipe.
+
+/// Changes whenever the same original and recipe give other bytes than before, so that cached results of older code
+/// are never taken for new ones. A test pins digests of small renditions beside it.
+pub const EPOCH: u32 = 1;
+
+/// What every rendition of this process is made under.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The longest side of a result in pixels; larger wishes are scaled down.
+    pub max_dimension: u32,
+    /// The most pixels of an original, all frames together.
+    pub max_pixels: u64,
+    /// The most frames of an original.
+    pub max_frames: u32,
+    /// The most bytes that decoding one original may take, by the estimate from its header.
+    pub max_memory: u64,
+    /// Whether the original is sent where converting it only made it larger.
+    pub smallest_wins: bool,
+    /// Whether pixels are averaged as light (linear) or as they are coded (sRGB).
+    pub linear: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            max_dimension: 8192,
+            max_pixels: 100_000_000,
+            max_frames: 1000,
+            max_memory: 512 << 20,
+            smallest_wins: true,
+            linear: false,
+        }
+    }
+}
+
+impl Settings {
+    /// The settings that shape bytes, for a cache key. Limits that only refuse are left out: they make no other picture.
+    pub fn canonical(&self) -> Vec<u8> {
+        let Settings { max_dimension, max_pixels: _, max_frames: _, max_memory: _, smallest_wins, linear } = self;
+        format!("{EPOCH} {max_dimension} {smallest_wins} {linear}").into_bytes()
+    }
+}

@@ -1,0 +1,332 @@
+//! The path of one request, without the wire: which version the original has, the key, the cache, and a render where
+//! there is nothing yet. Never sees a URL, a header or a status code.
+
+pub mod stats;
+pub mod workers;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+
+use crate::cache::{self, Body, Cache, Digest, Failure, Found, Key};
+use crate::render::recipe::{Choice, Output};
+use crate::render::{self, Content, Format, Recipe, Settings, Stage};
+use crate::source::{self, ImageId, Original, Source, Version};
+use stats::Stats;
+use workers::{Refused, Workers};
+
+/// How often a request begins again because its original changed under it.
+const ATTEMPTS: usize = 3;
+
+/// How long it is remembered that an original cannot be rendered, and of how many.
+const FAILURES_KEPT: Duration = Duration::from_secs(60);
+const FAILURES: u64 = 10_000;
+
+/// Of how many originals the digest and the header are remembered.
+const FACTS: u64 = 100_000;
+
+/// Why there is no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The original could not be had.
+    #[error(transparent)]
+    Source(#[from] source::Error),
+    /// It could not be rendered.
+    #[error(transparent)]
+    Render(#[from] render::Error),
+    /// There was no room or no time for it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+/// What is sent.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// Their digest.
+    pub digest: Digest,
+    /// What they are.
+    pub content: Content,
+    /// When the original was last changed.
+    pub modified: SystemTime,
+    /// How they came to be at hand; `None` for an original that is sent as it is.
+    pub found: Option<Found>,
+    /// What the time went to.
+    pub timing: Timing,
+}
+
+/// What the time of one request went to; zero where a part did not happen in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timing {
+    /// Looking for it in the cache.
+    pub cache: Duration,
+    /// Waiting for a worker.
+    pub queue: Duration,
+    /// Fetching the original.
+    pub source: Duration,
+    /// Decoding.
+    pub decode: Duration,
+    /// Resizing and the other operations.
+    pub resize: Duration,
+    /// Encoding.
+    pub encode: Duration,
+}
+
+/// What is known of one version of an original.
+#[derive(Clone, Copy, Debug)]
+struct Facts {
+    digest: Digest,
+    content: Content,
+}
+
+/// Answers requests.
+pub struct Service {
+    source: Arc<dyn Source>,
+    cache: Arc<Cache<Failed>>,
+    workers: Workers,
+    settings: Settings,
+    /// Digests of originals, so that an unchanged one is not read to say that it is unchanged.
+    facts: moka::sync::Cache<Version, Facts>,
+    /// Whether originals move, for the few clients to whom that makes a difference.
+    moving: moka::sync::Cache<Version, bool>,
+    failures: moka::sync::Cache<Key, render::Error>,
+    stats: Stats,
+}
+
+/// How a render inside the cache's task ended without a result.
+#[derive(Clone, Debug)]
+enum Failed {
+    Error(Error),
+    /// The original has this version now; the key was another's.
+    Changed(Version),
+}
+
+impl<T: Into<Error>> From<T> for Failed {
+    fn from(error: T) -> Self {
+        Failed::Error(error.into())
+    }
+}
+
+impl Service {
+    /// A service over a source, with a cache and workers as configured.
+    pub fn new(
+        source: Arc<dyn Source>, cache: &cache::Config, workers: workers::Config, settings: Settings,
+    ) -> Arc<Service> {
+        let failures = moka::sync::Cache::builder().max_capacity(FAILURES).time_to_live(FAILURES_KEPT).build();
+        Arc::new(Service {
+            source,
+            cache: Arc::new(Cache::new(cache)),
+            workers: Workers::new(workers),
+            settings,
+            facts: moka::sync::Cache::new(FACTS),
+            moving: moka::sync::Cache::new(FACTS),
+            failures,
+            stats: Stats::default(),
+        })
+    }
+
+    /// The rendition of an original.
+    ///
+    /// # Errors
+    /// All of [`Error`].
+    pub async fn rendition(self: &Arc<Self>, id: &ImageId, recipe: Recipe) -> Result<Answer, Error> {
+        let mut version = self.source.version(id).await?;
+        for _ in 0..ATTEMPTS {
+            let recipe = self.settled(id, version, recipe.clone()).await?;
+            let key = Key::new(id, &version, &recipe, &self.settings);
+            if let Some(failure) = self.failures.get(&key) {
+                return Err(failure.into());
+            }
+            match self.look_up(id, version, key, recipe).await {
+                Ok(answer) => return Ok(answer),
+                Err(Failed::Changed(now)) => version = now,
+                Err(Failed::Error(error)) => {
+                    if let Error::Render(failure) = &error {
+                        self.remember(key, failure);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Err(source::Error::Changing.into())
+    }
+
+    async fn look_up(
+        self: &Arc<Self>, id: &ImageId, version: Version, key: Key, recipe: Recipe,
+    ) -> Result<Answer, Failed> {
+        let started = Instant::now();
+        let (service, id) = (Arc::clone(self), id.clone());
+        let timing = Arc::<std::sync::Mutex<Timing>>::default();
+        let measured = Arc::clone(&timing);
+        let made = self.cache.get_or_make(key, move || async move {
+            let result = service.make(&id, version, recipe).await;
+            result.map(|(encoded, timing)| {
+                *measured.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = timing;
+                encoded
+            })
+        });
+        let (body, found) = made.await.map_err(|failure| match failure {
+            Failure::Make(failed) => failed,
+            Failure::Lost => Refused::Lost.into(),
+        })?;
+        let mut timing = *timing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if matches!(found, Found::Memory | Found::Disk) {
+            timing.cache = started.elapsed();
+        }
+        self.stats.count(found);
+        let Body { bytes, digest, content } = (*body).clone();
+        Ok(Answer { bytes, digest, content, modified: version.modified, found: Some(found), timing })
+    }
+
+    /// Fetches and renders. Runs in the cache's own task, so it outlives whoever asked.
+    async fn make(&self, id: &ImageId, version: Version, recipe: Recipe) -> Result<(render::Encoded, Timing), Failed> {
+        let started = Instant::now();
+        let original = self.source.fetch(id).await?;
+        if original.version != version {
+            return Err(Failed::Changed(original.version));
+        }
+        let fetched = started.elapsed();
+        let settings = self.settings.clone();
+        self.stats.renders.fetch_add(1, Ordering::Relaxed);
+        let work = move |deadline, queued| {
+            let mut clock = Clock::new(deadline);
+            let result = render::render(&original.bytes, &recipe, &settings, &mut |stage| clock.begin(stage));
+            (result, Timing { queue: queued, source: fetched, ..clock.finish() })
+        };
+        let (result, timing) = self.workers.run(work).await?;
+        match result {
+            Ok(encoded) => {
+                self.stats.time(&timing);
+                Ok((encoded, timing))
+            }
+            // the only one who cancels is the clock
+            Err(render::Error::Cancelled) => Err(Refused::Deadline.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The recipe with what depends on whether the original moves settled, so that it makes no fourth key.
+    async fn settled(&self, id: &ImageId, version: Version, mut recipe: Recipe) -> Result<Recipe, Error> {
+        if recipe.output == Output::Auto(Choice::AvifStill) {
+            let moves = match self.moving.get(&version) {
+                Some(moves) => moves,
+                None => {
+                    let original = self.source.fetch(id).await?;
+                    let moves = render::probe(&original.bytes)?.frames > 1;
+                    self.moving.insert(original.version, moves);
+                    moves
+                }
+            };
+            let choice = if moves && recipe.animated { Choice::Baseline } else { Choice::Avif };
+            recipe.output = Output::Auto(choice);
+        }
+        Ok(recipe)
+    }
+
+    fn remember(&self, key: Key, failure: &render::Error) {
+        use render::Error::{Cancelled, Encode, Impossible, Limit, Malformed, UnknownFormat, Unsupported};
+        match failure {
+            UnknownFormat | Unsupported { .. } | Malformed { .. } | Limit(_) | Impossible(_) => {
+                self.failures.insert(key, failure.clone());
+            }
+            // these do not come from the original
+            Cancelled | Encode { .. } => {}
+        }
+    }
+
+    /// The original as it is, if it is an image.
+    ///
+    /// # Errors
+    /// [`render::Error::UnknownFormat`] where it is not, and all of [`source::Error`].
+    pub async fn original(&self, id: &ImageId) -> Result<Answer, Error> {
+        let started = Instant::now();
+        let Original { bytes, version } = self.source.fetch(id).await?;
+        let facts = match self.facts.get(&version) {
+            Some(facts) => facts,
+            None => {
+                let format = Format::sniff(&bytes).ok_or(render::Error::UnknownFormat)?;
+                let facts = Facts { digest: Digest::of(&bytes), content: Content::Image(format) };
+                self.facts.insert(version, facts);
+                facts
+            }
+        };
+        let timing = Timing { source: started.elapsed(), ..Timing::default() };
+        let Facts { digest, content } = facts;
+        Ok(Answer { bytes, digest, content, modified: version.modified, found: None, timing })
+    }
+
+    /// Drops every rendition of an original and says how many there were.
+    pub fn purge(&self, id: &ImageId) -> u64 {
+        self.cache.purge(id)
+    }
+
+    /// Whether renditions can be kept at present.
+    pub fn is_cache_writable(&self) -> bool {
+        self.cache.is_writable()
+    }
+
+    /// What has happened so far.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// What has happened to the cache so far.
+    pub fn cache_stats(&self) -> &cache::Stats {
+        self.cache.stats()
+    }
+
+    /// Files and bytes in the cache folder.
+    pub fn cache_usage(&self) -> (u64, u64) {
+        self.cache.usage()
+    }
+
+    /// The workers.
+    pub fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
+    /// Brings what was made so far onto disk. Blocks; for the end of the program and for tests.
+    pub fn flush(&self) {
+        self.cache.flush();
+    }
+}
+
+/// Measures the stages of one render and ends it at its deadline.
+struct Clock {
+    deadline: Instant,
+    began: Instant,
+    stage: Option<Stage>,
+    timing: Timing,
+}
+
+impl Clock {
+    fn new(deadline: Instant) -> Clock {
+        Clock { deadline, began: Instant::now(), stage: None, timing: Timing::default() }
+    }
+
+    fn begin(&mut self, stage: Stage) -> bool {
+        let now = Instant::now();
+        self.end(now);
+        self.stage = Some(stage);
+        self.began = now;
+        now < self.deadline
+    }
+
+    fn end(&mut self, now: Instant) {
+        let spent = now - self.began;
+        match self.stage {
+            Some(Stage::Decode) => self.timing.decode += spent,
+            Some(Stage::Resize) => self.timing.resize += spent,
+            Some(Stage::Encode) => self.timing.encode += spent,
+            None => {}
+        }
+    }
+
+    fn finish(mut self) -> Timing {
+        self.end(Instant::now());
+        self.timing
+    }
+}

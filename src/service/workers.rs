@@ -1,0 +1,170 @@
+//! Who may use the cores: as many renders at a time as there are workers, a bounded queue before them, and a deadline.
+//!
+//! This is the only place that hands work to blocking threads. What does not find room is refused at once: a queue that
+//! only grows is how image servers die.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+
+/// How much work is taken in.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Renders at a time; 0 is one for each core.
+    pub workers: usize,
+    /// Renders waiting; one more is refused.
+    pub queue: usize,
+    /// How long a render may take, waiting included.
+    pub deadline: Duration,
+}
+
+/// Why work was not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The queue is full.
+    #[error("too many renders are waiting")]
+    Overloaded,
+    /// It waited longer than it may.
+    #[error("the deadline passed")]
+    Deadline,
+    /// The work panicked outside of any codec: a bug.
+    #[error("the render ended without a result")]
+    Lost,
+}
+
+/// The workers and their queue.
+pub struct Workers {
+    places: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    config: Config,
+    count: usize,
+}
+
+impl Workers {
+    /// Workers as the settings say.
+    pub fn new(config: Config) -> Workers {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let count = if config.workers == 0 { cores() } else { config.workers };
+        Workers { places: Arc::new(Semaphore::new(count)), waiting: AtomicUsize::new(0), config, count }
+    }
+
+    /// Runs CPU-bound work on a blocking thread once there is a place for it. The work is given the moment by which it
+    /// must be done and how long it has waited.
+    ///
+    /// # Errors
+    /// [`Refused`]; the work never began except for [`Refused::Lost`].
+    pub async fn run<T: Send + 'static>(
+        &self, work: impl FnOnce(Instant, Duration) -> T + Send + 'static,
+    ) -> Result<T, Refused> {
+        let asked = Instant::now();
+        let deadline = asked + self.config.deadline;
+        let place = self.place(deadline).await?;
+        let queued = asked.elapsed();
+        let task = tokio::task::spawn_blocking(move || {
+            // held until the work is done, even when nobody waits for it any more
+            let _place = place;
+            work(deadline, queued)
+        });
+        task.await.map_err(|_| Refused::Lost)
+    }
+
+    async fn place(&self, deadline: Instant) -> Result<tokio::sync::OwnedSemaphorePermit, Refused> {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Ok(place);
+        }
+        let _waiting = Waiting::enter(&self.waiting, self.config.queue).ok_or(Refused::Overloaded)?;
+        let place = tokio::time::timeout_at(deadline.into(), Arc::clone(&self.places).acquire_owned()).await;
+        // the semaphore is never closed
+        place.map_err(|_| Refused::Deadline)?.map_err(|_| Refused::Lost)
+    }
+
+    /// Renders waiting for a place.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Renders running.
+    pub fn busy(&self) -> usize {
+        self.count - self.places.available_permits().min(self.count)
+    }
+
+    /// How many may run at a time.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+}
+
+/// A place in the queue, given back however the wait ends.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn enter(count: &'a AtomicUsize, limit: usize) -> Option<Waiting<'a>> {
+        let entered = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < limit).then_some(n + 1));
+        entered.ok().map(|_| Waiting(count))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workers(queue: usize, deadline: Duration) -> Arc<Workers> {
+        Arc::new(Workers::new(Config { workers: 1, queue, deadline }))
+    }
+
+    #[tokio::test]
+    async fn one_more_than_the_queue_holds_is_refused_at_once() {
+        let workers = workers(1, Duration::from_secs(60));
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let first = tokio::spawn({
+            let workers = Arc::clone(&workers);
+            async move { workers.run(move |_, _| wait.recv()).await }
+        });
+        while workers.busy() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let second = tokio::spawn({
+            let workers = Arc::clone(&workers);
+            async move { workers.run(|_, _| 2).await }
+        });
+        while workers.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(workers.run(|_, _| 3).await, Err(Refused::Overloaded));
+        go.send(()).expect("the first waits for it");
+        assert_eq!(second.await.expect("no panic"), Ok(2));
+        assert!(first.await.expect("no panic").is_ok());
+        assert_eq!((workers.busy(), workers.waiting()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn waiting_ends_with_the_deadline() {
+        let workers = workers(1, Duration::from_millis(20));
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let first = tokio::spawn({
+            let workers = Arc::clone(&workers);
+            async move { workers.run(move |_, _| wait.recv()).await }
+        });
+        while workers.busy() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(workers.run(|_, _| 2).await, Err(Refused::Deadline));
+        drop(go);
+        assert!(first.await.expect("no panic").is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_panic_frees_its_place() {
+        let workers = workers(1, Duration::from_secs(60));
+        assert_eq!(workers.run(|_, _| panic!("a bug")).await, Err::<(), _>(Refused::Lost));
+        assert_eq!(workers.run(|_, _| 1).await, Ok(1));
+    }
+}

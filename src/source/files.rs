@@ -1,0 +1,238 @@
+//! Originals in a folder.
+//!
+//! Everything is opened beneath the root by the kernel (`openat2` with `RESOLVE_BENEATH`), so that no link swapped in
+//! between a check and an opening leads outside. What is opened is looked at before it is read: a FIFO or a device is
+//! never waited for.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use tokio::io::AsyncReadExt;
+
+use super::{BoxFuture, Error, ImageId, Original, Source, Version};
+
+/// How often a file that changes while it is read is read again.
+const ATTEMPTS: usize = 3;
+
+/// A folder with originals.
+#[derive(Debug)]
+pub struct Files {
+    root: File,
+    /// The root without links, to tell whether an absolute link stays beneath it.
+    real: PathBuf,
+    max_bytes: u64,
+}
+
+impl Files {
+    /// The folder `root`; originals of more than `max_bytes` are refused.
+    ///
+    /// # Errors
+    /// Where the folder is not there or may not be opened.
+    pub fn new(root: &Path, max_bytes: u64) -> std::io::Result<Files> {
+        let real = root.canonicalize()?;
+        let root = File::open(&real)?;
+        if !root.metadata()?.is_dir() {
+            return Err(ErrorKind::NotADirectory.into());
+        }
+        Ok(Files { root, real, max_bytes })
+    }
+
+    fn open(&self, id: &ImageId, flags: OFlags) -> Result<File, Error> {
+        self.open_beneath(Path::new(id.as_str()), flags, ResolveFlags::empty()).map_err(from_errno)
+    }
+
+    fn open_beneath(&self, path: &Path, flags: OFlags, resolve: ResolveFlags) -> Result<File, Errno> {
+        let flags = flags | OFlags::CLOEXEC;
+        let resolve_all = resolve | ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve_all) {
+            Ok(file) => Ok(file.into()),
+            // an absolute link counts as leaving even where it leads back beneath the root: follow it by name, and let
+            // the kernel check that the name it gives has no further links
+            Err(Errno::XDEV) if !resolve.contains(ResolveFlags::NO_SYMLINKS) => {
+                let target = self.real.join(path).canonicalize().map_err(|_| Errno::NOENT)?;
+                let inside = target.strip_prefix(&self.real).map_err(|_| Errno::NOENT)?;
+                self.open_beneath(inside, flags, ResolveFlags::NO_SYMLINKS)
+            }
+            // a rename somewhere on the way while the kernel looked: it asks to be asked again
+            Err(Errno::AGAIN) => {
+                rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve_all).map(File::from)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read(&self, id: &ImageId) -> Result<Original, Error> {
+        for _ in 0..ATTEMPTS {
+            // nonblocking, since opening a FIFO waits for its writer; regular files do not know the flag
+            let file = self.open(id, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
+            let (version, bytes) = self.regular(&file)?;
+            let mut file = tokio::fs::File::from_std(file);
+            let mut buffer = Vec::with_capacity(bytes as usize);
+            // one byte more than there should be, to see a file that grows
+            (&mut file).take(bytes + 1).read_to_end(&mut buffer).await.map_err(unavailable)?;
+            let file = file.into_std().await;
+            let unchanged = self.regular(&file).is_ok_and(|(after, _)| after == version);
+            if unchanged && buffer.len() as u64 == bytes {
+                return Ok(Original { bytes: buffer.into(), version });
+            }
+        }
+        Err(Error::Changing)
+    }
+
+    /// The version and length of what is a regular file within the limit.
+    fn regular(&self, file: &File) -> Result<(Version, u64), Error> {
+        let metadata = file.metadata().map_err(unavailable)?;
+        if !metadata.is_file() {
+            return Err(Error::NotFound);
+        }
+        if metadata.len() > self.max_bytes {
+            return Err(Error::TooLarge { bytes: metadata.len(), limit: self.max_bytes });
+        }
+        Ok((version(&metadata), metadata.len()))
+    }
+}
+
+impl Source for Files {
+    fn version<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Version, Error>> {
+        // two system calls that touch no data: handing them to another thread would cost more than they do
+        Box::pin(async move {
+            let file = self.open(id, OFlags::PATH)?;
+            Ok(self.regular(&file)?.0)
+        })
+    }
+
+    fn fetch<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Original, Error>> {
+        Box::pin(async move {
+            // a look before the opening, since opening some devices does something
+            self.version(id).await?;
+            self.read(id).await
+        })
+    }
+}
+
+/// Device, inode, size, mtime and ctime in nanoseconds. Without ctime, a rewrite by `cp -p` goes unseen.
+fn version(metadata: &std::fs::Metadata) -> Version {
+    let mut hasher = blake3::Hasher::new();
+    for number in [metadata.dev(), metadata.ino(), metadata.size()] {
+        hasher.update(&number.to_le_bytes());
+    }
+    for number in [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()] {
+        hasher.update(&number.to_le_bytes());
+    }
+    let seconds = u64::try_from(metadata.mtime()).unwrap_or(0);
+    Version { identity: hasher.finalize().into(), modified: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds) }
+}
+
+fn from_errno(error: Errno) -> Error {
+    match error {
+        Errno::NOENT | Errno::NOTDIR | Errno::XDEV | Errno::LOOP | Errno::NAMETOOLONG | Errno::NXIO | Errno::INVAL => {
+            Error::NotFound
+        }
+        Errno::ACCESS | Errno::PERM => Error::Forbidden,
+        error => unavailable(error.into()),
+    }
+}
+
+fn unavailable(error: std::io::Error) -> Error {
+    Error::Unavailable(Arc::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testsuite::{self, Fixture};
+    use super::*;
+
+    struct Folder {
+        dir: tempfile::TempDir,
+        files: Files,
+    }
+
+    impl Fixture for Folder {
+        fn new(max_bytes: u64) -> Folder {
+            let dir = tempfile::tempdir().expect("a folder");
+            let files = Files::new(dir.path(), max_bytes).expect("a source");
+            Folder { dir, files }
+        }
+
+        fn put(&self, name: &str, bytes: &[u8]) {
+            let path = self.dir.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
+            std::fs::write(path, bytes).expect("a file");
+        }
+
+        fn delete(&self, name: &str) {
+            std::fs::remove_file(self.dir.path().join(name)).expect("it was there");
+        }
+
+        fn source(&self) -> &dyn Source {
+            &self.files
+        }
+    }
+
+    #[tokio::test]
+    async fn keeps_the_promises_of_a_source() {
+        testsuite::run::<Folder>().await;
+    }
+
+    async fn fetch(folder: &Folder, name: &str) -> Result<Vec<u8>, Error> {
+        let id = ImageId::parse(&format!("/{name}")).expect("a name");
+        folder.files.fetch(&id).await.map(|original| original.bytes.to_vec())
+    }
+
+    #[tokio::test]
+    async fn links_are_followed_beneath_the_root_only() {
+        let outside = tempfile::tempdir().expect("a folder");
+        std::fs::write(outside.path().join("secret"), b"secret").expect("a file");
+        let folder = Folder::new(100);
+        folder.put("sub/real.jpg", b"real");
+        let root = folder.dir.path();
+        let link = |target: &Path, name: &str| std::os::unix::fs::symlink(target, root.join(name)).expect("a link");
+        link(Path::new("sub/real.jpg"), "relative.jpg");
+        link(&root.join("sub/real.jpg"), "absolute.jpg");
+        link(&outside.path().join("secret"), "out.jpg");
+        link(Path::new("../../../../../../etc/passwd"), "climbing.jpg");
+        link(outside.path(), "folder");
+        link(Path::new("circle.jpg"), "circle.jpg");
+        assert_eq!(fetch(&folder, "relative.jpg").await.expect("inside"), b"real");
+        assert_eq!(fetch(&folder, "absolute.jpg").await.expect("inside"), b"real");
+        for name in ["out.jpg", "climbing.jpg", "folder/secret", "circle.jpg"] {
+            assert!(matches!(fetch(&folder, name).await, Err(Error::NotFound)), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_regular_files_are_originals() {
+        let folder = Folder::new(100);
+        folder.put("sub/a.jpg", b"a");
+        let fifo = folder.dir.path().join("fifo.jpg");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, Mode::RUSR | Mode::WUSR).expect("a fifo");
+        let _socket = std::os::unix::net::UnixListener::bind(folder.dir.path().join("socket.jpg")).expect("a socket");
+        for name in ["sub", "fifo.jpg", "socket.jpg", "sub/a.jpg/b"] {
+            assert!(matches!(fetch(&folder, name).await, Err(Error::NotFound)), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_rewrite_that_keeps_size_and_mtime_is_seen() {
+        let folder = Folder::new(100);
+        folder.put("a.jpg", b"one");
+        let id = ImageId::parse("/a.jpg").expect("a name");
+        let before = folder.files.version(&id).await.expect("a version");
+        let file = File::options().write(true).open(folder.dir.path().join("a.jpg")).expect("the file");
+        let modified = file.metadata().expect("metadata").modified().expect("a time");
+        loop {
+            folder.put("a.jpg", b"two");
+            file.set_modified(modified).expect("set back");
+            // ctime advances with the kernel's clock tick, a few milliseconds
+            if folder.files.version(&id).await.expect("a version") != before {
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! What every source must do, whatever it is: the suite behind the promises of [`Source`].
+
+use super::{Error, ImageId, Source};
+
+/// A source under test, and a way to change what is in it.
+pub(super) trait Fixture {
+    fn new(max_bytes: u64) -> Self;
+    fn put(&self, name: &str, bytes: &[u8]);
+    fn delete(&self, name: &str);
+    fn source(&self) -> &dyn Source;
+}
+
+pub(super) async fn run<F: Fixture>() {
+    let fixture = F::new(8);
+    let source = fixture.source();
+    let id = |name: &str| ImageId::parse(name).expect("a name");
+
+    assert!(matches!(source.version(&id("/a.jpg")).await, Err(Error::NotFound)));
+    assert!(matches!(source.fetch(&id("/a.jpg")).await, Err(Error::NotFound)));
+
+    fixture.put("a.jpg", b"one");
+    fixture.put("sub/b c.jpg", b"");
+    let first = source.version(&id("/a.jpg")).await.expect("it is there");
+    let fetched = source.fetch(&id("/a.jpg")).await.expect("it is there");
+    assert_eq!((&fetched.bytes[..], fetched.version), (&b"one"[..], first));
+    assert_eq!(source.version(&id("/a.jpg")).await.expect("it is there"), first, "a version is steady");
+    assert!(source.fetch(&id("/sub/b%20c.jpg")).await.expect("it is there").bytes.is_empty());
+
+    fixture.put("a.jpg", b"longer");
+    let second = source.fetch(&id("/a.jpg")).await.expect("it is there");
+    assert_eq!(&second.bytes[..], b"longer");
+    assert_ne!(second.version, first, "other bytes are another version");
+
+    fixture.put("big.jpg", b"nine bytes");
+    let too_large = |error| matches!(error, Err(Error::TooLarge { bytes: 10, limit: 8 }));
+    assert!(too_large(source.version(&id("/big.jpg")).await.map(|_| ())));
+    assert!(too_large(source.fetch(&id("/big.jpg")).await.map(|_| ())));
+
+    fixture.delete("a.jpg");
+    assert!(matches!(source.fetch(&id("/a.jpg")).await, Err(Error::NotFound)));
+}
