@@ -530,7 +530,11 @@ fn side(text: &str) -> Option<u32> {
 /// A decimal as a number of hundredths; at most `decimals` of them are taken.
 fn hundredths(text: &str, min: u16, max: u16, decimals: usize) -> Option<u16> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    if text.is_empty() || fraction.is_empty() || fraction.len() > decimals || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+    if text.is_empty()
+        || fraction.is_empty()
+        || fraction.len() > decimals
+        || !fraction.bytes().all(|byte| byte.is_ascii_digit())
+    {
         return None;
     }
     // ".5" is how CSS writes a half

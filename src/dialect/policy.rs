@@ -226,7 +226,7 @@ impl Policy {
         let lossless = params.lossless.unwrap_or(false);
         let output = match self.wanted(params) {
             // the description of an original depends on nothing else
-            Wanted::Json => return Ok(Recipe::new(Output::Json, self.config.quality)),
+            Wanted::Json => return Ok(Recipe::description()),
             Wanted::Exactly(format) if lossless && !format.can_be_lossless() => {
                 return Err(conflict("lossless", "true", &format!("WebP and PNG only, not {format}")));
             }

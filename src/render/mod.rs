@@ -11,6 +11,7 @@ pub mod geometry;
 mod json;
 pub mod ops;
 pub mod pixels;
+mod placeholder;
 pub mod plan;
 mod quality;
 pub mod recipe;

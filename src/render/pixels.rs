@@ -48,6 +48,23 @@ impl Pixels {
         self.size.width as usize * self.channels
     }
 
+    /// The part of `size` whose corner is at `left`, `top`; it must lie within.
+    pub fn cut(&self, left: u32, top: u32, size: Size) -> Pixels {
+        let (start, length) = (left as usize * self.channels, size.width as usize * self.channels);
+        let rows = self.rows().skip(top as usize).take(size.height as usize);
+        let data = rows.flat_map(|row| &row[start..start + length]).copied().collect();
+        Pixels { size, channels: self.channels, data }
+    }
+
+    /// The same with an alpha channel.
+    pub fn with_alpha(self) -> Pixels {
+        if self.has_alpha() {
+            return self;
+        }
+        let data = self.data.chunks_exact(3).flat_map(|pixel| [pixel[0], pixel[1], pixel[2], 255]).collect();
+        Pixels { size: self.size, channels: 4, data }
+    }
+
     /// Drops an alpha channel that hides nothing: three channels resize and encode for less.
     pub fn without_opaque_alpha(self) -> Pixels {
         if !self.has_alpha() || self.data.chunks_exact(4).any(|pixel| pixel[3] != 255) {

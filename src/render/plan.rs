@@ -4,16 +4,21 @@
 use super::codec::Info;
 use super::error::{Error, Result};
 use super::format::Format;
-use super::geometry::{Fitted, Orientation, Region, Resize, Size};
+use super::geometry::{Fitted, Orientation, Rect, Region, Resize, Size, Wish};
 use super::recipe::{Choice, Output, Recipe};
 use super::settings::Settings;
+
+/// The longest side of the picture that a description is made from.
+const THUMBNAIL: u32 = 100;
 
 /// What will be done with one original.
 #[derive(Debug)]
 pub struct Plan<'a> {
     /// What was asked for.
     pub(crate) recipe: &'a Recipe,
-    /// The part of the stored picture that is used, by `rect` alone.
+    /// The size of the original as it is stored.
+    pub(crate) stored: Size,
+    /// The part of the displayed original that is used, by `rect` alone.
     pub(crate) region: Region,
     /// From the stored to the displayed picture: EXIF orientation, `rotate` and `flip` in one.
     pub(crate) orientation: Orientation,
@@ -42,19 +47,17 @@ impl<'a> Plan<'a> {
         let frames = if moves { info.frames } else { 1 };
         check_limits(info, frames, settings)?;
 
-        let turned = info.orientation.then(recipe.turn);
         let upright = info.orientation.apply(info.size);
         let region = match recipe.rect {
-            None => Region::whole(info.size),
-            Some(rect) => {
-                let inside = Region::of_rect(rect, upright).ok_or_else(|| outside(rect.x, rect.y, upright))?;
-                info.orientation.inverse().map(inside, upright)
-            }
+            None => Region::whole(upright),
+            Some(rect) => Region::of_rect(rect, upright).ok_or_else(|| outside(rect, upright))?,
         };
+        let region = recipe.turn.map(region, upright);
         let mut plan = Plan {
             recipe,
+            stored: info.size,
             region,
-            orientation: turned,
+            orientation: info.orientation.then(recipe.turn),
             format,
             frames,
             shrink: 1,
@@ -65,7 +68,7 @@ impl<'a> Plan<'a> {
         };
         let fitted = plan.fit(region);
         if let Output::Exactly(format) = recipe.output {
-            check_side(format, recipe.resize, region, plan.orientation, settings)?;
+            check_side(format, recipe.resize, region, settings)?;
         }
         plan.shrink = plan.shrink_for(&fitted, info);
         plan.memory = info.decoded_bytes(plan.shrink) + fitted.canvas.pixels() * 4 * u64::from(frames);
@@ -81,11 +84,20 @@ impl<'a> Plan<'a> {
         self.memory
     }
 
-    /// Fits a region of the stored picture; the numbers are those of the displayed one.
+    /// Fits a part of the displayed original.
     pub(crate) fn fit(&self, region: Region) -> Fitted {
-        let (width, height) =
-            if self.orientation.transpose { (region.height, region.width) } else { (region.width, region.height) };
-        self.recipe.resize.fit(width, height, self.max_dimension)
+        let resize = match self.recipe.output {
+            // a description looks at a thumbnail
+            Output::Json => Resize::Contain(Wish { width: THUMBNAIL, height: THUMBNAIL, enlarge: false }),
+            _ => self.recipe.resize,
+        };
+        resize.fit(region.width, region.height, self.max_dimension)
+    }
+
+    /// Where in a picture that a decoder scaled down by `shrink` a part of the displayed original lies.
+    pub(crate) fn stored_region(&self, displayed: Region, shrink: u32) -> Region {
+        let size = self.orientation.apply(self.stored);
+        self.orientation.inverse().map(displayed, size).scaled(1.0 / f64::from(shrink))
     }
 
     /// The largest of 8, 4, 2 that leaves at least twice the wished pixels on each side: so much can be left to a
@@ -100,8 +112,8 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn outside(x: u32, y: u32, size: Size) -> Error {
-    Error::Impossible(format!("rect begins at {x},{y}, outside of the original's {size} pixels"))
+fn outside(rect: Rect, size: Size) -> Error {
+    Error::Impossible(format!("rect begins at {},{}, outside of the original's {size} pixels", rect.x, rect.y))
 }
 
 fn check_limits(info: &Info, frames: u32, settings: &Settings) -> Result<()> {
@@ -122,12 +134,8 @@ fn check_limits(info: &Info, frames: u32, settings: &Settings) -> Result<()> {
 }
 
 /// A format that was asked for by name is not quietly given a smaller picture than any other would have shown.
-fn check_side(
-    format: Format, resize: Resize, region: Region, orientation: Orientation, settings: &Settings,
-) -> Result<()> {
-    let (width, height) =
-        if orientation.transpose { (region.height, region.width) } else { (region.width, region.height) };
-    let canvas = resize.fit(width, height, settings.max_dimension).canvas;
+fn check_side(format: Format, resize: Resize, region: Region, settings: &Settings) -> Result<()> {
+    let canvas = resize.fit(region.width, region.height, settings.max_dimension).canvas;
     let longest = format.longest_side();
     if canvas.width.max(canvas.height) > longest {
         return Err(Error::Impossible(format!(

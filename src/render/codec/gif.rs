@@ -34,6 +34,7 @@ impl Codec for Gif {
     fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()> {
         let mut options = DecodeOptions::new();
         options.set_color_output(ColorOutput::RGBA);
+        options.allow_unknown_blocks(true);
         if let Some(limit) = std::num::NonZeroU64::new(plan.memory() + (4 << 20)) {
             options.set_memory_limit(MemoryLimit::Bytes(limit));
         }
@@ -136,6 +137,9 @@ impl Outline {
                         && short(h0, h1) >= screen.height;
                     if outline.frames == 0 {
                         outline.has_alpha = !whole;
+                        // browsers let a first frame that is larger than the screen have its room
+                        let extent = Size::new(short(l0, l1) + short(w0, w1), short(t0, t1) + short(h0, h1));
+                        outline.size = Size::new(screen.width.max(extent.width), screen.height.max(extent.height));
                     }
                     outline.has_alpha |= transparent;
                     transparent = false;

@@ -12,7 +12,7 @@ use super::{Codec, Cost, Decoded, Info, Picture, Plan, Sink};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::Size;
-use crate::render::ops::colour::Profile;
+use crate::render::ops::colour::{self, Profile};
 use crate::render::pixels::Pixels;
 use crate::render::quality;
 
@@ -53,7 +53,7 @@ impl Codec for Jpeg {
         decoder.set_scan_limit(MAX_SCANS).map_err(|error| Error::malformed(FORMAT, error))?;
         let scale = ScalingFactor::new(1, plan.shrink as usize);
         decoder.set_scaling_factor(scale).map_err(|error| Error::malformed(FORMAT, error))?;
-        let (found, original) = open(&mut decoder, original)?;
+        let (found, original) = open(&mut decoder, original, header.components)?;
         if (found.width, found.height) != (info.size.width as usize, info.size.height as usize) {
             return Err(Error::malformed(FORMAT, "it states two different sizes"));
         }
@@ -71,10 +71,8 @@ impl Codec for Jpeg {
 
         let size = Size::new(width as u32, height as u32);
         let (pixels, profile) = if inks {
-            // Adobe writes inks inverted, 255 being none, and everybody follows (Adobe TN 5116); without its marker
-            // they are as T.81 says, but such files are not met
-            let inverted = header.adobe;
-            let rgb = crate::render::ops::colour::cmyk_to_rgb(&samples, inverted, header.profile.as_deref());
+            // Adobe writes inks inverted, 255 being none (Adobe TN 5116), and everybody follows, with its marker or without
+            let rgb = colour::cmyk_to_rgb(&samples, true, header.profile.as_deref());
             (Pixels::new(FORMAT, size, 3, rgb)?, None)
         } else {
             (Pixels::new(FORMAT, size, 3, samples)?, profile)
@@ -120,11 +118,13 @@ fn with_exif(jpeg: Vec<u8>, exif: Option<&[u8]>) -> Vec<u8> {
 
 /// Reads the header with the library, which refuses a file over any warning; one about something that does not touch
 /// the picture is got round by leaving that out.
-fn open<'a>(decoder: &mut Decompressor, original: &'a [u8]) -> Result<(DecompressHeader, Cow<'a, [u8]>)> {
+fn open<'a>(
+    decoder: &mut Decompressor, original: &'a [u8], components: u8,
+) -> Result<(DecompressHeader, Cow<'a, [u8]>)> {
     match decoder.read_header(original) {
         Ok(header) => Ok((header, Cow::Borrowed(original))),
         Err(turbojpeg::Error::TurboJpegError(text)) if is_harmless(&text) => {
-            let clean = without_oddities(original);
+            let clean = without_oddities(original, components);
             let header = decoder.read_header(&clean).map_err(|error| Error::malformed(FORMAT, error))?;
             Ok((header, Cow::Owned(clean)))
         }
@@ -134,7 +134,7 @@ fn open<'a>(decoder: &mut Decompressor, original: &'a [u8]) -> Result<(Decompres
 
 /// The file without what stands between its segments, and without application segments but Adobe's, which says what
 /// the colours are.
-fn without_oddities(original: &[u8]) -> Vec<u8> {
+fn without_oddities(original: &[u8], components: u8) -> Vec<u8> {
     let mut out = vec![0xFF, 0xD8];
     let mut scan = 2;
     for segment in segments(original) {
@@ -144,7 +144,12 @@ fn without_oddities(original: &[u8]) -> Vec<u8> {
         }
         out.extend([0xFF, segment.marker]);
         out.extend((segment.body.len() as u16 + 2).to_be_bytes());
+        let start = out.len();
         out.extend(segment.body);
+        // a transform that does not exist is taken as the usual one for so many components, as the library would
+        if segment.marker == 0xEE && segment.body.get(11).is_some_and(|&transform| transform > 2) {
+            out[start + 11] = if components == 4 { 2 } else { 1 };
+        }
     }
     let rest = &original[scan.min(original.len())..];
     out.extend(&rest[rest.iter().position(|&b| b == 0xFF).unwrap_or(rest.len())..]);
@@ -166,7 +171,6 @@ struct Header {
     samples_per_pixel: f64,
     progressive: bool,
     lossless: bool,
-    adobe: bool,
     exif: Option<Vec<u8>>,
     profile: Option<Vec<u8>>,
     has_other_metadata: bool,
@@ -176,7 +180,6 @@ impl Header {
     fn read(bytes: &[u8]) -> Result<Header> {
         let mut frame = None;
         let mut exif = None;
-        let mut adobe = false;
         let mut has_other_metadata = false;
         let mut chunks: Vec<(u8, &[u8])> = Vec::new();
         for Segment { marker, body, .. } in segments(bytes) {
@@ -185,7 +188,6 @@ impl Header {
                 0xC0..=0xCF if !matches!(marker, 0xC4 | 0xC8 | 0xCC) => frame = frame.or(Some((marker, body))),
                 0xE1 if body.starts_with(b"Exif\0\0") => exif = exif.or(Some(body[6..].to_vec())),
                 0xE2 if body.starts_with(b"ICC_PROFILE\0") && body.len() > 14 => chunks.push((body[12], &body[14..])),
-                0xEE if body.starts_with(b"Adobe") => adobe = true,
                 0xE1 | 0xED | 0xFE => has_other_metadata = true,
                 _ => {}
             }
@@ -207,7 +209,6 @@ impl Header {
             samples_per_pixel: samples_per_pixel(table),
             progressive: matches!(marker, 0xC2 | 0xC6 | 0xCA | 0xCE),
             lossless: matches!(marker, 0xC3 | 0xC7 | 0xCB | 0xCF),
-            adobe,
             exif,
             profile: assemble(chunks),
             has_other_metadata,

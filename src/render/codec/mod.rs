@@ -8,8 +8,10 @@ mod avif;
 mod canvas;
 mod gif;
 mod jpeg;
-mod png;
+mod jxl;
+pub(crate) mod png;
 mod refused;
+mod samples;
 mod still;
 mod webp;
 
@@ -27,7 +29,8 @@ use super::recipe::Quality;
 pub const BACKENDS: &[&str] = &[
     "jpeg: libjpeg-turbo",
     "webp: libwebp (writing), image-webp (reading)",
-    "avif: rav1e",
+    "avif: rav1e (writing), rav1d (reading)",
+    "jxl: jxl-oxide (reading)",
     "resize: fast_image_resize",
 ];
 
@@ -193,7 +196,7 @@ pub(crate) fn of(format: Format) -> Guarded {
             Format::Ico => &still::Still(Format::Ico),
             Format::Pnm => &still::Still(Format::Pnm),
             Format::Qoi => &still::Still(Format::Qoi),
-            Format::Jxl => &refused::Refused(Format::Jxl, "JPEG XL is not supported"),
+            Format::Jxl => &jxl::Jxl,
             Format::Heic => &refused::Refused(Format::Heic, "no decoder for HEVC pictures is free to use"),
             Format::Svg => {
                 &refused::Refused(Format::Svg, "SVG is passed through untouched and has no pixels to change")

@@ -3,6 +3,7 @@
 //! Which of the chunks that state colours counts is fixed (PNG, third edition, §4.3): cICP over iCCP over sRGB over gAMA
 //! with cHRM.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use ::png::{BitDepth, BlendOp, ColorType, DisposeOp, Limits, Reader, Transformations};
@@ -31,11 +32,30 @@ fn failed(error: ::png::DecodingError) -> Error {
     }
 }
 
-fn open(original: &[u8], bytes: usize) -> Result<Reader<Cursor<&[u8]>>> {
-    let mut decoder = ::png::Decoder::new_with_limits(Cursor::new(original), Limits { bytes });
+fn open(original: &[u8], bytes: usize) -> Result<Reader<Cursor<Cow<'_, [u8]>>>> {
+    let mut decoder = ::png::Decoder::new_with_limits(Cursor::new(header_first(original)), Limits { bytes });
     decoder.set_transformations(Transformations::EXPAND);
     decoder.set_ignore_text_chunk(true);
     decoder.read_info().map_err(failed)
+}
+
+/// The file with its header where it belongs: some carry a comment before it, which every other decoder puts up with.
+fn header_first(original: &[u8]) -> Cow<'_, [u8]> {
+    const SIGNATURE: usize = 8;
+    let mut at = SIGNATURE;
+    // length, type, data, checksum (PNG, third edition, §5.3); a lower-case letter marks what may be left out
+    while let Some(&[a, b, c, d, kind, ..]) = original.get(at..at + 8) {
+        if kind.is_ascii_uppercase() {
+            break;
+        }
+        at = at.saturating_add(12).saturating_add(u32::from_be_bytes([a, b, c, d]) as usize);
+    }
+    match original.get(at..at + 8) {
+        Some([.., b'I', b'H', b'D', b'R']) if at > SIGNATURE => {
+            Cow::Owned([&original[..SIGNATURE], &original[at..]].concat())
+        }
+        _ => Cow::Borrowed(original),
+    }
 }
 
 impl Codec for Png {
@@ -83,7 +103,7 @@ impl Codec for Png {
             let frame = samples[..shown.buffer_size()].to_vec();
             let (channels, data, left) = to_rgb(frame, shown.color_type, shown.bit_depth, profile.clone());
             let size = Size::new(shown.width, shown.height);
-            let rgba = with_alpha(Pixels::new(FORMAT, size, channels, data)?);
+            let rgba = Pixels::new(FORMAT, size, channels, data)?.with_alpha().data;
             let area = Area { left: control.x_offset, top: control.y_offset, size };
             let blend = if control.blend_op == BlendOp::Source { Blend::Replace } else { Blend::Over };
             let dispose = match control.dispose_op {
@@ -130,12 +150,12 @@ fn profile(header: &::png::Info<'_>) -> Option<Profile> {
     if header.srgb.is_some() {
         return None;
     }
-    let gamma = header.gama_chunk?.into_value();
-    let chromaticities = header
-        .chrm_chunk
-        .map(|chunk| [chunk.white, chunk.red, chunk.green, chunk.blue].map(|(x, y)| (x.into_value(), y.into_value())));
+    // a gamma without primaries is half a statement, mostly left behind by old programs; image libraries ignore it
+    let (gamma, points) = (header.gama_chunk?.into_value(), header.chrm_chunk?);
+    let chromaticities =
+        [points.white, points.red, points.green, points.blue].map(|(x, y)| (x.into_value(), y.into_value()));
     // 0.45455 with the primaries of sRGB is how files from before the sRGB chunk say sRGB
-    if (gamma - 0.45455).abs() < 0.002 && chromaticities.is_none_or(is_srgb) {
+    if (gamma - 0.45455).abs() < 0.002 && is_srgb(chromaticities) {
         return None;
     }
     Profile::from_gamma(gamma, chromaticities)
@@ -161,11 +181,4 @@ fn to_rgb(
     }
     let data = if colour { samples } else { grey_to_rgb(&samples, channels - 2) };
     (channels, data, profile)
-}
-
-fn with_alpha(pixels: Pixels) -> Vec<u8> {
-    if pixels.has_alpha() {
-        return pixels.data;
-    }
-    pixels.data.chunks_exact(3).flat_map(|pixel| [pixel[0], pixel[1], pixel[2], 255]).collect()
 }

@@ -2,8 +2,10 @@
 
 use std::io::Cursor;
 
+use ::webp::WebPConfig;
 use image_webp::{LoopCount, WebPDecoder};
 
+use super::canvas::Area;
 use super::{Codec, Cost, Decoded, Info, Loops, Picture, Plan, Sink};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
@@ -78,15 +80,40 @@ impl Codec for WebP {
 
     fn encode(&self, picture: &Picture) -> Result<Vec<u8>> {
         let config = config(picture)?;
+        let exif = picture.exif.as_deref();
         if picture.frames.len() > 1 {
             return animated(picture, &config);
         }
         let pixels = picture.first();
-        let encoded = encoder(pixels)
-            .encode_advanced(&config)
-            .map_err(|error| Error::Encode { format: FORMAT, reason: format!("{error:?}") })?;
-        Ok(with_exif(encoded.to_vec(), pixels, picture.exif.as_deref()))
+        let webp = encode(pixels, &config)?;
+        match exif {
+            None => Ok(webp),
+            Some(_) => Ok(extended(pixels.size, pixels.has_alpha(), None, bitstream(&webp), exif)),
+        }
     }
+}
+
+/// Up to so many pixels, both ways of coding are tried: icons and thumbnails of few colours are often smaller without
+/// loss, and lossy coding halves the resolution of their colours.
+const TRY_BOTH: u64 = 64 * 64;
+
+/// So many bytes more are worth having every pixel right; they all go in one packet.
+const WORTH: usize = 256;
+
+fn encode(pixels: &Pixels, config: &WebPConfig) -> Result<Vec<u8>> {
+    let run = |config: &WebPConfig| {
+        let encoded = encoder(pixels).encode_advanced(config);
+        let encoded = encoded.map_err(|error| Error::Encode { format: FORMAT, reason: format!("{error:?}") })?;
+        Ok(encoded.to_vec())
+    };
+    let asked = run(config)?;
+    if config.lossless == 1 || pixels.size.pixels() > TRY_BOTH {
+        return Ok(asked);
+    }
+    let mut lossless = *config;
+    set_lossless(&mut lossless);
+    let exact = run(&lossless)?;
+    Ok(if exact.len() <= asked.len() + WORTH { exact } else { asked })
 }
 
 fn encoder(pixels: &Pixels) -> ::webp::Encoder<'_> {
@@ -98,15 +125,12 @@ fn encoder(pixels: &Pixels) -> ::webp::Encoder<'_> {
     }
 }
 
-fn config(picture: &Picture) -> Result<::webp::WebPConfig> {
-    let mut config = ::webp::WebPConfig::new()
+fn config(picture: &Picture) -> Result<WebPConfig> {
+    let mut config = WebPConfig::new()
         .map_err(|()| Error::Encode { format: FORMAT, reason: "libwebp has another version than its header".into() })?;
     config.method = METHOD;
     if picture.lossless {
-        config.lossless = 1;
-        config.quality = 75.0;
-        // the colour under transparent pixels is part of what must survive
-        config.exact = 1;
+        set_lossless(&mut config);
     } else {
         config.quality = quality::webp(picture.quality);
         config.alpha_quality = 90;
@@ -114,52 +138,148 @@ fn config(picture: &Picture) -> Result<::webp::WebPConfig> {
     Ok(config)
 }
 
-fn animated(picture: &Picture, config: &::webp::WebPConfig) -> Result<Vec<u8>> {
-    let Size { width, height } = picture.first().size;
-    let mut encoder = ::webp::AnimEncoder::new(width, height, config);
-    encoder.set_loop_count(match picture.loops {
-        Loops::Forever => 0,
-        Loops::Times(times) => times.into(),
-    });
-    encoder.set_bgcolor([0, 0, 0, 0]);
-    let mut at: i32 = 0;
-    for frame in &picture.frames {
-        let pixels = &frame.pixels;
-        let added = if pixels.has_alpha() {
-            ::webp::AnimFrame::from_rgba(&pixels.data, width, height, at)
-        } else {
-            ::webp::AnimFrame::from_rgb(&pixels.data, width, height, at)
-        };
-        encoder.add_frame(added);
-        at = at.saturating_add(frame.delay.min(i32::MAX as u32) as i32);
-    }
-    let encoded =
-        encoder.try_encode().map_err(|error| Error::Encode { format: FORMAT, reason: format!("{error:?}") })?;
-    Ok(encoded.to_vec())
+fn set_lossless(config: &mut WebPConfig) {
+    config.lossless = 1;
+    // here it is the effort, not the look
+    config.quality = 75.0;
+    // the colour under transparent pixels is part of what must survive
+    config.exact = 1;
 }
 
-/// Puts an EXIF chunk behind the picture, which needs the extended layout (RFC 9649 §2.7).
-fn with_exif(webp: Vec<u8>, pixels: &Pixels, exif: Option<&[u8]>) -> Vec<u8> {
-    const HAS_ALPHA: u8 = 0x10;
-    const HAS_EXIF: u8 = 0x08;
-    let Some(exif) = exif else { return webp };
-    let mut out = b"RIFF\0\0\0\0WEBP".to_vec();
-    if webp.get(12..16) == Some(b"VP8X") {
-        out.extend(&webp[12..]);
-        out[20] |= HAS_EXIF;
-    } else {
-        out.extend(b"VP8X");
-        out.extend(10u32.to_le_bytes());
-        out.extend([HAS_EXIF | if pixels.has_alpha() { HAS_ALPHA } else { 0 }, 0, 0, 0]);
-        out.extend(&(pixels.size.width - 1).to_le_bytes()[..3]);
-        out.extend(&(pixels.size.height - 1).to_le_bytes()[..3]);
-        out.extend(&webp[12..]);
+/// Every frame as a frame of its own, of which only the part that changed is stored.
+///
+/// libwebp's own assembler drops frames that look like the one before, and with them the count that a script may rely
+/// on; its container is simple enough to write (RFC 9649 §2.7.1.1).
+fn animated(picture: &Picture, config: &WebPConfig) -> Result<Vec<u8>> {
+    let size = picture.first().size;
+    let loops = match picture.loops {
+        Loops::Forever => 0,
+        Loops::Times(times) => times,
+    };
+    let mut body = Vec::new();
+    let mut has_alpha = false;
+    let mut before: Option<&Pixels> = None;
+    for frame in &picture.frames {
+        let area = before.map_or_else(|| Area { left: 0, top: 0, size }, |before| changed(before, &frame.pixels));
+        let part = frame.pixels.cut(area.left, area.top, area.size).without_opaque_alpha();
+        has_alpha |= part.has_alpha();
+        let webp = encode(&part, config)?;
+        let data = bitstream(&webp);
+        // replaces what was there rather than being blended with it, and stays
+        const REPLACE: u8 = 0x02;
+        body.extend(b"ANMF");
+        body.extend((data.len() as u32 + 16).to_le_bytes());
+        for number in
+            [area.left / 2, area.top / 2, area.size.width - 1, area.size.height - 1, frame.delay.min(0xFF_FFFF)]
+        {
+            body.extend(&number.to_le_bytes()[..3]);
+        }
+        body.push(REPLACE);
+        body.extend(data);
+        before = Some(&frame.pixels);
     }
-    out.extend(b"EXIF");
-    out.extend((exif.len() as u32).to_le_bytes());
-    out.extend(exif);
-    out.extend(std::iter::repeat_n(0, exif.len() % 2));
-    let size = out.len() as u32 - 8;
-    out[4..8].copy_from_slice(&size.to_le_bytes());
+    Ok(extended(size, has_alpha, Some(loops), &body, picture.exif.as_deref()))
+}
+
+/// The part of a frame that differs from the one before, from even coordinates on as the container wants it; a single
+/// pixel where nothing does.
+fn changed(before: &Pixels, after: &Pixels) -> Area {
+    let (mut left, mut right, mut top, mut bottom) = (u32::MAX, 0, u32::MAX, 0);
+    for (y, (old, new)) in (0..).zip(before.rows().zip(after.rows())) {
+        let differs = |x: &usize| !same_pixel(old, before.channels, new, after.channels, *x);
+        let columns = after.size.width as usize;
+        let Some(first) = (0..columns).find(differs) else { continue };
+        let last = (0..columns).rev().find(differs).unwrap_or(first);
+        left = left.min(first as u32);
+        right = right.max(last as u32);
+        top = top.min(y);
+        bottom = y;
+    }
+    if top == u32::MAX {
+        return Area { left: 0, top: 0, size: Size::new(1, 1) };
+    }
+    let (left, top) = (left & !1, top & !1);
+    Area { left, top, size: Size::new(right + 1 - left, bottom + 1 - top) }
+}
+
+fn same_pixel(old: &[u8], old_channels: usize, new: &[u8], new_channels: usize, x: usize) -> bool {
+    let alpha = |row: &[u8], channels: usize| if channels == 4 { row[x * 4 + 3] } else { 255 };
+    old[x * old_channels..][..3] == new[x * new_channels..][..3] && alpha(old, old_channels) == alpha(new, new_channels)
+}
+
+/// The chunks of a still WebP that hold the picture: `VP8 ` or `VP8L`, and `ALPH` before the former.
+fn bitstream(webp: &[u8]) -> &[u8] {
+    let chunks = webp.get(12..).unwrap_or_default();
+    // the header of the extended layout has 10 bytes behind its name and length
+    if chunks.starts_with(b"VP8X") { chunks.get(18..).unwrap_or_default() } else { chunks }
+}
+
+/// A file in the extended layout: canvas, animation parameters, the picture's chunks, EXIF (RFC 9649 §2.7).
+fn extended(size: Size, has_alpha: bool, loops: Option<u16>, chunks: &[u8], exif: Option<&[u8]>) -> Vec<u8> {
+    let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+    let mut out = b"RIFF\0\0\0\0WEBPVP8X".to_vec();
+    out.extend(10u32.to_le_bytes());
+    out.extend([flag(loops.is_some(), 0x02) | flag(has_alpha, 0x10) | flag(exif.is_some(), 0x08), 0, 0, 0]);
+    out.extend(&(size.width - 1).to_le_bytes()[..3]);
+    out.extend(&(size.height - 1).to_le_bytes()[..3]);
+    if let Some(loops) = loops {
+        out.extend(b"ANIM");
+        out.extend(6u32.to_le_bytes());
+        // a transparent background, which viewers ignore anyhow
+        out.extend([0; 4]);
+        out.extend(loops.to_le_bytes());
+    }
+    out.extend(chunks);
+    if let Some(exif) = exif {
+        out.extend(b"EXIF");
+        out.extend((exif.len() as u32).to_le_bytes());
+        out.extend(exif);
+        out.extend(std::iter::repeat_n(0, exif.len() % 2));
+    }
+    let length = out.len() as u32 - 8;
+    out[4..8].copy_from_slice(&length.to_le_bytes());
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::pixels::Frame;
+    use crate::render::recipe::Quality;
+
+    fn dot(x: usize) -> Pixels {
+        let mut pixels = Pixels::filled(Size::new(20, 10), &[10, 200, 30]);
+        pixels.data[(3 * 20 + x) * 3..][..3].copy_from_slice(&[250, 0, 0]);
+        pixels
+    }
+
+    #[test]
+    fn frames_keep_their_number_delay_and_pixels() {
+        let delays = [50, 100, 150, 70];
+        let shown = [dot(5), dot(5), dot(17), Pixels::filled(Size::new(20, 10), &[0, 0, 0, 0])];
+        let frames = shown.iter().zip(delays).map(|(pixels, delay)| Frame { pixels: pixels.clone(), delay }).collect();
+        let picture =
+            Picture { frames, loops: Loops::Times(3), quality: Quality::default(), lossless: true, exif: None };
+        let webp = WebP.encode(&picture).expect("encoded");
+        let mut decoder = WebPDecoder::new(Cursor::new(&webp)).expect("a WebP");
+        assert_eq!((decoder.num_frames(), decoder.dimensions()), (4, (20, 10)));
+        assert_eq!(decoder.loop_count(), LoopCount::Times(3.try_into().expect("not 0")));
+        let mut canvas = vec![0; decoder.output_buffer_size().expect("it fits")];
+        for (frame, delay) in shown.iter().zip(delays) {
+            assert_eq!(decoder.read_frame(&mut canvas).expect("a frame"), delay);
+            let alpha = if frame.has_alpha() { 0 } else { 255 };
+            assert!(canvas.chunks_exact(4).all(|pixel| pixel[3] == alpha));
+            if alpha == 255 {
+                let same = canvas.chunks_exact(4).zip(frame.data.chunks_exact(3)).all(|(a, b)| a[..3] == *b);
+                assert!(same, "frame of {delay} ms");
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_changed_is_stored() {
+        let area = changed(&dot(5), &dot(17));
+        assert_eq!((area.left, area.top, area.size), (4, 2, Size::new(14, 2)));
+        assert_eq!(changed(&dot(5), &dot(5)).size, Size::new(1, 1));
+    }
 }

@@ -31,17 +31,15 @@ impl Profile {
 
     /// The colour space that PNG's gAMA and cHRM chunks describe: samples are light to the power of `gamma`;
     /// chromaticities are white, red, green, blue, each x and y.
-    pub fn from_gamma(gamma: f32, chromaticities: Option<[(f32, f32); 4]>) -> Option<Profile> {
-        let mut profile = ColorProfile::new_srgb();
-        if let Some([white, red, green, blue]) = chromaticities {
-            let sane = |(x, y): (f32, f32)| x > 0.0 && y > 0.0 && x + y <= 1.0001;
-            if ![white, red, green, blue].into_iter().all(sane) {
-                return None;
-            }
-            let point = |(x, y)| moxcms::Chromaticity { x, y };
-            let primaries = ColorPrimaries { red: point(red), green: point(green), blue: point(blue) };
-            profile.update_rgb_colorimetry(point(white).to_xyyb(), primaries);
+    pub fn from_gamma(gamma: f32, [white, red, green, blue]: [(f32, f32); 4]) -> Option<Profile> {
+        let sane = |(x, y): (f32, f32)| x > 0.0 && y > 0.0 && x + y <= 1.0001;
+        if ![white, red, green, blue].into_iter().all(sane) {
+            return None;
         }
+        let point = |(x, y)| moxcms::Chromaticity { x, y };
+        let primaries = ColorPrimaries { red: point(red), green: point(green), blue: point(blue) };
+        let mut profile = ColorProfile::new_srgb();
+        profile.update_rgb_colorimetry(point(white).to_xyyb(), primaries);
         if !(0.1..=10.0).contains(&gamma) {
             return None;
         }
@@ -58,7 +56,9 @@ impl Profile {
     pub fn from_cicp(primaries: u8, transfer: u8) -> Option<Profile> {
         // 1 is BT.709 and 2 unspecified; 13 is sRGB, and pictures tagged with video's curves are made to be shown as sRGB
         let plain_curve = matches!(transfer, 1 | 2 | 6 | 13 | 14 | 15);
-        if matches!(primaries, 1 | 2) && plain_curve {
+        // PQ and HLG are made for brighter screens than sRGB's; without mapping their tones, which nobody does alike,
+        // their values are better left alone
+        if matches!(transfer, 16 | 18) || matches!(primaries, 1 | 2) && plain_curve {
             return None;
         }
         let cicp = CicpProfile {
@@ -279,7 +279,7 @@ mod tests {
     fn junk_is_no_profile() {
         assert!(Profile::from_icc(b"").is_none());
         assert!(Profile::from_icc(&[7; 500]).is_none());
-        assert!(Profile::from_gamma(0.0, None).is_none());
-        assert!(Profile::from_gamma(0.45, Some([(0.0, 0.0); 4])).is_none());
+        assert!(Profile::from_gamma(0.45, [(0.0, 0.0); 4]).is_none());
+        assert!(Profile::from_gamma(0.0, [(0.3127, 0.329), (0.64, 0.33), (0.3, 0.6), (0.15, 0.06)]).is_none());
     }
 }

@@ -4,43 +4,114 @@
 //! Everything that can be done on the pixels of the result is done there and not on the original's, which are often
 //! twenty times as many.
 
+mod blur;
 pub mod colour;
 mod flatten;
 mod orient;
+mod pad;
 mod resize;
+mod sharpen;
+mod smart;
+mod trim;
 
 use super::codec::Decoded;
 use super::error::Result;
+use super::geometry::{Fitted, Gravity, Region, Resize, Size, Wish};
 use super::pixels::Pixels;
 use super::plan::Plan;
 
 /// Applies a plan's operations to each frame of an original in turn.
 pub struct Pipeline<'a> {
     plan: &'a Plan<'a>,
+    /// What of the original is shown and at what size. The first frame decides it for all: a window that followed each
+    /// frame's own borders or interest would shake.
+    placed: Option<Placed>,
+}
+
+/// What of the stored picture is shown and at what size.
+#[derive(Clone, Copy)]
+struct Placed {
+    /// The part that is read, in pixels of the original as it is displayed.
+    window: Region,
+    fitted: Fitted,
 }
 
 impl<'a> Pipeline<'a> {
     /// A pipeline for one original.
     pub fn new(plan: &'a Plan<'a>) -> Pipeline<'a> {
-        Pipeline { plan }
+        Pipeline { plan, placed: None }
     }
 
     /// One frame from the decoder as it goes to the encoder.
     pub(crate) fn apply(&mut self, decoded: Decoded) -> Result<Pixels> {
         let plan = self.plan;
+        let recipe = plan.recipe;
         let Decoded { pixels, profile, shrink, delay: _ } = decoded;
         let pixels = pixels.without_opaque_alpha();
 
-        let fitted = plan.fit(plan.region);
-        let window = fitted.window(plan.region);
-        let size = plan.orientation.inverse().apply(fitted.size);
-        let region = window.scaled(1.0 / f64::from(shrink));
-        let pixels = resize::resize(pixels, region, size, plan.linear)?;
-        let pixels = orient::orient(pixels, plan.orientation);
-        let pixels = match &profile {
-            Some(profile) => colour::to_srgb(pixels, profile),
-            None => pixels,
+        let Placed { window, fitted } = match self.placed {
+            Some(placed) => placed,
+            None => *self.placed.insert(place(&pixels, plan, shrink)?),
         };
-        Ok(flatten::flatten(pixels, plan.recipe.background, plan.format.has_alpha()))
+        let region = plan.stored_region(window, shrink);
+        let size = plan.orientation.inverse().apply(fitted.size);
+        let mut pixels = resize::resize(pixels, region, size, plan.linear)?;
+        pixels = orient::orient(pixels, plan.orientation);
+        if let Some(profile) = &profile {
+            pixels = colour::to_srgb(pixels, profile);
+        }
+        pixels = pad::pad(pixels, fitted, recipe.background, plan.format.has_alpha());
+        if let Some(sigma) = recipe.blur {
+            blur::blur(&mut pixels, f32::from(sigma) / 100.0);
+        }
+        if let Some(amount) = recipe.sharpen {
+            sharpen::sharpen(&mut pixels, f32::from(amount) / 100.0);
+        }
+        Ok(flatten::flatten(pixels, recipe.background, plan.format.has_alpha()))
     }
+}
+
+/// A picture made to fit a square of `side` pixels.
+pub(crate) fn thumbnail(pixels: &Pixels, side: u32) -> Result<Pixels> {
+    let wish = Wish { width: side, height: side, enlarge: false };
+    let size = Resize::Contain(wish).fit(pixels.size.width.into(), pixels.size.height.into(), side).size;
+    resize::resize(pixels.clone(), Region::whole(pixels.size), size, false)
+}
+
+/// Finds what is shown, looking at the pixels where the recipe asks for that.
+fn place(pixels: &Pixels, plan: &Plan<'_>, shrink: u32) -> Result<Placed> {
+    let region = match plan.recipe.trim {
+        Some(tolerance) => trimmed(pixels, plan, tolerance)?,
+        None => plan.region,
+    };
+    let fitted = plan.fit(region);
+    let window = match fitted.gravity {
+        Gravity::Smart => interesting(pixels, plan, shrink, region, fitted)?,
+        Gravity::Point(..) => fitted.window(region),
+    };
+    Ok(Placed { window, fitted })
+}
+
+/// The part of the region that borders of one colour leave. Trimming is planned without scaling in the decoder, so that
+/// pixels here are pixels of the original.
+fn trimmed(pixels: &Pixels, plan: &Plan<'_>, tolerance: u8) -> Result<Region> {
+    let stored = plan.stored_region(plan.region, 1);
+    let size = Size::new(stored.width as u32, stored.height as u32);
+    let part = resize::resize(pixels.clone(), stored, size, false)?;
+    let (x, y, width, height) = trim::bounds(&orient::orient(part, plan.orientation), tolerance);
+    let Region { x: left, y: top, .. } = plan.region;
+    Ok(Region { x: left + f64::from(x), y: top + f64::from(y), width: width.into(), height: height.into() })
+}
+
+/// The window on the region in which most is to be seen, by a look at a thumbnail.
+fn interesting(pixels: &Pixels, plan: &Plan<'_>, shrink: u32, region: Region, fitted: Fitted) -> Result<Region> {
+    let scale = (f64::from(smart::THUMBNAIL_SIDE) / region.width.max(region.height)).min(1.0);
+    let side = |length: f64| ((length * scale).round() as u32).max(1);
+    let size = Size::new(side(region.width), side(region.height));
+    let stored = plan.orientation.inverse().apply(size);
+    let thumbnail = resize::resize(pixels.clone(), plan.stored_region(region, shrink), stored, false)?;
+    let thumbnail = orient::orient(thumbnail, plan.orientation);
+    let (across, down) = (f64::from(size.width) / region.width, f64::from(size.height) / region.height);
+    let (left, top) = smart::focus(&thumbnail, fitted.shown.0 * across, fitted.shown.1 * down);
+    Ok(fitted.window_at(region, left / across, top / down))
 }

@@ -28,7 +28,8 @@ pub(crate) fn resize(pixels: Pixels, region: Region, size: Size, linear: bool) -
     let region = inside(region, pixels.size);
     let same_scale = region.width == f64::from(size.width) && region.height == f64::from(size.height);
     if same_scale && region.x.fract() == 0.0 && region.y.fract() == 0.0 {
-        return Ok(copy(&pixels, region.x as usize, region.y as usize, size));
+        // at its own scale, rows are copied and nothing is resampled
+        return Ok(pixels.cut(region.x as u32, region.y as u32, size));
     }
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
@@ -47,15 +48,6 @@ fn inside(region: Region, size: Size) -> Region {
         width: region.width.min(f64::from(size.width) - x),
         height: region.height.min(f64::from(size.height) - y),
     }
-}
-
-/// A part at its own scale: rows are copied, nothing is resampled.
-fn copy(pixels: &Pixels, left: usize, top: usize, size: Size) -> Pixels {
-    let channels = pixels.channels;
-    let (start, length) = (left * channels, size.width as usize * channels);
-    let rows = pixels.rows().skip(top).take(size.height as usize);
-    let data = rows.flat_map(|row| row[start..start + length].iter().copied()).collect();
-    Pixels { size, channels, data }
 }
 
 fn as_coded(pixels: &Pixels, size: Size, options: &ResizeOptions) -> Result<Pixels> {

@@ -1,0 +1,55 @@
+# The commands of this project: `make serve` to see it work, `make test` before a change.
+#
+# What is missing of the few tools that cargo does not bring is installed first; where nothing is missing, nothing is
+# said and no network is used.
+
+SHELL := /bin/bash
+.PHONY: serve test bench setup tools
+
+# where `make serve` listens and keeps what it made: make serve LISTEN=127.0.0.1:9090
+LISTEN := 127.0.0.1:8080
+CACHE := target/cache
+
+## Build it and serve the test pictures.
+serve: tools
+	cargo build --release --locked
+	@printf '\n  Open  http://%s/photos/coffee.png?width=800&format=webp\n  (Ctrl-C ends it)\n\n' '$(LISTEN)'
+	@exec cargo run --release --locked --quiet -- serve testdata --listen '$(LISTEN)' --cache-dir '$(CACHE)'
+
+## Run every test. The closing line is the sum of all that cargo ran, which itself ends with the last part's.
+test: setup
+	@set -o pipefail; log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+	cargo test --locked --no-fail-fast | tee "$$log"; status=$$?; \
+	awk -v status=$$status '/^test result:/ { passed += $$4; failed += $$6; ignored += $$8 } \
+		END { printf "\ntest result: %s. %d passed; %d failed; %d ignored in all\n", \
+			status ? "FAILED" : "ok", passed, failed, ignored }' "$$log"; \
+	exit $$status
+
+## Measure it.
+bench: tools
+	cargo bench --locked
+
+## Install whatever is missing for the above.
+setup:
+	@$(call install,cmake nasm nginx)
+
+# libjpeg-turbo is built with CMake, and its fast paths and rav1e's with NASM; only tests need nginx
+tools:
+	@$(call install,cmake nasm)
+
+# Debian's packages are named as the programs are. Whether it worked is told by the programs being there, not by
+# apt-get: nginx's package also fails where a web server already has port 80, which matters to no test.
+define install
+	PATH="$$PATH:/usr/sbin:/usr/local/sbin"; \
+	missing() { for tool in $(1); do command -v "$$tool" >/dev/null || printf ' %s' "$$tool"; done; }; \
+	todo=$$(missing); [ -n "$$todo" ] || exit 0; \
+	as_root=; [ "$$(id -u)" = 0 ] || as_root=sudo; \
+	if ! command -v apt-get >/dev/null || { [ -n "$$as_root" ] && ! command -v sudo >/dev/null; }; then \
+		echo "Please install:$$todo   (Debian: apt-get install$$todo)" >&2; exit 2; \
+	fi; \
+	echo "Installing:$$todo"; \
+	$$as_root apt-get -qq update; \
+	$$as_root env DEBIAN_FRONTEND=noninteractive \
+		apt-get -qq -y -o Dpkg::Use-Pty=0 install --no-install-recommends $$todo </dev/null >/dev/null; \
+	todo=$$(missing); [ -z "$$todo" ] || { echo "Not installed:$$todo   (see above)" >&2; exit 2; }
+endef

@@ -1,0 +1,37 @@
+//! JPEG XL: read through jxl-oxide.
+
+mod read;
+
+use super::{Codec, Cost, Decoded, Info, Plan, Sink};
+use crate::render::error::{Error, Result};
+use crate::render::format::Format;
+use crate::render::geometry::Size;
+use crate::render::ops::colour::Profile;
+
+/// Reads the first frame of a JPEG XL.
+pub(crate) struct Jxl;
+
+const FORMAT: Format = Format::Jxl;
+
+impl Codec for Jxl {
+    fn probe(&self, original: &[u8]) -> Result<Info> {
+        let header = read::probe(original).map_err(|reason| Error::malformed(FORMAT, reason))?;
+        let profile = header.icc.as_deref().and_then(Profile::from_icc);
+        // the decoder turns the picture upright by itself
+        let mut info = Info::new(FORMAT, Size::new(header.width, header.height)).with_profile(profile.as_ref());
+        info.has_alpha = header.has_alpha;
+        // it works in floating point, with a copy or two of each channel
+        let channels = if header.has_alpha { 4.0 } else { 3.0 };
+        info.cost = Cost { per_stored_pixel: 8.0 * channels, per_decoded_pixel: 2.0 * channels };
+        Ok(info)
+    }
+
+    fn decode(&self, original: &[u8], info: &Info, _plan: &Plan<'_>, sink: Sink<'_>) -> Result<()> {
+        let failed = |reason: String| Error::malformed(FORMAT, reason);
+        let header = read::probe(original).map_err(failed)?;
+        let profile = header.icc.as_deref().and_then(Profile::from_icc);
+        let decoded = read::decode(original, &header, info.size.pixels()).map_err(failed)?;
+        let (pixels, profile) = decoded.into_pixels(FORMAT, profile)?;
+        sink(Decoded::still(pixels, profile))
+    }
+}

@@ -1,0 +1,266 @@
+//! Every file of the corpus of real and hostile images, where it is there: in `TINTYPE_CORPUS`, or in `shared/corpus`
+//! beside the project. Its `MANIFEST.tsv` says what is right for each file; `corpus-exceptions.tsv` beside this test
+//! lists the files where tintype answers something else, each with the reason.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use tintype::http::{State, router};
+use tintype::service::Service;
+use tintype::source::Files;
+use tower::ServiceExt;
+
+/// One row of the manifest.
+struct Row {
+    path: String,
+    format: String,
+    shown: Option<(u32, u32)>,
+    frames: Option<u32>,
+    expect: String,
+    quads: Vec<[[u8; 3]; 4]>,
+}
+
+fn corpus() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
+    let named = std::env::var_os("TINTYPE_CORPUS").map(PathBuf::from);
+    named.or(Some(beside)).filter(|path| path.join("MANIFEST.tsv").is_file())
+}
+
+fn manifest(corpus: &Path) -> Vec<Row> {
+    let text = std::fs::read_to_string(corpus.join("MANIFEST.tsv")).expect("the manifest");
+    text.lines().skip(1).map(|line| row(&line.split('\t').collect::<Vec<_>>())).collect()
+}
+
+fn row(fields: &[&str]) -> Row {
+    let number = |index: usize| fields[index].parse::<u32>().ok();
+    Row {
+        path: fields[0].to_owned(),
+        format: fields[2].to_owned(),
+        shown: number(5).zip(number(6)),
+        frames: number(7),
+        expect: fields[8].to_owned(),
+        quads: fields[9].split('|').filter_map(quads).collect(),
+    }
+}
+
+fn quads(text: &str) -> Option<[[u8; 3]; 4]> {
+    let colours: Vec<[u8; 3]> = text
+        .split(';')
+        .map(|hex| u32::from_str_radix(hex, 16).ok().map(|rgb| [(rgb >> 16) as u8, (rgb >> 8) as u8, rgb as u8]))
+        .collect::<Option<_>>()?;
+    colours.try_into().ok()
+}
+
+fn app(root: &Path, cache: &Path) -> axum::Router {
+    let mut config = tintype::config::Config::default();
+    config.cache.dir = cache.to_owned();
+    config.limits.queue = 10_000;
+    let source = Files::new(root, config.source.max_bytes.0).expect("the corpus");
+    let service = Service::new(Arc::new(source), &config.cache(), config.workers(), config.settings());
+    router(State::new(service, config.policy().expect("no presets"), config.http()))
+}
+
+/// What a request came to.
+struct Got {
+    status: StatusCode,
+    body: Vec<u8>,
+    took: Duration,
+}
+
+async fn get(app: &axum::Router, path: &str, query: &str) -> Got {
+    let started = Instant::now();
+    let encode =
+        |segment| percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC).to_string();
+    let path: String = path.split('/').map(|segment| format!("/{}", encode(segment))).collect();
+    let request = Request::get(format!("{path}{query}")).body(Body::empty()).expect("a request");
+    let response = app.clone().oneshot(request).await.expect("infallible");
+    let status = response.status();
+    let body = response.into_body().collect().await.expect("a body").to_bytes().to_vec();
+    Got { status, body, took: started.elapsed() }
+}
+
+/// What the picture of an answer is: size, frames, and the mean colours of its quarters.
+struct Seen {
+    size: (u32, u32),
+    frames: u32,
+    quads: [[u8; 3]; 4],
+}
+
+fn look(webp: &[u8]) -> Seen {
+    let mut decoder = image_webp::WebPDecoder::new(std::io::Cursor::new(webp)).expect("a WebP");
+    let (width, height) = decoder.dimensions();
+    let channels = if decoder.has_alpha() { 4 } else { 3 };
+    let frames = if decoder.is_animated() { decoder.num_frames() } else { 1 };
+    let mut pixels = vec![0; decoder.output_buffer_size().expect("it fits")];
+    if decoder.is_animated() {
+        decoder.read_frame(&mut pixels).expect("a frame");
+    } else {
+        decoder.read_image(&mut pixels).expect("a picture");
+    }
+    Seen { size: (width, height), frames, quads: means(&pixels, channels, width as usize, height as usize) }
+}
+
+/// The mean colours of the quarters, laid over white: top left, top right, bottom left, bottom right.
+fn means(pixels: &[u8], channels: usize, width: usize, height: usize) -> [[u8; 3]; 4] {
+    let (middle_x, middle_y) = (width.div_ceil(2), height.div_ceil(2));
+    let columns = [(0, middle_x), ((width / 2).min(width - 1), width)];
+    let rows = [(0, middle_y), ((height / 2).min(height - 1), height)];
+    let mean = |(top, bottom): (usize, usize), (left, right): (usize, usize)| {
+        let (mut sums, mut count) = ([0.0f64; 3], 0.0);
+        for y in top..bottom {
+            for x in left..right {
+                let pixel = &pixels[(y * width + x) * channels..][..channels];
+                let alpha = if channels == 4 { f64::from(pixel[3]) / 255.0 } else { 1.0 };
+                for (sum, &sample) in sums.iter_mut().zip(pixel) {
+                    *sum += f64::from(sample) * alpha + 255.0 * (1.0 - alpha);
+                }
+                count += 1.0;
+            }
+        }
+        sums.map(|sum| (sum / count).round() as u8)
+    };
+    [mean(rows[0], columns[0]), mean(rows[0], columns[1]), mean(rows[1], columns[0]), mean(rows[1], columns[1])]
+}
+
+/// What is wrong with the answer to `width=200&format=webp`, if anything is.
+fn judge(row: &Row, got: &Got) -> Option<String> {
+    let (word, _) = row.expect.split_once([':', ';', ' ']).unwrap_or((&row.expect, ""));
+    if got.status.is_server_error() {
+        return Some(format!("answered {}: {}", got.status, detail(&got.body)));
+    }
+    if got.took > Duration::from_secs(20) {
+        return Some(format!("took {:?}", got.took));
+    }
+    let picture = got.status == StatusCode::OK;
+    match word {
+        "rejects" if picture => return Some("was answered with a picture".into()),
+        "decodes" if !picture && row.format != "svg" => {
+            return Some(format!("answered {}: {}", got.status, detail(&got.body)));
+        }
+        "decodes-if-supported" if !picture && got.status != StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            return Some(format!("answered {}: {}", got.status, detail(&got.body)));
+        }
+        _ if !picture => return None,
+        _ => {}
+    }
+    if word == "either" {
+        return None;
+    }
+    let seen = look(&got.body);
+    if let Some((width, height)) = row.shown {
+        let expected = if width > 200 {
+            (200, ((f64::from(height) * 200.0 / f64::from(width)).round() as u32).max(1))
+        } else {
+            (width, height)
+        };
+        if seen.size != expected {
+            return Some(format!("has {:?} pixels, not {expected:?}", seen.size));
+        }
+    }
+    if row.expect.contains("animated") && row.frames.is_some_and(|frames| frames != seen.frames) {
+        return Some(format!("has {} frames, not {:?}", seen.frames, row.frames));
+    }
+    // lossy, with the colour at half the resolution: small pictures shift the most
+    let tolerance = match u64::from(seen.size.0) * u64::from(seen.size.1) {
+        0..=1000 => 24,
+        1001..=4000 => 16,
+        _ => 10,
+    };
+    let near = |expected: &[[u8; 3]; 4]| {
+        let mut pairs = expected.iter().flatten().zip(seen.quads.iter().flatten());
+        pairs.all(|(a, b)| a.abs_diff(*b) <= tolerance)
+    };
+    if !row.quads.is_empty() && !row.quads.iter().any(near) {
+        let hex = |quads: &[[u8; 3]; 4]| quads.map(|[r, g, b]| format!("{r:02x}{g:02x}{b:02x}")).join(";");
+        return Some(format!(
+            "shows {}, not {}",
+            hex(&seen.quads),
+            row.quads.iter().map(hex).collect::<Vec<_>>().join(" or ")
+        ));
+    }
+    None
+}
+
+/// What is wrong with the answer to the bare path: it must be the file itself, or a refusal.
+fn judge_bare(row: &Row, got: &Got, file: &[u8]) -> Option<String> {
+    match got.status {
+        StatusCode::OK if got.body == file => None,
+        StatusCode::OK => Some("is not the file's own bytes".into()),
+        status if status.is_server_error() => Some(format!("answered {status}")),
+        status if row.expect.starts_with("decodes:") => Some(format!("answered {status}: {}", detail(&got.body))),
+        _ => None,
+    }
+}
+
+fn detail(problem: &[u8]) -> String {
+    let json: serde_json::Value = serde_json::from_slice(problem).unwrap_or_default();
+    json["detail"].as_str().unwrap_or("no problem document").to_owned()
+}
+
+fn exceptions() -> BTreeMap<String, String> {
+    include_str!("corpus-exceptions.tsv")
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .map(|line| line.split_once('\t').expect("a path, a tab and a reason"))
+        .map(|(path, reason)| (path.to_owned(), reason.to_owned()))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_file_is_answered_as_the_manifest_says() {
+    let Some(corpus) = corpus() else {
+        println!("the corpus is not here: nothing to look at");
+        return;
+    };
+    let cache = tempfile::tempdir().expect("a folder");
+    let app = app(&corpus, cache.path());
+    let rows = manifest(&corpus);
+    assert!(rows.len() > 1000, "the manifest has {} rows", rows.len());
+    let mut expected = exceptions();
+    let mut wrong = Vec::new();
+    let mut slowest = (Duration::ZERO, String::new());
+    for pair in rows.chunks(2) {
+        let answers = pair.iter().map(|row| get(&app, &row.path, "?width=200&format=webp"));
+        let answers = join(answers.collect()).await;
+        for (row, got) in pair.iter().zip(answers) {
+            let bare = get(&app, &row.path, "").await;
+            let file = std::fs::read(corpus.join(&row.path)).expect("a file of the manifest");
+            let problem =
+                judge(row, &got).or_else(|| judge_bare(row, &bare, &file).map(|text| format!("(bare) {text}")));
+            if let Some(problem) = problem {
+                if expected.remove(&row.path).is_none() {
+                    wrong.push(format!("{}\t{problem}\t[{}]", row.path, row.expect));
+                }
+            }
+            if got.took > slowest.0 {
+                slowest = (got.took, row.path.clone());
+            }
+        }
+    }
+    println!("{} files, {} exceptions, slowest {slowest:?}", rows.len(), exceptions().len());
+    assert!(wrong.is_empty(), "{} files are answered wrongly:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(expected.is_empty(), "these are answered rightly now, take them off the list: {expected:#?}");
+}
+
+/// Both at once: one request for each of two cores.
+async fn join<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+    let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
+    let mut done: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
+    std::future::poll_fn(|context| {
+        for (future, slot) in futures.iter_mut().zip(&mut done) {
+            if slot.is_none() {
+                if let std::task::Poll::Ready(value) = future.as_mut().poll(context) {
+                    *slot = Some(value);
+                }
+            }
+        }
+        if done.iter().all(Option::is_some) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    done.into_iter().flatten().collect()
+}

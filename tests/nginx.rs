@@ -1,0 +1,260 @@
+//! tintype behind a real nginx, set up as the manual says: what nginx passes on, what it changes, and what it must not.
+
+mod common;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use common::{Address, Answer, Connection, Server, poll, testdata};
+use tintype::render::Format;
+
+const URL: &str = "/photos/coffee.png?width=200&format=webp";
+const CHROMIUM: &str = "image/jxl,image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8";
+const WEBKIT: &str = "image/webp,image/avif,video/*;q=0.8,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5";
+
+/// nginx in front of tintype. Killed when it goes out of scope, nginx first.
+struct Site {
+    nginx: Nginx,
+    tintype: Server,
+    _place: tempfile::TempDir,
+}
+
+impl Site {
+    fn start(root: &Path) -> Site {
+        let place = tempfile::tempdir().expect("a folder");
+        let socket = place.path().join("tintype.sock");
+        let listen = format!("unix:{}", socket.display());
+        let tintype = Server::start_with(root, &place.path().join("cache"), &listen, &[]);
+        let nginx = Nginx::start(place.path(), &socket);
+        Site { nginx, tintype, _place: place }
+    }
+
+    fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
+        Connection::open(&Address::Tcp(self.nginx.address)).ask(method, target, headers)
+    }
+
+    fn get(&self, target: &str, headers: &[(&str, &str)]) -> Answer {
+        self.ask("GET", target, headers)
+    }
+}
+
+struct Nginx {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Nginx {
+    fn start(place: &Path, socket: &Path) -> Nginx {
+        // nginx cannot be told to take any free port; another program may take ours before it does
+        for _ in 0..5 {
+            if let Some(nginx) = Nginx::try_start(place, socket) {
+                return nginx;
+            }
+        }
+        let log = std::fs::read_to_string(place.join("error.log")).unwrap_or_default();
+        panic!("nginx does not start:\n{log}");
+    }
+
+    fn try_start(place: &Path, socket: &Path) -> Option<Nginx> {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port").local_addr().expect("its number");
+        let (conf, pid, log) = (place.join("nginx.conf"), place.join("nginx.pid"), place.join("error.log"));
+        std::fs::write(&conf, settings(place, socket, port)).expect("a file");
+        let mut command = Command::new(program());
+        command.arg("-e").arg(&log).arg("-p").arg(place).arg("-c").arg(&conf);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let mut nginx = Nginx { child: child.expect("nginx starts"), address: port };
+        // it writes its number once it listens
+        let listens = poll("nginx listens", || match nginx.child.try_wait().expect("it is ours") {
+            Some(_) => Some(false),
+            None => std::fs::metadata(&pid).is_ok_and(|file| file.len() > 0).then_some(true),
+        });
+        listens.then_some(nginx)
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // both fail only if it has ended already
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One process, so that killing it leaves none behind; and a `proxy_pass` without a URI part, so that the path arrives
+/// as it was sent.
+fn settings(place: &Path, socket: &Path, listen: SocketAddr) -> String {
+    let (place, socket) = (place.display(), socket.display());
+    format!(
+        r#"
+daemon off;
+master_process off;
+pid "{place}/nginx.pid";
+error_log "{place}/error.log" info;
+events {{ worker_connections 128; }}
+http {{
+    access_log off;
+    client_body_temp_path "{place}/body";
+    proxy_temp_path "{place}/proxy";
+    fastcgi_temp_path "{place}/fastcgi";
+    uwsgi_temp_path "{place}/uwsgi";
+    scgi_temp_path "{place}/scgi";
+
+    upstream tintype {{
+        server "unix:{socket}" max_fails=0;
+        keepalive 32;
+        keepalive_timeout 30s;
+    }}
+
+    server {{
+        listen {listen};
+        location / {{
+            proxy_pass http://tintype;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $host;
+            proxy_next_upstream off;
+        }}
+    }}
+}}
+"#
+    )
+}
+
+/// Where nginx is. Debian keeps it out of the PATH of ordinary users.
+fn program() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    let found =
+        std::env::split_paths(&path).chain(usual).map(|folder| folder.join("nginx")).find(|file| file.is_file());
+    found.expect("these tests need nginx, which is not there: run `make test`, or install the package nginx")
+}
+
+#[test]
+fn pictures_arrive_and_are_kept() {
+    let site = Site::start(&testdata());
+    let first = site.get(URL, &[]);
+    assert_eq!(first.picture(), (Format::WebP, 200, 133));
+    assert_eq!(first.said("content-type"), "image/webp");
+    assert_eq!(first.said("cache-status"), "tintype; fwd=uri-miss; stored");
+    let second = site.get(URL, &[]);
+    assert_eq!(second.said("cache-status"), "tintype; hit");
+
+    let direct = site.tintype.get(URL, &[]);
+    for answer in [&first, &second] {
+        assert!(answer.body == direct.body);
+        let kept = ["etag", "last-modified", "cache-control", "content-length", "content-disposition", "accept-ranges"];
+        let safe = ["content-security-policy", "x-content-type-options", "cross-origin-resource-policy"];
+        for name in kept.iter().chain(&safe) {
+            assert_eq!(answer.said(name), direct.said(name), "{name}");
+        }
+        assert!(answer.header("vary").is_none(), "an explicit format does not vary:\n{}", answer.head);
+    }
+    assert_eq!(site.tintype.metric("tintype_renders_total"), 1.0);
+}
+
+#[test]
+fn conditions_ranges_and_head() {
+    let site = Site::start(&testdata());
+    let whole = site.get(URL, &[]);
+    let etag = whole.said("etag");
+
+    let mut connection = Connection::open(&Address::Tcp(site.nginx.address));
+    for method in ["GET", "HEAD"] {
+        let unchanged = connection.ask(method, URL, &[("If-None-Match", &etag)]);
+        assert_eq!(unchanged.status, 304);
+        assert_eq!(unchanged.said("etag"), etag);
+        assert!(unchanged.header("content-length").is_none(), "{}", unchanged.head);
+    }
+    // on the same connection: had a 304 had a body, this would not be read as an answer
+    let head = connection.ask("HEAD", URL, &[]);
+    assert_eq!((head.status, head.said("content-length")), (200, whole.body.len().to_string()));
+    assert_eq!(head.said("etag"), etag);
+
+    let part = connection.ask("GET", URL, &[("Range", "bytes=100-299")]);
+    assert_eq!(part.status, 206);
+    assert_eq!(part.said("content-range"), format!("bytes 100-299/{}", whole.body.len()));
+    assert_eq!(part.body, &whole.body[100..300]);
+    let end = connection.ask("GET", URL, &[("Range", "bytes=-50"), ("If-Range", &etag)]);
+    assert_eq!((end.status, &end.body[..]), (206, &whole.body[whole.body.len() - 50..]));
+    let other = connection.ask("GET", URL, &[("Range", "bytes=-50"), ("If-Range", "\"other\"")]);
+    assert_eq!((other.status, &other.body), (200, &whole.body));
+    let beyond = connection.ask("GET", URL, &[("Range", "bytes=9999999-")]);
+    beyond.assert_problem(416);
+    assert_eq!(beyond.said("content-range"), format!("bytes */{}", whole.body.len()));
+}
+
+#[test]
+fn paths_arrive_as_they_were_sent() {
+    let root = tempfile::tempdir().expect("a folder");
+    let put = |name: &str, from: &str| {
+        std::fs::copy(testdata().join(from), root.path().join(name)).expect("a copy");
+    };
+    put("a b é%.png", "photos/coffee.png");
+    put("x y.png", "photos/chelsea.png");
+    put("x%20y.png", "photos/astronaut.png");
+    let site = Site::start(root.path());
+
+    let strange = site.get("/a%20b%20%C3%A9%25.png?width=60", &[]);
+    assert_eq!(strange.picture(), (Format::Png, 60, 40));
+    let name = strange.said("content-disposition");
+    assert!(name.ends_with("filename*=UTF-8''a%20b%20%C3%A9%25.png"), "{name}");
+    // the case of the digits and unneeded encoding make no difference to which file it is
+    assert_eq!(site.get("/%61%20b%20%c3%a9%25.png?width=60", &[]).said("etag"), strange.said("etag"));
+    // decoded once, by tintype alone: these are two files
+    assert_eq!(site.get("/x%20y.png?width=451", &[]).picture(), (Format::Png, 451, 300));
+    assert_eq!(site.get("/x%2520y.png?width=512", &[]).picture(), (Format::Png, 512, 512));
+}
+
+#[test]
+fn no_path_leads_elsewhere() {
+    let site = Site::start(&testdata());
+    let refused = [
+        "//photos/coffee.png",
+        "/photos//coffee.png",
+        "/photos/coffee.png/",
+        "/../Cargo.toml",
+        "/photos/../../Cargo.toml",
+        "/photos/../photos/coffee.png",
+        "/photos/./coffee.png",
+        "/photos/%2e%2e/photos/coffee.png",
+        "/photos/..%2fphotos/coffee.png",
+        "/photos%2fcoffee.png",
+        "/photos/..%5c..%5cCargo.toml",
+        "/photos/coffee.png%00.png",
+        "/photos/%ff.png",
+        "/photos/",
+        "/",
+    ];
+    for path in refused {
+        for query in ["", "?width=20"] {
+            let answer = site.get(&format!("{path}{query}"), &[]);
+            assert!((400..500).contains(&answer.status), "{path}{query}: {}", answer.head);
+        }
+    }
+    assert_eq!(site.tintype.metric("tintype_renders_total"), 0.0);
+}
+
+#[test]
+fn negotiation_and_problems_come_through() {
+    let site = Site::start(&testdata());
+    let url = "/photos/coffee.png?width=64&format=auto";
+    for (accept, content_type) in [(CHROMIUM, "image/avif"), (WEBKIT, "image/avif"), ("*/*", "image/jpeg")] {
+        let answer = site.get(url, &[("Accept", accept)]);
+        assert_eq!((answer.status, answer.said("content-type").as_str()), (200, content_type), "{accept}");
+        assert_eq!(answer.said("vary"), "Accept");
+        let etag = answer.said("etag");
+        let unchanged = site.get(url, &[("Accept", accept), ("If-None-Match", &etag)]);
+        assert_eq!((unchanged.status, unchanged.said("vary")), (304, "Accept".to_owned()));
+    }
+    let missing = site.get("/photos/none.png?format=auto", &[("Accept", CHROMIUM)]);
+    missing.assert_problem(404);
+    assert_eq!((missing.said("vary").as_str(), missing.said("cache-control").as_str()), ("Accept", "max-age=30"));
+    site.get("/photos/none.png?width=20", &[]).assert_problem(404);
+    site.get("/photos/coffee.png?width=0", &[]).assert_problem(400);
+    site.get("/hostile/html-named.jpg?width=20", &[]).assert_problem(415);
+    site.get("/hostile/truncated.jpg?width=20", &[]).assert_problem(422);
+    let refused = site.ask("DELETE", "/photos/coffee.png", &[]);
+    refused.assert_problem(405);
+    assert_eq!(refused.said("allow"), "GET, HEAD");
+}

@@ -1,0 +1,396 @@
+//! Whole requests in process, through the router: what API users and nginx may rely on.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use tintype::config::Config;
+use tintype::http::{State, router};
+use tintype::render::{Format, probe};
+use tintype::service::Service;
+use tintype::source::Files;
+use tower::ServiceExt;
+
+const CHROMIUM: &str = "image/jxl,image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8";
+
+/// A server over testdata, or over a folder of its own.
+struct Server {
+    router: Router,
+    service: Arc<Service>,
+    _cache: tempfile::TempDir,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("ASCII"))
+    }
+
+    fn format(&self) -> Option<Format> {
+        Format::sniff(&self.body)
+    }
+
+    fn size(&self) -> (u32, u32) {
+        let size = probe(&self.body).expect("an image").displayed();
+        (size.width, size.height)
+    }
+
+    fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).expect("JSON")
+    }
+}
+
+impl Server {
+    fn new(root: &Path, change: impl FnOnce(&mut Config)) -> Server {
+        let cache = tempfile::tempdir().expect("a folder");
+        let mut config = Config::default();
+        config.cache.dir = cache.path().to_owned();
+        change(&mut config);
+        let source = Files::new(root, config.source.max_bytes.0).expect("a folder with originals");
+        let service = Service::new(Arc::new(source), &config.cache(), config.workers(), config.settings());
+        let policy = config.policy().expect("good presets");
+        let router = router(State::new(Arc::clone(&service), policy, config.http()));
+        Server { router, service, _cache: cache }
+    }
+
+    fn of_testdata() -> Server {
+        Server::new(&testdata(), |_| {})
+    }
+
+    async fn ask(&self, method: Method, uri: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::empty()).expect("a request");
+        let response = self.router.clone().oneshot(request).await.expect("infallible");
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes().to_vec();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    async fn get(&self, uri: &str) -> Answer {
+        self.ask(Method::GET, uri, &[]).await
+    }
+}
+
+fn testdata() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
+}
+
+#[tokio::test]
+async fn an_image_is_made_once_and_kept() {
+    let server = Server::of_testdata();
+    let first = server.get("/photos/coffee.png?width=300&format=webp").await;
+    assert_eq!(first.status, StatusCode::OK);
+    assert_eq!((first.format(), first.size()), (Some(Format::WebP), (300, 200)));
+    assert_eq!(first.header("content-type"), "image/webp");
+    assert_eq!(first.header("content-length"), first.body.len().to_string());
+    assert_eq!(first.header("cache-status"), "tintype; fwd=uri-miss; stored");
+    assert_eq!(first.header("content-disposition"), "inline; filename=\"coffee.webp\"");
+    assert_eq!(first.header("x-content-type-options"), "nosniff");
+    assert_eq!(first.header("cross-origin-resource-policy"), "cross-origin");
+    assert_eq!(first.header("accept-ranges"), "bytes");
+    assert!(first.header("content-security-policy").contains("sandbox"));
+    assert!(
+        first.header("cache-control").contains("max-age=86400")
+            && first.header("cache-control").contains("no-transform")
+    );
+    assert!(first.header("last-modified").ends_with("GMT"));
+    assert!(!first.headers.contains_key("vary"));
+    assert!(!first.headers.contains_key("server-timing"));
+    let digest = blake3::hash(&first.body).to_hex();
+    assert_eq!(first.header("etag"), format!("\"{digest}\""));
+
+    // another spelling of the same wish
+    let second = server.get("/photos/coffee.png?f=WEBP&w=150&dpr=2&utm_source=x&q=80").await;
+    assert_eq!(second.header("cache-status"), "tintype; hit");
+    assert_eq!((second.header("etag"), &second.body), (first.header("etag"), &first.body));
+}
+
+#[tokio::test]
+async fn every_pair_of_formats() {
+    let server = Server::of_testdata();
+    let originals = [
+        "photos/rocket.jpg",
+        "generated/alpha.png",
+        "generated/animated.gif",
+        "generated/alpha.webp",
+        "generated/bmp24.bmp",
+        "generated/rgb.tif",
+        "generated/ico.ico",
+        "generated/rgb.ppm",
+        "generated/qoi.qoi",
+    ];
+    let outputs = [
+        ("webp", Format::WebP),
+        ("avif", Format::Avif),
+        ("jpeg", Format::Jpeg),
+        ("png", Format::Png),
+        ("gif", Format::Gif),
+    ];
+    for original in originals {
+        for (name, format) in outputs {
+            let answer = server.get(&format!("/{original}?width=40&format={name}")).await;
+            assert_eq!((answer.status, answer.format()), (StatusCode::OK, Some(format)), "{original} to {name}");
+            assert_eq!(answer.header("content-type"), format.media_type());
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_a_wish_the_original_comes_untouched() {
+    let server = Server::of_testdata();
+    for (path, kind) in [
+        ("photos/rocket.jpg", "image/jpeg"),
+        ("generated/animated.gif", "image/gif"),
+        ("generated/svg.svg", "image/svg+xml"),
+        ("hostile/png-named.jpg", "image/png"),
+    ] {
+        let file = std::fs::read(testdata().join(path)).expect("a file");
+        for query in ["", "?utm_source=mail", "?v=3", "?download=a.png"] {
+            let answer = server.get(&format!("/{path}{query}")).await;
+            assert_eq!((answer.status, &answer.body), (StatusCode::OK, &file), "{path}{query}");
+            assert_eq!(answer.header("content-type"), kind, "{path}");
+            assert_eq!(answer.header("etag"), format!("\"{}\"", blake3::hash(&file).to_hex()));
+        }
+    }
+    let saved = server.get("/photos/rocket.jpg?download=mine.jpg").await;
+    assert_eq!(saved.header("content-disposition"), "attachment; filename=\"mine.jpg\"");
+    let kept = server.get("/photos/rocket.jpg?v=3").await;
+    assert_eq!(kept.header("cache-control"), "public, max-age=31536000, immutable, no-transform");
+}
+
+#[tokio::test]
+async fn failures_have_their_status_and_a_sentence() {
+    let server = Server::of_testdata();
+    let check = async |uri: &str, status: u16, sentence: &str| {
+        let answer = server.get(uri).await;
+        assert_eq!(answer.status.as_u16(), status, "{uri}: {}", String::from_utf8_lossy(&answer.body));
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{uri}");
+        let problem = answer.json();
+        assert_eq!(problem["status"], status, "{uri}");
+        let detail = problem["detail"].as_str().expect("a text");
+        assert!(detail.contains(sentence), "{uri}: {detail}");
+        assert!(!detail.contains("/testdata"), "{uri}: {detail}");
+        answer
+    };
+    let wrong = check("/photos/rocket.jpg?width=0&fromat=x&format=wepb", 400, "an integer from 1").await;
+    assert_eq!(wrong.json()["invalid_params"][1]["did_you_mean"], "webp");
+    assert_eq!(wrong.header("cache-control"), "max-age=60");
+    let absent = check("/photos/nothing.jpg?width=10", 404, "no such original").await;
+    assert_eq!(absent.header("cache-control"), "max-age=30");
+    check("/photos", 404, "no such original").await;
+    check("/photos/?width=10", 404, "names no original").await;
+    check("/", 404, "names no original").await;
+    check("/photos/../Cargo.toml", 404, "names no original").await;
+    check("/photos/%2e%2e/x.png", 404, "names no original").await;
+    check("/photos//rocket.jpg?width=3", 404, "names no original").await;
+    check("/hostile/text.txt", 415, "not an image").await;
+    check("/hostile/text.txt?width=10", 415, "not an image").await;
+    check("/hostile/html-named.jpg?width=10", 415, "not an image").await;
+    check("/hostile/empty.jpg?width=10", 415, "not an image").await;
+    check("/hostile/one-byte.png", 415, "not an image").await;
+    check("/hostile/truncated.jpg?width=10", 422, "damaged").await;
+    check("/hostile/truncated.png?width=10", 422, "damaged").await;
+    check("/hostile/truncated.webp?width=10", 422, "damaged").await;
+    check("/hostile/truncated.gif?width=10", 422, "damaged").await;
+    check("/hostile/png-header-100000.png?width=10", 422, "limit").await;
+    check("/generated/svg.svg?width=10", 415, "SVG").await;
+    check("/-/nothing", 404, "nothing").await;
+    let long = format!("/photos/rocket.jpg?v={}", "x".repeat(9000));
+    check(&long, 414, "8192").await;
+    for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
+        let answer = server.ask(method, "/photos/rocket.jpg", &[]).await;
+        assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, "GET, HEAD"));
+        assert_eq!(answer.header("cache-control"), "no-store");
+    }
+}
+
+#[tokio::test]
+async fn conditions_and_ranges() {
+    let server = Server::of_testdata();
+    let uri = "/photos/coffee.png?w=100&f=webp";
+    let full = server.get(uri).await;
+    let (etag, modified) = (full.header("etag").to_owned(), full.header("last-modified").to_owned());
+    let ask = async |headers: &[(&str, &str)]| server.ask(Method::GET, uri, headers).await;
+
+    for headers in [
+        &[("if-none-match", etag.as_str())][..],
+        &[("if-none-match", "*")],
+        &[("if-modified-since", modified.as_str())],
+        &[("if-none-match", etag.as_str()), ("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT")],
+    ] {
+        let answer = ask(headers).await;
+        assert_eq!((answer.status.as_u16(), answer.body.len()), (304, 0), "{headers:?}");
+        assert_eq!(
+            (answer.header("etag"), answer.header("cache-control")),
+            (etag.as_str(), full.header("cache-control"))
+        );
+        assert!(!answer.headers.contains_key("content-type"));
+    }
+    let changed = ask(&[("if-none-match", "\"x\""), ("if-modified-since", &modified)]).await;
+    assert_eq!(changed.status.as_u16(), 200);
+
+    let part = ask(&[("range", "bytes=10-19")]).await;
+    assert_eq!((part.status.as_u16(), &part.body[..]), (206, &full.body[10..20]));
+    assert_eq!(part.header("content-range"), format!("bytes 10-19/{}", full.body.len()));
+    assert_eq!(part.header("content-length"), "10");
+    assert_eq!(ask(&[("range", "bytes=-5")]).await.body, full.body[full.body.len() - 5..]);
+    assert_eq!(ask(&[("range", "bytes=0-1,5-6")]).await.body, full.body);
+    assert_eq!(ask(&[("range", "bytes=0-9"), ("if-range", &etag)]).await.status.as_u16(), 206);
+    assert_eq!(ask(&[("range", "bytes=0-9"), ("if-range", "\"x\"")]).await.status.as_u16(), 200);
+    assert_eq!(ask(&[("range", "bytes=0-9"), ("if-range", &modified)]).await.status.as_u16(), 200);
+    let beyond = ask(&[("range", "bytes=999999999-")]).await;
+    assert_eq!(beyond.status.as_u16(), 416);
+    assert_eq!(beyond.header("content-range"), format!("bytes */{}", full.body.len()));
+
+    let head = server.ask(Method::HEAD, uri, &[("range", "bytes=0-9")]).await;
+    assert_eq!((head.status.as_u16(), head.body.len()), (200, 0));
+    for name in ["content-length", "content-type", "etag", "last-modified", "cache-control", "content-disposition"] {
+        assert_eq!(head.header(name), full.header(name), "{name}");
+    }
+    let none = server.ask(Method::HEAD, "/photos/none.png", &[]).await;
+    assert_eq!((none.status.as_u16(), none.body.len()), (404, 0));
+}
+
+#[tokio::test]
+async fn the_client_s_formats_are_negotiated() {
+    let server = Server::of_testdata();
+    let ask = async |path: &str, accept: &str| {
+        let headers = if accept.is_empty() { vec![] } else { vec![("accept", accept)] };
+        server.ask(Method::GET, &format!("/{path}?w=50&format=auto"), &headers).await
+    };
+    for (path, accept, expected) in [
+        ("photos/rocket.jpg", CHROMIUM, Format::Avif),
+        ("photos/rocket.jpg", "image/avif", Format::Avif),
+        ("photos/rocket.jpg", "image/webp,*/*", Format::WebP),
+        ("photos/rocket.jpg", "*/*", Format::Jpeg),
+        ("photos/rocket.jpg", "", Format::Jpeg),
+        ("generated/alpha.png", "*/*", Format::Png),
+        ("generated/alpha.png", CHROMIUM, Format::Avif),
+        ("generated/opaque-rgba.png", "*/*", Format::Png),
+        ("generated/animated.gif", CHROMIUM, Format::WebP),
+        ("generated/animated.gif", "image/avif", Format::Gif),
+        ("generated/animated.gif", "*/*", Format::Gif),
+    ] {
+        let answer = ask(path, accept).await;
+        assert_eq!((answer.status.as_u16(), answer.format()), (200, Some(expected)), "{path} for {accept:?}");
+        assert_eq!(answer.header("vary"), "Accept");
+    }
+    let etag = ask("photos/rocket.jpg", CHROMIUM).await.header("etag").to_owned();
+    let headers = [("accept", CHROMIUM), ("if-none-match", etag.as_str())];
+    let unchanged = server.ask(Method::GET, "/photos/rocket.jpg?w=50&format=auto", &headers).await;
+    assert_eq!((unchanged.status.as_u16(), unchanged.header("vary")), (304, "Accept"));
+    let missing = server.get("/photos/none.jpg?format=auto").await;
+    assert_eq!((missing.status.as_u16(), missing.header("vary")), (404, "Accept"));
+    assert!(!server.get("/photos/rocket.jpg?w=50&f=webp").await.headers.contains_key("vary"));
+}
+
+#[tokio::test]
+async fn all_accept_headers_make_three_renditions() {
+    let server = Server::of_testdata();
+    for accept in [
+        CHROMIUM,
+        "image/avif",
+        "image/webp",
+        "*/*",
+        "",
+        "image/avif,image/webp",
+        "image/avif;q=0.3,image/webp;q=0.2",
+        "x/y",
+    ] {
+        server.ask(Method::GET, "/photos/rocket.jpg?w=50&format=auto", &[("accept", accept)]).await;
+    }
+    let renders = server.service.stats().renders.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(renders, 3);
+}
+
+#[tokio::test]
+async fn an_original_that_changes_is_seen_at_the_next_request() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("a.png");
+    let put = |name: &str| {
+        std::fs::remove_file(&path).ok();
+        std::fs::copy(testdata().join(name), &path).expect("copied")
+    };
+    let server = Server::new(dir.path(), |_| {});
+    put("generated/alpha.png");
+    let first = server.get("/a.png?w=20&f=webp").await;
+    put("generated/grey.png");
+    let second = server.get("/a.png?w=20&f=webp").await;
+    assert_eq!(second.header("cache-status"), "tintype; fwd=uri-miss; stored");
+    assert_ne!(first.header("etag"), second.header("etag"));
+    std::fs::remove_file(&path).expect("it was there");
+    assert_eq!(server.get("/a.png?w=20&f=webp").await.status.as_u16(), 404);
+}
+
+#[tokio::test]
+async fn an_original_above_the_limit_is_refused() {
+    let server = Server::new(&testdata(), |config| config.source.max_bytes = tintype::config::Bytes(1000));
+    assert_eq!(server.get("/photos/rocket.jpg").await.status.as_u16(), 413);
+    assert_eq!(server.get("/photos/rocket.jpg?w=10").await.status.as_u16(), 413);
+}
+
+#[tokio::test]
+async fn limits_are_kept_before_decoding() {
+    let server = Server::new(&testdata(), |config| config.limits.max_pixels = 10_000);
+    let answer = server.get("/photos/rocket.jpg?w=10").await;
+    assert_eq!(answer.status.as_u16(), 422);
+    assert!(answer.json()["detail"].as_str().is_some_and(|detail| detail.contains("10000 are allowed")));
+}
+
+#[tokio::test]
+async fn health_metrics_and_request_ids() {
+    let server = Server::of_testdata();
+    assert_eq!(server.get("/-/live").await.status.as_u16(), 200);
+    let ready = server.get("/-/ready").await;
+    assert_eq!((ready.status.as_u16(), ready.json()["status"].as_str()), (200, Some("ready")));
+    server.get("/photos/coffee.png?w=10").await;
+    let metrics = server.get("/-/metrics").await;
+    assert!(String::from_utf8_lossy(&metrics.body).contains("tintype_renders_total 1\n"));
+    assert_eq!(server.ask(Method::POST, "/-/live", &[]).await.status.as_u16(), 405);
+
+    let echoed = server.ask(Method::GET, "/photos/none.png", &[("x-request-id", "abc.DEF-1_2")]).await;
+    assert_eq!(echoed.header("x-request-id"), "abc.DEF-1_2");
+    assert_eq!(echoed.json()["instance"], "urn:request:abc.DEF-1_2");
+    let made = server.ask(Method::GET, "/photos/none.png", &[("x-request-id", "not plain!")]).await;
+    assert!(!made.header("x-request-id").is_empty() && made.header("x-request-id") != "not plain!");
+}
+
+#[tokio::test]
+async fn purging_needs_the_token() {
+    let off = Server::of_testdata();
+    assert_eq!(off.ask(Method::POST, "/-/purge?path=photos/coffee.png", &[]).await.status.as_u16(), 404);
+    let server = Server::new(&testdata(), |config| config.security.admin_token = "let me in".into());
+    server.get("/photos/coffee.png?w=10").await;
+    server.get("/photos/coffee.png?w=20").await;
+    server.get("/photos/rocket.jpg?w=20").await;
+    let purge = async |path: &str, token: &str| {
+        let headers = [("authorization", token)];
+        server.ask(Method::POST, &format!("/-/purge?path={path}"), &headers).await
+    };
+    let refused = purge("photos/coffee.png", "Bearer wrong").await;
+    assert_eq!((refused.status.as_u16(), refused.header("www-authenticate")), (401, "Bearer"));
+    assert_eq!(purge("photos/../x", "Bearer let me in").await.status.as_u16(), 400);
+    assert_eq!(purge("/photos/coffee.png", "Bearer let me in").await.json()["purged"], 2);
+    assert_eq!(server.get("/photos/coffee.png?w=10").await.header("cache-status"), "tintype; fwd=uri-miss; stored");
+    assert_eq!(server.get("/photos/rocket.jpg?w=20").await.header("cache-status"), "tintype; hit");
+}
+
+#[tokio::test]
+async fn timing_is_told_when_asked_for() {
+    let server = Server::new(&testdata(), |config| config.server.server_timing = true);
+    let answer = server.get("/photos/coffee.png?w=10").await;
+    for part in ["cache;dur=", "queue;dur=", "source;dur=", "decode;dur=", "resize;dur=", "encode;dur="] {
+        assert!(answer.header("server-timing").contains(part), "{}", answer.header("server-timing"));
+    }
+}

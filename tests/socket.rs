@@ -1,0 +1,359 @@
+//! The built program over real sockets: what only shows in the bytes on the wire, in signals, and in exit codes.
+
+mod common;
+
+use std::path::Path;
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use common::{Address, Connection, Server, poll, run, testdata, tintype};
+use rustix::process::Signal;
+use tintype::render::Format;
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+/// A picture that takes long enough to render for something else to happen meanwhile.
+const SLOW: &str = "/photos/large-12mp.jpg?width=2000&format=avif";
+
+#[test]
+fn get_head_and_conditions() {
+    let cache = folder();
+    let server = Server::start(&testdata(), cache.path());
+    assert!(matches!(&server.address, Address::Tcp(address) if address.port() != 0), "{:?}", server.address);
+    let url = "/photos/coffee.png?width=200&format=webp";
+
+    let got = server.get(url, &[]);
+    assert_eq!(got.picture(), (Format::WebP, 200, 133));
+    assert_eq!(got.said("content-type"), "image/webp");
+    assert_eq!(got.said("content-length"), got.body.len().to_string());
+    assert_eq!(got.said("cache-status"), "tintype; fwd=uri-miss; stored");
+    assert!(got.header("transfer-encoding").is_none(), "{}", got.head);
+    for name in ["date", "last-modified", "etag", "cache-control", "accept-ranges", "x-request-id"] {
+        got.said(name);
+    }
+
+    // a body after the head would stay on the connection, and be read as the beginning of the next answer
+    let mut connection = server.connect();
+    let head = connection.ask("HEAD", url, &[]);
+    assert_eq!(head.status, 200);
+    for name in ["content-length", "content-type", "etag", "last-modified", "content-disposition"] {
+        assert_eq!(head.header(name), got.header(name), "{name}");
+    }
+
+    let etag = got.said("etag");
+    for method in ["GET", "HEAD"] {
+        let unchanged = connection.ask(method, url, &[("If-None-Match", &etag)]);
+        assert_eq!(unchanged.status, 304);
+        assert_eq!(unchanged.said("etag"), etag);
+        unchanged.said("date");
+        unchanged.said("cache-control");
+        for name in ["content-length", "transfer-encoding", "content-type"] {
+            assert!(!unchanged.head.to_ascii_lowercase().contains(name), "{method}:\n{}", unchanged.head);
+        }
+    }
+    let changed = connection.ask("GET", url, &[("If-None-Match", "\"other\""), ("Connection", "close")]);
+    assert_eq!((changed.status, &changed.body), (200, &got.body));
+    assert_eq!(connection.rest(), b"");
+}
+
+#[test]
+fn one_connection_carries_several_requests() {
+    let cache = folder();
+    let server = Server::start(&testdata(), cache.path());
+    let mut connection = server.connect();
+    let first = connection.ask("GET", "/generated/alpha.png?width=20", &[]);
+    let second = connection.ask("GET", "/generated/grey.png?width=20", &[]);
+    assert_eq!((first.status, second.status), (200, 200));
+    // both at once: the answers come in the order of the requests
+    connection.send_request("GET", "/generated/alpha.png?width=20", &[]);
+    connection.send_request("GET", "/generated/grey.png?width=20", &[]);
+    assert_eq!(connection.receive("GET").body, first.body);
+    assert_eq!(connection.receive("GET").body, second.body);
+    // an error is no reason to hang up
+    connection.ask("GET", "/photos/none.png", &[]).assert_problem(404);
+    assert_eq!(connection.ask("GET", "/generated/alpha.png?width=20", &[]).status, 200);
+}
+
+#[test]
+fn what_is_not_http_gets_400_and_the_end() {
+    let cache = folder();
+    let server = Server::start(&testdata(), cache.path());
+    let mut connection = server.connect();
+    connection.send_request("GET", "/generated/alpha.png?width=20", &[]);
+    connection.send(b"\x16\x03\x01 nonsense\r\n\r\n");
+    assert_eq!(connection.receive("GET").status, 200);
+    assert_eq!(connection.receive("GET").status, 400);
+    assert_eq!(connection.rest(), b"");
+    assert_eq!(server.get("/-/live", &[]).status, 200);
+}
+
+#[test]
+fn half_a_head_is_not_waited_for() {
+    let cache = folder();
+    let settings = [("TINTYPE_SERVER_HEADER_TIMEOUT", "300ms")];
+    let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
+    let mut connection = server.connect();
+    connection.send(b"GET /photos/coffee.png HTTP/1.1\r\nHost: te");
+    let began = Instant::now();
+    let answer = String::from_utf8(connection.rest()).expect("text");
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    // far above what it should be and far below every other limit: the machine may be busy
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert_eq!(server.get("/-/live", &[]).status, 200);
+}
+
+#[test]
+fn an_idle_connection_may_stay() {
+    let cache = folder();
+    let settings = [("TINTYPE_SERVER_HEADER_TIMEOUT", "300ms")];
+    let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
+    let mut connection = server.connect();
+    assert_eq!(connection.ask("GET", "/-/live", &[]).status, 200);
+    // nginx keeps connections for its next requests, and a request on one that has just been closed is a 502
+    assert!(connection.stays_open_for(Duration::from_millis(900)), "closed for want of a request");
+    assert_eq!(connection.ask("GET", "/-/live", &[]).status, 200);
+}
+
+#[test]
+fn a_long_url_gets_414() {
+    let cache = folder();
+    let server = Server::start(&testdata(), cache.path());
+    let url = |length: usize| {
+        let start = "/generated/alpha.png?width=20&x=";
+        format!("{start}{}", "a".repeat(length - start.len()))
+    };
+    server.get(&url(9000), &[]).assert_problem(414);
+    server.get(&url(8193), &[]).assert_problem(414);
+    assert_eq!(server.get(&url(8192), &[]).status, 200);
+}
+
+#[test]
+fn sigterm_finishes_what_is_in_flight_and_a_restart_finds_it() {
+    let cache = folder();
+    let mut server = Server::start(&testdata(), cache.path());
+    let mut idle = server.connect();
+    assert_eq!(idle.ask("GET", "/-/live", &[]).status, 200);
+    let mut busy = server.connect();
+    busy.send_request("GET", SLOW, &[]);
+    server.wait_for("tintype_renders_total", 1.0);
+    server.signal(Signal::TERM);
+
+    let finished = busy.receive("GET");
+    assert_eq!((finished.status, Format::sniff(&finished.body)), (200, Some(Format::Avif)), "{}", finished.head);
+    // a client that keeps its connection must not keep the process
+    assert_eq!(idle.rest(), b"");
+    assert_eq!(busy.rest(), b"");
+    assert_eq!(server.wait().code(), Some(0), "{}", server.log());
+    assert!(Connection::try_open(&server.address).is_err(), "it should not listen any more");
+
+    let again = Server::start(&testdata(), cache.path());
+    let hit = again.get(SLOW, &[]);
+    assert_eq!(hit.said("cache-status"), "tintype; hit");
+    assert_eq!(hit.said("etag"), finished.said("etag"));
+    assert_eq!(hit.body, finished.body);
+    assert_eq!(again.metric("tintype_renders_total"), 0.0);
+    assert_eq!(again.stop().code(), Some(0));
+}
+
+#[test]
+fn the_end_is_not_put_off_for_ever() {
+    let cache = folder();
+    // far more work than is done before the assertions
+    let start = |patience: &str| {
+        let settings = [("TINTYPE_SERVER_SHUTDOWN_TIMEOUT", patience), ("TINTYPE_LIMITS_WORKERS", "1")];
+        let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
+        let ask = |width| {
+            let mut connection = server.connect();
+            connection.send_request("GET", &format!("/photos/large-12mp.jpg?width={width}&format=avif"), &[]);
+            connection
+        };
+        let clients: Vec<Connection> = (2001..2021).map(ask).collect();
+        server.wait_for("tintype_queue_length", 10.0);
+        (server, clients)
+    };
+    let given_up = |mut server: Server| {
+        assert_eq!(server.wait().code(), Some(0));
+        poll("its last words", || server.log().contains("\"all_finished\":false").then_some(()));
+    };
+    let (server, _clients) = start("100ms");
+    server.signal(Signal::TERM);
+    given_up(server);
+
+    let (server, _clients) = start("1h");
+    server.signal(Signal::TERM);
+    poll("the first signal is heard", || server.log().contains("stopping").then_some(()));
+    server.signal(Signal::TERM);
+    given_up(server);
+}
+
+#[test]
+fn a_hundred_clients_make_one_render() {
+    const CLIENTS: usize = 100;
+    let cache = folder();
+    let server = Server::start(&testdata(), cache.path());
+    let together = Barrier::new(CLIENTS);
+    let url = "/photos/retina.jpg?width=300&format=webp";
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let ask = || {
+            let mut connection = server.connect();
+            together.wait();
+            connection.ask("GET", url, &[])
+        };
+        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(ask)).collect();
+        clients.into_iter().map(|client| client.join().expect("an answer")).collect()
+    });
+    assert_eq!(answers[0].picture(), (Format::WebP, 300, 300));
+    for answer in &answers {
+        assert_eq!((answer.status, &answer.body), (200, &answers[0].body));
+        assert_eq!(answer.said("etag"), answers[0].said("etag"));
+    }
+    let led = answers.iter().filter(|answer| answer.said("cache-status") == "tintype; fwd=uri-miss; stored");
+    assert_eq!(led.count(), 1);
+    assert_eq!(server.metric("tintype_renders_total"), 1.0);
+}
+
+#[test]
+fn clients_that_leave_do_not_stop_the_render() {
+    let cache = folder();
+    let server = Server::start(&testdata(), cache.path());
+    let mut clients: Vec<Connection> = (0..10).map(|_| server.connect()).collect();
+    clients.iter_mut().for_each(|client| client.send_request("GET", SLOW, &[]));
+    server.wait_for("tintype_renders_total", 1.0);
+    drop(clients);
+    server.wait_for("tintype_cache_stored_total", 1.0);
+    let hit = server.get(SLOW, &[]);
+    assert_eq!(hit.said("cache-status"), "tintype; hit");
+    assert_eq!(Format::sniff(&hit.body), Some(Format::Avif));
+    assert_eq!(server.metric("tintype_renders_total"), 1.0);
+}
+
+#[test]
+fn a_unix_socket_is_taken_over_from_the_dead_only() {
+    let (cache, place) = (folder(), folder());
+    let path = place.path().join("tintype.sock");
+    let listen = format!("unix:{}", path.display());
+    let start = || Server::start_with(&testdata(), cache.path(), &listen, &[]);
+    // killed, which leaves its socket behind
+    drop(start());
+    assert!(path.exists());
+    let server = start();
+    assert_eq!(server.get("/generated/alpha.png?width=20", &[]).status, 200);
+    assert_eq!(mode(&path), 0o660);
+    let mut second = tintype();
+    second.arg("serve").arg(testdata()).arg("--cache-dir").arg(cache.path()).args(["--listen", &listen]);
+    let (code, _, said) = run(&mut second, b"");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("cannot listen on"), "{said}");
+    assert_eq!(server.get("/-/live", &[]).status, 200);
+    assert_eq!(server.stop().code(), Some(0));
+    assert!(!path.exists());
+}
+
+fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).expect("a socket").permissions().mode() & 0o777
+}
+
+#[test]
+fn commands_reach_a_running_server() {
+    let cache = folder();
+    let settings = [("TINTYPE_SECURITY_ADMIN_TOKEN", "a token for tests")];
+    let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
+    let Address::Tcp(address) = server.address else { panic!("{:?}", server.address) };
+    let url = "/generated/alpha.png?width=20";
+    assert_eq!(server.get(url, &[]).status, 200);
+    // containers listen on every address and check themselves with the same settings
+    let listen = format!("0.0.0.0:{}", address.port());
+    let ask = |arguments: &[&str], token: &str| {
+        let mut command = tintype();
+        command.env("TINTYPE_SERVER_LISTEN", &listen).env("TINTYPE_SECURITY_ADMIN_TOKEN", token);
+        let (code, output, said) = run(command.args(arguments), b"");
+        (code, String::from_utf8_lossy(&output.stdout).into_owned(), said)
+    };
+    assert_eq!(ask(&["healthcheck"], "").0, Some(0));
+    let (code, _, said) = ask(&["purge", "generated/alpha.png"], "another token");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("401"), "{said}");
+    assert_eq!(server.get(url, &[]).said("cache-status"), "tintype; hit");
+    let (code, shown, said) = ask(&["purge", "generated/alpha.png"], "a token for tests");
+    assert_eq!((code, shown.trim()), (Some(0), "{\"purged\":1}"), "{said}");
+    assert_eq!(server.get(url, &[]).said("cache-status"), "tintype; fwd=uri-miss; stored");
+    assert_eq!(server.stop().code(), Some(0));
+    let (code, _, said) = ask(&["healthcheck"], "");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&listen), "{said}");
+}
+
+#[test]
+fn convert_makes_files_and_pipes() {
+    let place = folder();
+    let (input, output) = (testdata().join("photos/coffee.png"), place.path().join("small.webp"));
+    let mut command = tintype();
+    let (code, _, said) = run(command.arg("convert").arg(&input).arg(&output).args(["--width", "120"]), b"");
+    assert_eq!(code, Some(0), "{said}");
+    let file = std::fs::read(&output).expect("the result");
+    let info = tintype::render::probe(&file).expect("a picture");
+    assert_eq!((info.format, info.size.width, info.size.height), (Format::WebP, 120, 80));
+
+    let original = std::fs::read(&input).expect("the original");
+    let mut command = tintype();
+    let (code, piped, said) = run(command.args(["convert", "-", "-", "--width=120", "--format=webp"]), &original);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(piped.stdout == file, "the same wish gives other bytes through a pipe");
+
+    // a failure leaves what was there
+    let hostile = testdata().join("hostile/truncated.jpg");
+    let mut command = tintype();
+    let (code, _, said) = run(command.arg("convert").arg(&hostile).arg(&output), b"");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(std::fs::read(&output).expect("the earlier result") == file);
+}
+
+#[test]
+fn asking_wrongly_is_2_and_says_what_was_meant() {
+    let place = folder();
+    let settings = |text: &str| {
+        let path = place.path().join("settings.toml");
+        std::fs::write(&path, text).expect("a file");
+        format!("--config={}", path.display())
+    };
+    let check = |arguments: &[&str], environment: &[(&str, &str)], meant: &str| {
+        let (code, _, said) = run(tintype().args(arguments).envs(environment.iter().copied()), b"");
+        assert_eq!(code, Some(2), "{arguments:?} {environment:?}: {said}");
+        assert!(said.contains(meant), "{arguments:?} {environment:?}: {said}");
+    };
+    check(&["sreve"], &[], "serve");
+    check(&["serve", "--lisen", "127.0.0.1:0"], &[], "--listen");
+    check(&["config"], &[("TINTYPE_CACHE_MAX_BITES", "1GiB")], "TINTYPE_CACHE_MAX_BYTES");
+    check(&["serve"], &[("TINTYPE_LIMITS_DEADLINE", "30")], "30s");
+    check(&["serve", &settings("[cashe]\nmax_bytes = \"1GiB\"\n")], &[], "[cache]");
+    check(&["serve", &settings("[limits]\nmax_pixel = 1\n")], &[], "max_pixels");
+    check(&["serve", &settings("[output]\nquality = 101\n")], &[], "output.quality");
+    check(&["serve", "--config=/nowhere/settings.toml"], &[], "/nowhere/settings.toml");
+    check(&["serve", "--cache-size=10apples"], &[], "10GiB");
+    check(&["convert", "in.png", "out.webp", "--set", "qualty=3"], &[], "quality");
+    check(&["convert", "in.png", "out.webp", "--format", "wepb"], &[], "webp");
+    check(&["convert", "in.png", "out.webp", "--width", "0"], &[], "width");
+}
+
+#[test]
+fn a_cache_among_the_originals_is_refused() {
+    let place = folder();
+    let root = place.path().join("pictures");
+    std::fs::create_dir(&root).expect("a folder");
+    std::os::unix::fs::symlink(&root, place.path().join("link")).expect("a link");
+    let check = |root: &Path, cache: &Path| {
+        let mut command = tintype();
+        command.arg("serve").arg(root).arg("--cache-dir").arg(cache).args(["--listen", "127.0.0.1:0"]);
+        let (code, _, said) = run(&mut command, b"");
+        assert_eq!(code, Some(2), "{}: {said}", cache.display());
+        assert!(said.contains("--cache-dir"), "{said}");
+    };
+    check(&root, &root);
+    check(&root, &root.join("not/there/yet"));
+    check(&root, &place.path().join("link/cache"));
+    check(&root, place.path());
+    assert_eq!(std::fs::read_dir(&root).expect("a folder").count(), 0, "nothing is made in the refused place");
+}
