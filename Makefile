@@ -8,13 +8,14 @@ SHELL := /bin/bash
 
 # where `make serve` listens and keeps what it made: make serve LISTEN=127.0.0.1:9090
 LISTEN := 127.0.0.1:8080
-CACHE := target/cache
+CACHE := $(or $(CARGO_TARGET_DIR),target)/cache
+TINTYPE := $(or $(CARGO_TARGET_DIR),target)/release/tintype
 
 ## Build it and serve the test pictures.
 serve: tools
 	cargo build --release --locked
 	@printf '\n  Open  http://%s/photos/coffee.png?width=800&format=webp\n  (Ctrl-C ends it)\n\n' '$(LISTEN)'
-	@exec cargo run --release --locked --quiet -- serve testdata --listen '$(LISTEN)' --cache-dir '$(CACHE)'
+	@exec '$(TINTYPE)' serve testdata --listen '$(LISTEN)' --cache-dir '$(CACHE)'
 
 ## Run every test. The closing line is the sum of all that cargo ran, which itself ends with the last part's.
 test: setup

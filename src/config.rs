@@ -61,6 +61,8 @@ pub struct Source {
     pub root: PathBuf,
     /// The largest original.
     pub max_bytes: Bytes,
+    /// The formats that originals may have.
+    pub formats_in: Vec<String>,
 }
 
 /// `[cache]`
@@ -154,7 +156,8 @@ impl Default for Server {
 
 impl Default for Source {
     fn default() -> Self {
-        Source { root: ".".into(), max_bytes: Bytes(64 << 20) }
+        let formats_in = Settings::default().formats_in.iter().map(|format| format.name().to_owned()).collect();
+        Source { root: ".".into(), max_bytes: Bytes(64 << 20), formats_in }
     }
 }
 
@@ -228,7 +231,7 @@ impl std::str::FromStr for Bytes {
 
 impl std::fmt::Display for Bytes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let binary = UNITS[..4].iter().find(|&&(_, factor)| self.0 >= factor && self.0 % factor == 0);
+        let binary = UNITS[..4].iter().find(|&&(_, factor)| self.0 >= factor && self.0.is_multiple_of(factor));
         match binary {
             Some((unit, factor)) => write!(f, "{}{unit}", self.0 / factor),
             None => write!(f, "{}B", self.0),
@@ -499,6 +502,9 @@ fn validate(config: &Config) -> Result<(), Invalid> {
             return wrong("output.formats", format!("{name:?} is neither \"avif\" nor \"webp\""));
         }
     }
+    if let Some(name) = config.source.formats_in.iter().find(|name| Format::from_name(name).is_none()) {
+        return wrong("source.formats_in", format!("{name:?} is no format"));
+    }
     if !(1..=65_535).contains(&config.limits.max_dimension) {
         return wrong("limits.max_dimension", "it is 1 to 65535".into());
     }
@@ -528,6 +534,7 @@ impl Config {
             max_pixels: self.limits.max_pixels,
             max_frames: self.limits.max_frames,
             max_memory: self.limits.memory.0,
+            formats_in: self.source.formats_in.iter().filter_map(|name| Format::from_name(name)).collect(),
             smallest_wins: self.output.smallest_wins,
             linear: self.output.linear,
         }

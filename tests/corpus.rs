@@ -107,9 +107,10 @@ fn look(webp: &[u8]) -> Seen {
 
 /// The mean colours of the quarters, laid over white: top left, top right, bottom left, bottom right.
 fn means(pixels: &[u8], channels: usize, width: usize, height: usize) -> [[u8; 3]; 4] {
-    let (middle_x, middle_y) = (width.div_ceil(2), height.div_ceil(2));
-    let columns = [(0, middle_x), ((width / 2).min(width - 1), width)];
-    let rows = [(0, middle_y), ((height / 2).min(height - 1), height)];
+    // a middle column or row belongs to no quarter
+    let (x, y) = ((width / 2).max(1), (height / 2).max(1));
+    let columns = [(0, x), (width - x, width)];
+    let rows = [(0, y), (height - y, height)];
     let mean = |(top, bottom): (usize, usize), (left, right): (usize, usize)| {
         let (mut sums, mut count) = ([0.0f64; 3], 0.0);
         for y in top..bottom {
@@ -232,10 +233,10 @@ async fn every_file_is_answered_as_the_manifest_says() {
             let file = std::fs::read(corpus.join(&row.path)).expect("a file of the manifest");
             let problem =
                 judge(row, &got).or_else(|| judge_bare(row, &bare, &file).map(|text| format!("(bare) {text}")));
-            if let Some(problem) = problem {
-                if expected.remove(&row.path).is_none() {
-                    wrong.push(format!("{}\t{problem}\t[{}]", row.path, row.expect));
-                }
+            if let Some(problem) = problem
+                && expected.remove(&row.path).is_none()
+            {
+                wrong.push(format!("{}\t{problem}\t[{}]", row.path, row.expect));
             }
             if got.took > slowest.0 {
                 slowest = (got.took, row.path.clone());
@@ -253,10 +254,10 @@ async fn join<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     let mut done: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
     std::future::poll_fn(|context| {
         for (future, slot) in futures.iter_mut().zip(&mut done) {
-            if slot.is_none() {
-                if let std::task::Poll::Ready(value) = future.as_mut().poll(context) {
-                    *slot = Some(value);
-                }
+            if slot.is_none()
+                && let std::task::Poll::Ready(value) = future.as_mut().poll(context)
+            {
+                *slot = Some(value);
             }
         }
         if done.iter().all(Option::is_some) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }

@@ -76,11 +76,11 @@ impl Disk {
                 .max_capacity(max_bytes / BLOCK)
                 .weigher(move |_, record: &Record| blocks(record.length).max(files_weight(max_bytes, max_files)))
                 .eviction_listener(move |key: Arc<Key>, record, cause| {
-                    if cause == RemovalCause::Size {
-                        if let Some(shared) = weak.upgrade() {
-                            shared.stats.evicted.fetch_add(1, Ordering::Relaxed);
-                            shared.remove(*key, &record);
-                        }
+                    if cause == RemovalCause::Size
+                        && let Some(shared) = weak.upgrade()
+                    {
+                        shared.stats.evicted.fetch_add(1, Ordering::Relaxed);
+                        shared.remove(*key, &record);
                     }
                 })
                 .build();
@@ -254,10 +254,10 @@ impl Shared {
 
     fn remove(&self, key: Key, record: &Record) {
         let path = self.path(key, record);
-        if let Err(error) = std::fs::remove_file(&path) {
-            if error.kind() != std::io::ErrorKind::NotFound {
-                tracing::warn!(file = %path.display(), %error, "a cached file cannot be removed");
-            }
+        if let Err(error) = std::fs::remove_file(&path)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(file = %path.display(), %error, "a cached file cannot be removed");
         }
     }
 
@@ -270,10 +270,11 @@ impl Shared {
         *listed = true;
         let Ok(entries) = std::fs::read_dir(self.root.join(format!("{folder:02x}"))) else { return };
         for entry in entries.flatten() {
-            if let Some((key, record)) = entry.file_name().to_str().and_then(parse_name) {
-                if key.fan_out() == folder && self.index.get(&key).is_none() {
-                    self.index.insert(key, record);
-                }
+            if let Some((key, record)) = entry.file_name().to_str().and_then(parse_name)
+                && key.fan_out() == folder
+                && self.index.get(&key).is_none()
+            {
+                self.index.insert(key, record);
             }
         }
     }

@@ -192,11 +192,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         if let Some(body) = self.hot.get(&key) {
             return Ok((body, Found::Memory));
         }
-        if let Some(disk) = &self.disk {
-            if let Some(body) = disk.get(key).await {
-                self.hot.insert(key, Arc::clone(&body));
-                return Ok((body, Found::Disk));
-            }
+        if let Some(disk) = &self.disk
+            && let Some(body) = disk.get(key).await
+        {
+            self.hot.insert(key, Arc::clone(&body));
+            return Ok((body, Found::Disk));
         }
         let body = Arc::new(Body::new(make().await?));
         let stored = self.disk.as_ref().is_some_and(|disk| disk.put(key, &body));

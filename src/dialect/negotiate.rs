@@ -45,10 +45,10 @@ fn media_range(element: &str) -> Option<(String, u16)> {
     }
     let mut quality = 1000;
     for parameter in parts {
-        if let Some((name, value)) = parameter.split_once('=') {
-            if name.trim().eq_ignore_ascii_case("q") {
-                quality = weight(value.trim())?;
-            }
+        if let Some((name, value)) = parameter.split_once('=')
+            && name.trim().eq_ignore_ascii_case("q")
+        {
+            quality = weight(value.trim())?;
         }
     }
     Some((range, quality))

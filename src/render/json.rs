@@ -42,9 +42,10 @@ fn data_uri(thumbnail: &Pixels) -> Result<String> {
     let picture = Picture {
         frames: vec![Frame { pixels, delay: 0 }],
         loops: Loops::Forever,
-        quality: Quality::default(),
+        quality: 100.0,
         lossless: true,
         exif: None,
+        profile: None,
     };
     Ok(format!("data:image/png;base64,{}", STANDARD.encode(png::Png.encode(&picture)?)))
 }

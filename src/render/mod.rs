@@ -105,6 +105,32 @@ pub fn probe(original: &[u8]) -> Result<Info> {
     codec::of(format).probe(original)
 }
 
+/// Whether these bytes are an image that may be sent as it is: a format that is read here, with a header that can be.
+///
+/// # Errors
+/// As [`probe`], and [`Error::Unsupported`] for a format that the settings do not accept.
+pub fn identify(original: &[u8], settings: &Settings) -> Result<Format> {
+    let format = Format::sniff(original).ok_or(Error::UnknownFormat)?;
+    // an SVG has no header to read, and no codec
+    if format != Format::Svg {
+        probe_as(format, original, settings)?;
+    } else if !settings.accepts(format) {
+        return Err(switched_off(format));
+    }
+    Ok(format)
+}
+
+fn probe_as(format: Format, original: &[u8], settings: &Settings) -> Result<Info> {
+    if !settings.accepts(format) {
+        return Err(switched_off(format));
+    }
+    codec::of(format).probe(original)
+}
+
+fn switched_off(format: Format) -> Error {
+    Error::unsupported(format, "it is not among the formats that this server accepts")
+}
+
 /// Makes the rendition of `original` that `recipe` describes.
 ///
 /// # Errors
@@ -117,7 +143,7 @@ pub fn render(original: &[u8], recipe: &Recipe, settings: &Settings, progress: &
     if recipe.output == Output::Json && format == Format::Svg {
         return json::describe_svg(original);
     }
-    let info = codec::of(format).probe(original)?;
+    let info = probe_as(format, original, settings)?;
     let plan = Plan::new(&info, recipe, settings)?;
 
     let mut pipeline = ops::Pipeline::new(&plan);
@@ -140,9 +166,10 @@ pub fn render(original: &[u8], recipe: &Recipe, settings: &Settings, progress: &
     let encoded = codec::of(plan.format).encode(&codec::Picture {
         frames,
         loops: info.loops,
-        quality: recipe.quality,
+        quality: quality::own(plan.format, recipe.quality),
         lossless: recipe.lossless,
         exif: metadata,
+        profile: pipeline.into_profile(),
     })?;
     if settings.smallest_wins && encoded.len() > original.len() && original_will_do(&info, &plan) {
         return Ok(Encoded { bytes: original.to_vec(), content: Content::Image(format) });
@@ -167,4 +194,19 @@ fn original_will_do(info: &Info, plan: &Plan<'_>) -> bool {
     let same_size = info.size.width.max(info.size.height) <= plan.max_dimension;
     let stays = info.frames == plan.frames || plan.recipe.animated && info.format.can_move();
     acceptable && pristine && same_size && stays && recipe.only_recodes()
+}
+
+/// Encodes opaque pixels at an encoder's own quality, beside the common scale: for the bench that measures that scale.
+///
+/// # Errors
+/// [`Error::Encode`], [`Error::Impossible`].
+pub fn encode_at(pixels: pixels::Pixels, format: Format, own_quality: f32) -> Result<Vec<u8>> {
+    codec::of(format).encode(&codec::Picture {
+        frames: vec![Frame { pixels, delay: 0 }],
+        loops: codec::Loops::Forever,
+        quality: own_quality,
+        lossless: false,
+        exif: None,
+        profile: None,
+    })
 }

@@ -5,7 +5,7 @@ use super::codec::Info;
 use super::error::{Error, Result};
 use super::format::Format;
 use super::geometry::{Fitted, Orientation, Rect, Region, Resize, Size, Wish};
-use super::recipe::{Choice, Output, Recipe};
+use super::recipe::{Choice, Metadata, Output, Recipe};
 use super::settings::Settings;
 
 /// The longest side of the picture that a description is made from.
@@ -82,6 +82,11 @@ impl<'a> Plan<'a> {
     /// Bytes that decoding and resizing will hold at most, by estimate from the header.
     pub fn memory(&self) -> u64 {
         self.memory
+    }
+
+    /// Whether the result stays in the original's colours and carries its profile along.
+    pub(crate) fn keeps_profile(&self) -> bool {
+        self.recipe.metadata == Metadata::Keep && matches!(self.format, Format::Jpeg | Format::Png | Format::WebP)
     }
 
     /// Fits a part of the displayed original.

@@ -2,21 +2,17 @@
 //!
 //! JPEG's familiar numbers are the reference; the others are mapped by a table of what was measured.
 
+use super::format::Format;
 use super::recipe::Quality;
 
-/// libjpeg-turbo's quality: the scale itself.
-pub(crate) fn jpeg(quality: Quality) -> u8 {
-    quality.get()
-}
-
-/// libwebp's quality.
-pub(crate) fn webp(quality: Quality) -> f32 {
-    interpolate(&WEBP, quality)
-}
-
-/// ravif's quality.
-pub(crate) fn avif(quality: Quality) -> f32 {
-    interpolate(&AVIF, quality)
+/// The encoder's own number for a quality on the common scale.
+pub(crate) fn own(format: Format, quality: Quality) -> f32 {
+    match format {
+        Format::WebP => interpolate(&WEBP, quality),
+        Format::Avif => interpolate(&AVIF, quality),
+        // libjpeg's numbers are the scale; the others have no quality
+        _ => f32::from(quality.get()),
+    }
 }
 
 /// Quality on the common scale, and the encoder's own number.
@@ -45,7 +41,7 @@ mod tests {
             assert!(table.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1));
         }
         let q = |value| Quality::new(value).expect("1 to 100");
-        assert_eq!(avif(q(80)), 62.0);
-        assert!(avif(q(1)) < avif(q(2)));
+        assert_eq!(own(Format::Jpeg, q(80)), 80.0);
+        assert!(own(Format::Avif, q(1)) < own(Format::Avif, q(2)));
     }
 }

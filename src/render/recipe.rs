@@ -84,6 +84,31 @@ impl Recipe {
     }
 }
 
+/// For logs and tables: what is out of the ordinary, in the order it is done.
+impl std::fmt::Display for Recipe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut parts = Vec::new();
+        let mut say = |said: Option<String>| parts.extend(said);
+        say(self.rect.map(|rect| format!("rect {},{} {}x{}", rect.x, rect.y, rect.width, rect.height)));
+        say(self.trim.map(|tolerance| format!("trim {tolerance}%")));
+        say((self.turn != Orientation::UPRIGHT).then(|| format!("turn {}", self.turn.to_exif())));
+        say(self.resize.describe());
+        say(self.blur.map(|sigma| format!("blur {}", f64::from(sigma) / 100.0)));
+        say(self.sharpen.map(|amount| format!("sharpen {}", f64::from(amount) / 100.0)));
+        say(self.background.map(|Rgba([r, g, b, a])| format!("on {r:02x}{g:02x}{b:02x}{a:02x}")));
+        say(Some(match self.output {
+            Output::Original => "original".into(),
+            Output::Exactly(format) => format.to_string(),
+            Output::Auto(choice) => format!("auto {choice:?}").to_lowercase(),
+            Output::Json => "json".into(),
+        }));
+        say(Some(if self.lossless { "lossless".into() } else { format!("q{}", self.quality.get()) }));
+        say((!self.animated).then(|| "still".into()));
+        say((self.metadata != Metadata::None).then(|| format!("{:?}", self.metadata).to_lowercase()));
+        f.write_str(&parts.join(" "))
+    }
+}
+
 /// A colour with straight alpha, 8-bit sRGB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rgba(pub [u8; 4]);
@@ -151,11 +176,35 @@ pub enum Metadata {
     None,
     /// The EXIF fields that say who made it and who owns it.
     Copyright,
-    /// The EXIF block (its orientation set to upright). Colours are converted to sRGB all the same.
+    /// The EXIF block, its orientation set to upright, and the colour profile with the colours as they were. Where the
+    /// result cannot carry a profile (AVIF, GIF), or the samples had to be converted (CMYK, 16 bits), they are sRGB.
     Keep,
 }
 
 impl Resize {
+    /// In a few words; nothing for the native size.
+    fn describe(self) -> Option<String> {
+        let sides = |wish: Wish| {
+            let side = |length: u32| if length == 0 { "?".into() } else { length.to_string() };
+            let enlarge = if wish.enlarge { " enlarging" } else { "" };
+            format!("{}x{}{enlarge}", side(wish.width), side(wish.height))
+        };
+        let at = |gravity: Gravity| match gravity {
+            Gravity::CENTER => String::new(),
+            Gravity::Smart => " smart".into(),
+            Gravity::Point(x, y) => format!(" at {},{}", f64::from(x) / 10_000.0, f64::from(y) / 10_000.0),
+        };
+        match self {
+            Resize::Native => None,
+            Resize::Contain(wish) => Some(format!("contain {}", sides(wish))),
+            Resize::Outside(wish) => Some(format!("outside {}", sides(wish))),
+            Resize::Fill(wish) => Some(format!("fill {}", sides(wish))),
+            Resize::Cover(wish, gravity) => Some(format!("cover {}{}", sides(wish), at(gravity))),
+            Resize::Pad(wish, gravity) => Some(format!("pad {}{}", sides(wish), at(gravity))),
+            Resize::Crop(ratio, gravity) => Some(format!("crop {}:{}{}", ratio.width, ratio.height, at(gravity))),
+        }
+    }
+
     /// The resize that a wish means, in its one canonical form: a mode that cannot differ from `Contain` with these
     /// sides is `Contain`.
     pub fn canonical(self) -> Resize {

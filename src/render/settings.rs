@@ -1,5 +1,7 @@
 //! Limits and encoder defaults: everything that shapes a rendition besides the original and the recipe.
 
+use super::format::Format;
+
 /// Changes whenever the same original and recipe give other bytes than before, so that cached results of older code
 /// are never taken for new ones. A test pins digests of small renditions beside it.
 pub const EPOCH: u32 = 1;
@@ -15,6 +17,8 @@ pub struct Settings {
     pub max_frames: u32,
     /// The most bytes that decoding one original may take, by the estimate from its header.
     pub max_memory: u64,
+    /// The formats that originals may have.
+    pub formats_in: Vec<Format>,
     /// Whether the original is sent where converting it only made it larger.
     pub smallest_wins: bool,
     /// Whether pixels are averaged as light (linear) or as they are coded (sRGB).
@@ -28,6 +32,7 @@ impl Default for Settings {
             max_pixels: 100_000_000,
             max_frames: 1000,
             max_memory: 512 << 20,
+            formats_in: Format::all().filter(|&format| format != Format::Heic).collect(),
             smallest_wins: true,
             linear: false,
         }
@@ -35,9 +40,23 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Whether originals of that format are taken.
+    pub fn accepts(&self, format: Format) -> bool {
+        // HEIC is always passed on to the codec that refuses it with its own reason
+        format == Format::Heic || self.formats_in.contains(&format)
+    }
+
     /// The settings that shape bytes, for a cache key. Limits that only refuse are left out: they make no other picture.
     pub fn canonical(&self) -> Vec<u8> {
-        let Settings { max_dimension, max_pixels: _, max_frames: _, max_memory: _, smallest_wins, linear } = self;
+        let Settings {
+            max_dimension,
+            max_pixels: _,
+            max_frames: _,
+            max_memory: _,
+            formats_in: _,
+            smallest_wins,
+            linear,
+        } = self;
         format!("{EPOCH} {max_dimension} {smallest_wins} {linear}").into_bytes()
     }
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::cache::{self, Body, Cache, Digest, Failure, Found, Key};
 use crate::render::recipe::{Choice, Output};
-use crate::render::{self, Content, Format, Recipe, Settings, Stage};
+use crate::render::{self, Content, Recipe, Settings, Stage};
 use crate::source::{self, ImageId, Original, Source, Version};
 use stats::Stats;
 use workers::{Refused, Workers};
@@ -247,7 +247,7 @@ impl Service {
         let facts = match self.facts.get(&version) {
             Some(facts) => facts,
             None => {
-                let format = Format::sniff(&bytes).ok_or(render::Error::UnknownFormat)?;
+                let format = render::identify(&bytes, &self.settings)?;
                 let facts = Facts { digest: Digest::of(&bytes), content: Content::Image(format) };
                 self.facts.insert(version, facts);
                 facts

@@ -10,7 +10,6 @@ use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::{Orientation, Size};
 use crate::render::ops::colour::Profile;
-use crate::render::quality;
 
 /// Reads and writes AVIF stills.
 pub(crate) struct Avif;
@@ -52,10 +51,9 @@ impl Codec for Avif {
     fn encode(&self, picture: &Picture) -> Result<Vec<u8>> {
         let pixels = picture.first();
         let (width, height) = (pixels.size.width as usize, pixels.size.height as usize);
-        let quality = quality::avif(picture.quality);
         let mut encoder = ravif::Encoder::new()
-            .with_quality(quality)
-            .with_alpha_quality(quality.max(60.0))
+            .with_quality(picture.quality)
+            .with_alpha_quality(picture.quality.max(60.0))
             .with_speed(SPEED)
             // 10 bits look half a point better for nearly twice the time
             .with_bit_depth(BitDepth::Eight)

@@ -163,13 +163,14 @@ impl Outline {
 
     /// The NETSCAPE2.0 application block: how often the animation is repeated after its first showing, 0 for ever.
     fn read_repetitions(&mut self, body: &[u8]) {
-        if body.get(1..12) == Some(b"NETSCAPE2.0") && body.get(12..14) == Some(&[3, 1]) {
-            if let Some(&[low, high]) = body.get(14..16) {
-                self.loops = match u16::from_le_bytes([low, high]) {
-                    0 => Loops::Forever,
-                    repeats => Loops::Times(repeats.saturating_add(1)),
-                };
-            }
+        if body.get(1..12) == Some(b"NETSCAPE2.0")
+            && body.get(12..14) == Some(&[3, 1])
+            && let Some(&[low, high]) = body.get(14..16)
+        {
+            self.loops = match u16::from_le_bytes([low, high]) {
+                0 => Loops::Forever,
+                repeats => Loops::Times(repeats.saturating_add(1)),
+            };
         }
     }
 }

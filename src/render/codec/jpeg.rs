@@ -14,7 +14,6 @@ use crate::render::format::Format;
 use crate::render::geometry::Size;
 use crate::render::ops::colour::{self, Profile};
 use crate::render::pixels::Pixels;
-use crate::render::quality;
 
 /// Reads and writes JPEG.
 pub(crate) struct Jpeg;
@@ -91,7 +90,7 @@ impl Codec for Jpeg {
         };
         let encoded = (|| {
             let mut encoder = Compressor::new()?;
-            encoder.set_quality(quality::jpeg(picture.quality).into())?;
+            encoder.set_quality(picture.quality.round() as i32)?;
             encoder.set_subsamp(Subsamp::Sub2x2)?;
             // better Huffman tables: 3 to 5 percent fewer bytes for less than a millisecond
             encoder.set_optimize(true)?;
@@ -99,21 +98,31 @@ impl Codec for Jpeg {
         })();
         let bytes =
             encoded.map_err(|error: turbojpeg::Error| Error::Encode { format: FORMAT, reason: error.to_string() })?;
-        Ok(with_exif(bytes, picture.exif.as_deref()))
+        Ok(with_metadata(bytes, picture.exif.as_deref(), picture.profile.as_deref()))
     }
 }
 
-/// Puts an EXIF block behind the start marker, where readers look for it (EXIF 2.32 §4.7.2).
-fn with_exif(jpeg: Vec<u8>, exif: Option<&[u8]>) -> Vec<u8> {
-    let Some(exif) = exif.filter(|exif| exif.len() + 8 <= usize::from(u16::MAX)) else { return jpeg };
-    let mut out = Vec::with_capacity(jpeg.len() + exif.len() + 10);
-    out.extend(&jpeg[..2]);
-    out.extend([0xFF, 0xE1]);
-    out.extend((exif.len() as u16 + 8).to_be_bytes());
-    out.extend(b"Exif\0\0");
-    out.extend(exif);
-    out.extend(&jpeg[2..]);
-    out
+/// Puts an EXIF block (EXIF 2.32 §4.7.2) and a profile in numbered pieces (ICC.1 Annex B.4) behind the start marker,
+/// where readers look for them.
+fn with_metadata(jpeg: Vec<u8>, exif: Option<&[u8]>, profile: Option<&[u8]>) -> Vec<u8> {
+    const LONGEST: usize = 65_533;
+    let mut segments = Vec::new();
+    let mut put = |marker: u8, parts: &[&[u8]]| {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        segments.extend([0xFF, marker]);
+        segments.extend((length as u16 + 2).to_be_bytes());
+        parts.iter().for_each(|part| segments.extend(*part));
+    };
+    if let Some(exif) = exif.filter(|exif| exif.len() + 6 <= LONGEST) {
+        put(0xE1, &[b"Exif\0\0", exif]);
+    }
+    let pieces: Vec<&[u8]> = profile.map(|profile| profile.chunks(LONGEST - 14).collect()).unwrap_or_default();
+    if let Ok(count) = u8::try_from(pieces.len()) {
+        for (number, piece) in (1..=count).zip(pieces) {
+            put(0xE2, &[b"ICC_PROFILE\0", &[number, count], piece]);
+        }
+    }
+    if segments.is_empty() { jpeg } else { [&jpeg[..2], &segments, &jpeg[2..]].concat() }
 }
 
 /// Reads the header with the library, which refuses a file over any warning; one about something that does not touch

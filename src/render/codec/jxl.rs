@@ -30,7 +30,8 @@ impl Codec for Jxl {
         let failed = |reason: String| Error::malformed(FORMAT, reason);
         let header = read::probe(original).map_err(failed)?;
         let profile = header.icc.as_deref().and_then(Profile::from_icc);
-        let decoded = read::decode(original, &header, info.size.pixels()).map_err(failed)?;
+        // layers may be painted over each other; the decoder's own account bounds what they take
+        let decoded = read::decode(original, &header, info.size.pixels().saturating_mul(4)).map_err(failed)?;
         let (pixels, profile) = decoded.into_pixels(FORMAT, profile)?;
         sink(Decoded::still(pixels, profile))
     }

@@ -16,6 +16,7 @@ mod still;
 mod webp;
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use super::error::{Error, Result};
 use super::format::Format;
@@ -23,7 +24,6 @@ use super::geometry::{Orientation, Size};
 use super::ops::colour::Profile;
 use super::pixels::{Frame, Pixels};
 use super::plan::Plan;
-use super::recipe::Quality;
 
 /// What reads and writes the formats in this build, for people.
 pub const BACKENDS: &[&str] = &[
@@ -151,14 +151,17 @@ impl Decoded {
 /// Takes each decoded picture in turn.
 pub(crate) type Sink<'a> = &'a mut dyn FnMut(Decoded) -> Result<()>;
 
-/// What an encoder is given: pictures in sRGB, all of one size, and how to write them.
+/// What an encoder is given: pictures in sRGB or in `profile`, all of one size, and how to write them.
 pub(crate) struct Picture {
     pub(crate) frames: Vec<Frame>,
     pub(crate) loops: Loops,
-    pub(crate) quality: Quality,
+    /// How good, in the encoder's own numbers: 1 to 100, more is better.
+    pub(crate) quality: f32,
     pub(crate) lossless: bool,
     /// An EXIF block to write along.
     pub(crate) exif: Option<Vec<u8>>,
+    /// The ICC profile that the pixels are in, for formats that carry one; `None` is sRGB.
+    pub(crate) profile: Option<Arc<[u8]>>,
 }
 
 impl Picture {

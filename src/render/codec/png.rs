@@ -128,6 +128,7 @@ impl Codec for Png {
         header.color_type = if pixels.has_alpha() { ColorType::Rgba } else { ColorType::Rgb };
         header.bit_depth = BitDepth::Eight;
         header.exif_metadata = picture.exif.as_deref().map(Into::into);
+        header.icc_profile = picture.profile.as_deref().map(Into::into);
         let mut encoder = ::png::Encoder::with_info(&mut out, header).map_err(failed)?;
         // a tenth of the time of the default levels of other encoders, and smaller files than theirs
         encoder.set_compression(::png::Compression::Fast);

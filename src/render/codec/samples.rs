@@ -48,9 +48,8 @@ impl Decoded {
 
 fn divide_by_alpha(pixel: &mut [u8]) {
     let alpha = u32::from(pixel[3]);
-    if alpha > 0 {
-        for sample in &mut pixel[..3] {
-            *sample = ((u32::from(*sample) * 255 + alpha / 2) / alpha).min(255) as u8;
-        }
+    for sample in &mut pixel[..3] {
+        // where nothing is to be seen any colour will do
+        *sample = (u32::from(*sample) * 255 + alpha / 2).checked_div(alpha).unwrap_or(0).min(255) as u8;
     }
 }

@@ -12,7 +12,6 @@ use crate::render::format::Format;
 use crate::render::geometry::Size;
 use crate::render::ops::colour::Profile;
 use crate::render::pixels::Pixels;
-use crate::render::quality;
 
 /// Reads and writes WebP.
 pub(crate) struct WebP;
@@ -80,16 +79,15 @@ impl Codec for WebP {
 
     fn encode(&self, picture: &Picture) -> Result<Vec<u8>> {
         let config = config(picture)?;
-        let exif = picture.exif.as_deref();
         if picture.frames.len() > 1 {
             return animated(picture, &config);
         }
         let pixels = picture.first();
         let webp = encode(pixels, &config)?;
-        match exif {
-            None => Ok(webp),
-            Some(_) => Ok(extended(pixels.size, pixels.has_alpha(), None, bitstream(&webp), exif)),
+        if picture.exif.is_none() && picture.profile.is_none() {
+            return Ok(webp);
         }
+        Ok(extended(picture, pixels.has_alpha(), None, bitstream(&webp)))
     }
 }
 
@@ -132,7 +130,7 @@ fn config(picture: &Picture) -> Result<WebPConfig> {
     if picture.lossless {
         set_lossless(&mut config);
     } else {
-        config.quality = quality::webp(picture.quality);
+        config.quality = picture.quality;
         config.alpha_quality = 90;
     }
     Ok(config)
@@ -178,7 +176,7 @@ fn animated(picture: &Picture, config: &WebPConfig) -> Result<Vec<u8>> {
         body.extend(data);
         before = Some(&frame.pixels);
     }
-    Ok(extended(size, has_alpha, Some(loops), &body, picture.exif.as_deref()))
+    Ok(extended(picture, has_alpha, Some(loops), &body))
 }
 
 /// The part of a frame that differs from the one before, from even coordinates on as the container wants it; a single
@@ -214,14 +212,20 @@ fn bitstream(webp: &[u8]) -> &[u8] {
     if chunks.starts_with(b"VP8X") { chunks.get(18..).unwrap_or_default() } else { chunks }
 }
 
-/// A file in the extended layout: canvas, animation parameters, the picture's chunks, EXIF (RFC 9649 §2.7).
-fn extended(size: Size, has_alpha: bool, loops: Option<u16>, chunks: &[u8], exif: Option<&[u8]>) -> Vec<u8> {
+/// A file in the extended layout: canvas, profile, animation parameters, the picture's chunks, EXIF (RFC 9649 §2.7).
+fn extended(picture: &Picture, has_alpha: bool, loops: Option<u16>, chunks: &[u8]) -> Vec<u8> {
+    let size = picture.first().size;
+    let (profile, exif) = (picture.profile.as_deref(), picture.exif.as_deref());
     let flag = |set: bool, bit: u8| if set { bit } else { 0 };
     let mut out = b"RIFF\0\0\0\0WEBPVP8X".to_vec();
     out.extend(10u32.to_le_bytes());
-    out.extend([flag(loops.is_some(), 0x02) | flag(has_alpha, 0x10) | flag(exif.is_some(), 0x08), 0, 0, 0]);
+    let shown = flag(loops.is_some(), 0x02) | flag(has_alpha, 0x10);
+    out.extend([shown | flag(exif.is_some(), 0x08) | flag(profile.is_some(), 0x20), 0, 0, 0]);
     out.extend(&(size.width - 1).to_le_bytes()[..3]);
     out.extend(&(size.height - 1).to_le_bytes()[..3]);
+    if let Some(profile) = profile {
+        put_chunk(&mut out, b"ICCP", profile);
+    }
     if let Some(loops) = loops {
         out.extend(b"ANIM");
         out.extend(6u32.to_le_bytes());
@@ -231,21 +235,25 @@ fn extended(size: Size, has_alpha: bool, loops: Option<u16>, chunks: &[u8], exif
     }
     out.extend(chunks);
     if let Some(exif) = exif {
-        out.extend(b"EXIF");
-        out.extend((exif.len() as u32).to_le_bytes());
-        out.extend(exif);
-        out.extend(std::iter::repeat_n(0, exif.len() % 2));
+        put_chunk(&mut out, b"EXIF", exif);
     }
     let length = out.len() as u32 - 8;
     out[4..8].copy_from_slice(&length.to_le_bytes());
     out
 }
 
+/// Chunks have even lengths; the byte that makes up for an odd one is not counted.
+fn put_chunk(out: &mut Vec<u8>, name: &[u8; 4], data: &[u8]) {
+    out.extend(name);
+    out.extend((data.len() as u32).to_le_bytes());
+    out.extend(data);
+    out.extend(std::iter::repeat_n(0, data.len() % 2));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::render::pixels::Frame;
-    use crate::render::recipe::Quality;
 
     fn dot(x: usize) -> Pixels {
         let mut pixels = Pixels::filled(Size::new(20, 10), &[10, 200, 30]);
@@ -259,7 +267,7 @@ mod tests {
         let shown = [dot(5), dot(5), dot(17), Pixels::filled(Size::new(20, 10), &[0, 0, 0, 0])];
         let frames = shown.iter().zip(delays).map(|(pixels, delay)| Frame { pixels: pixels.clone(), delay }).collect();
         let picture =
-            Picture { frames, loops: Loops::Times(3), quality: Quality::default(), lossless: true, exif: None };
+            Picture { frames, loops: Loops::Times(3), quality: 80.0, lossless: true, exif: None, profile: None };
         let webp = WebP.encode(&picture).expect("encoded");
         let mut decoder = WebPDecoder::new(Cursor::new(&webp)).expect("a WebP");
         assert_eq!((decoder.num_frames(), decoder.dimensions()), (4, (20, 10)));

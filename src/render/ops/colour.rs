@@ -17,6 +17,8 @@ use crate::render::pixels::Pixels;
 pub struct Profile {
     profile: Arc<ColorProfile>,
     name: Option<String>,
+    /// The embedded profile itself, where it was one.
+    icc: Option<Arc<[u8]>>,
 }
 
 impl Profile {
@@ -26,7 +28,7 @@ impl Profile {
         let profile = std::panic::catch_unwind(|| ColorProfile::new_from_slice(icc).ok()).ok()??;
         let known = matches!(profile.color_space, DataColorSpace::Rgb | DataColorSpace::Gray);
         let name = profile.description.as_ref().map(text).filter(|name| !name.is_empty());
-        known.then(|| Profile { profile: Arc::new(profile), name })
+        known.then(|| Profile { profile: Arc::new(profile), name, icc: Some(icc.into()) })
     }
 
     /// The colour space that PNG's gAMA and cHRM chunks describe: samples are light to the power of `gamma`;
@@ -48,7 +50,7 @@ impl Profile {
         profile.green_trc = Some(curve.clone());
         profile.blue_trc = Some(curve);
         profile.cicp = None;
-        Some(Profile { profile: Arc::new(profile), name: None })
+        Some(Profile { profile: Arc::new(profile), name: None, icc: None })
     }
 
     /// The colour space of coded values (ITU-T H.273): colour primaries and transfer characteristics. `None` where they
@@ -68,12 +70,17 @@ impl Profile {
             full_range: true,
         };
         let profile = std::panic::catch_unwind(|| ColorProfile::new_from_cicp(cicp)).ok()?;
-        Some(Profile { profile: Arc::new(profile), name: None })
+        Some(Profile { profile: Arc::new(profile), name: None, icc: None })
     }
 
     /// The name that the profile has for itself.
     pub fn name(&self) -> Option<String> {
         self.name.clone()
+    }
+
+    /// The embedded ICC profile, if it describes RGB samples such as results have.
+    pub(crate) fn rgb_icc(&self) -> Option<&Arc<[u8]>> {
+        self.icc.as_ref().filter(|_| !self.is_grey())
     }
 
     fn is_grey(&self) -> bool {
@@ -236,7 +243,7 @@ mod tests {
     use crate::render::geometry::Size;
 
     fn convert(profile: &ColorProfile, rgb: [u8; 3]) -> [u8; 3] {
-        let profile = Profile { profile: Arc::new(profile.clone()), name: None };
+        let profile = Profile { profile: Arc::new(profile.clone()), name: None, icc: None };
         let out = to_srgb(Pixels::filled(Size::new(4, 4), &rgb), &profile);
         [out.data[0], out.data[1], out.data[2]]
     }

@@ -14,6 +14,8 @@ mod sharpen;
 mod smart;
 mod trim;
 
+use std::sync::Arc;
+
 use super::codec::Decoded;
 use super::error::Result;
 use super::geometry::{Fitted, Gravity, Region, Resize, Size, Wish};
@@ -26,6 +28,8 @@ pub struct Pipeline<'a> {
     /// What of the original is shown and at what size. The first frame decides it for all: a window that followed each
     /// frame's own borders or interest would shake.
     placed: Option<Placed>,
+    /// The original's profile, where the result keeps it.
+    profile: Option<Arc<[u8]>>,
 }
 
 /// What of the stored picture is shown and at what size.
@@ -39,7 +43,7 @@ struct Placed {
 impl<'a> Pipeline<'a> {
     /// A pipeline for one original.
     pub fn new(plan: &'a Plan<'a>) -> Pipeline<'a> {
-        Pipeline { plan, placed: None }
+        Pipeline { plan, placed: None, profile: None }
     }
 
     /// One frame from the decoder as it goes to the encoder.
@@ -58,7 +62,10 @@ impl<'a> Pipeline<'a> {
         let mut pixels = resize::resize(pixels, region, size, plan.linear)?;
         pixels = orient::orient(pixels, plan.orientation);
         if let Some(profile) = &profile {
-            pixels = colour::to_srgb(pixels, profile);
+            match profile.rgb_icc().filter(|_| plan.keeps_profile()) {
+                Some(icc) => self.profile = Some(Arc::clone(icc)),
+                None => pixels = colour::to_srgb(pixels, profile),
+            }
         }
         pixels = pad::pad(pixels, fitted, recipe.background, plan.format.has_alpha());
         if let Some(sigma) = recipe.blur {
@@ -68,6 +75,13 @@ impl<'a> Pipeline<'a> {
             sharpen::sharpen(&mut pixels, f32::from(amount) / 100.0);
         }
         Ok(flatten::flatten(pixels, recipe.background, plan.format.has_alpha()))
+    }
+}
+
+impl Pipeline<'_> {
+    /// The profile that the pixels still are in; `None` is sRGB.
+    pub(crate) fn into_profile(self) -> Option<Arc<[u8]>> {
+        self.profile
     }
 }
 

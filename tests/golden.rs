@@ -1,0 +1,306 @@
+//! Pictures: what tintype makes of testdata, against tables of colours and against golden pictures.
+//!
+//! Golden pictures are compared by perceptual distance, since encoders may change a bit or two. `TINTYPE_BLESS=1` writes
+//! them anew; look at what you bless.
+
+use std::path::{Path, PathBuf};
+
+use fast_ssim2::{PixelDescriptor, PixelSlice, compute_ssimulacra2};
+use tintype::dialect::{Config, Policy};
+use tintype::render::recipe::Quality;
+use tintype::render::{Format, Settings, render};
+
+fn testdata() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
+}
+
+fn policy() -> Policy {
+    Policy::new(Config {
+        quality: Quality::default(),
+        formats: vec![Format::Avif, Format::WebP],
+        max_dimension: 8192,
+        widths: Vec::new(),
+        snap: tintype::dialect::Snap::Off,
+        reject_unknown: true,
+        presets: [].into(),
+        keys: tintype::dialect::signature::Keys::default(),
+        require_signature: false,
+    })
+    .expect("no presets")
+}
+
+fn make(original: &str, query: &str) -> Vec<u8> {
+    let bytes = std::fs::read(testdata().join(original)).expect("a file of testdata");
+    let target = policy().target("/a", Some(query), "", 0).expect("a good query");
+    let recipe = target.recipe.expect("a rendition is asked for");
+    let made = render(&bytes, &recipe, &Settings::default(), &mut |_| true);
+    made.unwrap_or_else(|error| panic!("{original}?{query}: {error}")).bytes
+}
+
+/// A picture laid over white, 8-bit RGB.
+struct Picture {
+    width: u32,
+    height: u32,
+    rgb: Vec<u8>,
+}
+
+fn decode(bytes: &[u8]) -> Picture {
+    // whatever it is, tintype itself turns it into a PNG on white, and the crate `image` reads that
+    let target = policy().target("/a", Some("format=png&background=fff&animated=false"), "", 0).expect("a good query");
+    let settings = Settings { smallest_wins: false, ..Settings::default() };
+    let png = render(bytes, &target.recipe.expect("a recipe"), &settings, &mut |_| true).expect("a picture").bytes;
+    let picture = image::load_from_memory(&png).expect("a PNG").into_rgb8();
+    Picture { width: picture.width(), height: picture.height(), rgb: picture.into_raw() }
+}
+
+fn score(a: &Picture, b: &Picture) -> f64 {
+    assert_eq!((a.width, a.height), (b.width, b.height));
+    compute_ssimulacra2(&slice(a), &slice(b)).expect("large enough")
+}
+
+fn slice(picture: &Picture) -> PixelSlice<'_> {
+    let Picture { width, height, rgb } = picture;
+    PixelSlice::new(rgb, *width, *height, *width as usize * 3, PixelDescriptor::RGB8_SRGB).expect("whole rows")
+}
+
+fn quarters(picture: &Picture) -> [[u8; 3]; 4] {
+    let (width, height) = (picture.width as usize, picture.height as usize);
+    let mean = |rows: std::ops::Range<usize>, columns: std::ops::Range<usize>| {
+        let mut sums = [0u64; 3];
+        for y in rows.clone() {
+            for x in columns.clone() {
+                for (sum, &sample) in sums.iter_mut().zip(&picture.rgb[(y * width + x) * 3..][..3]) {
+                    *sum += u64::from(sample);
+                }
+            }
+        }
+        let count = (rows.len() * columns.len()) as u64;
+        sums.map(|sum| ((sum + count / 2) / count) as u8)
+    };
+    let (x, y) = (width / 2, height / 2);
+    [mean(0..y, 0..x), mean(0..y, x..width), mean(y..height, 0..x), mean(y..height, x..width)]
+}
+
+#[test]
+fn originals_show_what_the_table_says() {
+    let table = std::fs::read_to_string(testdata().join("expected.tsv")).expect("the table");
+    for line in table.lines().filter(|line| !line.starts_with('#')) {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let &[path, width, height, frames, colours] = fields.as_slice() else { panic!("{line}") };
+        let picture = decode(&make(path, "format=png"));
+        assert_eq!((picture.width.to_string(), picture.height.to_string()), (width.into(), height.into()), "{path}");
+        let original = std::fs::read(testdata().join(path)).expect("a file of testdata");
+        let info = tintype::render::probe(&original).expect("an image");
+        assert_eq!(info.frames.to_string(), frames, "{path}");
+        let got = quarters(&picture);
+        for (colour, expected) in got.iter().zip(colours.split(';')) {
+            let expected = u32::from_str_radix(expected, 16).expect("hexadecimal").to_be_bytes();
+            let near = colour.iter().zip(&expected[1..]).all(|(a, b)| a.abs_diff(*b) <= 3);
+            assert!(near, "{path}: {got:02x?}, not {colours}");
+        }
+    }
+}
+
+/// Each original, what is asked of it, and the name of the golden picture.
+const GOLDEN: &[(&str, &str, &str)] = &[
+    ("photos/astronaut.png", "w=160&f=png", "contain"),
+    ("photos/astronaut.png", "w=160&h=90&fit=cover&f=png", "cover"),
+    ("photos/astronaut.png", "w=160&h=90&fit=cover&g=smart&f=png", "smart"),
+    ("photos/coffee.png", "w=160&h=160&fit=pad&bg=336699&f=png", "pad"),
+    ("photos/coffee.png", "w=160&h=60&fit=fill&f=png", "fill"),
+    ("photos/coffee.png", "rect=150,50,200,200&w=120&f=png", "rect"),
+    ("photos/chelsea.png", "w=160&rotate=90&flip=h&f=png", "turned"),
+    ("photos/chelsea.png", "w=160&blur=3&f=png", "blur"),
+    ("photos/chelsea.png", "w=160&sharpen=5&f=png", "sharpen"),
+    ("photos/rocket.jpg", "w=160&f=jpeg", "jpeg"),
+    ("photos/rocket.jpg", "w=160&f=webp", "webp"),
+    ("photos/rocket.jpg", "w=160&f=avif", "avif"),
+    ("photos/large-12mp.jpg", "w=200&f=png", "scaled-decode"),
+    ("photos/astronaut-progressive.jpg", "w=160&f=png", "progressive"),
+    ("generated/zone-plate.png", "w=200&f=png", "zone-plate"),
+    ("generated/thin-lines.png", "w=150&f=png", "thin-lines"),
+    ("generated/alpha.png", "w=60&bg=8000ff&f=png", "background"),
+    ("generated/thin-lines.png", "trim&w=150&f=png", "trim"),
+];
+
+#[test]
+fn golden_pictures() {
+    let bless = std::env::var_os("TINTYPE_BLESS").is_some();
+    let mut wrong = Vec::new();
+    for (original, query, name) in GOLDEN {
+        let picture = decode(&make(original, query));
+        let path = testdata().join(format!("golden/{name}.png"));
+        if bless {
+            image::save_buffer(&path, &picture.rgb, picture.width, picture.height, image::ColorType::Rgb8)
+                .expect("saved");
+        }
+        let golden = decode(&std::fs::read(&path).expect("a golden picture; TINTYPE_BLESS=1 makes them"));
+        if (golden.width, golden.height) != (picture.width, picture.height) {
+            wrong.push(format!("{name}: {}x{}", picture.width, picture.height));
+            continue;
+        }
+        let score = score(&golden, &picture);
+        // 90 is what the metric's authors call visually lossless
+        if score < 90.0 {
+            wrong.push(format!("{name} ({original}?{query}): SSIMULACRA2 {score:.1}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn scaled_decoding_is_not_to_be_seen() {
+    // 4031 and 3023 are odd on purpose: an eighth of them is no whole number of pixels
+    let original = make("photos/large-12mp.jpg", "rect=0,0,4031,3023&f=jpeg&q=95");
+    for width in [200, 333, 641, 1009] {
+        let query = format!("w={width}&f=png");
+        let target = policy().target("/a", Some(&query), "", 0).expect("a good query");
+        let scaled = render(&original, &target.recipe.expect("a recipe"), &Settings::default(), &mut |_| true);
+        let scaled = decode(&scaled.expect("a picture").bytes);
+        // a PNG is always decoded in full
+        let full = policy().target("/a", Some("f=png"), "", 0).expect("a good query").recipe.expect("a recipe");
+        let png = render(&original, &full, &Settings::default(), &mut |_| true).expect("a picture").bytes;
+        let target = policy().target("/a", Some(&query), "", 0).expect("a good query");
+        let whole = render(&png, &target.recipe.expect("a recipe"), &Settings::default(), &mut |_| true);
+        let score = score(&decode(&whole.expect("a picture").bytes), &scaled);
+        assert!(score >= 85.0, "at {width}: SSIMULACRA2 {score:.1}");
+    }
+}
+
+#[test]
+fn resizing_is_lanczos_without_a_shift() {
+    // against the sum over the original's pixels in floating point, at sizes that divide evenly and that do not
+    for (original, width) in
+        [("photos/chelsea.png", 451u32 / 3), ("generated/zone-plate.png", 200), ("photos/coffee.png", 333)]
+    {
+        let source = decode(&std::fs::read(testdata().join(original)).expect("a file"));
+        let made = decode(&make(original, &format!("w={width}&f=png")));
+        let expected = lanczos(&source, made.width, made.height);
+        let worst =
+            made.rgb.iter().zip(&expected).map(|(&got, want)| (f64::from(got) - want).abs()).fold(0.0, f64::max);
+        assert!(worst <= 2.0, "{original} at {width}: off by {worst:.2} levels");
+    }
+}
+
+/// Separable Lanczos3 with clamped edges, pixel centres at half integers (Turkowski, "Filters for Common Resampling
+/// Tasks", 1990).
+fn lanczos(source: &Picture, width: u32, height: u32) -> Vec<f64> {
+    let weights = |from: u32, to: u32| -> Vec<Vec<(usize, f64)>> {
+        let scale = f64::from(from) / f64::from(to);
+        let support = 3.0 * scale.max(1.0);
+        let kernel = |x: f64| {
+            let x = x / scale.max(1.0);
+            let sinc =
+                |x: f64| if x == 0.0 { 1.0 } else { (std::f64::consts::PI * x).sin() / (std::f64::consts::PI * x) };
+            if x.abs() < 3.0 { sinc(x) * sinc(x / 3.0) } else { 0.0 }
+        };
+        (0..to)
+            .map(|at| {
+                let center = (f64::from(at) + 0.5) * scale;
+                let first = (center - support).floor().max(0.0) as usize;
+                let last = ((center + support).ceil() as usize).min(from as usize);
+                let taps: Vec<(usize, f64)> = (first..last).map(|i| (i, kernel(i as f64 + 0.5 - center))).collect();
+                let sum: f64 = taps.iter().map(|(_, weight)| weight).sum();
+                taps.into_iter().map(|(i, weight)| (i, weight / sum)).collect()
+            })
+            .collect()
+    };
+    let (columns, rows) = (weights(source.width, width), weights(source.height, height));
+    let stride = source.width as usize * 3;
+    let mut low = Vec::with_capacity(stride * height as usize);
+    for taps in &rows {
+        for x in 0..stride {
+            // the resizer goes down the columns first and rounds to 8 bits between its passes
+            let sum: f64 = taps.iter().map(|(y, weight)| f64::from(source.rgb[y * stride + x]) * weight).sum();
+            low.push(sum.round().clamp(0.0, 255.0));
+        }
+    }
+    let mut out = Vec::with_capacity((width * height) as usize * 3);
+    for row in low.chunks_exact(stride) {
+        for taps in &columns {
+            for channel in 0..3 {
+                let sum: f64 = taps.iter().map(|(x, weight)| row[x * 3 + channel] * weight).sum();
+                out.push(sum.clamp(0.0, 255.0));
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn animations_keep_frames_delays_and_loops() {
+    let table = std::fs::read_to_string(testdata().join("expected-frames.tsv")).expect("the table");
+    let rows: Vec<Vec<&str>> =
+        table.lines().filter(|line| !line.starts_with('#')).map(|line| line.split('\t').collect()).collect();
+    for name in ["animated.gif", "animated-once.gif", "animated-3.gif", "animated.png", "animated.webp"] {
+        let path = format!("generated/{name}");
+        let frames: Vec<&Vec<&str>> = rows.iter().filter(|row| row[0] == path).collect();
+        assert_eq!(frames.len(), 5, "{name}");
+        let webp = make(&path, "w=48&format=webp&lossless");
+        let mut decoder = image_webp::WebPDecoder::new(std::io::Cursor::new(&webp)).expect("a WebP");
+        assert_eq!((decoder.num_frames(), decoder.dimensions()), (5, (48, 32)), "{name}");
+        let plays = match decoder.loop_count() {
+            image_webp::LoopCount::Forever => 0,
+            image_webp::LoopCount::Times(times) => times.get(),
+        };
+        assert_eq!(plays.to_string(), frames[0][1], "{name}");
+        let mut canvas = vec![0; decoder.output_buffer_size().expect("it fits")];
+        for row in &frames {
+            let delay = decoder.read_frame(&mut canvas).expect("a frame");
+            assert_eq!(delay.to_string(), row[3], "{name} frame {}", row[2]);
+        }
+        let gif = make(&path, "w=48&format=gif");
+        let mut options = gif::DecodeOptions::new();
+        options.set_color_output(gif::ColorOutput::RGBA);
+        let mut decoder = options.read_info(std::io::Cursor::new(&gif)).expect("a GIF");
+        let mut delays = Vec::new();
+        while let Some(frame) = decoder.read_next_frame().expect("a frame") {
+            delays.push((u32::from(frame.delay) * 10).to_string());
+        }
+        let plays = match decoder.repeat() {
+            gif::Repeat::Infinite => 0,
+            gif::Repeat::Finite(more) => more + 1,
+        };
+        assert_eq!(
+            (plays.to_string(), &delays),
+            (frames[0][1].to_owned(), &frames.iter().map(|row| row[3].to_owned()).collect())
+        );
+        let still = make(&path, "w=48&format=webp&animated=false");
+        let decoder = image_webp::WebPDecoder::new(std::io::Cursor::new(&still)).expect("a WebP");
+        assert!(!decoder.is_animated(), "{name}");
+    }
+}
+
+#[test]
+fn descriptions() {
+    let describe =
+        |path: &str| -> serde_json::Value { serde_json::from_slice(&make(path, "format=json")).expect("JSON") };
+    let photo = describe("photos/rocket.jpg");
+    assert_eq!((photo["format"].as_str(), photo["frames"].as_u64()), (Some("jpeg"), Some(1)));
+    assert_eq!((photo["width"].as_u64(), photo["height"].as_u64()), (Some(640), Some(427)));
+    assert!(photo["profile"].as_str().is_some_and(|name| name.contains("Adobe RGB")), "{photo}");
+    assert!(
+        photo["placeholder"].as_str().is_some_and(|uri| uri.starts_with("data:image/png;base64,") && uri.len() < 2000)
+    );
+    assert!(photo["blurhash"].as_str().is_some_and(|hash| hash.len() == 28), "{photo}");
+    let turned = describe("generated/orient-6.jpg");
+    assert_eq!((turned["orientation"].as_u64(), turned["width"].as_u64()), (Some(6), Some(120)));
+    assert_eq!(describe("generated/animated.gif")["frames"], 5);
+    assert_eq!(describe("generated/alpha.png")["has_alpha"], true);
+    let svg = describe("generated/svg.svg");
+    assert_eq!(svg["format"], "svg");
+    assert!(svg["width"].is_u64(), "{svg}");
+}
+
+#[test]
+fn metadata_is_removed_or_kept_as_asked() {
+    let exif = |bytes: &[u8]| tintype::render::probe(bytes).expect("an image").exif;
+    for format in ["jpeg", "png", "webp"] {
+        let query = |metadata: &str| format!("w=40&f={format}&metadata={metadata}");
+        assert_eq!(exif(&make("generated/orient-6.jpg", &query("none"))), None);
+        let kept = make("generated/orient-6.jpg", &query("keep"));
+        assert!(exif(&kept).is_some(), "{format}");
+        let info = tintype::render::probe(&kept).expect("an image");
+        assert_eq!(info.orientation.to_exif(), 1, "{format}: the pixels are upright now");
+    }
+}
