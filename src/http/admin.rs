@@ -3,7 +3,7 @@
 use axum::extract::{Query, State as Shared};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use http::{HeaderMap, header};
+use http::{HeaderMap, Method, header};
 use serde_json::json;
 
 use super::problem::Problem;
@@ -17,16 +17,24 @@ pub(super) struct Purge {
 
 /// Drops every rendition of an original.
 pub(super) async fn purge(
-    Shared(state): Shared<State>, id: Extension<RequestId>, asked: HeaderMap, Query(query): Query<Purge>,
+    Shared(state): Shared<State>, id: Extension<RequestId>, method: Method, asked: HeaderMap,
+    Query(query): Query<Purge>,
 ) -> Response {
-    match try_purge(&state, &asked, query) {
+    match try_purge(&state, &method, &asked, query) {
         Ok(purged) => ([(header::CACHE_CONTROL, "no-store")], Json(json!({ "purged": purged }))).into_response(),
         Err(problem) => problem.respond(Some(&id)),
     }
 }
 
-fn try_purge(state: &State, asked: &HeaderMap, query: Purge) -> Result<u64, Problem> {
-    authorize(&state.config.admin_token, asked)?;
+fn try_purge(state: &State, method: &Method, asked: &HeaderMap, query: Purge) -> Result<u64, Problem> {
+    let token = &state.config.admin_token;
+    if token.is_empty() {
+        return Err(Problem::nothing_here());
+    }
+    if method != Method::POST {
+        return Err(Problem::method("POST"));
+    }
+    authorize(token, asked)?;
     let wrong = || Problem::parameter("path", "the path of an original, as in its URL but decoded");
     let path = query.path.ok_or_else(wrong)?;
     // the query was decoded already; the name is checked as a URL's would be
@@ -41,11 +49,8 @@ fn try_purge(state: &State, asked: &HeaderMap, query: Purge) -> Result<u64, Prob
     Ok(state.service.purge(&id))
 }
 
-/// Without a token in the settings there is nothing here; with one, it must be brought.
+/// The token of the settings must be brought along.
 fn authorize(token: &str, asked: &HeaderMap) -> Result<(), Problem> {
-    if token.is_empty() {
-        return Err(Problem::nothing_here());
-    }
     let given = asked.get(header::AUTHORIZATION).map(http::HeaderValue::as_bytes).unwrap_or_default();
     let expected = format!("Bearer {token}");
     // digests take the same time to compare wherever the texts differ (blake3's equality is constant-time)

@@ -1,10 +1,15 @@
 //! The headers of an image and what a client's conditions make of it (RFC 9110 §13).
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
+use futures_core::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use hyper::body::Frame;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::problem::Problem;
@@ -72,10 +77,23 @@ pub(super) fn respond(
 
 /// 304 repeats what a 200 would say about keeping and choosing it, and nothing about a body (RFC 9110 §15.4.5).
 fn not_modified(target: &Target, etag: &str, modified: SystemTime) -> Response {
-    let mut response = Response::new(Body::empty());
+    // a body whose length is not known beforehand: from one that is known to be empty the router would make a
+    // Content-Length of 0 for HEAD, which is not the length of what would be sent (RFC 9110 §8.6)
+    let mut response = Response::new(Body::new(http_body_util::StreamBody::new(NoFrames)));
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     add_validators(response.headers_mut(), target, etag, modified);
     response
+}
+
+/// A stream that ends at once and does not say so beforehand.
+struct NoFrames;
+
+impl Stream for NoFrames {
+    type Item = Result<Frame<Bytes>, std::convert::Infallible>;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(None)
+    }
 }
 
 fn add_validators(headers: &mut HeaderMap, target: &Target, etag: &str, modified: SystemTime) {

@@ -18,7 +18,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::get;
 use http::{HeaderName, HeaderValue};
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -80,7 +80,7 @@ fn admin_routes() -> Router<State> {
         .route("/-/live", only(get(health::live)))
         .route("/-/ready", only(get(health::ready)))
         .route("/-/metrics", only(get(metrics::metrics)))
-        .route("/-/purge", post(admin::purge).fallback(problem::post_only))
+        .route("/-/purge", axum::routing::any(admin::purge))
         .route("/-/{*path}", axum::routing::any(problem::not_found))
 }
 

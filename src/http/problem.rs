@@ -211,11 +211,6 @@ pub(super) async fn method_not_allowed(id: axum::Extension<RequestId>) -> Respon
     Problem::method("GET, HEAD").respond(Some(&id))
 }
 
-/// The handler of methods where only POST is.
-pub(super) async fn post_only(id: axum::Extension<RequestId>) -> Response {
-    Problem::method("POST").respond(Some(&id))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,20 +1,29 @@
 //! Connections: accepted, bounded in time, drained at the end.
 //!
-//! hyper's own builder is driven here because the shorter way has no time limit for headers.
+//! hyper's own builder is driven here because the shorter way has no time limit for headers; and its own limit counts
+//! from the answer before, so that it would close idle connections as well. [`timed`] tells the two apart.
+
+mod timed;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
+use timed::{Phase, Timed};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
+use tower::ServiceExt;
 
 /// The most bytes of a request's head: a URL of 8 KiB, its headers, and room to answer 414 for a longer one.
 const HEAD_BYTES: usize = 64 * 1024;
+
+/// How long a connection may stay with nothing going over it. nginx keeps its own for 60 seconds by default, and it
+/// should be the one who closes.
+const IDLE: Duration = Duration::from_secs(75);
 
 /// Where connections come in.
 pub enum Listener {
@@ -60,9 +69,8 @@ impl Listener {
 pub async fn serve(
     listener: Listener, router: Router, header_timeout: Duration, stop: impl Future<Output = ()>, patience: Duration,
 ) -> bool {
-    let service = TowerToHyperService::new(router);
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(HEAD_BYTES).half_close(false);
+    builder.max_buf_size(HEAD_BYTES).half_close(false);
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -71,7 +79,19 @@ pub async fn serve(
             () = &mut stop => break,
         };
         let Some(stream) = stream else { continue };
-        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service.clone()));
+        let phase = Phase::default();
+        let stream = Timed::new(stream, phase.clone(), header_timeout, IDLE);
+        let router = router.clone();
+        let service = service_fn(move |request| {
+            phase.begin_answer();
+            let (answer, phase) = (router.clone().oneshot(request), phase.clone());
+            async move {
+                let response = answer.await;
+                phase.end_answer();
+                response
+            }
+        });
+        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             // a client that breaks off is no event
             if let Err(error) = connection.await {

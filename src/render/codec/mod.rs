@@ -7,12 +7,14 @@
 mod avif;
 mod canvas;
 mod gif;
+mod ico;
 mod jpeg;
 mod jxl;
 pub(crate) mod png;
 mod refused;
 mod samples;
 mod still;
+mod tiff;
 mod webp;
 
 use std::panic::AssertUnwindSafe;
@@ -195,8 +197,8 @@ pub(crate) fn of(format: Format) -> Guarded {
             Format::WebP => &webp::WebP,
             Format::Avif => &avif::Avif,
             Format::Bmp => &still::Still(Format::Bmp),
-            Format::Tiff => &still::Still(Format::Tiff),
-            Format::Ico => &still::Still(Format::Ico),
+            Format::Tiff => &tiff::Tiff,
+            Format::Ico => &ico::Ico,
             Format::Pnm => &still::Still(Format::Pnm),
             Format::Qoi => &still::Still(Format::Qoi),
             Format::Jxl => &jxl::Jxl,

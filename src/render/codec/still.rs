@@ -1,14 +1,14 @@
-//! The plain still formats, BMP, TIFF, ICO, PNM and QOI, through the crate `image`.
+//! The plain still formats, BMP, PNM and QOI, through the crate `image`.
 
 use std::io::Cursor;
 
-use image::{ColorType, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
+use image::{ColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::{Codec, Cost, Decoded, Info, Plan, Sink};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
-use crate::render::geometry::{Orientation, Size};
-use crate::render::ops::colour::{self, Profile};
+use crate::render::geometry::Size;
+use crate::render::ops::colour;
 use crate::render::pixels::Pixels;
 
 /// Reads one of the plain formats.
@@ -20,8 +20,6 @@ const HEADROOM: u64 = 16 << 20;
 impl Still {
     fn image_format(&self) -> ImageFormat {
         match self.0 {
-            Format::Tiff => ImageFormat::Tiff,
-            Format::Ico => ImageFormat::Ico,
             Format::Pnm => ImageFormat::Pnm,
             Format::Qoi => ImageFormat::Qoi,
             _ => ImageFormat::Bmp,
@@ -47,59 +45,38 @@ impl Still {
 
 impl Codec for Still {
     fn probe(&self, original: &[u8]) -> Result<Info> {
-        let mut decoder = self.open(original, HEADROOM)?;
+        let decoder = self.open(original, HEADROOM)?;
         let (width, height) = decoder.dimensions();
         let mut info = Info::new(self.0, Size::new(width, height));
         info.has_alpha = decoder.color_type().has_alpha();
         info.cost =
             Cost { per_stored_pixel: 2.0 * f64::from(decoder.color_type().bytes_per_pixel()), per_decoded_pixel: 4.0 };
-        if self.0 == Format::Tiff {
-            let exif = decoder.orientation().map_or(1, image::metadata::Orientation::to_exif);
-            info.orientation = Orientation::from_exif(exif.into());
-            let profile = decoder.icc_profile().ok().flatten().and_then(|icc| Profile::from_icc(&icc));
-            info = info.with_profile(profile.as_ref());
-        }
         Ok(info)
     }
 
     fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()> {
-        let mut decoder = self.open(original, plan.memory() + HEADROOM)?;
-        let inks = matches!(decoder.original_color_type(), ExtendedColorType::Cmyk8);
-        let profile = match self.0 {
-            // what comes out of a CMYK file here is RGB already, to which the profile of its inks does not apply
-            Format::Tiff if !inks => decoder.icc_profile().ok().flatten().and_then(|icc| Profile::from_icc(&icc)),
-            _ => None,
-        };
+        let decoder = self.open(original, plan.memory() + HEADROOM)?;
         let kind = decoder.color_type();
         let length = usize::try_from(decoder.total_bytes()).map_err(|error| Error::malformed(self.0, error))?;
         let mut samples = vec![0; length];
         decoder.read_image(&mut samples).map_err(|error| self.failed(error))?;
-        let (channels, data, profile) = self.to_rgb(samples, kind, profile)?;
-        sink(Decoded::still(Pixels::new(self.0, info.size, channels, data)?, profile))
+        let (channels, data) = self.to_rgb(samples, kind)?;
+        sink(Decoded::still(Pixels::new(self.0, info.size, channels, data)?, None))
     }
 }
 
 impl Still {
-    /// Any layout of samples (native byte order) as 8-bit RGB or RGBA. 16-bit and float samples are converted to sRGB
-    /// on the way, while they still have their precision, so that no profile is left to apply.
-    fn to_rgb(
-        &self, samples: Vec<u8>, kind: ColorType, profile: Option<Profile>,
-    ) -> Result<(usize, Vec<u8>, Option<Profile>)> {
+    /// Any layout of samples (native byte order) as 8-bit RGB or RGBA; none of these formats carries a profile.
+    fn to_rgb(&self, samples: Vec<u8>, kind: ColorType) -> Result<(usize, Vec<u8>)> {
         let channels = if kind.has_alpha() { 4 } else { 3 };
         Ok(match kind {
-            ColorType::Rgb8 | ColorType::Rgba8 => (channels, samples, profile),
-            ColorType::L8 | ColorType::La8 => (channels, grey_to_rgb(&samples, channels - 2), profile),
+            ColorType::Rgb8 | ColorType::Rgba8 => (channels, samples),
+            ColorType::L8 | ColorType::La8 => (channels, grey_to_rgb(&samples, channels - 2)),
             ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16 => {
                 let (pairs, _) = samples.as_chunks::<2>();
                 let wide: Vec<u16> = pairs.iter().map(|&pair| u16::from_ne_bytes(pair)).collect();
                 let wide = if kind.has_color() { wide } else { grey_to_rgb(&wide, channels - 2) };
-                (channels, colour::to_srgb8(&wide, channels, profile.as_ref()), None)
-            }
-            ColorType::Rgb32F | ColorType::Rgba32F => {
-                let (quads, _) = samples.as_chunks::<4>();
-                let level = |quad: &[u8; 4]| (f32::from_ne_bytes(*quad).clamp(0.0, 1.0) * 65_535.0).round() as u16;
-                let wide: Vec<u16> = quads.iter().map(level).collect();
-                (channels, colour::to_srgb8(&wide, channels, profile.as_ref()), None)
+                (channels, colour::to_srgb8(&wide, channels, None))
             }
             other => return Err(Error::unsupported(self.0, format!("its samples are {other:?}"))),
         })

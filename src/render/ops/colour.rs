@@ -169,7 +169,7 @@ pub(crate) fn to_srgb8(samples: &[u16], channels: usize, profile: Option<&Profil
 }
 
 /// The nearest of 256 levels to one of 65536.
-fn narrow(sample: u16) -> u8 {
+pub(crate) fn narrow(sample: u16) -> u8 {
     // exact for all 65536 values: 65535 is 255 × 257
     ((u32::from(sample) + 128) / 257) as u8
 }

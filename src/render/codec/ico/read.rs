@@ -1,0 +1,426 @@
+//! Windows icons and cursors (ICO, CUR): the best of the pictures in the file, which are BMP without its file header,
+//! or whole PNG files.
+//!
+//! The directory of an icon is not to be trusted: sizes of 0 stand for 256 or more, depths are often 0, and in a
+//! cursor other numbers take their place. What counts is what the pictures say themselves; the BMP ones say twice
+//! their height, for the mask that follows the pixels.
+
+/// Why a file gives no picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// It may well be a good file, of a kind that is not read here.
+    Unsupported(String),
+    /// It is broken.
+    Malformed(String),
+    /// The picture is larger than allowed.
+    Limit(String),
+}
+
+/// The picture that was picked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Payload<'a> {
+    /// A PNG file; it has all its chunks, but what is in them is not looked at but for the header.
+    Png(&'a [u8]),
+    /// A decoded BMP, from the top row on.
+    Pixels {
+        /// In pixels.
+        width: u32,
+        /// In pixels.
+        height: u32,
+        /// Red, green, blue and straight alpha.
+        rgba: Vec<u8>,
+    },
+}
+
+/// Entries of the directory that are looked at; real files have up to 30.
+const MAX_ENTRIES: usize = 256;
+
+/// The size of the picture that [`decode`] gives out.
+pub(crate) fn probe(bytes: &[u8]) -> Result<(u32, u32), Failure> {
+    let picture = best(bytes)?;
+    Ok((picture.width, picture.height))
+}
+
+/// Decodes the best picture of the file.
+pub(crate) fn decode(bytes: &[u8], max_pixels: u64) -> Result<Payload<'_>, Failure> {
+    let Picture { width, height, kind, .. } = best(bytes)?;
+    if u64::from(width) * u64::from(height) > max_pixels {
+        return Err(Failure::Limit(format!("{width}x{height} pixels, {max_pixels} are allowed")));
+    }
+    Ok(match kind {
+        Kind::Png(file) => Payload::Png(file),
+        Kind::Bmp(bitmap) => Payload::Pixels { width, height, rgba: bitmap.decode(width as usize, height as usize) },
+    })
+}
+
+/// One picture of the file, found to be whole.
+struct Picture<'a> {
+    width: u32,
+    height: u32,
+    /// Of one pixel.
+    bits: u32,
+    kind: Kind<'a>,
+}
+
+enum Kind<'a> {
+    Png(&'a [u8]),
+    Bmp(Bitmap<'a>),
+}
+
+/// The largest whole picture, of several the one of most bits, of several the first.
+fn best(bytes: &[u8]) -> Result<Picture<'_>, Failure> {
+    // ICONDIR: zero, 1 for icons or 2 for cursors, the number of entries
+    let count = match (u16_at(bytes, 0), u16_at(bytes, 2), u16_at(bytes, 4)) {
+        (Some(0), Some(1 | 2), Some(count)) => usize::from(count).min(MAX_ENTRIES),
+        _ => return Err(malformed("it has no icon directory")),
+    };
+    let mut best: Result<Picture<'_>, Failure> = Err(malformed("it has no entries"));
+    for entry in bytes[6..].as_chunks::<16>().0.iter().take(count) {
+        match (read(bytes, entry), &best) {
+            (Ok(new), Ok(old)) if rank(&new) <= rank(old) => {}
+            (Ok(new), _) => best = Ok(new),
+            // the reason for the last one is told
+            (Err(failure), Err(_)) => best = Err(failure),
+            (Err(_), Ok(_)) => {}
+        }
+    }
+    best
+}
+
+fn rank(picture: &Picture<'_>) -> (u64, u32) {
+    (u64::from(picture.width) * u64::from(picture.height), picture.bits)
+}
+
+/// Reads the header of the picture that an entry leads to.
+fn read<'a>(bytes: &'a [u8], entry: &[u8; 16]) -> Result<Picture<'a>, Failure> {
+    let outside = || malformed("an entry lies outside of the file");
+    let start = u32_at(entry, 12).ok_or_else(outside)?;
+    // the length in the entry is often wrong, and not needed: the pictures say how long they are
+    let data = bytes.get(start as usize..).filter(|data| !data.is_empty()).ok_or_else(outside)?;
+    if data.starts_with(PNG_SIGNATURE) { read_png(data) } else { Bitmap::read(data) }
+}
+
+const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1A\n";
+
+/// More chunks than this are not met in an icon, nor followed.
+const MAX_CHUNKS: usize = 10_000;
+
+/// Follows the chunks of a PNG file to its end (PNG 3rd edition §5.3 and §11.2.1).
+fn read_png(data: &[u8]) -> Result<Picture<'_>, Failure> {
+    let cut_off = || malformed("a PNG entry is cut off");
+    let header = data.get(8..33).filter(|header| header.starts_with(b"\0\0\0\x0DIHDR")).ok_or_else(cut_off)?;
+    let number = |at: usize| header[at..at + 4].iter().fold(0, |value, &byte| value << 8 | u32::from(byte));
+    let (width, height, depth, colour) = (number(8), number(12), u32::from(header[16]), header[17]);
+    if width == 0 || height == 0 || width > i32::MAX as u32 || height > i32::MAX as u32 {
+        return Err(malformed(format!("a PNG entry says {width}x{height} pixels")));
+    }
+    let samples = [1, 0, 3, 1, 2, 0, 4].get(usize::from(colour)).map_or(0, |&samples| samples);
+    let mut at = 8usize;
+    for _ in 0..MAX_CHUNKS {
+        let chunk = data.get(at..).and_then(|rest| rest.first_chunk::<8>()).ok_or_else(cut_off)?;
+        let length = u32::from_be_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]) as usize;
+        at = at.saturating_add(length).saturating_add(12);
+        if &chunk[4..] == b"IEND" {
+            let file = data.get(..at).ok_or_else(cut_off)?;
+            return Ok(Picture { width, height, bits: depth * samples, kind: Kind::Png(file) });
+        }
+    }
+    Err(malformed("a PNG entry has too many chunks"))
+}
+
+/// A BMP without its file header, all of whose bytes are there.
+struct Bitmap<'a> {
+    bits: usize,
+    /// The first row is the top one.
+    top_down: bool,
+    /// Blue, green, red and a byte without meaning for each colour.
+    palette: &'a [[u8; 4]],
+    /// Which bits are red, green, blue and alpha, where pixels have 16 or 32.
+    masks: [u32; 4],
+    /// The rows, each filled up to four bytes.
+    pixels: &'a [u8],
+    /// A bit for each pixel, 1 where what is behind shows; rows are filled up likewise. Empty if cut off.
+    mask: &'a [u8],
+}
+
+impl<'a> Bitmap<'a> {
+    /// Reads a BITMAPINFOHEADER or one of those that came after, which begin alike.
+    fn read(data: &'a [u8]) -> Result<Picture<'a>, Failure> {
+        let cut_off = || malformed("a BMP entry is cut off");
+        let header: &[u8; 40] = data.first_chunk().ok_or_else(cut_off)?;
+        let field = |at| u32_at(header, at).map_or(0, |value| value);
+        let (size, compression, used) = (field(0) as usize, field(16), field(32) as usize);
+        let bits = usize::from(header[14]) | usize::from(header[15]) << 8;
+        if !(40..=4096).contains(&size) {
+            return Err(malformed(format!("a BMP entry has a header of {size} bytes")));
+        }
+        if !matches!((bits, compression), (1 | 4 | 8 | 16 | 24 | 32, 0) | (16 | 32, 3 | 6)) {
+            return Err(Failure::Unsupported(format!("a BMP entry of {bits} bits, compression {compression}")));
+        }
+        let (width, height) = (field(4) as i32, field(8) as i32);
+        let (pixel_width, pixel_height) = (width.max(0) as usize, height.unsigned_abs() as usize / 2);
+        if pixel_width == 0 || pixel_height == 0 {
+            return Err(malformed(format!("a BMP entry says {width}x{height} pixels")));
+        }
+        // three or four masks follow the first version of the header, later ones have them inside
+        let masks_after = if size == 40 && compression != 0 { if compression == 6 { 16 } else { 12 } } else { 0 };
+        let colours = if bits <= 8 && (used == 0 || used > 1 << bits) { 1 << bits } else { used };
+        let palette_at = size + masks_after;
+        let pixels_at = colours.checked_mul(4).and_then(|length| length.checked_add(palette_at)).ok_or_else(cut_off)?;
+        let palette = data.get(palette_at..pixels_at).ok_or_else(cut_off)?;
+        // at most 2^31 times 32 bits, times 2^30 rows
+        let mask_at = pixels_at + stride(pixel_width, bits) * pixel_height;
+        let pixels = data.get(pixels_at..mask_at).ok_or_else(cut_off)?;
+        let mask = data.get(mask_at..mask_at + stride(pixel_width, 1) * pixel_height);
+        if mask.is_none() && bits < 32 {
+            return Err(cut_off());
+        }
+        let bitmap = Bitmap {
+            bits,
+            top_down: height < 0,
+            palette: palette.as_chunks().0,
+            masks: masks(data, bits, compression, size),
+            pixels,
+            mask: mask.unwrap_or_default(),
+        };
+        let (width, height) = (pixel_width as u32, pixel_height as u32);
+        Ok(Picture { width, height, bits: bits as u32, kind: Kind::Bmp(bitmap) })
+    }
+
+    fn decode(&self, width: usize, height: usize) -> Vec<u8> {
+        let mut rgba = vec![0; width * height * 4];
+        let pixel_rows = self.pixels.chunks_exact(stride(width, self.bits));
+        for (index, stored) in pixel_rows.enumerate() {
+            let row = if self.top_down { index } else { height - 1 - index };
+            let out = rgba[row * width * 4..][..width * 4].as_chunks_mut::<4>().0;
+            out.iter_mut().enumerate().for_each(|(x, out)| *out = self.pixel(stored, x));
+        }
+        let opacity = |rgba: &[u8]| rgba.as_chunks::<4>().0.iter().any(|pixel| pixel[3] != 0);
+        if self.bits == 32 && opacity(&rgba) {
+            return rgba;
+        }
+        rgba.as_chunks_mut::<4>().0.iter_mut().for_each(|pixel| pixel[3] = 255);
+        self.cut_out(&mut rgba, width, height);
+        rgba
+    }
+
+    /// Makes the pixels transparent that the mask says are.
+    fn cut_out(&self, rgba: &mut [u8], width: usize, height: usize) {
+        for (index, stored) in self.mask.chunks_exact(stride(width, 1)).enumerate() {
+            let row = if self.top_down { index } else { height - 1 - index };
+            let out = rgba[row * width * 4..][..width * 4].as_chunks_mut::<4>().0;
+            for (x, pixel) in out.iter_mut().enumerate() {
+                if stored[x / 8] >> (7 - x % 8) & 1 == 1 {
+                    pixel[3] = 0;
+                }
+            }
+        }
+    }
+
+    /// A pixel of a row as red, green, blue and alpha.
+    fn pixel(&self, row: &[u8], x: usize) -> [u8; 4] {
+        match self.bits {
+            1 | 4 | 8 => {
+                let at = x * self.bits;
+                let index = row[at / 8] >> (8 - self.bits - at % 8) & (0xFF >> (8 - self.bits));
+                // an index beyond the palette is black, as in Windows
+                let [b, g, r, _] = self.palette.get(usize::from(index)).map_or([0; 4], |&colour| colour);
+                [r, g, b, 255]
+            }
+            24 => [row[3 * x + 2], row[3 * x + 1], row[3 * x], 255],
+            bits => {
+                let size = bits / 8;
+                let value = row[x * size..][..size].iter().rev().fold(0, |value, &byte| value << 8 | u32::from(byte));
+                self.masks.map(|mask| scale(value, mask))
+            }
+        }
+    }
+}
+
+/// Bytes of a row of pixels: a multiple of four.
+fn stride(width: usize, bits: usize) -> usize {
+    (width * bits).div_ceil(32) * 4
+}
+
+/// The bits of red, green, blue and alpha. BI_BITFIELDS (3) names those of the colours, BI_ALPHABITFIELDS (6) those of
+/// alpha, too, as do all the headers of 56 bytes and more; all stand at the same place.
+fn masks(data: &[u8], bits: usize, compression: u32, size: usize) -> [u32; 4] {
+    let standard = if bits == 16 { [0x7C00, 0x03E0, 0x001F, 0] } else { [0xFF_0000, 0xFF00, 0xFF, 0xFF00_0000] };
+    if compression == 0 {
+        return standard;
+    }
+    let named = |index: usize| u32_at(data, 40 + 4 * index).map_or(0, |mask| mask);
+    let alpha = if size >= 56 || compression == 6 { named(3) } else { standard[3] };
+    [named(0), named(1), named(2), alpha]
+}
+
+/// The bits that a mask picks, in the range of a byte.
+fn scale(value: u32, mask: u32) -> u8 {
+    let shift = mask.trailing_zeros().min(31);
+    let most = u64::from(mask >> shift);
+    if most == 0 {
+        return 0;
+    }
+    (u64::from((value & mask) >> shift) * 255 / most) as u8
+}
+
+fn malformed(text: impl Into<String>) -> Failure {
+    Failure::Malformed(text.into())
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..)?.first_chunk().map(|&bytes| u16::from_le_bytes(bytes))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|&bytes| u32::from_le_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An icon file; each payload is given with the offset to write for it, if that is to be wrong.
+    fn icon(kind: u8, payloads: &[(&[u8], Option<u32>)]) -> Vec<u8> {
+        let mut out = vec![0, 0, kind, 0, payloads.len() as u8, 0];
+        let mut at = 6 + 16 * payloads.len() as u32;
+        for (payload, offset) in payloads {
+            out.extend([0; 8]);
+            out.extend((payload.len() as u32).to_le_bytes());
+            out.extend(offset.unwrap_or(at).to_le_bytes());
+            at += payload.len() as u32;
+        }
+        payloads.iter().for_each(|(payload, _)| out.extend(*payload));
+        out
+    }
+
+    fn bmp(width: i32, height: i32, bits: u16, rest: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.extend(40u32.to_le_bytes());
+        out.extend(width.to_le_bytes());
+        out.extend((2 * height).to_le_bytes());
+        out.extend([1, 0]);
+        out.extend(bits.to_le_bytes());
+        out.resize(40, 0);
+        out.extend(rest);
+        out
+    }
+
+    fn png(width: u32, height: u32) -> Vec<u8> {
+        let mut out = PNG_SIGNATURE.to_vec();
+        out.extend(b"\0\0\0\x0DIHDR");
+        out.extend(width.to_be_bytes());
+        out.extend(height.to_be_bytes());
+        out.extend([8, 6, 0, 0, 0, 0, 0, 0, 0]);
+        out.extend(b"\0\0\0\0IEND\0\0\0\0");
+        out
+    }
+
+    fn pixels(file: &[u8]) -> Option<Vec<u8>> {
+        match decode(file, 1000) {
+            Ok(Payload::Pixels { width, height, rgba }) => {
+                assert_eq!(probe(file), Ok((width, height)));
+                Some(rgba)
+            }
+            _ => None,
+        }
+    }
+
+    const RED: [u8; 4] = [255, 0, 0, 255];
+    const BLUE: [u8; 4] = [0, 0, 255, 255];
+    const CLEAR: [u8; 4] = [0, 0, 0, 0];
+
+    #[test]
+    fn depths() {
+        // blue, then red; in the mask the third pixel
+        let palette = [255, 0, 0, 0, 0, 0, 255, 0];
+        let colours = |count: usize| [&palette[..], &vec![0; 4 * count - 8]].concat();
+        let table: Vec<(u16, Vec<u8>, [[u8; 4]; 3])> = vec![
+            (1, [&palette[..], &[0x40, 0, 0, 0], &[0x20, 0, 0, 0]].concat(), [BLUE, RED, [0, 0, 255, 0]]),
+            (4, [&colours(16)[..], &[0x01, 0x20, 0, 0], &[0x20, 0, 0, 0]].concat(), [BLUE, RED, CLEAR]),
+            (8, [&colours(256)[..], &[0, 1, 2, 0], &[0x20, 0, 0, 0]].concat(), [BLUE, RED, CLEAR]),
+            (16, vec![0x1F, 0, 0, 0x7C, 0, 0, 0, 0, 0x20, 0, 0, 0], [BLUE, RED, CLEAR]),
+            (24, vec![255, 0, 0, 0, 0, 255, 0, 0, 0, 0, 0, 0, 0x20, 0, 0, 0], [BLUE, RED, CLEAR]),
+            (32, vec![255, 0, 0, 0, 0, 0, 255, 0, 0, 0, 0, 0, 0x20, 0, 0, 0], [BLUE, RED, CLEAR]),
+            (32, vec![255, 0, 0, 255, 0, 0, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0], [BLUE, RED, CLEAR]),
+            (32, vec![255, 0, 0, 255, 0, 0, 255, 255, 0, 0, 0, 0], [BLUE, RED, CLEAR]),
+        ];
+        for (bits, rest, wanted) in table {
+            for kind in [1, 2] {
+                let file = icon(kind, &[(&bmp(3, 1, bits, &rest), None)]);
+                assert_eq!(pixels(&file), Some(wanted.as_flattened().to_vec()), "{bits} bits");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_begin_at_the_bottom() {
+        let rest = [255, 0, 0, 255, 0, 0, 255, 255];
+        for (height, wanted) in [(2, [RED, BLUE]), (-2, [BLUE, RED])] {
+            let file = icon(1, &[(&bmp(1, height, 32, &rest), None)]);
+            assert_eq!(pixels(&file), Some(wanted.as_flattened().to_vec()));
+        }
+    }
+
+    #[test]
+    fn bit_fields() {
+        let mut payload = bmp(1, 1, 16, &[0, 0xF8, 0, 0, 0xE0, 7, 0, 0, 0x1F, 0, 0, 0, 0x1F, 0xF8, 0, 0, 0, 0, 0, 0]);
+        payload[16] = 3;
+        assert_eq!(pixels(&icon(1, &[(&payload, None)])), Some(vec![255, 0, 255, 255]));
+    }
+
+    #[test]
+    fn the_best_is_picked() {
+        let small = bmp(1, 1, 32, &[0; 8]);
+        let coarse = bmp(2, 1, 24, &[0; 12]);
+        let fine = bmp(2, 1, 32, &[0; 12]);
+        let cut_off = bmp(99, 99, 32, &[0; 50]);
+        for (name, payloads, wanted) in [
+            ("the larger", vec![(&small[..], None), (&coarse, None)], &coarse),
+            ("the deeper", vec![(&coarse, None), (&fine, None)], &fine),
+            ("the deeper, first", vec![(&fine, None), (&coarse, None)], &fine),
+            ("the whole", vec![(&small, None), (&cut_off, None)], &small),
+            ("the one inside", vec![(&small, None), (&fine, Some(70_000))], &small),
+        ] {
+            let file = icon(1, &payloads);
+            let Ok(Picture { width, bits, .. }) = best(&file) else { panic!("{name}: none") };
+            assert_eq!(
+                (width, bits),
+                (u32_at(wanted, 4).unwrap_or(0), u16_at(wanted, 14).unwrap_or(0).into()),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn png_is_handed_on() {
+        let file = png(300, 200);
+        let mut bytes = icon(1, &[(&bmp(1, 1, 32, &[0; 8]), None), (&file, None)]);
+        bytes.extend(b"behind");
+        assert_eq!(probe(&bytes), Ok((300, 200)));
+        assert_eq!(decode(&bytes, 60_000), Ok(Payload::Png(&file)));
+        assert!(matches!(decode(&bytes, 59_999), Err(Failure::Limit(_))));
+        let cut_off = &file[..file.len() - 5];
+        assert!(matches!(probe(&icon(1, &[(cut_off, None)])), Err(Failure::Malformed(_))));
+    }
+
+    #[test]
+    fn refusals() {
+        let mut run_lengths = bmp(1, 1, 8, &[0; 1100]);
+        run_lengths[16] = 1;
+        let table: Vec<(&str, Vec<u8>)> = vec![
+            ("nothing", Vec::new()),
+            ("no entries", icon(1, &[])),
+            ("another type", icon(3, &[(&bmp(1, 1, 32, &[0; 8]), None)])),
+            ("fewer entries than said", vec![0, 0, 1, 0, 255, 255]),
+            ("no pixels", icon(1, &[(&bmp(0, 1, 32, &[0; 8]), None)])),
+            ("a negative width", icon(1, &[(&bmp(-1, 1, 32, &[0; 8]), None)])),
+            ("the most negative height", icon(1, &[(&bmp(1, i32::MIN / 2, 32, &[0; 8]), None)])),
+            ("a mask that is cut off", icon(1, &[(&bmp(1, 1, 24, &[0; 7]), None)])),
+            ("run lengths", icon(1, &[(&run_lengths, None)])),
+        ];
+        for (name, file) in table {
+            assert!(probe(&file).is_err() && decode(&file, 1000).is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! JPEG inside of TIFF: the way of technical note 2 (compression 7), and the older one of TIFF 6.0 §22 (compression 6)
+//! as far as its streams can be put together.
+//!
+//! What colours a stream holds is up to the TIFF around it. The library would guess, so it is told by an Adobe marker
+//! put in front, and the stream's own markers are left out.
+
+use turbojpeg::{Decompressor, Image, PixelFormat};
+
+use super::Failure;
+use super::page::{Compression, Page, Photometric};
+
+/// As for JPEG files: each scan of a progressive picture touches every coefficient.
+const MAX_SCANS: u32 = 100;
+
+/// A decoded stream.
+pub(super) struct Picture {
+    pub(super) samples: Vec<u8>,
+    pub(super) width: u32,
+    pub(super) height: u32,
+}
+
+/// The library, set up.
+pub(super) struct Reader(Decompressor);
+
+impl Reader {
+    pub(super) fn new() -> Result<Reader, Failure> {
+        let mut library = Decompressor::new().map_err(fault)?;
+        library.set_scan_limit(MAX_SCANS).map_err(fault)?;
+        Ok(Reader(library))
+    }
+
+    /// Decodes a strip or tile with so many rows.
+    pub(super) fn decode(&mut self, page: &Page<'_>, input: &[u8], rows: u32) -> Result<Picture, Failure> {
+        let stream = match page.compression {
+            Compression::OldJpeg if !input.starts_with(&[0xFF, 0xD8]) => from_tables(page, input, rows)?,
+            _ => Stream::read(page, input)?,
+        };
+        let Frame { width, height, components, .. } = stream.frame;
+        if usize::from(components) != page.samples_together() {
+            return Err(Failure::malformed(format!("a JPEG stream has {components} components")));
+        }
+        let length = u64::from(width) * u64::from(height) * u64::from(components);
+        if length == 0 || length > page.segment_bytes(rows).saturating_mul(2).saturating_add(1 << 16) {
+            return Err(Failure::malformed(format!("a JPEG stream has {width}x{height} pixels")));
+        }
+        let mut samples = vec![0; length as usize];
+        let image = Image {
+            pixels: &mut samples[..],
+            width: width.into(),
+            pitch: usize::from(width) * usize::from(components),
+            height: height.into(),
+            format: layout(components)?,
+        };
+        match self.0.decompress(&stream.bytes, image) {
+            Err(turbojpeg::Error::TurboJpegError(text)) if is_harmless(&text) => {}
+            result => result.map_err(fault)?,
+        }
+        Ok(Picture { samples, width: width.into(), height: height.into() })
+    }
+}
+
+fn fault(error: turbojpeg::Error) -> Failure {
+    Failure::malformed(format!("a JPEG stream: {error}"))
+}
+
+/// Whether a warning leaves the picture whole (the text is that of libjpeg's `jerror.h`).
+fn is_harmless(text: &str) -> bool {
+    text.contains("extraneous bytes before marker")
+}
+
+/// Four components come as they are, inks or not, where the marker says "no transform".
+fn layout(components: u8) -> Result<PixelFormat, Failure> {
+    match components {
+        1 => Ok(PixelFormat::GRAY),
+        3 => Ok(PixelFormat::RGB),
+        4 => Ok(PixelFormat::CMYK),
+        other => Err(Failure::unsupported(format!("a JPEG stream of {other} components"))),
+    }
+}
+
+/// What a frame header says (T.81 §B.2.2).
+#[derive(Clone, Copy)]
+struct Frame {
+    width: u16,
+    height: u16,
+    components: u8,
+    /// The first component is finer than another one.
+    subsampled: bool,
+    /// One scan has all the coefficients of its components.
+    sequential: bool,
+}
+
+impl Frame {
+    fn read(marker: u8, body: &[u8]) -> Result<Frame, Failure> {
+        let &[precision, h1, h0, w1, w0, components, ref table @ ..] = body else {
+            return Err(Failure::malformed("a JPEG frame header is cut off"));
+        };
+        if precision != 8 {
+            return Err(Failure::unsupported(format!("a JPEG stream with {precision} bits a sample")));
+        }
+        let factors = table.as_chunks::<3>().0.iter().map(|component| component[1]);
+        let subsampled = factors.clone().any(|other| factors.clone().next() != Some(other));
+        let (width, height) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
+        Ok(Frame { width, height, components, subsampled, sequential: matches!(marker, 0xC0 | 0xC1) })
+    }
+}
+
+/// A stream that stands for itself.
+struct Stream {
+    bytes: Vec<u8>,
+    frame: Frame,
+}
+
+impl Stream {
+    /// From an abbreviated stream and the tables that the page has for all of them (technical note 2).
+    fn read(page: &Page<'_>, input: &[u8]) -> Result<Stream, Failure> {
+        let mut headers = Vec::new();
+        if let Some(tables) = page.jpeg_tables {
+            copy_headers(tables, &mut headers)?;
+        }
+        let (frame, scan) = copy_headers(input, &mut headers)?;
+        let frame = frame.ok_or_else(|| Failure::malformed("a JPEG stream has no frame header"))?;
+        if scan.is_empty() && page.compression == Compression::OldJpeg {
+            return Err(Failure::unsupported("old-style JPEG with its headers apart from its scan"));
+        }
+        let mut bytes = start(page, frame);
+        bytes.extend(headers);
+        bytes.extend(scan);
+        if page.compression == Compression::OldJpeg && frame.sequential {
+            let at = bytes.len() - scan.len();
+            correct_scan(&mut bytes[at..]);
+        }
+        Ok(Stream { bytes, frame })
+    }
+}
+
+/// Writes the range of coefficients into the header of a sequential scan, where some old writers left zeros (T.81
+/// §B.2.3).
+fn correct_scan(scan: &mut [u8]) {
+    let length = scan.get(2..).and_then(|scan| scan.first_chunk()).map_or(0, |&bytes| u16::from_be_bytes(bytes));
+    let end = usize::from(length) + 2;
+    if let Some(range) = end.checked_sub(3).and_then(|start| scan.get_mut(start..end)) {
+        range.copy_from_slice(&[0, 63, 0]);
+    }
+}
+
+/// The start of image, and Adobe's marker with what the colours are (Adobe TN 5116).
+fn start(page: &Page<'_>, frame: Frame) -> Vec<u8> {
+    let converts = match page.photometric {
+        // old-style files have reference levels, which the library does not know of
+        _ if page.compression == Compression::OldJpeg => false,
+        Photometric::YCbCr => true,
+        // RGB is never subsampled; where it seems to be the tag is wrong
+        Photometric::Rgb => frame.subsampled,
+        _ => false,
+    };
+    let mut bytes = vec![0xFF, 0xD8, 0xFF, 0xEE, 0, 14];
+    bytes.extend(b"Adobe\0\x64\0\0\0\0");
+    bytes.push(u8::from(converts && frame.components == 3));
+    bytes
+}
+
+/// Copies the marker segments before the first scan, but for those of applications and comments. Gives out the frame
+/// header, and the bytes from the first scan on.
+fn copy_headers<'a>(bytes: &'a [u8], out: &mut Vec<u8>) -> Result<(Option<Frame>, &'a [u8]), Failure> {
+    let mut frame = None;
+    let mut rest = bytes;
+    loop {
+        // anything before the next 0xFF is garbage that decoders skip; fill bytes are 0xFF themselves (T.81 §B.1.1.2)
+        let Some(at) = rest.windows(2).position(|pair| pair[0] == 0xFF && pair[1] != 0xFF) else {
+            return Ok((frame, &[]));
+        };
+        let marker = rest[at + 1];
+        let behind = &rest[at + 2..];
+        match marker {
+            // stuffed zero, TEM, RSTn and SOI stand alone; so does EOI, which ends a stream of tables
+            0x00 | 0x01 | 0xD0..=0xD9 => {
+                rest = behind;
+                continue;
+            }
+            0xDA => return Ok((frame, &rest[at..])),
+            _ => {}
+        }
+        let length = behind.first_chunk().map_or(0, |&length| usize::from(u16::from_be_bytes(length)));
+        let body = behind.get(2..length).ok_or_else(|| Failure::malformed("a JPEG header is cut off"))?;
+        // all the SOFn; C4 is DHT, C8 reserved, CC is DAC
+        if matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC) {
+            frame = Some(Frame::read(marker, body)?);
+        }
+        if !matches!(marker, 0xE0..=0xEF | 0xFE) {
+            out.extend([0xFF, marker]);
+            out.extend(&behind[..length]);
+        }
+        rest = &behind[length..];
+    }
+}
+
+/// Old-style JPEG without any headers: puts them together from the fields (TIFF 6.0 §22).
+fn from_tables(page: &Page<'_>, scan: &[u8], rows: u32) -> Result<Stream, Failure> {
+    let components = page.samples_together();
+    let too_large = || Failure::malformed("its strips are larger than JPEG can be");
+    let (width, height) = (u16::try_from(page.grid.width), u16::try_from(rows));
+    let (width, height) = (width.map_err(|_| too_large())?, height.map_err(|_| too_large())?);
+    if !matches!(components, 1 | 3) {
+        return Err(Failure::unsupported(format!("old-style JPEG of {components} components")));
+    }
+    let frame = Frame { width, height, components: components as u8, subsampled: false, sequential: true };
+    let mut bytes = start(page, frame);
+    let (mut frame_table, mut scan_table) = (Vec::new(), Vec::new());
+    for index in 0..components as u8 {
+        let (across, down) = if index == 0 && components == 3 { page.ycbcr.subsampling } else { (1, 1) };
+        frame_table.extend([index + 1, (across << 4 | down) as u8, index]);
+        scan_table.extend([index + 1, index << 4 | index]);
+        push_tables(page, index, &mut bytes)?;
+    }
+    let mut body = vec![8];
+    body.extend([height, width].map(u16::to_be_bytes).as_flattened());
+    body.push(frame.components);
+    body.extend(frame_table);
+    push_segment(&mut bytes, 0xC0, &body);
+    let scan_header = [&[frame.components][..], &scan_table, &[0, 63, 0]].concat();
+    push_segment(&mut bytes, 0xDA, &scan_header);
+    bytes.extend(scan);
+    bytes.extend([0xFF, 0xD9]);
+    Ok(Stream { bytes, frame })
+}
+
+/// The tables of a component: 64 bytes for quantization; for each of DC and AC the numbers of codes of 1 to 16 bits,
+/// and as many values.
+fn push_tables(page: &Page<'_>, index: u8, bytes: &mut Vec<u8>) -> Result<(), Failure> {
+    let missing = || Failure::malformed("old-style JPEG without its tables");
+    let [quantization, dc, ac] = page.old_jpeg.tables.map(|field| field.and_then(|field| field.get(index.into())));
+    let table = quantization.and_then(|at| page.file.slice(at, 64)).ok_or_else(missing)?;
+    push_segment(bytes, 0xDB, &[&[index][..], table].concat());
+    for (class, at) in [(0, dc), (1, ac)] {
+        let at = at.ok_or_else(missing)?;
+        let counts = page.file.slice(at, 16).ok_or_else(missing)?;
+        let values = counts.iter().map(|&count| u64::from(count)).sum::<u64>();
+        let table = page.file.slice(at, 16 + values).ok_or_else(missing)?;
+        push_segment(bytes, 0xC4, &[&[class << 4 | index][..], table].concat());
+    }
+    Ok(())
+}
+
+fn push_segment(bytes: &mut Vec<u8>, marker: u8, body: &[u8]) {
+    bytes.extend([0xFF, marker]);
+    bytes.extend((body.len() as u16 + 2).to_be_bytes());
+    bytes.extend(body);
+}
+
+#[cfg(test)]
+mod tests {
+    use turbojpeg::{Compressor, Subsamp};
+
+    use super::super::made::{LONG, Made};
+    use super::super::{Samples, decode, probe};
+    use super::*;
+
+    const SIZE: usize = 16;
+
+    /// A JPEG file of one colour; three components are YCbCr.
+    fn jpeg(colour: &[u8], subsampling: Subsamp) -> Vec<u8> {
+        let pixels = colour.repeat(SIZE * SIZE);
+        let format = layout(colour.len() as u8).expect("a known layout");
+        let image = Image { pixels: &pixels[..], width: SIZE, pitch: SIZE * colour.len(), height: SIZE, format };
+        let mut library = Compressor::new().expect("the library");
+        library.set_quality(100).and_then(|()| library.set_subsamp(subsampling)).expect("settings");
+        library.compress_to_vec(image).expect("a stream")
+    }
+
+    /// A stream in two: the tables with their own start and end, and the rest.
+    fn split(stream: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        let (mut tables, mut rest) = (vec![0xFF, 0xD8], vec![0xFF, 0xD8]);
+        let mut at = 2;
+        while stream[at + 1] != 0xDA {
+            let end = at + 2 + usize::from(u16::from_be_bytes([stream[at + 2], stream[at + 3]]));
+            let to = if matches!(stream[at + 1], 0xDB | 0xC4) { &mut tables } else { &mut rest };
+            to.extend(&stream[at..end]);
+            at = end;
+        }
+        rest.extend(&stream[at..]);
+        tables.extend([0xFF, 0xD9]);
+        (tables, rest)
+    }
+
+    fn made(photometric: u64, components: usize, strip: &[u8]) -> Made {
+        let size = (SIZE as u64, SIZE as u64);
+        Made::new(size, &vec![8; components], photometric, strip).with(259, &[7])
+    }
+
+    /// The first pixel.
+    fn colour(made: &Made) -> Result<Vec<u8>, Failure> {
+        let bytes = made.build();
+        let header = probe(&bytes)?;
+        let decoded = decode(&bytes, &header, 1 << 24)?;
+        let Samples::Eight(samples) = decoded.samples else { return Err(Failure::malformed("deep")) };
+        Ok(samples[..decoded.channels.into()].to_vec())
+    }
+
+    fn is_near(found: Result<Vec<u8>, Failure>, wanted: &[u8]) -> bool {
+        found.is_ok_and(|found| found.iter().zip(wanted).all(|(&a, &b)| a.abs_diff(b) <= 3))
+    }
+
+    #[test]
+    fn colours_are_what_the_page_says() {
+        let red = jpeg(&[250, 10, 20], Subsamp::None);
+        let shared = jpeg(&[250, 10, 20], Subsamp::Sub2x2);
+        let grey = jpeg(&[90], Subsamp::Gray);
+        let inks = jpeg(&[10, 20, 30, 40], Subsamp::None);
+        // what the encoder made of the red, and of the inks (JFIF 1.02)
+        let ycbcr = [83, 93, 247];
+        let ycck = [237, 121, 134, 40];
+        for (name, made, wanted) in [
+            ("ycbcr", made(6, 3, &red), &[250, 10, 20][..]),
+            ("ycbcr, shared chroma", made(6, 3, &shared), &[250, 10, 20]),
+            ("rgb, whatever the stream says", made(2, 3, &red), &ycbcr),
+            ("rgb that cannot be", made(2, 3, &shared), &[250, 10, 20]),
+            ("grey", made(1, 1, &grey), &[90, 90, 90]),
+            ("inks, whatever the stream says", made(5, 4, &inks), &ycck),
+            ("planes", made(2, 3, &[]).with(284, &[2]).strips(&[&grey, &grey, &grey]), &[90, 90, 90]),
+        ] {
+            assert!(is_near(colour(&made), wanted), "{name}: {:?}", colour(&made));
+        }
+    }
+
+    #[test]
+    fn tables_apart() {
+        let (tables, rest) = split(&jpeg(&[250, 10, 20], Subsamp::Sub2x1));
+        let tables: Vec<u64> = tables.iter().map(|&byte| byte.into()).collect();
+        let whole = made(6, 3, &rest).with_kind(347, 7, &tables);
+        assert!(is_near(colour(&whole), &[250, 10, 20]), "{:?}", colour(&whole));
+        assert!(colour(&made(6, 3, &rest)).is_err());
+    }
+
+    #[test]
+    fn old_style() {
+        let stream = jpeg(&[250, 10, 20], Subsamp::None);
+        let interchange = made(6, 3, &stream).with(259, &[6]).with_kind(513, LONG, &[8]);
+        assert!(is_near(colour(&interchange), &[250, 10, 20]), "{:?}", colour(&interchange));
+        assert!(is_near(colour(&made(6, 3, &stream).with(259, &[6])), &[250, 10, 20]));
+        let no_tables = made(6, 3, &[1, 2, 3]).with(259, &[6]);
+        assert!(matches!(colour(&no_tables), Err(Failure::Malformed(_))));
+    }
+
+    #[test]
+    fn refusals() {
+        let grey = jpeg(&[90], Subsamp::Gray);
+        for (name, made) in [
+            ("too few components", made(6, 3, &grey)),
+            ("a stream that is cut off", made(1, 1, &grey[..grey.len() - 12])),
+            ("a stream too small", made(1, 1, &grey).with(257, &[17])),
+            ("a stream too large", made(1, 1, &grey).with(256, &[1]).with(257, &[1]).strips(&[&huge(&grey)])),
+            ("no stream", made(1, 1, &[0; 40])),
+        ] {
+            assert!(matches!(colour(&made), Err(Failure::Malformed(_))), "{name}: {:?}", colour(&made));
+        }
+    }
+
+    /// The same stream, with 65535 rows and columns in its header.
+    fn huge(stream: &[u8]) -> Vec<u8> {
+        let at = stream.windows(2).position(|pair| pair == [0xFF, 0xC0]).expect("a frame header");
+        let mut stream = stream.to_vec();
+        stream[at + 5..at + 9].fill(0xFF);
+        stream
+    }
+}
