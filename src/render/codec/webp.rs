@@ -27,10 +27,25 @@ const HEADROOM: usize = 16 << 20;
 
 impl WebP {
     fn open(original: &[u8], memory: usize) -> Result<WebPDecoder<Cursor<&[u8]>>> {
+        check_length(original)?;
         let mut decoder = WebPDecoder::new(Cursor::new(original)).map_err(failed)?;
         decoder.set_memory_limit(memory);
         Ok(decoder)
     }
+}
+
+/// The container says how long it is. The decoder does not mind when the end is missing as long as it can guess, so
+/// that a cut picture could pass for whole.
+fn check_length(original: &[u8]) -> Result<()> {
+    let stated = original.get(4..8).and_then(|size| size.try_into().ok()).map_or(0, u32::from_le_bytes);
+    // some writers count the byte that pads the last chunk and do not write it
+    if stated as usize > original.len().saturating_sub(8) + 1 {
+        return Err(Error::malformed(
+            FORMAT,
+            format!("it is cut off: {} of {} bytes", original.len(), u64::from(stated) + 8),
+        ));
+    }
+    Ok(())
 }
 
 fn failed(error: image_webp::DecodingError) -> Error {

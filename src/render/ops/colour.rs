@@ -197,9 +197,9 @@ fn by_press(inks: &[u8], icc: &[u8]) -> Option<Vec<u8>> {
         if profile.color_space != DataColorSpace::Cmyk {
             return None;
         }
-        // relative colorimetric is what printers' proofs and other image libraries show
-        let options = TransformOptions { rendering_intent: moxcms::RenderingIntent::RelativeColorimetric, ..options() };
-        let transform = profile.create_transform_8bit(Layout::Rgba, &srgb(), Layout::Rgb, options).ok()?;
+        // the perceptual intent maps the press's black to black; without compensation of the black point, which is not
+        // to be had here, the colorimetric one leaves it a grey
+        let transform = profile.create_transform_8bit(Layout::Rgba, &srgb(), Layout::Rgb, options()).ok()?;
         let mut rgb = vec![0; inks.len() / 4 * 3];
         transform.transform(inks, &mut rgb).ok()?;
         Some(rgb)
