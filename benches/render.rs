@@ -1,6 +1,7 @@
 //! Whole renders: each pair of formats at three widths, throughput in pixels of the original.
 
 use std::path::Path;
+use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tintype::render::geometry::{Resize, Wish};
@@ -26,6 +27,7 @@ fn pairs(criterion: &mut Criterion) {
         for output in OUTPUTS {
             let mut group = criterion.benchmark_group(format!("{name}-to-{output}"));
             group.throughput(Throughput::Elements(size.pixels())).sample_size(10);
+            group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
             for width in [320, 640, 1280] {
                 let recipe = Recipe {
                     resize: Resize::Contain(Wish { width, height: 0, enlarge: false }),

@@ -75,6 +75,8 @@ pub struct Cache {
     pub max_bytes: Bytes,
     /// The most files.
     pub max_files: u64,
+    /// Bytes of the file system that are left to others.
+    pub min_free: Bytes,
     /// The most bytes of results held in memory.
     pub memory: Bytes,
 }
@@ -167,6 +169,7 @@ impl Default for Cache {
             dir: "/var/cache/tintype".into(),
             max_bytes: Bytes(10 << 30),
             max_files: 1_000_000,
+            min_free: Bytes(1 << 30),
             memory: Bytes(64 << 20),
         }
     }
@@ -546,6 +549,7 @@ impl Config {
             dir: self.cache.dir.clone(),
             max_bytes: self.cache.max_bytes.0,
             max_files: self.cache.max_files,
+            min_free: self.cache.min_free.0,
             memory: self.cache.memory.0,
         }
     }

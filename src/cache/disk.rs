@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use moka::notification::RemovalCause;
 
-use super::{Body, Digest, Key, Stats};
+use super::{Body, Config, Digest, Key, Stats};
 use crate::render::Content;
 
 /// The layout of the folder. A change to it takes the next name and leaves the old one for the older program.
@@ -53,6 +53,8 @@ struct Shared {
     /// Held while this process lives: what it stages is its own. The name is the prefix of its staged files.
     staging: Staging,
     stats: Arc<Stats>,
+    /// Bytes of the file system that are always left to others.
+    min_free: u64,
     failing: AtomicBool,
 }
 
@@ -64,8 +66,9 @@ enum Job {
 impl Disk {
     /// Opens the folder, made if it is not there, and starts its writer. Serving can begin at once: a folder that has
     /// not been listed yet is listed when first asked for.
-    pub(super) fn open(dir: &Path, max_bytes: u64, max_files: u64, stats: Arc<Stats>) -> std::io::Result<Disk> {
-        let root = dir.join(LAYOUT);
+    pub(super) fn open(config: &Config, stats: Arc<Stats>) -> std::io::Result<Disk> {
+        let (max_bytes, max_files) = (config.max_bytes, config.max_files);
+        let root = config.dir.join(LAYOUT);
         let staging_dir = root.join("staging");
         make_folder(&staging_dir)?;
         remove_strays(&staging_dir);
@@ -92,6 +95,7 @@ impl Disk {
                 pending_bytes: AtomicU64::new(0),
                 staging,
                 stats,
+                min_free: config.min_free,
                 failing: AtomicBool::new(false),
             }
         });
@@ -235,6 +239,7 @@ impl Shared {
             make_folder(folder)?;
         }
         make_folder(&self.staging.dir)?;
+        self.check_free(record.length)?;
         let mut file = tempfile::Builder::new()
             .prefix(&self.staging.prefix)
             .suffix(".new")
@@ -243,6 +248,17 @@ impl Shared {
         file.write_all(bytes)?;
         file.as_file().sync_data()?;
         file.persist(&path).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    /// What others need on the same file system is not for a cache to take.
+    fn check_free(&self, length: u64) -> std::io::Result<()> {
+        let system = rustix::fs::statvfs(&self.root)?;
+        let free = system.f_bavail.saturating_mul(system.f_frsize);
+        if free < self.min_free.saturating_add(length) {
+            let text = format!("{free} bytes are free on its file system and {} must stay so", self.min_free);
+            return Err(std::io::Error::other(text));
+        }
         Ok(())
     }
 

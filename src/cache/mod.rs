@@ -32,6 +32,8 @@ pub struct Config {
     pub max_bytes: u64,
     /// The most files.
     pub max_files: u64,
+    /// Bytes of the file system that are left to others.
+    pub min_free: u64,
     /// The most bytes of bodies held in memory.
     pub memory: u64,
 }
@@ -127,7 +129,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// A cache in that folder. Where the folder cannot be used, that is logged and the cache works in memory alone.
     pub fn new(config: &Config) -> Cache<E> {
         let stats = Arc::<Stats>::default();
-        let disk = Disk::open(&config.dir, config.max_bytes, config.max_files, Arc::clone(&stats));
+        let disk = Disk::open(config, Arc::clone(&stats));
         let disk = disk.inspect_err(|error| {
             tracing::warn!(dir = %config.dir.display(), %error, "the cache folder cannot be used; serving goes on without it");
         });

@@ -18,7 +18,7 @@ fn open(dir: &Path) -> Arc<Cache<&'static str>> {
 }
 
 fn open_with(dir: &Path, max_bytes: u64, memory: u64) -> Arc<Cache<&'static str>> {
-    Arc::new(Cache::new(&Config { dir: dir.to_owned(), max_bytes, max_files: 1000, memory }))
+    Arc::new(Cache::new(&Config { dir: dir.to_owned(), max_bytes, max_files: 1000, min_free: 0, memory }))
 }
 
 fn id(name: &str) -> ImageId {
@@ -237,4 +237,14 @@ async fn the_folder_stays_near_its_bound() {
         cache.flush();
     }
     assert!(files(dir.path()).len() <= 17, "{}", files(dir.path()).len());
+}
+
+#[tokio::test]
+async fn what_others_need_stays_free() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = Config { dir: dir.path().to_owned(), max_bytes: 1 << 30, max_files: 9, min_free: u64::MAX, memory: 0 };
+    let cache = Arc::new(Cache::<&'static str>::new(&config));
+    ask(&cache, key("/a", 1), b"one").await.expect("made");
+    cache.flush();
+    assert!(files(dir.path()).is_empty() && !cache.is_writable());
 }

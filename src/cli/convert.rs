@@ -4,41 +4,81 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use super::{Common, Wrong};
-use crate::dialect::params::PARAMETERS;
+use crate::dialect::params::{PARAMETERS, Parameter};
 use crate::render::{self, Format};
 
 #[derive(Args, Debug)]
-#[command(after_help = "Every parameter of a URL is an option here: --width 800 is ?width=800.")]
+#[command(after_help = "The options are the parameters of a URL: --width 800 --fit cover is ?width=800&fit=cover.")]
 pub(super) struct Arguments {
     /// The original; - is standard input
     input: PathBuf,
     /// The result; - is standard output. Its extension decides the format where --format does not
     output: PathBuf,
-    /// Width in pixels
-    #[arg(long, short, value_name = "N")]
-    width: Option<String>,
-    /// Height in pixels
-    #[arg(long, value_name = "N")]
-    height: Option<String>,
-    /// Format of the result: avif, webp, jpeg, png, gif, original or json
-    #[arg(long, short, value_name = "F")]
-    format: Option<String>,
-    /// 1 to 100
-    #[arg(long, short, value_name = "N")]
-    quality: Option<String>,
-    /// Any other parameter of a URL, such as fit=cover; may be repeated
-    #[arg(long = "set", short, value_name = "NAME=VALUE")]
-    set: Vec<String>,
+    #[command(flatten)]
+    wishes: Wishes,
     #[command(flatten)]
     common: Common,
 }
 
+/// The parameters of a URL as options, made from the one table that there is: names and values as they were written.
+#[derive(Debug)]
+struct Wishes(Vec<(&'static str, String)>);
+
+impl Wishes {
+    /// What a single file can be asked for.
+    fn parameters() -> impl Iterator<Item = &'static Parameter> {
+        PARAMETERS.iter().filter(|parameter| parameter.renders)
+    }
+}
+
+impl Args for Wishes {
+    fn augment_args(command: Command) -> Command {
+        Wishes::parameters().fold(command, |command, parameter| {
+            let aliases = || parameter.aliases.iter().copied();
+            // -h is help already
+            let short =
+                aliases().find(|alias| alias.len() == 1 && *alias != "h").and_then(|alias| alias.chars().next());
+            let option = Arg::new(parameter.name)
+                .long(parameter.name)
+                .short(short)
+                .visible_aliases(aliases().filter(|alias| alias.len() > 1))
+                // options are written with dashes where parameters have an underscore
+                .aliases((parameter.name == "aspect_ratio").then_some("aspect-ratio"))
+                .value_name(if parameter.takes_no_value() { "BOOLEAN" } else { "VALUE" })
+                .help(format!("{} [{}]", parameter.about, parameter.grammar))
+                .action(ArgAction::Set);
+            let option = if parameter.takes_no_value() {
+                option.num_args(0..=1).require_equals(true).default_missing_value("true")
+            } else {
+                option
+            };
+            command.arg(option)
+        })
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Wishes {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Wishes, clap::Error> {
+        let said = |parameter: &Parameter| matches.get_one::<String>(parameter.name).cloned();
+        Ok(Wishes(Wishes::parameters().filter_map(|parameter| Some((parameter.name, said(parameter)?))).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Wishes::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = arguments.common.load(&[])?.config;
-    let query = query(&arguments)?;
+    let query = query(&arguments);
     let mut unsigned = config.clone();
     unsigned.security = crate::config::Security::default();
     unsigned.output.unknown_params = crate::config::UnknownParams::Reject;
@@ -51,27 +91,15 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 /// The options as the query that would mean the same.
-fn query(arguments: &Arguments) -> Result<String, Wrong> {
-    let named = [
-        ("width", arguments.width.clone()),
-        ("height", arguments.height.clone()),
-        ("format", arguments.format.clone().or_else(|| format_of(&arguments.output))),
-        ("quality", arguments.quality.clone()),
-    ];
+fn query(arguments: &Arguments) -> String {
     let encode =
         |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
-    let mut pairs: Vec<String> =
-        named.iter().filter_map(|(name, value)| Some(format!("{name}={}", encode(value.as_deref()?)))).collect();
-    for said in &arguments.set {
-        let (name, value) = said.split_once('=').unwrap_or((said, "true"));
-        if !PARAMETERS.iter().any(|parameter| parameter.name == name || parameter.aliases.contains(&name)) {
-            let nearest = crate::dialect::nearest(name, crate::dialect::params::Parameter::names());
-            let hint = nearest.map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
-            return Err(Wrong(format!("there is no parameter {name}{hint}")));
-        }
-        pairs.push(format!("{name}={}", encode(value)));
+    let mut said = arguments.wishes.0.clone();
+    if !said.iter().any(|(name, _)| matches!(*name, "format" | "auto" | "preset")) {
+        said.extend(format_of(&arguments.output).map(|format| ("format", format)));
     }
-    Ok(pairs.join("&"))
+    let pairs: Vec<String> = said.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+    pairs.join("&")
 }
 
 /// The format that a file name's extension stands for; without one, the original's is kept.

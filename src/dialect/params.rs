@@ -461,6 +461,11 @@ impl Parameter {
         PARAMETERS.iter().find(|parameter| parameter.name == name || parameter.aliases.contains(&name))
     }
 
+    /// Whether it may stand without a value, which then is `true`.
+    pub fn takes_no_value(&self) -> bool {
+        self.bare
+    }
+
     /// Every name and alias.
     pub fn names() -> impl Iterator<Item = &'static str> {
         PARAMETERS.iter().flat_map(|parameter| std::iter::once(parameter.name).chain(parameter.aliases.iter().copied()))
