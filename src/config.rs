@@ -508,6 +508,18 @@ fn validate(config: &Config) -> Result<(), Invalid> {
     if let Some(name) = config.source.formats_in.iter().find(|name| Format::from_name(name).is_none()) {
         return wrong("source.formats_in", format!("{name:?} is no format"));
     }
+    for (name, address) in
+        [("server.listen", &config.server.listen), ("server.admin_listen", &config.server.admin_listen)]
+    {
+        if !is_address(address) && !(name == "server.admin_listen" && address.is_empty()) {
+            return wrong(name, format!("{address:?} is neither host:port nor unix:/path"));
+        }
+    }
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
+    let is_name = |name: &str| (1..=32).contains(&name.len()) && name.bytes().all(plain);
+    if let Some(name) = config.presets.keys().find(|name| !is_name(name)) {
+        return wrong("presets", format!("{name:?} is not a name of 1 to 32 of a-z, 0-9, _ and -"));
+    }
     if !(1..=65_535).contains(&config.limits.max_dimension) {
         return wrong("limits.max_dimension", "it is 1 to 65535".into());
     }
@@ -527,6 +539,14 @@ fn validate(config: &Config) -> Result<(), Invalid> {
         return wrong("presets", invalid.to_string());
     }
     Ok(())
+}
+
+/// `host:port`, the port a number, or `unix:/path`.
+fn is_address(text: &str) -> bool {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return path.starts_with('/');
+    }
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
 impl Config {

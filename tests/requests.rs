@@ -394,3 +394,81 @@ async fn timing_is_told_when_asked_for() {
         assert!(answer.header("server-timing").contains(part), "{}", answer.header("server-timing"));
     }
 }
+
+#[tokio::test]
+async fn the_original_is_not_sent_where_something_was_to_be_removed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let plain = std::fs::read(testdata().join("generated/checker.png")).expect("a file");
+    // a text chunk before the end, and bytes behind it
+    let mut text = plain[..plain.len() - 12].to_vec();
+    text.extend([0, 0, 0, 9]);
+    text.extend(b"tEXtAuthor\0me");
+    text.extend(0x1da1_9e3d_u32.to_be_bytes());
+    text.extend(&plain[plain.len() - 12..]);
+    std::fs::write(dir.path().join("plain.png"), &plain).expect("written");
+    std::fs::write(dir.path().join("behind.png"), [&plain[..], b"a secret"].concat()).expect("written");
+    std::fs::write(dir.path().join("text.png"), &text).expect("written");
+    let server = Server::new(dir.path(), |_| {});
+    assert!(server.get("/plain.png?format=png").await.body == plain, "nothing was to be removed");
+    for name in ["behind.png", "text.png"] {
+        for query in ["metadata=none", "q=100", "format=png"] {
+            let answer = server.get(&format!("/{name}?{query}")).await;
+            assert_eq!(answer.status, StatusCode::OK, "{name}");
+            let found = |needle: &[u8]| answer.body.windows(needle.len()).any(|window| window == needle);
+            assert!(!found(b"Author") && !found(b"secret"), "{name}?{query}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_translucent_background_is_painted_once() {
+    let server = Server::of_testdata();
+    let answer = server.get("/generated/grey.png?w=50&h=200&fit=pad&bg=00ff0080&f=png").await;
+    let pixels = image::load_from_memory(&answer.body).expect("a PNG").into_rgba8();
+    assert_eq!(pixels.get_pixel(1, 1).0, [0, 255, 0, 128]);
+    assert_eq!(pixels.get_pixel(25, 100).0[3], 255);
+}
+
+#[tokio::test]
+async fn a_moving_png_stays_one() {
+    let server = Server::of_testdata();
+    for query in ["w=40", "w=40&format=auto", "w=40&format=original"] {
+        let answer = server.get(&format!("/generated/animated.png?{query}")).await;
+        let info = probe(&answer.body).expect("an image");
+        assert_eq!((info.format, info.frames), (Format::Png, 5), "{query}");
+    }
+    let still = server.get("/generated/animated.png?w=40&format=png").await;
+    assert_eq!(probe(&still.body).expect("an image").frames, 1);
+}
+
+#[tokio::test]
+async fn refusals_of_negotiable_urls_vary() {
+    let server = Server::of_testdata();
+    for query in ["format=auto&w=0", "w=0&auto=format,compress", "fm=AUTO&expires=1"] {
+        assert_eq!(server.get(&format!("/photos/rocket.jpg?{query}")).await.header("vary"), "Accept", "{query}");
+    }
+    assert_eq!(server.get("/photos/rocket.jpg?w=0&f=webp").await.header("vary"), "");
+}
+
+#[tokio::test]
+async fn a_format_that_cannot_hold_the_result_is_passed_over() {
+    let dir = tempfile::tempdir().expect("a folder");
+    image::RgbImage::new(17_000, 4).save(dir.path().join("wide.png")).expect("saved");
+    let server = Server::new(dir.path(), |config| {
+        config.limits.max_dimension = 20_000;
+        config.output.smallest_wins = false;
+    });
+    let auto = server.ask(Method::GET, "/wide.png?format=auto", &[("accept", "image/webp")]).await;
+    assert_eq!((auto.format(), auto.size()), (Some(Format::Jpeg), (17_000, 4)));
+    assert_eq!(server.get("/wide.png?format=webp").await.status.as_u16(), 422);
+}
+
+#[tokio::test]
+async fn damage_does_not_matter_to_bytes_that_nobody_changes() {
+    let server = Server::of_testdata();
+    for name in ["truncated.jpg", "truncated.png", "truncated.webp", "truncated.gif", "png-header-100000.png"] {
+        let file = std::fs::read(testdata().join("hostile").join(name)).expect("a file");
+        let answer = server.get(&format!("/hostile/{name}")).await;
+        assert_eq!((answer.status.as_u16(), answer.body == file), (200, true), "{name}");
+    }
+}

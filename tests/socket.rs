@@ -333,7 +333,7 @@ fn asking_wrongly_is_2_and_says_what_was_meant() {
     check(&["serve", &settings("[output]\nquality = 101\n")], &[], "output.quality");
     check(&["serve", "--config=/nowhere/settings.toml"], &[], "/nowhere/settings.toml");
     check(&["serve", "--cache-size=10apples"], &[], "10GiB");
-    check(&["convert", "in.png", "out.webp", "--set", "qualty=3"], &[], "quality");
+    check(&["convert", "in.png", "out.webp", "--qualty", "3"], &[], "--quality");
     check(&["convert", "in.png", "out.webp", "--format", "wepb"], &[], "webp");
     check(&["convert", "in.png", "out.webp", "--width", "0"], &[], "width");
 }

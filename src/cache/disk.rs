@@ -56,6 +56,8 @@ struct Shared {
     /// Bytes of the file system that are always left to others.
     min_free: u64,
     failing: AtomicBool,
+    /// Whether the last file could not be read, for one line of the log rather than one a request.
+    unreadable: AtomicBool,
 }
 
 enum Job {
@@ -97,6 +99,7 @@ impl Disk {
                 stats,
                 min_free: config.min_free,
                 failing: AtomicBool::new(false),
+                unreadable: AtomicBool::new(false),
             }
         });
         let (queue, jobs) = sync_channel(QUEUE);
@@ -118,6 +121,7 @@ impl Disk {
         let path = shared.path(key, &record);
         match tokio::fs::read(&path).await {
             Ok(bytes) if bytes.len() as u64 == record.length && Digest::of(&bytes) == record.digest => {
+                shared.unreadable.store(false, Ordering::Relaxed);
                 Some(Arc::new(Body { bytes: bytes.into(), digest: record.digest, content: record.content }))
             }
             Ok(_) => {
@@ -128,11 +132,12 @@ impl Disk {
                 None
             }
             Err(error) => {
-                // somebody else removed it, or it cannot be read now: either way it is made again
-                if error.kind() != std::io::ErrorKind::NotFound {
+                // either way it is made again; but what cannot be read now is still there and takes its space
+                if error.kind() == std::io::ErrorKind::NotFound {
+                    shared.index.invalidate(&key);
+                } else if !shared.unreadable.swap(true, Ordering::Relaxed) {
                     tracing::warn!(file = %path.display(), %error, "a cached file cannot be read");
                 }
-                shared.index.invalidate(&key);
                 None
             }
         }
@@ -164,9 +169,14 @@ impl Disk {
         }
     }
 
-    /// Whether the last write failed.
-    pub(super) fn is_failing(&self) -> bool {
-        self.shared.failing.load(Ordering::Relaxed)
+    /// Whether files can be written. After a write that failed, it is tried: a server that is sent no requests for not
+    /// being ready would otherwise never find out.
+    pub(super) fn is_writable(&self) -> bool {
+        let shared = &self.shared;
+        if shared.failing.load(Ordering::Relaxed) && super::is_usable(&shared.staging.dir) {
+            shared.failing.store(false, Ordering::Relaxed);
+        }
+        !shared.failing.load(Ordering::Relaxed)
     }
 
     /// Removes every rendition whose key `matches`, queued ones too, and says how many there were.
@@ -283,8 +293,15 @@ impl Shared {
         if *listed {
             return;
         }
+        let entries = match std::fs::read_dir(self.root.join(format!("{folder:02x}"))) {
+            Ok(entries) => entries,
+            // a folder that is not there has nothing in it; one that cannot be read now may be later
+            Err(error) => {
+                *listed = error.kind() == std::io::ErrorKind::NotFound;
+                return;
+            }
+        };
         *listed = true;
-        let Ok(entries) = std::fs::read_dir(self.root.join(format!("{folder:02x}"))) else { return };
         for entry in entries.flatten() {
             if let Some((key, record)) = entry.file_name().to_str().and_then(parse_name)
                 && key.fan_out() == folder

@@ -14,7 +14,8 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -115,12 +116,18 @@ pub struct Stats {
     pub corrupt: AtomicU64,
 }
 
+/// How long a folder that cannot be used is left alone before it is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
 type Flight<E> = watch::Receiver<Option<Result<(Arc<Body>, Found), E>>>;
 
 /// Bodies in memory and on disk, and those being made; `E` is how making one fails.
 pub struct Cache<E> {
     hot: moka::sync::Cache<Key, Arc<Body>>,
-    disk: Option<Disk>,
+    disk: RwLock<Option<Arc<Disk>>>,
+    /// When it was last tried to open the folder, while it could not be.
+    tried: Mutex<Instant>,
+    config: Config,
     flights: Mutex<HashMap<Key, Flight<E>>>,
     stats: Arc<Stats>,
 }
@@ -133,7 +140,31 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let disk = disk.inspect_err(|error| {
             tracing::warn!(dir = %config.dir.display(), %error, "the cache folder cannot be used; serving goes on without it");
         });
-        Cache { hot: hot(config.memory), disk: disk.ok(), flights: Mutex::default(), stats }
+        Cache {
+            hot: hot(config.memory),
+            disk: RwLock::new(disk.ok().map(Arc::new)),
+            tried: Mutex::new(Instant::now()),
+            config: config.clone(),
+            flights: Mutex::default(),
+            stats,
+        }
+    }
+
+    /// The folder, tried again now and then while it cannot be used.
+    fn disk(&self) -> Option<Arc<Disk>> {
+        let open = self.disk.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if open.is_some() {
+            return open;
+        }
+        let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
+        if tried.elapsed() < RETRY {
+            return None;
+        }
+        *tried = Instant::now();
+        let disk = Arc::new(Disk::open(&self.config, Arc::clone(&self.stats)).ok()?);
+        tracing::info!(dir = %self.config.dir.display(), "the cache folder can be used now");
+        *self.disk.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&disk));
+        Some(disk)
     }
 
     /// The body of that key: from memory, from disk, or from `make`, which runs at most once at a time for a key, in a
@@ -194,14 +225,15 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         if let Some(body) = self.hot.get(&key) {
             return Ok((body, Found::Memory));
         }
-        if let Some(disk) = &self.disk
+        let disk = self.disk();
+        if let Some(disk) = &disk
             && let Some(body) = disk.get(key).await
         {
             self.hot.insert(key, Arc::clone(&body));
             return Ok((body, Found::Disk));
         }
         let body = Arc::new(Body::new(make().await?));
-        let stored = self.disk.as_ref().is_some_and(|disk| disk.put(key, &body));
+        let stored = disk.as_ref().is_some_and(|disk| disk.put(key, &body));
         self.hot.insert(key, Arc::clone(&body));
         Ok((body, Found::Made { stored, collapsed: false }))
     }
@@ -214,7 +246,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     pub fn purge(&self, id: &ImageId) -> u64 {
         let doomed: Vec<Key> = self.hot.iter().map(|(key, _)| *key).filter(|key| key.is_of(id)).collect();
         let mut purged = doomed.len() as u64;
-        if let Some(disk) = &self.disk {
+        if let Some(disk) = self.disk() {
             let folder = Key::fan_out_of(id);
             purged = purged.max(disk.purge(Some(folder), |key| key.is_of(id)));
         }
@@ -224,19 +256,19 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// Waits until everything that was made so far is on disk.
     pub fn flush(&self) {
-        if let Some(disk) = &self.disk {
+        if let Some(disk) = self.disk() {
             disk.flush();
         }
     }
 
     /// Whether renditions can be kept on disk at present.
     pub fn is_writable(&self) -> bool {
-        self.disk.as_ref().is_some_and(|disk| !disk.is_failing())
+        self.disk().is_some_and(|disk| disk.is_writable())
     }
 
     /// Files and bytes on disk, as far as the folder has been read.
     pub fn usage(&self) -> (u64, u64) {
-        self.disk.as_ref().map_or((0, 0), Disk::usage)
+        self.disk().map_or((0, 0), |disk| disk.usage())
     }
 
     /// What happened so far.

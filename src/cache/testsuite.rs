@@ -246,5 +246,26 @@ async fn what_others_need_stays_free() {
     let cache = Arc::new(Cache::<&'static str>::new(&config));
     ask(&cache, key("/a", 1), b"one").await.expect("made");
     cache.flush();
-    assert!(files(dir.path()).is_empty() && !cache.is_writable());
+    assert!(files(dir.path()).is_empty());
+    assert_eq!(cache.stats().not_stored.load(Ordering::Relaxed), 1);
+    // nothing is wrong with the folder
+    assert!(cache.is_writable());
+}
+
+#[tokio::test]
+async fn a_failed_write_is_forgotten_once_the_folder_is_well_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let cache = open(dir.path());
+    let staging = dir.path().join("v1/staging");
+    std::fs::remove_dir_all(&staging).expect("removed");
+    std::fs::write(&staging, b"in the way").expect("written");
+    ask(&cache, key("/a", 1), b"one").await.expect("made");
+    cache.flush();
+    assert!(!cache.is_writable());
+    std::fs::remove_file(&staging).expect("removed");
+    // without a request in between
+    assert!(cache.is_writable());
+    ask(&cache, key("/a", 2), b"two").await.expect("made");
+    cache.flush();
+    assert_eq!(files(dir.path()).len(), 1);
 }

@@ -62,10 +62,14 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     result
 }
 
+/// What is logged unless `RUST_LOG` says otherwise. The JPEG XL decoder takes damage in a file for an error of its own.
+const DEFAULT_LOG: &str = "info,jxl_oxide=off,jxl_bitstream=off,jxl_coding=off,jxl_frame=off,jxl_image=off,jxl_modular=off,\
+    jxl_render=off,jxl_vardct=off";
+
 /// Lines for people on a terminal, JSON for collectors anywhere else; both to standard error, which journald reads.
 fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(DEFAULT_LOG));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() { log.init() } else { log.json().flatten_event(true).init() }
 }
@@ -83,6 +87,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let listener = bind(&config.server.listen).await?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
+    // whoever asks whether tintype is ready is told that it is not until the last image has left
+    let (drain, drained) = tokio::sync::watch::channel(false);
     let patience = config.server.shutdown_timeout.0;
     let header_timeout = config.server.header_timeout.0;
     let until = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
@@ -95,7 +101,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         let listener = bind(&config.server.admin_listen).await?;
         tracing::info!(address = listener.shown(), "health, metrics and administration");
         let router = http::admin_router(state.clone());
-        Some(tokio::spawn(server::serve(listener, router, header_timeout, until(stopped.clone()), patience)))
+        Some(tokio::spawn(server::serve(listener, router, header_timeout, until(drained.clone()), patience)))
     };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -119,6 +125,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let _ = stop.send(true);
     let finished = async {
         let mut all = images.await.unwrap_or(false);
+        // nobody listens only if that server has ended already
+        let _ = drain.send(true);
         if let Some(admin) = admin {
             all &= admin.await.unwrap_or(false);
         }

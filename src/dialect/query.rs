@@ -57,6 +57,20 @@ pub fn parse(query: &str) -> Result<Query, Vec<InvalidParam>> {
     if wrong.is_empty() { Ok(parsed) } else { Err(wrong) }
 }
 
+/// Whether a query, right or wrong, leaves the format to negotiation: answers that refuse it vary by Accept, too.
+pub fn leaves_the_format_open(query: &str) -> bool {
+    let said = |pair: &str| {
+        let (name, value) = pair.split_once('=')?;
+        let (name, value) = (decode(name)?, decode(value)?.to_ascii_lowercase());
+        Some((Parameter::find(&name)?.name, value))
+    };
+    query.split('&').filter_map(said).any(|(name, value)| match name {
+        "format" => value == "auto",
+        "auto" => value.split(',').any(|word| word.trim() == "format"),
+        _ => false,
+    })
+}
+
 /// The error for a name that is not known, where such are refused.
 pub(super) fn unknown(name: &str) -> InvalidParam {
     InvalidParam {

@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, Uri};
 
 use super::problem::Problem;
 use super::{RequestId, State, headers};
-use crate::dialect::Target;
+use crate::dialect::{Target, query};
 
 /// The longest URL that is read, in bytes.
 const LONGEST_URL: usize = 8 * 1024;
@@ -44,7 +44,7 @@ async fn try_answer(state: &State, method: &Method, uri: &Uri, asked: &HeaderMap
     let target = state
         .policy
         .target(uri.path(), uri.query(), &headers::accept(asked), now)
-        .map_err(|error| plain(error.into()))?;
+        .map_err(|error| (error.into(), query::leaves_the_format_open(uri.query().unwrap_or_default())))?;
     respond(state, method, asked, &target).await.map_err(|problem| (problem, target.negotiable))
 }
 

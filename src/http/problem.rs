@@ -148,6 +148,10 @@ impl From<source::Error> for Problem {
             source::Error::Forbidden => Problem::new(StatusCode::FORBIDDEN, "Forbidden", detail),
             source::Error::TooLarge { .. } => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "Original too large", detail),
             source::Error::Changing => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Original is changing", detail),
+            // EMFILE and ENFILE: it is this server that has too much to do
+            source::Error::Unavailable(cause) if matches!(cause.raw_os_error(), Some(23 | 24)) => {
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Overloaded", "too many files are open")
+            }
             source::Error::Unavailable(cause) => {
                 tracing::error!(error = %cause, "an original cannot be read");
                 Problem::new(StatusCode::BAD_GATEWAY, "Original unavailable", detail)

@@ -28,7 +28,7 @@ pub enum Error {
         reason: String,
     },
     /// Larger than was allowed; nothing was decoded.
-    #[error("the original is over a limit: {0}")]
+    #[error("over a limit: {0}")]
     Limit(String),
     /// The original is fine but cannot be made into what was asked for.
     #[error("the result cannot be made: {0}")]

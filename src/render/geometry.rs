@@ -384,7 +384,8 @@ fn cropped(width: f64, height: f64, ratio: f64, size: Option<Size>, gravity: Gra
 
 /// A length in whole pixels: rounded to nearest, at least 1 (a 4000 × 2 line at width 10 is still a line).
 fn side(length: f64, max: u32) -> u32 {
-    (length.round() as u32).clamp(1, max.max(1))
+    // a half that the division put a hair below itself is a half still
+    ((length + 1e-6).round() as u32).clamp(1, max.max(1))
 }
 
 #[cfg(test)]
@@ -411,6 +412,9 @@ mod tests {
         check(Resize::Native, (20_000, 100), (8192, 41), (8192, 41));
         check(Resize::Contain(wish(800, 0)), (4000, 3000), (800, 600), (800, 600));
         check(Resize::Contain(wish(0, 600)), (4000, 3000), (800, 600), (800, 600));
+        check(Resize::Contain(wish(113, 0)), (200, 100), (113, 57), (113, 57));
+        check(Resize::Contain(wish(82, 0)), (400, 300), (82, 62), (82, 62));
+        check(Resize::Contain(wish(0, 138)), (300, 400), (104, 138), (104, 138));
         check(Resize::Contain(wish(800, 800)), (3000, 4000), (600, 800), (600, 800));
         check(Resize::Contain(wish(800, 0)), (333, 500), (333, 500), (333, 500));
         check(Resize::Contain(enlarging(800, 0)), (400, 333), (800, 666), (800, 666));

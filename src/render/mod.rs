@@ -105,17 +105,21 @@ pub fn probe(original: &[u8]) -> Result<Info> {
     codec::of(format).probe(original)
 }
 
-/// Whether these bytes are an image that may be sent as it is: a format that is read here, with a header that can be.
+/// Whether these bytes are an image that may be sent as it is: of a format that is read here. Damage does not matter to
+/// bytes that nobody changes.
 ///
 /// # Errors
-/// As [`probe`], and [`Error::Unsupported`] for a format that the settings do not accept.
+/// [`Error::UnknownFormat`], and [`Error::Unsupported`] for a format or a form of one that is not read.
 pub fn identify(original: &[u8], settings: &Settings) -> Result<Format> {
     let format = Format::sniff(original).ok_or(Error::UnknownFormat)?;
+    if !settings.accepts(format) {
+        return Err(switched_off(format));
+    }
     // an SVG has no header to read, and no codec
     if format != Format::Svg {
-        probe_as(format, original, settings)?;
-    } else if !settings.accepts(format) {
-        return Err(switched_off(format));
+        if let Err(error @ Error::Unsupported { .. }) = codec::of(format).probe(original) {
+            return Err(error);
+        }
     }
     Ok(format)
 }
@@ -142,6 +146,9 @@ pub fn render(original: &[u8], recipe: &Recipe, settings: &Settings, progress: &
     let format = Format::sniff(original).ok_or(Error::UnknownFormat)?;
     if recipe.output == Output::Json && format == Format::Svg {
         return json::describe_svg(original);
+    }
+    if format == Format::Svg && recipe.output == Output::Original && recipe.only_recodes() {
+        return Ok(Encoded { bytes: original.to_vec(), content: Content::Image(format) });
     }
     let info = probe_as(format, original, settings)?;
     let plan = Plan::new(&info, recipe, settings)?;

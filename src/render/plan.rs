@@ -42,17 +42,20 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// [`Error::Limit`] where the original is too large, [`Error::Impossible`] where the recipe does not fit it.
     pub fn new(info: &Info, recipe: &'a Recipe, settings: &Settings) -> Result<Plan<'a>> {
-        let format = output_format(info, recipe)?;
-        let moves = recipe.animated && format.can_move() && info.frames > 1;
-        let frames = if moves { info.frames } else { 1 };
-        check_limits(info, frames, settings)?;
-
         let upright = info.orientation.apply(info.size);
         let region = match recipe.rect {
             None => Region::whole(upright),
             Some(rect) => Region::of_rect(rect, upright).ok_or_else(|| outside(rect, upright))?,
         };
         let region = recipe.turn.map(region, upright);
+        let format = output_format(info, recipe, region, settings);
+        // a moving PNG stays one where the original's own format is what is wanted
+        let own = info.format == Format::Png
+            && format == Format::Png
+            && !matches!(recipe.output, Output::Exactly(_) | Output::Json);
+        let moves = recipe.animated && info.frames > 1 && (format.can_move() || own);
+        let frames = if moves { info.frames } else { 1 };
+        check_limits(info, frames, settings)?;
         let mut plan = Plan {
             recipe,
             stored: info.size,
@@ -71,10 +74,12 @@ impl<'a> Plan<'a> {
             check_side(format, recipe.resize, region, settings)?;
         }
         plan.shrink = plan.shrink_for(&fitted, info);
-        plan.memory = info.decoded_bytes(plan.shrink) + fitted.canvas.pixels() * 4 * u64::from(frames);
+        plan.memory = info.decoded_bytes(plan.shrink) + plan.looked_at(info) + encoding(&plan, fitted.canvas, frames);
         if plan.memory > settings.max_memory {
             let (needed, allowed) = (plan.memory >> 20, settings.max_memory >> 20);
-            return Err(Error::Limit(format!("decoding it takes about {needed} MiB; {allowed} MiB are allowed")));
+            return Err(Error::Limit(format!(
+                "making it takes about {needed} MiB of memory; {allowed} MiB are allowed"
+            )));
         }
         Ok(plan)
     }
@@ -105,6 +110,14 @@ impl<'a> Plan<'a> {
         self.orientation.inverse().map(displayed, size).scaled(1.0 / f64::from(shrink))
     }
 
+    /// Bytes of the copies that operations make of what was decoded.
+    fn looked_at(&self, info: &Info) -> u64 {
+        let decoded = info.size.pixels() / u64::from(self.shrink * self.shrink);
+        // 16 bits a sample of light
+        let linear = if self.linear { decoded * 8 } else { 0 };
+        linear + if self.recipe.trim.is_some() { decoded * 8 } else { 0 }
+    }
+
     /// The largest of 8, 4, 2 that leaves at least twice the wished pixels on each side: so much can be left to a
     /// decoder without a visible difference, and the resampling filter does the rest.
     fn shrink_for(&self, fitted: &Fitted, info: &Info) -> u32 {
@@ -115,6 +128,17 @@ impl<'a> Plan<'a> {
         let ratio = (fitted.shown.0 / f64::from(fitted.size.width)).min(fitted.shown.1 / f64::from(fitted.size.height));
         [8, 4, 2].into_iter().find(|&by| ratio >= f64::from(2 * by)).unwrap_or(1)
     }
+}
+
+/// Bytes that the results' pixels and their encoder take, as measured for each pixel of the canvas.
+fn encoding(plan: &Plan<'_>, canvas: Size, frames: u32) -> u64 {
+    let encoder = match plan.format {
+        Format::Avif => 28,
+        Format::WebP if plan.recipe.lossless => 24,
+        Format::WebP => 8,
+        _ => 4,
+    };
+    canvas.pixels() * (4 * u64::from(frames) + encoder)
 }
 
 fn outside(rect: Rect, size: Size) -> Error {
@@ -151,7 +175,7 @@ fn check_side(format: Format, resize: Resize, region: Region, settings: &Setting
 }
 
 /// The format that the recipe's output means for this original.
-fn output_format(info: &Info, recipe: &Recipe) -> Result<Format> {
+fn output_format(info: &Info, recipe: &Recipe, region: Region, settings: &Settings) -> Format {
     let moves = info.frames > 1 && recipe.animated;
     let baseline = if info.has_alpha || recipe.lossless { Format::Png } else { Format::Jpeg };
     let own = if info.format.is_output() && (!recipe.lossless || info.format.can_be_lossless()) {
@@ -159,15 +183,25 @@ fn output_format(info: &Info, recipe: &Recipe) -> Result<Format> {
     } else {
         baseline
     };
-    Ok(match recipe.output {
-        Output::Exactly(format) => format,
-        Output::Original => own,
-        Output::Json => Format::Png,
+    let chosen = match recipe.output {
+        Output::Exactly(format) => return format,
+        Output::Original => return own,
+        Output::Json => return Format::Png,
         Output::Auto(Choice::Avif | Choice::WebP) if moves => Format::WebP,
         Output::Auto(Choice::Avif | Choice::AvifStill) if !moves => Format::Avif,
         Output::Auto(Choice::WebP) => Format::WebP,
         // a moving original stays what it is: a baseline that stands still would lose it
         Output::Auto(_) if moves => own,
         Output::Auto(_) => baseline,
-    })
+    };
+    // a format that cannot hold the result is passed over
+    let canvas = recipe.resize.fit(region.width, region.height, settings.max_dimension).canvas;
+    let fits = canvas.width.max(canvas.height) <= chosen.longest_side();
+    if fits {
+        chosen
+    } else if moves {
+        own
+    } else {
+        baseline
+    }
 }

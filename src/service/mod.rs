@@ -128,11 +128,17 @@ impl Service {
         })
     }
 
-    /// The rendition of an original.
+    /// The rendition of an original, by the deadline. What is under way then is finished and kept for the next who asks:
+    /// an encoder cannot be stopped half-way.
     ///
     /// # Errors
     /// All of [`Error`].
     pub async fn rendition(self: &Arc<Self>, id: &ImageId, recipe: Recipe) -> Result<Answer, Error> {
+        let answer = self.found_or_made(id, recipe);
+        tokio::time::timeout(self.workers.deadline(), answer).await.unwrap_or(Err(Refused::Deadline.into()))
+    }
+
+    async fn found_or_made(self: &Arc<Self>, id: &ImageId, recipe: Recipe) -> Result<Answer, Error> {
         let mut version = self.source.version(id).await?;
         for _ in 0..ATTEMPTS {
             let recipe = self.settled(id, version, recipe.clone()).await?;
@@ -183,6 +189,7 @@ impl Service {
 
     /// Fetches and renders. Runs in the cache's own task, so it outlives whoever asked.
     async fn make(&self, id: &ImageId, version: Version, recipe: Recipe) -> Result<(render::Encoded, Timing), Failed> {
+        let place = self.workers.place().await?;
         let started = Instant::now();
         let original = self.source.fetch(id).await?;
         if original.version != version {
@@ -191,12 +198,13 @@ impl Service {
         let fetched = started.elapsed();
         let settings = self.settings.clone();
         self.stats.renders.fetch_add(1, Ordering::Relaxed);
-        let work = move |deadline, queued| {
+        let (deadline, queued) = (place.deadline, place.queued);
+        let work = move || {
             let mut clock = Clock::new(deadline);
             let result = render::render(&original.bytes, &recipe, &settings, &mut |stage| clock.begin(stage));
             (result, Timing { queue: queued, source: fetched, ..clock.finish() })
         };
-        let (result, timing) = self.workers.run(work).await?;
+        let (result, timing) = place.run(work).await?;
         match result {
             Ok(encoded) => {
                 self.stats.time(&timing);

@@ -50,34 +50,26 @@ impl Workers {
         Workers { places: Arc::new(Semaphore::new(count)), waiting: AtomicUsize::new(0), config, count }
     }
 
-    /// Runs CPU-bound work on a blocking thread once there is a place for it. The work is given the moment by which it
-    /// must be done and how long it has waited.
+    /// Waits for a place. Whatever the work needs is to be fetched once it has one: what waits must not hold memory.
     ///
     /// # Errors
-    /// [`Refused`]; the work never began except for [`Refused::Lost`].
-    pub async fn run<T: Send + 'static>(
-        &self, work: impl FnOnce(Instant, Duration) -> T + Send + 'static,
-    ) -> Result<T, Refused> {
+    /// [`Refused::Overloaded`] at once, [`Refused::Deadline`] after a wait.
+    pub async fn place(&self) -> Result<Place, Refused> {
         let asked = Instant::now();
         let deadline = asked + self.config.deadline;
-        let place = self.place(deadline).await?;
-        let queued = asked.elapsed();
-        let task = tokio::task::spawn_blocking(move || {
-            // held until the work is done, even when nobody waits for it any more
-            let _place = place;
-            work(deadline, queued)
-        });
-        task.await.map_err(|_| Refused::Lost)
-    }
-
-    async fn place(&self, deadline: Instant) -> Result<tokio::sync::OwnedSemaphorePermit, Refused> {
-        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            return Ok(place);
+        let place = |permit| Place { permit, deadline, queued: asked.elapsed() };
+        if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
+            return Ok(place(permit));
         }
         let _waiting = Waiting::enter(&self.waiting, self.config.queue).ok_or(Refused::Overloaded)?;
-        let place = tokio::time::timeout_at(deadline.into(), Arc::clone(&self.places).acquire_owned()).await;
+        let permit = tokio::time::timeout_at(deadline.into(), Arc::clone(&self.places).acquire_owned()).await;
         // the semaphore is never closed
-        place.map_err(|_| Refused::Deadline)?.map_err(|_| Refused::Lost)
+        permit.map_err(|_| Refused::Deadline)?.map_err(|_| Refused::Lost).map(place)
+    }
+
+    /// How long a request may take, waiting included.
+    pub fn deadline(&self) -> Duration {
+        self.config.deadline
     }
 
     /// Renders waiting for a place.
@@ -93,6 +85,30 @@ impl Workers {
     /// How many may run at a time.
     pub fn count(&self) -> usize {
         self.count
+    }
+}
+
+/// The right to use one core, until the work is done.
+pub struct Place {
+    permit: tokio::sync::OwnedSemaphorePermit,
+    /// The moment by which the work must be done.
+    pub deadline: Instant,
+    /// How long the place was waited for.
+    pub queued: Duration,
+}
+
+impl Place {
+    /// Runs CPU-bound work on a blocking thread.
+    ///
+    /// # Errors
+    /// [`Refused::Lost`] where it panicked.
+    pub async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
+        let task = tokio::task::spawn_blocking(move || {
+            // held until the work is done, even when nobody waits for it any more
+            let _permit = self.permit;
+            work()
+        });
+        task.await.map_err(|_| Refused::Lost)
     }
 }
 
@@ -116,6 +132,12 @@ impl Drop for Waiting<'_> {
 mod tests {
     use super::*;
 
+    impl Workers {
+        async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
+            self.place().await?.run(work).await
+        }
+    }
+
     fn workers(queue: usize, deadline: Duration) -> Arc<Workers> {
         Arc::new(Workers::new(Config { workers: 1, queue, deadline }))
     }
@@ -126,19 +148,19 @@ mod tests {
         let (go, wait) = std::sync::mpsc::channel::<()>();
         let first = tokio::spawn({
             let workers = Arc::clone(&workers);
-            async move { workers.run(move |_, _| wait.recv()).await }
+            async move { workers.run(move || wait.recv()).await }
         });
         while workers.busy() == 0 {
             tokio::task::yield_now().await;
         }
         let second = tokio::spawn({
             let workers = Arc::clone(&workers);
-            async move { workers.run(|_, _| 2).await }
+            async move { workers.run(|| 2).await }
         });
         while workers.waiting() == 0 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(workers.run(|_, _| 3).await, Err(Refused::Overloaded));
+        assert_eq!(workers.run(|| 3).await, Err(Refused::Overloaded));
         go.send(()).expect("the first waits for it");
         assert_eq!(second.await.expect("no panic"), Ok(2));
         assert!(first.await.expect("no panic").is_ok());
@@ -151,12 +173,12 @@ mod tests {
         let (go, wait) = std::sync::mpsc::channel::<()>();
         let first = tokio::spawn({
             let workers = Arc::clone(&workers);
-            async move { workers.run(move |_, _| wait.recv()).await }
+            async move { workers.run(move || wait.recv()).await }
         });
         while workers.busy() == 0 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(workers.run(|_, _| 2).await, Err(Refused::Deadline));
+        assert_eq!(workers.run(|| 2).await, Err(Refused::Deadline));
         drop(go);
         assert!(first.await.expect("no panic").is_ok());
     }
@@ -164,7 +186,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_frees_its_place() {
         let workers = workers(1, Duration::from_secs(60));
-        assert_eq!(workers.run(|_, _| panic!("a bug")).await, Err::<(), _>(Refused::Lost));
-        assert_eq!(workers.run(|_, _| 1).await, Ok(1));
+        assert_eq!(workers.run(|| panic!("a bug")).await, Err::<(), _>(Refused::Lost));
+        assert_eq!(workers.run(|| 1).await, Ok(1));
     }
 }

@@ -1,4 +1,5 @@
-//! A stream with two time limits: one for a request's head from its first byte on, a longer one for silence.
+//! A stream with two time limits: one for a request's head from its first byte on, a longer one for silence of either
+//! side.
 
 use std::io::{Error, ErrorKind, Result};
 use std::pin::Pin;
@@ -86,9 +87,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
-        self.sent();
-        Poll::Ready(Ok(written))
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.sent(written, context)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
@@ -106,18 +106,31 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     fn poll_write_vectored(
         mut self: Pin<&mut Self>, context: &mut Context<'_>, parts: &[std::io::IoSlice<'_>],
     ) -> Poll<Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, parts))?;
-        self.sent();
-        Poll::Ready(Ok(written))
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.sent(written, context)
     }
 }
 
 impl<S> Timed<S> {
-    /// A client that takes what it is sent, however slowly, is alive.
-    fn sent(&mut self) {
-        if !self.in_head {
+    /// A client that takes what it is sent, however slowly, is alive; one that takes nothing for too long is not.
+    fn sent(&mut self, written: Poll<Result<usize>>, context: &mut Context<'_>) -> Poll<Result<usize>> {
+        if self.in_head {
+            // what is sent now answers the head that was read
+            self.in_head = false;
             let idle = self.idle;
             self.restart(idle);
+        }
+        match written {
+            Poll::Ready(Ok(count)) => {
+                let idle = self.idle;
+                self.restart(idle);
+                Poll::Ready(Ok(count))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                ready!(self.limit.as_mut().poll(context));
+                Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "nothing was taken for too long")))
+            }
         }
     }
 }

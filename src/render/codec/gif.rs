@@ -12,6 +12,7 @@ use super::{Codec, Cost, Decoded, Info, Loops, Picture, Plan, Sink};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::Size;
+use crate::render::pixels::Frame;
 
 /// Reads and writes GIF.
 pub(crate) struct Gif;
@@ -27,7 +28,7 @@ impl Codec for Gif {
         info.has_alpha = outline.has_alpha;
         info.has_metadata = outline.has_comment;
         // the canvas, what it is restored to, a frame, and the copy that goes out, 4 bytes each
-        info.cost = Cost { per_stored_pixel: 0.0, per_decoded_pixel: 16.0 };
+        info.cost = Cost { per_stored_pixel: 0.0, per_decoded_pixel: 24.0 };
         Ok(info)
     }
 
@@ -67,7 +68,11 @@ impl Codec for Gif {
         };
         let (width, height) = (side(size.width)?, side(size.height)?);
         let mut out = Vec::new();
-        let mut encoder = ::gif::Encoder::new(&mut out, width, height, &[]).map_err(failed)?;
+        let mut frames: Vec<::gif::Frame<'_>> =
+            picture.frames.iter().map(|frame| encoded_frame(frame, width, height)).collect();
+        // the first frame's palette is the global one: some readers take a local palette for the default one
+        let palette = frames[0].palette.take().unwrap_or_default();
+        let mut encoder = ::gif::Encoder::new(&mut out, width, height, &palette).map_err(failed)?;
         if picture.frames.len() > 1 {
             let repeat = match picture.loops {
                 Loops::Forever => Repeat::Infinite,
@@ -76,21 +81,26 @@ impl Codec for Gif {
             };
             encoder.set_repeat(repeat).map_err(failed)?;
         }
-        for frame in &picture.frames {
-            let mut samples = frame.pixels.data.clone();
-            let mut encoded = if frame.pixels.has_alpha() {
-                ::gif::Frame::from_rgba_speed(width, height, &mut samples, QUANTISER_SPEED)
-            } else {
-                ::gif::Frame::from_rgb_speed(width, height, &samples, QUANTISER_SPEED)
-            };
-            encoded.delay = (frame.delay / 10).min(u16::MAX.into()) as u16;
-            // every frame is a whole picture: what is transparent in it must not show the one before
-            encoded.dispose = if frame.pixels.has_alpha() { DisposalMethod::Background } else { DisposalMethod::Keep };
-            encoder.write_frame(&encoded).map_err(failed)?;
+        for frame in &frames {
+            encoder.write_frame(frame).map_err(failed)?;
         }
         drop(encoder);
         Ok(out)
     }
+}
+
+/// A whole picture as one frame, with a palette of its own.
+fn encoded_frame(frame: &Frame, width: u16, height: u16) -> ::gif::Frame<'static> {
+    let mut samples = frame.pixels.data.clone();
+    let mut encoded = if frame.pixels.has_alpha() {
+        ::gif::Frame::from_rgba_speed(width, height, &mut samples, QUANTISER_SPEED)
+    } else {
+        ::gif::Frame::from_rgb_speed(width, height, &samples, QUANTISER_SPEED)
+    };
+    encoded.delay = (frame.delay / 10).min(u16::MAX.into()) as u16;
+    // what is transparent in it must not show the frame before
+    encoded.dispose = if frame.pixels.has_alpha() { DisposalMethod::Background } else { DisposalMethod::Keep };
+    encoded
 }
 
 /// NeuQuant's sampling factor: 1 looks at every pixel, 30 at every thirtieth. 10 is the usual compromise.
@@ -123,7 +133,9 @@ impl Outline {
                     match label {
                         0xF9 => transparent = body.get(1).is_some_and(|flags| flags & 1 == 1),
                         0xFE => outline.has_comment = true,
-                        0xFF => outline.read_repetitions(body),
+                        0xFF if body.get(1..12) == Some(b"NETSCAPE2.0") => outline.read_repetitions(body),
+                        // XMP and whatever else applications leave
+                        0xFF => outline.has_comment = true,
                         _ => {}
                     }
                     let Some(next) = skip_sub_blocks(bytes, at + 2) else { break };
@@ -145,8 +157,8 @@ impl Outline {
                     transparent = false;
                     // one byte of code size stands before the data
                     let Some(next) = skip_sub_blocks(bytes, at + 10 + colour_table(flags) + 1) else {
-                        // a first frame that is cut off is for the decoder to refuse
-                        outline.frames = outline.frames.max(1);
+                        // a frame that is cut off is for the decoder to refuse
+                        outline.frames += 1;
                         break;
                     };
                     outline.frames += 1;

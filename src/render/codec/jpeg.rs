@@ -197,10 +197,15 @@ impl Header {
                 0xC0..=0xCF if !matches!(marker, 0xC4 | 0xC8 | 0xCC) => frame = frame.or(Some((marker, body))),
                 0xE1 if body.starts_with(b"Exif\0\0") => exif = exif.or(Some(body[6..].to_vec())),
                 0xE2 if body.starts_with(b"ICC_PROFILE\0") && body.len() > 14 => chunks.push((body[12], &body[14..])),
-                0xE1 | 0xED | 0xFE => has_other_metadata = true,
+                // JFIF and Adobe say what the samples are; everything else is somebody's
+                0xE0 if body.starts_with(b"JFIF\0") => {}
+                0xEE if body.starts_with(b"Adobe") => {}
+                0xE0..=0xEF | 0xFE => has_other_metadata = true,
                 _ => {}
             }
         }
+        // whatever stands behind the end marker: a second picture, a movie, a note
+        has_other_metadata |= !bytes.ends_with(&[0xFF, 0xD9]);
         let (marker, body) = frame.ok_or_else(|| Error::malformed(FORMAT, "it has no frame header"))?;
         let &[precision, h1, h0, w1, w0, components, ref table @ ..] = body else {
             return Err(Error::malformed(FORMAT, "its frame header is cut off"));

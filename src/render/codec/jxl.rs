@@ -21,8 +21,8 @@ impl Codec for Jxl {
         let mut info = Info::new(FORMAT, Size::new(header.width, header.height)).with_profile(profile.as_ref());
         info.has_alpha = header.has_alpha;
         // it works in floating point, with a copy or two of each channel
-        let channels = if header.has_alpha { 4.0 } else { 3.0 };
-        info.cost = Cost { per_stored_pixel: 8.0 * channels, per_decoded_pixel: 2.0 * channels };
+        let per_stored_pixel = if header.has_alpha || header.frames > 1 { 80.0 } else { 32.0 };
+        info.cost = Cost { per_stored_pixel, per_decoded_pixel: 8.0 };
         Ok(info)
     }
 
@@ -31,7 +31,7 @@ impl Codec for Jxl {
         let header = read::probe(original).map_err(failed)?;
         let profile = header.icc.as_deref().and_then(Profile::from_icc);
         // layers may be painted over each other; the decoder's own account bounds what they take
-        let decoded = read::decode(original, &header, info.size.pixels().saturating_mul(4)).map_err(failed)?;
+        let decoded = read::decode(original, &header, info.size.pixels().saturating_mul(2)).map_err(failed)?;
         let (pixels, profile) = decoded.into_pixels(FORMAT, profile)?;
         sink(Decoded::still(pixels, profile))
     }

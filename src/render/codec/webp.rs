@@ -34,6 +34,20 @@ impl WebP {
     }
 }
 
+/// Whether there is anything in the file that is not the picture.
+fn has_other_chunks(original: &[u8]) -> bool {
+    const OF_THE_PICTURE: [&[u8; 4]; 7] = [b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP"];
+    let mut at = 12;
+    while let Some(&[ref kind @ .., a, b, c, d]) = original.get(at..at + 8) {
+        if !OF_THE_PICTURE.iter().any(|known| kind == known.as_slice()) {
+            return true;
+        }
+        let length = u32::from_le_bytes([a, b, c, d]) as usize;
+        at = at.saturating_add(8).saturating_add(length).saturating_add(length % 2);
+    }
+    at < original.len()
+}
+
 /// The container says how long it is. The decoder does not mind when the end is missing as long as it can guess, so
 /// that a cut picture could pass for whole.
 fn check_length(original: &[u8]) -> Result<()> {
@@ -59,7 +73,8 @@ impl Codec for WebP {
         let profile = decoder.icc_profile().ok().flatten().and_then(|icc| Profile::from_icc(&icc));
         let exif = decoder.exif_metadata().ok().flatten();
         let mut info = Info::new(FORMAT, Size::new(width, height)).with_exif(exif).with_profile(profile.as_ref());
-        info.has_metadata |= decoder.xmp_metadata().ok().flatten().is_some();
+        // XMP, or chunks that nobody knows
+        info.has_metadata |= has_other_chunks(original);
         info.has_alpha = decoder.has_alpha();
         if decoder.is_animated() {
             info.frames = decoder.num_frames();
@@ -70,7 +85,7 @@ impl Codec for WebP {
             // frames need not cover the canvas
             info.has_alpha = true;
         }
-        info.cost = Cost { per_stored_pixel: 3.0, per_decoded_pixel: if info.frames > 1 { 12.0 } else { 5.0 } };
+        info.cost = Cost { per_stored_pixel: 3.0, per_decoded_pixel: if info.frames > 1 { 20.0 } else { 8.0 } };
         Ok(info)
     }
 

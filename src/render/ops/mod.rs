@@ -89,7 +89,7 @@ impl Pipeline<'_> {
 pub(crate) fn thumbnail(pixels: &Pixels, side: u32) -> Result<Pixels> {
     let wish = Wish { width: side, height: side, enlarge: false };
     let size = Resize::Contain(wish).fit(pixels.size.width.into(), pixels.size.height.into(), side).size;
-    resize::resize(pixels.clone(), Region::whole(pixels.size), size, false)
+    resize::resized(pixels, Region::whole(pixels.size), size, false)
 }
 
 /// Finds what is shown, looking at the pixels where the recipe asks for that.
@@ -111,7 +111,7 @@ fn place(pixels: &Pixels, plan: &Plan<'_>, shrink: u32) -> Result<Placed> {
 fn trimmed(pixels: &Pixels, plan: &Plan<'_>, tolerance: u8) -> Result<Region> {
     let stored = plan.stored_region(plan.region, 1);
     let size = Size::new(stored.width as u32, stored.height as u32);
-    let part = resize::resize(pixels.clone(), stored, size, false)?;
+    let part = resize::resized(pixels, stored, size, false)?;
     let (x, y, width, height) = trim::bounds(&orient::orient(part, plan.orientation), tolerance);
     let Region { x: left, y: top, .. } = plan.region;
     Ok(Region { x: left + f64::from(x), y: top + f64::from(y), width: width.into(), height: height.into() })
@@ -123,7 +123,7 @@ fn interesting(pixels: &Pixels, plan: &Plan<'_>, shrink: u32, region: Region, fi
     let side = |length: f64| ((length * scale).round() as u32).max(1);
     let size = Size::new(side(region.width), side(region.height));
     let stored = plan.orientation.inverse().apply(size);
-    let thumbnail = resize::resize(pixels.clone(), plan.stored_region(region, shrink), stored, false)?;
+    let thumbnail = resize::resized(pixels, plan.stored_region(region, shrink), stored, false)?;
     let thumbnail = orient::orient(thumbnail, plan.orientation);
     let (across, down) = (f64::from(size.width) / region.width, f64::from(size.height) / region.height);
     let (left, top) = smart::focus(&thumbnail, fitted.shown.0 * across, fitted.shown.1 * down);

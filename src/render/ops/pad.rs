@@ -10,7 +10,13 @@ pub(crate) fn pad(pixels: Pixels, fitted: Fitted, background: Option<Rgba>, form
     if fitted.canvas == pixels.size {
         return pixels;
     }
-    let empty = background.unwrap_or(if format_has_alpha { Rgba([0; 4]) } else { Rgba::WHITE });
+    // a translucent background is laid under everything at the end; painted here too, it would be there twice
+    let empty = match background {
+        Some(colour) if colour.0[3] == 255 => colour,
+        Some(_) => Rgba([0; 4]),
+        None if format_has_alpha => Rgba([0; 4]),
+        None => Rgba::WHITE,
+    };
     let opaque = empty.0[3] == 255 && !pixels.has_alpha();
     let pixels = if opaque { pixels } else { pixels.with_alpha() };
     let mut canvas = Pixels::filled(fitted.canvas, &empty.0[..pixels.channels]);
@@ -41,6 +47,6 @@ mod tests {
         check(&[1, 2, 3], None, true, &[&[0; 4], &[1, 2, 3, 255], &[0; 4]]);
         check(&[1, 2, 3], Some([9, 9, 9, 255]), true, &[&[9; 3], &[1, 2, 3], &[9; 3]]);
         check(&[1, 2, 3, 4], Some([9, 9, 9, 255]), true, &[&[9, 9, 9, 255], &[1, 2, 3, 4], &[9, 9, 9, 255]]);
-        check(&[1, 2, 3], Some([9, 9, 9, 7]), true, &[&[9, 9, 9, 7], &[1, 2, 3, 255], &[9, 9, 9, 7]]);
+        check(&[1, 2, 3], Some([9, 9, 9, 7]), true, &[&[0; 4], &[1, 2, 3, 255], &[0; 4]]);
     }
 }

@@ -21,10 +21,14 @@ thread_local! {
 /// Resamples `region` of a picture to `size`. Alpha is premultiplied meanwhile, so that the colour of what cannot be
 /// seen does not bleed into what can. `linear` averages light instead of its sRGB code.
 pub(crate) fn resize(pixels: Pixels, region: Region, size: Size, linear: bool) -> Result<Pixels> {
-    let whole = Region::whole(pixels.size);
-    if region == whole && size == pixels.size {
+    if region == Region::whole(pixels.size) && size == pixels.size {
         return Ok(pixels);
     }
+    resized(&pixels, region, size, linear)
+}
+
+/// The same of a picture that is still needed.
+pub(crate) fn resized(pixels: &Pixels, region: Region, size: Size, linear: bool) -> Result<Pixels> {
     let region = inside(region, pixels.size);
     let same_scale = region.width == f64::from(size.width) && region.height == f64::from(size.height);
     if same_scale && region.x.fract() == 0.0 && region.y.fract() == 0.0 {
@@ -35,7 +39,7 @@ pub(crate) fn resize(pixels: Pixels, region: Region, size: Size, linear: bool) -
         .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
         .crop(region.x, region.y, region.width, region.height)
         .use_alpha(pixels.has_alpha());
-    if linear { in_linear_light(&pixels, size, &options) } else { as_coded(&pixels, size, &options) }
+    if linear { in_linear_light(pixels, size, &options) } else { as_coded(pixels, size, &options) }
 }
 
 /// The region with rounding errors at the far edges taken back, since the resizer refuses what lies outside.
