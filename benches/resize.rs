@@ -27,7 +27,7 @@ fn main() {
             let (mut coded, mut light) = (Vec::new(), Vec::new());
             for path in &paths {
                 let picture = image::open(path).expect("a PNG").into_rgb8();
-                let width = if divisor == 0 { 640 } else { picture.width() / divisor };
+                let width = picture.width().checked_div(divisor).unwrap_or(640);
                 let original = if as_jpeg { jpeg(&picture) } else { std::fs::read(path).expect("a file") };
                 let source = if as_jpeg { decoded(&original) } else { picture };
                 let made = make(&original, width, Format::Png, linear);

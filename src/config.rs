@@ -511,7 +511,9 @@ fn validate(config: &Config) -> Result<(), Invalid> {
     for (name, address) in
         [("server.listen", &config.server.listen), ("server.admin_listen", &config.server.admin_listen)]
     {
-        if !is_address(address) && !(name == "server.admin_listen" && address.is_empty()) {
+        // no admin listener is a setting, too
+        let may_be_empty = name == "server.admin_listen";
+        if !(is_address(address) || may_be_empty && address.is_empty()) {
             return wrong(name, format!("{address:?} is neither host:port nor unix:/path"));
         }
     }

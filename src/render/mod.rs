@@ -116,12 +116,10 @@ pub fn identify(original: &[u8], settings: &Settings) -> Result<Format> {
         return Err(switched_off(format));
     }
     // an SVG has no header to read, and no codec
-    if format != Format::Svg {
-        if let Err(error @ Error::Unsupported { .. }) = codec::of(format).probe(original) {
-            return Err(error);
-        }
+    match codec::of(format).probe(original) {
+        Err(error @ Error::Unsupported { .. }) if format != Format::Svg => Err(error),
+        _ => Ok(format),
     }
-    Ok(format)
 }
 
 fn probe_as(format: Format, original: &[u8], settings: &Settings) -> Result<Info> {
