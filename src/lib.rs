@@ -36,6 +36,7 @@
 //! | bytes are kept under the version they came from | `service/mod.rs`: `make` | another version than the key's begins anew |
 //! | one result is made once at a time | `cache/mod.rs`: `get_or_make` | single flight |
 //! | a client that leaves does not stop what others wait for | same | the work runs in a task of its own |
+//! | whatever waits holds no memory | `service/mod.rs`: `make` | a place first, then the original |
 //! | a file in the cache is whole or absent | `cache/disk.rs` | staged, synced, renamed; its digest is in its name and checked |
 //! | a broken cache never fails a request | `cache/mod.rs` | logged and counted there, and ends there |
 //! | CPU work is bounded, and so is waiting for it | `service/workers.rs` | the only `spawn_blocking` |

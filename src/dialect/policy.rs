@@ -74,8 +74,8 @@ impl Policy {
         for (name, text) in &config.presets {
             let invalid = |reason: String| InvalidPreset { name: name.clone(), reason };
             let parsed = query::parse(text).map_err(|wrong| invalid(Error::InvalidParams(wrong).to_string()))?;
-            if let Some(unknown) = parsed.unknown.first() {
-                return Err(invalid(query::unknown(unknown).to_string()));
+            if let Some((name, value)) = parsed.unknown.first() {
+                return Err(invalid(query::unknown(name, value).to_string()));
             }
             if parsed.params.preset.is_some() || parsed.params.s.is_some() || parsed.params.expires.is_some() {
                 return Err(invalid("preset, s and expires have no place in a preset".into()));
@@ -97,7 +97,9 @@ impl Policy {
             return Err(Error::Expired);
         }
         if self.config.reject_unknown && !parsed.unknown.is_empty() {
-            return Err(Error::InvalidParams(parsed.unknown.iter().map(|name| query::unknown(name)).collect()));
+            return Err(Error::InvalidParams(
+                parsed.unknown.iter().map(|(name, value)| query::unknown(name, value)).collect(),
+            ));
         }
         let id = ImageId::parse(path).map_err(|_| Error::InvalidName)?;
         let renders = parsed.params.render();

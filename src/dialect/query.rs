@@ -14,8 +14,8 @@ use super::{InvalidParam, nearest};
 pub struct Query {
     /// The parameters that tintype knows.
     pub params: Params,
-    /// The names that it does not know, as written.
-    pub unknown: Vec<String>,
+    /// Those that it does not know, names and values as written.
+    pub unknown: Vec<(String, String)>,
 }
 
 /// Everything but RFC 3986's unreserved characters is encoded in a canonical URL.
@@ -36,7 +36,7 @@ pub fn parse(query: &str) -> Result<Query, Vec<InvalidParam>> {
         };
         let name = decode(name).unwrap_or(Cow::Borrowed(name));
         let Some(parameter) = Parameter::find(&name) else {
-            parsed.unknown.push(name.into_owned());
+            parsed.unknown.push((name.into_owned(), value.unwrap_or_default().to_owned()));
             continue;
         };
         let Some(value) = value.map(decode).map_or(Some(None), |decoded| decoded.map(Some)) else {
@@ -72,10 +72,10 @@ pub fn leaves_the_format_open(query: &str) -> bool {
 }
 
 /// The error for a name that is not known, where such are refused.
-pub(super) fn unknown(name: &str) -> InvalidParam {
+pub(super) fn unknown(name: &str, value: &str) -> InvalidParam {
     InvalidParam {
         name: name.chars().take(100).collect(),
-        value: String::new(),
+        value: value.chars().take(100).collect(),
         allowed: "a parameter that tintype knows".into(),
         did_you_mean: nearest(name, Parameter::names()).map(str::to_owned),
     }

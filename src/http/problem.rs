@@ -80,7 +80,8 @@ impl Problem {
     /// The answer to the request of that identifier.
     pub(super) fn respond(self, id: Option<&RequestId>) -> Response {
         let mut body = json!({
-            "type": "about:blank",
+            // a name rather than an address: there is nothing more to read than what stands here (RFC 9457 §3.1.1)
+            "type": format!("urn:tintype:problem:{}", self.title.to_ascii_lowercase().replace(' ', "-")),
             "title": self.title,
             "status": self.status.as_u16(),
             "detail": self.detail,

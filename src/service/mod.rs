@@ -222,6 +222,8 @@ impl Service {
             let moves = match self.moving.get(&version) {
                 Some(moves) => moves,
                 None => {
+                    // reading costs memory, so it waits its turn like any render
+                    let _place = self.workers.place().await?;
                     let original = self.source.fetch(id).await?;
                     let moves = render::probe(&original.bytes)?.frames > 1;
                     self.moving.insert(original.version, moves);
