@@ -113,7 +113,8 @@ impl Format {
         matches!(self, Format::Jpeg | Format::Png | Format::Gif | Format::WebP | Format::Avif)
     }
 
-    /// Whether tintype writes moving pictures in this format.
+    /// Whether any moving original may be written as a moving picture of this format. PNG is not among them, as many
+    /// viewers show its first frame only; a moving PNG that keeps its format stays one all the same (`plan.rs`).
     pub fn can_move(self) -> bool {
         matches!(self, Format::Gif | Format::WebP)
     }

@@ -17,7 +17,7 @@ use crate::render::geometry::Size;
 use crate::render::ops::colour::{self, Profile};
 use crate::render::pixels::Pixels;
 
-/// Reads and writes PNG; reads APNG.
+/// Reads and writes PNG and APNG.
 pub(crate) struct Png;
 
 const FORMAT: Format = Format::Png;
