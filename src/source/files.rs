@@ -20,6 +20,12 @@ use super::{BoxFuture, Error, ImageId, Original, Source, Version};
 /// How often a file that changes while it is read is read again.
 const ATTEMPTS: usize = 3;
 
+/// Longer than the kernel's clock tick, which is 1 to 10 ms.
+const TICK: Duration = Duration::from_millis(20);
+
+/// How often it is waited for a file to be left alone for a tick.
+const SETTLING_ATTEMPTS: usize = 5;
+
 /// A folder with originals.
 #[derive(Debug)]
 pub struct Files {
@@ -71,7 +77,7 @@ impl Files {
         for _ in 0..ATTEMPTS {
             // nonblocking, since opening a FIFO waits for its writer; regular files do not know the flag
             let file = self.open(id, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
-            let (version, bytes) = self.regular(&file)?;
+            let (version, bytes) = self.settled(&file).await?;
             let mut file = tokio::fs::File::from_std(file);
             let mut buffer = Vec::with_capacity(bytes as usize);
             // one byte more than there should be, to see a file that grows
@@ -83,6 +89,29 @@ impl Files {
             }
         }
         Err(Error::Changing)
+    }
+
+    /// The same, of a file that was last changed long enough ago for another change to show in its times. They advance
+    /// with the kernel's clock tick: two changes within one leave the same times, and what was read between them would
+    /// pass for what came after (git calls such files racy).
+    async fn settled(&self, file: &File) -> Result<(Version, u64), Error> {
+        for _ in 0..SETTLING_ATTEMPTS {
+            let now = SystemTime::now();
+            let found = self.regular(file)?;
+            let metadata = file.metadata().map_err(unavailable)?;
+            let nanoseconds = u64::try_from(metadata.ctime_nsec()).unwrap_or(0);
+            let seconds = u64::try_from(metadata.ctime()).unwrap_or(0);
+            let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_nanos(nanoseconds);
+            match now.duration_since(changed) {
+                Ok(ago) if ago < TICK => tokio::time::sleep(TICK - ago).await,
+                Ok(_) => return Ok(found),
+                // the file's clock is ahead of ours by a tick, or someone set the clock back
+                Err(ahead) if ahead.duration() < TICK => tokio::time::sleep(TICK).await,
+                Err(_) => return Ok(found),
+            }
+        }
+        // it is written to all the time; reading it will show whether it can be had whole
+        self.regular(file)
     }
 
     /// The version and length of what is a regular file within the limit.
@@ -103,7 +132,7 @@ impl Source for Files {
         // two system calls that touch no data: handing them to another thread would cost more than they do
         Box::pin(async move {
             let file = self.open(id, OFlags::PATH)?;
-            Ok(self.regular(&file)?.0)
+            Ok(self.settled(&file).await?.0)
         })
     }
 
