@@ -61,6 +61,8 @@ pub struct Source {
     pub root: PathBuf,
     /// The largest original.
     pub max_bytes: Bytes,
+    /// How long it is believed that an original is as it was; zero looks at it on every request.
+    pub revalidate: Span,
     /// The formats that originals may have.
     pub formats_in: Vec<String>,
 }
@@ -159,7 +161,7 @@ impl Default for Server {
 impl Default for Source {
     fn default() -> Self {
         let formats_in = Settings::default().formats_in.iter().map(|format| format.name().to_owned()).collect();
-        Source { root: ".".into(), max_bytes: Bytes(64 << 20), formats_in }
+        Source { root: ".".into(), max_bytes: Bytes(64 << 20), revalidate: Span(Duration::ZERO), formats_in }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::config::{Config, Flag};
 use crate::http::server::{self, Listener};
 use crate::http::{self, State};
 use crate::service::Service;
-use crate::source::Files;
+use crate::source::{Files, Remembered, Source};
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -79,7 +79,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let source = Files::new(root, config.source.max_bytes.0);
     let source = source.with_context(|| format!("the folder with originals, {}, cannot be opened", root.display()))?;
     refuse_cache_among_originals(&config)?;
-    let service = Service::new(Arc::new(source), &config.cache(), config.workers(), config.settings());
+    crate::cache::distrust(&config.cache.dir).context("the cache folder is not safe")?;
+    let mut source: Arc<dyn Source> = Arc::new(source);
+    if !config.source.revalidate.0.is_zero() {
+        source = Arc::new(Remembered::new(source, config.source.revalidate.0));
+    }
+    let service = Service::new(source, &config.cache(), config.workers(), config.settings());
     let policy = config.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
     let state = State::new(Arc::clone(&service), policy, config.http());
 

@@ -5,11 +5,13 @@
 
 mod files;
 mod id;
+mod remembered;
 #[cfg(test)]
 mod testsuite;
 
 pub use files::Files;
 pub use id::{ImageId, InvalidName};
+pub use remembered::Remembered;
 
 use std::future::Future;
 use std::pin::Pin;
