@@ -24,7 +24,7 @@ impl Key {
             hasher.update(part);
         }
         let mut key: [u8; 32] = hasher.finalize().into();
-        key[..OF_NAME].copy_from_slice(&blake3::hash(id.as_str().as_bytes()).as_bytes()[..OF_NAME]);
+        key[..OF_NAME].copy_from_slice(&NameHash::of(id.as_str()).0);
         Key(key)
     }
 
@@ -38,19 +38,38 @@ impl Key {
         blake3::Hash::from(self.0).to_hex().to_string()
     }
 
-    /// Which of 256 folders it lies in.
-    pub(crate) fn fan_out(self) -> u8 {
+    /// Which folder it lies in depends on this.
+    pub(super) fn first_byte(self) -> u8 {
         self.0[0]
     }
 
-    /// In which of 256 folders all renditions of an original lie.
-    pub(crate) fn fan_out_of(id: &ImageId) -> u8 {
-        blake3::hash(id.as_str().as_bytes()).as_bytes()[0]
+    /// What it keeps of its original's name.
+    pub(super) fn name_hash(self) -> NameHash {
+        let mut hash = [0; OF_NAME];
+        hash.copy_from_slice(&self.0[..OF_NAME]);
+        NameHash(hash)
     }
 
     /// Whether it names a rendition of that original, by what the key keeps of its name.
     pub fn is_of(self, id: &ImageId) -> bool {
-        self.0[..OF_NAME] == blake3::hash(id.as_str().as_bytes()).as_bytes()[..OF_NAME]
+        self.name_hash() == NameHash::of(id.as_str())
+    }
+}
+
+/// What a key keeps of its original's name: the first bytes of its blake3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct NameHash([u8; OF_NAME]);
+
+impl NameHash {
+    pub(super) fn of(name: &str) -> NameHash {
+        let mut hash = [0; OF_NAME];
+        hash.copy_from_slice(&blake3::hash(name.as_bytes()).as_bytes()[..OF_NAME]);
+        NameHash(hash)
+    }
+
+    /// Which folder all renditions of that original lie in depends on this.
+    pub(super) fn first_byte(self) -> u8 {
+        self.0[0]
     }
 }
 

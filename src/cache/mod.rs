@@ -4,25 +4,39 @@
 //! not know how a result is made; it is given a future that does it.
 
 mod disk;
+mod flight;
+mod folder;
+mod index;
 mod key;
+mod layout;
+#[cfg(test)]
+mod model;
+mod names;
+pub mod survey;
+mod sync;
 #[cfg(test)]
 mod testsuite;
 
+pub use disk::Usage;
 pub use key::Key;
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::watch;
 
 use crate::render::{Content, Encoded};
 use crate::source::ImageId;
 use disk::Disk;
+use flight::{Flights, Pilot};
+use folder::Folder;
 
 /// How much is kept, and where.
 #[derive(Clone, Debug)]
@@ -114,79 +128,175 @@ pub struct Stats {
     pub evicted: AtomicU64,
     /// Files that did not hold what their names said.
     pub corrupt: AtomicU64,
+    /// Files that were left unfinished by processes that were killed, and removed.
+    pub strays: AtomicU64,
 }
 
-/// How long a folder that cannot be used is left alone before it is tried again.
-const RETRY: Duration = Duration::from_secs(5);
+/// What is to be dropped.
+#[derive(Clone, Debug)]
+pub enum Purge {
+    /// Every rendition of that original.
+    Original(ImageId),
+    /// Every rendition of every original whose name begins so; it ends with a slash, or is empty for all.
+    Folder(String),
+}
 
-type Flight<E> = watch::Receiver<Option<Result<(Arc<Body>, Found), E>>>;
+impl Purge {
+    fn means(&self, id: &ImageId) -> bool {
+        match self {
+            Purge::Original(original) => original == id,
+            Purge::Folder(prefix) => id.as_str().starts_with(prefix.as_str()),
+        }
+    }
+}
+
+/// How often the folder is looked after, and one that cannot be used is tried again.
+const TICK: Duration = Duration::from_millis(500);
+
+type Result<E> = std::result::Result<(Arc<Body>, Found), E>;
 
 /// Bodies in memory and on disk, and those being made; `E` is how making one fails.
 pub struct Cache<E> {
-    hot: moka::sync::Cache<Key, Arc<Body>>,
-    disk: RwLock<Option<Arc<Disk>>>,
-    /// When it was last tried to open the folder, while it could not be.
-    tried: Mutex<Instant>,
+    hot: moka::sync::Cache<Key, Arc<Hot>>,
+    /// Whether `hot` holds anything at all.
+    has_memory: bool,
+    place: Arc<Place>,
+    /// Ends the keeper when it is dropped.
+    keeper: Option<(Sender<()>, JoinHandle<()>)>,
+    flights: Arc<Flights<Key, ImageId, Result<E>>>,
+    began: Instant,
+}
+
+/// A body in memory.
+struct Hot {
+    id: ImageId,
+    body: Arc<Body>,
+    /// When the disk was last told of its use, in seconds since the start.
+    touched: AtomicU32,
+}
+
+/// The folder, as it stands.
+struct Place {
+    state: RwLock<State>,
     config: Config,
-    flights: Mutex<HashMap<Key, Flight<E>>>,
     stats: Arc<Stats>,
 }
 
+enum State {
+    /// It is ours.
+    Open(Arc<Disk>),
+    /// It is another process's, which serves from it as well as we would.
+    Shared,
+    /// It cannot be used.
+    Unusable,
+}
+
+impl Place {
+    fn disk(&self) -> Option<Arc<Disk>> {
+        match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::Open(disk) => Some(Arc::clone(disk)),
+            State::Shared | State::Unusable => None,
+        }
+    }
+
+    fn set(&self, state: State) {
+        let former = std::mem::replace(&mut *self.state.write().unwrap_or_else(PoisonError::into_inner), state);
+        // letting go of a folder takes time, and nobody should wait for the lock meanwhile
+        drop(former);
+    }
+
+    /// Tries to open the folder. `is_first` where it has not been tried before.
+    fn open(&self, is_first: bool) {
+        let dir = self.config.dir.display();
+        match Disk::open(&self.config, Arc::clone(&self.stats)) {
+            Ok(disk) => {
+                if !is_first {
+                    tracing::info!(%dir, "the cache folder can be used now");
+                }
+                self.set(State::Open(Arc::new(disk)));
+            }
+            Err(error) if error.kind() == ErrorKind::ResourceBusy => {
+                if !matches!(*self.state.read().unwrap_or_else(PoisonError::into_inner), State::Shared) {
+                    tracing::warn!(%dir, "another process uses the cache folder; serving goes on without it until that one ends");
+                    self.set(State::Shared);
+                }
+            }
+            Err(error) => {
+                if is_first || !matches!(*self.state.read().unwrap_or_else(PoisonError::into_inner), State::Unusable) {
+                    tracing::warn!(%dir, %error, "the cache folder cannot be used; serving goes on without it");
+                    self.set(State::Unusable);
+                }
+            }
+        }
+    }
+
+    fn keep(&self) {
+        match self.disk() {
+            Some(disk) => {
+                disk.tick();
+                if disk.is_lost() {
+                    drop(disk);
+                    self.set(State::Unusable);
+                    self.open(false);
+                }
+            }
+            None => self.open(false),
+        }
+    }
+}
+
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
-    /// A cache in that folder. Where the folder cannot be used, that is logged and the cache works in memory alone.
+    /// A cache in that folder. Where the folder cannot be used, that is logged, it is tried again now and then, and the
+    /// cache works in memory alone.
     pub fn new(config: &Config) -> Cache<E> {
-        let stats = Arc::<Stats>::default();
-        let disk = Disk::open(config, Arc::clone(&stats));
-        let disk = disk.inspect_err(|error| {
-            tracing::warn!(dir = %config.dir.display(), %error, "the cache folder cannot be used; serving goes on without it");
-        });
+        let place = Place { state: RwLock::new(State::Unusable), config: config.clone(), stats: Arc::default() };
+        place.open(true);
+        let place = Arc::new(place);
+        let kept = Arc::clone(&place);
+        let (end, ended) = channel();
+        let keep = move || {
+            while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                kept.keep();
+            }
+        };
+        let keeper = std::thread::Builder::new().name("cache-keeper".into()).spawn(keep);
+        if let Err(error) = &keeper {
+            tracing::warn!(%error, "no thread can be had to look after the cache");
+        }
         Cache {
             hot: hot(config.memory),
-            disk: RwLock::new(disk.ok().map(Arc::new)),
-            tried: Mutex::new(Instant::now()),
-            config: config.clone(),
-            flights: Mutex::default(),
-            stats,
+            has_memory: config.memory > 0,
+            place,
+            keeper: keeper.ok().map(|thread| (end, thread)),
+            flights: Arc::new(Flights::new()),
+            began: Instant::now(),
         }
     }
 
-    /// The folder, tried again now and then while it cannot be used.
-    fn disk(&self) -> Option<Arc<Disk>> {
-        let open = self.disk.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if open.is_some() {
-            return open;
-        }
-        let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
-        if tried.elapsed() < RETRY {
-            return None;
-        }
-        *tried = Instant::now();
-        let disk = Arc::new(Disk::open(&self.config, Arc::clone(&self.stats)).ok()?);
-        tracing::info!(dir = %self.config.dir.display(), "the cache folder can be used now");
-        *self.disk.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&disk));
-        Some(disk)
-    }
-
-    /// The body of that key: from memory, from disk, or from `make`, which runs at most once at a time for a key, in a
-    /// task of its own that goes on when the one who asked has left.
+    /// The body of that key, which is a rendition of that original: from memory, from disk, or from `make`, which runs
+    /// at most once at a time for a key, in a task of its own that goes on when the one who asked has left.
     ///
     /// # Errors
     /// What `make` failed with, for everyone who waited for it. A failure is not kept.
     pub async fn get_or_make<F>(
-        self: &Arc<Self>, key: Key, make: impl FnOnce() -> F + Send + 'static,
-    ) -> Result<(Arc<Body>, Found), Failure<E>>
+        self: &Arc<Self>, id: &ImageId, key: Key, make: impl FnOnce() -> F + Send + 'static,
+    ) -> std::result::Result<(Arc<Body>, Found), Failure<E>>
     where
-        F: Future<Output = Result<Encoded, E>> + Send,
+        F: Future<Output = std::result::Result<Encoded, E>> + Send,
     {
-        if let Some(body) = self.hot.get(&key) {
+        if let Some(body) = self.in_memory(key) {
             return Ok((body, Found::Memory));
         }
-        let (mut flight, leads) = self.join(key, make);
-        let result = match flight.wait_for(Option::is_some).await {
-            Ok(result) => result.clone(),
-            Err(_) => None,
-        };
-        match result {
+        let (waiter, pilot) = self.flights.join(key, id.clone());
+        let leads = pilot.is_some();
+        if let Some(pilot) = pilot {
+            let (cache, id) = (Arc::clone(self), id.clone());
+            tokio::spawn(async move {
+                let result = cache.find_or_make(&id, key, &pilot, make).await;
+                pilot.land(result);
+            });
+        }
+        match waiter.await {
             Some(Ok((body, Found::Made { stored, .. }))) => Ok((body, Found::Made { stored, collapsed: !leads })),
             Some(Ok(found)) => Ok(found),
             Some(Err(error)) => Err(Failure::Make(error)),
@@ -194,106 +304,149 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         }
     }
 
-    /// The flight for that key, and whether it was begun by this call.
-    fn join<F>(self: &Arc<Self>, key: Key, make: impl FnOnce() -> F + Send + 'static) -> (Flight<E>, bool)
+    async fn find_or_make<F>(
+        &self, id: &ImageId, key: Key, pilot: &Pilot<Key, ImageId, Result<E>>, make: impl FnOnce() -> F,
+    ) -> Result<E>
     where
-        F: Future<Output = Result<Encoded, E>> + Send,
-    {
-        let mut flights = self.flights();
-        if let Some(flight) = flights.get(&key) {
-            return (flight.clone(), false);
-        }
-        let (landed, flight) = watch::channel(None);
-        flights.insert(key, flight.clone());
-        drop(flights);
-        let landing = Landing { cache: Arc::clone(self), key };
-        tokio::spawn(async move {
-            let result = landing.cache.find_or_make(key, make).await;
-            // first out of the map, then told: whoever asks after the answer finds it in memory or on disk
-            drop(landing);
-            // nobody may be left to hear it
-            let _ = landed.send(Some(result));
-        });
-        (flight, true)
-    }
-
-    async fn find_or_make<F>(&self, key: Key, make: impl FnOnce() -> F) -> Result<(Arc<Body>, Found), E>
-    where
-        F: Future<Output = Result<Encoded, E>>,
+        F: Future<Output = std::result::Result<Encoded, E>>,
     {
         // another flight may have landed between the look into memory and the joining
-        if let Some(body) = self.hot.get(&key) {
+        if let Some(body) = self.in_memory(key) {
             return Ok((body, Found::Memory));
         }
-        let disk = self.disk();
+        let disk = self.place.disk();
         if let Some(disk) = &disk
             && let Some(body) = disk.get(key).await
         {
-            self.hot.insert(key, Arc::clone(&body));
+            // asked for a second time, so that a flood of what is asked for once does not push out the rest
+            self.keep_in_memory(id, key, &body, pilot);
             return Ok((body, Found::Disk));
         }
         let body = Arc::new(Body::new(make().await?));
-        let stored = disk.as_ref().is_some_and(|disk| disk.put(key, &body));
-        self.hot.insert(key, Arc::clone(&body));
+        let mut stored = false;
+        if let Some(disk) = &disk
+            && pilot.keeps()
+        {
+            stored = disk.put(id, key, &body).await;
+            if !pilot.keeps() {
+                // purged between the question and the putting
+                disk.discard(key);
+                stored = false;
+            }
+        }
+        if !stored {
+            self.keep_in_memory(id, key, &body, pilot);
+        }
         Ok((body, Found::Made { stored, collapsed: false }))
     }
 
-    fn flights(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Flight<E>>> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    fn in_memory(&self, key: Key) -> Option<Arc<Body>> {
+        if !self.has_memory {
+            return None;
+        }
+        let hot = self.hot.get(&key)?;
+        // the disk decides what goes by what was used, and most uses are seen here only
+        let now = u32::try_from(self.began.elapsed().as_secs()).unwrap_or(u32::MAX);
+        if hot.touched.swap(now, Ordering::Relaxed) != now
+            && let Some(disk) = self.place.disk()
+        {
+            disk.touch(key);
+        }
+        Some(Arc::clone(&hot.body))
     }
 
-    /// Removes every rendition of an original, in memory and on disk, and says how many files there were.
-    pub fn purge(&self, id: &ImageId) -> u64 {
-        let doomed: Vec<Key> = self.hot.iter().map(|(key, _)| *key).filter(|key| key.is_of(id)).collect();
-        let mut purged = doomed.len() as u64;
-        if let Some(disk) = self.disk() {
-            let folder = Key::fan_out_of(id);
-            purged = purged.max(disk.purge(Some(folder), |key| key.is_of(id)));
+    fn keep_in_memory(&self, id: &ImageId, key: Key, body: &Arc<Body>, pilot: &Pilot<Key, ImageId, Result<E>>) {
+        if self.has_memory && pilot.keeps() {
+            let hot = Hot { id: id.clone(), body: Arc::clone(body), touched: AtomicU32::new(0) };
+            self.hot.insert(key, Arc::new(hot));
+            // purged at this moment
+            if !pilot.keeps() {
+                self.hot.invalidate(&key);
+            }
         }
-        doomed.iter().for_each(|key| self.hot.invalidate(key));
-        purged
+    }
+
+    /// Removes every rendition that is meant, in memory and on disk, and says how many there were. What is being made
+    /// meanwhile is sent to those who asked and not kept.
+    pub fn purge(&self, what: &Purge) -> u64 {
+        self.flights.disown(|id| what.means(id));
+        let in_memory = || self.hot.iter().filter(|(_, hot)| what.means(&hot.id)).map(|(key, _)| *key);
+        let mut purged: HashSet<Key> = in_memory().collect();
+        if let Some(disk) = self.place.disk() {
+            purged.extend(disk.purge(what));
+        }
+        // once more: what was found on disk meanwhile is in memory now
+        in_memory().collect::<Vec<Key>>().iter().for_each(|key| self.hot.invalidate(key));
+        purged.iter().for_each(|key| self.hot.invalidate(key));
+        purged.len() as u64
     }
 
     /// Waits until everything that was made so far is on disk.
     pub fn flush(&self) {
-        if let Some(disk) = self.disk() {
+        if let Some(disk) = self.place.disk() {
             disk.flush();
         }
     }
 
-    /// Whether renditions can be kept on disk at present.
+    /// Whether renditions can be kept on disk at present, by this process or the one that has the folder.
     pub fn is_writable(&self) -> bool {
-        self.disk().is_some_and(|disk| disk.is_writable())
+        match &*self.place.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::Open(disk) => disk.is_writable(),
+            State::Shared => true,
+            State::Unusable => false,
+        }
     }
 
-    /// Files and bytes on disk, as far as the folder has been read.
-    pub fn usage(&self) -> (u64, u64) {
-        self.disk().map_or((0, 0), |disk| disk.usage())
+    /// How the folder stands, as far as it has been read; zeros while it is not ours.
+    pub fn usage(&self) -> Usage {
+        self.place.disk().map_or_else(Usage::default, |disk| disk.usage())
+    }
+
+    /// Its bounds.
+    pub fn config(&self) -> &Config {
+        &self.place.config
+    }
+
+    /// Bodies in memory, and the bytes that they take.
+    pub fn memory(&self) -> (u64, u64) {
+        self.hot.run_pending_tasks();
+        (self.hot.entry_count(), self.hot.weighted_size())
     }
 
     /// What happened so far.
     pub fn stats(&self) -> &Stats {
-        &self.stats
+        &self.place.stats
     }
 }
 
-/// Takes a flight out of the map however its task ends, so that nobody joins one that has crashed.
-struct Landing<E: Clone + Send + Sync + 'static> {
-    cache: Arc<Cache<E>>,
-    key: Key,
-}
-
-impl<E: Clone + Send + Sync + 'static> Drop for Landing<E> {
+impl<E> Drop for Cache<E> {
     fn drop(&mut self) {
-        self.cache.flights().remove(&self.key);
+        if let Some((end, thread)) = self.keeper.take() {
+            drop(end);
+            // one that panicked has said so
+            let _ = thread.join();
+        }
     }
 }
 
-fn hot(bytes: u64) -> moka::sync::Cache<Key, Arc<Body>> {
+fn hot(bytes: u64) -> moka::sync::Cache<Key, Arc<Hot>> {
     // what an entry takes beside its body
-    const OVERHEAD: usize = 400;
-    let weight = |_: &Key, body: &Arc<Body>| u32::try_from(body.bytes.len() + OVERHEAD).unwrap_or(u32::MAX);
+    const OVERHEAD: usize = 480;
+    let weight = |_: &Key, hot: &Arc<Hot>| {
+        u32::try_from(hot.body.bytes.len() + hot.id.as_str().len() + OVERHEAD).unwrap_or(u32::MAX)
+    };
     moka::sync::Cache::builder().max_capacity(bytes).weigher(weight).build()
+}
+
+/// Whether a folder, where it is there, is safe from others.
+///
+/// # Errors
+/// Why it is not: whoever can write in it could have pictures of their own sent.
+pub fn distrust(dir: &Path) -> std::io::Result<()> {
+    match Folder::open(dir) {
+        Ok(folder) => folder::distrust(&folder),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Whether a folder could hold a cache: it is or can be made, and a file can be written in it.

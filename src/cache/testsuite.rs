@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Body, Cache, Config, Failure, Found, Key};
+use super::{Body, Cache, Config, Failure, Found, Key, Purge, layout};
 use crate::render::recipe::{Output, Quality};
 use crate::render::{Content, Encoded, Format, Recipe, Settings};
 use crate::source::{ImageId, Version};
@@ -25,20 +25,35 @@ fn id(name: &str) -> ImageId {
     ImageId::parse(name).expect("a name")
 }
 
-fn key(name: &str, quality: u8) -> Key {
-    let version = Version { identity: [0; 32], modified: std::time::SystemTime::UNIX_EPOCH };
-    let recipe = Recipe::new(Output::Original, Quality::new(quality).expect("in range"));
-    Key::new(&id(name), &version, &recipe, &Settings::default())
+/// A rendition of the original of that name, one for each number.
+fn rendition(name: &str, number: u32) -> (ImageId, Key) {
+    let mut identity = [0; 32];
+    identity[..4].copy_from_slice(&number.to_le_bytes());
+    let version = Version { identity, modified: std::time::SystemTime::UNIX_EPOCH };
+    let recipe = Recipe::new(Output::Original, Quality::new(80).expect("in range"));
+    (id(name), Key::new(&id(name), &version, &recipe, &Settings::default()))
 }
 
 fn encoded(text: &[u8]) -> Encoded {
     Encoded { bytes: text.to_vec(), content: Content::Image(Format::WebP) }
 }
 
-async fn ask(cache: &Arc<Cache<&'static str>>, key: Key, text: &'static [u8]) -> Result {
-    cache.get_or_make(key, move || async move { Ok(encoded(text)) }).await
+/// Asks for a rendition of `/a` or, by its key, of another.
+async fn ask(cache: &Arc<Cache<&'static str>>, (id, key): (ImageId, Key), text: &'static [u8]) -> Result {
+    cache.get_or_make(&id, key, move || async move { Ok(encoded(text)) }).await
 }
 
+/// As [`ask`], with another way to make it.
+async fn get_or_make<F>(
+    cache: &Arc<Cache<&'static str>>, (id, key): (ImageId, Key), make: impl FnOnce() -> F + Send + 'static,
+) -> Result
+where
+    F: Future<Output = std::result::Result<Encoded, &'static str>> + Send,
+{
+    cache.get_or_make(&id, key, make).await
+}
+
+/// All renditions and what is not tintype's in that folder; what it keeps house with is left out.
 fn files(dir: &Path) -> Vec<std::path::PathBuf> {
     let mut all = Vec::new();
     let mut folders = vec![dir.to_owned()];
@@ -46,7 +61,7 @@ fn files(dir: &Path) -> Vec<std::path::PathBuf> {
         for entry in std::fs::read_dir(folder).expect("readable").flatten() {
             match entry.path() {
                 path if path.is_dir() => folders.push(path),
-                path if path.extension().is_some_and(|e| e == "lock") => {}
+                path if path.ends_with("lock") || path.ends_with("names") => {}
                 path => all.push(path),
             }
         }
@@ -58,13 +73,14 @@ fn files(dir: &Path) -> Vec<std::path::PathBuf> {
 async fn found_in_memory_then_on_disk_after_a_restart() {
     let dir = tempfile::tempdir().expect("a folder");
     let cache = open(dir.path());
-    let (body, found) = ask(&cache, key("/a", 1), b"one").await.expect("made");
+    let (body, found) = ask(&cache, rendition("/a", 1), b"one").await.expect("made");
     assert_eq!((&body.bytes[..], found), (&b"one"[..], MADE));
-    assert_eq!(ask(&cache, key("/a", 1), b"two").await.expect("there").1, Found::Memory);
-    cache.flush();
+    // the second time it is kept in memory
+    assert_eq!(ask(&cache, rendition("/a", 1), b"two").await.expect("there").1, Found::Disk);
+    assert_eq!(ask(&cache, rendition("/a", 1), b"two").await.expect("there").1, Found::Memory);
     drop(cache);
     let cache = open(dir.path());
-    let (again, found) = ask(&cache, key("/a", 1), b"two").await.expect("there");
+    let (again, found) = ask(&cache, rendition("/a", 1), b"two").await.expect("there");
     assert_eq!((&again.bytes[..], again.digest, found), (&b"one"[..], body.digest, Found::Disk));
 }
 
@@ -83,7 +99,7 @@ async fn a_crowd_on_one_key_makes_it_once() {
                     ready.wait_for(|go| *go).await.expect("the test goes on");
                     Ok(encoded(b"one"))
                 };
-                cache.get_or_make(key("/a", 1), make).await.expect("made").1
+                get_or_make(&cache, rendition("/a", 1), make).await.expect("made").1
             })
         })
         .collect();
@@ -105,12 +121,12 @@ async fn those_who_leave_do_not_stop_the_work() {
         ready.wait_for(|go| *go).await.expect("the test goes on");
         Ok(encoded(b"one"))
     };
-    let impatient = cache.get_or_make(key("/a", 1), make);
+    let impatient = get_or_make(&cache, rendition("/a", 1), make);
     let left = tokio::time::timeout(std::time::Duration::ZERO, impatient).await;
     assert!(left.is_err());
     go.send(true).expect("the work goes on");
     // whoever asks now joins the same flight or finds what it made
-    let (body, _) = ask(&cache, key("/a", 1), b"two").await.expect("made");
+    let (body, _) = ask(&cache, rendition("/a", 1), b"two").await.expect("made");
     assert_eq!(&body.bytes[..], b"one");
 }
 
@@ -118,11 +134,11 @@ async fn those_who_leave_do_not_stop_the_work() {
 async fn failures_and_panics_reach_everyone_and_are_not_kept() {
     let dir = tempfile::tempdir().expect("a folder");
     let cache = open(dir.path());
-    let failed = cache.get_or_make(key("/a", 1), || async { Err("broken") }).await;
+    let failed = get_or_make(&cache, rendition("/a", 1), || async { Err("broken") }).await;
     assert!(matches!(failed, Err(Failure::Make("broken"))));
-    let lost = cache.get_or_make(key("/a", 1), || async { panic!("a bug") }).await;
+    let lost = get_or_make(&cache, rendition("/a", 1), || async { panic!("a bug") }).await;
     assert!(matches!(lost, Err(Failure::Lost)));
-    assert_eq!(ask(&cache, key("/a", 1), b"one").await.expect("made").1, MADE);
+    assert_eq!(ask(&cache, rendition("/a", 1), b"one").await.expect("made").1, MADE);
 }
 
 #[tokio::test]
@@ -141,12 +157,12 @@ async fn no_damaged_file_is_served() {
     for (name, damage) in damage {
         let dir = tempfile::tempdir().expect("a folder");
         let cache = open(dir.path());
-        ask(&cache, key("/a", 1), b"one").await.expect("made");
+        ask(&cache, rendition("/a", 1), b"one").await.expect("made");
         cache.flush();
         drop(cache);
         damage(&files(dir.path())[0]);
         let cache = open(dir.path());
-        let (body, found) = ask(&cache, key("/a", 1), b"new").await.expect("made");
+        let (body, found) = ask(&cache, rendition("/a", 1), b"new").await.expect("made");
         assert_eq!((&body.bytes[..], found), (&b"new"[..], MADE), "{name}");
         cache.flush();
         assert_eq!(files(dir.path()).len(), 1, "{name}: the damaged file is gone");
@@ -157,8 +173,8 @@ async fn no_damaged_file_is_served() {
 async fn swapped_files_are_told_apart() {
     let dir = tempfile::tempdir().expect("a folder");
     let cache = open(dir.path());
-    ask(&cache, key("/a", 1), b"one").await.expect("made");
-    ask(&cache, key("/a", 2), b"two").await.expect("made");
+    ask(&cache, rendition("/a", 1), b"one").await.expect("made");
+    ask(&cache, rendition("/a", 2), b"two").await.expect("made");
     cache.flush();
     drop(cache);
     let found = files(dir.path());
@@ -167,29 +183,50 @@ async fn swapped_files_are_told_apart() {
     std::fs::write(&found[1], a).expect("written");
     let cache = open(dir.path());
     for quality in [1, 2] {
-        assert_eq!(ask(&cache, key("/a", quality), b"new").await.expect("made").0.bytes, &b"new"[..]);
+        assert_eq!(ask(&cache, rendition("/a", quality), b"new").await.expect("made").0.bytes, &b"new"[..]);
     }
 }
 
 #[tokio::test]
-async fn strays_go_and_what_is_not_ours_stays() {
+async fn strays_go_what_is_whole_is_taken_over_and_what_is_not_ours_stays() {
     let dir = tempfile::tempdir().expect("a folder");
-    drop(open(dir.path()));
+    let cache = open(dir.path());
+    for number in [1, 2, 3] {
+        ask(&cache, rendition("/a", number), b"one").await.expect("made");
+    }
+    drop(cache);
+    // as a kill leaves them: staged and not renamed, one of them cut and one damaged
+    let staging = dir.path().join("v2/staging");
+    for (number, path) in files(dir.path()).iter().enumerate() {
+        let name = path.file_name().expect("a name").to_str().expect("text");
+        std::fs::rename(path, staging.join(format!("{number:x}-{name}"))).expect("moved");
+    }
+    let mut staged = files(&staging);
+    staged.sort();
+    std::fs::write(&staged[1], b"on").expect("cut");
+    std::fs::write(&staged[2], b"two").expect("damaged");
     let put = |name: &str| std::fs::write(dir.path().join(name), b"x").expect("written");
-    put("v1/staging/.tmpAbCdEf.lock");
-    put("v1/staging/.tmpAbCdEf-123456.new");
-    put("v1/staging/notes.txt");
-    put("v1/README");
-    let second = open(dir.path());
-    let third = open(dir.path());
-    ask(&second, key("/a", 1), b"one").await.expect("made");
-    second.flush();
-    drop(third);
+    for name in ["v2/staging/notes.txt", "v2/README", "v2/00-notes"] {
+        put(name);
+    }
+    std::fs::create_dir_all(dir.path().join("v2/00")).expect("made");
+    put("v2/00/abc.webp");
+    let cache = open(dir.path());
+    let mut found = Vec::new();
+    for number in [1, 2, 3] {
+        found.push(ask(&cache, rendition("/a", number), b"one").await.expect("there").1);
+    }
+    found.sort_by_key(|found| *found == MADE);
+    assert_eq!(found, [Found::Disk, MADE, MADE]);
+    assert_eq!(cache.stats().strays.load(Ordering::Relaxed), 2);
+    cache.flush();
+    poll(|| cache.usage().scanned == 1.0);
+    assert_eq!(cache.usage().foreign, 4);
     let mut left: Vec<String> =
         files(dir.path()).iter().map(|path| path.file_name().expect("a name").to_string_lossy().into_owned()).collect();
-    left.retain(|name| !name.ends_with(".webp"));
+    left.retain(|name| layout::parse(name).is_none());
     left.sort();
-    assert_eq!(left, ["README", "notes.txt"]);
+    assert_eq!(left, ["00-notes", "README", "abc.webp", "notes.txt"]);
 }
 
 #[tokio::test]
@@ -197,7 +234,7 @@ async fn a_folder_that_cannot_be_used_does_not_fail_requests() {
     let dir = tempfile::tempdir().expect("a folder");
     std::fs::write(dir.path().join("file"), b"").expect("written");
     let cache = open(&dir.path().join("file"));
-    let (_, found) = ask(&cache, key("/a", 1), b"one").await.expect("made");
+    let (_, found) = ask(&cache, rendition("/a", 1), b"one").await.expect("made");
     assert_eq!(found, Found::Made { stored: false, collapsed: false });
     assert!(!cache.is_writable());
 }
@@ -206,11 +243,13 @@ async fn a_folder_that_cannot_be_used_does_not_fail_requests() {
 async fn a_folder_removed_while_running_is_made_again() {
     let dir = tempfile::tempdir().expect("a folder");
     let cache = open(dir.path());
-    std::fs::remove_dir_all(dir.path().join("v1")).expect("removed");
-    ask(&cache, key("/a", 1), b"one").await.expect("made");
+    ask(&cache, rendition("/a", 1), b"one").await.expect("made");
+    std::fs::remove_dir_all(dir.path()).expect("removed");
+    poll(|| dir.path().join("v2").exists());
+    poll(|| cache.is_writable());
+    assert_eq!(ask(&cache, rendition("/a", 2), b"one").await.expect("made").1, MADE);
     cache.flush();
     assert_eq!(files(dir.path()).len(), 1);
-    assert!(cache.is_writable());
 }
 
 #[tokio::test]
@@ -218,25 +257,256 @@ async fn purging_removes_all_of_one_original_and_nothing_else() {
     let dir = tempfile::tempdir().expect("a folder");
     let cache = open(dir.path());
     for quality in [1, 2, 3] {
-        ask(&cache, key("/a", quality), b"one").await.expect("made");
+        ask(&cache, rendition("/a", quality), b"one").await.expect("made");
     }
-    ask(&cache, key("/b", 1), b"one").await.expect("made");
-    assert_eq!(cache.purge(&id("/a")), 3);
+    ask(&cache, rendition("/b", 1), b"one").await.expect("made");
+    assert_eq!(cache.purge(&Purge::Original(id("/a"))), 3);
     assert_eq!(files(dir.path()).len(), 1);
-    assert_eq!(ask(&cache, key("/a", 1), b"two").await.expect("made").1, MADE);
-    assert_eq!(ask(&cache, key("/b", 1), b"two").await.expect("there").1, Found::Memory);
+    assert_eq!(ask(&cache, rendition("/a", 1), b"two").await.expect("made").1, MADE);
+    assert_eq!(ask(&cache, rendition("/b", 1), b"two").await.expect("there").1, Found::Disk);
+}
+
+/// What the files and folders of the cache take, in bytes, without the first block of each folder.
+fn taken(dir: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let (mut sum, mut folders) = (0, vec![dir.join("v2")]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("readable").flatten() {
+            // evicted meanwhile
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_dir() {
+                folders.push(entry.path());
+                sum += (metadata.blocks() * 512).saturating_sub(4096);
+            } else {
+                sum += metadata.blocks() * 512;
+            }
+        }
+    }
+    sum
 }
 
 #[tokio::test]
-async fn the_folder_stays_near_its_bound() {
-    let dir = tempfile::tempdir().expect("a folder");
-    // sixteen blocks, and nothing held in memory
-    let cache = open_with(dir.path(), 16 * 4096, 0);
-    for quality in 1..=100 {
-        ask(&cache, key("/a", quality), &[7; 4000]).await.expect("made");
+async fn the_bounds_hold_at_every_moment() {
+    for (max_blocks, max_files) in [(32, 1000), (1000, 12)] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let config =
+            Config { dir: dir.path().to_owned(), max_bytes: max_blocks * 4096, max_files, min_free: 0, memory: 0 };
+        let cache = Arc::new(Cache::<&'static str>::new(&config));
+        let mut stored = 0;
+        for number in 1..=200 {
+            let (_, found) = ask(&cache, rendition("/a", number), &[7; 4000]).await.expect("made");
+            stored += usize::from(found == MADE);
+            assert!(taken(dir.path()) <= config.max_bytes, "{} bytes of {}", taken(dir.path()), config.max_bytes);
+            let count = files(dir.path()).len() as u64 + 2;
+            assert!(count <= config.max_files, "{count} files of {}", config.max_files);
+        }
         cache.flush();
+        assert_eq!(stored, 200);
+        assert!(files(dir.path()).len() >= 9, "{}", files(dir.path()).len());
+        let usage = cache.usage();
+        assert_eq!(usage.files, files(dir.path()).len() as u64 + 2);
+        assert!(usage.bytes >= taken(dir.path()));
+        drop(cache);
+        // a smaller bound is soon kept too
+        let config = Config { max_bytes: config.max_bytes / 4, max_files: max_files / 2, ..config };
+        let cache = Cache::<&'static str>::new(&config);
+        poll(|| taken(dir.path()) <= config.max_bytes && files(dir.path()).len() as u64 + 2 <= config.max_files);
+        poll(|| cache.usage().files == files(dir.path()).len() as u64 + 2);
     }
-    assert!(files(dir.path()).len() <= 17, "{}", files(dir.path()).len());
+}
+
+#[tokio::test]
+async fn what_is_larger_than_the_cache_is_not_kept_and_pushes_nothing_out() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let cache = open_with(dir.path(), 16 * 4096, 0);
+    ask(&cache, rendition("/a", 1), b"one").await.expect("made");
+    let (_, found) = ask(&cache, rendition("/a", 2), &[7; 20 * 4096]).await.expect("made");
+    assert_eq!(found, Found::Made { stored: false, collapsed: false });
+    assert_eq!(ask(&cache, rendition("/a", 1), b"two").await.expect("there").1, Found::Disk);
+    assert!(cache.is_writable());
+}
+
+#[tokio::test]
+async fn what_is_used_stays_whatever_else_is_asked_for_once() {
+    // with and without a memory that answers most of the time; and after a restart
+    for memory in [0, 1 << 20] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut cache = open_with(dir.path(), 100 * 4096, memory);
+        let (mut hits, mut asked, mut flood) = (0, 0, 1000);
+        for round in 0..12 {
+            if round == 6 {
+                drop(cache);
+                cache = open_with(dir.path(), 100 * 4096, memory);
+                poll(|| cache.usage().scanned == 1.0);
+            }
+            for hot in 0..20 {
+                let (_, found) = ask(&cache, rendition("/hot", hot), &[7; 4000]).await.expect("made");
+                if round >= 2 {
+                    asked += 1;
+                    hits += u32::from(matches!(found, Found::Memory | Found::Disk));
+                }
+                for _ in 0..if round == 0 { 0 } else { 10 } {
+                    flood += 1;
+                    ask(&cache, rendition("/cold", flood), &[7; 4000]).await.expect("made");
+                }
+            }
+            // the use of what answers from memory is told the disk once a second; what is marked, every half
+            tokio::time::sleep(std::time::Duration::from_millis(if round == 5 { 1200 } else { 0 })).await;
+        }
+        assert!(hits * 100 >= asked * 95, "memory {memory}: {hits} hits of {asked}");
+    }
+}
+
+#[tokio::test]
+async fn purging_a_folder_takes_all_below_it_and_what_has_no_name() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let cache = open(dir.path());
+    for name in ["/cats/a", "/cats/small/b", "/cats2/c", "/dogs/d", "/cats"] {
+        ask(&cache, rendition(name, 1), b"one").await.expect("made");
+        ask(&cache, rendition(name, 1), b"one").await.expect("kept in memory");
+    }
+    assert_eq!(cache.purge(&Purge::Folder("cats/".into())), 2);
+    assert_eq!(cache.purge(&Purge::Folder("cats/".into())), 0);
+    cache.flush();
+    assert_eq!(files(dir.path()).len(), 3);
+    assert_eq!(ask(&cache, rendition("/cats/a", 1), b"two").await.expect("made").1, MADE);
+    assert_eq!(ask(&cache, rendition("/cats2/c", 1), b"two").await.expect("there").1, Found::Memory);
+    drop(cache);
+    // the last line is torn and the first is lost, as after a power loss
+    let names = std::fs::read_to_string(dir.path().join("v2/names")).expect("names");
+    assert_eq!(names, "cats/a\ncats/small/b\ncats2/c\ndogs/d\ncats\n");
+    std::fs::write(dir.path().join("v2/names"), "cats2/c\ndogs/d\nca").expect("written");
+    let cache = open(dir.path());
+    ask(&cache, rendition("/fish/e", 1), b"one").await.expect("made");
+    assert_eq!(cache.purge(&Purge::Folder("cats/".into())), 2, "/cats/a, and /cats whose name is lost");
+    assert_eq!(cache.purge(&Purge::Folder("fish/".into())), 1);
+    assert_eq!(cache.purge(&Purge::Folder(String::new())), 2);
+    assert!(files(dir.path()).is_empty());
+}
+
+#[tokio::test]
+async fn what_is_being_made_while_it_is_purged_is_sent_and_not_kept() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let cache = open(dir.path());
+    let (go, mut ready) = tokio::sync::watch::channel(false);
+    let make = move || async move {
+        ready.wait_for(|go| *go).await.expect("the test goes on");
+        Ok(encoded(b"one"))
+    };
+    let asking = Arc::clone(&cache);
+    let asked = tokio::spawn(async move { get_or_make(&asking, rendition("/a", 1), make).await.expect("made") });
+    while !cache.flights.is_under_way(&rendition("/a", 1).1) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(cache.purge(&Purge::Original(id("/a"))), 0);
+    go.send(true).expect("someone waits");
+    let (body, found) = asked.await.expect("no panic");
+    assert_eq!((&body.bytes[..], found), (&b"one"[..], Found::Made { stored: false, collapsed: false }));
+    cache.flush();
+    assert!(files(dir.path()).is_empty());
+    assert_eq!(ask(&cache, rendition("/a", 1), b"two").await.expect("made").1, MADE);
+}
+
+#[tokio::test]
+async fn a_folder_belongs_to_one_process_and_goes_on_to_the_next() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let first = open(dir.path());
+    ask(&first, rendition("/a", 1), b"one").await.expect("made");
+    let second = open(dir.path());
+    let (body, found) = ask(&second, rendition("/a", 1), b"one").await.expect("made");
+    assert_eq!((&body.bytes[..], found), (&b"one"[..], Found::Made { stored: false, collapsed: false }));
+    assert!(second.is_writable());
+    drop(first);
+    poll(|| second.usage().files > 0);
+    ask(&second, rendition("/a", 2), b"two").await.expect("made");
+    second.flush();
+    assert_eq!(files(dir.path()).len(), 2);
+}
+
+#[tokio::test]
+async fn an_older_layout_is_counted_and_goes_first_and_a_newer_one_is_left_alone() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let old = dir.path().join("v1");
+    std::fs::create_dir_all(old.join("ab")).expect("made");
+    for number in 0..20 {
+        let name = layout::name(
+            rendition("/old", number).1,
+            &layout::Record { digest: super::Digest::of(b"old"), length: 3, content: Content::Image(Format::WebP) },
+        );
+        std::fs::write(old.join("ab").join(name), b"old").expect("written");
+    }
+    std::fs::write(old.join("ab/notes"), b"mine").expect("written");
+    let cache = open_with(dir.path(), 32 * 4096, 0);
+    poll(|| cache.usage().scanned == 1.0);
+    assert_eq!(cache.usage().files, 22);
+    for number in 0..20 {
+        ask(&cache, rendition("/a", number), b"one").await.expect("made");
+    }
+    cache.flush();
+    assert_eq!(files(&dir.path().join("v2")).len(), 20);
+    let left = files(&old).len();
+    assert!((1..=12).contains(&left), "{left}");
+    assert!(old.join("ab/notes").exists());
+    drop(cache);
+
+    std::fs::create_dir(dir.path().join("v3")).expect("made");
+    let before = files(dir.path());
+    let cache = open(dir.path());
+    assert_eq!(ask(&cache, rendition("/a", 1), b"one").await.expect("made").0.bytes, &b"one"[..]);
+    assert!(!cache.is_writable());
+    assert_eq!(files(dir.path()), before);
+}
+
+#[tokio::test]
+async fn nothing_planted_is_followed() {
+    let secret = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(secret.path(), b"one").expect("written");
+    let plants: [(&str, fn(&Path, &Path)); 4] = [
+        ("a link to the same bytes", |path, secret| std::os::unix::fs::symlink(secret, path).expect("a link")),
+        ("a fifo", |path, _| {
+            let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+            rustix::fs::mkfifoat(rustix::fs::CWD, path, mode).expect("a fifo");
+        }),
+        ("a folder", |path, _| std::fs::create_dir(path).expect("a folder")),
+        ("a socket", |path, _| drop(std::os::unix::net::UnixListener::bind(path))),
+    ];
+    for (name, plant) in plants {
+        for restart in [false, true] {
+            let dir = tempfile::tempdir().expect("a folder");
+            let mut cache = open_with(dir.path(), 1 << 30, 0);
+            ask(&cache, rendition("/a", 1), b"one").await.expect("made");
+            cache.flush();
+            let path = files(dir.path()).remove(0);
+            std::fs::remove_file(&path).expect("removed");
+            // the path is too long for a socket's address
+            let short = dir.path().join("plant");
+            plant(&short, secret.path());
+            std::fs::rename(&short, &path).expect("moved");
+            if restart {
+                drop(cache);
+                cache = open_with(dir.path(), 1 << 30, 0);
+                poll(|| cache.usage().scanned == 1.0);
+            }
+            let (body, found) = ask(&cache, rendition("/a", 1), b"one").await.expect("made");
+            assert_eq!(&body.bytes[..], b"one", "{name}");
+            assert!(matches!(found, Found::Made { .. }), "{name}: {found:?}");
+            cache.flush();
+        }
+    }
+    assert_eq!(std::fs::read(secret.path()).expect("still there"), b"one");
+}
+
+#[test]
+fn a_folder_that_others_may_write_in_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().expect("a folder");
+    assert!(super::distrust(dir.path()).is_ok());
+    assert!(super::distrust(&dir.path().join("not there")).is_ok());
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).expect("changed");
+    let reason = super::distrust(dir.path()).expect_err("it is not safe").to_string();
+    assert!(reason.contains("0777"), "{reason}");
+    let cache = open(dir.path());
+    assert!(!cache.is_writable());
 }
 
 #[tokio::test]
@@ -244,10 +514,10 @@ async fn what_others_need_stays_free() {
     let dir = tempfile::tempdir().expect("a folder");
     let config = Config { dir: dir.path().to_owned(), max_bytes: 1 << 30, max_files: 9, min_free: u64::MAX, memory: 0 };
     let cache = Arc::new(Cache::<&'static str>::new(&config));
-    ask(&cache, key("/a", 1), b"one").await.expect("made");
+    ask(&cache, rendition("/a", 1), b"one").await.expect("made");
     cache.flush();
     assert!(files(dir.path()).is_empty());
-    assert_eq!(cache.stats().not_stored.load(Ordering::Relaxed), 1);
+    poll(|| cache.stats().not_stored.load(Ordering::Relaxed) == 1);
     // nothing is wrong with the folder
     assert!(cache.is_writable());
 }
@@ -256,16 +526,26 @@ async fn what_others_need_stays_free() {
 async fn a_failed_write_is_forgotten_once_the_folder_is_well_again() {
     let dir = tempfile::tempdir().expect("a folder");
     let cache = open(dir.path());
-    let staging = dir.path().join("v1/staging");
+    let staging = dir.path().join("v2/staging");
     std::fs::remove_dir_all(&staging).expect("removed");
     std::fs::write(&staging, b"in the way").expect("written");
-    ask(&cache, key("/a", 1), b"one").await.expect("made");
-    cache.flush();
-    assert!(!cache.is_writable());
+    let (_, found) = ask(&cache, rendition("/a", 1), b"one").await.expect("made");
+    assert_eq!(found, Found::Made { stored: false, collapsed: false });
+    poll(|| !cache.is_writable());
     std::fs::remove_file(&staging).expect("removed");
+    std::fs::create_dir(&staging).expect("made");
     // without a request in between
-    assert!(cache.is_writable());
-    ask(&cache, key("/a", 2), b"two").await.expect("made");
+    poll(|| cache.is_writable());
+    assert_eq!(ask(&cache, rendition("/a", 2), b"two").await.expect("made").1, MADE);
     cache.flush();
     assert_eq!(files(dir.path()).len(), 1);
+}
+
+/// Waits for what another thread is about to do.
+fn poll(mut is_so: impl FnMut() -> bool) {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !is_so() {
+        assert!(std::time::Instant::now() < end, "waited in vain");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
 }

@@ -1,4 +1,5 @@
-//! `tintype purge`: asks the running server to drop every rendition of an original, in memory and on disk.
+//! `tintype purge`: asks the running server to drop every rendition of an original or of a folder, in memory and
+//! on disk.
 
 use clap::Args;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -7,7 +8,7 @@ use super::{Common, Wrong, healthcheck};
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
-    /// The path of the original, as in its URL but decoded
+    /// The path of the original, as in its URL but decoded; with a slash at its end, of a folder
     path: String,
     #[command(flatten)]
     common: Common,

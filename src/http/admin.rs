@@ -8,25 +8,26 @@ use serde_json::json;
 
 use super::problem::Problem;
 use super::{RequestId, State};
+use crate::cache::Purge;
 use crate::source::ImageId;
 
 #[derive(serde::Deserialize)]
-pub(super) struct Purge {
+pub(super) struct Question {
     path: Option<String>,
 }
 
 /// Drops every rendition of an original.
 pub(super) async fn purge(
     Shared(state): Shared<State>, id: Extension<RequestId>, method: Method, asked: HeaderMap,
-    Query(query): Query<Purge>,
+    Query(query): Query<Question>,
 ) -> Response {
-    match try_purge(&state, &method, &asked, query) {
+    match try_purge(&state, &method, &asked, query).await {
         Ok(purged) => ([(header::CACHE_CONTROL, "no-store")], Json(json!({ "purged": purged }))).into_response(),
         Err(problem) => problem.respond(Some(&id)),
     }
 }
 
-fn try_purge(state: &State, method: &Method, asked: &HeaderMap, query: Purge) -> Result<u64, Problem> {
+async fn try_purge(state: &State, method: &Method, asked: &HeaderMap, query: Question) -> Result<u64, Problem> {
     let token = &state.config.admin_token;
     if token.is_empty() {
         return Err(Problem::nothing_here());
@@ -35,18 +36,30 @@ fn try_purge(state: &State, method: &Method, asked: &HeaderMap, query: Purge) ->
         return Err(Problem::method("POST"));
     }
     authorize(token, asked)?;
-    let wrong = || Problem::parameter("path", "the path of an original, as in its URL but decoded");
+    let wrong = || {
+        let allowed = "the path of an original, as in its URL but decoded; with a slash at its end, of a folder";
+        Problem::parameter("path", allowed)
+    };
     let path = query.path.ok_or_else(wrong)?;
-    // the query was decoded already; the name is checked as a URL's would be
+    let path = path.trim_start_matches('/');
+    let what = match path.strip_suffix('/') {
+        Some(folder) => Purge::Folder(format!("{}/", name(folder).ok_or_else(wrong)?.as_str())),
+        // the root alone: the slash in front was its own
+        None if path.is_empty() => Purge::Folder(String::new()),
+        None => Purge::Original(name(path).ok_or_else(wrong)?),
+    };
+    Ok(state.service.purge(what).await)
+}
+
+/// The name that a decoded path says. It is checked as a URL's would be.
+fn name(path: &str) -> Option<ImageId> {
     let encoded: String = path
-        .trim_start_matches('/')
         .split('/')
         .map(|segment| {
             format!("/{}", percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC))
         })
         .collect();
-    let id = ImageId::parse(&encoded).map_err(|_| wrong())?;
-    Ok(state.service.purge(&id))
+    ImageId::parse(&encoded).ok()
 }
 
 /// The token of the settings must be brought along.

@@ -13,7 +13,8 @@ use super::State;
 pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
     let service = &state.service;
     let (stats, cache, workers) = (service.stats(), service.cache_stats(), service.workers());
-    let (files, bytes) = service.cache_usage();
+    let (usage, bounds) = (service.cache_usage(), service.cache_config());
+    let (memory_entries, memory_bytes) = service.cache_memory();
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let seconds = |counter: &AtomicU64| count(counter) as f64 / 1e6;
 
@@ -35,17 +36,30 @@ pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
     text.one("workers", "gauge", "Renders that may run at a time.", workers.count() as f64);
     text.one("workers_busy", "gauge", "Renders running.", workers.busy() as f64);
     text.one("queue_length", "gauge", "Renders waiting for a worker.", workers.waiting() as f64);
-    text.one("cache_files", "gauge", "Files in the cache folder.", files as f64);
-    text.one("cache_bytes", "gauge", "Bytes of the cache folder, in blocks.", bytes as f64);
-    text.one("cache_stored_total", "counter", "Renditions written to disk.", count(&cache.stored) as f64);
-    text.one(
-        "cache_not_stored_total",
-        "counter",
-        "Renditions that could not be written.",
-        count(&cache.not_stored) as f64,
-    );
-    text.one("cache_evicted_total", "counter", "Files removed to make room.", count(&cache.evicted) as f64);
-    text.one("cache_corrupt_total", "counter", "Files found damaged and removed.", count(&cache.corrupt) as f64);
+    for (name, help, value) in [
+        ("cache_files", "Files of the cache, with those being written or removed.", usage.files),
+        ("cache_max_files", "The most files that it may have.", bounds.max_files),
+        ("cache_bytes", "Bytes of the cache folder, in whole blocks.", usage.bytes),
+        ("cache_max_bytes", "The most bytes that it may take.", bounds.max_bytes),
+        ("cache_foreign_files", "Files in the cache folder that are not tintype's.", usage.foreign),
+        ("cache_pending_bytes", "Bytes waiting to be written.", usage.pending),
+        ("cache_memory_entries", "Renditions held in memory.", memory_entries),
+        ("cache_memory_bytes", "Bytes held in memory.", memory_bytes),
+        ("cache_memory_max_bytes", "The most bytes held in memory.", bounds.memory),
+        ("cache_writable", "Whether renditions can be kept on disk.", service.is_cache_writable().into()),
+    ] {
+        text.one(name, "gauge", help, value as f64);
+    }
+    text.one("cache_scan_progress", "gauge", "How much of the folder has been read in, from 0 to 1.", usage.scanned);
+    for (name, help, counter) in [
+        ("cache_stored_total", "Renditions written to disk.", &cache.stored),
+        ("cache_not_stored_total", "Renditions that could not be written.", &cache.not_stored),
+        ("cache_evicted_total", "Files removed to make room.", &cache.evicted),
+        ("cache_corrupt_total", "Files found damaged and removed.", &cache.corrupt),
+        ("cache_strays_total", "Files that killed processes left unfinished, removed.", &cache.strays),
+    ] {
+        text.one(name, "counter", help, count(counter) as f64);
+    }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4"), (header::CACHE_CONTROL, "no-store")], text.0).into_response()
 }
 

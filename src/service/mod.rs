@@ -167,7 +167,8 @@ impl Service {
         let (service, id) = (Arc::clone(self), id.clone());
         let timing = Arc::<std::sync::Mutex<Timing>>::default();
         let measured = Arc::clone(&timing);
-        let made = self.cache.get_or_make(key, move || async move {
+        let named = id.clone();
+        let made = self.cache.get_or_make(&named, key, move || async move {
             let result = service.make(&id, version, recipe).await;
             result.map(|(encoded, timing)| {
                 *measured.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = timing;
@@ -268,9 +269,17 @@ impl Service {
         Ok(Answer { bytes, digest, content, modified: version.modified, found: None, timing })
     }
 
-    /// Drops every rendition of an original and says how many there were.
-    pub fn purge(&self, id: &ImageId) -> u64 {
-        self.cache.purge(id)
+    /// Drops every rendition that is meant and says how many there were.
+    pub async fn purge(self: &Arc<Self>, what: cache::Purge) -> u64 {
+        let (done, wait) = tokio::sync::oneshot::channel();
+        let service = Arc::clone(self);
+        // a thread of its own: removing many files takes long, and is no work that waits for a worker
+        std::thread::spawn(move || {
+            let purged = service.cache.purge(&what);
+            // whoever asked may have left
+            let _ = done.send(purged);
+        });
+        wait.await.unwrap_or(0)
     }
 
     /// Whether renditions can be kept at present.
@@ -288,9 +297,19 @@ impl Service {
         self.cache.stats()
     }
 
-    /// Files and bytes in the cache folder.
-    pub fn cache_usage(&self) -> (u64, u64) {
+    /// How the cache folder stands.
+    pub fn cache_usage(&self) -> cache::Usage {
         self.cache.usage()
+    }
+
+    /// The cache's bounds.
+    pub fn cache_config(&self) -> &cache::Config {
+        self.cache.config()
+    }
+
+    /// Renditions in memory, and their bytes.
+    pub fn cache_memory(&self) -> (u64, u64) {
+        self.cache.memory()
     }
 
     /// The workers.

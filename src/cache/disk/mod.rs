@@ -1,170 +1,264 @@
-//! Renditions on disk: one plain file each, with its record in its name, `<key>.<blake3 of the body>.<length>.<ext>`.
+//! Renditions on disk, under a bound that holds at every moment.
 //!
-//! A file is staged, synced and renamed, so under a final name it is whole; and since its name says what it must hold,
-//! whatever happens to it afterwards shows when it is read. There is no second file and no database: listing the
-//! folders is the index. Writing happens behind the answers, on one thread with a bounded queue.
+//! - **Whole or absent.** A body is staged, synced and renamed, so under a final name it is whole; and since its name
+//!   says what it must hold, whatever happens to it afterwards shows when it is read.
+//! - **Kept once said so.** When [`Disk::put`] says that a rendition is kept, it is in a staged file that the next start
+//!   adopts: a kill loses nothing. A power loss can cost what was not synced yet, which the next start sees and drops.
+//! - **Bounded.** Space is reserved in the [`Index`] before a byte is written and given back after the file is gone;
+//!   one process at a time holds the folder's lock, so its account is the whole truth.
+//! - **Behind the answers.** One thread stages, one syncs and renames, one reads the folder in at the start, and
+//!   [`Disk::tick`] is called now and then to look after the rest.
 
-use std::collections::HashMap;
-use std::fs::{DirBuilder, File};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+mod older;
+mod scan;
+mod write;
 
-use moka::notification::RemovalCause;
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{Error, ErrorKind, Result};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
 
-use super::{Body, Config, Digest, Key, Stats};
-use crate::render::Content;
+use tokio::io::AsyncReadExt;
+use tokio::sync::oneshot;
 
-/// The layout of the folder. A change to it takes the next name and leaves the old one for the older program.
-const LAYOUT: &str = "v1";
+use super::folder::{self, Folder};
+use super::index::{Index, Removed, Space};
+use super::key::NameHash;
+use super::layout::{self, FAN_OUT, Record};
+use super::names::{self, Names};
+use super::sync::lock;
+use super::{Body, Config, Digest, Key, Purge, Stats};
+use crate::source::ImageId;
+use older::Older;
+use scan::Phase;
+use write::Job;
 
 /// Renditions waiting to be written, in number and bytes; what comes beyond is not kept.
 const QUEUE: usize = 256;
 const QUEUE_BYTES: u64 = 64 << 20;
 
-/// File systems give out space in blocks of this size.
-const BLOCK: u64 = 4096;
+/// How long an answer waits to be able to say that it is kept. Staging takes well under a millisecond unless the disk
+/// is in trouble, and then the answer should not wait for it.
+const STAGED_WITHIN: Duration = Duration::from_millis(250);
 
-/// What is known of a file from its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Record {
-    digest: Digest,
-    length: u64,
-    content: Content,
-}
+/// How many entries are looked at before whoever waits for the index is let in.
+const STEP: usize = 512;
 
-/// The folder, its index and its writer.
+/// The folder, its index and its writers.
 pub(super) struct Disk {
     shared: Arc<Shared>,
-    queue: SyncSender<Job>,
+    stage: Option<SyncSender<Job>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 struct Shared {
-    root: PathBuf,
-    index: moka::sync::Cache<Key, Record>,
+    /// The folder of this layout.
+    folder: Folder,
+    /// Held while this process owns the folder.
+    lock: File,
+    index: Mutex<Index<Key, Record>>,
+    /// What the store takes beside its entries: each fan-out folder beyond its first block, then the rest.
+    fixed: Mutex<[Space; FIXED]>,
     /// Which of the fan-out folders have been listed into the index.
-    listed: Vec<Mutex<bool>>,
-    /// What is in the queue, so that it is found before it is on disk.
-    pending: Mutex<HashMap<Key, Arc<Body>>>,
+    listed: [Mutex<bool>; FAN_OUT as usize],
+    phase: Mutex<Phase>,
+    phase_changed: Condvar,
+    /// How much of the folder has been read in, in thousandths.
+    progress: AtomicU32,
+    /// Files in the folder that are not ours.
+    foreign: AtomicU64,
+    /// What is being written, so that it is found before it is on disk.
+    pending: Mutex<HashMap<Key, Pending>>,
     pending_bytes: AtomicU64,
-    /// Held while this process lives: what it stages is its own. The name is the prefix of its staged files.
-    staging: Staging,
-    stats: Arc<Stats>,
+    /// What is reserved for files that are staged and not renamed yet.
+    in_flight: Mutex<Space>,
+    landed: Condvar,
+    /// The most that `in_flight` may be, unless it is one file: what waits for the disk must not push out what is used.
+    max_in_flight: Space,
+    names: Mutex<Names>,
+    older: Mutex<Older>,
+    /// Numbers staged files.
+    next: AtomicU64,
+    /// Renditions whose use is to be written down.
+    used: Mutex<Vec<Key>>,
+    /// Files that could not be removed; their space stays counted.
+    undeleted: Mutex<Vec<(String, Space)>>,
     /// Bytes of the file system that are always left to others.
     min_free: u64,
+    /// Whether the last write failed, and whether the last one found no room: one line of the log for each spell.
     failing: AtomicBool,
-    /// Whether the last file could not be read, for one line of the log rather than one a request.
-    unreadable: AtomicBool,
+    full: AtomicBool,
+    /// Whether the folder has gone from under us.
+    lost: AtomicBool,
+    stopping: AtomicBool,
+    corrupt: Quiet,
+    unreadable: Quiet,
+    undeletable: Quiet,
+    stats: Arc<Stats>,
 }
 
-enum Job {
-    Write(Key),
-    Flush(std::sync::mpsc::Sender<()>),
+/// Places in `fixed` after those of the fan-out folders.
+const FIXED_STAGING: usize = FAN_OUT as usize;
+const FIXED_NAMES: usize = FIXED_STAGING + 1;
+const FIXED_OLDER: usize = FIXED_NAMES + 1;
+const FIXED: usize = FIXED_OLDER + 1;
+
+struct Pending {
+    id: ImageId,
+    body: Arc<Body>,
+}
+
+/// How the folder stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Files of ours, with those being written and those being removed.
+    pub files: u64,
+    /// Bytes that they take, in whole blocks.
+    pub bytes: u64,
+    /// Files in the folder that are not ours.
+    pub foreign: u64,
+    /// How much of the folder has been read in since the start, from 0 to 1.
+    pub scanned: f64,
+    /// Bytes of bodies that are being written.
+    pub pending: u64,
 }
 
 impl Disk {
-    /// Opens the folder, made if it is not there, and starts its writer. Serving can begin at once: a folder that has
-    /// not been listed yet is listed when first asked for.
-    pub(super) fn open(config: &Config, stats: Arc<Stats>) -> std::io::Result<Disk> {
-        let (max_bytes, max_files) = (config.max_bytes, config.max_files);
-        let root = config.dir.join(LAYOUT);
-        let staging_dir = root.join("staging");
-        make_folder(&staging_dir)?;
-        remove_strays(&staging_dir);
-        let staging = Staging::new(&staging_dir)?;
-        let shared = Arc::new_cyclic(|weak: &std::sync::Weak<Shared>| {
-            let weak = weak.clone();
-            let index = moka::sync::Cache::builder()
-                .max_capacity(max_bytes / BLOCK)
-                .weigher(move |_, record: &Record| blocks(record.length).max(files_weight(max_bytes, max_files)))
-                .eviction_listener(move |key: Arc<Key>, record, cause| {
-                    if cause == RemovalCause::Size
-                        && let Some(shared) = weak.upgrade()
-                    {
-                        shared.stats.evicted.fetch_add(1, Ordering::Relaxed);
-                        shared.remove(*key, &record);
-                    }
-                })
-                .build();
-            Shared {
-                root,
-                index,
-                listed: (0..256).map(|_| Mutex::new(false)).collect(),
-                pending: Mutex::default(),
-                pending_bytes: AtomicU64::new(0),
-                staging,
-                stats,
-                min_free: config.min_free,
-                failing: AtomicBool::new(false),
-                unreadable: AtomicBool::new(false),
-            }
+    /// Takes over the folder, made if it is not there, and starts its threads. Serving can begin at once: what has not
+    /// been listed yet is listed when first asked for.
+    ///
+    /// # Errors
+    /// Where the folder cannot be used, is not safe to be used, is another process's or of a newer layout.
+    pub(super) fn open(config: &Config, stats: Arc<Stats>) -> Result<Disk> {
+        folder::make(&config.dir)?;
+        let dir = Folder::open(&config.dir)?;
+        folder::distrust(&dir)?;
+        older::refuse_newer(&dir)?;
+        let name = format!("v{}", layout::VERSION);
+        dir.make_folder(&name)?;
+        let folder = dir.folder(&name)?;
+        folder::distrust(&folder)?;
+        let held = folder.append(layout::LOCK)?;
+        held.try_lock().map_err(|error| match error {
+            std::fs::TryLockError::WouldBlock => Error::new(ErrorKind::ResourceBusy, "another process uses it"),
+            std::fs::TryLockError::Error(error) => error,
+        })?;
+        folder.make_folder(layout::STAGING)?;
+        let names = Names::load(&folder)?;
+        let bound =
+            Space { blocks: config.max_bytes / folder::BLOCK, files: config.max_files.min(u64::from(u32::MAX / 2)) };
+        let shared = Arc::new(Shared {
+            folder,
+            lock: held,
+            index: Mutex::new(Index::new(bound)),
+            fixed: Mutex::new([Space::default(); FIXED]),
+            listed: std::array::from_fn(|_| Mutex::new(false)),
+            phase: Mutex::new(Phase::Listing),
+            phase_changed: Condvar::new(),
+            progress: AtomicU32::new(0),
+            foreign: AtomicU64::new(0),
+            pending: Mutex::default(),
+            pending_bytes: AtomicU64::new(0),
+            in_flight: Mutex::default(),
+            landed: Condvar::new(),
+            max_in_flight: Space { blocks: bound.blocks / 16, files: bound.files / 16 },
+            names: Mutex::new(names),
+            older: Mutex::default(),
+            next: AtomicU64::new(0),
+            used: Mutex::default(),
+            undeleted: Mutex::default(),
+            min_free: config.min_free,
+            failing: AtomicBool::new(false),
+            full: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            corrupt: Quiet::default(),
+            unreadable: Quiet::default(),
+            undeletable: Quiet::default(),
+            stats,
         });
-        let (queue, jobs) = sync_channel(QUEUE);
-        let writer = Arc::clone(&shared);
-        std::thread::Builder::new().name("cache-writer".into()).spawn(move || writer.write_all(&jobs))?;
-        let scanner = Arc::clone(&shared);
-        std::thread::Builder::new().name("cache-scan".into()).spawn(move || scanner.scan())?;
-        Ok(Disk { shared, queue })
+        lock(&shared.index).set_fixed(Space { blocks: 0, files: layout::FIXED_FILES });
+        let adopted = shared.adopt()?;
+        let (stage, staging) = sync_channel(QUEUE);
+        let (sync, syncing) = sync_channel(QUEUE);
+        let spawn =
+            |name: &str, work: Box<dyn FnOnce() + Send>| std::thread::Builder::new().name(name.into()).spawn(work);
+        let (a, b, c) = (Arc::clone(&shared), Arc::clone(&shared), Arc::clone(&shared));
+        let threads = vec![
+            spawn("cache-stage", Box::new(move || a.stage_all(&staging, &sync)))?,
+            spawn("cache-sync", Box::new(move || b.sync_all(&syncing)))?,
+            spawn("cache-scan", Box::new(move || c.scan(&dir, &adopted)))?,
+        ];
+        Ok(Disk { shared, stage: Some(stage), threads })
     }
 
     /// The rendition of that key, checked against its name. Anything wrong with it makes it absent, for good.
     pub(super) async fn get(&self, key: Key) -> Option<Arc<Body>> {
         let shared = &self.shared;
-        if let Some(body) = lock(&shared.pending).get(&key) {
-            return Some(Arc::clone(body));
+        if let Some(pending) = lock(&shared.pending).get(&key) {
+            return Some(Arc::clone(&pending.body));
         }
-        shared.list(key.fan_out());
-        let record = shared.index.get(&key)?;
-        let path = shared.path(key, &record);
-        match tokio::fs::read(&path).await {
-            Ok(bytes) if bytes.len() as u64 == record.length && Digest::of(&bytes) == record.digest => {
-                shared.unreadable.store(false, Ordering::Relaxed);
+        shared.list(key.first_byte() % FAN_OUT);
+        let record = lock(&shared.index).get(&key)?;
+        match shared.read(key, &record).await {
+            Ok(bytes) => {
+                shared.touch(key);
                 Some(Arc::new(Body { bytes: bytes.into(), digest: record.digest, content: record.content }))
             }
-            Ok(_) => {
-                shared.stats.corrupt.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(file = %path.display(), "a cached file does not hold what its name says; removed");
-                shared.index.invalidate(&key);
-                shared.remove(key, &record);
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                shared.drop_corrupt(key, &record);
+                None
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // someone else's doing; what it took is free
+                shared.forget(key, &record);
                 None
             }
             Err(error) => {
-                // either way it is made again; but what cannot be read now is still there and takes its space
-                if error.kind() == std::io::ErrorKind::NotFound {
-                    shared.index.invalidate(&key);
-                } else if !shared.unreadable.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(file = %path.display(), %error, "a cached file cannot be read");
+                // it is made again; but what cannot be read now is still there and takes its space
+                if let Some(others) = shared.unreadable.say() {
+                    let file = layout::path(key, &record);
+                    tracing::warn!(%file, %error, others, "a cached file cannot be read");
                 }
                 None
             }
         }
     }
 
-    /// Hands a rendition to the writer; `false` where the queue is full and it will not be kept.
-    pub(super) fn put(&self, key: Key, body: &Arc<Body>) -> bool {
+    /// Notes that a rendition was used that was found elsewhere.
+    pub(super) fn touch(&self, key: Key) {
+        self.shared.touch(key);
+    }
+
+    /// Hands a rendition over to be written. `true` once it would survive this process; `false` where it will not be
+    /// kept, or where that is not known soon.
+    pub(super) async fn put(&self, id: &ImageId, key: Key, body: &Arc<Body>) -> bool {
         let shared = &self.shared;
         let length = body.bytes.len() as u64;
         let queued = shared.pending_bytes.fetch_add(length, Ordering::Relaxed) + length;
+        let (staged, wait) = oneshot::channel();
         let accepted = queued <= QUEUE_BYTES.max(length) && {
-            lock(&shared.pending).insert(key, Arc::clone(body));
-            self.queue.try_send(Job::Write(key)).is_ok()
+            lock(&shared.pending).insert(key, Pending { id: id.clone(), body: Arc::clone(body) });
+            let job = Job::write(id.clone(), key, Arc::clone(body), staged);
+            self.stage.as_ref().is_some_and(|stage| stage.try_send(job).is_ok())
         };
         if !accepted {
-            lock(&shared.pending).remove(&key);
-            shared.pending_bytes.fetch_sub(length, Ordering::Relaxed);
+            shared.drop_pending(key, body);
             shared.stats.not_stored.fetch_add(1, Ordering::Relaxed);
+            return false;
         }
-        accepted
+        matches!(tokio::time::timeout(STAGED_WITHIN, wait).await, Ok(Ok(())))
     }
 
     /// Waits until everything handed over so far is on disk.
     pub(super) fn flush(&self) {
         let (done, wait) = std::sync::mpsc::channel();
-        if self.queue.send(Job::Flush(done)).is_ok() {
-            // the writer went away without answering only if it panicked, and then nothing is left to wait for
+        if self.stage.as_ref().is_some_and(|stage| stage.send(Job::Flush(done)).is_ok()) {
+            // the writers went away without answering only if they panicked, and then nothing is left to wait for
             let _ = wait.recv();
         }
     }
@@ -172,237 +266,225 @@ impl Disk {
     /// Whether files can be written. After a write that failed, it is tried: a server that is sent no requests for not
     /// being ready would otherwise never find out.
     pub(super) fn is_writable(&self) -> bool {
-        let shared = &self.shared;
-        if shared.failing.load(Ordering::Relaxed) && super::is_usable(&shared.staging.dir) {
-            shared.failing.store(false, Ordering::Relaxed);
-        }
-        !shared.failing.load(Ordering::Relaxed)
+        self.shared.is_writable()
     }
 
-    /// Removes every rendition whose key `matches`, queued ones too, and says how many there were.
-    pub(super) fn purge(&self, fan_out: Option<u8>, matches: impl Fn(Key) -> bool) -> u64 {
+    /// Whether the folder has been removed, or another one put in its place.
+    pub(super) fn is_lost(&self) -> bool {
+        self.shared.lost.load(Ordering::Relaxed)
+    }
+
+    /// Looks after what nobody waits for. To be called every second or so.
+    pub(super) fn tick(&self) {
+        self.shared.tick();
+    }
+
+    /// Removes every rendition that is meant, those being written too.
+    pub(super) fn purge(&self, what: &Purge) -> HashSet<Key> {
+        let purged = self.shared.purge(what);
+        // what was being written is gone once the writers have seen that it is not wanted
         self.flush();
-        let shared = &self.shared;
-        match fan_out {
-            Some(folder) => shared.list(folder),
-            None => (0..=255).for_each(|folder| shared.list(folder)),
-        }
-        let doomed: Vec<(Key, Record)> =
-            shared.index.iter().filter(|(key, _)| matches(**key)).map(|(key, record)| (*key, record)).collect();
-        for (key, record) in &doomed {
-            shared.index.invalidate(key);
-            shared.remove(*key, record);
-        }
-        doomed.len() as u64
+        purged
     }
 
-    /// Entries and bytes in the index; complete once the scan has ended.
-    pub(super) fn usage(&self) -> (u64, u64) {
-        self.shared.index.run_pending_tasks();
-        (self.shared.index.entry_count(), self.shared.index.weighted_size() * BLOCK)
+    /// Removes one rendition.
+    pub(super) fn discard(&self, key: Key) {
+        let shared = &self.shared;
+        lock(&shared.pending).remove(&key);
+        let removed = lock(&shared.index).remove(&key);
+        if let Some(removed) = removed {
+            shared.remove(&layout::path(key, &removed.value), removed.space);
+        }
+    }
+
+    /// How the folder stands; complete once it has been read in.
+    pub(super) fn usage(&self) -> Usage {
+        let shared = &self.shared;
+        let used = lock(&shared.index).used();
+        Usage {
+            files: used.files,
+            bytes: used.blocks * folder::BLOCK,
+            foreign: shared.foreign.load(Ordering::Relaxed),
+            scanned: f64::from(shared.progress.load(Ordering::Relaxed)) / 1000.0,
+            pending: shared.pending_bytes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Drop for Disk {
+    /// Writes what was handed over, then lets go of the folder.
+    fn drop(&mut self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        self.shared.phase_changed.notify_all();
+        self.stage = None;
+        for thread in self.threads.drain(..) {
+            // one that panicked has said so
+            let _ = thread.join();
+        }
     }
 }
 
 impl Shared {
-    fn write_all(&self, jobs: &Receiver<Job>) {
-        while let Ok(job) = jobs.recv() {
-            match job {
-                Job::Write(key) => self.write_pending(key),
-                Job::Flush(done) => {
-                    self.index.run_pending_tasks();
-                    // whoever waited may have given up
-                    let _ = done.send(());
-                }
+    /// Reads a rendition; [`ErrorKind::InvalidData`] where it is not what its name says.
+    async fn read(&self, key: Key, record: &Record) -> Result<Vec<u8>> {
+        let length = u64::from(record.length);
+        let file = self.folder.read(&layout::path(key, record), length)?;
+        let mut bytes = Vec::with_capacity(record.length as usize);
+        tokio::fs::File::from_std(file).take(length + 1).read_to_end(&mut bytes).await?;
+        let is_right = bytes.len() as u64 == length && Digest::of(&bytes) == record.digest;
+        if is_right { Ok(bytes) } else { Err(ErrorKind::InvalidData.into()) }
+    }
+
+    fn touch(&self, key: Key) {
+        if lock(&self.index).touch(&key, now()) {
+            let mut used = lock(&self.used);
+            // what does not fit is written down another time
+            if used.len() < 4096 {
+                used.push(key);
             }
         }
     }
 
-    fn write_pending(&self, key: Key) {
-        let Some(body) = lock(&self.pending).get(&key).cloned() else { return };
-        let record = Record { digest: body.digest, length: body.bytes.len() as u64, content: body.content };
-        match self.write(key, &record, &body.bytes) {
-            Ok(()) => {
-                if self.failing.swap(false, Ordering::Relaxed) {
-                    tracing::info!("the cache can be written again");
-                }
-                self.stats.stored.fetch_add(1, Ordering::Relaxed);
-                self.index.insert(key, record);
-            }
+    /// Takes a damaged file away.
+    fn drop_corrupt(&self, key: Key, record: &Record) {
+        self.stats.corrupt.fetch_add(1, Ordering::Relaxed);
+        let file = layout::path(key, record);
+        if let Some(others) = self.corrupt.say() {
+            tracing::warn!(%file, others, "a cached file does not hold what its name says; it is removed");
+        }
+        if let Some(removed) = self.take(key, record) {
+            self.remove(&file, removed.space);
+        }
+    }
+
+    /// Takes out of the index what is no longer in the folder.
+    fn forget(&self, key: Key, record: &Record) {
+        if let Some(removed) = self.take(key, record) {
+            lock(&self.index).release(removed.space);
+        }
+    }
+
+    /// Takes an entry out if it still is the one that is meant.
+    fn take(&self, key: Key, record: &Record) -> Option<Removed<Key, Record>> {
+        let mut index = lock(&self.index);
+        if index.get(&key) == Some(*record) { index.remove(&key) } else { None }
+    }
+
+    /// Removes a file that is no longer in the index; its space is free once it is gone.
+    fn remove(&self, file: &str, space: Space) {
+        match self.folder.remove(file) {
+            Ok(()) => lock(&self.index).release(space),
             Err(error) => {
-                self.stats.not_stored.fetch_add(1, Ordering::Relaxed);
-                // once, not for every request: the reason stays the same until it changes
-                if !self.failing.swap(true, Ordering::Relaxed) {
-                    let dir = self.root.display();
-                    tracing::warn!(%dir, %error, "the cache cannot be written; serving goes on without it");
+                if let Some(others) = self.undeletable.say() {
+                    tracing::warn!(%file, %error, others, "a cached file cannot be removed; it stays counted");
                 }
+                lock(&self.undeleted).push((file.to_owned(), space));
             }
         }
-        lock(&self.pending).remove(&key);
+    }
+
+    /// Sets what one part of the store takes beside its entries.
+    fn set_fixed(&self, place: usize, space: Space) {
+        let mut fixed = lock(&self.fixed);
+        if fixed[place] != space {
+            fixed[place] = space;
+            let sum = fixed.iter().fold(Space { blocks: 0, files: layout::FIXED_FILES }, |sum, part| Space {
+                blocks: sum.blocks + part.blocks,
+                files: sum.files + part.files,
+            });
+            lock(&self.index).set_fixed(sum);
+        }
+    }
+
+    /// Gives up on writing a body that was handed over.
+    fn drop_pending(&self, key: Key, body: &Arc<Body>) {
+        let mut pending = lock(&self.pending);
+        if pending.get(&key).is_some_and(|pending| Arc::ptr_eq(&pending.body, body)) {
+            pending.remove(&key);
+        }
         self.pending_bytes.fetch_sub(body.bytes.len() as u64, Ordering::Relaxed);
     }
 
-    /// Stage, sync, rename: a kill at any point leaves a whole file or a stray that the next start removes.
-    fn write(&self, key: Key, record: &Record, bytes: &[u8]) -> std::io::Result<()> {
-        let path = self.path(key, record);
-        let folder = path.parent().unwrap_or(&self.root);
-        if !folder.is_dir() {
-            make_folder(folder)?;
-        }
-        make_folder(&self.staging.dir)?;
-        self.check_free(record.length)?;
-        let mut file = tempfile::Builder::new()
-            .prefix(&self.staging.prefix)
-            .suffix(".new")
-            .permissions(std::fs::Permissions::from_mode(0o640))
-            .tempfile_in(&self.staging.dir)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_data()?;
-        file.persist(&path).map_err(|error| error.error)?;
-        Ok(())
-    }
-
-    /// What others need on the same file system is not for a cache to take.
-    fn check_free(&self, length: u64) -> std::io::Result<()> {
-        let system = rustix::fs::statvfs(&self.root)?;
-        let free = system.f_bavail.saturating_mul(system.f_frsize);
-        if free < self.min_free.saturating_add(length) {
-            let text = format!("{free} bytes are free on its file system and {} must stay so", self.min_free);
-            return Err(std::io::Error::other(text));
-        }
-        Ok(())
-    }
-
-    fn path(&self, key: Key, record: &Record) -> PathBuf {
-        let Record { digest, length, content } = record;
-        let name = format!("{}.{}.{length}.{}", key.to_hex(), digest.to_hex(), content.extension());
-        self.root.join(format!("{:02x}", key.fan_out())).join(name)
-    }
-
-    fn remove(&self, key: Key, record: &Record) {
-        let path = self.path(key, record);
-        if let Err(error) = std::fs::remove_file(&path)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::warn!(file = %path.display(), %error, "a cached file cannot be removed");
-        }
-    }
-
-    /// Lists one fan-out folder into the index, once.
-    fn list(&self, folder: u8) {
-        let mut listed = lock(&self.listed[usize::from(folder)]);
-        if *listed {
-            return;
-        }
-        let entries = match std::fs::read_dir(self.root.join(format!("{folder:02x}"))) {
-            Ok(entries) => entries,
-            // a folder that is not there has nothing in it; one that cannot be read now may be later
-            Err(error) => {
-                *listed = error.kind() == std::io::ErrorKind::NotFound;
-                return;
+    fn purge(&self, what: &Purge) -> HashSet<Key> {
+        let folders = match what {
+            Purge::Original(id) => {
+                let number = NameHash::of(id.as_str()).first_byte() % FAN_OUT;
+                number..number + 1
             }
+            Purge::Folder(_) => 0..FAN_OUT,
         };
-        *listed = true;
-        for entry in entries.flatten() {
-            if let Some((key, record)) = entry.file_name().to_str().and_then(parse_name)
-                && key.fan_out() == folder
-                && self.index.get(&key).is_none()
-            {
-                self.index.insert(key, record);
+        folders.for_each(|number| self.list(number));
+        let is_meant = self.meant_by(what);
+        let mut purged = HashSet::new();
+        // a writer takes these locks in the same order when it is done: what it writes is found here or there
+        lock(&self.pending).retain(|key, pending| {
+            let keep = !what.means(&pending.id);
+            if !keep {
+                purged.insert(*key);
+            }
+            keep
+        });
+        let mut from = Some(0);
+        while let Some(at) = from {
+            let (entries, next) = lock(&self.index).some(at, STEP * 8);
+            for (key, record) in entries.into_iter().filter(|(key, _)| is_meant(*key)) {
+                if let Some(removed) = self.take(key, &record) {
+                    self.remove(&layout::path(key, &record), removed.space);
+                    purged.insert(key);
+                }
+            }
+            from = next;
+        }
+        purged
+    }
+
+    /// Tells the keys that a purge means. One whose original's name is not known may be meant, so it is.
+    fn meant_by(&self, what: &Purge) -> Box<dyn Fn(Key) -> bool> {
+        match what {
+            Purge::Original(id) => {
+                let hash = NameHash::of(id.as_str());
+                Box::new(move |key| key.name_hash() == hash)
+            }
+            Purge::Folder(prefix) => {
+                let mut others = HashSet::new();
+                let read = names::read(&self.folder, |name| {
+                    if !name.starts_with(prefix.as_str()) {
+                        others.insert(NameHash::of(name));
+                    }
+                });
+                if let Err(error) = read {
+                    tracing::warn!(%error, "the names of the originals cannot be read; everything is purged");
+                    others.clear();
+                }
+                Box::new(move |key| !others.contains(&key.name_hash()))
             }
         }
     }
+}
 
-    fn scan(&self) {
-        let started = std::time::Instant::now();
-        for folder in 0..=255 {
-            self.list(folder);
+/// Seconds since 1970, by the clock that file systems go by.
+fn now() -> u32 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
+}
+
+/// Lets one line into the log now and then, however often there would be something to say.
+#[derive(Debug, Default)]
+struct Quiet {
+    said: Mutex<Option<Instant>>,
+    unsaid: AtomicU64,
+}
+
+impl Quiet {
+    /// How many times nothing was said since the last time, if something may be said now.
+    fn say(&self) -> Option<u64> {
+        const EVERY: Duration = Duration::from_secs(10);
+        let mut said = lock(&self.said);
+        if said.is_some_and(|at| at.elapsed() < EVERY) {
+            self.unsaid.fetch_add(1, Ordering::Relaxed);
+            return None;
         }
-        self.index.run_pending_tasks();
-        let (entries, elapsed) = (self.index.entry_count(), started.elapsed());
-        tracing::info!(entries, ?elapsed, "the cache folder has been read");
+        *said = Some(Instant::now());
+        Some(self.unsaid.swap(0, Ordering::Relaxed))
     }
-}
-
-/// The key and record that a file name states, if it is one of ours.
-fn parse_name(name: &str) -> Option<(Key, Record)> {
-    let mut parts = name.split('.');
-    let (key, digest, length, extension) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    if parts.next().is_some() {
-        return None;
-    }
-    let record = Record {
-        digest: Digest::from_hex(digest)?,
-        length: length.parse().ok()?,
-        content: Content::from_extension(extension)?,
-    };
-    Some((Key::from_hex(key)?, record))
-}
-
-fn blocks(length: u64) -> u32 {
-    u32::try_from(length.div_ceil(BLOCK).max(1)).unwrap_or(u32::MAX)
-}
-
-/// What an entry weighs at least, so that `max_files` of them fill the capacity.
-fn files_weight(max_bytes: u64, max_files: u64) -> u32 {
-    u32::try_from(max_bytes / BLOCK / max_files.max(1)).unwrap_or(u32::MAX)
-}
-
-fn make_folder(path: &Path) -> std::io::Result<()> {
-    // the group may read: that is how nginx is given the files
-    DirBuilder::new().recursive(true).mode(0o750).create(path)
-}
-
-/// A process's claim to its staged files: a locked file whose name begins theirs. The lock falls with the process.
-struct Staging {
-    dir: PathBuf,
-    prefix: String,
-    lock: PathBuf,
-    _held: File,
-}
-
-impl Staging {
-    fn new(dir: &Path) -> std::io::Result<Staging> {
-        let claim = tempfile::Builder::new().suffix(".lock").tempfile_in(dir)?;
-        claim.as_file().try_lock().map_err(std::io::Error::from)?;
-        let (held, lock) = claim.keep().map_err(|error| error.error)?;
-        let stem = lock.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Staging { dir: dir.to_owned(), prefix: format!("{stem}-"), lock, _held: held })
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        // left behind, it would only be one more stray for the next start
-        let _ = std::fs::remove_file(&self.lock);
-    }
-}
-
-/// Removes what processes that are gone have staged and not finished.
-fn remove_strays(staging: &Path) {
-    let names = || {
-        let entries = std::fs::read_dir(staging).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect::<Vec<String>>()
-    };
-    let all = names();
-    let alive: Vec<&str> = all
-        .iter()
-        .filter_map(|name| name.strip_suffix(".lock"))
-        .filter(|stem| {
-            let file = File::open(staging.join(format!("{stem}.lock")));
-            file.is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
-        })
-        .collect();
-    let is_ours = |name: &str| name.starts_with(".tmp") && (name.ends_with(".new") || name.ends_with(".lock"));
-    for name in all.iter().filter(|name| is_ours(name)) {
-        let owned = alive.iter().any(|stem| name.starts_with(&format!("{stem}-")) || *name == format!("{stem}.lock"));
-        if !owned {
-            // a stray that cannot be removed takes space but does no harm
-            let _ = std::fs::remove_file(staging.join(name));
-        }
-    }
-}
-
-/// A lock whose holder panicked still guards what it guards: every change under it is a single insert or remove.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,0 +1,118 @@
+//! What other versions of tintype left in the folder: an older layout's files are counted and go first when room is
+//! needed; a newer one's are not touched, since whoever wrote them may be started again.
+
+use std::io::{Error, ErrorKind, Result};
+
+use super::{Folder, Space, layout};
+
+/// The files of older layouts.
+#[derive(Default)]
+pub(super) struct Older {
+    folders: Vec<Layout>,
+    space: Space,
+}
+
+struct Layout {
+    folder: Folder,
+    /// The folders in it that have not been emptied.
+    parts: Vec<String>,
+    /// Files in the last of them.
+    files: Vec<String>,
+}
+
+/// Refuses a folder that a newer program has used.
+pub(super) fn refuse_newer(dir: &Folder) -> Result<()> {
+    match versions(dir)?.into_iter().max() {
+        Some(newest) if newest > layout::VERSION => Err(Error::new(
+            ErrorKind::Unsupported,
+            format!(
+                "it holds a cache of a newer tintype (v{newest}, this one writes v{}); take another folder or remove it",
+                layout::VERSION
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn versions(dir: &Folder) -> Result<Vec<u32>> {
+    let mut versions = Vec::new();
+    dir.list(".", |name, _| versions.extend(name.to_str().ok().and_then(layout::version)))?;
+    Ok(versions)
+}
+
+impl Older {
+    /// Counts what older layouts have left in that folder.
+    pub(super) fn find(dir: &Folder) -> Result<Older> {
+        let mut older = Older::default();
+        for version in versions(dir)?.into_iter().filter(|version| *version < layout::VERSION) {
+            let Ok(folder) = dir.folder(&format!("v{version}")) else { continue };
+            let mut parts = Vec::new();
+            folder.list(".", |name, is_file| {
+                if let (Ok(name), false) = (name.to_str(), is_file) {
+                    parts.push(name.to_owned());
+                }
+            })?;
+            for part in &parts {
+                for file in ours(&folder, part)? {
+                    older.space.files += 1;
+                    older.space.blocks += folder.facts(&format!("{part}/{file}")).map_or(0, |facts| facts.blocks);
+                }
+            }
+            older.folders.push(Layout { folder, parts, files: Vec::new() });
+        }
+        Ok(older)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.folders.is_empty()
+    }
+
+    /// What they take.
+    pub(super) fn space(&self) -> Space {
+        self.space
+    }
+
+    /// Removes one file; `false` where there is none left.
+    pub(super) fn remove_one(&mut self) -> Result<bool> {
+        while let Some(layout) = self.folders.last_mut() {
+            if let Some(file) = layout.files.pop() {
+                let part = layout.parts.last().map(String::as_str).unwrap_or_default();
+                let path = format!("{part}/{file}");
+                let blocks = layout.folder.facts(&path).map_or(0, |facts| facts.blocks);
+                layout.folder.remove(&path)?;
+                self.space.blocks = self.space.blocks.saturating_sub(blocks);
+                self.space.files = self.space.files.saturating_sub(1);
+                return Ok(true);
+            }
+            let Some(part) = layout.parts.last() else {
+                self.folders.pop();
+                continue;
+            };
+            layout.files = ours(&layout.folder, part)?;
+            if layout.files.is_empty() {
+                layout.parts.pop();
+            }
+        }
+        self.space = Space::default();
+        Ok(false)
+    }
+}
+
+/// The files in a folder that an older tintype wrote: renditions, and what it staged.
+fn ours(folder: &Folder, part: &str) -> Result<Vec<String>> {
+    let mut files = Vec::new();
+    let listed = folder.list(part, |name, is_file| {
+        if let (Ok(name), true) = (name.to_str(), is_file) {
+            let is_staged = part == layout::STAGING && name.starts_with(".tmp");
+            if is_staged || layout::parse(name).is_some() {
+                files.push(name.to_owned());
+            }
+        }
+    });
+    match listed {
+        // a link, or gone
+        Err(error) if !matches!(error.kind(), ErrorKind::PermissionDenied) => Ok(Vec::new()),
+        Err(error) => Err(error),
+        Ok(_) => Ok(files),
+    }
+}

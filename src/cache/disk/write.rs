@@ -1,0 +1,380 @@
+//! How a rendition gets onto the disk: room is made, it is staged, synced and renamed.
+
+use std::fs::File;
+use std::io::{Error, ErrorKind, Result, Write};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender, SyncSender};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::scan::Phase;
+use super::{FIXED_NAMES, FIXED_OLDER, FIXED_STAGING, Shared, lock, now};
+use crate::cache::folder::{BLOCK, blocks, blocks_of};
+use crate::cache::index::Space;
+use crate::cache::layout::{self, FAN_OUT, Record};
+use crate::cache::{Body, Key};
+use crate::source::ImageId;
+
+/// Inodes of the file system that are always left to others, where it has many; otherwise a sixteenth.
+const MIN_FREE_FILES: u64 = 1024;
+
+/// How long it is waited, right after the start, to know what has been used least.
+const ORDERED_WITHIN: Duration = Duration::from_millis(200);
+
+/// What the staging thread is given.
+pub(super) enum Job {
+    Write(Box<Rendition>),
+    Flush(Sender<()>),
+}
+
+pub(super) struct Rendition {
+    id: ImageId,
+    key: Key,
+    body: Arc<Body>,
+    staged: oneshot::Sender<()>,
+}
+
+/// What the syncing thread is given.
+pub(super) enum Next {
+    Sync(Box<Staged>),
+    Flush(Sender<()>),
+}
+
+pub(super) struct Staged {
+    key: Key,
+    record: Record,
+    body: Arc<Body>,
+    path: String,
+    file: File,
+    reserved: Space,
+}
+
+impl Job {
+    pub(super) fn write(id: ImageId, key: Key, body: Arc<Body>, staged: oneshot::Sender<()>) -> Job {
+        Job::Write(Box::new(Rendition { id, key, body, staged }))
+    }
+}
+
+/// Why something is not written.
+pub(super) enum Trouble {
+    /// There is no room that may be taken.
+    Full(String),
+    /// Something failed.
+    Fault(Error),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Trouble {
+        Trouble::Fault(error)
+    }
+}
+
+impl Shared {
+    pub(super) fn stage_all(&self, jobs: &Receiver<Job>, sync: &SyncSender<Next>) {
+        while let Ok(job) = jobs.recv() {
+            let next = match job {
+                Job::Flush(done) => Next::Flush(done),
+                Job::Write(rendition) => match self.stage(&rendition) {
+                    Ok(staged) => {
+                        // whoever waited may have given up
+                        let _ = rendition.staged.send(());
+                        Next::Sync(Box::new(staged))
+                    }
+                    Err(trouble) => {
+                        self.not_stored(rendition.key, &rendition.body, &trouble);
+                        continue;
+                    }
+                },
+            };
+            if sync.send(next).is_err() {
+                // the other thread has panicked: nothing more can be kept
+                return;
+            }
+        }
+    }
+
+    pub(super) fn sync_all(&self, jobs: &Receiver<Next>) {
+        while let Ok(next) = jobs.recv() {
+            match next {
+                // whoever waited may have given up
+                Next::Flush(done) => drop(done.send(())),
+                Next::Sync(staged) => {
+                    if let Err(error) = self.sync(&staged) {
+                        self.remove(&staged.path, staged.reserved);
+                        self.not_stored(staged.key, &staged.body, &error.into());
+                    }
+                    self.touch_down(staged.reserved);
+                }
+            }
+        }
+    }
+
+    fn not_stored(&self, key: Key, body: &Arc<Body>, trouble: &Trouble) {
+        self.drop_pending(key, body);
+        self.stats.not_stored.fetch_add(1, Ordering::Relaxed);
+        let dir = self.folder.path().display();
+        // once, not for every request: the reason stays the same until it changes
+        match trouble {
+            Trouble::Full(reason) => {
+                if !self.full.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%dir, reason, "there is no room in the cache; serving goes on without it");
+                }
+            }
+            Trouble::Fault(error) => {
+                if !self.failing.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%dir, %error, "the cache cannot be written; serving goes on without it");
+                }
+                if !self.folder.is_current() {
+                    self.lost.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    /// From here on it survives this process.
+    fn stage(&self, rendition: &Rendition) -> std::result::Result<Staged, Trouble> {
+        let Rendition { id, key, body, staged: _ } = rendition;
+        let length = u32::try_from(body.bytes.len()).map_err(|_| Trouble::Full("it is larger than 4 GiB".into()))?;
+        let record = Record { digest: body.digest, length, content: body.content };
+        if !self.reached(Phase::Ordering, Duration::MAX) {
+            return Err(Trouble::Full("the folder has not been read in yet".into()));
+        }
+        // one block more for the folder, should it have to grow
+        let space = Space::file(blocks(length.into()) + 1);
+        self.take_off(space);
+        let staged = self.stage_within(space, id, *key, record, body);
+        if staged.is_err() {
+            self.touch_down(space);
+        }
+        staged
+    }
+
+    fn stage_within(
+        &self, space: Space, id: &ImageId, key: Key, record: Record, body: &Arc<Body>,
+    ) -> std::result::Result<Staged, Trouble> {
+        self.make_room(space)?;
+        let written = self.leave_free(space).and_then(|()| self.write_down(id)).and_then(|()| {
+            let path = format!(
+                "{}/{}",
+                layout::STAGING,
+                layout::staged(self.next.fetch_add(1, Ordering::Relaxed), key, &record)
+            );
+            match self.write(&path, &body.bytes) {
+                Err(error) if is_no_room(&error) => {
+                    // it is full before our bound is reached: let the cache be as large as there is room
+                    self.evict(Space { blocks: space.blocks * 2, files: 2 })?;
+                    Ok((self.write(&path, &body.bytes)?, path))
+                }
+                result => Ok((result?, path)),
+            }
+        });
+        match written {
+            Ok((file, path)) => Ok(Staged { key, record, body: Arc::clone(body), path, file, reserved: space }),
+            Err(trouble) => {
+                lock(&self.index).release(space);
+                Err(trouble)
+            }
+        }
+    }
+
+    /// Counts one more file in flight, waiting until there may be.
+    fn take_off(&self, space: Space) {
+        let mut now = lock(&self.in_flight);
+        while now.files > 0
+            && (now.blocks + space.blocks > self.max_in_flight.blocks
+                || now.files + space.files > self.max_in_flight.files)
+        {
+            now = self.landed.wait(now).unwrap_or_else(PoisonError::into_inner);
+        }
+        now.blocks += space.blocks;
+        now.files += space.files;
+    }
+
+    fn touch_down(&self, space: Space) {
+        let mut now = lock(&self.in_flight);
+        now.blocks -= space.blocks;
+        now.files -= space.files;
+        self.landed.notify_all();
+    }
+
+    /// A new file with these bytes, or none.
+    fn write(&self, path: &str, bytes: &[u8]) -> Result<File> {
+        let mut file = match self.folder.create(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.folder.make_folder(layout::STAGING)?;
+                self.folder.create(path)?
+            }
+            result => result?,
+        };
+        if let Err(error) = file.write_all(bytes) {
+            // the first error is the one to tell
+            let _ = self.folder.remove(path);
+            return Err(error);
+        }
+        let folder = self.folder.facts(layout::STAGING)?.blocks;
+        self.set_fixed(FIXED_STAGING, Space { blocks: folder.saturating_sub(1), files: 0 });
+        Ok(file)
+    }
+
+    /// Brings a staged body under its final name.
+    fn sync(&self, staged: &Staged) -> Result<()> {
+        let Staged { key, record, body, path, file, reserved } = staged;
+        if !self.is_pending(*key, body) {
+            // purged meanwhile
+            self.remove(path, *reserved);
+            self.drop_pending(*key, body);
+            return Ok(());
+        }
+        // an error here may have dropped the pages it was about: the file must go, not be synced again
+        file.sync_data()?;
+        let (number, target) = (key.first_byte() % FAN_OUT, layout::path(*key, record));
+        let folder = layout::folder(number);
+        if let Err(error) = self.folder.rename(path, &target) {
+            if error.kind() != ErrorKind::NotFound {
+                return Err(error);
+            }
+            self.folder.make_folder(&folder)?;
+            self.folder.rename(path, &target)?;
+        }
+        let taken = u32::try_from(blocks_of(file)?).unwrap_or(u32::MAX);
+        // beyond its first block, which there is one of for each folder
+        let grown = self.folder.facts(&folder).map_or(0, |facts| facts.blocks.saturating_sub(1));
+        self.set_fixed(number.into(), Space { blocks: grown, files: 0 });
+
+        let mut pending = lock(&self.pending);
+        if !pending.get(key).is_some_and(|pending| Arc::ptr_eq(&pending.body, body)) {
+            drop(pending);
+            self.remove(&target, *reserved);
+            self.drop_pending(*key, body);
+            return Ok(());
+        }
+        let former = lock(&self.index).commit(*key, *record, *reserved, taken, now());
+        pending.remove(key);
+        drop(pending);
+        self.pending_bytes.fetch_sub(body.bytes.len() as u64, Ordering::Relaxed);
+        match former {
+            Some(former) if former.value == *record => lock(&self.index).release(former.space),
+            Some(former) => self.remove(&layout::path(*key, &former.value), former.space),
+            None => {}
+        }
+        self.stats.stored.fetch_add(1, Ordering::Relaxed);
+        self.full.store(false, Ordering::Relaxed);
+        if self.failing.swap(false, Ordering::Relaxed) {
+            tracing::info!(dir = %self.folder.path().display(), "the cache can be written again");
+        }
+        Ok(())
+    }
+
+    fn is_pending(&self, key: Key, body: &Arc<Body>) -> bool {
+        lock(&self.pending).get(&key).is_some_and(|pending| Arc::ptr_eq(&pending.body, body))
+    }
+
+    /// Writes down whose rendition it is.
+    fn write_down(&self, id: &ImageId) -> std::result::Result<(), Trouble> {
+        if let Some(blocks) = lock(&self.names).keep(&self.folder, id)? {
+            self.set_fixed(FIXED_NAMES, Space { blocks, files: 0 });
+        }
+        Ok(())
+    }
+
+    /// Reserves space, for which others may have to go.
+    fn make_room(&self, space: Space) -> std::result::Result<(), Trouble> {
+        loop {
+            let could_hold = {
+                let mut index = lock(&self.index);
+                if index.reserve(space) {
+                    return Ok(());
+                }
+                index.could_hold(space)
+            };
+            if !could_hold && lock(&self.older).is_empty() {
+                return Err(Trouble::Full("it is larger than the cache may be".into()));
+            }
+            if !self.evict_one()? {
+                return Err(Trouble::Full("nothing in it can be removed".into()));
+            }
+        }
+    }
+
+    /// Sees to it that others keep what they were promised of the file system.
+    pub(super) fn leave_free(&self, space: Space) -> std::result::Result<(), Trouble> {
+        let short = self.short_of_free(space)?;
+        if short == Space::default() {
+            return Ok(());
+        }
+        self.evict(short)?;
+        let short = self.short_of_free(space)?;
+        if short == Space::default() {
+            return Ok(());
+        }
+        let (bytes, files) = (short.blocks * BLOCK, short.files);
+        let text = format!("its file system is {bytes} bytes and {files} files short of what others are to have");
+        Err(Trouble::Full(text))
+    }
+
+    fn short_of_free(&self, space: Space) -> Result<Space> {
+        let free = self.folder.free()?;
+        let bytes = self.min_free.saturating_add(space.blocks * BLOCK).saturating_sub(free.bytes);
+        let files = free.files.map_or(0, |files| {
+            let least = MIN_FREE_FILES.min(files.all / 16);
+            (least + space.files).saturating_sub(files.free)
+        });
+        Ok(Space { blocks: bytes.div_ceil(BLOCK), files })
+    }
+
+    /// Removes entries until they took that much, or there are none.
+    fn evict(&self, space: Space) -> std::result::Result<(), Trouble> {
+        let used = || lock(&self.index).used();
+        let before = used();
+        loop {
+            let now = used();
+            let freed = (before.blocks.saturating_sub(now.blocks), before.files.saturating_sub(now.files));
+            if (freed.0 >= space.blocks && freed.1 >= space.files) || !self.evict_one()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Removes what should go first; `false` where there is nothing or it cannot be removed.
+    pub(super) fn evict_one(&self) -> std::result::Result<bool, Trouble> {
+        let mut older = lock(&self.older);
+        if !older.is_empty() {
+            let removed = older.remove_one();
+            self.set_fixed(FIXED_OLDER, older.space());
+            if removed? {
+                self.stats.evicted.fetch_add(1, Ordering::Relaxed);
+                return Ok(true);
+            }
+        }
+        drop(older);
+        if !self.reached(Phase::Ready, ORDERED_WITHIN) {
+            return Err(Trouble::Full("it is not known yet what has been used least".into()));
+        }
+        let Some(victim) = lock(&self.index).evict() else { return Ok(false) };
+        let file = layout::path(victim.key, &victim.value);
+        if let Err(error) = self.folder.remove(&file) {
+            if let Some(others) = self.undeletable.say() {
+                tracing::warn!(%file, %error, others, "a cached file cannot be removed to make room");
+            }
+            lock(&self.index).put_back(victim);
+            return Ok(false);
+        }
+        lock(&self.index).release(victim.space);
+        self.stats.evicted.fetch_add(1, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    pub(super) fn is_writable(&self) -> bool {
+        if self.failing.load(Ordering::Relaxed) && self.folder.probe(layout::STAGING).is_ok() {
+            self.failing.store(false, Ordering::Relaxed);
+            tracing::info!(dir = %self.folder.path().display(), "the cache can be written again");
+        }
+        !self.failing.load(Ordering::Relaxed) && !self.lost.load(Ordering::Relaxed)
+    }
+}
+
+fn is_no_room(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
