@@ -36,8 +36,8 @@ fn the_readme_is_true() {
     if std::env::var_os("TINTYPE_BLESS").is_some() {
         std::fs::write(&path, &readme).expect("written");
     } else {
-        assert_eq!(
-            before, readme,
+        assert!(
+            before == readme,
             "the README's tables are old; TINTYPE_BLESS=1 cargo test --test readme makes them anew"
         );
     }

@@ -1,5 +1,6 @@
 //! The commands, and the only place that builds everything. Exit codes: 0, 1 (it failed), 2 (asked wrongly).
 
+mod cache;
 mod config;
 mod convert;
 mod healthcheck;
@@ -28,8 +29,10 @@ enum Command {
     Serve(serve::Arguments),
     /// Convert one file into another with the same pipeline.
     Convert(convert::Arguments),
-    /// Drop every rendition of an original from a running server.
+    /// Drop every rendition of an original, or of a folder, from a running server.
     Purge(purge::Arguments),
+    /// Look at the cache folder.
+    Cache(cache::Arguments),
     /// Sign a URL.
     Sign(sign::Arguments),
     /// Show the settings in effect and where each came from.
@@ -70,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Convert(arguments) => convert::run(arguments),
         Command::Purge(arguments) => purge::run(arguments),
+        Command::Cache(arguments) => cache::run(arguments),
         Command::Sign(arguments) => sign::run(arguments),
         Command::Config(arguments) => config::run(arguments),
         Command::Healthcheck(arguments) => healthcheck::run(arguments),

@@ -1,0 +1,135 @@
+//! `tintype cache`: what lies in the cache folder, and whether it is sound. Safe while the service runs.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+
+use super::{Common, Wrong};
+use crate::cache::survey::{self, Survey};
+use crate::config::Config;
+
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Entries, bytes against the bounds, the originals with the most, and ages
+    Stats {
+        /// How many originals to show
+        #[arg(long, value_name = "N", default_value_t = 10)]
+        top: usize,
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// Read every body and compare it with its name; exit code 1 if one is damaged
+    Verify {
+        #[command(flatten)]
+        folder: Folder,
+    },
+}
+
+#[derive(Args, Debug)]
+struct Folder {
+    /// The cache folder, where it is not that of the settings
+    #[arg(long, value_name = "DIR")]
+    cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Folder {
+    fn load(&self) -> Result<Config, Wrong> {
+        let mut config = self.common.load(&[])?.config;
+        if let Some(dir) = &self.cache_dir {
+            config.cache.dir.clone_from(dir);
+        }
+        Ok(config)
+    }
+}
+
+pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
+    match arguments.what {
+        What::Stats { top, folder } => {
+            let config = folder.load()?;
+            let survey = survey::survey(&config.cache.dir).with_context(|| cannot_read(&config.cache.dir))?;
+            print!("{}", report(&config, &survey, top));
+            Ok(())
+        }
+        What::Verify { folder } => verify(&folder.load()?.cache.dir),
+    }
+}
+
+fn cannot_read(dir: &Path) -> String {
+    format!("the cache folder {} cannot be read", dir.display())
+}
+
+fn report(config: &Config, survey: &Survey, top: usize) -> String {
+    use std::fmt::Write;
+    let mut text = String::new();
+    // writing to a String does not fail
+    let mut line = |label: &str, value: String| {
+        let _ = writeln!(text, "{label:<12} {value}");
+    };
+    let share = |part: u64, all: u64| format!("{:.1} %", 100.0 * part as f64 / all.max(1) as f64);
+    let (cache, count) = (&config.cache, |n| HumanCount(n).to_string());
+    line("folder", cache.dir.display().to_string());
+    line(
+        "entries",
+        format!(
+            "{} of at most {} files ({})",
+            count(survey.entries),
+            count(cache.max_files),
+            share(survey.entries, cache.max_files)
+        ),
+    );
+    line(
+        "on disk",
+        format!(
+            "{} of at most {} ({})",
+            HumanBytes(survey.bytes),
+            HumanBytes(cache.max_bytes.0),
+            share(survey.bytes, cache.max_bytes.0)
+        ),
+    );
+    line("bodies", HumanBytes(survey.length).to_string());
+    if let Some((oldest, newest)) = survey.ages {
+        let ago = |age: Duration| HumanDuration(age).to_string();
+        line("last used", format!("between {} and {} ago", ago(oldest), ago(newest)));
+    }
+    line("staged", count(survey.staged));
+    line("foreign", count(survey.foreign));
+    line("originals", count(survey.originals.len() as u64));
+    for original in survey.originals.iter().take(top) {
+        let name = original.name.as_deref().unwrap_or("(name not known)");
+        line("", format!("{:>10} {:>7}  {name}", HumanBytes(original.bytes).to_string(), count(original.entries)));
+    }
+    text
+}
+
+fn verify(dir: &Path) -> anyhow::Result<()> {
+    // drawn on standard error, and only where that is a terminal
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len}, {eta} left");
+    bar.set_style(style.context("the progress bar's template")?);
+    let result = survey::verify(dir, |done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    let (sound, damaged) = result.with_context(|| cannot_read(dir))?;
+    for entry in &damaged {
+        println!("{}: {}", entry.path, entry.reason);
+    }
+    println!("{} sound, {} damaged", HumanCount(sound), HumanCount(damaged.len() as u64));
+    anyhow::ensure!(
+        damaged.is_empty(),
+        "damaged entries are never served; the service removes each when it is asked for"
+    );
+    Ok(())
+}
