@@ -32,9 +32,9 @@ bench: tools
 
 ## Install whatever is missing for the above.
 setup:
-	@$(call install,cmake nasm nginx)
+	@$(call install,cmake nasm nginx strace)
 
-# libjpeg-turbo is built with CMake, and its fast paths and rav1e's with NASM; only tests need nginx
+# libjpeg-turbo is built with CMake, and its fast paths and rav1e's with NASM; only tests need nginx and strace
 tools:
 	@$(call install,cmake nasm)
 

@@ -201,13 +201,14 @@ pub(super) fn blocks_of(file: &File) -> Result<u64> {
     Ok(blocks(file.metadata()?.blocks() * 512))
 }
 
-/// Why a folder should hold no cache: whoever can write in it could put pictures there that would be sent as ours.
+/// Why a folder should hold no cache: whoever can write in it could put pictures there that would be sent as ours. In a
+/// sticky one others can add to it, but take away or replace nothing of ours.
 pub(super) fn distrust(folder: &Folder) -> Result<()> {
     let (owner, mode) = folder.ownership()?;
     let own = rustix::process::geteuid().as_raw();
     let path = folder.path().display();
     let refuse = |text| Err(Error::new(ErrorKind::PermissionDenied, text));
-    if mode & 0o002 != 0 {
+    if mode & 0o1002 == 0o002 {
         return refuse(format!(
             "{path} may be written by everyone (mode {mode:04o}); chmod o-w it, or take a folder below it"
         ));

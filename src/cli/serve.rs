@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 
 use super::{Common, Wrong};
 use crate::config::{Config, Flag};
@@ -62,6 +63,9 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     result
 }
 
+/// Connections kept for the listener of health, metrics and administration.
+const ADMIN_CONNECTIONS: usize = 8;
+
 /// What is logged unless `RUST_LOG` says otherwise. The JPEG XL decoder takes damage in a file for an error of its own.
 const DEFAULT_LOG: &str = "info,jxl_oxide=off,jxl_bitstream=off,jxl_coding=off,jxl_frame=off,jxl_image=off,jxl_modular=off,\
     jxl_render=off,jxl_vardct=off";
@@ -106,7 +110,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         let listener = bind(&config.server.admin_listen).await?;
         tracing::info!(address = listener.shown(), "health, metrics and administration");
         let router = http::admin_router(state.clone());
-        Some(tokio::spawn(server::serve(listener, router, header_timeout, until(drained.clone()), patience)))
+        // places of its own: whoever looks after an overloaded server must get through to it
+        let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
+        Some(tokio::spawn(server::serve(listener, router, places, header_timeout, until(drained.clone()), patience)))
     };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -117,8 +123,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         "tintype starts"
     );
     eprintln!("listening on {}", listener.shown());
-    let images =
-        tokio::spawn(server::serve(listener, http::router(state.clone()), header_timeout, until(stopped), patience));
+    let places = Arc::new(Semaphore::new(server::connections().saturating_sub(ADMIN_CONNECTIONS).max(4)));
+    let router = http::router(state.clone());
+    let images = tokio::spawn(server::serve(listener, router, places, header_timeout, until(stopped), patience));
 
     tokio::select! {
         _ = terminate.recv() => {}

@@ -6,6 +6,7 @@
 mod timed;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -16,6 +17,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use timed::{Phase, Timed};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 /// The most bytes of a request's head: a URL of 8 KiB, its headers, and room to answer 414 for a longer one.
@@ -24,6 +26,23 @@ const HEAD_BYTES: usize = 64 * 1024;
 /// How long a connection may stay with nothing going over it. nginx keeps its own for 60 seconds by default, and it
 /// should be the one who closes.
 const IDLE: Duration = Duration::from_secs(75);
+
+/// File descriptors that are not for connections: listeners, the log, the cache's folder and its writers, originals that
+/// are being read by workers.
+const RESERVED_FILES: u64 = 32;
+
+/// How many connections there can be at a time: each may have a file of the cache open beside its own. What the system
+/// allows a process by default is raised to what it allows at all first. Whoever comes beyond waits in the kernel's queue,
+/// which costs nothing, where without files every answer would fail.
+pub fn connections() -> usize {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // below what it is already it cannot fall
+    let _ = setrlimit(Resource::Nofile, limit);
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::from(u32::MAX));
+    usize::try_from((files.saturating_sub(RESERVED_FILES) / 2).max(4)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
+}
 
 /// Where connections come in.
 pub enum Listener {
@@ -66,16 +85,22 @@ impl Listener {
 }
 
 /// Serves until `stop` ends, then waits for the requests in flight, at most `patience`. Says whether all ended in time.
+/// There are never more connections than `places`, which several listeners may share.
 pub async fn serve(
-    listener: Listener, router: Router, header_timeout: Duration, stop: impl Future<Output = ()>, patience: Duration,
+    listener: Listener, router: Router, places: Arc<Semaphore>, header_timeout: Duration,
+    stop: impl Future<Output = ()>, patience: Duration,
 ) -> bool {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(HEAD_BYTES).half_close(false);
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
-        let stream = tokio::select! {
-            stream = accept(&listener) => stream,
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (accept(&listener).await, place)
+        };
+        let (stream, place) = tokio::select! {
+            next = next => next,
             () = &mut stop => break,
         };
         let Some(stream) = stream else { continue };
@@ -93,6 +118,7 @@ pub async fn serve(
         });
         let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
+            let _place = place;
             // a client that breaks off is no event
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended early");

@@ -68,6 +68,15 @@ pub(crate) fn poll<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// That command, told to serve: `tintype` itself, or a program that runs it in circumstances of its own.
+pub(crate) fn serve(
+    mut command: Command, root: &Path, cache: &Path, listen: &str, settings: &[(&str, &str)],
+) -> Command {
+    command.arg("serve").arg(root).arg("--cache-dir").arg(cache).args(["--listen", listen]);
+    command.envs(settings.iter().copied());
+    command
+}
+
 /// Where a server is asked.
 #[derive(Clone, Debug)]
 pub(crate) enum Address {
@@ -90,10 +99,14 @@ impl Server {
 
     /// `tintype serve` on that address, with more settings from the environment.
     pub(crate) fn start_with(root: &Path, cache: &Path, listen: &str, settings: &[(&str, &str)]) -> Server {
-        let mut command = tintype();
-        command.arg("serve").arg(root).arg("--cache-dir").arg(cache).args(["--listen", listen]);
-        command.envs(settings.iter().copied()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the program starts");
+        Server::spawn(serve(tintype(), root, cache, listen, settings))
+            .unwrap_or_else(|log| panic!("tintype did not say where it listens:\n{log}"))
+    }
+
+    /// Starts that command, which ends up as `tintype serve`; what was said where it does not come to listen.
+    pub(crate) fn spawn(mut command: Command) -> Result<Server, String> {
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let log = Arc::<Mutex<String>>::default();
         let (say, ready) = mpsc::channel();
@@ -111,14 +124,17 @@ impl Server {
             }
         });
         let mut server = Server { child, address: Address::Unix(PathBuf::new()), log };
-        let Ok(url) = ready.recv_timeout(PATIENCE) else {
-            panic!("tintype did not say where it listens:\n{}", server.log());
-        };
+        let Ok(url) = ready.recv_timeout(PATIENCE) else { return Err(server.log()) };
         server.address = match url.strip_prefix("unix:") {
             Some(path) => Address::Unix(path.into()),
             None => Address::Tcp(url.trim_end_matches('/').parse().expect("an address and a port")),
         };
-        server
+        Ok(server)
+    }
+
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Everything it has said on standard error so far.
@@ -149,6 +165,11 @@ impl Server {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("it is ours and runs");
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("it is ours").is_some()
     }
 
     /// Waits for its end.

@@ -142,7 +142,9 @@ impl Disk {
         dir.make_folder(&name)?;
         let folder = dir.folder(&name)?;
         folder::distrust(&folder)?;
-        let held = folder.append(layout::LOCK)?;
+        folder.append(layout::LOCK)?;
+        // held for reading: a file that is open to be written would keep the file system from being made read-only
+        let held = folder.open_file(layout::LOCK)?;
         held.try_lock().map_err(|error| match error {
             std::fs::TryLockError::WouldBlock => Error::new(ErrorKind::ResourceBusy, "another process uses it"),
             std::fs::TryLockError::Error(error) => error,
