@@ -34,11 +34,17 @@
 //! | a codec's panic is its file's fault | `render/codec/mod.rs`: `Guarded` | every call to a codec goes through it |
 //! | an image's name cannot leave its source | `source/id.rs`, `source/files.rs` | a private field; opened beneath the root by the kernel |
 //! | bytes are kept under the version they came from | `service/mod.rs`: `make` | another version than the key's begins anew |
-//! | one result is made once at a time | `cache/mod.rs`: `get_or_make` | single flight |
+//! | one result is made once at a time | `cache/flight.rs` | single flight |
 //! | a client that leaves does not stop what others wait for | same | the work runs in a task of its own |
 //! | whatever waits holds no memory | `service/mod.rs`: `make` | a place first, then the original |
-//! | a file in the cache is whole or absent | `cache/disk.rs` | staged, synced, renamed; its digest is in its name and checked |
+//! | a file in the cache is whole or absent | `cache/disk/write.rs` | staged, synced, renamed; its digest is in its name and checked |
+//! | what is said to be stored survives the process | `cache/disk/write.rs`, `scan.rs` | it is staged before the answer; a start takes over what is staged |
+//! | the cache is never over its bounds | `cache/index.rs` | space is reserved before it is written, and given back after it is gone |
+//! | one process writes in a folder | `cache/disk/mod.rs`: `open` | a lock, held for as long as the folder is used |
+//! | nothing planted in the cache is followed | `cache/folder.rs` | opened beneath the folder by the kernel, without links |
+//! | two states of an original have two versions | `source/files.rs`: `settled` | a file that changed within a clock tick is waited for |
 //! | a broken cache never fails a request | `cache/mod.rs` | logged and counted there, and ends there |
+//! | there are files left for those who are connected | `http/server.rs`: `connections` | a bound by the process's limit |
 //! | CPU work is bounded, and so is waiting for it | `service/workers.rs` | the only `spawn_blocking` |
 //! | status codes for failures are chosen once | `http/problem.rs` | exhaustive matches, no `_` arm |
 //! | settings are read once | `config.rs` | no other file names `std::env` |

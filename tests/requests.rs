@@ -384,6 +384,15 @@ async fn purging_needs_the_token() {
     assert_eq!(purge("/photos/coffee.png", "Bearer let me in").await.json()["purged"], 2);
     assert_eq!(server.get("/photos/coffee.png?w=10").await.header("cache-status"), "tintype; fwd=uri-miss; stored");
     assert_eq!(server.get("/photos/rocket.jpg?w=20").await.header("cache-status"), "tintype; hit");
+    // folders: what only begins like one is not in it
+    server.get("/generated/grey.png?w=20").await;
+    for (path, purged) in [("phot/", 0), ("photos/", 2), ("/photos/", 0), ("/", 1)] {
+        assert_eq!(purge(path, "Bearer let me in").await.json()["purged"], purged, "{path}");
+    }
+    for path in ["", "photos//", "..%2F", "photos/../"] {
+        let answer = purge(path, "Bearer let me in").await;
+        assert_eq!(answer.status.as_u16(), if path.is_empty() { 200 } else { 400 }, "{path}");
+    }
 }
 
 #[tokio::test]

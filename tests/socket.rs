@@ -280,10 +280,73 @@ fn commands_reach_a_running_server() {
     let (code, shown, said) = ask(&["purge", "generated/alpha.png"], "a token for tests");
     assert_eq!((code, shown.trim()), (Some(0), "{\"purged\":1}"), "{said}");
     assert_eq!(server.get(url, &[]).said("cache-status"), "tintype; fwd=uri-miss; stored");
+    let (code, shown, said) = ask(&["purge", "generated/"], "a token for tests");
+    assert_eq!((code, shown.trim()), (Some(0), "{\"purged\":1}"), "{said}");
     assert_eq!(server.stop().code(), Some(0));
     let (code, _, said) = ask(&["healthcheck"], "");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains(&listen), "{said}");
+}
+
+#[test]
+fn the_cache_is_looked_at_from_outside() {
+    let cache = folder();
+    let server = Server::start(&testdata(), cache.path());
+    for url in ["/generated/alpha.png?width=20", "/generated/alpha.png?width=30", "/photos/coffee.png?width=300"] {
+        assert_eq!(server.get(url, &[]).said("cache-status"), "tintype; fwd=uri-miss; stored");
+    }
+    server.wait_for("tintype_cache_stored_total", 3.0);
+    let ask = |what: &str| {
+        let mut command = tintype();
+        let (code, output, said) = run(command.args(["cache", what, "--cache-dir"]).arg(cache.path()), b"");
+        (code, String::from_utf8_lossy(&output.stdout).into_owned(), said)
+    };
+    // while the server runs
+    let (code, shown, said) = ask("stats");
+    assert_eq!(code, Some(0), "{said}");
+    for expected in ["entries      3 of at most 1,000,000 files", "10.00 GiB", "foreign      0", "originals    2"] {
+        assert!(shown.contains(expected), "{expected} is not in:\n{shown}");
+    }
+    let coffee = shown.find("photos/coffee.png").expect("its name");
+    assert!(coffee < shown.find("generated/alpha.png").expect("its name"), "not the largest first:\n{shown}");
+    let (code, shown, said) = ask("verify");
+    assert_eq!((code, shown.as_str()), (Some(0), "3 sound, 0 damaged\n"), "{said}");
+    assert_eq!(server.stop().code(), Some(0));
+
+    let file = std::fs::read_dir(cache.path().join("v2")).expect("a folder").flatten().find_map(|folder| {
+        let mut files = std::fs::read_dir(folder.path()).ok()?.flatten().map(|entry| entry.path());
+        files.find(|path| path.extension().is_some())
+    });
+    let file = file.expect("a rendition");
+    let mut bytes = std::fs::read(&file).expect("its bytes");
+    bytes[20] ^= 1;
+    std::fs::write(&file, bytes).expect("written");
+    let (code, shown, said) = ask("verify");
+    assert_eq!(code, Some(1), "{said}");
+    let name = file.file_name().expect("a name").to_string_lossy().into_owned();
+    assert!(shown.contains(&name) && shown.contains("2 sound, 1 damaged"), "{shown}");
+    std::fs::remove_dir_all(cache.path().join("v2")).expect("removed");
+    let (code, _, said) = ask("stats");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("cannot be read"), "{said}");
+}
+
+#[test]
+fn an_original_is_believed_for_as_long_as_the_settings_allow() {
+    let (root, cache) = (folder(), folder());
+    let path = root.path().join("a.png");
+    let put = |name: &str| std::fs::copy(testdata().join("generated").join(name), &path).expect("copied");
+    put("grey.png");
+    let settings = [("TINTYPE_SOURCE_REVALIDATE", "1h")];
+    let server = Server::start_with(root.path(), cache.path(), "127.0.0.1:0", &settings);
+    let before = server.get("/a.png?width=20", &[]);
+    put("alpha.png");
+    assert_eq!(server.get("/a.png?width=20", &[]).body, before.body);
+    // what is not there yet is made of what is there now, and from then on so is everything
+    let wider = server.get("/a.png?width=30", &[]);
+    let after = server.get("/a.png?width=20", &[]);
+    assert_ne!(after.body, before.body);
+    assert_eq!(after.said("last-modified"), wider.said("last-modified"));
 }
 
 #[test]

@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# Takes the disk away while tintype writes, as a power cut does, and looks at what it serves afterwards.
+#
+#   cargo build --release && sudo tests/power-loss.sh target/release/tintype [CYCLES] [ext4|xfs]...
+#
+# Needs root, loop devices, curl, and of Debian's packages e2fsprogs and xfsprogs. Each cycle: a file system in a file,
+# with the cache on it; renditions are asked for; after a random time the file system is shut down by its own ioctl,
+# without its log being written (`xfs_io -x -c shutdown`, which ext4 knows too), so that all that was not synced is lost;
+# the program is killed, the file system mounted again, and everything asked for once more. It counts
+#   wrong   bodies that are not what a server makes whose disk nothing has happened to: must be 0
+#   lost    renditions that had been said to be kept and were made anew, of how many
+#   torn    files under final names that are not what their names say: never served, removed when they are asked for
+#   strays  files in the staging folder after the start
+set -euo pipefail
+
+program=$(realpath "$1")
+cycles=${2:-3}
+systems=("${@:3}")
+[ ${#systems[@]} -gt 0 ] || systems=(ext4 xfs)
+originals=$(cd "$(dirname "${BASH_SOURCE[0]}")/../testdata" && pwd)
+
+work=$(mktemp -d)
+mount=$work/mount
+mkdir "$mount" "$work/kept" "$work/again" "$work/right"
+server=
+clean() {
+    [ -z "$server" ] || kill -KILL "$server" 2>/dev/null || true
+    umount "$mount" 2>/dev/null || true
+    rm -rf "$work"
+}
+trap clean EXIT
+
+# start CACHE: sets server and url
+start() {
+    : >"$work/log"
+    TINTYPE_CACHE_MIN_FREE=0 TINTYPE_CACHE_MEMORY=0 \
+        "$program" serve "$originals" --listen 127.0.0.1:0 --cache-dir "$1" 2>"$work/log" &
+    server=$!
+    for _ in $(seq 500); do
+        url=$(sed -n 's/^listening on //p' "$work/log")
+        [ -z "$url" ] || return 0
+        sleep 0.01
+    done
+    echo "the server does not start:" >&2
+    cat "$work/log" >&2
+    exit 1
+}
+
+stop() {
+    kill -KILL "$server" 2>/dev/null || true
+    wait "$server" 2>/dev/null || true
+    server=
+}
+
+# ask FOLDER FIRST COUNT: each rendition into a file of its number, its head beside it
+ask() {
+    local number
+    for number in $(seq "$2" $(($2 + $3 - 1))); do
+        printf 'url = "%sgenerated/rgb16.png?width=%d&quality=%d&format=webp"\n' \
+            "$url" $((8 + number % 100)) $((1 + number / 100 % 100))
+        printf 'output = "%s/%d"\ndump-header = "%s/%d.head"\nmax-time = 30\nnext\n' "$1" "$number" "$1" "$number"
+    done | sed '$d' | curl --silent --parallel --parallel-max 4 --config - 2>/dev/null || true
+}
+
+for system in "${systems[@]}"; do
+    wrong=0 lost=0 kept=0 torn=0 strays=0
+    for cycle in $(seq "$cycles"); do
+        rm -f "$work"/disk "$work"/{kept,again,right}/*
+        truncate -s 400M "$work/disk"
+        case $system in
+        ext4) mkfs.ext4 -q -F "$work/disk" ;;
+        xfs) mkfs.xfs -q -f "$work/disk" ;;
+        esac
+        mount -o loop "$work/disk" "$mount"
+        start "$mount/cache"
+        first=$((RANDOM % 9000))
+        ask "$work/kept" $first 400 &
+        asking=$!
+        sleep "0.$((RANDOM % 9))$((RANDOM % 10))"
+        xfs_io -x -c shutdown "$mount"
+        # what was said up to here counts
+        : >"$work/cut"
+        stop
+        wait $asking || true
+        umount "$mount"
+        mount -o loop "$work/disk" "$mount"
+        start "$mount/cache"
+        strays=$((strays + $(find "$mount/cache/v2/staging" -type f | wc -l)))
+        said=$("$program" cache verify --cache-dir "$mount/cache" 2>/dev/null || true)
+        torn=$((torn + $(sed -n 's/.* sound, \([0-9]*\) damaged/\1/p' <<<"$said")))
+        ask "$work/again" $first 400
+        stop
+        umount "$mount"
+        start "$work/sound"
+        ask "$work/right" $first 400
+        stop
+        for right in "$work"/right/*[0-9]; do
+            number=$(basename "$right")
+            cmp -s "$right" "$work/again/$number" || wrong=$((wrong + 1))
+            head=$work/kept/$number.head
+            # an answer that the kill cut short said nothing yet
+            length=$(sed -n 's/^content-length: \([0-9]*\).*/\1/ip' "$head" 2>/dev/null || true)
+            [ "$length" = "$(stat -c %s "$work/kept/$number" 2>/dev/null)" ] || continue
+            if [ "$head" -ot "$work/cut" ] && grep -q stored "$head"; then
+                kept=$((kept + 1))
+                cmp -s "$right" "$work/kept/$number" || wrong=$((wrong + 1))
+                grep -q 'tintype; hit' "$work/again/$number.head" || lost=$((lost + 1))
+            fi
+        done
+    done
+    echo "$system: $cycles power losses: $wrong wrong, $lost lost of $kept kept, $torn torn, $strays strays"
+    [ "$wrong" = 0 ]
+done
