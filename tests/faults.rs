@@ -144,19 +144,33 @@ fn bodies(cache: &Path) -> Vec<PathBuf> {
 
 /// What a cache folder takes on disk: every file, and of every folder what is beyond its first block.
 fn taken(cache: &Path) -> u64 {
-    let (mut sum, mut folders) = (0, vec![cache.join("v2")]);
+    let (mut sum, mut folders, mut seen) = (0, vec![cache.join("v2")], HashSet::new());
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let Ok(metadata) = entry.metadata() else { continue };
             if metadata.is_dir() {
                 folders.push(entry.path());
                 sum += (metadata.blocks() * 512).saturating_sub(4096);
-            } else {
+            } else if seen.insert(metadata.ino()) {
+                // one that was moved while the folders were listed is met twice
                 sum += metadata.blocks() * 512;
             }
         }
     }
     sum
+}
+
+/// Removes a folder in which somebody may be writing.
+fn remove(dir: &Path) {
+    poll("the folder to be gone", || std::fs::remove_dir_all(dir).is_ok().then_some(()));
+}
+
+/// Waits until no process has the folder: one that was killed under a tracer takes a moment to be gone.
+fn let_go(cache: &Path) {
+    poll("the folder to be let go of", || {
+        let Ok(lock) = std::fs::File::open(cache.join("v2/lock")) else { return Some(()) };
+        lock.try_lock().is_ok().then_some(())
+    });
 }
 
 fn settled(server: &Server) {
@@ -330,6 +344,7 @@ fn killed_at_each_system_call_it_serves_nothing_wrong_and_loses_nothing_it_kept(
                     let _ = strace.kill();
                     strace.wait().expect("it is ours");
                 }
+                let_go(cache.path());
                 let server = start(cache.path(), &[]);
                 let strays = files(&cache.path().join("v2/staging"));
                 assert!(strays.is_empty(), "{inject}: {strays:?}");
@@ -590,14 +605,14 @@ fn a_disk_that_can_only_be_read_costs_no_answer() {
 fn a_folder_that_goes_comes_back() {
     let truth = Truth::default();
     let cases: [(&str, fn(&Path), fn(&Path)); 6] = [
-        ("the folder removed", |dir| std::fs::remove_dir_all(dir).expect("removed"), |_| {}),
-        ("the layout removed", |dir| std::fs::remove_dir_all(dir.join("v2")).expect("removed"), |_| {}),
-        ("the staging folder removed", |dir| std::fs::remove_dir_all(dir.join("v2/staging")).expect("removed"), |_| {}),
+        ("the folder removed", |dir| remove(dir), |_| {}),
+        ("the layout removed", |dir| remove(&dir.join("v2")), |_| {}),
+        ("the staging folder removed", |dir| remove(&dir.join("v2/staging")), |_| {}),
         ("the lock removed", |dir| std::fs::remove_file(dir.join("v2/lock")).expect("removed"), |_| {}),
         (
             "a file in the folder's place",
             |dir| {
-                std::fs::remove_dir_all(dir).expect("removed");
+                remove(dir);
                 std::fs::write(dir, b"in the way").expect("written");
             },
             |dir| std::fs::remove_file(dir).expect("removed"),

@@ -5,7 +5,7 @@ use std::io::{Error, ErrorKind, Result, Write};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, SyncSender};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -22,6 +22,9 @@ const MIN_FREE_FILES: u64 = 1024;
 
 /// How long it is waited, right after the start, to know what has been used least.
 const ORDERED_WITHIN: Duration = Duration::from_millis(200);
+
+/// How long a want of file descriptors may last before what was staged is given up.
+const REOPENED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the staging thread is given.
 pub(super) enum Job {
@@ -46,8 +49,8 @@ pub(super) struct Staged {
     key: Key,
     record: Record,
     body: Arc<Body>,
+    /// It is opened again to be synced: what waits for the disk must not use up the process's files.
     path: String,
-    file: File,
     reserved: Space,
 }
 
@@ -165,13 +168,14 @@ impl Shared {
                 Err(error) if is_no_room(&error) => {
                     // it is full before our bound is reached: let the cache be as large as there is room
                     self.evict(Space { blocks: space.blocks * 2, files: 2 })?;
-                    Ok((self.write(&path, &body.bytes)?, path))
+                    self.write(&path, &body.bytes)?;
+                    Ok(path)
                 }
-                result => Ok((result?, path)),
+                result => Ok(result.map(|()| path)?),
             }
         });
         match written {
-            Ok((file, path)) => Ok(Staged { key, record, body: Arc::clone(body), path, file, reserved: space }),
+            Ok(path) => Ok(Staged { key, record, body: Arc::clone(body), path, reserved: space }),
             Err(trouble) => {
                 lock(&self.index).release(space);
                 Err(trouble)
@@ -200,7 +204,7 @@ impl Shared {
     }
 
     /// A new file with these bytes, or none.
-    fn write(&self, path: &str, bytes: &[u8]) -> Result<File> {
+    fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let mut file = match self.folder.create(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.folder.make_folder(layout::STAGING)?;
@@ -215,18 +219,32 @@ impl Shared {
         }
         let folder = self.folder.facts(layout::STAGING)?.blocks;
         self.set_fixed(FIXED_STAGING, Space { blocks: folder.saturating_sub(1), files: 0 });
-        Ok(file)
+        Ok(())
+    }
+
+    /// Opens what was staged. It has been said that it is kept, so a want of file descriptors is waited out for a while.
+    fn reopen(&self, path: &str) -> Result<File> {
+        let began = Instant::now();
+        loop {
+            match self.folder.open_file(path) {
+                Err(error) if is_no_file(&error) && began.elapsed() < REOPENED_WITHIN => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                result => return result,
+            }
+        }
     }
 
     /// Brings a staged body under its final name.
     fn sync(&self, staged: &Staged) -> Result<()> {
-        let Staged { key, record, body, path, file, reserved } = staged;
+        let Staged { key, record, body, path, reserved } = staged;
         if !self.is_pending(*key, body) {
             // purged meanwhile
             self.remove(path, *reserved);
             self.drop_pending(*key, body);
             return Ok(());
         }
+        let file = self.reopen(path)?;
         // an error here may have dropped the pages it was about: the file must go, not be synced again
         file.sync_data()?;
         let (number, target) = (key.first_byte() % FAN_OUT, layout::path(*key, record));
@@ -238,7 +256,7 @@ impl Shared {
             self.folder.make_folder(&folder)?;
             self.folder.rename(path, &target)?;
         }
-        let taken = u32::try_from(blocks_of(file)?).unwrap_or(u32::MAX);
+        let taken = u32::try_from(blocks_of(&file)?).unwrap_or(u32::MAX);
         // beyond its first block, which there is one of for each folder
         let grown = self.folder.facts(&folder).map_or(0, |facts| facts.blocks.saturating_sub(1));
         self.set_fixed(number.into(), Space { blocks: grown, files: 0 });
@@ -373,6 +391,10 @@ impl Shared {
         }
         !self.failing.load(Ordering::Relaxed) && !self.lost.load(Ordering::Relaxed)
     }
+}
+
+fn is_no_file(error: &Error) -> bool {
+    matches!(rustix::io::Errno::from_io_error(error), Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE))
 }
 
 fn is_no_room(error: &Error) -> bool {
