@@ -78,6 +78,21 @@ impl Folder {
         Ok((stat.st_uid, stat.st_mode & 0o7777))
     }
 
+    /// Takes the right to write from everyone else, unless something is in the folder: then it is too late, and `false`.
+    fn close_if_empty(&self, mode: u32) -> Result<bool> {
+        let is_empty = || -> Result<bool> {
+            let mut is_empty = true;
+            self.list(".", |_, _| is_empty = false)?;
+            Ok(is_empty)
+        };
+        if !is_empty()? {
+            return Ok(false);
+        }
+        rustix::fs::fchmod(&self.fd, Mode::from_raw_mode(mode & !0o022))?;
+        // whatever came before the door was shut
+        is_empty()
+    }
+
     /// The names in a folder below, with whether each is a regular file (as far as the folder tells), and how many
     /// blocks the folder itself takes.
     pub(super) fn list(&self, name: &str, mut each: impl FnMut(&std::ffi::CStr, bool)) -> Result<u64> {
@@ -203,10 +218,16 @@ pub(super) fn blocks_of(file: &File) -> Result<u64> {
 
 /// Why a folder should hold no cache: whoever can write in it could put pictures there that would be sent as ours. In a
 /// sticky one others can add to it, but take away or replace nothing of ours.
+///
+/// A new folder of ours that is merely open, with nothing in it yet, is closed to others instead of being refused.
 pub(super) fn distrust(folder: &Folder) -> Result<()> {
-    let (owner, mode) = folder.ownership()?;
+    let (owner, mut mode) = folder.ownership()?;
     let own = rustix::process::geteuid().as_raw();
     let path = folder.path().display();
+    if mode & 0o1002 == 0o002 && owner == own && folder.close_if_empty(mode)? {
+        tracing::warn!(dir = %path, "the cache folder could be written by everyone; that is no longer so");
+        mode = folder.ownership()?.1;
+    }
     let refuse = |text| Err(Error::new(ErrorKind::PermissionDenied, text));
     if mode & 0o1002 == 0o002 {
         return refuse(format!(

@@ -519,7 +519,14 @@ fn a_folder_that_others_may_write_in_is_refused() {
     let dir = tempfile::tempdir().expect("a folder");
     assert!(super::distrust(dir.path()).is_ok());
     assert!(super::distrust(&dir.path().join("not there")).is_ok());
-    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).expect("changed");
+    let mode = || std::fs::metadata(dir.path()).expect("there").permissions().mode() & 0o7777;
+    let opened = || std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).expect("changed");
+    // an empty one is closed to others
+    opened();
+    assert!(super::distrust(dir.path()).is_ok());
+    assert_eq!(mode(), 0o755);
+    std::fs::write(dir.path().join("anything"), b"planted").expect("written");
+    opened();
     let reason = super::distrust(dir.path()).expect_err("it is not safe").to_string();
     assert!(reason.contains("0777"), "{reason}");
     let cache = open(dir.path());
