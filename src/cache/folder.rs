@@ -66,10 +66,15 @@ impl Folder {
         &self.path
     }
 
-    /// Whether its path still leads to this folder.
+    /// Whether its path still leads to this folder, as far as that can be told: a file system that cannot be asked for a
+    /// moment has not lost it.
     pub(super) fn is_current(&self) -> bool {
-        let (Ok(own), Ok(now)) = (rustix::fs::fstat(&self.fd), rustix::fs::stat(&self.path)) else { return false };
-        own.st_nlink > 0 && (own.st_dev, own.st_ino) == (now.st_dev, now.st_ino)
+        let Ok(own) = rustix::fs::fstat(&self.fd) else { return true };
+        match rustix::fs::stat(&self.path) {
+            Ok(now) => own.st_nlink > 0 && (own.st_dev, own.st_ino) == (now.st_dev, now.st_ino),
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => false,
+            Err(_) => true,
+        }
     }
 
     /// Who owns it and what others may do with it.

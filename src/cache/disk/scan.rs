@@ -226,7 +226,7 @@ impl Shared {
 
     /// What is to be done every second or so.
     pub(super) fn tick(&self) {
-        let is_ours = self.lock.metadata().is_ok_and(|lock| lock.nlink() > 0) && self.folder.is_current();
+        let is_ours = self.lock.metadata().map_or(true, |lock| lock.nlink() > 0) && self.folder.is_current();
         if !is_ours && !self.lost.swap(true, Ordering::Relaxed) {
             let dir = self.folder.path().display();
             tracing::warn!(%dir, "the cache folder has been removed or replaced; it is opened anew");
