@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use fast_ssim2::{PixelDescriptor, PixelSlice, compute_ssimulacra2};
 use tintype::render::geometry::Size;
 use tintype::render::pixels::Pixels;
-use tintype::render::{Format, encode_at};
+use tintype::render::{AvifEncoder, Effort, Encoding, Format, encode_at};
 
 /// The points of the common scale at which the tables are made.
 const TARGETS: &[f32] = &[10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 65.0, 70.0, 75.0, 80.0, 85.0, 90.0, 95.0];
@@ -25,15 +25,23 @@ fn main() {
     let originals = originals();
     println!("{} photographs at 640 columns", originals.len());
     let jpeg: Vec<Vec<(f32, f64, f64)>> =
-        originals.iter().map(|picture| curve(picture, Format::Jpeg, TARGETS)).collect();
+        originals.iter().map(|picture| curve(picture, Format::Jpeg, TARGETS, Encoding::default())).collect();
     println!("jpeg: mean score at each target");
     for (index, target) in TARGETS.iter().enumerate() {
         let scores: Vec<f64> = jpeg.iter().map(|curve| curve[index].1).collect();
         println!("  {target:>5}  {:6.2}", mean(&scores));
     }
-    for format in [Format::WebP, Format::Avif] {
-        let curves: Vec<Vec<(f32, f64, f64)>> = originals.iter().map(|picture| curve(picture, format, OWN)).collect();
-        println!("{format}: target, own number (median over the photographs), spread of the score, bytes to JPEG's");
+    let own = Encoding::default();
+    let others = [Effort::Fast, Effort::Dense].map(|effort| Encoding { effort, ..own });
+    let ravif = others.map(|encoding| Encoding { avif: AvifEncoder::Ravif, ..encoding });
+    let webp = others.map(|encoding| (Format::WebP, encoding));
+    let avif = others.into_iter().chain(ravif).map(|encoding| (Format::Avif, encoding));
+    for (format, encoding) in webp.into_iter().chain(avif) {
+        let curves: Vec<Vec<(f32, f64, f64)>> =
+            originals.iter().map(|picture| curve(picture, format, OWN, encoding)).collect();
+        println!(
+            "{format} {encoding:?}: target, own number (median over the photographs), spread of the score, bytes to JPEG's"
+        );
         for (index, target) in TARGETS.iter().enumerate() {
             let wanted: Vec<f64> = jpeg.iter().map(|curve| curve[index].1).collect();
             let mut own: Vec<f32> = curves.iter().zip(&wanted).map(|(curve, &score)| own_for(curve, score)).collect();
@@ -55,9 +63,9 @@ fn main() {
 }
 
 /// For each of the encoder's own numbers: the score and the bytes.
-fn curve(picture: &Pixels, format: Format, own: &[f32]) -> Vec<(f32, f64, f64)> {
+fn curve(picture: &Pixels, format: Format, own: &[f32], encoding: Encoding) -> Vec<(f32, f64, f64)> {
     let measure = |&quality: &f32| {
-        let encoded = encode_at(picture.clone(), format, quality).expect("encoded");
+        let encoded = encode_at(picture.clone(), format, quality, encoding).expect("encoded");
         let png = tintype::render::render(&encoded, &as_png(), &settings(), &mut |_| true).expect("decoded").bytes;
         let decoded = image::load_from_memory(&png).expect("a PNG").into_rgb8().into_raw();
         let score = compute_ssimulacra2(&slice(&picture.data, picture.size), &slice(&decoded, picture.size));

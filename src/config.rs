@@ -13,9 +13,9 @@ use toml::{Table, Value};
 
 use crate::dialect::{self, Snap};
 use crate::render::recipe::Quality;
-use crate::render::{Format, Settings};
+use crate::render::{Encoding, Format, Settings};
 use crate::service::workers;
-use crate::{cache, http};
+use crate::{cache, http, render};
 
 /// Every setting.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -95,6 +95,8 @@ pub struct Limits {
     pub max_frames: u32,
     /// The most memory that decoding one original may take.
     pub memory: Bytes,
+    /// The most bytes of decoded originals kept for a moment, for renditions that are asked for together; 0 for none.
+    pub decoded: Bytes,
     /// Renders at a time; 0 is one for each core.
     pub workers: usize,
     /// Renders waiting.
@@ -119,8 +121,25 @@ pub struct Output {
     pub smallest_wins: bool,
     /// Whether pixels are averaged as light.
     pub linear: bool,
+    /// How many times as many pixels as are wanted a JPEG decoder that scales down leaves on each side: 2, or 1 for speed.
+    pub oversampling: u32,
+    /// How hard encoders try.
+    pub effort: Effort,
+    /// Which encoder writes AVIF.
+    pub avif: AvifEncoder,
     /// What becomes of parameters that tintype does not know.
     pub unknown_params: UnknownParams,
+}
+
+/// How hard encoders try.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effort {
+    /// Somebody waits for it.
+    #[default]
+    Fast,
+    /// Fewer bytes for the same look, for several times the work.
+    Dense,
 }
 
 /// What becomes of parameters that tintype does not know.
@@ -132,6 +151,20 @@ pub enum UnknownParams {
     Ignore,
     /// They are an error.
     Reject,
+}
+
+/// Which encoder writes AVIF.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AvifEncoder {
+    /// The better one of this build.
+    #[default]
+    Auto,
+    /// libaom.
+    #[cfg(feature = "native")]
+    Libaom,
+    /// ravif.
+    Ravif,
 }
 
 /// `[security]`
@@ -185,6 +218,7 @@ impl Default for Limits {
             max_pixels: settings.max_pixels,
             max_frames: settings.max_frames,
             memory: Bytes(settings.max_memory),
+            decoded: Bytes(64 << 20),
             workers: 0,
             queue: 128,
             deadline: Span(Duration::from_secs(30)),
@@ -201,6 +235,9 @@ impl Default for Output {
             snap: Snap::Off,
             smallest_wins: true,
             linear: false,
+            oversampling: Settings::default().oversampling,
+            effort: Effort::default(),
+            avif: AvifEncoder::default(),
             unknown_params: UnknownParams::Ignore,
         }
     }
@@ -349,6 +386,8 @@ pub struct Loaded {
     pub config: Config,
     /// Where each key's value came from; what is absent is a default.
     pub origins: BTreeMap<String, Origin>,
+    /// Variables of the environment that begin like settings and are none.
+    pub strangers: Vec<String>,
 }
 
 /// A value from the command line: its section, key, text and the flag's name.
@@ -382,7 +421,7 @@ fn default_cache_dir(usual: PathBuf) -> PathBuf {
 
 fn merge(file: Option<(&Path, String)>, environment: Vec<(String, String)>, flags: &[Flag]) -> Result<Loaded, Invalid> {
     let mut table = Table::try_from(Config::default()).map_err(|error| Invalid(error.to_string()))?;
-    let mut origins = BTreeMap::new();
+    let (mut origins, mut strangers) = (BTreeMap::new(), Vec::new());
     if let Some((path, text)) = file {
         let said: Table = text.parse().map_err(|error| Invalid(format!("{}: {error}", path.display())))?;
         for (section, values) in said {
@@ -397,7 +436,12 @@ fn merge(file: Option<(&Path, String)>, environment: Vec<(String, String)>, flag
     }
     for (name, text) in environment {
         let Some((section, key)) = split_variable(&name, &table) else {
-            return Err(unknown_variable(&name, &table));
+            if is_meant_for_us(&name, &table) {
+                return Err(unknown_variable(&name, &table));
+            }
+            // a script may have variables of that prefix for itself
+            strangers.push(name);
+            continue;
         };
         let value = value_like(table.get(&section).and_then(|table| table.get(&key)), &text);
         put(&mut table, &mut origins, &section, &key, value, Origin::Environment(name))?;
@@ -412,7 +456,7 @@ fn merge(file: Option<(&Path, String)>, environment: Vec<(String, String)>, flag
         config.security.require_signature = true;
     }
     validate(&config)?;
-    Ok(Loaded { config, origins })
+    Ok(Loaded { config, origins, strangers })
 }
 
 /// Puts one value in its place, if there is such a place.
@@ -464,7 +508,14 @@ fn split_variable(name: &str, table: &Table) -> Option<(String, String)> {
     (section == "presets" || values.get(&key).is_some()).then(|| (section.clone(), key))
 }
 
-fn unknown_variable(name: &str, table: &Table) -> Invalid {
+/// Whether a variable that is no setting was meant to be one: it names a section, or nearly a setting.
+fn is_meant_for_us(name: &str, table: &Table) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let names_section = table.keys().any(|section| lower.starts_with(&format!("tintype_{section}_")));
+    names_section || nearest_variable(name, table).is_some()
+}
+
+fn nearest_variable(name: &str, table: &Table) -> Option<String> {
     let known: Vec<String> = table
         .iter()
         .flat_map(|(section, values)| {
@@ -472,7 +523,11 @@ fn unknown_variable(name: &str, table: &Table) -> Invalid {
             keys.map(move |key| format!("tintype_{section}_{key}"))
         })
         .collect();
-    let nearest = dialect::nearest(name, known.iter().map(String::as_str));
+    dialect::nearest(name, known.iter().map(String::as_str)).map(str::to_owned)
+}
+
+fn unknown_variable(name: &str, table: &Table) -> Invalid {
+    let nearest = nearest_variable(name, table);
     let hint = nearest.map(|nearest| format!("; did you mean {}?", nearest.to_ascii_uppercase())).unwrap_or_default();
     Invalid(format!("${name}: there is no such setting{hint}"))
 }
@@ -501,6 +556,9 @@ fn validate(config: &Config) -> Result<(), Invalid> {
     let wrong = |name: &str, why: String| Err(Invalid(format!("{name} is wrong: {why}")));
     if Quality::new(config.output.quality).is_none() {
         return wrong("output.quality", "it is 1 to 100".into());
+    }
+    if !matches!(config.output.oversampling, 1 | 2) {
+        return wrong("output.oversampling", "it is 1 or 2".into());
     }
     for name in &config.output.formats {
         if !matches!(Format::from_name(name), Some(Format::Avif | Format::WebP)) {
@@ -564,6 +622,19 @@ impl Config {
             formats_in: self.source.formats_in.iter().filter_map(|name| Format::from_name(name)).collect(),
             smallest_wins: self.output.smallest_wins,
             linear: self.output.linear,
+            oversampling: self.output.oversampling,
+            encoding: Encoding {
+                effort: match self.output.effort {
+                    Effort::Fast => render::Effort::Fast,
+                    Effort::Dense => render::Effort::Dense,
+                },
+                avif: match self.output.avif {
+                    AvifEncoder::Auto => render::AvifEncoder::default(),
+                    #[cfg(feature = "native")]
+                    AvifEncoder::Libaom => render::AvifEncoder::Libaom,
+                    AvifEncoder::Ravif => render::AvifEncoder::Ravif,
+                },
+            },
         }
     }
 
@@ -580,7 +651,8 @@ impl Config {
 
     /// What the workers see.
     pub fn workers(&self) -> workers::Config {
-        workers::Config { workers: self.limits.workers, queue: self.limits.queue, deadline: self.limits.deadline.0 }
+        let Limits { workers, queue, deadline, decoded, .. } = &self.limits;
+        workers::Config { workers: *workers, queue: *queue, deadline: deadline.0, decoded: decoded.0 }
     }
 
     /// What the dialect sees.
@@ -636,7 +708,7 @@ mod tests {
         let file = "[server]\nlisten = \"a:1\"\n[cache]\nmax_bytes = \"1GiB\"\nmax_files = 7\n";
         let environment = [("TINTYPE_CACHE_MAX_BYTES", "2GiB"), ("TINTYPE_OUTPUT_FORMATS", "webp, avif")];
         let flag = ("server", "listen", "b:2".to_owned(), "--listen");
-        let Loaded { config, origins } = read(file, &environment, &[flag]).expect("good");
+        let Loaded { config, origins, strangers: _ } = read(file, &environment, &[flag]).expect("good");
         assert_eq!(config.server.listen, "b:2");
         assert_eq!(config.cache.max_bytes, Bytes(2 << 30));
         assert_eq!(config.cache.max_files, 7);
@@ -668,6 +740,12 @@ mod tests {
         check("[presets]\na = \"w=0\"\n", &["preset a"]);
         check("listen = \"a\"\n", &["listen"]);
         check("[server\n", &["t.toml"]);
+        let read_all = read("", &[("TINTYPE_CMD", "x"), ("TINTYPE_URL", "x")], &[]).expect("somebody else's");
+        assert_eq!(read_all.strangers, ["TINTYPE_CMD", "TINTYPE_URL"]);
+        for (name, meant) in [("TINTYPE_CAHCE_DIR", "TINTYPE_CACHE_DIR"), ("TINTYPE_LIMITS_X", "TINTYPE_LIMITS_X")] {
+            let Invalid(message) = read("", &[(name, "1")], &[]).expect_err("unknown");
+            assert!(message.contains(meant), "{message}");
+        }
         let Invalid(message) = read("", &[("TINTYPE_CACHE_MAX_BITES", "1")], &[]).expect_err("unknown");
         assert!(message.contains("TINTYPE_CACHE_MAX_BYTES"), "{message}");
     }

@@ -49,6 +49,11 @@
 //! | status codes for failures are chosen once | `http/problem.rs` | exhaustive matches, no `_` arm |
 //! | settings are read once | `config.rs` | no other file names `std::env` |
 
+#[cfg(not(any(feature = "native", feature = "pure")))]
+compile_error!(
+    "no JPEG codec: take the default features (cmake and nasm build them), or `--no-default-features --features pure`"
+);
+
 pub mod cache;
 pub mod cli;
 pub mod config;

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
 use super::{Common, Wrong};
-use crate::config::{Config, Flag};
+use crate::config::{Config, Flag, Loaded};
 use crate::http::server::{self, Listener};
 use crate::http::{self, State};
 use crate::service::Service;
@@ -54,8 +54,11 @@ impl Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let config = arguments.common.load(&arguments.flags()?)?.config;
+    let Loaded { config, strangers, origins: _ } = arguments.common.load(&arguments.flags()?)?;
     start_log();
+    if !strangers.is_empty() {
+        tracing::warn!(variables = strangers.join(" "), "these are no settings and change nothing");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(serve(config));
     // renders that nobody waits for any more must not hold up the end

@@ -46,6 +46,7 @@ pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
         ("cache_memory_entries", "Renditions held in memory.", memory_entries),
         ("cache_memory_bytes", "Bytes held in memory.", memory_bytes),
         ("cache_memory_max_bytes", "The most bytes held in memory.", bounds.memory),
+        ("decoded_bytes", "Bytes of decoded originals kept for a moment.", service.decoded_bytes()),
         ("cache_writable", "Whether renditions can be kept on disk.", service.is_cache_writable().into()),
     ] {
         text.one(name, "gauge", help, value as f64);

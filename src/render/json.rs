@@ -3,13 +3,14 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::codec::{Codec, Info, Loops, Picture, png};
+use super::codec::{Codec, Info, Loops, Picture, Shown, png};
 use super::error::{Error, Result};
 use super::format::Format;
 use super::geometry::Size;
 use super::ops;
 use super::pixels::{Frame, Pixels};
 use super::recipe::{Output, Quality, Recipe};
+use super::settings::Encoding;
 use super::{Content, Encoded, placeholder};
 
 /// The longest side of the ready-to-paste picture: about 300 bytes, blurred by whoever shows it.
@@ -40,14 +41,15 @@ pub(crate) fn describe(original: &[u8], info: &Info, thumbnail: &Pixels) -> Resu
 fn data_uri(thumbnail: &Pixels) -> Result<String> {
     let pixels = ops::thumbnail(thumbnail, PLACEHOLDER_SIDE)?;
     let picture = Picture {
-        frames: vec![Frame { pixels, delay: 0 }],
+        shown: Shown::Frames(vec![Frame { pixels, delay: 0 }]),
         loops: Loops::Forever,
         quality: 100.0,
         lossless: true,
+        encoding: Encoding::default(),
         exif: None,
         profile: None,
     };
-    Ok(format!("data:image/png;base64,{}", STANDARD.encode(png::Png.encode(&picture)?)))
+    Ok(format!("data:image/png;base64,{}", STANDARD.encode(png::Png.encode(&picture, &mut || true)?)))
 }
 
 /// Describes an SVG: its type, and its size where it states one in pixels.

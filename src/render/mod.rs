@@ -16,14 +16,19 @@ pub mod plan;
 mod quality;
 pub mod recipe;
 pub mod settings;
+mod ycbcr;
 
 pub use error::{Error, Result};
 pub use format::Format;
 pub use recipe::Recipe;
-pub use settings::Settings;
+pub use settings::{AvifEncoder, Effort, Encoding, Settings};
 
-use codec::Info;
-use pixels::Frame;
+pub use codec::Decoded;
+
+use std::sync::Arc;
+
+use codec::{Info, Shown};
+use pixels::{Frame, Samples};
 use plan::Plan;
 use recipe::Output;
 
@@ -88,6 +93,11 @@ pub enum Stage {
 pub trait Progress {
     /// A stage begins.
     fn begin(&mut self, stage: Stage) -> bool;
+
+    /// Whether to go on within a stage; asked often by encoders that can be stopped half-way.
+    fn goes_on(&mut self) -> bool {
+        true
+    }
 }
 
 impl<F: FnMut(Stage) -> bool> Progress for F {
@@ -133,14 +143,48 @@ fn switched_off(format: Format) -> Error {
     Error::unsupported(format, "it is not among the formats that this server accepts")
 }
 
+/// Decoded pictures of one original, for renditions that are made of it at about the same time.
+pub trait Decodes {
+    /// The picture at that scale, from here or else from `decode`, which makes the same picture whenever it is called.
+    ///
+    /// # Errors
+    /// What `decode` fails with.
+    fn get_or_decode(&self, scale: Scale, decode: &mut dyn FnMut() -> Result<Decoded>) -> Result<Arc<Decoded>>;
+}
+
+/// Which of the pictures that a decoder can make of an original.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Scale {
+    shrink: u32,
+    /// Whether luma and chroma stay apart.
+    planes: bool,
+}
+
+/// Keeps nothing.
+struct Apart;
+
+impl Decodes for Apart {
+    fn get_or_decode(&self, _scale: Scale, decode: &mut dyn FnMut() -> Result<Decoded>) -> Result<Arc<Decoded>> {
+        decode().map(Arc::new)
+    }
+}
+
 /// Makes the rendition of `original` that `recipe` describes.
 ///
 /// # Errors
 /// All of [`Error`]; nothing is decoded before the limits in `settings` were checked against the header.
 pub fn render(original: &[u8], recipe: &Recipe, settings: &Settings, progress: &mut dyn Progress) -> Result<Encoded> {
-    let mut begin = |stage| if progress.begin(stage) { Ok(()) } else { Err(Error::Cancelled) };
+    render_from(&Apart, original, recipe, settings, progress)
+}
 
-    begin(Stage::Decode)?;
+/// The same, where others may have decoded the original already. The bytes are the same, too.
+///
+/// # Errors
+/// As [`render`].
+pub fn render_from(
+    decodes: &dyn Decodes, original: &[u8], recipe: &Recipe, settings: &Settings, progress: &mut dyn Progress,
+) -> Result<Encoded> {
+    begin(progress, Stage::Decode)?;
     let format = Format::sniff(original).ok_or(Error::UnknownFormat)?;
     if recipe.output == Output::Json && format == Format::Svg {
         return json::describe_svg(original);
@@ -153,33 +197,61 @@ pub fn render(original: &[u8], recipe: &Recipe, settings: &Settings, progress: &
 
     let mut pipeline = ops::Pipeline::new(&plan);
     let mut frames: Vec<Frame> = Vec::new();
-    codec::of(format).decode(original, &info, &plan, &mut |decoded| {
-        begin(Stage::Resize)?;
+    let mut planes = None;
+    let mut take = |decoded: Arc<Decoded>| {
+        begin(progress, Stage::Resize)?;
         let delay = decoded.delay;
-        frames.push(Frame { pixels: pipeline.apply(decoded)?, delay });
-        begin(Stage::Decode)
-    })?;
-    if frames.is_empty() {
-        return Err(Error::malformed(format, "it holds no picture"));
+        match pipeline.apply(decoded)? {
+            Samples::Packed(pixels) => frames.push(Frame { pixels, delay }),
+            Samples::Planes(one) => planes = Some(one),
+        }
+        begin(progress, Stage::Decode)
+    };
+    let codec = codec::of(format);
+    if plan.frames > 1 {
+        codec.decode(original, &info, &plan, &mut |decoded| take(Arc::new(decoded)))?;
+    } else {
+        let scale = Scale { shrink: plan.shrink, planes: plan.wants_planes };
+        take(decodes.get_or_decode(scale, &mut || first(codec, original, &info, &plan))?)?;
     }
+    let shown = match planes {
+        Some(planes) => Shown::Planes(planes),
+        None if frames.is_empty() => return Err(Error::malformed(format, "it holds no picture")),
+        None => Shown::Frames(frames),
+    };
 
-    begin(Stage::Encode)?;
-    if recipe.output == Output::Json {
-        return json::describe(original, &info, &frames[0].pixels);
-    }
-    let metadata = exif::kept(recipe.metadata, &info);
-    let encoded = codec::of(plan.format).encode(&codec::Picture {
-        frames,
+    begin(progress, Stage::Encode)?;
+    let picture = codec::Picture {
+        shown,
         loops: info.loops,
-        quality: quality::own(plan.format, recipe.quality),
+        quality: quality::own(plan.format, recipe.quality, settings.encoding),
         lossless: recipe.lossless,
-        exif: metadata,
+        encoding: settings.encoding,
+        exif: exif::kept(recipe.metadata, &info),
         profile: pipeline.into_profile(),
-    })?;
+    };
+    if recipe.output == Output::Json {
+        return json::describe(original, &info, picture.first());
+    }
+    let encoded = codec::of(plan.format).encode(&picture, &mut || progress.goes_on())?;
     if settings.smallest_wins && encoded.len() > original.len() && original_will_do(&info, &plan) {
         return Ok(Encoded { bytes: original.to_vec(), content: Content::Image(format) });
     }
     Ok(Encoded { bytes: encoded, content: Content::Image(plan.format) })
+}
+
+/// The only picture that is decoded.
+fn first(codec: codec::Guarded, original: &[u8], info: &Info, plan: &Plan<'_>) -> Result<Decoded> {
+    let mut found = None;
+    codec.decode(original, info, plan, &mut |decoded| {
+        found = Some(decoded);
+        Ok(())
+    })?;
+    found.ok_or_else(|| Error::malformed(info.format, "it holds no picture"))
+}
+
+fn begin(progress: &mut dyn Progress, stage: Stage) -> Result<()> {
+    if progress.begin(stage) { Ok(()) } else { Err(Error::Cancelled) }
 }
 
 /// Whether sending the original instead would change nothing that was asked for: it needs no turning and no colour
@@ -205,13 +277,15 @@ fn original_will_do(info: &Info, plan: &Plan<'_>) -> bool {
 ///
 /// # Errors
 /// [`Error::Encode`], [`Error::Impossible`].
-pub fn encode_at(pixels: pixels::Pixels, format: Format, own_quality: f32) -> Result<Vec<u8>> {
-    codec::of(format).encode(&codec::Picture {
-        frames: vec![Frame { pixels, delay: 0 }],
+pub fn encode_at(pixels: pixels::Pixels, format: Format, own_quality: f32, encoding: Encoding) -> Result<Vec<u8>> {
+    let picture = codec::Picture {
+        shown: Shown::Frames(vec![Frame { pixels, delay: 0 }]),
         loops: codec::Loops::Forever,
         quality: own_quality,
         lossless: false,
+        encoding,
         exif: None,
         profile: None,
-    })
+    };
+    codec::of(format).encode(&picture, &mut || true)
 }

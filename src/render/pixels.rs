@@ -96,3 +96,103 @@ pub struct Frame {
     /// How long it is shown, in milliseconds.
     pub delay: u32,
 }
+
+/// Luma and chroma apart, as JPEG keeps them: Y, Cb and Cr of BT.601 in their full range (JFIF 1.02), 8 bits a sample.
+///
+/// Chroma has its samples in the middle of the luma that they are shared by, as in JFIF and MPEG-1.
+#[derive(Clone)]
+pub(crate) struct Planes {
+    /// Columns and rows of the picture.
+    pub(crate) size: Size,
+    /// How many columns and rows of luma share one sample of chroma; `None` for a picture without colour.
+    pub(crate) sharing: Option<Sharing>,
+    /// Columns and rows of luma as it is stored, which may be more than the picture's.
+    luma: Size,
+    /// Columns and rows of Cb and of Cr.
+    chroma: Size,
+    /// Y, Cb, Cr one after the other, rows packed.
+    data: Vec<u8>,
+}
+
+/// How many columns and rows of luma share one sample of chroma.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sharing {
+    pub(crate) across: u32,
+    pub(crate) down: u32,
+}
+
+impl Sharing {
+    /// Two by two, which is called 4:2:0.
+    pub(crate) const HALVED: Sharing = Sharing { across: 2, down: 2 };
+}
+
+/// Rows of 8-bit samples of one kind.
+#[derive(Clone, Copy)]
+pub(crate) struct Plane<'a> {
+    pub(crate) data: &'a [u8],
+    /// Bytes from one row to the next.
+    pub(crate) stride: usize,
+}
+
+impl Planes {
+    /// Bytes of the planes of a picture as [`Planes::new`] wants them.
+    pub(crate) fn bytes(size: Size, sharing: Option<Sharing>) -> usize {
+        let (luma, chroma) = Planes::stored(size, sharing);
+        (luma.pixels() + 2 * chroma.pixels()) as usize
+    }
+
+    /// Wraps samples. Luma is stored with as many columns and rows as chroma stands for: 36 by 36 where a picture of 35
+    /// by 35 halves its chroma.
+    ///
+    /// # Panics
+    /// Where the samples are not of that length.
+    pub(crate) fn new(size: Size, sharing: Option<Sharing>, data: Vec<u8>) -> Planes {
+        let (luma, chroma) = Planes::stored(size, sharing);
+        assert_eq!(data.len(), Planes::bytes(size, sharing), "planes of {size}");
+        Planes { size, sharing, luma, chroma, data }
+    }
+
+    fn stored(size: Size, sharing: Option<Sharing>) -> (Size, Size) {
+        let Some(Sharing { across, down }) = sharing else { return (size, Size::new(0, 0)) };
+        let chroma = Size::new(size.width.div_ceil(across), size.height.div_ceil(down));
+        (Size::new(chroma.width * across, chroma.height * down), chroma)
+    }
+
+    /// Y, and the size it is stored in.
+    pub(crate) fn luma(&self) -> (Plane<'_>, Size) {
+        (Plane { data: &self.data[..self.luma.pixels() as usize], stride: self.luma.width as usize }, self.luma)
+    }
+
+    /// Cb and Cr, and the size each is stored in; both are empty where there is no colour.
+    pub(crate) fn chroma(&self) -> ([Plane<'_>; 2], Size) {
+        let (cb, cr) = self.data[self.luma.pixels() as usize..].split_at(self.chroma.pixels() as usize);
+        let stride = self.chroma.width as usize;
+        ([cb, cr].map(|data| Plane { data, stride }), self.chroma)
+    }
+
+    /// Y, Cb and Cr.
+    pub(crate) fn all(&self) -> [Plane<'_>; 3] {
+        let ([cb, cr], _) = self.chroma();
+        [self.luma().0, cb, cr]
+    }
+
+    /// The samples of Y, and those of Cb and Cr, to be changed one by one.
+    pub(crate) fn samples_mut(&mut self) -> (&mut [u8], &mut [u8]) {
+        self.data.split_at_mut(self.luma.pixels() as usize)
+    }
+}
+
+impl std::fmt::Debug for Planes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Planes({}, {:?})", self.size, self.sharing)
+    }
+}
+
+/// A picture in one of the two ways that pictures go through here.
+#[derive(Debug)]
+pub(crate) enum Samples {
+    /// Red, green and blue beside each other.
+    Packed(Pixels),
+    /// Luma and chroma apart.
+    Planes(Planes),
+}

@@ -1,12 +1,12 @@
 //! Exact numbers for one original, and the only gate to decoding: a decoder takes a [`Plan`], and a plan exists only
 //! where the original's header was within every limit.
 
-use super::codec::Info;
+use super::codec::{self, Info};
 use super::error::{Error, Result};
 use super::format::Format;
 use super::geometry::{Fitted, Orientation, Rect, Region, Resize, Size, Wish};
 use super::recipe::{Choice, Metadata, Output, Recipe};
-use super::settings::Settings;
+use super::settings::{Encoding, Settings};
 
 /// The longest side of the picture that a description is made from.
 const THUMBNAIL: u32 = 100;
@@ -28,6 +28,10 @@ pub struct Plan<'a> {
     pub(crate) frames: u32,
     /// By how much a decoder may scale down while decoding: 1, 2, 4 or 8.
     pub(crate) shrink: u32,
+    /// Whether a decoder that has luma and chroma apart should leave them so.
+    pub(crate) wants_planes: bool,
+    /// Whether the encoder is given them so, where no profile is in the way.
+    pub(crate) feeds_planes: bool,
     pub(crate) max_dimension: u32,
     pub(crate) linear: bool,
     /// Bytes that decoding and resizing will hold at most, by estimate.
@@ -64,6 +68,8 @@ impl<'a> Plan<'a> {
             format,
             frames,
             shrink: 1,
+            wants_planes: false,
+            feeds_planes: false,
             max_dimension: settings.max_dimension.min(format.longest_side()),
             linear: settings.linear,
             memory: 0,
@@ -73,7 +79,9 @@ impl<'a> Plan<'a> {
         if let Output::Exactly(format) = recipe.output {
             check_side(format, recipe.resize, region, settings)?;
         }
-        plan.shrink = plan.shrink_for(&fitted, info);
+        plan.shrink = plan.shrink_for(&fitted, info, settings.oversampling);
+        plan.feeds_planes = plan.could_feed_planes(&fitted, settings.encoding);
+        plan.wants_planes = plan.could_use_planes(&fitted);
         plan.memory = info.decoded_bytes(plan.shrink) + plan.looked_at(info) + encoding(&plan, fitted.canvas, frames);
         if plan.memory > settings.max_memory {
             let (needed, allowed) = (plan.memory >> 20, settings.max_memory >> 20);
@@ -118,15 +126,31 @@ impl<'a> Plan<'a> {
         linear + if self.recipe.trim.is_some() { decoded * 8 } else { 0 }
     }
 
-    /// The largest of 8, 4, 2 that leaves at least twice the wished pixels on each side: so much can be left to a
-    /// decoder without a visible difference, and the resampling filter does the rest.
-    fn shrink_for(&self, fitted: &Fitted, info: &Info) -> u32 {
+    /// Whether nothing between resizing and encoding needs red, green and blue.
+    fn could_feed_planes(&self, fitted: &Fitted, encoding: Encoding) -> bool {
+        let Recipe { blur, sharpen, output, lossless, .. } = self.recipe;
+        let untouched = blur.is_none() && sharpen.is_none() && !lossless && *output != Output::Json;
+        // mirrored, an odd result's chroma would lie on the other side of the luma it belongs to
+        let in_place = self.orientation == Orientation::UPRIGHT && fitted.canvas == fitted.size;
+        untouched && in_place && self.frames == 1 && codec::of(self.format).takes_planes(fitted.size, encoding)
+    }
+
+    /// Whether planes are less work. Where nothing is resampled and red, green and blue are needed in the end, a decoder
+    /// makes them for less; trimming looks at every pixel, and light is averaged in red, green and blue.
+    fn could_use_planes(&self, fitted: &Fitted) -> bool {
+        let resamples = fitted.shown != (f64::from(fitted.size.width), f64::from(fitted.size.height));
+        (resamples || self.feeds_planes) && self.recipe.trim.is_none() && !self.linear
+    }
+
+    /// The largest of 8, 4, 2 that leaves at least `oversampling` times the wished pixels on each side. At twice as many
+    /// there is no visible difference to decoding all of them, and the resampling filter does the rest.
+    fn shrink_for(&self, fitted: &Fitted, info: &Info, oversampling: u32) -> u32 {
         // trimming compares pixels of the original with each other
         if !info.can_shrink || self.recipe.trim.is_some() {
             return 1;
         }
         let ratio = (fitted.shown.0 / f64::from(fitted.size.width)).min(fitted.shown.1 / f64::from(fitted.size.height));
-        [8, 4, 2].into_iter().find(|&by| ratio >= f64::from(2 * by)).unwrap_or(1)
+        [8, 4, 2].into_iter().find(|&by| ratio >= f64::from(oversampling * by)).unwrap_or(1)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The path of one request, without the wire: which version the original has, the key, the cache, and a render where
 //! there is nothing yet. Never sees a URL, a header or a status code.
 
+mod decodes;
 pub mod stats;
 pub mod workers;
 
@@ -12,8 +13,9 @@ use bytes::Bytes;
 
 use crate::cache::{self, Body, Cache, Digest, Failure, Found, Key};
 use crate::render::recipe::{Choice, Output};
-use crate::render::{self, Content, Recipe, Settings, Stage};
+use crate::render::{self, Content, Progress, Recipe, Settings, Stage};
 use crate::source::{self, ImageId, Original, Source, Version};
+use decodes::Decodes;
 use stats::Stats;
 use workers::{Refused, Workers};
 
@@ -87,6 +89,7 @@ pub struct Service {
     source: Arc<dyn Source>,
     cache: Arc<Cache<Failed>>,
     workers: Workers,
+    decodes: Arc<Decodes>,
     settings: Settings,
     /// Digests of originals, so that an unchanged one is not read to say that it is unchanged.
     facts: moka::sync::Cache<Version, Facts>,
@@ -119,6 +122,7 @@ impl Service {
         Arc::new(Service {
             source,
             cache: Arc::new(Cache::new(cache)),
+            decodes: Decodes::new(workers.decoded),
             workers: Workers::new(workers),
             settings,
             facts: moka::sync::Cache::new(FACTS),
@@ -190,6 +194,8 @@ impl Service {
 
     /// Fetches and renders. Runs in the cache's own task, so it outlives whoever asked.
     async fn make(&self, id: &ImageId, version: Version, recipe: Recipe) -> Result<(render::Encoded, Timing), Failed> {
+        // said before the wait for a place, so that whoever goes first knows that others follow
+        let together = self.decodes.join(version);
         let place = self.workers.place().await?;
         let started = Instant::now();
         let original = self.source.fetch(id).await?;
@@ -202,10 +208,11 @@ impl Service {
         let (deadline, queued) = (place.deadline, place.queued);
         let work = move || {
             let mut clock = Clock::new(deadline);
-            let result = render::render(&original.bytes, &recipe, &settings, &mut |stage| clock.begin(stage));
+            let result = render::render_from(&together, &original.bytes, &recipe, &settings, &mut clock);
             (result, Timing { queue: queued, source: fetched, ..clock.finish() })
         };
         let (result, timing) = place.run(work).await?;
+        self.decodes.sweep_later();
         match result {
             Ok(encoded) => {
                 self.stats.time(&timing);
@@ -312,6 +319,11 @@ impl Service {
         self.cache.memory()
     }
 
+    /// Bytes of decoded originals that are kept for a moment.
+    pub fn decoded_bytes(&self) -> u64 {
+        self.decodes.bytes()
+    }
+
     /// The workers.
     pub fn workers(&self) -> &Workers {
         &self.workers
@@ -336,14 +348,6 @@ impl Clock {
         Clock { deadline, began: Instant::now(), stage: None, timing: Timing::default() }
     }
 
-    fn begin(&mut self, stage: Stage) -> bool {
-        let now = Instant::now();
-        self.end(now);
-        self.stage = Some(stage);
-        self.began = now;
-        now < self.deadline
-    }
-
     fn end(&mut self, now: Instant) {
         let spent = now - self.began;
         match self.stage {
@@ -357,5 +361,19 @@ impl Clock {
     fn finish(mut self) -> Timing {
         self.end(Instant::now());
         self.timing
+    }
+}
+
+impl Progress for Clock {
+    fn begin(&mut self, stage: Stage) -> bool {
+        let now = Instant::now();
+        self.end(now);
+        self.stage = Some(stage);
+        self.began = now;
+        now < self.deadline
+    }
+
+    fn goes_on(&mut self) -> bool {
+        Instant::now() < self.deadline
     }
 }

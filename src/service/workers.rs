@@ -18,6 +18,8 @@ pub struct Config {
     pub queue: usize,
     /// How long a render may take, waiting included.
     pub deadline: Duration,
+    /// Bytes of decoded originals kept for renditions that are made together.
+    pub decoded: u64,
 }
 
 /// Why work was not done.
@@ -139,7 +141,7 @@ mod tests {
     }
 
     fn workers(queue: usize, deadline: Duration) -> Arc<Workers> {
-        Arc::new(Workers::new(Config { workers: 1, queue, deadline }))
+        Arc::new(Workers::new(Config { workers: 1, queue, deadline, decoded: 0 }))
     }
 
     #[tokio::test]

@@ -1,23 +1,21 @@
-//! AVIF: read through rav1d, a port of dav1d to Rust, and written by ravif, a pure Rust encoder.
+//! AVIF: read through rav1d, a port of dav1d to Rust, and written by one of two encoders (`write.rs`).
 
 mod read;
+mod write;
 
-use ravif::{BitDepth, Img};
-use rgb::FromSlice;
+pub(crate) use write::BACKEND;
 
-use super::{Codec, Cost, Decoded, Info, Picture, Plan, Sink};
+use super::{Codec, Cost, Decoded, GoOn, Info, Picture, Plan, Sink};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::{Orientation, Size};
 use crate::render::ops::colour::Profile;
+use crate::render::settings::Encoding;
 
 /// Reads and writes AVIF stills.
 pub(crate) struct Avif;
 
 const FORMAT: Format = Format::Avif;
-
-/// rav1e's speed, 1 to 10: 10 takes a quarter of the time of 8 for a sixth more bytes, and somebody waits for it.
-const SPEED: u8 = 10;
 
 impl Codec for Avif {
     fn probe(&self, original: &[u8]) -> Result<Info> {
@@ -50,28 +48,12 @@ impl Codec for Avif {
         sink(Decoded::still(pixels, profile))
     }
 
-    fn encode(&self, picture: &Picture) -> Result<Vec<u8>> {
-        let pixels = picture.first();
-        let (width, height) = (pixels.size.width as usize, pixels.size.height as usize);
-        let mut encoder = ravif::Encoder::new()
-            .with_quality(picture.quality)
-            .with_alpha_quality(picture.quality.max(60.0))
-            .with_speed(SPEED)
-            // 10 bits look half a point better for nearly twice the time
-            .with_bit_depth(BitDepth::Eight)
-            // renders are bounded by cores already; more threads would take them from others
-            .with_num_threads(Some(1));
-        if let Some(exif) = picture.exif.as_deref() {
-            encoder = encoder.with_exif(exif);
-        }
-        let encoded = if pixels.has_alpha() {
-            encoder.encode_rgba(Img::new(pixels.data.as_rgba(), width, height))
-        } else {
-            encoder.encode_rgb(Img::new(pixels.data.as_rgb(), width, height))
-        };
-        encoded
-            .map(|image| image.avif_file)
-            .map_err(|error| Error::Encode { format: FORMAT, reason: error.to_string() })
+    fn takes_planes(&self, _size: Size, encoding: Encoding) -> bool {
+        write::takes_planes(encoding.avif)
+    }
+
+    fn encode(&self, picture: &Picture, _go_on: GoOn<'_>) -> Result<Vec<u8>> {
+        write::encode(picture).map_err(|reason| Error::Encode { format: FORMAT, reason })
     }
 }
 

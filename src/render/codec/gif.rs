@@ -8,7 +8,7 @@ use std::io::Cursor;
 use ::gif::{ColorOutput, DecodeOptions, DisposalMethod, MemoryLimit, Repeat};
 
 use super::canvas::{Area, Blend, Canvas, Dispose};
-use super::{Codec, Cost, Decoded, Info, Loops, Picture, Plan, Sink};
+use super::{Codec, Cost, Decoded, GoOn, Info, Loops, Picture, Plan, Sink};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::Size;
@@ -60,7 +60,7 @@ impl Codec for Gif {
         Ok(())
     }
 
-    fn encode(&self, picture: &Picture) -> Result<Vec<u8>> {
+    fn encode(&self, picture: &Picture, _go_on: GoOn<'_>) -> Result<Vec<u8>> {
         let failed = |error: ::gif::EncodingError| Error::Encode { format: FORMAT, reason: error.to_string() };
         let size = picture.first().size;
         let side = |length: u32| {
@@ -69,11 +69,11 @@ impl Codec for Gif {
         let (width, height) = (side(size.width)?, side(size.height)?);
         let mut out = Vec::new();
         let mut frames: Vec<::gif::Frame<'_>> =
-            picture.frames.iter().map(|frame| encoded_frame(frame, width, height)).collect();
+            picture.frames().iter().map(|frame| encoded_frame(frame, width, height)).collect();
         // the first frame's palette is the global one: some readers take a local palette for the default one
         let palette = frames[0].palette.take().unwrap_or_default();
         let mut encoder = ::gif::Encoder::new(&mut out, width, height, &palette).map_err(failed)?;
-        if picture.frames.len() > 1 {
+        if picture.frames().len() > 1 {
             let repeat = match picture.loops {
                 Loops::Forever => Repeat::Infinite,
                 // the block counts what follows the first showing

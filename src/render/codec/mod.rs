@@ -24,14 +24,15 @@ use super::error::{Error, Result};
 use super::format::Format;
 use super::geometry::{Orientation, Size};
 use super::ops::colour::Profile;
-use super::pixels::{Frame, Pixels};
+use super::pixels::{Frame, Pixels, Planes, Samples};
 use super::plan::Plan;
+use super::settings::Encoding;
 
 /// What reads and writes the formats in this build, for people.
 pub const BACKENDS: &[&str] = &[
-    "jpeg: libjpeg-turbo",
+    jpeg::BACKEND,
     "webp: libwebp (writing), image-webp (reading)",
-    "avif: rav1e (writing), rav1d (reading)",
+    avif::BACKEND,
     "jxl: jxl-oxide (reading)",
     "resize: fast_image_resize",
 ];
@@ -134,8 +135,9 @@ impl Info {
 }
 
 /// One picture as it comes from a decoder: stored orientation, the original's own colours.
-pub(crate) struct Decoded {
-    pub(crate) pixels: Pixels,
+#[derive(Debug)]
+pub struct Decoded {
+    pub(crate) samples: Samples,
     /// The colours that the samples mean; `None` is sRGB.
     pub(crate) profile: Option<Profile>,
     /// By how much the decoder scaled down: its picture has ceil(width / shrink) columns, and the last may be part of one.
@@ -146,7 +148,16 @@ pub(crate) struct Decoded {
 
 impl Decoded {
     pub(crate) fn still(pixels: Pixels, profile: Option<Profile>) -> Decoded {
-        Decoded { pixels, profile, shrink: 1, delay: 0 }
+        // an alpha channel that hides nothing goes at once: three channels resize and encode for less
+        Decoded { samples: Samples::Packed(pixels.without_opaque_alpha()), profile, shrink: 1, delay: 0 }
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn bytes(&self) -> u64 {
+        match &self.samples {
+            Samples::Packed(pixels) => pixels.data.len() as u64,
+            Samples::Planes(planes) => Planes::bytes(planes.size, planes.sharing) as u64,
+        }
     }
 }
 
@@ -155,22 +166,54 @@ pub(crate) type Sink<'a> = &'a mut dyn FnMut(Decoded) -> Result<()>;
 
 /// What an encoder is given: pictures in sRGB or in `profile`, all of one size, and how to write them.
 pub(crate) struct Picture {
-    pub(crate) frames: Vec<Frame>,
+    pub(crate) shown: Shown,
     pub(crate) loops: Loops,
     /// How good, in the encoder's own numbers: 1 to 100, more is better.
     pub(crate) quality: f32,
     pub(crate) lossless: bool,
+    /// By what, and how hard to try.
+    pub(crate) encoding: Encoding,
     /// An EXIF block to write along.
     pub(crate) exif: Option<Vec<u8>>,
     /// The ICC profile that the pixels are in, for formats that carry one; `None` is sRGB.
     pub(crate) profile: Option<Arc<[u8]>>,
 }
 
+/// What an encoder is given to write.
+pub(crate) enum Shown {
+    /// Pictures one after the other, at least one.
+    Frames(Vec<Frame>),
+    /// One picture, luma and chroma apart and chroma halved; only for codecs that take them.
+    Planes(Planes),
+}
+
 impl Picture {
+    /// The pictures.
+    ///
+    /// # Panics
+    /// Where planes were given to a codec that does not take them.
+    pub(crate) fn frames(&self) -> &[Frame] {
+        match &self.shown {
+            Shown::Frames(frames) => frames,
+            Shown::Planes(_) => unreachable!("only codecs that take planes are given them"),
+        }
+    }
+
     pub(crate) fn first(&self) -> &Pixels {
-        &self.frames[0].pixels
+        &self.frames()[0].pixels
+    }
+
+    /// Columns and rows.
+    pub(crate) fn size(&self) -> Size {
+        match &self.shown {
+            Shown::Frames(frames) => frames[0].pixels.size,
+            Shown::Planes(planes) => planes.size,
+        }
     }
 }
+
+/// Asked now and then by encoders that can be stopped half-way; `false` ends them with [`Error::Cancelled`].
+pub(crate) type GoOn<'a> = &'a mut dyn FnMut() -> bool;
 
 /// A format's reader and writer.
 ///
@@ -181,7 +224,12 @@ pub(crate) trait Codec: Sync {
 
     fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()>;
 
-    fn encode(&self, _picture: &Picture) -> Result<Vec<u8>> {
+    /// Whether a lossy picture of that size is better handed over as planes.
+    fn takes_planes(&self, _size: Size, _encoding: Encoding) -> bool {
+        false
+    }
+
+    fn encode(&self, _picture: &Picture, _go_on: GoOn<'_>) -> Result<Vec<u8>> {
         Err(Error::Impossible("this format is read but not written".into()))
     }
 }
@@ -211,6 +259,7 @@ pub(crate) fn of(format: Format) -> Guarded {
 }
 
 /// A codec whose panics are contained: the file that caused one is damaged as far as anybody is concerned.
+#[derive(Clone, Copy)]
 pub(crate) struct Guarded(Format, &'static dyn Codec);
 
 impl Guarded {
@@ -222,8 +271,12 @@ impl Guarded {
         guarded(self.0, || self.1.decode(original, info, plan, sink))
     }
 
-    pub(crate) fn encode(&self, picture: &Picture) -> Result<Vec<u8>> {
-        guarded(self.0, || self.1.encode(picture))
+    pub(crate) fn takes_planes(&self, size: Size, encoding: Encoding) -> bool {
+        self.1.takes_planes(size, encoding)
+    }
+
+    pub(crate) fn encode(&self, picture: &Picture, go_on: GoOn<'_>) -> Result<Vec<u8>> {
+        guarded(self.0, || self.1.encode(picture, go_on))
     }
 }
 

@@ -10,7 +10,7 @@ use ::png::{BitDepth, BlendOp, ColorType, DisposeOp, Limits, Reader, Transformat
 
 use super::canvas::{Area, Blend, Canvas, Dispose};
 use super::still::grey_to_rgb;
-use super::{Codec, Cost, Decoded, Info, Loops, Picture, Plan, Sink};
+use super::{Codec, Cost, Decoded, GoOn, Info, Loops, Picture, Plan, Sink};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::Size;
@@ -121,9 +121,9 @@ impl Codec for Png {
         Ok(())
     }
 
-    fn encode(&self, picture: &Picture) -> Result<Vec<u8>> {
+    fn encode(&self, picture: &Picture, _go_on: GoOn<'_>) -> Result<Vec<u8>> {
         let pixels = picture.first();
-        let has_alpha = picture.frames.iter().any(|frame| frame.pixels.has_alpha());
+        let has_alpha = picture.frames().iter().any(|frame| frame.pixels.has_alpha());
         let failed = |error: ::png::EncodingError| Error::Encode { format: FORMAT, reason: error.to_string() };
         let mut out = Vec::with_capacity(pixels.data.len() / 2);
         let mut header = ::png::Info::with_size(pixels.size.width, pixels.size.height);
@@ -135,17 +135,17 @@ impl Codec for Png {
         // a tenth of the time of the default levels of other encoders, and smaller files than theirs
         encoder.set_compression(::png::Compression::Fast);
         encoder.set_filter(::png::Filter::Adaptive);
-        if picture.frames.len() > 1 {
+        if picture.frames().len() > 1 {
             let plays = match picture.loops {
                 Loops::Forever => 0,
                 Loops::Times(times) => times.into(),
             };
-            encoder.set_animated(picture.frames.len() as u32, plays).map_err(failed)?;
+            encoder.set_animated(picture.frames().len() as u32, plays).map_err(failed)?;
             encoder.set_blend_op(BlendOp::Source).map_err(failed)?;
         }
         let mut writer = encoder.write_header().map_err(failed)?;
-        for frame in &picture.frames {
-            if picture.frames.len() > 1 {
+        for frame in picture.frames() {
+            if picture.frames().len() > 1 {
                 writer.set_frame_delay(frame.delay.min(u16::MAX.into()) as u16, 1000).map_err(failed)?;
             }
             // one layout for all: a frame that happens to be opaque gets its alpha back

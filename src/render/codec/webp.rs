@@ -1,26 +1,35 @@
 //! WebP: read through the crate `image-webp`, which is Rust all through, written through libwebp (crate `webp`).
 
+mod libwebp;
+
 use std::io::Cursor;
 
 use ::webp::WebPConfig;
 use image_webp::{LoopCount, WebPDecoder};
 
 use super::canvas::Area;
-use super::{Codec, Cost, Decoded, Info, Loops, Picture, Plan, Sink};
+use super::{Codec, Cost, Decoded, GoOn, Info, Loops, Picture, Plan, Shown, Sink};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::Size;
 use crate::render::ops::colour::Profile;
-use crate::render::pixels::Pixels;
+use crate::render::pixels::{Pixels, Planes};
+use crate::render::settings::{Effort, Encoding};
 
 /// Reads and writes WebP.
 pub(crate) struct WebP;
 
 const FORMAT: Format = Format::WebP;
 
-/// libwebp's effort, 0 to 6. At equal SSIMULACRA2, 2 takes 0.34 to 0.54 of the time of 4, libwebp's default, for 1
-/// percent fewer to 5 percent more bytes (geometric means of eight photographs).
-const METHOD: i32 = 2;
+/// libwebp's method, 0 to 6. At equal SSIMULACRA2, 2 takes 0.4 of the work of 4, which is libwebp's default, for 5 to 7
+/// percent more bytes; 6 takes twice that of 4 for 2 to 4 percent fewer. Its other knobs are best left as they are at
+/// method 2: fewer segments, weaker or stronger filters and noise shaping all cost bytes.
+fn method(effort: Effort) -> i32 {
+    match effort {
+        Effort::Fast => 2,
+        Effort::Dense => 6,
+    }
+}
 
 /// What the decoder may allocate besides the pixels: profiles and metadata.
 const HEADROOM: usize = 16 << 20;
@@ -107,17 +116,23 @@ impl Codec for WebP {
         Ok(())
     }
 
-    fn encode(&self, picture: &Picture) -> Result<Vec<u8>> {
+    fn takes_planes(&self, size: Size, _encoding: Encoding) -> bool {
+        size.pixels() > TRY_BOTH
+    }
+
+    fn encode(&self, picture: &Picture, go_on: GoOn<'_>) -> Result<Vec<u8>> {
         let config = config(picture)?;
-        if picture.frames.len() > 1 {
-            return animated(picture, &config);
-        }
-        let pixels = picture.first();
-        let webp = encode(pixels, &config)?;
+        let (has_alpha, webp) = match &picture.shown {
+            Shown::Planes(planes) => (false, encode(&libwebp::Shown::Planes(&narrowed(planes)), &config, go_on)?),
+            Shown::Frames(frames) => match &frames[..] {
+                [one] => (one.pixels.has_alpha(), still(&one.pixels, &config, go_on)?),
+                _ => return animated(picture, &config, go_on),
+            },
+        };
         if picture.exif.is_none() && picture.profile.is_none() {
             return Ok(webp);
         }
-        Ok(extended(picture, pixels.has_alpha(), None, bitstream(&webp)))
+        Ok(extended(picture, has_alpha, None, bitstream(&webp)))
     }
 }
 
@@ -128,35 +143,47 @@ const TRY_BOTH: u64 = 64 * 64;
 /// So many bytes more are worth having every pixel right; they all go in one packet.
 const WORTH: usize = 256;
 
-fn encode(pixels: &Pixels, config: &WebPConfig) -> Result<Vec<u8>> {
-    let run = |config: &WebPConfig| {
-        let encoded = encoder(pixels).encode_advanced(config);
-        let encoded = encoded.map_err(|error| Error::Encode { format: FORMAT, reason: format!("{error:?}") })?;
-        Ok(encoded.to_vec())
-    };
-    let asked = run(config)?;
+fn still(pixels: &Pixels, config: &WebPConfig, go_on: GoOn<'_>) -> Result<Vec<u8>> {
+    let asked = encode(&libwebp::Shown::Packed(pixels), config, go_on)?;
     if config.lossless == 1 || pixels.size.pixels() > TRY_BOTH {
         return Ok(asked);
     }
     let mut lossless = *config;
     set_lossless(&mut lossless);
-    let exact = run(&lossless)?;
+    let exact = encode(&libwebp::Shown::Packed(pixels), &lossless, go_on)?;
     Ok(if exact.len() <= asked.len() + WORTH { exact } else { asked })
 }
 
-fn encoder(pixels: &Pixels) -> ::webp::Encoder<'_> {
-    let Size { width, height } = pixels.size;
-    if pixels.has_alpha() {
-        ::webp::Encoder::from_rgba(&pixels.data, width, height)
-    } else {
-        ::webp::Encoder::from_rgb(&pixels.data, width, height)
-    }
+fn encode(shown: &libwebp::Shown<'_>, config: &WebPConfig, go_on: GoOn<'_>) -> Result<Vec<u8>> {
+    libwebp::encode(shown, config, go_on).map_err(|failure| match failure {
+        libwebp::Failure::Stopped => Error::Cancelled,
+        libwebp::Failure::Library(reason) => Error::Encode { format: FORMAT, reason },
+    })
+}
+
+/// The planes in the range that WebP has them in: 16 to 235 for luma and 16 to 240 for chroma (RFC 6386 §9.2, BT.601).
+fn narrowed(planes: &Planes) -> Planes {
+    let mut narrow = planes.clone();
+    let (luma, chroma) = narrow.samples_mut();
+    luma.iter_mut().for_each(|y| *y = narrow_luma(*y));
+    chroma.iter_mut().for_each(|c| *c = narrow_chroma(*c));
+    narrow
+}
+
+/// 219/255 in steps of 1/65536, and a half to round to nearest.
+fn narrow_luma(y: u8) -> u8 {
+    (((u32::from(y) * 56_284 + (1 << 15)) >> 16) + 16) as u8
+}
+
+/// 224/255 around the middle, which stays where it is.
+fn narrow_chroma(c: u8) -> u8 {
+    (((i32::from(c) - 128) * 57_569 + (128 << 16) + (1 << 15)) >> 16) as u8
 }
 
 fn config(picture: &Picture) -> Result<WebPConfig> {
     let mut config = WebPConfig::new()
         .map_err(|()| Error::Encode { format: FORMAT, reason: "libwebp has another version than its header".into() })?;
-    config.method = METHOD;
+    config.method = method(picture.encoding.effort);
     if picture.lossless {
         set_lossless(&mut config);
     } else {
@@ -178,7 +205,7 @@ fn set_lossless(config: &mut WebPConfig) {
 ///
 /// libwebp's own assembler drops frames that look like the one before, and with them the count that a script may rely
 /// on; its container is simple enough to write (RFC 9649 §2.7.1.1).
-fn animated(picture: &Picture, config: &WebPConfig) -> Result<Vec<u8>> {
+fn animated(picture: &Picture, config: &WebPConfig, go_on: GoOn<'_>) -> Result<Vec<u8>> {
     let size = picture.first().size;
     let loops = match picture.loops {
         Loops::Forever => 0,
@@ -187,11 +214,11 @@ fn animated(picture: &Picture, config: &WebPConfig) -> Result<Vec<u8>> {
     let mut body = Vec::new();
     let mut has_alpha = false;
     let mut before: Option<&Pixels> = None;
-    for frame in &picture.frames {
+    for frame in picture.frames() {
         let area = before.map_or_else(|| Area { left: 0, top: 0, size }, |before| changed(before, &frame.pixels));
         let part = frame.pixels.cut(area.left, area.top, area.size).without_opaque_alpha();
         has_alpha |= part.has_alpha();
-        let webp = encode(&part, config)?;
+        let webp = still(&part, config, go_on)?;
         let data = bitstream(&webp);
         // replaces what was there rather than being blended with it, and stays
         const REPLACE: u8 = 0x02;
@@ -244,7 +271,7 @@ fn bitstream(webp: &[u8]) -> &[u8] {
 
 /// A file in the extended layout: canvas, profile, animation parameters, the picture's chunks, EXIF (RFC 9649 §2.7).
 fn extended(picture: &Picture, has_alpha: bool, loops: Option<u16>, chunks: &[u8]) -> Vec<u8> {
-    let size = picture.first().size;
+    let size = picture.size();
     let (profile, exif) = (picture.profile.as_deref(), picture.exif.as_deref());
     let flag = |set: bool, bit: u8| if set { bit } else { 0 };
     let mut out = b"RIFF\0\0\0\0WEBPVP8X".to_vec();
@@ -296,9 +323,16 @@ mod tests {
         let delays = [50, 100, 150, 70];
         let shown = [dot(5), dot(5), dot(17), Pixels::filled(Size::new(20, 10), &[0, 0, 0, 0])];
         let frames = shown.iter().zip(delays).map(|(pixels, delay)| Frame { pixels: pixels.clone(), delay }).collect();
-        let picture =
-            Picture { frames, loops: Loops::Times(3), quality: 80.0, lossless: true, exif: None, profile: None };
-        let webp = WebP.encode(&picture).expect("encoded");
+        let picture = Picture {
+            shown: Shown::Frames(frames),
+            loops: Loops::Times(3),
+            quality: 80.0,
+            lossless: true,
+            encoding: Encoding::default(),
+            exif: None,
+            profile: None,
+        };
+        let webp = WebP.encode(&picture, &mut || true).expect("encoded");
         let mut decoder = WebPDecoder::new(Cursor::new(&webp)).expect("a WebP");
         assert_eq!((decoder.num_frames(), decoder.dimensions()), (4, (20, 10)));
         assert_eq!(decoder.loop_count(), LoopCount::Times(3.try_into().expect("not 0")));
@@ -312,6 +346,38 @@ mod tests {
                 assert!(same, "frame of {delay} ms");
             }
         }
+    }
+
+    #[test]
+    fn ranges_are_narrowed_to_the_nearest_level() {
+        for level in 0..=255_u8 {
+            let exact = f64::from(level) * 219.0 / 255.0 + 16.0;
+            assert_eq!(f64::from(narrow_luma(level)), exact.round(), "luma {level}");
+            let exact = (f64::from(level) - 128.0) * 224.0 / 255.0 + 128.0;
+            assert!((f64::from(narrow_chroma(level)) - exact).abs() <= 0.501, "chroma {level}");
+        }
+    }
+
+    #[test]
+    fn an_encoder_can_be_stopped() {
+        let pixels = Pixels::filled(Size::new(300, 300), &[1, 2, 3]);
+        let shown = Shown::Frames(vec![Frame { pixels, delay: 0 }]);
+        let picture = Picture {
+            shown,
+            loops: Loops::Forever,
+            quality: 80.0,
+            lossless: false,
+            encoding: Encoding::default(),
+            exif: None,
+            profile: None,
+        };
+        let mut asked = 0;
+        let result = WebP.encode(&picture, &mut || {
+            asked += 1;
+            asked < 3
+        });
+        assert!(matches!(result, Err(Error::Cancelled)), "{result:?}");
+        assert_eq!(asked, 3);
     }
 
     #[test]

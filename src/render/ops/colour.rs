@@ -3,6 +3,7 @@
 //! Conversion runs on the resized picture wherever the samples have 8 bits: it costs a fifteenth there of what it costs
 //! on a 12-megapixel original. Profiles that cannot be read count as absent, as they do in browsers.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use moxcms::{
@@ -83,6 +84,11 @@ impl Profile {
         self.icc.as_ref().filter(|_| !self.is_grey())
     }
 
+    /// Whether opaque pixels in it are sRGB as they are: most profiles in photographs are sRGB under some name.
+    pub(crate) fn is_srgb(&self) -> bool {
+        !self.is_grey() && transform(self, 3).is_none()
+    }
+
     fn is_grey(&self) -> bool {
         self.profile.color_space == DataColorSpace::Gray
     }
@@ -132,18 +138,50 @@ pub(crate) fn to_srgb(pixels: Pixels, profile: &Profile) -> Pixels {
             None => pixels,
         };
     }
-    let layout = if pixels.has_alpha() { Layout::Rgba } else { Layout::Rgb };
-    let Ok(transform) = profile.profile.create_transform_8bit(layout, &srgb(), layout, options()) else {
-        return pixels;
-    };
-    if is_identity(&*transform, pixels.channels) {
-        return pixels;
-    }
+    let Some(transform) = transform(profile, pixels.channels) else { return pixels };
     let mut data = vec![0; pixels.data.len()];
     match transform.transform(&pixels.data, &mut data) {
         Ok(()) => Pixels { data, ..pixels },
         Err(_) => pixels,
     }
+}
+
+type Transform = Arc<dyn TransformExecutor<u8> + Send + Sync>;
+
+/// How many transforms a thread keeps: cameras of a make share their profile, and a site has few of them.
+const TRANSFORMS: usize = 8;
+
+/// A transform as it is kept: the profile and the number of channels it is for.
+type Known = (Arc<[u8]>, usize, Option<Transform>);
+
+thread_local! {
+    /// The transforms used last, the latest at the end. Making one takes as long as converting half a megapixel.
+    static KNOWN: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What brings 8-bit pixels of that many channels into sRGB; `None` where nothing has to or can be done.
+fn transform(profile: &Profile, channels: usize) -> Option<Transform> {
+    let Some(icc) = &profile.icc else { return new_transform(profile, channels) };
+    KNOWN.with_borrow_mut(|known| {
+        let found = known.iter().position(|(its, for_channels, _)| for_channels == &channels && its == icc);
+        let entry = match found {
+            Some(at) => known.remove(at),
+            None => (Arc::clone(icc), channels, new_transform(profile, channels)),
+        };
+        if known.len() >= TRANSFORMS {
+            known.remove(0);
+        }
+        let transform = entry.2.clone();
+        known.push(entry);
+        transform
+    })
+}
+
+fn new_transform(profile: &Profile, channels: usize) -> Option<Transform> {
+    let layout = if channels == 4 { Layout::Rgba } else { Layout::Rgb };
+    // a profile that no transform can be made from leaves the pixels as they are
+    let transform = profile.profile.create_transform_8bit(layout, &srgb(), layout, options()).ok()?;
+    (!is_identity(&*transform, channels)).then_some(transform)
 }
 
 /// Converts 16-bit samples (native byte order) to 8-bit sRGB at their full precision.

@@ -9,6 +9,7 @@ pub mod colour;
 mod flatten;
 mod orient;
 mod pad;
+mod planes;
 mod resize;
 mod sharpen;
 mod smart;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use super::codec::Decoded;
 use super::error::Result;
 use super::geometry::{Fitted, Gravity, Region, Resize, Size, Wish};
-use super::pixels::Pixels;
+use super::pixels::{Pixels, Samples};
 use super::plan::Plan;
 
 /// Applies a plan's operations to each frame of an original in turn.
@@ -46,20 +47,29 @@ impl<'a> Pipeline<'a> {
         Pipeline { plan, placed: None, profile: None }
     }
 
-    /// One frame from the decoder as it goes to the encoder.
-    pub(crate) fn apply(&mut self, decoded: Decoded) -> Result<Pixels> {
+    /// One frame from the decoder as it goes to the encoder. What nobody else holds is used up rather than copied.
+    pub(crate) fn apply(&mut self, decoded: Arc<Decoded>) -> Result<Samples> {
         let plan = self.plan;
         let recipe = plan.recipe;
-        let Decoded { pixels, profile, shrink, delay: _ } = decoded;
-        let pixels = pixels.without_opaque_alpha();
-
+        let shrink = decoded.shrink;
         let Placed { window, fitted } = match self.placed {
             Some(placed) => placed,
-            None => *self.placed.insert(place(&pixels, plan, shrink)?),
+            None => *self.placed.insert(place(&decoded.samples, plan, shrink)?),
         };
         let region = plan.stored_region(window, shrink);
         let size = plan.orientation.inverse().apply(fitted.size);
-        let mut pixels = resize::resize(pixels, region, size, plan.linear)?;
+        let profile = decoded.profile.clone().filter(|profile| !profile.is_srgb() || plan.keeps_profile());
+        let mut pixels = match &decoded.samples {
+            Samples::Planes(planes) if plan.feeds_planes && profile.is_none() => {
+                return planes::resized(planes, region, size).map(Samples::Planes);
+            }
+            Samples::Planes(planes) => planes::to_rgb(planes, region, size)?,
+            Samples::Packed(_) => match Arc::try_unwrap(decoded).map(|decoded| decoded.samples) {
+                Ok(Samples::Packed(pixels)) => resize::resize(pixels, region, size, plan.linear)?,
+                Ok(Samples::Planes(planes)) => planes::to_rgb(&planes, region, size)?,
+                Err(shared) => part(&shared.samples, region, size, plan.linear)?,
+            },
+        };
         pixels = orient::orient(pixels, plan.orientation);
         if let Some(profile) = &profile {
             match profile.rgb_icc().filter(|_| plan.keeps_profile()) {
@@ -74,7 +84,7 @@ impl<'a> Pipeline<'a> {
         if let Some(amount) = recipe.sharpen {
             sharpen::sharpen(&mut pixels, f32::from(amount) / 100.0);
         }
-        Ok(flatten::flatten(pixels, recipe.background, plan.format.has_alpha()))
+        Ok(Samples::Packed(flatten::flatten(pixels, recipe.background, plan.format.has_alpha())))
     }
 }
 
@@ -93,37 +103,45 @@ pub(crate) fn thumbnail(pixels: &Pixels, side: u32) -> Result<Pixels> {
 }
 
 /// Finds what is shown, looking at the pixels where the recipe asks for that.
-fn place(pixels: &Pixels, plan: &Plan<'_>, shrink: u32) -> Result<Placed> {
+fn place(samples: &Samples, plan: &Plan<'_>, shrink: u32) -> Result<Placed> {
     let region = match plan.recipe.trim {
-        Some(tolerance) => trimmed(pixels, plan, tolerance)?,
+        Some(tolerance) => trimmed(samples, plan, tolerance)?,
         None => plan.region,
     };
     let fitted = plan.fit(region);
     let window = match fitted.gravity {
-        Gravity::Smart => interesting(pixels, plan, shrink, region, fitted)?,
+        Gravity::Smart => interesting(samples, plan, shrink, region, fitted)?,
         Gravity::Point(..) => fitted.window(region),
     };
     Ok(Placed { window, fitted })
 }
 
+/// A part of what was decoded, which is still needed, in red, green and blue.
+fn part(samples: &Samples, region: Region, size: Size, linear: bool) -> Result<Pixels> {
+    match samples {
+        Samples::Packed(pixels) => resize::resized(pixels, region, size, linear),
+        Samples::Planes(planes) => planes::to_rgb(planes, region, size),
+    }
+}
+
 /// The part of the region that borders of one colour leave. Trimming is planned without scaling in the decoder, so that
 /// pixels here are pixels of the original.
-fn trimmed(pixels: &Pixels, plan: &Plan<'_>, tolerance: u8) -> Result<Region> {
+fn trimmed(samples: &Samples, plan: &Plan<'_>, tolerance: u8) -> Result<Region> {
     let stored = plan.stored_region(plan.region, 1);
     let size = Size::new(stored.width as u32, stored.height as u32);
-    let part = resize::resized(pixels, stored, size, false)?;
+    let part = part(samples, stored, size, false)?;
     let (x, y, width, height) = trim::bounds(&orient::orient(part, plan.orientation), tolerance);
     let Region { x: left, y: top, .. } = plan.region;
     Ok(Region { x: left + f64::from(x), y: top + f64::from(y), width: width.into(), height: height.into() })
 }
 
 /// The window on the region in which most is to be seen, by a look at a thumbnail.
-fn interesting(pixels: &Pixels, plan: &Plan<'_>, shrink: u32, region: Region, fitted: Fitted) -> Result<Region> {
+fn interesting(samples: &Samples, plan: &Plan<'_>, shrink: u32, region: Region, fitted: Fitted) -> Result<Region> {
     let scale = (f64::from(smart::THUMBNAIL_SIDE) / region.width.max(region.height)).min(1.0);
     let side = |length: f64| ((length * scale).round() as u32).max(1);
     let size = Size::new(side(region.width), side(region.height));
     let stored = plan.orientation.inverse().apply(size);
-    let thumbnail = resize::resized(pixels, plan.stored_region(region, shrink), stored, false)?;
+    let thumbnail = part(samples, plan.stored_region(region, shrink), stored, false)?;
     let thumbnail = orient::orient(thumbnail, plan.orientation);
     let (across, down) = (f64::from(size.width) / region.width, f64::from(size.height) / region.height);
     let (left, top) = smart::focus(&thumbnail, fitted.shown.0 * across, fitted.shown.1 * down);

@@ -43,7 +43,7 @@ pub(crate) fn resized(pixels: &Pixels, region: Region, size: Size, linear: bool)
 }
 
 /// The region with rounding errors at the far edges taken back, since the resizer refuses what lies outside.
-fn inside(region: Region, size: Size) -> Region {
+pub(super) fn inside(region: Region, size: Size) -> Region {
     let x = region.x.clamp(0.0, f64::from(size.width));
     let y = region.y.clamp(0.0, f64::from(size.height));
     Region {
@@ -79,11 +79,13 @@ fn in_linear_light(pixels: &Pixels, size: Size, options: &ResizeOptions) -> Resu
     Ok(Pixels { size, channels: pixels.channels, data: to.into_vec() })
 }
 
-fn run(from: &impl fast_image_resize::IntoImageView, to: &mut Image<'_>, options: &ResizeOptions) -> Result<()> {
+pub(super) fn run(
+    from: &impl fast_image_resize::IntoImageView, to: &mut Image<'_>, options: &ResizeOptions,
+) -> Result<()> {
     RESIZER.with_borrow_mut(|resizer| resizer.resize(from, to, options)).map_err(internal)
 }
 
 /// The resizer refuses only regions and buffers that do not match, which were worked out here.
-fn internal(error: impl std::fmt::Display) -> Error {
+pub(super) fn internal(error: impl std::fmt::Display) -> Error {
     Error::Encode { format: Format::Png, reason: format!("resizing: {error}") }
 }

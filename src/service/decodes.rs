@@ -1,0 +1,320 @@
+//! Decoded originals, for as long as renditions of them are asked for together: a page whose `srcset` names six widths
+//! has its photograph decoded once for each scale, not six times.
+//!
+//! Nothing is kept for a request that comes alone. A picture is kept when others of the same original wait, or one was
+//! made within [`KEPT`]; it goes when it has not been used for so long, or when others need the room. Decoding gives the
+//! same picture every time, so results do not depend on what is kept here.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::render::{self, Decoded, Scale};
+use crate::source::Version;
+
+/// How long a decoded picture is kept after its last use, and for how long another request of the same original counts
+/// as made together with it.
+const KEPT: Duration = Duration::from_secs(2);
+
+/// The decoded pictures.
+pub(super) struct Decodes {
+    state: Mutex<State>,
+    /// Something was decoded, or its decoding has failed.
+    changed: Condvar,
+    max_bytes: u64,
+    /// Whether a task sees to it that what is kept goes.
+    sweeping: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    pictures: HashMap<(Version, Scale), Picture>,
+    bytes: u64,
+    /// How many renders of a version there are, waiting ones included, and when one was last made.
+    asked: HashMap<Version, (u32, Option<Instant>)>,
+}
+
+enum Picture {
+    /// Somebody decodes it.
+    Pending,
+    Ready {
+        decoded: Arc<Decoded>,
+        used: Instant,
+    },
+}
+
+/// Says that a rendition of a version is wanted, until it is dropped.
+pub(super) struct Together {
+    all: Arc<Decodes>,
+    version: Version,
+}
+
+impl Decodes {
+    /// A store of at most so many bytes of pixels.
+    pub(super) fn new(max_bytes: u64) -> Arc<Decodes> {
+        Arc::new(Decodes {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            max_bytes,
+            sweeping: AtomicBool::new(false),
+        })
+    }
+
+    /// To be called as soon as it is known that a rendition of that version has to be made.
+    pub(super) fn join(self: &Arc<Decodes>, version: Version) -> Together {
+        let mut state = self.lock();
+        let now = Instant::now();
+        state.sweep(now);
+        state.asked.entry(version).or_default().0 += 1;
+        Together { all: Arc::clone(self), version }
+    }
+
+    /// Sees to it that what is kept goes when it is no longer used, though nobody may ask for anything any more.
+    pub(super) fn sweep_later(self: &Arc<Decodes>) {
+        if self.bytes() == 0 || self.sweeping.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let all = Arc::clone(self);
+        tokio::spawn(async move {
+            while all.sweep() {
+                tokio::time::sleep(KEPT / 2).await;
+            }
+            all.sweeping.store(false, Ordering::Relaxed);
+        });
+    }
+
+    /// Drops what has not been used for a while. `true` where something is left to be dropped later.
+    fn sweep(&self) -> bool {
+        let mut state = self.lock();
+        state.sweep(Instant::now());
+        !state.pictures.is_empty()
+    }
+
+    /// Bytes of the pictures that are kept.
+    pub(super) fn bytes(&self) -> u64 {
+        self.lock().bytes
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn sweep(&mut self, now: Instant) {
+        self.asked
+            .retain(|_, (renders, last)| *renders > 0 || last.is_some_and(|last| now.duration_since(last) < KEPT));
+        let asked = &self.asked;
+        let mut freed = 0;
+        self.pictures.retain(|(version, _), picture| match picture {
+            Picture::Pending => true,
+            Picture::Ready { decoded, used } => {
+                let wanted = asked.get(version).is_some_and(|(renders, _)| *renders > 0);
+                let keep = wanted || now.duration_since(*used) < KEPT;
+                freed += if keep { 0 } else { decoded.bytes() };
+                keep
+            }
+        });
+        self.bytes -= freed;
+    }
+
+    /// Makes room by dropping what was used longest ago; `false` where it would not be enough.
+    fn make_room(&mut self, bytes: u64, max_bytes: u64) -> bool {
+        while self.bytes + bytes > max_bytes {
+            let oldest = self.pictures.iter().filter_map(|(key, picture)| match picture {
+                Picture::Pending => None,
+                Picture::Ready { used, .. } => Some((*used, *key)),
+            });
+            let Some((_, key)) = oldest.min_by_key(|(used, _)| *used) else { return false };
+            self.remove(&key);
+        }
+        true
+    }
+
+    fn remove(&mut self, key: &(Version, Scale)) {
+        if let Some(Picture::Ready { decoded, .. }) = self.pictures.remove(key) {
+            self.bytes -= decoded.bytes();
+        }
+    }
+}
+
+impl render::Decodes for Together {
+    fn get_or_decode(
+        &self, scale: Scale, decode: &mut dyn FnMut() -> render::Result<Decoded>,
+    ) -> render::Result<Arc<Decoded>> {
+        let key = (self.version, scale);
+        let mut state = self.all.lock();
+        loop {
+            match state.pictures.get_mut(&key) {
+                Some(Picture::Ready { decoded, used }) => {
+                    *used = Instant::now();
+                    return Ok(Arc::clone(decoded));
+                }
+                // it will be there sooner than if it were begun now
+                Some(Picture::Pending) => {
+                    state = self.all.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+                None => break,
+            }
+        }
+        let alone = state
+            .asked
+            .get(&self.version)
+            .is_none_or(|(renders, last)| *renders < 2 && last.is_none_or(|last| last.elapsed() >= KEPT));
+        if alone || self.all.max_bytes == 0 {
+            drop(state);
+            return decode().map(Arc::new);
+        }
+        state.pictures.insert(key, Picture::Pending);
+        drop(state);
+        let pending = Pending { all: &self.all, key };
+        let decoded = Arc::new(decode()?);
+        pending.is_there(&decoded);
+        Ok(decoded)
+    }
+}
+
+impl Drop for Together {
+    fn drop(&mut self) {
+        if let Some((renders, last)) = self.all.lock().asked.get_mut(&self.version) {
+            *renders -= 1;
+            *last = Some(Instant::now());
+        }
+    }
+}
+
+/// A decoding under way; nobody waits for it in vain, however it ends.
+struct Pending<'a> {
+    all: &'a Decodes,
+    key: (Version, Scale),
+}
+
+impl Pending<'_> {
+    fn is_there(&self, decoded: &Arc<Decoded>) {
+        let mut state = self.all.lock();
+        if state.make_room(decoded.bytes(), self.all.max_bytes) {
+            state.bytes += decoded.bytes();
+            let picture = Picture::Ready { decoded: Arc::clone(decoded), used: Instant::now() };
+            state.pictures.insert(self.key, picture);
+        }
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        let mut state = self.all.lock();
+        if matches!(state.pictures.get(&self.key), Some(Picture::Pending)) {
+            state.pictures.remove(&self.key);
+        }
+        drop(state);
+        self.all.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+    use crate::render::recipe::{Output, Quality};
+    use crate::render::{Error, Format, Recipe, Settings, render_from};
+
+    fn version(number: u8) -> Version {
+        Version { identity: [number; 32], modified: std::time::SystemTime::UNIX_EPOCH }
+    }
+
+    fn photograph() -> Vec<u8> {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/photos/rocket.jpg");
+        std::fs::read(path).expect("a file of testdata")
+    }
+
+    /// Counts decodings that really happen.
+    struct Counted<'a>(&'a dyn render::Decodes, AtomicU32);
+
+    impl render::Decodes for Counted<'_> {
+        fn get_or_decode(
+            &self, scale: Scale, decode: &mut dyn FnMut() -> render::Result<Decoded>,
+        ) -> render::Result<Arc<Decoded>> {
+            self.0.get_or_decode(scale, &mut || {
+                self.1.fetch_add(1, Ordering::Relaxed);
+                decode()
+            })
+        }
+    }
+
+    fn make(decodes: &dyn render::Decodes, format: Format, width: u32) -> Vec<u8> {
+        use crate::render::geometry::{Resize, Wish};
+        let wish = Wish { width, height: 0, enlarge: false };
+        let recipe =
+            Recipe { resize: Resize::Contain(wish), ..Recipe::new(Output::Exactly(format), Quality::default()) };
+        render_from(decodes, &photograph(), &recipe, &Settings::default(), &mut |_| true).expect("rendered").bytes
+    }
+
+    #[test]
+    fn what_is_asked_for_together_is_decoded_once_and_is_the_same() {
+        let all = Decodes::new(64 << 20);
+        let (first, second) = (all.join(version(1)), all.join(version(1)));
+        let counted = Counted(&first, AtomicU32::new(0));
+        for (format, width) in [(Format::WebP, 300), (Format::Jpeg, 310), (Format::Avif, 290), (Format::WebP, 300)] {
+            let alone = make(&Decodes::new(0).join(version(1)), format, width);
+            assert!(make(&counted, format, width) == alone, "{format} at {width}");
+        }
+        assert_eq!(counted.1.load(Ordering::Relaxed), 1);
+        assert!(all.bytes() > 0);
+        // another scale is another picture, and so is another version
+        make(&counted, Format::WebP, 60);
+        assert_eq!(counted.1.load(Ordering::Relaxed), 2);
+        let other = (all.join(version(2)), all.join(version(2)));
+        let counted = Counted(&other.0, AtomicU32::new(0));
+        make(&counted, Format::WebP, 300);
+        assert_eq!(counted.1.load(Ordering::Relaxed), 1);
+        drop((first, second, other.1));
+        assert!(all.sweep(), "used a moment ago");
+    }
+
+    #[test]
+    fn nothing_is_kept_for_one_that_comes_alone_nor_beyond_the_bound() {
+        let all = Decodes::new(64 << 20);
+        let alone = all.join(version(1));
+        make(&alone, Format::WebP, 300);
+        assert_eq!(all.bytes(), 0);
+        let all = Decodes::new(1000);
+        let both = (all.join(version(1)), all.join(version(1)));
+        make(&both.0, Format::WebP, 300);
+        assert_eq!(all.bytes(), 0);
+        // room is made for what is new
+        let all = Decodes::new(1_000_000);
+        for number in 1..20 {
+            let both = (all.join(version(number)), all.join(version(number)));
+            make(&both.0, Format::WebP, 300);
+            assert!((1..=1_000_000).contains(&all.bytes()), "{}", all.bytes());
+        }
+    }
+
+    #[test]
+    fn a_decoding_that_fails_or_panics_leaves_nobody_waiting() {
+        use crate::render::Decodes as _;
+        let scale = Scale::default();
+        for panics in [false, true] {
+            let all = Decodes::new(64 << 20);
+            let (first, second) = (all.join(version(1)), all.join(version(1)));
+            let (begun, begin) = std::sync::mpsc::channel();
+            let waiting = std::thread::spawn(move || {
+                begin.recv().expect("it begins");
+                second.get_or_decode(scale, &mut || Err(Error::Cancelled)).err()
+            });
+            let failing = std::thread::spawn(move || {
+                let mut decode = || {
+                    begun.send(()).expect("the other waits");
+                    std::thread::sleep(Duration::from_millis(20));
+                    if panics { panic!("a bug") } else { Err(Error::UnknownFormat) }
+                };
+                first.get_or_decode(scale, &mut decode).is_err()
+            });
+            assert!(matches!(waiting.join().expect("no panic"), Some(Error::Cancelled)));
+            assert_eq!(failing.join().is_err(), panics);
+            assert_eq!(all.bytes(), 0);
+        }
+    }
+}
