@@ -4,7 +4,7 @@
 # said and no network is used.
 
 SHELL := /bin/bash
-.PHONY: serve test bench setup tools
+.PHONY: serve test test-pure bench setup tools
 
 # where `make serve` listens and keeps what it made: make serve LISTEN=127.0.0.1:9090
 LISTEN := 127.0.0.1:8080
@@ -26,6 +26,10 @@ test: setup
 			status ? "FAILED" : "ok", passed, failed, ignored }' "$$log"; \
 	exit $$status
 
+## Run what differs in a build without native codecs.
+test-pure:
+	cargo test --locked --no-default-features --features pure --lib --test golden --test requests
+
 ## Measure it.
 bench: tools
 	cargo bench --locked
@@ -46,7 +50,9 @@ define install
 	todo=$$(missing); [ -n "$$todo" ] || exit 0; \
 	as_root=; [ "$$(id -u)" = 0 ] || as_root=sudo; \
 	if ! command -v apt-get >/dev/null || { [ -n "$$as_root" ] && ! command -v sudo >/dev/null; }; then \
-		echo "Please install:$$todo   (Debian: apt-get install$$todo)" >&2; exit 2; \
+		echo "Please install:$$todo   (Debian: apt-get install$$todo)" >&2; \
+		echo "A build that needs neither cmake nor nasm: cargo build --release --no-default-features --features pure" >&2; \
+		exit 2; \
 	fi; \
 	echo "Installing:$$todo"; \
 	$$as_root apt-get -qq update; \

@@ -49,6 +49,9 @@
 //! | status codes for failures are chosen once | `http/problem.rs` | exhaustive matches, no `_` arm |
 //! | settings are read once | `config.rs` | no other file names `std::env` |
 
+// builds without native codecs have nothing that gives or takes planes
+#![cfg_attr(not(feature = "native"), allow(dead_code))]
+
 #[cfg(not(any(feature = "native", feature = "pure")))]
 compile_error!(
     "no JPEG codec: take the default features (cmake and nasm build them), or `--no-default-features --features pure`"

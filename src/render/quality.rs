@@ -178,9 +178,16 @@ mod tests {
 
     #[test]
     fn tables_rise_over_the_whole_scale() {
-        let mut tables = vec![&WEBP, &WEBP_DENSE, &RAVIF, &RAVIF_DENSE];
-        #[cfg(feature = "native")]
-        tables.extend([&LIBAOM, &LIBAOM_DENSE]);
+        let tables = [
+            &WEBP,
+            &WEBP_DENSE,
+            &RAVIF,
+            &RAVIF_DENSE,
+            #[cfg(feature = "native")]
+            &LIBAOM,
+            #[cfg(feature = "native")]
+            &LIBAOM_DENSE,
+        ];
         for table in tables {
             assert_eq!(table[0].0, 1.0);
             assert_eq!(table[table.len() - 1].0, 100.0);

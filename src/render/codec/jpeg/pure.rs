@@ -35,8 +35,8 @@ pub(super) fn decode(original: &[u8], header: &Header, info: &Info, plan: &Plan<
     let (rgb, profile) = match found.pixel_format {
         PixelFormat::L8 => (samples.iter().flat_map(|&level| [level; 3]).collect(), profile),
         PixelFormat::RGB24 => (samples, profile),
-        // the decoder has undone Adobe's inversion
-        PixelFormat::CMYK32 => (colour::cmyk_to_rgb(&samples, true, header.profile.as_deref()), None),
+        // the decoder undoes Adobe's inversion
+        PixelFormat::CMYK32 => (colour::cmyk_to_rgb(&samples, false, header.profile.as_deref()), None),
         PixelFormat::L16 => return Err(Error::unsupported(FORMAT, "it has 16 bits a sample, only 8 are read")),
     };
     let pixels = Pixels::new(FORMAT, size, 3, rgb)?;

@@ -4,13 +4,18 @@
 //! What colours a stream holds is up to the TIFF around it. The library would guess, so it is told by an Adobe marker
 //! put in front, and the stream's own markers are left out.
 
-use turbojpeg::{Decompressor, Image, PixelFormat};
+#[cfg(not(feature = "native"))]
+mod pure;
+#[cfg(feature = "native")]
+mod turbo;
+
+#[cfg(not(feature = "native"))]
+use pure::Library;
+#[cfg(feature = "native")]
+use turbo::Library;
 
 use super::Failure;
 use super::page::{Compression, Page, Photometric};
-
-/// As for JPEG files: each scan of a progressive picture touches every coefficient.
-const MAX_SCANS: u32 = 100;
 
 /// A decoded stream.
 pub(super) struct Picture {
@@ -19,14 +24,12 @@ pub(super) struct Picture {
     pub(super) height: u32,
 }
 
-/// The library, set up.
-pub(super) struct Reader(Decompressor);
+/// A library, set up.
+pub(super) struct Reader(Library);
 
 impl Reader {
     pub(super) fn new() -> Result<Reader, Failure> {
-        let mut library = Decompressor::new().map_err(fault)?;
-        library.set_scan_limit(MAX_SCANS).map_err(fault)?;
-        Ok(Reader(library))
+        Library::new().map(Reader)
     }
 
     /// Decodes a strip or tile with so many rows.
@@ -43,38 +46,11 @@ impl Reader {
         if length == 0 || length > page.segment_bytes(rows).saturating_mul(2).saturating_add(1 << 16) {
             return Err(Failure::malformed(format!("a JPEG stream has {width}x{height} pixels")));
         }
-        let mut samples = vec![0; length as usize];
-        let image = Image {
-            pixels: &mut samples[..],
-            width: width.into(),
-            pitch: usize::from(width) * usize::from(components),
-            height: height.into(),
-            format: layout(components)?,
-        };
-        match self.0.decompress(&stream.bytes, image) {
-            Err(turbojpeg::Error::TurboJpegError(text)) if is_harmless(&text) => {}
-            result => result.map_err(fault)?,
+        if !matches!(components, 1 | 3 | 4) {
+            return Err(Failure::unsupported(format!("a JPEG stream of {components} components")));
         }
+        let samples = self.0.decode(&stream.bytes, width, height, components)?;
         Ok(Picture { samples, width: width.into(), height: height.into() })
-    }
-}
-
-fn fault(error: turbojpeg::Error) -> Failure {
-    Failure::malformed(format!("a JPEG stream: {error}"))
-}
-
-/// Whether a warning leaves the picture whole (the text is that of libjpeg's `jerror.h`).
-fn is_harmless(text: &str) -> bool {
-    text.contains("extraneous bytes before marker")
-}
-
-/// Four components come as they are, inks or not, where the marker says "no transform".
-fn layout(components: u8) -> Result<PixelFormat, Failure> {
-    match components {
-        1 => Ok(PixelFormat::GRAY),
-        3 => Ok(PixelFormat::RGB),
-        4 => Ok(PixelFormat::CMYK),
-        other => Err(Failure::unsupported(format!("a JPEG stream of {other} components"))),
     }
 }
 
@@ -248,7 +224,8 @@ fn push_segment(bytes: &mut Vec<u8>, marker: u8, body: &[u8]) {
     bytes.extend(body);
 }
 
-#[cfg(test)]
+// they encode with the library that decodes
+#[cfg(all(test, feature = "native"))]
 mod tests {
     use turbojpeg::{Compressor, Subsamp};
 
