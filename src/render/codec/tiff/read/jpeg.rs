@@ -227,7 +227,7 @@ fn push_segment(bytes: &mut Vec<u8>, marker: u8, body: &[u8]) {
 // they encode with the library that decodes
 #[cfg(all(test, feature = "native"))]
 mod tests {
-    use turbojpeg::{Compressor, Subsamp};
+    use turbojpeg::{Compressor, Image, PixelFormat, Subsamp};
 
     use super::super::made::{LONG, Made};
     use super::super::{Samples, decode, probe};
@@ -238,7 +238,11 @@ mod tests {
     /// A JPEG file of one colour; three components are YCbCr.
     fn jpeg(colour: &[u8], subsampling: Subsamp) -> Vec<u8> {
         let pixels = colour.repeat(SIZE * SIZE);
-        let format = layout(colour.len() as u8).expect("a known layout");
+        let format = match colour.len() {
+            1 => PixelFormat::GRAY,
+            3 => PixelFormat::RGB,
+            _ => PixelFormat::CMYK,
+        };
         let image = Image { pixels: &pixels[..], width: SIZE, pitch: SIZE * colour.len(), height: SIZE, format };
         let mut library = Compressor::new().expect("the library");
         library.set_quality(100).and_then(|()| library.set_subsamp(subsampling)).expect("settings");

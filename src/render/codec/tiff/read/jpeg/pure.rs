@@ -13,7 +13,9 @@ impl Library {
     }
 
     /// Grey, RGB, or four inks as the stream has them.
-    pub(super) fn decode(&mut self, stream: &[u8], width: u16, height: u16, components: u8) -> Result<Vec<u8>, Failure> {
+    pub(super) fn decode(
+        &mut self, stream: &[u8], width: u16, height: u16, components: u8,
+    ) -> Result<Vec<u8>, Failure> {
         let fault = |error| Failure::malformed(format!("a JPEG stream: {error}"));
         let mut decoder = Decoder::new(stream);
         let length = usize::from(width) * usize::from(height) * usize::from(components);

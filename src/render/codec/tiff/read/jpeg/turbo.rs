@@ -18,7 +18,9 @@ impl Library {
     }
 
     /// Grey, RGB, or four inks as the stream has them.
-    pub(super) fn decode(&mut self, stream: &[u8], width: u16, height: u16, components: u8) -> Result<Vec<u8>, Failure> {
+    pub(super) fn decode(
+        &mut self, stream: &[u8], width: u16, height: u16, components: u8,
+    ) -> Result<Vec<u8>, Failure> {
         let pitch = usize::from(width) * usize::from(components);
         let mut samples = vec![0; pitch * usize::from(height)];
         let format = match components {
