@@ -8,10 +8,9 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use http::Request;
 use http_body_util::BodyExt;
 use tintype::config::Config;
-use tintype::http::{State, router};
+use tintype::http::{State, app};
 use tintype::service::Service;
 use tintype::source::Files;
-use tower::ServiceExt;
 
 fn hits(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -21,7 +20,7 @@ fn hits(criterion: &mut Criterion) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
     let source = Files::new(&root, config.source.max_bytes.0).expect("testdata");
     let service = Service::new(Arc::new(source), &config.cache(), config.workers(), config.settings());
-    let app = router(State::new(service, config.policy().expect("no presets"), config.http()));
+    let app = app(State::new(service, config.policy().expect("no presets"), config.http()));
 
     let ask = async |if_none_match: Option<&str>| {
         let mut request = Request::get("/photos/coffee.png?width=300&format=webp");
@@ -29,7 +28,7 @@ fn hits(criterion: &mut Criterion) {
             request = request.header("if-none-match", etag);
         }
         let request = request.body(Body::empty()).expect("a request");
-        let response = app.clone().oneshot(request).await.expect("infallible");
+        let response = app.answer(request).await;
         let etag = response.headers()["etag"].to_str().expect("ASCII").to_owned();
         response.into_body().collect().await.expect("a body");
         etag

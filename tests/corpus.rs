@@ -10,10 +10,9 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use tintype::http::{State, router};
+use tintype::http::{App, State, app};
 use tintype::service::Service;
 use tintype::source::Files;
-use tower::ServiceExt;
 
 /// One row of the manifest.
 struct Row {
@@ -56,13 +55,13 @@ fn quads(text: &str) -> Option<[[u8; 3]; 4]> {
     colours.try_into().ok()
 }
 
-fn app(root: &Path, cache: &Path) -> axum::Router {
+fn serving(root: &Path, cache: &Path) -> App {
     let mut config = tintype::config::Config::default();
     config.cache.dir = cache.to_owned();
     config.limits.queue = 10_000;
     let source = Files::new(root, config.source.max_bytes.0).expect("the corpus");
     let service = Service::new(Arc::new(source), &config.cache(), config.workers(), config.settings());
-    router(State::new(service, config.policy().expect("no presets"), config.http()))
+    app(State::new(service, config.policy().expect("no presets"), config.http()))
 }
 
 /// What a request came to.
@@ -72,13 +71,13 @@ struct Got {
     took: Duration,
 }
 
-async fn get(app: &axum::Router, path: &str, query: &str) -> Got {
+async fn get(app: &App, path: &str, query: &str) -> Got {
     let started = Instant::now();
     let encode =
         |segment| percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC).to_string();
     let path: String = path.split('/').map(|segment| format!("/{}", encode(segment))).collect();
     let request = Request::get(format!("{path}{query}")).body(Body::empty()).expect("a request");
-    let response = app.clone().oneshot(request).await.expect("infallible");
+    let response = app.answer(request).await;
     let status = response.status();
     let body = response.into_body().collect().await.expect("a body").to_bytes().to_vec();
     Got { status, body, took: started.elapsed() }
@@ -219,7 +218,7 @@ async fn every_file_is_answered_as_the_manifest_says() {
         return;
     };
     let cache = tempfile::tempdir().expect("a folder");
-    let app = app(&corpus, cache.path());
+    let app = serving(&corpus, cache.path());
     let rows = manifest(&corpus);
     assert!(rows.len() > 1000, "the manifest has {} rows", rows.len());
     let mut expected = exceptions();

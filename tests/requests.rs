@@ -3,22 +3,20 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use tintype::config::Config;
-use tintype::http::{State, router};
+use tintype::http::{App, State, app};
 use tintype::render::{Format, probe};
 use tintype::service::Service;
 use tintype::source::Files;
-use tower::ServiceExt;
 
 const CHROMIUM: &str = "image/jxl,image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8";
 
 /// A server over testdata, or over a folder of its own.
 struct Server {
-    router: Router,
+    app: App,
     service: Arc<Service>,
     _cache: tempfile::TempDir,
 }
@@ -57,8 +55,8 @@ impl Server {
         let source = Files::new(root, config.source.max_bytes.0).expect("a folder with originals");
         let service = Service::new(Arc::new(source), &config.cache(), config.workers(), config.settings());
         let policy = config.policy().expect("good presets");
-        let router = router(State::new(Arc::clone(&service), policy, config.http()));
-        Server { router, service, _cache: cache }
+        let app = app(State::new(Arc::clone(&service), policy, config.http()));
+        Server { app, service, _cache: cache }
     }
 
     fn of_testdata() -> Server {
@@ -71,7 +69,7 @@ impl Server {
             request = request.header(*name, *value);
         }
         let request = request.body(Body::empty()).expect("a request");
-        let response = self.router.clone().oneshot(request).await.expect("infallible");
+        let response = self.app.answer(request).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("a body").to_bytes().to_vec();
         Answer { status: parts.status, headers: parts.headers, body }

@@ -112,10 +112,10 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     } else {
         let listener = bind(&config.server.admin_listen).await?;
         tracing::info!(address = listener.shown(), "health, metrics and administration");
-        let router = http::admin_router(state.clone());
+        let app = http::admin_app(state.clone());
         // places of its own: whoever looks after an overloaded server must get through to it
         let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
-        Some(tokio::spawn(server::serve(listener, router, places, header_timeout, until(drained.clone()), patience)))
+        Some(tokio::spawn(server::serve(listener, app, places, header_timeout, until(drained.clone()), patience)))
     };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -127,8 +127,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     );
     eprintln!("listening on {}", listener.shown());
     let places = Arc::new(Semaphore::new(server::connections().saturating_sub(ADMIN_CONNECTIONS).max(4)));
-    let router = http::router(state.clone());
-    let images = tokio::spawn(server::serve(listener, router, places, header_timeout, until(stopped), patience));
+    let app = http::app(state.clone());
+    let images = tokio::spawn(server::serve(listener, app, places, header_timeout, until(stopped), patience));
 
     tokio::select! {
         _ = terminate.recv() => {}

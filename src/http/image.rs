@@ -2,9 +2,8 @@
 
 use std::time::SystemTime;
 
-use axum::Extension;
-use axum::extract::State as Shared;
 use axum::response::Response;
+use http::request::Parts;
 use http::{HeaderMap, Method, Uri};
 
 use super::problem::Problem;
@@ -15,13 +14,11 @@ use crate::dialect::{Target, query};
 const LONGEST_URL: usize = 8 * 1024;
 
 /// Answers every path that is not under `/-/`.
-pub(super) async fn answer(
-    Shared(state): Shared<State>, id: Extension<RequestId>, method: Method, uri: Uri, asked: HeaderMap,
-) -> Response {
-    match try_answer(&state, &method, &uri, &asked).await {
+pub(super) async fn answer(state: &State, id: &RequestId, request: &Parts) -> Response {
+    match try_answer(state, &request.method, &request.uri, &request.headers).await {
         Ok(response) => response,
         Err((problem, negotiable)) => {
-            let mut response = problem.respond(Some(&id));
+            let mut response = problem.respond(Some(id));
             if negotiable {
                 headers::vary(response.headers_mut());
             }

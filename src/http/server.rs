@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -18,7 +17,8 @@ use timed::{Phase, Timed};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
-use tower::ServiceExt;
+
+use super::App;
 
 /// The most bytes of a request's head: a URL of 8 KiB, its headers, and room to answer 414 for a longer one.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -87,8 +87,8 @@ impl Listener {
 /// Serves until `stop` ends, then waits for the requests in flight, at most `patience`. Says whether all ended in time.
 /// There are never more connections than `places`, which several listeners may share.
 pub async fn serve(
-    listener: Listener, router: Router, places: Arc<Semaphore>, header_timeout: Duration,
-    stop: impl Future<Output = ()>, patience: Duration,
+    listener: Listener, app: App, places: Arc<Semaphore>, header_timeout: Duration, stop: impl Future<Output = ()>,
+    patience: Duration,
 ) -> bool {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(HEAD_BYTES).half_close(false);
@@ -106,14 +106,14 @@ pub async fn serve(
         let Some(stream) = stream else { continue };
         let phase = Phase::default();
         let stream = Timed::new(stream, phase.clone(), header_timeout, IDLE);
-        let router = router.clone();
+        let app = app.clone();
         let service = service_fn(move |request| {
             phase.begin_answer();
-            let (answer, phase) = (router.clone().oneshot(request), phase.clone());
+            let (app, phase) = (app.clone(), phase.clone());
             async move {
-                let response = answer.await;
+                let response = app.answer(request).await;
                 phase.end_answer();
-                response
+                Ok::<_, std::convert::Infallible>(response)
             }
         });
         let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));

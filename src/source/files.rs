@@ -97,8 +97,8 @@ impl Files {
     async fn settled(&self, file: &File) -> Result<(Version, u64), Error> {
         for _ in 0..SETTLING_ATTEMPTS {
             let now = SystemTime::now();
-            let found = self.regular(file)?;
             let metadata = file.metadata().map_err(unavailable)?;
+            let found = self.told_by(&metadata)?;
             let nanoseconds = u64::try_from(metadata.ctime_nsec()).unwrap_or(0);
             let seconds = u64::try_from(metadata.ctime()).unwrap_or(0);
             let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_nanos(nanoseconds);
@@ -116,14 +116,17 @@ impl Files {
 
     /// The version and length of what is a regular file within the limit.
     fn regular(&self, file: &File) -> Result<(Version, u64), Error> {
-        let metadata = file.metadata().map_err(unavailable)?;
+        self.told_by(&file.metadata().map_err(unavailable)?)
+    }
+
+    fn told_by(&self, metadata: &std::fs::Metadata) -> Result<(Version, u64), Error> {
         if !metadata.is_file() {
             return Err(Error::NotFound);
         }
         if metadata.len() > self.max_bytes {
             return Err(Error::TooLarge { bytes: metadata.len(), limit: self.max_bytes });
         }
-        Ok((version(&metadata), metadata.len()))
+        Ok((version(metadata), metadata.len()))
     }
 }
 
