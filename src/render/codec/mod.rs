@@ -288,3 +288,49 @@ fn guarded<T>(format: Format, work: impl FnOnce() -> Result<T>) -> Result<T> {
         Err(Error::malformed(format, format!("the codec gave up ({text})")))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::render::pixels::Sharing;
+    use crate::render::settings::{AvifEncoder, Effort};
+
+    fn picture(shown: Shown, encoding: Encoding, quality: f32) -> Picture {
+        Picture { shown, loops: Loops::Forever, quality, lossless: false, encoding, exif: None, profile: None }
+    }
+
+    /// Samples that are neither flat nor all alike.
+    fn samples(length: usize, seed: u32) -> Vec<u8> {
+        (0..length as u32).map(|at| (at.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 24) as u8).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+        // what the bindings to C are given comes from here: any size, odd ones above all, and any samples
+        #[test]
+        fn whatever_size_is_encoded_comes_back(
+            width in 1_u32..70, height in 1_u32..70, seed: u32, quality in 0.0_f32..100.0, channels in 3_usize..5,
+        ) {
+            let size = Size::new(width, height);
+            let data = samples(size.pixels() as usize * channels, seed);
+            let planes = samples(Planes::bytes(size, Some(Sharing::HALVED)), seed);
+            let encoding = Encoding { effort: Effort::Fast, avif: AvifEncoder::default() };
+            for format in [Format::WebP, Format::Avif, Format::Jpeg] {
+                let pixels = Pixels { size, channels, data: data.clone() };
+                let shown = Shown::Frames(vec![Frame { pixels, delay: 0 }]);
+                let packed = of(format).encode(&picture(shown, encoding, quality.max(1.0)), &mut || true);
+                let probed = of(format).probe(&packed.expect("encoded")).expect("what was encoded");
+                prop_assert_eq!(probed.size, size);
+                prop_assert_eq!(probed.has_alpha, channels == 4 && format.has_alpha() && data.chunks(4).any(|p| p[3] < 255));
+                if of(format).takes_planes(size, encoding) {
+                    let planes = Planes::new(size, Some(Sharing::HALVED), planes.clone());
+                    let encoded = of(format).encode(&picture(Shown::Planes(planes), encoding, quality.max(1.0)), &mut || true);
+                    prop_assert_eq!(of(format).probe(&encoded.expect("encoded")).expect("what was encoded").size, size);
+                }
+            }
+        }
+    }
+}
