@@ -6,7 +6,7 @@
 
 # cargo-chef builds the dependencies in a layer of their own, which a change of the sources leaves as it is
 FROM rust:1.95-slim-bookworm AS chef
-# cmake and make for libjpeg-turbo, nasm for its fast paths and rav1e's
+# cmake and make for libjpeg-turbo and libaom, make for jemalloc, nasm for the fast paths of codecs
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends cmake make nasm \

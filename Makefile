@@ -38,7 +38,7 @@ bench: tools
 setup:
 	@$(call install,cmake nasm nginx strace)
 
-# libjpeg-turbo is built with CMake, and its fast paths and rav1e's with NASM; only tests need nginx and strace
+# libjpeg-turbo and libaom are built with CMake, their fast paths and rav1e's with NASM; only tests need nginx and strace
 tools:
 	@$(call install,cmake nasm)
 

@@ -1,4 +1,4 @@
-//! A cached request through the router, as it comes from a connection: found in memory, and answered 304.
+//! A cached request as it comes from a connection: found in memory, and answered 304.
 
 use std::path::Path;
 use std::sync::Arc;

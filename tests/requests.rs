@@ -1,4 +1,4 @@
-//! Whole requests in process, through the router: what API users and nginx may rely on.
+//! Whole requests in process, without a socket: what API users and nginx may rely on.
 
 use std::path::Path;
 use std::sync::Arc;

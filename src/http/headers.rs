@@ -77,8 +77,8 @@ pub(super) fn respond(
 
 /// 304 repeats what a 200 would say about keeping and choosing it, and nothing about a body (RFC 9110 §15.4.5).
 fn not_modified(target: &Target, etag: &str, modified: SystemTime) -> Response {
-    // a body whose length is not known beforehand: from one that is known to be empty the router would make a
-    // Content-Length of 0 for HEAD, which is not the length of what would be sent (RFC 9110 §8.6)
+    // a body whose length is not known beforehand: one that is known to be empty would make a Content-Length
+    // of 0 for HEAD, which is not the length of what would be sent (RFC 9110 §8.6)
     let mut response = Response::new(Body::new(http_body_util::StreamBody::new(NoFrames)));
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     add_validators(response.headers_mut(), target, etag, modified);

@@ -132,8 +132,8 @@ impl Service {
         })
     }
 
-    /// The rendition of an original, by the deadline. What is under way then is finished and kept for the next who asks:
-    /// an encoder cannot be stopped half-way.
+    /// The rendition of an original, by the deadline. What is under way then stops before its next stage,
+    /// and within encoding to WebP; other encoders finish, and what they made is kept for the next who asks.
     ///
     /// # Errors
     /// All of [`Error`].

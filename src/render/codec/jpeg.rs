@@ -1,4 +1,4 @@
-//! JPEG: the header is read here; pixels are read and written by libjpeg-turbo, or in builds without C by crates that are
+//! JPEG: the header is read here; pixels are read and written by libjpeg-turbo, or in builds without native codecs by crates that are
 //! Rust all through.
 
 mod header;
