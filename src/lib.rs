@@ -50,7 +50,7 @@
 //! | there are files left for those who are connected | `http/server.rs`: `connections` | a bound by the process's limit |
 //! | CPU work is bounded, and so is waiting for it | `service/workers.rs` | the only `spawn_blocking` |
 //! | status codes for failures are chosen once | `http/problem.rs` | exhaustive matches, no `_` arm |
-//! | settings are read once | `config.rs` | no other file names `std::env` |
+//! | settings are read once | `config/mod.rs` | no other file names `std::env` |
 
 // builds without native codecs have nothing that gives or takes planes
 #![cfg_attr(not(feature = "native"), allow(dead_code))]

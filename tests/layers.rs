@@ -38,7 +38,7 @@ fn modules_use_only_those_before_them() {
 fn what_only_one_file_may_do() {
     let only = [
         ("spawn_blocking", "src/service/workers.rs"),
-        ("std::env::", "src/config.rs"),
+        ("std::env::", "src/config/mod.rs"),
         ("StatusCode::INTERNAL_SERVER_ERROR", "src/http/problem.rs"),
     ];
     for (what, place) in only {

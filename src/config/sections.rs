@@ -1,0 +1,238 @@
+//! Every setting, a struct for each section of the file, with what holds where nothing is said.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::units::{Bytes, Span};
+use crate::dialect::Snap;
+use crate::render::Settings;
+use crate::render::recipe::Quality;
+
+/// Every setting.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The listener.
+    pub server: Server,
+    /// Where originals live.
+    pub source: Source,
+    /// Where results are kept.
+    pub cache: Cache,
+    /// What is never exceeded.
+    pub limits: Limits,
+    /// What results are like where a URL does not say.
+    pub output: Output,
+    /// Who may ask for what.
+    pub security: Security,
+    /// Names for sets of parameters.
+    pub presets: BTreeMap<String, String>,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// `host:port` or `unix:/path`.
+    pub listen: String,
+    /// Where `/-/` is served; empty for the main listener.
+    pub admin_listen: String,
+    /// Whether answers say what the time went to.
+    pub server_timing: bool,
+    /// How long a request's head may take.
+    pub header_timeout: Span,
+    /// How long requests in flight may take at the end.
+    pub shutdown_timeout: Span,
+}
+
+/// `[source]`
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Source {
+    /// The folder with originals.
+    pub root: PathBuf,
+    /// The largest original.
+    pub max_bytes: Bytes,
+    /// How long it is believed that an original is as it was; zero looks at it on every request.
+    pub revalidate: Span,
+    /// The formats that originals may have.
+    pub formats_in: Vec<String>,
+}
+
+/// `[cache]`
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    /// The folder.
+    pub dir: PathBuf,
+    /// The most bytes on disk.
+    pub max_bytes: Bytes,
+    /// The most files.
+    pub max_files: u64,
+    /// Bytes of the file system that are left to others.
+    pub min_free: Bytes,
+    /// The most bytes of results held in memory.
+    pub memory: Bytes,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// The longest side of a result.
+    pub max_dimension: u32,
+    /// The most pixels of an original, all frames together.
+    pub max_pixels: u64,
+    /// The most frames.
+    pub max_frames: u32,
+    /// The most memory that decoding one original may take.
+    pub memory: Bytes,
+    /// The most bytes of decoded originals kept for a moment, for renditions that are asked for together; 0 for none.
+    pub decoded: Bytes,
+    /// Renders at a time; 0 is one for each core.
+    pub workers: usize,
+    /// Renders waiting.
+    pub queue: usize,
+    /// How long a render may take, waiting included.
+    pub deadline: Span,
+}
+
+/// `[output]`
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Output {
+    /// The quality where none is said.
+    pub quality: u8,
+    /// What `format=auto` may choose, best first.
+    pub formats: Vec<String>,
+    /// The widths that exist; empty for all.
+    pub widths: Vec<u32>,
+    /// What becomes of other widths.
+    pub snap: Snap,
+    /// Whether the original is sent where converting it only made it larger.
+    pub smallest_wins: bool,
+    /// Whether pixels are averaged as light.
+    pub linear: bool,
+    /// How many times as many pixels as are wanted a JPEG decoder that scales down leaves on each side: 2, or 1 for speed.
+    pub oversampling: u32,
+    /// How hard encoders try.
+    pub effort: Effort,
+    /// Which encoder writes AVIF.
+    pub avif: AvifEncoder,
+    /// What becomes of parameters that tintype does not know.
+    pub unknown_params: UnknownParams,
+}
+
+/// How hard encoders try.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effort {
+    /// Somebody waits for it.
+    #[default]
+    Fast,
+    /// Fewer bytes for the same look, for several times the work.
+    Dense,
+}
+
+/// What becomes of parameters that tintype does not know.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownParams {
+    /// They are as if they were absent.
+    #[default]
+    Ignore,
+    /// They are an error.
+    Reject,
+}
+
+/// Which encoder writes AVIF.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AvifEncoder {
+    /// The better one of this build.
+    #[default]
+    Auto,
+    /// libaom.
+    #[cfg(feature = "native")]
+    Libaom,
+    /// ravif.
+    Ravif,
+}
+
+/// `[security]`
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Security {
+    /// Signing keys, the one that signs first.
+    pub keys: Vec<String>,
+    /// Whether URLs must be signed; with any key they must, unless this says otherwise.
+    pub require_signature: bool,
+    /// What a purge must know; empty switches it off.
+    pub admin_token: String,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Server {
+            listen: "127.0.0.1:8080".into(),
+            admin_listen: String::new(),
+            server_timing: false,
+            header_timeout: Span(Duration::from_secs(10)),
+            shutdown_timeout: Span(Duration::from_secs(25)),
+        }
+    }
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        let formats_in = Settings::default().formats_in.iter().map(|format| format.name().to_owned()).collect();
+        Source { root: ".".into(), max_bytes: Bytes(64 << 20), revalidate: Span(Duration::ZERO), formats_in }
+    }
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Cache {
+            dir: "/var/cache/tintype".into(),
+            max_bytes: Bytes(10 << 30),
+            max_files: 1_000_000,
+            min_free: Bytes(1 << 30),
+            memory: Bytes(64 << 20),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let settings = Settings::default();
+        Limits {
+            max_dimension: settings.max_dimension,
+            max_pixels: settings.max_pixels,
+            max_frames: settings.max_frames,
+            memory: Bytes(settings.max_memory),
+            decoded: Bytes(64 << 20),
+            workers: 0,
+            queue: 128,
+            deadline: Span(Duration::from_secs(30)),
+        }
+    }
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Output {
+            quality: Quality::default().get(),
+            formats: vec!["avif".into(), "webp".into()],
+            widths: Vec::new(),
+            snap: Snap::Off,
+            smallest_wins: true,
+            linear: false,
+            oversampling: Settings::default().oversampling,
+            effort: Effort::default(),
+            avif: AvifEncoder::default(),
+            unknown_params: UnknownParams::Ignore,
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Quantities as people write them: sizes and lengths of time.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A number of bytes, written `64MiB`, `10GB` or plainly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+const UNITS: [(&str, u64); 9] = [
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("TB", 1_000_000_000_000),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1000),
+    ("B", 1),
+];
+
+impl std::str::FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Bytes, String> {
+        let (number, unit) = split_unit(text);
+        let unit = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|&(_, factor)| factor);
+        let factor = if number.len() == text.trim().len() { Some(1) } else { unit };
+        let bytes = factor.and_then(|factor| number.parse::<u64>().ok()?.checked_mul(factor));
+        bytes.map(Bytes).ok_or_else(|| format!("{text:?} is not a size such as 64MiB or 10GiB"))
+    }
+}
+
+impl std::fmt::Display for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let binary = UNITS[..4].iter().find(|&&(_, factor)| self.0 >= factor && self.0.is_multiple_of(factor));
+        match binary {
+            Some((unit, factor)) => write!(f, "{}{unit}", self.0 / factor),
+            None => write!(f, "{}B", self.0),
+        }
+    }
+}
+
+/// A length of time, written `500ms`, `30s`, `5m` or `1h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl std::str::FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Span, String> {
+        let (number, unit) = split_unit(text);
+        let milliseconds = match unit {
+            "ms" => Some(1),
+            "s" => Some(1000),
+            "m" => Some(60_000),
+            "h" => Some(3_600_000),
+            _ if text.trim() == "0" => Some(1),
+            _ => None,
+        };
+        let span = milliseconds.and_then(|factor: u64| number.parse::<u64>().ok()?.checked_mul(factor));
+        span.map(Duration::from_millis)
+            .map(Span)
+            .ok_or_else(|| format!("{text:?} is not a duration such as 500ms or 30s"))
+    }
+}
+
+impl std::fmt::Display for Span {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.as_millis() {
+            ms if ms % 1000 == 0 => write!(f, "{}s", ms / 1000),
+            ms => write!(f, "{ms}ms"),
+        }
+    }
+}
+
+fn split_unit(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    (&text[..end], text[end..].trim_start())
+}
+
+/// Both kinds of quantities are texts in TOML; a bare number of bytes is taken too.
+macro_rules! as_text {
+    ($type:ty, $number:expr) => {
+        impl Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                use serde::de::Error;
+                #[derive(Deserialize)]
+                #[serde(untagged)]
+                enum Written {
+                    Number(u64),
+                    Text(String),
+                }
+                match Written::deserialize(deserializer)? {
+                    Written::Text(text) => text.parse().map_err(D::Error::custom),
+                    Written::Number(number) => $number(number).map_err(D::Error::custom),
+                }
+            }
+        }
+    };
+}
+
+as_text!(Bytes, |number| Ok::<_, String>(Bytes(number)));
+as_text!(Span, |number: u64| Err(format!("{number} has no unit; write {number}s or {number}ms")));
