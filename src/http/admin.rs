@@ -28,7 +28,8 @@ pub(super) async fn purge(
 }
 
 async fn try_purge(state: &State, method: &Method, asked: &HeaderMap, query: Question) -> Result<u64, Problem> {
-    let token = &state.config.admin_token;
+    let rules = state.rules.load_full();
+    let token = &rules.config.admin_token;
     if token.is_empty() {
         return Err(Problem::nothing_here());
     }

@@ -2,11 +2,13 @@
 
 use std::time::SystemTime;
 
+use axum::body::HttpBody;
 use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderMap, Method, Uri};
 
 use super::problem::Problem;
+use super::traffic::Outcome;
 use super::{RequestId, State, headers};
 use crate::dialect::{Target, query};
 
@@ -15,20 +17,26 @@ const LONGEST_URL: usize = 8 * 1024;
 
 /// Answers every path that is not under `/-/`.
 pub(super) async fn answer(state: &State, id: &RequestId, request: &Parts) -> Response {
-    match try_answer(state, &request.method, &request.uri, &request.headers).await {
-        Ok(response) => response,
+    let begun = state.traffic.begin();
+    let (response, outcome) = match try_answer(state, &request.method, &request.uri, &request.headers).await {
+        Ok(answered) => answered,
         Err((problem, negotiable)) => {
+            state.traffic.fail(problem.title());
             let mut response = problem.respond(Some(id));
             if negotiable {
                 headers::vary(response.headers_mut());
             }
-            response
+            (response, Outcome::Failure)
         }
-    }
+    };
+    begun.end(response.status(), outcome, response.body().size_hint().exact().unwrap_or(0));
+    response
 }
 
 /// A failure comes with whether another Accept header might have fared otherwise.
-async fn try_answer(state: &State, method: &Method, uri: &Uri, asked: &HeaderMap) -> Result<Response, (Problem, bool)> {
+async fn try_answer(
+    state: &State, method: &Method, uri: &Uri, asked: &HeaderMap,
+) -> Result<(Response, Outcome), (Problem, bool)> {
     let plain = |problem: Problem| (problem, false);
     if !matches!(*method, Method::GET | Method::HEAD) {
         return Err(plain(Problem::method("GET, HEAD")));
@@ -38,17 +46,23 @@ async fn try_answer(state: &State, method: &Method, uri: &Uri, asked: &HeaderMap
         return Err(plain(Problem::uri_too_long(LONGEST_URL)));
     }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let target = state
-        .policy
-        .target(uri.path(), uri.query(), &headers::accept(asked), now)
-        .map_err(|error| (error.into(), query::leaves_the_format_open(uri.query().unwrap_or_default())))?;
-    respond(state, method, asked, &target).await.map_err(|problem| (problem, target.negotiable))
+    let (target, timing) = {
+        let rules = state.rules.load();
+        let target = rules.policy.target(uri.path(), uri.query(), &headers::accept(asked), now);
+        (target, rules.config.server_timing)
+    };
+    let target =
+        target.map_err(|error| (error.into(), query::leaves_the_format_open(uri.query().unwrap_or_default())))?;
+    respond(state, method, asked, &target, timing).await.map_err(|problem| (problem, target.negotiable))
 }
 
-async fn respond(state: &State, method: &Method, asked: &HeaderMap, target: &Target) -> Result<Response, Problem> {
+async fn respond(
+    state: &State, method: &Method, asked: &HeaderMap, target: &Target, timing: bool,
+) -> Result<(Response, Outcome), Problem> {
     let answer = match &target.recipe {
         Some(recipe) => state.service.rendition(&target.id, recipe.clone()).await?,
         None => state.service.original(&target.id).await?,
     };
-    headers::respond(method, asked, target, answer, state.config.server_timing)
+    let outcome = Outcome::of(answer.found);
+    Ok((headers::respond(method, asked, target, answer, timing)?, outcome))
 }

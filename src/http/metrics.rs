@@ -1,41 +1,136 @@
-//! Counters in Prometheus' text format (version 0.0.4).
+//! `/-/metrics`: everything that is counted, as Prometheus reads it.
+//!
+//! `docs/metrics.md` is made from this text, and the dashboard and the alerts in `deploy/` are held to it by tests.
 
-use std::fmt::Write;
+mod process;
+mod text;
+
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use http::header;
 
-use super::State;
+use self::text::Text;
+use super::traffic::{Outcome, Traffic};
+use super::{State, problem};
+use crate::render::{Content, Format};
+use crate::service::Service;
 
-/// All metrics. Every name begins with `tintype_`.
+/// All metrics.
 pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
-    let service = &state.service;
-    let (stats, cache, workers) = (service.stats(), service.cache_stats(), service.workers());
-    let (usage, bounds) = (service.cache_usage(), service.cache_config());
-    let (memory_entries, memory_bytes) = service.cache_memory();
-    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let seconds = |counter: &AtomicU64| count(counter) as f64 / 1e6;
-
     let mut text = Text::default();
-    text.head("answers_total", "counter", "Renditions answered, by where they came from.");
+    requests(&mut text, &state.traffic);
+    renders(&mut text, &state.service);
+    cache(&mut text, &state.service);
+    program(&mut text, state.started);
+    let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4"), (header::CACHE_CONTROL, "no-store")];
+    (headers, text.finish()).into_response()
+}
+
+fn load(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+/// Statuses of images, and of failures to give one; others are told once they were answered.
+const OF_IMAGES: [u16; 3] = [200, 206, 304];
+const OF_FAILURES: [u16; 15] = [400, 403, 404, 405, 410, 413, 414, 415, 416, 422, 429, 500, 502, 503, 504];
+
+fn requests(text: &mut Text, traffic: &Traffic) {
+    let mut family =
+        text.counters("requests_total", "Requests for images, by status and by where the answer came from.");
+    for (outcome, result) in Outcome::ALL {
+        let expected = if outcome == Outcome::Failure { OF_FAILURES.as_slice() } else { &OF_IMAGES };
+        for code in 100..1000 {
+            let count = traffic.ended(outcome).with(code);
+            if count > 0 || expected.contains(&code) {
+                family.sample(&[("code", &code.to_string()), ("result", result)], count);
+            }
+        }
+    }
+    let mut family =
+        text.histograms("request_seconds", "From a request's head to its answer's, by where it came from.");
+    for (outcome, result) in Outcome::ALL {
+        family.histogram(&[("result", result)], &traffic.ended(outcome).seconds);
+    }
+    let mut family = text.counters("body_bytes_total", "Bytes of the bodies of answers, by where they came from.");
+    for (outcome, result) in Outcome::ALL {
+        family.sample(&[("result", result)], load(&traffic.ended(outcome).bytes));
+    }
+    let mut family = text.counters("failures_total", "Requests for images that failed, by the type of the problem.");
+    for (title, count) in traffic.failures() {
+        family.sample(&[("kind", &problem::kind(title))], count);
+    }
+    text.counter(
+        "requests_abandoned_total",
+        "Requests for images whose client left before the answer.",
+        load(&traffic.abandoned),
+    );
+    text.gauge("requests_in_flight", "Requests for images that are being answered.", traffic.in_flight());
+    text.gauge("connections", "Connections that are open, idle ones too.", traffic.connections());
+    text.counter("connections_total", "Connections that came in.", load(&traffic.opened));
+    text.counter("received_bytes_total", "Bytes read from connections, heads included.", load(&traffic.received));
+    text.counter("sent_bytes_total", "Bytes written to connections, heads included.", load(&traffic.sent));
+}
+
+fn renders(text: &mut Text, service: &Service) {
+    let (stats, workers) = (service.stats(), service.workers());
+    let mut family = text.counters("answers_total", "Renditions had, by where they came from.");
     for (result, counter) in [
         ("memory", &stats.memory_hits),
         ("disk", &stats.disk_hits),
         ("miss", &stats.misses),
         ("collapsed", &stats.collapsed),
     ] {
-        text.value("answers_total", &format!("{{result=\"{result}\"}}"), count(counter) as f64);
+        family.sample(&[("result", result)], load(counter));
     }
-    text.one("renders_total", "counter", "Renders begun.", count(&stats.renders) as f64);
-    text.head("render_seconds_total", "counter", "Time spent rendering, by stage.");
-    for (stage, counter) in [("decode", &stats.decode_us), ("resize", &stats.resize_us), ("encode", &stats.encode_us)] {
-        text.value("render_seconds_total", &format!("{{stage=\"{stage}\"}}"), seconds(counter));
+    text.counter("renders_total", "Renders begun.", load(&stats.renders));
+    let mut family = text.histograms("stage_seconds", "What the time of finished renders went to, by stage.");
+    let stages = &stats.stages;
+    for (stage, histogram) in [
+        ("queue", &stages.queue),
+        ("source", &stages.source),
+        ("decode", &stages.decode),
+        ("resize", &stages.resize),
+        ("encode", &stages.encode),
+    ] {
+        family.histogram(&[("stage", stage)], histogram);
     }
-    text.one("workers", "gauge", "Renders that may run at a time.", workers.count() as f64);
-    text.one("workers_busy", "gauge", "Renders running.", workers.busy() as f64);
-    text.one("queue_length", "gauge", "Renders waiting for a worker.", workers.waiting() as f64);
+    // an original may be its own smallest rendition, in whichever format it has
+    let is_told = |format: &Format| format.is_output() || load(&stats.made(Content::Image(*format)).renditions) > 0;
+    let contents = || {
+        let images = Format::all().filter(is_told).map(|format| (format.name(), Content::Image(format)));
+        images.chain([("json", Content::Json)]).map(|(name, content)| (name, stats.made(content)))
+    };
+    let mut family = text.counters("rendered_total", "Renders finished, by the format of the result.");
+    contents().for_each(|(name, made)| family.sample(&[("format", name)], load(&made.renditions)));
+    let mut family = text.counters("rendered_bytes_total", "Bytes of what was rendered, by its format.");
+    contents().for_each(|(name, made)| family.sample(&[("format", name)], load(&made.bytes)));
+    let mut family = text.counters(
+        "rendered_original_bytes_total",
+        "Bytes of the originals of what was rendered, by the result's format.",
+    );
+    contents().for_each(|(name, made)| family.sample(&[("format", name)], load(&made.original_bytes)));
+    let mut family = text.gauges(
+        "rendered_saved_bytes",
+        "Bytes of originals less those of their renditions; below 0 where these are larger.",
+    );
+    contents().for_each(|(name, made)| {
+        let (before, after) = (load(&made.original_bytes), load(&made.bytes));
+        family.sample(&[("format", name)], i128::from(before) - i128::from(after));
+    });
+    text.gauge("workers", "Renders that may run at a time.", workers.count());
+    text.gauge("workers_busy", "Renders running.", workers.busy());
+    text.gauge("queue_length", "Renders waiting for a worker.", workers.waiting());
+    text.gauge("queue_max_length", "Renders that may wait; one more is refused.", service.bounds().queue);
+    text.gauge("decoded_bytes", "Bytes of decoded originals kept for a moment.", service.decoded_bytes());
+    text.gauge("decoded_max_bytes", "The most bytes of decoded originals kept.", service.bounds().decoded);
+}
+
+fn cache(text: &mut Text, service: &Service) {
+    let (stats, usage, bounds) = (service.cache_stats(), service.cache_usage(), service.cache_config());
+    let (memory_entries, memory_bytes) = service.cache_memory();
     for (name, help, value) in [
         ("cache_files", "Files of the cache, with those being written or removed.", usage.files),
         ("cache_max_files", "The most files that it may have.", bounds.max_files),
@@ -46,39 +141,27 @@ pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
         ("cache_memory_entries", "Renditions held in memory.", memory_entries),
         ("cache_memory_bytes", "Bytes held in memory.", memory_bytes),
         ("cache_memory_max_bytes", "The most bytes held in memory.", bounds.memory),
-        ("decoded_bytes", "Bytes of decoded originals kept for a moment.", service.decoded_bytes()),
         ("cache_writable", "Whether renditions can be kept on disk.", service.is_cache_writable().into()),
     ] {
-        text.one(name, "gauge", help, value as f64);
+        text.gauge(name, help, value);
     }
-    text.one("cache_scan_progress", "gauge", "How much of the folder has been read in, from 0 to 1.", usage.scanned);
+    text.gauge("cache_scan_progress", "How much of the folder has been read in, from 0 to 1.", usage.scanned);
     for (name, help, counter) in [
-        ("cache_stored_total", "Renditions written to disk.", &cache.stored),
-        ("cache_not_stored_total", "Renditions that could not be written.", &cache.not_stored),
-        ("cache_evicted_total", "Files removed to make room.", &cache.evicted),
-        ("cache_corrupt_total", "Files found damaged and removed.", &cache.corrupt),
-        ("cache_strays_total", "Files that killed processes left unfinished, removed.", &cache.strays),
+        ("cache_stored_total", "Renditions written to disk.", &stats.stored),
+        ("cache_not_stored_total", "Renditions that could not be written.", &stats.not_stored),
+        ("cache_evicted_total", "Files removed to make room.", &stats.evicted),
+        ("cache_corrupt_total", "Files found damaged and removed.", &stats.corrupt),
+        ("cache_strays_total", "Files that killed processes left unfinished, removed.", &stats.strays),
     ] {
-        text.one(name, "counter", help, count(counter) as f64);
+        text.counter(name, help, load(counter));
     }
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4"), (header::CACHE_CONTROL, "no-store")], text.0).into_response()
 }
 
-#[derive(Default)]
-struct Text(String);
-
-impl Text {
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
-        // writing to a String does not fail
-        let _ = writeln!(self.0, "# HELP tintype_{name} {help}\n# TYPE tintype_{name} {kind}");
-    }
-
-    fn value(&mut self, name: &str, labels: &str, value: f64) {
-        let _ = writeln!(self.0, "tintype_{name}{labels} {value}");
-    }
-
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: f64) {
-        self.head(name, kind, help);
-        self.value(name, "", value);
-    }
+fn program(text: &mut Text, started: SystemTime) {
+    let codecs = if cfg!(feature = "native") { "native" } else { "pure" };
+    text.gauges("build_info", "1, for what this program is.")
+        .sample(&[("version", env!("CARGO_PKG_VERSION")), ("codecs", codecs)], 1);
+    let since = started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    text.gauge("process_start_time_seconds", "When it started, in unix seconds.", since.as_secs_f64());
+    process::write(text);
 }

@@ -10,12 +10,14 @@ mod metrics;
 mod problem;
 mod ranges;
 pub mod server;
+mod traffic;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::response::Response;
@@ -27,6 +29,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::dialect::Policy;
 use crate::service::Service;
+use traffic::Traffic;
 
 /// How requests are answered.
 #[derive(Clone, Debug, Default)]
@@ -43,15 +46,29 @@ pub struct Config {
 #[derive(Clone)]
 pub struct State {
     service: Arc<Service>,
-    policy: Arc<Policy>,
-    config: Arc<Config>,
+    rules: Arc<ArcSwap<Rules>>,
+    traffic: Arc<Traffic>,
     draining: Arc<AtomicBool>,
+    started: SystemTime,
+}
+
+/// What may change while the program runs; whoever began under the former ones ends under them.
+struct Rules {
+    policy: Policy,
+    config: Config,
 }
 
 impl State {
     /// The parts that answer requests.
     pub fn new(service: Arc<Service>, policy: Policy, config: Config) -> State {
-        State { service, policy: policy.into(), config: config.into(), draining: Arc::default() }
+        let rules = Arc::new(ArcSwap::from_pointee(Rules { policy, config }));
+        let started = SystemTime::now();
+        State { service, rules, traffic: Arc::default(), draining: Arc::default(), started }
+    }
+
+    /// Requests that come in from now on are answered by these. Where `/-/` is found does not change any more.
+    pub fn set_rules(&self, policy: Policy, config: Config) {
+        self.rules.store(Rules { policy, config }.into());
     }
 
     /// From now on tintype says that it is not ready.
@@ -69,22 +86,25 @@ pub struct App {
     /// `None` where no images are served.
     images: Option<State>,
     routes: Router,
+    traffic: Arc<Traffic>,
 }
 
 /// What answers on the main listener.
 pub fn app(state: State) -> App {
-    let routes = if state.config.admin_apart {
+    let routes = if state.rules.load().config.admin_apart {
         // a path below /-/ must not become an original's name just because the admin listener is elsewhere
         Router::new().route("/-/{*path}", axum::routing::any(problem::not_found))
     } else {
         admin_routes()
     };
-    App { images: Some(state.clone()), routes: finish(routes, state) }
+    let traffic = Arc::clone(&state.traffic);
+    App { images: Some(state.clone()), routes: finish(routes, state), traffic }
 }
 
 /// What answers on the listener for health, metrics and administration, where it is apart.
 pub fn admin_app(state: State) -> App {
-    App { images: None, routes: finish(admin_routes(), state) }
+    let traffic = Arc::clone(&state.traffic);
+    App { images: None, routes: finish(admin_routes(), state), traffic }
 }
 
 fn admin_routes() -> Router<State> {

@@ -16,6 +16,39 @@ use crate::service;
 use crate::service::workers::Refused;
 use crate::source;
 
+/// Every title, for counting. A test holds that none is missing.
+pub(super) const TITLES: [&str; 19] = [
+    "Damaged image",
+    "Deadline passed",
+    "Forbidden",
+    "Gone",
+    "Image over a limit",
+    "Impossible result",
+    INTERNAL,
+    "Invalid parameter",
+    "Method not allowed",
+    "Not an image",
+    "Not found",
+    "Original is changing",
+    "Original too large",
+    "Original unavailable",
+    "Overloaded",
+    "Range not satisfiable",
+    "URL too long",
+    "Unauthorized",
+    "Unsupported image",
+];
+
+const INTERNAL: &str = "Internal error";
+
+/// What a panic is answered with.
+pub(super) const OF_PANICS: (StatusCode, &str) = (StatusCode::INTERNAL_SERVER_ERROR, INTERNAL);
+
+/// A title as it stands in the problem's type, which is also how it is counted.
+pub(super) fn kind(title: &str) -> String {
+    title.to_ascii_lowercase().replace(' ', "-")
+}
+
 /// A failure as it is answered.
 #[derive(Debug)]
 pub(super) struct Problem {
@@ -77,11 +110,16 @@ impl Problem {
         problem
     }
 
+    /// What kind of failure it is.
+    pub(super) fn title(&self) -> &'static str {
+        self.title
+    }
+
     /// The answer to the request of that identifier.
     pub(super) fn respond(self, id: Option<&RequestId>) -> Response {
         let mut body = json!({
             // a name rather than an address: there is nothing more to read than what stands here (RFC 9457 §3.1.1)
-            "type": format!("urn:tintype:problem:{}", self.title.to_ascii_lowercase().replace(' ', "-")),
+            "type": format!("urn:tintype:problem:{}", kind(self.title)),
             "title": self.title,
             "status": self.status.as_u16(),
             "detail": self.detail,
@@ -196,7 +234,8 @@ impl From<Refused> for Problem {
 }
 
 fn internal() -> Problem {
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal error", "this is a bug in tintype; its log has the cause")
+    let (status, title) = OF_PANICS;
+    Problem::new(status, title, "this is a bug in tintype; its log has the cause")
 }
 
 /// The answer where a handler panicked.
@@ -231,6 +270,17 @@ mod tests {
         assert_eq!(body["status"], 400);
         assert_eq!(body["invalid_params"][0]["name"], "w");
         assert_eq!(body["invalid_params"][1]["did_you_mean"], "webp");
+    }
+
+    #[test]
+    fn every_title_is_counted() {
+        assert!(TITLES.is_sorted(), "{TITLES:?}");
+        let source = include_str!("problem.rs");
+        let (code, _) = source.split_once("#[cfg(test)]").expect("tests");
+        let written = code.split("Problem::new(").skip(1).filter(|rest| rest.trim_start().starts_with("StatusCode::"));
+        let written: std::collections::BTreeSet<&str> =
+            written.map(|rest| rest.split('"').nth(1).expect("a title")).chain([INTERNAL]).collect();
+        assert_eq!(written.into_iter().collect::<Vec<_>>(), TITLES);
     }
 
     #[test]

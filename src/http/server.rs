@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 
 use super::App;
+use super::traffic::Counted;
 
 /// The most bytes of a request's head: a URL of 8 KiB, its headers, and room to answer 414 for a longer one.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -105,6 +106,7 @@ pub async fn serve(
         };
         let Some(stream) = stream else { continue };
         let phase = Phase::default();
+        let stream = Counted::new(stream, app.traffic.connect());
         let stream = Timed::new(stream, phase.clone(), header_timeout, IDLE);
         let app = app.clone();
         let service = service_fn(move |request| {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use crate::cache::{self, Body, Cache, Digest, Failure, Found, Key};
@@ -89,8 +90,10 @@ pub struct Service {
     source: Arc<dyn Source>,
     cache: Arc<Cache<Failed>>,
     workers: Workers,
+    bounds: workers::Config,
     decodes: Arc<Decodes>,
-    settings: Settings,
+    /// Read once for each request, so that it is keyed and made under the same.
+    settings: ArcSwap<Settings>,
     /// Digests of originals, so that an unchanged one is not read to say that it is unchanged.
     facts: moka::sync::Cache<Version, Facts>,
     /// Whether originals move, for the few clients to whom that makes a difference.
@@ -123,8 +126,9 @@ impl Service {
             source,
             cache: Arc::new(Cache::new(cache)),
             decodes: Decodes::new(workers.decoded),
+            bounds: workers.clone(),
             workers: Workers::new(workers),
-            settings,
+            settings: ArcSwap::from_pointee(settings),
             facts: moka::sync::Cache::new(FACTS),
             moving: moka::sync::Cache::new(FACTS),
             failures,
@@ -143,14 +147,15 @@ impl Service {
     }
 
     async fn found_or_made(self: &Arc<Self>, id: &ImageId, recipe: Recipe) -> Result<Answer, Error> {
+        let settings = self.settings.load_full();
         let mut version = self.source.version(id).await?;
         for _ in 0..ATTEMPTS {
             let recipe = self.settled(id, version, recipe.clone()).await?;
-            let key = Key::new(id, &version, &recipe, &self.settings);
+            let key = Key::new(id, &version, &recipe, &settings);
             if let Some(failure) = self.failures.get(&key) {
                 return Err(failure.into());
             }
-            match self.look_up(id, version, key, recipe).await {
+            match self.look_up(id, version, key, recipe, &settings).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failed::Changed(now)) => version = now,
                 Err(Failed::Error(error)) => {
@@ -165,15 +170,15 @@ impl Service {
     }
 
     async fn look_up(
-        self: &Arc<Self>, id: &ImageId, version: Version, key: Key, recipe: Recipe,
+        self: &Arc<Self>, id: &ImageId, version: Version, key: Key, recipe: Recipe, settings: &Arc<Settings>,
     ) -> Result<Answer, Failed> {
         let started = Instant::now();
-        let (service, id) = (Arc::clone(self), id.clone());
+        let (service, id, settings) = (Arc::clone(self), id.clone(), Arc::clone(settings));
         let timing = Arc::<std::sync::Mutex<Timing>>::default();
         let measured = Arc::clone(&timing);
         let named = id.clone();
         let made = self.cache.get_or_make(&named, key, move || async move {
-            let result = service.make(&id, version, recipe).await;
+            let result = service.make(&id, version, recipe, settings).await;
             result.map(|(encoded, timing)| {
                 *measured.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = timing;
                 encoded
@@ -193,7 +198,9 @@ impl Service {
     }
 
     /// Fetches and renders. Runs in the cache's own task, so it outlives whoever asked.
-    async fn make(&self, id: &ImageId, version: Version, recipe: Recipe) -> Result<(render::Encoded, Timing), Failed> {
+    async fn make(
+        &self, id: &ImageId, version: Version, recipe: Recipe, settings: Arc<Settings>,
+    ) -> Result<(render::Encoded, Timing), Failed> {
         // said before the wait for a place, so that whoever goes first knows that others follow
         let together = self.decodes.join(version);
         let place = self.workers.place().await?;
@@ -203,9 +210,8 @@ impl Service {
             return Err(Failed::Changed(original.version));
         }
         let fetched = started.elapsed();
-        let settings = self.settings.clone();
         self.stats.renders.fetch_add(1, Ordering::Relaxed);
-        let (deadline, queued) = (place.deadline, place.queued);
+        let (deadline, queued, length) = (place.deadline, place.queued, original.bytes.len());
         let work = move || {
             let mut clock = Clock::new(deadline);
             let result = render::render_from(&together, &original.bytes, &recipe, &settings, &mut clock);
@@ -215,7 +221,7 @@ impl Service {
         self.decodes.sweep_later();
         match result {
             Ok(encoded) => {
-                self.stats.time(&timing);
+                self.stats.rendered(&timing, length, &encoded);
                 Ok((encoded, timing))
             }
             // the only one who cancels is the clock
@@ -265,7 +271,7 @@ impl Service {
         let facts = match self.facts.get(&version) {
             Some(facts) => facts,
             None => {
-                let format = render::identify(&bytes, &self.settings)?;
+                let format = render::identify(&bytes, &self.settings.load())?;
                 let facts = Facts { digest: Digest::of(&bytes), content: Content::Image(format) };
                 self.facts.insert(version, facts);
                 facts
@@ -287,6 +293,13 @@ impl Service {
             let _ = done.send(purged);
         });
         wait.await.unwrap_or(0)
+    }
+
+    /// What every rendition that is asked for from now on is made under. Those that are being made are not disturbed.
+    pub fn set_settings(&self, settings: Settings) {
+        self.settings.store(settings.into());
+        // what was over a limit need not be over this one
+        self.failures.invalidate_all();
     }
 
     /// Whether renditions can be kept at present.
@@ -322,6 +335,11 @@ impl Service {
     /// Bytes of decoded originals that are kept for a moment.
     pub fn decoded_bytes(&self) -> u64 {
         self.decodes.bytes()
+    }
+
+    /// How much work is taken in.
+    pub fn bounds(&self) -> &workers::Config {
+        &self.bounds
     }
 
     /// The workers.
