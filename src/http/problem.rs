@@ -69,6 +69,11 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "Not found", "there is nothing at this path")
     }
 
+    /// A request that does not say, or says twice, for which host it is.
+    pub(super) fn host() -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, "Invalid request", "a request has one Host header")
+    }
+
     /// One parameter of an administrative request that is wrong.
     pub(super) fn parameter(name: &str, allowed: &str) -> Problem {
         let mut problem = Problem::new(StatusCode::BAD_REQUEST, "Invalid parameter", format!("{name}: {allowed}"));
