@@ -17,9 +17,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
-use timed::{Phase, Timed};
+use timed::{Abort, LINGER, Phase, Timed};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 
 use super::problem::Problem;
@@ -235,9 +235,27 @@ async fn answer(app: &App, request: Request<Incoming>) -> Response<axum::body::B
     response
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+trait Stream: AsyncRead + AsyncWrite + Abort + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+impl<T: AsyncRead + AsyncWrite + Abort + Send + Unpin> Stream for T {}
+
+impl Abort for Box<dyn Stream> {
+    fn abort(&self) {
+        self.as_ref().abort();
+    }
+}
+
+impl Abort for TcpStream {
+    fn abort(&self) {
+        // fails only if it has ended already
+        let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
+    }
+}
+
+impl Abort for UnixStream {
+    /// Closing it drops what was not taken anyhow.
+    fn abort(&self) {}
+}
 
 /// The next connection; `None` after a failure that may pass.
 async fn accept(listener: &Listener, limits: &Patience) -> Option<Box<dyn Stream>> {
@@ -247,7 +265,7 @@ async fn accept(listener: &Listener, limits: &Patience) -> Option<Box<dyn Stream
             let _ = stream.set_nodelay(true);
             let socket = SockRef::from(&stream);
             // ends what is unacknowledged for too long, also after the connection was closed on this side
-            let _ = socket.set_tcp_user_timeout(Some(limits.send));
+            let _ = socket.set_tcp_user_timeout(Some(limits.send + LINGER));
             let _ = socket.set_tcp_notsent_lowat(AHEAD);
             Box::new(stream) as _
         }),

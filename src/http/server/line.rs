@@ -12,6 +12,8 @@ const LONGEST: usize = 16 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct FirstLine {
     seen: usize,
+    /// Blanks in what was let through: the URL stands between the first and the second.
+    blanks: usize,
     over: bool,
 }
 
@@ -25,7 +27,8 @@ impl FirstLine {
         let new = &mut buffer.filled_mut()[before..];
         let room = LONGEST.saturating_sub(self.seen).min(new.len());
         self.seen = self.seen.saturating_add(new.len());
-        if new[..room].contains(&b'\n') {
+        self.blanks += new[..room].iter().filter(|&&byte| byte == b' ').count();
+        if self.blanks > 1 || new[..room].contains(&b'\n') {
             self.over = true;
             return true;
         }

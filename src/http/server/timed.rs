@@ -19,7 +19,13 @@ const SLOWEST: u64 = 4 * 1024;
 
 /// How long what a client still sends is read at the end, and thrown away. Bytes that nobody reads make the end a reset,
 /// which can overtake the answer that says what was wrong.
-const LINGER: Duration = Duration::from_secs(2);
+pub(super) const LINGER: Duration = Duration::from_secs(2);
+
+/// A stream that can be ended without regard to what is still to be sent.
+pub(super) trait Abort {
+    /// From now on closing it drops what the other side has not taken, and tells it so.
+    fn abort(&self);
+}
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -121,7 +127,7 @@ impl<S> Timed<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
+impl<S: AsyncRead + Abort + Unpin> AsyncRead for Timed<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let this = &mut *self;
         let answering = this.phase.answering();
@@ -150,6 +156,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
                 Poll::Pending if answering => return Poll::Pending,
                 Poll::Pending => {
                     ready!(this.limit.as_mut().poll(context));
+                    if this.sending.stuck {
+                        this.stream.abort();
+                    }
                     return Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "nothing came for too long")));
                 }
             }
@@ -157,7 +166,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+impl<S: AsyncRead + AsyncWrite + Abort + Unpin> AsyncWrite for Timed<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.sent(written, context)
@@ -207,7 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     }
 }
 
-impl<S> Timed<S> {
+impl<S: Abort> Timed<S> {
     /// A client may take its answer slowly, but neither stop nor trickle.
     fn sent(&mut self, written: Poll<Result<usize>>, context: &mut Context<'_>) -> Poll<Result<usize>> {
         let request = self.phase.0.requests.load(Ordering::Relaxed);
@@ -236,8 +245,99 @@ impl<S> Timed<S> {
                     self.limit.as_mut().reset(trickled.min(now + self.patience.send));
                 }
                 ready!(self.limit.as_mut().poll(context));
+                // the kernel would go on offering it what it holds, and not even say that nobody is there any more
+                self.stream.abort();
                 Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the answer was not taken for too long")))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    impl Abort for tokio::io::DuplexStream {
+        fn abort(&self) {}
+    }
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const MOMENT: Duration = Duration::from_millis(40);
+
+    fn timed_out<T>(result: Result<T>) -> bool {
+        result.is_err_and(|error| error.kind() == ErrorKind::TimedOut)
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_neither_waited_for_nor_trickled() {
+        let patience = Patience { header: HOUR, send: MOMENT, idle: HOUR };
+        // takes nothing
+        let (server, _client) = duplex(16);
+        let mut server = Timed::new(server, Phase::default(), patience);
+        assert!(timed_out(server.write_all(&[0; 100]).await));
+        // takes a byte now and then, which is always in time and would take for ever
+        let (server, mut client) = duplex(16);
+        let trickle = tokio::spawn(async move {
+            while client.read_u8().await.is_ok() {
+                tokio::time::sleep(MOMENT / 8).await;
+            }
+        });
+        let mut server = Timed::new(server, Phase::default(), patience);
+        assert!(timed_out(server.write_all(&[0; 1 << 20]).await));
+        drop(server);
+        trickle.await.expect("it ends");
+        // takes all of it
+        let (server, mut client) = duplex(16);
+        let reading = tokio::spawn(async move {
+            let mut all = Vec::new();
+            client.read_to_end(&mut all).await.map(|_| all.len())
+        });
+        let mut server = Timed::new(server, Phase::default(), Patience { send: HOUR, ..patience });
+        server.write_all(&[0; 100_000]).await.expect("it is taken");
+        server.shutdown().await.expect("it ends");
+        drop(server);
+        assert_eq!(reading.await.expect("no panic").expect("a pipe"), 100_000);
+    }
+
+    #[tokio::test]
+    async fn a_head_is_not_waited_for_and_silence_is() {
+        let patience = Patience { header: MOMENT, send: HOUR, idle: HOUR };
+        let (server, mut client) = duplex(1024);
+        let phase = Phase::default();
+        let mut server = Timed::new(server, phase.clone(), patience);
+        client.write_all(b"GET / HT").await.expect("sent");
+        let mut bytes = [0; 8];
+        server.read_exact(&mut bytes).await.expect("the beginning");
+        assert!(phase.heard());
+        assert!(timed_out(server.read_u8().await));
+
+        let (server, mut client) = duplex(1024);
+        let phase = Phase::default();
+        let mut server = Timed::new(server, phase.clone(), patience);
+        client.write_all(b"GET / HT").await.expect("sent");
+        server.read_exact(&mut bytes).await.expect("a head");
+        phase.begin_answer();
+        phase.end_answer();
+        server.write_all(b"answer").await.expect("taken");
+        assert!(tokio::time::timeout(3 * MOMENT, server.read_u8()).await.is_err(), "it may stay without asking");
+    }
+
+    #[tokio::test]
+    async fn what_is_still_sent_is_read_at_the_end() {
+        let patience = Patience { header: HOUR, send: HOUR, idle: HOUR };
+        let (server, mut client) = duplex(64);
+        let mut server = Timed::new(server, Phase::default(), patience);
+        let sending = tokio::spawn(async move {
+            client.write_all(&[0; 10_000]).await?;
+            client.shutdown().await?;
+            client.read_u8().await
+        });
+        tokio::task::yield_now().await;
+        server.write_u8(7).await.expect("taken");
+        server.shutdown().await.expect("it ends");
+        drop(server);
+        assert_eq!(sending.await.expect("no panic").expect("an answer"), 7);
     }
 }
