@@ -156,7 +156,9 @@ fn stuck(address: SocketAddr) -> TcpStream {
     socket.set_recv_buffer_size(4096).expect("a small window");
     socket.connect(&address.into()).expect("a connection");
     let mut stream = TcpStream::from(socket);
-    stream.write_all(b"GET /photos/large-12mp.jpg HTTP/1.1\r\nHost: test\r\n\r\n").expect("the server reads");
+    stream
+        .write_all(b"GET /photos/large-12mp.jpg HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+        .expect("the server reads");
     stream
 }
 

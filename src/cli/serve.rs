@@ -15,7 +15,7 @@ use crate::config::{Config, Flag, Loaded, Server};
 use crate::http::server::{self, Listener};
 use crate::http::{self, State};
 use crate::service::Service;
-use crate::source::{Files, Remembered, Source};
+use crate::source::{Files, Remembered, Shared, Source};
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -90,7 +90,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let source = source.with_context(|| format!("the folder with originals, {}, cannot be opened", root.display()))?;
     refuse_cache_among_originals(&config)?;
     crate::cache::distrust(&config.cache.dir).context("the cache folder is not safe")?;
-    let mut source: Arc<dyn Source> = Arc::new(source);
+    let mut source: Arc<dyn Source> = Arc::new(Shared::new(Arc::new(source)));
     if !config.source.revalidate.0.is_zero() {
         source = Arc::new(Remembered::new(source, config.source.revalidate.0));
     }
