@@ -47,6 +47,9 @@
 //! | nothing planted in the cache is followed | `cache/folder.rs` | opened beneath the folder by the kernel, without links |
 //! | two states of an original have two versions | `source/files.rs`: `settled` | a file that changed within a clock tick is waited for |
 //! | a broken cache never fails a request | `cache/mod.rs` | logged and counted there, and ends there |
+//! | an original is in memory once, however many take it slowly | `source/shared.rs` | whoever comes later gets the bytes that are there |
+//! | who takes nothing holds nothing for long | `http/server/timed.rs` | limits on heads, on answers not taken, on silence |
+//! | one signature is good for one answer | `dialect/policy.rs`: `signed_text` | what the default means otherwise is signed |
 //! | there are files left for those who are connected | `http/server.rs`: `connections` | a bound by the process's limit |
 //! | CPU work is bounded, and so is waiting for it | `service/workers.rs` | the only `spawn_blocking` |
 //! | status codes for failures are chosen once | `http/problem.rs` | exhaustive matches, no `_` arm |

@@ -420,3 +420,43 @@ fn a_cache_among_the_originals_is_refused() {
     check(&root, place.path());
     assert_eq!(std::fs::read_dir(&root).expect("a folder").count(), 0, "nothing is made in the refused place");
 }
+
+#[test]
+fn urls_are_signed_with_keys_from_a_file() {
+    let place = folder();
+    let keys = place.path().join("keys");
+    std::fs::write(&keys, "# the one that signs\n0123456789abcdef\nfedcba9876543210\n").expect("written");
+    let environment = [("TINTYPE_SECURITY_KEYS_FILE", keys.to_str().expect("text"))];
+    let sign = |arguments: &[&str], input: &str| {
+        let (code, output, said) = run(tintype().arg("sign").args(arguments).envs(environment), input.as_bytes());
+        let lines: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+        (code, lines, said)
+    };
+    let (code, lines, said) = sign(&["/generated/alpha.png?w=20", "-"], "https://a.example/x%20y.png?w=1\n\n/b.png\n");
+    assert_eq!((code, lines.len()), (Some(0), 3), "{said}");
+    assert!(lines[0].starts_with("/generated/alpha.png?width=20&s="), "{lines:?}");
+    assert!(lines[1].starts_with("https://a.example/x%20y.png?width=1&s="), "{lines:?}");
+    assert!(lines[2].starts_with("/b.png?s="), "{lines:?}");
+    let (_, until, said) = sign(&["--expires", "4102444800", "/generated/alpha.png"], "");
+    assert!(until[0].starts_with("/generated/alpha.png?expires=4102444800&s="), "{until:?} {said}");
+    let (_, hour, said) = sign(&["--expires=1h", "/generated/alpha.png?w=20"], "");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let second = hour[0].split(['=', '&']).nth(1).and_then(|text| text.parse::<u64>().ok()).expect("a second");
+    assert!((now + 3000..now + 3601).contains(&second), "{hour:?} {said}");
+    for wrong in [&["--expires=soon", "/a.png"][..], &["a.png"], &["/a.png?w=0"], &["/a.png?expires=1", "--expires=1h"]]
+    {
+        assert_eq!(sign(wrong, "").0, Some(2), "{wrong:?}");
+    }
+
+    let cache = folder();
+    let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &environment);
+    assert_eq!(server.get(&lines[0], &[]).status, 200);
+    assert_eq!(server.get(&hour[0], &[]).status, 200);
+    server.get("/generated/alpha.png?w=20", &[]).assert_problem(403);
+    poll("a warning", || server.log().contains("everyone on this machine may read").then_some(()));
+    assert!(!server.log().contains("0123456789abcdef"));
+    std::fs::write(&keys, "short\n").expect("written");
+    let (code, _, said) = run(tintype().args(["serve", "--listen=127.0.0.1:0"]).arg(testdata()).envs(environment), b"");
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("line 1") && !said.contains("short"), "{said}");
+}

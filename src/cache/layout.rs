@@ -68,6 +68,12 @@ pub(super) fn parse(name: &str) -> Option<(Key, Record)> {
     Some((Key::from_hex(key)?, record))
 }
 
+/// The name that is made of what a name states; for tests of what is taken for one of ours.
+#[doc(hidden)]
+pub fn name_again(written: &str) -> Option<String> {
+    parse(written).map(|(key, record)| name(key, &record))
+}
+
 /// The name of a file in the staging folder: a number that no other has, and its final name.
 pub(super) fn staged(number: u64, key: Key, record: &Record) -> String {
     format!("{number:x}-{}", name(key, record))

@@ -19,6 +19,8 @@ mod testsuite;
 
 pub use disk::Usage;
 pub use key::Key;
+#[doc(hidden)]
+pub use layout::name_again;
 
 use std::collections::HashSet;
 use std::future::Future;

@@ -20,7 +20,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         print!("{}", toml::to_string(&Config::default())?);
         return Ok(());
     }
-    let Loaded { config, origins, strangers: _ } = arguments.common.load(&[])?;
+    let Loaded { config, origins, .. } = arguments.common.load(&[])?;
     for (section, values) in Table::try_from(config.without_secrets())? {
         println!("[{section}]");
         let Value::Table(values) = values else { continue };

@@ -11,11 +11,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
 use super::{Common, Wrong};
-use crate::config::{Config, Flag, Loaded};
+use crate::config::{Config, Flag, Loaded, Server};
 use crate::http::server::{self, Listener};
 use crate::http::{self, State};
 use crate::service::Service;
-use crate::source::{Files, Remembered, Source};
+use crate::source::{Files, Remembered, Shared, Source};
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -54,10 +54,13 @@ impl Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Loaded { config, strangers, origins: _ } = arguments.common.load(&arguments.flags()?)?;
+    let Loaded { config, strangers, exposed, origins: _ } = arguments.common.load(&arguments.flags()?)?;
     start_log();
     if !strangers.is_empty() {
         tracing::warn!(variables = strangers.join(" "), "these are no settings and change nothing");
+    }
+    for path in exposed {
+        tracing::warn!(path = %path.display(), "everyone on this machine may read this file, and there is a secret in it");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(serve(config));
@@ -87,7 +90,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let source = source.with_context(|| format!("the folder with originals, {}, cannot be opened", root.display()))?;
     refuse_cache_among_originals(&config)?;
     crate::cache::distrust(&config.cache.dir).context("the cache folder is not safe")?;
-    let mut source: Arc<dyn Source> = Arc::new(source);
+    let mut source: Arc<dyn Source> = Arc::new(Shared::new(Arc::new(source)));
     if !config.source.revalidate.0.is_zero() {
         source = Arc::new(Remembered::new(source, config.source.revalidate.0));
     }
@@ -97,12 +100,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let listener = bind(&config.server.listen).await?;
+    let listener = bind(&config.server, &config.server.listen).await?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
     // whoever asks whether tintype is ready is told that it is not until the last image has left
     let (drain, drained) = tokio::sync::watch::channel(false);
     let patience = config.server.shutdown_timeout.0;
-    let header_timeout = config.server.header_timeout.0;
+    let limits = config.connections();
     let until = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
         // the sender lives as long as this function
         let _ = stopped.wait_for(|stop| *stop).await;
@@ -110,12 +113,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let admin = if config.server.admin_listen.is_empty() {
         None
     } else {
-        let listener = bind(&config.server.admin_listen).await?;
+        let listener = bind(&config.server, &config.server.admin_listen).await?;
         tracing::info!(address = listener.shown(), "health, metrics and administration");
         let app = http::admin_app(state.clone());
         // places of its own: whoever looks after an overloaded server must get through to it
         let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
-        Some(tokio::spawn(server::serve(listener, app, places, header_timeout, until(drained.clone()), patience)))
+        Some(tokio::spawn(server::serve(listener, app, places, limits, until(drained.clone()), patience)))
     };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -126,9 +129,14 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         "tintype starts"
     );
     eprintln!("listening on {}", listener.shown());
-    let places = Arc::new(Semaphore::new(server::connections().saturating_sub(ADMIN_CONNECTIONS).max(4)));
+    let possible = server::connections().saturating_sub(ADMIN_CONNECTIONS).max(4);
+    let places = match config.server.max_connections {
+        0 => possible,
+        wished => wished.min(possible),
+    };
+    let places = Arc::new(Semaphore::new(places));
     let app = http::app(state.clone());
-    let images = tokio::spawn(server::serve(listener, app, places, header_timeout, until(stopped), patience));
+    let images = tokio::spawn(server::serve(listener, app, places, limits, until(stopped), patience));
 
     tokio::select! {
         _ = terminate.recv() => {}
@@ -157,8 +165,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn bind(address: &str) -> anyhow::Result<Listener> {
-    Listener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+async fn bind(server: &Server, address: &str) -> anyhow::Result<Listener> {
+    Listener::bind(address, server.socket_mode.0).await.with_context(|| format!("cannot listen on {address}"))
 }
 
 /// A cache below the originals would be served as originals, and originals below the cache be evicted.

@@ -1,13 +1,22 @@
-//! `tintype sign`: the signed form of a URL.
+//! `tintype sign`: the signed forms of URLs.
+
+use std::io::{BufRead, Write};
+use std::time::SystemTime;
 
 use clap::Args;
 
 use super::{Common, Wrong};
+use crate::config::Span;
+use crate::dialect::Policy;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
-    /// The URL or its path with the query, as it will be requested
-    url: String,
+    /// URLs or their paths with the query, as they will be requested; `-` reads them from standard input, one a line
+    #[arg(required = true)]
+    urls: Vec<String>,
+    /// When they cease to be good: after a time such as 1h or 7d, or at that unix second
+    #[arg(long, value_name = "WHEN")]
+    expires: Option<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -15,20 +24,53 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = arguments.common.load(&[])?.config;
     let policy = config.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
-    let (origin, rest) = split_origin(&arguments.url);
-    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    if !path.starts_with('/') {
-        anyhow::bail!(Wrong(format!("{:?} has no path that begins with /", arguments.url)));
+    let expires = arguments.expires.as_deref().map(|text| second(text, SystemTime::now())).transpose()?;
+    let mut out = std::io::stdout().lock();
+    for url in &arguments.urls {
+        if url != "-" {
+            writeln!(out, "{}", signed(&policy, url, expires)?)?;
+            continue;
+        }
+        for line in std::io::stdin().lock().lines() {
+            let line = line?;
+            let url = line.trim();
+            if !url.is_empty() {
+                writeln!(out, "{}", signed(&policy, url, expires)?)?;
+            }
+        }
     }
-    let signed = policy.sign(path, query).map_err(|error| Wrong(error.to_string()))?;
-    let signed = signed.ok_or_else(|| Wrong("there is no key to sign with; set security.keys".into()))?;
-    println!("{origin}{signed}");
     Ok(())
+}
+
+fn signed(policy: &Policy, url: &str, expires: Option<u64>) -> Result<String, Wrong> {
+    let (origin, rest) = split_origin(url);
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    // a fragment is the browser's and is never requested
+    if !path.starts_with('/') || rest.contains('#') {
+        return Err(Wrong(format!("{url:?} has no path that begins with /, or more than a path and a query")));
+    }
+    let joint = if query.is_empty() { "" } else { "&" };
+    let query = expires.map_or(query.to_owned(), |second| format!("{query}{joint}expires={second}"));
+    let signed = policy.sign(path, &query).map_err(|error| Wrong(format!("{url}: {error}")))?;
+    let signed = signed.ok_or_else(|| Wrong("there is no key to sign with; set security.keys".into()))?;
+    Ok(format!("{origin}{signed}"))
+}
+
+/// The unix second that a text means: itself, or that long from now.
+fn second(text: &str, now: SystemTime) -> Result<u64, Wrong> {
+    if let Ok(second) = text.parse() {
+        return Ok(second);
+    }
+    let wrong = || Wrong(format!("--expires {text} is neither a time such as 1h or 7d nor a unix second"));
+    let span: Span = text.parse().map_err(|_| wrong())?;
+    let then = now.checked_add(span.0).ok_or_else(wrong)?;
+    Ok(then.duration_since(SystemTime::UNIX_EPOCH).map_err(|_| wrong())?.as_secs())
 }
 
 /// Scheme and host, if they are there, and what follows them.
 fn split_origin(url: &str) -> (&str, &str) {
-    let start = url.find("://").map_or(0, |at| at + 3);
+    let start =
+        url.find("://").filter(|&at| url[..at].bytes().all(|byte| byte.is_ascii_alphanumeric())).map_or(0, |at| at + 3);
     if start == 0 {
         return ("", url);
     }

@@ -4,6 +4,7 @@
 //! defaults are a value of the same type as the result, so every key exists once: unknown keys are told from known ones
 //! by looking there.
 
+mod secrets;
 mod sections;
 mod units;
 
@@ -14,7 +15,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 pub use sections::{AvifEncoder, Cache, Config, Effort, Limits, Output, Security, Server, Source, UnknownParams};
-pub use units::{Bytes, Span};
+pub use units::{Bytes, Mode, Span};
 
 use crate::dialect::{self, Snap};
 use crate::render::recipe::Quality;
@@ -60,6 +61,8 @@ pub struct Loaded {
     pub origins: BTreeMap<String, Origin>,
     /// Variables of the environment that begin like settings and are none.
     pub strangers: Vec<String>,
+    /// Files with secrets in them that everyone may read.
+    pub exposed: Vec<PathBuf>,
 }
 
 /// A value from the command line: its section, key, text and the flag's name.
@@ -79,7 +82,14 @@ pub fn load(file: Option<&Path>, flags: &[Flag]) -> Result<Loaded, Invalid> {
     if !loaded.origins.contains_key("cache.dir") {
         loaded.config.cache.dir = default_cache_dir(loaded.config.cache.dir);
     }
+    secrets::read(&mut loaded, std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).as_deref())?;
     Ok(loaded)
+}
+
+/// Reads the text of a settings file and nothing else, not even the files that it names; for tests.
+#[doc(hidden)]
+pub fn read_text(text: &str) -> Result<Loaded, Invalid> {
+    merge(Some((Path::new("settings"), text.to_owned())), Vec::new(), &[])
 }
 
 /// systemd's `$CACHE_DIRECTORY`, then the usual place, then the user's own, whichever can be written first.
@@ -124,11 +134,17 @@ fn merge(file: Option<(&Path, String)>, environment: Vec<(String, String)>, flag
     }
     let mut config: Config = check_each(&table, &origins)?;
     // keys are there to be used, unless somebody says otherwise
-    if !config.security.keys.is_empty() && !origins.contains_key("security.require_signature") {
+    let has_keys = !config.security.keys.is_empty() || !config.security.keys_file.as_os_str().is_empty();
+    if has_keys && !origins.contains_key("security.require_signature") {
         config.security.require_signature = true;
     }
     validate(&config)?;
-    Ok(Loaded { config, origins, strangers })
+    let empty = config.security.keys.is_empty();
+    if let Some(Origin::Environment(name)) = origins.get("security.keys").filter(|_| empty) {
+        // a variable that was to be filled in elsewhere would leave the door open
+        return Err(Invalid(format!("${name} is wrong: it is empty; leave it out where there are no keys")));
+    }
+    Ok(Loaded { config, origins, strangers, exposed: Vec::new() })
 }
 
 /// Puts one value in its place, if there is such a place.
@@ -263,10 +279,14 @@ fn validate(config: &Config) -> Result<(), Invalid> {
     if config.output.widths.contains(&0) {
         return wrong("output.widths", "a width is at least 1".into());
     }
-    if config.security.require_signature && config.security.keys.is_empty() {
+    let Security { keys, keys_file, require_signature, admin_token, admin_token_file } = &config.security;
+    if *require_signature && keys.is_empty() && keys_file.as_os_str().is_empty() {
         return wrong("security.require_signature", "there are no security.keys".into());
     }
-    if let Err(short) = dialect::signature::Keys::new(config.security.keys.iter().map(String::as_str)) {
+    if !(admin_token.is_empty() || admin_token_file.as_os_str().is_empty()) {
+        return wrong("security.admin_token_file", "there is a security.admin_token as well".into());
+    }
+    if let Err(short) = dialect::signature::Keys::new(keys.iter().map(String::as_str)) {
         return wrong("security.keys", short.to_string());
     }
     if let Err(invalid) = config.policy() {
@@ -355,6 +375,12 @@ impl Config {
         }
     }
 
+    /// How long connections wait for what.
+    pub fn connections(&self) -> http::server::Patience {
+        let Server { header_timeout, send_timeout, idle_timeout, .. } = &self.server;
+        http::server::Patience { header: header_timeout.0, send: send_timeout.0, idle: idle_timeout.0 }
+    }
+
     /// The same settings with secrets replaced, for showing.
     pub fn without_secrets(&self) -> Config {
         let mut shown = self.clone();
@@ -380,7 +406,7 @@ mod tests {
         let file = "[server]\nlisten = \"a:1\"\n[cache]\nmax_bytes = \"1GiB\"\nmax_files = 7\n";
         let environment = [("TINTYPE_CACHE_MAX_BYTES", "2GiB"), ("TINTYPE_OUTPUT_FORMATS", "webp, avif")];
         let flag = ("server", "listen", "b:2".to_owned(), "--listen");
-        let Loaded { config, origins, strangers: _ } = read(file, &environment, &[flag]).expect("good");
+        let Loaded { config, origins, .. } = read(file, &environment, &[flag]).expect("good");
         assert_eq!(config.server.listen, "b:2");
         assert_eq!(config.cache.max_bytes, Bytes(2 << 30));
         assert_eq!(config.cache.max_files, 7);

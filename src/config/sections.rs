@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::units::{Bytes, Span};
+use super::units::{Bytes, Mode, Span};
 use crate::dialect::Snap;
 use crate::render::Settings;
 use crate::render::recipe::Quality;
@@ -39,10 +39,18 @@ pub struct Server {
     pub listen: String,
     /// Where `/-/` is served; empty for the main listener.
     pub admin_listen: String,
+    /// The permissions of a socket at `unix:/path`.
+    pub socket_mode: Mode,
+    /// The most connections; 0 is as many as there are files for.
+    pub max_connections: usize,
     /// Whether answers say what the time went to.
     pub server_timing: bool,
     /// How long a request's head may take.
     pub header_timeout: Span,
+    /// How long a client may take nothing of its answer.
+    pub send_timeout: Span,
+    /// How long a connection may wait for its next request; longer than the proxy's own time.
+    pub idle_timeout: Span,
     /// How long requests in flight may take at the end.
     pub shutdown_timeout: Span,
 }
@@ -167,10 +175,14 @@ pub enum AvifEncoder {
 pub struct Security {
     /// Signing keys, the one that signs first.
     pub keys: Vec<String>,
+    /// A file with more of them, one a line; a bare name is one of systemd's credentials.
+    pub keys_file: PathBuf,
     /// Whether URLs must be signed; with any key they must, unless this says otherwise.
     pub require_signature: bool,
     /// What a purge must know; empty switches it off.
     pub admin_token: String,
+    /// A file with it instead; a bare name is one of systemd's credentials.
+    pub admin_token_file: PathBuf,
 }
 
 impl Default for Server {
@@ -178,8 +190,13 @@ impl Default for Server {
         Server {
             listen: "127.0.0.1:8080".into(),
             admin_listen: String::new(),
+            socket_mode: Mode(0o660),
+            max_connections: 0,
             server_timing: false,
             header_timeout: Span(Duration::from_secs(10)),
+            send_timeout: Span(Duration::from_secs(30)),
+            // nginx keeps its own for 60 seconds by default, and it should be the one who closes
+            idle_timeout: Span(Duration::from_secs(75)),
             shutdown_timeout: Span(Duration::from_secs(25)),
         }
     }

@@ -42,7 +42,7 @@ impl std::fmt::Display for Bytes {
     }
 }
 
-/// A length of time, written `500ms`, `30s`, `5m` or `1h`.
+/// A length of time, written `500ms`, `30s`, `5m`, `1h` or `7d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
@@ -56,6 +56,7 @@ impl std::str::FromStr for Span {
             "s" => Some(1000),
             "m" => Some(60_000),
             "h" => Some(3_600_000),
+            "d" => Some(86_400_000),
             _ if text.trim() == "0" => Some(1),
             _ => None,
         };
@@ -75,13 +76,33 @@ impl std::fmt::Display for Span {
     }
 }
 
+/// Permissions of a file, written in octal digits as `chmod` takes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mode(pub u32);
+
+impl std::str::FromStr for Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Mode, String> {
+        let octal = (3..=4).contains(&text.len()) && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+        let mode = octal.then(|| u32::from_str_radix(text, 8).ok()).flatten().filter(|&mode| mode <= 0o777);
+        mode.map(Mode).ok_or_else(|| format!("{text:?} is not a mode such as 0660"))
+    }
+}
+
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:04o}", self.0)
+    }
+}
+
 fn split_unit(text: &str) -> (&str, &str) {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     (&text[..end], text[end..].trim_start())
 }
 
-/// Both kinds of quantities are texts in TOML; a bare number of bytes is taken too.
+/// All of these are texts in TOML; a bare number of bytes is taken too.
 macro_rules! as_text {
     ($type:ty, $number:expr) => {
         impl Serialize for $type {
@@ -110,3 +131,5 @@ macro_rules! as_text {
 
 as_text!(Bytes, |number| Ok::<_, String>(Bytes(number)));
 as_text!(Span, |number: u64| Err(format!("{number} has no unit; write {number}s or {number}ms")));
+// 0o660 and 660 would both be numbers
+as_text!(Mode, |number: u64| Err(format!("{number} is a number; write the octal digits as a text, such as \"0660\"")));

@@ -18,7 +18,7 @@ use crate::render::Recipe;
 use crate::source::ImageId;
 
 /// What a URL asks for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     /// Which original.
     pub id: ImageId,

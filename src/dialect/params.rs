@@ -743,7 +743,10 @@ fn boolean(text: &str) -> Option<bool> {
 fn trim(text: &str) -> Option<u8> {
     match boolean(text) {
         Some(on) => Some(if on { TRIM } else { 0 }),
-        None => digits(text).filter(|tolerance| (1..=100).contains(tolerance)),
+        // 1 is a boolean, also where it is written 01: there would be no canonical form for it otherwise
+        None => digits(text)
+            .filter(|tolerance| (1..=100).contains(tolerance))
+            .map(|tolerance| if tolerance == 1 { TRIM } else { tolerance }),
     }
 }
 

@@ -134,8 +134,14 @@ impl Policy {
     }
 
     /// What is signed: the canonical query with `v`, `expires` and `download`, and without the signature.
+    ///
+    /// One signature must not be good for two answers. So what is the default stays where leaving it out would mean
+    /// something else: beside a preset, which may say otherwise, and where nothing would be left to ask for a rendition,
+    /// since nothing asks for the original's own bytes, metadata and all.
     fn signed_text(&self, params: &Params) -> String {
-        query::canonical(&self.normal(params.clone()), &["s"])
+        let normal = self.normal(params.clone());
+        let means_more = params.preset.is_some() || params.render() && !normal.render();
+        query::canonical(if means_more { params } else { &normal }, &["s"])
     }
 
     /// The query that names the rendition, presets resolved.
@@ -424,7 +430,8 @@ mod tests {
     #[test]
     fn signatures_are_checked_first() {
         let keys = Keys::new(["0123456789abcdef"]).expect("long enough");
-        let config = Config { keys, require_signature: true, ..config() };
+        let presets = [("avatar".to_owned(), "width=96&fit=cover&quality=50".to_owned())].into();
+        let config = Config { keys, require_signature: true, presets, ..config() };
         let policy = Policy::new(config.clone()).expect("good rules");
         let signed = policy.sign("/a.jpg", "w=400&dpr=2&f=webp&expires=2000").expect("good").expect("a key");
         let (path, query) = signed.split_once('?').expect("a query");
@@ -435,6 +442,22 @@ mod tests {
         let more = format!("{query}&rotate=90");
         assert!(matches!(policy.target(path, Some(&more), "", 1000), Err(Error::Signature(_))));
         assert!(matches!(policy.target("/a.jpg", None, "", 1000), Err(Error::Signature(_))));
+        // default or not, what is asked for would not be what was signed
+        for (query, other) in [
+            ("", "quality=80"),
+            ("", "auto=compress"),
+            ("quality=80", ""),
+            ("v=1", "v=1&dpr=2"),
+            ("preset=avatar", "preset=avatar&fit=contain"),
+            ("preset=avatar", "preset=avatar&dpr=2"),
+            ("preset=avatar", "preset=avatar&quality=80"),
+        ] {
+            let signed = policy.sign("/a.jpg", query).expect("good").expect("a key");
+            let (_, signature) = signed.split_once("s=").expect("a signature");
+            let with = |query: &str| policy.target("/a.jpg", Some(&format!("{query}&s={signature}")), "", 1000);
+            assert!(with(query).is_ok(), "{query}");
+            assert!(matches!(with(other), Err(Error::Signature(_))), "{other} is good with the signature of {query}");
+        }
         let lenient = Policy::new(Config { require_signature: false, ..config }).expect("good rules");
         assert!(lenient.target("/a.jpg", None, "", 1000).is_ok());
         assert!(matches!(lenient.target("/a.jpg", Some("s=AAAA"), "", 1000), Err(Error::Signature(_))));

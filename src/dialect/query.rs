@@ -127,6 +127,7 @@ mod tests {
         check("w=800&f=WEBP", "format=webp&width=800");
         check("format=webp&width=800", "format=webp&width=800");
         check("%77=80%30", "width=800");
+        check("trim=01", "trim=true");
         check("lossless", "lossless=true");
         check("ll=1&lossless=true", "lossless=true");
         check("dl=my+photo%C3%A9.jpg", "download=my%20photo%C3%A9.jpg");

@@ -17,7 +17,7 @@ use crate::service::workers::Refused;
 use crate::source;
 
 /// Every title, for counting. A test holds that none is missing.
-pub(super) const TITLES: [&str; 19] = [
+pub(super) const TITLES: [&str; 20] = [
     "Damaged image",
     "Deadline passed",
     "Forbidden",
@@ -26,6 +26,7 @@ pub(super) const TITLES: [&str; 19] = [
     "Impossible result",
     INTERNAL,
     "Invalid parameter",
+    "Invalid request",
     "Method not allowed",
     "Not an image",
     "Not found",
@@ -100,6 +101,11 @@ impl Problem {
     /// A path that there is not.
     pub(super) fn nothing_here() -> Problem {
         Problem::new(StatusCode::NOT_FOUND, "Not found", "there is nothing at this path")
+    }
+
+    /// A request that does not say, or says twice, for which host it is.
+    pub(super) fn host() -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, "Invalid request", "a request has one Host header")
     }
 
     /// One parameter of an administrative request that is wrong.

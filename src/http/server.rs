@@ -3,30 +3,44 @@
 //! hyper's own builder is driven here because the shorter way has no time limit for headers; and its own limit counts
 //! from the answer before, so that it would close idle connections as well. [`timed`] tells the two apart.
 
+mod line;
 mod timed;
 
-use std::path::PathBuf;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderValue, Request, Response, Version, header};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::GracefulShutdown;
-use timed::{Phase, Timed};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+use timed::{Abort, LINGER, Phase, Timed};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{Semaphore, watch};
 
-use super::App;
+use super::problem::Problem;
 use super::traffic::Counted;
+use super::{App, X_REQUEST_ID, request_id};
 
-/// The most bytes of a request's head: a URL of 8 KiB, its headers, and room to answer 414 for a longer one.
+pub use timed::Patience;
+
+/// The most bytes of a request's head: a URL of 8 KiB, its headers, and room to answer 414 for a longer one. More, or more
+/// headers than hyper's hundred, is a 431.
 const HEAD_BYTES: usize = 64 * 1024;
 
-/// How long a connection may stay with nothing going over it. nginx keeps its own for 60 seconds by default, and it
-/// should be the one who closes.
-const IDLE: Duration = Duration::from_secs(75);
+/// Bytes of an answer that the kernel takes before the client's side has asked for them. What it would take by itself
+/// grows to megabytes for each client that reads nothing.
+const AHEAD: u32 = 512 * 1024;
+
+/// Connections in the kernel's queue that were not accepted yet.
+const BACKLOG: i32 = 1024;
+
+/// How long the request of a connection that has only just come is waited for at the end.
+const JUST_COME: Duration = Duration::from_millis(100);
 
 /// File descriptors that are not for connections: listeners, the log, the cache's folder and its writers, originals that
 /// are being read by workers.
@@ -50,28 +64,36 @@ pub enum Listener {
     /// From the network.
     Tcp(TcpListener),
     /// Through a socket in the file system, removed at the end.
-    Unix(UnixListener, PathBuf),
+    Unix(UnixListener, OwnSocket),
+}
+
+/// A socket in the file system that this process made.
+pub struct OwnSocket {
+    path: PathBuf,
+    inode: Option<u64>,
 }
 
 impl Listener {
-    /// Binds `host:port`, or `unix:/path` with mode 0660.
+    /// Binds `host:port`, or `unix:/path` with those permissions.
     ///
     /// # Errors
     /// Where the address is taken, wrong or not ours to bind.
-    pub async fn bind(address: &str) -> std::io::Result<Listener> {
+    pub async fn bind(address: &str, mode: u32) -> std::io::Result<Listener> {
         let Some(path) = address.strip_prefix("unix:") else {
             return Ok(Listener::Tcp(TcpListener::bind(address).await?));
         };
-        let path = PathBuf::from(path);
-        // a socket that nobody listens on is what a killed process leaves behind
-        if std::os::unix::net::UnixStream::connect(&path)
-            .is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused)
-        {
-            std::fs::remove_file(&path)?;
+        let path = Path::new(path);
+        if is_left_behind(path) {
+            std::fs::remove_file(path)?;
         }
-        let listener = UnixListener::bind(&path)?;
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o660))?;
-        Ok(Listener::Unix(listener, path))
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.bind(&SockAddr::unix(path)?)?;
+        // nobody gets in before it listens
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        let listener = UnixListener::from_std(socket.into())?;
+        Ok(Listener::Unix(listener, OwnSocket { path: path.to_owned(), inode: inode(path) }))
     }
 
     /// The address to show: a URL for TCP, `unix:/path` for a socket.
@@ -80,71 +102,179 @@ impl Listener {
             Listener::Tcp(listener) => {
                 listener.local_addr().map_or_else(|e| e.to_string(), |at| format!("http://{at}/"))
             }
-            Listener::Unix(_, path) => format!("http://unix:{}", path.display()),
+            Listener::Unix(_, own) => format!("http://unix:{}", own.path.display()),
         }
     }
+}
+
+/// Whether a socket is there that nobody listens on, which is what a killed process leaves behind. A file is refused in the
+/// same way when it is connected to, and is not ours.
+fn is_left_behind(path: &Path) -> bool {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
+    is_socket
+        && std::os::unix::net::UnixStream::connect(path)
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+}
+
+fn inode(path: &Path) -> Option<u64> {
+    std::fs::symlink_metadata(path).ok().map(|metadata| metadata.ino())
 }
 
 /// Serves until `stop` ends, then waits for the requests in flight, at most `patience`. Says whether all ended in time.
 /// There are never more connections than `places`, which several listeners may share.
 pub async fn serve(
-    listener: Listener, app: App, places: Arc<Semaphore>, header_timeout: Duration, stop: impl Future<Output = ()>,
+    listener: Listener, app: App, places: Arc<Semaphore>, limits: Patience, stop: impl Future<Output = ()>,
     patience: Duration,
 ) -> bool {
-    let mut builder = http1::Builder::new();
-    builder.max_buf_size(HEAD_BYTES).half_close(false);
-    let graceful = GracefulShutdown::new();
+    let (end, ended) = watch::channel(false);
     let mut stop = std::pin::pin!(stop);
-    loop {
-        let next = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (accept(&listener).await, place)
-        };
-        let (stream, place) = tokio::select! {
-            next = next => next,
-            () = &mut stop => break,
-        };
-        let Some(stream) = stream else { continue };
-        let phase = Phase::default();
-        let stream = Counted::new(stream, app.traffic.connect());
-        let stream = Timed::new(stream, phase.clone(), header_timeout, IDLE);
-        let app = app.clone();
-        let service = service_fn(move |request| {
-            phase.begin_answer();
-            let (app, phase) = (app.clone(), phase.clone());
-            async move {
-                let response = app.answer(request).await;
-                phase.end_answer();
-                Ok::<_, std::convert::Infallible>(response)
-            }
-        });
-        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
+    let next = async || {
+        let place = Arc::clone(&places).acquire_owned().await;
+        (accept(&listener, &limits).await, place)
+    };
+    let attend = |(stream, place): (Option<Box<dyn Stream>>, _)| {
+        let Some(stream) = stream else { return };
+        let connection = connection(stream, app.clone(), limits, ended.clone());
         tokio::spawn(async move {
             let _place = place;
-            // a client that breaks off is no event
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
-            }
+            connection.await;
         });
+    };
+    loop {
+        tokio::select! {
+            next = next() => attend(next),
+            () = &mut stop => break,
+        }
     }
-    if let Listener::Unix(_, path) = &listener {
+    // whoever is connected already, as far as he knows, is answered
+    while let Ok(next) = tokio::time::timeout(Duration::ZERO, next()).await {
+        attend(next);
+    }
+    if let Listener::Unix(_, own) = &listener
+        && own.inode == inode(&own.path)
+    {
         // whoever comes next makes its own
-        let _ = std::fs::remove_file(path);
+        let _ = std::fs::remove_file(&own.path);
     }
     drop(listener);
-    tokio::time::timeout(patience, graceful.shutdown()).await.is_ok()
+    drop(ended);
+    // nobody listens where no connection is left
+    let _ = end.send(true);
+    tokio::time::timeout(patience, end.closed()).await.is_ok()
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+/// One connection, to its end.
+async fn connection(stream: Box<dyn Stream>, app: App, limits: Patience, mut ended: watch::Receiver<bool>) {
+    let phase = Phase::default();
+    let stream = Counted::new(stream, app.traffic.connect());
+    let stream = Timed::new(stream, phase.clone(), limits);
+    let service = service_fn(|request| {
+        phase.begin_answer();
+        let (app, phase) = (&app, &phase);
+        async move {
+            let response = answer(app, request).await;
+            phase.end_answer();
+            Ok::<_, std::convert::Infallible>(response)
+        }
+    });
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(HEAD_BYTES).half_close(false);
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let over = tokio::select! {
+        biased;
+        done = connection.as_mut() => Some(done),
+        // whoever is told to end would be told by the server's end as well
+        _ = ended.wait_for(|ended| *ended) => None,
+    };
+    let over = match over {
+        None if !phase.heard() => {
+            // its request may be under way
+            tokio::time::timeout(
+                JUST_COME,
+                std::future::poll_fn(|context| match phase.heard() {
+                    true => std::task::Poll::Ready(None),
+                    false => connection.as_mut().poll(context).map(Some),
+                }),
+            )
+            .await
+            .ok()
+            .flatten()
+        }
+        over => over,
+    };
+    let done = match over {
+        Some(done) => done,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    // a client that breaks off is no event
+    if let Err(error) = done {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+/// The answer to a request, if its head says clearly where it ends and for whom it is.
+async fn answer(app: &App, request: Request<Incoming>) -> Response<axum::body::Body> {
+    let headers = request.headers();
+    let hosts = headers.get_all(header::HOST).iter().count();
+    // RFC 9112 §3.2; whoever names two is understood otherwise by whatever stands in front
+    if hosts > 1 || hosts == 0 && request.version() == Version::HTTP_11 {
+        let id = request_id(headers);
+        let mut response = Problem::host().respond(Some(&id));
+        response.headers_mut().insert(X_REQUEST_ID, id.0);
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        return response;
+    }
+    // a Content-Length beside it has been taken out before one can see it; whoever sent both may have meant the other
+    // end, and what lies between the two would be a request of his making (RFC 9112 §6.1)
+    let ends_in_two_ways = headers.contains_key(header::TRANSFER_ENCODING);
+    let mut response = app.answer(request).await;
+    if ends_in_two_ways {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+trait Stream: AsyncRead + AsyncWrite + Abort + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Abort + Send + Unpin> Stream for T {}
+
+impl<S: Abort> Abort for Counted<S> {
+    fn abort(&self) {
+        self.stream().abort();
+    }
+}
+
+impl Abort for Box<dyn Stream> {
+    fn abort(&self) {
+        self.as_ref().abort();
+    }
+}
+
+impl Abort for TcpStream {
+    fn abort(&self) {
+        // fails only if it has ended already
+        let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
+    }
+}
+
+impl Abort for UnixStream {
+    /// Closing it drops what was not taken anyhow.
+    fn abort(&self) {}
+}
 
 /// The next connection; `None` after a failure that may pass.
-async fn accept(listener: &Listener) -> Option<Box<dyn Stream>> {
+async fn accept(listener: &Listener, limits: &Patience) -> Option<Box<dyn Stream>> {
     let accepted: std::io::Result<Box<dyn Stream>> = match listener {
         Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
             // answers are written whole; waiting to fill a packet only delays the last one
             let _ = stream.set_nodelay(true);
+            let socket = SockRef::from(&stream);
+            // ends what is unacknowledged for too long, also after the connection was closed on this side
+            let _ = socket.set_tcp_user_timeout(Some(limits.send + LINGER));
+            let _ = socket.set_tcp_notsent_lowat(AHEAD);
             Box::new(stream) as _
         }),
         Listener::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Box::new(stream) as _),

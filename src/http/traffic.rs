@@ -208,6 +208,11 @@ impl<S> Counted<S> {
         Counted { stream, open }
     }
 
+    /// What is counted.
+    pub(super) fn stream(&self) -> &S {
+        &self.stream
+    }
+
     fn sent(&self, written: Poll<std::io::Result<usize>>) -> Poll<std::io::Result<usize>> {
         if let Poll::Ready(Ok(count)) = &written {
             self.open.0.sent.fetch_add(*count as u64, Ordering::Relaxed);

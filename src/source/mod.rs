@@ -6,12 +6,14 @@
 mod files;
 mod id;
 mod remembered;
+mod shared;
 #[cfg(test)]
 mod testsuite;
 
 pub use files::Files;
 pub use id::{ImageId, InvalidName};
 pub use remembered::Remembered;
+pub use shared::Shared;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -243,6 +243,16 @@ impl Connection {
         self.stream.write_all(bytes).expect("the server reads");
     }
 
+    /// Sends as much of these bytes as the server takes; it may hang up meanwhile.
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) {
+        match self.stream.write_all(bytes) {
+            Err(error) if !matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+                panic!("writing: {error}")
+            }
+            _ => {}
+        }
+    }
+
     /// Sends a request. The target is not changed in any way.
     pub(crate) fn send_request(&mut self, method: &str, target: &str, headers: &[(&str, &str)]) {
         let mut head = format!("{method} {target} HTTP/1.1\r\nHost: test\r\n");

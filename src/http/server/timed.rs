@@ -1,91 +1,172 @@
-//! A stream with two time limits: one for a request's head from its first byte on, a longer one for silence of either
-//! side.
+//! A stream with time limits: one for a request's head from its first byte on, one for a client that does not take its
+//! answer, a longer one for silence between requests.
 
 use std::io::{Error, ErrorKind, Result};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// Whether a request is being answered at present, told by the one who answers to the stream under him.
+use super::line::FirstLine;
+
+/// Bytes a second that a client takes at the least, after its first moment of not taking any: whoever takes one byte
+/// now and then would hold an answer for ever.
+const SLOWEST: u64 = 4 * 1024;
+
+/// How long what a client still sends is read at the end, and thrown away. Bytes that nobody reads make the end a reset,
+/// which can overtake the answer that says what was wrong.
+pub(super) const LINGER: Duration = Duration::from_secs(2);
+
+/// A stream that can be ended without regard to what is still to be sent.
+pub(super) trait Abort {
+    /// From now on closing it drops what the other side has not taken, and tells it so.
+    fn abort(&self);
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// A request's head, from its first byte on.
+    pub header: Duration,
+    /// A client that takes nothing of its answer.
+    pub send: Duration,
+    /// Silence between requests.
+    pub idle: Duration,
+}
+
+/// How far a connection is, told by the one who answers to the stream under him, and the other way round.
 #[derive(Clone, Default)]
-pub(super) struct Phase(Arc<AtomicBool>);
+pub(super) struct Phase(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    answering: AtomicBool,
+    /// How many requests there have been.
+    requests: AtomicU64,
+    /// Whether anything has come.
+    heard: AtomicBool,
+}
 
 impl Phase {
     /// A head has been read.
     pub(super) fn begin_answer(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.answering.store(true, Ordering::Relaxed);
+        self.0.requests.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The answer's own head is made; its body may still be on the way.
     pub(super) fn end_answer(&self) {
-        self.0.store(false, Ordering::Relaxed);
+        self.0.answering.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether anything has come over the connection yet.
+    pub(super) fn heard(&self) -> bool {
+        self.0.heard.load(Ordering::Relaxed)
     }
 
     fn answering(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.answering.load(Ordering::Relaxed)
     }
 }
 
-/// A stream whose reads fail when the other side takes too long.
+/// A stream whose reads and writes fail when the other side takes too long.
 pub(super) struct Timed<S> {
     stream: S,
     phase: Phase,
-    header: Duration,
-    idle: Duration,
+    patience: Patience,
+    line: FirstLine,
     /// Whether part of a head has arrived.
     in_head: bool,
     /// Whether a request was being answered when last looked.
     answered: bool,
+    sending: Sending,
+    /// What was read and thrown away at the end; `None` before it.
+    leaving: Option<u64>,
     limit: Pin<Box<Sleep>>,
 }
 
+/// How one answer leaves.
+#[derive(Default)]
+struct Sending {
+    /// Of which request, counted.
+    request: u64,
+    /// Bytes taken since the client first did not take any.
+    taken: u64,
+    /// When that was.
+    since: Option<Instant>,
+    /// Whether it takes none at present.
+    stuck: bool,
+}
+
 impl<S> Timed<S> {
-    /// `header` counts from the first byte of a head, `idle` from the last sign of life.
-    pub(super) fn new(stream: S, phase: Phase, header: Duration, idle: Duration) -> Timed<S> {
+    pub(super) fn new(stream: S, phase: Phase, patience: Patience) -> Timed<S> {
         // a connection is opened to send a request, so its first head is awaited from the start
-        let limit = Box::pin(tokio::time::sleep(header));
-        Timed { stream, phase, header, idle, in_head: true, answered: false, limit }
+        let limit = Box::pin(tokio::time::sleep(patience.header));
+        Timed {
+            stream,
+            phase,
+            patience,
+            line: FirstLine::default(),
+            in_head: true,
+            answered: false,
+            sending: Sending::default(),
+            leaving: None,
+            limit,
+        }
     }
 
+    /// Counts anew, unless the client is waited for to take something.
     fn restart(&mut self, span: Duration) {
-        self.limit.as_mut().reset(Instant::now() + span);
+        if !self.sending.stuck {
+            self.limit.as_mut().reset(Instant::now() + span);
+        }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
+impl<S: AsyncRead + Abort + Unpin> AsyncRead for Timed<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
-        let before = buffer.filled().len();
-        let answering = self.phase.answering();
-        if std::mem::replace(&mut self.answered, answering) != answering {
-            self.in_head = false;
-            let idle = self.idle;
-            self.restart(idle);
+        let this = &mut *self;
+        let answering = this.phase.answering();
+        if std::mem::replace(&mut this.answered, answering) != answering {
+            this.in_head = false;
+            this.restart(this.patience.idle);
         }
-        match Pin::new(&mut self.stream).poll_read(context, buffer) {
-            Poll::Ready(result) => {
-                if buffer.filled().len() > before && !answering && !self.in_head {
-                    self.in_head = true;
-                    let header = self.header;
-                    self.restart(header);
+        let before = buffer.filled().len();
+        loop {
+            match Pin::new(&mut this.stream).poll_read(context, buffer) {
+                Poll::Ready(result) => {
+                    let more = buffer.filled().len() > before;
+                    if more && !answering && !this.in_head {
+                        this.in_head = true;
+                        this.restart(this.patience.header);
+                    }
+                    if more {
+                        this.phase.0.heard.store(true, Ordering::Relaxed);
+                    }
+                    if more && !this.line.cut(buffer, before) {
+                        continue;
+                    }
+                    return Poll::Ready(result);
                 }
-                Poll::Ready(result)
-            }
-            // whoever is being answered may take its time to ask again
-            Poll::Pending if answering => Poll::Pending,
-            Poll::Pending => {
-                ready!(self.limit.as_mut().poll(context));
-                Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "nothing came for too long")))
+                // whoever is being answered may take its time to ask again
+                Poll::Pending if answering => return Poll::Pending,
+                Poll::Pending => {
+                    ready!(this.limit.as_mut().poll(context));
+                    if this.sending.stuck {
+                        this.stream.abort();
+                    }
+                    return Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "nothing came for too long")));
+                }
             }
         }
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+impl<S: AsyncRead + AsyncWrite + Abort + Unpin> AsyncWrite for Timed<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.sent(written, context)
@@ -95,8 +176,32 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
+    /// Says that nothing more will come, and then reads what the client still sends, if it does.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let this = &mut *self;
+        if this.leaving.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
+            this.leaving = Some(0);
+            this.limit.as_mut().reset(Instant::now() + LINGER);
+        }
+        let mut bytes = [std::mem::MaybeUninit::uninit(); 8 * 1024];
+        loop {
+            let mut buffer = ReadBuf::uninit(&mut bytes);
+            let count = match Pin::new(&mut this.stream).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) => buffer.filled().len() as u64,
+                Poll::Ready(Err(_)) => 0,
+                // it has said what it had to say
+                Poll::Pending if this.leaving == Some(0) => 0,
+                Poll::Pending => {
+                    ready!(this.limit.as_mut().poll(context));
+                    0
+                }
+            };
+            if count == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            this.leaving = this.leaving.map(|before| before + count);
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -111,26 +216,128 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     }
 }
 
-impl<S> Timed<S> {
-    /// A client that takes what it is sent, however slowly, is alive; one that takes nothing for too long is not.
+impl<S: Abort> Timed<S> {
+    /// A client may take its answer slowly, but neither stop nor trickle.
     fn sent(&mut self, written: Poll<Result<usize>>, context: &mut Context<'_>) -> Poll<Result<usize>> {
-        if self.in_head {
-            // what is sent now answers the head that was read
-            self.in_head = false;
-            let idle = self.idle;
-            self.restart(idle);
+        let request = self.phase.0.requests.load(Ordering::Relaxed);
+        if self.sending.request != request {
+            self.sending = Sending { request, ..Sending::default() };
         }
+        // what is sent now answers the head that was read
+        self.in_head = false;
         match written {
             Poll::Ready(Ok(count)) => {
-                let idle = self.idle;
-                self.restart(idle);
+                self.sending.stuck = false;
+                self.sending.taken += count as u64;
+                self.restart(self.patience.idle);
                 Poll::Ready(Ok(count))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
+                if !std::mem::replace(&mut self.sending.stuck, true) {
+                    let now = Instant::now();
+                    if self.sending.since.is_none() {
+                        (self.sending.since, self.sending.taken) = (Some(now), 0);
+                    }
+                    let earned = Duration::from_millis(self.sending.taken.saturating_mul(1000) / SLOWEST);
+                    let since = self.sending.since.unwrap_or(now);
+                    let trickled = since.checked_add(self.patience.send.saturating_add(earned)).unwrap_or(now);
+                    self.limit.as_mut().reset(trickled.min(now + self.patience.send));
+                }
                 ready!(self.limit.as_mut().poll(context));
-                Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "nothing was taken for too long")))
+                // the kernel would go on offering it what it holds, and not even say that nobody is there any more
+                self.stream.abort();
+                Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the answer was not taken for too long")))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    impl Abort for tokio::io::DuplexStream {
+        fn abort(&self) {}
+    }
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const MOMENT: Duration = Duration::from_millis(40);
+
+    fn timed_out<T>(result: Result<T>) -> bool {
+        result.is_err_and(|error| error.kind() == ErrorKind::TimedOut)
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_neither_waited_for_nor_trickled() {
+        let patience = Patience { header: HOUR, send: MOMENT, idle: HOUR };
+        // takes nothing
+        let (server, _client) = duplex(16);
+        let mut server = Timed::new(server, Phase::default(), patience);
+        assert!(timed_out(server.write_all(&[0; 100]).await));
+        // takes a byte now and then, which is always in time and would take for ever
+        let (server, mut client) = duplex(16);
+        let trickle = tokio::spawn(async move {
+            while client.read_u8().await.is_ok() {
+                tokio::time::sleep(MOMENT / 8).await;
+            }
+        });
+        let mut server = Timed::new(server, Phase::default(), patience);
+        assert!(timed_out(server.write_all(&[0; 1 << 20]).await));
+        drop(server);
+        trickle.await.expect("it ends");
+        // takes all of it
+        let (server, mut client) = duplex(16);
+        let reading = tokio::spawn(async move {
+            let mut all = Vec::new();
+            client.read_to_end(&mut all).await.map(|_| all.len())
+        });
+        let mut server = Timed::new(server, Phase::default(), Patience { send: HOUR, ..patience });
+        server.write_all(&[0; 100_000]).await.expect("it is taken");
+        server.shutdown().await.expect("it ends");
+        drop(server);
+        assert_eq!(reading.await.expect("no panic").expect("a pipe"), 100_000);
+    }
+
+    #[tokio::test]
+    async fn a_head_is_not_waited_for_and_silence_is() {
+        let patience = Patience { header: MOMENT, send: HOUR, idle: HOUR };
+        let (server, mut client) = duplex(1024);
+        let phase = Phase::default();
+        let mut server = Timed::new(server, phase.clone(), patience);
+        client.write_all(b"GET / HT").await.expect("sent");
+        let mut bytes = [0; 8];
+        server.read_exact(&mut bytes).await.expect("the beginning");
+        assert!(phase.heard());
+        assert!(timed_out(server.read_u8().await));
+
+        let (server, mut client) = duplex(1024);
+        let phase = Phase::default();
+        let mut server = Timed::new(server, phase.clone(), patience);
+        client.write_all(b"GET / HT").await.expect("sent");
+        server.read_exact(&mut bytes).await.expect("a head");
+        phase.begin_answer();
+        phase.end_answer();
+        server.write_all(b"answer").await.expect("taken");
+        assert!(tokio::time::timeout(3 * MOMENT, server.read_u8()).await.is_err(), "it may stay without asking");
+    }
+
+    #[tokio::test]
+    async fn what_is_still_sent_is_read_at_the_end() {
+        let patience = Patience { header: HOUR, send: HOUR, idle: HOUR };
+        let (server, mut client) = duplex(64);
+        let mut server = Timed::new(server, Phase::default(), patience);
+        let sending = tokio::spawn(async move {
+            client.write_all(&[0; 10_000]).await?;
+            client.shutdown().await?;
+            client.read_u8().await
+        });
+        tokio::task::yield_now().await;
+        server.write_u8(7).await.expect("taken");
+        server.shutdown().await.expect("it ends");
+        drop(server);
+        assert_eq!(sending.await.expect("no panic").expect("an answer"), 7);
     }
 }

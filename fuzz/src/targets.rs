@@ -1,0 +1,385 @@
+//! What strangers can send, one function each: it must not panic, hang or take more than it was given, and what it says
+//! must hold. libFuzzer drives them through `run`; `tests/fuzz.rs` replays the inputs that are kept.
+
+use std::cell::RefCell;
+use std::sync::{Arc, LazyLock};
+use std::time::SystemTime;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use tintype::config::{Config, Loaded};
+use tintype::dialect::{self, Policy, negotiate, query};
+use tintype::http::{App, State, app};
+use tintype::render::{self, Content, Format, Settings};
+use tintype::service::Service;
+use tintype::source::{BoxFuture, Error, ImageId, Original, Source, Version};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Takes one input.
+pub(crate) type Target = fn(&[u8]);
+
+/// Every target by its name; one that reads a picture has the picture's format for its name. A target that compares two
+/// decoders of one format would stand here like any other.
+pub(crate) const TARGETS: &[(&str, Target)] = &[
+    ("jpeg", |data| picture(Format::Jpeg, data)),
+    ("png", |data| picture(Format::Png, data)),
+    ("gif", |data| picture(Format::Gif, data)),
+    ("webp", |data| picture(Format::WebP, data)),
+    ("avif", |data| picture(Format::Avif, data)),
+    ("jxl", |data| picture(Format::Jxl, data)),
+    ("bmp", |data| picture(Format::Bmp, data)),
+    ("tiff", |data| picture(Format::Tiff, data)),
+    ("ico", |data| picture(Format::Ico, data)),
+    ("pnm", |data| picture(Format::Pnm, data)),
+    ("qoi", |data| picture(Format::Qoi, data)),
+    ("svg", |data| picture(Format::Svg, data)),
+    ("exif", exif),
+    ("icc", icc),
+    ("query", parameters),
+    ("accept", accept),
+    ("path", path),
+    ("signature", signature),
+    ("conditions", conditions),
+    ("wire", wire),
+    ("names", names),
+    ("settings", settings),
+];
+
+/// The target of that name.
+pub(crate) fn find(name: &str) -> Option<Target> {
+    TARGETS.iter().find(|(this, _)| *this == name).map(|&(_, target)| target)
+}
+
+/// What is made of pictures: every operation once, and the encoders that take no time.
+const WISHES: [&str; 12] = [
+    "format=png",
+    "width=16&format=jpeg",
+    "width=7&height=9&fit=cover&position=smart&format=png",
+    "format=json",
+    "width=8&format=gif",
+    "rect=1,1,30,30&format=png&metadata=keep",
+    "format=webp&lossless&width=20",
+    "trim&rotate=90&flip=h&format=png",
+    "blur=2&sharpen=3&background=fff&format=png&width=40",
+    "format=original&width=12",
+    "width=30&height=20&fit=pad&format=webp&animated=false",
+    "aspect_ratio=16:9&metadata=copyright&format=jpeg",
+];
+
+/// Small enough that thousands of pictures are read in a second.
+fn small() -> Settings {
+    Settings { max_dimension: 64, max_pixels: 1 << 16, max_frames: 8, max_memory: 32 << 20, ..Settings::default() }
+}
+
+/// Files of that format, rendered; the last byte says as what.
+fn picture(format: Format, data: &[u8]) {
+    if Format::sniff(data) != Some(format) {
+        return;
+    }
+    let wish = WISHES[usize::from(*data.last().expect("sniffed")) % WISHES.len()];
+    render(data, wish);
+}
+
+/// Renders a file; a result is a whole picture within the limits.
+fn render(original: &[u8], wish: &str) {
+    static POLICY: LazyLock<Policy> = LazyLock::new(|| policy(&[]));
+    let target = POLICY.target("/a", Some(wish), "", 0).expect("a good wish");
+    let recipe = target.recipe.expect("a rendition");
+    let settings = small();
+    let Ok(made) = render::render(original, &recipe, &settings, &mut |_| true) else { return };
+    match made.content {
+        // the original's own bytes may be smaller than what was made of them
+        Content::Image(_) if made.bytes == original => {}
+        Content::Image(format) => {
+            let info = render::probe(&made.bytes).expect("what was made is a picture");
+            let side = info.size.width.max(info.size.height);
+            assert!(info.format == format && side <= settings.max_dimension, "{wish}: {info:?}");
+        }
+        Content::Json => assert!(made.bytes.starts_with(b"{") && made.bytes.ends_with(b"}")),
+    }
+}
+
+/// EXIF blocks, in a PNG of one pixel.
+fn exif(data: &[u8]) {
+    let file = png(&[(b"eXIf", data)]);
+    render(&file, "format=png&metadata=keep");
+    render(&file, "format=jpeg&metadata=copyright");
+}
+
+/// Colour profiles, in a PNG of one pixel.
+fn icc(data: &[u8]) {
+    // not compressed, so that the bytes that are changed are the profile's own
+    let mut chunk = b"p\0\0\x78\x01".to_vec();
+    let data = &data[..data.len().min(usize::from(u16::MAX))];
+    let length = data.len() as u16;
+    chunk.push(1);
+    chunk.extend(length.to_le_bytes());
+    chunk.extend((!length).to_le_bytes());
+    chunk.extend(data);
+    let (mut a, mut b) = (1u32, 0u32);
+    for &byte in data {
+        a = (a + u32::from(byte)) % 65_521;
+        b = (b + a) % 65_521;
+    }
+    chunk.extend((b << 16 | a).to_be_bytes());
+    let file = png(&[(b"iCCP", &chunk)]);
+    render(&file, "format=png");
+    render(&file, "format=json");
+}
+
+/// A PNG of one pixel with these chunks in front of it.
+fn png(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
+    let header: &[u8] = &[0, 0, 0, 1, 0, 0, 0, 1, 8, 2, 0, 0, 0];
+    // one line: its filter, red, green and blue
+    let pixel: &[u8] = &[0x78, 1, 1, 4, 0, 0xfb, 0xff, 0, 200, 100, 50, 3, 0xe5, 1, 0x5f];
+    let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
+    for (name, content) in [(b"IHDR", header)].iter().chain(chunks).chain(&[(b"IDAT", pixel), (b"IEND", &[])]) {
+        file.extend((content.len() as u32).to_be_bytes());
+        let start = file.len();
+        file.extend(*name);
+        file.extend(*content);
+        file.extend(crc32(&file[start..]).to_be_bytes());
+    }
+    file
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    })
+}
+
+/// Queries: what is canonical is its own canonical form and asks for the same.
+fn parameters(data: &[u8]) {
+    static POLICY: LazyLock<Policy> = LazyLock::new(|| policy(&[]));
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    query::leaves_the_format_open(text);
+    let _ = POLICY.target("/a.jpg", Some(text), "image/webp", 0);
+    let Ok(parsed) = query::parse(text) else { return };
+    let once = query::canonical(&parsed.params, &[]);
+    let again = query::parse(&once).unwrap_or_else(|wrong| panic!("{once}: {wrong:?}"));
+    assert_eq!(again.params, parsed.params, "{once}");
+    assert_eq!(query::canonical(&again.params, &[]), once);
+}
+
+/// Accept headers.
+fn accept(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let chosen = negotiate::choose(text, &[Format::Avif, Format::WebP]);
+    let lower = text.to_ascii_lowercase();
+    if !lower.contains("image/avif") && !lower.contains("image/webp") {
+        assert_eq!(chosen, render::recipe::Choice::Baseline, "what is not named is not chosen");
+    }
+}
+
+/// Paths: what is a name cannot climb, and has one spelling once it is decoded.
+fn path(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(id) = ImageId::parse(text) else { return };
+    for segment in id.as_str().split('/') {
+        assert!(!segment.is_empty() && !segment.starts_with('.') && segment.len() <= 255, "{id}");
+        assert!(!segment.contains(|c: char| c == '\\' || c.is_control()), "{id}");
+    }
+    let encoded: String = id.as_str().bytes().fold(String::from("/"), |path, byte| match byte {
+        b'/' => path + "/",
+        byte => path + &format!("%{byte:02X}"),
+    });
+    assert_eq!(ImageId::parse(&encoded).as_ref(), Ok(&id), "{encoded}");
+}
+
+/// Signed URLs: one that was signed is good, one that was made up never is, and no signature is good for two answers. A path
+/// and two queries, one a line.
+fn signature(data: &[u8]) {
+    static POLICY: LazyLock<Policy> =
+        LazyLock::new(|| policy(&["a key that nobody guesses", "another one of its kind"]));
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut lines = text.splitn(3, '\n');
+    let (path, query, made_up) =
+        (lines.next().unwrap_or_default(), lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let refused = |query: &str| matches!(POLICY.target(path, Some(query), "", 0), Err(dialect::Error::Signature(_)));
+    if let Ok(signed) = POLICY.sign(path, query) {
+        let signed = signed.expect("there are keys");
+        let query = signed[path.len()..].strip_prefix('?').expect("a query");
+        assert!(!refused(query), "{signed} was signed");
+        let cut = &query[..query.len() - 1];
+        assert!(refused(cut), "{path}?{cut} was not");
+    }
+    if query::parse(made_up).is_ok() {
+        assert!(refused(made_up), "{path}?{made_up}");
+    }
+    static FREE: LazyLock<Policy> = LazyLock::new(|| policy(&[]));
+    let both = format!("{query}&{made_up}");
+    if query::parse(&both).map_or(true, |parsed| parsed.params.s.is_some()) {
+        return;
+    }
+    let signature = |query: &str| Some(POLICY.sign(path, query).ok()??.rsplit_once("s=")?.1.to_owned());
+    if let (Some(one), Some(other)) = (signature(query), signature(&both))
+        && one == other
+    {
+        let answer = |query: &str| FREE.target(path, Some(query), "", 0).ok();
+        assert_eq!(answer(query), answer(&both), "{path}?{query} and {both}");
+    }
+}
+
+/// Headers of a request for a picture in memory: conditions and ranges. Each line is one header.
+fn conditions(data: &[u8]) {
+    let names = [header::RANGE, header::IF_RANGE, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::ACCEPT];
+    let mut headers = HeaderMap::new();
+    for (line, name) in data.split(|&byte| byte == b'\n').zip(names) {
+        if let (false, Ok(value)) = (line.is_empty(), HeaderValue::from_bytes(line)) {
+            headers.insert(name, value);
+        }
+    }
+    WORLD.with_borrow(|world| {
+        let mut request = Request::get("/a.png").body(Body::empty()).expect("a request");
+        *request.headers_mut() = headers;
+        let (parts, body) = world.runtime.block_on(async {
+            let (parts, body) = world.app.answer(request).await.into_parts();
+            (parts, body.collect().await.expect("a body in memory").to_bytes())
+        });
+        let said = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        match parts.status {
+            StatusCode::OK => assert_eq!(body, world.picture),
+            StatusCode::PARTIAL_CONTENT => {
+                let range = said(header::CONTENT_RANGE).and_then(|range| range.strip_prefix("bytes "));
+                let (range, length) = range.and_then(|range| range.split_once('/')).expect("a range");
+                let (first, last) = range.split_once('-').expect("two ends");
+                let (first, last): (usize, usize) = (first.parse().expect("a number"), last.parse().expect("a number"));
+                assert_eq!(
+                    (length, &body[..]),
+                    (world.picture.len().to_string().as_str(), &world.picture[first..=last])
+                );
+            }
+            StatusCode::NOT_MODIFIED => assert!(body.is_empty() && said(header::CONTENT_LENGTH).is_none()),
+            status => assert_eq!(status, StatusCode::RANGE_NOT_SATISFIABLE),
+        }
+    });
+}
+
+/// Bytes as they come from a connection: the server answers or ends it, and it is never its own fault.
+fn wire(data: &[u8]) {
+    WORLD.with_borrow(|world| {
+        let (mut client, server) = tokio::io::duplex(64 * 1024);
+        let app = world.app.clone();
+        let service = hyper::service::service_fn(move |request| {
+            let app = app.clone();
+            async move { Ok::<_, std::convert::Infallible>(app.answer(request).await) }
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .max_buf_size(8 * 1024)
+            .half_close(true)
+            .serve_connection(hyper_util::rt::TokioIo::new(server), service);
+        let answer = world.runtime.block_on(async {
+            let talk = async {
+                // the server may have hung up already
+                let _ = client.write_all(data).await;
+                let _ = client.shutdown().await;
+                let mut answer = Vec::new();
+                client.read_to_end(&mut answer).await.expect("a pipe");
+                answer
+            };
+            let serve = async {
+                let _ = connection.await;
+            };
+            let serving = async {
+                let (answer, ()) = join(talk, serve).await;
+                answer
+            };
+            serving.await
+        });
+        let status = answer.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2..5));
+        assert!(answer.is_empty() || status.is_some_and(|status| status != b"500"), "{:?}", answer.get(..200));
+    });
+}
+
+/// Two futures to their ends, both in this task.
+async fn join<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
+    let (mut a, mut b) = (Box::pin(a), Box::pin(b));
+    let (mut from_a, mut from_b) = (None, None);
+    std::future::poll_fn(move |context| {
+        if from_a.is_none()
+            && let std::task::Poll::Ready(done) = a.as_mut().poll(context)
+        {
+            from_a = Some(done);
+        }
+        if from_b.is_none()
+            && let std::task::Poll::Ready(done) = b.as_mut().poll(context)
+        {
+            from_b = Some(done);
+        }
+        match (from_a.take(), from_b.take()) {
+            (Some(a), Some(b)) => std::task::Poll::Ready((a, b)),
+            (a, b) => {
+                (from_a, from_b) = (a, b);
+                std::task::Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+/// Names of files in the cache: what is taken for one of ours is exactly what would be written.
+fn names(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Some(again) = tintype::cache::name_again(text) {
+        assert_eq!(again, text);
+    }
+}
+
+/// Settings files: what is read can be written and read again.
+fn settings(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(Loaded { config, .. }) = tintype::config::read_text(text) else { return };
+    let again = toml::to_string(&config).expect("TOML");
+    let read = tintype::config::read_text(&again).unwrap_or_else(|wrong| panic!("{wrong}\n{again}"));
+    assert_eq!(read.config, config, "{again}");
+}
+
+fn policy(keys: &[&str]) -> Policy {
+    let mut config = Config::default();
+    config.security.keys = keys.iter().map(|&key| key.to_owned()).collect();
+    config.security.require_signature = !keys.is_empty();
+    config.presets.insert("a".into(), "width=96&fit=cover&quality=50&blur=2&position=top&animated=false".into());
+    config.policy().expect("a good preset")
+}
+
+/// A server over one picture in memory.
+struct World {
+    runtime: tokio::runtime::Runtime,
+    app: App,
+    picture: Bytes,
+    _cache: tempfile::TempDir,
+}
+
+thread_local! {
+    static WORLD: RefCell<World> = RefCell::new(World::new());
+}
+
+impl World {
+    fn new() -> World {
+        let cache = tempfile::tempdir().expect("a folder");
+        let mut config = Config::default();
+        config.cache.dir = cache.path().to_owned();
+        let picture = Bytes::from(png(&[]));
+        let source = Arc::new(Memory(picture.clone()));
+        let service = Service::new(source, &config.cache(), config.workers(), small());
+        let app = app(State::new(service, policy(&[]), config.http()));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        World { runtime, app, picture, _cache: cache }
+    }
+}
+
+/// The source of one picture that has every name.
+struct Memory(Bytes);
+
+impl Source for Memory {
+    fn version<'a>(&'a self, _: &'a ImageId) -> BoxFuture<'a, Result<Version, Error>> {
+        Box::pin(std::future::ready(Ok(Version { identity: [7; 32], modified: SystemTime::UNIX_EPOCH })))
+    }
+
+    fn fetch<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Original, Error>> {
+        Box::pin(async { Ok(Original { bytes: self.0.clone(), version: self.version(id).await? }) })
+    }
+}

@@ -1,0 +1,159 @@
+//! Secrets in files of their own, so that neither the settings file nor the environment has to hold them.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::{Invalid, Loaded, Origin};
+use crate::dialect::signature::{Keys, SHORTEST};
+
+/// More than this is no list of keys but some other file.
+const MOST: u64 = 64 * 1024;
+
+/// Reads the files that the settings name. `credentials` is where systemd puts those of the unit (`LoadCredential=`): a
+/// name without a slash is looked for there.
+pub(super) fn read(loaded: &mut Loaded, credentials: Option<&Path>) -> Result<(), Invalid> {
+    let place = |path: &Path| match credentials {
+        Some(folder) if path.components().count() == 1 && !path.is_absolute() => folder.join(path),
+        _ => path.to_owned(),
+    };
+    let security = &mut loaded.config.security;
+    let mut inline = Vec::new();
+    for (key, said) in [("keys", !security.keys.is_empty()), ("admin_token", !security.admin_token.is_empty())] {
+        if let (true, Some(Origin::File(path))) = (said, loaded.origins.get(&format!("security.{key}"))) {
+            inline.push(path.clone());
+        }
+    }
+    inline.dedup();
+    loaded.exposed.extend(inline.into_iter().filter(is_for_everyone));
+    if !security.keys_file.as_os_str().is_empty() {
+        let path = place(&security.keys_file);
+        let keys = keys(&path, &text(&path, "security.keys_file")?)?;
+        security.keys.extend(keys);
+        loaded.origins.entry("security.keys".into()).or_insert(Origin::File(path.clone()));
+        loaded.exposed.extend(Some(path).filter(is_for_everyone));
+    }
+    if !security.admin_token_file.as_os_str().is_empty() {
+        let path = place(&security.admin_token_file);
+        let text = text(&path, "security.admin_token_file")?;
+        let token = text.trim_end_matches(['\n', '\r']);
+        if token.trim().is_empty() || token.contains(char::is_control) {
+            let why = "it holds a token, in one line";
+            return Err(Invalid(format!("security.admin_token_file is wrong: {}: {why}", path.display())));
+        }
+        token.clone_into(&mut security.admin_token);
+        loaded.origins.insert("security.admin_token".into(), Origin::File(path.clone()));
+        loaded.exposed.extend(Some(path).filter(is_for_everyone));
+    }
+    Ok(())
+}
+
+/// A key on each line; empty lines and those that begin with `#` are none.
+fn keys(path: &Path, text: &str) -> Result<Vec<String>, Invalid> {
+    let wrong = |why: String| Invalid(format!("security.keys_file is wrong: {}: {why}", path.display()));
+    let mut keys = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let key = line.trim_end_matches('\r');
+        if key.trim().is_empty() || key.starts_with('#') {
+            continue;
+        }
+        Keys::new([key]).map_err(|short| wrong(format!("line {}: {short}", number + 1)))?;
+        keys.push(key.to_owned());
+    }
+    if keys.is_empty() {
+        return Err(wrong(format!("it holds no key; a line of at least {SHORTEST} bytes is one")));
+    }
+    Ok(keys)
+}
+
+fn text(path: &Path, setting: &str) -> Result<String, Invalid> {
+    let wrong = |why: String| Invalid(format!("{setting} is wrong: {}: {why}", path.display()));
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
+    file.take(MOST + 1).read_to_string(&mut text).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
+    if text.len() as u64 > MOST {
+        return Err(wrong(format!("it has more than {MOST} bytes")));
+    }
+    Ok(text)
+}
+
+/// Whether users who have nothing to do with the file may read it.
+fn is_for_everyone(path: &PathBuf) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o004 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, read_text};
+
+    const KEY: &str = "0123456789abcdef";
+
+    fn loaded(security: &str) -> Loaded {
+        read_text(&format!("[security]\n{security}\n")).expect("good settings")
+    }
+
+    #[test]
+    fn keys_come_from_lines() {
+        let place = tempfile::tempdir().expect("a folder");
+        let path = place.path().join("keys");
+        let check = |text: &str, expected: Result<&[&str], &str>| {
+            std::fs::write(&path, text).expect("written");
+            let mut loaded = loaded(&format!("keys_file = {path:?}"));
+            assert!(loaded.config.security.require_signature);
+            match (read(&mut loaded, None), expected) {
+                (Ok(()), Ok(keys)) => assert_eq!(loaded.config.security.keys, keys, "{text:?}"),
+                (Err(Invalid(said)), Err(part)) => {
+                    assert!(said.contains(part) && said.contains("keys_file"), "{text:?}: {said}");
+                    assert!(!said.contains("secret"), "{said}");
+                }
+                (got, expected) => panic!("{text:?}: {got:?}, not {expected:?}"),
+            }
+        };
+        check(&format!("{KEY}\n"), Ok(&[KEY]));
+        check(KEY, Ok(&[KEY]));
+        check(&format!("# new\n{KEY}x\r\n\n# old\n{KEY}"), Ok(&[&format!("{KEY}x"), KEY]));
+        check("", Err("no key"));
+        check("# nothing else\n\n", Err("no key"));
+        check(&format!("{KEY}\nsecret\n"), Err("line 2"));
+        check(&"x".repeat(70_000), Err("65536"));
+        std::fs::remove_file(&path).expect("removed");
+        let error = read(&mut loaded(&format!("keys_file = {path:?}")), None).expect_err("not there");
+        assert!(error.to_string().contains("cannot be read"), "{error}");
+    }
+
+    #[test]
+    fn bare_names_are_credentials() {
+        let place = tempfile::tempdir().expect("a folder");
+        std::fs::write(place.path().join("signing-keys"), format!("{KEY}\n")).expect("written");
+        std::fs::write(place.path().join("token"), "let me in\n").expect("written");
+        let mut both = loaded("keys = ['fedcba9876543210']\nkeys_file = 'signing-keys'\nadmin_token_file = 'token'");
+        read(&mut both, Some(place.path())).expect("good");
+        assert_eq!(both.config.security.keys, ["fedcba9876543210", KEY]);
+        assert_eq!(both.config.security.admin_token, "let me in");
+        assert_eq!(both.origins["security.admin_token"], Origin::File(place.path().join("token")));
+        let shown = toml::to_string(&both.config.without_secrets()).expect("TOML");
+        assert!(!shown.contains(KEY) && !shown.contains("let me in"), "{shown}");
+        assert!(read(&mut loaded("keys_file = './signing-keys'"), Some(place.path())).is_err());
+        std::fs::write(place.path().join("token"), "\n").expect("written");
+        assert!(read(&mut loaded("admin_token_file = 'token'"), Some(place.path())).is_err());
+        assert!(read_text("[security]\nadmin_token = 'a'\nadmin_token_file = 'token'\n").is_err());
+        let mut none = Loaded { config: Config::default(), ..loaded("") };
+        read(&mut none, Some(place.path())).expect("nothing to read");
+        assert_eq!(none.config, Config::default());
+    }
+
+    #[test]
+    fn what_everyone_may_read_is_told() {
+        let place = tempfile::tempdir().expect("a folder");
+        let path = place.path().join("keys");
+        std::fs::write(&path, KEY).expect("written");
+        for (mode, told) in [(0o600, false), (0o640, false), (0o644, true), (0o604, true)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("ours");
+            let mut loaded = loaded(&format!("keys_file = {path:?}"));
+            read(&mut loaded, None).expect("good");
+            assert_eq!(!loaded.exposed.is_empty(), told, "{mode:o}");
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! The wire under attack: what is sent there byte for byte by people who mean no good, clients that send or take nothing,
+//! and the end of the process while all of them are there.
+//!
+//! `TINTYPE_ATTACK=1 cargo test --release --test wire -- --nocapture figures` prints what such clients cost the others.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use common::{Address, Connection, Server, poll, testdata};
+use rustix::process::Signal;
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+/// What becomes of the connection behind the answers.
+#[derive(Clone, Copy, PartialEq)]
+enum Then {
+    /// It takes the next request, which gets its own answer.
+    Stays,
+    /// It ends, with nothing more on it.
+    Ends,
+}
+
+const PICTURE: &str = "/generated/alpha.png";
+const LIVE: &str = "GET /-/live HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+
+#[test]
+fn one_answer_a_request() {
+    let cache = folder();
+    let server = Server::start(&testdata(), cache.path());
+    let check = |what: &str, sent: &str, expected: &[(&str, u16)], then: Then| {
+        let mut connection = server.connect();
+        // the server may end it before it has read everything
+        connection.try_send(sent.as_bytes());
+        for &(method, status) in expected {
+            let answer = connection.receive(method);
+            assert_eq!(answer.status, status, "{what}:\n{}", answer.head);
+            assert!(!answer.head.contains("EVIL") && !answer.text().contains("EVIL"), "{what}:\n{}", answer.head);
+        }
+        if then == Then::Stays {
+            let live = connection.ask("GET", "/-/live", &[("Connection", "close")]);
+            assert_eq!((live.status, live.text().contains("live")), (200, true), "{what}");
+        }
+        let rest = connection.rest();
+        assert!(rest.is_empty(), "{what}: {}", String::from_utf8_lossy(&rest));
+    };
+    let get = |headers: &str| format!("GET {PICTURE} HTTP/1.1\r\nHost: test\r\n{headers}\r\n");
+    let post = |headers: &str, body: &str| format!("POST {PICTURE} HTTP/1.1\r\nHost: test\r\n{headers}\r\n{body}");
+    let url = |url: &str| format!("GET {url} HTTP/1.1\r\nHost: test\r\n\r\n");
+    let (ok, bad) = (("GET", 200), ("GET", 400));
+    let three = [get(""), url("/none.png"), get("")].concat();
+    check("pipelining", &three, &[ok, ("GET", 404), ok], Then::Stays);
+    let heads = "HEAD /generated/alpha.png HTTP/1.1\r\nHost: test\r\n\r\nHEAD /none.png HTTP/1.1\r\nHost: test\r\n\r\n";
+    check("HEADs", &format!("{heads}{}", get("")), &[("HEAD", 200), ("HEAD", 404), ok], Then::Stays);
+    check("304", &[get("If-None-Match: *\r\n"), get("")].concat(), &[("GET", 304), ok], Then::Stays);
+
+    // where one request ends
+    let two = |headers: &str| post(headers, &format!("0\r\n\r\n{LIVE}"));
+    check("CL.TE", &two("Content-Length: 4\r\nTransfer-Encoding: chunked\r\n"), &[("POST", 405)], Then::Ends);
+    check("TE.CL", &two("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n"), &[("POST", 405)], Then::Ends);
+    check("chunked", &two("Transfer-Encoding: chunked\r\n"), &[("POST", 405)], Then::Ends);
+    check("chunked GET", &[get("Transfer-Encoding: chunked\r\n"), "0\r\n\r\n".into()].concat(), &[ok], Then::Ends);
+    check("two lengths", &post("Content-Length: 4\r\nContent-Length: 5\r\n", "abcde"), &[bad], Then::Ends);
+    check(
+        "one length twice",
+        &post("Content-Length: 4\r\nContent-Length: 4\r\n", "abcd"),
+        &[("POST", 405)],
+        Then::Stays,
+    );
+    for length in ["+4", "-4", "4, 4", "0x4", "4 4", "", "99999999999999999999999"] {
+        check(length, &post(&format!("Content-Length: {length}\r\n"), "abcd"), &[bad], Then::Ends);
+    }
+    for coding in ["chunked, identity", "xchunked", "identity", "chunked;a", "\"chunked\""] {
+        check(coding, &two(&format!("Transfer-Encoding: {coding}\r\n")), &[bad], Then::Ends);
+    }
+    check("body on GET", &[get("Content-Length: 5\r\n"), "hello".into(), get("")].concat(), &[ok, ok], Then::Stays);
+    check("body that does not come", &get("Content-Length: 1000000000\r\n"), &[ok], Then::Ends);
+    let large = [get("Content-Length: 3000000\r\n"), "x".repeat(3_000_000)].concat();
+    check("large body on GET", &large, &[ok], Then::Ends);
+    check("expectation", &post("Expect: 100-continue\r\nContent-Length: 4\r\n", ""), &[("POST", 405)], Then::Ends);
+    check("expectation on GET", &get("Expect: 100-continue\r\n"), &[ok], Then::Stays);
+
+    // for whom it is
+    check("no host", &format!("GET {PICTURE} HTTP/1.1\r\n\r\n"), &[bad], Then::Ends);
+    check("two hosts", &get("Host: EVIL\r\n"), &[bad], Then::Ends);
+    check("another host", &url(&format!("http://EVIL{PICTURE}")), &[ok], Then::Stays);
+
+    // lines within lines
+    check("CRLF in the URL", &url("/a%0d%0aSet-Cookie:%20EVIL"), &[("GET", 404)], Then::Stays);
+    check("CRLF in a name", &url("/generated/alpha.png?dl=a%0d%0aX:y"), &[bad], Then::Stays);
+    check("CRLF in an identifier", &get("X-Request-Id: a%0d%0aEVIL\r\n"), &[ok], Then::Stays);
+    check("CR alone", &get("X: a\rEVIL: b\r\n"), &[bad], Then::Ends);
+    check("NUL", &get("X: a\0EVIL\r\n"), &[bad], Then::Ends);
+    check("folded line", &get("X: a\r\n EVIL\r\n"), &[bad], Then::Ends);
+    check("blank before the colon", &get("Content-Length : 4\r\n"), &[bad], Then::Ends);
+    check("no name", &get(": EVIL\r\n"), &[bad], Then::Ends);
+
+    // other protocols
+    check("HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[], Then::Ends);
+    check("HTTP/2 by upgrade", &get("Connection: upgrade\r\nUpgrade: h2c\r\n"), &[ok], Then::Stays);
+    check("HTTP/3.0", "GET / HTTP/3.0\r\n\r\n", &[bad], Then::Ends);
+    check("TRACE", "TRACE /EVIL HTTP/1.1\r\nHost: test\r\nX: EVIL\r\n\r\n", &[("TRACE", 405)], Then::Stays);
+    check("OPTIONS", "OPTIONS * HTTP/1.1\r\nHost: test\r\n\r\n", &[("OPTIONS", 405)], Then::Stays);
+    check("CONNECT", "CONNECT EVIL:80 HTTP/1.1\r\nHost: test\r\n\r\n", &[("GET", 405)], Then::Stays);
+    check("lower case", &get("").replace("GET", "get"), &[("GET", 405)], Then::Stays);
+    check("no method", "G@T / HTTP/1.1\r\nHost: test\r\n\r\n", &[bad], Then::Ends);
+
+    // how much
+    let headers = |count: usize| get(&"X: y\r\n".repeat(count));
+    check("a hundred headers", &headers(99), &[ok], Then::Stays);
+    check("a hundred and one", &headers(100), &[("GET", 431)], Then::Ends);
+    check("ten thousand", &headers(10_000), &[("GET", 431)], Then::Ends);
+    check("a large header", &get(&format!("X: {}\r\n", "y".repeat(1 << 20))), &[("GET", 431)], Then::Ends);
+    check("1 MB of URL", &url(&format!("/{}", "x".repeat(1 << 20))), &[("GET", 414)], Then::Stays);
+    check("20 KB of URL", &url(&format!("/{}?a=b", "x".repeat(20_000))), &[("GET", 414)], Then::Stays);
+    let ranges: String = (0..1000).map(|at| format!("{at}-{},", at + 9)).collect();
+    check("a thousand ranges", &get(&format!("Range: bytes={}\r\n", ranges.trim_end_matches(','))), &[ok], Then::Stays);
+    assert_eq!(server.get("/-/live", &[]).status, 200);
+}
+
+#[test]
+fn http_1_0_ends_unless_asked() {
+    let cache = folder();
+    let server = Server::start(&testdata(), cache.path());
+    let ask = |headers: &[&str]| {
+        let mut connection = server.connect();
+        for headers in headers {
+            connection.try_send(format!("GET {PICTURE} HTTP/1.0\r\n{headers}\r\n").as_bytes());
+        }
+        String::from_utf8_lossy(&connection.rest()).into_owned()
+    };
+    let answers = |text: &str| text.matches("HTTP/1.0 200 OK\r\n").count();
+    let one = ask(&["", ""]);
+    assert!(answers(&one) == 1 && one.contains("content-length: ") && !one.contains("transfer-encoding"), "{one}");
+    assert_eq!(answers(&ask(&["Connection: keep-alive\r\n", ""])), 2);
+}
+
+#[test]
+fn identifiers_lead_from_an_answer_to_the_log() {
+    let cache = folder();
+    let server = Server::start(&testdata(), cache.path());
+    let problem = server.get("/none.png", &[]);
+    let id = problem.said("x-request-id");
+    problem.assert_problem(404);
+    assert!(problem.text().contains(&format!("urn:request:{id}")), "{}", problem.text());
+    poll("its line", || server.log().contains(&format!("\"id\":\"{id}\"")).then_some(()));
+}
+
+/// A client that asks for several megabytes and takes next to nothing.
+fn stuck(address: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a small window");
+    socket.connect(&address.into()).expect("a connection");
+    let mut stream = TcpStream::from(socket);
+    stream
+        .write_all(b"GET /photos/large-12mp.jpg HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+        .expect("the server reads");
+    stream
+}
+
+fn half(address: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    stream.write_all(b"GET /generated/alpha.png HTTP/1.1\r\nHost: te").expect("the server reads");
+    stream
+}
+
+fn address(server: &Server) -> SocketAddr {
+    match server.address {
+        Address::Tcp(address) => address,
+        Address::Unix(_) => panic!("not on TCP"),
+    }
+}
+
+/// Reads what there is, to the end of the connection, which the server has to bring about.
+fn ends(mut stream: TcpStream) -> u64 {
+    stream.set_read_timeout(Some(common::PATIENCE)).expect("an open socket");
+    let (mut sum, mut bytes) = (0, vec![0; 64 * 1024]);
+    loop {
+        match stream.read(&mut bytes) {
+            Ok(0) => return sum,
+            Ok(count) => sum += count as u64,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return sum,
+            Err(error) => panic!("it is still open: {error}"),
+        }
+    }
+}
+
+#[test]
+fn whoever_takes_nothing_makes_room() {
+    let cache = folder();
+    let settings = [
+        ("TINTYPE_SERVER_SEND_TIMEOUT", "300ms"),
+        ("TINTYPE_SERVER_HEADER_TIMEOUT", "300ms"),
+        ("TINTYPE_SERVER_MAX_CONNECTIONS", "4"),
+    ];
+    let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
+    let whole = std::fs::metadata(testdata().join("photos/large-12mp.jpg")).expect("a file").len();
+    // far more than there are places: each has to be let go before the next is heard
+    let clients: Vec<TcpStream> = (0..16).map(|_| stuck(address(&server))).collect();
+    let halves: Vec<TcpStream> = (0..8).map(|_| half(address(&server))).collect();
+    assert_eq!(server.get(PICTURE, &[]).status, 200);
+    for client in clients {
+        let got = ends(client);
+        assert!(got < whole, "{got} of {whole} bytes were taken by somebody who does not read");
+    }
+    for client in halves {
+        assert_eq!(ends(client), 0);
+    }
+    // the place of one who reads is not taken away
+    let original = server.get("/photos/large-12mp.jpg", &[]);
+    assert_eq!((original.status, original.body.len() as u64), (200, whole));
+}
+
+#[test]
+fn the_end_answers_everyone_who_has_asked() {
+    let cache = folder();
+    let settings = [("TINTYPE_LIMITS_QUEUE", "200"), ("TINTYPE_SERVER_SHUTDOWN_TIMEOUT", "1h")];
+    let mut server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
+    let mut clients: Vec<Connection> = (0..100)
+        .map(|number| {
+            let mut connection = server.connect();
+            let url = format!("/photos/coffee.png?width={}&format=webp", 100 + number);
+            connection.send_request("GET", &url, &[]);
+            connection
+        })
+        .collect();
+    let mut idle = server.connect();
+    server.signal(Signal::TERM);
+    for (number, client) in clients.iter_mut().enumerate() {
+        assert_eq!(client.receive("GET").picture().1, 100 + number as u32);
+        assert_eq!(client.rest(), b"", "it is said to be the last");
+    }
+    assert_eq!(idle.rest(), b"");
+    assert_eq!(server.wait().code(), Some(0));
+    poll("its last words", || server.log().contains("\"all_finished\":true").then_some(()));
+}
+
+#[test]
+fn the_end_does_not_wait_for_the_stuck() {
+    let (cache, place) = (folder(), folder());
+    let admin = format!("unix:{}", place.path().join("admin.sock").display());
+    let settings = [("TINTYPE_SERVER_SHUTDOWN_TIMEOUT", "1s"), ("TINTYPE_SERVER_ADMIN_LISTEN", admin.as_str())];
+    let mut server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
+    let clients: Vec<TcpStream> = (0..5).map(|_| stuck(address(&server))).collect();
+    assert_eq!(server.get(PICTURE, &[]).status, 200);
+    let ready = |expected: u16| {
+        let mut connection = Connection::open(&Address::Unix(place.path().join("admin.sock")));
+        assert_eq!(connection.ask("GET", "/-/ready", &[]).status, expected);
+    };
+    ready(200);
+    // what is on its way when it ends is enough for it to be stuck
+    for client in &clients {
+        client.peek(&mut [0]).expect("the beginning of an answer");
+    }
+    server.signal(Signal::TERM);
+    poll("it is heard", || server.log().contains("stopping").then_some(()));
+    ready(503);
+    assert_eq!(server.wait().code(), Some(0));
+    poll("its last words", || server.log().contains("\"all_finished\":false").then_some(()));
+    drop(clients);
+}
+
+#[test]
+fn a_socket_has_its_mode_and_a_file_is_left_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let (cache, place) = (folder(), folder());
+    let path = place.path().join("tintype.sock");
+    let listen = format!("unix:{}", path.display());
+    let settings = [("TINTYPE_SERVER_SOCKET_MODE", "0600")];
+    let server = Server::start_with(&testdata(), cache.path(), &listen, &settings);
+    let mode = std::fs::metadata(&path).expect("a socket").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(server.get(PICTURE, &[]).status, 200);
+    assert_eq!(server.stop().code(), Some(0));
+    std::fs::write(&path, "not a socket").expect("written");
+    let mut command = common::serve(common::tintype(), &testdata(), cache.path(), &listen, &[]);
+    let (code, _, said) = common::run(&mut command, b"");
+    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(std::fs::read_to_string(&path).expect("still there"), "not a socket");
+}
+
+/// Milliseconds below which that share of the good requests was answered, over some time.
+fn good_requests(server: &Server, time: Duration) -> (usize, f64, f64) {
+    let end = Instant::now() + time;
+    let ask = || {
+        let (mut connection, mut took) = (server.connect(), Vec::new());
+        while Instant::now() < end {
+            let began = Instant::now();
+            let url = format!("/photos/coffee.png?width={}&format=jpeg", 100 + took.len() % 50);
+            assert_eq!(connection.ask("GET", &url, &[]).status, 200);
+            took.push(began.elapsed().as_secs_f64() * 1000.0);
+        }
+        took
+    };
+    let mut took: Vec<f64> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+        clients.into_iter().flat_map(|client| client.join().expect("answers")).collect()
+    });
+    took.sort_by(f64::total_cmp);
+    let at = |share: usize| took[(took.len() * share / 1000).min(took.len() - 1)];
+    (took.len(), at(500), at(990))
+}
+
+fn resident(server: &Server) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
+}
+
+/// What two thousand half requests and five hundred clients that do not read cost the others.
+#[test]
+fn figures_of_an_attack() {
+    let long = std::env::var_os("TINTYPE_ATTACK").is_some();
+    let (halves, stuck_ones, time) = if long { (2000, 500, 10) } else { (100, 20, 1) };
+    let cache = folder();
+    let timeout = if long { "10s" } else { "1s" };
+    let settings = [
+        ("TINTYPE_SERVER_SEND_TIMEOUT", timeout),
+        ("TINTYPE_SERVER_HEADER_TIMEOUT", timeout),
+        // a line for each of so many requests is not what is looked at here
+        ("RUST_LOG", "warn"),
+    ];
+    let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
+    good_requests(&server, Duration::from_secs(1));
+    let time = Duration::from_secs(time);
+    let before = (good_requests(&server, time), resident(&server));
+    let began = Instant::now();
+    let mut clients: Vec<TcpStream> = (0..halves).map(|_| half(address(&server))).collect();
+    clients.extend((0..stuck_ones).map(|_| stuck(address(&server))));
+    let there = began.elapsed();
+    let during = (good_requests(&server, time), resident(&server));
+    for client in clients {
+        ends(client);
+    }
+    let gone = began.elapsed();
+    let after = (good_requests(&server, time), resident(&server));
+    println!("{halves} half heads, {stuck_ones} that do not read, there after {there:.1?}, all ended after {gone:.1?}");
+    for (name, ((count, median, p99), resident)) in [("before", before), ("during", during), ("after", after)] {
+        println!("{name:<7} {count:>6} good requests, median {median:.2} ms, p99 {p99:.2} ms, resident {resident} MiB");
+    }
+}
