@@ -41,6 +41,10 @@ pub struct Server {
     pub admin_listen: String,
     /// Whether answers say what the time went to.
     pub server_timing: bool,
+    /// Proxies that are believed about whom a request is from: addresses, networks and `unix:`.
+    pub real_ip_from: Vec<String>,
+    /// The header that they say it in.
+    pub real_ip_header: String,
     /// How long a request's head may take.
     pub header_timeout: Span,
     /// How long requests in flight may take at the end.
@@ -97,6 +101,14 @@ pub struct Limits {
     pub queue: usize,
     /// How long a render may take, waiting included.
     pub deadline: Span,
+    /// Renders that one client may cause in a second; 0 for any number.
+    pub rate: u32,
+    /// Renders that one client may cause at once, after a while of none.
+    pub burst: u32,
+    /// Uploads at a time.
+    pub uploads: usize,
+    /// How long an upload may take to arrive.
+    pub upload_timeout: Span,
 }
 
 /// `[output]`
@@ -169,8 +181,12 @@ pub struct Security {
     pub keys: Vec<String>,
     /// Whether URLs must be signed; with any key they must, unless this says otherwise.
     pub require_signature: bool,
-    /// What a purge must know; empty switches it off.
+    /// What purges and uploads must know; empty switches them off.
     pub admin_token: String,
+    /// Whether originals are taken in.
+    pub upload: bool,
+    /// Whether beacons are logged.
+    pub log_beacons: bool,
 }
 
 impl Default for Server {
@@ -179,6 +195,8 @@ impl Default for Server {
             listen: "127.0.0.1:8080".into(),
             admin_listen: String::new(),
             server_timing: false,
+            real_ip_from: Vec::new(),
+            real_ip_header: "X-Forwarded-For".into(),
             header_timeout: Span(Duration::from_secs(10)),
             shutdown_timeout: Span(Duration::from_secs(25)),
         }
@@ -216,6 +234,10 @@ impl Default for Limits {
             workers: 0,
             queue: 128,
             deadline: Span(Duration::from_secs(30)),
+            rate: 0,
+            burst: 50,
+            uploads: 4,
+            upload_timeout: Span(Duration::from_secs(60)),
         }
     }
 }

@@ -1,21 +1,25 @@
 //! A request for an image.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderMap, Method, Uri};
 
+use super::clients::{Client, Peer};
 use super::problem::Problem;
+use super::rate::PerClient;
 use super::{RequestId, State, headers};
 use crate::dialect::{Target, query};
+use crate::service::toll::Toll;
 
 /// The longest URL that is read, in bytes.
-const LONGEST_URL: usize = 8 * 1024;
+pub(super) const LONGEST_URL: usize = 8 * 1024;
 
 /// Answers every path that is not under `/-/`.
-pub(super) async fn answer(state: &State, id: &RequestId, request: &Parts) -> Response {
-    match try_answer(state, &request.method, &request.uri, &request.headers).await {
+pub(super) async fn answer(state: &State, peer: Peer, id: &RequestId, request: &Parts) -> Response {
+    match try_answer(state, peer, &request.method, &request.uri, &request.headers).await {
         Ok(response) => response,
         Err((problem, negotiable)) => {
             let mut response = problem.respond(Some(id));
@@ -28,7 +32,9 @@ pub(super) async fn answer(state: &State, id: &RequestId, request: &Parts) -> Re
 }
 
 /// A failure comes with whether another Accept header might have fared otherwise.
-async fn try_answer(state: &State, method: &Method, uri: &Uri, asked: &HeaderMap) -> Result<Response, (Problem, bool)> {
+async fn try_answer(
+    state: &State, peer: Peer, method: &Method, uri: &Uri, asked: &HeaderMap,
+) -> Result<Response, (Problem, bool)> {
     let plain = |problem: Problem| (problem, false);
     if !matches!(*method, Method::GET | Method::HEAD) {
         return Err(plain(Problem::method("GET, HEAD")));
@@ -42,13 +48,24 @@ async fn try_answer(state: &State, method: &Method, uri: &Uri, asked: &HeaderMap
         .policy
         .target(uri.path(), uri.query(), &headers::accept(asked), now)
         .map_err(|error| (error.into(), query::leaves_the_format_open(uri.query().unwrap_or_default())))?;
-    respond(state, method, asked, &target).await.map_err(|problem| (problem, target.negotiable))
+    respond(state, peer, method, asked, &target).await.map_err(|problem| (problem, target.negotiable))
 }
 
-async fn respond(state: &State, method: &Method, asked: &HeaderMap, target: &Target) -> Result<Response, Problem> {
+async fn respond(
+    state: &State, peer: Peer, method: &Method, asked: &HeaderMap, target: &Target,
+) -> Result<Response, Problem> {
     let answer = match &target.recipe {
-        Some(recipe) => state.service.rendition(&target.id, recipe.clone()).await?,
+        Some(recipe) => {
+            let toll = state.renders.as_ref().map(|limit| toll(limit, state.config.proxies.client(peer, asked)));
+            state.service.rendition_for(&target.id, recipe.clone(), toll).await?
+        }
         None => state.service.original(&target.id).await?,
     };
     headers::respond(method, asked, target, answer, state.config.server_timing)
+}
+
+/// What is taken from a client's allowance where something has to be rendered for it.
+fn toll(limit: &PerClient, client: Client) -> Arc<Toll> {
+    let limit = limit.clone();
+    Arc::new(Toll::new(move || limit.take(client)))
 }

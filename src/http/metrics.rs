@@ -29,6 +29,7 @@ pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
         text.value("answers_total", &format!("{{result=\"{result}\"}}"), count(counter) as f64);
     }
     text.one("renders_total", "counter", "Renders begun.", count(&stats.renders) as f64);
+    text.one("uploads_total", "counter", "Originals taken in.", count(&stats.uploads) as f64);
     text.head("render_seconds_total", "counter", "Time spent rendering, by stage.");
     for (stage, counter) in [("decode", &stats.decode_us), ("resize", &stats.resize_us), ("encode", &stats.encode_us)] {
         text.value("render_seconds_total", &format!("{{stage=\"{stage}\"}}"), seconds(counter));

@@ -3,18 +3,25 @@
 //! Everything that is not an image is under `/-/`; every other path is an original's.
 
 mod admin;
+mod beacon;
+mod body;
+mod clients;
 mod headers;
 mod health;
 mod image;
 mod metrics;
 mod problem;
 mod ranges;
+mod rate;
 pub mod server;
+mod upload;
+
+pub use clients::{InvalidProxies, Peer, Proxies};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -22,8 +29,12 @@ use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use tokio::sync::Semaphore;
 use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
+
+use clients::Client;
+use rate::PerClient;
 
 use crate::dialect::Policy;
 use crate::service::Service;
@@ -35,8 +46,22 @@ pub struct Config {
     pub server_timing: bool,
     /// Where `/-/` is found: on the listener for images, or only on one of its own.
     pub admin_apart: bool,
-    /// What a purge must know; empty switches it off.
+    /// What purges and uploads must know; empty switches them off.
     pub admin_token: String,
+    /// Whether originals are taken in.
+    pub upload: bool,
+    /// How many at a time.
+    pub uploads: usize,
+    /// How long one may take to arrive.
+    pub upload_timeout: Duration,
+    /// Whether beacons are logged.
+    pub log_beacons: bool,
+    /// How many renders a second one client may cause; 0 for any number.
+    pub rate: u32,
+    /// How many at once, after a while of none.
+    pub burst: u32,
+    /// Who is believed about whom a request is from.
+    pub proxies: Proxies,
 }
 
 /// What every request sees.
@@ -46,12 +71,26 @@ pub struct State {
     policy: Arc<Policy>,
     config: Arc<Config>,
     draining: Arc<AtomicBool>,
+    /// Places for uploads.
+    uploads: Arc<Semaphore>,
+    /// How often there may be beacons; `None` where there are none at all.
+    beacons: Option<Arc<beacon::Limits>>,
+    /// How many renders a client may cause; `None` for any number.
+    renders: Option<PerClient>,
 }
 
 impl State {
     /// The parts that answer requests.
     pub fn new(service: Arc<Service>, policy: Policy, config: Config) -> State {
-        State { service, policy: policy.into(), config: config.into(), draining: Arc::default() }
+        State {
+            service,
+            policy: policy.into(),
+            draining: Arc::default(),
+            uploads: Arc::new(Semaphore::new(config.uploads)),
+            beacons: config.log_beacons.then(|| Arc::new(beacon::Limits::new())),
+            renders: PerClient::new(config.rate, config.burst),
+            config: config.into(),
+        }
     }
 
     /// From now on tintype says that it is not ready.
@@ -66,9 +105,16 @@ impl State {
 /// fifth of what a hit takes. What is under `/-/` goes through axum's router.
 #[derive(Clone)]
 pub struct App {
+    routes: Arc<Routes>,
+    /// Who is at the other end.
+    peer: Peer,
+}
+
+struct Routes {
     /// `None` where no images are served.
     images: Option<State>,
-    routes: Router,
+    others: Router,
+    config: Arc<Config>,
 }
 
 /// What answers on the main listener.
@@ -79,12 +125,12 @@ pub fn app(state: State) -> App {
     } else {
         admin_routes()
     };
-    App { images: Some(state.clone()), routes: finish(routes, state) }
+    App::new(Some(state.clone()), routes, state)
 }
 
 /// What answers on the listener for health, metrics and administration, where it is apart.
 pub fn admin_app(state: State) -> App {
-    App { images: None, routes: finish(admin_routes(), state) }
+    App::new(None, admin_routes(), state)
 }
 
 fn admin_routes() -> Router<State> {
@@ -94,14 +140,29 @@ fn admin_routes() -> Router<State> {
         .route("/-/ready", only(get(health::ready)))
         .route("/-/metrics", only(get(metrics::metrics)))
         .route("/-/purge", axum::routing::any(admin::purge))
+        .route("/-/upload", axum::routing::any(upload::form))
+        .route("/-/upload/{*path}", axum::routing::any(upload::put))
+        .route("/-/log", axum::routing::any(beacon::log))
         .route("/-/{*path}", axum::routing::any(problem::not_found))
 }
 
-fn finish(routes: Router<State>, state: State) -> Router {
-    routes.fallback(problem::not_found).layer(CatchPanicLayer::custom(problem::after_panic)).with_state(state)
-}
-
 impl App {
+    fn new(images: Option<State>, others: Router<State>, state: State) -> App {
+        let config = Arc::clone(&state.config);
+        let others = others.fallback(problem::not_found).layer(CatchPanicLayer::custom(problem::after_panic));
+        let others = others.with_state(state);
+        App { routes: Arc::new(Routes { images, others, config }), peer: Peer::default() }
+    }
+
+    /// The same for the requests of one connection.
+    pub fn for_peer(&self, peer: Peer) -> App {
+        App { peer, ..self.clone() }
+    }
+
+    fn client(&self, asked: &HeaderMap) -> Client {
+        self.routes.config.proxies.client(self.peer, asked)
+    }
+
     /// The answer to one request, identified and logged.
     pub async fn answer<B>(&self, mut request: Request<B>) -> Response
     where
@@ -109,19 +170,21 @@ impl App {
         B::Error: Into<axum::BoxError>,
     {
         let id = request_id(request.headers());
-        let line = Line::begin(&request);
-        let images = self.images.as_ref().filter(|_| !is_apart(request.uri().path()));
+        let line = Line::begin(&request, self);
+        let images = self.routes.images.as_ref().filter(|_| !is_apart(request.uri().path()));
         let mut response = match images {
             Some(state) => {
                 let (parts, _) = request.into_parts();
                 let is_head = parts.method == Method::HEAD;
-                let answer = image::answer(state, &id, &parts);
+                let answer = image::answer(state, self.peer, &id, &parts);
                 let response = unless_it_panics(answer).await.unwrap_or_else(problem::after_panic);
                 if is_head { without_body(response) } else { response }
             }
             None => {
+                let client = self.client(request.headers());
                 request.extensions_mut().insert(id.clone());
-                let answer = self.routes.clone().oneshot(request.map(Body::new)).await;
+                request.extensions_mut().insert(client);
+                let answer = self.routes.others.clone().oneshot(request.map(Body::new)).await;
                 answer.unwrap_or_else(|never| match never {})
             }
         };
@@ -194,15 +257,17 @@ fn made_up_id() -> HeaderValue {
 /// One line of the log for each request, with what it asked and how it was answered.
 struct Line {
     started: Instant,
+    client: Client,
     method: Method,
     uri: Uri,
 }
 
 impl Line {
     /// Notes what is asked, if such lines are wanted at all.
-    fn begin<B>(request: &Request<B>) -> Option<Line> {
+    fn begin<B>(request: &Request<B>, app: &App) -> Option<Line> {
         tracing::enabled!(target: "tintype::access", tracing::Level::INFO).then(|| Line {
             started: Instant::now(),
+            client: app.client(request.headers()),
             method: request.method().clone(),
             uri: request.uri().clone(),
         })
@@ -214,6 +279,7 @@ impl Line {
         tracing::info!(
             target: "tintype::access",
             id = id.0.to_str().unwrap_or("-"),
+            client = %self.client,
             method = %self.method,
             path = self.uri.path(),
             query = self.uri.query().unwrap_or(""),

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 
-use super::App;
+use super::{App, Peer};
 
 /// The most bytes of a request's head: a URL of 8 KiB, its headers, and room to answer 414 for a longer one.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -103,10 +103,10 @@ pub async fn serve(
             next = next => next,
             () = &mut stop => break,
         };
-        let Some(stream) = stream else { continue };
+        let Some((stream, peer)) = stream else { continue };
         let phase = Phase::default();
         let stream = Timed::new(stream, phase.clone(), header_timeout, IDLE);
-        let app = app.clone();
+        let app = app.for_peer(peer);
         let service = service_fn(move |request| {
             phase.begin_answer();
             let (app, phase) = (app.clone(), phase.clone());
@@ -138,17 +138,17 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// The next connection; `None` after a failure that may pass.
-async fn accept(listener: &Listener) -> Option<Box<dyn Stream>> {
-    let accepted: std::io::Result<Box<dyn Stream>> = match listener {
-        Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
+async fn accept(listener: &Listener) -> Option<(Box<dyn Stream>, Peer)> {
+    let accepted: std::io::Result<(Box<dyn Stream>, Peer)> = match listener {
+        Listener::Tcp(listener) => listener.accept().await.map(|(stream, from)| {
             // answers are written whole; waiting to fill a packet only delays the last one
             let _ = stream.set_nodelay(true);
-            Box::new(stream) as _
+            (Box::new(stream) as _, Peer::Ip(from.ip()))
         }),
-        Listener::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Box::new(stream) as _),
+        Listener::Unix(listener, _) => listener.accept().await.map(|(stream, _)| (Box::new(stream) as _, Peer::Unix)),
     };
     match accepted {
-        Ok(stream) => Some(stream),
+        Ok(accepted) => Some(accepted),
         Err(error) => {
             tracing::warn!(%error, "a connection could not be accepted");
             // out of file descriptors, most likely: turning at full speed would not bring any back

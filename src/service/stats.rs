@@ -18,6 +18,8 @@ pub struct Stats {
     pub misses: AtomicU64,
     /// Answers that were rendered for another request that asked first.
     pub collapsed: AtomicU64,
+    /// Originals taken in.
+    pub uploads: AtomicU64,
     /// Microseconds of decoding.
     pub decode_us: AtomicU64,
     /// Microseconds of operations on pixels.
