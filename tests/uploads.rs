@@ -447,7 +447,7 @@ fn strays_of_the_killed_are_removed_and_nothing_else() {
     let other = std::fs::File::open(staging.join(stray)).expect("a file");
     other.lock().expect("a lock");
     assert_eq!(put(&server, "a.png", &[], &picture("generated/grey.png")).status, 201);
-    assert_eq!(left(), ["notes.txt", stray, "upload-0123"]);
+    assert_eq!(left(), ["notes.txt", "upload-0123", stray]);
     drop(other);
     assert_eq!(put(&server, "b.png", &[], &picture("generated/grey.png")).status, 201);
     assert_eq!(left(), ["notes.txt", "upload-0123"]);
