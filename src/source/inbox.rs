@@ -321,8 +321,12 @@ fn sweep(folder: &File) -> Result<usize, Errno> {
         let Ok(file) = open_beneath(folder, Path::new(name), flags, Links::Refuse) else { continue };
         let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
         if is_file && rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            rustix::fs::unlinkat(folder, name, AtFlags::empty())?;
-            swept += 1;
+            match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
+                Ok(()) => swept += 1,
+                // published, or removed by another sweep, since it was opened
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(error),
+            }
         }
     }
     Ok(swept)
