@@ -40,6 +40,10 @@ pub fn check(original: &[u8], settings: &Settings, progress: &mut dyn Progress) 
         // each frame is let go of before the next
         if progress.goes_on() { Ok(()) } else { Err(Error::Cancelled) }
     })?;
+    // shown, such a file is as whole as its last frame; but who knows how many there should be
+    if format == Format::Gif && !codec::gif::has_end(original) {
+        return Err(Error::malformed(format, "it is cut off after a frame"));
+    }
     Ok(Checked { format, size: Some(info.displayed()), frames: info.frames })
 }
 
