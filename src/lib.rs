@@ -33,6 +33,9 @@
 //! | no pixels before limits | `render/plan.rs` | decoders take a `&Plan`, which only `Plan::new` makes |
 //! | a codec's panic is its file's fault | `render/codec/mod.rs`: `Guarded` | every call to a codec goes through it |
 //! | an image's name cannot leave its source | `source/id.rs`, `source/files.rs` | a private field; opened beneath the root by the kernel |
+//! | an upload that was acknowledged is whole and stays | `source/inbox.rs`, `service/uploads.rs` | decoded first; staged, synced, renamed, its folders synced, then said |
+//! | nobody's upload takes another's name | same | renamed without replacing; replacing has one turn at a time |
+//! | who is not trusted is not believed about who they are | `http/clients.rs` | one header, read from its end for as long as its writers are trusted |
 //! | the odd row of chroma stays with its luma | `render/ops/planes.rs` | chroma is read from as far as it stands for; tests at odd sizes |
 //! | C is called from two modules alone | `render/codec/webp/libwebp.rs`, `avif/write/libaom/binding.rs` | `unsafe_code` is denied everywhere else |
 //! | results do not depend on who else asks | `service/decodes.rs` | what is shared is what decoding gives every time, by version and scale |

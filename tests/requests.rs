@@ -7,7 +7,7 @@ use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use tintype::config::Config;
-use tintype::http::{App, State, app};
+use tintype::http::{App, Peer, State, app};
 use tintype::render::{Format, probe};
 use tintype::service::Service;
 use tintype::source::Files;
@@ -78,6 +78,22 @@ impl Server {
     async fn get(&self, uri: &str) -> Answer {
         self.ask(Method::GET, uri, &[]).await
     }
+
+    /// The same server for whoever has that address.
+    fn for_client(&self, address: &str) -> App {
+        self.app.for_peer(Peer::Ip(address.parse().expect("an address")))
+    }
+}
+
+/// One request with a body: its status, and what it is told to wait.
+async fn send(app: &App, method: Method, uri: &str, headers: &[(&str, &str)], body: Body) -> (u16, Option<String>) {
+    let mut request = Request::builder().method(method).uri(uri);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = app.answer(request.body(body).expect("a request")).await;
+    let wait = response.headers().get("retry-after").map(|value| value.to_str().expect("ASCII").to_owned());
+    (response.status().as_u16(), wait)
 }
 
 fn testdata() -> std::path::PathBuf {
@@ -478,4 +494,89 @@ async fn damage_does_not_matter_to_bytes_that_nobody_changes() {
         let answer = server.get(&format!("/hostile/{name}")).await;
         assert_eq!((answer.status.as_u16(), answer.body == file), (200, true), "{name}");
     }
+}
+
+#[tokio::test]
+async fn renders_are_limited_for_each_client_and_hits_are_not() {
+    // a rate so low that no test takes long enough for another token
+    let server = Server::new(&testdata(), |config| {
+        (config.limits.rate, config.limits.burst) = (1, 2);
+        config.server.real_ip_from = vec!["127.0.0.0/8".into()];
+        config.output.smallest_wins = false;
+    });
+    let ask = async |from: &str, forwarded: &str, width: u32| {
+        let uri = format!("/generated/grey.png?w={width}");
+        send(&server.for_client(from), Method::GET, &uri, &[("x-forwarded-for", forwarded)], Body::empty()).await
+    };
+    let (mut refused, mut width) = (None, 10);
+    // the bucket fills up meanwhile on a slow machine: it is emptied sooner or later
+    while refused.is_none() && width < 1000 {
+        width += 1;
+        let (status, wait) = ask("192.0.2.1", "203.0.113.1", width).await;
+        assert!(matches!(status, 200 | 429), "{status}");
+        refused = (status == 429).then_some(wait);
+    }
+    assert_eq!(refused, Some(Some("1".into())));
+    assert!(width >= 13, "two at once are allowed");
+    for _ in 0..50 {
+        assert_eq!(ask("192.0.2.1", "", 11).await.0, 200, "hits are free");
+    }
+    // others have their own, also behind a proxy that is believed
+    assert_eq!(ask("192.0.2.2", "", 1001).await.0, 200);
+    assert_eq!(ask("127.0.0.1", "203.0.113.1", 1002).await.0, 200);
+    assert_eq!(ask("127.0.0.1", "203.0.113.2", 1003).await.0, 200);
+}
+
+#[tokio::test]
+async fn who_waits_for_another_s_render_does_not_suffer_for_its_debts() {
+    let server = Server::new(&testdata(), |config| (config.limits.rate, config.limits.burst) = (1, 1));
+    let ask =
+        async |from: &str, uri: &str| send(&server.for_client(from), Method::GET, uri, &[], Body::empty()).await.0;
+    for round in 0..20 {
+        let (debtor, other) = (format!("192.0.2.{round}"), format!("198.51.100.{round}"));
+        ask(&debtor, &format!("/generated/grey.png?w={}", 100 + round)).await;
+        let uri = format!("/generated/grey.png?w={}", 200 + round);
+        // the debtor asks first, and is the one who should pay
+        let (_, answered) = tokio::join!(ask(&debtor, &uri), ask(&other, &uri));
+        assert_eq!(answered, 200, "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn beacons_are_bounded() {
+    let off = Server::of_testdata();
+    let text = [("content-type", "text/plain;charset=UTF-8")];
+    assert_eq!(send(&off.app, Method::POST, "/-/log", &text, Body::from("a")).await.0, 404);
+    let server = Server::new(&testdata(), |config| config.security.log_beacons = true);
+    for (number, (kind, body, status)) in [
+        ("text/plain;charset=UTF-8", b"LCP 1200\n{}".to_vec(), 204),
+        ("application/json", b"{\"lcp\": 1200}".to_vec(), 204),
+        ("application/json", b"[1200]".to_vec(), 400),
+        ("application/json", b"{".to_vec(), 400),
+        ("text/plain", b"\xff\xfe".to_vec(), 400),
+        ("image/png", b"a".to_vec(), 415),
+        ("text/plain", vec![b'a'; 8192], 204),
+        ("text/plain", vec![b'a'; 8193], 413),
+        ("text/plain", vec![b'a'; 10_000_000], 413),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let client = server.for_client(&format!("192.0.2.{number}"));
+        let got = send(&client, Method::POST, "/-/log", &[("content-type", kind)], Body::from(body)).await;
+        assert_eq!(got.0, status, "{number}");
+    }
+    assert_eq!(send(&server.app, Method::GET, "/-/log", &[], Body::empty()).await.0, 405);
+    let client = server.for_client("203.0.113.1");
+    let mut refused = None;
+    for _ in 0..1000 {
+        let (status, wait) = send(&client, Method::POST, "/-/log", &text, Body::from("a")).await;
+        if status == 429 {
+            refused = wait;
+            break;
+        }
+    }
+    assert_eq!(refused.as_deref(), Some("1"));
+    let another = server.for_client("203.0.113.2");
+    assert_eq!(send(&another, Method::POST, "/-/log", &text, Body::from("a")).await.0, 204);
 }

@@ -350,6 +350,36 @@ fn an_original_is_believed_for_as_long_as_the_settings_allow() {
 }
 
 #[test]
+fn a_beacon_is_one_line_of_the_log() {
+    let cache = folder();
+    let settings = [("TINTYPE_SECURITY_LOG_BEACONS", "true"), ("TINTYPE_SERVER_REAL_IP_FROM", "127.0.0.1")];
+    let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
+    let post = |body: &[u8], forwarded: &str| {
+        let length = body.len().to_string();
+        let mut connection = server.connect();
+        let headers =
+            [("Content-Type", "text/plain;charset=UTF-8"), ("Content-Length", &length), ("X-Forwarded-For", forwarded)];
+        connection.send_request("POST", "/-/log", &headers);
+        connection.send(body);
+        connection.receive("POST")
+    };
+    let forged = "slow\r\n{\"level\":\"ERROR\",\"message\":\"forged\"}\n\u{1b}[2J\u{2028}end";
+    let answer = post(forged.as_bytes(), "203.0.113.9");
+    assert_eq!((answer.status, answer.said("cache-control").as_str()), (204, "no-store"));
+    // ten megabytes, all sent before the answer is read
+    post(&vec![b'x'; 10_000_000], "203.0.113.9").assert_problem(413);
+    poll("both are in the log", || (server.log().matches("\"path\":\"/-/log\"").count() == 2).then_some(()));
+    let log = server.log();
+    let mut lines = log.lines().filter(|line| line.contains("forged"));
+    let line: serde_json::Value = serde_json::from_str(lines.next().expect("the beacon")).expect("JSON");
+    assert!(lines.next().is_none());
+    assert_eq!((&line["target"], &line["level"]), (&"tintype::beacon".into(), &"INFO".into()));
+    assert_eq!(line["client"], "203.0.113.9");
+    let beacon = line["beacon"].as_str().expect("a text");
+    assert!(beacon.starts_with("slow\\r\\n{") && beacon.ends_with("\\n\\u001b[2J\\u2028end"), "{beacon}");
+}
+
+#[test]
 fn convert_makes_files_and_pipes() {
     let place = folder();
     let (input, output) = (testdata().join("photos/coffee.png"), place.path().join("small.webp"));

@@ -70,8 +70,15 @@ impl Digest {
         self.0.to_hex().to_string()
     }
 
-    fn from_hex(hex: &str) -> Option<Digest> {
+    /// The digest that these digits say.
+    pub fn from_hex(hex: &str) -> Option<Digest> {
         blake3::Hash::from_hex(hex).ok().map(Digest)
+    }
+}
+
+impl From<blake3::Hash> for Digest {
+    fn from(hash: blake3::Hash) -> Digest {
+        Digest(hash)
     }
 }
 

@@ -95,6 +95,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         source = Arc::new(Remembered::new(source, config.source.revalidate.0));
     }
     let service = Service::new(source, &config.cache(), config.workers(), config.settings());
+    if config.security.upload {
+        prepare_uploads(&config, &service);
+    }
     let policy = config.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
     let state = State::new(Arc::clone(&service), policy, config.http());
 
@@ -163,6 +166,18 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     service.flush();
     tracing::info!(all_finished = all, "stopped");
     Ok(())
+}
+
+/// Says beforehand what would keep uploads from being taken in; images are served all the same.
+fn prepare_uploads(config: &Config, service: &Service) {
+    if config.security.admin_token.is_empty() {
+        tracing::warn!("security.upload does nothing without a security.admin_token");
+    }
+    match service.sweep_uploads() {
+        Ok(0) => {}
+        Ok(swept) => tracing::info!(files = swept, "uploads that a killed process left unfinished are removed"),
+        Err(error) => tracing::warn!(%error, "originals cannot be taken in"),
+    }
 }
 
 async fn bind(server: &Server, address: &str) -> anyhow::Result<Listener> {

@@ -265,6 +265,17 @@ fn validate(config: &Config) -> Result<(), Invalid> {
             return wrong(name, format!("{address:?} is neither host:port nor unix:/path"));
         }
     }
+    match config.proxies() {
+        Err(invalid @ http::InvalidProxies::Address(_)) => return wrong("server.real_ip_from", invalid.to_string()),
+        Err(invalid @ http::InvalidProxies::Header(_)) => return wrong("server.real_ip_header", invalid.to_string()),
+        Ok(_) => {}
+    }
+    if config.limits.rate > 0 && config.limits.burst == 0 {
+        return wrong("limits.burst", "with a rate it is at least 1".into());
+    }
+    if !(1..=10_000).contains(&config.limits.uploads) {
+        return wrong("limits.uploads", "it is 1 to 10000; security.upload switches uploads off".into());
+    }
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
     let is_name = |name: &str| (1..=32).contains(&name.len()) && name.bytes().all(plain);
     if let Some(name) = config.presets.keys().find(|name| !is_name(name)) {
@@ -279,7 +290,8 @@ fn validate(config: &Config) -> Result<(), Invalid> {
     if config.output.widths.contains(&0) {
         return wrong("output.widths", "a width is at least 1".into());
     }
-    let Security { keys, keys_file, require_signature, admin_token, admin_token_file } = &config.security;
+    let Security { keys, keys_file, require_signature, admin_token, admin_token_file, upload: _, log_beacons: _ } =
+        &config.security;
     if *require_signature && keys.is_empty() && keys_file.as_os_str().is_empty() {
         return wrong("security.require_signature", "there are no security.keys".into());
     }
@@ -366,12 +378,23 @@ impl Config {
         })
     }
 
+    fn proxies(&self) -> Result<http::Proxies, http::InvalidProxies> {
+        http::Proxies::new(&self.server.real_ip_from, &self.server.real_ip_header)
+    }
+
     /// What the wire sees.
     pub fn http(&self) -> http::Config {
         http::Config {
             server_timing: self.server.server_timing,
             admin_apart: !self.server.admin_listen.is_empty(),
             admin_token: self.security.admin_token.clone(),
+            upload: self.security.upload,
+            uploads: self.limits.uploads,
+            upload_timeout: self.limits.upload_timeout.0,
+            log_beacons: self.security.log_beacons,
+            rate: self.limits.rate,
+            burst: self.limits.burst,
+            proxies: self.proxies().unwrap_or_default(),
         }
     }
 

@@ -45,6 +45,10 @@ pub struct Server {
     pub max_connections: usize,
     /// Whether answers say what the time went to.
     pub server_timing: bool,
+    /// Proxies that are believed about whom a request is from: addresses, networks and `unix:`.
+    pub real_ip_from: Vec<String>,
+    /// The header that they say it in.
+    pub real_ip_header: String,
     /// How long a request's head may take.
     pub header_timeout: Span,
     /// How long a client may take nothing of its answer.
@@ -105,6 +109,14 @@ pub struct Limits {
     pub queue: usize,
     /// How long a render may take, waiting included.
     pub deadline: Span,
+    /// Renders that one client may cause in a second; 0 for any number.
+    pub rate: u32,
+    /// Renders that one client may cause at once, after a while of none.
+    pub burst: u32,
+    /// Uploads at a time.
+    pub uploads: usize,
+    /// How long an upload may take to arrive.
+    pub upload_timeout: Span,
 }
 
 /// `[output]`
@@ -179,10 +191,14 @@ pub struct Security {
     pub keys_file: PathBuf,
     /// Whether URLs must be signed; with any key they must, unless this says otherwise.
     pub require_signature: bool,
-    /// What a purge must know; empty switches it off.
+    /// What purges and uploads must know; empty switches them off.
     pub admin_token: String,
     /// A file with it instead; a bare name is one of systemd's credentials.
     pub admin_token_file: PathBuf,
+    /// Whether originals are taken in.
+    pub upload: bool,
+    /// Whether beacons are logged.
+    pub log_beacons: bool,
 }
 
 impl Default for Server {
@@ -193,6 +209,8 @@ impl Default for Server {
             socket_mode: Mode(0o660),
             max_connections: 0,
             server_timing: false,
+            real_ip_from: Vec::new(),
+            real_ip_header: "X-Forwarded-For".into(),
             header_timeout: Span(Duration::from_secs(10)),
             send_timeout: Span(Duration::from_secs(30)),
             // nginx keeps its own for 60 seconds by default, and it should be the one who closes
@@ -233,6 +251,10 @@ impl Default for Limits {
             workers: 0,
             queue: 128,
             deadline: Span(Duration::from_secs(30)),
+            rate: 0,
+            burst: 50,
+            uploads: 4,
+            upload_timeout: Span(Duration::from_secs(60)),
         }
     }
 }

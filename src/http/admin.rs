@@ -53,7 +53,7 @@ async fn try_purge(state: &State, method: &Method, asked: &HeaderMap, query: Que
 }
 
 /// The name that a decoded path says. It is checked as a URL's would be.
-fn name(path: &str) -> Option<ImageId> {
+pub(super) fn name(path: &str) -> Option<ImageId> {
     let encoded: String = path
         .split('/')
         .map(|segment| {
@@ -64,7 +64,7 @@ fn name(path: &str) -> Option<ImageId> {
 }
 
 /// The token of the settings must be brought along.
-fn authorize(token: &str, asked: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn authorize(token: &str, asked: &HeaderMap) -> Result<(), Problem> {
     let given = asked.get(header::AUTHORIZATION).map(http::HeaderValue::as_bytes).unwrap_or_default();
     let expected = format!("Bearer {token}");
     // digests take the same time to compare wherever the texts differ (blake3's equality is constant-time)

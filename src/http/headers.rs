@@ -17,6 +17,7 @@ use super::ranges::{self, Wanted};
 use crate::cache::Found;
 use crate::dialect::Target;
 use crate::service::{Answer, Timing};
+use crate::source::ImageId;
 
 pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -66,7 +67,7 @@ pub(super) fn respond(
         insert(headers, header::CONTENT_RANGE, &content_range);
     }
     if let Some(query) = &target.snapped {
-        insert(headers, header::CONTENT_LOCATION, &format!("{}?{query}", encoded_path(target)));
+        insert(headers, header::CONTENT_LOCATION, &format!("{}?{query}", encoded_path(&target.id)));
     }
     if timing {
         insert(headers, SERVER_TIMING, &server_timing(&answer.timing));
@@ -128,7 +129,7 @@ fn is_unchanged(asked: &HeaderMap, etag: &str, modified: SystemTime) -> bool {
 }
 
 /// The entity tags of a list; a comma within the quotes belongs to the tag (RFC 9110 §8.8.3).
-fn entity_tags(list: &str) -> impl Iterator<Item = &str> {
+pub(super) fn entity_tags(list: &str) -> impl Iterator<Item = &str> {
     let mut quoted = false;
     list.split(move |c| {
         if c == '"' {
@@ -221,12 +222,13 @@ const ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
 /// RFC 3986's unreserved characters stand for themselves in a path, as do the slashes between segments.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-fn encoded_path(target: &Target) -> String {
-    target.id.as_str().split('/').map(|segment| format!("/{}", utf8_percent_encode(segment, SEGMENT))).collect()
+/// The path of an original in a URL.
+pub(super) fn encoded_path(id: &ImageId) -> String {
+    id.as_str().split('/').map(|segment| format!("/{}", utf8_percent_encode(segment, SEGMENT))).collect()
 }
 
 /// Inserts a value that is made of visible ASCII by construction.
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+pub(super) fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }
@@ -235,7 +237,6 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::ImageId;
 
     fn target(path: &str, download: Option<&str>) -> Target {
         Target {

@@ -1,5 +1,6 @@
 //! A request for an image.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::body::HttpBody;
@@ -7,18 +8,21 @@ use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderMap, Method, Uri};
 
+use super::clients::{Client, Peer};
 use super::problem::Problem;
+use super::rate::PerClient;
 use super::traffic::Outcome;
 use super::{RequestId, State, headers};
 use crate::dialect::{Target, query};
+use crate::service::toll::Toll;
 
 /// The longest URL that is read, in bytes.
-const LONGEST_URL: usize = 8 * 1024;
+pub(super) const LONGEST_URL: usize = 8 * 1024;
 
 /// Answers every path that is not under `/-/`.
-pub(super) async fn answer(state: &State, id: &RequestId, request: &Parts) -> Response {
+pub(super) async fn answer(state: &State, peer: Peer, id: &RequestId, request: &Parts) -> Response {
     let begun = state.traffic.begin();
-    let (response, outcome) = match try_answer(state, &request.method, &request.uri, &request.headers).await {
+    let (response, outcome) = match try_answer(state, peer, &request.method, &request.uri, &request.headers).await {
         Ok(answered) => answered,
         Err((problem, negotiable)) => {
             state.traffic.fail(problem.title());
@@ -35,7 +39,7 @@ pub(super) async fn answer(state: &State, id: &RequestId, request: &Parts) -> Re
 
 /// A failure comes with whether another Accept header might have fared otherwise.
 async fn try_answer(
-    state: &State, method: &Method, uri: &Uri, asked: &HeaderMap,
+    state: &State, peer: Peer, method: &Method, uri: &Uri, asked: &HeaderMap,
 ) -> Result<(Response, Outcome), (Problem, bool)> {
     let plain = |problem: Problem| (problem, false);
     if !matches!(*method, Method::GET | Method::HEAD) {
@@ -53,16 +57,25 @@ async fn try_answer(
     };
     let target =
         target.map_err(|error| (error.into(), query::leaves_the_format_open(uri.query().unwrap_or_default())))?;
-    respond(state, method, asked, &target, timing).await.map_err(|problem| (problem, target.negotiable))
+    respond(state, peer, method, asked, &target, timing).await.map_err(|problem| (problem, target.negotiable))
 }
 
 async fn respond(
-    state: &State, method: &Method, asked: &HeaderMap, target: &Target, timing: bool,
+    state: &State, peer: Peer, method: &Method, asked: &HeaderMap, target: &Target, timing: bool,
 ) -> Result<(Response, Outcome), Problem> {
     let answer = match &target.recipe {
-        Some(recipe) => state.service.rendition(&target.id, recipe.clone()).await?,
+        Some(recipe) => {
+            let toll = state.renders.as_ref().map(|limit| toll(limit, state.proxies.client(peer, asked)));
+            state.service.rendition_for(&target.id, recipe.clone(), toll).await?
+        }
         None => state.service.original(&target.id).await?,
     };
     let outcome = Outcome::of(answer.found);
     Ok((headers::respond(method, asked, target, answer, timing)?, outcome))
+}
+
+/// What is taken from a client's allowance where something has to be rendered for it.
+fn toll(limit: &PerClient, client: Client) -> Arc<Toll> {
+    let limit = limit.clone();
+    Arc::new(Toll::new(move || limit.take(client)))
 }

@@ -86,6 +86,7 @@ fn renders(text: &mut Text, service: &Service) {
         family.sample(&[("result", result)], load(counter));
     }
     text.counter("renders_total", "Renders begun.", load(&stats.renders));
+    text.counter("uploads_total", "Originals taken in.", load(&stats.uploads));
     let mut family = text.histograms("stage_seconds", "What the time of finished renders went to, by stage.");
     let stages = &stats.stages;
     for (stage, histogram) in [

@@ -3,19 +3,26 @@
 //! Everything that is not an image is under `/-/`; every other path is an original's.
 
 mod admin;
+mod beacon;
+mod body;
+mod clients;
 mod headers;
 mod health;
 mod image;
 mod metrics;
 mod problem;
 mod ranges;
+mod rate;
 pub mod server;
 mod traffic;
+mod upload;
+
+pub use clients::{InvalidProxies, Peer, Proxies};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -24,8 +31,12 @@ use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use tokio::sync::Semaphore;
 use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
+
+use clients::Client;
+use rate::PerClient;
 
 use crate::dialect::Policy;
 use crate::service::Service;
@@ -38,8 +49,22 @@ pub struct Config {
     pub server_timing: bool,
     /// Where `/-/` is found: on the listener for images, or only on one of its own.
     pub admin_apart: bool,
-    /// What a purge must know; empty switches it off.
+    /// What purges and uploads must know; empty switches them off.
     pub admin_token: String,
+    /// Whether originals are taken in.
+    pub upload: bool,
+    /// How many at a time.
+    pub uploads: usize,
+    /// How long one may take to arrive.
+    pub upload_timeout: Duration,
+    /// Whether beacons are logged.
+    pub log_beacons: bool,
+    /// How many renders a second one client may cause; 0 for any number.
+    pub rate: u32,
+    /// How many at once, after a while of none.
+    pub burst: u32,
+    /// Who is believed about whom a request is from.
+    pub proxies: Proxies,
 }
 
 /// What every request sees.
@@ -50,6 +75,13 @@ pub struct State {
     traffic: Arc<Traffic>,
     draining: Arc<AtomicBool>,
     started: SystemTime,
+    proxies: Arc<Proxies>,
+    /// Places for uploads.
+    uploads: Arc<Semaphore>,
+    /// How often there may be beacons; `None` where there are none at all.
+    beacons: Option<Arc<beacon::Limits>>,
+    /// How many renders a client may cause; `None` for any number.
+    renders: Option<PerClient>,
 }
 
 /// What may change while the program runs; whoever began under the former ones ends under them.
@@ -61,12 +93,21 @@ struct Rules {
 impl State {
     /// The parts that answer requests.
     pub fn new(service: Arc<Service>, policy: Policy, config: Config) -> State {
-        let rules = Arc::new(ArcSwap::from_pointee(Rules { policy, config }));
-        let started = SystemTime::now();
-        State { service, rules, traffic: Arc::default(), draining: Arc::default(), started }
+        State {
+            service,
+            traffic: Arc::default(),
+            draining: Arc::default(),
+            started: SystemTime::now(),
+            proxies: config.proxies.clone().into(),
+            uploads: Arc::new(Semaphore::new(config.uploads)),
+            beacons: config.log_beacons.then(|| Arc::new(beacon::Limits::new())),
+            renders: PerClient::new(config.rate, config.burst),
+            rules: Arc::new(ArcSwap::from_pointee(Rules { policy, config })),
+        }
     }
 
-    /// Requests that come in from now on are answered by these. Where `/-/` is found does not change any more.
+    /// Requests that come in from now on are answered by these: the policy, the administrator's token and whether answers
+    /// say what the time went to. Everything else stays as it was at the start.
     pub fn set_rules(&self, policy: Policy, config: Config) {
         self.rules.store(Rules { policy, config }.into());
     }
@@ -83,10 +124,17 @@ impl State {
 /// fifth of what a hit takes. What is under `/-/` goes through axum's router.
 #[derive(Clone)]
 pub struct App {
+    routes: Arc<Routes>,
+    /// Who is at the other end.
+    peer: Peer,
+}
+
+struct Routes {
     /// `None` where no images are served.
     images: Option<State>,
-    routes: Router,
+    others: Router,
     traffic: Arc<Traffic>,
+    proxies: Arc<Proxies>,
 }
 
 /// What answers on the main listener.
@@ -97,14 +145,12 @@ pub fn app(state: State) -> App {
     } else {
         admin_routes()
     };
-    let traffic = Arc::clone(&state.traffic);
-    App { images: Some(state.clone()), routes: finish(routes, state), traffic }
+    App::new(Some(state.clone()), routes, state)
 }
 
 /// What answers on the listener for health, metrics and administration, where it is apart.
 pub fn admin_app(state: State) -> App {
-    let traffic = Arc::clone(&state.traffic);
-    App { images: None, routes: finish(admin_routes(), state), traffic }
+    App::new(None, admin_routes(), state)
 }
 
 fn admin_routes() -> Router<State> {
@@ -114,14 +160,34 @@ fn admin_routes() -> Router<State> {
         .route("/-/ready", only(get(health::ready)))
         .route("/-/metrics", only(get(metrics::metrics)))
         .route("/-/purge", axum::routing::any(admin::purge))
+        .route("/-/upload", axum::routing::any(upload::form))
+        .route("/-/upload/{*path}", axum::routing::any(upload::put))
+        .route("/-/log", axum::routing::any(beacon::log))
         .route("/-/{*path}", axum::routing::any(problem::not_found))
 }
 
-fn finish(routes: Router<State>, state: State) -> Router {
-    routes.fallback(problem::not_found).layer(CatchPanicLayer::custom(problem::after_panic)).with_state(state)
-}
-
 impl App {
+    fn new(images: Option<State>, others: Router<State>, state: State) -> App {
+        let (traffic, proxies) = (Arc::clone(&state.traffic), Arc::clone(&state.proxies));
+        let others = others.fallback(problem::not_found).layer(CatchPanicLayer::custom(problem::after_panic));
+        let others = others.with_state(state);
+        App { routes: Arc::new(Routes { images, others, traffic, proxies }), peer: Peer::default() }
+    }
+
+    /// The same for the requests of one connection.
+    pub fn for_peer(&self, peer: Peer) -> App {
+        App { peer, ..self.clone() }
+    }
+
+    /// A connection has come in; it counts as open until what is given back is dropped.
+    fn connect(&self) -> traffic::Open {
+        self.routes.traffic.connect()
+    }
+
+    fn client(&self, asked: &HeaderMap) -> Client {
+        self.routes.proxies.client(self.peer, asked)
+    }
+
     /// The answer to one request, identified and logged.
     pub async fn answer<B>(&self, mut request: Request<B>) -> Response
     where
@@ -129,19 +195,21 @@ impl App {
         B::Error: Into<axum::BoxError>,
     {
         let id = request_id(request.headers());
-        let line = Line::begin(&request);
-        let images = self.images.as_ref().filter(|_| !is_apart(request.uri().path()));
+        let line = Line::begin(&request, self);
+        let images = self.routes.images.as_ref().filter(|_| !is_apart(request.uri().path()));
         let mut response = match images {
             Some(state) => {
                 let (parts, _) = request.into_parts();
                 let is_head = parts.method == Method::HEAD;
-                let answer = image::answer(state, &id, &parts);
+                let answer = image::answer(state, self.peer, &id, &parts);
                 let response = unless_it_panics(answer).await.unwrap_or_else(problem::after_panic);
                 if is_head { without_body(response) } else { response }
             }
             None => {
+                let client = self.client(request.headers());
                 request.extensions_mut().insert(id.clone());
-                let answer = self.routes.clone().oneshot(request.map(Body::new)).await;
+                request.extensions_mut().insert(client);
+                let answer = self.routes.others.clone().oneshot(request.map(Body::new)).await;
                 answer.unwrap_or_else(|never| match never {})
             }
         };
@@ -214,15 +282,17 @@ fn made_up_id() -> HeaderValue {
 /// One line of the log for each request, with what it asked and how it was answered.
 struct Line {
     started: Instant,
+    client: Client,
     method: Method,
     uri: Uri,
 }
 
 impl Line {
     /// Notes what is asked, if such lines are wanted at all.
-    fn begin<B>(request: &Request<B>) -> Option<Line> {
+    fn begin<B>(request: &Request<B>, app: &App) -> Option<Line> {
         tracing::enabled!(target: "tintype::access", tracing::Level::INFO).then(|| Line {
             started: Instant::now(),
+            client: app.client(request.headers()),
             method: request.method().clone(),
             uri: request.uri().clone(),
         })
@@ -234,6 +304,7 @@ impl Line {
         tracing::info!(
             target: "tintype::access",
             id = id.0.to_str().unwrap_or("-"),
+            client = %self.client,
             method = %self.method,
             path = self.uri.path(),
             query = self.uri.query().unwrap_or(""),

@@ -4,6 +4,7 @@
 //! been right; nothing of the request but parameter values is repeated in them, and no path of this machine.
 
 use std::any::Any;
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -13,11 +14,14 @@ use super::RequestId;
 use crate::dialect;
 use crate::render;
 use crate::service;
+use crate::service::uploads::NotTaken;
 use crate::service::workers::Refused;
-use crate::source;
+use crate::source::{self, Rejected};
 
 /// Every title, for counting. A test holds that none is missing.
-pub(super) const TITLES: [&str; 20] = [
+pub(super) const TITLES: [&str; 29] = [
+    "Body too large",
+    "Conflict",
     "Damaged image",
     "Deadline passed",
     "Forbidden",
@@ -25,19 +29,26 @@ pub(super) const TITLES: [&str; 20] = [
     "Image over a limit",
     "Impossible result",
     INTERNAL,
+    "Invalid body",
     "Invalid parameter",
     "Invalid request",
     "Method not allowed",
+    "No space left",
     "Not an image",
     "Not found",
     "Original is changing",
     "Original too large",
     "Original unavailable",
     "Overloaded",
+    "Precondition failed",
     "Range not satisfiable",
+    "Request timeout",
+    "Too many beacons",
+    "Too many requests",
     "URL too long",
     "Unauthorized",
     "Unsupported image",
+    "Unsupported media type",
 ];
 
 const INTERNAL: &str = "Internal error";
@@ -98,6 +109,76 @@ impl Problem {
         problem.with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
+    /// A path that names no original.
+    pub(super) fn no_name() -> Problem {
+        dialect::Error::InvalidName.into()
+    }
+
+    /// A body that is longer than is read.
+    pub(super) fn body_too_large(limit: u64) -> Problem {
+        let detail = format!("the body has more than the {limit} bytes that are allowed");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "Body too large", detail)
+    }
+
+    /// A body that ended before its end.
+    pub(super) fn body_cut_off() -> Problem {
+        Problem::body_wrong("the body is cut off")
+    }
+
+    /// A body that is not what belongs here.
+    pub(super) fn body_wrong(detail: &str) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, "Invalid body", detail)
+    }
+
+    /// A body that takes too long to arrive (RFC 9110 §15.5.9).
+    pub(super) fn too_slow(limit: Duration) -> Problem {
+        let detail = format!("the body did not arrive within {limit:?}");
+        let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "Request timeout", detail);
+        problem.with(header::CONNECTION, HeaderValue::from_static("close"))
+    }
+
+    /// A kind of body or name that does not belong here.
+    pub(super) fn media_type(detail: &str) -> Problem {
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type", detail)
+    }
+
+    /// Something is in the way that nobody said might go.
+    pub(super) fn conflict(detail: &str) -> Problem {
+        Problem::new(StatusCode::CONFLICT, "Conflict", detail)
+    }
+
+    /// A condition of the request that does not hold.
+    pub(super) fn precondition(detail: &str) -> Problem {
+        Problem::new(StatusCode::PRECONDITION_FAILED, "Precondition failed", detail)
+    }
+
+    /// As many uploads as there may be at a time.
+    pub(super) fn too_many_uploads() -> Problem {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Overloaded", "too many uploads are under way")
+    }
+
+    /// More beacons than are taken in.
+    pub(super) fn too_many_beacons(wait: Duration) -> Problem {
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "Too many beacons", "send fewer of them").after(wait)
+    }
+
+    /// The client may come again after that long.
+    fn after(self, wait: Duration) -> Problem {
+        let seconds = wait.as_secs_f64().ceil().max(1.0) as u64;
+        self.with(header::RETRY_AFTER, seconds.into())
+    }
+
+    /// A conflict under a condition that there is nothing to conflict with: the condition is what fails.
+    pub(super) fn if_conflict_then_precondition(self) -> Problem {
+        if self.status == StatusCode::CONFLICT { Problem::precondition(&self.detail) } else { self }
+    }
+
+    /// Says which file of several it is about.
+    pub(super) fn of_file(mut self, name: &source::ImageId) -> Problem {
+        self.extra = Some(("file", name.as_str().into()));
+        self
+    }
+
     /// A path that there is not.
     pub(super) fn nothing_here() -> Problem {
         Problem::new(StatusCode::NOT_FOUND, "Not found", "there is nothing at this path")
@@ -141,7 +222,7 @@ impl Problem {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.extend(self.headers);
         if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            headers.entry(header::RETRY_AFTER).or_insert(HeaderValue::from_static("1"));
         }
         response
     }
@@ -225,12 +306,39 @@ impl From<render::Error> for Problem {
     }
 }
 
+impl From<NotTaken> for Problem {
+    fn from(error: NotTaken) -> Problem {
+        match error {
+            NotTaken::Service(error) => error.into(),
+            NotTaken::Rejected(rejected) => rejected.into(),
+            NotTaken::Changed => Problem::conflict(&error.to_string()),
+            NotTaken::Closed => Problem::nothing_here(),
+        }
+    }
+}
+
+impl From<Rejected> for Problem {
+    fn from(rejected: Rejected) -> Problem {
+        let detail = rejected.to_string();
+        match rejected {
+            Rejected::Exists | Rejected::NoFolder => Problem::conflict(&detail),
+            Rejected::Outside | Rejected::Forbidden => Problem::new(StatusCode::FORBIDDEN, "Forbidden", detail),
+            Rejected::TooLarge { .. } => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "Original too large", detail),
+            Rejected::Full => Problem::new(StatusCode::INSUFFICIENT_STORAGE, "No space left", detail),
+            Rejected::Unavailable(cause) => source::Error::Unavailable(cause).into(),
+        }
+    }
+}
+
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Problem {
         let detail = refused.to_string();
         match refused {
             Refused::Overloaded => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Overloaded", detail),
             Refused::Deadline => Problem::new(StatusCode::GATEWAY_TIMEOUT, "Deadline passed", detail),
+            Refused::TooMany(wait) => {
+                Problem::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests", detail).after(wait)
+            }
             Refused::Lost => {
                 tracing::error!("a render ended without a result");
                 internal()

@@ -24,7 +24,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::problem::Problem;
 use super::traffic::Counted;
-use super::{App, X_REQUEST_ID, request_id};
+use super::{App, Peer, X_REQUEST_ID, request_id};
 
 pub use timed::Patience;
 
@@ -132,9 +132,9 @@ pub async fn serve(
         let place = Arc::clone(&places).acquire_owned().await;
         (accept(&listener, &limits).await, place)
     };
-    let attend = |(stream, place): (Option<Box<dyn Stream>>, _)| {
-        let Some(stream) = stream else { return };
-        let connection = connection(stream, app.clone(), limits, ended.clone());
+    let attend = |(accepted, place): (Option<(Box<dyn Stream>, Peer)>, _)| {
+        let Some((stream, peer)) = accepted else { return };
+        let connection = connection(stream, app.for_peer(peer), limits, ended.clone());
         tokio::spawn(async move {
             let _place = place;
             connection.await;
@@ -166,7 +166,7 @@ pub async fn serve(
 /// One connection, to its end.
 async fn connection(stream: Box<dyn Stream>, app: App, limits: Patience, mut ended: watch::Receiver<bool>) {
     let phase = Phase::default();
-    let stream = Counted::new(stream, app.traffic.connect());
+    let stream = Counted::new(stream, app.connect());
     let stream = Timed::new(stream, phase.clone(), limits);
     let service = service_fn(|request| {
         phase.begin_answer();
@@ -266,21 +266,21 @@ impl Abort for UnixStream {
 }
 
 /// The next connection; `None` after a failure that may pass.
-async fn accept(listener: &Listener, limits: &Patience) -> Option<Box<dyn Stream>> {
-    let accepted: std::io::Result<Box<dyn Stream>> = match listener {
-        Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
+async fn accept(listener: &Listener, limits: &Patience) -> Option<(Box<dyn Stream>, Peer)> {
+    let accepted: std::io::Result<(Box<dyn Stream>, Peer)> = match listener {
+        Listener::Tcp(listener) => listener.accept().await.map(|(stream, from)| {
             // answers are written whole; waiting to fill a packet only delays the last one
             let _ = stream.set_nodelay(true);
             let socket = SockRef::from(&stream);
             // ends what is unacknowledged for too long, also after the connection was closed on this side
             let _ = socket.set_tcp_user_timeout(Some(limits.send + LINGER));
             let _ = socket.set_tcp_notsent_lowat(AHEAD);
-            Box::new(stream) as _
+            (Box::new(stream) as _, Peer::Ip(from.ip()))
         }),
-        Listener::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Box::new(stream) as _),
+        Listener::Unix(listener, _) => listener.accept().await.map(|(stream, _)| (Box::new(stream) as _, Peer::Unix)),
     };
     match accepted {
-        Ok(stream) => Some(stream),
+        Ok(accepted) => Some(accepted),
         Err(error) => {
             tracing::warn!(%error, "a connection could not be accepted");
             // out of file descriptors, most likely: turning at full speed would not bring any back

@@ -70,7 +70,7 @@ pub(crate) fn describe_svg(original: &[u8]) -> Result<Encoded> {
 }
 
 /// The `width` and `height` of the outermost element, or its `viewBox` where these are absent or relative (SVG 2 §8.2).
-fn svg_size(text: &str) -> Option<Size> {
+pub(crate) fn svg_size(text: &str) -> Option<Size> {
     let start = text.find("<svg").or_else(|| text.find(":svg"))?;
     let tag = &text[start..start + text[start..].find('>')?];
     let whole = |length: f64| (length.is_finite() && (0.5..1e9).contains(&length)).then_some(length.round() as u32);

@@ -3,6 +3,7 @@
 //! [`render`] is the whole of it: probe the header, plan within the limits, decode, apply the operations, encode. The
 //! server, `tintype convert`, the benches and the golden tests all call the same function.
 
+mod check;
 pub mod codec;
 mod error;
 mod exif;
@@ -18,6 +19,7 @@ pub mod recipe;
 pub mod settings;
 mod ycbcr;
 
+pub use check::{Checked, check};
 pub use error::{Error, Result};
 pub use format::Format;
 pub use recipe::Recipe;

@@ -83,13 +83,33 @@ impl<'a> Plan<'a> {
         plan.feeds_planes = plan.could_feed_planes(&fitted, settings.encoding);
         plan.wants_planes = plan.could_use_planes(&fitted);
         plan.memory = info.decoded_bytes(plan.shrink) + plan.looked_at(info) + encoding(&plan, fitted.canvas, frames);
-        if plan.memory > settings.max_memory {
-            let (needed, allowed) = (plan.memory >> 20, settings.max_memory >> 20);
-            return Err(Error::Limit(format!(
-                "making it takes about {needed} MiB of memory; {allowed} MiB are allowed"
-            )));
-        }
+        within_memory("making", plan.memory, settings)?;
         Ok(plan)
+    }
+
+    /// The plan of decoding all that there is, at full size, to make nothing of it.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where the original is too large.
+    pub(crate) fn to_decode(info: &Info, recipe: &'a Recipe, settings: &Settings) -> Result<Plan<'a>> {
+        check_limits(info, info.frames, settings)?;
+        let memory = info.decoded_bytes(1);
+        within_memory("decoding", memory, settings)?;
+        Ok(Plan {
+            recipe,
+            stored: info.size,
+            region: Region::whole(info.orientation.apply(info.size)),
+            orientation: info.orientation,
+            format: info.format,
+            frames: info.frames,
+            shrink: 1,
+            wants_planes: false,
+            feeds_planes: false,
+            max_dimension: settings.max_dimension,
+            linear: false,
+            memory,
+            _private: (),
+        })
     }
 
     /// Bytes that decoding and resizing will hold at most, by estimate from the header.
@@ -182,6 +202,14 @@ fn check_limits(info: &Info, frames: u32, settings: &Settings) -> Result<()> {
         let what = if frames > 1 { format!("{frames} frames of {}", info.size) } else { info.size.to_string() };
         let limit = settings.max_pixels;
         return Err(Error::Limit(format!("it has {what} pixels, {pixels} in all; {limit} are allowed")));
+    }
+    Ok(())
+}
+
+fn within_memory(what: &str, bytes: u64, settings: &Settings) -> Result<()> {
+    if bytes > settings.max_memory {
+        let (needed, allowed) = (bytes >> 20, settings.max_memory >> 20);
+        return Err(Error::Limit(format!("{what} it takes about {needed} MiB of memory; {allowed} MiB are allowed")));
     }
     Ok(())
 }

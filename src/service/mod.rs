@@ -3,6 +3,8 @@
 
 mod decodes;
 pub mod stats;
+pub mod toll;
+pub mod uploads;
 pub mod workers;
 
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use crate::render::{self, Content, Progress, Recipe, Settings, Stage};
 use crate::source::{self, ImageId, Original, Source, Version};
 use decodes::Decodes;
 use stats::Stats;
+use toll::Toll;
 use workers::{Refused, Workers};
 
 /// How often a request begins again because its original changed under it.
@@ -100,6 +103,8 @@ pub struct Service {
     moving: moka::sync::Cache<Version, bool>,
     failures: moka::sync::Cache<Key, render::Error>,
     stats: Stats,
+    /// Held by whoever gives an upload its name.
+    publishing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// How a render inside the cache's task ended without a result.
@@ -133,6 +138,7 @@ impl Service {
             moving: moka::sync::Cache::new(FACTS),
             failures,
             stats: Stats::default(),
+            publishing: Arc::default(),
         })
     }
 
@@ -142,22 +148,41 @@ impl Service {
     /// # Errors
     /// All of [`Error`].
     pub async fn rendition(self: &Arc<Self>, id: &ImageId, recipe: Recipe) -> Result<Answer, Error> {
-        let answer = self.found_or_made(id, recipe);
+        self.rendition_for(id, recipe, None).await
+    }
+
+    /// The same, for someone who pays for what has to be rendered.
+    ///
+    /// # Errors
+    /// All of [`Error`]; [`Refused::TooMany`] where the toll is not paid.
+    pub async fn rendition_for(
+        self: &Arc<Self>, id: &ImageId, recipe: Recipe, toll: Option<Arc<Toll>>,
+    ) -> Result<Answer, Error> {
+        let answer = self.found_or_made(id, recipe, toll);
         tokio::time::timeout(self.workers.deadline(), answer).await.unwrap_or(Err(Refused::Deadline.into()))
     }
 
-    async fn found_or_made(self: &Arc<Self>, id: &ImageId, recipe: Recipe) -> Result<Answer, Error> {
+    async fn found_or_made(
+        self: &Arc<Self>, id: &ImageId, recipe: Recipe, toll: Option<Arc<Toll>>,
+    ) -> Result<Answer, Error> {
         let settings = self.settings.load_full();
         let mut version = self.source.version(id).await?;
-        for _ in 0..ATTEMPTS {
+        let mut attempts = 0;
+        while attempts < ATTEMPTS {
             let recipe = self.settled(id, version, recipe.clone()).await?;
             let key = Key::new(id, &version, &recipe, &settings);
             if let Some(failure) = self.failures.get(&key) {
                 return Err(failure.into());
             }
-            match self.look_up(id, version, key, recipe, &settings).await {
+            match self.look_up(id, version, key, recipe, &settings, toll.clone()).await {
                 Ok(answer) => return Ok(answer),
-                Err(Failed::Changed(now)) => version = now,
+                Err(Failed::Changed(now)) => {
+                    version = now;
+                    attempts += 1;
+                }
+                // another one should have paid; now it may be this one's turn, and each is refused once only
+                Err(Failed::Error(Error::Refused(Refused::TooMany(_))))
+                    if !toll.as_ref().is_some_and(|toll| toll.is_unpaid()) => {}
                 Err(Failed::Error(error)) => {
                     if let Error::Render(failure) = &error {
                         self.remember(key, failure);
@@ -171,6 +196,7 @@ impl Service {
 
     async fn look_up(
         self: &Arc<Self>, id: &ImageId, version: Version, key: Key, recipe: Recipe, settings: &Arc<Settings>,
+        toll: Option<Arc<Toll>>,
     ) -> Result<Answer, Failed> {
         let started = Instant::now();
         let (service, id, settings) = (Arc::clone(self), id.clone(), Arc::clone(settings));
@@ -178,6 +204,9 @@ impl Service {
         let measured = Arc::clone(&timing);
         let named = id.clone();
         let made = self.cache.get_or_make(&named, key, move || async move {
+            if let Some(toll) = toll {
+                toll.pay().map_err(Refused::TooMany)?;
+            }
             let result = service.make(&id, version, recipe, settings).await;
             result.map(|(encoded, timing)| {
                 *measured.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = timing;

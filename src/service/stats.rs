@@ -23,6 +23,8 @@ pub struct Stats {
     pub misses: AtomicU64,
     /// Answers that were rendered for another request that asked first.
     pub collapsed: AtomicU64,
+    /// Originals taken in.
+    pub uploads: AtomicU64,
     /// Where the time of finished renders went.
     pub stages: Stages,
     made: [Made; CONTENTS],

@@ -31,6 +31,9 @@ pub enum Refused {
     /// It waited longer than it may.
     #[error("the deadline passed")]
     Deadline,
+    /// Whoever asks has had as much as they may for now.
+    #[error("too many renditions were asked for from this address; {} s from now there may be another", .0.as_secs_f64().ceil())]
+    TooMany(Duration),
     /// The work panicked outside of any codec: a bug.
     #[error("the render ended without a result")]
     Lost,

@@ -1,21 +1,20 @@
 //! Originals in a folder.
 //!
-//! Everything is opened beneath the root by the kernel (`openat2` with `RESOLVE_BENEATH`), so that no link swapped in
-//! between a check and an opening leads outside. What is opened is looked at before it is read: a FIFO or a device is
-//! never waited for.
+//! Everything is opened beneath the root by the kernel. What is opened is looked at before it is read: a FIFO or a device
+//! is never waited for.
 
 use std::fs::File;
-use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use tokio::io::AsyncReadExt;
 
-use super::{BoxFuture, Error, ImageId, Original, Source, Version};
+use super::root::Root;
+use super::{BoxFuture, Error, ImageId, Inbox, Original, Source, Version};
 
 /// How often a file that changes while it is read is read again.
 const ATTEMPTS: usize = 3;
@@ -29,9 +28,7 @@ const SETTLING_ATTEMPTS: usize = 5;
 /// A folder with originals.
 #[derive(Debug)]
 pub struct Files {
-    root: File,
-    /// The root without links, to tell whether an absolute link stays beneath it.
-    real: PathBuf,
+    root: Arc<Root>,
     max_bytes: u64,
 }
 
@@ -41,36 +38,11 @@ impl Files {
     /// # Errors
     /// Where the folder is not there or may not be opened.
     pub fn new(root: &Path, max_bytes: u64) -> std::io::Result<Files> {
-        let real = root.canonicalize()?;
-        let root = File::open(&real)?;
-        if !root.metadata()?.is_dir() {
-            return Err(ErrorKind::NotADirectory.into());
-        }
-        Ok(Files { root, real, max_bytes })
+        Ok(Files { root: Arc::new(Root::open_at(root)?), max_bytes })
     }
 
     fn open(&self, id: &ImageId, flags: OFlags) -> Result<File, Error> {
-        self.open_beneath(Path::new(id.as_str()), flags, ResolveFlags::empty()).map_err(from_errno)
-    }
-
-    fn open_beneath(&self, path: &Path, flags: OFlags, resolve: ResolveFlags) -> Result<File, Errno> {
-        let flags = flags | OFlags::CLOEXEC;
-        let resolve_all = resolve | ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve_all) {
-            Ok(file) => Ok(file.into()),
-            // an absolute link counts as leaving even where it leads back beneath the root: follow it by name, and let
-            // the kernel check that the name it gives has no further links
-            Err(Errno::XDEV) if !resolve.contains(ResolveFlags::NO_SYMLINKS) => {
-                let target = self.real.join(path).canonicalize().map_err(|_| Errno::NOENT)?;
-                let inside = target.strip_prefix(&self.real).map_err(|_| Errno::NOENT)?;
-                self.open_beneath(inside, flags, ResolveFlags::NO_SYMLINKS)
-            }
-            // a rename somewhere on the way while the kernel looked: it asks to be asked again
-            Err(Errno::AGAIN) => {
-                rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve_all).map(File::from)
-            }
-            Err(error) => Err(error),
-        }
+        self.root.open(Path::new(id.as_str()), flags).map_err(from_errno)
     }
 
     async fn read(&self, id: &ImageId) -> Result<Original, Error> {
@@ -146,6 +118,10 @@ impl Source for Files {
             self.read(id).await
         })
     }
+
+    fn inbox(&self) -> Option<Inbox> {
+        Some(Inbox::new(Arc::clone(&self.root), self.max_bytes))
+    }
 }
 
 /// Device, inode, size, mtime and ctime in nanoseconds. Without ctime, a rewrite by `cp -p` goes unseen.
@@ -177,6 +153,8 @@ fn unavailable(error: std::io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::Mode;
+
     use super::super::testsuite::{self, Fixture};
     use super::*;
 

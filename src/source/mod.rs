@@ -5,13 +5,16 @@
 
 mod files;
 mod id;
+mod inbox;
 mod remembered;
+mod root;
 mod shared;
 #[cfg(test)]
 mod testsuite;
 
 pub use files::Files;
 pub use id::{ImageId, InvalidName};
+pub use inbox::{Inbox, Rejected, Staged};
 pub use remembered::Remembered;
 pub use shared::Shared;
 
@@ -36,6 +39,14 @@ pub trait Source: Send + Sync {
 
     /// The original's bytes, and the version that they are.
     fn fetch<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Original, Error>>;
+
+    /// Where new originals come in, if any can.
+    fn inbox(&self) -> Option<Inbox> {
+        None
+    }
+
+    /// Lets go of what is remembered of an original that was just changed.
+    fn forget(&self, _id: &ImageId) {}
 }
 
 /// Which bytes an original has at present: equal only while they are the same.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BoxFuture, Error, ImageId, Original, Source, Version};
+use super::{BoxFuture, Error, ImageId, Inbox, Original, Source, Version};
 
 /// Of how many originals the version is remembered.
 const REMEMBERED: u64 = 100_000;
@@ -46,6 +46,15 @@ impl Source for Remembered {
             }
             fetched
         })
+    }
+
+    fn inbox(&self) -> Option<Inbox> {
+        self.source.inbox()
+    }
+
+    fn forget(&self, id: &ImageId) {
+        self.versions.invalidate(id);
+        self.source.forget(id);
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 
-use super::{BoxFuture, Error, ImageId, Original, Source, Version};
+use super::{BoxFuture, Error, ImageId, Inbox, Original, Source, Version};
 
 /// A source whose originals are in memory at most once for each version.
 pub struct Shared {
@@ -69,6 +69,14 @@ impl Source for Shared {
             let Original { bytes, version } = self.source.fetch(id).await?;
             Ok(Original { bytes: self.keep(version, bytes), version })
         })
+    }
+
+    fn inbox(&self) -> Option<Inbox> {
+        self.source.inbox()
+    }
+
+    fn forget(&self, id: &ImageId) {
+        self.source.forget(id);
     }
 }
 

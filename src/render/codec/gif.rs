@@ -113,6 +113,12 @@ struct Outline {
     loops: Loops,
     has_alpha: bool,
     has_comment: bool,
+    has_end: bool,
+}
+
+/// Whether the blocks go on to the trailer, or to what stands in its place, and not merely to the file's end.
+pub(crate) fn has_end(original: &[u8]) -> bool {
+    Outline::read(original).is_ok_and(|outline| outline.has_end)
 }
 
 impl Outline {
@@ -120,8 +126,14 @@ impl Outline {
         let cut = || Error::malformed(FORMAT, "it is cut off");
         let &[w0, w1, h0, h1, flags, _, _] = bytes.get(6..13).ok_or_else(cut)? else { return Err(cut()) };
         let screen = Size::new(u16::from_le_bytes([w0, w1]).into(), u16::from_le_bytes([h0, h1]).into());
-        let mut outline =
-            Outline { size: screen, frames: 0, loops: Loops::Times(1), has_alpha: false, has_comment: false };
+        let mut outline = Outline {
+            size: screen,
+            frames: 0,
+            loops: Loops::Times(1),
+            has_alpha: false,
+            has_comment: false,
+            has_end: false,
+        };
         let mut at = 13 + colour_table(flags);
         let mut transparent = false;
         // a file without a trailer is as whole as its last complete frame
@@ -164,7 +176,10 @@ impl Outline {
                     outline.frames += 1;
                     at = next;
                 }
-                _ => break,
+                _ => {
+                    outline.has_end = true;
+                    break;
+                }
             }
         }
         if outline.frames == 0 {

@@ -6,7 +6,7 @@
 
 mod avif;
 mod canvas;
-mod gif;
+pub(crate) mod gif;
 mod ico;
 mod jpeg;
 mod jxl;
