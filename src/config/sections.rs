@@ -41,6 +41,8 @@ pub struct Server {
     pub admin_listen: String,
     /// Whether answers say what the time went to.
     pub server_timing: bool,
+    /// Below which path nginx sends files of the cache itself (X-Accel-Redirect); empty for none.
+    pub x_accel: String,
     /// How long a request's head may take.
     pub header_timeout: Span,
     /// How long requests in flight may take at the end.
@@ -179,6 +181,7 @@ impl Default for Server {
             listen: "127.0.0.1:8080".into(),
             admin_listen: String::new(),
             server_timing: false,
+            x_accel: String::new(),
             header_timeout: Span(Duration::from_secs(10)),
             shutdown_timeout: Span(Duration::from_secs(25)),
         }

@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Uri};
 
 use super::problem::Problem;
-use super::{RequestId, State, headers};
+use super::{RequestId, State, headers, redirect};
 use crate::dialect::{Target, query};
 
 /// The longest URL that is read, in bytes.
@@ -46,6 +46,14 @@ async fn try_answer(state: &State, method: &Method, uri: &Uri, asked: &HeaderMap
 }
 
 async fn respond(state: &State, method: &Method, asked: &HeaderMap, target: &Target) -> Result<Response, Problem> {
+    let prefix = state.config.x_accel.as_str();
+    if let Some(recipe) = &target.recipe
+        && !prefix.is_empty()
+        && redirect::is_possible(method, asked)
+        && let Some(file) = state.service.file(&target.id, recipe.clone()).await?
+    {
+        return redirect::respond(method, asked, target, file, prefix, state.config.server_timing);
+    }
     let answer = match &target.recipe {
         Some(recipe) => state.service.rendition(&target.id, recipe.clone()).await?,
         None => state.service.original(&target.id).await?,

@@ -9,6 +9,7 @@ mod image;
 mod metrics;
 mod problem;
 mod ranges;
+mod redirect;
 pub mod server;
 
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub struct Config {
     pub server_timing: bool,
     /// Where `/-/` is found: on the listener for images, or only on one of its own.
     pub admin_apart: bool,
+    /// Below which path a proxy finds the cache folder and sends what lies there itself; empty where none does.
+    pub x_accel: String,
     /// What a purge must know; empty switches it off.
     pub admin_token: String,
 }
