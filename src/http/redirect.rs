@@ -59,5 +59,7 @@ pub(super) fn respond(
         headers::add_timing(answer, &file.timing);
     }
     headers::add_validators(answer, target, &etag, modified);
+    // whoever sends the body says so; nginx would keep ours beside its own
+    answer.remove(header::ACCEPT_RANGES);
     Ok(response)
 }
