@@ -84,6 +84,11 @@ impl Place {
 
     /// nginx with the shipped site, and with the shipped files that it includes.
     fn nginx(&self) -> Nginx {
+        self.nginx_with(str::to_owned)
+    }
+
+    /// The same, with changes of an operator.
+    fn nginx_with(&self, change: impl Fn(&str) -> String) -> Nginx {
         let text = |path: PathBuf| path.to_str().expect("UTF-8").to_owned();
         let (x_accel, real) = (text(self.0.path().join("x-accel.conf")), text(self.0.path().join("real.conf")));
         let cache = format!("alias {}/;", text(self.cache()));
@@ -96,7 +101,7 @@ impl Place {
         Nginx::start(self.0.path(), |listen: SocketAddr| {
             let listen = format!("listen {listen};");
             with(
-                text_of("nginx.conf"),
+                change(&text_of("nginx.conf")),
                 &[
                     ("listen 80;", &listen),
                     ("listen [::]:80;", ""),
@@ -415,6 +420,30 @@ fn what_tintype_is_told() {
     assert_eq!(large.status, 413);
 }
 
+/// The blocks of the manual's page on moving, put where it says.
+#[test]
+fn old_urls_go_on_working() {
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openresty.md");
+    let manual = std::fs::read_to_string(manual).expect("a document");
+    let mut blocks = manual.split("```nginx\n").skip(1).map(|rest| rest.split_once("```").expect("an end").0);
+    let (map, location) = (blocks.next().expect("a map"), blocks.next().expect("a location"));
+    let place = Place::new();
+    let _stand = Stand::echoing(&place);
+    let nginx = place.nginx_with(|site| {
+        let site = with(site.to_owned(), &[("    location / {", &format!("{location}\n    location / {{"))]);
+        format!("{map}\n{site}")
+    });
+    for (old, new) in [
+        ("/resize/300x200/cats/tom.jpg", "/cats/tom.jpg?width=300&height=200&fit=cover"),
+        ("/resize/300x200/a%20b%2F//c.jpg?x=1", "/a%20b%2F//c.jpg?width=300&height=200&fit=cover"),
+        ("/thumb/cats/tom.jpg", "/cats/tom.jpg?preset=thumb"),
+        ("/cats/tom.jpg?w=3", "/cats/tom.jpg?w=3"),
+    ] {
+        let line = nginx.get(old, &[]).text();
+        assert!(line.starts_with(&format!("GET {new} HTTP/1.1\r\n")), "{old}: {line}");
+    }
+}
+
 #[test]
 fn a_flag_shows_the_maintenance_page() {
     let place = Place::new();
@@ -690,4 +719,24 @@ fn the_files_agree_with_each_other_and_with_the_program() {
         assert!(text_of("tmpfiles.d/tintype.conf").contains(&path), "{name}");
     }
     assert!(text_of("sysusers.d/tintype.conf").lines().any(|line| line.starts_with("u tintype ")));
+
+    // what the package takes along
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = std::fs::read_to_string(root.join("Cargo.toml")).expect("the manifest");
+    let manifest: toml::Table = manifest.parse().expect("TOML");
+    let deb = &manifest["package"]["metadata"]["deb"];
+    let mut places = BTreeSet::new();
+    for asset in deb["assets"].as_array().expect("a list") {
+        let (from, to) = (asset[0].as_str().expect("a path"), asset[1].as_str().expect("a path"));
+        // the one is built, the others are a pattern
+        let is_there = from.starts_with("target/") || root.join(from.replace("*.md", "")).exists();
+        assert!(is_there, "{from}");
+        let name = if to.ends_with('/') { from.rsplit('/').next().unwrap_or_default() } else { "" };
+        places.insert(format!("/{to}{name}"));
+    }
+    for file in deb["conf-files"].as_array().expect("a list") {
+        assert!(places.contains(file.as_str().expect("a path")), "{file}");
+    }
+    assert!(places.contains("/usr/bin/tintype"), "as the unit says");
+    assert!(unit.contains("ExecStart=/usr/bin/tintype serve "));
 }
