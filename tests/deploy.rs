@@ -696,7 +696,7 @@ fn the_files_agree_with_each_other_and_with_the_program() {
     };
     let trusted = networks(&text_of("nginx-cloudflare.conf"));
     assert_eq!(trusted.len(), 22);
-    for name in ["nftables.conf", "iptables.rules"] {
+    for name in ["nftables.conf", "iptables.rules", "Caddyfile"] {
         assert_eq!(networks(&text_of(name)), trusted, "{name}");
     }
 
