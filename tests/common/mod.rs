@@ -5,6 +5,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod nginx;
+pub(crate) mod site;
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
