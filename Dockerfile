@@ -2,7 +2,8 @@
 # tintype as a container. Originals are mounted read-only, results are kept in a volume:
 #
 #   docker build -t tintype .
-#   docker run --read-only -p 8080:8080 -v "$PWD/testdata:/srv/images:ro" -v tintype:/var/cache/tintype tintype
+#   docker run --read-only --cap-drop ALL --security-opt no-new-privileges --stop-timeout 30 --memory 2g -p 8080:8080 \
+#     -v "$PWD/testdata:/srv/images:ro" -v tintype:/var/cache/tintype tintype
 
 # cargo-chef builds the dependencies in a layer of their own, which a change of the sources leaves as it is
 FROM rust:1.95-slim-bookworm AS chef
@@ -34,6 +35,7 @@ COPY --from=builder /src/target/release/tintype /usr/local/bin/tintype
 
 # variables rather than flags, since the health check reads them too
 ENV TINTYPE_SERVER_LISTEN=0.0.0.0:8080 \
+    TINTYPE_SOURCE_ROOT=/srv/images \
     TINTYPE_CACHE_DIR=/var/cache/tintype
 # by number, so that a cluster can see that it is not root
 USER 10001:10001
@@ -42,6 +44,6 @@ VOLUME ["/var/cache/tintype"]
 EXPOSE 8080
 # requests in flight are finished; give it longer than server.shutdown_timeout: docker stop --time 30
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=6s --start-period=5s CMD ["tintype", "healthcheck"]
+HEALTHCHECK --interval=30s --timeout=6s --start-period=5s --retries=3 CMD ["tintype", "healthcheck"]
 ENTRYPOINT ["tintype"]
-CMD ["serve", "/srv/images"]
+CMD ["serve"]

@@ -44,6 +44,8 @@
 //! | a client that leaves does not stop what others wait for | same | the work runs in a task of its own |
 //! | whatever waits holds no memory | `service/mod.rs`: `make` | a place first, then the original |
 //! | a file in the cache is whole or absent | `cache/disk/write.rs` | staged, synced, renamed; its digest is in its name and checked |
+//! | what nginx is told to send was checked | `cache/disk/stored.rs` | its digest, lately, and every time that it is that very file |
+//! | of a request, only a plain range is left to nginx | `http/redirect.rs` | tests compare its answers with ours, header for header |
 //! | what is said to be stored survives the process | `cache/disk/write.rs`, `scan.rs` | it is staged before the answer; a start takes over what is staged |
 //! | the cache is never over its bounds | `cache/index.rs` | space is reserved before it is written, and given back after it is gone |
 //! | one process writes in a folder | `cache/disk/mod.rs`: `open` | a lock, held for as long as the folder is used |

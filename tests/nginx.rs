@@ -2,11 +2,11 @@
 
 mod common;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
+use std::path::Path;
 
-use common::{Address, Answer, Connection, Server, poll, testdata};
+use common::nginx::Nginx;
+use common::{Answer, Server, testdata};
 use tintype::render::Format;
 
 const URL: &str = "/photos/coffee.png?width=200&format=webp";
@@ -26,80 +26,24 @@ impl Site {
         let socket = place.path().join("tintype.sock");
         let listen = format!("unix:{}", socket.display());
         let tintype = Server::start_with(root, &place.path().join("cache"), &listen, &[]);
-        let nginx = Nginx::start(place.path(), &socket);
+        let nginx = Nginx::start(place.path(), |listen| site(&socket, listen));
         Site { nginx, tintype, _place: place }
     }
 
     fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
-        Connection::open(&Address::Tcp(self.nginx.address)).ask(method, target, headers)
+        self.nginx.ask(method, target, headers)
     }
 
     fn get(&self, target: &str, headers: &[(&str, &str)]) -> Answer {
-        self.ask("GET", target, headers)
+        self.nginx.get(target, headers)
     }
 }
 
-struct Nginx {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Nginx {
-    fn start(place: &Path, socket: &Path) -> Nginx {
-        // nginx cannot be told to take any free port; another program may take ours before it does
-        for _ in 0..5 {
-            if let Some(nginx) = Nginx::try_start(place, socket) {
-                return nginx;
-            }
-        }
-        let log = std::fs::read_to_string(place.join("error.log")).unwrap_or_default();
-        panic!("nginx does not start:\n{log}");
-    }
-
-    fn try_start(place: &Path, socket: &Path) -> Option<Nginx> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port").local_addr().expect("its number");
-        let (conf, pid, log) = (place.join("nginx.conf"), place.join("nginx.pid"), place.join("error.log"));
-        std::fs::write(&conf, settings(place, socket, port)).expect("a file");
-        let mut command = Command::new(program());
-        command.arg("-e").arg(&log).arg("-p").arg(place).arg("-c").arg(&conf);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let mut nginx = Nginx { child: child.expect("nginx starts"), address: port };
-        // it writes its number once it listens
-        let listens = poll("nginx listens", || match nginx.child.try_wait().expect("it is ours") {
-            Some(_) => Some(false),
-            None => std::fs::metadata(&pid).is_ok_and(|file| file.len() > 0).then_some(true),
-        });
-        listens.then_some(nginx)
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        // both fail only if it has ended already
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// One process, so that killing it leaves none behind; and a `proxy_pass` without a URI part, so that the path arrives
-/// as it was sent.
-fn settings(place: &Path, socket: &Path, listen: SocketAddr) -> String {
-    let (place, socket) = (place.display(), socket.display());
+/// The README's way: a `proxy_pass` without a URI part, so that the path arrives as it was sent.
+fn site(socket: &Path, listen: SocketAddr) -> String {
+    let socket = socket.display();
     format!(
         r#"
-daemon off;
-master_process off;
-pid "{place}/nginx.pid";
-error_log "{place}/error.log" info;
-events {{ worker_connections 128; }}
-http {{
-    access_log off;
-    client_body_temp_path "{place}/body";
-    proxy_temp_path "{place}/proxy";
-    fastcgi_temp_path "{place}/fastcgi";
-    uwsgi_temp_path "{place}/uwsgi";
-    scgi_temp_path "{place}/scgi";
-
     upstream tintype {{
         server "unix:{socket}" max_fails=0;
         keepalive 32;
@@ -116,18 +60,8 @@ http {{
             proxy_next_upstream off;
         }}
     }}
-}}
 "#
     )
-}
-
-/// Where nginx is. Debian keeps it out of the PATH of ordinary users.
-fn program() -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let usual = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
-    let found =
-        std::env::split_paths(&path).chain(usual).map(|folder| folder.join("nginx")).find(|file| file.is_file());
-    found.expect("these tests need nginx, which is not there: run `make test`, or install the package nginx")
 }
 
 #[test]
@@ -159,7 +93,7 @@ fn conditions_ranges_and_head() {
     let whole = site.get(URL, &[]);
     let etag = whole.said("etag");
 
-    let mut connection = Connection::open(&Address::Tcp(site.nginx.address));
+    let mut connection = site.nginx.connect();
     for method in ["GET", "HEAD"] {
         let unchanged = connection.ask(method, URL, &[("If-None-Match", &etag)]);
         assert_eq!(unchanged.status, 304);

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use tintype::config::Config;
 use tintype::dialect::params::PARAMETERS;
+use tintype::dialect::query;
 
 fn parameters() -> String {
     let mut table = String::from("| parameter | aliases | values | default | what it does |\n|---|---|---|---|---|\n");
@@ -40,5 +41,45 @@ fn the_readme_is_true() {
             before == readme,
             "the README's tables are old; TINTYPE_BLESS=1 cargo test --test readme makes them anew"
         );
+    }
+}
+
+/// The queries that a text shows: those of URLs, and whatever stands between backticks and begins like one.
+fn queries(text: &str) -> Vec<String> {
+    let text = text.replace("&amp;", "&");
+    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | ')' | '…');
+    let of_urls =
+        text.match_indices('?').filter(|(at, _)| text[*at + 1..].starts_with(|c: char| c.is_ascii_lowercase()));
+    let mut found: Vec<String> =
+        of_urls.map(|(at, _)| text[at + 1..].split(ends).next().unwrap_or_default().to_owned()).collect();
+    let names: Vec<&str> = PARAMETERS.iter().flat_map(|one| one.aliases.iter().copied().chain([one.name])).collect();
+    for code in text.split('`').skip(1).step_by(2) {
+        let begins = code.split_once('=').is_some_and(|(name, value)| names.contains(&name) && !value.is_empty());
+        if begins && !code.contains(ends) {
+            found.push(code.to_owned());
+        }
+    }
+    // `purge?path=` is another thing, `v=` and `s=` without a value stand for themselves
+    found.retain(|query| !query.starts_with("path=") && !query.contains('$'));
+    found
+}
+
+#[test]
+fn the_documents_ask_for_what_there_is() {
+    for (name, least) in [("html", 30), ("cloudflare", 3), ("openresty", 20), ("install", 2)] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/{name}.md"));
+        let text = std::fs::read_to_string(&path).expect("a document");
+        let found = queries(&text);
+        assert!(found.len() >= least, "docs/{name}.md: {found:?}");
+        for query in found {
+            if let Err(wrong) = query::parse(&query) {
+                panic!("docs/{name}.md: {query}: {wrong:?}");
+            }
+            // unknown names are ignored, which would hide a slip
+            for (key, _) in query.split('&').map(|part| part.split_once('=').unwrap_or((part, ""))) {
+                let known = PARAMETERS.iter().any(|one| one.name == key || one.aliases.contains(&key));
+                assert!(known, "docs/{name}.md: {query}: there is no {key}");
+            }
+        }
     }
 }

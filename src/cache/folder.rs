@@ -34,6 +34,8 @@ pub(super) struct Facts {
     pub(super) seconds: u32,
     /// Whether that is a whole second, as [`Folder::mark`] sets it and a write hardly ever does.
     pub(super) is_marked: bool,
+    /// Its inode, and when that was last changed in any way, in seconds and nanoseconds.
+    pub(super) identity: (u64, i64, i64),
 }
 
 /// What a file system has left for this process.
@@ -176,6 +178,7 @@ impl Folder {
             blocks: blocks(stat.st_blocks.unsigned_abs() * 512),
             seconds: u32::try_from(stat.st_mtime).unwrap_or(0),
             is_marked: stat.st_mtime_nsec == 0,
+            identity: (stat.st_ino, stat.st_ctime, i64::try_from(stat.st_ctime_nsec).unwrap_or(0)),
         })
     }
 

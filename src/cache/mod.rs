@@ -101,6 +101,19 @@ impl Body {
     }
 }
 
+/// A rendition as a file, for another program to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its path below the cache folder.
+    pub path: String,
+    /// Bytes.
+    pub length: u64,
+    /// Their digest.
+    pub digest: Digest,
+    /// What they are.
+    pub content: Content,
+}
+
 /// How a body came to be at hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -311,6 +324,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             Some(Err(error)) => Err(Failure::Make(error)),
             None => Err(Failure::Lost),
         }
+    }
+
+    /// The rendition of that key as a file, if it is one already. It was read and found right, now or not long ago; it
+    /// may be evicted before whoever is told of it opens it.
+    pub async fn stored(&self, key: Key) -> Option<Stored> {
+        let disk = self.place.disk()?;
+        disk.stored(key).await
     }
 
     async fn find_or_make<F>(

@@ -7,6 +7,7 @@ mod healthcheck;
 mod purge;
 mod serve;
 mod sign;
+mod supervisor;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -10,7 +10,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
-use super::{Common, Wrong};
+use super::{Common, Wrong, supervisor};
 use crate::config::{Config, Flag, Loaded, Server};
 use crate::http::server::{self, Listener};
 use crate::http::{self, State};
@@ -140,11 +140,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let places = Arc::new(Semaphore::new(places));
     let app = http::app(state.clone());
     let images = tokio::spawn(server::serve(listener, app, places, limits, until(stopped), patience));
+    supervisor::ready(&service);
 
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
+    supervisor::stopping();
     tracing::info!("stopping: requests in flight are finished");
     state.drain();
     // nobody listens only if both servers have ended already

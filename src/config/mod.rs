@@ -276,6 +276,10 @@ fn validate(config: &Config) -> Result<(), Invalid> {
     if !(1..=10_000).contains(&config.limits.uploads) {
         return wrong("limits.uploads", "it is 1 to 10000; security.upload switches uploads off".into());
     }
+    if !(config.server.x_accel.is_empty() || is_location(&config.server.x_accel)) {
+        let (given, like) = (&config.server.x_accel, "\"/_tintype_store\"");
+        return wrong("server.x_accel", format!("{given:?} is not a path such as {like}, without a slash at its end"));
+    }
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
     let is_name = |name: &str| (1..=32).contains(&name.len()) && name.bytes().all(plain);
     if let Some(name) = config.presets.keys().find(|name| !is_name(name)) {
@@ -313,6 +317,13 @@ fn is_address(text: &str) -> bool {
         return path.starts_with('/');
     }
     text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+/// A path that means the same however it is read: nothing in it to be decoded or resolved.
+fn is_location(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let mut segments = text.split('/');
+    segments.next() == Some("") && segments.all(|segment| !segment.is_empty() && segment.bytes().all(plain))
 }
 
 impl Config {
@@ -386,6 +397,7 @@ impl Config {
     pub fn http(&self) -> http::Config {
         http::Config {
             server_timing: self.server.server_timing,
+            x_accel: self.server.x_accel.clone(),
             admin_apart: !self.server.admin_listen.is_empty(),
             admin_token: self.security.admin_token.clone(),
             upload: self.security.upload,
@@ -454,6 +466,9 @@ mod tests {
         check("[cache]\nmax_bytes = \"10 apples\"\n", &["cache.max_bytes", "10 apples", "10GiB"]);
         check("[limits]\ndeadline = 30\n", &["limits.deadline", "30s"]);
         check("[limits]\nworkers = \"many\"\n", &["limits.workers"]);
+        for path in ["store", "/store/", "/", "/a//b", "/a b", "/../x", "/%2e"] {
+            check(&format!("[server]\nx_accel = {path:?}\n"), &["server.x_accel", path, "/_tintype_store"]);
+        }
         check("[output]\nquality = 0\n", &["output.quality", "1 to 100"]);
         check("[output]\nformats = [\"jpeg\"]\n", &["output.formats", "jpeg"]);
         check("[output]\nsnap = \"up\"\n", &["output.widths"]);

@@ -49,6 +49,8 @@ pub struct Server {
     pub real_ip_from: Vec<String>,
     /// The header that they say it in.
     pub real_ip_header: String,
+    /// Below which path nginx sends files of the cache itself (X-Accel-Redirect); empty for none.
+    pub x_accel: String,
     /// How long a request's head may take.
     pub header_timeout: Span,
     /// How long a client may take nothing of its answer.
@@ -211,6 +213,7 @@ impl Default for Server {
             server_timing: false,
             real_ip_from: Vec::new(),
             real_ip_header: "X-Forwarded-For".into(),
+            x_accel: String::new(),
             header_timeout: Span(Duration::from_secs(10)),
             send_timeout: Span(Duration::from_secs(30)),
             // nginx keeps its own for 60 seconds by default, and it should be the one who closes

@@ -14,8 +14,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::problem::Problem;
 use super::ranges::{self, Wanted};
-use crate::cache::Found;
+use crate::cache::{Digest, Found};
 use crate::dialect::Target;
+use crate::render::Content;
 use crate::service::{Answer, Timing};
 use crate::source::ImageId;
 
@@ -35,7 +36,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src dat
 pub(super) fn respond(
     method: &Method, asked: &HeaderMap, target: &Target, answer: Answer, timing: bool,
 ) -> Result<Response, Problem> {
-    let etag = format!("\"{}\"", answer.digest.to_hex());
+    let etag = etag(&answer.digest);
     let modified = whole_seconds(answer.modified);
     if is_unchanged(asked, &etag, modified) {
         return Ok(not_modified(target, &etag, modified));
@@ -55,29 +56,39 @@ pub(super) fn respond(
     let mut response = Response::new(if method == Method::HEAD { Body::empty() } else { Body::from(bytes) });
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.content.media_type()));
     headers.insert(header::CONTENT_LENGTH, content_length.into());
-    insert(headers, header::CONTENT_DISPOSITION, &disposition(target, answer.content.extension()));
-    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(CORP, HeaderValue::from_static("cross-origin"));
-    insert(headers, CACHE_STATUS, &cache_status(answer.found));
     if let Some(content_range) = content_range {
         insert(headers, header::CONTENT_RANGE, &content_range);
     }
-    if let Some(query) = &target.snapped {
-        insert(headers, header::CONTENT_LOCATION, &format!("{}?{query}", encoded_path(&target.id)));
-    }
+    describe(headers, target, answer.content, answer.found);
     if timing {
-        insert(headers, SERVER_TIMING, &server_timing(&answer.timing));
+        add_timing(headers, &answer.timing);
     }
     add_validators(headers, target, &etag, modified);
     Ok(response)
 }
 
+/// What a body is and how it may be used, whoever sends it.
+pub(super) fn describe(headers: &mut HeaderMap, target: &Target, content: Content, found: Option<Found>) {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content.media_type()));
+    insert(headers, header::CONTENT_DISPOSITION, &disposition(target, content.extension()));
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(CORP, HeaderValue::from_static("cross-origin"));
+    insert(headers, CACHE_STATUS, &cache_status(found));
+    if let Some(query) = &target.snapped {
+        insert(headers, header::CONTENT_LOCATION, &format!("{}?{query}", encoded_path(&target.id)));
+    }
+}
+
+/// The strong validator of a body: equal wherever and whenever it was made.
+pub(super) fn etag(digest: &Digest) -> String {
+    format!("\"{}\"", digest.to_hex())
+}
+
 /// 304 repeats what a 200 would say about keeping and choosing it, and nothing about a body (RFC 9110 §15.4.5).
-fn not_modified(target: &Target, etag: &str, modified: SystemTime) -> Response {
+pub(super) fn not_modified(target: &Target, etag: &str, modified: SystemTime) -> Response {
     // a body whose length is not known beforehand: one that is known to be empty would make a Content-Length
     // of 0 for HEAD, which is not the length of what would be sent (RFC 9110 §8.6)
     let mut response = Response::new(Body::new(http_body_util::StreamBody::new(NoFrames)));
@@ -97,7 +108,7 @@ impl Stream for NoFrames {
     }
 }
 
-fn add_validators(headers: &mut HeaderMap, target: &Target, etag: &str, modified: SystemTime) {
+pub(super) fn add_validators(headers: &mut HeaderMap, target: &Target, etag: &str, modified: SystemTime) {
     insert(headers, header::ETAG, etag);
     insert(headers, header::LAST_MODIFIED, &httpdate::fmt_http_date(modified));
     let keep = if target.immutable { IMMUTABLE } else { FRESH };
@@ -119,7 +130,7 @@ pub(super) fn accept(headers: &HeaderMap) -> String {
 }
 
 /// If-None-Match wins over If-Modified-Since (RFC 9110 §13.2.2).
-fn is_unchanged(asked: &HeaderMap, etag: &str, modified: SystemTime) -> bool {
+pub(super) fn is_unchanged(asked: &HeaderMap, etag: &str, modified: SystemTime) -> bool {
     if asked.contains_key(header::IF_NONE_MATCH) {
         let values = asked.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
         return values.flat_map(entity_tags).any(|tag| tag == "*" || weakly_equal(tag, etag));
@@ -147,12 +158,12 @@ fn weakly_equal(a: &str, b: &str) -> bool {
 
 /// A range is of the very bytes that the client has the rest of: strong comparison, and no date, since two versions
 /// may have one second (RFC 9110 §13.1.5).
-fn if_range_holds(asked: &HeaderMap, etag: &str) -> bool {
+pub(super) fn if_range_holds(asked: &HeaderMap, etag: &str) -> bool {
     asked.get(header::IF_RANGE).is_none_or(|value| value.as_bytes() == etag.as_bytes())
 }
 
 /// HTTP dates have no fractions, and a picture must not look newer than its own date.
-fn whole_seconds(time: SystemTime) -> SystemTime {
+pub(super) fn whole_seconds(time: SystemTime) -> SystemTime {
     // nothing was changed later than now (RFC 9110 §8.8.2.1), whatever a camera's clock says
     let time = time.min(SystemTime::now());
     let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -170,6 +181,11 @@ fn cache_status(found: Option<Found>) -> String {
             format!("tintype; fwd=uri-miss{stored}{collapsed}")
         }
     }
+}
+
+/// What the time went to, for whoever looks at the network in a browser.
+pub(super) fn add_timing(headers: &mut HeaderMap, timing: &Timing) {
+    insert(headers, SERVER_TIMING, &server_timing(timing));
 }
 
 fn server_timing(timing: &Timing) -> String {

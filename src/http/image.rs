@@ -12,7 +12,7 @@ use super::clients::{Client, Peer};
 use super::problem::Problem;
 use super::rate::PerClient;
 use super::traffic::Outcome;
-use super::{RequestId, State, headers};
+use super::{RequestId, State, headers, redirect};
 use crate::dialect::{Target, query};
 use crate::service::toll::Toll;
 
@@ -63,6 +63,12 @@ async fn try_answer(
 async fn respond(
     state: &State, peer: Peer, method: &Method, asked: &HeaderMap, target: &Target, timing: bool,
 ) -> Result<(Response, Outcome), Problem> {
+    if let (Some(prefix), Some(recipe)) = (&state.x_accel, &target.recipe)
+        && redirect::is_possible(method, asked)
+        && let Some(file) = state.service.file(&target.id, recipe.clone()).await?
+    {
+        return Ok((redirect::respond(method, asked, target, file, prefix, timing)?, Outcome::Disk));
+    }
     let answer = match &target.recipe {
         Some(recipe) => {
             let toll = state.renders.as_ref().map(|limit| toll(limit, state.proxies.client(peer, asked)));

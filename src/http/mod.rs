@@ -13,6 +13,7 @@ mod metrics;
 mod problem;
 mod ranges;
 mod rate;
+mod redirect;
 pub mod server;
 mod traffic;
 mod upload;
@@ -49,6 +50,8 @@ pub struct Config {
     pub server_timing: bool,
     /// Where `/-/` is found: on the listener for images, or only on one of its own.
     pub admin_apart: bool,
+    /// Below which path a proxy finds the cache folder and sends what lies there itself; empty where none does.
+    pub x_accel: String,
     /// What purges and uploads must know; empty switches them off.
     pub admin_token: String,
     /// Whether originals are taken in.
@@ -76,6 +79,8 @@ pub struct State {
     draining: Arc<AtomicBool>,
     started: SystemTime,
     proxies: Arc<Proxies>,
+    /// [`Config::x_accel`], if there is one.
+    x_accel: Option<Arc<str>>,
     /// Places for uploads.
     uploads: Arc<Semaphore>,
     /// How often there may be beacons; `None` where there are none at all.
@@ -99,6 +104,7 @@ impl State {
             draining: Arc::default(),
             started: SystemTime::now(),
             proxies: config.proxies.clone().into(),
+            x_accel: Some(config.x_accel.as_str()).filter(|prefix| !prefix.is_empty()).map(Into::into),
             uploads: Arc::new(Semaphore::new(config.uploads)),
             beacons: config.log_beacons.then(|| Arc::new(beacon::Limits::new())),
             renders: PerClient::new(config.rate, config.burst),

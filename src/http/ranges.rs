@@ -37,6 +37,17 @@ pub(super) fn wanted(value: &str, length: usize) -> Wanted {
     }
 }
 
+/// Whether every reader of the header takes the same range out of it: one range, in the common form, of numbers that any
+/// of them can count to.
+pub(super) fn is_plain(value: &str) -> bool {
+    const DIGITS: usize = 15;
+    let Some((first, last)) = value.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
+        return false;
+    };
+    let short = |text: &str| text.len() <= DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
+    short(first) && short(last) && wanted(value, usize::MAX) != Wanted::All
+}
+
 fn number(text: &str) -> Option<usize> {
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     // more digits than fit lie beyond every body
@@ -71,6 +82,18 @@ mod tests {
         check("", Wanted::All);
         assert_eq!(wanted("bytes=0-", 0), Wanted::Unsatisfiable);
         assert_eq!(wanted("bytes=-5", 0), Wanted::Unsatisfiable);
+    }
+
+    #[test]
+    fn plain_ones() {
+        for value in ["bytes=0-9", "bytes=90-", "bytes=-10", "bytes=-0", "bytes=100-999999999999999"] {
+            assert!(is_plain(value), "{value}");
+        }
+        let others =
+            ["bytes = 0-9", "Bytes=0-9", "bytes=0-1,5-6", "bytes=9-1", "bytes=-", "bytes=a-b", "bytes=0-9 ", ""];
+        for value in others.into_iter().chain(["bytes=0-9999999999999999", "lines=0-1", "bytes=+1-2", "bytes"]) {
+            assert!(!is_plain(value), "{value}");
+        }
     }
 
     proptest::proptest! {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
-use crate::cache::{self, Body, Cache, Digest, Failure, Found, Key};
+use crate::cache::{self, Body, Cache, Digest, Failure, Found, Key, Stored};
 use crate::render::recipe::{Choice, Output};
 use crate::render::{self, Content, Progress, Recipe, Settings, Stage};
 use crate::source::{self, ImageId, Original, Source, Version};
@@ -60,6 +60,17 @@ pub struct Answer {
     pub modified: SystemTime,
     /// How they came to be at hand; `None` for an original that is sent as it is.
     pub found: Option<Found>,
+    /// What the time went to.
+    pub timing: Timing,
+}
+
+/// A rendition as a file of the cache, for a proxy that sends it itself.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// Where it is and what it holds.
+    pub stored: Stored,
+    /// When the original was last changed.
+    pub modified: SystemTime,
     /// What the time went to.
     pub timing: Timing,
 }
@@ -160,6 +171,27 @@ impl Service {
     ) -> Result<Answer, Error> {
         let answer = self.found_or_made(id, recipe, toll);
         tokio::time::timeout(self.workers.deadline(), answer).await.unwrap_or(Err(Refused::Deadline.into()))
+    }
+
+    /// The rendition as a file, where it is one already; `None` where it is to be asked for as bytes, which may mean to be
+    /// made.
+    ///
+    /// # Errors
+    /// Those of the original, and [`Refused::Deadline`].
+    pub async fn file(&self, id: &ImageId, recipe: Recipe) -> Result<Option<File>, Error> {
+        let looked_for = async {
+            let started = Instant::now();
+            let settings = self.settings.load_full();
+            let version = self.source.version(id).await?;
+            let recipe = self.settled(id, version, recipe).await?;
+            let stored = self.cache.stored(Key::new(id, &version, &recipe, &settings)).await;
+            Ok(stored.map(|stored| {
+                self.stats.count(Found::Disk);
+                let timing = Timing { cache: started.elapsed(), ..Timing::default() };
+                File { stored, modified: version.modified, timing }
+            }))
+        };
+        tokio::time::timeout(self.workers.deadline(), looked_for).await.unwrap_or(Err(Refused::Deadline.into()))
     }
 
     async fn found_or_made(

@@ -3,8 +3,9 @@
 //! This is the only place that hands work to blocking threads. What does not find room is refused at once: a queue that
 //! only grows is how image servers die.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
@@ -43,6 +44,7 @@ pub enum Refused {
 pub struct Workers {
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
+    running: Arc<Running>,
     config: Config,
     count: usize,
 }
@@ -52,7 +54,8 @@ impl Workers {
     pub fn new(config: Config) -> Workers {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let count = if config.workers == 0 { cores() } else { config.workers };
-        Workers { places: Arc::new(Semaphore::new(count)), waiting: AtomicUsize::new(0), config, count }
+        let (places, waiting) = (Arc::new(Semaphore::new(count)), AtomicUsize::new(0));
+        Workers { places, waiting, running: Arc::default(), config, count }
     }
 
     /// Waits for a place. Whatever the work needs is to be fetched once it has one: what waits must not hold memory.
@@ -62,7 +65,8 @@ impl Workers {
     pub async fn place(&self) -> Result<Place, Refused> {
         let asked = Instant::now();
         let deadline = asked + self.config.deadline;
-        let place = |permit| Place { permit, deadline, queued: asked.elapsed() };
+        let running = || Arc::clone(&self.running);
+        let place = |permit| Place { permit, running: running(), deadline, queued: asked.elapsed() };
         if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
             return Ok(place(permit));
         }
@@ -87,6 +91,11 @@ impl Workers {
         self.count - self.places.available_permits().min(self.count)
     }
 
+    /// How long the render has been running that began first of those that run.
+    pub fn longest(&self) -> Option<Duration> {
+        self.running.lock().first_key_value().map(|(_, began)| began.elapsed())
+    }
+
     /// How many may run at a time.
     pub fn count(&self) -> usize {
         self.count
@@ -96,6 +105,7 @@ impl Workers {
 /// The right to use one core, until the work is done.
 pub struct Place {
     permit: tokio::sync::OwnedSemaphorePermit,
+    running: Arc<Running>,
     /// The moment by which the work must be done.
     pub deadline: Instant,
     /// How long the place was waited for.
@@ -111,9 +121,43 @@ impl Place {
         let task = tokio::task::spawn_blocking(move || {
             // held until the work is done, even when nobody waits for it any more
             let _permit = self.permit;
+            let _run = Run::begin(self.running);
             work()
         });
         task.await.map_err(|_| Refused::Lost)
+    }
+}
+
+/// When each render that runs began, numbered in that order.
+#[derive(Default)]
+struct Running {
+    began: Mutex<BTreeMap<u64, Instant>>,
+    next: AtomicU64,
+}
+
+impl Running {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Instant>> {
+        self.began.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One render that runs, until it ends in whatever way.
+struct Run {
+    all: Arc<Running>,
+    number: u64,
+}
+
+impl Run {
+    fn begin(all: Arc<Running>) -> Run {
+        let number = all.next.fetch_add(1, Ordering::Relaxed);
+        all.lock().insert(number, Instant::now());
+        Run { all, number }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.all.lock().remove(&self.number);
     }
 }
 
@@ -193,5 +237,26 @@ mod tests {
         let workers = workers(1, Duration::from_secs(60));
         assert_eq!(workers.run(|| panic!("a bug")).await, Err::<(), _>(Refused::Lost));
         assert_eq!(workers.run(|| 1).await, Ok(1));
+        assert_eq!(workers.longest(), None);
+    }
+
+    #[tokio::test]
+    async fn what_does_not_end_is_seen() {
+        let workers =
+            Arc::new(Workers::new(Config { workers: 2, queue: 1, deadline: Duration::from_secs(60), decoded: 0 }));
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let stuck = tokio::spawn({
+            let workers = Arc::clone(&workers);
+            async move { workers.run(move || wait.recv()).await }
+        });
+        while workers.longest().is_none() {
+            tokio::task::yield_now().await;
+        }
+        let then = workers.longest();
+        assert_eq!(workers.run(|| 1).await, Ok(1));
+        assert!(workers.longest() > then, "others come and go, and it is still there");
+        drop(go);
+        assert!(stuck.await.expect("no panic").is_ok());
+        assert_eq!(workers.longest(), None);
     }
 }

@@ -4,6 +4,9 @@
 // each test file is a program of its own and uses a part of this
 #![allow(dead_code)]
 
+pub(crate) mod nginx;
+pub(crate) mod site;
+
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;

@@ -11,6 +11,7 @@
 
 mod older;
 mod scan;
+mod stored;
 mod write;
 
 use std::collections::{HashMap, HashSet};
@@ -35,6 +36,7 @@ use super::{Body, Config, Digest, Key, Purge, Stats};
 use crate::source::ImageId;
 use older::Older;
 use scan::Phase;
+use stored::Checked;
 use write::Job;
 
 /// Renditions waiting to be written, in number and bytes; what comes beyond is not kept.
@@ -83,6 +85,8 @@ struct Shared {
     older: Mutex<Older>,
     /// Numbers staged files.
     next: AtomicU64,
+    /// Files that may be named to others without being read again.
+    checked: Checked,
     /// Renditions whose use is to be written down.
     used: Mutex<Vec<Key>>,
     /// Files that could not be removed; their space stays counted.
@@ -171,6 +175,7 @@ impl Disk {
             names: Mutex::new(names),
             older: Mutex::default(),
             next: AtomicU64::new(0),
+            checked: Checked::default(),
             used: Mutex::default(),
             undeleted: Mutex::default(),
             min_free: config.min_free,
@@ -206,29 +211,9 @@ impl Disk {
         }
         shared.list(key.first_byte() % FAN_OUT);
         let record = lock(&shared.index).get(&key)?;
-        match shared.read(key, &record).await {
-            Ok(bytes) => {
-                shared.touch(key);
-                Some(Arc::new(Body { bytes: bytes.into(), digest: record.digest, content: record.content }))
-            }
-            Err(error) if error.kind() == ErrorKind::InvalidData => {
-                shared.drop_corrupt(key, &record);
-                None
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                // someone else's doing; what it took is free
-                shared.forget(key, &record);
-                None
-            }
-            Err(error) => {
-                // it is made again; but what cannot be read now is still there and takes its space
-                if let Some(others) = shared.unreadable.say() {
-                    let file = layout::path(key, &record);
-                    tracing::warn!(%file, %error, others, "a cached file cannot be read");
-                }
-                None
-            }
-        }
+        let bytes = shared.checked(key, &record).await?;
+        shared.touch(key);
+        Some(Arc::new(Body { bytes: bytes.into(), digest: record.digest, content: record.content }))
     }
 
     /// Notes that a rendition was used that was found elsewhere.
