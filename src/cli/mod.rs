@@ -1,6 +1,8 @@
 //! The commands, and the only place that builds everything. Exit codes: 0, 1 (it failed), 2 (asked wrongly).
 
 mod cache;
+mod check;
+mod client;
 mod config;
 mod convert;
 mod healthcheck;
@@ -29,6 +31,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Convert one file into another with the same pipeline.
     Convert(convert::Arguments),
+    /// Look for whatever could stop the service from working, and say what would mend it.
+    Check(check::Arguments),
     /// Drop every rendition of an original, or of a folder, from a running server.
     Purge(purge::Arguments),
     /// Look at the cache folder.
@@ -72,6 +76,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Convert(arguments) => convert::run(arguments),
+        Command::Check(arguments) => check::run(arguments),
         Command::Purge(arguments) => purge::run(arguments),
         Command::Cache(arguments) => cache::run(arguments),
         Command::Sign(arguments) => sign::run(arguments),

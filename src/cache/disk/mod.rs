@@ -34,6 +34,7 @@ use super::sync::lock;
 use super::{Body, Config, Digest, Key, Purge, Stats};
 use crate::source::ImageId;
 use older::Older;
+pub(super) use older::refuse_newer;
 use scan::Phase;
 use write::Job;
 
@@ -137,7 +138,7 @@ impl Disk {
         folder::make(&config.dir)?;
         let dir = Folder::open(&config.dir)?;
         folder::distrust(&dir)?;
-        older::refuse_newer(&dir)?;
+        refuse_newer(&dir)?;
         let name = format!("v{}", layout::VERSION);
         dir.make_folder(&name)?;
         let folder = dir.folder(&name)?;
