@@ -139,7 +139,8 @@ impl Tls {
         roots.add_parsable_certificates(found.certs);
         anyhow::ensure!(
             !roots.is_empty(),
-            "the system has no certificates to trust; install the package ca-certificates, or name a file in SSL_CERT_FILE"
+            "the system has no certificates to trust; install the package ca-certificates, or name a file in \
+                SSL_CERT_FILE"
         );
         let config = ClientConfig::builder_with_provider(ring::default_provider().into());
         let config = config.with_safe_default_protocol_versions()?;

@@ -9,6 +9,7 @@ mod healthcheck;
 mod purge;
 mod serve;
 mod sign;
+mod warm;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ enum Command {
     Check(check::Arguments),
     /// Drop every rendition of an original, or of a folder, from a running server.
     Purge(purge::Arguments),
+    /// Have renditions made before they are asked for.
+    Warm(warm::Arguments),
     /// Look at the cache folder.
     Cache(cache::Arguments),
     /// Sign a URL.
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Convert(arguments) => convert::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Purge(arguments) => purge::run(arguments),
+        Command::Warm(arguments) => warm::run(arguments),
         Command::Cache(arguments) => cache::run(arguments),
         Command::Sign(arguments) => sign::run(arguments),
         Command::Config(arguments) => config::run(arguments),

@@ -156,7 +156,8 @@ pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
     if let Some((cache, root)) = overlap(config)? {
         let (cache, root) = (cache.display(), root.display());
         anyhow::bail!(Wrong(format!(
-            "the cache folder {cache} and the originals in {root} lie within each other; set cache.dir or --cache-dir to a place of its own"
+            "the cache folder {cache} and the originals in {root} lie within each other; set cache.dir or \
+                --cache-dir to a place of its own"
         )));
     }
     crate::cache::distrust(&config.cache.dir).context("the cache folder is not safe")?;

@@ -1,5 +1,5 @@
-//! The cache folder: whether it can be written and, where not, what exactly forbids it; whether it is safe, will last, and
-//! has room for what the settings promise.
+//! The cache folder: whether it can be written and, where not, what exactly forbids it; whether it is safe, will last,
+//! and has room for what the settings promise.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -64,13 +64,20 @@ fn place(subject: &Subject, dir: &Path, report: &mut Report) {
     if let Some(tmp) = subject.mounts.private_tmp(dir) {
         report.warning(
             ABOUT,
-            format!("{shown} lies below a private {} (PrivateTmp=): nobody else sees it, nginx neither, and it is deleted when the unit stops", tmp.display()),
+            format!(
+                "{shown} lies below a private {} (PrivateTmp=): nobody else sees it, nginx neither, and it is \
+                deleted when the unit stops",
+                tmp.display()
+            ),
             mend,
         );
     } else if ["/tmp", "/var/tmp"].iter().any(|tmp| dir.starts_with(tmp)) {
         report.warning(
             ABOUT,
-            format!("{shown} lies in a place for temporary files: systemd-tmpfiles deletes what is old there, a restart perhaps everything, and a unit with PrivateTmp= sees another folder of that name"),
+            format!(
+                "{shown} lies in a place for temporary files: systemd-tmpfiles deletes what is old there, a \
+                restart perhaps everything, and a unit with PrivateTmp= sees another folder of that name"
+            ),
             mend,
         );
     } else if subject.mounts.of(&nearest(dir)).is_some_and(|mount| matches!(mount.kind.as_str(), "tmpfs" | "ramfs")) {
@@ -125,16 +132,23 @@ fn safe(subject: &Subject, dir: &Path, report: &mut Report) -> bool {
             false
         }
         Ok(Some((path, Doubt::Foreign { owner, .. }))) => {
-            let (shown, owner) = (path.display(), user_name(owner));
-            let run_as = if own.uid == 0 {
-                format!("run it as {owner} (runuser -u {owner} -- tintype check …), or ")
-            } else {
-                String::new()
+            let (shown, owner, runs) = (path.display(), user_name(owner), own.shown());
+            let is_sticky = path.parent().and_then(|above| std::fs::metadata(above).ok());
+            let sticky = match is_sticky.filter(|above| above.mode() & 0o1000 != 0) {
+                Some(_) => "; what it lies in is sticky, so that only its owner may remove or rename it",
+                None => "",
+            };
+            let run_as = match own.uid {
+                0 => format!("run it as {owner} (runuser -u {owner} -- tintype check), or "),
+                _ => String::new(),
             };
             report.error(
                 ABOUT,
-                format!("{shown} belongs to {owner}, and this runs as {}; serve refuses a folder that another user could change", own.shown()),
-                format!("{run_as}chown -R {}: {shown}", own.name),
+                format!(
+                    "{shown} belongs to {owner}, and this runs as {runs}; serve refuses a folder that another user \
+                    could change{sticky}"
+                ),
+                format!("{run_as}chown -R {}: {shown} (as root)", own.name),
             );
             false
         }
@@ -165,7 +179,8 @@ fn stopped(subject: &Subject, dir: &Path, Obstacle { tried, path, error }: &Obst
         ),
         _ => why_not_written(&subject.own, &subject.mounts, path, error),
     };
-    if *tried == Tried::Make && error.kind() == ErrorKind::PermissionDenied && !dir.exists() {
+    let is_missing = dir.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    if *tried == Tried::Make && error.kind() == ErrorKind::PermissionDenied && is_missing {
         return (
             format!("{shown} is not there and cannot be made: {cause}"),
             format!("install -d -o {} -m 0750 {shown} (as root)", subject.own.name),

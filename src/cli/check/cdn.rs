@@ -108,13 +108,20 @@ fn formats(target: &str, answers: &[Answer], kinds: &[String], report: &mut Repo
     } else if is_open && browser == curl {
         report.warning(
             "formats",
-            format!("all get {curl}, though the format is left open: Accept does not arrive, another's answer is kept, or output.formats is empty"),
-            format!("{PASS_ON}; behind nginx: proxy_set_header Accept $http_accept (it passes it on unless told otherwise)"),
+            format!(
+                "all get {curl}, though the format is left open: Accept does not arrive, another's answer is \
+                kept, or output.formats is empty"
+            ),
+            format!(
+                "{PASS_ON}; behind nginx: proxy_set_header Accept $http_accept (it passes it on unless told \
+                otherwise)"
+            ),
         );
     } else if !is_open && kinds.iter().any(|kind| kind != browser) {
         report.error(
             "formats",
-            "the URL says its format or leaves it as it is, and yet not all get the same: something on the way converts",
+            "the URL says its format or leaves it as it is, and yet not all get the same: something on the way \
+                converts",
             "switch the conversion off (Cloudflare: Polish, Mirage; ngx_pagespeed)",
         );
     } else {
@@ -132,8 +139,10 @@ fn formats(target: &str, answers: &[Answer], kinds: &[String], report: &mut Repo
     if is_open && !answers.iter().all(varies) {
         report.warning(
             "vary",
-            "Vary: Accept is missing, though the format is left open: a cache between here and there will give one client's format to others",
-            "let it through (nginx: no proxy_hide_header Vary; CDNs: keep the origin's Vary), or put format= into the URL",
+            "Vary: Accept is missing, though the format is left open: a cache between here and there will give one \
+                client's format to others",
+            "let it through (nginx: no proxy_hide_header Vary; CDNs: keep the origin's Vary), or put format= into \
+                the URL",
         );
     }
 }
@@ -147,7 +156,10 @@ fn changed(answers: &[Answer], report: &mut Report) {
         if !(digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit())) {
             report.warning(
                 "content",
-                format!("the answer to {name} has no ETag of tintype's ({etag}): it is another's answer, or its ETag was taken away"),
+                format!(
+                    "the answer to {name} has no ETag of tintype's ({etag}): it is another's answer, or its ETag \
+                    was taken away"
+                ),
                 "nginx: etag off where it sends files for tintype; CDNs: respect strong ETags",
             );
             return;
@@ -156,8 +168,13 @@ fn changed(answers: &[Answer], report: &mut Report) {
             let how = if encoding.is_empty() { String::new() } else { format!(" (Content-Encoding: {encoding})") };
             report.error(
                 "content",
-                format!("{name} does not get what tintype sent{how}: {} bytes that its ETag {etag} is not the digest of", answer.body.len()),
-                "switch off what changes images on the way (Cloudflare: Polish, Mirage; nginx: image_filter, gzip_types with image/…)",
+                format!(
+                    "{name} does not get what tintype sent{how}: {} bytes that its ETag {etag} is not the digest \
+                    of",
+                    answer.body.len()
+                ),
+                "switch off what changes images on the way (Cloudflare: Polish, Mirage; nginx: image_filter, \
+                    gzip_types with image/…)",
             );
             return;
         }
@@ -194,7 +211,8 @@ fn kept(answers: &[Answer], report: &mut Report) {
         report.warning(
             "cdn",
             format!("Cloudflare does not keep it (CF-Cache-Status: {cloudflare})"),
-            "a Cache Rule for these paths: eligible for cache, edge TTL by the origin's Cache-Control; it keeps known extensions by itself",
+            "a Cache Rule for these paths: eligible for cache, edge TTL by the origin's Cache-Control; it keeps \
+                known extensions by itself",
         );
     } else if said.is_empty() {
         report.info("cdn", "nothing says that a cache stands before tintype, which needs none");

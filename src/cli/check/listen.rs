@@ -2,13 +2,13 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use super::Subject;
-use super::paths::{barrier, why_not_written};
-use super::people::{Person, SEARCH, WRITE};
+use super::paths::{barrier, facts, why_not_written};
+use super::people::{Person, SEARCH, WRITE, group_name};
 use super::report::Report;
 use super::sockets;
 use crate::cache::inspect;
@@ -167,42 +167,37 @@ fn error_of(error: &std::io::Error) -> Option<std::io::Error> {
 pub(super) fn reachable(subject: &Subject, person: &Person, path: &Path, report: &mut Report) {
     const ABOUT: &str = "nginx";
     let shown = path.display();
-    if path.symlink_metadata().is_ok() {
-        match barrier(person, path, WRITE) {
-            None => report.ok(ABOUT, format!("{} may connect to {shown}", person.name)),
-            Some((cause, mend)) => {
-                report.error(ABOUT, format!("{} cannot connect to {shown}: {cause}", person.name), mend)
-            }
-        }
-        return;
-    }
     let Some(folder) = path.parent() else { return };
     if let Some((cause, mend)) = barrier(person, folder, SEARCH) {
         report.error(ABOUT, format!("{} cannot connect to {shown}: {cause}", person.name), mend);
         return;
     }
+    if let Ok(metadata) = std::fs::metadata(path) {
+        if person.may(WRITE, &metadata) {
+            report.ok(ABOUT, format!("{} may connect to {shown}", person.name));
+        } else {
+            let cause =
+                format!("{} cannot connect to {shown}, for which it has to write: {}", person.name, facts(&metadata));
+            report.error(ABOUT, cause, person.joins(metadata.gid()));
+        }
+        return;
+    }
     // as serve will make it
-    use std::os::unix::fs::MetadataExt;
     let above = std::fs::metadata(folder).ok();
     let own_group = subject.own.groups.first().copied().unwrap_or_default();
     let group = above.filter(|folder| folder.mode() & 0o2000 != 0).map_or(own_group, |folder| folder.gid());
     if person.may_with(WRITE, 0o660, subject.own.uid, group) {
         report.ok(ABOUT, format!("{} will be able to connect to {shown}", person.name));
     } else {
-        let group = super::people::group_name(group);
         report.error(
             ABOUT,
             format!(
-                "{} will not be able to connect to {shown}: serve makes it for {} and the group {group}, mode 0660",
+                "{} will not be able to connect to {shown}: serve makes it for {} and the group {}, mode 0660",
                 person.name,
-                subject.own.shown()
+                subject.own.shown(),
+                group_name(group)
             ),
-            format!(
-                "usermod -aG {group} {}, and restart nginx; or chgrp {} {} and chmod g+s it",
-                person.name,
-                person.name,
-                folder.display()
-            ),
+            format!("{}; or chgrp {} {} and chmod g+s it", person.joins(group), person.name, folder.display()),
         );
     }
 }

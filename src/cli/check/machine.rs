@@ -1,4 +1,5 @@
-//! What the machine, or the container, gives: memory, cores, file descriptors, and what of them this build makes use of.
+//! What the machine, or the container, gives: memory, cores, file descriptors, and what of them this build makes use
+//! of.
 
 use std::path::Path;
 
@@ -9,7 +10,8 @@ use super::report::Report;
 use crate::http::server;
 use crate::render::codec::BACKENDS;
 
-/// What the program takes beside what the settings bound: itself with its threads, and renditions waiting to be written.
+/// What the program takes beside what the settings bound: itself with its threads, and renditions waiting to be
+/// written.
 const OVERHEAD: u64 = (32 + 64) << 20;
 
 /// Fewer connections than a proxy keeps open to us by itself are too few.
@@ -70,7 +72,10 @@ fn cores(subject: &Subject, report: &mut Report) {
     match quota {
         Some(quota) if workers as f64 > quota.ceil() => report.warning(
             "limits.workers",
-            format!("{workers} workers share {quota} cores, which is what the control group grants: each render takes longer, and all stand still while the share is used up"),
+            format!(
+                "{workers} workers share {quota} cores, which is what the control group grants: each render \
+                takes longer, and all stand still while the share is used up"
+            ),
             format!("limits.workers = {} (0 finds out by itself)", quota.ceil().max(1.0)),
         ),
         _ if workers > all => report.warning(
@@ -140,7 +145,8 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }
 
-/// What a control group says, the tightest on the way up: version 2 in one hierarchy, version 1 in one for each controller.
+/// What a control group says, the tightest on the way up: version 2 in one hierarchy, version 1 in one for each
+/// controller.
 fn cgroup(groups: &str, controller: &str, files: &[&str]) -> Option<String> {
     groups.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':');

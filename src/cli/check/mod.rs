@@ -83,7 +83,11 @@ fn settings(arguments: &Arguments, loaded: &Loaded, report: &mut Report) {
         report.info("settings", format!("these variables are no settings and change nothing: {}", strangers.join(" ")));
     }
     if subject.own.uid == 0 {
-        report.info("user", "this runs as root, whom no permissions hinder; what the service will see is seen by its own user: runuser -u tintype -- tintype check");
+        report.info(
+            "user",
+            "this runs as root, whom no permissions hinder; what the service will see is seen by its \
+            own user: runuser -u tintype -- tintype check",
+        );
     }
     originals::check(&subject, report);
     originals::overlap(&subject, report);

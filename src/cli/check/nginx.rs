@@ -1,12 +1,13 @@
-//! What another user, nginx's, would see of the socket, the originals and the cache: by permission bits, along every folder
-//! on the way.
+//! What another user, nginx's, would see of the socket, the originals and the cache: by permission bits, along every
+//! folder on the way.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::Subject;
 use super::cache::absolute;
 use super::listen;
-use super::paths::{barrier, nearest};
+use super::paths::{barrier, facts, nearest};
 use super::people::{Person, READ, SEARCH, group_name};
 use super::report::Report;
 use crate::cache::inspect;
@@ -28,7 +29,10 @@ pub(super) fn check(subject: &Subject, name: &str, report: &mut Report) {
             if ["/tmp", "/var/tmp"].iter().any(|tmp| Path::new(path).starts_with(tmp)) {
                 report.warning(
                     ABOUT,
-                    format!("{path} lies in a place for temporary files: with PrivateTmp= in either unit nginx does not see it"),
+                    format!(
+                        "{path} lies in a place for temporary files: with PrivateTmp= in either unit nginx does \
+                        not see it"
+                    ),
                     "server.listen = \"unix:/run/tintype/tintype.sock\", with RuntimeDirectory=tintype in the unit",
                 );
             }
@@ -51,13 +55,10 @@ fn originals(subject: &Subject, person: &Person, report: &mut Report) {
 fn cache(subject: &Subject, person: &Person, report: &mut Report) {
     let dir = absolute(&subject.config.cache.dir);
     let layout = inspect::layout_in(&dir);
-    let there = nearest(&layout);
-    let barred = barrier(person, &there, SEARCH).or_else(|| {
-        if there == layout {
-            barrier(person, &first_rendition(&layout)?, READ)
-        } else {
-            to_come(subject, person, &layout)
-        }
+    let above = nearest(dir.parent().unwrap_or(&dir));
+    let barred = barrier(person, &above, SEARCH).or_else(|| match layout.exists() {
+        true => closed(person, &dir, &layout),
+        false => to_come(subject, person, &layout),
     });
     tell(person, "renditions in the cache", barred, report);
     if let Some(tmp) = subject.mounts.private_tmp(&dir) {
@@ -87,17 +88,28 @@ fn tell(person: &Person, what: &str, barred: Option<(String, String)>, report: &
     }
 }
 
+/// Its folders and files are the service's: what lets others read them is their group.
+fn closed(person: &Person, dir: &Path, layout: &Path) -> Option<(String, String)> {
+    let rendition = first_rendition(layout);
+    let folders = [Some(dir), Some(layout), rendition.as_deref().and_then(Path::parent)];
+    let wanted =
+        folders.into_iter().flatten().map(|path| (path, SEARCH)).chain(rendition.as_deref().map(|path| (path, READ)));
+    wanted.into_iter().find_map(|(path, bits)| {
+        let metadata = std::fs::metadata(path).ok()?;
+        let is_closed = !person.may(bits, &metadata);
+        is_closed.then(|| (format!("{}: {}", path.display(), facts(&metadata)), person.joins(metadata.gid())))
+    })
+}
+
 /// The cache makes its folders for its owner and, to be read, its group.
 fn to_come(subject: &Subject, person: &Person, layout: &Path) -> Option<(String, String)> {
     let group = subject.own.groups.first().copied().unwrap_or_default();
     if person.may_with(SEARCH, 0o750, subject.own.uid, group) {
         return None;
     }
-    let group = group_name(group);
-    Some((
-        format!("serve will make {} for {} and the group {group}, mode 0750", layout.display(), subject.own.shown()),
-        format!("usermod -aG {group} {}, and restart nginx", person.name),
-    ))
+    let (layout, own) = (layout.display(), subject.own.shown());
+    let cause = format!("serve will make {layout} for {own} and the group {}, mode 0750", group_name(group));
+    Some((cause, person.joins(group)))
 }
 
 /// Some file below a folder, two levels down at most.

@@ -62,14 +62,24 @@ fn clock(sample: &Sample, report: &mut Report) {
     let mend = "timedatectl set-ntp true, or whatever sets the clock of this machine";
     if now.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since < LONG_AGO) {
         let date = httpdate::fmt_http_date(now);
-        report.warning("clock", format!("it is {date} by the clock of this machine, which cannot be: dates, ages and signatures that expire are wrong"), mend);
+        report.warning(
+            "clock",
+            format!(
+                "it is {date} by the clock of this machine, which cannot be: dates, ages and \
+            signatures that expire are wrong"
+            ),
+            mend,
+        );
     } else if let Some((path, time)) = &sample.newest
         && time.duration_since(now).is_ok_and(|ahead| ahead > Duration::from_secs(60))
     {
         let (path, date) = (path.display(), httpdate::fmt_http_date(*time));
         report.warning(
             "clock",
-            format!("{path} was changed at {date}, which is in the future: the clock of this machine is slow, or was fast when it was written"),
+            format!(
+                "{path} was changed at {date}, which is in the future: the clock of this machine is slow, or was \
+                fast when it was written"
+            ),
             format!("{mend}; or touch {path}"),
         );
     } else {

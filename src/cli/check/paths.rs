@@ -63,13 +63,12 @@ fn closed(person: &Person, path: &Path, bits: u32, metadata: &Metadata) -> Why {
         cause.push_str("; it has an ACL, which was not read and may say otherwise");
     }
     let (path, letters) = (path.display(), letters(bits));
-    let group_name = group_name(group);
     let mend = if person.uid == owner {
         format!("chmod u+{letters} {path}")
     } else if person.groups.contains(&group) {
         format!("chmod g+{letters} {path}")
     } else if (mode >> 3) & bits == bits && group != 0 {
-        format!("usermod -aG {group_name} {}, and restart what runs as it", person.name)
+        person.joins(group)
     } else if bits & WRITE != 0 {
         format!("chown {}: {path}", person.name)
     } else {
@@ -124,8 +123,9 @@ pub(super) fn why_not_written(own: &Person, mounts: &Mounts, path: &Path, error:
                 format!("remove or rename {file}, or name another path"),
             )
         }
-        ErrorKind::PermissionDenied => barrier(own, &there, READ | WRITE | SEARCH)
-            .or_else(|| sticky(own, &there))
+        // whoever cannot go through a folder cannot write in it, and is helped by less
+        ErrorKind::PermissionDenied => barrier(own, &there, SEARCH)
+            .or_else(|| barrier(own, &there, READ | WRITE | SEARCH))
             .unwrap_or_else(|| forbidden(&there)),
         _ => (format!("{shown}: {error}"), "look into the log of the system (dmesg, journalctl -k)".into()),
     }
@@ -177,29 +177,13 @@ fn no_room(path: &Path) -> Why {
     }
 }
 
-/// In a sticky folder only its owner and a file's own may rename or remove it.
-fn sticky(own: &Person, path: &Path) -> Option<Why> {
-    let folder = path.parent()?;
-    let (above, metadata) = (std::fs::metadata(folder).ok()?, std::fs::symlink_metadata(path).ok()?);
-    let is_barred = above.mode() & 0o1000 != 0 && ![0, metadata.uid(), above.uid()].contains(&own.uid);
-    is_barred.then(|| {
-        let (path, folder) = (path.display(), folder.display());
-        (
-            format!(
-                "{path} belongs to {} and lies in {folder}, which is sticky: only its owner may rename or remove it",
-                user_name(metadata.uid())
-            ),
-            format!("take a folder of its own that is not sticky, or chown {}: {path}", own.name),
-        )
-    })
-}
-
 /// The bits allow it and the kernel does not.
 fn forbidden(path: &Path) -> Why {
     let shown = path.display();
     (
         format!(
-            "{shown} cannot be written though its mode allows it: an ACL, SELinux, AppArmor, a user namespace or chattr +i forbids it"
+            "{shown} cannot be written though its mode allows it: an ACL, SELinux, AppArmor, a user namespace or \
+                chattr +i forbids it"
         ),
         format!("getfacl {shown}; lsattr -d {shown}; journalctl -k | grep -i denied"),
     )

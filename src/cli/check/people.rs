@@ -61,6 +61,17 @@ impl Person {
         granted & bits == bits
     }
 
+    /// What makes them a member of the group that a service's files have. Root's is for nobody to join.
+    pub(super) fn joins(&self, gid: u32) -> String {
+        let (group, name) = (group_name(gid), &self.name);
+        if gid == 0 {
+            return format!(
+                "run tintype as a user of its own (User=tintype in the unit); then usermod -aG tintype {name}"
+            );
+        }
+        format!("usermod -aG {group} {name}, and restart what runs as it")
+    }
+
     pub(super) fn shown(&self) -> String {
         format!("{} ({})", self.name, self.uid)
     }

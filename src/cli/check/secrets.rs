@@ -77,7 +77,10 @@ fn open(subject: &Subject, report: &mut Report) {
     } else if is_public(address) {
         report.warning(
             about,
-            format!("{address} can be reached from outside without TLS, and purging with the token is open there: the token can be read on its way"),
+            format!(
+                "{address} can be reached from outside without TLS, and purging with the token is open there: \
+                the token can be read on its way"
+            ),
             "server.admin_listen = \"127.0.0.1:8081\" or \"unix:/run/tintype/admin.sock\"",
         );
     }
