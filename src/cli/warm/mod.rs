@@ -8,6 +8,7 @@ mod plan;
 mod server;
 mod tally;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -68,7 +69,13 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         println!("{count} passed over: {why}");
     }
     if arguments.dry_run {
-        plan.wishes.iter().for_each(|wish| println!("{}", shown(wish)));
+        let mut out = std::io::stdout().lock();
+        for wish in &plan.wishes {
+            // whoever has seen enough, as head has, closes the pipe
+            if writeln!(out, "{}", shown(wish)).is_err() {
+                break;
+            }
+        }
         return Ok(());
     }
     if plan.wishes.is_empty() {
