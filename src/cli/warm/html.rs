@@ -1,6 +1,6 @@
 //! The images of a page: `src`, `srcset` and the like, with the formats that a `<source>` is for.
 
-use html5gum::{StartTag, Token, Tokenizer};
+use html5gum::{DefaultEmitter, StartTag, Token, Tokenizer};
 
 /// One URL in a page, as it is written there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +17,11 @@ const SEVERAL: [&str; 3] = ["srcset", "data-srcset", "imagesrcset"];
 /// Every image of a page, in its order.
 pub(super) fn images(page: &str) -> Vec<Found> {
     let mut found = Vec::new();
+    let mut emitter = DefaultEmitter::default();
+    // as browsers with scripts see it: what stands in scripts, styles, titles and noscript is text
+    emitter.naively_switch_states(true);
     // the reader is a text, which cannot fail
-    for token in Tokenizer::new(page).flatten() {
+    for token in Tokenizer::new_with_emitter(page, emitter).flatten() {
         if let Token::StartTag(tag) = token {
             of_tag(&tag, &mut found);
         }
@@ -103,6 +106,7 @@ mod tests {
     fn pages() {
         let page = r#"<!doctype html><title><img src="/no"></title>
             <!-- <img src="/no"> --><script>"<img src='/no'>"</script>
+            <noscript><img src="/no"></noscript>
             <IMG SRC='/a.jpg?w=1&amp;h=2' srcset="/a.jpg?w=2 2x">
             <picture><source type="image/avif" srcset="/b.jpg?format=auto&w=3"><img src=/b.jpg?w=3 data-src="/c.jpg"></picture>
             <video><source type="video/mp4" src="/no.mp4"></video>
