@@ -320,6 +320,22 @@ fn a_server_in_trouble_is_left_alone_for_as_long_as_it_says() {
     assert_eq!(code, Some(1), "{shown}");
     assert!(shown.contains("503      1  ") && said.contains("failed in the server"), "{shown}{said}");
 
+    // one that goes away; the first connection only sees that somebody is there
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("its address"));
+    std::thread::spawn(move || {
+        let _ = listener.accept();
+        let (stream, _) = listener.accept().expect("a connection");
+        let mut reader = BufReader::new(stream);
+        reader.by_ref_lines().take_while(|line| !line.is_empty()).for_each(drop);
+        reader.get_mut().write_all(MADE.as_bytes()).expect("it reads");
+    });
+    let list = "/a.png?width=1\n/b.png?width=1\n/c.png?width=1\n";
+    let (code, shown, said) = outcome(warm(&unused(), cache.path()).args(["--url", &url, "-"]), list);
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("1 made, 0 already there, 1 failed, 1 not asked"), "{shown}");
+    assert!(shown.contains("cannot connect") && said.contains("could not be reached"), "{shown}{said}");
+
     // what listens where the settings say is not bothered unless it is a tintype
     const OTHER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi";
     let (address, asked) = stand_in(&[OTHER]);

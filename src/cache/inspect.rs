@@ -138,6 +138,7 @@ pub struct Holder {
 /// The process that serves from the folder, if there is one and it can be seen.
 pub fn holder(dir: &Path) -> Option<Holder> {
     let lock = Folder::open(&layout_in(dir)).and_then(|folder| folder.open_file(layout::LOCK)).ok()?;
+    // one that starts at this very moment finds it taken, and tries again half a second later
     if lock.try_lock_shared().is_ok() {
         return None;
     }

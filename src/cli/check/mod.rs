@@ -51,8 +51,13 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.common.load(&[]) {
         Ok(loaded) => settings(&arguments, &loaded, &mut report),
         Err(wrong) => {
-            let mend = "put it right; tintype config --default shows every setting as it is written";
-            report.error("settings", wrong.to_string(), mend);
+            let file = arguments.common.config.as_deref();
+            let barred = file.and_then(|file| paths::barrier(&Person::own(), file, people::READ));
+            let (cause, mend) = barred.unwrap_or_else(|| {
+                let mend = "put it right; tintype config --default shows every setting as it is written";
+                (wrong.to_string(), mend.into())
+            });
+            report.error("settings", cause, mend);
         }
     }
     if let Some(url) = &arguments.url {

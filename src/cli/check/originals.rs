@@ -1,5 +1,6 @@
 //! The folder with originals, and a look at the first ones in it.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -7,6 +8,7 @@ use super::Subject;
 use super::paths::{self, barrier};
 use super::people::{READ, SEARCH};
 use super::report::Report;
+use crate::cli::serve;
 
 const ABOUT: &str = "source.root";
 
@@ -18,16 +20,15 @@ pub(super) fn check(subject: &Subject, report: &mut Report) {
     let root = &subject.config.source.root;
     let shown = root.display();
     if let Err(error) = std::fs::read_dir(root) {
-        let (cause, mend) = barrier(&subject.own, root, READ | SEARCH).unwrap_or_else(|| {
-            let kind = error.kind();
-            if kind == std::io::ErrorKind::NotADirectory {
-                (
-                    format!("{shown} is a file where a folder should be"),
-                    "name the folder that the originals are in".into(),
-                )
-            } else {
-                (format!("{shown}: {error}"), format!("ls -ld {shown}; name a folder that can be read"))
-            }
+        let barred = match error.kind() {
+            ErrorKind::NotADirectory => Some((
+                format!("{shown} is a file where a folder should be"),
+                "name the folder that the originals are in".into(),
+            )),
+            _ => barrier(&subject.own, root, READ | SEARCH),
+        };
+        let (cause, mend) = barred.unwrap_or_else(|| {
+            (format!("{shown}: {error}"), format!("ls -ld {shown}; name a folder that can be read"))
         });
         report.error(ABOUT, format!("originals cannot be read: {cause}"), format!("{mend} (source.root)"));
         return;
@@ -148,7 +149,7 @@ impl Sample {
 
 /// Whether the cache lies among the originals, or they in it.
 pub(super) fn overlap(subject: &Subject, report: &mut Report) {
-    match super::super::serve::overlap(subject.config) {
+    match serve::overlap(subject.config) {
         Ok(None) => {}
         Ok(Some((cache, root))) => report.error(
             "cache.dir",

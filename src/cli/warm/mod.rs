@@ -21,7 +21,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{Common, Wrong};
 use crate::config::Config;
 use input::Input;
-use pace::Pace;
+use pace::{Others, Pace};
 use plan::{Client, Plan, Wish};
 use server::{Line, Server};
 use tally::{Tally, Told};
@@ -115,6 +115,8 @@ struct Shared {
     deadline: Duration,
     tally: Mutex<Tally>,
     pace: Mutex<Pace>,
+    others: Mutex<Others>,
+    concurrency: u16,
     /// Nobody asks before.
     resume: Mutex<Instant>,
     /// Set when the server is gone.
@@ -135,6 +137,8 @@ async fn warm(arguments: &Arguments, config: &Config, wishes: Vec<Wish>) -> anyh
         deadline: config.limits.deadline.0,
         tally: Mutex::default(),
         pace: Mutex::default(),
+        others: Mutex::default(),
+        concurrency: arguments.concurrency,
         resume: Mutex::new(Instant::now()),
         is_over: AtomicBool::new(false),
         bar,
@@ -148,9 +152,11 @@ async fn warm(arguments: &Arguments, config: &Config, wishes: Vec<Wish>) -> anyh
         done.context("a request was not finished")?;
     }
     said.abort();
+    let left = (shared.wishes.len() as u64).saturating_sub(shared.bar.position());
     shared.bar.finish_and_clear();
     shared.server.finish();
-    let tally = std::mem::take(&mut *lock(&shared.tally));
+    let mut tally = std::mem::take(&mut *lock(&shared.tally));
+    tally.unasked = left;
     Ok(tally)
 }
 
@@ -199,7 +205,7 @@ impl Shared {
                         lock(&self.tally).fail(0, &format!("{error:#}"), &wish.target);
                         return;
                     }
-                    self.pause(pace::refused("", unreached));
+                    self.pause(pace::refused("", unreached - 1));
                     continue;
                 }
             };
@@ -209,11 +215,28 @@ impl Shared {
                 continue;
             }
             if lock(&self.tally).count(&wish.target, &answer) == Told::Made {
-                let pause = lock(&self.pace).after(&answer.header("content-type"), began.elapsed());
-                self.pause(pause);
+                let took = began.elapsed();
+                let pause = lock(&self.pace).after(&answer.header("content-type"), took);
+                self.look_for_others(line).await;
+                self.pause(pause.max(lock(&self.others).share(took)));
             }
             return;
         }
+    }
+
+    /// Asks the server now and then how much it does for others.
+    async fn look_for_others(&self, line: &mut Line) {
+        if !lock(&self.others).is_due(Instant::now()) {
+            return;
+        }
+        let answer = self.server.get(line, "/-/metrics", "*/*", self.deadline).await;
+        let text = answer.ok().filter(|answer| answer.status == 200).map(|answer| answer.body);
+        let text = text.as_ref().map(|body| String::from_utf8_lossy(body));
+        let renders = text.as_ref().and_then(|text| {
+            text.lines().find_map(|line| line.strip_prefix("tintype_renders_total ")?.trim().parse::<u64>().ok())
+        });
+        let own = lock(&self.tally).made;
+        lock(&self.others).learn(renders, own, self.concurrency.into());
     }
 
     fn pause(&self, time: Duration) {

@@ -16,6 +16,8 @@ pub(super) struct Tally {
     pub(super) as_they_are: u64,
     /// A cache in front answered, or took out what tintype says of its own.
     pub(super) untold: u64,
+    /// The server was gone before it was their turn.
+    pub(super) unasked: u64,
     failed: BTreeMap<(u16, String), (u64, String)>,
 }
 
@@ -96,7 +98,11 @@ impl Tally {
                 let _ = write!(text, ", {count} {what}");
             }
         }
-        let _ = writeln!(text, ", {} failed", self.failures());
+        let _ = write!(text, ", {} failed", self.failures());
+        if self.unasked > 0 {
+            let _ = write!(text, ", {} not asked", self.unasked);
+        }
+        text.push('\n');
         for ((status, reason), (count, example)) in &self.failed {
             let status = if *status == 0 { "---".into() } else { status.to_string() };
             let _ = writeln!(text, "{status} {count:>6}  {reason}, such as {example}");
