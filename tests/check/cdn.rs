@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 
-use super::common::{Address, Server, tintype};
+use super::common::{Address, Server, testdata, tintype};
 use super::{Checked, Place};
 
 /// Something between visitors and tintype: what it makes of each request, by its path, its Accept header and how many
@@ -102,12 +102,18 @@ fn what_stands_before_tintype() {
 
     // tintype itself, and nobody
     let place = Place::new();
-    let server = Server::start(&place.path("originals"), &place.path("cache"));
+    let presets = [("TINTYPE_PRESETS_SMALL", "width=9&format=auto")];
+    std::fs::copy(testdata().join("generated/animated.webp"), place.path("originals/moving.webp")).expect("copied");
+    let server = Server::start_with(&place.path("originals"), &place.path("cache"), "127.0.0.1:0", &presets);
     let Address::Tcp(address) = server.address else { panic!("TCP") };
     let checked = check_url(&format!("http://{address}{open}"), &[]);
     checked.says("ok", "formats", &["each gets a format"], "").says("ok", "content", &["the bytes are"], "");
     checked.says("info", "url", &["Chromium image/avif", "WebKit image/avif", "curl image/png"], "").has_no_error();
     check_url(&format!("http://{address}{fixed}"), &[]).says("ok", "formats", &["all get the same"], "").has_no_error();
+    let preset = check_url(&format!("http://{address}/a.png?preset=small"), &[]);
+    preset.says("ok", "formats", &["each gets a format"], "").has_no_error();
+    let moving = check_url(&format!("http://{address}/moving.webp?width=9&format=auto"), &[]);
+    moving.says("ok", "formats", &[], "").has_no_error();
     check_url(&format!("http://{address}/none.png?width=9"), &[]).says("error", "url", &["404"], "the log");
     drop(server);
     check_url(&format!("http://{address}{open}"), &[]).says("error", "url", &["cannot connect"], "nobody listens");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::report::Report;
 use crate::cli::client::{Answer, CHROMIUM, CURL, Place, WEBKIT};
 use crate::dialect::query;
-use crate::render::Format;
+use crate::render::{self, Format};
 
 const ABOUT: &str = "url";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -89,7 +89,13 @@ fn kind(answer: &Answer) -> String {
 /// Whether everyone gets a format that they can show, and caches are told that it depends on who asks.
 fn formats(target: &str, answers: &[Answer], kinds: &[String], report: &mut Report) {
     let is_modern = |kind: &str| matches!(kind, "image/avif" | "image/webp");
-    let is_open = query::leaves_the_format_open(target.split_once('?').map_or("", |(_, query)| query));
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    // what a preset says is the server's to know, and tintype varies only where the format is open
+    let has_preset = query::parse(query).is_ok_and(|query| query.params.preset.is_some());
+    let leaves_open = query::leaves_the_format_open(query) || has_preset && answers.iter().all(varies);
+    // what moves keeps the original's format for all who cannot be given another that moves
+    let moves = |answer: &Answer| render::probe(&answer.body).is_ok_and(|info| info.frames > 1);
+    let is_open = leaves_open && !answers.iter().any(moves);
     let (browser, curl, again) = (&kinds[0], &kinds[2], &kinds[3]);
     const PASS_ON: &str = "make Accept part of the cache's key, or let it honour Vary (Cloudflare: a Cache Rule, \
         Vary for Images); or put format= into the URL, or use <picture>";
@@ -127,16 +133,10 @@ fn formats(target: &str, answers: &[Answer], kinds: &[String], report: &mut Repo
     } else {
         report.ok(
             "formats",
-            if is_open { "each gets a format that it can show" } else { "all get the same, as the URL says" },
+            if is_open { "each gets a format that it can show" } else { "all get the same, as they should" },
         );
     }
-    let varies = |answer: &Answer| {
-        answer
-            .header("vary")
-            .split(',')
-            .any(|name| matches!(name.trim(), "*") || name.trim().eq_ignore_ascii_case("accept"))
-    };
-    if is_open && !answers.iter().all(varies) {
+    if leaves_open && !answers.iter().all(varies) {
         report.warning(
             "vary",
             "Vary: Accept is missing, though the format is left open: a cache between here and there will give one \
@@ -145,6 +145,12 @@ fn formats(target: &str, answers: &[Answer], kinds: &[String], report: &mut Repo
                 the URL",
         );
     }
+}
+
+/// Whether an answer says that it depends on Accept.
+fn varies(answer: &Answer) -> bool {
+    let vary = answer.header("vary");
+    vary.split(',').any(|name| name.trim() == "*" || name.trim().eq_ignore_ascii_case("accept"))
 }
 
 /// Whether the bytes are those that tintype sent: its ETag is their digest.
