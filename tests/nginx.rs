@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use common::nginx::Nginx;
-use common::{Answer, Server, testdata};
+use common::{Answer, Server, run, testdata, tintype};
 use tintype::render::Format;
 
 const URL: &str = "/photos/coffee.png?width=200&format=webp";
@@ -26,7 +26,7 @@ impl Site {
         let socket = place.path().join("tintype.sock");
         let listen = format!("unix:{}", socket.display());
         let tintype = Server::start_with(root, &place.path().join("cache"), &listen, &[]);
-        let nginx = Nginx::start(place.path(), |listen| site(&socket, listen));
+        let nginx = Nginx::start(place.path(), |listen| site(place.path(), &socket, listen));
         Site { nginx, tintype, _place: place }
     }
 
@@ -40,10 +40,13 @@ impl Site {
 }
 
 /// The README's way: a `proxy_pass` without a URI part, so that the path arrives as it was sent.
-fn site(socket: &Path, listen: SocketAddr) -> String {
-    let socket = socket.display();
+fn site(place: &Path, socket: &Path, listen: SocketAddr) -> String {
+    let (place, socket) = (place.display(), socket.display());
     format!(
         r#"
+    proxy_cache_path "{place}/kept" keys_zone=kept:1m;
+    add_header X-Cache-Status $upstream_cache_status;
+
     upstream tintype {{
         server "unix:{socket}" max_fails=0;
         keepalive 32;
@@ -58,6 +61,20 @@ fn site(socket: &Path, listen: SocketAddr) -> String {
             proxy_set_header Connection "";
             proxy_set_header Host $host;
             proxy_next_upstream off;
+        }}
+        # a cache that minds Vary, and one that does not
+        location /kept/ {{
+            rewrite ^/kept(/.*) $1 break;
+            proxy_pass http://tintype;
+            proxy_cache kept;
+            proxy_cache_key kept$request_uri;
+        }}
+        location /mixed/ {{
+            rewrite ^/mixed(/.*) $1 break;
+            proxy_pass http://tintype;
+            proxy_cache kept;
+            proxy_cache_key mixed$request_uri;
+            proxy_ignore_headers Vary;
         }}
     }}
 "#
@@ -191,4 +208,31 @@ fn negotiation_and_problems_come_through() {
     let refused = site.ask("DELETE", "/photos/coffee.png", &[]);
     refused.assert_problem(405);
     assert_eq!(refused.said("allow"), "GET, HEAD");
+}
+
+#[test]
+fn a_cache_in_front_that_mixes_formats_up_is_found() {
+    let site = Site::start(&testdata());
+    let place = tempfile::tempdir().expect("a folder");
+    let check = |path: &str| {
+        let mut command = tintype();
+        command.env("TINTYPE_SOURCE_ROOT", testdata()).env("TINTYPE_CACHE_DIR", place.path());
+        command.env("TINTYPE_SERVER_LISTEN", "127.0.0.1:0");
+        let url = format!("http://{}{path}", site.nginx.address);
+        let (code, output, _) = run(command.arg("check").arg(url), b"");
+        (code, String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let url = "/photos/coffee.png?width=64&format=auto";
+    let (code, said) = check(url);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("formats: each gets a format that it can show"), "{said}");
+    let (code, said) = check(&format!("/kept{url}"));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("formats: each gets a format") && said.contains("X-Cache-Status: HIT"), "{said}");
+    let (code, said) = check(&format!("/mixed{url}"));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("error    formats: a client that names no format got image/avif"), "{said}");
+    // where the URL says the format there is nothing to mix up
+    let (code, said) = check("/mixed/photos/coffee.png?width=64&format=webp");
+    assert_eq!(code, Some(0), "{said}");
 }

@@ -224,30 +224,60 @@ pub(super) fn blocks_of(file: &File) -> Result<u64> {
     Ok(blocks(file.metadata()?.blocks() * 512))
 }
 
-/// Why a folder should hold no cache: whoever can write in it could put pictures there that would be sent as ours. In a
-/// sticky one others can add to it, but take away or replace nothing of ours.
+/// Why a folder should hold no cache: whoever can write in it could put pictures there that would be sent as ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// Everyone may write in it. In a sticky one others can add to it, but take away or replace nothing of ours.
+    Open {
+        /// Its permissions.
+        mode: u32,
+    },
+    /// It belongs to somebody else.
+    Foreign {
+        /// To whom.
+        owner: u32,
+        /// Who we are.
+        own: u32,
+    },
+}
+
+/// What speaks against a folder, as it is.
+pub(super) fn doubt(folder: &Folder) -> Result<Option<Doubt>> {
+    let (owner, mode) = folder.ownership()?;
+    let own = rustix::process::geteuid().as_raw();
+    Ok(if mode & 0o1002 == 0o002 {
+        Some(Doubt::Open { mode })
+    } else if owner != own && owner != 0 {
+        Some(Doubt::Foreign { owner, own })
+    } else {
+        None
+    })
+}
+
+/// Refuses a folder that there are doubts about.
 ///
 /// A new folder of ours that is merely open, with nothing in it yet, is closed to others instead of being refused.
 pub(super) fn distrust(folder: &Folder) -> Result<()> {
-    let (owner, mut mode) = folder.ownership()?;
-    let own = rustix::process::geteuid().as_raw();
     let path = folder.path().display();
-    if mode & 0o1002 == 0o002 && owner == own && folder.close_if_empty(mode)? {
+    let mut doubt = self::doubt(folder)?;
+    let is_own = || Ok::<_, Error>(folder.ownership()?.0 == rustix::process::geteuid().as_raw());
+    if let Some(Doubt::Open { mode }) = doubt
+        && is_own()?
+        && folder.close_if_empty(mode)?
+    {
         tracing::warn!(dir = %path, "the cache folder could be written by everyone; that is no longer so");
-        mode = folder.ownership()?.1;
+        doubt = self::doubt(folder)?;
     }
     let refuse = |text| Err(Error::new(ErrorKind::PermissionDenied, text));
-    if mode & 0o1002 == 0o002 {
-        return refuse(format!(
+    match doubt {
+        None => Ok(()),
+        Some(Doubt::Open { mode }) => refuse(format!(
             "{path} may be written by everyone (mode {mode:04o}); chmod o-w it, or take a folder below it"
-        ));
-    }
-    if owner != own && owner != 0 {
-        return refuse(format!(
+        )),
+        Some(Doubt::Foreign { owner, own }) => refuse(format!(
             "{path} belongs to user {owner}, and tintype runs as {own}; chown it, or take another folder"
-        ));
+        )),
     }
-    Ok(())
 }
 
 /// Makes a folder and those above it, for the owner and to be read by the group.

@@ -7,6 +7,7 @@ mod disk;
 mod flight;
 mod folder;
 mod index;
+pub mod inspect;
 mod key;
 mod layout;
 #[cfg(test)]
@@ -478,8 +479,8 @@ pub fn distrust(dir: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Whether a folder could hold a cache: it is or can be made, and a file can be written in it.
+/// Whether a folder could hold a cache: a file can be written in it or, where it is not there yet, in what is above it.
 pub fn is_usable(dir: &Path) -> bool {
-    let made = std::fs::create_dir_all(dir);
-    made.is_ok() && tempfile::Builder::new().prefix(".probe").tempfile_in(dir).is_ok()
+    let there = dir.ancestors().find(|dir| dir.exists());
+    there.is_some_and(|dir| tempfile::Builder::new().prefix(".probe").tempfile_in(dir).is_ok())
 }

@@ -1,6 +1,8 @@
 //! The commands, and the only place that builds everything. Exit codes: 0, 1 (it failed), 2 (asked wrongly).
 
 mod cache;
+mod check;
+mod client;
 mod config;
 mod convert;
 mod healthcheck;
@@ -8,6 +10,7 @@ mod purge;
 mod serve;
 mod sign;
 mod supervisor;
+mod warm;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,8 +33,12 @@ enum Command {
     Serve(serve::Arguments),
     /// Convert one file into another with the same pipeline.
     Convert(convert::Arguments),
+    /// Look for whatever could stop the service from working, and say what would mend it.
+    Check(check::Arguments),
     /// Drop every rendition of an original, or of a folder, from a running server.
     Purge(purge::Arguments),
+    /// Have renditions made before they are asked for.
+    Warm(warm::Arguments),
     /// Look at the cache folder.
     Cache(cache::Arguments),
     /// Sign a URL.
@@ -73,7 +80,9 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Convert(arguments) => convert::run(arguments),
+        Command::Check(arguments) => check::run(arguments),
         Command::Purge(arguments) => purge::run(arguments),
+        Command::Warm(arguments) => warm::run(arguments),
         Command::Cache(arguments) => cache::run(arguments),
         Command::Sign(arguments) => sign::run(arguments),
         Command::Config(arguments) => config::run(arguments),

@@ -85,16 +85,7 @@ fn start_log() {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    let root = &config.source.root;
-    let source = Files::new(root, config.source.max_bytes.0);
-    let source = source.with_context(|| format!("the folder with originals, {}, cannot be opened", root.display()))?;
-    refuse_cache_among_originals(&config)?;
-    crate::cache::distrust(&config.cache.dir).context("the cache folder is not safe")?;
-    let mut source: Arc<dyn Source> = Arc::new(Shared::new(Arc::new(source)));
-    if !config.source.revalidate.0.is_zero() {
-        source = Arc::new(Remembered::new(source, config.source.revalidate.0));
-    }
-    let service = Service::new(source, &config.cache(), config.workers(), config.settings());
+    let service = service(&config)?;
     if config.security.upload {
         prepare_uploads(&config, &service);
     }
@@ -126,7 +117,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         backends = ?crate::render::codec::BACKENDS,
-        originals = %root.display(),
+        originals = %config.source.root.display(),
         cache = %config.cache.dir.display(),
         workers = service.workers().count(),
         "tintype starts"
@@ -182,12 +173,33 @@ fn prepare_uploads(config: &Config, service: &Service) {
     }
 }
 
+/// The service of these settings, without anything that listens.
+pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
+    let root = &config.source.root;
+    let source = Files::new(root, config.source.max_bytes.0);
+    let source = source.with_context(|| format!("the folder with originals, {}, cannot be opened", root.display()))?;
+    if let Some((cache, root)) = overlap(config)? {
+        let (cache, root) = (cache.display(), root.display());
+        anyhow::bail!(Wrong(format!(
+            "the cache folder {cache} and the originals in {root} lie within each other; set cache.dir or \
+                --cache-dir to a place of its own"
+        )));
+    }
+    crate::cache::distrust(&config.cache.dir).context("the cache folder is not safe")?;
+    let mut source: Arc<dyn Source> = Arc::new(Shared::new(Arc::new(source)));
+    if !config.source.revalidate.0.is_zero() {
+        source = Arc::new(Remembered::new(source, config.source.revalidate.0));
+    }
+    Ok(Service::new(source, &config.cache(), config.workers(), config.settings()))
+}
+
 async fn bind(server: &Server, address: &str) -> anyhow::Result<Listener> {
     Listener::bind(address, server.socket_mode.0).await.with_context(|| format!("cannot listen on {address}"))
 }
 
-/// A cache below the originals would be served as originals, and originals below the cache be evicted.
-fn refuse_cache_among_originals(config: &Config) -> anyhow::Result<()> {
+/// The cache folder and the originals, where one lies within the other: a cache below the originals would be served as
+/// originals, and originals below the cache be evicted.
+pub(super) fn overlap(config: &Config) -> std::io::Result<Option<(PathBuf, PathBuf)>> {
     // it may not be there yet: the part of it that is there decides
     let mut dir = std::path::absolute(&config.cache.dir)?;
     let mut rest = Vec::new();
@@ -204,11 +216,5 @@ fn refuse_cache_among_originals(config: &Config) -> anyhow::Result<()> {
         }
     };
     let root = config.source.root.canonicalize()?;
-    if cache.starts_with(&root) || root.starts_with(&cache) {
-        let (cache, root) = (cache.display(), root.display());
-        anyhow::bail!(Wrong(format!(
-            "the cache folder {cache} and the originals in {root} lie within each other; set cache.dir or --cache-dir to a place of its own"
-        )));
-    }
-    Ok(())
+    Ok((cache.starts_with(&root) || root.starts_with(&cache)).then_some((cache, root)))
 }

@@ -35,6 +35,7 @@ use super::sync::lock;
 use super::{Body, Config, Digest, Key, Purge, Stats};
 use crate::source::ImageId;
 use older::Older;
+pub(super) use older::refuse_newer;
 use scan::Phase;
 use stored::Checked;
 use write::Job;
@@ -141,7 +142,7 @@ impl Disk {
         folder::make(&config.dir)?;
         let dir = Folder::open(&config.dir)?;
         folder::distrust(&dir)?;
-        older::refuse_newer(&dir)?;
+        refuse_newer(&dir)?;
         let name = format!("v{}", layout::VERSION);
         dir.make_folder(&name)?;
         let folder = dir.folder(&name)?;

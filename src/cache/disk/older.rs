@@ -21,7 +21,7 @@ struct Layout {
 }
 
 /// Refuses a folder that a newer program has used.
-pub(super) fn refuse_newer(dir: &Folder) -> Result<()> {
+pub(in crate::cache) fn refuse_newer(dir: &Folder) -> Result<()> {
     match versions(dir)?.into_iter().max() {
         Some(newest) if newest > layout::VERSION => Err(Error::new(
             ErrorKind::Unsupported,

@@ -1,0 +1,205 @@
+//! What the machine, or the container, gives: memory, cores, file descriptors, and what of them this build makes use
+//! of.
+
+use std::path::Path;
+
+use indicatif::HumanBytes;
+
+use super::Subject;
+use super::report::Report;
+use crate::http::server;
+use crate::render::codec::BACKENDS;
+
+/// What the program takes beside what the settings bound: itself with its threads, and renditions waiting to be
+/// written.
+const OVERHEAD: u64 = (32 + 64) << 20;
+
+/// Fewer connections than a proxy keeps open to us by itself are too few.
+const FEW_CONNECTIONS: usize = 128;
+
+pub(super) fn check(subject: &Subject, report: &mut Report) {
+    memory(subject, report);
+    cores(subject, report);
+    files(report);
+    report.info("backends", format!("{}; {}", BACKENDS.join(", "), simd()));
+    formats(subject, report);
+}
+
+fn memory(subject: &Subject, report: &mut Report) {
+    let (limits, cache) = (&subject.config.limits, &subject.config.cache);
+    let sum = [limits.memory.0, limits.decoded.0, cache.memory.0, OVERHEAD]
+        .iter()
+        .fold(0_u64, |sum, part| sum.saturating_add(*part));
+    let parts = format!(
+        "{} (limits.memory {}, limits.decoded {}, cache.memory {}, {} for the rest)",
+        HumanBytes(sum),
+        limits.memory,
+        limits.decoded,
+        cache.memory,
+        HumanBytes(OVERHEAD)
+    );
+    let cgroups = read("/proc/self/cgroup");
+    let bounds = [
+        (
+            "the control group's bound",
+            cgroup(&cgroups, "memory", &["memory.max", "memory.limit_in_bytes"]).and_then(|text| bytes(&text)),
+        ),
+        ("what the machine has", total(&read("/proc/meminfo"))),
+    ];
+    let known = bounds.iter().filter_map(|(what, bytes)| Some((what, (*bytes)?)));
+    match known.min_by_key(|(_, bytes)| *bytes) {
+        None => report.info("limits.memory", format!("the settings allow {parts}; how much there is cannot be read")),
+        Some((what, most)) if sum > most => report.warning(
+            "limits.memory",
+            format!("the settings allow {parts}, and {what} is {}: the kernel would end the process", HumanBytes(most)),
+            format!(
+                "limits.memory = \"{}MiB\", or MemoryMax= (docker run -m) of more than {}",
+                (most.saturating_sub(sum - limits.memory.0) >> 20).max(32),
+                HumanBytes(sum)
+            ),
+        ),
+        Some((what, most)) => {
+            report.ok("limits.memory", format!("the settings allow {parts}, and {what} is {}", HumanBytes(most)))
+        }
+    }
+}
+
+fn cores(subject: &Subject, report: &mut Report) {
+    let all = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = if subject.config.limits.workers == 0 { all } else { subject.config.limits.workers };
+    let quota =
+        cgroup(&read("/proc/self/cgroup"), "cpu", &["cpu.max", "cpu.cfs_quota_us"]).and_then(|text| quota(&text));
+    match quota {
+        Some(quota) if workers as f64 > quota.ceil() => report.warning(
+            "limits.workers",
+            format!(
+                "{workers} workers share {quota} cores, which is what the control group grants: each render \
+                takes longer, and all stand still while the share is used up"
+            ),
+            format!("limits.workers = {} (0 finds out by itself)", quota.ceil().max(1.0)),
+        ),
+        _ if workers > all => report.warning(
+            "limits.workers",
+            format!("{workers} workers share {all} cores: each render takes longer and holds its memory longer"),
+            "limits.workers = 0, one for each core",
+        ),
+        _ => report.ok("limits.workers", format!("{workers} workers on {all} cores")),
+    }
+}
+
+fn files(report: &mut Report) {
+    let connections = server::connections();
+    let text = format!("file descriptors for {connections} connections at a time");
+    if connections < FEW_CONNECTIONS {
+        report.warning(
+            "files",
+            format!("{text}; whoever comes beyond waits"),
+            "LimitNOFILE=65536 in the unit, or ulimit -Hn 65536",
+        );
+    } else {
+        report.ok("files", text);
+    }
+}
+
+/// What encoders and resizers make use of, where the processor has it.
+fn simd() -> String {
+    #[cfg(target_arch = "x86_64")]
+    let found = [
+        ("SSE4.1", std::is_x86_feature_detected!("sse4.1")),
+        ("AVX2", std::is_x86_feature_detected!("avx2")),
+        ("AVX-512BW", std::is_x86_feature_detected!("avx512bw")),
+    ];
+    #[cfg(target_arch = "aarch64")]
+    let found = [
+        ("NEON", std::arch::is_aarch64_feature_detected!("neon")),
+        ("SVE", std::arch::is_aarch64_feature_detected!("sve")),
+    ];
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let found: [(&str, bool); 0] = [];
+    let named =
+        |has: bool| found.iter().filter(|(_, is_there)| *is_there == has).map(|(name, _)| *name).collect::<Vec<_>>();
+    let (has, lacks) = (named(true), named(false));
+    let list = |names: Vec<&str>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    format!("SIMD of this processor: {}; without: {}", list(has), list(lacks))
+}
+
+fn formats(subject: &Subject, report: &mut Report) {
+    let chosen = &subject.config.output.formats;
+    if chosen.is_empty() {
+        report.info(
+            "output.formats",
+            "format=auto keeps the original's format: neither AVIF nor WebP is among its choices",
+        );
+    } else {
+        report.info(
+            "output.formats",
+            format!("format=auto chooses among {}, best first, and the original's format", chosen.join(", ")),
+        );
+    }
+    if let Some(dear) = chosen.first().filter(|first| *first == "avif" && !cfg!(feature = "native")) {
+        report.info("output.formats", format!("{dear} is written by rav1e in this build, which takes long"));
+    }
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+/// What a control group says, the tightest on the way up: version 2 in one hierarchy, version 1 in one for each
+/// controller.
+fn cgroup(groups: &str, controller: &str, files: &[&str]) -> Option<String> {
+    groups.lines().find_map(|line| {
+        let mut fields = line.splitn(3, ':');
+        let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+        let hierarchy = match controllers {
+            "" => Path::new("/sys/fs/cgroup").to_owned(),
+            several if several.split(',').any(|one| one == controller) => Path::new("/sys/fs/cgroup").join(controller),
+            _ => return None,
+        };
+        let own = hierarchy.join(path.trim_start_matches('/'));
+        let levels = own.ancestors().take_while(|level| level.starts_with(&hierarchy));
+        let said = levels.flat_map(|level| files.iter().filter_map(|file| said_by(&level.join(file))));
+        said.min_by_key(|text| bytes(text.split(' ').next().unwrap_or_default()).unwrap_or(u64::MAX))
+    })
+}
+
+fn said_by(file: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?.trim().to_owned();
+    if !file.ends_with("cpu.cfs_quota_us") {
+        return Some(text);
+    }
+    let period = std::fs::read_to_string(file.with_file_name("cpu.cfs_period_us")).ok()?;
+    Some(format!("{text} {}", period.trim()))
+}
+
+/// A bound in bytes; what stands for none is none.
+fn bytes(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|bytes| *bytes < 1 << 60)
+}
+
+/// `200000 100000` are two cores; `max` and -1 stand for all.
+fn quota(text: &str) -> Option<f64> {
+    let (quota, period) = text.split_once(' ')?;
+    let (quota, period): (f64, f64) = (quota.parse().ok()?, period.parse().ok()?);
+    (quota > 0.0 && period > 0.0).then(|| quota / period)
+}
+
+/// `MemTotal:       16384 kB`
+fn total(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_writes() {
+        assert_eq!(total("MemFree: 1 kB\nMemTotal:       16384 kB\n"), Some(16 << 20));
+        assert_eq!((quota("200000 100000"), quota("max 100000"), quota("-1 100000")), (Some(2.0), None, None));
+        assert_eq!((bytes("400"), bytes("max"), bytes("9223372036854771712")), (Some(400), None, None));
+        assert_eq!(cgroup("", "memory", &["memory.max"]), None);
+        assert_eq!(cgroup("0::/not/there\n", "memory", &["no.such.file"]), None);
+    }
+}

@@ -1,0 +1,166 @@
+//! The folder with originals, and a look at the first ones in it.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::Subject;
+use super::paths::{self, barrier};
+use super::people::{READ, SEARCH};
+use super::report::Report;
+use crate::cli::serve;
+
+const ABOUT: &str = "source.root";
+
+/// How many entries are looked at, and for how long: a folder may have millions.
+const MOST: usize = 2000;
+const LONGEST: Duration = Duration::from_secs(2);
+
+pub(super) fn check(subject: &Subject, report: &mut Report) {
+    let root = &subject.config.source.root;
+    let shown = root.display();
+    if let Err(error) = std::fs::read_dir(root) {
+        let barred = match error.kind() {
+            ErrorKind::NotADirectory => Some((
+                format!("{shown} is a file where a folder should be"),
+                "name the folder that the originals are in".into(),
+            )),
+            _ => barrier(&subject.own, root, READ | SEARCH),
+        };
+        let (cause, mend) = barred.unwrap_or_else(|| {
+            (format!("{shown}: {error}"), format!("ls -ld {shown}; name a folder that can be read"))
+        });
+        report.error(ABOUT, format!("originals cannot be read: {cause}"), format!("{mend} (source.root)"));
+        return;
+    }
+    let sample = Sample::take(root);
+    report.ok(
+        ABOUT,
+        format!(
+            "{} can be read{}",
+            std::path::absolute(root).unwrap_or_else(|_| root.clone()).display(),
+            sample.shown()
+        ),
+    );
+    if let Some((path, error)) = sample.closed.first() {
+        let (cause, mend) = barrier(&subject.own, path, READ)
+            .unwrap_or_else(|| (format!("{}: {error}", path.display()), format!("ls -l {}", path.display())));
+        let count = sample.closed.len();
+        report.warning(
+            ABOUT,
+            format!("{count} of the originals looked at cannot be read, the first since {cause}"),
+            mend,
+        );
+    }
+    clock(&sample, report);
+}
+
+/// What originals say of the clock, and it of them.
+fn clock(sample: &Sample, report: &mut Report) {
+    // when tintype was not there yet
+    const LONG_AGO: Duration = Duration::from_secs(1_704_067_200);
+    let now = SystemTime::now();
+    let mend = "timedatectl set-ntp true, or whatever sets the clock of this machine";
+    if now.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since < LONG_AGO) {
+        let date = httpdate::fmt_http_date(now);
+        report.warning(
+            "clock",
+            format!(
+                "it is {date} by the clock of this machine, which cannot be: dates, ages and \
+            signatures that expire are wrong"
+            ),
+            mend,
+        );
+    } else if let Some((path, time)) = &sample.newest
+        && time.duration_since(now).is_ok_and(|ahead| ahead > Duration::from_secs(60))
+    {
+        let (path, date) = (path.display(), httpdate::fmt_http_date(*time));
+        report.warning(
+            "clock",
+            format!(
+                "{path} was changed at {date}, which is in the future: the clock of this machine is slow, or was \
+                fast when it was written"
+            ),
+            format!("{mend}; or touch {path}"),
+        );
+    } else {
+        report.ok("clock", httpdate::fmt_http_date(now));
+    }
+}
+
+/// The first originals.
+#[derive(Default)]
+struct Sample {
+    files: usize,
+    closed: Vec<(PathBuf, std::io::Error)>,
+    newest: Option<(PathBuf, SystemTime)>,
+    is_all: bool,
+}
+
+impl Sample {
+    fn take(root: &Path) -> Sample {
+        let (began, mut seen) = (Instant::now(), 0);
+        let mut sample = Sample { is_all: true, ..Sample::default() };
+        let mut folders = vec![root.to_owned()];
+        while let Some(folder) = folders.pop() {
+            let entries = match std::fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    sample.closed.push((folder, error));
+                    continue;
+                }
+            };
+            for entry in entries.flatten().filter(|entry| !entry.file_name().to_string_lossy().starts_with('.')) {
+                seen += 1;
+                if seen > MOST || began.elapsed() > LONGEST {
+                    sample.is_all = false;
+                    return sample;
+                }
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                    Ok(kind) if kind.is_file() => sample.look_at(entry.path()),
+                    _ => {}
+                }
+            }
+        }
+        sample
+    }
+
+    fn look_at(&mut self, path: PathBuf) {
+        self.files += 1;
+        let opened = std::fs::File::open(&path).and_then(|file| file.metadata()?.modified());
+        match opened {
+            Err(error) => self.closed.push((path, error)),
+            Ok(time) if self.newest.as_ref().is_none_or(|(_, newest)| time > *newest) => {
+                self.newest = Some((path, time))
+            }
+            Ok(_) => {}
+        }
+    }
+
+    fn shown(&self) -> String {
+        match (self.files, self.is_all) {
+            (0, true) => ", and nothing is in it".into(),
+            (count, true) => format!(" ({count} files)"),
+            (count, false) => format!(" (the first {count} files were looked at)"),
+        }
+    }
+}
+
+/// Whether the cache lies among the originals, or they in it.
+pub(super) fn overlap(subject: &Subject, report: &mut Report) {
+    match serve::overlap(subject.config) {
+        Ok(None) => {}
+        Ok(Some((cache, root))) => report.error(
+            "cache.dir",
+            format!(
+                "the cache folder {} and the originals in {} lie within each other; serve refuses that",
+                cache.display(),
+                root.display()
+            ),
+            format!("cache.dir = {:?}, or another place of its own", paths::usual_cache()),
+        ),
+        // that the root is not there has been said
+        Err(_) => {}
+    }
+}

@@ -1,0 +1,162 @@
+//! `tintype check URL`: what stands before tintype, and what it makes of its answers.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+
+use super::common::{Address, Server, testdata, tintype};
+use super::{Checked, Place};
+
+/// Something between visitors and tintype: what it makes of each request, by its path, its Accept header and how many
+/// came before.
+struct Between(std::net::SocketAddr);
+
+impl Between {
+    fn start(answer: impl Fn(&str, &str, usize) -> String + Send + 'static) -> Between {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        std::thread::spawn(move || {
+            for (count, stream) in listener.incoming().flatten().enumerate() {
+                serve_one(stream, |path, accept| answer(path, accept, count).into_bytes());
+            }
+        });
+        Between(address)
+    }
+}
+
+fn serve_one(mut stream: impl Read + Write, answer: impl Fn(&str, &str) -> Vec<u8>) {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count == 1) {
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let path = head.split(' ').nth(1).unwrap_or_default();
+    let accept = head.lines().find_map(|line| line.strip_prefix("accept: ")).unwrap_or_default();
+    // whoever asked may have left
+    let _ = stream.write_all(&answer(path, accept));
+    let _ = stream.flush();
+}
+
+/// An answer as tintype would give it, with other headers instead of some of its own, and another body than its ETag says.
+fn answer(kind: &str, more: &str, changed: bool) -> String {
+    let body = match kind {
+        "avif" => "\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf and so on",
+        "webp" => "RIFF\x10\0\0\0WEBPVP8 \0\0\0\0 and so on",
+        _ => "no picture",
+    };
+    let etag = blake3::hash(if changed { b"another" } else { body.as_bytes() }).to_hex();
+    let length = body.len();
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: image/{kind}\r\nContent-Length: {length}\r\nETag: \"{etag}\"\r\n\
+         Cache-Control: public, max-age=86400\r\n{more}Connection: close\r\n\r\n{body}"
+    )
+}
+
+fn check_url(url: &str, settings: &[(&str, &str)]) -> Checked {
+    let place = Place::new();
+    let mut command = tintype();
+    command.envs(settings.iter().copied());
+    place.check_by(command, &[url])
+}
+
+fn best(accept: &str) -> &'static str {
+    if accept.contains("image/avif") { "avif" } else { "webp" }
+}
+
+#[test]
+fn what_stands_before_tintype() {
+    const VARY: &str = "Vary: Accept\r\nAge: 7\r\n";
+    let open = "/a.png?width=9&format=auto";
+    let fixed = "/a.png?width=9&format=webp";
+    let check =
+        |answer: fn(&str, &str, usize) -> String, path: &str, level: &str, about: &str, cause: &[&str], mend: &str| {
+            let between = Between::start(answer);
+            check_url(&format!("http://{}{path}", between.0), &[]).says(level, about, cause, mend);
+        };
+    // what was made for the first is kept for all
+    let mixed = |_: &str, _: &str, _: usize| answer("avif", VARY, false);
+    check(mixed, open, "error", "formats", &["names no format got image/avif"], "Vary");
+    let mixed_later = |_: &str, accept: &str, count: usize| {
+        let kind = if count == 3 { "png" } else { best(accept) };
+        answer(if accept == "*/*" { "png" } else { kind }, VARY, false)
+    };
+    check(mixed_later, open, "error", "formats", &["Chromium got image/avif first and then image/png"], "Accept");
+    let plain = |_: &str, _: &str, _: usize| answer("png", VARY, false);
+    check(plain, open, "warning", "formats", &["all get image/png"], "proxy_set_header Accept");
+    let mute = |_: &str, accept: &str, _: usize| answer(if accept == "*/*" { "png" } else { "avif" }, "", false);
+    check(mute, open, "warning", "vary", &["Vary: Accept is missing"], "proxy_hide_header");
+    let converts = |_: &str, accept: &str, _: usize| answer(best(accept), "", false);
+    check(converts, fixed, "error", "formats", &["something on the way converts"], "Polish");
+    let changes = |_: &str, _: &str, _: usize| answer("webp", "", true);
+    check(changes, fixed, "error", "content", &["does not get what tintype sent"], "Polish");
+    let dynamic = |_: &str, _: &str, _: usize| answer("webp", "CF-Cache-Status: DYNAMIC\r\n", false);
+    check(dynamic, fixed, "warning", "cdn", &["does not keep it"], "Cache Rule");
+    let keeps = |_: &str, _: &str, _: usize| answer("webp", "CF-Cache-Status: HIT\r\nAge: 9\r\n", false);
+    check(keeps, fixed, "info", "cdn", &["CF-Cache-Status: HIT", "Age: 9"], "");
+    let moved = |_: &str, _: &str, _: usize| {
+        "HTTP/1.1 301 Moved\r\nLocation: https://elsewhere/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            .to_owned()
+    };
+    check(moved, fixed, "error", "url", &["301", "https://elsewhere/"], "leads to");
+
+    // tintype itself, and nobody
+    let place = Place::new();
+    let presets = [("TINTYPE_PRESETS_SMALL", "width=9&format=auto")];
+    std::fs::copy(testdata().join("generated/animated.webp"), place.path("originals/moving.webp")).expect("copied");
+    let server = Server::start_with(&place.path("originals"), &place.path("cache"), "127.0.0.1:0", &presets);
+    let Address::Tcp(address) = server.address else { panic!("TCP") };
+    let checked = check_url(&format!("http://{address}{open}"), &[]);
+    checked.says("ok", "formats", &["each gets a format"], "").says("ok", "content", &["the bytes are"], "");
+    checked.says("info", "url", &["Chromium image/avif", "WebKit image/avif", "curl image/png"], "").has_no_error();
+    check_url(&format!("http://{address}{fixed}"), &[]).says("ok", "formats", &["all get the same"], "").has_no_error();
+    let preset = check_url(&format!("http://{address}/a.png?preset=small"), &[]);
+    preset.says("ok", "formats", &["each gets a format"], "").has_no_error();
+    let moving = check_url(&format!("http://{address}/moving.webp?width=9&format=auto"), &[]);
+    moving.says("ok", "formats", &[], "").has_no_error();
+    check_url(&format!("http://{address}/none.png?width=9"), &[]).says("error", "url", &["404"], "the log");
+    drop(server);
+    check_url(&format!("http://{address}{open}"), &[]).says("error", "url", &["cannot connect"], "nobody listens");
+    check_url("ftp://127.0.0.1/a", &[]).says("error", "url", &["neither http://"], "https://");
+}
+
+#[test]
+fn over_tls_trust_is_the_systems() {
+    use base64::Engine;
+    use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+    use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned, crypto::ring};
+
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let config = ServerConfig::builder_with_provider(ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .expect("ring has them")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key.into())
+        .expect("they belong together");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    std::thread::spawn(move || {
+        let config = Arc::new(config);
+        for stream in listener.incoming().flatten() {
+            let connection = ServerConnection::new(Arc::clone(&config)).expect("good settings");
+            let mut stream: StreamOwned<ServerConnection, TcpStream> = StreamOwned::new(connection, stream);
+            serve_one(&mut stream, |_, _| answer("webp", "", false).into_bytes());
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
+        }
+    });
+    let place = Place::new();
+    let bundle = place.path("roots.pem");
+    let encoded = base64::engine::general_purpose::STANDARD.encode(made.cert.der());
+    let lines: Vec<&str> =
+        encoded.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).expect("ASCII")).collect();
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"));
+    std::fs::write(&bundle, pem).expect("written");
+    let trusted = [("SSL_CERT_FILE", bundle.to_str().expect("text"))];
+    let url = format!("https://localhost:{port}/a.png?width=9&format=webp");
+    check_url(&url, &trusted).says("ok", "content", &["the bytes are"], "").has_no_error();
+    // another name than the certificate's
+    let url = format!("https://127.0.0.1:{port}/a.png?width=9&format=webp");
+    check_url(&url, &trusted).says("error", "url", &["TLS", "certificate"], "certificate chain");
+}

@@ -1,0 +1,348 @@
+//! `tintype warm`: what it makes of lists, logs and pages, whom it asks, and what that is good for.
+
+mod common;
+
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::io::{BufRead, BufReader, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use common::{Address, Server, run, testdata, tintype};
+
+const CHROMIUM: &str = "image/jxl,image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8";
+const WEBP_ONLY: &str = "image/webp,image/*,*/*;q=0.8";
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+/// The command with the settings of a server that listens there, and nothing in memory or left to others.
+fn warm(listen: &str, cache: &Path) -> Command {
+    let mut command = tintype();
+    command.arg("warm").env("TINTYPE_SOURCE_ROOT", testdata()).env("TINTYPE_CACHE_DIR", cache);
+    command.env("TINTYPE_SERVER_LISTEN", listen).env("TINTYPE_CACHE_MIN_FREE", "0");
+    command
+}
+
+/// Where nobody listens.
+fn unused() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("its address").to_string()
+}
+
+fn address(server: &Server) -> String {
+    match &server.address {
+        Address::Tcp(address) => address.to_string(),
+        Address::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
+
+/// Its exit code, and what it said on standard output and error.
+fn outcome(command: &mut Command, input: &str) -> (Option<i32>, String, String) {
+    let (code, output, said) = run(command, input.as_bytes());
+    (code, String::from_utf8_lossy(&output.stdout).into_owned(), said)
+}
+
+/// Numbers that look random and are the same in each run (xorshift64, Marsaglia 2003).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+/// Some hundred lines as nginx writes them, of visitors of a few pages, and of others.
+fn log(lines: usize) -> String {
+    const FILES: [&str; 5] = ["alpha.png", "grey.png", "p3.png", "opaque-rgba.png", "rgb16.png"];
+    const AGENTS: [&str; 2] = [
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36",
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15",
+    ];
+    let (mut random, mut log) = (Random(11), String::new());
+    for number in 0..lines {
+        let file = FILES[(random.below(5) * random.below(5) / 4) as usize];
+        let width = [16, 24, 32, 48][random.below(4) as usize];
+        let (request, status) = match random.below(20) {
+            0 => ("GET /favicon.ico HTTP/1.1".to_owned(), 404),
+            1 => ("GET /css/site.css?v=3 HTTP/2.0".to_owned(), 200),
+            2 => ("POST /search HTTP/1.1".to_owned(), 200),
+            3 => (format!("GET /generated/{file} HTTP/1.1"), 200),
+            4 => ("\\x16\\x03\\x01\\x02".to_owned(), 400),
+            5..=9 => (format!("GET /generated/{file}?width={width}&format=webp HTTP/2.0"), 200),
+            10..=12 => (format!("GET /generated/{file}?f=webp&w={}&dpr=2&utm_source=mail HTTP/2.0", width / 2), 304),
+            _ => (format!("GET /generated/{file}?width={width}&format=auto HTTP/2.0"), 200),
+        };
+        let agent = AGENTS[random.below(2) as usize];
+        writeln!(
+            log,
+            "203.0.113.{} - - [25/Nov/2026:10:{:02}:{:02} +0000] \"{request}\" {status} {} \"https://example.com/\" \"{agent}\"",
+            random.below(250),
+            number / 60 % 60,
+            number % 60,
+            random.below(9000)
+        )
+        .expect("a String");
+    }
+    log
+}
+
+/// What visitors of a log ask for again: each line's target, as one browser or another.
+fn replay(server: &Server, log: &str) -> (u32, u32) {
+    let (mut asked, mut hits) = (0, 0);
+    for (number, line) in log.lines().enumerate() {
+        let request = line.split('"').nth(1).expect("a request");
+        let Some(target) = request.strip_prefix("GET ").and_then(|rest| rest.split(' ').next()) else { continue };
+        if !target.contains("format=") && !target.contains("f=") {
+            continue;
+        }
+        let accept = [CHROMIUM, WEBP_ONLY, "*/*"][number % 3];
+        let answer = server.get(target, &[("Accept", accept)]);
+        assert_eq!(answer.status, 200, "{target}");
+        asked += 1;
+        hits += u32::from(answer.said("cache-status").contains("hit"));
+    }
+    (hits, asked)
+}
+
+#[test]
+fn a_log_is_warmed_and_then_replayed() {
+    let log = log(400);
+    let (cold_cache, cache, place) = (folder(), folder(), folder());
+    let cold = Server::start(&testdata(), cold_cache.path());
+    let (hits, asked) = replay(&cold, &log);
+    let before = f64::from(hits) / f64::from(asked);
+    let renders = cold.metric("tintype_renders_total");
+
+    let file = place.path().join("access.log");
+    std::fs::write(&file, &log).expect("written");
+    let server = Server::start(&testdata(), cache.path());
+    let (code, shown, said) = outcome(warm(&address(&server), cache.path()).arg(&file), "");
+    assert_eq!(code, Some(0), "{shown}{said}");
+    let made = server.metric("tintype_renders_total");
+    assert!(shown.contains(&format!("{made} made, 0 already there, 0 failed")), "{shown}");
+    assert!(shown.contains("400 entries read: 5 originals") && shown.contains("passed over"), "{shown}");
+    let (hits, asked) = replay(&server, &log);
+    let after = f64::from(hits) / f64::from(asked);
+    eprintln!(
+        "{asked} requests of a log of 400 lines: hit ratio {before:.3} cold ({renders} renders), {after:.3} warmed with {made}"
+    );
+    assert!(before < 0.8, "{before}");
+    assert_eq!(hits, asked);
+    assert_eq!(server.metric("tintype_renders_total"), made);
+    // nothing that was not asked for was made but for the clients that a log does not tell apart
+    assert!(made >= renders && made <= renders * 3.0, "{made} of {renders}");
+
+    // a second time there is nothing to do
+    let (code, shown, _) = outcome(warm(&address(&server), cache.path()).args(["--concurrency", "4"]).arg(&file), "");
+    assert_eq!(code, Some(0));
+    assert!(shown.contains(&format!("0 made, {made} already there, 0 failed")), "{shown}");
+}
+
+#[test]
+fn a_list_says_what_became_of_each() {
+    let cache = folder();
+    let server = Server::start(&testdata(), cache.path());
+    assert_eq!(server.get("/generated/grey.png?width=30", &[]).status, 200);
+    let list = "# a comment\n\
+        https://images.example/generated/grey.png?w=30\n\
+        /generated/grey.png?width=31&v=1\n\
+        /generated/grey.png?w=31&v=2\n\
+        /generated/grey.png\n\
+        /generated/none.png?width=30\n\
+        /hostile/html-named.jpg?width=20\n\
+        not/a/path.png\n";
+    let (code, shown, said) = outcome(warm(&address(&server), cache.path()).arg("-"), list);
+    assert_eq!(code, Some(0), "{shown}{said}");
+    assert!(shown.contains("7 entries read"), "{shown}");
+    assert!(shown.contains("1 passed over: neither a URL"), "{shown}");
+    assert!(shown.contains("1 made, 1 already there, 1 originals as they are, 2 failed"), "{shown}");
+    assert!(shown.contains("404      1  ") && shown.contains("such as /generated/none.png?width=30"), "{shown}");
+    assert!(shown.contains("415      1  "), "{shown}");
+    // where everything fails, so does the command
+    let (code, shown, said) = outcome(warm(&address(&server), cache.path()).arg("-"), "/none.png?w=1\n");
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(said.contains("every request failed"), "{said}");
+    // nothing to do is no failure
+    assert_eq!(outcome(warm(&address(&server), cache.path()).arg("-"), "# nothing\n").0, Some(0));
+    assert_eq!(outcome(warm(&address(&server), cache.path()).arg("/nowhere.txt"), "").0, Some(1));
+    assert_eq!(outcome(warm(&address(&server), cache.path()).args(["-", "--accept", "best"]), "").0, Some(2));
+}
+
+const PAGE: &str = r#"<!doctype html><html><body>
+    <picture>
+      <source type="image/avif" srcset="/generated/p3.png?width=16&amp;format=auto 1x, /generated/p3.png?width=32&amp;format=auto 2x">
+      <img src="/generated/p3.png?width=16" srcset="/generated/p3.png?w=16 16w,/generated/p3.png?w=8&amp;dpr=4 32w" alt="">
+    </picture>
+    <img src="data:image/gif;base64,R0lGOD" data-src="https://example.com/generated/grey.png?rect=0,0,8,8&amp;format=webp">
+    <a href="/generated/alpha.png?width=9">not an image</a>
+    </body></html>"#;
+
+#[test]
+fn a_page_names_its_images() {
+    let (cache, place) = (folder(), folder());
+    let file = place.path().join("index.html");
+    std::fs::write(&file, PAGE).expect("written");
+    let (code, shown, said) = outcome(warm(&unused(), cache.path()).arg("--dry-run").arg(&file), "");
+    assert_eq!(code, Some(0), "{said}");
+    let asked: HashSet<&str> = shown.lines().filter(|line| line.starts_with('/')).collect();
+    let expected = [
+        "/generated/p3.png?width=16&format=auto\tavif",
+        "/generated/p3.png?width=32&format=auto\tavif",
+        "/generated/p3.png?w=16",
+        "/generated/p3.png?w=8&dpr=4",
+        "/generated/grey.png?rect=0,0,8,8&format=webp",
+    ];
+    assert_eq!(asked, HashSet::from(expected), "{shown}");
+    assert!(shown.starts_with("7 entries read: 2 originals, 5 renditions to ask for"), "{shown}");
+    // nothing was made
+    assert!(!cache.path().join("v2").exists());
+}
+
+#[test]
+fn clients_can_be_chosen() {
+    let cache = folder();
+    let list = "/generated/p3.png?width=16&format=auto\n";
+    let names = |arguments: &[&str]| {
+        let (code, shown, said) = outcome(warm(&unused(), cache.path()).args(["--dry-run", "-"]).args(arguments), list);
+        assert_eq!(code, Some(0), "{said}");
+        let lines = shown.lines().filter_map(|line| line.split_once('\t'));
+        lines.map(|(_, name)| name.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&[]), ["avif", "webp", "any"]);
+    assert_eq!(names(&["--accept", "webp"]), ["webp"]);
+    // what two clients get is one rendition
+    assert_eq!(names(&["--accept", CHROMIUM, "--accept", "avif"]), [CHROMIUM]);
+}
+
+#[test]
+fn without_a_server_it_is_done_in_process() {
+    let cache = folder();
+    let list = "/generated/p3.png?width=16&format=auto\n/generated/grey.png?width=20&format=webp\n";
+    let (code, shown, said) = outcome(warm(&unused(), cache.path()).arg("-"), list);
+    assert_eq!(code, Some(0), "{shown}{said}");
+    assert!(shown.contains("asking this process") && shown.contains("4 made, 0 already there, 0 failed"), "{shown}");
+    // the service finds what was made
+    let server = Server::start(&testdata(), cache.path());
+    for accept in [CHROMIUM, WEBP_ONLY, "*/*"] {
+        let answer = server.get("/generated/p3.png?width=16&format=auto", &[("Accept", accept)]);
+        assert_eq!(answer.said("cache-status"), "tintype; hit", "{accept}");
+    }
+    // one process writes in a folder: another one is asked, not joined
+    let (code, shown, said) = outcome(warm(&unused(), cache.path()).arg("-"), list);
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(said.contains(&format!("process {}", server.pid())) && said.contains("--url"), "{said}");
+    let url = format!("http://{}", address(&server));
+    let (code, shown, said) = outcome(warm(&unused(), cache.path()).args(["--url", &url, "-"]), list);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(shown.contains("0 made, 4 already there"), "{shown}");
+    drop(server);
+    let (code, _, said) = outcome(warm(&unused(), cache.path()).args(["--url", &url, "-"]), list);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("cannot connect"), "{said}");
+}
+
+#[test]
+fn a_socket_in_the_file_system() {
+    let (cache, place) = (folder(), folder());
+    let listen = format!("unix:{}", place.path().join("tintype.sock").display());
+    let server = Server::start_with(&testdata(), cache.path(), &listen, &[]);
+    let list = "/generated/grey.png?width=20&format=webp\n";
+    let (code, shown, said) = outcome(warm(&listen, cache.path()).arg("-"), list);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(shown.contains(&listen) && shown.contains("1 made"), "{shown}");
+    let (code, shown, _) = outcome(warm(&unused(), cache.path()).args(["--url", &listen, "-"]), list);
+    assert_eq!(code, Some(0));
+    assert!(shown.contains("1 already there"), "{shown}");
+    assert_eq!(server.metric("tintype_renders_total"), 1.0);
+}
+
+/// A server that is no tintype or in trouble: gives these answers in turn, over and over, and notes what was asked.
+fn stand_in(answers: &'static [&'static str]) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address").to_string();
+    let (asked, next) = (Arc::<Mutex<Vec<String>>>::default(), AtomicUsize::new(0));
+    let noted = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(stream);
+            let mut lines = reader.by_ref_lines();
+            let Some(first) = lines.next() else { continue };
+            lines.take_while(|line| !line.is_empty()).for_each(drop);
+            noted.lock().expect("no panic while it is held").push(first);
+            let answer = answers[next.fetch_add(1, Ordering::Relaxed) % answers.len()];
+            // whoever asked may have left
+            let _ = reader.get_mut().write_all(answer.as_bytes());
+        }
+    });
+    (address, asked)
+}
+
+trait Lines {
+    fn by_ref_lines(&mut self) -> impl Iterator<Item = String>;
+}
+
+impl<T: BufRead> Lines for T {
+    fn by_ref_lines(&mut self) -> impl Iterator<Item = String> {
+        std::iter::from_fn(|| {
+            let mut line = String::new();
+            self.read_line(&mut line).ok().filter(|count| *count > 0).map(|_| line.trim_end().to_owned())
+        })
+    }
+}
+
+#[test]
+fn a_server_in_trouble_is_left_alone_for_as_long_as_it_says() {
+    const BUSY: &str = "HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    const MADE: &str = "HTTP/1.1 200 OK\r\nCache-Status: tintype; fwd=uri-miss; stored\r\nContent-Type: image/webp\r\n\
+        Content-Length: 2\r\nConnection: close\r\n\r\nok";
+    let cache = folder();
+    let list = "/a.png?width=1\n/b.png?width=1\n";
+    // --url is believed to be a tintype, and connects once to see that somebody is there
+    let (address, asked) = stand_in(&[BUSY, BUSY, MADE]);
+    let (code, shown, said) =
+        outcome(warm(&unused(), cache.path()).args(["--url", &format!("http://{address}"), "-"]), list);
+    assert_eq!(code, Some(0), "{shown}{said}");
+    assert!(shown.contains("2 made, 0 already there, 0 failed"), "{shown}");
+    let targets = asked.lock().expect("no panic").iter().filter(|line| line.starts_with("GET /a.png")).count();
+    assert_eq!(targets, 3);
+
+    let (address, _) = stand_in(&[BUSY]);
+    let url = format!("http://{address}");
+    let (code, shown, said) = outcome(warm(&unused(), cache.path()).args(["--url", &url, "-"]), "/a.png?width=1\n");
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("503      1  ") && said.contains("failed in the server"), "{shown}{said}");
+
+    // one that goes away; the first connection only sees that somebody is there
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("its address"));
+    std::thread::spawn(move || {
+        let _ = listener.accept();
+        let (stream, _) = listener.accept().expect("a connection");
+        let mut reader = BufReader::new(stream);
+        reader.by_ref_lines().take_while(|line| !line.is_empty()).for_each(drop);
+        reader.get_mut().write_all(MADE.as_bytes()).expect("it reads");
+    });
+    let list = "/a.png?width=1\n/b.png?width=1\n/c.png?width=1\n";
+    let (code, shown, said) = outcome(warm(&unused(), cache.path()).args(["--url", &url, "-"]), list);
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("1 made, 0 already there, 1 failed, 1 not asked"), "{shown}");
+    assert!(shown.contains("cannot connect") && said.contains("could not be reached"), "{shown}{said}");
+
+    // what listens where the settings say is not bothered unless it is a tintype
+    const OTHER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi";
+    let (address, asked) = stand_in(&[OTHER]);
+    let (code, _, said) = outcome(warm(&address, cache.path()).arg("-"), list);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("is no tintype"), "{said}");
+    assert_eq!(asked.lock().expect("no panic").len(), 1);
+    let path = PathBuf::from(cache.path());
+    assert!(!path.join("v2").exists(), "something was made in the folder");
+}
