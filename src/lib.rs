@@ -43,6 +43,8 @@
 //! | one result is made once at a time | `cache/flight.rs` | single flight |
 //! | a client that leaves does not stop what others wait for | same | the work runs in a task of its own |
 //! | whatever waits holds no memory | `service/mod.rs`: `make` | a place first, then the original |
+//! | renders take no more memory together than they were given | `service/queue.rs`, `render/estimate.rs` | reckoned from the header before decoding, and waited for |
+//! | nothing is begun that nobody waits for | `cache/flight.rs`: `Askers` | whoever waits for a place waits for their leaving, too |
 //! | a file in the cache is whole or absent | `cache/disk/write.rs` | staged, synced, renamed; its digest is in its name and checked |
 //! | what nginx is told to send was checked | `cache/disk/stored.rs` | its digest, lately, and every time that it is that very file |
 //! | of a request, only a plain range is left to nginx | `http/redirect.rs` | tests compare its answers with ours, header for header |
@@ -56,7 +58,7 @@
 //! | who takes nothing holds nothing for long | `http/server/timed.rs` | limits on heads, on answers not taken, on silence |
 //! | one signature is good for one answer | `dialect/policy.rs`: `signed_text` | what the default means otherwise is signed |
 //! | there are files left for those who are connected | `http/server.rs`: `connections` | a bound by the process's limit |
-//! | CPU work is bounded, and so is waiting for it | `service/workers.rs` | the only `spawn_blocking` |
+//! | CPU work is bounded, and so is waiting for it | `service/workers.rs`, `queue.rs` | the only `spawn_blocking`; by number and by expected wait |
 //! | status codes for failures are chosen once | `http/problem.rs` | exhaustive matches, no `_` arm |
 //! | settings are read once | `config/mod.rs` | no other file names `std::env` |
 

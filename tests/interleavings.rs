@@ -1,8 +1,8 @@
 //! The parts of the cache that threads meet in, under every schedule that a random scheduler finds: the same source as in
 //! the library, built on locks that hand over where the scheduler says so.
 
-// what these tests do not call
-#[allow(dead_code)]
+// what these tests do not call, and what the library hands on
+#[allow(dead_code, unreachable_pub)]
 #[path = "../src/cache/flight.rs"]
 mod flight;
 #[allow(dead_code)]
@@ -87,6 +87,31 @@ fn a_pilot_that_is_lost_leaves_nobody_waiting() {
         assert_eq!(waiting.join().expect("no panic"), None);
         losing.join().expect("no panic");
         assert!(joining.join().expect("no panic"));
+    };
+    shuttle::check_random(crowd, SCHEDULES);
+}
+
+#[test]
+fn whoever_works_learns_that_nobody_waits() {
+    let crowd = || {
+        let flights: Arc<Flights<u8, (), u64>> = Arc::new(Flights::new());
+        let (first, pilot) = flights.join(1, ());
+        let pilot = pilot.expect("the first one leads");
+        let (second, _) = flights.join(1, ());
+        let askers = pilot.askers();
+        assert!(!askers.are_gone());
+        let working = thread::spawn(move || {
+            // ends, whenever they leave
+            block_on(askers.leave());
+            let none = askers.are_gone();
+            pilot.land(1);
+            none
+        });
+        let leaving = [first, second].map(|waiter| thread::spawn(move || drop(waiter)));
+        for one in leaving {
+            one.join().expect("no panic");
+        }
+        assert!(working.join().expect("no panic"));
     };
     shuttle::check_random(crowd, SCHEDULES);
 }

@@ -675,3 +675,145 @@ async fn what_is_left_to_nginx_was_checked() {
         assert!(redirected(&server, &server.get(url).await).1 == made);
     }
 }
+
+/// Occupies the only worker for a while.
+async fn occupy(server: &Server) -> tokio::task::JoinHandle<()> {
+    let app = server.app.clone();
+    let busy = tokio::spawn(async move {
+        let long = "/photos/large-12mp.jpg?width=2400&format=avif";
+        assert_eq!(send(&app, Method::GET, long, &[], Body::empty()).await.0, 200);
+    });
+    while server.service.workers().longest().is_none() {
+        tokio::task::yield_now().await;
+    }
+    busy
+}
+
+#[tokio::test]
+async fn where_there_is_no_room_it_is_said_at_once() {
+    let server = Server::new(&testdata(), |config| (config.limits.workers, config.limits.queue) = (1, 0));
+    assert_eq!(server.get("/photos/chelsea.png?width=90&format=webp").await.status, 200);
+    let busy = occupy(&server).await;
+    let refused = server.get("/photos/chelsea.png?width=91&format=webp").await;
+    assert_eq!((refused.status.as_u16(), refused.header("cache-control")), (503, "no-store"));
+    assert!((1..=30).contains(&refused.header("retry-after").parse::<u64>().expect("seconds")));
+    assert!(refused.json()["type"].as_str().expect("a type").ends_with("overloaded"), "{:?}", refused.json());
+    // hits and originals need no worker
+    assert_eq!(server.get("/photos/chelsea.png?width=90&format=webp").await.header("cache-status"), "tintype; hit");
+    assert_eq!(server.get("/photos/chelsea.png").await.status, 200);
+    busy.await.expect("it was rendered");
+    assert_eq!(server.get("/photos/chelsea.png?width=91&format=webp").await.status, 200);
+}
+
+#[tokio::test]
+async fn originals_may_stand_in_where_there_is_no_room() {
+    let without_room = |config: &mut Config| {
+        (config.limits.workers, config.limits.queue) = (1, 0);
+        config.limits.overload = tintype::config::Overload::Original;
+        config.output.widths = vec![50, 100];
+    };
+    let server = Server::new(&testdata(), without_room);
+    let original = server.get("/photos/chelsea.png").await;
+    let busy = occupy(&server).await;
+    for uri in [
+        "/photos/chelsea.png?width=90&format=webp",
+        "/photos/chelsea.png?width=50&format=auto",
+        "/photos/chelsea.png?v=1&width=60&format=avif",
+    ] {
+        let stand_in = server.get(uri).await;
+        assert_eq!((stand_in.status, stand_in.header("content-type")), (StatusCode::OK, "image/png"), "{uri}");
+        assert!(stand_in.body == original.body);
+        assert_eq!(stand_in.header("cache-control"), "public, max-age=10, no-transform");
+        assert_eq!(stand_in.header("cache-status"), "tintype; fwd=bypass; detail=overloaded");
+        assert_eq!(stand_in.headers.contains_key("vary"), uri.contains("auto"));
+        for absent in ["last-modified", "content-location"] {
+            assert!(!stand_in.headers.contains_key(absent), "{absent}");
+        }
+        let again = server.ask(Method::GET, uri, &[("if-none-match", stand_in.header("etag"))]).await;
+        assert_eq!((again.status.as_u16(), again.header("cache-control")), (304, stand_in.header("cache-control")));
+    }
+    // too large, no picture at all, and none that is there
+    assert_eq!(server.get("/photos/large-12mp.jpg?width=80&format=webp").await.status, 503);
+    assert_eq!(server.get("/photos/chelsea.png?format=json").await.status, 503);
+    assert_eq!(server.get("/photos/none.png?width=80").await.status, 404);
+    busy.await.expect("it was rendered");
+    let made = server.get("/photos/chelsea.png?width=90&format=webp").await;
+    assert_eq!((made.format(), made.size().0), (Some(Format::WebP), 90));
+
+    // whoever may have a small picture need not be allowed the whole one
+    let mut policy = None;
+    let signed = Server::new(&testdata(), |config| {
+        without_room(config);
+        (config.security.keys, config.security.require_signature) = (vec!["0123456789abcdef".into()], true);
+        policy = Some(config.policy().expect("good presets"));
+    });
+    let sign = |path: &str, query: &str| {
+        let policy = policy.as_ref().expect("it was made");
+        policy.sign(path, query).expect("a good query").expect("a key")
+    };
+    let long = sign("/photos/large-12mp.jpg", "width=2400&format=avif");
+    let short = sign("/photos/chelsea.png", "width=90");
+    let app = signed.app.clone();
+    let busy = tokio::spawn(async move { send(&app, Method::GET, &long, &[], Body::empty()).await.0 });
+    while signed.service.workers().longest().is_none() && !busy.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(signed.get(&short).await.status, 503);
+    assert_eq!(busy.await.expect("no panic"), 200);
+}
+
+#[tokio::test]
+async fn nothing_is_begun_that_nobody_waits_for() {
+    let server = Server::new(&testdata(), |config| (config.limits.workers, config.limits.queue) = (1, 8));
+    let busy = occupy(&server).await;
+    let ask = |width: u32| {
+        let app = server.app.clone();
+        let uri = format!("/photos/chelsea.png?width={width}&format=webp");
+        tokio::spawn(async move { send(&app, Method::GET, &uri, &[], Body::empty()).await.0 })
+    };
+    let (leaving, staying): (Vec<_>, Vec<_>) =
+        ((0..4).map(|n| ask(60 + n)).collect(), (0..4).map(|n| ask(70 + n)).collect());
+    // two ask for one of them, and one of the two stays
+    let second = ask(60);
+    while server.service.workers().waiting() < 8 {
+        tokio::task::yield_now().await;
+    }
+    leaving.iter().for_each(tokio::task::JoinHandle::abort);
+    while server.service.workers().waiting() > 5 {
+        tokio::task::yield_now().await;
+    }
+    busy.await.expect("it was rendered");
+    for one in staying.into_iter().chain([second]) {
+        assert_eq!(one.await.expect("no panic"), 200);
+    }
+    let count = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
+    let stats = server.service.stats();
+    assert_eq!((count(&stats.renders), count(&stats.deserted)), (6, 3));
+    assert_eq!((server.service.workers().waiting(), server.service.workers().memory()), (0, 0));
+}
+
+#[tokio::test]
+async fn renders_share_the_memory_that_there_is() {
+    // room for one 12 MP photograph at full size, not for two
+    let server = Server::new(&testdata(), |config| {
+        (config.limits.workers, config.limits.queue) = (4, 64);
+        config.limits.memory = tintype::config::Bytes(128 << 20);
+    });
+    let asked: Vec<_> = (0..8)
+        .map(|n| {
+            let app = server.app.clone();
+            let uri = format!("/photos/large-12mp.jpg?width={}&format=jpeg", 3000 + n);
+            tokio::spawn(async move { send(&app, Method::GET, &uri, &[], Body::empty()).await.0 })
+        })
+        .collect();
+    let mut most = 0;
+    while !asked.iter().all(tokio::task::JoinHandle::is_finished) {
+        most = most.max(server.service.workers().memory());
+        tokio::task::yield_now().await;
+    }
+    for one in asked {
+        assert_eq!(one.await.expect("no panic"), 200);
+    }
+    assert!((1 << 20..=128 << 20).contains(&most), "{most}");
+    assert_eq!(server.service.workers().memory(), 0);
+}

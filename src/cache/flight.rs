@@ -1,7 +1,8 @@
 //! Single flight: whoever asks for what is being made already waits for that, instead of making it again.
 //!
 //! It knows no runtime. The one who came first is handed a [`Pilot`] and decides where the work runs; everyone gets a
-//! [`Waiter`]. However the pilot ends, with a result, by a panic or by being dropped, nobody is left waiting.
+//! [`Waiter`]. However the pilot ends, with a result, by a panic or by being dropped, nobody is left waiting. And whoever
+//! works for them learns from [`Askers`] when nobody waits any more.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -18,6 +19,13 @@ pub(super) struct Flights<K, L, T> {
 struct Flight<L, T> {
     label: L,
     state: Mutex<State<T>>,
+    askers: Arc<Mutex<Count>>,
+}
+
+/// How many wait, and who wants to know when nobody does.
+struct Count {
+    waiting: usize,
+    waker: Option<Waker>,
 }
 
 struct State<T> {
@@ -38,13 +46,14 @@ impl<K: Copy + Eq + Hash, L, T: Clone> Flights<K, L, T> {
     pub(super) fn join(self: &Arc<Self>, key: K, label: L) -> (Waiter<L, T>, Option<Pilot<K, L, T>>) {
         let mut map = lock(&self.map);
         if let Some(flight) = map.get(&key) {
-            return (Waiter { flight: Arc::clone(flight), number: None }, None);
+            return (Waiter::new(flight), None);
         }
         let state = State { landed: None, keeps: true, next: 0, wakers: HashMap::new() };
-        let flight = Arc::new(Flight { label, state: Mutex::new(state) });
+        let askers = Arc::new(Mutex::new(Count { waiting: 0, waker: None }));
+        let flight = Arc::new(Flight { label, state: Mutex::new(state), askers });
         map.insert(key, Arc::clone(&flight));
         let pilot = Pilot { flights: Arc::clone(self), flight: Arc::clone(&flight), key };
-        (Waiter { flight, number: None }, Some(pilot))
+        (Waiter::new(&flight), Some(pilot))
     }
 
     /// Whether there is a flight of that key.
@@ -72,6 +81,11 @@ impl<K: Copy + Eq + Hash, L, T: Clone> Pilot<K, L, T> {
     /// Whether what is made may be kept.
     pub(super) fn keeps(&self) -> bool {
         lock(&self.flight.state).keeps
+    }
+
+    /// Those who wait for it, as they come and go.
+    pub(super) fn askers(&self) -> Askers {
+        Askers(Arc::clone(&self.flight.askers))
     }
 
     /// Hands the result to everyone who waits.
@@ -105,6 +119,13 @@ pub(super) struct Waiter<L, T> {
     number: Option<u64>,
 }
 
+impl<L, T> Waiter<L, T> {
+    fn new(flight: &Arc<Flight<L, T>>) -> Waiter<L, T> {
+        lock(&flight.askers).waiting += 1;
+        Waiter { flight: Arc::clone(flight), number: None }
+    }
+}
+
 impl<L, T: Clone> Future for Waiter<L, T> {
     type Output = Option<T>;
 
@@ -128,5 +149,36 @@ impl<L, T> Drop for Waiter<L, T> {
         if let Some(number) = self.number {
             lock(&self.flight.state).wakers.remove(&number);
         }
+        let mut askers = lock(&self.flight.askers);
+        askers.waiting -= 1;
+        let waker = if askers.waiting == 0 { askers.waker.take() } else { None };
+        drop(askers);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// Those who wait for one result. Others may still come where nobody waits at present.
+#[derive(Clone)]
+pub struct Askers(Arc<Mutex<Count>>);
+
+impl Askers {
+    /// Whether nobody waits at present.
+    pub fn are_gone(&self) -> bool {
+        lock(&self.0).waiting == 0
+    }
+
+    /// Waits until nobody waits. One at a time may do so.
+    pub async fn leave(&self) {
+        std::future::poll_fn(|context| {
+            let mut count = lock(&self.0);
+            if count.waiting == 0 {
+                return Poll::Ready(());
+            }
+            count.waker = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 }

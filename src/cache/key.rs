@@ -16,7 +16,8 @@ const OF_NAME: usize = 8;
 impl Key {
     /// The key of a rendition.
     pub fn new(id: &ImageId, version: &Version, recipe: &Recipe, settings: &Settings) -> Key {
-        let Version { identity, modified: _ } = version;
+        // an identity covers the length
+        let Version { identity, modified: _, length: _ } = version;
         let mut hasher = blake3::Hasher::new();
         // each part with its length, so that no two sequences of parts are one sequence of bytes
         for part in [id.as_str().as_bytes(), identity, &recipe.canonical(), &settings.canonical()] {
@@ -89,7 +90,7 @@ mod tests {
     #[test]
     fn every_part_counts() {
         let id = |name| ImageId::parse(name).expect("a name");
-        let version = |tag| Version { identity: [tag; 32], modified: SystemTime::UNIX_EPOCH };
+        let version = |tag| Version { identity: [tag; 32], modified: SystemTime::UNIX_EPOCH, length: 1 };
         let recipe = |q| Recipe::new(Output::Original, Quality::new(q).expect("in range"));
         let settings = Settings::default();
         let other = Settings { linear: !settings.linear, ..settings.clone() };

@@ -38,6 +38,7 @@ use bytes::Bytes;
 use crate::render::{Content, Encoded};
 use crate::source::ImageId;
 use disk::Disk;
+pub use flight::Askers;
 use flight::{Flights, Pilot};
 use folder::Folder;
 
@@ -302,7 +303,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// # Errors
     /// What `make` failed with, for everyone who waited for it. A failure is not kept.
     pub async fn get_or_make<F>(
-        self: &Arc<Self>, id: &ImageId, key: Key, make: impl FnOnce() -> F + Send + 'static,
+        self: &Arc<Self>, id: &ImageId, key: Key, make: impl FnOnce(Askers) -> F + Send + 'static,
     ) -> std::result::Result<(Arc<Body>, Found), Failure<E>>
     where
         F: Future<Output = std::result::Result<Encoded, E>> + Send,
@@ -335,7 +336,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     async fn find_or_make<F>(
-        &self, id: &ImageId, key: Key, pilot: &Pilot<Key, ImageId, Result<E>>, make: impl FnOnce() -> F,
+        &self, id: &ImageId, key: Key, pilot: &Pilot<Key, ImageId, Result<E>>, make: impl FnOnce(Askers) -> F,
     ) -> Result<E>
     where
         F: Future<Output = std::result::Result<Encoded, E>>,
@@ -352,7 +353,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             self.keep_in_memory(id, key, &body, pilot);
             return Ok((body, Found::Disk));
         }
-        let body = Arc::new(Body::new(make().await?));
+        let body = Arc::new(Body::new(make(pilot.askers()).await?));
         let mut stored = false;
         if let Some(disk) = &disk
             && pilot.keeps()

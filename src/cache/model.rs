@@ -72,7 +72,7 @@ fn original(number: u8) -> ImageId {
 }
 
 fn key(number: u8, variant: u8) -> Key {
-    let version = Version { identity: [variant; 32], modified: std::time::SystemTime::UNIX_EPOCH };
+    let version = Version { identity: [variant; 32], modified: std::time::SystemTime::UNIX_EPOCH, length: 1 };
     let recipe = Recipe::new(Output::Original, Quality::new(80).expect("in range"));
     Key::new(&original(number), &version, &recipe, &Settings::default())
 }
@@ -155,7 +155,7 @@ proptest! {
                     let fresh = format!("{of} {variant} made at {number}").into_bytes();
                     let body = fresh.clone();
                     let (id, key) = (original(of), key(of, variant));
-                    let make = move || async move { Ok(Encoded { bytes: body, content: Content::Image(Format::WebP) }) };
+                    let make = move |_| async move { Ok(Encoded { bytes: body, content: Content::Image(Format::WebP) }) };
                     let (got, found) = runtime.block_on(cache.get_or_make(&id, key, make)).expect("it does not fail");
                     if let Found::Made { stored, .. } = found {
                         prop_assert!(stored, "{}", number);

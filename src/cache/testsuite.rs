@@ -29,7 +29,7 @@ fn id(name: &str) -> ImageId {
 fn rendition(name: &str, number: u32) -> (ImageId, Key) {
     let mut identity = [0; 32];
     identity[..4].copy_from_slice(&number.to_le_bytes());
-    let version = Version { identity, modified: std::time::SystemTime::UNIX_EPOCH };
+    let version = Version { identity, modified: std::time::SystemTime::UNIX_EPOCH, length: 1 };
     let recipe = Recipe::new(Output::Original, Quality::new(80).expect("in range"));
     (id(name), Key::new(&id(name), &version, &recipe, &Settings::default()))
 }
@@ -40,7 +40,7 @@ fn encoded(text: &[u8]) -> Encoded {
 
 /// Asks for a rendition of `/a` or, by its key, of another.
 async fn ask(cache: &Arc<Cache<&'static str>>, (id, key): (ImageId, Key), text: &'static [u8]) -> Result {
-    cache.get_or_make(&id, key, move || async move { Ok(encoded(text)) }).await
+    cache.get_or_make(&id, key, move |_| async move { Ok(encoded(text)) }).await
 }
 
 /// As [`ask`], with another way to make it.
@@ -50,7 +50,7 @@ async fn get_or_make<F>(
 where
     F: Future<Output = std::result::Result<Encoded, &'static str>> + Send,
 {
-    cache.get_or_make(&id, key, make).await
+    cache.get_or_make(&id, key, |_| make()).await
 }
 
 /// All renditions and what is not tintype's in that folder; what it keeps house with is left out.

@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-pub use sections::{AvifEncoder, Cache, Config, Effort, Limits, Output, Security, Server, Source, UnknownParams};
+pub use sections::{
+    AvifEncoder, Cache, Config, Effort, Limits, Output, Overload, Security, Server, Source, UnknownParams,
+};
 pub use units::{Bytes, Mode, Span};
 
 use crate::dialect::{self, Snap};
@@ -366,8 +368,9 @@ impl Config {
 
     /// What the workers see.
     pub fn workers(&self) -> workers::Config {
-        let Limits { workers, queue, deadline, decoded, .. } = &self.limits;
-        workers::Config { workers: *workers, queue: *queue, deadline: deadline.0, decoded: decoded.0 }
+        let Limits { workers, queue, memory, deadline, decoded, .. } = &self.limits;
+        let (workers, queue, memory) = (*workers, *queue, memory.0);
+        workers::Config { workers, queue, memory, deadline: deadline.0, decoded: decoded.0 }
     }
 
     /// What the dialect sees.
@@ -398,6 +401,7 @@ impl Config {
         http::Config {
             server_timing: self.server.server_timing,
             x_accel: self.server.x_accel.clone(),
+            stand_ins: self.limits.overload == Overload::Original && !self.security.require_signature,
             admin_apart: !self.server.admin_listen.is_empty(),
             admin_token: self.security.admin_token.clone(),
             upload: self.security.upload,

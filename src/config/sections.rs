@@ -101,14 +101,16 @@ pub struct Limits {
     pub max_pixels: u64,
     /// The most frames.
     pub max_frames: u32,
-    /// The most memory that decoding one original may take.
+    /// The most memory that renders may take, all together; what one alone would take more than is a 422.
     pub memory: Bytes,
     /// The most bytes of decoded originals kept for a moment, for renditions that are asked for together; 0 for none.
     pub decoded: Bytes,
     /// Renders at a time; 0 is one for each core.
     pub workers: usize,
-    /// Renders waiting.
+    /// Renders waiting; one more is refused.
     pub queue: usize,
+    /// What is sent where one is refused: a 503, or the untouched original where that is small and may be asked for by all.
+    pub overload: Overload,
     /// How long a render may take, waiting included.
     pub deadline: Span,
     /// Renders that one client may cause in a second; 0 for any number.
@@ -145,6 +147,18 @@ pub struct Output {
     pub avif: AvifEncoder,
     /// What becomes of parameters that tintype does not know.
     pub unknown_params: UnknownParams,
+}
+
+/// What is sent for what there is no room to render.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Overload {
+    /// 503.
+    #[default]
+    Refuse,
+    /// The untouched original, to be kept for ten seconds, if it is at most 2 MB and every browser shows it; not where URLs
+    /// must be signed, since whoever may have a small picture need not be allowed the whole one.
+    Original,
 }
 
 /// How hard encoders try.
@@ -253,6 +267,7 @@ impl Default for Limits {
             decoded: Bytes(64 << 20),
             workers: 0,
             queue: 128,
+            overload: Overload::Refuse,
             deadline: Span(Duration::from_secs(30)),
             rate: 0,
             burst: 50,

@@ -29,6 +29,8 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const FRESH: &str = "public, max-age=86400, stale-while-revalidate=604800, stale-if-error=604800, no-transform";
 /// The URL changes when the picture does.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable, no-transform";
+/// Not what was asked for: soon it may be had.
+const FOR_NOW: HeaderValue = HeaderValue::from_static("public, max-age=10, no-transform");
 /// An image opened as a page may load and run nothing: an SVG is a document.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox";
 
@@ -65,6 +67,20 @@ pub(super) fn respond(
         add_timing(headers, &answer.timing);
     }
     add_validators(headers, target, &etag, modified);
+    Ok(response)
+}
+
+/// The answer with something else than was asked for, since there is no room to make that.
+pub(super) fn respond_for_now(
+    method: &Method, asked: &HeaderMap, target: &Target, stand_in: Answer, timing: bool,
+) -> Result<Response, Problem> {
+    let mut response = respond(method, asked, target, stand_in, timing)?;
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, FOR_NOW);
+    headers.insert(CACHE_STATUS, HeaderValue::from_static("tintype; fwd=bypass; detail=overloaded"));
+    // by its date it could not be told from what was asked for, and it is nothing of that width
+    headers.remove(header::LAST_MODIFIED);
+    headers.remove(header::CONTENT_LOCATION);
     Ok(response)
 }
 

@@ -14,7 +14,9 @@ use super::rate::PerClient;
 use super::traffic::Outcome;
 use super::{RequestId, State, headers, redirect};
 use crate::dialect::{Target, query};
+use crate::service::Error;
 use crate::service::toll::Toll;
+use crate::service::workers::Refused;
 
 /// The longest URL that is read, in bytes.
 pub(super) const LONGEST_URL: usize = 8 * 1024;
@@ -72,7 +74,14 @@ async fn respond(
     let answer = match &target.recipe {
         Some(recipe) => {
             let toll = state.renders.as_ref().map(|limit| toll(limit, state.proxies.client(peer, asked)));
-            state.service.rendition_for(&target.id, recipe.clone(), toll).await?
+            match state.service.rendition_for(&target.id, recipe.clone(), toll).await {
+                Err(Error::Refused(refused @ Refused::Overloaded { .. })) if state.rules.load().config.stand_ins => {
+                    let stand_in = state.service.stand_in(&target.id, recipe).await.ok_or(refused)?;
+                    let response = headers::respond_for_now(method, asked, target, stand_in, timing)?;
+                    return Ok((response, Outcome::Original));
+                }
+                answer => answer?,
+            }
         }
         None => state.service.original(&target.id).await?,
     };

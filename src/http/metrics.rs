@@ -17,6 +17,7 @@ use super::traffic::{Outcome, Traffic};
 use super::{State, problem};
 use crate::render::{Content, Format};
 use crate::service::Service;
+use crate::service::workers::Class;
 
 /// All metrics.
 pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
@@ -86,6 +87,12 @@ fn renders(text: &mut Text, service: &Service) {
         family.sample(&[("result", result)], load(counter));
     }
     text.counter("renders_total", "Renders begun.", load(&stats.renders));
+    text.counter(
+        "renders_deserted_total",
+        "Renders given up, or never begun, because everyone who asked had left.",
+        load(&stats.deserted),
+    );
+    text.counter("renders_refused_total", "Renders refused because too much was waiting.", workers.refused());
     text.counter("uploads_total", "Originals taken in.", load(&stats.uploads));
     let mut family = text.histograms("stage_seconds", "What the time of finished renders went to, by stage.");
     let stages = &stats.stages;
@@ -125,6 +132,11 @@ fn renders(text: &mut Text, service: &Service) {
     text.gauge("workers_busy", "Renders running.", workers.busy());
     text.gauge("queue_length", "Renders waiting for a worker.", workers.waiting());
     text.gauge("queue_max_length", "Renders that may wait; one more is refused.", service.bounds().queue);
+    let mut family = text.gauges("queue_class_length", "Renders waiting for a worker, by how much work they are.");
+    family.sample(&[("class", "cheap")], workers.waiting_in(Class::Cheap));
+    family.sample(&[("class", "dear")], workers.waiting_in(Class::Dear));
+    text.gauge("memory_account_bytes", "Bytes of memory that running renders were given.", workers.memory());
+    text.gauge("memory_account_max_bytes", "The most that they are given, all together.", service.bounds().memory);
     text.gauge("decoded_bytes", "Bytes of decoded originals kept for a moment.", service.decoded_bytes());
     text.gauge("decoded_max_bytes", "The most bytes of decoded originals kept.", service.bounds().decoded);
 }

@@ -334,7 +334,9 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Problem {
         let detail = refused.to_string();
         match refused {
-            Refused::Overloaded => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Overloaded", detail),
+            Refused::Overloaded { retry } => {
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Overloaded", detail).after(retry)
+            }
             Refused::Deadline => Problem::new(StatusCode::GATEWAY_TIMEOUT, "Deadline passed", detail),
             Refused::TooMany(wait) => {
                 Problem::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests", detail).after(wait)

@@ -34,7 +34,7 @@ pub fn check(original: &[u8], settings: &Settings, progress: &mut dyn Progress) 
         return if settings.accepts(format) { check_svg(original) } else { Err(switched_off(format)) };
     }
     let info = probe_as(format, original, settings)?;
-    let recipe = Recipe::new(Output::Original, Quality::default());
+    let recipe = everything();
     let plan = Plan::to_decode(&info, &recipe, settings)?;
     codec::of(format).decode(original, &info, &plan, &mut |_| {
         // each frame is let go of before the next
@@ -45,6 +45,11 @@ pub fn check(original: &[u8], settings: &Settings, progress: &mut dyn Progress) 
         return Err(Error::malformed(format, "it is cut off after a frame"));
     }
     Ok(Checked { format, size: Some(info.displayed()), frames: info.frames })
+}
+
+/// The recipe of decoding all that there is.
+pub(super) fn everything() -> Recipe {
+    Recipe::new(Output::Original, Quality::default())
 }
 
 /// An SVG has no pixels to decode: it must be well-formed XML, to the end of its outermost element.

@@ -6,6 +6,7 @@
 mod check;
 pub mod codec;
 mod error;
+mod estimate;
 mod exif;
 pub mod format;
 pub mod geometry;
@@ -21,6 +22,7 @@ mod ycbcr;
 
 pub use check::{Checked, check};
 pub use error::{Error, Result};
+pub use estimate::{Estimate, FIXED_MEMORY, estimate, estimate_check};
 pub use format::Format;
 pub use recipe::Recipe;
 pub use settings::{AvifEncoder, Effort, Encoding, Settings};
@@ -117,6 +119,17 @@ pub fn probe(original: &[u8]) -> Result<Info> {
     codec::of(format).probe(original)
 }
 
+/// The same, where originals of that format are accepted; `None` for one that has nothing to probe, which is SVG.
+///
+/// # Errors
+/// As [`probe`], and [`Error::Unsupported`] for a format that is switched off.
+pub fn head(original: &[u8], settings: &Settings) -> Result<Option<Info>> {
+    match Format::sniff(original).ok_or(Error::UnknownFormat)? {
+        Format::Svg => Ok(None),
+        format => probe_as(format, original, settings).map(Some),
+    }
+}
+
 /// Whether these bytes are an image that may be sent as it is: of a format that is read here. Damage does not matter to
 /// bytes that nobody changes.
 ///
@@ -176,15 +189,17 @@ impl Decodes for Apart {
 /// # Errors
 /// All of [`Error`]; nothing is decoded before the limits in `settings` were checked against the header.
 pub fn render(original: &[u8], recipe: &Recipe, settings: &Settings, progress: &mut dyn Progress) -> Result<Encoded> {
-    render_from(&Apart, original, recipe, settings, progress)
+    render_from(&Apart, original, None, recipe, settings, progress)
 }
 
-/// The same, where others may have decoded the original already. The bytes are the same, too.
+/// The same, where others may have decoded the original already, and what its header says may be known. The bytes are the
+/// same, too.
 ///
 /// # Errors
 /// As [`render`].
 pub fn render_from(
-    decodes: &dyn Decodes, original: &[u8], recipe: &Recipe, settings: &Settings, progress: &mut dyn Progress,
+    decodes: &dyn Decodes, original: &[u8], info: Option<&Info>, recipe: &Recipe, settings: &Settings,
+    progress: &mut dyn Progress,
 ) -> Result<Encoded> {
     begin(progress, Stage::Decode)?;
     let format = Format::sniff(original).ok_or(Error::UnknownFormat)?;
@@ -194,8 +209,15 @@ pub fn render_from(
     if format == Format::Svg && recipe.output == Output::Original && recipe.only_recodes() {
         return Ok(Encoded { bytes: original.to_vec(), content: Content::Image(format) });
     }
-    let info = probe_as(format, original, settings)?;
-    let plan = Plan::new(&info, recipe, settings)?;
+    let probed;
+    let info = match info {
+        Some(info) if settings.accepts(format) => info,
+        _ => {
+            probed = probe_as(format, original, settings)?;
+            &probed
+        }
+    };
+    let plan = Plan::new(info, recipe, settings)?;
 
     let mut pipeline = ops::Pipeline::new(&plan);
     let mut frames: Vec<Frame> = Vec::new();
@@ -211,10 +233,10 @@ pub fn render_from(
     };
     let codec = codec::of(format);
     if plan.frames > 1 {
-        codec.decode(original, &info, &plan, &mut |decoded| take(Arc::new(decoded)))?;
+        codec.decode(original, info, &plan, &mut |decoded| take(Arc::new(decoded)))?;
     } else {
         let scale = Scale { shrink: plan.shrink, planes: plan.wants_planes };
-        take(decodes.get_or_decode(scale, &mut || first(codec, original, &info, &plan))?)?;
+        take(decodes.get_or_decode(scale, &mut || first(codec, original, info, &plan))?)?;
     }
     let shown = match planes {
         Some(planes) => Shown::Planes(planes),
@@ -229,14 +251,14 @@ pub fn render_from(
         quality: quality::own(plan.format, recipe.quality, settings.encoding),
         lossless: recipe.lossless,
         encoding: settings.encoding,
-        exif: exif::kept(recipe.metadata, &info),
+        exif: exif::kept(recipe.metadata, info),
         profile: pipeline.into_profile(),
     };
     if recipe.output == Output::Json {
-        return json::describe(original, &info, picture.first());
+        return json::describe(original, info, picture.first());
     }
     let encoded = codec::of(plan.format).encode(&picture, &mut || progress.goes_on())?;
-    if settings.smallest_wins && encoded.len() > original.len() && original_will_do(&info, &plan) {
+    if settings.smallest_wins && encoded.len() > original.len() && original_will_do(info, &plan) {
         return Ok(Encoded { bytes: original.to_vec(), content: Content::Image(format) });
     }
     Ok(Encoded { bytes: encoded, content: Content::Image(plan.format) })

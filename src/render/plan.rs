@@ -32,6 +32,8 @@ pub struct Plan<'a> {
     pub(crate) wants_planes: bool,
     /// Whether the encoder is given them so, where no profile is in the way.
     pub(crate) feeds_planes: bool,
+    /// The size of the result; nothing is made of what is only checked.
+    pub(crate) canvas: Size,
     pub(crate) max_dimension: u32,
     pub(crate) linear: bool,
     /// Bytes that decoding and resizing will hold at most, by estimate.
@@ -70,6 +72,7 @@ impl<'a> Plan<'a> {
             shrink: 1,
             wants_planes: false,
             feeds_planes: false,
+            canvas: Size { width: 0, height: 0 },
             max_dimension: settings.max_dimension.min(format.longest_side()),
             linear: settings.linear,
             memory: 0,
@@ -79,6 +82,7 @@ impl<'a> Plan<'a> {
         if let Output::Exactly(format) = recipe.output {
             check_side(format, recipe.resize, region, settings)?;
         }
+        plan.canvas = fitted.canvas;
         plan.shrink = plan.shrink_for(&fitted, info, settings.oversampling);
         plan.feeds_planes = plan.could_feed_planes(&fitted, settings.encoding);
         plan.wants_planes = plan.could_use_planes(&fitted);
@@ -105,6 +109,7 @@ impl<'a> Plan<'a> {
             shrink: 1,
             wants_planes: false,
             feeds_planes: false,
+            canvas: Size { width: 0, height: 0 },
             max_dimension: settings.max_dimension,
             linear: false,
             memory,

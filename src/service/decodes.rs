@@ -221,7 +221,7 @@ mod tests {
     use crate::render::{Error, Format, Recipe, Settings, render_from};
 
     fn version(number: u8) -> Version {
-        Version { identity: [number; 32], modified: std::time::SystemTime::UNIX_EPOCH }
+        Version { identity: [number; 32], modified: std::time::SystemTime::UNIX_EPOCH, length: 1 }
     }
 
     fn photograph() -> Vec<u8> {
@@ -248,7 +248,7 @@ mod tests {
         let wish = Wish { width, height: 0, enlarge: false };
         let recipe =
             Recipe { resize: Resize::Contain(wish), ..Recipe::new(Output::Exactly(format), Quality::default()) };
-        render_from(decodes, &photograph(), &recipe, &Settings::default(), &mut |_| true).expect("rendered").bytes
+        render_from(decodes, &photograph(), None, &recipe, &Settings::default(), &mut |_| true).expect("rendered").bytes
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! there is nothing yet. Never sees a URL, a header or a status code.
 
 mod decodes;
+mod queue;
 pub mod stats;
 pub mod toll;
 pub mod uploads;
@@ -13,15 +14,17 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
-use crate::cache::{self, Body, Cache, Digest, Failure, Found, Key, Stored};
+use crate::cache::{self, Askers, Body, Cache, Digest, Failure, Found, Key, Stored};
+use crate::render::codec::Info;
 use crate::render::recipe::{Choice, Output};
-use crate::render::{self, Content, Progress, Recipe, Settings, Stage};
+use crate::render::{self, Content, Estimate, Format, Progress, Recipe, Settings, Stage};
 use crate::source::{self, ImageId, Original, Source, Version};
 use decodes::Decodes;
 use stats::Stats;
 use toll::Toll;
-use workers::{Refused, Workers};
+use workers::{Account, Class, Need, Pressure, Refused, Workers};
 
 /// How often a request begins again because its original changed under it.
 const ATTEMPTS: usize = 3;
@@ -30,8 +33,19 @@ const ATTEMPTS: usize = 3;
 const FAILURES_KEPT: Duration = Duration::from_secs(60);
 const FAILURES: u64 = 10_000;
 
-/// Of how many originals the digest and the header are remembered.
+/// Of how many originals the digest is remembered.
 const FACTS: u64 = 100_000;
+
+/// Bytes that what headers say is remembered in. Most take [`HEAD_BYTES`]; some come with a block of EXIF.
+const HEADS: u64 = 16 << 20;
+const HEAD_BYTES: usize = 300;
+
+/// The most bytes of an original that stands in for a rendition, and kibibytes of all that are being sent.
+const STAND_IN: u64 = 2_000_000;
+const STAND_INS: usize = 64 * 1024;
+
+/// What takes longer than this on the machine that estimates are made for is dear.
+const DEAR: Duration = Duration::from_millis(300);
 
 /// Why there is no answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -110,9 +124,11 @@ pub struct Service {
     settings: ArcSwap<Settings>,
     /// Digests of originals, so that an unchanged one is not read to say that it is unchanged.
     facts: moka::sync::Cache<Version, Facts>,
-    /// Whether originals move, for the few clients to whom that makes a difference.
-    moving: moka::sync::Cache<Version, bool>,
+    /// What the headers of originals say: what a render takes is known before its original is fetched.
+    heads: moka::sync::Cache<Version, Arc<Info>>,
     failures: moka::sync::Cache<Key, render::Error>,
+    /// Room for originals that stand in for renditions, in kibibytes.
+    stand_ins: Arc<Semaphore>,
     stats: Stats,
     /// Held by whoever gives an upload its name.
     publishing: Arc<tokio::sync::Mutex<()>>,
@@ -124,6 +140,8 @@ enum Failed {
     Error(Error),
     /// The original has this version now; the key was another's.
     Changed(Version),
+    /// Everybody who waited for it had left.
+    Deserted,
 }
 
 impl<T: Into<Error>> From<T> for Failed {
@@ -146,15 +164,17 @@ impl Service {
             workers: Workers::new(workers),
             settings: ArcSwap::from_pointee(settings),
             facts: moka::sync::Cache::new(FACTS),
-            moving: moka::sync::Cache::new(FACTS),
+            heads: moka::sync::Cache::builder().max_capacity(HEADS).weigher(head_bytes).build(),
             failures,
+            stand_ins: Arc::new(Semaphore::new(STAND_INS)),
             stats: Stats::default(),
             publishing: Arc::default(),
         })
     }
 
-    /// The rendition of an original, by the deadline. What is under way then stops before its next stage,
-    /// and within encoding to WebP; other encoders finish, and what they made is kept for the next who asks.
+    /// The rendition of an original, by the deadline. What is under way then stops before its next stage, and within
+    /// encoding to WebP; other encoders finish, and what they made is kept for the next who asks. What waits for a place
+    /// when everyone who asked for it has left is not begun, and what runs then stops if others wait.
     ///
     /// # Errors
     /// All of [`Error`].
@@ -197,7 +217,7 @@ impl Service {
     async fn found_or_made(
         self: &Arc<Self>, id: &ImageId, recipe: Recipe, toll: Option<Arc<Toll>>,
     ) -> Result<Answer, Error> {
-        let settings = self.settings.load_full();
+        let (settings, came) = (self.settings.load_full(), Instant::now());
         let mut version = self.source.version(id).await?;
         let mut attempts = 0;
         while attempts < ATTEMPTS {
@@ -215,6 +235,9 @@ impl Service {
                 // another one should have paid; now it may be this one's turn, and each is refused once only
                 Err(Failed::Error(Error::Refused(Refused::TooMany(_))))
                     if !toll.as_ref().is_some_and(|toll| toll.is_unpaid()) => {}
+                // came as the others had just left; and their time was over, not this one's
+                Err(Failed::Deserted) => {}
+                Err(Failed::Error(Error::Refused(Refused::Deadline))) if came.elapsed() < self.workers.deadline() => {}
                 Err(Failed::Error(error)) => {
                     if let Error::Render(failure) = &error {
                         self.remember(key, failure);
@@ -235,11 +258,11 @@ impl Service {
         let timing = Arc::<std::sync::Mutex<Timing>>::default();
         let measured = Arc::clone(&timing);
         let named = id.clone();
-        let made = self.cache.get_or_make(&named, key, move || async move {
+        let made = self.cache.get_or_make(&named, key, move |askers| async move {
             if let Some(toll) = toll {
                 toll.pay().map_err(Refused::TooMany)?;
             }
-            let result = service.make(&id, version, recipe, settings).await;
+            let result = service.make(&id, version, recipe, settings, askers).await;
             result.map(|(encoded, timing)| {
                 *measured.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = timing;
                 encoded
@@ -258,57 +281,114 @@ impl Service {
         Ok(Answer { bytes, digest, content, modified: version.modified, found: Some(found), timing })
     }
 
-    /// Fetches and renders. Runs in the cache's own task, so it outlives whoever asked.
+    /// Fetches and renders. Runs in the cache's own task, so it outlives whoever asked; but nothing is begun that nobody
+    /// waits for.
     async fn make(
-        &self, id: &ImageId, version: Version, recipe: Recipe, settings: Arc<Settings>,
+        &self, id: &ImageId, version: Version, recipe: Recipe, settings: Arc<Settings>, askers: Askers,
     ) -> Result<(render::Encoded, Timing), Failed> {
         // said before the wait for a place, so that whoever goes first knows that others follow
-        let together = self.decodes.join(version);
-        let place = self.workers.place().await?;
-        let started = Instant::now();
-        let original = self.source.fetch(id).await?;
-        if original.version != version {
-            return Err(Failed::Changed(original.version));
-        }
-        let fetched = started.elapsed();
-        self.stats.renders.fetch_add(1, Ordering::Relaxed);
-        let (deadline, queued, length) = (place.deadline, place.queued, original.bytes.len());
-        let work = move || {
-            let mut clock = Clock::new(deadline);
-            let result = render::render_from(&together, &original.bytes, &recipe, &settings, &mut clock);
-            (result, Timing { queue: queued, source: fetched, ..clock.finish() })
-        };
-        let (result, timing) = place.run(work).await?;
-        self.decodes.sweep_later();
-        match result {
-            Ok(encoded) => {
-                self.stats.rendered(&timing, length, &encoded);
-                Ok((encoded, timing))
+        let together = Arc::new(self.decodes.join(version));
+        let recipe = Arc::new(recipe);
+        let mut visit = self.workers.visit();
+        let (deadline, mut has_begun) = (visit.deadline(), false);
+        loop {
+            let head = self.heads.get(&version);
+            let need = match &head {
+                Some(info) => needed(&render::estimate(info, version.length, &recipe, &settings)?, &recipe),
+                None => unknown(version, &recipe),
+            };
+            let place = tokio::select! {
+                biased;
+                place = visit.place(need) => place?,
+                () = askers.leave() => {
+                    self.stats.deserted.fetch_add(1, Ordering::Relaxed);
+                    return Err(Failed::Deserted);
+                }
+            };
+            let started = Instant::now();
+            let original = self.source.fetch(id).await?;
+            if original.version != version {
+                return Err(Failed::Changed(original.version));
             }
-            // the only one who cancels is the clock
-            Err(render::Error::Cancelled) => Err(Refused::Deadline.into()),
-            Err(error) => Err(error.into()),
+            if !has_begun {
+                self.stats.renders.fetch_add(1, Ordering::Relaxed);
+                has_begun = true;
+            }
+            let (queued, fetched, length) = (place.queued, started.elapsed(), original.bytes.len());
+            let crowd = Some((askers.clone(), self.workers.pressure()));
+            let (together, recipe, settings) = (Arc::clone(&together), Arc::clone(&recipe), Arc::clone(&settings));
+            let heads = self.heads.clone();
+            let work = move |account: &mut Account<'_>| {
+                let mut clock = Clock::new(deadline, crowd);
+                clock.begin(Stage::Decode);
+                let head = match head {
+                    None => match render::head(&original.bytes, &settings) {
+                        Ok(info) => info.map(|info| {
+                            let info = Arc::new(info);
+                            heads.insert(version, Arc::clone(&info));
+                            info
+                        }),
+                        Err(error) => return Some((Err(error), Timing::default())),
+                    },
+                    known => known,
+                };
+                if let Some(info) = &head {
+                    match render::estimate(info, version.length, &recipe, &settings) {
+                        Ok(estimate) if account.change(needed(&estimate, &recipe)) => {}
+                        Ok(_) => return None,
+                        Err(error) => return Some((Err(error), Timing::default())),
+                    }
+                }
+                let (original, head) = (&original.bytes, head.as_deref());
+                let result = render::render_from(&*together, original, head, &recipe, &settings, &mut clock);
+                if result.is_err() {
+                    account.tells_nothing();
+                }
+                Some((result, Timing { queue: queued, source: fetched, ..clock.finish() }))
+            };
+            // it takes more memory than is left, and waits for it without holding any
+            let Some((result, timing)) = place.run(work).await? else { continue };
+            self.decodes.sweep_later();
+            return match result {
+                Ok(encoded) => {
+                    self.stats.rendered(&timing, length, &encoded);
+                    Ok((encoded, timing))
+                }
+                Err(render::Error::Cancelled) if Instant::now() < deadline => {
+                    self.stats.deserted.fetch_add(1, Ordering::Relaxed);
+                    Err(Failed::Deserted)
+                }
+                Err(render::Error::Cancelled) => Err(Refused::Deadline.into()),
+                Err(error) => Err(error.into()),
+            };
         }
     }
 
     /// The recipe with what depends on whether the original moves settled, so that it makes no fourth key.
     async fn settled(&self, id: &ImageId, version: Version, mut recipe: Recipe) -> Result<Recipe, Error> {
         if recipe.output == Output::Auto(Choice::AvifStill) {
-            let moves = match self.moving.get(&version) {
-                Some(moves) => moves,
-                None => {
-                    // reading costs memory, so it waits its turn like any render
-                    let _place = self.workers.place().await?;
-                    let original = self.source.fetch(id).await?;
-                    let moves = render::probe(&original.bytes)?.frames > 1;
-                    self.moving.insert(original.version, moves);
-                    moves
-                }
-            };
+            let moves = self.head(id, version).await?.frames > 1;
             let choice = if moves && recipe.animated { Choice::Baseline } else { Choice::Avif };
             recipe.output = Output::Auto(choice);
         }
         Ok(recipe)
+    }
+
+    /// What the header of an original says. Reading it costs memory, so that waits its turn like any render.
+    async fn head(&self, id: &ImageId, version: Version) -> Result<Arc<Info>, Error> {
+        if let Some(info) = self.heads.get(&version) {
+            return Ok(info);
+        }
+        let bytes = version.length + render::FIXED_MEMORY;
+        let place = self.workers.visit().place(Need { class: Class::Cheap, bytes, time: None }).await?;
+        let original = self.source.fetch(id).await?;
+        let probing = place.run(move |account| {
+            account.tells_nothing();
+            render::probe(&original.bytes).map(|info| (original.version, Arc::new(info)))
+        });
+        let (version, info) = probing.await??;
+        self.heads.insert(version, Arc::clone(&info));
+        Ok(info)
     }
 
     fn remember(&self, key: Key, failure: &render::Error) {
@@ -341,6 +421,25 @@ impl Service {
         let timing = Timing { source: started.elapsed(), ..Timing::default() };
         let Facts { digest, content } = facts;
         Ok(Answer { bytes, digest, content, modified: version.modified, found: None, timing })
+    }
+
+    /// The original in the place of a rendition that there is no room to make: where it is at most [`STAND_IN`] long, every
+    /// browser shows it, and not too much of that kind is being sent already.
+    pub async fn stand_in(&self, id: &ImageId, recipe: &Recipe) -> Option<Answer> {
+        let version = self.source.version(id).await.ok()?;
+        if recipe.output == Output::Json || version.length > STAND_IN {
+            return None;
+        }
+        let kibibytes = u32::try_from(version.length / 1024 + 1).ok()?;
+        let held = Arc::clone(&self.stand_ins).try_acquire_many_owned(kibibytes).ok()?;
+        let answer = self.original(id).await.ok()?;
+        let is_shown = matches!(
+            answer.content,
+            Content::Image(Format::Jpeg | Format::Png | Format::Gif | Format::WebP | Format::Svg)
+        );
+        // its bytes hold the room until the last of them has been sent
+        let bytes = Bytes::from_owner(StandIn { bytes: answer.bytes, _held: held });
+        is_shown.then_some(Answer { bytes, ..answer })
     }
 
     /// Drops every rendition that is meant and says how many there were.
@@ -414,17 +513,57 @@ impl Service {
     }
 }
 
-/// Measures the stages of one render and ends it at its deadline.
+/// Bytes that the memory of a header takes.
+fn head_bytes(_: &Version, info: &Arc<Info>) -> u32 {
+    let more = info.exif.as_ref().map_or(0, Vec::len) + info.profile_name.as_ref().map_or(0, String::len);
+    u32::try_from(HEAD_BYTES + more).unwrap_or(u32::MAX)
+}
+
+/// What is needed for what has been estimated.
+fn needed(estimate: &Estimate, recipe: &Recipe) -> Need {
+    let class = if estimate.time > DEAR { Class::Dear } else { class(recipe) };
+    Need { class, bytes: estimate.memory, time: Some(estimate.time) }
+}
+
+/// What is needed to find out more about an original.
+fn unknown(version: Version, recipe: &Recipe) -> Need {
+    Need { class: class(recipe), bytes: version.length + render::FIXED_MEMORY, time: None }
+}
+
+/// How much work a recipe is, whatever the original.
+fn class(recipe: &Recipe) -> Class {
+    match recipe.output {
+        Output::Exactly(Format::Avif) | Output::Auto(Choice::Avif | Choice::AvifStill) => Class::Dear,
+        _ if recipe.lossless => Class::Dear,
+        _ => Class::Cheap,
+    }
+}
+
+/// Bytes of an original that stands in for a rendition.
+struct StandIn {
+    bytes: Bytes,
+    _held: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for StandIn {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Measures the stages of one render and ends it at its deadline, and when nobody waits for it but others wait for its
+/// place.
 struct Clock {
     deadline: Instant,
+    crowd: Option<(Askers, Pressure)>,
     began: Instant,
     stage: Option<Stage>,
     timing: Timing,
 }
 
 impl Clock {
-    fn new(deadline: Instant) -> Clock {
-        Clock { deadline, began: Instant::now(), stage: None, timing: Timing::default() }
+    fn new(deadline: Instant, crowd: Option<(Askers, Pressure)>) -> Clock {
+        Clock { deadline, crowd, began: Instant::now(), stage: None, timing: Timing::default() }
     }
 
     fn end(&mut self, now: Instant) {
@@ -449,10 +588,12 @@ impl Progress for Clock {
         self.end(now);
         self.stage = Some(stage);
         self.began = now;
-        now < self.deadline
+        self.goes_on()
     }
 
     fn goes_on(&mut self) -> bool {
-        Instant::now() < self.deadline
+        // what is nearly done is worth finishing where no one else needs the place: whoever left may come again
+        let in_vain = |(askers, pressure): &(Askers, Pressure)| askers.are_gone() && pressure.is_felt();
+        Instant::now() < self.deadline && !self.crowd.as_ref().is_some_and(in_vain)
     }
 }

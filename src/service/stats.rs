@@ -23,6 +23,8 @@ pub struct Stats {
     pub misses: AtomicU64,
     /// Answers that were rendered for another request that asked first.
     pub collapsed: AtomicU64,
+    /// Renders that were given up because everyone who asked had left.
+    pub deserted: AtomicU64,
     /// Originals taken in.
     pub uploads: AtomicU64,
     /// Where the time of finished renders went.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::workers::Refused;
+use super::workers::{Class, Need, Refused};
 use super::{Clock, Error, Service};
 use crate::cache::Digest;
 use crate::render::{self, Checked};
@@ -132,11 +132,31 @@ impl Service {
     /// All that rendering may fail with, and failures of the storage.
     pub async fn check_upload(&self, upload: Upload) -> Result<Sound, NotTaken> {
         let Upload { mut staged, hasher } = upload;
-        let place = self.workers.place().await?;
-        let bytes = staged.read().await?;
-        let (deadline, settings) = (place.deadline, self.settings.load_full());
-        let work = place.run(move || render::check(&bytes, &settings, &mut Clock::new(deadline)));
-        let checked = tokio::time::timeout_at(deadline.into(), work).await.map_err(|_| Refused::Deadline)??;
+        let settings = self.settings.load_full();
+        let mut visit = self.workers.visit();
+        let deadline = visit.deadline();
+        let mut need = Need { class: Class::Cheap, bytes: staged.bytes() + render::FIXED_MEMORY, time: None };
+        let checked = loop {
+            let place = visit.place(need).await?;
+            let (bytes, settings) = (staged.read().await?, Arc::clone(&settings));
+            let work = place.run(move |account| {
+                account.tells_nothing();
+                if let Some(info) = render::head(&bytes, &settings)? {
+                    let estimate = render::estimate_check(&info, bytes.len() as u64, &settings)?;
+                    let need = Need { class: Class::Cheap, bytes: estimate.memory, time: Some(estimate.time) };
+                    if !account.change(need) {
+                        return Ok(Err(need));
+                    }
+                }
+                render::check(&bytes, &settings, &mut Clock::new(deadline, None)).map(Ok)
+            });
+            match tokio::time::timeout_at(deadline.into(), work).await.map_err(|_| Refused::Deadline)?? {
+                // it takes more memory than is left, and waits for it without holding any
+                Ok(Err(more)) => need = more,
+                Ok(Ok(checked)) => break Ok(checked),
+                Err(error) => break Err(error),
+            }
+        };
         let image = match checked {
             // the only one who cancels is the clock
             Err(render::Error::Cancelled) => return Err(Refused::Deadline.into()),

@@ -134,7 +134,11 @@ fn version(metadata: &std::fs::Metadata) -> Version {
         hasher.update(&number.to_le_bytes());
     }
     let seconds = u64::try_from(metadata.mtime()).unwrap_or(0);
-    Version { identity: hasher.finalize().into(), modified: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds) }
+    Version {
+        identity: hasher.finalize().into(),
+        modified: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
+        length: metadata.size(),
+    }
 }
 
 fn from_errno(error: Errno) -> Error {

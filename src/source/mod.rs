@@ -56,6 +56,8 @@ pub struct Version {
     pub identity: [u8; 32],
     /// When it was last changed, for `Last-Modified`.
     pub modified: SystemTime,
+    /// How many bytes it has.
+    pub length: u64,
 }
 
 /// An original's bytes.
