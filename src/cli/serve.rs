@@ -10,8 +10,9 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
+use super::reload::Reloader;
 use super::{Common, Wrong, supervisor};
-use crate::config::{Config, Flag, Loaded, Server};
+use crate::config::{Config, FLAGS, Flag, Loaded, Server};
 use crate::http::server::{self, Listener};
 use crate::http::{self, State};
 use crate::service::Service;
@@ -43,30 +44,34 @@ impl Arguments {
                 None => Err(Wrong(format!("{} is not valid UTF-8", path.display()))),
             },
         };
-        let flags = [
-            ("source", "root", path(&self.folder)?, "FOLDER"),
-            ("server", "listen", self.listen.clone(), "--listen"),
-            ("cache", "dir", path(&self.cache_dir)?, "--cache-dir"),
-            ("cache", "max_bytes", self.cache_size.clone(), "--cache-size"),
-        ];
-        Ok(flags.into_iter().filter_map(|(section, key, text, flag)| Some((section, key, text?, flag))).collect())
+        // in the order of the table
+        let given = [path(&self.folder)?, self.listen.clone(), path(&self.cache_dir)?, self.cache_size.clone()];
+        let flags = FLAGS.into_iter().zip(given);
+        Ok(flags.filter_map(|((section, key, flag), text)| Some((section, key, text?, flag))).collect())
     }
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Loaded { config, strangers, exposed, origins: _ } = arguments.common.load(&arguments.flags()?)?;
+    let flags = arguments.flags()?;
+    let loaded = arguments.common.load(&flags)?;
     start_log();
-    if !strangers.is_empty() {
-        tracing::warn!(variables = strangers.join(" "), "these are no settings and change nothing");
+    if !loaded.strangers.is_empty() {
+        tracing::warn!(variables = loaded.strangers.join(" "), "these are no settings and change nothing");
     }
-    for path in exposed {
-        tracing::warn!(path = %path.display(), "everyone on this machine may read this file, and there is a secret in it");
-    }
+    warn_of(&loaded);
+    let reloader = Reloader::new(arguments.common.config, flags, loaded);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(serve(config));
+    let result = runtime.block_on(serve(reloader));
     // renders that nobody waits for any more must not hold up the end
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// Says which files with secrets are open to everyone.
+pub(super) fn warn_of(loaded: &Loaded) {
+    for path in &loaded.exposed {
+        tracing::warn!(path = %path.display(), "everyone on this machine may read this file, and there is a secret in it");
+    }
 }
 
 /// Connections kept for the listener of health, metrics and administration.
@@ -84,7 +89,10 @@ fn start_log() {
     if std::io::stderr().is_terminal() { log.init() } else { log.json().flatten_event(true).init() }
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(mut reloader: Reloader) -> anyhow::Result<()> {
+    // first of all: until somebody listens for it, this signal ends the program
+    let mut hangup = signal(SignalKind::hangup())?;
+    let config = reloader.loaded().config.clone();
     let service = service(&config)?;
     if config.security.upload {
         prepare_uploads(&config, &service);
@@ -136,6 +144,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = reloader.run(&mut hangup, &state) => {}
     }
     supervisor::stopping();
     tracing::info!("stopping: requests in flight are finished");
