@@ -9,6 +9,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::nginx::Nginx;
 use common::site::{Place, Stand, sent, shipped, text_of, with};
 use common::{Address, Answer, Connection, PATIENCE, run, tintype};
 use rustix::process::Signal;
@@ -274,6 +275,25 @@ fn what_tintype_is_told() {
     }
     let large = nginx.ask("POST", "/-/log", &[("Content-Length", "20000")]);
     assert_eq!(large.status, 413);
+}
+
+/// The few lines that the README begins with.
+#[test]
+fn the_site_of_the_readme_works() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(readme).expect("the README");
+    let site = readme.split_once("```nginx\n").and_then(|(_, rest)| rest.split_once("```")).expect("a block").0;
+    let place = Place::new();
+    let _tintype = place.tintype(&[]);
+    let socket = format!("unix:{}", place.socket().display());
+    let nginx = Nginx::start(place.0.path(), |listen| {
+        let listen = format!("listen {listen};");
+        let changes = [("listen 80;", listen.as_str()), ("unix:/run/tintype/tintype.sock", &socket)];
+        with(site.to_owned(), &changes).replace("/images/", "/photos/")
+    });
+    assert_eq!(nginx.get(URL, &[]).picture(), (Format::WebP, 200, 133));
+    assert_eq!(nginx.get("/photos/a%20b%20%C3%A9.png?width=20", &[]).picture().1, 20);
+    nginx.get("/photos%2Fcoffee.png?width=20", &[]).assert_problem(404);
 }
 
 /// The blocks of the manual's page on moving, put where it says.
@@ -544,7 +564,7 @@ fn the_files_agree_with_each_other_and_with_the_program() {
     let seconds = |name: &str| said(name).trim_end_matches('s').parse::<u64>().expect("seconds");
     let defaults = tintype::config::Config::default();
     assert!(seconds("TimeoutStopSec") > defaults.server.shutdown_timeout.0.as_secs() + 5);
-    assert_eq!((said("Type"), said("ExecReload")), ("notify", "/bin/kill -HUP $MAINPID"));
+    assert_eq!((said("Type"), said("ExecReload")), ("notify", "/bin/sh -c 'kill -HUP $MAINPID'"));
     assert_eq!(seconds("WatchdogSec"), 30);
     let settings: toml::Table = text_of("tintype.toml").parse().expect("TOML");
     assert_eq!(settings["source"]["root"].as_str(), Some("/srv/images"));

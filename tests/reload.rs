@@ -4,10 +4,11 @@ mod common;
 
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{PATIENCE, Server, poll, run, serve, testdata, tintype};
-use rustix::process::Signal;
+use common::{Address, Connection, PATIENCE, Server, poll, run, serve, testdata, tintype};
+use rustix::process::{Pid, Signal, kill_process};
 
 const OLD: &str = "0123456789abcdef";
 const NEW: &str = "fedcba9876543210";
@@ -249,6 +250,24 @@ fn the_service_manager_is_told_of_a_reload() {
         assert!(second.starts_with(&format!("READY=1\nSTATUS={status}")), "{second}");
         assert_eq!(second.lines().count(), 2, "{second}");
     }
+}
+
+/// A collector of logs may end, and a terminal be closed.
+#[test]
+fn a_log_that_nobody_reads_does_no_harm() {
+    let place = tempfile::tempdir().expect("a folder");
+    let socket = place.path().join("socket");
+    let listen = format!("unix:{}", socket.display());
+    let mut command = serve(tintype(), &testdata(), &place.path().join("cache"), &listen, &[]);
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
+    drop(child.stderr.take());
+    let address = Address::Unix(socket);
+    let mut connection = poll("it listens", || Connection::try_open(&address).ok());
+    for signal in [Signal::HUP, Signal::HUP, Signal::TERM] {
+        assert_eq!(connection.ask("GET", "/photos/coffee.png?width=20", &[]).status, 200);
+        kill_process(Pid::from_child(&child), signal).expect("it is ours and runs");
+    }
+    assert_eq!(child.wait().expect("it is ours").code(), Some(0));
 }
 
 #[test]
