@@ -113,7 +113,15 @@ fn every_setting_is_in_the_manual() {
 
 #[tokio::test]
 async fn every_metric_is_in_the_manual() {
-    hold("docs/metrics.md", &[("metrics", metrics().await)]);
+    let table = metrics().await;
+    hold("docs/metrics.md", &[("metrics", table.clone())]);
+    // and what its queries name is there
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    let text = std::fs::read_to_string(path).expect("a document");
+    for name in text.split(|c: char| !c.is_ascii_lowercase() && c != '_').filter(|word| word.starts_with("tintype_")) {
+        let name = ["_bucket", "_sum", "_count"].iter().fold(name, |name, end| name.trim_end_matches(end));
+        assert!(table.contains(&format!("| `{name}` |")), "there is no {name}");
+    }
 }
 
 /// What the documents show of settings can be written down as it stands.

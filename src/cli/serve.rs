@@ -1,6 +1,6 @@
 //! `tintype serve`: the service.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,7 +133,8 @@ async fn serve(mut reloader: Reloader) -> anyhow::Result<()> {
         workers = service.workers().count(),
         "tintype starts"
     );
-    eprintln!("listening on {}", listener.shown());
+    // whoever waits for it reads it; where nobody does, that is no reason to end, as it would be by `eprintln!`
+    let _ = writeln!(std::io::stderr(), "listening on {}", listener.shown());
     let possible = server::connections().saturating_sub(ADMIN_CONNECTIONS).max(4);
     let places = match config.server.max_connections {
         0 => possible,
