@@ -4,12 +4,13 @@
 # said and no network is used.
 
 SHELL := /bin/bash
-.PHONY: serve test test-pure bench setup tools
+.PHONY: serve test test-pure bench deb setup tools
 
 # where `make serve` listens and keeps what it made: make serve LISTEN=127.0.0.1:9090
 LISTEN := 127.0.0.1:8080
 CACHE := $(or $(CARGO_TARGET_DIR),target)/cache
 TINTYPE := $(or $(CARGO_TARGET_DIR),target)/release/tintype
+MANUAL := $(or $(CARGO_TARGET_DIR),target)/release/manual
 
 ## Build it and serve the test pictures.
 serve: tools
@@ -33,6 +34,16 @@ test-pure:
 ## Measure it.
 bench: tools
 	cargo bench --locked
+
+## Build the Debian package. It wants cargo-deb: cargo install cargo-deb --locked
+deb: tools
+	@command -v cargo-deb >/dev/null || { echo 'Please install cargo-deb: cargo install cargo-deb --locked' >&2; exit 2; }
+	cargo build --release --locked
+	rm -rf '$(MANUAL)' && '$(TINTYPE)' man '$(MANUAL)'
+	'$(TINTYPE)' completions bash >'$(MANUAL)/tintype.bash'
+	'$(TINTYPE)' completions zsh >'$(MANUAL)/_tintype'
+	'$(TINTYPE)' completions fish >'$(MANUAL)/tintype.fish'
+	cargo deb --no-build
 
 ## Install whatever is missing for the above.
 setup:

@@ -4,10 +4,12 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::nginx::Nginx;
 use common::site::{Place, Stand, sent, shipped, text_of, with};
 use common::{Address, Answer, Connection, PATIENCE, run, tintype};
 use rustix::process::Signal;
@@ -275,6 +277,25 @@ fn what_tintype_is_told() {
     assert_eq!(large.status, 413);
 }
 
+/// The few lines that the README begins with.
+#[test]
+fn the_site_of_the_readme_works() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(readme).expect("the README");
+    let site = readme.split_once("```nginx\n").and_then(|(_, rest)| rest.split_once("```")).expect("a block").0;
+    let place = Place::new();
+    let _tintype = place.tintype(&[]);
+    let socket = format!("unix:{}", place.socket().display());
+    let nginx = Nginx::start(place.0.path(), |listen| {
+        let listen = format!("listen {listen};");
+        let changes = [("listen 80;", listen.as_str()), ("unix:/run/tintype/tintype.sock", &socket)];
+        with(site.to_owned(), &changes).replace("/images/", "/photos/")
+    });
+    assert_eq!(nginx.get(URL, &[]).picture(), (Format::WebP, 200, 133));
+    assert_eq!(nginx.get("/photos/a%20b%20%C3%A9.png?width=20", &[]).picture().1, 20);
+    nginx.get("/photos%2Fcoffee.png?width=20", &[]).assert_problem(404);
+}
+
 /// The blocks of the manual's page on moving, put where it says.
 #[test]
 fn old_urls_go_on_working() {
@@ -471,9 +492,11 @@ fn tree(root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 #[test]
 fn installing_changes_nothing_that_somebody_changed() {
     let root = tempfile::tempdir().expect("a folder");
-    // any program will do, and a small one is copied sooner
+    // any program will do that writes a manual, and a small one is copied sooner
     let program = root.path().join("program");
-    std::fs::write(&program, "#!/bin/sh\n").expect("a file");
+    let writes = "#!/bin/sh\n[ $1 != man ] || { mkdir $2 && touch $2/tintype.1 $2/tintype-serve.1; }\n";
+    std::fs::write(&program, writes).expect("a file");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("ours");
     let root = root.path().join("root");
     std::fs::create_dir(&root).expect("a folder");
     let install = |more: &[&str]| {
@@ -487,17 +510,17 @@ fn installing_changes_nothing_that_somebody_changed() {
 
     let said = install(&["--dry-run"]);
     assert!(tree(&root).is_empty());
-    assert_eq!(count(&said, "new"), 8, "{said}");
-    assert_eq!(count(&install(&[]), "new"), 8);
+    assert_eq!(count(&said, "new"), 13, "{said}");
+    assert_eq!(count(&install(&[]), "new"), 13);
     let first = tree(&root);
-    assert_eq!(first.len(), 9, "with the record");
+    assert_eq!(first.len(), 14, "with the record");
     let unit = std::fs::read_to_string(root.join("usr/local/lib/systemd/system/tintype.service")).expect("the unit");
     assert!(unit.contains("ExecStart=/usr/local/bin/tintype serve --config /etc/tintype/tintype.toml\n"));
-    assert_eq!(count(&install(&[]), "same"), 8);
+    assert_eq!(count(&install(&[]), "same"), 13);
     assert!(tree(&root) == first);
 
     // a new program takes the place of the old one; settings that were changed stay
-    std::fs::write(&program, "#!/bin/sh\n# newer\n").expect("a file");
+    std::fs::write(&program, format!("{writes}# newer\n")).expect("a file");
     let settings = root.join("etc/tintype/tintype.toml");
     std::fs::write(&settings, "# mine\n").expect("a file");
     for _ in 0..2 {
@@ -541,11 +564,15 @@ fn the_files_agree_with_each_other_and_with_the_program() {
     let seconds = |name: &str| said(name).trim_end_matches('s').parse::<u64>().expect("seconds");
     let defaults = tintype::config::Config::default();
     assert!(seconds("TimeoutStopSec") > defaults.server.shutdown_timeout.0.as_secs() + 5);
-    assert_eq!(said("Type"), "notify");
+    assert_eq!((said("Type"), said("ExecReload")), ("notify", "/bin/sh -c 'kill -HUP $MAINPID'"));
     assert_eq!(seconds("WatchdogSec"), 30);
     let settings: toml::Table = text_of("tintype.toml").parse().expect("TOML");
     assert_eq!(settings["source"]["root"].as_str(), Some("/srv/images"));
     let socket = settings["server"]["listen"].as_str().expect("an address");
+    // what the site says of clients is believed, and it says no more than it knows
+    assert_eq!(settings["server"]["real_ip_from"].as_array().map(Vec::len), Some(1));
+    assert!(text_of("nginx.conf").contains("proxy_set_header X-Forwarded-For $remote_addr;"));
+    assert_eq!(defaults.server.real_ip_header, "X-Forwarded-For");
     assert!(text_of("nginx.conf").contains(&format!("server {socket} ")));
     // a credential whose file is missing would keep the service from starting
     let credentials: Vec<&str> = unit.lines().filter_map(|line| line.strip_prefix("LoadCredential=")).collect();
@@ -566,11 +593,15 @@ fn the_files_agree_with_each_other_and_with_the_program() {
     let manifest = std::fs::read_to_string(root.join("Cargo.toml")).expect("the manifest");
     let manifest: toml::Table = manifest.parse().expect("TOML");
     let deb = &manifest["package"]["metadata"]["deb"];
+    let makefile = std::fs::read_to_string(root.join("Makefile")).expect("the Makefile");
     let mut places = BTreeSet::new();
     for asset in deb["assets"].as_array().expect("a list") {
         let (from, to) = (asset[0].as_str().expect("a path"), asset[1].as_str().expect("a path"));
         // the one is built, the others are a pattern
         let is_there = from.starts_with("target/") || root.join(from.replace("*.md", "")).exists();
+        if let Some(made) = from.strip_prefix("target/release/manual/") {
+            assert!(makefile.contains(made.trim_start_matches("*.")), "{made} is made by `make deb`");
+        }
         assert!(is_there, "{from}");
         let name = if to.ends_with('/') { from.rsplit('/').next().unwrap_or_default() } else { "" };
         places.insert(format!("/{to}{name}"));

@@ -1,12 +1,12 @@
-//! What operators look at and hold on to: metrics in the right form, the dashboard and the alerts over them, settings
-//! that are read again while the program runs, the manual and the shells' completions.
+//! What operators look at and hold on to: metrics in the right form, the dashboard and the alerts over them, the manual and
+//! the shells' completions.
 
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use common::{Server, testdata};
+use common::{Server, run, testdata, tintype};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
@@ -229,6 +229,14 @@ fn metrics_are_in_form_and_count_what_happened() {
     assert_eq!(value("rendered_original_bytes_total", "format=\"webp\""), original);
     assert_eq!(value("rendered_saved_bytes", "format=\"webp\""), original - webp);
 
+    // others are counted beside them, the one that asks for metrics once it is answered
+    let all: f64 = metrics["tintype_requests_total"].samples.iter().map(|(_, _, value)| value).sum();
+    assert_eq!((all, value("admin_requests_total", "class=\"2xx\"")), (10.0, 0.0));
+    assert_eq!(server.get("/-/nothing", &[]).status, 404);
+    let later = read(&server.get("/-/metrics", &[]).text()).expect("in form");
+    let beside = |class: &str| later["tintype_admin_requests_total"].value(&format!("class=\"{class}\""));
+    assert_eq!((beside("2xx"), beside("4xx"), beside("5xx")), (1.0, 1.0, 0.0));
+
     // the one that asks for metrics is no image, and is open
     assert_eq!(value("requests_in_flight", ""), 0.0);
     assert!(value("connections", "") >= 1.0 && value("connections_total", "") >= 11.0);
@@ -284,4 +292,55 @@ fn the_dashboard_and_the_alerts_ask_for_what_there_is() {
     let panels = dashboard["panels"].as_array().expect("panels");
     let ids: BTreeSet<u64> = panels.iter().filter_map(|panel| panel["id"].as_u64()).collect();
     assert_eq!(ids.len(), panels.len(), "every panel has an id of its own");
+}
+
+#[test]
+fn the_manual_and_completions_are_those_of_the_commands() {
+    let place = folder();
+    let (code, help, said) = run(tintype().arg("--help"), b"");
+    assert_eq!(code, Some(0), "{said}");
+    let help = String::from_utf8(help.stdout).expect("UTF-8");
+    let list = help.split_once("Commands:\n").and_then(|(_, rest)| rest.split_once("\n\n")).expect("commands").0;
+    let commands: BTreeSet<&str> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.contains("serve") && !commands.contains("man"), "{commands:?}");
+
+    let (code, _, said) = run(tintype().arg("man").arg(place.path().join("new")), b"");
+    assert_eq!(code, Some(0), "{said}");
+    let page = |name: &str| std::fs::read_to_string(place.path().join("new").join(name)).expect("a page");
+    for command in commands.iter().filter(|command| **command != "help") {
+        assert!(page(&format!("tintype-{command}.1")).contains(".SH NAME"), "{command}");
+        assert!(page("tintype.1").contains(command), "{command}");
+    }
+    assert!(!page("tintype.1").contains("completions") && page("tintype-convert.1").contains("aspect_ratio"));
+
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, output, said) = run(tintype().args(["completions", shell]), b"");
+        assert_eq!(code, Some(0), "{said}");
+        let script = String::from_utf8(output.stdout).expect("UTF-8");
+        assert!(script.contains("healthcheck") && script.contains("cache-dir"), "{shell}");
+    }
+    assert_eq!(run(tintype().args(["completions", "sh"]), b"").0, Some(2));
+    assert_eq!(run(tintype().args(["man", "/dev/null/x"]), b"").0, Some(1));
+}
+
+#[test]
+fn the_defaults_are_a_file_to_begin_with() {
+    let place = folder();
+    let (code, output, said) = run(tintype().args(["config", "--default"]), b"");
+    assert_eq!(code, Some(0), "{said}");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!(text, tintype::config::default_file());
+    let file = place.path().join("tintype.toml");
+    std::fs::write(&file, &text).expect("a file");
+    let shown = |more: &[&str]| {
+        let (code, output, said) = run(tintype().arg("config").args(more), b"");
+        assert_eq!(code, Some(0), "{said}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let path = file.to_str().expect("UTF-8");
+    assert_eq!(shown(&["--config", path]), shown(&[]));
+    // and one line of it
+    std::fs::write(&file, text.replace("#quality = 80", "quality = 70")).expect("a file");
+    let line = format!("quality = 70                             # {path}");
+    assert!(shown(&["--config", path]).lines().any(|shown| shown == line));
 }

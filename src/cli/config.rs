@@ -4,11 +4,11 @@ use clap::Args;
 use toml::{Table, Value};
 
 use super::Common;
-use crate::config::{Config, Loaded, Origin};
+use crate::config::{Loaded, Origin, default_file};
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
-    /// Show the defaults, as a file to begin with
+    /// Show every setting with its meaning and its default, as a file to begin with
     #[arg(long)]
     default: bool,
     #[command(flatten)]
@@ -17,7 +17,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     if arguments.default {
-        print!("{}", toml::to_string(&Config::default())?);
+        print!("{}", default_file());
         return Ok(());
     }
     let Loaded { config, origins, .. } = arguments.common.load(&[])?;

@@ -6,7 +6,9 @@ mod client;
 mod config;
 mod convert;
 mod healthcheck;
+mod manual;
 mod purge;
+mod reload;
 mod serve;
 mod sign;
 mod supervisor;
@@ -15,7 +17,7 @@ mod warm;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{Flag, Invalid, Loaded};
 
@@ -47,6 +49,12 @@ enum Command {
     Config(config::Arguments),
     /// Ask a running server whether it lives, for containers.
     Healthcheck(healthcheck::Arguments),
+    /// Write the manual's pages into a folder.
+    #[command(hide = true)]
+    Man(manual::Pages),
+    /// Print what a shell needs to complete commands and options.
+    #[command(hide = true)]
+    Completions(manual::Completions),
 }
 
 /// What every command takes.
@@ -87,6 +95,8 @@ pub fn main() -> ExitCode {
         Command::Sign(arguments) => sign::run(arguments),
         Command::Config(arguments) => config::run(arguments),
         Command::Healthcheck(arguments) => healthcheck::run(arguments),
+        Command::Man(arguments) => manual::write_pages(arguments, Cli::command()),
+        Command::Completions(arguments) => manual::print_completions(arguments, Cli::command()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

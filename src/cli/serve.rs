@@ -1,6 +1,6 @@
 //! `tintype serve`: the service.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +10,9 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
+use super::reload::Reloader;
 use super::{Common, Wrong, supervisor};
-use crate::config::{Config, Flag, Loaded, Server};
+use crate::config::{Config, FLAGS, Flag, Loaded, Server};
 use crate::http::server::{self, Listener};
 use crate::http::{self, State};
 use crate::service::Service;
@@ -43,30 +44,34 @@ impl Arguments {
                 None => Err(Wrong(format!("{} is not valid UTF-8", path.display()))),
             },
         };
-        let flags = [
-            ("source", "root", path(&self.folder)?, "FOLDER"),
-            ("server", "listen", self.listen.clone(), "--listen"),
-            ("cache", "dir", path(&self.cache_dir)?, "--cache-dir"),
-            ("cache", "max_bytes", self.cache_size.clone(), "--cache-size"),
-        ];
-        Ok(flags.into_iter().filter_map(|(section, key, text, flag)| Some((section, key, text?, flag))).collect())
+        // in the order of the table
+        let given = [path(&self.folder)?, self.listen.clone(), path(&self.cache_dir)?, self.cache_size.clone()];
+        let flags = FLAGS.into_iter().zip(given);
+        Ok(flags.filter_map(|((section, key, flag), text)| Some((section, key, text?, flag))).collect())
     }
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Loaded { config, strangers, exposed, origins: _ } = arguments.common.load(&arguments.flags()?)?;
+    let flags = arguments.flags()?;
+    let loaded = arguments.common.load(&flags)?;
     start_log();
-    if !strangers.is_empty() {
-        tracing::warn!(variables = strangers.join(" "), "these are no settings and change nothing");
+    if !loaded.strangers.is_empty() {
+        tracing::warn!(variables = loaded.strangers.join(" "), "these are no settings and change nothing");
     }
-    for path in exposed {
-        tracing::warn!(path = %path.display(), "everyone on this machine may read this file, and there is a secret in it");
-    }
+    warn_of(&loaded);
+    let reloader = Reloader::new(arguments.common.config, flags, loaded);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(serve(config));
+    let result = runtime.block_on(serve(reloader));
     // renders that nobody waits for any more must not hold up the end
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// Says which files with secrets are open to everyone.
+pub(super) fn warn_of(loaded: &Loaded) {
+    for path in &loaded.exposed {
+        tracing::warn!(path = %path.display(), "everyone on this machine may read this file, and there is a secret in it");
+    }
 }
 
 /// Connections kept for the listener of health, metrics and administration.
@@ -80,11 +85,17 @@ const DEFAULT_LOG: &str = "info,jxl_oxide=off,jxl_bitstream=off,jxl_coding=off,j
 fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(DEFAULT_LOG));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // a line that cannot be written, as to a terminal that is gone, would otherwise be told of in the same place, and a
+    // failure to do that is a panic
+    let log = tracing_subscriber::fmt().log_internal_errors(false);
+    let log = log.with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() { log.init() } else { log.json().flatten_event(true).init() }
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(mut reloader: Reloader) -> anyhow::Result<()> {
+    // first of all: until somebody listens for it, this signal ends the program
+    let mut hangup = signal(SignalKind::hangup())?;
+    let config = reloader.loaded().config.clone();
     let service = service(&config)?;
     if config.security.upload {
         prepare_uploads(&config, &service);
@@ -122,7 +133,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         workers = service.workers().count(),
         "tintype starts"
     );
-    eprintln!("listening on {}", listener.shown());
+    // whoever waits for it reads it; where nobody does, that is no reason to end, as it would be by `eprintln!`
+    let _ = writeln!(std::io::stderr(), "listening on {}", listener.shown());
     let possible = server::connections().saturating_sub(ADMIN_CONNECTIONS).max(4);
     let places = match config.server.max_connections {
         0 => possible,
@@ -136,6 +148,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = reloader.run(&mut hangup, &state) => {}
     }
     supervisor::stopping();
     tracing::info!("stopping: requests in flight are finished");

@@ -4,6 +4,8 @@
 //! defaults are a value of the same type as the result, so every key exists once: unknown keys are told from known ones
 //! by looking there.
 
+mod reference;
+mod reload;
 mod secrets;
 mod sections;
 mod units;
@@ -14,6 +16,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::{Table, Value};
 
+pub use reference::{FLAGS, Setting, default_file, settings};
+pub use reload::{Reload, reload};
 pub use sections::{
     AvifEncoder, Cache, Config, Effort, Limits, Output, Overload, Security, Server, Source, UnknownParams,
 };
@@ -53,6 +57,13 @@ impl std::fmt::Display for Origin {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Invalid(String);
+
+impl Invalid {
+    /// A problem in those words.
+    pub fn new(what: String) -> Invalid {
+        Invalid(what)
+    }
+}
 
 /// Settings with the origin of each, by `section.key`.
 #[derive(Clone, Debug)]
@@ -109,11 +120,14 @@ fn merge(file: Option<(&Path, String)>, environment: Vec<(String, String)>, flag
     if let Some((path, text)) = file {
         let said: Table = text.parse().map_err(|error| Invalid(format!("{}: {error}", path.display())))?;
         for (section, values) in said {
+            let origin = Origin::File(path.to_owned());
             let Value::Table(values) = values else {
-                return Err(Invalid(format!("{}: {section} stands outside of a section", path.display())));
+                return Err(Invalid(format!("{origin}: {section} stands outside of a section")));
             };
+            // an empty one, too: whoever wrote it believes in it
+            known(&table, &section, &origin)?;
             for (key, value) in values {
-                let origin = Origin::File(path.to_owned());
+                let origin = origin.clone();
                 put(&mut table, &mut origins, &section, &key, value, origin)?;
             }
         }
@@ -149,21 +163,30 @@ fn merge(file: Option<(&Path, String)>, environment: Vec<(String, String)>, flag
     Ok(Loaded { config, origins, strangers, exposed: Vec::new() })
 }
 
+/// A section that there is.
+fn known(table: &Table, section: &str, origin: &Origin) -> Result<(), Invalid> {
+    if table.contains_key(section) {
+        return Ok(());
+    }
+    let nearest = dialect::nearest(section, table.keys().map(String::as_str));
+    let hint = nearest.map(|nearest| format!("; did you mean [{nearest}]?")).unwrap_or_default();
+    Err(Invalid(format!("{origin}: there is no section [{section}]{hint}")))
+}
+
 /// Puts one value in its place, if there is such a place.
 fn put(
     table: &mut Table, origins: &mut BTreeMap<String, Origin>, section: &str, key: &str, value: Value, origin: Origin,
 ) -> Result<(), Invalid> {
-    let unknown = |what: &str, name: &str, nearest: Option<&str>| {
-        let hint = nearest.map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
-        Invalid(format!("{origin}: there is no {what} {name}{hint}"))
-    };
-    let Some(Value::Table(values)) = table.get_mut(section) else {
-        let nearest = dialect::nearest(section, table.keys().map(String::as_str));
-        return Err(unknown("section", &format!("[{section}]"), nearest.map(|name| format!("[{name}]")).as_deref()));
-    };
+    known(table, section, &origin)?;
+    let Some(Value::Table(values)) = table.get_mut(section) else { return Ok(()) };
     if section != "presets" && !values.contains_key(key) {
         let nearest = dialect::nearest(key, values.keys().map(String::as_str));
-        return Err(unknown("setting", &format!("{section}.{key}"), nearest));
+        let hint = nearest.map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
+        return Err(Invalid(format!("{origin}: there is no setting {section}.{key}{hint}")));
+    }
+    if section == "presets" && !value.is_str() {
+        let like = format!("{key} = \"width=96&height=96\"");
+        return Err(Invalid(format!("{origin}: presets.{key} is wrong: it is parameters in a text, such as {like}")));
     }
     values.insert(key.to_owned(), value);
     origins.insert(format!("{section}.{key}"), origin);
@@ -466,6 +489,12 @@ mod tests {
             }
         };
         check("[sever]\nlisten = 1\n", &["[sever]", "[server]"]);
+        check("[cashe]\n", &["[cashe]", "[cache]"]);
+        check("[server]\n[server.tls]\n", &["server.tls"]);
+        check("[presets.avatar]\nwidth = 96\n", &["presets.avatar", "in a text"]);
+        check("[presets]\navatar = \"widht=96\"\n", &["preset avatar", "width"]);
+        check("[presets]\navatar = 96\n", &["presets.avatar", "in a text"]);
+        check("[[server]]\n", &["server"]);
         check("[server]\nlisen = \"a\"\n", &["server.lisen", "listen"]);
         check("[cache]\nmax_bytes = \"10 apples\"\n", &["cache.max_bytes", "10 apples", "10GiB"]);
         check("[limits]\ndeadline = 30\n", &["limits.deadline", "30s"]);

@@ -1,9 +1,13 @@
 //! Every setting, a struct for each section of the file, with what holds where nothing is said.
+//!
+//! The comment of a field is what users read about it, in `tintype config --default` and in `docs/settings.md`: one or two
+//! sentences with the unit.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 
 use super::units::{Bytes, Mode, Span};
@@ -12,108 +16,111 @@ use crate::render::Settings;
 use crate::render::recipe::Quality;
 
 /// Every setting.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The listener.
+    /// Listeners and connections.
     pub server: Server,
     /// Where originals live.
     pub source: Source,
     /// Where results are kept.
     pub cache: Cache,
-    /// What is never exceeded.
+    /// What is never exceeded, and how long things may take.
     pub limits: Limits,
     /// What results are like where a URL does not say.
     pub output: Output,
     /// Who may ask for what.
     pub security: Security,
-    /// Names for sets of parameters.
+    /// Names for sets of parameters, each written as a query: `?preset=avatar` stands for them, and what a URL says besides goes
+    /// before.
     pub presets: BTreeMap<String, String>,
 }
 
 /// `[server]`
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
-    /// `host:port` or `unix:/path`.
+    /// Where images are served: `host:port` or `unix:/path`.
     pub listen: String,
-    /// Where `/-/` is served; empty for the main listener.
+    /// Where health, metrics and administration (`/-/`) are served; empty for the main listener.
     pub admin_listen: String,
     /// The permissions of a socket at `unix:/path`.
     pub socket_mode: Mode,
     /// The most connections; 0 is as many as there are files for.
     pub max_connections: usize,
-    /// Whether answers say what the time went to.
+    /// Whether answers say what the time went to, in a `Server-Timing` header.
     pub server_timing: bool,
-    /// Proxies that are believed about whom a request is from: addresses, networks and `unix:`.
+    /// Proxies that are believed about whom a request is from: addresses, networks, and `unix:` for whoever comes over a socket.
     pub real_ip_from: Vec<String>,
-    /// The header that they say it in.
+    /// The header that those proxies say it in.
     pub real_ip_header: String,
     /// Below which path nginx sends files of the cache itself (X-Accel-Redirect); empty for none.
     pub x_accel: String,
     /// How long a request's head may take.
     pub header_timeout: Span,
-    /// How long a client may take nothing of its answer.
+    /// How long a client may take nothing of its answer, before it is let go.
     pub send_timeout: Span,
-    /// How long a connection may wait for its next request; longer than the proxy's own time.
+    /// How long a connection may wait for its next request. It should be longer than the proxy keeps its own.
     pub idle_timeout: Span,
-    /// How long requests in flight may take at the end.
+    /// How long requests in flight may take after SIGTERM.
     pub shutdown_timeout: Span,
 }
 
 /// `[source]`
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Source {
     /// The folder with originals.
     pub root: PathBuf,
-    /// The largest original.
+    /// The most bytes of an original; larger ones are refused with 413.
     pub max_bytes: Bytes,
-    /// How long it is believed that an original is as it was; zero looks at it on every request.
+    /// How long it is believed that an original is as it was; `0s` looks at it on every request.
     pub revalidate: Span,
     /// The formats that originals may have.
     pub formats_in: Vec<String>,
 }
 
 /// `[cache]`
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cache {
-    /// The folder.
+    /// The folder for results. Where none is named, $CACHE_DIRECTORY, this one or $XDG_CACHE_HOME/tintype, the first that can
+    /// be written.
     pub dir: PathBuf,
-    /// The most bytes on disk.
+    /// The most bytes that it takes on disk.
     pub max_bytes: Bytes,
-    /// The most files.
+    /// The most files in it.
     pub max_files: u64,
-    /// Bytes of the file system that are left to others.
+    /// Free bytes of the file system that are left to others.
     pub min_free: Bytes,
     /// The most bytes of results held in memory.
     pub memory: Bytes,
 }
 
 /// `[limits]`
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// The longest side of a result.
+    /// The longest side of a result, in pixels; larger wishes are scaled down to it.
     pub max_dimension: u32,
-    /// The most pixels of an original, all frames together.
+    /// The most pixels of an original, all frames together; more are refused with 422.
     pub max_pixels: u64,
-    /// The most frames.
+    /// The most frames of an original.
     pub max_frames: u32,
-    /// The most memory that renders may take, all together; what one alone would take more than is a 422.
+    /// The most bytes of memory that renders may take, all together; what one alone would take more than is a 422.
     pub memory: Bytes,
     /// The most bytes of decoded originals kept for a moment, for renditions that are asked for together; 0 for none.
     pub decoded: Bytes,
-    /// Renders at a time; 0 is one for each core.
+    /// Renders at a time; 0 for one on each core.
     pub workers: usize,
-    /// Renders waiting; one more is refused.
+    /// Renders that may wait; one more is refused with 503.
     pub queue: usize,
-    /// What is sent where one is refused: a 503, or the untouched original where that is small and may be asked for by all.
+    /// What is sent for one that is refused: a 503 (`refuse`), or the untouched `original`, to be kept for ten seconds, if
+    /// it is at most 2 MB and URLs need not be signed.
     pub overload: Overload,
-    /// How long a render may take, waiting included.
+    /// How long an image may take, waiting included; then it is a 504.
     pub deadline: Span,
-    /// Renders that one client may cause in a second; 0 for any number.
+    /// Renders that one client may cause in a second, 429 beyond; 0 for any number.
     pub rate: u32,
     /// Renders that one client may cause at once, after a while of none.
     pub burst: u32,
@@ -124,26 +131,26 @@ pub struct Limits {
 }
 
 /// `[output]`
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Output {
-    /// The quality where none is said.
+    /// The quality where a URL says none, 1 to 100 on one scale for all formats.
     pub quality: u8,
-    /// What `format=auto` may choose, best first.
+    /// What `format=auto` may choose beside the baseline, best first: `avif` and `webp`.
     pub formats: Vec<String>,
-    /// The widths that exist; empty for all.
+    /// The widths that may be had, in pixels; empty for all.
     pub widths: Vec<u32>,
-    /// What becomes of other widths.
+    /// What becomes of other widths: made all the same, the next larger one instead, or an error.
     pub snap: Snap,
     /// Whether the original is sent where converting it only made it larger.
     pub smallest_wins: bool,
-    /// Whether pixels are averaged as light.
+    /// Whether pixels are averaged as light, which keeps thin bright lines brighter and takes a quarter more time.
     pub linear: bool,
     /// How many times as many pixels as are wanted a JPEG decoder that scales down leaves on each side: 2, or 1 for speed.
     pub oversampling: u32,
-    /// How hard encoders try.
+    /// How hard encoders try; `dense` is for what is made ahead of time.
     pub effort: Effort,
-    /// Which encoder writes AVIF.
+    /// Which encoder writes AVIF; `auto` is the better one of this build.
     pub avif: AvifEncoder,
     /// What becomes of parameters that tintype does not know.
     pub unknown_params: UnknownParams,
@@ -198,22 +205,22 @@ pub enum AvifEncoder {
 }
 
 /// `[security]`
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Security {
-    /// Signing keys, the one that signs first.
+    /// Signing keys of at least 16 bytes, the one that signs first.
     pub keys: Vec<String>,
-    /// A file with more of them, one a line; a bare name is one of systemd's credentials.
+    /// A file with more signing keys, one a line; a bare name is one of systemd's credentials.
     pub keys_file: PathBuf,
     /// Whether URLs must be signed; with any key they must, unless this says otherwise.
     pub require_signature: bool,
-    /// What purges and uploads must know; empty switches them off.
+    /// The bearer token that purges and uploads must bring along; empty switches both off.
     pub admin_token: String,
-    /// A file with it instead; a bare name is one of systemd's credentials.
+    /// A file with that token instead; a bare name is one of systemd's credentials.
     pub admin_token_file: PathBuf,
-    /// Whether originals are taken in.
+    /// Whether originals are taken in at `/-/upload`.
     pub upload: bool,
-    /// Whether beacons are logged.
+    /// Whether beacons at `/-/log` are logged.
     pub log_beacons: bool,
 }
 

@@ -14,6 +14,7 @@ use super::rate::PerClient;
 use super::traffic::Outcome;
 use super::{RequestId, State, headers, redirect};
 use crate::dialect::{Target, query};
+use crate::render::Settings;
 use crate::service::Error;
 use crate::service::toll::Toll;
 use crate::service::workers::Refused;
@@ -52,29 +53,30 @@ async fn try_answer(
         return Err(plain(Problem::uri_too_long(LONGEST_URL)));
     }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (target, timing) = {
+    let (target, settings, timing) = {
         let rules = state.rules.load();
         let target = rules.policy.target(uri.path(), uri.query(), &headers::accept(asked), now);
-        (target, rules.config.server_timing)
+        (target, Arc::clone(&rules.settings), rules.config.server_timing)
     };
     let target =
         target.map_err(|error| (error.into(), query::leaves_the_format_open(uri.query().unwrap_or_default())))?;
-    respond(state, peer, method, asked, &target, timing).await.map_err(|problem| (problem, target.negotiable))
+    respond(state, peer, method, asked, &target, settings, timing).await.map_err(|problem| (problem, target.negotiable))
 }
 
 async fn respond(
-    state: &State, peer: Peer, method: &Method, asked: &HeaderMap, target: &Target, timing: bool,
+    state: &State, peer: Peer, method: &Method, asked: &HeaderMap, target: &Target, settings: Arc<Settings>,
+    timing: bool,
 ) -> Result<(Response, Outcome), Problem> {
     if let (Some(prefix), Some(recipe)) = (&state.x_accel, &target.recipe)
         && redirect::is_possible(method, asked)
-        && let Some(file) = state.service.file(&target.id, recipe.clone()).await?
+        && let Some(file) = state.service.file(&settings, &target.id, recipe.clone()).await?
     {
         return Ok((redirect::respond(method, asked, target, file, prefix, timing)?, Outcome::Disk));
     }
     let answer = match &target.recipe {
         Some(recipe) => {
             let toll = state.renders.as_ref().map(|limit| toll(limit, state.proxies.client(peer, asked)));
-            match state.service.rendition_for(&target.id, recipe.clone(), toll).await {
+            match state.service.rendition_for(settings, &target.id, recipe.clone(), toll).await {
                 Err(Error::Refused(refused @ Refused::Overloaded { .. })) if state.rules.load().config.stand_ins => {
                     let stand_in = state.service.stand_in(&target.id, recipe).await.ok_or(refused)?;
                     let response = headers::respond_for_now(method, asked, target, stand_in, timing)?;

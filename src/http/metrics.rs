@@ -63,6 +63,12 @@ fn requests(text: &mut Text, traffic: &Traffic) {
     for (title, count) in traffic.failures() {
         family.sample(&[("kind", &problem::kind(title))], count);
     }
+    // scrapes and health checks are no traffic, and their paths no labels
+    let mut family =
+        text.counters("admin_requests_total", "Requests under /-/, such as scrapes and uploads, by class of status.");
+    for (class, count) in traffic.beside() {
+        family.sample(&[("class", class)], count);
+    }
     text.counter(
         "requests_abandoned_total",
         "Requests for images whose client left before the answer.",

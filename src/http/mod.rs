@@ -40,6 +40,7 @@ use clients::Client;
 use rate::PerClient;
 
 use crate::dialect::Policy;
+use crate::render::Settings;
 use crate::service::Service;
 use traffic::Traffic;
 
@@ -91,15 +92,19 @@ pub struct State {
     renders: Option<PerClient>,
 }
 
-/// What may change while the program runs; whoever began under the former ones ends under them.
+/// What may change while the program runs; whoever began under the former ones ends under them. They are exchanged together,
+/// so that nobody is answered under some of the old ones and some of the new.
 struct Rules {
     policy: Policy,
     config: Config,
+    /// What renditions are made under.
+    settings: Arc<Settings>,
 }
 
 impl State {
     /// The parts that answer requests.
     pub fn new(service: Arc<Service>, policy: Policy, config: Config) -> State {
+        let settings = service.settings();
         State {
             service,
             traffic: Arc::default(),
@@ -110,14 +115,16 @@ impl State {
             uploads: Arc::new(Semaphore::new(config.uploads)),
             beacons: config.log_beacons.then(|| Arc::new(beacon::Limits::new())),
             renders: PerClient::new(config.rate, config.burst),
-            rules: Arc::new(ArcSwap::from_pointee(Rules { policy, config })),
+            rules: Arc::new(ArcSwap::from_pointee(Rules { policy, config, settings })),
         }
     }
 
-    /// Requests that come in from now on are answered by these: the policy, the administrator's token and whether answers
-    /// say what the time went to. Everything else stays as it was at the start.
-    pub fn set_rules(&self, policy: Policy, config: Config) {
-        self.rules.store(Rules { policy, config }.into());
+    /// Requests that come in from now on are answered by these: the policy, the settings of renders, the administrator's
+    /// token and whether answers say what the time went to. Everything else stays as it was at the start.
+    pub fn set_rules(&self, policy: Policy, config: Config, settings: Settings) {
+        self.service.set_settings(settings);
+        let settings = self.service.settings();
+        self.rules.store(Rules { policy, config, settings }.into());
     }
 
     /// From now on tintype says that it is not ready.
@@ -218,7 +225,9 @@ impl App {
                 request.extensions_mut().insert(id.clone());
                 request.extensions_mut().insert(client);
                 let answer = self.routes.others.clone().oneshot(request.map(Body::new)).await;
-                answer.unwrap_or_else(|never| match never {})
+                let answer = answer.unwrap_or_else(|never| match never {});
+                self.routes.traffic.answered_beside(answer.status());
+                answer
             }
         };
         if let Some(line) = line {

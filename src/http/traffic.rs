@@ -95,6 +95,8 @@ pub(super) struct Traffic {
     pub(super) abandoned: AtomicU64,
     /// Failures, in the order of [`problem::TITLES`].
     failures: [AtomicU64; problem::TITLES.len()],
+    /// Requests that were not for images, by the first digit of their status.
+    beside: [AtomicU64; 6],
     /// Connections that came in.
     pub(super) opened: AtomicU64,
     closed: AtomicU64,
@@ -122,6 +124,18 @@ impl Traffic {
         if let Some(place) = problem::TITLES.iter().position(|known| *known == title) {
             self.failures[place].fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// A request beside those for images is answered.
+    pub(super) fn answered_beside(&self, status: StatusCode) {
+        if let Some(counter) = self.beside.get(usize::from(status.as_u16() / 100)) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Classes of statuses, and how many requests beside those for images were answered with one.
+    pub(super) fn beside(&self) -> [(&'static str, u64); 3] {
+        [("2xx", 2), ("4xx", 4), ("5xx", 5)].map(|(class, digit)| (class, load(&self.beside[digit])))
     }
 
     /// What is known of the requests with that outcome.

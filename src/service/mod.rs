@@ -179,17 +179,18 @@ impl Service {
     /// # Errors
     /// All of [`Error`].
     pub async fn rendition(self: &Arc<Self>, id: &ImageId, recipe: Recipe) -> Result<Answer, Error> {
-        self.rendition_for(id, recipe, None).await
+        self.rendition_for(self.settings(), id, recipe, None).await
     }
 
-    /// The same, for someone who pays for what has to be rendered.
+    /// The same under settings that came with the rest of the asker's rules, for someone who pays for what has to be
+    /// rendered.
     ///
     /// # Errors
     /// All of [`Error`]; [`Refused::TooMany`] where the toll is not paid.
     pub async fn rendition_for(
-        self: &Arc<Self>, id: &ImageId, recipe: Recipe, toll: Option<Arc<Toll>>,
+        self: &Arc<Self>, settings: Arc<Settings>, id: &ImageId, recipe: Recipe, toll: Option<Arc<Toll>>,
     ) -> Result<Answer, Error> {
-        let answer = self.found_or_made(id, recipe, toll);
+        let answer = self.found_or_made(settings, id, recipe, toll);
         tokio::time::timeout(self.workers.deadline(), answer).await.unwrap_or(Err(Refused::Deadline.into()))
     }
 
@@ -198,13 +199,12 @@ impl Service {
     ///
     /// # Errors
     /// Those of the original, and [`Refused::Deadline`].
-    pub async fn file(&self, id: &ImageId, recipe: Recipe) -> Result<Option<File>, Error> {
+    pub async fn file(&self, settings: &Settings, id: &ImageId, recipe: Recipe) -> Result<Option<File>, Error> {
         let looked_for = async {
             let started = Instant::now();
-            let settings = self.settings.load_full();
             let version = self.source.version(id).await?;
             let recipe = self.settled(id, version, recipe).await?;
-            let stored = self.cache.stored(Key::new(id, &version, &recipe, &settings)).await;
+            let stored = self.cache.stored(Key::new(id, &version, &recipe, settings)).await;
             Ok(stored.map(|stored| {
                 self.stats.count(Found::Disk);
                 let timing = Timing { cache: started.elapsed(), ..Timing::default() };
@@ -215,9 +215,9 @@ impl Service {
     }
 
     async fn found_or_made(
-        self: &Arc<Self>, id: &ImageId, recipe: Recipe, toll: Option<Arc<Toll>>,
+        self: &Arc<Self>, settings: Arc<Settings>, id: &ImageId, recipe: Recipe, toll: Option<Arc<Toll>>,
     ) -> Result<Answer, Error> {
-        let (settings, came) = (self.settings.load_full(), Instant::now());
+        let came = Instant::now();
         let mut version = self.source.version(id).await?;
         let mut attempts = 0;
         while attempts < ATTEMPTS {
@@ -453,6 +453,11 @@ impl Service {
             let _ = done.send(purged);
         });
         wait.await.unwrap_or(0)
+    }
+
+    /// What renditions are made under where nobody says otherwise.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
     }
 
     /// What every rendition that is asked for from now on is made under. Those that are being made are not disturbed.

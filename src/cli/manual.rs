@@ -1,0 +1,32 @@
+//! `tintype man` and `tintype completions`: made from the commands themselves, for packages and `deploy/install`.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, Command};
+use clap_complete::Shell;
+
+#[derive(Args, Debug)]
+pub(super) struct Pages {
+    /// The folder; tintype.1 is the first page, and each command has one of its own
+    folder: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Completions {
+    /// The shell
+    shell: Shell,
+}
+
+pub(super) fn write_pages(arguments: Pages, command: Command) -> anyhow::Result<()> {
+    let folder = &arguments.folder;
+    let written = || clap_mangen::generate_to(command.disable_help_subcommand(true), folder);
+    std::fs::create_dir_all(folder)
+        .and_then(|()| written())
+        .with_context(|| format!("writing into {}", folder.display()))
+}
+
+pub(super) fn print_completions(arguments: Completions, mut command: Command) -> anyhow::Result<()> {
+    clap_complete::generate(arguments.shell, &mut command, "tintype", &mut std::io::stdout());
+    Ok(())
+}

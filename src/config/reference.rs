@@ -1,0 +1,206 @@
+//! Every setting described: for the file of defaults and for `docs/settings.md`.
+//!
+//! What is said of a setting is its comment in `sections.rs`, and nothing here has to be changed for a new one.
+
+use std::fmt::Write;
+
+use documented::DocumentedFields;
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::reload::is_live;
+use super::sections::{Cache, Config, Limits, Output, Security, Server, Source};
+use super::units::{Bytes, Mode, Span};
+
+/// The settings that `tintype serve` also takes on its command line: section, key and what it is called there.
+pub const FLAGS: [(&str, &str, &str); 4] = [
+    ("source", "root", "FOLDER"),
+    ("server", "listen", "--listen"),
+    ("cache", "dir", "--cache-dir"),
+    ("cache", "max_bytes", "--cache-size"),
+];
+
+/// How wide the file of defaults is.
+const WIDTH: usize = 120;
+
+/// One setting.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// Its section.
+    pub section: &'static str,
+    /// What its section is about.
+    pub section_about: &'static str,
+    /// Its name within the section.
+    pub key: &'static str,
+    /// What it means, in one line.
+    pub about: String,
+    /// What holds where nothing is said.
+    pub default: Value,
+    /// The texts that it may be; empty where it may be any, or is none.
+    pub choices: Vec<String>,
+}
+
+impl Setting {
+    /// How its value is written, where neither its default nor what is said of it shows it.
+    pub fn unit(&self) -> Option<String> {
+        let Value::String(default) = &self.default else { return None };
+        if !self.choices.is_empty() {
+            let choices: Vec<String> = self.choices.iter().map(|name| format!("{name:?}")).collect();
+            return Some(format!("One of {}", choices.join(", ")));
+        }
+        // a mode is four digits, which would be a size, too
+        let is_mode = default.starts_with('0') && default.parse::<Mode>().is_ok();
+        let units = [
+            (is_mode, "A mode as chmod takes it"),
+            (default.parse::<Span>().is_ok(), "A time such as \"500ms\", \"30s\" or \"2h\""),
+            (default.parse::<Bytes>().is_ok(), "A size such as \"64MiB\" or \"10GB\""),
+        ];
+        units.into_iter().find(|(is_one, _)| *is_one).map(|(_, unit)| unit.to_owned())
+    }
+
+    /// The environment's variable for it.
+    pub fn variable(&self) -> String {
+        format!("TINTYPE_{}_{}", self.section, self.key).to_ascii_uppercase()
+    }
+
+    /// What it is called on the command line of `tintype serve`, if it is there.
+    pub fn flag(&self) -> Option<&'static str> {
+        FLAGS.iter().find(|(section, key, _)| (*section, *key) == (self.section, self.key)).map(|&(.., flag)| flag)
+    }
+
+    /// Whether SIGHUP applies it; otherwise it waits for the next start.
+    pub fn is_live(&self) -> bool {
+        is_live(self.section, self.key)
+    }
+}
+
+/// Every setting, in the order of the code. Presets are names of the operator's own and none of these.
+pub fn settings() -> Vec<Setting> {
+    let defaults = Table::try_from(Config::default()).unwrap_or_default();
+    let mut all = Vec::new();
+    let mut add = |section: &'static str, about: &'static str, keys: &[&'static str], docs: &[&'static str]| {
+        for (key, doc) in keys.iter().zip(docs) {
+            let default = defaults.get(section).and_then(|values| values.get(key)).cloned();
+            all.push(Setting {
+                section,
+                section_about: about,
+                key,
+                about: doc.split_whitespace().collect::<Vec<_>>().join(" "),
+                default: default.unwrap_or_else(|| Value::String(String::new())),
+                choices: choices(section, key),
+            });
+        }
+    };
+    let about = |section: &str| Config::get_field_docs(section).unwrap_or_default();
+    macro_rules! add {
+        ($($section:literal $type:ty),*) => {
+            $(add($section, about($section), <$type>::FIELD_NAMES, <$type>::FIELD_DOCS);)*
+        };
+    }
+    add!("server" Server, "source" Source, "cache" Cache, "limits" Limits, "output" Output, "security" Security);
+    all
+}
+
+/// What a setting of few texts may be, as its type says when it is given another.
+fn choices(section: &str, key: &str) -> Vec<String> {
+    let other = Table::from_iter([(key.to_owned(), Value::String("?".into()))]);
+    let error = Config::deserialize(Table::from_iter([(section.to_owned(), Value::Table(other))])).err();
+    let message = error.map(|error| error.message().to_owned()).unwrap_or_default();
+    match message.strip_prefix("unknown variant `?`, expected ") {
+        Some(names) => names.split('`').skip(1).step_by(2).map(str::to_owned).collect(),
+        None => Vec::new(),
+    }
+}
+
+/// A file with every setting, its meaning and its default. All of them are commented out: what is written down stays as it
+/// is when a default changes, and some settings mean something else when they are said than when they are not.
+pub fn default_file() -> String {
+    let mut file = String::from(
+        "# Every setting of tintype with its default. A line takes effect when its # is taken away; keep only what differs.\n\
+         # Those marked [live] are applied by SIGHUP (systemctl reload tintype), the others at the next start.\n",
+    );
+    let mut section = "";
+    for setting in settings() {
+        if setting.section != section {
+            section = setting.section;
+            file.push('\n');
+            comment(&mut file, setting.section_about);
+            let _ = writeln!(file, "[{section}]");
+        }
+        let unit = setting.unit().map(|unit| format!(" {unit}.")).unwrap_or_default();
+        let live = if setting.is_live() { " [live]" } else { "" };
+        file.push('\n');
+        comment(&mut file, &format!("{}{unit}{live}", setting.about));
+        let _ = writeln!(file, "#{} = {}", setting.key, setting.default);
+    }
+    file.push('\n');
+    comment(&mut file, Config::get_field_docs("presets").unwrap_or_default());
+    file.push_str("[presets]\n#avatar = \"width=96&height=96&fit=cover\"\n");
+    file
+}
+
+/// A text as comments of the file, in lines.
+fn comment(file: &mut String, text: &str) {
+    let mut line = String::from("#");
+    for word in text.split_whitespace() {
+        if line.len() + 1 + word.len() > WIDTH {
+            let _ = writeln!(file, "{line}");
+            line = String::from("#");
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    let _ = writeln!(file, "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::read_text;
+
+    #[test]
+    fn the_file_of_defaults_is_one() {
+        let file = default_file();
+        assert_eq!(read_text(&file).expect("good settings").config, Config::default());
+        // and so is what it says of each
+        let said: Vec<&str> = file.lines().map(|line| line.strip_prefix('#').unwrap_or(line)).collect();
+        let said: Vec<&str> = said.into_iter().filter(|line| !line.starts_with([' ']) && !line.is_empty()).collect();
+        let loaded = read_text(&said.join("\n").replace("avatar = ", "# ")).expect("good settings");
+        assert_eq!(loaded.config, Config::default());
+        let keys: usize = Table::try_from(Config::default())
+            .expect("a table")
+            .values()
+            .map(|values| values.as_table().map_or(0, Table::len))
+            .sum();
+        assert_eq!(loaded.origins.len(), keys);
+        assert!(file.lines().all(|line| line.len() <= WIDTH), "{file}");
+    }
+
+    #[test]
+    fn every_setting_is_described() {
+        let all = settings();
+        for setting in &all {
+            let name = format!("{}.{}", setting.section, setting.key);
+            assert!(setting.about.ends_with('.') && setting.about.len() > 10, "{name}: {}", setting.about);
+            // a table's cell
+            assert!(!setting.about.contains(['|', '\n']), "{name}");
+        }
+        let names: Vec<&str> = Config::FIELD_NAMES.iter().copied().filter(|name| *name != "presets").collect();
+        let mut sections: Vec<&str> = all.iter().map(|setting| setting.section).collect();
+        sections.dedup();
+        assert_eq!(sections, names);
+        let of = |section, key| all.iter().find(|one| (one.section, one.key) == (section, key)).expect("a setting");
+        assert_eq!(of("output", "snap").choices, ["off", "up", "reject"]);
+        assert_eq!(of("cache", "max_bytes").flag(), Some("--cache-size"));
+        let unit = |section, key| of(section, key).unit().unwrap_or_default();
+        assert!(unit("limits", "deadline").starts_with("A time"));
+        assert!(unit("source", "revalidate").starts_with("A time"));
+        assert!(unit("cache", "memory").starts_with("A size"));
+        assert!(unit("server", "socket_mode").starts_with("A mode"));
+        assert!(unit("output", "effort").starts_with("One of \"fast\""));
+        assert_eq!((unit("server", "listen"), unit("output", "quality")), (String::new(), String::new()));
+        for (section, key, flag) in FLAGS {
+            assert_eq!(of(section, key).flag(), Some(flag));
+        }
+    }
+}
