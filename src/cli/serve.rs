@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use super::{Common, Wrong, supervisor};
 use crate::config::{Config, Flag, Loaded, Server};
 use crate::http::server::{self, Listener};
-use crate::http::{self, State};
+use crate::http::{self, AccessLog, State};
 use crate::service::Service;
 use crate::source::{Files, Remembered, Shared, Source};
 
@@ -55,7 +55,7 @@ impl Arguments {
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Loaded { config, strangers, exposed, origins: _ } = arguments.common.load(&arguments.flags()?)?;
-    start_log();
+    let access = start_log();
     if !strangers.is_empty() {
         tracing::warn!(variables = strangers.join(" "), "these are no settings and change nothing");
     }
@@ -63,9 +63,10 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         tracing::warn!(path = %path.display(), "everyone on this machine may read this file, and there is a secret in it");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(serve(config));
+    let result = runtime.block_on(serve(config, access.clone()));
     // renders that nobody waits for any more must not hold up the end
     runtime.shutdown_timeout(Duration::from_secs(1));
+    access.inspect(|access| access.flush());
     result
 }
 
@@ -76,21 +77,32 @@ const ADMIN_CONNECTIONS: usize = 8;
 const DEFAULT_LOG: &str = "info,jxl_oxide=off,jxl_bitstream=off,jxl_coding=off,jxl_frame=off,jxl_image=off,jxl_modular=off,\
     jxl_render=off,jxl_vardct=off";
 
-/// Lines for people on a terminal, JSON for collectors anywhere else; both to standard error, which journald reads.
-fn start_log() {
+/// Lines for people on a terminal, JSON for collectors anywhere else; both to standard error, which journald reads. What
+/// comes back is for the lines of the access log, where they are JSON.
+fn start_log() -> Option<Arc<AccessLog>> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(DEFAULT_LOG));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if std::io::stderr().is_terminal() { log.init() } else { log.json().flatten_event(true).init() }
+    if std::io::stderr().is_terminal() {
+        log.init();
+        return None;
+    }
+    log.json().flatten_event(true).init();
+    let access = AccessLog::to_stderr();
+    let access = access.inspect_err(|error| tracing::warn!(%error, "lines of the access log are written one by one"));
+    access.ok().map(Arc::new)
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, access: Option<Arc<AccessLog>>) -> anyhow::Result<()> {
     let service = service(&config)?;
     if config.security.upload {
         prepare_uploads(&config, &service);
     }
     let policy = config.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
-    let state = State::new(Arc::clone(&service), policy, config.http());
+    let mut state = State::new(Arc::clone(&service), policy, config.http());
+    if let Some(access) = &access {
+        state = state.logging_to(Arc::clone(access));
+    }
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -157,6 +169,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         _ = interrupt.recv() => false,
     };
     service.flush();
+    if let Some(access) = &access {
+        access.flush();
+    }
     tracing::info!(all_finished = all, "stopped");
     Ok(())
 }
