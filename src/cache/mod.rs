@@ -370,7 +370,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         Ok((body, Found::Made { stored, collapsed: false }))
     }
 
-    fn in_memory(&self, key: Key) -> Option<Arc<Body>> {
+    /// The body of that key if it is in memory.
+    pub fn in_memory(&self, key: Key) -> Option<Arc<Body>> {
         if !self.has_memory {
             return None;
         }

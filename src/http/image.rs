@@ -9,11 +9,12 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Uri};
 
 use super::clients::{Client, Peer};
+use super::known::Read;
 use super::problem::Problem;
 use super::rate::PerClient;
 use super::traffic::Outcome;
 use super::{RequestId, State, headers, redirect};
-use crate::dialect::{Target, query};
+use crate::dialect::query;
 use crate::service::toll::Toll;
 
 /// The longest URL that is read, in bytes.
@@ -50,19 +51,19 @@ async fn try_answer(
         return Err(plain(Problem::uri_too_long(LONGEST_URL)));
     }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (target, timing) = {
+    let (read, timing) = {
         let rules = state.rules.load();
-        let target = rules.policy.target(uri.path(), uri.query(), &headers::accept(asked), now);
-        (target, rules.config.server_timing)
+        let read = rules.known.read(&rules.policy, uri, &headers::accept(asked), now);
+        (read, rules.config.server_timing)
     };
-    let target =
-        target.map_err(|error| (error.into(), query::leaves_the_format_open(uri.query().unwrap_or_default())))?;
-    respond(state, peer, method, asked, &target, timing).await.map_err(|problem| (problem, target.negotiable))
+    let read = read.map_err(|error| (error.into(), query::leaves_the_format_open(uri.query().unwrap_or_default())))?;
+    respond(state, peer, method, asked, &read, timing).await.map_err(|problem| (problem, read.target.negotiable))
 }
 
 async fn respond(
-    state: &State, peer: Peer, method: &Method, asked: &HeaderMap, target: &Target, timing: bool,
+    state: &State, peer: Peer, method: &Method, asked: &HeaderMap, read: &Read, timing: bool,
 ) -> Result<(Response, Outcome), Problem> {
+    let target = &read.target;
     if let (Some(prefix), Some(recipe)) = (&state.x_accel, &target.recipe)
         && redirect::is_possible(method, asked)
         && let Some(file) = state.service.file(&target.id, recipe.clone()).await?
@@ -70,14 +71,17 @@ async fn respond(
         return Ok((redirect::respond(method, asked, target, file, prefix, timing)?, Outcome::Disk));
     }
     let answer = match &target.recipe {
-        Some(recipe) => {
-            let toll = state.renders.as_ref().map(|limit| toll(limit, state.proxies.client(peer, asked)));
-            state.service.rendition_for(&target.id, recipe.clone(), toll).await?
-        }
+        Some(recipe) => match state.service.at_hand(&target.id, recipe, &read.key).await? {
+            Some(answer) => answer,
+            None => {
+                let toll = state.renders.as_ref().map(|limit| toll(limit, state.proxies.client(peer, asked)));
+                state.service.rendition_for(&target.id, recipe.clone(), toll).await?
+            }
+        },
         None => state.service.original(&target.id).await?,
     };
     let outcome = Outcome::of(answer.found);
-    Ok((headers::respond(method, asked, target, answer, timing)?, outcome))
+    Ok((headers::respond(method, asked, target, answer, timing, &read.ready)?, outcome))
 }
 
 /// What is taken from a client's allowance where something has to be rendered for it.

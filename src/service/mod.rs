@@ -1,6 +1,7 @@
 //! The path of one request, without the wire: which version the original has, the key, the cache, and a render where
 //! there is nothing yet. Never sees a URL, a header or a status code.
 
+mod at_hand;
 mod decodes;
 pub mod stats;
 pub mod toll;
@@ -18,6 +19,7 @@ use crate::cache::{self, Body, Cache, Digest, Failure, Found, Key, Stored};
 use crate::render::recipe::{Choice, Output};
 use crate::render::{self, Content, Progress, Recipe, Settings, Stage};
 use crate::source::{self, ImageId, Original, Source, Version};
+pub use at_hand::KeyMemo;
 use decodes::Decodes;
 use stats::Stats;
 use toll::Toll;

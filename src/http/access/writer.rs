@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// So much is written at once, without waiting for more.
-const ENOUGH: usize = 32 * 1024;
+const ENOUGH: usize = 128 * 1024;
 
 /// The most that waits: a tenth of a second of lines at a hundred thousand requests a second.
 const MOST: usize = 4 * 1024 * 1024;
@@ -34,6 +34,8 @@ struct Lines {
     lost: u64,
     /// Whether some are being written.
     writing: bool,
+    /// Whether the thread sleeps until there is a line.
+    idle: bool,
     /// How many wait for everything to be written.
     hurried: usize,
     ending: bool,
@@ -83,7 +85,8 @@ impl Writer {
             return;
         }
         lines.waiting.extend_from_slice(line);
-        let is_due = before == 0 || before < ENOUGH && lines.waiting.len() >= ENOUGH;
+        let is_enough = before < ENOUGH && lines.waiting.len() >= ENOUGH;
+        let is_due = std::mem::take(&mut lines.idle) || is_enough;
         drop(lines);
         if is_due {
             self.0.more.notify_one();
@@ -113,11 +116,19 @@ impl Shared {
     /// end.
     fn take(&self, batch: &mut Vec<u8>) -> Option<u64> {
         batch.clear();
-        let idle = |lines: &mut Lines| lines.waiting.is_empty() && !lines.ending;
-        let lines = self.more.wait_while(self.lines(), idle).unwrap_or_else(PoisonError::into_inner);
         let early = |lines: &mut Lines| lines.waiting.len() < ENOUGH && lines.hurried == 0 && !lines.ending;
-        let waited = self.more.wait_timeout_while(lines, LINGER, early);
-        let mut lines = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let mut lines = self.lines();
+        // while there are lines all the time, each batch wakes the thread once; it sleeps for good only when there are none
+        loop {
+            lines = self.more.wait_timeout_while(lines, LINGER, early).unwrap_or_else(PoisonError::into_inner).0;
+            if !lines.waiting.is_empty() || lines.ending {
+                break;
+            }
+            lines.idle = true;
+            let idle = |lines: &mut Lines| lines.idle && !lines.ending;
+            lines = self.more.wait_while(lines, idle).unwrap_or_else(PoisonError::into_inner);
+        }
+        lines.idle = false;
         // where the file fails, what was lost is no reason to go on for ever
         if lines.waiting.is_empty() {
             return None;
