@@ -111,6 +111,10 @@ pub(super) fn respond(
     let mut response = Response::new(if method == Method::HEAD { Body::empty() } else { Body::from(bytes) });
     *response.status_mut() = status;
     *response.headers_mut() = headers;
+    if let Some(sealed) = answer.sealed {
+        // for whoever sends it
+        response.extensions_mut().insert(sealed);
+    }
     Ok(response)
 }
 

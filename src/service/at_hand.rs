@@ -39,9 +39,10 @@ impl Service {
         let Some(body) = self.cache.in_memory(key) else { return Ok(None) };
         self.stats.count(Found::Memory);
         let timing = Timing { cache: started.elapsed(), ..Timing::default() };
-        let Body { ref bytes, digest, content } = *body;
-        let (bytes, modified, found) = (bytes.clone(), version.modified, Some(Found::Memory));
-        Ok(Some(Answer { bytes, digest, content, modified, found, timing }))
+        let Body { ref bytes, digest, content, ref sealed } = *body;
+        let (bytes, sealed) = (bytes.clone(), sealed.clone());
+        let (modified, found) = (version.modified, Some(Found::Memory));
+        Ok(Some(Answer { bytes, digest, content, sealed, modified, found, timing }))
     }
 
     fn key(&self, id: &ImageId, version: &Version, recipe: &Recipe, memo: &KeyMemo) -> Option<Key> {

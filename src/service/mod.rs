@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
-use crate::cache::{self, Body, Cache, Digest, Failure, Found, Key, Stored};
+use crate::cache::{self, Body, Cache, Digest, Failure, Found, Key, Sealed, Stored};
 use crate::render::recipe::{Choice, Output};
 use crate::render::{self, Content, Progress, Recipe, Settings, Stage};
 use crate::source::{self, ImageId, Original, Source, Version};
@@ -58,6 +58,8 @@ pub struct Answer {
     pub digest: Digest,
     /// What they are.
     pub content: Content,
+    /// The file that they are, where they are kept in one.
+    pub sealed: Option<Sealed>,
     /// When the original was last changed.
     pub modified: SystemTime,
     /// How they came to be at hand; `None` for an original that is sent as it is.
@@ -256,8 +258,8 @@ impl Service {
             timing.cache = started.elapsed();
         }
         self.stats.count(found);
-        let Body { bytes, digest, content } = (*body).clone();
-        Ok(Answer { bytes, digest, content, modified: version.modified, found: Some(found), timing })
+        let Body { bytes, digest, content, sealed } = (*body).clone();
+        Ok(Answer { bytes, digest, content, sealed, modified: version.modified, found: Some(found), timing })
     }
 
     /// Fetches and renders. Runs in the cache's own task, so it outlives whoever asked.
@@ -342,7 +344,8 @@ impl Service {
         };
         let timing = Timing { source: started.elapsed(), ..Timing::default() };
         let Facts { digest, content } = facts;
-        Ok(Answer { bytes, digest, content, modified: version.modified, found: None, timing })
+        let (modified, found, sealed) = (version.modified, None, None);
+        Ok(Answer { bytes, digest, content, sealed, modified, found, timing })
     }
 
     /// Drops every rendition that is meant and says how many there were.
