@@ -37,7 +37,11 @@
 //! | nobody's upload takes another's name | same | renamed without replacing; replacing has one turn at a time |
 //! | who is not trusted is not believed about who they are | `http/clients.rs` | one header, read from its end for as long as its writers are trusted |
 //! | the odd row of chroma stays with its luma | `render/ops/planes.rs` | chroma is read from as far as it stands for; tests at odd sizes |
-//! | C is called from two modules alone | `render/codec/webp/libwebp.rs`, `avif/write/libaom/binding.rs` | `unsafe_code` is denied everywhere else |
+//! | C is called from two modules alone | `render/codec/webp/libwebp.rs`, `avif/write/libaom/binding.rs` | `unsafe_code` is denied everywhere else, but in `cache/sealed.rs` |
+//! | what the kernel sends out of memory cannot change | `cache/sealed.rs` | a file without a name, sealed against writing |
+//! | bytes that are not known to lie in a file are sent all the same | `http/server/direct.rs` | they are told by where in memory they are, and are there in any case |
+//! | what is remembered of a URL is what the rules make of it | `http/known.rs` | it is kept beside the rules and goes with them; `expires` and the version are looked at every time |
+//! | the log holds up no request | `http/access/writer.rs` | a bounded buffer and a thread; what is dropped is counted and said |
 //! | results do not depend on who else asks | `service/decodes.rs` | what is shared is what decoding gives every time, by version and scale |
 //! | bytes are kept under the version they came from | `service/mod.rs`: `make` | another version than the key's begins anew |
 //! | one result is made once at a time | `cache/flight.rs` | single flight |

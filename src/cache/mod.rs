@@ -13,6 +13,7 @@ mod layout;
 #[cfg(test)]
 mod model;
 mod names;
+mod sealed;
 pub mod survey;
 mod sync;
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub use disk::Usage;
 pub use key::Key;
 #[doc(hidden)]
 pub use layout::name_again;
+pub use sealed::{Sealed, files as sealed_files};
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -93,13 +95,22 @@ pub struct Body {
     pub digest: Digest,
     /// What they are.
     pub content: Content,
+    /// The file that they are, where they are kept in one.
+    pub sealed: Option<Sealed>,
 }
 
 impl Body {
     /// Wraps what the renderer made.
     pub fn new(encoded: Encoded) -> Body {
         let Encoded { bytes, content } = encoded;
-        Body { digest: Digest::of(&bytes), bytes: bytes.into(), content }
+        Body { digest: Digest::of(&bytes), bytes: bytes.into(), content, sealed: None }
+    }
+
+    /// The same in a file, where that is of use and can be had.
+    fn sealed(self: &Arc<Self>) -> Arc<Body> {
+        let Some(sealed) = Sealed::copy(&self.bytes) else { return Arc::clone(self) };
+        let Body { digest, content, .. } = **self;
+        Arc::new(Body { bytes: sealed.bytes(), digest, content, sealed: Some(sealed) })
     }
 }
 
@@ -371,7 +382,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         Ok((body, Found::Made { stored, collapsed: false }))
     }
 
-    fn in_memory(&self, key: Key) -> Option<Arc<Body>> {
+    /// The body of that key if it is in memory.
+    pub fn in_memory(&self, key: Key) -> Option<Arc<Body>> {
         if !self.has_memory {
             return None;
         }
@@ -388,7 +400,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     fn keep_in_memory(&self, id: &ImageId, key: Key, body: &Arc<Body>, pilot: &Pilot<Key, ImageId, Result<E>>) {
         if self.has_memory && pilot.keeps() {
-            let hot = Hot { id: id.clone(), body: Arc::clone(body), touched: AtomicU32::new(0) };
+            let hot = Hot { id: id.clone(), body: body.sealed(), touched: AtomicU32::new(0) };
             self.hot.insert(key, Arc::new(hot));
             // purged at this moment
             if !pilot.keeps() {
@@ -464,7 +476,10 @@ fn hot(bytes: u64) -> moka::sync::Cache<Key, Arc<Hot>> {
     // what an entry takes beside its body
     const OVERHEAD: usize = 480;
     let weight = |_: &Key, hot: &Arc<Hot>| {
-        u32::try_from(hot.body.bytes.len() + hot.id.as_str().len() + OVERHEAD).unwrap_or(u32::MAX)
+        let length = hot.body.bytes.len();
+        // a file takes whole pages
+        let length = if hot.body.sealed.is_some() { length.next_multiple_of(4096) } else { length };
+        u32::try_from(length + hot.id.as_str().len() + OVERHEAD).unwrap_or(u32::MAX)
     };
     moka::sync::Cache::builder().max_capacity(bytes).weigher(weight).build()
 }

@@ -14,7 +14,7 @@ use super::reload::Reloader;
 use super::{Common, Wrong, supervisor};
 use crate::config::{Config, FLAGS, Flag, Loaded, Server};
 use crate::http::server::{self, Listener};
-use crate::http::{self, State};
+use crate::http::{self, AccessLog, State};
 use crate::service::Service;
 use crate::source::{Files, Remembered, Shared, Source};
 
@@ -54,16 +54,17 @@ impl Arguments {
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let flags = arguments.flags()?;
     let loaded = arguments.common.load(&flags)?;
-    start_log();
+    let access = start_log();
     if !loaded.strangers.is_empty() {
         tracing::warn!(variables = loaded.strangers.join(" "), "these are no settings and change nothing");
     }
     warn_of(&loaded);
     let reloader = Reloader::new(arguments.common.config, flags, loaded);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(serve(reloader));
+    let result = runtime.block_on(serve(reloader, access.clone()));
     // renders that nobody waits for any more must not hold up the end
     runtime.shutdown_timeout(Duration::from_secs(1));
+    access.inspect(|access| access.flush());
     result
 }
 
@@ -81,18 +82,26 @@ const ADMIN_CONNECTIONS: usize = 8;
 const DEFAULT_LOG: &str = "info,jxl_oxide=off,jxl_bitstream=off,jxl_coding=off,jxl_frame=off,jxl_image=off,jxl_modular=off,\
     jxl_render=off,jxl_vardct=off";
 
-/// Lines for people on a terminal, JSON for collectors anywhere else; both to standard error, which journald reads.
-fn start_log() {
+/// Lines for people on a terminal, JSON for collectors anywhere else; both to standard error, which journald reads. What
+/// comes back is for the lines of the access log, where they are JSON.
+fn start_log() -> Option<Arc<AccessLog>> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(DEFAULT_LOG));
     // a line that cannot be written, as to a terminal that is gone, would otherwise be told of in the same place, and a
     // failure to do that is a panic
     let log = tracing_subscriber::fmt().log_internal_errors(false);
     let log = log.with_env_filter(filter).with_writer(std::io::stderr);
-    if std::io::stderr().is_terminal() { log.init() } else { log.json().flatten_event(true).init() }
+    if std::io::stderr().is_terminal() {
+        log.init();
+        return None;
+    }
+    log.json().flatten_event(true).init();
+    let access = AccessLog::to_stderr();
+    let access = access.inspect_err(|error| tracing::warn!(%error, "lines of the access log are written one by one"));
+    access.ok().map(Arc::new)
 }
 
-async fn serve(mut reloader: Reloader) -> anyhow::Result<()> {
+async fn serve(mut reloader: Reloader, access: Option<Arc<AccessLog>>) -> anyhow::Result<()> {
     // first of all: until somebody listens for it, this signal ends the program
     let mut hangup = signal(SignalKind::hangup())?;
     let config = reloader.loaded().config.clone();
@@ -101,7 +110,10 @@ async fn serve(mut reloader: Reloader) -> anyhow::Result<()> {
         prepare_uploads(&config, &service);
     }
     let policy = config.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
-    let state = State::new(Arc::clone(&service), policy, config.http());
+    let mut state = State::new(Arc::clone(&service), policy, config.http());
+    if let Some(access) = &access {
+        state = state.logging_to(Arc::clone(access));
+    }
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -170,6 +182,9 @@ async fn serve(mut reloader: Reloader) -> anyhow::Result<()> {
         _ = interrupt.recv() => false,
     };
     service.flush();
+    if let Some(access) = &access {
+        access.flush();
+    }
     tracing::info!(all_finished = all, "stopped");
     Ok(())
 }

@@ -32,6 +32,8 @@ pub struct Target {
     pub download: Option<String>,
     /// Whether the URL names its own version, so that the answer may be kept for ever.
     pub immutable: bool,
+    /// The last second, of unix time, in which the URL is good.
+    pub expires: Option<u64>,
 }
 
 /// Why a URL asks for nothing that can be answered.

@@ -102,13 +102,14 @@ impl Policy {
             ));
         }
         let id = ImageId::parse(path).map_err(|_| Error::InvalidName)?;
+        let expires = parsed.params.expires;
         let renders = parsed.params.render();
         let mut params = self.expand(parsed.params)?;
         let snapped = self.climb(&mut params)?.then(|| self.canonical(&params));
         let (download, immutable) = (params.download.clone(), params.v.is_some());
         let negotiable = self.wanted(&params) == Wanted::Auto;
         let recipe = renders.then(|| self.recipe(&params, accept)).transpose()?;
-        Ok(Target { id, negotiable: negotiable && recipe.is_some(), recipe, snapped, download, immutable })
+        Ok(Target { id, negotiable: negotiable && recipe.is_some(), recipe, snapped, download, immutable, expires })
     }
 
     /// The signed form of a path and a query; `None` where there is no key.

@@ -1,9 +1,12 @@
 //! The headers of an image and what a client's conditions make of it (RFC 9110 §13).
 
+use std::borrow::Cow;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwapOption;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
@@ -12,6 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use hyper::body::Frame;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::X_REQUEST_ID;
 use super::problem::Problem;
 use super::ranges::{self, Wanted};
 use crate::cache::{Digest, Found};
@@ -34,39 +38,85 @@ const FOR_NOW: HeaderValue = HeaderValue::from_static("public, max-age=10, no-tr
 /// An image opened as a page may load and run nothing: an SVG is a document.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox";
 
-/// The answer to a request for an image.
+/// The headers of a rendition that is at hand, as they are made once and sent many times.
+pub(super) struct Ready {
+    /// Of which body.
+    digest: Digest,
+    content: Content,
+    /// What is said to be its date.
+    modified: SystemTime,
+    etag: HeaderValue,
+    /// Those of the whole body, with a place for what differs from answer to answer.
+    whole: HeaderMap,
+}
+
+impl Ready {
+    fn new(target: &Target, answer: &Answer, modified: SystemTime) -> Ready {
+        let etag = etag(&answer.digest);
+        let mut whole = HeaderMap::with_capacity(20);
+        whole.insert(header::CONTENT_LENGTH, answer.bytes.len().into());
+        describe(&mut whole, target, answer.content, answer.found);
+        add_validators(&mut whole, target, &etag, modified);
+        // its place: one more would not fit into a copy as it is
+        whole.insert(X_REQUEST_ID, HeaderValue::from_static("-"));
+        let etag = HeaderValue::from_str(&etag).expect("hexadecimal digits in quotes are a header value");
+        Ready { digest: answer.digest, content: answer.content, modified, etag, whole }
+    }
+
+    fn is_of(&self, answer: &Answer, modified: SystemTime) -> bool {
+        let Ready { digest, content, modified: said, etag: _, whole: _ } = self;
+        (*digest, *content, *said) == (answer.digest, answer.content, modified)
+    }
+}
+
+/// The answer to a request for an image. `kept` is where the headers of this target's answer are kept.
 pub(super) fn respond(
-    method: &Method, asked: &HeaderMap, target: &Target, answer: Answer, timing: bool,
+    method: &Method, asked: &HeaderMap, target: &Target, answer: Answer, timing: bool, kept: &ArcSwapOption<Ready>,
 ) -> Result<Response, Problem> {
-    let etag = etag(&answer.digest);
     let modified = whole_seconds(answer.modified);
-    if is_unchanged(asked, &etag, modified) {
-        return Ok(not_modified(target, &etag, modified));
+    let is_at_hand = matches!(answer.found, Some(Found::Memory | Found::Disk));
+    let known = kept.load();
+    let new;
+    let ready = match &*known {
+        Some(ready) if is_at_hand && ready.is_of(&answer, modified) => ready,
+        _ => {
+            new = Arc::new(Ready::new(target, &answer, modified));
+            if is_at_hand {
+                kept.store(Some(Arc::clone(&new)));
+            }
+            &new
+        }
+    };
+    let etag = ready.etag.to_str().unwrap_or_default();
+    if is_unchanged(asked, etag, modified) {
+        return Ok(not_modified(target, etag, modified));
     }
     let length = answer.bytes.len();
     let range = asked.get(header::RANGE).and_then(|value| value.to_str().ok());
-    let range = range.filter(|_| method == Method::GET && if_range_holds(asked, &etag));
+    let range = range.filter(|_| method == Method::GET && if_range_holds(asked, etag));
     let (status, bytes, content_range) = match range.map_or(Wanted::All, |range| ranges::wanted(range, length)) {
-        Wanted::All => (StatusCode::OK, answer.bytes.clone(), None),
+        Wanted::All => (StatusCode::OK, answer.bytes, None),
         Wanted::Part(part) => {
             let content_range = format!("bytes {}-{}/{length}", part.start, part.end - 1);
             (StatusCode::PARTIAL_CONTENT, answer.bytes.slice(part), Some(content_range))
         }
         Wanted::Unsatisfiable => return Err(Problem::range(length)),
     };
-    let content_length = bytes.len();
+    let mut headers = ready.whole.clone();
+    if let Some(content_range) = content_range {
+        headers.insert(header::CONTENT_LENGTH, bytes.len().into());
+        insert(&mut headers, header::CONTENT_RANGE, &content_range);
+    }
+    if timing {
+        add_timing(&mut headers, &answer.timing);
+    }
     let mut response = Response::new(if method == Method::HEAD { Body::empty() } else { Body::from(bytes) });
     *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_LENGTH, content_length.into());
-    if let Some(content_range) = content_range {
-        insert(headers, header::CONTENT_RANGE, &content_range);
+    *response.headers_mut() = headers;
+    if let Some(sealed) = answer.sealed {
+        // for whoever sends it
+        response.extensions_mut().insert(sealed);
     }
-    describe(headers, target, answer.content, answer.found);
-    if timing {
-        add_timing(headers, &answer.timing);
-    }
-    add_validators(headers, target, &etag, modified);
     Ok(response)
 }
 
@@ -74,7 +124,7 @@ pub(super) fn respond(
 pub(super) fn respond_for_now(
     method: &Method, asked: &HeaderMap, target: &Target, stand_in: Answer, timing: bool,
 ) -> Result<Response, Problem> {
-    let mut response = respond(method, asked, target, stand_in, timing)?;
+    let mut response = respond(method, asked, target, stand_in, timing, &ArcSwapOption::empty())?;
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, FOR_NOW);
     headers.insert(CACHE_STATUS, HeaderValue::from_static("tintype; fwd=bypass; detail=overloaded"));
@@ -140,9 +190,10 @@ pub(super) fn vary(headers: &mut HeaderMap) {
 }
 
 /// All Accept headers joined, as one would be read (RFC 9110 §5.3).
-pub(super) fn accept(headers: &HeaderMap) -> String {
-    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    values.collect::<Vec<_>>().join(",")
+pub(super) fn accept(headers: &HeaderMap) -> Cow<'_, str> {
+    let mut values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let Some(first) = values.next() else { return Cow::Borrowed("") };
+    values.fold(Cow::Borrowed(first), |joined, next| Cow::Owned(format!("{joined},{next}")))
 }
 
 /// If-None-Match wins over If-Modified-Since (RFC 9110 §13.2.2).
@@ -168,7 +219,9 @@ pub(super) fn entity_tags(list: &str) -> impl Iterator<Item = &str> {
 }
 
 fn weakly_equal(a: &str, b: &str) -> bool {
-    let opaque = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).to_owned();
+    fn opaque(tag: &str) -> &str {
+        tag.strip_prefix("W/").unwrap_or(tag)
+    }
     opaque(a) == opaque(b)
 }
 
@@ -278,6 +331,7 @@ mod tests {
             snapped: None,
             download: download.map(str::to_owned),
             immutable: false,
+            expires: None,
         }
     }
 

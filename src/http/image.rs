@@ -9,11 +9,12 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Uri};
 
 use super::clients::{Client, Peer};
+use super::known::Read;
 use super::problem::Problem;
 use super::rate::PerClient;
 use super::traffic::Outcome;
 use super::{RequestId, State, headers, redirect};
-use crate::dialect::{Target, query};
+use crate::dialect::query;
 use crate::render::Settings;
 use crate::service::Error;
 use crate::service::toll::Toll;
@@ -53,20 +54,20 @@ async fn try_answer(
         return Err(plain(Problem::uri_too_long(LONGEST_URL)));
     }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (target, settings, timing) = {
+    let (read, settings, timing) = {
         let rules = state.rules.load();
-        let target = rules.policy.target(uri.path(), uri.query(), &headers::accept(asked), now);
-        (target, Arc::clone(&rules.settings), rules.config.server_timing)
+        let read = rules.known.read(&rules.policy, uri, &headers::accept(asked), now);
+        (read, Arc::clone(&rules.settings), rules.config.server_timing)
     };
-    let target =
-        target.map_err(|error| (error.into(), query::leaves_the_format_open(uri.query().unwrap_or_default())))?;
-    respond(state, peer, method, asked, &target, settings, timing).await.map_err(|problem| (problem, target.negotiable))
+    let read = read.map_err(|error| (error.into(), query::leaves_the_format_open(uri.query().unwrap_or_default())))?;
+    let answered = respond(state, peer, method, asked, &read, settings, timing).await;
+    answered.map_err(|problem| (problem, read.target.negotiable))
 }
 
 async fn respond(
-    state: &State, peer: Peer, method: &Method, asked: &HeaderMap, target: &Target, settings: Arc<Settings>,
-    timing: bool,
+    state: &State, peer: Peer, method: &Method, asked: &HeaderMap, read: &Read, settings: Arc<Settings>, timing: bool,
 ) -> Result<(Response, Outcome), Problem> {
+    let target = &read.target;
     if let (Some(prefix), Some(recipe)) = (&state.x_accel, &target.recipe)
         && redirect::is_possible(method, asked)
         && let Some(file) = state.service.file(&settings, &target.id, recipe.clone()).await?
@@ -74,21 +75,26 @@ async fn respond(
         return Ok((redirect::respond(method, asked, target, file, prefix, timing)?, Outcome::Disk));
     }
     let answer = match &target.recipe {
-        Some(recipe) => {
-            let toll = state.renders.as_ref().map(|limit| toll(limit, state.proxies.client(peer, asked)));
-            match state.service.rendition_for(settings, &target.id, recipe.clone(), toll).await {
-                Err(Error::Refused(refused @ Refused::Overloaded { .. })) if state.rules.load().config.stand_ins => {
-                    let stand_in = state.service.stand_in(&target.id, recipe).await.ok_or(refused)?;
-                    let response = headers::respond_for_now(method, asked, target, stand_in, timing)?;
-                    return Ok((response, Outcome::Original));
+        Some(recipe) => match state.service.at_hand(&settings, &target.id, recipe, &read.key).await? {
+            Some(answer) => answer,
+            None => {
+                let toll = state.renders.as_ref().map(|limit| toll(limit, state.proxies.client(peer, asked)));
+                match state.service.rendition_for(settings, &target.id, recipe.clone(), toll).await {
+                    Err(Error::Refused(refused @ Refused::Overloaded { .. }))
+                        if state.rules.load().config.stand_ins =>
+                    {
+                        let stand_in = state.service.stand_in(&target.id, recipe).await.ok_or(refused)?;
+                        let response = headers::respond_for_now(method, asked, target, stand_in, timing)?;
+                        return Ok((response, Outcome::Original));
+                    }
+                    answer => answer?,
                 }
-                answer => answer?,
             }
-        }
+        },
         None => state.service.original(&target.id).await?,
     };
     let outcome = Outcome::of(answer.found);
-    Ok((headers::respond(method, asked, target, answer, timing)?, outcome))
+    Ok((headers::respond(method, asked, target, answer, timing, &read.ready)?, outcome))
 }
 
 /// What is taken from a client's allowance where something has to be rendered for it.

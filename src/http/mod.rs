@@ -2,6 +2,7 @@
 //!
 //! Everything that is not an image is under `/-/`; every other path is an original's.
 
+mod access;
 mod admin;
 mod beacon;
 mod body;
@@ -9,6 +10,7 @@ mod clients;
 mod headers;
 mod health;
 mod image;
+mod known;
 mod metrics;
 mod problem;
 mod ranges;
@@ -18,12 +20,13 @@ pub mod server;
 mod traffic;
 mod upload;
 
+pub use access::AccessLog;
 pub use clients::{InvalidProxies, Peer, Proxies};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -31,12 +34,14 @@ use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use access::Line;
 use clients::Client;
+use known::Known;
 use rate::PerClient;
 
 use crate::dialect::Policy;
@@ -90,6 +95,8 @@ pub struct State {
     beacons: Option<Arc<beacon::Limits>>,
     /// How many renders a client may cause; `None` for any number.
     renders: Option<PerClient>,
+    /// Where the lines of the access log go; `None` for where all others go.
+    access: Option<Arc<AccessLog>>,
 }
 
 /// What may change while the program runs; whoever began under the former ones ends under them. They are exchanged together,
@@ -99,6 +106,13 @@ struct Rules {
     config: Config,
     /// What renditions are made under.
     settings: Arc<Settings>,
+    known: Known,
+}
+
+impl Rules {
+    fn new(policy: Policy, config: Config, settings: Arc<Settings>) -> Rules {
+        Rules { policy, config, settings, known: Known::default() }
+    }
 }
 
 impl State {
@@ -115,8 +129,15 @@ impl State {
             uploads: Arc::new(Semaphore::new(config.uploads)),
             beacons: config.log_beacons.then(|| Arc::new(beacon::Limits::new())),
             renders: PerClient::new(config.rate, config.burst),
-            rules: Arc::new(ArcSwap::from_pointee(Rules { policy, config, settings })),
+            access: None,
+            rules: Arc::new(ArcSwap::from_pointee(Rules::new(policy, config, settings))),
         }
+    }
+
+    /// The same, with the lines of the access log written there.
+    #[must_use]
+    pub fn logging_to(self, log: Arc<AccessLog>) -> State {
+        State { access: Some(log), ..self }
     }
 
     /// Requests that come in from now on are answered by these: the policy, the settings of renders, the administrator's
@@ -124,7 +145,7 @@ impl State {
     pub fn set_rules(&self, policy: Policy, config: Config, settings: Settings) {
         self.service.set_settings(settings);
         let settings = self.service.settings();
-        self.rules.store(Rules { policy, config, settings }.into());
+        self.rules.store(Rules::new(policy, config, settings).into());
     }
 
     /// From now on tintype says that it is not ready.
@@ -150,6 +171,7 @@ struct Routes {
     others: Router,
     traffic: Arc<Traffic>,
     proxies: Arc<Proxies>,
+    access: Option<Arc<AccessLog>>,
 }
 
 /// What answers on the main listener.
@@ -184,9 +206,10 @@ fn admin_routes() -> Router<State> {
 impl App {
     fn new(images: Option<State>, others: Router<State>, state: State) -> App {
         let (traffic, proxies) = (Arc::clone(&state.traffic), Arc::clone(&state.proxies));
+        let access = state.access.clone();
         let others = others.fallback(problem::not_found).layer(CatchPanicLayer::custom(problem::after_panic));
         let others = others.with_state(state);
-        App { routes: Arc::new(Routes { images, others, traffic, proxies }), peer: Peer::default() }
+        App { routes: Arc::new(Routes { images, others, traffic, proxies, access }), peer: Peer::default() }
     }
 
     /// The same for the requests of one connection.
@@ -231,7 +254,7 @@ impl App {
             }
         };
         if let Some(line) = line {
-            line.end(&id, &response);
+            line.end(self.routes.access.as_deref(), &id, &response);
         }
         response.headers_mut().insert(X_REQUEST_ID, id.0);
         response
@@ -292,44 +315,16 @@ fn made_up_id() -> HeaderValue {
 
     static PREFIX: LazyLock<u32> = LazyLock::new(|| RandomState::new().build_hasher().finish() as u32);
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let id = format!("{:08x}-{:x}", *PREFIX, COUNT.fetch_add(1, Ordering::Relaxed));
-    HeaderValue::from_str(&id).expect("hexadecimal digits and a dash are a header value")
+    let (prefix, count) = (u64::from(*PREFIX), COUNT.fetch_add(1, Ordering::Relaxed));
+    let mut id = Vec::with_capacity(8 + 1 + 16);
+    hexadecimal(&mut id, prefix, 8);
+    id.push(b'-');
+    hexadecimal(&mut id, count, 1);
+    HeaderValue::from_maybe_shared(Bytes::from(id)).expect("hexadecimal digits and a dash are a header value")
 }
 
-/// One line of the log for each request, with what it asked and how it was answered.
-struct Line {
-    started: Instant,
-    client: Client,
-    method: Method,
-    uri: Uri,
-}
-
-impl Line {
-    /// Notes what is asked, if such lines are wanted at all.
-    fn begin<B>(request: &Request<B>, app: &App) -> Option<Line> {
-        tracing::enabled!(target: "tintype::access", tracing::Level::INFO).then(|| Line {
-            started: Instant::now(),
-            client: app.client(request.headers()),
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-        })
-    }
-
-    fn end(self, id: &RequestId, response: &Response) {
-        let header =
-            |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("-");
-        tracing::info!(
-            target: "tintype::access",
-            id = id.0.to_str().unwrap_or("-"),
-            client = %self.client,
-            method = %self.method,
-            path = self.uri.path(),
-            query = self.uri.query().unwrap_or(""),
-            status = response.status().as_u16(),
-            kind = header(header::CONTENT_TYPE),
-            bytes = header(header::CONTENT_LENGTH),
-            cache = header(headers::CACHE_STATUS),
-            ms = self.started.elapsed().as_secs_f64() * 1000.0,
-        );
-    }
+/// A number with at least so many digits.
+fn hexadecimal(out: &mut Vec<u8>, number: u64, digits: u32) {
+    let digits = digits.max((u64::BITS - number.leading_zeros()).div_ceil(4));
+    out.extend((0..digits).rev().map(|digit| b"0123456789abcdef"[(number >> (4 * digit)) as usize & 15]));
 }

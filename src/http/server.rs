@@ -3,6 +3,7 @@
 //! hyper's own builder is driven here because the shorter way has no time limit for headers; and its own limit counts
 //! from the answer before, so that it would close idle connections as well. [`timed`] tells the two apart.
 
+mod direct;
 mod line;
 mod timed;
 
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use direct::{Direct, Outgoing, Raw};
 use http::{HeaderValue, Request, Response, Version, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -46,7 +48,8 @@ const JUST_COME: Duration = Duration::from_millis(100);
 /// are being read by workers.
 const RESERVED_FILES: u64 = 32;
 
-/// How many connections there can be at a time: each may have a file of the cache open beside its own. What the system
+/// How many connections there can be at a time: each may have a file of the cache open beside its own, and some are of
+/// what is in memory. What the system
 /// allows a process by default is raised to what it allows at all first. Whoever comes beyond waits in the kernel's queue,
 /// which costs nothing, where without files every answer would fail.
 pub fn connections() -> usize {
@@ -56,7 +59,8 @@ pub fn connections() -> usize {
     // below what it is already it cannot fall
     let _ = setrlimit(Resource::Nofile, limit);
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::from(u32::MAX));
-    usize::try_from((files.saturating_sub(RESERVED_FILES) / 2).max(4)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
+    let files = files.saturating_sub(RESERVED_FILES + crate::cache::sealed_files() as u64);
+    usize::try_from((files / 2).max(4)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
 }
 
 /// Where connections come in.
@@ -166,13 +170,15 @@ pub async fn serve(
 /// One connection, to its end.
 async fn connection(stream: Box<dyn Stream>, app: App, limits: Patience, mut ended: watch::Receiver<bool>) {
     let phase = Phase::default();
+    let outgoing = stream.outgoing();
     let stream = Counted::new(stream, app.connect());
     let stream = Timed::new(stream, phase.clone(), limits);
     let service = service_fn(|request| {
         phase.begin_answer();
-        let (app, phase) = (&app, &phase);
+        let (app, phase, outgoing) = (&app, &phase, &outgoing);
         async move {
-            let response = answer(app, request).await;
+            let mut response = answer(app, request).await;
+            outgoing.set(response.extensions_mut().remove());
             phase.end_answer();
             Ok::<_, std::convert::Infallible>(response)
         }
@@ -237,9 +243,16 @@ async fn answer(app: &App, request: Request<Incoming>) -> Response<axum::body::B
     response
 }
 
-trait Stream: AsyncRead + AsyncWrite + Abort + Send + Unpin {}
+trait Stream: AsyncRead + AsyncWrite + Abort + Send + Unpin {
+    /// Where it is told what is sent.
+    fn outgoing(&self) -> Outgoing;
+}
 
-impl<T: AsyncRead + AsyncWrite + Abort + Send + Unpin> Stream for T {}
+impl<S: Raw> Stream for Direct<S> {
+    fn outgoing(&self) -> Outgoing {
+        Direct::outgoing(self)
+    }
+}
 
 impl<S: Abort> Abort for Counted<S> {
     fn abort(&self) {
@@ -275,9 +288,11 @@ async fn accept(listener: &Listener, limits: &Patience) -> Option<(Box<dyn Strea
             // ends what is unacknowledged for too long, also after the connection was closed on this side
             let _ = socket.set_tcp_user_timeout(Some(limits.send + LINGER));
             let _ = socket.set_tcp_notsent_lowat(AHEAD);
-            (Box::new(stream) as _, Peer::Ip(from.ip()))
+            (Box::new(Direct::new(stream)) as _, Peer::Ip(from.ip()))
         }),
-        Listener::Unix(listener, _) => listener.accept().await.map(|(stream, _)| (Box::new(stream) as _, Peer::Unix)),
+        Listener::Unix(listener, _) => {
+            listener.accept().await.map(|(stream, _)| (Box::new(Direct::new(stream)) as _, Peer::Unix))
+        }
     };
     match accepted {
         Ok(accepted) => Some(accepted),

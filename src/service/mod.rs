@@ -1,6 +1,7 @@
 //! The path of one request, without the wire: which version the original has, the key, the cache, and a render where
 //! there is nothing yet. Never sees a URL, a header or a status code.
 
+mod at_hand;
 mod decodes;
 mod queue;
 pub mod stats;
@@ -16,11 +17,12 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-use crate::cache::{self, Askers, Body, Cache, Digest, Failure, Found, Key, Stored};
+use crate::cache::{self, Askers, Body, Cache, Digest, Failure, Found, Key, Sealed, Stored};
 use crate::render::codec::Info;
 use crate::render::recipe::{Choice, Output};
 use crate::render::{self, Content, Estimate, Format, Progress, Recipe, Settings, Stage};
 use crate::source::{self, ImageId, Original, Source, Version};
+pub use at_hand::KeyMemo;
 use decodes::Decodes;
 use stats::Stats;
 use toll::Toll;
@@ -70,6 +72,8 @@ pub struct Answer {
     pub digest: Digest,
     /// What they are.
     pub content: Content,
+    /// The file that they are, where they are kept in one.
+    pub sealed: Option<Sealed>,
     /// When the original was last changed.
     pub modified: SystemTime,
     /// How they came to be at hand; `None` for an original that is sent as it is.
@@ -277,8 +281,8 @@ impl Service {
             timing.cache = started.elapsed();
         }
         self.stats.count(found);
-        let Body { bytes, digest, content } = (*body).clone();
-        Ok(Answer { bytes, digest, content, modified: version.modified, found: Some(found), timing })
+        let Body { bytes, digest, content, sealed } = (*body).clone();
+        Ok(Answer { bytes, digest, content, sealed, modified: version.modified, found: Some(found), timing })
     }
 
     /// Fetches and renders. Runs in the cache's own task, so it outlives whoever asked; but nothing is begun that nobody
@@ -420,7 +424,8 @@ impl Service {
         };
         let timing = Timing { source: started.elapsed(), ..Timing::default() };
         let Facts { digest, content } = facts;
-        Ok(Answer { bytes, digest, content, modified: version.modified, found: None, timing })
+        let (modified, found, sealed) = (version.modified, None, None);
+        Ok(Answer { bytes, digest, content, sealed, modified, found, timing })
     }
 
     /// The original in the place of a rendition that there is no room to make: where it is at most [`STAND_IN`] long, every

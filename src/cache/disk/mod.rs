@@ -214,7 +214,8 @@ impl Disk {
         let record = lock(&shared.index).get(&key)?;
         let bytes = shared.checked(key, &record).await?;
         shared.touch(key);
-        Some(Arc::new(Body { bytes: bytes.into(), digest: record.digest, content: record.content }))
+        let Record { digest, content, .. } = record;
+        Some(Arc::new(Body { bytes: bytes.into(), digest, content, sealed: None }))
     }
 
     /// Notes that a rendition was used that was found elsewhere.

@@ -1,7 +1,7 @@
 //! libwebp's encoder by its own interface, which takes planes of luma and chroma as they are and can be stopped half-way.
 //! The crate `webp` brings the library and its settings; its safe interface offers neither.
 //!
-//! One of the two places with `unsafe` in tintype (see `Cargo.toml`). What is relied on:
+//! One of the three places with `unsafe` in tintype (see `Cargo.toml`). What is relied on:
 //! - `libwebp-sys` is the very library that `webp` links, at the same version; its structs are checked against the C
 //!   headers by its own layout tests.
 //! - Every pointer handed over leads into a slice that is borrowed until `WebPEncode` has returned, and whose length was

@@ -1,6 +1,6 @@
 //! libaom's encoder for one still picture: an AV1 key frame out of planes.
 //!
-//! One of the two places with `unsafe` in tintype (see `Cargo.toml`). What is relied on:
+//! One of the three places with `unsafe` in tintype (see `Cargo.toml`). What is relied on:
 //! - `libaom-sys` builds the library from the headers that its bindings were made of, and the library checks the version
 //!   that it is called with.
 //! - The picture is allocated by the library with its own strides; rows are copied into it, each within the stride and

@@ -1,0 +1,66 @@
+//! The short way to a rendition that is in memory already, which is where nearly all requests end.
+//!
+//! The original is looked at as on every request; a key that was made out before is taken again while nothing that it
+//! covers has changed.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwapOption;
+
+use super::workers::Refused;
+use super::{Answer, Error, Service, Timing};
+use crate::cache::{Body, Found, Key};
+use crate::render::recipe::{Choice, Output};
+use crate::render::{Recipe, Settings};
+use crate::source::{ImageId, Version};
+
+/// What the key of one rendition, always of the same original by the same recipe, was when it was last asked for.
+#[derive(Default)]
+pub struct KeyMemo(ArcSwapOption<Keyed>);
+
+struct Keyed {
+    version: Version,
+    settings: Arc<Settings>,
+    key: Key,
+}
+
+impl Service {
+    /// The rendition, if it is in memory and no more needs to be found out of the original than its version. `memo` is
+    /// of this original and recipe alone.
+    ///
+    /// # Errors
+    /// Those of the original, and [`Refused::Deadline`].
+    pub async fn at_hand(
+        &self, settings: &Arc<Settings>, id: &ImageId, recipe: &Recipe, memo: &KeyMemo,
+    ) -> Result<Option<Answer>, Error> {
+        let started = Instant::now();
+        let version = tokio::time::timeout(self.workers.deadline(), self.source.version(id)).await;
+        let version = version.map_err(|_| Refused::Deadline)??;
+        let Some(key) = key(settings, id, &version, recipe, memo) else { return Ok(None) };
+        let Some(body) = self.cache.in_memory(key) else { return Ok(None) };
+        self.stats.count(Found::Memory);
+        let timing = Timing { cache: started.elapsed(), ..Timing::default() };
+        let Body { ref bytes, digest, content, ref sealed } = *body;
+        let (bytes, sealed) = (bytes.clone(), sealed.clone());
+        let (modified, found) = (version.modified, Some(Found::Memory));
+        Ok(Some(Answer { bytes, digest, content, sealed, modified, found, timing }))
+    }
+}
+
+/// The key of the rendition, remembered or made out; `None` where more must be known of the original.
+fn key(settings: &Arc<Settings>, id: &ImageId, version: &Version, recipe: &Recipe, memo: &KeyMemo) -> Option<Key> {
+    // it is `settled` what that means, and that may want the original
+    if recipe.output == Output::Auto(Choice::AvifStill) {
+        return None;
+    }
+    if let Some(known) = &*memo.0.load()
+        && known.version == *version
+        && Arc::ptr_eq(&known.settings, settings)
+    {
+        return Some(known.key);
+    }
+    let key = Key::new(id, version, recipe, settings);
+    memo.0.store(Some(Arc::new(Keyed { version: *version, settings: Arc::clone(settings), key })));
+    Some(key)
+}
