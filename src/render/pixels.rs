@@ -152,7 +152,8 @@ impl Planes {
         Planes { size, sharing, luma, chroma, data }
     }
 
-    fn stored(size: Size, sharing: Option<Sharing>) -> (Size, Size) {
+    /// Columns and rows that luma is stored in, and those of Cb and of Cr.
+    pub(crate) fn stored(size: Size, sharing: Option<Sharing>) -> (Size, Size) {
         let Some(Sharing { across, down }) = sharing else { return (size, Size::new(0, 0)) };
         let chroma = Size::new(size.width.div_ceil(across), size.height.div_ceil(down));
         (Size::new(chroma.width * across, chroma.height * down), chroma)

@@ -1,11 +1,19 @@
 //! JPEG: the header is read here; pixels are read and written by libjpeg-turbo, or in builds without native codecs by crates that are
 //! Rust all through.
 
+#[cfg(feature = "native")]
+mod bits;
 mod header;
+#[cfg(feature = "native")]
+mod huffman;
+#[cfg(feature = "native")]
+mod idct;
 #[cfg(feature = "native")]
 mod progressive;
 #[cfg(not(feature = "native"))]
 mod pure;
+#[cfg(feature = "native")]
+mod sequential;
 #[cfg(feature = "native")]
 mod turbo;
 

@@ -12,7 +12,7 @@ use turbojpeg::{
 };
 
 use super::header::{Header, segments};
-use super::{FORMAT, progressive};
+use super::{FORMAT, progressive, sequential};
 use crate::render::codec::{Decoded, Info, Picture, Shown};
 use crate::render::error::{Error, Result};
 use crate::render::geometry::Size;
@@ -39,7 +39,10 @@ pub(super) fn decode(original: &[u8], header: &Header, info: &Info, plan: &Plan<
         return Err(Error::malformed(FORMAT, "it states two different sizes"));
     }
     if let Some(sharing) = planes_of(&found).filter(|_| plan.wants_planes) {
-        let planes = to_planes(&mut decoder, &original, &found, scale, sharing, is_coarser)?;
+        let planes = match sequential::planes(&original, info.size, sharing, plan.shrink) {
+            Some(planes) => planes,
+            None => to_planes(&mut decoder, &original, &found, scale, sharing, is_coarser)?,
+        };
         return Ok(Decoded { samples: Samples::Planes(planes), profile, shrink: plan.shrink, delay: 0 });
     }
     let inks = matches!(found.colorspace, Colorspace::CMYK | Colorspace::YCCK);
