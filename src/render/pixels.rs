@@ -159,6 +159,24 @@ impl Planes {
         (Size::new(chroma.width * across, chroma.height * down), chroma)
     }
 
+    /// With the last column and row of the picture in the place of whatever luma has behind them, since resampling looks
+    /// there.
+    pub(crate) fn edges_repeated(mut self) -> Planes {
+        let (columns, rows) = (self.size.width as usize, self.size.height as usize);
+        let stride = self.luma.width as usize;
+        let luma = &mut self.data[..self.luma.pixels() as usize];
+        if stride > columns {
+            for row in luma.chunks_exact_mut(stride) {
+                let last = row[columns - 1];
+                row[columns..].fill(last);
+            }
+        }
+        for row in rows..self.luma.height as usize {
+            luma.copy_within((rows - 1) * stride..rows * stride, row * stride);
+        }
+        self
+    }
+
     /// Y, and the size it is stored in.
     pub(crate) fn luma(&self) -> (Plane<'_>, Size) {
         (Plane { data: &self.data[..self.luma.pixels() as usize], stride: self.luma.width as usize }, self.luma)

@@ -78,7 +78,7 @@ impl<'a> Bits<'a> {
             self.unstuff()?;
         }
         let marker = self.marker.take()?;
-        let left = (self.end * 8).checked_sub(self.held.at * 8 - self.held.count as usize)?;
+        let left = (self.end * 8).checked_sub(self.held.at * 8 - (self.held.count & 63) as usize)?;
         // what fills up the last byte
         if left >= 8 {
             return None;
@@ -88,86 +88,89 @@ impl<'a> Bits<'a> {
         Some(marker)
     }
 
-    /// The difference to the mean of the block before (§F.2.2.1).
+    /// Reads a block: its difference to the mean of the block before, which is returned (§F.2.2.1), and its coefficients
+    /// from the second up to `last` (in zigzag order), which `put` is given (§F.2.2.2). The rest is passed over.
     #[inline(always)]
-    pub(super) fn difference(&mut self, values: &Values) -> Option<i32> {
+    pub(super) fn block(
+        &mut self, means: &Values, others: &Values, last: usize, mut put: impl FnMut(usize, i32),
+    ) -> Option<i32> {
+        let far: &[u16; 1 << FAR] = others.far.first_chunk()?;
+        // a copy, which the compiler keeps in registers
         let mut held = self.held;
         held.refill(&self.chunk);
-        let entry = values.near[held.next(NEAR)];
+        let entry = means.near[held.next(NEAR)];
         let difference = if entry != 0 {
             held.pass(entry);
             entry as i32 >> 16
         } else {
-            let (length, size) = values.codes.find(held.next(16) as u32)?;
+            let (length, size) = means.codes.find(held.next(16) as u32)?;
             held.pass(length);
-            held.value(size)
-        };
-        self.held = held;
-        Some(difference)
-    }
-
-    /// Reads the coefficients of a block from the second up to `last` (in zigzag order), gives them to `put`, and passes
-    /// over the rest.
-    #[inline(always)]
-    pub(super) fn coefficients(&mut self, values: &Values, last: usize, mut put: impl FnMut(usize, i32)) -> Option<()> {
-        let far: &[u16; 1 << FAR] = values.far.first_chunk()?;
-        // a copy, which the compiler keeps in registers
-        let mut held = self.held;
-        let mut k = 1;
-        while k <= last {
+            let difference = held.value(size);
             held.refill(&self.chunk);
-            // a code has 31 bits at most with its value, so that two that are found at once and one that is not take 53
-            let mut entry = values.near[held.next(NEAR)];
-            if entry != 0 {
+            difference
+        };
+        let mut k = 1;
+        'near: while k <= last {
+            // at least 56 bits less those of the mean are held
+            for _ in 0..4 {
+                let entry = others.near[held.next(NEAR)];
+                if entry == 0 {
+                    held.refill(&self.chunk);
+                    let (length, symbol) = others.codes.find(held.next(16) as u32)?;
+                    held.pass(length);
+                    let (zeros, size) = (symbol >> 4, symbol & 15);
+                    if size == 0 {
+                        k += if zeros == 15 { 16 } else { END as usize };
+                        break;
+                    }
+                    k += zeros as usize;
+                    if k > 63 {
+                        return None;
+                    }
+                    put(k, held.value(size));
+                    k += 1;
+                    break;
+                }
                 held.pass(entry);
                 k += (entry >> 8 & 255) as usize;
                 // the end of a block and a run of zeros write 0 where nothing was written yet
                 put(k, entry as i32 >> 16);
                 k += 1;
                 if k > last {
+                    break 'near;
+                }
+            }
+            held.refill(&self.chunk);
+        }
+        if last > 0 {
+            held.refill(&self.chunk);
+        }
+        'far: while k < 64 {
+            for _ in 0..3 {
+                let entry = u32::from(far[held.next(FAR)]);
+                let to = k + (entry >> 8) as usize;
+                if to < 64 {
+                    held.pass(entry);
+                    k = to;
+                } else if to == 64 || (END as usize..END as usize + 64).contains(&to) {
+                    held.pass(entry);
+                    k = to;
+                    break 'far;
+                } else {
+                    // no code is short enough, or the run goes on behind the end of a block that is full and says no end
+                    held.refill(&self.chunk);
+                    let (length, symbol) = others.codes.find(held.next(16) as u32)?;
+                    held.pass(length);
+                    let (zeros, size) = (symbol >> 4, symbol & 15);
+                    k += if size == 0 && zeros < 15 { END } else { zeros + 1 } as usize;
+                    held.pass(size);
                     break;
                 }
-                entry = values.near[held.next(NEAR)];
-                if entry != 0 {
-                    held.pass(entry);
-                    k += (entry >> 8 & 255) as usize;
-                    put(k, entry as i32 >> 16);
-                    k += 1;
-                    continue;
-                }
             }
-            let (length, symbol) = values.codes.find(held.next(16) as u32)?;
-            held.pass(length);
-            let (zeros, size) = (symbol >> 4, symbol & 15);
-            if size == 0 {
-                k += if zeros == 15 { 16 } else { END as usize };
-                continue;
-            }
-            k += zeros as usize;
-            if k > 63 {
-                return None;
-            }
-            put(k, held.value(size));
-            k += 1;
-        }
-        while k < 64 {
             held.refill(&self.chunk);
-            let entry = u32::from(far[held.next(FAR)]);
-            let (places, ends) = ((entry >> 8) as usize, (entry >> 6 & 1) as usize);
-            // a block that is full has no end of its own: what follows is the next one's
-            if entry > 0 && k + places + ends <= 64 {
-                held.pass(entry);
-                k += places + ends * END as usize;
-                continue;
-            }
-            let (length, symbol) = values.codes.find(held.next(16) as u32)?;
-            held.pass(length);
-            let (zeros, size) = (symbol >> 4, symbol & 15);
-            k += if size == 0 && zeros < 15 { END } else { zeros + 1 } as usize;
-            held.pass(size);
         }
         self.held = held;
-        (k == 64 || k >= END as usize).then_some(())
+        (k == 64 || k >= END as usize).then_some(difference)
     }
 }
 
@@ -176,7 +179,7 @@ impl<'a> Bits<'a> {
 struct Held {
     /// From the highest one down.
     bits: u64,
-    /// How many.
+    /// How many, in the lowest 8 bits; what is above them has no meaning.
     count: u32,
     /// The next byte of the chunk.
     at: usize,
@@ -188,8 +191,8 @@ impl Held {
     #[inline(always)]
     fn refill(&mut self, chunk: &Chunk) {
         let bytes = chunk[self.at & MASK..].first_chunk::<8>();
-        self.bits |= bytes.map_or(0, |&bytes| u64::from_be_bytes(bytes)) >> self.count;
-        self.at += ((63 - self.count) >> 3) as usize;
+        self.bits |= bytes.map_or(0, |&bytes| u64::from_be_bytes(bytes)) >> (self.count & 63);
+        self.at += ((63 - (self.count & 63)) >> 3) as usize;
         self.count |= 56;
     }
 
@@ -199,11 +202,11 @@ impl Held {
         (self.bits >> (64 - bits)) as usize
     }
 
-    /// Goes on by as many bits as the lowest 6 bits of `entry` say.
+    /// Goes on by as many bits as the lowest 8 bits of `entry` say, which are fewer than 64.
     #[inline(always)]
     fn pass(&mut self, entry: u32) {
         self.bits <<= entry & 63;
-        self.count -= entry & 63;
+        self.count = self.count.wrapping_sub(entry);
     }
 
     #[inline(always)]

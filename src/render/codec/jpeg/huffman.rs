@@ -12,6 +12,9 @@ pub(super) const FAR: u32 = 13;
 /// By how many places the end of a block goes on: more than a block has.
 pub(super) const END: u32 = 128;
 
+/// What of [`Values::far`] stands for bits that hold no whole code: more places than any run goes on by.
+const NONE: u16 = 0xFF00;
+
 /// Which code bits begin with.
 pub(super) struct Codes {
     /// By the next [`SHORT`] bits: the code's length and its symbol, 0 where it is longer.
@@ -70,11 +73,12 @@ impl Codes {
 /// Codes with the values behind them, for the mean of a block (DC) or for its other coefficients (AC).
 pub(super) struct Values {
     pub(super) codes: Codes,
-    /// By the next [`NEAR`] bits: how many of them a code with its value takes (bits 0 to 5), by how many places it goes on
+    /// By the next [`NEAR`] bits: how many of them a code with its value takes (bits 0 to 7), by how many places it goes on
     /// before the value (8 to 15), the value (16 to 31). 0 where they do not hold both.
     pub(super) near: [u32; 1 << NEAR],
-    /// By the next [`FAR`] bits, for all codes with values that lie within them: how many bits they take (0 to 5), whether
-    /// the block ends (6), how many places they stand for (8 to 15). 0 where not even one fits; empty for means.
+    /// By the next [`FAR`] bits, for all codes with values that lie within them: how many bits they take (0 to 7), by how
+    /// many places they go on (8 to 15), with [`END`] where they end the block. [`NONE`] where not even one fits; empty for
+    /// means.
     pub(super) far: Vec<u16>,
 }
 
@@ -114,27 +118,32 @@ impl Values {
     }
 
     fn with_far(mut self) -> Values {
-        self.far = (0..1_u32 << FAR).map(|bits| self.run(bits)).collect();
+        // for every number of bits, since what a first code leaves is a run in fewer
+        let mut runs = vec![vec![0]];
+        for count in 1..=FAR {
+            runs.push((0..1 << count).map(|bits| self.run(bits, count, &runs)).collect());
+        }
+        let longest = runs.pop().unwrap_or_default();
+        self.far = longest.into_iter().map(|run| if run == 0 { NONE } else { run }).collect();
         self
     }
 
-    /// What of [`Values::far`] stands for these bits.
-    fn run(&self, bits: u32) -> u16 {
-        let (mut used, mut places) = (0, 0);
-        while places < 64 {
-            let next = bits << used & ((1 << FAR) - 1);
-            let (length, symbol) = self.codes.starting(next << (16 - FAR));
-            let (zeros, size) = (symbol >> 4, symbol & 15);
-            if length == 0 || used + length + size > FAR {
-                break;
-            }
-            used += length + size;
-            if size == 0 && zeros < 15 {
-                return (places << 8 | 1 << 6 | used) as u16;
-            }
-            places += zeros + 1;
+    /// What of [`Values::far`] stands for so many bits, by the runs in fewer; 0 for none.
+    fn run(&self, bits: u32, count: u32, runs: &[Vec<u16>]) -> u16 {
+        let (length, symbol) = self.codes.starting(bits << (16 - count));
+        let (zeros, size) = (symbol >> 4, symbol & 15);
+        let used = length + size;
+        if length == 0 || used > count {
+            return 0;
         }
-        (places << 8 | used) as u16
+        if size == 0 && zeros < 15 {
+            return (END << 8 | used) as u16;
+        }
+        let left = count - used;
+        let one = ((zeros + 1) << 8 | used) as u16;
+        let rest = runs[left as usize][(bits & ((1 << left) - 1)) as usize];
+        // more places than a block has are left to whoever finds the end of it
+        if u32::from(rest >> 8) % END + zeros < 64 { one + rest } else { one }
     }
 }
 

@@ -30,6 +30,9 @@ const MAX_BLOCKS: usize = 10;
 
 /// The planes of a file whose header the library has read and found to be of that size, scaled down by 2, 4 or 8.
 pub(super) fn planes(original: &[u8], size: Size, sharing: Option<Sharing>, shrink: u32) -> Option<Planes> {
+    if shrink < 2 {
+        return None;
+    }
     let scan = Scan::read(original)?;
     if scan.size != size || !scan.shares(sharing) {
         return None;
@@ -81,13 +84,19 @@ impl Scan {
             }
             end = segment.end;
         }
-        let &[8, h1, h0, w1, w0, count, ref components @ ..] = frame? else { return None };
-        let &[0xFF, SOS, l1, l0, ref header @ ..] = original.get(end..)? else { return None };
+        let &[8, h1, h0, w1, w0, count, ref components @ ..] = frame? else {
+            return None;
+        };
+        let &[0xFF, SOS, l1, l0, ref header @ ..] = original.get(end..)? else {
+            return None;
+        };
         let length = usize::from(u16::from_be_bytes([l1, l0]));
         // as many components as there are, all coefficients, to the last bit
         let header = header.get(..length.checked_sub(2)?)?;
         let (&scanned, header) = header.split_first()?;
-        let (said, [0, 63, 0]) = header.split_last_chunk()? else { return None };
+        let (said, [0, 63, 0]) = header.split_last_chunk()? else {
+            return None;
+        };
         if !matches!(count, 1 | 3) || scanned != count {
             return None;
         }
@@ -157,7 +166,7 @@ impl Scan {
             }
         }
         drop(parts);
-        (bits.close()? == EOI).then(|| Planes::new(scaled, sharing, data))
+        (bits.close()? == EOI).then(|| Planes::new(scaled, sharing, data).edges_repeated())
     }
 
     /// What decodes each component into its plane.
@@ -202,14 +211,14 @@ impl Part<'_> {
         let Component { across, down, ref means, ref others, .. } = *self.component;
         for row in 0..down {
             for column in 0..across {
-                self.mean = self.mean.wrapping_add(bits.difference(means)?);
                 let block = unit * across + column;
                 let (group, lane) = (&mut self.groups[row * across + block / LANES], block % LANES);
-                bits.coefficients(others, Places::<N>::LAST, |k, value| {
-                    let place = usize::from(Places::<N>::TABLE[k & 63]);
+                let difference = bits.block(means, others, Places::<N>::LAST, |k, value| {
+                    let start = usize::from(Places::<N>::STARTS[k & 63]);
                     // the mask changes nothing and spares a check
-                    group[(place * LANES + lane) & (32 * LANES - 1)] = value as i16;
+                    group[(start + lane) & (32 * LANES - 1)] = value as i16;
                 })?;
+                self.mean = self.mean.wrapping_add(difference);
                 group[lane] = self.mean as i16;
             }
         }
@@ -310,4 +319,171 @@ impl Table<'_> {
 fn whole<const N: usize>(bytes: &[u8]) -> Option<&[[u8; N]]> {
     let (records, rest) = bytes.as_chunks();
     rest.is_empty().then_some(records)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+    use proptest::prelude::*;
+
+    use super::super::turbo::planes_alone;
+    use super::*;
+
+    /// The mean and the largest difference of two pictures' samples.
+    fn difference(a: &Planes, b: &Planes) -> (f64, u8) {
+        assert_eq!((a.size, a.sharing), (b.size, b.sharing));
+        let (mut sum, mut count, mut worst) = (0, 0, 0);
+        for (a, b) in a.all().into_iter().zip(b.all()) {
+            for (one, other) in a.data.iter().zip(b.data) {
+                let off = one.abs_diff(*other);
+                (sum, count, worst) = (sum + u64::from(off), count + 1, worst.max(off));
+            }
+        }
+        (sum as f64 / f64::from(count), worst)
+    }
+
+    /// Whether a picture is what the library shows. At an eighth both have nothing but the means, which are the same.
+    /// Their transforms to 4 by 4 and 2 by 2 are others, which shows where every pixel differs from its neighbours, and
+    /// most of all where there are few.
+    fn near(shrink: u32, size: Size, (mean, worst): (f64, u8)) -> bool {
+        let few = size.width.min(size.height) < 64;
+        if shrink == 8 { worst == 0 } else { mean <= if few { 16.0 } else { 8.0 } }
+    }
+
+    fn photographs(folder: &Path) -> Vec<PathBuf> {
+        let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+        let paths = entries.flatten().map(|entry| entry.path());
+        paths.flat_map(|path| if path.is_dir() { photographs(&path) } else { vec![path] }).collect()
+    }
+
+    #[test]
+    fn files_look_as_the_library_shows_them() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut read = 0;
+        for path in [root.join("testdata"), root.join("../shared/corpus")].iter().flat_map(|folder| photographs(folder))
+        {
+            let original = std::fs::read(&path).expect("a file");
+            if !original.starts_with(&[0xFF, 0xD8]) {
+                continue;
+            }
+            for shrink in [2, 4, 8] {
+                let Some((size, sharing, by_library)) = planes_alone(&original, shrink) else { continue };
+                let Some(ours) = planes(&original, size, sharing, shrink) else { continue };
+                let by_library = by_library.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                let off = difference(&ours, &by_library);
+                assert!(near(shrink, size, off), "{} at 1/{shrink}: {off:?}", path.display());
+                read += 1;
+            }
+        }
+        assert!(read > 20, "{read}");
+    }
+
+    /// A picture with smooth parts, edges and texture.
+    fn picture(width: u16, height: u16, channels: usize) -> Vec<u8> {
+        let sample = |x: u32, y: u32, channel: u32| {
+            let slope = 2 * x + 3 * y + 60 * channel;
+            let edge = if (x + 2 * y) % 40 < 20 { 0 } else { 70 };
+            (slope + edge + (x * y) % 7) as u8 / 2 + 40
+        };
+        let pixels = (0..u32::from(height)).flat_map(|y| (0..u32::from(width)).map(move |x| (x, y)));
+        pixels.flat_map(|(x, y)| (0..channels as u32).map(move |channel| sample(x, y, channel))).collect()
+    }
+
+    /// A file of such a picture; no sampling is one without colour.
+    fn encoded(width: u16, height: u16, sampling: Option<SamplingFactor>, interval: u16, quality: u8) -> Vec<u8> {
+        let mut file = Vec::new();
+        let mut encoder = Encoder::new(&mut file, quality);
+        encoder.set_restart_interval(interval);
+        let (channels, kind) = match sampling {
+            None => (1, ColorType::Luma),
+            Some(sampling) => {
+                encoder.set_sampling_factor(sampling);
+                (3, ColorType::Ycbcr)
+            }
+        };
+        encoder.encode(&picture(width, height, channels), width, height, kind).expect("encoded");
+        file
+    }
+
+    const SAMPLINGS: [Option<SamplingFactor>; 5] = [
+        None,
+        Some(SamplingFactor::F_1_1),
+        Some(SamplingFactor::F_2_1),
+        Some(SamplingFactor::F_1_2),
+        Some(SamplingFactor::F_2_2),
+    ];
+
+    #[test]
+    fn odd_sizes_of_all_samplings_with_and_without_restarts() {
+        for (width, height) in
+            [(1, 1), (7, 9), (8, 8), (9, 7), (16, 16), (17, 33), (63, 5), (64, 64), (65, 130), (131, 18)]
+        {
+            for (sampling, interval) in
+                SAMPLINGS.iter().flat_map(|&sampling| [0, 1, 2, 7].map(|interval| (sampling, interval)))
+            {
+                let file = encoded(width, height, sampling, interval, 90);
+                for shrink in [2, 4, 8] {
+                    let case = format!("{width}x{height}, {sampling:?}, restarts {interval}, 1/{shrink}");
+                    let (size, sharing, by_library) = planes_alone(&file, shrink).expect("planes");
+                    let ours = planes(&file, size, sharing, shrink).unwrap_or_else(|| panic!("{case}: not read"));
+                    let off = difference(&ours, &by_library.expect("a sound file"));
+                    assert!(off.0 <= 4.0 && near(shrink, size, off), "{case}: {off:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_odd_is_left_to_the_library() {
+        let sound = encoded(40, 30, Some(SamplingFactor::F_2_2), 0, 80);
+        let read = |file: &[u8]| planes(file, Size::new(40, 30), Some(Sharing::HALVED), 4).is_some();
+        assert!(read(&sound));
+        let end = sound.len() - 2;
+        for (what, file) in [
+            ("cut off", sound[..end].to_vec()),
+            ("a fill byte before the end", [&sound[..end], &[0xFF, 0xFF, 0xD9]].concat()),
+            ("more than it takes", [&sound[..end], &[0x55, 0xFF, 0xD9]].concat()),
+            ("a restart at the end", [&sound[..end], &[0xFF, 0xD0, 0xFF, 0xD9]].concat()),
+            ("a second scan", [&sound[..end], &[0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0, 0xFF, 0xD9]].concat()),
+        ] {
+            assert!(!read(&file), "{what}");
+        }
+        for length in 0..end {
+            assert!(!read(&sound[..length]), "{length} bytes of it");
+        }
+        // what is behind the end is nobody's
+        assert!(read(&[&sound[..], b"more"].concat()));
+        let progressive = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/photos/astronaut-progressive.jpg");
+        assert!(Scan::read(&std::fs::read(progressive).expect("a file of testdata")).is_none());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+        #[test]
+        fn nothing_is_read_that_the_library_refuses(
+            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, shrink in 1_u32..4,
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0_u8..4), 1..6),
+        ) {
+            let mut file = encoded(50, 37, SAMPLINGS[kind], interval, 70);
+            for (at, byte, how) in changes {
+                let at = at.index(file.len());
+                match how {
+                    0 => file.insert(at, byte),
+                    1 if file.len() > 4 => drop(file.remove(at)),
+                    2 => file[at] ^= 1 << (byte % 8),
+                    _ => file[at] = byte,
+                }
+            }
+            if let Some((size, sharing, by_library)) = planes_alone(&file, 1 << shrink)
+                // the limits are the plan's
+                && size.pixels() < 1 << 20
+                && let Some(ours) = planes(&file, size, sharing, 1 << shrink)
+            {
+                prop_assert_eq!(by_library.expect("it reads it, too").size, ours.size);
+            }
+        }
+    }
 }
