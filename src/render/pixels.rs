@@ -152,10 +152,29 @@ impl Planes {
         Planes { size, sharing, luma, chroma, data }
     }
 
-    fn stored(size: Size, sharing: Option<Sharing>) -> (Size, Size) {
+    /// Columns and rows that luma is stored in, and those of Cb and of Cr.
+    pub(crate) fn stored(size: Size, sharing: Option<Sharing>) -> (Size, Size) {
         let Some(Sharing { across, down }) = sharing else { return (size, Size::new(0, 0)) };
         let chroma = Size::new(size.width.div_ceil(across), size.height.div_ceil(down));
         (Size::new(chroma.width * across, chroma.height * down), chroma)
+    }
+
+    /// With the last column and row of the picture in the place of whatever luma has behind them, since resampling looks
+    /// there.
+    pub(crate) fn edges_repeated(mut self) -> Planes {
+        let (columns, rows) = (self.size.width as usize, self.size.height as usize);
+        let stride = self.luma.width as usize;
+        let luma = &mut self.data[..self.luma.pixels() as usize];
+        if stride > columns {
+            for row in luma.chunks_exact_mut(stride) {
+                let last = row[columns - 1];
+                row[columns..].fill(last);
+            }
+        }
+        for row in rows..self.luma.height as usize {
+            luma.copy_within((rows - 1) * stride..rows * stride, row * stride);
+        }
+        self
     }
 
     /// Y, and the size it is stored in.

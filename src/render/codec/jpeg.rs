@@ -1,11 +1,20 @@
 //! JPEG: the header is read here; pixels are read and written by libjpeg-turbo, or in builds without native codecs by crates that are
-//! Rust all through.
+//! Rust all through. Sequential files that are made smaller are read by a decoder of ours (`sequential.rs`), which takes half
+//! to three quarters of libjpeg-turbo's work: it passes over what does not show.
 
+#[cfg(feature = "native")]
+mod bits;
 mod header;
+#[cfg(feature = "native")]
+mod huffman;
+#[cfg(feature = "native")]
+mod idct;
 #[cfg(feature = "native")]
 mod progressive;
 #[cfg(not(feature = "native"))]
 mod pure;
+#[cfg(feature = "native")]
+mod sequential;
 #[cfg(feature = "native")]
 mod turbo;
 
@@ -29,8 +38,11 @@ pub(crate) struct Jpeg;
 const FORMAT: Format = Format::Jpeg;
 
 /// What reads and writes JPEG in this build, for people.
-pub(crate) const BACKEND: &str =
-    if cfg!(feature = "native") { "jpeg: libjpeg-turbo" } else { "jpeg: jpeg-decoder, jpeg-encoder" };
+pub(crate) const BACKEND: &str = if cfg!(feature = "native") {
+    "jpeg: libjpeg-turbo; its own for smaller pictures"
+} else {
+    "jpeg: jpeg-decoder, jpeg-encoder"
+};
 
 impl Codec for Jpeg {
     fn probe(&self, original: &[u8]) -> Result<Info> {

@@ -1,5 +1,6 @@
 //! JPEG through libjpeg-turbo (crate `turbojpeg`), which scales down by 2, 4 or 8 while it decodes, and gives and takes
-//! luma and chroma apart: a large photograph costs a third of the time and a tenth of the memory that way.
+//! luma and chroma apart: a large photograph costs a third of the time and a tenth of the memory that way. What
+//! [`sequential`] reads, it reads for less.
 //!
 //! The library says what it met as one text: the first warning, or the error. Some warnings stand for a picture that
 //! is whole, others for one with grey where the data ended; [`is_harmless`] tells them apart.
@@ -12,7 +13,7 @@ use turbojpeg::{
 };
 
 use super::header::{Header, segments};
-use super::{FORMAT, progressive};
+use super::{FORMAT, progressive, sequential};
 use crate::render::codec::{Decoded, Info, Picture, Shown};
 use crate::render::error::{Error, Result};
 use crate::render::geometry::Size;
@@ -39,7 +40,10 @@ pub(super) fn decode(original: &[u8], header: &Header, info: &Info, plan: &Plan<
         return Err(Error::malformed(FORMAT, "it states two different sizes"));
     }
     if let Some(sharing) = planes_of(&found).filter(|_| plan.wants_planes) {
-        let planes = to_planes(&mut decoder, &original, &found, scale, sharing, is_coarser)?;
+        let planes = match sequential::planes(&original, info.size, sharing, plan.shrink) {
+            Some(planes) => planes,
+            None => to_planes(&mut decoder, &original, &found, scale, sharing, is_coarser)?,
+        };
         return Ok(Decoded { samples: Samples::Planes(planes), profile, shrink: plan.shrink, delay: 0 });
     }
     let inks = matches!(found.colorspace, Colorspace::CMYK | Colorspace::YCCK);
@@ -125,7 +129,8 @@ fn to_planes(
     let mut samples = vec![0; Planes::bytes(size, sharing)];
     let image = YuvImage { pixels: &mut samples[..], width, align: 1, height, subsamp: found.subsamp };
     whole(decoder.decompress_to_yuv(original, image), is_coarser)?;
-    Ok(Planes::new(size, sharing, samples))
+    // what it puts behind the last column and row is not always the picture's
+    Ok(Planes::new(size, sharing, samples).edges_repeated())
 }
 
 /// A decoder's result, in which a warning after the picture was decoded whole is none. One that closes with scans of
@@ -183,4 +188,17 @@ fn is_harmless(text: &str) -> bool {
     let harmless =
         ["extraneous bytes before marker", "unknown JFIF revision", "Unknown Adobe color transform", "bad ICC marker"];
     harmless.iter().any(|known| text.contains(known))
+}
+
+/// What the library alone makes of a file that has planes: the size it says, how it shares chroma, and its planes at that
+/// scale.
+#[cfg(test)]
+pub(super) fn planes_alone(original: &[u8], shrink: u32) -> Option<(Size, Option<Sharing>, Result<Planes>)> {
+    let mut decoder = Decompressor::new().expect("memory");
+    let scale = ScalingFactor::new(1, shrink as usize);
+    decoder.set_scaling_factor(scale).expect("a scale it has");
+    let (found, original) = open(&mut decoder, original, 3).ok()?;
+    let size = Size::new(found.width as u32, found.height as u32);
+    let sharing = planes_of(&found)?;
+    Some((size, sharing, to_planes(&mut decoder, &original, &found, scale, sharing, false)))
 }

@@ -1,0 +1,219 @@
+//! The bits of one scan of a JPEG file, and the coefficients that they stand for.
+//!
+//! Everything here gives `None` where the bits are not exactly what the standard says: whoever asked leaves such a file to
+//! the library, which knows about damage.
+
+use super::huffman::{END, FAR, NEAR, Values, value};
+
+/// Bytes that are unstuffed at a time, and what is kept at hand before a unit is begun. No unit takes more: it has 10
+/// blocks of 64 coefficients of 31 bits at most.
+const CHUNK: usize = 24 << 10;
+const UNIT: usize = 4096;
+
+/// Room for a chunk and the zeros behind it, and for any 8 bytes from a place within it.
+type Chunk = [u8; MASK + 9];
+const MASK: usize = (32 << 10) - 1;
+
+/// The bits of a scan, without the zeros that are stuffed in behind 0xFF (T.81 §B.1.1.5), up to the next marker.
+pub(super) struct Bits<'a> {
+    file: &'a [u8],
+    /// The next byte of the file.
+    at: usize,
+    /// Unstuffed bytes; behind `end` there are zeros.
+    chunk: Box<Chunk>,
+    end: usize,
+    held: Held,
+    /// The marker that ends them, once it is met.
+    marker: Option<u8>,
+}
+
+impl<'a> Bits<'a> {
+    /// Bits that begin at that byte of a file.
+    pub(super) fn new(file: &'a [u8], at: usize) -> Bits<'a> {
+        Bits { file, at, chunk: Box::new([0; MASK + 9]), end: 0, held: Held::default(), marker: None }
+    }
+
+    /// Sees to it that a whole unit of blocks can be read. `None` where more was read than there was.
+    #[inline]
+    pub(super) fn ready(&mut self) -> Option<()> {
+        if self.held.at + UNIT <= self.end { Some(()) } else { self.unstuff() }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unstuff(&mut self) -> Option<()> {
+        if self.marker.is_some() {
+            // the 8 bytes are those that are held
+            return (self.held.at <= self.end + 8).then_some(());
+        }
+        self.chunk.copy_within(self.held.at..self.end, 0);
+        (self.end, self.held.at) = (self.end - self.held.at, 0);
+        while self.end < CHUNK {
+            let rest = self.file.get(self.at..)?;
+            let window = &rest[..rest.len().min(CHUNK - self.end)];
+            let found = memchr::memchr(0xFF, window);
+            let plain = found.unwrap_or(window.len());
+            self.chunk[self.end..self.end + plain].copy_from_slice(&window[..plain]);
+            (self.end, self.at) = (self.end + plain, self.at + plain);
+            if found.is_some() {
+                let next = *rest.get(plain + 1)?;
+                if next != 0 {
+                    self.marker = Some(next);
+                    break;
+                }
+                self.chunk[self.end] = 0xFF;
+                (self.end, self.at) = (self.end + 1, self.at + 2);
+            } else if plain == rest.len() {
+                return None;
+            }
+        }
+        let zeros = (self.end + 2 * UNIT).min(self.chunk.len());
+        self.chunk[self.end..zeros].fill(0);
+        Some(())
+    }
+
+    /// Goes on behind the marker that ends these bits, which are all used up, and says which one it is.
+    pub(super) fn close(&mut self) -> Option<u8> {
+        if self.marker.is_none() {
+            self.unstuff()?;
+        }
+        let marker = self.marker.take()?;
+        let left = (self.end * 8).checked_sub(self.held.at * 8 - (self.held.count & 63) as usize)?;
+        // what fills up the last byte
+        if left >= 8 {
+            return None;
+        }
+        self.at += 2;
+        (self.end, self.held) = (0, Held::default());
+        Some(marker)
+    }
+
+    /// Reads a block: its difference to the mean of the block before, which is returned (§F.2.2.1), and its coefficients
+    /// from the second up to `last` (in zigzag order), which `put` is given (§F.2.2.2). The rest is passed over.
+    #[inline(always)]
+    pub(super) fn block(
+        &mut self, means: &Values, others: &Values, last: usize, mut put: impl FnMut(usize, i32),
+    ) -> Option<i32> {
+        let far: &[u16; 1 << FAR] = others.far.first_chunk()?;
+        // a copy, which the compiler keeps in registers
+        let mut held = self.held;
+        held.refill(&self.chunk);
+        let entry = means.near[held.next(NEAR)];
+        let difference = if entry != 0 {
+            held.pass(entry);
+            entry as i32 >> 16
+        } else {
+            let (length, size) = means.codes.find(held.next(16) as u32)?;
+            held.pass(length);
+            let difference = held.value(size);
+            held.refill(&self.chunk);
+            difference
+        };
+        let mut k = 1;
+        'near: while k <= last {
+            // at least 56 bits less those of the mean are held
+            for _ in 0..4 {
+                let entry = others.near[held.next(NEAR)];
+                if entry == 0 {
+                    held.refill(&self.chunk);
+                    let (length, symbol) = others.codes.find(held.next(16) as u32)?;
+                    held.pass(length);
+                    let (zeros, size) = (symbol >> 4, symbol & 15);
+                    if size == 0 {
+                        k += if zeros == 15 { 16 } else { END as usize };
+                        break;
+                    }
+                    k += zeros as usize;
+                    if k > 63 {
+                        return None;
+                    }
+                    put(k, held.value(size));
+                    k += 1;
+                    break;
+                }
+                held.pass(entry);
+                k += (entry >> 8 & 255) as usize;
+                // the end of a block and a run of zeros write 0 where nothing was written yet
+                put(k, entry as i32 >> 16);
+                k += 1;
+                if k > last {
+                    break 'near;
+                }
+            }
+            held.refill(&self.chunk);
+        }
+        if last > 0 {
+            held.refill(&self.chunk);
+        }
+        'far: while k < 64 {
+            for _ in 0..3 {
+                let entry = u32::from(far[held.next(FAR)]);
+                let to = k + (entry >> 8) as usize;
+                if to < 64 {
+                    held.pass(entry);
+                    k = to;
+                } else if to == 64 || (END as usize..END as usize + 64).contains(&to) {
+                    held.pass(entry);
+                    k = to;
+                    break 'far;
+                } else {
+                    // no code is short enough, or the run goes on behind the end of a block that is full and says no end
+                    held.refill(&self.chunk);
+                    let (length, symbol) = others.codes.find(held.next(16) as u32)?;
+                    held.pass(length);
+                    let (zeros, size) = (symbol >> 4, symbol & 15);
+                    k += if size == 0 && zeros < 15 { END } else { zeros + 1 } as usize;
+                    held.pass(size);
+                    break;
+                }
+            }
+            held.refill(&self.chunk);
+        }
+        self.held = held;
+        (k == 64 || k >= END as usize).then_some(difference)
+    }
+}
+
+/// The bits at hand.
+#[derive(Clone, Copy, Default)]
+struct Held {
+    /// From the highest one down.
+    bits: u64,
+    /// How many, in the lowest 8 bits; what is above them has no meaning.
+    count: u32,
+    /// The next byte of the chunk.
+    at: usize,
+}
+
+impl Held {
+    /// At least 56 bits are held afterwards. Without a branch, which would be taken at every third or fourth code and
+    /// cost more.
+    #[inline(always)]
+    fn refill(&mut self, chunk: &Chunk) {
+        let bytes = chunk[self.at & MASK..].first_chunk::<8>();
+        self.bits |= bytes.map_or(0, |&bytes| u64::from_be_bytes(bytes)) >> (self.count & 63);
+        self.at += ((63 - (self.count & 63)) >> 3) as usize;
+        self.count |= 56;
+    }
+
+    /// The next so many bits as an index.
+    #[inline(always)]
+    fn next(&self, bits: u32) -> usize {
+        (self.bits >> (64 - bits)) as usize
+    }
+
+    /// Goes on by as many bits as the lowest 8 bits of `entry` say, which are fewer than 64.
+    #[inline(always)]
+    fn pass(&mut self, entry: u32) {
+        self.bits <<= entry & 63;
+        self.count = self.count.wrapping_sub(entry);
+    }
+
+    #[inline(always)]
+    fn value(&mut self, size: u32) -> i32 {
+        // two shifts, as one by 64 is none
+        let raw = (self.bits >> 1 >> (63 - size)) as u32;
+        self.pass(size);
+        value(raw, size)
+    }
+}

@@ -1,0 +1,489 @@
+//! Sequential JPEG files scaled down while they are decoded, as planes.
+//!
+//! Most of what it takes to decode a photograph is reading its Huffman codes, and most codes stand for detail that a
+//! picture of a half, a quarter or an eighth of the size does not show. Here they are passed over, several at a time.
+//!
+//! This reads what cameras and encoders write nearly always: one scan of 8-bit samples, luma and two of chroma or luma
+//! alone. Whatever is otherwise, or odd, or damaged in the least gives `None`: it is the library's to read or to refuse.
+
+use std::rc::Rc;
+
+use super::bits::Bits;
+use super::header::segments;
+use super::huffman::Values;
+use super::idct::{self, Group, LANES, Places};
+use crate::render::geometry::Size;
+use crate::render::pixels::{Planes, Sharing};
+
+/// The marker codes that matter here (T.81 table B.1).
+const SOF0: u8 = 0xC0;
+const SOF1: u8 = 0xC1;
+const DHT: u8 = 0xC4;
+const RST0: u8 = 0xD0;
+const EOI: u8 = 0xD9;
+const SOS: u8 = 0xDA;
+const DQT: u8 = 0xDB;
+const DRI: u8 = 0xDD;
+
+/// The most blocks that a unit has (§B.2.3).
+const MAX_BLOCKS: usize = 10;
+
+/// The planes of a file whose header the library has read and found to be of that size, scaled down by 2, 4 or 8.
+pub(super) fn planes(original: &[u8], size: Size, sharing: Option<Sharing>, shrink: u32) -> Option<Planes> {
+    if shrink < 2 {
+        return None;
+    }
+    let scan = Scan::read(original)?;
+    if scan.size != size || !scan.shares(sharing) {
+        return None;
+    }
+    let scaled = Size::new(size.width.div_ceil(shrink), size.height.div_ceil(shrink));
+    match shrink {
+        2 => scan.decode::<4>(original, scaled, sharing),
+        4 => scan.decode::<2>(original, scaled, sharing),
+        8 => scan.decode::<1>(original, scaled, sharing),
+        _ => None,
+    }
+}
+
+/// The only scan of a file, and all that it takes to read it.
+struct Scan {
+    size: Size,
+    components: Vec<Component>,
+    /// Units between two restarts; 0 where there are none.
+    interval: usize,
+    /// Where in the file its bits begin.
+    start: usize,
+}
+
+/// A component of the frame.
+struct Component {
+    /// Its blocks in a unit.
+    across: usize,
+    down: usize,
+    /// The steps of its quantisation table, in zigzag order.
+    steps: [u16; 64],
+    means: Rc<Values>,
+    others: Rc<Values>,
+}
+
+impl Scan {
+    fn read(original: &[u8]) -> Option<Scan> {
+        let mut tables = Tables::default();
+        let mut frame = None;
+        let mut interval = 0;
+        let mut end = 2;
+        for segment in segments(original) {
+            match segment.marker {
+                DQT => tables.add_steps(segment.body)?,
+                DHT => tables.add_codes(segment.body)?,
+                DRI => interval = u16::from_be_bytes(*segment.body.first_chunk()?).into(),
+                SOF0 | SOF1 if frame.is_none() => frame = Some(segment.body),
+                0xC0..=0xCF => return None,
+                _ => {}
+            }
+            end = segment.end;
+        }
+        let &[8, h1, h0, w1, w0, count, ref components @ ..] = frame? else {
+            return None;
+        };
+        let &[0xFF, SOS, l1, l0, ref header @ ..] = original.get(end..)? else {
+            return None;
+        };
+        let length = usize::from(u16::from_be_bytes([l1, l0]));
+        // as many components as there are, all coefficients, to the last bit
+        let header = header.get(..length.checked_sub(2)?)?;
+        let (&scanned, header) = header.split_first()?;
+        let (said, [0, 63, 0]) = header.split_last_chunk()? else {
+            return None;
+        };
+        if !matches!(count, 1 | 3) || scanned != count {
+            return None;
+        }
+        let (components, said) = (whole::<3>(components)?, whole::<2>(said)?);
+        if components.len() != usize::from(count) || said.len() != components.len() {
+            return None;
+        }
+        let mut components: Vec<Component> = components
+            .iter()
+            .zip(said)
+            .map(|(&component, &said)| tables.component(component, said))
+            .collect::<Option<_>>()?;
+        if let [only] = components.as_mut_slice() {
+            // a unit of one component is one block (§A.2.2)
+            (only.across, only.down) = (1, 1);
+        }
+        let blocks: usize = components.iter().map(|component| component.across * component.down).sum();
+        if !(components.len()..=MAX_BLOCKS).contains(&blocks) {
+            return None;
+        }
+        let size = Size::new(u16::from_be_bytes([w1, w0]).into(), u16::from_be_bytes([h1, h0]).into());
+        Some(Scan { size, components, interval, start: end + 2 + length })
+    }
+
+    /// Whether chroma is shared like that, and luma by nobody.
+    fn shares(&self, sharing: Option<Sharing>) -> bool {
+        match (self.components.as_slice(), sharing) {
+            ([_], None) => true,
+            ([luma, chroma @ ..], Some(Sharing { across, down })) => chroma.iter().all(|chroma| {
+                (luma.across, luma.down) == (chroma.across * across as usize, chroma.down * down as usize)
+            }),
+            _ => false,
+        }
+    }
+
+    /// Decodes blocks of `N` by `N` samples, as planes of a picture of that size.
+    fn decode<const N: usize>(&self, original: &[u8], scaled: Size, sharing: Option<Sharing>) -> Option<Planes> {
+        let mut data = vec![0; Planes::bytes(scaled, sharing)];
+        let mut parts = self.parts::<N>(&mut data, scaled, sharing);
+        // luma has the most blocks of all
+        let luma = self.components.first()?;
+        let across = (self.size.width as usize).div_ceil(8 * luma.across);
+        let down = (self.size.height as usize).div_ceil(8 * luma.down);
+        let mut bits = Bits::new(original, self.start);
+        let mut left = if self.interval == 0 { usize::MAX } else { self.interval };
+        let mut restart = RST0;
+        for y in 0..down {
+            for first in (0..across).step_by(LANES) {
+                for unit in 0..LANES.min(across - first) {
+                    if left == 0 {
+                        if bits.close()? != restart {
+                            return None;
+                        }
+                        restart = RST0 | (restart + 1) & 7;
+                        left = self.interval;
+                        parts.iter_mut().for_each(|part| part.mean = 0);
+                    }
+                    left -= 1;
+                    bits.ready()?;
+                    for part in &mut parts {
+                        part.read::<N>(&mut bits, unit)?;
+                    }
+                }
+                for part in &mut parts {
+                    part.put::<N>(first, y);
+                }
+            }
+        }
+        drop(parts);
+        (bits.close()? == EOI).then(|| Planes::new(scaled, sharing, data).edges_repeated())
+    }
+
+    /// What decodes each component into its plane.
+    fn parts<'a, const N: usize>(
+        &'a self, data: &'a mut [u8], scaled: Size, sharing: Option<Sharing>,
+    ) -> Vec<Part<'a>> {
+        let (luma, chroma) = Planes::stored(scaled, sharing);
+        let mut rest = data;
+        let sizes = [luma, chroma, chroma];
+        let part = |(component, size): (&'a Component, Size)| {
+            let (plane, others) = std::mem::take(&mut rest).split_at_mut(size.pixels() as usize);
+            rest = others;
+            Part {
+                component,
+                factors: idct::factors::<N>(&component.steps),
+                mean: 0,
+                groups: vec![[0; 32 * LANES]; component.across * component.down],
+                plane,
+                width: size.width as usize,
+            }
+        };
+        self.components.iter().zip(sizes).map(part).collect()
+    }
+}
+
+/// One component while it is decoded.
+struct Part<'a> {
+    component: &'a Component,
+    factors: [f32; 16],
+    /// The mean of the block before.
+    mean: i32,
+    /// The blocks of [`LANES`] units: for each row of blocks as many groups as a unit has blocks in a row.
+    groups: Vec<Group>,
+    plane: &'a mut [u8],
+    width: usize,
+}
+
+impl Part<'_> {
+    /// Reads the blocks of one unit.
+    #[inline(always)]
+    fn read<const N: usize>(&mut self, bits: &mut Bits<'_>, unit: usize) -> Option<()> {
+        let Component { across, down, ref means, ref others, .. } = *self.component;
+        for row in 0..down {
+            for column in 0..across {
+                let block = unit * across + column;
+                let (group, lane) = (&mut self.groups[row * across + block / LANES], block % LANES);
+                let difference = bits.block(means, others, Places::<N>::LAST, |k, value| {
+                    let start = usize::from(Places::<N>::STARTS[k & 63]);
+                    // the mask changes nothing and spares a check
+                    group[(start + lane) & (32 * LANES - 1)] = value as i16;
+                })?;
+                self.mean = self.mean.wrapping_add(difference);
+                group[lane] = self.mean as i16;
+            }
+        }
+        Some(())
+    }
+
+    /// Puts the samples of [`LANES`] units into the plane, as far as it reaches, and clears their coefficients.
+    fn put<const N: usize>(&mut self, first: usize, y: usize) {
+        let Component { across, down, .. } = *self.component;
+        for (at, group) in self.groups.iter_mut().enumerate() {
+            let (row, column) = (at / across, at % across);
+            let (left, top) = ((first * across + column * LANES) * N, (y * down + row) * N);
+            let samples = idct::samples::<N>(group, &self.factors);
+            group.fill(0);
+            let seen = self.width.saturating_sub(left).min(LANES * N);
+            if seen == 0 {
+                continue;
+            }
+            let rows = self.plane.chunks_exact_mut(self.width).skip(top);
+            for (to, samples) in rows.zip(samples.iter().take(N)) {
+                to[left..left + seen].copy_from_slice(&samples[..seen]);
+            }
+        }
+    }
+}
+
+/// The tables that were defined so far.
+#[derive(Default)]
+struct Tables<'a> {
+    steps: [Option<[u16; 64]>; 4],
+    means: [Table<'a>; 4],
+    others: [Table<'a>; 4],
+}
+
+/// A table of codes.
+#[derive(Default)]
+struct Table<'a> {
+    /// How many codes there are of each length, and their symbols.
+    defined: Option<(&'a [u8; 16], &'a [u8])>,
+    /// What it was made into for the first component that uses it.
+    values: Option<Rc<Values>>,
+}
+
+impl<'a> Tables<'a> {
+    /// Takes in quantisation tables (§B.2.4.1).
+    fn add_steps(&mut self, mut body: &[u8]) -> Option<()> {
+        while let [which, rest @ ..] = body {
+            let wide = which >> 4 > 0;
+            let (steps, rest) = rest.split_at_checked(if wide { 128 } else { 64 })?;
+            let step = |k: usize| match wide {
+                true => u16::from_be_bytes([steps[2 * k], steps[2 * k + 1]]),
+                false => steps[k].into(),
+            };
+            *self.steps.get_mut(usize::from(which & 15))? = Some(std::array::from_fn(step));
+            body = rest;
+        }
+        Some(())
+    }
+
+    /// Takes in tables of codes (§B.2.4.2).
+    fn add_codes(&mut self, mut body: &'a [u8]) -> Option<()> {
+        while let [which, rest @ ..] = body {
+            let (counts, rest) = rest.split_first_chunk()?;
+            let (symbols, rest) = rest.split_at_checked(counts.iter().map(|&count| usize::from(count)).sum())?;
+            let tables = if which >> 4 == 0 { &mut self.means } else { &mut self.others };
+            *tables.get_mut(usize::from(which & 15))? = Table { defined: Some((counts, symbols)), values: None };
+            body = rest;
+        }
+        Some(())
+    }
+
+    /// A component by what the headers of the frame (§B.2.2) and of the scan (§B.2.3) say of it.
+    fn component(&mut self, [id, factors, steps]: [u8; 3], [scanned, tables]: [u8; 2]) -> Option<Component> {
+        if scanned != id {
+            return None;
+        }
+        Some(Component {
+            across: (factors >> 4).into(),
+            down: (factors & 15).into(),
+            steps: (*self.steps.get(usize::from(steps))?)?,
+            means: self.means.get_mut(usize::from(tables >> 4))?.values(Values::of_means)?,
+            others: self.others.get_mut(usize::from(tables & 15))?.values(Values::of_others)?,
+        })
+    }
+}
+
+impl Table<'_> {
+    fn values(&mut self, made: impl Fn(&[u8; 16], &[u8]) -> Option<Values>) -> Option<Rc<Values>> {
+        if self.values.is_none() {
+            let (counts, symbols) = self.defined?;
+            self.values = Some(Rc::new(made(counts, symbols)?));
+        }
+        self.values.clone()
+    }
+}
+
+/// Records of `N` bytes, where there is nothing but them.
+fn whole<const N: usize>(bytes: &[u8]) -> Option<&[[u8; N]]> {
+    let (records, rest) = bytes.as_chunks();
+    rest.is_empty().then_some(records)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+    use proptest::prelude::*;
+
+    use super::super::turbo::planes_alone;
+    use super::*;
+
+    /// The mean and the largest difference of two pictures' samples.
+    fn difference(a: &Planes, b: &Planes) -> (f64, u8) {
+        assert_eq!((a.size, a.sharing), (b.size, b.sharing));
+        let (mut sum, mut count, mut worst) = (0, 0, 0);
+        for (a, b) in a.all().into_iter().zip(b.all()) {
+            for (one, other) in a.data.iter().zip(b.data) {
+                let off = one.abs_diff(*other);
+                (sum, count, worst) = (sum + u64::from(off), count + 1, worst.max(off));
+            }
+        }
+        (sum as f64 / f64::from(count), worst)
+    }
+
+    /// Whether a picture is what the library shows. At an eighth both have nothing but the means, which are the same.
+    /// Their transforms to 4 by 4 and 2 by 2 are others, which shows where every pixel differs from its neighbours, and
+    /// most of all where there are few.
+    fn near(shrink: u32, size: Size, (mean, worst): (f64, u8)) -> bool {
+        let few = size.width.min(size.height) < 64;
+        if shrink == 8 { worst == 0 } else { mean <= if few { 16.0 } else { 8.0 } }
+    }
+
+    fn photographs(folder: &Path) -> Vec<PathBuf> {
+        let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+        let paths = entries.flatten().map(|entry| entry.path());
+        paths.flat_map(|path| if path.is_dir() { photographs(&path) } else { vec![path] }).collect()
+    }
+
+    #[test]
+    fn files_look_as_the_library_shows_them() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut read = 0;
+        for path in [root.join("testdata"), root.join("../shared/corpus")].iter().flat_map(|folder| photographs(folder))
+        {
+            let original = std::fs::read(&path).expect("a file");
+            if !original.starts_with(&[0xFF, 0xD8]) {
+                continue;
+            }
+            for shrink in [2, 4, 8] {
+                let Some((size, sharing, by_library)) = planes_alone(&original, shrink) else { continue };
+                let Some(ours) = planes(&original, size, sharing, shrink) else { continue };
+                let by_library = by_library.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                let off = difference(&ours, &by_library);
+                assert!(near(shrink, size, off), "{} at 1/{shrink}: {off:?}", path.display());
+                read += 1;
+            }
+        }
+        assert!(read > 20, "{read}");
+    }
+
+    /// A picture with smooth parts, edges and texture.
+    fn picture(width: u16, height: u16, channels: usize) -> Vec<u8> {
+        let sample = |x: u32, y: u32, channel: u32| {
+            let slope = 2 * x + 3 * y + 60 * channel;
+            let edge = if (x + 2 * y) % 40 < 20 { 0 } else { 70 };
+            (slope + edge + (x * y) % 7) as u8 / 2 + 40
+        };
+        let pixels = (0..u32::from(height)).flat_map(|y| (0..u32::from(width)).map(move |x| (x, y)));
+        pixels.flat_map(|(x, y)| (0..channels as u32).map(move |channel| sample(x, y, channel))).collect()
+    }
+
+    /// A file of such a picture; no sampling is one without colour.
+    fn encoded(width: u16, height: u16, sampling: Option<SamplingFactor>, interval: u16, quality: u8) -> Vec<u8> {
+        let mut file = Vec::new();
+        let mut encoder = Encoder::new(&mut file, quality);
+        encoder.set_restart_interval(interval);
+        let (channels, kind) = match sampling {
+            None => (1, ColorType::Luma),
+            Some(sampling) => {
+                encoder.set_sampling_factor(sampling);
+                (3, ColorType::Ycbcr)
+            }
+        };
+        encoder.encode(&picture(width, height, channels), width, height, kind).expect("encoded");
+        file
+    }
+
+    const SAMPLINGS: [Option<SamplingFactor>; 5] = [
+        None,
+        Some(SamplingFactor::F_1_1),
+        Some(SamplingFactor::F_2_1),
+        Some(SamplingFactor::F_1_2),
+        Some(SamplingFactor::F_2_2),
+    ];
+
+    #[test]
+    fn odd_sizes_of_all_samplings_with_and_without_restarts() {
+        for (width, height) in
+            [(1, 1), (7, 9), (8, 8), (9, 7), (16, 16), (17, 33), (63, 5), (64, 64), (65, 130), (131, 18)]
+        {
+            for (sampling, interval) in
+                SAMPLINGS.iter().flat_map(|&sampling| [0, 1, 2, 7].map(|interval| (sampling, interval)))
+            {
+                let file = encoded(width, height, sampling, interval, 90);
+                for shrink in [2, 4, 8] {
+                    let case = format!("{width}x{height}, {sampling:?}, restarts {interval}, 1/{shrink}");
+                    let (size, sharing, by_library) = planes_alone(&file, shrink).expect("planes");
+                    let ours = planes(&file, size, sharing, shrink).unwrap_or_else(|| panic!("{case}: not read"));
+                    let off = difference(&ours, &by_library.expect("a sound file"));
+                    assert!(off.0 <= 4.0 && near(shrink, size, off), "{case}: {off:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_odd_is_left_to_the_library() {
+        let sound = encoded(40, 30, Some(SamplingFactor::F_2_2), 0, 80);
+        let read = |file: &[u8]| planes(file, Size::new(40, 30), Some(Sharing::HALVED), 4).is_some();
+        assert!(read(&sound));
+        let end = sound.len() - 2;
+        for (what, file) in [
+            ("cut off", sound[..end].to_vec()),
+            ("a fill byte before the end", [&sound[..end], &[0xFF, 0xFF, 0xD9]].concat()),
+            ("more than it takes", [&sound[..end], &[0x55, 0xFF, 0xD9]].concat()),
+            ("a restart at the end", [&sound[..end], &[0xFF, 0xD0, 0xFF, 0xD9]].concat()),
+            ("a second scan", [&sound[..end], &[0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0, 0xFF, 0xD9]].concat()),
+        ] {
+            assert!(!read(&file), "{what}");
+        }
+        for length in 0..end {
+            assert!(!read(&sound[..length]), "{length} bytes of it");
+        }
+        // what is behind the end is nobody's
+        assert!(read(&[&sound[..], b"more"].concat()));
+        let progressive = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/photos/astronaut-progressive.jpg");
+        assert!(Scan::read(&std::fs::read(progressive).expect("a file of testdata")).is_none());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+        #[test]
+        fn nothing_is_read_that_the_library_refuses(
+            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, shrink in 1_u32..4,
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0_u8..4), 1..6),
+        ) {
+            let mut file = encoded(50, 37, SAMPLINGS[kind], interval, 70);
+            for (at, byte, how) in changes {
+                let at = at.index(file.len());
+                match how {
+                    0 => file.insert(at, byte),
+                    1 if file.len() > 4 => drop(file.remove(at)),
+                    2 => file[at] ^= 1 << (byte % 8),
+                    _ => file[at] = byte,
+                }
+            }
+            if let Some((size, sharing, by_library)) = planes_alone(&file, 1 << shrink)
+                // the limits are the plan's
+                && size.pixels() < 1 << 20
+                && let Some(ours) = planes(&file, size, sharing, 1 << shrink)
+            {
+                prop_assert_eq!(by_library.expect("it reads it, too").size, ours.size);
+            }
+        }
+    }
+}
