@@ -3,6 +3,9 @@
 //! Most of what it takes to decode a photograph is reading its Huffman codes, and most codes stand for detail that a
 //! picture of a half, a quarter or an eighth of the size does not show. Here they are passed over, several at a time.
 //!
+//! All three scales are read here: of fifteen photographs the worst took as long as in the library (0.24 megapixels at a
+//! half, 1.01, where building the tables is a good part of it), the mean is 0.78, 0.66 and 0.52 of its time.
+//!
 //! This reads what cameras and encoders write nearly always: one scan of 8-bit samples, luma and two of chroma or luma
 //! alone. Whatever is otherwise, or odd, or damaged in the least gives `None`: it is the library's to read or to refuse.
 
