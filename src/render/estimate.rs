@@ -21,7 +21,7 @@ pub struct Estimate {
 }
 
 /// What neither pixels nor the original take: tables of codecs, small buffers, what an allocator rounds up.
-pub const FIXED_MEMORY: u64 = 2 << 20;
+pub const FIXED_MEMORY: u64 = 4 << 20;
 
 /// What does not depend on pixels: opening, parsing, starting an encoder.
 const FIXED_NANOSECONDS: f64 = 500_000.0;
@@ -48,7 +48,13 @@ fn of(info: &Info, length: u64, plan: &Plan<'_>) -> Estimate {
     let decoded = info.size.pixels() as f64 * frames;
     let made = plan.canvas.pixels() as f64 * frames;
     let time = FIXED_NANOSECONDS + decoded * decoding(info) + made * encoding(plan);
-    Estimate { memory: length + plan.memory() + FIXED_MEMORY, time: Duration::from_nanos(time as u64) }
+    Estimate { memory: length + plan.memory() + FIXED_MEMORY + fixed(info), time: Duration::from_nanos(time as u64) }
+}
+
+/// Bytes that an original takes whatever its size: the tables of a profile's transform, and a large codec's own.
+fn fixed(info: &Info) -> u64 {
+    let profile = if info.has_profile { 3 << 20 } else { 0 };
+    profile + if info.format == Format::Jxl { 1 << 20 } else { 0 }
 }
 
 /// Nanoseconds for each pixel of the original.
