@@ -44,10 +44,10 @@
 //! | what is remembered of a URL is what the rules make of it | `http/known.rs` | it is kept beside the rules and goes with them; `expires` and the version are looked at every time |
 //! | the log holds up no request | `http/access/writer.rs` | a bounded buffer and a thread; what is dropped is counted and said |
 //! | results do not depend on who else asks | `service/decodes.rs` | what is shared is what decoding gives every time, by version and scale |
-//! | bytes are kept under the version they came from | `service/mod.rs`: `make` | another version than the key's begins anew |
+//! | bytes are kept under the version they came from | `service/make.rs` | another version than the key's begins anew |
 //! | one result is made once at a time | `cache/flight.rs` | single flight |
 //! | a client that leaves does not stop what others wait for | same | the work runs in a task of its own |
-//! | whatever waits holds no memory | `service/mod.rs`: `make` | a place first, then the original |
+//! | whatever waits holds no memory | `service/make.rs` | a place first, then the original |
 //! | renders take no more memory together than they were given | `service/queue.rs`, `render/estimate.rs` | reckoned from the header before decoding, and waited for; `tests/memory.rs` compares |
 //! | nothing is begun that nobody waits for | `cache/flight.rs`: `Askers` | whoever waits for a place waits for their leaving, too |
 //! | a file in the cache is whole or absent | `cache/disk/write.rs` | staged, synced, renamed; its digest is in its name and checked |

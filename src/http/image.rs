@@ -75,22 +75,17 @@ async fn respond(
         return Ok((redirect::respond(method, asked, target, file, prefix, timing)?, Outcome::Disk));
     }
     let answer = match &target.recipe {
-        Some(recipe) => match state.service.at_hand(&settings, &target.id, recipe, &read.key).await? {
-            Some(answer) => answer,
-            None => {
-                let toll = state.renders.as_ref().map(|limit| toll(limit, state.proxies.client(peer, asked)));
-                match state.service.rendition_for(settings, &target.id, recipe.clone(), toll).await {
-                    Err(Error::Refused(refused @ Refused::Overloaded { .. }))
-                        if state.rules.load().config.stand_ins =>
-                    {
-                        let stand_in = state.service.stand_in(&target.id, recipe).await.ok_or(refused)?;
-                        let response = headers::respond_for_now(method, asked, target, stand_in, timing)?;
-                        return Ok((response, Outcome::Original));
-                    }
-                    answer => answer?,
+        Some(recipe) => {
+            let toll = || state.renders.as_ref().map(|limit| toll(limit, state.proxies.client(peer, asked)));
+            match state.service.rendition(&settings, &target.id, recipe, &read.key, toll).await {
+                Err(Error::Refused(refused @ Refused::Overloaded { .. })) if state.rules.load().config.stand_ins => {
+                    let stand_in = state.service.stand_in(&target.id, recipe).await.ok_or(refused)?;
+                    let response = headers::respond_for_now(method, asked, target, stand_in, timing)?;
+                    return Ok((response, Outcome::Original));
                 }
+                answer => answer?,
             }
-        },
+        }
         None => state.service.original(&target.id).await?,
     };
     let outcome = Outcome::of(answer.found);

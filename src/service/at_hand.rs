@@ -8,8 +8,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 
-use super::workers::Refused;
-use super::{Answer, Error, Service, Timing};
+use super::{Answer, Service, Timing};
 use crate::cache::{Body, Found, Key};
 use crate::render::recipe::{Choice, Output};
 use crate::render::{Recipe, Settings};
@@ -27,24 +26,18 @@ struct Keyed {
 
 impl Service {
     /// The rendition, if it is in memory and no more needs to be found out of the original than its version. `memo` is
-    /// of this original and recipe alone.
-    ///
-    /// # Errors
-    /// Those of the original, and [`Refused::Deadline`].
-    pub async fn at_hand(
-        &self, settings: &Arc<Settings>, id: &ImageId, recipe: &Recipe, memo: &KeyMemo,
-    ) -> Result<Option<Answer>, Error> {
-        let started = Instant::now();
-        let version = tokio::time::timeout(self.workers.deadline(), self.source.version(id)).await;
-        let version = version.map_err(|_| Refused::Deadline)??;
-        let Some(key) = key(settings, id, &version, recipe, memo) else { return Ok(None) };
-        let Some(body) = self.cache.in_memory(key) else { return Ok(None) };
+    /// of this original and recipe alone; the look began at `came`.
+    pub(super) fn at_hand(
+        &self, settings: &Arc<Settings>, id: &ImageId, version: Version, recipe: &Recipe, memo: &KeyMemo, came: Instant,
+    ) -> Option<Answer> {
+        let key = key(settings, id, &version, recipe, memo)?;
+        let body = self.cache.in_memory(key)?;
         self.stats.count(Found::Memory);
-        let timing = Timing { cache: started.elapsed(), ..Timing::default() };
+        let timing = Timing { cache: came.elapsed(), ..Timing::default() };
         let Body { ref bytes, digest, content, ref sealed } = *body;
         let (bytes, sealed) = (bytes.clone(), sealed.clone());
         let (modified, found) = (version.modified, Some(Found::Memory));
-        Ok(Some(Answer { bytes, digest, content, sealed, modified, found, timing }))
+        Some(Answer { bytes, digest, content, sealed, modified, found, timing })
     }
 }
 

@@ -3,30 +3,31 @@
 
 mod at_hand;
 mod decodes;
+mod make;
 mod queue;
+mod stand_in;
 pub mod stats;
 pub mod toll;
 pub mod uploads;
 pub mod workers;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-use crate::cache::{self, Askers, Body, Cache, Digest, Failure, Found, Key, Sealed, Stored};
+use crate::cache::{self, Body, Cache, Digest, Failure, Found, Key, Sealed, Stored};
 use crate::render::codec::Info;
 use crate::render::recipe::{Choice, Output};
-use crate::render::{self, Content, Estimate, Format, Progress, Recipe, Settings, Stage};
+use crate::render::{self, Content, Recipe, Settings};
 use crate::source::{self, ImageId, Original, Source, Version};
 pub use at_hand::KeyMemo;
 use decodes::Decodes;
 use stats::Stats;
 use toll::Toll;
-use workers::{Account, Class, Need, Pressure, Refused, Workers};
+use workers::{Refused, Workers};
 
 /// How often a request begins again because its original changed under it.
 const ATTEMPTS: usize = 3;
@@ -41,13 +42,6 @@ const FACTS: u64 = 100_000;
 /// Bytes that what headers say is remembered in. Most take [`HEAD_BYTES`]; some come with a block of EXIF.
 const HEADS: u64 = 16 << 20;
 const HEAD_BYTES: usize = 300;
-
-/// The most bytes of an original that stands in for a rendition, and kibibytes of all that are being sent.
-const STAND_IN: u64 = 2_000_000;
-const STAND_INS: usize = 64 * 1024;
-
-/// What takes longer than this on the machine that estimates are made for is dear.
-const DEAR: Duration = Duration::from_millis(300);
 
 /// Why there is no answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -170,7 +164,7 @@ impl Service {
             facts: moka::sync::Cache::new(FACTS),
             heads: moka::sync::Cache::builder().max_capacity(HEADS).weigher(head_bytes).build(),
             failures,
-            stand_ins: Arc::new(Semaphore::new(STAND_INS)),
+            stand_ins: stand_in::room(),
             stats: Stats::default(),
             publishing: Arc::default(),
         })
@@ -180,21 +174,23 @@ impl Service {
     /// encoding to WebP; other encoders finish, and what they made is kept for the next who asks. What waits for a place
     /// when everyone who asked for it has left is not begun, and what runs then stops if others wait.
     ///
-    /// # Errors
-    /// All of [`Error`].
-    pub async fn rendition(self: &Arc<Self>, id: &ImageId, recipe: Recipe) -> Result<Answer, Error> {
-        self.rendition_for(self.settings(), id, recipe, None).await
-    }
-
-    /// The same under settings that came with the rest of the asker's rules, for someone who pays for what has to be
-    /// rendered.
+    /// `memo` is of this original and recipe alone; `toll` is asked for where it is not in memory, and paid where
+    /// something has to be rendered.
     ///
     /// # Errors
     /// All of [`Error`]; [`Refused::TooMany`] where the toll is not paid.
-    pub async fn rendition_for(
-        self: &Arc<Self>, settings: Arc<Settings>, id: &ImageId, recipe: Recipe, toll: Option<Arc<Toll>>,
+    pub async fn rendition(
+        self: &Arc<Self>, settings: &Arc<Settings>, id: &ImageId, recipe: &Recipe, memo: &KeyMemo,
+        toll: impl FnOnce() -> Option<Arc<Toll>>,
     ) -> Result<Answer, Error> {
-        let answer = self.found_or_made(settings, id, recipe, toll);
+        let answer = async {
+            let came = Instant::now();
+            let version = self.source.version(id).await?;
+            match self.at_hand(settings, id, version, recipe, memo, came) {
+                Some(answer) => Ok(answer),
+                None => self.found_or_made(settings, id, version, recipe, toll(), came).await,
+            }
+        };
         tokio::time::timeout(self.workers.deadline(), answer).await.unwrap_or(Err(Refused::Deadline.into()))
     }
 
@@ -219,18 +215,17 @@ impl Service {
     }
 
     async fn found_or_made(
-        self: &Arc<Self>, settings: Arc<Settings>, id: &ImageId, recipe: Recipe, toll: Option<Arc<Toll>>,
+        self: &Arc<Self>, settings: &Arc<Settings>, id: &ImageId, mut version: Version, recipe: &Recipe,
+        toll: Option<Arc<Toll>>, came: Instant,
     ) -> Result<Answer, Error> {
-        let came = Instant::now();
-        let mut version = self.source.version(id).await?;
         let mut attempts = 0;
         while attempts < ATTEMPTS {
             let recipe = self.settled(id, version, recipe.clone()).await?;
-            let key = Key::new(id, &version, &recipe, &settings);
+            let key = Key::new(id, &version, &recipe, settings);
             if let Some(failure) = self.failures.get(&key) {
                 return Err(failure.into());
             }
-            match self.look_up(id, version, key, recipe, &settings, toll.clone()).await {
+            match self.look_up(id, version, key, recipe, settings, toll.clone()).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failed::Changed(now)) => {
                     version = now;
@@ -285,89 +280,6 @@ impl Service {
         Ok(Answer { bytes, digest, content, sealed, modified: version.modified, found: Some(found), timing })
     }
 
-    /// Fetches and renders. Runs in the cache's own task, so it outlives whoever asked; but nothing is begun that nobody
-    /// waits for.
-    async fn make(
-        &self, id: &ImageId, version: Version, recipe: Recipe, settings: Arc<Settings>, askers: Askers,
-    ) -> Result<(render::Encoded, Timing), Failed> {
-        // said before the wait for a place, so that whoever goes first knows that others follow
-        let together = Arc::new(self.decodes.join(version));
-        let recipe = Arc::new(recipe);
-        let mut visit = self.workers.visit();
-        let (deadline, mut has_begun) = (visit.deadline(), false);
-        loop {
-            let head = self.heads.get(&version);
-            let need = match &head {
-                Some(info) => needed(&render::estimate(info, version.length, &recipe, &settings)?, &recipe),
-                None => unknown(version, &recipe),
-            };
-            let place = tokio::select! {
-                biased;
-                place = visit.place(need) => place?,
-                () = askers.leave() => {
-                    self.stats.deserted.fetch_add(1, Ordering::Relaxed);
-                    return Err(Failed::Deserted);
-                }
-            };
-            let started = Instant::now();
-            let original = self.source.fetch(id).await?;
-            if original.version != version {
-                return Err(Failed::Changed(original.version));
-            }
-            if !has_begun {
-                self.stats.renders.fetch_add(1, Ordering::Relaxed);
-                has_begun = true;
-            }
-            let (queued, fetched, length) = (place.queued, started.elapsed(), original.bytes.len());
-            let crowd = Some((askers.clone(), self.workers.pressure()));
-            let (together, recipe, settings) = (Arc::clone(&together), Arc::clone(&recipe), Arc::clone(&settings));
-            let heads = self.heads.clone();
-            let work = move |account: &mut Account<'_>| {
-                let mut clock = Clock::new(deadline, crowd);
-                clock.begin(Stage::Decode);
-                let head = match head {
-                    None => match render::head(&original.bytes, &settings) {
-                        Ok(info) => info.map(|info| {
-                            let info = Arc::new(info);
-                            heads.insert(version, Arc::clone(&info));
-                            info
-                        }),
-                        Err(error) => return Some((Err(error), Timing::default())),
-                    },
-                    known => known,
-                };
-                if let Some(info) = &head {
-                    match render::estimate(info, version.length, &recipe, &settings) {
-                        Ok(estimate) if account.change(needed(&estimate, &recipe)) => {}
-                        Ok(_) => return None,
-                        Err(error) => return Some((Err(error), Timing::default())),
-                    }
-                }
-                let (original, head) = (&original.bytes, head.as_deref());
-                let result = render::render_from(&*together, original, head, &recipe, &settings, &mut clock);
-                if result.is_err() {
-                    account.tells_nothing();
-                }
-                Some((result, Timing { queue: queued, source: fetched, ..clock.finish() }))
-            };
-            // it takes more memory than is left, and waits for it without holding any
-            let Some((result, timing)) = place.run(work).await? else { continue };
-            self.decodes.sweep_later();
-            return match result {
-                Ok(encoded) => {
-                    self.stats.rendered(&timing, length, &encoded);
-                    Ok((encoded, timing))
-                }
-                Err(render::Error::Cancelled) if Instant::now() < deadline => {
-                    self.stats.deserted.fetch_add(1, Ordering::Relaxed);
-                    Err(Failed::Deserted)
-                }
-                Err(render::Error::Cancelled) => Err(Refused::Deadline.into()),
-                Err(error) => Err(error.into()),
-            };
-        }
-    }
-
     /// The recipe with what depends on whether the original moves settled, so that it makes no fourth key.
     async fn settled(&self, id: &ImageId, version: Version, mut recipe: Recipe) -> Result<Recipe, Error> {
         if recipe.output == Output::Auto(Choice::AvifStill) {
@@ -376,23 +288,6 @@ impl Service {
             recipe.output = Output::Auto(choice);
         }
         Ok(recipe)
-    }
-
-    /// What the header of an original says. Reading it costs memory, so that waits its turn like any render.
-    async fn head(&self, id: &ImageId, version: Version) -> Result<Arc<Info>, Error> {
-        if let Some(info) = self.heads.get(&version) {
-            return Ok(info);
-        }
-        let bytes = version.length + render::FIXED_MEMORY;
-        let place = self.workers.visit().place(Need { class: Class::Cheap, bytes, time: None }).await?;
-        let original = self.source.fetch(id).await?;
-        let probing = place.run(move |account| {
-            account.tells_nothing();
-            render::probe(&original.bytes).map(|info| (original.version, Arc::new(info)))
-        });
-        let (version, info) = probing.await??;
-        self.heads.insert(version, Arc::clone(&info));
-        Ok(info)
     }
 
     fn remember(&self, key: Key, failure: &render::Error) {
@@ -426,25 +321,6 @@ impl Service {
         let Facts { digest, content } = facts;
         let (modified, found, sealed) = (version.modified, None, None);
         Ok(Answer { bytes, digest, content, sealed, modified, found, timing })
-    }
-
-    /// The original in the place of a rendition that there is no room to make: where it is at most [`STAND_IN`] long, every
-    /// browser shows it, and not too much of that kind is being sent already.
-    pub async fn stand_in(&self, id: &ImageId, recipe: &Recipe) -> Option<Answer> {
-        let version = self.source.version(id).await.ok()?;
-        if recipe.output == Output::Json || version.length > STAND_IN {
-            return None;
-        }
-        let kibibytes = u32::try_from(version.length / 1024 + 1).ok()?;
-        let held = Arc::clone(&self.stand_ins).try_acquire_many_owned(kibibytes).ok()?;
-        let answer = self.original(id).await.ok()?;
-        let is_shown = matches!(
-            answer.content,
-            Content::Image(Format::Jpeg | Format::Png | Format::Gif | Format::WebP | Format::Svg)
-        );
-        // its bytes hold the room until the last of them has been sent
-        let bytes = Bytes::from_owner(StandIn { bytes: answer.bytes, _held: held });
-        is_shown.then_some(Answer { bytes, ..answer })
     }
 
     /// Drops every rendition that is meant and says how many there were.
@@ -527,83 +403,4 @@ impl Service {
 fn head_bytes(_: &Version, info: &Arc<Info>) -> u32 {
     let more = info.exif.as_ref().map_or(0, Vec::len) + info.profile_name.as_ref().map_or(0, String::len);
     u32::try_from(HEAD_BYTES + more).unwrap_or(u32::MAX)
-}
-
-/// What is needed for what has been estimated.
-fn needed(estimate: &Estimate, recipe: &Recipe) -> Need {
-    let class = if estimate.time > DEAR { Class::Dear } else { class(recipe) };
-    Need { class, bytes: estimate.memory, time: Some(estimate.time) }
-}
-
-/// What is needed to find out more about an original.
-fn unknown(version: Version, recipe: &Recipe) -> Need {
-    Need { class: class(recipe), bytes: version.length + render::FIXED_MEMORY, time: None }
-}
-
-/// How much work a recipe is, whatever the original.
-fn class(recipe: &Recipe) -> Class {
-    match recipe.output {
-        Output::Exactly(Format::Avif) | Output::Auto(Choice::Avif | Choice::AvifStill) => Class::Dear,
-        _ if recipe.lossless => Class::Dear,
-        _ => Class::Cheap,
-    }
-}
-
-/// Bytes of an original that stands in for a rendition.
-struct StandIn {
-    bytes: Bytes,
-    _held: tokio::sync::OwnedSemaphorePermit,
-}
-
-impl AsRef<[u8]> for StandIn {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-/// Measures the stages of one render and ends it at its deadline, and when nobody waits for it but others wait for its
-/// place.
-struct Clock {
-    deadline: Instant,
-    crowd: Option<(Askers, Pressure)>,
-    began: Instant,
-    stage: Option<Stage>,
-    timing: Timing,
-}
-
-impl Clock {
-    fn new(deadline: Instant, crowd: Option<(Askers, Pressure)>) -> Clock {
-        Clock { deadline, crowd, began: Instant::now(), stage: None, timing: Timing::default() }
-    }
-
-    fn end(&mut self, now: Instant) {
-        let spent = now - self.began;
-        match self.stage {
-            Some(Stage::Decode) => self.timing.decode += spent,
-            Some(Stage::Resize) => self.timing.resize += spent,
-            Some(Stage::Encode) => self.timing.encode += spent,
-            None => {}
-        }
-    }
-
-    fn finish(mut self) -> Timing {
-        self.end(Instant::now());
-        self.timing
-    }
-}
-
-impl Progress for Clock {
-    fn begin(&mut self, stage: Stage) -> bool {
-        let now = Instant::now();
-        self.end(now);
-        self.stage = Some(stage);
-        self.began = now;
-        self.goes_on()
-    }
-
-    fn goes_on(&mut self) -> bool {
-        // what is nearly done is worth finishing where no one else needs the place: whoever left may come again
-        let in_vain = |(askers, pressure): &(Askers, Pressure)| askers.are_gone() && pressure.is_felt();
-        Instant::now() < self.deadline && !self.crowd.as_ref().is_some_and(in_vain)
-    }
 }

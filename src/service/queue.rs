@@ -3,7 +3,7 @@
 //! Pure bookkeeping that knows neither threads nor clocks of its own, so that every rule can be tried. Two classes wait
 //! apart, so that a gallery asked for as AVIF does not hold up everyone's JPEG: where both wait, cores are shared out by
 //! time spent ([`SHARES`]; Demers, Keshav and Shenker, "Analysis and simulation of a fair queueing algorithm", 1989), and
-//! each is sure of half the queue. Within a class it is first come, first served, and memory is no reason to overtake:
+//! dear work never takes up the whole queue. Whoever waits is not sent away for another: a refusal comes at once. Within a class it is first come, first served, and memory is no reason to overtake:
 //! whoever needs much of it would never get it.
 
 use std::collections::BTreeMap;
@@ -101,11 +101,8 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Somebody comes who can wait for `patience`, and is told with `tell` when it is their turn. Whoever has to make room
-    /// for them is added to `displaced`, with the time after which they may try again.
-    pub(super) fn come(
-        &mut self, need: Need, patience: Duration, tell: T, now: Instant, displaced: &mut Vec<(T, Duration)>,
-    ) -> Reception {
+    /// Somebody comes who can wait for `patience`, and is told with `tell` when it is their turn.
+    pub(super) fn come(&mut self, need: Need, patience: Duration, tell: T, now: Instant) -> Reception {
         let need = self.possible(need);
         let number = self.next;
         self.next += 1;
@@ -114,19 +111,9 @@ impl<T> Queue<T> {
             return Reception::Granted(number);
         }
         let class = need.class as usize;
-        let wait = self.wait(class, now);
-        let retry = Duration::from_secs_f64(self.backlog(now));
-        if wait + self.expected(&need) > patience.as_secs_f64() {
-            return Reception::Refused(retry);
-        }
-        if self.waits() >= self.limit {
-            let other = 1 - class;
-            // each is sure of half of it
-            if self.waiting[other].len() <= self.limit.div_ceil(2) {
-                return Reception::Refused(retry);
-            }
-            let last = self.waiting[other].pop_last();
-            displaced.extend(last.map(|(_, last)| (last.tell, retry)));
+        let too_many = self.waits() >= self.limit || self.waiting[class].len() >= self.most(need.class);
+        if too_many || self.wait(class, now) + self.expected(&need) > patience.as_secs_f64() {
+            return Reception::Refused(Duration::from_secs_f64(self.backlog(now)));
         }
         self.enter(number, need, tell);
         Reception::Waits(number)
@@ -235,6 +222,14 @@ impl<T> Queue<T> {
         self.running.len() < self.slots && self.held + need.bytes <= self.bytes
     }
 
+    /// How many of a class may wait.
+    fn most(&self, class: Class) -> usize {
+        match class {
+            Class::Cheap => self.limit,
+            Class::Dear => (self.limit * 3).div_ceil(4),
+        }
+    }
+
     fn enter(&mut self, number: u64, need: Need, tell: T) {
         let class = need.class as usize;
         if self.waiting[class].is_empty() {
@@ -307,7 +302,7 @@ mod tests {
 
     fn come(queue: &mut Queue<u64>, need: Need, now: Instant) -> Reception {
         let number = queue.next;
-        queue.come(need, LONG, number, now, &mut Vec::new())
+        queue.come(need, LONG, number, now)
     }
 
     #[test]
@@ -371,49 +366,34 @@ mod tests {
     #[test]
     fn who_would_wait_too_long_is_refused_at_once() {
         let (mut queue, now) = busy(1000);
-        let mut displaced = Vec::new();
         for number in 1..=10 {
             // 100 ms run, and 100 ms each before it
             let patience = Duration::from_millis(100 * (number + 1) + 1);
-            assert_eq!(
-                queue.come(need(Class::Cheap, 1, 100), patience, number, now, &mut displaced),
-                Reception::Waits(number)
-            );
+            assert_eq!(queue.come(need(Class::Cheap, 1, 100), patience, number, now), Reception::Waits(number));
         }
-        let refused = queue.come(need(Class::Cheap, 1, 100), Duration::from_millis(1150), 0, now, &mut displaced);
+        let refused = queue.come(need(Class::Cheap, 1, 100), Duration::from_millis(1150), 0, now);
         let Reception::Refused(retry) = refused else { panic!("{refused:?}") };
         assert!((1090..1110).contains(&retry.as_millis()), "{retry:?}");
         // as time goes by less is left of what runs
         let later = now + Duration::from_millis(90);
         let patience = Duration::from_millis(1150);
-        assert!(matches!(
-            queue.come(need(Class::Cheap, 1, 100), patience, 0, later, &mut displaced),
-            Reception::Waits(_)
-        ));
-        assert!(displaced.is_empty());
+        assert!(matches!(queue.come(need(Class::Cheap, 1, 100), patience, 0, later), Reception::Waits(_)));
     }
 
     #[test]
-    fn each_class_is_sure_of_half_the_queue() {
-        for (many, few) in [(Class::Cheap, Class::Dear), (Class::Dear, Class::Cheap)] {
-            let (mut queue, now) = busy(4);
-            let mut displaced = Vec::new();
-            for number in 1..=4 {
-                assert_eq!(come(&mut queue, need(many, 1, 10), now), Reception::Waits(number));
-            }
-            assert!(matches!(come(&mut queue, need(many, 1, 10), now), Reception::Refused(_)));
-            for gone in [4, 3] {
-                let came = queue.come(need(few, 1, 10), LONG, 99, now, &mut displaced);
-                assert!(matches!(came, Reception::Waits(_)), "{came:?}");
-                assert_eq!(displaced.last().map(|(tell, _)| *tell), Some(gone));
-            }
-            assert!(matches!(come(&mut queue, need(few, 1, 10), now), Reception::Refused(_)));
-            assert_eq!((queue.waits_in(many), queue.waits_in(few), displaced.len()), (2, 2, 2));
+    fn dear_work_leaves_room_for_cheap() {
+        for (limit, dear, cheap) in [(0, 0, 0), (1, 1, 0), (2, 2, 0), (3, 3, 0), (4, 3, 1), (16, 12, 4), (128, 96, 32)]
+        {
+            let (mut queue, now) = busy(limit);
+            let mut wait = |class| {
+                let waits = std::iter::repeat_with(|| come(&mut queue, need(class, 1, 1), now));
+                waits.take_while(|came| matches!(came, Reception::Waits(_))).count()
+            };
+            assert_eq!((wait(Class::Dear), wait(Class::Cheap)), (dear, cheap), "{limit}");
         }
-        let mut queue = Queue::new(1, 10, 0);
-        let now = Instant::now();
-        assert_eq!(come(&mut queue, need(Class::Cheap, 1, 1), now), Reception::Granted(0));
-        assert!(matches!(come(&mut queue, need(Class::Cheap, 1, 1), now), Reception::Refused(_)));
+        let (mut queue, now) = busy(16);
+        let came = std::iter::repeat_with(|| come(&mut queue, need(Class::Cheap, 1, 1), now));
+        assert_eq!(came.take_while(|came| matches!(came, Reception::Waits(_))).count(), 16);
     }
 
     #[test]
@@ -441,12 +421,11 @@ mod tests {
             for (event, dear, amount, time) in events {
                 now += Duration::from_millis(time / 4);
                 let class = if dear { Class::Dear } else { Class::Cheap };
-                let mut displaced = Vec::new();
                 match event {
-                    0..=2 => match queue.come(need(class, amount, time), Duration::from_millis(1500), queue.next, now, &mut displaced) {
+                    0..=2 => match queue.come(need(class, amount, time), Duration::from_millis(1500), queue.next, now) {
                         Reception::Granted(number) => running.push(number),
                         Reception::Waits(number) => waiting.push(number),
-                        Reception::Refused(_) => prop_assert!(displaced.is_empty()),
+                        Reception::Refused(_) => {}
                     },
                     3 if !waiting.is_empty() => queue.leave(waiting.swap_remove(amount as usize % waiting.len())),
                     4 if !running.is_empty() => {
@@ -460,7 +439,6 @@ mod tests {
                     }
                     _ => {}
                 }
-                waiting.retain(|number| displaced.iter().all(|(gone, _)| gone != number));
                 while let Some((number, told)) = queue.serve() {
                     prop_assert_eq!(number, told);
                     waiting.retain(|other| *other != number);

@@ -5,8 +5,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::make::Clock;
 use super::workers::{Class, Need, Refused};
-use super::{Clock, Error, Service};
+use super::{Error, Service};
 use crate::cache::Digest;
 use crate::render::{self, Checked};
 use crate::source::{self, ImageId, Inbox, Rejected, Staged};
@@ -141,14 +142,15 @@ impl Service {
             let (bytes, settings) = (staged.read().await?, Arc::clone(&settings));
             let work = place.run(move |account| {
                 account.tells_nothing();
-                if let Some(info) = render::head(&bytes, &settings)? {
-                    let estimate = render::estimate_check(&info, bytes.len() as u64, &settings)?;
+                let head = render::head(&bytes, &settings)?;
+                if let Some(info) = &head {
+                    let estimate = render::estimate_check(info, bytes.len() as u64, &settings)?;
                     let need = Need { class: Class::Cheap, bytes: estimate.memory, time: Some(estimate.time) };
                     if !account.change(need) {
                         return Ok(Err(need));
                     }
                 }
-                render::check(&bytes, &settings, &mut Clock::new(deadline, None)).map(Ok)
+                render::check(&bytes, head.as_ref(), &settings, &mut Clock::new(deadline, None)).map(Ok)
             });
             match tokio::time::timeout_at(deadline.into(), work).await.map_err(|_| Refused::Deadline)?? {
                 // it takes more memory than is left, and waits for it without holding any

@@ -55,16 +55,14 @@ pub struct Workers {
     count: usize,
 }
 
-type Told = Result<Ticket, Refused>;
-
 /// What those who wait and those who run have in common.
 struct Shared {
-    queue: Mutex<Queue<oneshot::Sender<Told>>>,
+    queue: Mutex<Queue<oneshot::Sender<Ticket>>>,
     refused: AtomicU64,
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue<oneshot::Sender<Told>>> {
+    fn lock(&self) -> MutexGuard<'_, Queue<oneshot::Sender<Ticket>>> {
         // every change is made whole
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -75,7 +73,7 @@ impl Shared {
             // the lock is not held while somebody is told: whoever left meanwhile gives back what they got
             let next = self.lock().serve();
             let Some((number, tell)) = next else { break };
-            let _ = tell.send(Ok(Ticket { shared: Arc::clone(self), number, took: None }));
+            let _ = tell.send(Ticket { shared: Arc::clone(self), number, took: None });
         }
     }
 }
@@ -171,12 +169,10 @@ impl Visit<'_> {
     /// memory. Whoever had a place that was too small asks again, and stands where they stood.
     ///
     /// # Errors
-    /// [`Refused::Overloaded`] at once, or when somebody of a class that has less than its half of the queue comes;
-    /// [`Refused::Deadline`] after a wait.
+    /// [`Refused::Overloaded`] at once, [`Refused::Deadline`] after a wait.
     pub async fn place(&mut self, need: Need) -> Result<Place, Refused> {
         let (tell, told) = oneshot::channel();
         let shared = &self.workers.shared;
-        let mut displaced = Vec::new();
         let received = {
             let mut queue = shared.lock();
             let now = Instant::now();
@@ -185,14 +181,9 @@ impl Visit<'_> {
                     queue.come_again(number, need, tell);
                     Reception::Waits(number)
                 }
-                None => queue.come(need, self.deadline.saturating_duration_since(now), tell, now, &mut displaced),
+                None => queue.come(need, self.deadline.saturating_duration_since(now), tell, now),
             }
         };
-        for (tell, retry) in displaced {
-            shared.refused.fetch_add(1, Ordering::Relaxed);
-            // whoever left need not be told
-            let _ = tell.send(Err(Refused::Overloaded { retry }));
-        }
         let number = match received {
             Reception::Granted(number) => {
                 let ticket = Ticket { shared: Arc::clone(shared), number, took: None };
@@ -211,7 +202,7 @@ impl Visit<'_> {
         }
         let told = tokio::time::timeout_at(self.deadline.into(), told).await.map_err(|_| Refused::Deadline)?;
         // whoever could tell does not go without
-        told.map_err(|_| Refused::Lost)?.map(|ticket| self.granted(ticket))
+        told.map(|ticket| self.granted(ticket)).map_err(|_| Refused::Lost)
     }
 
     fn granted(&mut self, ticket: Ticket) -> Place {

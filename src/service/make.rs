@@ -1,0 +1,186 @@
+//! Rendering for those who wait: what is needed is reckoned from the header, waited for, and worked with until it is done,
+//! nobody waits any more, or the deadline has passed.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::workers::{Account, Class, Need, Pressure, Refused};
+use super::{Error, Failed, Service, Timing};
+use crate::cache::Askers;
+use crate::render::codec::Info;
+use crate::render::recipe::{Choice, Output};
+use crate::render::{self, Estimate, Format, Progress, Recipe, Settings, Stage};
+use crate::source::{ImageId, Version};
+
+/// What takes longer than this on the machine that estimates are made for is dear.
+const DEAR: Duration = Duration::from_millis(300);
+
+impl Service {
+    /// Fetches and renders. Runs in the cache's own task, so it outlives whoever asked; but nothing is begun that nobody
+    /// waits for.
+    pub(super) async fn make(
+        &self, id: &ImageId, version: Version, recipe: Recipe, settings: Arc<Settings>, askers: Askers,
+    ) -> Result<(render::Encoded, Timing), Failed> {
+        // said before the wait for a place, so that whoever goes first knows that others follow
+        let together = Arc::new(self.decodes.join(version));
+        let recipe = Arc::new(recipe);
+        let mut visit = self.workers.visit();
+        let (deadline, mut has_begun) = (visit.deadline(), false);
+        loop {
+            let head = self.heads.get(&version);
+            let need = match &head {
+                Some(info) => needed(&render::estimate(info, version.length, &recipe, &settings)?, &recipe),
+                None => unknown(version, &recipe),
+            };
+            let place = tokio::select! {
+                biased;
+                place = visit.place(need) => place?,
+                () = askers.leave() => {
+                    self.stats.deserted.fetch_add(1, Ordering::Relaxed);
+                    return Err(Failed::Deserted);
+                }
+            };
+            let started = Instant::now();
+            let original = self.source.fetch(id).await?;
+            if original.version != version {
+                return Err(Failed::Changed(original.version));
+            }
+            if !has_begun {
+                self.stats.renders.fetch_add(1, Ordering::Relaxed);
+                has_begun = true;
+            }
+            let (queued, fetched, length) = (place.queued, started.elapsed(), original.bytes.len());
+            let crowd = Some((askers.clone(), self.workers.pressure()));
+            let (together, recipe, settings) = (Arc::clone(&together), Arc::clone(&recipe), Arc::clone(&settings));
+            let heads = self.heads.clone();
+            let work = move |account: &mut Account<'_>| {
+                let mut clock = Clock::new(deadline, crowd);
+                clock.begin(Stage::Decode);
+                let head = match head {
+                    None => match render::head(&original.bytes, &settings) {
+                        Ok(info) => info.map(|info| {
+                            let info = Arc::new(info);
+                            heads.insert(version, Arc::clone(&info));
+                            info
+                        }),
+                        Err(error) => return Some((Err(error), Timing::default())),
+                    },
+                    known => known,
+                };
+                if let Some(info) = &head {
+                    match render::estimate(info, version.length, &recipe, &settings) {
+                        Ok(estimate) if account.change(needed(&estimate, &recipe)) => {}
+                        Ok(_) => return None,
+                        Err(error) => return Some((Err(error), Timing::default())),
+                    }
+                }
+                let (original, head) = (&original.bytes, head.as_deref());
+                let result = render::render_from(&*together, original, head, &recipe, &settings, &mut clock);
+                if result.is_err() {
+                    account.tells_nothing();
+                }
+                Some((result, Timing { queue: queued, source: fetched, ..clock.finish() }))
+            };
+            // it takes more memory than is left, and waits for it without holding any
+            let Some((result, timing)) = place.run(work).await? else { continue };
+            self.decodes.sweep_later();
+            return match result {
+                Ok(encoded) => {
+                    self.stats.rendered(&timing, length, &encoded);
+                    Ok((encoded, timing))
+                }
+                Err(render::Error::Cancelled) if Instant::now() < deadline => {
+                    self.stats.deserted.fetch_add(1, Ordering::Relaxed);
+                    Err(Failed::Deserted)
+                }
+                Err(render::Error::Cancelled) => Err(Refused::Deadline.into()),
+                Err(error) => Err(error.into()),
+            };
+        }
+    }
+
+    /// What the header of an original says. Reading it costs memory, so that waits its turn like any render.
+    pub(super) async fn head(&self, id: &ImageId, version: Version) -> Result<Arc<Info>, Error> {
+        if let Some(info) = self.heads.get(&version) {
+            return Ok(info);
+        }
+        let bytes = version.length + render::FIXED_MEMORY;
+        let place = self.workers.visit().place(Need { class: Class::Cheap, bytes, time: None }).await?;
+        let original = self.source.fetch(id).await?;
+        let probing = place.run(move |account| {
+            account.tells_nothing();
+            render::probe(&original.bytes).map(|info| (original.version, Arc::new(info)))
+        });
+        let (version, info) = probing.await??;
+        self.heads.insert(version, Arc::clone(&info));
+        Ok(info)
+    }
+}
+
+/// What is needed for what has been estimated.
+fn needed(estimate: &Estimate, recipe: &Recipe) -> Need {
+    let class = if estimate.time > DEAR { Class::Dear } else { class(recipe) };
+    Need { class, bytes: estimate.memory, time: Some(estimate.time) }
+}
+
+/// What is needed to find out more about an original.
+fn unknown(version: Version, recipe: &Recipe) -> Need {
+    Need { class: class(recipe), bytes: version.length + render::FIXED_MEMORY, time: None }
+}
+
+/// How much work a recipe is, whatever the original.
+fn class(recipe: &Recipe) -> Class {
+    match recipe.output {
+        Output::Exactly(Format::Avif) | Output::Auto(Choice::Avif | Choice::AvifStill) => Class::Dear,
+        _ if recipe.lossless => Class::Dear,
+        _ => Class::Cheap,
+    }
+}
+
+/// Measures the stages of one render and ends it at its deadline, and when nobody waits for it but others wait for its
+/// place.
+pub(super) struct Clock {
+    deadline: Instant,
+    crowd: Option<(Askers, Pressure)>,
+    began: Instant,
+    stage: Option<Stage>,
+    timing: Timing,
+}
+
+impl Clock {
+    pub(super) fn new(deadline: Instant, crowd: Option<(Askers, Pressure)>) -> Clock {
+        Clock { deadline, crowd, began: Instant::now(), stage: None, timing: Timing::default() }
+    }
+
+    fn end(&mut self, now: Instant) {
+        let spent = now - self.began;
+        match self.stage {
+            Some(Stage::Decode) => self.timing.decode += spent,
+            Some(Stage::Resize) => self.timing.resize += spent,
+            Some(Stage::Encode) => self.timing.encode += spent,
+            None => {}
+        }
+    }
+
+    fn finish(mut self) -> Timing {
+        self.end(Instant::now());
+        self.timing
+    }
+}
+
+impl Progress for Clock {
+    fn begin(&mut self, stage: Stage) -> bool {
+        let now = Instant::now();
+        self.end(now);
+        self.stage = Some(stage);
+        self.began = now;
+        self.goes_on()
+    }
+
+    fn goes_on(&mut self) -> bool {
+        // what is nearly done is worth finishing where no one else needs the place: whoever left may come again
+        let in_vain = |(askers, pressure): &(Askers, Pressure)| askers.are_gone() && pressure.is_felt();
+        Instant::now() < self.deadline && !self.crowd.as_ref().is_some_and(in_vain)
+    }
+}
