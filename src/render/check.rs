@@ -3,14 +3,14 @@
 
 use quick_xml::events::Event;
 
-use super::codec;
+use super::codec::{self, Info};
 use super::error::{Error, Result};
 use super::format::Format;
 use super::geometry::Size;
 use super::plan::Plan;
 use super::recipe::{Output, Quality, Recipe};
 use super::settings::Settings;
-use super::{Progress, Stage, begin, json, probe_as, switched_off};
+use super::{Progress, Stage, begin, json, known_or_probed, switched_off};
 
 /// What a sound picture is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,20 +23,22 @@ pub struct Checked {
     pub frames: u32,
 }
 
-/// Decodes all of an original, within the limits of `settings`.
+/// Decodes all of an original, within the limits of `settings`. `info` is what its header says, where that is known.
 ///
 /// # Errors
 /// [`Error::UnknownFormat`], [`Error::Unsupported`], [`Error::Malformed`], [`Error::Limit`], [`Error::Cancelled`].
-pub fn check(original: &[u8], settings: &Settings, progress: &mut dyn Progress) -> Result<Checked> {
+pub fn check(
+    original: &[u8], info: Option<&Info>, settings: &Settings, progress: &mut dyn Progress,
+) -> Result<Checked> {
     begin(progress, Stage::Decode)?;
     let format = Format::sniff(original).ok_or(Error::UnknownFormat)?;
     if format == Format::Svg {
         return if settings.accepts(format) { check_svg(original) } else { Err(switched_off(format)) };
     }
-    let info = probe_as(format, original, settings)?;
+    let info = &*known_or_probed(info, format, original, settings)?;
     let recipe = everything();
-    let plan = Plan::to_decode(&info, &recipe, settings)?;
-    codec::of(format).decode(original, &info, &plan, &mut |_| {
+    let plan = Plan::to_decode(info, &recipe, settings)?;
+    codec::of(format).decode(original, info, &plan, &mut |_| {
         // each frame is let go of before the next
         if progress.goes_on() { Ok(()) } else { Err(Error::Cancelled) }
     })?;
@@ -82,7 +84,7 @@ mod tests {
     use super::*;
 
     fn checked(bytes: &[u8]) -> Result<Checked> {
-        check(bytes, &Settings::default(), &mut |_: Stage| true)
+        check(bytes, None, &Settings::default(), &mut |_: Stage| true)
     }
 
     #[test]
@@ -116,8 +118,8 @@ mod tests {
         for settings in
             [Settings { max_pixels: 1000, ..Settings::default() }, Settings { max_memory: 1000, ..Settings::default() }]
         {
-            assert!(matches!(check(&file, &settings, &mut |_: Stage| true), Err(Error::Limit(_))));
+            assert!(matches!(check(&file, None, &settings, &mut |_: Stage| true), Err(Error::Limit(_))));
         }
-        assert!(matches!(check(&file, &Settings::default(), &mut |_: Stage| false), Err(Error::Cancelled)));
+        assert!(matches!(check(&file, None, &Settings::default(), &mut |_: Stage| false), Err(Error::Cancelled)));
     }
 }

@@ -29,6 +29,7 @@ pub use settings::{AvifEncoder, Effort, Encoding, Settings};
 
 pub use codec::Decoded;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use codec::{Info, Shown};
@@ -154,6 +155,15 @@ fn probe_as(format: Format, original: &[u8], settings: &Settings) -> Result<Info
     codec::of(format).probe(original)
 }
 
+fn known_or_probed<'a>(
+    info: Option<&'a Info>, format: Format, original: &[u8], settings: &Settings,
+) -> Result<Cow<'a, Info>> {
+    match info {
+        Some(info) if settings.accepts(format) => Ok(Cow::Borrowed(info)),
+        _ => probe_as(format, original, settings).map(Cow::Owned),
+    }
+}
+
 fn switched_off(format: Format) -> Error {
     Error::unsupported(format, "it is not among the formats that this server accepts")
 }
@@ -209,14 +219,7 @@ pub fn render_from(
     if format == Format::Svg && recipe.output == Output::Original && recipe.only_recodes() {
         return Ok(Encoded { bytes: original.to_vec(), content: Content::Image(format) });
     }
-    let probed;
-    let info = match info {
-        Some(info) if settings.accepts(format) => info,
-        _ => {
-            probed = probe_as(format, original, settings)?;
-            &probed
-        }
-    };
+    let info = &*known_or_probed(info, format, original, settings)?;
     let plan = Plan::new(info, recipe, settings)?;
 
     let mut pipeline = ops::Pipeline::new(&plan);
