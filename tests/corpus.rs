@@ -2,17 +2,18 @@
 //! beside the project. Its `MANIFEST.tsv` says what is right for each file; `corpus-exceptions.tsv` beside this test
 //! lists the files where tintype answers something else, each with the reason.
 
+mod common;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
+use common::corpus;
+use common::inside::Inside;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use tintype::http::{App, State, app};
-use tintype::service::Service;
-use tintype::source::Files;
+use tintype::http::App;
 
 /// One row of the manifest.
 struct Row {
@@ -22,12 +23,6 @@ struct Row {
     frames: Option<u32>,
     expect: String,
     quads: Vec<[[u8; 3]; 4]>,
-}
-
-fn corpus() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
-    let named = std::env::var_os("TINTYPE_CORPUS").map(PathBuf::from);
-    named.or(Some(beside)).filter(|path| path.join("MANIFEST.tsv").is_file())
 }
 
 fn manifest(corpus: &Path) -> Vec<Row> {
@@ -53,15 +48,6 @@ fn quads(text: &str) -> Option<[[u8; 3]; 4]> {
         .map(|hex| u32::from_str_radix(hex, 16).ok().map(|rgb| [(rgb >> 16) as u8, (rgb >> 8) as u8, rgb as u8]))
         .collect::<Option<_>>()?;
     colours.try_into().ok()
-}
-
-fn serving(root: &Path, cache: &Path) -> App {
-    let mut config = tintype::config::Config::default();
-    config.cache.dir = cache.to_owned();
-    config.limits.queue = 10_000;
-    let source = Files::new(root, config.source.max_bytes.0).expect("the corpus");
-    let service = Service::new(Arc::new(source), &config.cache(), config.workers(), config.settings());
-    app(State::new(service, config.policy().expect("no presets"), config.http()))
 }
 
 /// What a request came to.
@@ -217,8 +203,8 @@ async fn every_file_is_answered_as_the_manifest_says() {
         println!("the corpus is not here: nothing to look at");
         return;
     };
-    let cache = tempfile::tempdir().expect("a folder");
-    let app = serving(&corpus, cache.path());
+    let served = Inside::new(&corpus, |config| config.limits.queue = 10_000);
+    let app = &served.app;
     let rows = manifest(&corpus);
     assert!(rows.len() > 1000, "the manifest has {} rows", rows.len());
     let mut expected = exceptions();

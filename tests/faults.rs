@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use common::random::Random;
 use common::{Address, Server, poll, serve, testdata, tintype};
 use rustix::process::Signal;
 
@@ -44,18 +45,6 @@ fn url(number: u64) -> String {
     let (quality, rest) = (1 + rest % 100, rest / 100);
     let format = ["webp", "jpeg"][(rest % 2) as usize];
     format!("/generated/{file}?width={width}&quality={quality}&format={format}")
-}
-
-/// Numbers that look random and are the same in each run (xorshift64, Marsaglia 2003).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
 }
 
 /// Status, `Cache-Status` and body of one GET; `None` where the server has gone meanwhile.

@@ -3,21 +3,19 @@
 //!
 //! `TINTYPE_FAULTS=1000000` makes that many paths of the last.
 
+mod common;
 #[path = "../fuzz/src/targets.rs"]
 mod targets;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use axum::body::Body;
+use common::inside::Inside;
+use common::random::Random;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use tintype::config::Config;
 use tintype::dialect::{Params, query};
-use tintype::http::{App, State, app};
 use tintype::render::probe;
-use tintype::service::Service;
-use tintype::source::Files;
 
 #[test]
 fn kept_inputs_do_no_harm() {
@@ -35,41 +33,7 @@ fn kept_inputs_do_no_harm() {
     assert!(targets::find("jpeg").is_some() && targets::find("none").is_none());
 }
 
-/// Numbers that are the same in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        // xorshift64* (Vigna, 2014)
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
-    }
-
-    fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
-        choices[self.below(choices.len())]
-    }
-}
-
-struct Server {
-    app: App,
-    config: Config,
-    _cache: tempfile::TempDir,
-}
-
-impl Server {
-    fn new(root: &Path, change: impl FnOnce(&mut Config)) -> Server {
-        let cache = tempfile::tempdir().expect("a folder");
-        let mut config = Config::default();
-        config.cache.dir = cache.path().to_owned();
-        change(&mut config);
-        let source = Files::new(root, config.source.max_bytes.0).expect("a folder with originals");
-        let service = Service::new(Arc::new(source), &config.cache(), config.workers(), config.settings());
-        let app = app(State::new(service, config.policy().expect("good presets"), config.http()));
-        Server { app, config, _cache: cache }
-    }
-
+impl Inside {
     /// The answer to a GET; `None` where that is no URL at all, which hyper refuses before anybody sees it.
     async fn get(&self, url: &[u8]) -> Option<(StatusCode, Vec<u8>)> {
         let uri: http::Uri = url.try_into().ok()?;
@@ -90,7 +54,7 @@ fn wish(url: &[u8]) -> Option<(String, Params)> {
 #[tokio::test]
 async fn no_byte_of_a_signed_url_can_be_changed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/generated");
-    let server = Server::new(&root, |config| {
+    let server = Inside::new(&root, |config| {
         config.security.keys = vec![KEY.into(), "another key for the rotation".into()];
         config.security.require_signature = true;
         config.presets.insert("avatar".into(), "width=24&height=24&fit=cover&quality=50".into());
@@ -110,7 +74,7 @@ async fn no_byte_of_a_signed_url_can_be_changed() {
         for at in 0..url.len() {
             // one bit, another letter of the alphabet of signatures, and what has a meaning in URLs
             let byte = url.as_bytes()[at];
-            for new in [byte ^ 1, byte ^ 0x20, b'A' + (byte + number) % 26, b"&=%/?+.-"[random.below(8)]] {
+            for new in [byte ^ 1, byte ^ 0x20, b'A' + (byte + number) % 26, b"&=%/?+.-"[random.below(8) as usize]] {
                 if new == byte {
                     continue;
                 }
@@ -154,13 +118,13 @@ async fn no_byte_of_a_signed_url_can_be_changed() {
 #[tokio::test]
 async fn a_wrong_signature_is_refused_before_any_file_is_looked_for() {
     let place = tempfile::tempdir().expect("a folder");
-    let required = Server::new(place.path(), |config| {
+    let required = Inside::new(place.path(), |config| {
         config.security.keys = vec![KEY.into()];
         config.security.require_signature = true;
     });
-    let free = Server::new(place.path(), |_| {});
+    let free = Inside::new(place.path(), |_| {});
     // there is no such file, and nobody is told so
-    let refused = async |server: &Server, url: &str| server.get(url.as_bytes()).await.map(|answer| answer.0.as_u16());
+    let refused = async |server: &Inside, url: &str| server.get(url.as_bytes()).await.map(|answer| answer.0.as_u16());
     assert_eq!(refused(&required, "/none.png").await, Some(403));
     assert_eq!(refused(&required, "/none.png?w=1&s=AAAA").await, Some(403));
     assert_eq!(refused(&required, "/../none.png?s=AAAA").await, Some(403));
@@ -197,7 +161,7 @@ async fn no_path_leads_out() {
     symlink(place.path().join("canary.png"), root.join("a/absolute.png")).expect("a link");
     symlink("../../root/a", root.join("a/around")).expect("a link");
     symlink(".", root.join("a/b/here")).expect("a link");
-    let server = Server::new(&root, |config| config.limits.workers = 1);
+    let server = Inside::new(&root, |config| config.limits.workers = 1);
 
     let parts = [
         "a",
@@ -286,7 +250,7 @@ async fn no_path_leads_out() {
         }
         let mut url = url.into_bytes();
         if random.below(4) == 0 && !url.is_empty() {
-            let at = random.below(url.len());
+            let at = random.below(url.len() as u64) as usize;
             url[at] = random.below(256) as u8;
         }
         let shown = String::from_utf8_lossy(&url).into_owned();

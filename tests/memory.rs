@@ -2,10 +2,13 @@
 //! is hidden by memory that an earlier one left behind. The test pictures always, and the corpus where it is there: every
 //! eighth of its files, or all of them with `TINTYPE_MEMORY=all`.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
+use common::{corpus, testdata};
 use tintype::render::geometry::{Resize, Wish};
 use tintype::render::recipe::{Output, Quality};
 use tintype::render::{self, Format, Recipe, Settings};
@@ -69,16 +72,14 @@ fn excess(path: &Path, format: &str) -> Option<String> {
 
 #[test]
 fn no_render_takes_more_than_was_reckoned() {
-    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
     let mut files: Vec<PathBuf> = ["photos", "generated"]
         .iter()
-        .flat_map(|folder| std::fs::read_dir(testdata.join(folder)).expect("test pictures"))
+        .flat_map(|folder| std::fs::read_dir(testdata().join(folder)).expect("test pictures"))
         .map(|entry| entry.expect("an entry").path())
         .filter(|path| path.is_file())
         .collect();
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
-    let corpus = std::env::var_os("TINTYPE_CORPUS").map_or(beside, PathBuf::from);
-    if let Ok(manifest) = std::fs::read_to_string(corpus.join("MANIFEST.tsv")) {
+    if let Some(corpus) = corpus() {
+        let manifest = std::fs::read_to_string(corpus.join("MANIFEST.tsv")).expect("the manifest");
         let step = if std::env::var("TINTYPE_MEMORY").is_ok_and(|what| what == "all") { 1 } else { 8 };
         let listed = manifest.lines().skip(1).step_by(step).filter_map(|line| line.split('\t').next());
         files.extend(listed.map(|name| corpus.join(name)).filter(|path| path.is_file()));

@@ -1,25 +1,17 @@
 //! Whole requests in process, without a socket: what API users and nginx may rely on.
 
-use std::path::Path;
-use std::sync::Arc;
+mod common;
 
 use axum::body::Body;
+use common::inside::Inside as Server;
+use common::testdata;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use tintype::config::Config;
-use tintype::http::{App, Peer, State, app};
+use tintype::http::{App, Peer};
 use tintype::render::{Format, probe};
-use tintype::service::Service;
-use tintype::source::Files;
 
 const CHROMIUM: &str = "image/jxl,image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8";
-
-/// A server over testdata, or over a folder of its own.
-struct Server {
-    app: App,
-    service: Arc<Service>,
-    _cache: tempfile::TempDir,
-}
 
 struct Answer {
     status: StatusCode,
@@ -47,18 +39,6 @@ impl Answer {
 }
 
 impl Server {
-    fn new(root: &Path, change: impl FnOnce(&mut Config)) -> Server {
-        let cache = tempfile::tempdir().expect("a folder");
-        let mut config = Config::default();
-        config.cache.dir = cache.path().to_owned();
-        change(&mut config);
-        let source = Files::new(root, config.source.max_bytes.0).expect("a folder with originals");
-        let service = Service::new(Arc::new(source), &config.cache(), config.workers(), config.settings());
-        let policy = config.policy().expect("good presets");
-        let app = app(State::new(Arc::clone(&service), policy, config.http()));
-        Server { app, service, _cache: cache }
-    }
-
     fn of_testdata() -> Server {
         Server::new(&testdata(), |_| {})
     }
@@ -94,10 +74,6 @@ async fn send(app: &App, method: Method, uri: &str, headers: &[(&str, &str)], bo
     let response = app.answer(request.body(body).expect("a request")).await;
     let wait = response.headers().get("retry-after").map(|value| value.to_str().expect("ASCII").to_owned());
     (response.status().as_u16(), wait)
-}
-
-fn testdata() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
 }
 
 #[tokio::test]
@@ -586,7 +562,7 @@ fn redirected(server: &Server, answer: &Answer) -> (std::path::PathBuf, Vec<u8>)
     let location = answer.header("x-accel-redirect");
     let below =
         location.strip_prefix("/_tintype_store/").unwrap_or_else(|| panic!("{location:?}: {:?}", answer.headers));
-    let path = server._cache.path().join(below);
+    let path = server.cache.path().join(below);
     let bytes = std::fs::read(&path).expect("the file is there");
     (path, bytes)
 }

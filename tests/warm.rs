@@ -11,6 +11,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use common::random::Random;
 use common::{Address, Server, run, testdata, tintype};
 
 const CHROMIUM: &str = "image/jxl,image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8";
@@ -45,18 +46,6 @@ fn address(server: &Server) -> String {
 fn outcome(command: &mut Command, input: &str) -> (Option<i32>, String, String) {
     let (code, output, said) = run(command, input.as_bytes());
     (code, String::from_utf8_lossy(&output.stdout).into_owned(), said)
-}
-
-/// Numbers that look random and are the same in each run (xorshift64, Marsaglia 2003).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
 }
 
 /// Some hundred lines as nginx writes them, of visitors of a few pages, and of others.

@@ -159,33 +159,14 @@ fn unavailable(error: std::io::Error) -> Error {
 mod tests {
     use rustix::fs::Mode;
 
-    use super::super::testsuite::{self, Fixture};
+    use super::super::testsuite::{self, Fixture, OverFiles};
     use super::*;
 
-    struct Folder {
-        dir: tempfile::TempDir,
-        files: Files,
-    }
+    type Folder = testsuite::Folder<Files>;
 
-    impl Fixture for Folder {
-        fn new(max_bytes: u64) -> Folder {
-            let dir = tempfile::tempdir().expect("a folder");
-            let files = Files::new(dir.path(), max_bytes).expect("a source");
-            Folder { dir, files }
-        }
-
-        fn put(&self, name: &str, bytes: &[u8]) {
-            let path = self.dir.path().join(name);
-            std::fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
-            std::fs::write(path, bytes).expect("a file");
-        }
-
-        fn delete(&self, name: &str) {
-            std::fs::remove_file(self.dir.path().join(name)).expect("it was there");
-        }
-
-        fn source(&self) -> &dyn Source {
-            &self.files
+    impl OverFiles for Files {
+        fn over(files: Files) -> Files {
+            files
         }
     }
 
@@ -196,7 +177,7 @@ mod tests {
 
     async fn fetch(folder: &Folder, name: &str) -> Result<Vec<u8>, Error> {
         let id = ImageId::parse(&format!("/{name}")).expect("a name");
-        folder.files.fetch(&id).await.map(|original| original.bytes.to_vec())
+        folder.source.fetch(&id).await.map(|original| original.bytes.to_vec())
     }
 
     #[tokio::test]
@@ -237,14 +218,14 @@ mod tests {
         let folder = Folder::new(100);
         folder.put("a.jpg", b"one");
         let id = ImageId::parse("/a.jpg").expect("a name");
-        let before = folder.files.version(&id).await.expect("a version");
+        let before = folder.source.version(&id).await.expect("a version");
         let file = File::options().write(true).open(folder.dir.path().join("a.jpg")).expect("the file");
         let modified = file.metadata().expect("metadata").modified().expect("a time");
         loop {
             folder.put("a.jpg", b"two");
             file.set_modified(modified).expect("set back");
             // ctime advances with the kernel's clock tick, a few milliseconds
-            if folder.files.version(&id).await.expect("a version") != before {
+            if folder.source.version(&id).await.expect("a version") != before {
                 break;
             }
         }

@@ -60,41 +60,16 @@ impl Source for Remembered {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testsuite::{self, Fixture};
+    use super::super::testsuite::{self, Fixture, OverFiles};
     use super::*;
     use crate::source::Files;
 
-    struct Folder {
-        dir: tempfile::TempDir,
-        source: Remembered,
-    }
+    type Folder = testsuite::Folder<Remembered>;
 
-    impl Folder {
-        fn remembering(time: Duration, max_bytes: u64) -> Folder {
-            let dir = tempfile::tempdir().expect("a folder");
-            let files = Arc::new(Files::new(dir.path(), max_bytes).expect("a source"));
-            Folder { dir, source: Remembered::new(files, time) }
-        }
-    }
-
-    impl Fixture for Folder {
-        fn new(max_bytes: u64) -> Folder {
+    impl OverFiles for Remembered {
+        fn over(files: Files) -> Remembered {
             // so short that it is a source like any other
-            Folder::remembering(Duration::from_nanos(1), max_bytes)
-        }
-
-        fn put(&self, name: &str, bytes: &[u8]) {
-            let path = self.dir.path().join(name);
-            std::fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
-            std::fs::write(path, bytes).expect("a file");
-        }
-
-        fn delete(&self, name: &str) {
-            std::fs::remove_file(self.dir.path().join(name)).expect("it was there");
-        }
-
-        fn source(&self) -> &dyn Source {
-            &self.source
+            Remembered::new(Arc::new(files), Duration::from_nanos(1))
         }
     }
 
@@ -105,7 +80,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_version_holds_for_its_time_and_never_against_what_was_fetched() {
-        let folder = Folder::remembering(Duration::from_secs(3600), 100);
+        let folder = Folder::with(100, |files| Remembered::new(Arc::new(files), Duration::from_secs(3600)));
         folder.put("a.jpg", b"one");
         let id = ImageId::parse("/a.jpg").expect("a name");
         let first = folder.source.version(&id).await.expect("a version");

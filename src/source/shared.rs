@@ -82,34 +82,15 @@ impl Source for Shared {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testsuite::{self, Fixture};
+    use super::super::testsuite::{self, Fixture, OverFiles};
     use super::*;
     use crate::source::Files;
 
-    struct Folder {
-        dir: tempfile::TempDir,
-        source: Shared,
-    }
+    type Folder = testsuite::Folder<Shared>;
 
-    impl Fixture for Folder {
-        fn new(max_bytes: u64) -> Self {
-            let dir = tempfile::tempdir().expect("a folder");
-            let source = Shared::new(Arc::new(Files::new(dir.path(), max_bytes).expect("a source")));
-            Folder { dir, source }
-        }
-
-        fn put(&self, name: &str, bytes: &[u8]) {
-            let path = self.dir.path().join(name);
-            std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
-            std::fs::write(path, bytes).expect("a file");
-        }
-
-        fn delete(&self, name: &str) {
-            std::fs::remove_file(self.dir.path().join(name)).expect("it was there");
-        }
-
-        fn source(&self) -> &dyn Source {
-            &self.source
+    impl OverFiles for Shared {
+        fn over(files: Files) -> Shared {
+            Shared::new(Arc::new(files))
         }
     }
 

@@ -1,6 +1,6 @@
 //! What every source must do, whatever it is: the suite behind the promises of [`Source`].
 
-use super::{Error, ImageId, Source};
+use super::{Error, Files, ImageId, Source};
 
 /// A source under test, and a way to change what is in it.
 pub(super) trait Fixture {
@@ -8,6 +8,45 @@ pub(super) trait Fixture {
     fn put(&self, name: &str, bytes: &[u8]);
     fn delete(&self, name: &str);
     fn source(&self) -> &dyn Source;
+}
+
+/// A source that reads what a folder holds.
+pub(super) trait OverFiles: Source {
+    fn over(files: Files) -> Self;
+}
+
+/// Such a source, and the folder.
+pub(super) struct Folder<S> {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) source: S,
+}
+
+impl<S> Folder<S> {
+    pub(super) fn with(max_bytes: u64, source: impl FnOnce(Files) -> S) -> Folder<S> {
+        let dir = tempfile::tempdir().expect("a folder");
+        let files = Files::new(dir.path(), max_bytes).expect("a source");
+        Folder { dir, source: source(files) }
+    }
+}
+
+impl<S: OverFiles> Fixture for Folder<S> {
+    fn new(max_bytes: u64) -> Folder<S> {
+        Folder::with(max_bytes, S::over)
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) {
+        let path = self.dir.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
+        std::fs::write(path, bytes).expect("a file");
+    }
+
+    fn delete(&self, name: &str) {
+        std::fs::remove_file(self.dir.path().join(name)).expect("it was there");
+    }
+
+    fn source(&self) -> &dyn Source {
+        &self.source
+    }
 }
 
 pub(super) async fn run<F: Fixture>() {

@@ -4,7 +4,9 @@
 // each test file is a program of its own and uses a part of this
 #![allow(dead_code)]
 
+pub(crate) mod inside;
 pub(crate) mod nginx;
+pub(crate) mod random;
 pub(crate) mod site;
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -23,6 +25,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The pictures that come with the project.
 pub(crate) fn testdata() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
+}
+
+/// The corpus of real and hostile images, where it is there: in `TINTYPE_CORPUS`, or in `shared/corpus` beside the project.
+pub(crate) fn corpus() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
+    let named = std::env::var_os("TINTYPE_CORPUS").map(PathBuf::from);
+    named.or(Some(beside)).filter(|path| path.join("MANIFEST.tsv").is_file())
 }
 
 /// The built program, without any settings of whoever runs the tests.

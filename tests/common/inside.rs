@@ -1,0 +1,32 @@
+//! The service without a socket, for tests that see what happens within.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tintype::config::Config;
+use tintype::http::{App, State, app};
+use tintype::service::Service;
+use tintype::source::Files;
+
+/// The service over a folder, with a cache of its own.
+pub(crate) struct Inside {
+    pub(crate) app: App,
+    pub(crate) service: Arc<Service>,
+    pub(crate) config: Config,
+    pub(crate) cache: tempfile::TempDir,
+}
+
+impl Inside {
+    /// With the defaults but for what is changed.
+    pub(crate) fn new(root: &Path, change: impl FnOnce(&mut Config)) -> Inside {
+        let cache = tempfile::tempdir().expect("a folder");
+        let mut config = Config::default();
+        config.cache.dir = cache.path().to_owned();
+        change(&mut config);
+        let source = Files::new(root, config.source.max_bytes.0).expect("a folder with originals");
+        let service = Service::new(Arc::new(source), &config.cache(), config.workers(), config.settings());
+        let policy = config.policy().expect("good presets");
+        let app = app(State::new(Arc::clone(&service), policy, config.http()));
+        Inside { app, service, config, cache }
+    }
+}
