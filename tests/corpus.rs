@@ -211,10 +211,10 @@ async fn every_file_is_answered_as_the_manifest_says() {
     let mut wrong = Vec::new();
     let mut slowest = (Duration::ZERO, String::new());
     for pair in rows.chunks(2) {
-        let answers = pair.iter().map(|row| get(&app, &row.path, "?width=200&format=webp"));
+        let answers = pair.iter().map(|row| get(app, &row.path, "?width=200&format=webp"));
         let answers = join(answers.collect()).await;
         for (row, got) in pair.iter().zip(answers) {
-            let bare = get(&app, &row.path, "").await;
+            let bare = get(app, &row.path, "").await;
             let file = std::fs::read(corpus.join(&row.path)).expect("a file of the manifest");
             let problem =
                 judge(row, &got).or_else(|| judge_bare(row, &bare, &file).map(|text| format!("(bare) {text}")));
