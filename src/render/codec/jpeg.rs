@@ -4,6 +4,8 @@
 
 #[cfg(feature = "native")]
 mod bits;
+#[cfg(feature = "native")]
+mod coarser;
 mod header;
 #[cfg(feature = "native")]
 mod huffman;
@@ -15,6 +17,10 @@ mod progressive;
 mod pure;
 #[cfg(feature = "native")]
 mod sequential;
+#[cfg(feature = "native")]
+mod tables;
+#[cfg(all(test, feature = "native"))]
+mod testing;
 #[cfg(feature = "native")]
 mod turbo;
 

@@ -3,7 +3,7 @@
 //! Everything here gives `None` where the bits are not exactly what the standard says: whoever asked leaves such a file to
 //! the library, which knows about damage.
 
-use super::huffman::{END, FAR, NEAR, Values, value};
+use super::huffman::{END, FAR, NEAR, Values, ended, value};
 
 /// Bytes that are unstuffed at a time, and what is kept at hand before a unit is begun. No unit takes more: it has 10
 /// blocks of 64 coefficients of 31 bits at most.
@@ -86,6 +86,110 @@ impl<'a> Bits<'a> {
         self.at += 2;
         (self.end, self.held) = (0, Held::default());
         Some(marker)
+    }
+
+    /// Reads a block's difference to the mean of the block before (§F.2.2.1).
+    #[inline(always)]
+    pub(super) fn mean(&mut self, means: &Values) -> Option<i32> {
+        self.held.refill(&self.chunk);
+        let entry = means.near[self.held.next(NEAR)];
+        if entry != 0 {
+            self.held.pass(entry);
+            return Some(entry as i32 >> 16);
+        }
+        let (length, size) = means.codes.find(self.held.next(16) as u32)?;
+        self.held.pass(length);
+        Some(self.held.value(size))
+    }
+
+    /// Reads one bit.
+    #[inline(always)]
+    pub(super) fn bit(&mut self) -> i16 {
+        self.held.refill(&self.chunk);
+        let bit = self.held.next(1);
+        self.held.pass(1);
+        bit as i16
+    }
+
+    /// Reads the coefficients `first` to `last` (in zigzag order) of a block that has none of them yet (§G.1.2.2): `put` is
+    /// given them without those that are zero, but for some. Returns how many more blocks have none of them.
+    #[inline(always)]
+    pub(super) fn band(
+        &mut self, values: &Values, first: usize, last: usize, mut put: impl FnMut(usize, i32),
+    ) -> Option<u32> {
+        // a copy, which the compiler keeps in registers
+        let mut held = self.held;
+        let mut k = first;
+        let mut more = 0;
+        'all: while k <= last {
+            held.refill(&self.chunk);
+            // of 56 bits at least
+            for _ in 0..4 {
+                let (places, value) = held.coded(values, &self.chunk)?;
+                k += places as usize;
+                if k > last {
+                    if places < END {
+                        return None;
+                    }
+                    more = value as u32 - 1;
+                    break 'all;
+                }
+                put(k, value);
+                k += 1;
+                if k > last {
+                    break 'all;
+                }
+            }
+        }
+        self.held = held;
+        Some(more)
+    }
+
+    /// Reads one bit more of the coefficients `first` to `last` of a block (§G.1.2.3), of which `nonzero` are not zero so far:
+    /// `correct` is given the bits of those up to `shown`, and `put` those that were zero and are 1 or -1. Returns how many
+    /// more blocks have bits of those alone that are not zero so far.
+    #[inline(always)]
+    pub(super) fn finer(
+        &mut self, values: &Values, (first, last, shown): (usize, usize, usize), nonzero: u64,
+        mut correct: impl FnMut(usize, i16), mut put: impl FnMut(usize, i16),
+    ) -> Option<u32> {
+        let mut held = self.held;
+        let mut more = 0;
+        let mut rest = band(first, last);
+        while rest != 0 {
+            held.refill(&self.chunk);
+            let (places, value) = held.coded(values, &self.chunk)?;
+            if places >= END {
+                held.corrections(&self.chunk, nonzero & rest, shown, &mut correct);
+                more = value as u32 - 1;
+                break;
+            }
+            let mut zeros = rest & !nonzero;
+            for _ in 0..places {
+                zeros &= zeros.wrapping_sub(1);
+            }
+            // one bit alone
+            let place = zeros & zeros.wrapping_neg();
+            if place == 0 || !(-1..=1).contains(&value) {
+                return None;
+            }
+            let passed = rest & (place - 1);
+            held.corrections(&self.chunk, nonzero & passed, shown, &mut correct);
+            if value != 0 {
+                put(place.trailing_zeros() as usize, value as i16);
+            }
+            rest &= !(passed | place);
+        }
+        self.held = held;
+        Some(more)
+    }
+
+    /// Reads what [`Bits::finer`] reads of a block that was said to have nothing else.
+    #[inline(always)]
+    pub(super) fn corrections(
+        &mut self, (first, last, shown): (usize, usize, usize), nonzero: u64, mut correct: impl FnMut(usize, i16),
+    ) {
+        self.held.corrections(&self.chunk, nonzero & band(first, last), shown, &mut correct);
     }
 
     /// Reads a block: its difference to the mean of the block before, which is returned (§F.2.2.1), and its coefficients
@@ -174,6 +278,11 @@ impl<'a> Bits<'a> {
     }
 }
 
+/// Bits `first` to `last`, 63 at most.
+fn band(first: usize, last: usize) -> u64 {
+    u64::MAX >> (63 - last) & u64::MAX << first
+}
+
 /// The bits at hand.
 #[derive(Clone, Copy, Default)]
 struct Held {
@@ -215,5 +324,94 @@ impl Held {
         let raw = (self.bits >> 1 >> (63 - size)) as u32;
         self.pass(size);
         value(raw, size)
+    }
+    /// Reads a code of a band and what is behind it: by how many places it goes on, and the value. 32 bits are held
+    /// before it at least, and afterwards as many, if it was not among the nearest.
+    #[inline(always)]
+    fn coded(&mut self, values: &Values, chunk: &Chunk) -> Option<(u32, i32)> {
+        let entry = values.near[self.next(NEAR)];
+        if entry != 0 {
+            self.pass(entry);
+            return Some((entry >> 8 & 255, entry as i32 >> 16));
+        }
+        self.refill(chunk);
+        let (length, symbol) = values.codes.find(self.next(16) as u32)?;
+        self.pass(length);
+        let read = match (symbol >> 4, symbol & 15) {
+            (15, 0) => (15, 0),
+            (size, 0) => {
+                let raw = (self.bits >> 1 >> (63 - size)) as u32;
+                self.pass(size);
+                (END, ended(raw, size))
+            }
+            (zeros, size) => (zeros, self.value(size)),
+        };
+        self.refill(chunk);
+        Some(read)
+    }
+
+    /// Reads a bit for each coefficient of a set.
+    #[inline(always)]
+    fn corrections(&mut self, chunk: &Chunk, of: u64, shown: usize, correct: &mut impl FnMut(usize, i16)) {
+        // no more than are held at once
+        for of in [of & 0xFFFF_FFFF, of >> 32 << 32] {
+            if of == 0 {
+                continue;
+            }
+            self.refill(chunk);
+            let mut bits = self.bits;
+            let mut seen = of & band(0, shown);
+            while seen != 0 {
+                correct(seen.trailing_zeros() as usize, (bits >> 63) as i16);
+                bits <<= 1;
+                seen &= seen - 1;
+            }
+            self.pass(of.count_ones());
+        }
+    }
+}
+
+/// Where a scan begins anew (T.81 §E.1.4).
+pub(super) struct Restarts {
+    /// Units between two of them.
+    interval: usize,
+    /// Units until the next one.
+    left: usize,
+    marker: u8,
+}
+
+impl Restarts {
+    const FIRST: u8 = 0xD0;
+
+    /// One each so many units; 0 for none.
+    pub(super) fn new(interval: usize) -> Restarts {
+        let interval = if interval == 0 { usize::MAX } else { interval };
+        Restarts { interval, left: interval, marker: Restarts::FIRST }
+    }
+
+    /// Goes past one where it is due, and says so.
+    #[inline(always)]
+    pub(super) fn pass(&mut self, bits: &mut Bits<'_>) -> Option<bool> {
+        if self.left > 0 {
+            return Some(false);
+        }
+        if bits.close()? != self.marker {
+            return None;
+        }
+        self.marker = Restarts::FIRST | (self.marker + 1) & 7;
+        self.left = self.interval;
+        Some(true)
+    }
+
+    /// Units until the next one.
+    #[inline(always)]
+    pub(super) fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Units were read.
+    #[inline(always)]
+    pub(super) fn count(&mut self, units: usize) {
+        self.left -= units;
     }
 }

@@ -78,7 +78,7 @@ pub(super) struct Values {
     pub(super) near: [u32; 1 << NEAR],
     /// By the next [`FAR`] bits, for all codes with values that lie within them: how many bits they take (0 to 7), by how
     /// many places they go on (8 to 15), with [`END`] where they end the block. [`NONE`] where not even one fits; empty for
-    /// means.
+    /// means and bands.
     pub(super) far: Vec<u16>,
 }
 
@@ -88,27 +88,39 @@ impl Values {
         if listed.iter().any(|&size| size > 15) {
             return None;
         }
-        Some(Values::new(counts, listed)?.with_near(|size| (0, size)))
+        Some(Values::new(counts, listed)?.with_near(|size| (0, size, value)))
     }
 
     /// For the other coefficients.
     pub(super) fn of_others(counts: &[u8; 16], listed: &[u8]) -> Option<Values> {
         let values = Values::new(counts, listed)?.with_near(|symbol| match (symbol >> 4, symbol & 15) {
-            (15, 0) => (15, 0),
-            (_, 0) => (END, 0),
-            both => both,
+            (15, 0) => (15, 0, value),
+            (_, 0) => (END, 0, value),
+            (zeros, size) => (zeros, size, value),
         });
         Some(values.with_far())
+    }
+
+    /// For the other coefficients in scans that send a part of them (§G.1.2.2), where what ends a block says how many
+    /// blocks it ends: the value then.
+    pub(super) fn of_bands(counts: &[u8; 16], listed: &[u8]) -> Option<Values> {
+        let values = Values::new(counts, listed)?.with_near(|symbol| match (symbol >> 4, symbol & 15) {
+            (15, 0) => (15, 0, value),
+            (size, 0) => (END, size, ended),
+            (zeros, size) => (zeros, size, value),
+        });
+        Some(values)
     }
 
     fn new(counts: &[u8; 16], listed: &[u8]) -> Option<Values> {
         Some(Values { codes: Codes::new(counts, listed)?, near: [0; 1 << NEAR], far: Vec::new() })
     }
 
-    fn with_near(mut self, read: impl Fn(u32) -> (u32, u32)) -> Values {
+    /// By how many places each symbol goes on, and how many bits behind it stand for what value.
+    fn with_near(mut self, read: impl Fn(u32) -> (u32, u32, fn(u32, u32) -> i32)) -> Values {
         for bits in 0..1_u32 << NEAR {
             let (length, symbol) = self.codes.starting(bits << (16 - NEAR));
-            let (places, size) = read(symbol);
+            let (places, size, value) = read(symbol);
             if length > 0 && length + size <= NEAR {
                 let raw = bits >> (NEAR - length - size) & ((1 << size) - 1);
                 self.near[bits as usize] = (value(raw, size) as u32) << 16 | places << 8 | (length + size);
@@ -153,6 +165,11 @@ pub(super) fn value(raw: u32, size: u32) -> i32 {
     let half = (1_i32 << size) >> 1;
     let raw = raw as i32;
     if raw < half { raw - (1 << size) + 1 } else { raw }
+}
+
+/// How many blocks are ended, by the bits behind a code that ends blocks (§G.1.2.2, table G.1).
+pub(super) fn ended(raw: u32, size: u32) -> i32 {
+    (raw | 1 << size) as i32
 }
 
 #[cfg(test)]

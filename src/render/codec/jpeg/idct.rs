@@ -16,8 +16,8 @@ const COUNT: usize = KEPT * KEPT;
 /// Blocks that are transformed side by side: one in each lane of the processor's vectors.
 pub(super) const LANES: usize = 8;
 
-/// Coefficients of [`LANES`] blocks: those of one place in the blocks beside each other, place after place, [`KEPT`] in a
-/// row. Behind them is room for coefficients that have none.
+/// Coefficients of [`LANES`] blocks: those of one place in the blocks beside each other, place after place, as many in a
+/// row as the blocks have columns. Behind them is room for coefficients that have none.
 pub(super) type Group = [i16; 32 * LANES];
 
 /// For each coefficient in zigzag order its place in a block of `N` by `N`; behind them all for others.
@@ -26,7 +26,7 @@ pub(super) const fn places<const N: usize>() -> [u8; 64] {
     let (mut row, mut column, mut k) = (0_usize, 0_usize, 0);
     while k < 64 {
         if row < N && column < N {
-            places[k] = (row * KEPT + column) as u8;
+            places[k] = (row * N + column) as u8;
         }
         // along diagonals, up and down in turn (§A.3.6)
         match ((row + column).is_multiple_of(2), row, column) {
@@ -76,19 +76,20 @@ pub(super) fn factors<const N: usize>(steps: &[u16; 64]) -> [f32; COUNT] {
     for (&place, &step) in places::<N>().iter().zip(steps) {
         let place = usize::from(place);
         if place < COUNT {
-            factors[place] = (f64::from(step) * factor(place / KEPT) * factor(place % KEPT)) as f32;
+            factors[place] = (f64::from(step) * factor(place / N) * factor(place % N)) as f32;
         }
     }
     factors
 }
 
-/// The samples of [`LANES`] blocks of `N` by `N`: rows of which `N` times `LANES` samples are filled, the blocks side by
-/// side.
+/// The samples of [`LANES`] blocks of `N` by `N`, whose coefficients lie as in a [`Group`]: rows of which `N` times `LANES`
+/// samples are filled, the blocks side by side.
 #[inline]
-pub(super) fn samples<const N: usize>(group: &Group, factors: &[f32; COUNT]) -> [[u8; KEPT * LANES]; KEPT] {
+fn samples<const N: usize>(group: &[i16], factors: &[f32; COUNT]) -> [[u8; KEPT * LANES]; KEPT] {
     let mut rows = [[0; KEPT * LANES]; KEPT];
     let (places, _) = group.as_chunks::<LANES>();
-    let level = |row: usize, column: usize| Lanes::of(&places[row * KEPT + column]) * factors[row * KEPT + column];
+    let places = &places[..N * N];
+    let level = |row: usize, column: usize| Lanes::of(&places[row * N + column]) * factors[row * N + column];
     match N {
         4 => {
             let column = |at: usize| four([level(0, at), level(1, at), level(2, at), level(3, at)]);
@@ -119,6 +120,22 @@ pub(super) fn samples<const N: usize>(group: &Group, factors: &[f32; COUNT]) -> 
         }
     }
     rows
+}
+
+/// Puts the samples of [`LANES`] blocks into a plane of that width, at a column and a row, as far as it reaches.
+#[inline]
+pub(super) fn put<const N: usize>(
+    group: &[i16], factors: &[f32; COUNT], (left, top): (usize, usize), plane: &mut [u8], width: usize,
+) {
+    let seen = width.saturating_sub(left).min(LANES * N);
+    if seen == 0 {
+        return;
+    }
+    let samples = samples::<N>(group, factors);
+    let rows = plane.chunks_exact_mut(width).skip(top);
+    for (to, samples) in rows.zip(samples.iter().take(N)) {
+        to[left..left + seen].copy_from_slice(&samples[..seen]);
+    }
 }
 
 /// What is added to all samples, which are coded around zero (§A.3.1), and a little more: a half, which flat areas often
@@ -213,7 +230,7 @@ mod tests {
             c * ((2 * at + 1) as f64 * u as f64 * std::f64::consts::PI / (2 * n) as f64).cos()
         };
         let all = (0..n * n).map(|at| (at / n, at % n));
-        let sum: f64 = all.map(|(v, u)| f64::from(coefficients[v * KEPT + u]) * wave(x, u) * wave(y, v)).sum();
+        let sum: f64 = all.map(|(v, u)| f64::from(coefficients[v * n + u]) * wave(x, u) * wave(y, v)).sum();
         // in a block of 8 by 8 the factor is a quarter whatever the sample counts for
         sum / 4.0 + 128.0
     }

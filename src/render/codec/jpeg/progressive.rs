@@ -1,227 +1,609 @@
-//! What of a progressive file can be left out when it is scaled down while it is decoded.
+//! Progressive JPEG files (T.81 Annex G) scaled down while they are decoded, as planes.
 //!
-//! A progressive file (T.81 Annex G) sends its coefficients in scans, coarse ones first, and decoding them is most of the
-//! work: four times that of a sequential file. The last scans hold the lowest bits of the coefficients, which are most of
-//! the bytes and the least that can be seen. Where the picture is made smaller they are left out before the decoder
-//! sees them.
+//! Such a file sends its coefficients in scans, coarse ones first, each of which goes through the whole picture. Two things
+//! make it dear: all coefficients are held until the last scan, and the later scans add single bits to those that are not
+//! zero, one by one. Here no more of a block is held than a picture of a half, a quarter or an eighth of the size shows,
+//! and a word of 64 bits that says which coefficients are not zero: that is all that a scan must know of the rest to be
+//! read, and it finds the places of bits by counting. Scans that neither show ([`shows`]) nor lead to one that does are not
+//! read at all.
 //!
-//! libjpeg smooths blocks whose coefficients are not known to the last bit, for pictures that are still being
-//! transmitted. That takes longer than the scan that was left out. A last scan of a few bytes, which says of all blocks that
-//! there is nothing to add (one long end-of-band run, §G.1.2.2), tells it that they are complete. It remarks that the
-//! order is odd, as its first and only warning about a file that is sound: [`REMARK`].
+//! As in `sequential.rs`, whatever is odd or damaged in the least gives `None`: it is the library's to read or to refuse.
 
-/// What libjpeg says of the closing scans.
-pub(super) const REMARK: &str = "Inconsistent progression sequence";
+use super::bits::{Bits, Restarts};
+use super::coarser::{scan_length, shows};
+use super::huffman::Values;
+use super::idct::{self, LANES, Places};
+use super::tables::{Definition, Tables, whole};
+use crate::render::geometry::Size;
+use crate::render::pixels::{Planes, Sharing};
 
 /// The marker codes that matter here (T.81 table B.1).
 const SOF2: u8 = 0xC2;
-const SOF10: u8 = 0xCA;
 const DHT: u8 = 0xC4;
-const DRI: u8 = 0xDD;
-const SOS: u8 = 0xDA;
+const SOI: u8 = 0xD8;
 const EOI: u8 = 0xD9;
+const SOS: u8 = 0xDA;
+const DQT: u8 = 0xDB;
+const DNL: u8 = 0xDC;
+const DRI: u8 = 0xDD;
 
-/// One component of the frame.
-struct Component {
-    id: u8,
-    /// Blocks in a scan of its own.
-    blocks: u64,
-    /// For the coefficients 1 to 9, at which libjpeg looks: up to which bit they are known, if at all.
-    known: [Option<u8>; 9],
+/// The most scans that are read; the library has the same limit, for the same reason.
+const MAX_SCANS: usize = 100;
+/// The most blocks that a unit has (§B.2.3).
+const MAX_BLOCKS: usize = 10;
+
+/// The planes of a file whose header the library has read and found to be of that size, scaled down by 2, 4 or 8.
+pub(super) fn planes(original: &[u8], size: Size, sharing: Option<Sharing>, shrink: u32) -> Option<Planes> {
+    planes_of(original, size, sharing, shrink, shows)
 }
 
-/// What a scan adds.
-struct Scan {
-    first: u8,
-    last: u8,
-    /// The bit that was known before, 0 where nothing was.
-    high: u8,
-    /// The bit that is known after it.
-    low: u8,
-}
+/// Whether a scan is to be read, as in [`shows`].
+type Shows = fn(u8, u8, u8, bool, u32) -> bool;
 
-/// The file without what does not show at that scale; `None` where it is better decoded as it is: it is not progressive,
-/// nothing can be left out, or it does not end as it should, which is for the decoder to tell.
-pub(super) fn coarser(original: &[u8], shrink: u32) -> Option<Vec<u8>> {
+fn planes_of(
+    original: &[u8], size: Size, sharing: Option<Sharing>, shrink: u32, shows: Shows,
+) -> Option<Planes> {
     if shrink < 2 {
         return None;
     }
-    let mut out = Vec::with_capacity(original.len());
-    out.extend(original.get(..2)?);
-    let mut components: Vec<Component> = Vec::new();
-    let mut left_out = false;
-    let mut at = 2;
-    loop {
-        // fill bytes may stand before any marker
-        let marker_at = at + original.get(at..)?.iter().position(|&byte| byte != 0xFF)?;
-        if marker_at == at {
-            // something stands between the segments
+    let file = File::read(original)?;
+    if file.size != size || !file.shares(sharing) {
+        return None;
+    }
+    let scaled = Size::new(size.width.div_ceil(shrink), size.height.div_ceil(shrink));
+    match shrink {
+        2 => file.decode::<4>(original, scaled, sharing, shows),
+        4 => file.decode::<2>(original, scaled, sharing, shows),
+        8 => file.decode::<1>(original, scaled, sharing, shows),
+        _ => None,
+    }
+}
+
+/// What a file holds.
+struct File<'a> {
+    size: Size,
+    components: Vec<Component>,
+    scans: Vec<Scan<'a>>,
+}
+
+/// A component of the frame.
+struct Component {
+    id: u8,
+    /// Its blocks in a unit of a scan of several components.
+    across: usize,
+    down: usize,
+    /// Which quantisation table it has, and once that is there its steps, in zigzag order.
+    table: usize,
+    steps: [u16; 64],
+    /// Columns and rows of blocks that show it; a scan of it alone has no others (§A.2.2).
+    columns: usize,
+    rows: usize,
+}
+
+/// One scan.
+struct Scan<'a> {
+    /// Which components it is of, and for each its table, where it has one.
+    parts: Vec<(usize, Option<Definition<'a>>)>,
+    /// Which coefficients, in zigzag order.
+    first: usize,
+    last: usize,
+    /// Whether it adds one bit to what an earlier scan has sent.
+    finer: bool,
+    /// The lowest bit that is known after it.
+    low: u8,
+    /// Units between two restarts; 0 where there are none.
+    interval: usize,
+    /// Where in the file its bits begin, and where they end.
+    start: usize,
+    end: usize,
+}
+
+/// For each coefficient of a component down to which bit it is known, if at all.
+type Known = [Option<u8>; 64];
+
+impl<'a> File<'a> {
+    fn read(original: &'a [u8]) -> Option<File<'a>> {
+        let mut tables = Tables::default();
+        let mut frame: Option<(Size, Vec<Component>)> = None;
+        let mut scans: Vec<Scan<'a>> = Vec::new();
+        let mut known: Vec<Known> = Vec::new();
+        let mut interval = 0;
+        let mut rest = original.strip_prefix(&[0xFF, SOI])?;
+        loop {
+            let &[0xFF, marker, ref after @ ..] = rest else { return None };
+            if marker == EOI {
+                break;
+            }
+            let length: usize = u16::from_be_bytes(*after.first_chunk()?).into();
+            let (segment, mut behind) = after.split_at_checked(length)?;
+            let body = segment.get(2..)?;
+            match marker {
+                // a component has the table that was there when its first scan began
+                DQT if scans.is_empty() => tables.add_steps(body)?,
+                DHT => tables.add_codes(body)?,
+                DRI => interval = u16::from_be_bytes(*body.first_chunk()?).into(),
+                SOF2 if frame.is_none() => {
+                    let (size, components) = read_frame(body)?;
+                    known = vec![[None; 64]; components.len()];
+                    frame = Some((size, components));
+                }
+                SOS => {
+                    let (_, components) = frame.as_mut()?;
+                    if scans.is_empty() {
+                        for component in &mut *components {
+                            component.steps = (*tables.steps.get(component.table)?)?;
+                        }
+                    }
+                    let start = original.len() - behind.len();
+                    let end = start + scan_length(behind)?;
+                    let scan = Scan::read(body, components, &tables, &mut known)?;
+                    scans.push(Scan { interval, start, end, ..scan });
+                    if scans.len() > MAX_SCANS {
+                        return None;
+                    }
+                    behind = &original[end..];
+                }
+                DNL | DQT | 0x00..=0xCF | 0xD0..=0xD7 => return None,
+                _ => {}
+            }
+            rest = behind;
+        }
+        // what was never sent the library smooths over
+        let complete = known.iter().flatten().all(|&bit| bit == Some(0));
+        let (size, components) = frame.filter(|_| complete)?;
+        Some(File { size, components, scans })
+    }
+
+    /// Whether chroma is shared like that, and luma by nobody.
+    fn shares(&self, sharing: Option<Sharing>) -> bool {
+        match (self.components.as_slice(), sharing) {
+            ([_], None) => true,
+            ([luma, chroma @ ..], Some(Sharing { across, down })) => chroma.iter().all(|chroma| {
+                (luma.across, luma.down) == (chroma.across * across as usize, chroma.down * down as usize)
+            }),
+            _ => false,
+        }
+    }
+
+    /// Decodes blocks of `N` by `N` samples, as planes of a picture of that size.
+    fn decode<const N: usize>(
+        &self, original: &[u8], scaled: Size, sharing: Option<Sharing>, shows: Shows,
+    ) -> Option<Planes> {
+        let luma = self.components.first()?;
+        let across = (self.size.width as usize).div_ceil(8 * luma.across);
+        let down = (self.size.height as usize).div_ceil(8 * luma.down);
+        let mut parts: Vec<Blocks<N>> =
+            self.components.iter().map(|component| Blocks::new(component, across, down)).collect();
+        for (scan, _) in self.scans.iter().zip(self.needed::<N>(shows)).filter(|(_, needed)| *needed) {
+            let mut bits = Bits::new(original, scan.start);
+            scan.decode(&mut bits, &mut parts, &self.components, (across, down))?;
+            (bits.close()? == original[scan.end + 1]).then_some(())?;
+        }
+        let mut data = vec![0; Planes::bytes(scaled, sharing)];
+        let (luma, chroma) = Planes::stored(scaled, sharing);
+        let mut rest = &mut data[..];
+        for ((component, blocks), size) in self.components.iter().zip(parts).zip([luma, chroma, chroma]) {
+            let (plane, others) = rest.split_at_mut(size.pixels() as usize);
+            blocks.put(&component.steps, plane, size.width as usize);
+            rest = others;
+        }
+        Some(Planes::new(scaled, sharing, data).edges_repeated())
+    }
+
+    /// For each scan whether it is to be read: it shows, or a later one that is read can only be read after it.
+    fn needed<const N: usize>(&self, shows: Shows) -> Vec<bool> {
+        let shrink = 8 / N as u32;
+        // for each component the coefficients that must be known to be zero or not
+        let mut history = vec![0_u64; self.components.len()];
+        let shown = (0..64).filter(|&k| Blocks::<N>::place(0, k, 64 * LANES) < 64 * LANES).fold(0, |shown, k| shown | 1 << k);
+        let mut needed: Vec<bool> = self
+            .scans
+            .iter()
+            .rev()
+            .map(|scan| {
+                let [(part, _), ..] = scan.parts[..] else { return false };
+                let band = (scan.first..=scan.last).fold(0, |band, k| band | 1 << k);
+                let high = if scan.finer { scan.low + 1 } else { 0 };
+                let is_needed = shows(scan.first as u8, high, scan.low, part == 0, shrink)
+                    && band & (shown | history[part]) != 0;
+                if is_needed && scan.finer {
+                    history[part] |= band;
+                }
+                is_needed
+            })
+            .collect();
+        needed.reverse();
+        needed
+    }
+}
+
+/// The header of the frame (§B.2.2): one component or three.
+fn read_frame(body: &[u8]) -> Option<(Size, Vec<Component>)> {
+    let &[8, h1, h0, w1, w0, count, ref described @ ..] = body else { return None };
+    let described = whole::<3>(described)?;
+    if !matches!(count, 1 | 3) || described.len() != usize::from(count) {
+        return None;
+    }
+    let size = Size::new(u16::from_be_bytes([w1, w0]).into(), u16::from_be_bytes([h1, h0]).into());
+    // a unit of one component is one block; of three the first is shared by nobody, or this is not for us
+    let factors = |factors: u8| match count {
+        1 => (1, 1),
+        _ => (usize::from(factors >> 4), usize::from(factors & 15)),
+    };
+    let (widest, tallest) = factors(described[0][1]);
+    if widest == 0 || tallest == 0 {
+        return None;
+    }
+    let component = |&[id, sampling, table]: &[u8; 3]| {
+        let (across, down) = factors(sampling);
+        let columns = (size.width as usize * across).div_ceil(8 * widest);
+        let rows = (size.height as usize * down).div_ceil(8 * tallest);
+        Component { id, across, down, table: table.into(), steps: [0; 64], columns, rows }
+    };
+    let components: Vec<Component> = described.iter().map(component).collect();
+    let blocks: usize = components.iter().map(|component| component.across * component.down).sum();
+    (components.len()..=MAX_BLOCKS).contains(&blocks).then_some((size, components))
+}
+
+impl<'a> Scan<'a> {
+    /// Reads a scan's header (§B.2.3) and takes note of what is known after it.
+    fn read(body: &[u8], components: &[Component], tables: &Tables<'a>, known: &mut [Known]) -> Option<Scan<'a>> {
+        let (said, &[first, last, bits]) = body.split_last_chunk()?;
+        let (&count, said) = said.split_first()?;
+        let said = whole::<2>(said)?;
+        let (first, last, high, low) = (usize::from(first), usize::from(last), bits >> 4, bits & 15);
+        let is_band = first > 0 && first <= last && last < 64 && count == 1;
+        let is_mean = first == 0 && last == 0 && (1..=3).contains(&count);
+        let finer = high > 0;
+        if said.len() != usize::from(count) || !(is_band || is_mean) || low > 13 || finer && high != low + 1 {
             return None;
         }
-        let marker = original[marker_at];
-        if marker == EOI {
-            break;
+        let mut parts = Vec::with_capacity(said.len());
+        // components come in the order of the frame
+        let mut from = 0;
+        for &[id, used] in said {
+            let part = from + components[from..].iter().position(|component| component.id == id)?;
+            from = part + 1;
+            for bit in &mut known[part][first..=last] {
+                if *bit != finer.then_some(high) {
+                    return None;
+                }
+                *bit = Some(low);
+            }
+            let table = match (first, finer) {
+                (0, true) => None,
+                (0, false) => Some(tables.means.get(usize::from(used >> 4))?.defined?),
+                _ => Some(tables.others.get(usize::from(used & 15))?.defined?),
+            };
+            parts.push((part, table));
         }
-        let length = usize::from(u16::from_be_bytes([*original.get(marker_at + 1)?, *original.get(marker_at + 2)?]));
-        let mut end = marker_at + 1 + length;
-        let body = original.get(marker_at + 3..end)?;
-        let mut keep = true;
-        match marker {
-            SOF2 => components = read_components(body)?,
-            // arithmetic coding is rare and has no runs to close with
-            SOF10 => return None,
-            0xC0..=0xCF if !matches!(marker, DHT | 0xC8 | 0xCC) => return None,
-            SOS => {
-                end += scan_length(&original[end..])?;
-                let (scan, ids) = read_scan(body)?;
-                // the first component is luma where there is chroma at all
-                let of_luma = components.first().is_some_and(|luma| ids.contains(&luma.id));
-                keep = shows(&scan, of_luma, shrink);
-                left_out |= !keep;
-                if keep {
-                    for component in components.iter_mut().filter(|component| ids.contains(&component.id)) {
-                        let range = usize::from(scan.first.max(1))..usize::from(scan.last.min(9)) + 1;
-                        range.for_each(|coefficient| component.known[coefficient - 1] = Some(scan.low));
+        Some(Scan { parts, first, last, finer, low, interval: 0, start: 0, end: 0 })
+    }
+
+    /// Reads its bits.
+    fn decode<const N: usize>(
+        &self, bits: &mut Bits<'_>, blocks: &mut [Blocks<N>], components: &[Component], units: (usize, usize),
+    ) -> Option<()> {
+        let &[(part, table), ref others @ ..] = &self.parts[..] else { return None };
+        let restarts = Restarts::new(self.interval);
+        if self.first == 0 {
+            let mut parts = Vec::with_capacity(self.parts.len());
+            for &(part, table) in &self.parts {
+                let means = match table {
+                    Some((counts, symbols)) => Some(Values::of_means(counts, symbols)?),
+                    None => None,
+                };
+                // a unit of one component is one block
+                let (across, down) = match others {
+                    [] => (1, 1),
+                    _ => (components[part].across, components[part].down),
+                };
+                parts.push(Means { part, means, across, down, mean: 0 });
+            }
+            let units = if others.is_empty() { (components[part].columns, components[part].rows) } else { units };
+            return self.decode_means(bits, restarts, blocks, &mut parts, units);
+        }
+        let (counts, symbols) = table?;
+        let values = Values::of_bands(counts, symbols)?;
+        let Component { columns, rows, .. } = components[part];
+        match self.finer {
+            false => self.decode_band(bits, restarts, &mut blocks[part], &values, (columns, rows)),
+            true => self.decode_finer(bits, restarts, &mut blocks[part], &values, (columns, rows)),
+        }
+    }
+
+    /// The means of the blocks of several components, or of one (§G.1.2.1).
+    fn decode_means<const N: usize>(
+        &self, bits: &mut Bits<'_>, mut restarts: Restarts, blocks: &mut [Blocks<N>], parts: &mut [Means],
+        (across, down): (usize, usize),
+    ) -> Option<()> {
+        for y in 0..down {
+            for x in 0..across {
+                if restarts.pass(bits)? {
+                    parts.iter_mut().for_each(|part| part.mean = 0);
+                }
+                restarts.count(1);
+                bits.ready()?;
+                for part in &mut *parts {
+                    let blocks = &mut blocks[part.part];
+                    for row in 0..part.down {
+                        for column in 0..part.across {
+                            let (row, column) = (y * part.down + row, x * part.across + column);
+                            let at = row * blocks.stride + Blocks::<N>::place(column, 0, 0);
+                            let mean = &mut blocks.coefficients[at];
+                            match &part.means {
+                                Some(means) => {
+                                    part.mean = part.mean.wrapping_add(bits.mean(means)?);
+                                    *mean = (part.mean << self.low) as i16;
+                                }
+                                None => *mean |= bits.bit() << self.low,
+                            }
+                        }
                     }
                 }
             }
-            _ => {}
         }
-        if keep {
-            out.push(0xFF);
-            out.extend(&original[marker_at..end]);
-        }
-        at = end;
+        Some(())
     }
-    if !left_out || components.is_empty() {
-        return None;
-    }
-    close(&mut out, &components);
-    Some(out)
-}
 
-/// Whether a scan adds anything to be seen at that scale. Measured by SSIMULACRA2 against the whole file on five photographs
-/// of 6 to 13 megapixels: an eighth needs no more than the means of the blocks (100, as it uses nothing else); at a quarter
-/// the lowest bits can go (above 96; the two lowest, 94 to 96); at a half only those of chroma can (luma's too, 93 to 95).
-fn shows(scan: &Scan, of_luma: bool, shrink: u32) -> bool {
-    let is_finest = scan.high > 0 && scan.low == 0;
-    if scan.first == 0 {
-        return true;
-    }
-    match shrink {
-        8 => false,
-        4 => !is_finest,
-        _ => of_luma || !is_finest,
-    }
-}
-
-fn read_components(frame: &[u8]) -> Option<Vec<Component>> {
-    let &[_, h1, h0, w1, w0, count, ref table @ ..] = frame else { return None };
-    let (width, height) = (u64::from(u16::from_be_bytes([w1, w0])), u64::from(u16::from_be_bytes([h1, h0])));
-    let parts = table.get(..usize::from(count) * 3)?;
-    let factors = |part: &[u8]| (u64::from(part[1] >> 4), u64::from(part[1] & 15));
-    let widest = parts.chunks_exact(3).map(|part| factors(part).0).max()?.max(1);
-    let tallest = parts.chunks_exact(3).map(|part| factors(part).1).max()?.max(1);
-    let component = |part: &[u8]| {
-        let (across, down) = factors(part);
-        let blocks = (width * across).div_ceil(widest * 8) * (height * down).div_ceil(tallest * 8);
-        Component { id: part[0], blocks, known: [None; 9] }
-    };
-    Some(parts.chunks_exact(3).map(component).collect())
-}
-
-/// A scan's header, and the components that it is of.
-fn read_scan(body: &[u8]) -> Option<(Scan, Vec<u8>)> {
-    let count = usize::from(*body.first()?);
-    let ids = body.get(1..1 + count * 2)?.chunks_exact(2).map(|part| part[0]).collect();
-    let &[first, last, bits] = body.get(1 + count * 2..)? else { return None };
-    (first <= last && last < 64).then_some((Scan { first, last, high: bits >> 4, low: bits & 15 }, ids))
-}
-
-/// How long a scan's data is: up to the next marker that is neither a stuffed zero nor a restart.
-fn scan_length(data: &[u8]) -> Option<usize> {
-    memchr::memchr_iter(0xFF, data).find(|&at| !matches!(data.get(at + 1), Some(0x00 | 0xD0..=0xD7 | 0xFF) | None))
-}
-
-/// Adds the scans that end it, and the end.
-fn close(out: &mut Vec<u8>, components: &[Component]) {
-    // no restarts, which would want markers
-    out.extend([0xFF, DRI, 0, 4, 0, 0]);
-    // one code of one bit: a run of 2^14 blocks, and as many more as the 14 bits behind it say
-    out.extend([0xFF, DHT, 0, 20, 0x10, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xE0]);
-    for component in components.iter().filter(|component| component.known != [Some(0); 9]) {
-        out.extend([0xFF, SOS, 0, 8, 1, component.id, 0x00, 1, 63, 0x00]);
-        const RUN: u64 = (1 << 15) - 1;
-        let mut bits = Bits::default();
-        for _ in 0..component.blocks.div_ceil(RUN) {
-            bits.put(0, 1);
-            bits.put((1 << 14) - 1, 14);
-        }
-        out.extend(bits.finish());
-    }
-    out.extend([0xFF, EOI]);
-}
-
-/// Bits of a scan, with a zero stuffed behind each byte that looks like a marker (T.81 §F.1.2.3).
-#[derive(Default)]
-struct Bits {
-    bytes: Vec<u8>,
-    pending: u32,
-    count: u32,
-}
-
-impl Bits {
-    fn put(&mut self, value: u32, count: u32) {
-        self.pending = self.pending << count | value;
-        self.count += count;
-        while self.count >= 8 {
-            self.count -= 8;
-            let byte = (self.pending >> self.count) as u8;
-            self.bytes.push(byte);
-            if byte == 0xFF {
-                self.bytes.push(0);
+    /// A band of coefficients of one component, of which nothing is known so far (§G.1.2.2).
+    fn decode_band<const N: usize>(
+        &self, bits: &mut Bits<'_>, mut restarts: Restarts, blocks: &mut Blocks<N>, values: &Values,
+        (columns, rows): (usize, usize),
+    ) -> Option<()> {
+        // how many more blocks have none of them
+        let mut ended = 0;
+        for row in 0..rows {
+            let (coefficients, nonzero, behind) = blocks.row(row);
+            let mut column = 0;
+            while column < columns {
+                if restarts.pass(bits)? && ended > 0 {
+                    return None;
+                }
+                if ended > 0 {
+                    let passed = (ended as usize).min(columns - column).min(restarts.left());
+                    ended -= passed as u32;
+                    column += passed;
+                    restarts.count(passed);
+                    continue;
+                }
+                bits.ready()?;
+                let mut found = 0;
+                ended = bits.band(values, self.first, self.last, |k, value| {
+                    found |= u64::from(value != 0) << (k & 63);
+                    if k <= Places::<N>::LAST {
+                        coefficients[Blocks::<N>::place(column, k, behind)] = (value << self.low) as i16;
+                    }
+                })?;
+                nonzero[column] |= found;
+                column += 1;
+                restarts.count(1);
             }
-            self.pending &= (1 << self.count) - 1;
+        }
+        (ended == 0).then_some(())
+    }
+
+    /// One more bit of a band of one component (§G.1.2.3).
+    fn decode_finer<const N: usize>(
+        &self, bits: &mut Bits<'_>, mut restarts: Restarts, blocks: &mut Blocks<N>, values: &Values,
+        (columns, rows): (usize, usize),
+    ) -> Option<()> {
+        let band = (self.first, self.last, Places::<N>::LAST);
+        let one = 1_i16 << self.low;
+        // how many more blocks have no others than they had
+        let mut ended = 0;
+        for row in 0..rows {
+            let (coefficients, nonzero, behind) = blocks.row(row);
+            // both are given it, one after the other
+            let coefficients = std::cell::Cell::from_mut(coefficients).as_slice_of_cells();
+            for (column, nonzero) in nonzero.iter_mut().enumerate().take(columns) {
+                if restarts.pass(bits)? && ended > 0 {
+                    return None;
+                }
+                restarts.count(1);
+                // away from zero
+                let correct = |k: usize, bit: i16| {
+                    let coefficient = &coefficients[Blocks::<N>::place(column, k, behind)];
+                    let sign = coefficient.get() >> 15;
+                    coefficient.set(coefficient.get().wrapping_add(((one & -bit) ^ sign) - sign));
+                };
+                bits.ready()?;
+                if ended > 0 {
+                    ended -= 1;
+                    bits.corrections(band, *nonzero, correct);
+                    continue;
+                }
+                let mut found = 0;
+                ended = bits.finer(values, band, *nonzero, correct, |k, sign| {
+                    found |= 1 << (k & 63);
+                    if k <= Places::<N>::LAST {
+                        coefficients[Blocks::<N>::place(column, k, behind)].set(sign * one);
+                    }
+                })?;
+                *nonzero |= found;
+            }
+        }
+        (ended == 0).then_some(())
+    }
+}
+
+/// A component of a scan of means while it is read.
+struct Means {
+    part: usize,
+    /// The table of their codes; none where they get one bit more.
+    means: Option<Values>,
+    /// Its blocks in a unit.
+    across: usize,
+    down: usize,
+    /// The mean of the block before.
+    mean: i32,
+}
+
+/// What is held of one component's blocks.
+struct Blocks<const N: usize> {
+    /// For each row of blocks groups of [`LANES`] of them, as the transform wants them, and at the end of the row a place
+    /// for coefficients that are not held.
+    coefficients: Vec<i16>,
+    /// From one row to the next.
+    stride: usize,
+    /// For each block that shows, row by row, which of its coefficients are not zero, but for the mean.
+    nonzero: Vec<u64>,
+    columns: usize,
+}
+
+impl<const N: usize> Blocks<N> {
+    /// How many coefficients a group has.
+    const GROUP: usize = N * N * LANES;
+
+    /// For a picture of so many units.
+    fn new(component: &Component, across: usize, down: usize) -> Blocks<N> {
+        let stride = (across * component.across).div_ceil(LANES) * Self::GROUP + LANES;
+        let Component { columns, rows, .. } = *component;
+        Blocks {
+            coefficients: vec![0; stride * down * component.down],
+            stride,
+            nonzero: if N > 1 { vec![0; columns * rows] } else { Vec::new() },
+            columns,
         }
     }
 
-    fn finish(mut self) -> Vec<u8> {
-        if self.count > 0 {
-            // padded with ones
-            let rest = 8 - self.count;
-            self.put((1 << rest) - 1, rest);
+    /// A row of blocks: the coefficients, which are not zero, and the place among them for those that are not held.
+    fn row(&mut self, row: usize) -> (&mut [i16], &mut [u64], usize) {
+        let coefficients = &mut self.coefficients[row * self.stride..][..self.stride];
+        (coefficients, &mut self.nonzero[row * self.columns..][..self.columns], self.stride - LANES)
+    }
+
+    /// Where in a row a coefficient of a block is, or that other place.
+    #[inline(always)]
+    fn place(column: usize, k: usize, behind: usize) -> usize {
+        let start = usize::from(Places::<N>::STARTS[k & 63]);
+        let held = column / LANES * Self::GROUP + start + column % LANES;
+        if start < Self::GROUP { held } else { behind }
+    }
+
+    /// Turns the blocks into the samples of a plane.
+    fn put(self, steps: &[u16; 64], plane: &mut [u8], width: usize) {
+        let factors = idct::factors::<N>(steps);
+        for (row, coefficients) in self.coefficients.chunks_exact(self.stride).enumerate() {
+            let held = &coefficients[..self.stride - LANES];
+            for (at, group) in held.chunks_exact(Self::GROUP).enumerate() {
+                idct::put::<N>(group, &factors, (at * LANES * N, row * N), plane, width);
+            }
         }
-        self.bytes
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use turbojpeg::{Transform, TransformOp, Transformer};
+
+    use super::super::coarser::coarser;
+    use super::super::testing::{SAMPLINGS, difference, encoded, near, originals};
+    use super::super::turbo::planes_alone;
+    use super::super::{header::Header, sequential};
     use super::*;
 
-    #[test]
-    fn only_sound_progressive_files_are_made_coarser() {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/photos");
-        let progressive = std::fs::read(root.join("astronaut-progressive.jpg")).expect("a file of testdata");
-        for shrink in [2, 4, 8] {
-            let coarse = coarser(&progressive, shrink).expect("its last scans are fine ones");
-            assert!(coarse.len() < progressive.len(), "{shrink}");
-            assert!(coarse.ends_with(&[0xFF, EOI]));
-        }
-        assert!(coarser(&progressive, 1).is_none());
-        // cut off anywhere it is for the decoder to refuse
-        for length in (0..progressive.len()).step_by(997).chain([progressive.len() - 1]) {
-            assert!(coarser(&progressive[..length], 4).is_none(), "{length} bytes");
-        }
-        let sequential = std::fs::read(root.join("rocket.jpg")).expect("a file of testdata");
-        assert!(coarser(&sequential, 4).is_none());
+    /// The same coefficients in scans.
+    fn in_scans(sequential: &[u8]) -> Vec<u8> {
+        let mut transform = Transform::op(TransformOp::None);
+        transform.progressive = true;
+        Transformer::new().expect("memory").transform_to_vec(&transform, sequential).expect("a sound file")
+    }
+
+    fn everything(_: u8, _: u8, _: u8, _: bool, _: u32) -> bool {
+        true
     }
 
     #[test]
-    fn bits_that_look_like_a_marker_are_stuffed() {
-        let mut bits = Bits::default();
-        bits.put(0xFF, 8);
-        bits.put(1, 1);
-        assert_eq!(bits.finish(), [0xFF, 0x00, 0xFF, 0x00]);
+    fn the_same_coefficients_are_the_same_picture() {
+        for (width, height) in [(1, 1), (7, 9), (8, 8), (17, 33), (63, 5), (64, 64), (65, 130), (131, 18), (300, 200)] {
+            for sampling in SAMPLINGS {
+                for (interval, quality) in [(0, 30), (0, 90), (3, 98)] {
+                    let sequential = encoded(width, height, sampling, interval, quality);
+                    let progressive = in_scans(&sequential);
+                    for shrink in [2, 4, 8] {
+                        let case = format!("{width}x{height}, {sampling:?}, restarts {interval}, {quality}, 1/{shrink}");
+                        let (size, sharing, _) = planes_alone(&sequential, shrink, false).expect("planes");
+                        let expected = sequential::planes(&sequential, size, sharing, shrink).expect("read");
+                        let ours = planes_of(&progressive, size, sharing, shrink, everything);
+                        let ours = ours.unwrap_or_else(|| panic!("{case}: not read"));
+                        assert_eq!(difference(&ours, &expected), (0.0, 0), "{case}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn files_look_as_the_library_shows_them() {
+        let mut read = 0;
+        for (path, original) in originals() {
+            if !Header::read(&original).is_ok_and(|header| header.progressive) {
+                continue;
+            }
+            for shrink in [2, 4, 8] {
+                // the library is given the same scans
+                let coarse = coarser(&original, shrink);
+                let Some((size, sharing, by_library)) = planes_alone(coarse.as_ref().unwrap_or(&original), shrink, coarse.is_some()) else {
+                    continue;
+                };
+                let Some(ours) = planes(&original, size, sharing, shrink) else { continue };
+                let by_library = by_library.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                let off = difference(&ours, &by_library);
+                assert!(near(shrink, size, off), "{} at 1/{shrink}: {off:?}", path.display());
+                read += 1;
+            }
+        }
+        assert!(read >= 3, "{read}");
+    }
+
+    #[test]
+    fn what_is_odd_is_left_to_the_library() {
+        let sound = in_scans(&encoded(40, 30, SAMPLINGS[4], 0, 80));
+        let size = Size::new(40, 30);
+        let read = |file: &[u8]| planes_of(file, size, Some(Sharing::HALVED), 4, everything).is_some();
+        assert!(read(&sound));
+        for length in 0..sound.len() {
+            assert!(!read(&sound[..length]), "{length} bytes of it");
+        }
+        assert!(read(&[&sound[..], b"more"].concat()));
+        // each scan once left out, and once twice
+        let starts: Vec<usize> = memchr::memmem::find_iter(&sound, &[0xFF, SOS]).collect();
+        let ends: Vec<usize> = starts[1..].iter().copied().chain([sound.len() - 2]).collect();
+        for (&start, &end) in starts.iter().zip(&ends) {
+            let end = memchr::memmem::find(&sound[start..end], &[0xFF, DHT]).map_or(end, |at| start + at);
+            assert!(!read(&[&sound[..start], &sound[end..]].concat()), "without the scan at {start}");
+            assert!(!read(&[&sound[..end], &sound[start..]].concat()), "twice the scan at {start}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+        // at an eighth nothing but the means is read, whatever the rest is
+        #[test]
+        fn nothing_is_read_that_the_library_refuses(
+            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, shrink in 1_u32..3,
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0_u8..4), 1..6),
+        ) {
+            let mut file = in_scans(&encoded(50, 37, SAMPLINGS[kind], interval, 70));
+            for (at, byte, how) in changes {
+                let at = at.index(file.len());
+                match how {
+                    0 => file.insert(at, byte),
+                    1 if file.len() > 4 => drop(file.remove(at)),
+                    2 => file[at] ^= 1 << (byte % 8),
+                    _ => file[at] = byte,
+                }
+            }
+            if let Some((size, sharing, by_library)) = planes_alone(&file, 1 << shrink, false)
+                // the limits are the plan's
+                && size.pixels() < 1 << 20
+                && let Some(ours) = planes_of(&file, size, sharing, 1 << shrink, everything)
+            {
+                prop_assert_eq!(by_library.expect("it reads it, too").size, ours.size);
+            }
+        }
     }
 }

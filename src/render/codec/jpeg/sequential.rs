@@ -11,10 +11,11 @@
 
 use std::rc::Rc;
 
-use super::bits::Bits;
+use super::bits::{Bits, Restarts};
 use super::header::segments;
 use super::huffman::Values;
 use super::idct::{self, Group, LANES, Places};
+use super::tables::{Tables, whole};
 use crate::render::geometry::Size;
 use crate::render::pixels::{Planes, Sharing};
 
@@ -22,7 +23,6 @@ use crate::render::pixels::{Planes, Sharing};
 const SOF0: u8 = 0xC0;
 const SOF1: u8 = 0xC1;
 const DHT: u8 = 0xC4;
-const RST0: u8 = 0xD0;
 const EOI: u8 = 0xD9;
 const SOS: u8 = 0xDA;
 const DQT: u8 = 0xDB;
@@ -110,7 +110,7 @@ impl Scan {
         let mut components: Vec<Component> = components
             .iter()
             .zip(said)
-            .map(|(&component, &said)| tables.component(component, said))
+            .map(|(&component, &said)| Component::read(&mut tables, component, said))
             .collect::<Option<_>>()?;
         if let [only] = components.as_mut_slice() {
             // a unit of one component is one block (§A.2.2)
@@ -144,20 +144,14 @@ impl Scan {
         let across = (self.size.width as usize).div_ceil(8 * luma.across);
         let down = (self.size.height as usize).div_ceil(8 * luma.down);
         let mut bits = Bits::new(original, self.start);
-        let mut left = if self.interval == 0 { usize::MAX } else { self.interval };
-        let mut restart = RST0;
+        let mut restarts = Restarts::new(self.interval);
         for y in 0..down {
             for first in (0..across).step_by(LANES) {
                 for unit in 0..LANES.min(across - first) {
-                    if left == 0 {
-                        if bits.close()? != restart {
-                            return None;
-                        }
-                        restart = RST0 | (restart + 1) & 7;
-                        left = self.interval;
+                    if restarts.pass(&mut bits)? {
                         parts.iter_mut().for_each(|part| part.mean = 0);
                     }
-                    left -= 1;
+                    restarts.count(1);
                     bits.ready()?;
                     for part in &mut parts {
                         part.read::<N>(&mut bits, unit)?;
@@ -234,145 +228,49 @@ impl Part<'_> {
         for (at, group) in self.groups.iter_mut().enumerate() {
             let (row, column) = (at / across, at % across);
             let (left, top) = ((first * across + column * LANES) * N, (y * down + row) * N);
-            let samples = idct::samples::<N>(group, &self.factors);
+            idct::put::<N>(group, &self.factors, (left, top), self.plane, self.width);
             group.fill(0);
-            let seen = self.width.saturating_sub(left).min(LANES * N);
-            if seen == 0 {
-                continue;
-            }
-            let rows = self.plane.chunks_exact_mut(self.width).skip(top);
-            for (to, samples) in rows.zip(samples.iter().take(N)) {
-                to[left..left + seen].copy_from_slice(&samples[..seen]);
-            }
         }
     }
 }
 
-/// The tables that were defined so far.
-#[derive(Default)]
-struct Tables<'a> {
-    steps: [Option<[u16; 64]>; 4],
-    means: [Table<'a>; 4],
-    others: [Table<'a>; 4],
-}
-
-/// A table of codes.
-#[derive(Default)]
-struct Table<'a> {
-    /// How many codes there are of each length, and their symbols.
-    defined: Option<(&'a [u8; 16], &'a [u8])>,
-    /// What it was made into for the first component that uses it.
-    values: Option<Rc<Values>>,
-}
-
-impl<'a> Tables<'a> {
-    /// Takes in quantisation tables (§B.2.4.1).
-    fn add_steps(&mut self, mut body: &[u8]) -> Option<()> {
-        while let [which, rest @ ..] = body {
-            let wide = which >> 4 > 0;
-            let (steps, rest) = rest.split_at_checked(if wide { 128 } else { 64 })?;
-            let step = |k: usize| match wide {
-                true => u16::from_be_bytes([steps[2 * k], steps[2 * k + 1]]),
-                false => steps[k].into(),
-            };
-            *self.steps.get_mut(usize::from(which & 15))? = Some(std::array::from_fn(step));
-            body = rest;
-        }
-        Some(())
-    }
-
-    /// Takes in tables of codes (§B.2.4.2).
-    fn add_codes(&mut self, mut body: &'a [u8]) -> Option<()> {
-        while let [which, rest @ ..] = body {
-            let (counts, rest) = rest.split_first_chunk()?;
-            let (symbols, rest) = rest.split_at_checked(counts.iter().map(|&count| usize::from(count)).sum())?;
-            let tables = if which >> 4 == 0 { &mut self.means } else { &mut self.others };
-            *tables.get_mut(usize::from(which & 15))? = Table { defined: Some((counts, symbols)), values: None };
-            body = rest;
-        }
-        Some(())
-    }
-
-    /// A component by what the headers of the frame (§B.2.2) and of the scan (§B.2.3) say of it.
-    fn component(&mut self, [id, factors, steps]: [u8; 3], [scanned, tables]: [u8; 2]) -> Option<Component> {
+impl Component {
+    /// By what the headers of the frame (§B.2.2) and of the scan (§B.2.3) say of it.
+    fn read(tables: &mut Tables<'_>, [id, factors, steps]: [u8; 3], [scanned, used]: [u8; 2]) -> Option<Component> {
         if scanned != id {
             return None;
         }
         Some(Component {
             across: (factors >> 4).into(),
             down: (factors & 15).into(),
-            steps: (*self.steps.get(usize::from(steps))?)?,
-            means: self.means.get_mut(usize::from(tables >> 4))?.values(Values::of_means)?,
-            others: self.others.get_mut(usize::from(tables & 15))?.values(Values::of_others)?,
+            steps: (*tables.steps.get(usize::from(steps))?)?,
+            means: tables.means.get_mut(usize::from(used >> 4))?.values(Values::of_means)?,
+            others: tables.others.get_mut(usize::from(used & 15))?.values(Values::of_others)?,
         })
     }
 }
 
-impl Table<'_> {
-    fn values(&mut self, made: impl Fn(&[u8; 16], &[u8]) -> Option<Values>) -> Option<Rc<Values>> {
-        if self.values.is_none() {
-            let (counts, symbols) = self.defined?;
-            self.values = Some(Rc::new(made(counts, symbols)?));
-        }
-        self.values.clone()
-    }
-}
-
-/// Records of `N` bytes, where there is nothing but them.
-fn whole<const N: usize>(bytes: &[u8]) -> Option<&[[u8; N]]> {
-    let (records, rest) = bytes.as_chunks();
-    rest.is_empty().then_some(records)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
 
-    use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+    use jpeg_encoder::SamplingFactor;
     use proptest::prelude::*;
 
+    use super::super::header::Header;
+    use super::super::testing::{SAMPLINGS, difference, encoded, near, originals};
     use super::super::turbo::planes_alone;
     use super::*;
 
-    /// The mean and the largest difference of two pictures' samples.
-    fn difference(a: &Planes, b: &Planes) -> (f64, u8) {
-        assert_eq!((a.size, a.sharing), (b.size, b.sharing));
-        let (mut sum, mut count, mut worst) = (0, 0, 0);
-        for (a, b) in a.all().into_iter().zip(b.all()) {
-            for (one, other) in a.data.iter().zip(b.data) {
-                let off = one.abs_diff(*other);
-                (sum, count, worst) = (sum + u64::from(off), count + 1, worst.max(off));
-            }
-        }
-        (sum as f64 / f64::from(count), worst)
-    }
-
-    /// Whether a picture is what the library shows. At an eighth both have nothing but the means, which are the same.
-    /// Their transforms to 4 by 4 and 2 by 2 are others, which shows where every pixel differs from its neighbours, and
-    /// most of all where there are few.
-    fn near(shrink: u32, size: Size, (mean, worst): (f64, u8)) -> bool {
-        let few = size.width.min(size.height) < 64;
-        if shrink == 8 { worst == 0 } else { mean <= if few { 16.0 } else { 8.0 } }
-    }
-
-    fn photographs(folder: &Path) -> Vec<PathBuf> {
-        let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-        let paths = entries.flatten().map(|entry| entry.path());
-        paths.flat_map(|path| if path.is_dir() { photographs(&path) } else { vec![path] }).collect()
-    }
-
     #[test]
     fn files_look_as_the_library_shows_them() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut read = 0;
-        for path in [root.join("testdata"), root.join("../shared/corpus")].iter().flat_map(|folder| photographs(folder))
-        {
-            let original = std::fs::read(&path).expect("a file");
-            if !original.starts_with(&[0xFF, 0xD8]) {
+        for (path, original) in originals() {
+            if Header::read(&original).is_ok_and(|header| header.progressive) {
                 continue;
             }
             for shrink in [2, 4, 8] {
-                let Some((size, sharing, by_library)) = planes_alone(&original, shrink) else { continue };
+                let Some((size, sharing, by_library)) = planes_alone(&original, shrink, false) else { continue };
                 let Some(ours) = planes(&original, size, sharing, shrink) else { continue };
                 let by_library = by_library.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
                 let off = difference(&ours, &by_library);
@@ -382,41 +280,6 @@ mod tests {
         }
         assert!(read > 20, "{read}");
     }
-
-    /// A picture with smooth parts, edges and texture.
-    fn picture(width: u16, height: u16, channels: usize) -> Vec<u8> {
-        let sample = |x: u32, y: u32, channel: u32| {
-            let slope = 2 * x + 3 * y + 60 * channel;
-            let edge = if (x + 2 * y) % 40 < 20 { 0 } else { 70 };
-            (slope + edge + (x * y) % 7) as u8 / 2 + 40
-        };
-        let pixels = (0..u32::from(height)).flat_map(|y| (0..u32::from(width)).map(move |x| (x, y)));
-        pixels.flat_map(|(x, y)| (0..channels as u32).map(move |channel| sample(x, y, channel))).collect()
-    }
-
-    /// A file of such a picture; no sampling is one without colour.
-    fn encoded(width: u16, height: u16, sampling: Option<SamplingFactor>, interval: u16, quality: u8) -> Vec<u8> {
-        let mut file = Vec::new();
-        let mut encoder = Encoder::new(&mut file, quality);
-        encoder.set_restart_interval(interval);
-        let (channels, kind) = match sampling {
-            None => (1, ColorType::Luma),
-            Some(sampling) => {
-                encoder.set_sampling_factor(sampling);
-                (3, ColorType::Ycbcr)
-            }
-        };
-        encoder.encode(&picture(width, height, channels), width, height, kind).expect("encoded");
-        file
-    }
-
-    const SAMPLINGS: [Option<SamplingFactor>; 5] = [
-        None,
-        Some(SamplingFactor::F_1_1),
-        Some(SamplingFactor::F_2_1),
-        Some(SamplingFactor::F_1_2),
-        Some(SamplingFactor::F_2_2),
-    ];
 
     #[test]
     fn odd_sizes_of_all_samplings_with_and_without_restarts() {
@@ -429,7 +292,7 @@ mod tests {
                 let file = encoded(width, height, sampling, interval, 90);
                 for shrink in [2, 4, 8] {
                     let case = format!("{width}x{height}, {sampling:?}, restarts {interval}, 1/{shrink}");
-                    let (size, sharing, by_library) = planes_alone(&file, shrink).expect("planes");
+                    let (size, sharing, by_library) = planes_alone(&file, shrink, false).expect("planes");
                     let ours = planes(&file, size, sharing, shrink).unwrap_or_else(|| panic!("{case}: not read"));
                     let off = difference(&ours, &by_library.expect("a sound file"));
                     assert!(off.0 <= 4.0 && near(shrink, size, off), "{case}: {off:?}");
@@ -480,7 +343,7 @@ mod tests {
                     _ => file[at] = byte,
                 }
             }
-            if let Some((size, sharing, by_library)) = planes_alone(&file, 1 << shrink)
+            if let Some((size, sharing, by_library)) = planes_alone(&file, 1 << shrink, false)
                 // the limits are the plan's
                 && size.pixels() < 1 << 20
                 && let Some(ours) = planes(&file, size, sharing, 1 << shrink)

@@ -13,7 +13,7 @@ use turbojpeg::{
 };
 
 use super::header::{Header, segments};
-use super::{FORMAT, progressive, sequential};
+use super::{FORMAT, coarser, progressive, sequential};
 use crate::render::codec::{Decoded, Info, Picture, Shown};
 use crate::render::error::{Error, Result};
 use crate::render::geometry::Size;
@@ -32,20 +32,27 @@ pub(super) fn decode(original: &[u8], header: &Header, info: &Info, plan: &Plan<
     decoder.set_scan_limit(MAX_SCANS).map_err(|error| Error::malformed(FORMAT, error))?;
     let scale = ScalingFactor::new(1, plan.shrink as usize);
     decoder.set_scaling_factor(scale).map_err(|error| Error::malformed(FORMAT, error))?;
-    let coarser = header.progressive.then(|| progressive::coarser(original, plan.shrink)).flatten();
-    let original = coarser.as_deref().unwrap_or(original);
-    let is_coarser = coarser.is_some();
     let (found, original) = open(&mut decoder, original, header.components)?;
     if (found.width, found.height) != (info.size.width as usize, info.size.height as usize) {
         return Err(Error::malformed(FORMAT, "it states two different sizes"));
     }
+    // what of it is decoded by the library
+    let coarser = || match header.progressive.then(|| coarser::coarser(&original, plan.shrink)).flatten() {
+        Some(coarser) => (Cow::Owned(coarser), true),
+        None => (Cow::Borrowed(&original[..]), false),
+    };
     if let Some(sharing) = planes_of(&found).filter(|_| plan.wants_planes) {
-        let planes = match sequential::planes(&original, info.size, sharing, plan.shrink) {
+        let ours = if header.progressive { progressive::planes } else { sequential::planes };
+        let planes = match ours(&original, info.size, sharing, plan.shrink) {
             Some(planes) => planes,
-            None => to_planes(&mut decoder, &original, &found, scale, sharing, is_coarser)?,
+            None => {
+                let (original, is_coarser) = coarser();
+                to_planes(&mut decoder, &original, &found, scale, sharing, is_coarser)?
+            }
         };
         return Ok(Decoded { samples: Samples::Planes(planes), profile, shrink: plan.shrink, delay: 0 });
     }
+    let (original, is_coarser) = coarser();
     let inks = matches!(found.colorspace, Colorspace::CMYK | Colorspace::YCCK);
     let layout = if inks { PixelFormat::CMYK } else { PixelFormat::RGB };
     let (width, height) = (scale.scale(found.width), scale.scale(found.height));
@@ -138,7 +145,7 @@ fn to_planes(
 fn whole(result: turbojpeg::Result<()>, is_coarser: bool) -> Result<()> {
     match result {
         Err(turbojpeg::Error::TurboJpegError(text)) if is_harmless(&text) => Ok(()),
-        Err(turbojpeg::Error::TurboJpegError(text)) if is_coarser && text.contains(progressive::REMARK) => Ok(()),
+        Err(turbojpeg::Error::TurboJpegError(text)) if is_coarser && text.contains(coarser::REMARK) => Ok(()),
         result => result.map_err(|error| Error::malformed(FORMAT, error)),
     }
 }
@@ -191,14 +198,16 @@ fn is_harmless(text: &str) -> bool {
 }
 
 /// What the library alone makes of a file that has planes: the size it says, how it shares chroma, and its planes at that
-/// scale.
+/// scale; of one that was made coarser or of one as it is.
 #[cfg(test)]
-pub(super) fn planes_alone(original: &[u8], shrink: u32) -> Option<(Size, Option<Sharing>, Result<Planes>)> {
+pub(super) fn planes_alone(
+    original: &[u8], shrink: u32, is_coarser: bool,
+) -> Option<(Size, Option<Sharing>, Result<Planes>)> {
     let mut decoder = Decompressor::new().expect("memory");
     let scale = ScalingFactor::new(1, shrink as usize);
     decoder.set_scaling_factor(scale).expect("a scale it has");
     let (found, original) = open(&mut decoder, original, 3).ok()?;
     let size = Size::new(found.width as u32, found.height as u32);
     let sharing = planes_of(&found)?;
-    Some((size, sharing, to_planes(&mut decoder, &original, &found, scale, sharing, false)))
+    Some((size, sharing, to_planes(&mut decoder, &original, &found, scale, sharing, is_coarser)))
 }

@@ -1,0 +1,70 @@
+//! The tables that a JPEG file defines before its scans (T.81 §B.2.4): of quantisation, and of Huffman codes.
+
+use std::rc::Rc;
+
+use super::huffman::Values;
+
+/// The tables that were defined so far.
+#[derive(Default)]
+pub(super) struct Tables<'a> {
+    pub(super) steps: [Option<[u16; 64]>; 4],
+    pub(super) means: [Table<'a>; 4],
+    pub(super) others: [Table<'a>; 4],
+}
+
+/// How many codes a table has of each length, and their symbols.
+pub(super) type Definition<'a> = (&'a [u8; 16], &'a [u8]);
+
+/// A table of codes.
+#[derive(Default)]
+pub(super) struct Table<'a> {
+    pub(super) defined: Option<Definition<'a>>,
+    /// What it was made into for the first component that uses it.
+    values: Option<Rc<Values>>,
+}
+
+impl<'a> Tables<'a> {
+    /// Takes in quantisation tables (§B.2.4.1).
+    pub(super) fn add_steps(&mut self, mut body: &[u8]) -> Option<()> {
+        while let [which, rest @ ..] = body {
+            let wide = which >> 4 > 0;
+            let (steps, rest) = rest.split_at_checked(if wide { 128 } else { 64 })?;
+            let step = |k: usize| match wide {
+                true => u16::from_be_bytes([steps[2 * k], steps[2 * k + 1]]),
+                false => steps[k].into(),
+            };
+            *self.steps.get_mut(usize::from(which & 15))? = Some(std::array::from_fn(step));
+            body = rest;
+        }
+        Some(())
+    }
+
+    /// Takes in tables of codes (§B.2.4.2).
+    pub(super) fn add_codes(&mut self, mut body: &'a [u8]) -> Option<()> {
+        while let [which, rest @ ..] = body {
+            let (counts, rest) = rest.split_first_chunk()?;
+            let (symbols, rest) = rest.split_at_checked(counts.iter().map(|&count| usize::from(count)).sum())?;
+            let tables = if which >> 4 == 0 { &mut self.means } else { &mut self.others };
+            *tables.get_mut(usize::from(which & 15))? = Table { defined: Some((counts, symbols)), values: None };
+            body = rest;
+        }
+        Some(())
+    }
+}
+
+impl Table<'_> {
+    /// Made once of each, for whoever asks first.
+    pub(super) fn values(&mut self, made: impl Fn(&[u8; 16], &[u8]) -> Option<Values>) -> Option<Rc<Values>> {
+        if self.values.is_none() {
+            let (counts, symbols) = self.defined?;
+            self.values = Some(Rc::new(made(counts, symbols)?));
+        }
+        self.values.clone()
+    }
+}
+
+/// Records of `N` bytes, where there is nothing but them.
+pub(super) fn whole<const N: usize>(bytes: &[u8]) -> Option<&[[u8; N]]> {
+    let (records, rest) = bytes.as_chunks();
+    rest.is_empty().then_some(records)
+}

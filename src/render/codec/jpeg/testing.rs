@@ -1,0 +1,82 @@
+//! Files for the tests of our decoders, and how their pictures compare with the library's.
+
+use std::path::{Path, PathBuf};
+
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+
+use crate::render::geometry::Size;
+use crate::render::pixels::Planes;
+
+/// The mean and the largest difference of two pictures' samples.
+pub(super) fn difference(a: &Planes, b: &Planes) -> (f64, u8) {
+    assert_eq!((a.size, a.sharing), (b.size, b.sharing));
+    let (mut sum, mut count, mut worst) = (0, 0, 0);
+    for (a, b) in a.all().into_iter().zip(b.all()) {
+        for (one, other) in a.data.iter().zip(b.data) {
+            let off = one.abs_diff(*other);
+            (sum, count, worst) = (sum + u64::from(off), count + 1, worst.max(off));
+        }
+    }
+    (sum as f64 / f64::from(count), worst)
+}
+
+/// The JPEG files of testdata, and of the corpus where it is there.
+pub(super) fn originals() -> impl Iterator<Item = (PathBuf, Vec<u8>)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let all = [root.join("testdata"), root.join("../shared/corpus")].map(|folder| files(&folder));
+    let with_bytes = |path: PathBuf| {
+        let bytes = std::fs::read(&path).expect("a file");
+        bytes.starts_with(&[0xFF, 0xD8]).then_some((path, bytes))
+    };
+    all.into_iter().flatten().filter_map(with_bytes)
+}
+
+/// Whether a picture is what the library shows. At an eighth both have nothing but the means, which are the same.
+/// Their transforms to 4 by 4 and 2 by 2 are others, which shows where every pixel differs from its neighbours, and
+/// most of all where there are few.
+pub(super) fn near(shrink: u32, size: Size, (mean, worst): (f64, u8)) -> bool {
+    let few = size.width.min(size.height) < 64;
+    if shrink == 8 { worst == 0 } else { mean <= if few { 16.0 } else { 8.0 } }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.flatten().map(|entry| entry.path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// A picture with smooth parts, edges and texture.
+pub(super) fn picture(width: u16, height: u16, channels: usize) -> Vec<u8> {
+    let sample = |x: u32, y: u32, channel: u32| {
+        let slope = 2 * x + 3 * y + 60 * channel;
+        let edge = if (x + 2 * y) % 40 < 20 { 0 } else { 70 };
+        (slope + edge + (x * y) % 7) as u8 / 2 + 40
+    };
+    let pixels = (0..u32::from(height)).flat_map(|y| (0..u32::from(width)).map(move |x| (x, y)));
+    pixels.flat_map(|(x, y)| (0..channels as u32).map(move |channel| sample(x, y, channel))).collect()
+}
+
+/// A file of such a picture; no sampling is one without colour.
+pub(super) fn encoded(width: u16, height: u16, sampling: Option<SamplingFactor>, interval: u16, quality: u8) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut encoder = Encoder::new(&mut file, quality);
+    encoder.set_restart_interval(interval);
+    let (channels, kind) = match sampling {
+        None => (1, ColorType::Luma),
+        Some(sampling) => {
+            encoder.set_sampling_factor(sampling);
+            (3, ColorType::Ycbcr)
+        }
+    };
+    encoder.encode(&picture(width, height, channels), width, height, kind).expect("encoded");
+    file
+}
+
+/// The ways to share chroma that are met.
+pub(super) const SAMPLINGS: [Option<SamplingFactor>; 5] = [
+    None,
+    Some(SamplingFactor::F_1_1),
+    Some(SamplingFactor::F_2_1),
+    Some(SamplingFactor::F_1_2),
+    Some(SamplingFactor::F_2_2),
+];
