@@ -102,15 +102,16 @@ fn render(original: &[u8], wish: &str) {
     }
 }
 
-/// JPEG files made much smaller, which a decoder of ours reads where nothing about them is odd: it must refuse whatever the
-/// library refuses. A fill byte before the end is odd, and so leaves the same file to the library.
+/// JPEG files made smaller, which decoders of ours read where nothing about them is odd: they must refuse whatever the
+/// library refuses, but for damage in scans that do not show. A fill byte before the end is odd, and so leaves the same file
+/// to the library.
 fn scaled(data: &[u8]) {
     let Some(cut) = data.strip_suffix(&[0xFF, 0xD9]).filter(|_| Format::sniff(data) == Some(Format::Jpeg)) else {
         return;
     };
     let by_library = [cut, &[0xFF, 0xFF, 0xD9]].concat();
     // the bytes before the end say how small
-    let side = [2, 5, 9, 17][usize::from(cut.last().copied().unwrap_or_default()) % 4];
+    let side = [2, 5, 7, 9, 11, 13, 17, 24][usize::from(cut.last().copied().unwrap_or_default()) % 8];
     static POLICY: LazyLock<Policy> = LazyLock::new(|| policy(&[]));
     let target = POLICY.target("/a", Some(&format!("width={side}&height={side}&format=png")), "", 0);
     let recipe = target.expect("a good wish").recipe.expect("a rendition");
@@ -119,7 +120,10 @@ fn scaled(data: &[u8]) {
         Some(render::probe(&made.bytes).expect("what was made is a picture").size)
     };
     let (ours, by_library) = (made(data), made(&by_library));
-    assert_eq!(ours, by_library);
+    let may_be_in_scans = data.windows(2).any(|pair| pair == [0xFF, 0xC2]);
+    if by_library.is_some() || !may_be_in_scans {
+        assert_eq!(ours, by_library);
+    }
 }
 
 /// EXIF blocks, in a PNG of one pixel.

@@ -23,6 +23,11 @@ impl Size {
         self.width as u64 * self.height as u64
     }
 
+    /// So many eighths of it, rounded up as decoders do.
+    pub(crate) const fn eighths(self, count: u32) -> Size {
+        Size { width: (self.width * count).div_ceil(8), height: (self.height * count).div_ceil(8) }
+    }
+
     /// The same size lying on its side.
     pub const fn transposed(self) -> Size {
         Size { width: self.height, height: self.width }

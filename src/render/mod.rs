@@ -180,7 +180,7 @@ pub trait Decodes {
 /// Which of the pictures that a decoder can make of an original.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Scale {
-    shrink: u32,
+    eighths: u32,
     /// Whether luma and chroma stay apart.
     planes: bool,
 }
@@ -238,7 +238,7 @@ pub fn render_from(
     if plan.frames > 1 {
         codec.decode(original, info, &plan, &mut |decoded| take(Arc::new(decoded)))?;
     } else {
-        let scale = Scale { shrink: plan.shrink, planes: plan.wants_planes };
+        let scale = Scale { eighths: plan.eighths, planes: plan.wants_planes };
         take(decodes.get_or_decode(scale, &mut || first(codec, original, info, &plan))?)?;
     }
     let shown = match planes {

@@ -26,8 +26,8 @@ pub struct Plan<'a> {
     pub(crate) format: Format,
     /// How many frames of the original are decoded.
     pub(crate) frames: u32,
-    /// By how much a decoder may scale down while decoding: 1, 2, 4 or 8.
-    pub(crate) shrink: u32,
+    /// To how many eighths of its size a decoder scales it while decoding.
+    pub(crate) eighths: u32,
     /// Whether a decoder that has luma and chroma apart should leave them so.
     pub(crate) wants_planes: bool,
     /// Whether the encoder is given them so, where no profile is in the way.
@@ -69,7 +69,7 @@ impl<'a> Plan<'a> {
             orientation: info.orientation.then(recipe.turn),
             format,
             frames,
-            shrink: 1,
+            eighths: 8,
             wants_planes: false,
             feeds_planes: false,
             canvas: Size { width: 0, height: 0 },
@@ -83,10 +83,10 @@ impl<'a> Plan<'a> {
             check_side(format, recipe.resize, region, settings)?;
         }
         plan.canvas = fitted.canvas;
-        plan.shrink = plan.shrink_for(&fitted, info, settings.oversampling);
+        plan.eighths = plan.eighths_for(&fitted, info, settings.oversampling);
         plan.feeds_planes = plan.could_feed_planes(&fitted, settings.encoding);
         plan.wants_planes = plan.could_use_planes(&fitted);
-        plan.memory = info.decoded_bytes(plan.shrink) + plan.looked_at(info) + encoding(&plan, fitted.canvas, frames);
+        plan.memory = info.decoded_bytes(plan.eighths) + plan.looked_at(info) + encoding(&plan, fitted.canvas, frames);
         within_memory("making", plan.memory, settings)?;
         Ok(plan)
     }
@@ -97,7 +97,7 @@ impl<'a> Plan<'a> {
     /// [`Error::Limit`] where the original is too large.
     pub(crate) fn to_decode(info: &Info, recipe: &'a Recipe, settings: &Settings) -> Result<Plan<'a>> {
         check_limits(info, info.frames, settings)?;
-        let memory = info.decoded_bytes(1);
+        let memory = info.decoded_bytes(8);
         within_memory("decoding", memory, settings)?;
         Ok(Plan {
             recipe,
@@ -106,7 +106,7 @@ impl<'a> Plan<'a> {
             orientation: info.orientation,
             format: info.format,
             frames: info.frames,
-            shrink: 1,
+            eighths: 8,
             wants_planes: false,
             feeds_planes: false,
             canvas: Size { width: 0, height: 0 },
@@ -137,15 +137,15 @@ impl<'a> Plan<'a> {
         resize.fit(region.width, region.height, self.max_dimension)
     }
 
-    /// Where in a picture that a decoder scaled down by `shrink` a part of the displayed original lies.
-    pub(crate) fn stored_region(&self, displayed: Region, shrink: u32) -> Region {
+    /// Where in a picture that a decoder scaled to so many eighths a part of the displayed original lies.
+    pub(crate) fn stored_region(&self, displayed: Region, eighths: u32) -> Region {
         let size = self.orientation.apply(self.stored);
-        self.orientation.inverse().map(displayed, size).scaled(1.0 / f64::from(shrink))
+        self.orientation.inverse().map(displayed, size).scaled(f64::from(eighths) / 8.0)
     }
 
     /// Bytes of the copies that operations make of what was decoded.
     fn looked_at(&self, info: &Info) -> u64 {
-        let decoded = info.size.pixels() / u64::from(self.shrink * self.shrink);
+        let decoded = info.size.eighths(self.eighths).pixels();
         // 16 bits a sample of light
         let linear = if self.linear { decoded * 8 } else { 0 };
         linear + if self.recipe.trim.is_some() { decoded * 8 } else { 0 }
@@ -167,15 +167,15 @@ impl<'a> Plan<'a> {
         (resamples || self.feeds_planes) && self.recipe.trim.is_none() && !self.linear
     }
 
-    /// The largest of 8, 4, 2 that leaves at least `oversampling` times the wished pixels on each side. At twice as many
-    /// there is no visible difference to decoding all of them, and the resampling filter does the rest.
-    fn shrink_for(&self, fitted: &Fitted, info: &Info, oversampling: u32) -> u32 {
+    /// The fewest eighths that leave at least `oversampling` times the wished pixels on each side. At twice as many there
+    /// is no visible difference to decoding all of them, and the resampling filter does the rest.
+    fn eighths_for(&self, fitted: &Fitted, info: &Info, oversampling: u32) -> u32 {
         // trimming compares pixels of the original with each other
-        if !info.can_shrink || self.recipe.trim.is_some() {
-            return 1;
+        if self.recipe.trim.is_some() {
+            return 8;
         }
         let ratio = (fitted.shown.0 / f64::from(fitted.size.width)).min(fitted.shown.1 / f64::from(fitted.size.height));
-        [8, 4, 2].into_iter().find(|&by| ratio >= f64::from(oversampling * by)).unwrap_or(1)
+        info.eighths.iter().copied().find(|&count| ratio * f64::from(count) >= f64::from(oversampling * 8)).unwrap_or(8)
     }
 }
 

@@ -1,6 +1,7 @@
 //! JPEG: the header is read here; pixels are read and written by libjpeg-turbo, or in builds without native codecs by crates that are
 //! Rust all through. Sequential files that are made smaller are read by a decoder of ours (`sequential.rs`), which takes
-//! 0.5 (at an eighth) to 0.8 (at a half) of libjpeg-turbo's time: it passes over what does not show.
+//! 0.5 (at an eighth) to 0.8 (at a half) of libjpeg-turbo's time, as it passes over what does not show; progressive ones of
+//! any size by another (`progressive.rs`).
 
 #[cfg(feature = "native")]
 mod bits;
@@ -43,9 +44,16 @@ pub(crate) struct Jpeg;
 
 const FORMAT: Format = Format::Jpeg;
 
+/// To how many eighths of its size a picture is scaled while it is decoded. Five and seven save next to nothing over six and
+/// eight, and the fewer there are, the more often one decoding does for several renditions.
+#[cfg(feature = "native")]
+const EIGHTHS: [u32; 6] = [1, 2, 3, 4, 6, 8];
+#[cfg(not(feature = "native"))]
+const EIGHTHS: [u32; 4] = [1, 2, 4, 8];
+
 /// What reads and writes JPEG in this build, for people.
 pub(crate) const BACKEND: &str = if cfg!(feature = "native") {
-    "jpeg: libjpeg-turbo; its own for smaller pictures"
+    "jpeg: libjpeg-turbo; its own for progressive and smaller pictures"
 } else {
     "jpeg: jpeg-decoder, jpeg-encoder"
 };
@@ -58,7 +66,9 @@ impl Codec for Jpeg {
         info.has_metadata |= header.has_other_metadata;
         // CMYK has no profile-free meaning that a browser would show alike
         info.has_profile |= header.components == 4;
-        info.can_shrink = !header.lossless;
+        if !header.lossless {
+            info.eighths = &EIGHTHS;
+        }
         let samples = f64::from(header.components.max(3));
         info.cost = Cost {
             // a progressive picture keeps all its coefficients, 16 bits each, until the last scan

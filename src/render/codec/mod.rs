@@ -60,8 +60,8 @@ pub struct Info {
     pub has_metadata: bool,
     /// Its EXIF block.
     pub exif: Option<Vec<u8>>,
-    /// Whether its decoder can scale down while decoding.
-    pub can_shrink: bool,
+    /// To how many eighths of its size its decoder can scale it while decoding, fewest first; 8 is the last.
+    pub eighths: &'static [u32],
     /// Bytes of memory that decoding takes for each pixel of the original whatever the scale, and for each pixel
     /// that comes out.
     pub cost: Cost,
@@ -99,7 +99,7 @@ impl Info {
             profile_name: None,
             has_metadata: false,
             exif: None,
-            can_shrink: false,
+            eighths: &[8],
             cost: Cost { per_stored_pixel: 1.0, per_decoded_pixel: 5.0 },
         }
     }
@@ -126,10 +126,12 @@ impl Info {
         self.orientation.apply(self.size)
     }
 
-    /// Bytes that decoding one frame holds at most, scaled down by `shrink`, by estimate.
-    pub(crate) fn decoded_bytes(&self, shrink: u32) -> u64 {
+    /// Bytes that decoding one frame holds at most, at so many eighths of its size, by estimate.
+    pub(crate) fn decoded_bytes(&self, eighths: u32) -> u64 {
         let stored = self.size.pixels() as f64;
-        let decoded = stored / f64::from(shrink * shrink);
+        // some files are not scaled as planned, but to the next half
+        let eighths = eighths.next_power_of_two();
+        let decoded = stored * f64::from(eighths * eighths) / 64.0;
         (stored * self.cost.per_stored_pixel + decoded * self.cost.per_decoded_pixel) as u64
     }
 }
@@ -140,8 +142,9 @@ pub struct Decoded {
     pub(crate) samples: Samples,
     /// The colours that the samples mean; `None` is sRGB.
     pub(crate) profile: Option<Profile>,
-    /// By how much the decoder scaled down: its picture has ceil(width / shrink) columns, and the last may be part of one.
-    pub(crate) shrink: u32,
+    /// To how many eighths the decoder scaled it: its picture has ceil(width * eighths / 8) columns, and the last may be
+    /// part of one.
+    pub(crate) eighths: u32,
     /// How long it is shown, in milliseconds.
     pub(crate) delay: u32,
 }
@@ -149,7 +152,7 @@ pub struct Decoded {
 impl Decoded {
     pub(crate) fn still(pixels: Pixels, profile: Option<Profile>) -> Decoded {
         // an alpha channel that hides nothing goes at once: three channels resize and encode for less
-        Decoded { samples: Samples::Packed(pixels.without_opaque_alpha()), profile, shrink: 1, delay: 0 }
+        Decoded { samples: Samples::Packed(pixels.without_opaque_alpha()), profile, eighths: 8, delay: 0 }
     }
 
     /// Bytes of memory that it takes.

@@ -51,12 +51,12 @@ impl<'a> Pipeline<'a> {
     pub(crate) fn apply(&mut self, decoded: Arc<Decoded>) -> Result<Samples> {
         let plan = self.plan;
         let recipe = plan.recipe;
-        let shrink = decoded.shrink;
+        let eighths = decoded.eighths;
         let Placed { window, fitted } = match self.placed {
             Some(placed) => placed,
-            None => *self.placed.insert(place(&decoded.samples, plan, shrink)?),
+            None => *self.placed.insert(place(&decoded.samples, plan, eighths)?),
         };
-        let region = plan.stored_region(window, shrink);
+        let region = plan.stored_region(window, eighths);
         let size = plan.orientation.inverse().apply(fitted.size);
         let profile = decoded.profile.clone().filter(|profile| !profile.is_srgb() || plan.keeps_profile());
         let mut pixels = match &decoded.samples {
@@ -103,14 +103,14 @@ pub(crate) fn thumbnail(pixels: &Pixels, side: u32) -> Result<Pixels> {
 }
 
 /// Finds what is shown, looking at the pixels where the recipe asks for that.
-fn place(samples: &Samples, plan: &Plan<'_>, shrink: u32) -> Result<Placed> {
+fn place(samples: &Samples, plan: &Plan<'_>, eighths: u32) -> Result<Placed> {
     let region = match plan.recipe.trim {
         Some(tolerance) => trimmed(samples, plan, tolerance)?,
         None => plan.region,
     };
     let fitted = plan.fit(region);
     let window = match fitted.gravity {
-        Gravity::Smart => interesting(samples, plan, shrink, region, fitted)?,
+        Gravity::Smart => interesting(samples, plan, eighths, region, fitted)?,
         Gravity::Point(..) => fitted.window(region),
     };
     Ok(Placed { window, fitted })
@@ -127,7 +127,7 @@ fn part(samples: &Samples, region: Region, size: Size, linear: bool) -> Result<P
 /// The part of the region that borders of one colour leave. Trimming is planned without scaling in the decoder, so that
 /// pixels here are pixels of the original.
 fn trimmed(samples: &Samples, plan: &Plan<'_>, tolerance: u8) -> Result<Region> {
-    let stored = plan.stored_region(plan.region, 1);
+    let stored = plan.stored_region(plan.region, 8);
     let size = Size::new(stored.width as u32, stored.height as u32);
     let part = part(samples, stored, size, false)?;
     let (x, y, width, height) = trim::bounds(&orient::orient(part, plan.orientation), tolerance);
@@ -136,12 +136,12 @@ fn trimmed(samples: &Samples, plan: &Plan<'_>, tolerance: u8) -> Result<Region> 
 }
 
 /// The window on the region in which most is to be seen, by a look at a thumbnail.
-fn interesting(samples: &Samples, plan: &Plan<'_>, shrink: u32, region: Region, fitted: Fitted) -> Result<Region> {
+fn interesting(samples: &Samples, plan: &Plan<'_>, eighths: u32, region: Region, fitted: Fitted) -> Result<Region> {
     let scale = (f64::from(smart::THUMBNAIL_SIDE) / region.width.max(region.height)).min(1.0);
     let side = |length: f64| ((length * scale).round() as u32).max(1);
     let size = Size::new(side(region.width), side(region.height));
     let stored = plan.orientation.inverse().apply(size);
-    let thumbnail = part(samples, plan.stored_region(region, shrink), stored, false)?;
+    let thumbnail = part(samples, plan.stored_region(region, eighths), stored, false)?;
     let thumbnail = orient::orient(thumbnail, plan.orientation);
     let (across, down) = (f64::from(size.width) / region.width, f64::from(size.height) / region.height);
     let (left, top) = smart::focus(&thumbnail, fitted.shown.0 * across, fitted.shown.1 * down);

@@ -32,29 +32,27 @@ const MAX_SCANS: usize = 100;
 /// The most blocks that a unit has (§B.2.3).
 const MAX_BLOCKS: usize = 10;
 
-/// The planes of a file whose header the library has read and found to be of that size, scaled down by 2, 4 or 8.
-pub(super) fn planes(original: &[u8], size: Size, sharing: Option<Sharing>, shrink: u32) -> Option<Planes> {
-    planes_of(original, size, sharing, shrink, shows)
+/// The planes of a file whose header the library has read and found to be of that size, at as many eighths of it as [`super::EIGHTHS`] has.
+pub(super) fn planes(original: &[u8], size: Size, sharing: Option<Sharing>, eighths: u32) -> Option<Planes> {
+    planes_of(original, size, sharing, eighths, shows)
 }
 
 /// Whether a scan is to be read, as in [`shows`].
 type Shows = fn(u8, u8, u8, bool, u32) -> bool;
 
-fn planes_of(
-    original: &[u8], size: Size, sharing: Option<Sharing>, shrink: u32, shows: Shows,
-) -> Option<Planes> {
-    if shrink < 2 {
-        return None;
-    }
+fn planes_of(original: &[u8], size: Size, sharing: Option<Sharing>, eighths: u32, shows: Shows) -> Option<Planes> {
     let file = File::read(original)?;
     if file.size != size || !file.shares(sharing) {
         return None;
     }
-    let scaled = Size::new(size.width.div_ceil(shrink), size.height.div_ceil(shrink));
-    match shrink {
-        2 => file.decode::<4>(original, scaled, sharing, shows),
-        4 => file.decode::<2>(original, scaled, sharing, shows),
-        8 => file.decode::<1>(original, scaled, sharing, shows),
+    let scaled = size.eighths(eighths);
+    match eighths {
+        1 => file.decode::<1>(original, scaled, sharing, shows),
+        2 => file.decode::<2>(original, scaled, sharing, shows),
+        3 => file.decode::<3>(original, scaled, sharing, shows),
+        4 => file.decode::<4>(original, scaled, sharing, shows),
+        6 => file.decode::<6>(original, scaled, sharing, shows),
+        8 => file.decode::<8>(original, scaled, sharing, shows),
         _ => None,
     }
 }
@@ -192,10 +190,11 @@ impl<'a> File<'a> {
 
     /// For each scan whether it is to be read: it shows, or a later one that is read can only be read after it.
     fn needed<const N: usize>(&self, shows: Shows) -> Vec<bool> {
-        let shrink = 8 / N as u32;
+        let eighths = N as u32;
         // for each component the coefficients that must be known to be zero or not
         let mut history = vec![0_u64; self.components.len()];
-        let shown = (0..64).filter(|&k| Blocks::<N>::place(0, k, 64 * LANES) < 64 * LANES).fold(0, |shown, k| shown | 1 << k);
+        let shown =
+            (0..64).filter(|&k| Blocks::<N>::place(0, k, 64 * LANES) < 64 * LANES).fold(0, |shown, k| shown | 1 << k);
         let mut needed: Vec<bool> = self
             .scans
             .iter()
@@ -204,8 +203,8 @@ impl<'a> File<'a> {
                 let [(part, _), ..] = scan.parts[..] else { return false };
                 let band = (scan.first..=scan.last).fold(0, |band, k| band | 1 << k);
                 let high = if scan.finer { scan.low + 1 } else { 0 };
-                let is_needed = shows(scan.first as u8, high, scan.low, part == 0, shrink)
-                    && band & (shown | history[part]) != 0;
+                let is_needed =
+                    shows(scan.first as u8, high, scan.low, part == 0, eighths) && band & (shown | history[part]) != 0;
                 if is_needed && scan.finer {
                     history[part] |= band;
                 }
@@ -498,6 +497,7 @@ mod tests {
     use proptest::prelude::*;
     use turbojpeg::{Transform, TransformOp, Transformer};
 
+    use super::super::EIGHTHS;
     use super::super::coarser::coarser;
     use super::super::testing::{SAMPLINGS, difference, encoded, near, originals};
     use super::super::turbo::planes_alone;
@@ -522,11 +522,12 @@ mod tests {
                 for (interval, quality) in [(0, 30), (0, 90), (3, 98)] {
                     let sequential = encoded(width, height, sampling, interval, quality);
                     let progressive = in_scans(&sequential);
-                    for shrink in [2, 4, 8] {
-                        let case = format!("{width}x{height}, {sampling:?}, restarts {interval}, {quality}, 1/{shrink}");
-                        let (size, sharing, _) = planes_alone(&sequential, shrink, false).expect("planes");
-                        let expected = sequential::planes(&sequential, size, sharing, shrink).expect("read");
-                        let ours = planes_of(&progressive, size, sharing, shrink, everything);
+                    for eighths in EIGHTHS {
+                        let case =
+                            format!("{width}x{height}, {sampling:?}, restarts {interval}, {quality}, {eighths}/8");
+                        let (size, sharing, _) = planes_alone(&sequential, eighths, false).expect("planes");
+                        let expected = sequential::planes(&sequential, size, sharing, eighths).expect("read");
+                        let ours = planes_of(&progressive, size, sharing, eighths, everything);
                         let ours = ours.unwrap_or_else(|| panic!("{case}: not read"));
                         assert_eq!(difference(&ours, &expected), (0.0, 0), "{case}");
                     }
@@ -542,16 +543,18 @@ mod tests {
             if !Header::read(&original).is_ok_and(|header| header.progressive) {
                 continue;
             }
-            for shrink in [2, 4, 8] {
+            for eighths in EIGHTHS {
                 // the library is given the same scans
-                let coarse = coarser(&original, shrink);
-                let Some((size, sharing, by_library)) = planes_alone(coarse.as_ref().unwrap_or(&original), shrink, coarse.is_some()) else {
+                let coarse = coarser(&original, eighths);
+                let Some((size, sharing, by_library)) =
+                    planes_alone(coarse.as_ref().unwrap_or(&original), eighths, coarse.is_some())
+                else {
                     continue;
                 };
-                let Some(ours) = planes(&original, size, sharing, shrink) else { continue };
+                let Some(ours) = planes(&original, size, sharing, eighths) else { continue };
                 let by_library = by_library.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
                 let off = difference(&ours, &by_library);
-                assert!(near(shrink, size, off), "{} at 1/{shrink}: {off:?}", path.display());
+                assert!(near(eighths, size, off), "{} at {eighths}/8: {off:?}", path.display());
                 read += 1;
             }
         }
@@ -584,7 +587,7 @@ mod tests {
         // at an eighth nothing but the means is read, whatever the rest is
         #[test]
         fn nothing_is_read_that_the_library_refuses(
-            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, shrink in 1_u32..3,
+            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, eighths in prop::sample::select(&EIGHTHS[1..]),
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0_u8..4), 1..6),
         ) {
             let mut file = in_scans(&encoded(50, 37, SAMPLINGS[kind], interval, 70));
@@ -597,10 +600,10 @@ mod tests {
                     _ => file[at] = byte,
                 }
             }
-            if let Some((size, sharing, by_library)) = planes_alone(&file, 1 << shrink, false)
+            if let Some((size, sharing, by_library)) = planes_alone(&file, eighths, false)
                 // the limits are the plan's
                 && size.pixels() < 1 << 20
-                && let Some(ours) = planes_of(&file, size, sharing, 1 << shrink, everything)
+                && let Some(ours) = planes_of(&file, size, sharing, eighths, everything)
             {
                 prop_assert_eq!(by_library.expect("it reads it, too").size, ours.size);
             }

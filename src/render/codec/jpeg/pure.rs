@@ -20,7 +20,7 @@ pub(super) fn decode(original: &[u8], header: &Header, info: &Info, plan: &Plan<
     let mut decoder = Decoder::new(Cursor::new(original));
     decoder.set_max_decoding_buffer_size(usize::try_from(plan.memory()).unwrap_or(usize::MAX));
     decoder.read_info().map_err(failed)?;
-    let part = |length: u32| length.div_ceil(plan.shrink);
+    let part = |length: u32| length.div_ceil(8 / plan.eighths);
     let size = Size::new(part(info.size.width), part(info.size.height));
     let side = |length: u32| u16::try_from(length).map_err(|_| Error::malformed(FORMAT, "a side is too long"));
     // it takes the smallest of its scales that is no smaller than what is asked for
@@ -40,7 +40,7 @@ pub(super) fn decode(original: &[u8], header: &Header, info: &Info, plan: &Plan<
         PixelFormat::L16 => return Err(Error::unsupported(FORMAT, "it has 16 bits a sample, only 8 are read")),
     };
     let pixels = Pixels::new(FORMAT, size, 3, rgb)?;
-    Ok(Decoded { samples: Samples::Packed(pixels), profile, shrink: plan.shrink, delay: 0 })
+    Ok(Decoded { samples: Samples::Packed(pixels), profile, eighths: plan.eighths, delay: 0 })
 }
 
 /// Encodes with chroma halved both ways.

@@ -31,20 +31,20 @@ const DRI: u8 = 0xDD;
 /// The most blocks that a unit has (§B.2.3).
 const MAX_BLOCKS: usize = 10;
 
-/// The planes of a file whose header the library has read and found to be of that size, scaled down by 2, 4 or 8.
-pub(super) fn planes(original: &[u8], size: Size, sharing: Option<Sharing>, shrink: u32) -> Option<Planes> {
-    if shrink < 2 {
-        return None;
-    }
+/// The planes of a file whose header the library has read and found to be of that size, at as many eighths of it as [`super::EIGHTHS`] has.
+pub(super) fn planes(original: &[u8], size: Size, sharing: Option<Sharing>, eighths: u32) -> Option<Planes> {
     let scan = Scan::read(original)?;
     if scan.size != size || !scan.shares(sharing) {
         return None;
     }
-    let scaled = Size::new(size.width.div_ceil(shrink), size.height.div_ceil(shrink));
-    match shrink {
-        2 => scan.decode::<4>(original, scaled, sharing),
-        4 => scan.decode::<2>(original, scaled, sharing),
-        8 => scan.decode::<1>(original, scaled, sharing),
+    let scaled = size.eighths(eighths);
+    match eighths {
+        1 => scan.decode::<1>(original, scaled, sharing),
+        2 => scan.decode::<2>(original, scaled, sharing),
+        3 => scan.decode::<3>(original, scaled, sharing),
+        4 => scan.decode::<4>(original, scaled, sharing),
+        6 => scan.decode::<6>(original, scaled, sharing),
+        8 => scan.decode::<8>(original, scaled, sharing),
         _ => None,
     }
 }
@@ -180,7 +180,7 @@ impl Scan {
                 component,
                 factors: idct::factors::<N>(&component.steps),
                 mean: 0,
-                groups: vec![[0; 32 * LANES]; component.across * component.down],
+                groups: vec![[0; 64 * LANES]; component.across * component.down],
                 plane,
                 width: size.width as usize,
             }
@@ -192,7 +192,7 @@ impl Scan {
 /// One component while it is decoded.
 struct Part<'a> {
     component: &'a Component,
-    factors: [f32; 16],
+    factors: [f32; 64],
     /// The mean of the block before.
     mean: i32,
     /// The blocks of [`LANES`] units: for each row of blocks as many groups as a unit has blocks in a row.
@@ -213,7 +213,7 @@ impl Part<'_> {
                 let difference = bits.block(means, others, Places::<N>::LAST, |k, value| {
                     let start = usize::from(Places::<N>::STARTS[k & 63]);
                     // the mask changes nothing and spares a check
-                    group[(start + lane) & (32 * LANES - 1)] = value as i16;
+                    group[(start + lane) & (64 * LANES - 1)] = value as i16;
                 })?;
                 self.mean = self.mean.wrapping_add(difference);
                 group[lane] = self.mean as i16;
@@ -229,7 +229,7 @@ impl Part<'_> {
             let (row, column) = (at / across, at % across);
             let (left, top) = ((first * across + column * LANES) * N, (y * down + row) * N);
             idct::put::<N>(group, &self.factors, (left, top), self.plane, self.width);
-            group.fill(0);
+            group[..N * N * LANES].fill(0);
         }
     }
 }
@@ -257,6 +257,7 @@ mod tests {
     use jpeg_encoder::SamplingFactor;
     use proptest::prelude::*;
 
+    use super::super::EIGHTHS;
     use super::super::header::Header;
     use super::super::testing::{SAMPLINGS, difference, encoded, near, originals};
     use super::super::turbo::planes_alone;
@@ -269,12 +270,12 @@ mod tests {
             if Header::read(&original).is_ok_and(|header| header.progressive) {
                 continue;
             }
-            for shrink in [2, 4, 8] {
-                let Some((size, sharing, by_library)) = planes_alone(&original, shrink, false) else { continue };
-                let Some(ours) = planes(&original, size, sharing, shrink) else { continue };
+            for eighths in EIGHTHS {
+                let Some((size, sharing, by_library)) = planes_alone(&original, eighths, false) else { continue };
+                let Some(ours) = planes(&original, size, sharing, eighths) else { continue };
                 let by_library = by_library.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
                 let off = difference(&ours, &by_library);
-                assert!(near(shrink, size, off), "{} at 1/{shrink}: {off:?}", path.display());
+                assert!(near(eighths, size, off), "{} at {eighths}/8: {off:?}", path.display());
                 read += 1;
             }
         }
@@ -290,12 +291,12 @@ mod tests {
                 SAMPLINGS.iter().flat_map(|&sampling| [0, 1, 2, 7].map(|interval| (sampling, interval)))
             {
                 let file = encoded(width, height, sampling, interval, 90);
-                for shrink in [2, 4, 8] {
-                    let case = format!("{width}x{height}, {sampling:?}, restarts {interval}, 1/{shrink}");
-                    let (size, sharing, by_library) = planes_alone(&file, shrink, false).expect("planes");
-                    let ours = planes(&file, size, sharing, shrink).unwrap_or_else(|| panic!("{case}: not read"));
+                for eighths in EIGHTHS {
+                    let case = format!("{width}x{height}, {sampling:?}, restarts {interval}, {eighths}/8");
+                    let (size, sharing, by_library) = planes_alone(&file, eighths, false).expect("planes");
+                    let ours = planes(&file, size, sharing, eighths).unwrap_or_else(|| panic!("{case}: not read"));
                     let off = difference(&ours, &by_library.expect("a sound file"));
-                    assert!(off.0 <= 4.0 && near(shrink, size, off), "{case}: {off:?}");
+                    assert!(off.0 <= 4.0 && near(eighths, size, off), "{case}: {off:?}");
                 }
             }
         }
@@ -330,7 +331,7 @@ mod tests {
 
         #[test]
         fn nothing_is_read_that_the_library_refuses(
-            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, shrink in 1_u32..4,
+            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, eighths in prop::sample::select(&EIGHTHS[..]),
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0_u8..4), 1..6),
         ) {
             let mut file = encoded(50, 37, SAMPLINGS[kind], interval, 70);
@@ -343,10 +344,10 @@ mod tests {
                     _ => file[at] = byte,
                 }
             }
-            if let Some((size, sharing, by_library)) = planes_alone(&file, 1 << shrink, false)
+            if let Some((size, sharing, by_library)) = planes_alone(&file, eighths, false)
                 // the limits are the plan's
                 && size.pixels() < 1 << 20
-                && let Some(ours) = planes(&file, size, sharing, 1 << shrink)
+                && let Some(ours) = planes(&file, size, sharing, eighths)
             {
                 prop_assert_eq!(by_library.expect("it reads it, too").size, ours.size);
             }

@@ -34,9 +34,9 @@ pub(super) fn originals() -> impl Iterator<Item = (PathBuf, Vec<u8>)> {
 /// Whether a picture is what the library shows. At an eighth both have nothing but the means, which are the same.
 /// Their transforms to 4 by 4 and 2 by 2 are others, which shows where every pixel differs from its neighbours, and
 /// most of all where there are few.
-pub(super) fn near(shrink: u32, size: Size, (mean, worst): (f64, u8)) -> bool {
+pub(super) fn near(eighths: u32, size: Size, (mean, worst): (f64, u8)) -> bool {
     let few = size.width.min(size.height) < 64;
-    if shrink == 8 { worst == 0 } else { mean <= if few { 16.0 } else { 8.0 } }
+    if eighths == 1 { worst == 0 } else { mean <= if few { 16.0 } else { 8.0 } }
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -57,7 +57,9 @@ pub(super) fn picture(width: u16, height: u16, channels: usize) -> Vec<u8> {
 }
 
 /// A file of such a picture; no sampling is one without colour.
-pub(super) fn encoded(width: u16, height: u16, sampling: Option<SamplingFactor>, interval: u16, quality: u8) -> Vec<u8> {
+pub(super) fn encoded(
+    width: u16, height: u16, sampling: Option<SamplingFactor>, interval: u16, quality: u8,
+) -> Vec<u8> {
     let mut file = Vec::new();
     let mut encoder = Encoder::new(&mut file, quality);
     encoder.set_restart_interval(interval);

@@ -30,27 +30,34 @@ pub(super) fn decode(original: &[u8], header: &Header, info: &Info, plan: &Plan<
     let profile = header.profile.as_deref().and_then(Profile::from_icc);
     let mut decoder = Decompressor::new().map_err(|error| Error::malformed(FORMAT, error))?;
     decoder.set_scan_limit(MAX_SCANS).map_err(|error| Error::malformed(FORMAT, error))?;
-    let scale = ScalingFactor::new(1, plan.shrink as usize);
+    // its own transforms to other sizes take longer than decoding more and resizing it
+    let eighths = plan.eighths.next_power_of_two();
+    let scale = ScalingFactor::new(eighths as usize, 8);
     decoder.set_scaling_factor(scale).map_err(|error| Error::malformed(FORMAT, error))?;
     let (found, original) = open(&mut decoder, original, header.components)?;
     if (found.width, found.height) != (info.size.width as usize, info.size.height as usize) {
         return Err(Error::malformed(FORMAT, "it states two different sizes"));
     }
     // what of it is decoded by the library
-    let coarser = || match header.progressive.then(|| coarser::coarser(&original, plan.shrink)).flatten() {
+    let coarser = || match header.progressive.then(|| coarser::coarser(&original, eighths)).flatten() {
         Some(coarser) => (Cow::Owned(coarser), true),
         None => (Cow::Borrowed(&original[..]), false),
     };
     if let Some(sharing) = planes_of(&found).filter(|_| plan.wants_planes) {
-        let ours = if header.progressive { progressive::planes } else { sequential::planes };
-        let planes = match ours(&original, info.size, sharing, plan.shrink) {
-            Some(planes) => planes,
+        let ours = match header.progressive {
+            true => progressive::planes(&original, info.size, sharing, plan.eighths),
+            // at full size the library is faster
+            false if plan.eighths == 8 => None,
+            false => sequential::planes(&original, info.size, sharing, plan.eighths),
+        };
+        let (planes, eighths) = match ours {
+            Some(planes) => (planes, plan.eighths),
             None => {
                 let (original, is_coarser) = coarser();
-                to_planes(&mut decoder, &original, &found, scale, sharing, is_coarser)?
+                (to_planes(&mut decoder, &original, &found, scale, sharing, is_coarser)?, eighths)
             }
         };
-        return Ok(Decoded { samples: Samples::Planes(planes), profile, shrink: plan.shrink, delay: 0 });
+        return Ok(Decoded { samples: Samples::Planes(planes), profile, eighths, delay: 0 });
     }
     let (original, is_coarser) = coarser();
     let inks = matches!(found.colorspace, Colorspace::CMYK | Colorspace::YCCK);
@@ -69,7 +76,7 @@ pub(super) fn decode(original: &[u8], header: &Header, info: &Info, plan: &Plan<
     } else {
         (Pixels::new(FORMAT, size, 3, samples)?, profile)
     };
-    Ok(Decoded { samples: Samples::Packed(pixels), profile, shrink: plan.shrink, delay: 0 })
+    Ok(Decoded { samples: Samples::Packed(pixels), profile, eighths, delay: 0 })
 }
 
 /// Encodes with chroma halved both ways.
@@ -201,10 +208,10 @@ fn is_harmless(text: &str) -> bool {
 /// scale; of one that was made coarser or of one as it is.
 #[cfg(test)]
 pub(super) fn planes_alone(
-    original: &[u8], shrink: u32, is_coarser: bool,
+    original: &[u8], eighths: u32, is_coarser: bool,
 ) -> Option<(Size, Option<Sharing>, Result<Planes>)> {
     let mut decoder = Decompressor::new().expect("memory");
-    let scale = ScalingFactor::new(1, shrink as usize);
+    let scale = ScalingFactor::new(eighths as usize, 8);
     decoder.set_scaling_factor(scale).expect("a scale it has");
     let (found, original) = open(&mut decoder, original, 3).ok()?;
     let size = Size::new(found.width as u32, found.height as u32);
