@@ -47,11 +47,12 @@ deb: tools
 
 ## Install whatever is missing for the above.
 setup:
-	@$(call install,cmake nasm nginx strace)
+	@$(call install,g++ cmake nasm nginx strace)
 
-# libjpeg-turbo and libaom are built with CMake, their fast paths and rav1e's with NASM; only tests need nginx and strace
+# libjpeg-turbo and libaom are built with CMake, which wants a C++ compiler for libaom, and their fast paths with NASM; only
+# tests need nginx and strace
 tools:
-	@$(call install,cmake nasm)
+	@$(call install,g++ cmake nasm)
 
 # Debian's packages are named as the programs are. Whether it worked is told by the programs being there, not by
 # apt-get: nginx's package also fails where a web server already has port 80, which matters to no test.
@@ -62,7 +63,7 @@ define install
 	as_root=; [ "$$(id -u)" = 0 ] || as_root=sudo; \
 	if ! command -v apt-get >/dev/null || { [ -n "$$as_root" ] && ! command -v sudo >/dev/null; }; then \
 		echo "Please install:$$todo   (Debian: apt-get install$$todo)" >&2; \
-		echo "A build that needs neither cmake nor nasm: cargo build --release --no-default-features --features pure" >&2; \
+		echo "A build that needs none of g++, cmake and nasm: cargo build --release --no-default-features --features pure" >&2; \
 		exit 2; \
 	fi; \
 	echo "Installing:$$todo"; \
