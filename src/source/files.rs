@@ -4,12 +4,11 @@
 //! is never waited for.
 
 use std::fs::File;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::OFlags;
+use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::Errno;
 use tokio::io::AsyncReadExt;
 
@@ -49,13 +48,13 @@ impl Files {
         for _ in 0..ATTEMPTS {
             // nonblocking, since opening a FIFO waits for its writer; regular files do not know the flag
             let file = self.open(id, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
-            let (version, bytes) = self.settled(&file).await?;
+            let (version, bytes) = self.settled(|| stat(&file)).await?;
             let mut file = tokio::fs::File::from_std(file);
             let mut buffer = Vec::with_capacity(bytes as usize);
             // one byte more than there should be, to see a file that grows
             (&mut file).take(bytes + 1).read_to_end(&mut buffer).await.map_err(unavailable)?;
             let file = file.into_std().await;
-            let unchanged = self.regular(&file).is_ok_and(|(after, _)| after == version);
+            let unchanged = stat(&file).and_then(|after| self.told_by(&after)).is_ok_and(|(after, _)| after == version);
             if unchanged && buffer.len() as u64 == bytes {
                 return Ok(Original { bytes: buffer.into(), version });
             }
@@ -66,14 +65,14 @@ impl Files {
     /// The same, of a file that was last changed long enough ago for another change to show in its times. They advance
     /// with the kernel's clock tick: two changes within one leave the same times, and what was read between them would
     /// pass for what came after (git calls such files racy).
-    async fn settled(&self, file: &File) -> Result<(Version, u64), Error> {
+    async fn settled(&self, stat: impl Fn() -> Result<Stat, Error>) -> Result<(Version, u64), Error> {
         for _ in 0..SETTLING_ATTEMPTS {
             let now = SystemTime::now();
-            let metadata = file.metadata().map_err(unavailable)?;
-            let found = self.told_by(&metadata)?;
-            let nanoseconds = u64::try_from(metadata.ctime_nsec()).unwrap_or(0);
-            let seconds = u64::try_from(metadata.ctime()).unwrap_or(0);
-            let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_nanos(nanoseconds);
+            let stat = stat()?;
+            let found = self.told_by(&stat)?;
+            let seconds = u64::try_from(stat.st_ctime).unwrap_or(0);
+            let changed =
+                SystemTime::UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_nanos(stat.st_ctime_nsec);
             match now.duration_since(changed) {
                 Ok(ago) if ago < TICK => tokio::time::sleep(TICK - ago).await,
                 Ok(_) => return Ok(found),
@@ -83,31 +82,31 @@ impl Files {
             }
         }
         // it is written to all the time; reading it will show whether it can be had whole
-        self.regular(file)
+        self.told_by(&stat()?)
     }
 
     /// The version and length of what is a regular file within the limit.
-    fn regular(&self, file: &File) -> Result<(Version, u64), Error> {
-        self.told_by(&file.metadata().map_err(unavailable)?)
-    }
-
-    fn told_by(&self, metadata: &std::fs::Metadata) -> Result<(Version, u64), Error> {
-        if !metadata.is_file() {
+    fn told_by(&self, stat: &Stat) -> Result<(Version, u64), Error> {
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(Error::NotFound);
         }
-        if metadata.len() > self.max_bytes {
-            return Err(Error::TooLarge { bytes: metadata.len(), limit: self.max_bytes });
+        let bytes = u64::try_from(stat.st_size).unwrap_or(0);
+        if bytes > self.max_bytes {
+            return Err(Error::TooLarge { bytes, limit: self.max_bytes });
         }
-        Ok((version(metadata), metadata.len()))
+        Ok((version(stat), bytes))
     }
 }
 
 impl Source for Files {
     fn version<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Version, Error>> {
-        // two system calls that touch no data: handing them to another thread would cost more than they do
+        // a few system calls that touch no data: handing them to another thread would cost more than they do
         Box::pin(async move {
-            let file = self.open(id, OFlags::PATH)?;
-            Ok(self.settled(&file).await?.0)
+            let look = || match self.root.look(Path::new(id.as_str())) {
+                Some(stat) => Ok(stat),
+                None => stat(&self.open(id, OFlags::PATH)?),
+            };
+            Ok(self.settled(look).await?.0)
         })
     }
 
@@ -125,20 +124,24 @@ impl Source for Files {
 }
 
 /// Device, inode, size, mtime and ctime in nanoseconds. Without ctime, a rewrite by `cp -p` goes unseen.
-fn version(metadata: &std::fs::Metadata) -> Version {
-    let mut hasher = blake3::Hasher::new();
-    for number in [metadata.dev(), metadata.ino(), metadata.size()] {
-        hasher.update(&number.to_le_bytes());
+fn version(stat: &Stat) -> Version {
+    let mut told = [[0; 8]; 7];
+    for (to, number) in told.iter_mut().zip([stat.st_dev, stat.st_ino, stat.st_mtime_nsec, stat.st_ctime_nsec]) {
+        *to = number.to_le_bytes();
     }
-    for number in [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()] {
-        hasher.update(&number.to_le_bytes());
+    for (to, number) in told[4..].iter_mut().zip([stat.st_size, stat.st_mtime, stat.st_ctime]) {
+        *to = number.to_le_bytes();
     }
-    let seconds = u64::try_from(metadata.mtime()).unwrap_or(0);
+    let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
     Version {
-        identity: hasher.finalize().into(),
+        identity: blake3::hash(told.as_flattened()).into(),
         modified: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
-        length: metadata.size(),
+        length: u64::try_from(stat.st_size).unwrap_or(0),
     }
+}
+
+fn stat(file: &File) -> Result<Stat, Error> {
+    rustix::fs::fstat(file).map_err(from_errno)
 }
 
 fn from_errno(error: Errno) -> Error {

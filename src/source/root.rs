@@ -3,9 +3,9 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 /// An open folder that nothing is opened outside of.
@@ -30,6 +30,27 @@ impl Root {
     /// The folder.
     pub(super) fn dir(&self) -> &File {
         &self.dir
+    }
+
+    /// What is there at a path, where no link and no more than one folder is on the way: that takes a third of the time of
+    /// opening it. `None` says nothing: it is to be opened then.
+    ///
+    /// Whoever puts a link in the place of the folder between the two looks has another file looked at, and nothing of
+    /// it told: it is not this one's bytes that are fetched.
+    pub(super) fn look(&self, path: &Path) -> Option<Stat> {
+        let look = |path: &Path, wanted: FileType| {
+            let stat = rustix::fs::statat(&self.dir, path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+            (FileType::from_raw_mode(stat.st_mode) == wanted).then_some(stat)
+        };
+        let mut components = path.components();
+        match (components.next()?, components.next(), components.next()) {
+            (Component::Normal(_), None, _) => {}
+            (Component::Normal(folder), Some(Component::Normal(_)), None) => {
+                look(Path::new(folder), FileType::Directory)?;
+            }
+            _ => return None,
+        }
+        look(path, FileType::RegularFile)
     }
 
     /// Opens what is there at a path beneath it. Links are followed as long as they stay there.
