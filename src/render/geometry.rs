@@ -271,6 +271,11 @@ pub struct Fitted {
 }
 
 impl Fitted {
+    /// Whether the shown part has another size in the result than in the original.
+    pub(crate) fn resamples(&self) -> bool {
+        self.shown != (f64::from(self.size.width), f64::from(self.size.height))
+    }
+
     /// The shown part within `region`, for a gravity that needs no look at the pixels; `Smart` counts as the middle.
     pub fn window(&self, region: Region) -> Region {
         let (x, y) = match self.gravity {

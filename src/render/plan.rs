@@ -157,14 +157,18 @@ impl<'a> Plan<'a> {
         let untouched = blur.is_none() && sharpen.is_none() && !lossless && *output != Output::Json;
         // mirrored, an odd result's chroma would lie on the other side of the luma it belongs to
         let in_place = self.orientation == Orientation::UPRIGHT && fitted.canvas == fitted.size;
-        untouched && in_place && self.frames == 1 && codec::of(self.format).takes_planes(fitted.size, encoding)
+        // light is averaged in red, green and blue
+        untouched
+            && in_place
+            && !(self.linear && fitted.resamples())
+            && self.frames == 1
+            && codec::of(self.format).takes_planes(fitted.size, encoding)
     }
 
     /// Whether planes are less work. Where nothing is resampled and red, green and blue are needed in the end, a decoder
-    /// makes them for less; trimming looks at every pixel, and light is averaged in red, green and blue.
+    /// makes them for less; trimming looks at every pixel.
     fn could_use_planes(&self, fitted: &Fitted) -> bool {
-        let resamples = fitted.shown != (f64::from(fitted.size.width), f64::from(fitted.size.height));
-        (resamples || self.feeds_planes) && self.recipe.trim.is_none() && !self.linear
+        (fitted.resamples() || self.feeds_planes) && self.recipe.trim.is_none()
     }
 
     /// The fewest eighths that leave at least `oversampling` times the wished pixels on each side. At twice as many there

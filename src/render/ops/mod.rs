@@ -63,10 +63,10 @@ impl<'a> Pipeline<'a> {
             Samples::Planes(planes) if plan.feeds_planes && profile.is_none() => {
                 return planes::resized(planes, region, size).map(Samples::Planes);
             }
-            Samples::Planes(planes) => planes::to_rgb(planes, region, size)?,
+            Samples::Planes(_) => part(&decoded.samples, region, size, plan.linear)?,
             Samples::Packed(_) => match Arc::try_unwrap(decoded).map(|decoded| decoded.samples) {
                 Ok(Samples::Packed(pixels)) => resize::resize(pixels, region, size, plan.linear)?,
-                Ok(Samples::Planes(planes)) => planes::to_rgb(&planes, region, size)?,
+                Ok(planes) => part(&planes, region, size, plan.linear)?,
                 Err(shared) => part(&shared.samples, region, size, plan.linear)?,
             },
         };
@@ -120,6 +120,8 @@ fn place(samples: &Samples, plan: &Plan<'_>, eighths: u32) -> Result<Placed> {
 fn part(samples: &Samples, region: Region, size: Size, linear: bool) -> Result<Pixels> {
     match samples {
         Samples::Packed(pixels) => resize::resized(pixels, region, size, linear),
+        // luma is no measure of light where there is colour
+        Samples::Planes(planes) if linear => resize::resize(planes::whole_to_rgb(planes)?, region, size, true),
         Samples::Planes(planes) => planes::to_rgb(planes, region, size),
     }
 }

@@ -22,7 +22,7 @@ pub(crate) fn resized(planes: &Planes, region: Region, size: Size) -> Result<Pla
     let halves = Size::new(size.width.div_ceil(2), size.height.div_ceil(2));
     let mut data = Vec::with_capacity(Planes::bytes(size, Some(Sharing::HALVED)));
     let (luma, stored) = planes.luma();
-    append(&mut data, luma, stored, region, size)?;
+    append(&mut data, luma, stored, region, size, FilterType::Lanczos3)?;
     if size.width % 2 + size.height % 2 > 0 {
         // at the result's size this is little to copy
         let luma = Plane { data: &data, stride: size.width as usize };
@@ -40,24 +40,33 @@ pub(crate) fn resized(planes: &Planes, region: Region, size: Size) -> Result<Pla
             let ([cb, cr], stored) = planes.chroma();
             let region = shared(region, sharing);
             for plane in [cb, cr] {
-                append(&mut data, plane, stored, region, halves)?;
+                append(&mut data, plane, stored, region, halves, FilterType::Lanczos3)?;
             }
         }
     }
     Ok(Planes::new(size, Some(Sharing::HALVED), data))
 }
 
+/// All of the planes as RGB at the size they have, chroma between its samples on straight lines, as decoders show it.
+pub(crate) fn whole_to_rgb(planes: &Planes) -> Result<Pixels> {
+    converted(planes, Region::whole(planes.size), planes.size, FilterType::Bilinear)
+}
+
 /// Resamples a region of planes to RGB of `size`, chroma straight to the result's own resolution.
 pub(crate) fn to_rgb(planes: &Planes, region: Region, size: Size) -> Result<Pixels> {
+    converted(planes, region, size, FilterType::Lanczos3)
+}
+
+fn converted(planes: &Planes, region: Region, size: Size, filter: FilterType) -> Result<Pixels> {
     let mut luma = Vec::new();
     let (plane, stored) = planes.luma();
-    append(&mut luma, plane, stored, region, size)?;
+    append(&mut luma, plane, stored, region, size, filter)?;
     let mut chroma = [Vec::new(), Vec::new()];
     if let Some(sharing) = planes.sharing {
         let (two, stored) = planes.chroma();
         let region = shared(region, sharing);
         for (to, plane) in chroma.iter_mut().zip(two) {
-            append(to, plane, stored, region, size)?;
+            append(to, plane, stored, region, size, filter)?;
         }
     }
     let data = match chroma {
@@ -77,7 +86,9 @@ fn shared(region: Region, Sharing { across, down }: Sharing) -> Region {
 }
 
 /// Resamples a region of one plane, which may reach beyond its right and lower edges, and adds the rows to `out`.
-fn append(out: &mut Vec<u8>, plane: Plane<'_>, stored: Size, region: Region, size: Size) -> Result<()> {
+fn append(
+    out: &mut Vec<u8>, plane: Plane<'_>, stored: Size, region: Region, size: Size, filter: FilterType,
+) -> Result<()> {
     let at_own_scale = region.width == f64::from(size.width) && region.height == f64::from(size.height);
     let (plane, stored) = reaching(plane, stored, region);
     if at_own_scale && region.x.fract() == 0.0 && region.y.fract() == 0.0 {
@@ -89,7 +100,7 @@ fn append(out: &mut Vec<u8>, plane: Plane<'_>, stored: Size, region: Region, siz
     }
     let region = inside(region, stored);
     let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
+        .resize_alg(ResizeAlg::Convolution(filter))
         .crop(region.x, region.y, region.width, region.height)
         .use_alpha(false);
     let from = ImageRef::new(stored.width, stored.height, &plane, PixelType::U8).map_err(super::resize::internal)?;

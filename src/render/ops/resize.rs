@@ -4,9 +4,12 @@
 //! 1008 columns stand for 1007.75, and resizing all 1008 shifts and stretches the picture enough to be seen.
 
 use std::cell::RefCell;
+use std::sync::LazyLock;
 
 use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::{
+    FilterType, PixelComponentMapper, PixelType, ResizeAlg, ResizeOptions, Resizer, create_srgb_mapper,
+};
 
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
@@ -64,18 +67,17 @@ fn as_coded(pixels: &Pixels, size: Size, options: &ResizeOptions) -> Result<Pixe
 
 /// By way of 16-bit linear light: 8 bits would band in the shadows.
 fn in_linear_light(pixels: &Pixels, size: Size, options: &ResizeOptions) -> Result<Pixels> {
-    use fast_image_resize::create_srgb_mapper;
+    static MAPPER: LazyLock<PixelComponentMapper> = LazyLock::new(create_srgb_mapper);
 
     let (narrow, wide) =
         if pixels.has_alpha() { (PixelType::U8x4, PixelType::U16x4) } else { (PixelType::U8x3, PixelType::U16x3) };
-    let mapper = create_srgb_mapper();
     let coded = ImageRef::new(pixels.size.width, pixels.size.height, &pixels.data, narrow).map_err(internal)?;
     let mut light = Image::new(pixels.size.width, pixels.size.height, wide);
-    mapper.forward_map(&coded, &mut light).map_err(internal)?;
+    MAPPER.forward_map(&coded, &mut light).map_err(internal)?;
     let mut resized = Image::new(size.width, size.height, wide);
     run(&light, &mut resized, options)?;
     let mut to = Image::new(size.width, size.height, narrow);
-    mapper.backward_map(&resized, &mut to).map_err(internal)?;
+    MAPPER.backward_map(&resized, &mut to).map_err(internal)?;
     Ok(Pixels { size, channels: pixels.channels, data: to.into_vec() })
 }
 
