@@ -44,7 +44,11 @@ impl<'a> Tables<'a> {
         while let [which, rest @ ..] = body {
             let (counts, rest) = rest.split_first_chunk()?;
             let (symbols, rest) = rest.split_at_checked(counts.iter().map(|&count| usize::from(count)).sum())?;
-            let tables = if which >> 4 == 0 { &mut self.means } else { &mut self.others };
+            let tables = match which >> 4 {
+                0 => &mut self.means,
+                1 => &mut self.others,
+                _ => return None,
+            };
             *tables.get_mut(usize::from(which & 15))? = Table { defined: Some((counts, symbols)), values: None };
             body = rest;
         }
