@@ -1,11 +1,10 @@
-//! Progressive JPEG files (T.81 Annex G) scaled down while they are decoded, as planes.
+//! Progressive JPEG files (T.81 Annex G) as planes, at their size or scaled down while they are decoded.
 //!
 //! Such a file sends its coefficients in scans, coarse ones first, each of which goes through the whole picture. Two things
 //! make it dear: all coefficients are held until the last scan, and the later scans add single bits to those that are not
-//! zero, one by one. Here no more of a block is held than a picture of a half, a quarter or an eighth of the size shows,
-//! and a word of 64 bits that says which coefficients are not zero: that is all that a scan must know of the rest to be
-//! read, and it finds the places of bits by counting. Scans that neither show ([`shows`]) nor lead to one that does are not
-//! read at all.
+//! zero, one by one. Here no more of a block is held than a picture of the wished size shows, and a word of 64 bits that
+//! says which coefficients are not zero: that is all that a scan must know of the rest to be read, and it finds the places
+//! of bits by counting. Scans that neither show ([`shows`]) nor lead to one that does are not read at all.
 //!
 //! As in `sequential.rs`, whatever is odd or damaged in the least gives `None`: it is the library's to read or to refuse.
 
@@ -13,7 +12,7 @@ use super::bits::{Bits, Restarts};
 use super::coarser::{scan_length, shows};
 use super::huffman::Values;
 use super::idct::{self, LANES, Places};
-use super::tables::{Definition, Tables, whole};
+use super::tables::{Definition, Tables, shared, whole};
 use crate::render::geometry::Size;
 use crate::render::pixels::{Planes, Sharing};
 
@@ -42,7 +41,8 @@ type Shows = fn(u8, u8, u8, bool, u32) -> bool;
 
 fn planes_of(original: &[u8], size: Size, sharing: Option<Sharing>, eighths: u32, shows: Shows) -> Option<Planes> {
     let file = File::read(original)?;
-    if file.size != size || !file.shares(sharing) {
+    if file.size != size || !shared(file.components.iter().map(|component| (component.across, component.down)), sharing)
+    {
         return None;
     }
     let scaled = size.eighths(eighths);
@@ -150,17 +150,6 @@ impl<'a> File<'a> {
         let complete = known.iter().flatten().all(|&bit| bit == Some(0));
         let (size, components) = frame.filter(|_| complete)?;
         Some(File { size, components, scans })
-    }
-
-    /// Whether chroma is shared like that, and luma by nobody.
-    fn shares(&self, sharing: Option<Sharing>) -> bool {
-        match (self.components.as_slice(), sharing) {
-            ([_], None) => true,
-            ([luma, chroma @ ..], Some(Sharing { across, down })) => chroma.iter().all(|chroma| {
-                (luma.across, luma.down) == (chroma.across * across as usize, chroma.down * down as usize)
-            }),
-            _ => false,
-        }
     }
 
     /// Decodes blocks of `N` by `N` samples, as planes of a picture of that size.
@@ -499,7 +488,7 @@ mod tests {
 
     use super::super::EIGHTHS;
     use super::super::coarser::coarser;
-    use super::super::testing::{SAMPLINGS, difference, encoded, near, originals};
+    use super::super::testing::{SAMPLINGS, changed, changes, difference, encoded, near, originals};
     use super::super::turbo::planes_alone;
     use super::super::{header::Header, sequential};
     use super::*;
@@ -588,18 +577,9 @@ mod tests {
         #[test]
         fn nothing_is_read_that_the_library_refuses(
             kind in 0..SAMPLINGS.len(), interval in 0_u16..4, eighths in prop::sample::select(&EIGHTHS[1..]),
-            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0_u8..4), 1..6),
+            changes in changes(),
         ) {
-            let mut file = in_scans(&encoded(50, 37, SAMPLINGS[kind], interval, 70));
-            for (at, byte, how) in changes {
-                let at = at.index(file.len());
-                match how {
-                    0 => file.insert(at, byte),
-                    1 if file.len() > 4 => drop(file.remove(at)),
-                    2 => file[at] ^= 1 << (byte % 8),
-                    _ => file[at] = byte,
-                }
-            }
+            let file = changed(in_scans(&encoded(50, 37, SAMPLINGS[kind], interval, 70)), changes);
             if let Some((size, sharing, by_library)) = planes_alone(&file, eighths, false)
                 // the limits are the plan's
                 && size.pixels() < 1 << 20

@@ -1,10 +1,11 @@
 //! Sequential JPEG files scaled down while they are decoded, as planes.
 //!
 //! Most of what it takes to decode a photograph is reading its Huffman codes, and most codes stand for detail that a
-//! picture of a half, a quarter or an eighth of the size does not show. Here they are passed over, several at a time.
+//! smaller picture does not show. Here they are passed over, several at a time.
 //!
-//! All three scales are read here: of fifteen photographs the worst took as long as in the library (0.24 megapixels at a
-//! half, 1.01, where building the tables is a good part of it), the mean is 0.78, 0.66 and 0.52 of its time.
+//! At a half, a quarter and an eighth this takes 0.78, 0.66 and 0.52 of the library's time (the mean of fifteen
+//! photographs; the worst, 0.24 megapixels at a half, 1.01, as building the tables is a good part of it). At three and
+//! six eighths the library has no fast transforms. At full size it is the faster one, by its transform.
 //!
 //! This reads what cameras and encoders write nearly always: one scan of 8-bit samples, luma and two of chroma or luma
 //! alone. Whatever is otherwise, or odd, or damaged in the least gives `None`: it is the library's to read or to refuse.
@@ -15,7 +16,7 @@ use super::bits::{Bits, Restarts};
 use super::header::segments;
 use super::huffman::Values;
 use super::idct::{self, Group, LANES, Places};
-use super::tables::{Tables, whole};
+use super::tables::{Tables, shared, whole};
 use crate::render::geometry::Size;
 use crate::render::pixels::{Planes, Sharing};
 
@@ -34,7 +35,8 @@ const MAX_BLOCKS: usize = 10;
 /// The planes of a file whose header the library has read and found to be of that size, at as many eighths of it as [`super::EIGHTHS`] has.
 pub(super) fn planes(original: &[u8], size: Size, sharing: Option<Sharing>, eighths: u32) -> Option<Planes> {
     let scan = Scan::read(original)?;
-    if scan.size != size || !scan.shares(sharing) {
+    if scan.size != size || !shared(scan.components.iter().map(|component| (component.across, component.down)), sharing)
+    {
         return None;
     }
     let scaled = size.eighths(eighths);
@@ -122,17 +124,6 @@ impl Scan {
         }
         let size = Size::new(u16::from_be_bytes([w1, w0]).into(), u16::from_be_bytes([h1, h0]).into());
         Some(Scan { size, components, interval, start: end + 2 + length })
-    }
-
-    /// Whether chroma is shared like that, and luma by nobody.
-    fn shares(&self, sharing: Option<Sharing>) -> bool {
-        match (self.components.as_slice(), sharing) {
-            ([_], None) => true,
-            ([luma, chroma @ ..], Some(Sharing { across, down })) => chroma.iter().all(|chroma| {
-                (luma.across, luma.down) == (chroma.across * across as usize, chroma.down * down as usize)
-            }),
-            _ => false,
-        }
     }
 
     /// Decodes blocks of `N` by `N` samples, as planes of a picture of that size.
@@ -259,7 +250,7 @@ mod tests {
 
     use super::super::EIGHTHS;
     use super::super::header::Header;
-    use super::super::testing::{SAMPLINGS, difference, encoded, near, originals};
+    use super::super::testing::{SAMPLINGS, changed, changes, difference, encoded, near, originals};
     use super::super::turbo::planes_alone;
     use super::*;
 
@@ -332,18 +323,9 @@ mod tests {
         #[test]
         fn nothing_is_read_that_the_library_refuses(
             kind in 0..SAMPLINGS.len(), interval in 0_u16..4, eighths in prop::sample::select(&EIGHTHS[..]),
-            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0_u8..4), 1..6),
+            changes in changes(),
         ) {
-            let mut file = encoded(50, 37, SAMPLINGS[kind], interval, 70);
-            for (at, byte, how) in changes {
-                let at = at.index(file.len());
-                match how {
-                    0 => file.insert(at, byte),
-                    1 if file.len() > 4 => drop(file.remove(at)),
-                    2 => file[at] ^= 1 << (byte % 8),
-                    _ => file[at] = byte,
-                }
-            }
+            let file = changed(encoded(50, 37, SAMPLINGS[kind], interval, 70), changes);
             if let Some((size, sharing, by_library)) = planes_alone(&file, eighths, false)
                 // the limits are the plan's
                 && size.pixels() < 1 << 20

@@ -1,8 +1,9 @@
-//! The tables that a JPEG file defines before its scans (T.81 §B.2.4): of quantisation, and of Huffman codes.
+//! What a JPEG file says before its scans, of quantisation, Huffman codes (T.81 §B.2.4) and sampling.
 
 use std::rc::Rc;
 
 use super::huffman::Values;
+use crate::render::pixels::Sharing;
 
 /// The tables that were defined so far.
 #[derive(Default)]
@@ -71,4 +72,15 @@ impl Table<'_> {
 pub(super) fn whole<const N: usize>(bytes: &[u8]) -> Option<&[[u8; N]]> {
     let (records, rest) = bytes.as_chunks();
     rest.is_empty().then_some(records)
+}
+
+/// Whether chroma is shared like that, and luma by nobody, by the sampling factors of all components.
+pub(super) fn shared(mut factors: impl Iterator<Item = (usize, usize)>, sharing: Option<Sharing>) -> bool {
+    match (factors.next(), sharing) {
+        (Some(_), None) => factors.next().is_none(),
+        (Some(luma), Some(Sharing { across, down })) => {
+            factors.all(|chroma| luma == (chroma.0 * across as usize, chroma.1 * down as usize))
+        }
+        (None, _) => false,
+    }
 }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+use proptest::prelude::*;
+use proptest::sample::Index;
 
 use crate::render::geometry::Size;
 use crate::render::pixels::Planes;
@@ -86,3 +88,22 @@ pub(super) const SAMPLINGS: [Option<SamplingFactor>; 5] = [
     Some(SamplingFactor::F_1_2),
     Some(SamplingFactor::F_2_2),
 ];
+
+/// Changes to a file: where, a byte, and how.
+pub(super) fn changes() -> impl Strategy<Value = Vec<(Index, u8, u8)>> {
+    prop::collection::vec((any::<Index>(), any::<u8>(), 0_u8..4), 1..6)
+}
+
+/// The file with them.
+pub(super) fn changed(mut file: Vec<u8>, changes: Vec<(Index, u8, u8)>) -> Vec<u8> {
+    for (at, byte, how) in changes {
+        let at = at.index(file.len());
+        match how {
+            0 => file.insert(at, byte),
+            1 if file.len() > 4 => drop(file.remove(at)),
+            2 => file[at] ^= 1 << (byte % 8),
+            _ => file[at] = byte,
+        }
+    }
+    file
+}
