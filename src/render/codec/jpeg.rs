@@ -5,8 +5,6 @@
 
 #[cfg(feature = "native")]
 mod bits;
-#[cfg(feature = "native")]
-mod coarser;
 mod header;
 #[cfg(feature = "native")]
 mod huffman;

@@ -262,7 +262,7 @@ mod tests {
                 continue;
             }
             for eighths in EIGHTHS {
-                let Some((size, sharing, by_library)) = planes_alone(&original, eighths, false) else { continue };
+                let Some((size, sharing, by_library)) = planes_alone(&original, eighths) else { continue };
                 let Some(ours) = planes(&original, size, sharing, eighths) else { continue };
                 let by_library = by_library.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
                 let off = difference(&ours, &by_library);
@@ -284,7 +284,7 @@ mod tests {
                 let file = encoded(width, height, sampling, interval, 90);
                 for eighths in EIGHTHS {
                     let case = format!("{width}x{height}, {sampling:?}, restarts {interval}, {eighths}/8");
-                    let (size, sharing, by_library) = planes_alone(&file, eighths, false).expect("planes");
+                    let (size, sharing, by_library) = planes_alone(&file, eighths).expect("planes");
                     let ours = planes(&file, size, sharing, eighths).unwrap_or_else(|| panic!("{case}: not read"));
                     let off = difference(&ours, &by_library.expect("a sound file"));
                     assert!(off.0 <= 4.0 && near(eighths, size, off), "{case}: {off:?}");
@@ -326,7 +326,7 @@ mod tests {
             changes in changes(),
         ) {
             let file = changed(encoded(50, 37, SAMPLINGS[kind], interval, 70), changes);
-            if let Some((size, sharing, by_library)) = planes_alone(&file, eighths, false)
+            if let Some((size, sharing, by_library)) = planes_alone(&file, eighths)
                 // the limits are the plan's
                 && size.pixels() < 1 << 20
                 && let Some(ours) = planes(&file, size, sharing, eighths)

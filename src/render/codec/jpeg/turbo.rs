@@ -13,7 +13,7 @@ use turbojpeg::{
 };
 
 use super::header::{Header, segments};
-use super::{FORMAT, coarser, progressive, sequential};
+use super::{FORMAT, progressive, sequential};
 use crate::render::codec::{Decoded, Info, Picture, Shown};
 use crate::render::error::{Error, Result};
 use crate::render::geometry::Size;
@@ -38,11 +38,6 @@ pub(super) fn decode(original: &[u8], header: &Header, info: &Info, plan: &Plan<
     if (found.width, found.height) != (info.size.width as usize, info.size.height as usize) {
         return Err(Error::malformed(FORMAT, "it states two different sizes"));
     }
-    // what of it is decoded by the library
-    let coarser = || match header.progressive.then(|| coarser::coarser(&original, eighths)).flatten() {
-        Some(coarser) => (Cow::Owned(coarser), true),
-        None => (Cow::Borrowed(&original[..]), false),
-    };
     if let Some(sharing) = planes_of(&found).filter(|_| plan.wants_planes) {
         let ours = match header.progressive {
             true => progressive::planes(&original, info.size, sharing, plan.eighths),
@@ -52,21 +47,17 @@ pub(super) fn decode(original: &[u8], header: &Header, info: &Info, plan: &Plan<
         };
         let (planes, eighths) = match ours {
             Some(planes) => (planes, plan.eighths),
-            None => {
-                let (original, is_coarser) = coarser();
-                (to_planes(&mut decoder, &original, &found, scale, sharing, is_coarser)?, eighths)
-            }
+            None => (to_planes(&mut decoder, &original, &found, scale, sharing)?, eighths),
         };
         return Ok(Decoded { samples: Samples::Planes(planes), profile, eighths, delay: 0 });
     }
-    let (original, is_coarser) = coarser();
     let inks = matches!(found.colorspace, Colorspace::CMYK | Colorspace::YCCK);
     let layout = if inks { PixelFormat::CMYK } else { PixelFormat::RGB };
     let (width, height) = (scale.scale(found.width), scale.scale(found.height));
     let pitch = width * layout.size();
     let mut samples = vec![0; pitch * height];
     let image = Image { pixels: &mut samples[..], width, pitch, height, format: layout };
-    whole(decoder.decompress(&original, image), is_coarser)?;
+    whole(decoder.decompress(&original, image))?;
 
     let size = Size::new(width as u32, height as u32);
     let (pixels, profile) = if inks {
@@ -136,23 +127,21 @@ fn planes_of(found: &DecompressHeader) -> Option<Option<Sharing>> {
 
 fn to_planes(
     decoder: &mut Decompressor, original: &[u8], found: &DecompressHeader, scale: ScalingFactor,
-    sharing: Option<Sharing>, is_coarser: bool,
+    sharing: Option<Sharing>,
 ) -> Result<Planes> {
     let (width, height) = (scale.scale(found.width), scale.scale(found.height));
     let size = Size::new(width as u32, height as u32);
     let mut samples = vec![0; Planes::bytes(size, sharing)];
     let image = YuvImage { pixels: &mut samples[..], width, align: 1, height, subsamp: found.subsamp };
-    whole(decoder.decompress_to_yuv(original, image), is_coarser)?;
+    whole(decoder.decompress_to_yuv(original, image))?;
     // what it puts behind the last column and row is not always the picture's
     Ok(Planes::new(size, sharing, samples).edges_repeated())
 }
 
-/// A decoder's result, in which a warning after the picture was decoded whole is none. One that closes with scans of
-/// ours is remarked on when all others have been read: what was wrong before would have been said instead.
-fn whole(result: turbojpeg::Result<()>, is_coarser: bool) -> Result<()> {
+/// A decoder's result, in which a warning after the picture was decoded whole is none.
+fn whole(result: turbojpeg::Result<()>) -> Result<()> {
     match result {
         Err(turbojpeg::Error::TurboJpegError(text)) if is_harmless(&text) => Ok(()),
-        Err(turbojpeg::Error::TurboJpegError(text)) if is_coarser && text.contains(coarser::REMARK) => Ok(()),
         result => result.map_err(|error| Error::malformed(FORMAT, error)),
     }
 }
@@ -205,16 +194,14 @@ fn is_harmless(text: &str) -> bool {
 }
 
 /// What the library alone makes of a file that has planes: the size it says, how it shares chroma, and its planes at that
-/// scale; of one that was made coarser or of one as it is.
+/// scale.
 #[cfg(test)]
-pub(super) fn planes_alone(
-    original: &[u8], eighths: u32, is_coarser: bool,
-) -> Option<(Size, Option<Sharing>, Result<Planes>)> {
+pub(super) fn planes_alone(original: &[u8], eighths: u32) -> Option<(Size, Option<Sharing>, Result<Planes>)> {
     let mut decoder = Decompressor::new().expect("memory");
     let scale = ScalingFactor::new(eighths as usize, 8);
     decoder.set_scaling_factor(scale).expect("a scale it has");
     let (found, original) = open(&mut decoder, original, 3).ok()?;
     let size = Size::new(found.width as u32, found.height as u32);
     let sharing = planes_of(&found)?;
-    Some((size, sharing, to_planes(&mut decoder, &original, &found, scale, sharing, is_coarser)))
+    Some((size, sharing, to_planes(&mut decoder, &original, &found, scale, sharing)))
 }
