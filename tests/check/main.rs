@@ -365,7 +365,8 @@ fn file_systems_that_do_not_serve() {
     check(protected, "error", "cache.dir", &["mounted read-only here", "ProtectSystem="], "ReadWritePaths=");
     let apart = format!("mkdir -p {shown}/v2/staging; mount -t tmpfs tmpfs {shown}/v2/staging");
     check(apart, "error", "cache.dir", &["v2/staging is on another file system"], "umount");
-    std::fs::remove_dir_all(dir.join("v2")).expect("made by the script");
+    // made by the script, where there can be one
+    let _ = std::fs::remove_dir_all(dir.join("v2"));
     check(format!("mount -t tmpfs tmpfs {shown}"), "ok", "cache.dir", &["can be written"], "");
     if let Some(command) = in_namespace(&format!("mount -t tmpfs -o size=16m tmpfs {shown}")) {
         let larger = Place { folder: tempfile::tempdir().expect("a folder"), settings: place.settings.clone() };
