@@ -5,6 +5,7 @@ use super::codec::{self, Info};
 use super::error::{Error, Result};
 use super::format::Format;
 use super::geometry::{Fitted, Orientation, Rect, Region, Resize, Size, Wish};
+use super::ops::light_bytes;
 use super::recipe::{Choice, Metadata, Output, Recipe};
 use super::settings::{Encoding, Settings};
 
@@ -86,7 +87,8 @@ impl<'a> Plan<'a> {
         plan.eighths = plan.eighths_for(&fitted, info, settings.oversampling);
         plan.feeds_planes = plan.could_feed_planes(&fitted, settings.encoding);
         plan.wants_planes = plan.could_use_planes(&fitted);
-        plan.memory = info.decoded_bytes(plan.eighths) + plan.looked_at(info) + encoding(&plan, fitted.canvas, frames);
+        plan.memory =
+            info.decoded_bytes(plan.eighths) + plan.looked_at(info, &fitted) + encoding(&plan, fitted.canvas, frames);
         within_memory("making", plan.memory, settings)?;
         Ok(plan)
     }
@@ -144,11 +146,11 @@ impl<'a> Plan<'a> {
     }
 
     /// Bytes of the copies that operations make of what was decoded.
-    fn looked_at(&self, info: &Info) -> u64 {
-        let decoded = info.size.eighths(self.eighths).pixels();
-        // 16 bits a sample of light
-        let linear = if self.linear { decoded * 8 } else { 0 };
-        linear + if self.recipe.trim.is_some() { decoded * 8 } else { 0 }
+    fn looked_at(&self, info: &Info, fitted: &Fitted) -> u64 {
+        let decoded = info.size.eighths(self.eighths.next_power_of_two());
+        let ratio = (fitted.shown.0 / f64::from(fitted.size.width)).max(fitted.shown.1 / f64::from(fitted.size.height));
+        let linear = if self.linear { light_bytes(decoded, ratio * f64::from(self.eighths) / 8.0) } else { 0 };
+        linear + if self.recipe.trim.is_some() { decoded.pixels() * 8 } else { 0 }
     }
 
     /// Whether nothing between resizing and encoding needs red, green and blue.

@@ -10,18 +10,23 @@ const HALF: i32 = 1 << (POINT - 1);
 
 /// Red, green and blue of each pixel.
 pub(crate) fn to_rgb(luma: &[u8], cb: &[u8], cr: &[u8]) -> Vec<u8> {
+    let mut out = vec![0; luma.len() * 3];
+    write_rgb(&mut out, luma, cb, cr);
+    out
+}
+
+/// The same, into `out`.
+pub(crate) fn write_rgb(out: &mut [u8], luma: &[u8], cb: &[u8], cr: &[u8]) {
     // 1.402, 0.344136 and 0.714136, 1.772
     const RED: i32 = 91_881;
     const GREEN: (i32, i32) = (22_554, 46_802);
     const BLUE: i32 = 116_130;
-    let mut out = vec![0; luma.len() * 3];
     for (((pixel, &y), &cb), &cr) in out.as_chunks_mut::<3>().0.iter_mut().zip(luma).zip(cb).zip(cr) {
         let y = (i32::from(y) << POINT) + HALF;
         let (cb, cr) = (i32::from(cb) - 128, i32::from(cr) - 128);
         let level = |value: i32| (value >> POINT).clamp(0, 255) as u8;
         *pixel = [level(y + RED * cr), level(y - GREEN.0 * cb - GREEN.1 * cr), level(y + BLUE * cb)];
     }
-    out
 }
 
 /// The planes of a picture, alpha left out, with chroma halved both ways: the mean of two by two pixels.

@@ -17,6 +17,8 @@ mod trim;
 
 use std::sync::Arc;
 
+pub(super) use resize::light_bytes;
+
 use super::codec::Decoded;
 use super::error::Result;
 use super::geometry::{Fitted, Gravity, Region, Resize, Size, Wish};
@@ -121,7 +123,11 @@ fn part(samples: &Samples, region: Region, size: Size, linear: bool) -> Result<P
     match samples {
         Samples::Packed(pixels) => resize::resized(pixels, region, size, linear),
         // luma is no measure of light where there is colour
-        Samples::Planes(planes) if linear => resize::resize(planes::whole_to_rgb(planes)?, region, size, true),
+        Samples::Planes(planes)
+            if linear && (region.width, region.height) != (size.width.into(), size.height.into()) =>
+        {
+            planes::to_rgb_as_light(planes, region, size)
+        }
         Samples::Planes(planes) => planes::to_rgb(planes, region, size),
     }
 }

@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 
-use super::resize::{inside, run};
+use super::resize::{Rows, in_linear_light, inside, run};
 use crate::render::error::Result;
 use crate::render::geometry::{Region, Size};
 use crate::render::pixels::{Pixels, Plane, Planes, Sharing};
@@ -22,7 +22,7 @@ pub(crate) fn resized(planes: &Planes, region: Region, size: Size) -> Result<Pla
     let halves = Size::new(size.width.div_ceil(2), size.height.div_ceil(2));
     let mut data = Vec::with_capacity(Planes::bytes(size, Some(Sharing::HALVED)));
     let (luma, stored) = planes.luma();
-    append(&mut data, luma, stored, region, size, FilterType::Lanczos3)?;
+    append(&mut data, luma, stored, region, size)?;
     if size.width % 2 + size.height % 2 > 0 {
         // at the result's size this is little to copy
         let luma = Plane { data: &data, stride: size.width as usize };
@@ -40,33 +40,100 @@ pub(crate) fn resized(planes: &Planes, region: Region, size: Size) -> Result<Pla
             let ([cb, cr], stored) = planes.chroma();
             let region = shared(region, sharing);
             for plane in [cb, cr] {
-                append(&mut data, plane, stored, region, halves, FilterType::Lanczos3)?;
+                append(&mut data, plane, stored, region, halves)?;
             }
         }
     }
     Ok(Planes::new(size, Some(Sharing::HALVED), data))
 }
 
-/// All of the planes as RGB at the size they have, chroma between its samples on straight lines, as decoders show it.
-pub(crate) fn whole_to_rgb(planes: &Planes) -> Result<Pixels> {
-    converted(planes, Region::whole(planes.size), planes.size, FilterType::Bilinear)
+/// Resamples a region of planes as light to RGB of `size`.
+pub(crate) fn to_rgb_as_light(planes: &Planes, region: Region, size: Size) -> Result<Pixels> {
+    in_linear_light(Upsampled::of(planes), inside(region, planes.size), size)
+}
+
+/// Planes as rows of red, green and blue, with chroma between its samples on straight lines.
+struct Upsampled<'a> {
+    planes: &'a Planes,
+    /// A row of chroma between two rows, a quarter of a level being one.
+    between: Vec<u16>,
+    /// Rows of Cb and of Cr at luma's resolution.
+    rows: [Vec<u8>; 2],
+}
+
+impl Upsampled<'_> {
+    fn of(planes: &Planes) -> Upsampled<'_> {
+        let (_, chroma) = planes.chroma();
+        let row = vec![NO_COLOUR; planes.size.width as usize];
+        Upsampled { planes, between: vec![0; chroma.width as usize], rows: [row.clone(), row] }
+    }
+
+    /// Makes the rows of chroma that belong to a row of luma.
+    fn make(&mut self, y: u32) {
+        let Some(Sharing { across, down }) = self.planes.sharing else { return };
+        let (chroma, size) = self.planes.chroma();
+        let near = y / down;
+        // what is shared by two lies between them: a row is a quarter of the way from one sample to its neighbour
+        let far = match (down, y % 2) {
+            (2, 0) => near.saturating_sub(1),
+            (2, _) => (near + 1).min(size.height - 1),
+            _ => near,
+        };
+        for (plane, out) in chroma.iter().zip(&mut self.rows) {
+            let row = |at: u32| &plane.data[at as usize * plane.stride..][..size.width as usize];
+            for ((between, &near), &far) in self.between.iter_mut().zip(row(near)).zip(row(far)) {
+                *between = 3 * u16::from(near) + u16::from(far);
+            }
+            let between = &self.between[..];
+            if across != 2 {
+                out.iter_mut().zip(between).for_each(|(out, &level)| *out = ((level + 2) / 4) as u8);
+                continue;
+            }
+            let level = |near: u16, far: u16| ((3 * near + far + 8) / 16) as u8;
+            let (pairs, rest) = out.as_chunks_mut::<2>();
+            let last = between.len() - 1;
+            for (at, pair) in pairs.iter_mut().enumerate().skip(1) {
+                let (left, right) = (between[at - 1], between[(at + 1).min(last)]);
+                *pair = [level(between[at], left), level(between[at], right)];
+            }
+            if let Some(first) = pairs.first_mut() {
+                *first = [level(between[0], between[0]), level(between[0], between[1.min(last)])];
+            }
+            if let [alone] = rest {
+                *alone = level(between[last], between[last.saturating_sub(1)]);
+            }
+        }
+    }
+}
+
+impl Rows for Upsampled<'_> {
+    fn size(&self) -> Size {
+        self.planes.size
+    }
+
+    fn channels(&self) -> usize {
+        3
+    }
+
+    fn read(&mut self, y: u32, row: &mut [u8]) {
+        self.make(y);
+        let (luma, _) = self.planes.luma();
+        let luma = &luma.data[y as usize * luma.stride..][..self.planes.size.width as usize];
+        ycbcr::write_rgb(row, luma, &self.rows[0], &self.rows[1]);
+    }
 }
 
 /// Resamples a region of planes to RGB of `size`, chroma straight to the result's own resolution.
 pub(crate) fn to_rgb(planes: &Planes, region: Region, size: Size) -> Result<Pixels> {
-    converted(planes, region, size, FilterType::Lanczos3)
-}
-
-fn converted(planes: &Planes, region: Region, size: Size, filter: FilterType) -> Result<Pixels> {
     let mut luma = Vec::new();
     let (plane, stored) = planes.luma();
-    append(&mut luma, plane, stored, region, size, filter)?;
+    append(&mut luma, plane, stored, region, size)?;
     let mut chroma = [Vec::new(), Vec::new()];
     if let Some(sharing) = planes.sharing {
         let (two, stored) = planes.chroma();
         let region = shared(region, sharing);
         for (to, plane) in chroma.iter_mut().zip(two) {
-            append(to, plane, stored, region, size, filter)?;
+            append(to, plane, stored, region, size)?;
         }
     }
     let data = match chroma {
@@ -86,9 +153,7 @@ fn shared(region: Region, Sharing { across, down }: Sharing) -> Region {
 }
 
 /// Resamples a region of one plane, which may reach beyond its right and lower edges, and adds the rows to `out`.
-fn append(
-    out: &mut Vec<u8>, plane: Plane<'_>, stored: Size, region: Region, size: Size, filter: FilterType,
-) -> Result<()> {
+fn append(out: &mut Vec<u8>, plane: Plane<'_>, stored: Size, region: Region, size: Size) -> Result<()> {
     let at_own_scale = region.width == f64::from(size.width) && region.height == f64::from(size.height);
     let (plane, stored) = reaching(plane, stored, region);
     if at_own_scale && region.x.fract() == 0.0 && region.y.fract() == 0.0 {
@@ -100,7 +165,7 @@ fn append(
     }
     let region = inside(region, stored);
     let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(filter))
+        .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
         .crop(region.x, region.y, region.width, region.height)
         .use_alpha(false);
     let from = ImageRef::new(stored.width, stored.height, &plane, PixelType::U8).map_err(super::resize::internal)?;
@@ -162,6 +227,28 @@ mod tests {
             }
         }
         Planes::new(size, Some(sharing), data)
+    }
+
+    #[test]
+    fn chroma_between_its_samples_stays_with_luma() {
+        for (width, height) in [(1, 1), (2, 3), (7, 5), (64, 33), (131, 90)] {
+            for (across, down) in [(1, 1), (2, 1), (1, 2), (2, 2)] {
+                let planes = slope(Size::new(width, height), Sharing { across, down });
+                let mut upsampled = Upsampled::of(&planes);
+                for y in 0..height {
+                    upsampled.make(y);
+                    let near = |found: u8, at: u32| u32::from(found).abs_diff(at) <= 1;
+                    let [cb, cr] = &upsampled.rows;
+                    let all = (0..width).zip(cb).zip(cr);
+                    for ((x, &cb), &cr) in all {
+                        assert!(
+                            near(cb, x) && near(cr, y),
+                            "{width}x{height} by {across}x{down}: {cb},{cr} at {x},{y}"
+                        );
+                    }
+                }
+            }
+        }
     }
 
     #[test]
