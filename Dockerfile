@@ -7,10 +7,10 @@
 
 # cargo-chef builds the dependencies in a layer of their own, which a change of the sources leaves as it is
 FROM rust:1.95-slim-bookworm AS chef
-# cmake and make for libjpeg-turbo and libaom, make for jemalloc, nasm for the fast paths of codecs
+# cmake and make for libjpeg-turbo and libaom, g++ for libaom, make for jemalloc, nasm for the fast paths of codecs
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends cmake make nasm \
+    && apt-get install -y --no-install-recommends cmake g++ make nasm \
     && rm -rf /var/lib/apt/lists/*
 RUN cargo install cargo-chef --version 0.1.78 --locked
 WORKDIR /src
