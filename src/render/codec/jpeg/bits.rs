@@ -278,8 +278,8 @@ impl<'a> Bits<'a> {
     }
 }
 
-/// Bits `first` to `last`, 63 at most.
-fn band(first: usize, last: usize) -> u64 {
+/// A set of coefficients: bits `first` to `last`, 63 at most.
+pub(super) fn band(first: usize, last: usize) -> u64 {
     u64::MAX >> (63 - last) & u64::MAX << first
 }
 

@@ -55,14 +55,20 @@ impl<const N: usize> Places<N> {
         starts
     };
 
-    /// The last coefficient in zigzag order that a block of `N` by `N` has.
-    pub(super) const LAST: usize = {
-        let mut last = COUNT - 1;
-        while places::<N>()[last] as usize == N * N {
-            last -= 1;
+    /// The coefficients that a block of `N` by `N` has, as bits by their numbers in zigzag order.
+    pub(super) const SHOWN: u64 = {
+        let (mut shown, mut k) = (0, 0);
+        while k < COUNT {
+            if (places::<N>()[k] as usize) < N * N {
+                shown |= 1 << k;
+            }
+            k += 1;
         }
-        last
+        shown
     };
+
+    /// The last of them.
+    pub(super) const LAST: usize = Self::SHOWN.ilog2() as usize;
 
     /// What each coefficient counts for each sample, in one direction: cos((2x + 1) u pi / 2N).
     const WAVES: [[f32; 8]; 8] = {

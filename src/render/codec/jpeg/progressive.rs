@@ -8,7 +8,7 @@
 //!
 //! As in `sequential.rs`, whatever is odd or damaged in the least gives `None`: it is the library's to read or to refuse.
 
-use super::bits::{Bits, Restarts};
+use super::bits::{Bits, Restarts, band};
 use super::huffman::Values;
 use super::idct::{self, LANES, Places};
 use super::tables::{Definition, Tables, shared, whole};
@@ -30,13 +30,14 @@ const MAX_SCANS: usize = 100;
 /// The most blocks that a unit has (§B.2.3).
 const MAX_BLOCKS: usize = 10;
 
-/// The planes of a file whose header the library has read and found to be of that size, at as many eighths of it as [`super::EIGHTHS`] has.
+/// The planes of a file whose header the library has read and found to be of that size, at as many eighths of it as
+/// [`super::EIGHTHS`] has.
 pub(super) fn planes(original: &[u8], size: Size, sharing: Option<Sharing>, eighths: u32) -> Option<Planes> {
     planes_of(original, size, sharing, eighths, shows)
 }
 
-/// Whether a scan is to be read, as [`shows`] says.
-type Shows = fn(u8, u8, u8, bool, u32) -> bool;
+/// Whether a scan adds anything to be seen at so many eighths of the size, as [`shows`] says.
+type Shows = fn(&Scan<'_>, u32) -> bool;
 
 fn planes_of(original: &[u8], size: Size, sharing: Option<Sharing>, eighths: u32, shows: Shows) -> Option<Planes> {
     let file = File::read(original)?;
@@ -178,21 +179,16 @@ impl<'a> File<'a> {
 
     /// For each scan whether it is to be read: it shows, or a later one that is read can only be read after it.
     fn needed<const N: usize>(&self, shows: Shows) -> Vec<bool> {
-        let eighths = N as u32;
         // for each component the coefficients that must be known to be zero or not
         let mut history = vec![0_u64; self.components.len()];
-        let shown =
-            (0..64).filter(|&k| Blocks::<N>::place(0, k, 64 * LANES) < 64 * LANES).fold(0, |shown, k| shown | 1 << k);
         let mut needed: Vec<bool> = self
             .scans
             .iter()
             .rev()
             .map(|scan| {
                 let [(part, _), ..] = scan.parts[..] else { return false };
-                let band = (scan.first..=scan.last).fold(0, |band, k| band | 1 << k);
-                let high = if scan.finer { scan.low + 1 } else { 0 };
-                let is_needed =
-                    shows(scan.first as u8, high, scan.low, part == 0, eighths) && band & (shown | history[part]) != 0;
+                let band = band(scan.first, scan.last);
+                let is_needed = shows(scan, N as u32) && band & (Places::<N>::SHOWN | history[part]) != 0;
                 if is_needed && scan.finer {
                     history[part] |= band;
                 }
@@ -208,15 +204,14 @@ impl<'a> File<'a> {
 /// on five photographs of 6 to 13 megapixels: an eighth needs no more than the means of the blocks (100, as it uses nothing
 /// else); at a quarter the lowest bits can go (above 96; the two lowest, 94 to 96); at a half only those of chroma can
 /// (luma's too, 93 to 95).
-fn shows(first: u8, high: u8, low: u8, of_luma: bool, eighths: u32) -> bool {
-    let is_finest = high > 0 && low == 0;
-    if first == 0 {
-        return true;
-    }
-    match eighths {
-        0 | 1 => false,
-        2 => !is_finest,
-        3 | 4 => of_luma || !is_finest,
+fn shows(scan: &Scan<'_>, eighths: u32) -> bool {
+    let is_finest = scan.finer && scan.low == 0;
+    let is_of_luma = matches!(scan.parts[..], [(0, _), ..]);
+    match (scan.first, eighths) {
+        (0, _) => true,
+        (_, 0 | 1) => false,
+        (_, 2) => !is_finest,
+        (_, 3 | 4) => is_of_luma || !is_finest,
         _ => true,
     }
 }
@@ -520,7 +515,7 @@ mod tests {
         Transformer::new().expect("memory").transform_to_vec(&transform, sequential).expect("a sound file")
     }
 
-    fn everything(_: u8, _: u8, _: u8, _: bool, _: u32) -> bool {
+    fn everything(_: &Scan<'_>, _: u32) -> bool {
         true
     }
 

@@ -32,7 +32,8 @@ const DRI: u8 = 0xDD;
 /// The most blocks that a unit has (§B.2.3).
 const MAX_BLOCKS: usize = 10;
 
-/// The planes of a file whose header the library has read and found to be of that size, at as many eighths of it as [`super::EIGHTHS`] has.
+/// The planes of a file whose header the library has read and found to be of that size, at as many eighths of it as
+/// [`super::EIGHTHS`] has.
 pub(super) fn planes(original: &[u8], size: Size, sharing: Option<Sharing>, eighths: u32) -> Option<Planes> {
     let scan = Scan::read(original)?;
     if scan.size != size || !shared(scan.components.iter().map(|component| (component.across, component.down)), sharing)
