@@ -70,9 +70,10 @@ impl Files {
             let now = SystemTime::now();
             let stat = stat()?;
             let found = self.told_by(&stat)?;
-            let seconds = u64::try_from(stat.st_ctime).unwrap_or(0);
-            let changed =
-                SystemTime::UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_nanos(stat.st_ctime_nsec);
+            let seconds = number(stat.st_ctime);
+            let changed = SystemTime::UNIX_EPOCH
+                + Duration::from_secs(seconds)
+                + Duration::from_nanos(number(stat.st_ctime_nsec));
             match now.duration_since(changed) {
                 Ok(ago) if ago < TICK => tokio::time::sleep(TICK - ago).await,
                 Ok(_) => return Ok(found),
@@ -90,7 +91,7 @@ impl Files {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(Error::NotFound);
         }
-        let bytes = u64::try_from(stat.st_size).unwrap_or(0);
+        let bytes = number(stat.st_size);
         if bytes > self.max_bytes {
             return Err(Error::TooLarge { bytes, limit: self.max_bytes });
         }
@@ -126,18 +127,24 @@ impl Source for Files {
 /// Device, inode, size, mtime and ctime in nanoseconds. Without ctime, a rewrite by `cp -p` goes unseen.
 fn version(stat: &Stat) -> Version {
     let mut told = [[0; 8]; 7];
-    for (to, number) in told.iter_mut().zip([stat.st_dev, stat.st_ino, stat.st_mtime_nsec, stat.st_ctime_nsec]) {
+    let unsigned = [number(stat.st_dev), number(stat.st_ino), number(stat.st_mtime_nsec), number(stat.st_ctime_nsec)];
+    for (to, number) in told.iter_mut().zip(unsigned) {
         *to = number.to_le_bytes();
     }
     for (to, number) in told[4..].iter_mut().zip([stat.st_size, stat.st_mtime, stat.st_ctime]) {
         *to = number.to_le_bytes();
     }
-    let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
+    let seconds = number(stat.st_mtime);
     Version {
         identity: blake3::hash(told.as_flattened()).into(),
         modified: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
-        length: u64::try_from(stat.st_size).unwrap_or(0),
+        length: number(stat.st_size),
     }
+}
+
+/// A number that has fewer bits on some machines; 0 where it is negative.
+fn number(number: impl TryInto<u64>) -> u64 {
+    number.try_into().unwrap_or(0)
 }
 
 fn stat(file: &File) -> Result<Stat, Error> {
