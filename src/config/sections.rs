@@ -144,7 +144,8 @@ pub struct Output {
     pub snap: Snap,
     /// Whether the original is sent where converting it only made it larger.
     pub smallest_wins: bool,
-    /// Whether pixels are averaged as light, which keeps thin bright lines brighter; it takes a quarter to three quarters more time.
+    /// Whether pixels are averaged as light, which keeps thin bright lines brighter; it takes a quarter to three quarters
+    /// more time.
     pub linear: bool,
     /// How many times as many pixels as are wanted a JPEG decoder that scales down leaves on each side: 2, or 1 for speed.
     pub oversampling: u32,
