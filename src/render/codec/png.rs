@@ -2,6 +2,11 @@
 //!
 //! Which of the chunks that state colours counts is fixed (PNG, third edition, §4.3): cICP over iCCP over sRGB over gAMA
 //! with cHRM.
+//!
+//! Pictures of the most common kind are read by [`scanlines`].
+
+mod scanlines;
+mod unfilter;
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -10,6 +15,7 @@ use ::png::{BitDepth, BlendOp, ColorType, DisposeOp, Limits, Reader, Transformat
 
 use super::canvas::{Area, Blend, Canvas, Dispose};
 use super::still::grey_to_rgb;
+use self::scanlines::Scanlines;
 use super::{Codec, Cost, Decoded, GoOn, Info, Loops, Picture, Plan, Sink};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
@@ -21,6 +27,9 @@ use crate::render::pixels::Pixels;
 pub(crate) struct Png;
 
 const FORMAT: Format = Format::Png;
+
+/// Bytes before the first chunk.
+const SIGNATURE: usize = 8;
 
 /// What the decoder may allocate for chunks: profiles and metadata.
 const CHUNKS: usize = 4 << 20;
@@ -41,7 +50,6 @@ fn open(original: &[u8], bytes: usize) -> Result<Reader<Cursor<Cow<'_, [u8]>>>> 
 
 /// The file with its header where it belongs: some carry a comment before it, which every other decoder puts up with.
 fn header_first(original: &[u8]) -> Cow<'_, [u8]> {
-    const SIGNATURE: usize = 8;
     let mut at = SIGNATURE;
     // length, type, data, checksum (PNG, third edition, §5.3); a lower-case letter marks what may be left out
     while let Some(&[a, b, c, d, kind, ..]) = original.get(at..at + 8) {
@@ -84,6 +92,13 @@ impl Codec for Png {
     fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()> {
         let mut reader = open(original, CHUNKS + plan.memory() as usize)?;
         let profile = profile(reader.info());
+        if let Some(channels) = scanlines::channels(reader.info()) {
+            let mut lines = Scanlines::new(header_first(original), reader.info())?;
+            let mut samples = vec![0; lines.stride() * info.size.height as usize];
+            lines.read(&mut samples)?;
+            lines.finish()?;
+            return sink(Decoded::still(Pixels::new(FORMAT, info.size, channels, samples)?, profile));
+        }
         let length = reader.output_buffer_size().ok_or_else(|| Error::malformed(FORMAT, "it is too large"))?;
         let mut samples = vec![0; length];
         if plan.frames == 1 {
