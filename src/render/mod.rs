@@ -84,7 +84,8 @@ impl Content {
 /// A step of rendering, in order; each begins when the one before it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Reading the header, planning and decoding. For a moving picture the operations run between its frames.
+    /// Reading the header, planning and decoding. For a moving picture the operations run between its frames. A picture
+    /// whose rows are used as they come is resized here, too.
     Decode,
     /// The operations on pixels, resizing above all.
     Resize,
@@ -175,6 +176,9 @@ pub trait Decodes {
     /// # Errors
     /// What `decode` fails with.
     fn get_or_decode(&self, scale: Scale, decode: &mut dyn FnMut() -> Result<Decoded>) -> Result<Arc<Decoded>>;
+
+    /// Whether others need the picture, too, so that it is worth being held whole.
+    fn are_shared(&self) -> bool;
 }
 
 /// Which of the pictures that a decoder can make of an original.
@@ -191,6 +195,10 @@ struct Apart;
 impl Decodes for Apart {
     fn get_or_decode(&self, _scale: Scale, decode: &mut dyn FnMut() -> Result<Decoded>) -> Result<Arc<Decoded>> {
         decode().map(Arc::new)
+    }
+
+    fn are_shared(&self) -> bool {
+        false
     }
 }
 
@@ -225,6 +233,15 @@ pub fn render_from(
     let mut pipeline = ops::Pipeline::new(&plan);
     let mut frames: Vec<Frame> = Vec::new();
     let mut planes = None;
+    let codec = codec::of(format);
+    let streams = plan.streams && !(plan.may_share && decodes.are_shared());
+    if streams {
+        codec.stream(original, info, &mut |rows, profile| {
+            let mut rows = Watched { rows, progress: &mut *progress };
+            frames.push(Frame { pixels: pipeline.apply_rows(&mut rows, profile)?, delay: 0 });
+            Ok(())
+        })?;
+    }
     let mut take = |decoded: Arc<Decoded>| {
         begin(progress, Stage::Resize)?;
         let delay = decoded.delay;
@@ -234,10 +251,9 @@ pub fn render_from(
         }
         begin(progress, Stage::Decode)
     };
-    let codec = codec::of(format);
     if plan.frames > 1 {
         codec.decode(original, info, &plan, &mut |decoded| take(Arc::new(decoded)))?;
-    } else {
+    } else if !streams {
         let scale = Scale { eighths: plan.eighths, planes: plan.wants_planes };
         take(decodes.get_or_decode(scale, &mut || first(codec, original, info, &plan))?)?;
     }
@@ -265,6 +281,33 @@ pub fn render_from(
         return Ok(Encoded { bytes: original.to_vec(), content: Content::Image(format) });
     }
     Ok(Encoded { bytes: encoded, content: Content::Image(plan.format) })
+}
+
+/// Rows that stop coming when the rendering is to end.
+struct Watched<'a> {
+    rows: &'a mut dyn ops::Rows,
+    progress: &'a mut dyn Progress,
+}
+
+impl ops::Rows for Watched<'_> {
+    fn size(&self) -> geometry::Size {
+        self.rows.size()
+    }
+
+    fn channels(&self) -> usize {
+        self.rows.channels()
+    }
+
+    fn read(&mut self, out: &mut [u8]) -> Result<()> {
+        if !self.progress.goes_on() {
+            return Err(Error::Cancelled);
+        }
+        self.rows.read(out)
+    }
+
+    fn skip(&mut self, rows: u32) -> Result<()> {
+        self.rows.skip(rows)
+    }
 }
 
 /// The only picture that is decoded.

@@ -4,13 +4,16 @@
 use super::codec::{self, Info};
 use super::error::{Error, Result};
 use super::format::Format;
-use super::geometry::{Fitted, Orientation, Rect, Region, Resize, Size, Wish};
-use super::ops::light_bytes;
+use super::geometry::{Fitted, Gravity, Orientation, Rect, Region, Resize, Size, Wish};
+use super::ops::{light_bytes, streamed_bytes};
 use super::recipe::{Choice, Metadata, Output, Recipe};
 use super::settings::{Encoding, Settings};
 
 /// The longest side of the picture that a description is made from.
 const THUMBNAIL: u32 = 100;
+
+/// Bytes of the largest picture that is held whole for others where its rows could be used as they come.
+const SHARED: u64 = 32 << 20;
 
 /// What will be done with one original.
 #[derive(Debug)]
@@ -29,6 +32,10 @@ pub struct Plan<'a> {
     pub(crate) frames: u32,
     /// To how many eighths of its size a decoder scales it while decoding.
     pub(crate) eighths: u32,
+    /// Whether the decoder gives rows one after the other, and nothing here has to see all of them together.
+    pub(crate) streams: bool,
+    /// Whether the picture is small enough to be held whole all the same, where others need it, too.
+    pub(crate) may_share: bool,
     /// Whether a decoder that has luma and chroma apart should leave them so.
     pub(crate) wants_planes: bool,
     /// Whether the encoder is given them so, where no profile is in the way.
@@ -71,6 +78,8 @@ impl<'a> Plan<'a> {
             format,
             frames,
             eighths: 8,
+            streams: false,
+            may_share: true,
             wants_planes: false,
             feeds_planes: false,
             canvas: Size { width: 0, height: 0 },
@@ -87,8 +96,14 @@ impl<'a> Plan<'a> {
         plan.eighths = plan.eighths_for(&fitted, info, settings.oversampling);
         plan.feeds_planes = plan.could_feed_planes(&fitted, settings.encoding);
         plan.wants_planes = plan.could_use_planes(&fitted);
-        plan.memory =
-            info.decoded_bytes(plan.eighths) + plan.looked_at(info, &fitted) + encoding(&plan, fitted.canvas, frames);
+        let streamed = info.streamed.filter(|_| plan.can_stream(&fitted));
+        plan.streams = streamed.is_some();
+        plan.may_share = streamed.is_none_or(|streamed| info.size.pixels() * streamed.channels as u64 <= SHARED);
+        let decoding = match streamed {
+            Some(streamed) if !plan.may_share => streamed.held + plan.passing(info, streamed.channels, &fitted),
+            _ => info.decoded_bytes(plan.eighths) + plan.looked_at(info, &fitted),
+        };
+        plan.memory = decoding + encoding(&plan, fitted.canvas, frames);
         within_memory("making", plan.memory, settings)?;
         Ok(plan)
     }
@@ -109,6 +124,8 @@ impl<'a> Plan<'a> {
             format: info.format,
             frames: info.frames,
             eighths: 8,
+            streams: false,
+            may_share: true,
             wants_planes: false,
             feeds_planes: false,
             canvas: Size { width: 0, height: 0 },
@@ -145,10 +162,22 @@ impl<'a> Plan<'a> {
         self.orientation.inverse().map(displayed, size).scaled(f64::from(eighths) / 8.0)
     }
 
+    /// Whether each row is needed once.
+    fn can_stream(&self, fitted: &Fitted) -> bool {
+        let Recipe { trim, .. } = self.recipe;
+        self.frames == 1 && trim.is_none() && fitted.gravity != Gravity::Smart && fitted.resamples()
+    }
+
+    /// Bytes that are held of rows that pass.
+    fn passing(&self, info: &Info, channels: usize, fitted: &Fitted) -> u64 {
+        let rows = self.orientation.inverse().apply(fitted.size).height;
+        streamed_bytes(info.size, rows, ratio(fitted), channels, self.linear)
+    }
+
     /// Bytes of the copies that operations make of what was decoded.
     fn looked_at(&self, info: &Info, fitted: &Fitted) -> u64 {
         let decoded = info.size.eighths(self.eighths.next_power_of_two());
-        let ratio = (fitted.shown.0 / f64::from(fitted.size.width)).max(fitted.shown.1 / f64::from(fitted.size.height));
+        let ratio = ratio(fitted);
         let linear = if self.linear { light_bytes(decoded, ratio * f64::from(self.eighths) / 8.0) } else { 0 };
         linear + if self.recipe.trim.is_some() { decoded.pixels() * 8 } else { 0 }
     }
@@ -183,6 +212,11 @@ impl<'a> Plan<'a> {
         let ratio = (fitted.shown.0 / f64::from(fitted.size.width)).min(fitted.shown.1 / f64::from(fitted.size.height));
         info.eighths.iter().copied().find(|&count| ratio * f64::from(count) >= f64::from(oversampling * 8)).unwrap_or(8)
     }
+}
+
+/// How many pixels of the original stand for one of the result, along the side where there are more.
+fn ratio(fitted: &Fitted) -> f64 {
+    (fitted.shown.0 / f64::from(fitted.size.width)).max(fitted.shown.1 / f64::from(fitted.size.height))
 }
 
 /// Bytes that the results' pixels and their encoder take, as measured for each pixel of the canvas.

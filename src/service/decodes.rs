@@ -119,6 +119,12 @@ impl State {
         self.bytes -= freed;
     }
 
+    /// Whether renditions of that version are made together.
+    fn is_shared(&self, version: &Version) -> bool {
+        let is_recent = |last: &Option<Instant>| last.is_some_and(|last| last.elapsed() < KEPT);
+        self.asked.get(version).is_some_and(|(renders, last)| *renders > 1 || is_recent(last))
+    }
+
     /// Makes room by dropping what was used longest ago; `false` where it would not be enough.
     fn make_room(&mut self, bytes: u64, max_bytes: u64) -> bool {
         while self.bytes + bytes > max_bytes {
@@ -158,11 +164,7 @@ impl render::Decodes for Together {
                 None => break,
             }
         }
-        let alone = state
-            .asked
-            .get(&self.version)
-            .is_none_or(|(renders, last)| *renders < 2 && last.is_none_or(|last| last.elapsed() >= KEPT));
-        if alone || self.all.max_bytes == 0 {
+        if !state.is_shared(&self.version) || self.all.max_bytes == 0 {
             drop(state);
             return decode().map(Arc::new);
         }
@@ -172,6 +174,10 @@ impl render::Decodes for Together {
         let decoded = Arc::new(decode()?);
         pending.is_there(&decoded);
         Ok(decoded)
+    }
+
+    fn are_shared(&self) -> bool {
+        self.all.max_bytes > 0 && self.all.lock().is_shared(&self.version)
     }
 }
 
@@ -225,7 +231,11 @@ mod tests {
     }
 
     fn photograph() -> Vec<u8> {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/photos/rocket.jpg");
+        original("photos/rocket.jpg")
+    }
+
+    fn original(name: &str) -> Vec<u8> {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name);
         std::fs::read(path).expect("a file of testdata")
     }
 
@@ -240,6 +250,10 @@ mod tests {
                 self.1.fetch_add(1, Ordering::Relaxed);
                 decode()
             })
+        }
+
+        fn are_shared(&self) -> bool {
+            self.0.are_shared()
         }
     }
 
@@ -271,6 +285,49 @@ mod tests {
         assert_eq!(counted.1.load(Ordering::Relaxed), 1);
         drop((first, second, other.1));
         assert!(all.sweep(), "used a moment ago");
+    }
+
+    /// A PNG of a photograph's colours and some opacity.
+    fn with_alpha(alpha: impl Fn(usize) -> u8) -> Vec<u8> {
+        let decoded = image::load_from_memory(&original("photos/chelsea.png")).expect("a photograph").into_rgb8();
+        let pixels = decoded.as_raw().chunks_exact(3).enumerate();
+        let data: Vec<u8> = pixels.flat_map(|(at, pixel)| [pixel[0], pixel[1], pixel[2], alpha(at)]).collect();
+        let mut out = Vec::new();
+        let mut encoder = png::Encoder::new(&mut out, decoded.width(), decoded.height());
+        encoder.set_color(png::ColorType::Rgba);
+        let mut writer = encoder.write_header().expect("a header");
+        writer.write_image_data(&data).expect("pixels");
+        writer.finish().expect("the end");
+        out
+    }
+
+    #[test]
+    fn rows_used_as_they_come_make_the_same_as_a_picture_held_whole() {
+        use crate::render::geometry::{Rect, Resize, Wish};
+        let opaque = with_alpha(|_| 255);
+        let translucent = with_alpha(|at| (at / 451) as u8);
+        for (name, original) in [("rgb", original("photos/chelsea.png")), ("opaque", opaque), ("translucent", translucent)] {
+            for (linear, crops, width) in [(false, false, 97), (false, true, 300), (true, true, 130), (false, false, 700), (true, false, 20)] {
+                let wish = Wish { width, height: 0, enlarge: true };
+                let resize = Resize::Contain(wish);
+                let mut recipe = Recipe { resize, ..Recipe::new(Output::Exactly(Format::Png), Quality::default()) };
+                if crops {
+                    recipe.rect = Some(Rect { x: 11, y: 31, width: 350, height: 201 });
+                }
+                let settings = Settings { linear, ..Settings::default() };
+                let make = |decodes: &dyn render::Decodes| {
+                    render_from(decodes, &original, None, &recipe, &settings, &mut |_| true).expect("rendered").bytes
+                };
+                let all = Decodes::new(64 << 20);
+                let alone = all.join(version(1));
+                let streamed = make(&Counted(&alone, AtomicU32::new(0)));
+                let together = all.join(version(1));
+                let counted = Counted(&together, AtomicU32::new(0));
+                let shared = make(&counted);
+                assert_eq!(counted.1.load(Ordering::Relaxed), 1);
+                assert!(streamed == shared, "{name}, {width} columns, linear {linear}");
+            }
+        }
     }
 
     #[test]

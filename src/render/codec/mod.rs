@@ -23,6 +23,7 @@ use std::sync::Arc;
 use super::error::{Error, Result};
 use super::format::Format;
 use super::geometry::{Orientation, Size};
+use super::ops::Rows;
 use super::ops::colour::Profile;
 use super::pixels::{Frame, Pixels, Planes, Samples};
 use super::plan::Plan;
@@ -62,9 +63,20 @@ pub struct Info {
     pub exif: Option<Vec<u8>>,
     /// To how many eighths of its size its decoder can scale it while decoding, fewest first; 8 is the last.
     pub eighths: &'static [u32],
+    /// How its decoder gives its rows one after the other, if it does.
+    pub(crate) streamed: Option<Streamed>,
     /// Bytes of memory that decoding takes for each pixel of the original whatever the scale, and for each pixel
     /// that comes out.
     pub cost: Cost,
+}
+
+/// A picture whose rows come one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Streamed {
+    /// Samples of a pixel.
+    pub(crate) channels: usize,
+    /// Bytes that the decoder holds beside the rows that it gives.
+    pub(crate) held: u64,
 }
 
 /// Bytes of memory a decoder needs.
@@ -100,6 +112,7 @@ impl Info {
             has_metadata: false,
             exif: None,
             eighths: &[8],
+            streamed: None,
             cost: Cost { per_stored_pixel: 1.0, per_decoded_pixel: 5.0 },
         }
     }
@@ -167,6 +180,9 @@ impl Decoded {
 /// Takes each decoded picture in turn.
 pub(crate) type Sink<'a> = &'a mut dyn FnMut(Decoded) -> Result<()>;
 
+/// Takes the rows of a picture, in the colours of a profile.
+pub(crate) type RowSink<'a> = &'a mut dyn FnMut(&mut dyn Rows, Option<Profile>) -> Result<()>;
+
 /// What an encoder is given: pictures in sRGB or in `profile`, all of one size, and how to write them.
 pub(crate) struct Picture {
     pub(crate) shown: Shown,
@@ -227,6 +243,12 @@ pub(crate) trait Codec: Sync {
 
     fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()>;
 
+    /// Gives the sink the rows of the only picture, where the header says that it can. Damage behind the rows that the sink
+    /// takes is found, too.
+    fn stream(&self, _original: &[u8], info: &Info, _sink: RowSink<'_>) -> Result<()> {
+        Err(Error::malformed(info.format, "it is not read by rows"))
+    }
+
     /// Whether a lossy picture of that size is better handed over as planes.
     fn takes_planes(&self, _size: Size, _encoding: Encoding) -> bool {
         false
@@ -272,6 +294,10 @@ impl Guarded {
 
     pub(crate) fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()> {
         guarded(self.0, || self.1.decode(original, info, plan, sink))
+    }
+
+    pub(crate) fn stream(&self, original: &[u8], info: &Info, sink: RowSink<'_>) -> Result<()> {
+        guarded(self.0, || self.1.stream(original, info, sink))
     }
 
     pub(crate) fn takes_planes(&self, size: Size, encoding: Encoding) -> bool {

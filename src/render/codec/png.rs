@@ -16,10 +16,11 @@ use ::png::{BitDepth, BlendOp, ColorType, DisposeOp, Limits, Reader, Transformat
 use super::canvas::{Area, Blend, Canvas, Dispose};
 use super::still::grey_to_rgb;
 use self::scanlines::Scanlines;
-use super::{Codec, Cost, Decoded, GoOn, Info, Loops, Picture, Plan, Sink};
+use super::{Codec, Cost, Decoded, GoOn, Info, Loops, Picture, Plan, RowSink, Sink, Streamed};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::Size;
+use crate::render::ops::Rows;
 use crate::render::ops::colour::{self, Profile};
 use crate::render::pixels::Pixels;
 
@@ -83,6 +84,10 @@ impl Codec for Png {
                 plays => Loops::Times(plays.min(u16::MAX.into()) as u16),
             };
         }
+        info.streamed = scanlines::channels(header).map(|channels| {
+            let stride = header.width as usize * channels;
+            Streamed { channels, held: (CHUNKS + scanlines::held(stride)) as u64 }
+        });
         let wide = if depth == BitDepth::Sixteen { 2.0 } else { 1.0 };
         let canvas = if info.frames > 1 { 20.0 } else { 0.0 };
         info.cost = Cost { per_stored_pixel: 0.1, per_decoded_pixel: 4.0 + 8.0 * wide + canvas };
@@ -136,6 +141,14 @@ impl Codec for Png {
         Ok(())
     }
 
+    fn stream(&self, original: &[u8], info: &Info, sink: RowSink<'_>) -> Result<()> {
+        let reader = open(original, CHUNKS)?;
+        let header = reader.info();
+        let mut lines = Scanlines::new(header_first(original), header)?;
+        sink(&mut Streaming { lines: &mut lines, size: info.size }, profile(header))?;
+        lines.finish()
+    }
+
     fn encode(&self, picture: &Picture, _go_on: GoOn<'_>) -> Result<Vec<u8>> {
         let pixels = picture.first();
         let has_alpha = picture.frames().iter().any(|frame| frame.pixels.has_alpha());
@@ -173,6 +186,30 @@ impl Codec for Png {
         }
         writer.finish().map_err(failed)?;
         Ok(out)
+    }
+}
+
+/// Scanlines as rows of a picture.
+struct Streaming<'a, 'b> {
+    lines: &'a mut Scanlines<'b>,
+    size: Size,
+}
+
+impl Rows for Streaming<'_, '_> {
+    fn size(&self) -> Size {
+        self.size
+    }
+
+    fn channels(&self) -> usize {
+        self.lines.stride() / self.size.width as usize
+    }
+
+    fn read(&mut self, out: &mut [u8]) -> Result<()> {
+        self.lines.read(out)
+    }
+
+    fn skip(&mut self, rows: u32) -> Result<()> {
+        self.lines.skip(rows)
     }
 }
 

@@ -17,8 +17,9 @@ mod trim;
 
 use std::sync::Arc;
 
-pub(super) use resize::light_bytes;
+pub(super) use resize::{Rows, light_bytes, streamed_bytes};
 
+use self::colour::Profile;
 use super::codec::Decoded;
 use super::error::Result;
 use super::geometry::{Fitted, Gravity, Region, Resize, Size, Wish};
@@ -52,7 +53,6 @@ impl<'a> Pipeline<'a> {
     /// One frame from the decoder as it goes to the encoder. What nobody else holds is used up rather than copied.
     pub(crate) fn apply(&mut self, decoded: Arc<Decoded>) -> Result<Samples> {
         let plan = self.plan;
-        let recipe = plan.recipe;
         let eighths = decoded.eighths;
         let Placed { window, fitted } = match self.placed {
             Some(placed) => placed,
@@ -61,7 +61,7 @@ impl<'a> Pipeline<'a> {
         let region = plan.stored_region(window, eighths);
         let size = plan.orientation.inverse().apply(fitted.size);
         let profile = decoded.profile.clone().filter(|profile| !profile.is_srgb() || plan.keeps_profile());
-        let mut pixels = match &decoded.samples {
+        let pixels = match &decoded.samples {
             Samples::Planes(planes) if plan.feeds_planes && profile.is_none() => {
                 return planes::resized(planes, region, size).map(Samples::Planes);
             }
@@ -72,7 +72,24 @@ impl<'a> Pipeline<'a> {
                 Err(shared) => part(&shared.samples, region, size, plan.linear)?,
             },
         };
-        pixels = orient::orient(pixels, plan.orientation);
+        Ok(Samples::Packed(self.finish(pixels, fitted, profile)?))
+    }
+
+    /// The only frame, in rows that are used as they come; for plans that [stream](Plan::streams).
+    pub(crate) fn apply_rows(&mut self, rows: &mut dyn Rows, profile: Option<Profile>) -> Result<Pixels> {
+        let plan = self.plan;
+        let fitted = plan.fit(plan.region);
+        let region = plan.stored_region(fitted.window(plan.region), 8);
+        let size = plan.orientation.inverse().apply(fitted.size);
+        let pixels = resize::streamed(rows, region, size, plan.linear)?.without_opaque_alpha();
+        self.finish(pixels, fitted, profile.filter(|profile| !profile.is_srgb() || plan.keeps_profile()))
+    }
+
+    /// What is done after resizing.
+    fn finish(&mut self, pixels: Pixels, fitted: Fitted, profile: Option<Profile>) -> Result<Pixels> {
+        let plan = self.plan;
+        let recipe = plan.recipe;
+        let mut pixels = orient::orient(pixels, plan.orientation);
         if let Some(profile) = &profile {
             match profile.rgb_icc().filter(|_| plan.keeps_profile()) {
                 Some(icc) => self.profile = Some(Arc::clone(icc)),
@@ -86,7 +103,7 @@ impl<'a> Pipeline<'a> {
         if let Some(amount) = recipe.sharpen {
             sharpen::sharpen(&mut pixels, f32::from(amount) / 100.0);
         }
-        Ok(Samples::Packed(flatten::flatten(pixels, recipe.background, plan.format.has_alpha())))
+        Ok(flatten::flatten(pixels, recipe.background, plan.format.has_alpha()))
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 
-use super::resize::{Rows, in_linear_light, inside, run};
+use super::resize::{Rows, Window, in_linear_light, inside, run};
 use crate::render::error::Result;
 use crate::render::geometry::{Region, Size};
 use crate::render::pixels::{Pixels, Plane, Planes, Sharing};
@@ -49,7 +49,7 @@ pub(crate) fn resized(planes: &Planes, region: Region, size: Size) -> Result<Pla
 
 /// Resamples a region of planes as light to RGB of `size`.
 pub(crate) fn to_rgb_as_light(planes: &Planes, region: Region, size: Size) -> Result<Pixels> {
-    in_linear_light(Upsampled::of(planes), inside(region, planes.size), size)
+    in_linear_light(Window::new(&mut Upsampled::of(planes), false), inside(region, planes.size), size)
 }
 
 /// Planes as rows of red, green and blue, with chroma between its samples on straight lines.
@@ -59,13 +59,15 @@ struct Upsampled<'a> {
     between: Vec<u16>,
     /// Rows of Cb and of Cr at luma's resolution.
     rows: [Vec<u8>; 2],
+    /// The row that comes next.
+    next: u32,
 }
 
 impl Upsampled<'_> {
     fn of(planes: &Planes) -> Upsampled<'_> {
         let (_, chroma) = planes.chroma();
         let row = vec![NO_COLOUR; planes.size.width as usize];
-        Upsampled { planes, between: vec![0; chroma.width as usize], rows: [row.clone(), row] }
+        Upsampled { planes, between: vec![0; chroma.width as usize], rows: [row.clone(), row], next: 0 }
     }
 
     /// Makes the rows of chroma that belong to a row of luma.
@@ -115,11 +117,21 @@ impl Rows for Upsampled<'_> {
         3
     }
 
-    fn read(&mut self, y: u32, row: &mut [u8]) {
-        self.make(y);
+    fn read(&mut self, out: &mut [u8]) -> Result<()> {
+        let width = self.planes.size.width as usize;
         let (luma, _) = self.planes.luma();
-        let luma = &luma.data[y as usize * luma.stride..][..self.planes.size.width as usize];
-        ycbcr::write_rgb(row, luma, &self.rows[0], &self.rows[1]);
+        for row in out.chunks_exact_mut(width * 3) {
+            self.make(self.next);
+            let luma = &luma.data[self.next as usize * luma.stride..][..width];
+            ycbcr::write_rgb(row, luma, &self.rows[0], &self.rows[1]);
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, rows: u32) -> Result<()> {
+        self.next += rows;
+        Ok(())
     }
 }
 

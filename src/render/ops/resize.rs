@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{
-    FilterType, PixelComponentMapper, PixelType, ResizeAlg, ResizeOptions, Resizer, create_srgb_mapper,
+    FilterType, MulDiv, PixelComponentMapper, PixelType, ResizeAlg, ResizeOptions, Resizer, create_srgb_mapper,
 };
 
 use crate::render::error::{Error, Result};
@@ -38,7 +38,13 @@ pub(crate) fn resized(pixels: &Pixels, region: Region, size: Size, linear: bool)
         // at its own scale, rows are copied and nothing is resampled
         return Ok(pixels.cut(region.x as u32, region.y as u32, size));
     }
-    if linear { in_linear_light(pixels, region, size) } else { as_coded(pixels, region, size) }
+    if linear {
+        in_linear_light(pixels, region, size)
+    } else if pixels.has_alpha() {
+        as_coded(Window::new(&mut PixelRows { pixels, next: 0 }, true), region, size)
+    } else {
+        as_coded(pixels, region, size)
+    }
 }
 
 /// The region with rounding errors at the far edges taken back, since the resizer refuses what lies outside.
@@ -53,16 +59,230 @@ pub(super) fn inside(region: Region, size: Size) -> Region {
     }
 }
 
-fn as_coded(pixels: &Pixels, region: Region, size: Size) -> Result<Pixels> {
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
-        .crop(region.x, region.y, region.width, region.height)
-        .use_alpha(pixels.has_alpha());
-    let kind = if pixels.has_alpha() { PixelType::U8x4 } else { PixelType::U8x3 };
-    let from = ImageRef::new(pixels.size.width, pixels.size.height, &pixels.data, kind).map_err(internal)?;
+/// Resamples rows as they come, without ever holding all of them: the result is that of [`resized`].
+pub(crate) fn streamed(rows: &mut dyn Rows, region: Region, size: Size, linear: bool) -> Result<Pixels> {
+    let region = inside(region, rows.size());
+    let has_alpha = rows.channels() == 4;
+    if linear {
+        in_linear_light(Window::new(rows, false), region, size)
+    } else {
+        as_coded(Window::new(rows, has_alpha), region, size)
+    }
+}
+
+/// Bytes that [`streamed`] holds beside a result of so many rows, each of which stands for `down` of the picture, at most.
+pub(in crate::render) fn streamed_bytes(stored: Size, rows: u32, down: f64, channels: usize, linear: bool) -> u64 {
+    let row = u64::from(stored.width) * channels as u64;
+    let window = |at_once| u64::from(window(stored, down, at_once)) * row;
+    if linear {
+        window(band(down)) + light_bytes(stored, down)
+    } else {
+        window(rows_at_once(stored, down)) + row * u64::from(rows)
+    }
+}
+
+/// Rows of a picture of 8 bits a sample, each once and from the top.
+pub(crate) trait Rows {
+    /// Columns and rows.
+    fn size(&self) -> Size;
+
+    /// Samples of a pixel: 3 of red, green and blue, and one of alpha where there is any.
+    fn channels(&self) -> usize;
+
+    /// Puts the next rows into `out`, as many as it has room for: width × channels bytes each, packed.
+    ///
+    /// # Errors
+    /// For a file in which damage comes to light.
+    fn read(&mut self, out: &mut [u8]) -> Result<()>;
+
+    /// Passes over the next rows.
+    ///
+    /// # Errors
+    /// As [`Rows::read`].
+    fn skip(&mut self, rows: u32) -> Result<()>;
+}
+
+/// A picture some rows at a time.
+pub(super) trait Windows {
+    /// Columns and rows of the picture.
+    fn size(&self) -> Size;
+
+    /// Samples of a pixel.
+    fn channels(&self) -> usize;
+
+    /// Whether colours are multiplied with alpha.
+    fn is_premultiplied(&self) -> bool;
+
+    /// `count` rows, packed, of which the first is `first`: always the same count, and no first above the one before.
+    ///
+    /// # Errors
+    /// For a file in which damage comes to light.
+    fn rows(&mut self, first: u32, count: u32) -> Result<&[u8]>;
+}
+
+/// A picture that is there.
+impl Windows for &Pixels {
+    fn size(&self) -> Size {
+        self.size
+    }
+
+    fn channels(&self) -> usize {
+        self.channels
+    }
+
+    fn is_premultiplied(&self) -> bool {
+        false
+    }
+
+    fn rows(&mut self, first: u32, count: u32) -> Result<&[u8]> {
+        let stride = self.stride();
+        Ok(&self.data[first as usize * stride..][..count as usize * stride])
+    }
+}
+
+/// Rows that come one after the other, as many of them as are needed together.
+pub(super) struct Window<'a> {
+    rows: &'a mut dyn Rows,
+    premultiplies: bool,
+    held: Vec<u8>,
+    /// The row after the last that is held.
+    next: u32,
+}
+
+impl<'a> Window<'a> {
+    pub(super) fn new(rows: &'a mut dyn Rows, premultiplies: bool) -> Window<'a> {
+        Window { rows, premultiplies, held: Vec::new(), next: 0 }
+    }
+}
+
+impl Windows for Window<'_> {
+    fn size(&self) -> Size {
+        self.rows.size()
+    }
+
+    fn channels(&self) -> usize {
+        self.rows.channels()
+    }
+
+    fn is_premultiplied(&self) -> bool {
+        self.premultiplies
+    }
+
+    fn rows(&mut self, first: u32, count: u32) -> Result<&[u8]> {
+        let width = self.rows.size().width;
+        let stride = width as usize * self.rows.channels();
+        self.held.resize(count as usize * stride, 0);
+        // rows that are there and stay
+        let stay = self.next.saturating_sub(first).min(count);
+        if stay == 0 {
+            self.rows.skip(first - self.next)?;
+        } else {
+            let held = count as usize * stride;
+            self.held.copy_within(held - stay as usize * stride.., 0);
+        }
+        let new = &mut self.held[stay as usize * stride..];
+        self.rows.read(new)?;
+        // most pictures with an alpha channel hide nothing
+        if self.premultiplies && new.chunks_exact(4).any(|pixel| pixel[3] != 255) {
+            let mut new = Image::from_slice_u8(width, count - stay, new, PixelType::U8x4).map_err(internal)?;
+            MulDiv::new().multiply_alpha_inplace(&mut new).map_err(internal)?;
+        }
+        self.next = first + count;
+        Ok(&self.held)
+    }
+}
+
+/// The rows of a picture that is there.
+struct PixelRows<'a> {
+    pixels: &'a Pixels,
+    next: u32,
+}
+
+impl Rows for PixelRows<'_> {
+    fn size(&self) -> Size {
+        self.pixels.size
+    }
+
+    fn channels(&self) -> usize {
+        self.pixels.channels
+    }
+
+    fn read(&mut self, out: &mut [u8]) -> Result<()> {
+        let stride = self.pixels.stride();
+        out.copy_from_slice(&self.pixels.data[self.next as usize * stride..][..out.len()]);
+        self.skip((out.len() / stride) as u32)
+    }
+
+    fn skip(&mut self, rows: u32) -> Result<()> {
+        self.next += rows;
+        Ok(())
+    }
+}
+
+/// Rows of a result that are made at a time: of about as many of the picture as a core's own cache holds. It does not
+/// depend on where they come from, nor on how many samples a pixel has, since the last bit of a result may depend on it.
+fn rows_at_once(stored: Size, down: f64) -> u32 {
+    const CACHED: f64 = 512.0 * 1024.0;
+    (CACHED / (f64::from(stored.width) * 4.0) / down).clamp(2.0, 4096.0) as u32
+}
+
+/// Rows of the picture that so many rows of the result are made from.
+fn window(stored: Size, down: f64, rows_at_once: u32) -> u32 {
+    ((f64::from(rows_at_once) * down + 2.0 * reach(down) + 2.0) as u32).min(stored.height)
+}
+
+/// What a band of a result's rows is made from.
+struct Band {
+    /// The first row of the window.
+    first: u32,
+    /// Rows from there to where the band begins.
+    from: f64,
+    /// Rows that it stands for.
+    height: f64,
+    /// Rows of the result.
+    made: u32,
+}
+
+/// Bands of `rows_at_once` rows of a result, each made from `window` rows.
+fn bands(stored: Size, region: Region, size: Size, rows_at_once: u32, window: u32) -> impl Iterator<Item = Band> {
+    let down = region.height / f64::from(size.height);
+    (0..size.height).step_by(rows_at_once as usize).map(move |top| {
+        let made = rows_at_once.min(size.height - top);
+        let from = region.y + f64::from(top) * down;
+        let first = ((from - reach(down)).max(0.0) as u32).min(stored.height - window);
+        let from = from - f64::from(first);
+        Band { first, from, height: (f64::from(made) * down).min(f64::from(window) - from), made }
+    })
+}
+
+/// Resamples a region, first down the columns, a band of rows after the other, then along the rows of the result.
+fn as_coded(mut windows: impl Windows, region: Region, size: Size) -> Result<Pixels> {
+    let (stored, channels) = (windows.size(), windows.channels());
+    let kind = if channels == 4 { PixelType::U8x4 } else { PixelType::U8x3 };
+    let (across, down) = (region.width / f64::from(size.width), region.height / f64::from(size.height));
+    // columns that are read
+    let left = (region.x - reach(across)).max(0.0) as u32;
+    let right = ((region.x + region.width + reach(across)).ceil() as u32).min(stored.width);
+    let tall = Size::new(right - left, size.height);
+    let mut narrowed = vec![0; tall.pixels() as usize * channels];
+    let rows_at_once = rows_at_once(stored, down);
+    let count = window(stored, down, rows_at_once);
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).use_alpha(false);
+    let rows = narrowed.chunks_mut(tall.width as usize * channels * rows_at_once as usize);
+    for (band, rows) in bands(stored, region, size, rows_at_once, count).zip(rows) {
+        let from = ImageRef::new(stored.width, count, windows.rows(band.first, count)?, kind).map_err(internal)?;
+        let mut to = Image::from_slice_u8(tall.width, band.made, rows, kind).map_err(internal)?;
+        run(&from, &mut to, &options.crop(left.into(), band.from, tall.width.into(), band.height))?;
+    }
+    let from = ImageRef::new(tall.width, tall.height, &narrowed, kind).map_err(internal)?;
     let mut to = Image::new(size.width, size.height, kind);
-    run(&from, &mut to, &options)?;
-    Ok(Pixels { size, channels: pixels.channels, data: to.into_vec() })
+    let x = region.x - f64::from(left);
+    let width = region.width.min(f64::from(tall.width) - x);
+    run(&from, &mut to, &options.crop(x, 0.0, width, size.height.into()))?;
+    if windows.is_premultiplied() {
+        MulDiv::new().divide_alpha_inplace(&mut to).map_err(internal)?;
+    }
+    Ok(Pixels { size, channels, data: to.into_vec() })
 }
 
 /// Rows of a result that are made at a time in linear light, where each stands for `down` of the picture. More rows would
@@ -78,72 +298,35 @@ fn reach(down: f64) -> f64 {
 
 /// Bytes that making a result in linear light holds beside the picture and the result, at most.
 pub(in crate::render) fn light_bytes(stored: Size, down: f64) -> u64 {
-    let rows = (f64::from(band(down)) * down + 2.0 * reach(down) + 2.0).min(f64::from(stored.height));
     // four samples as they are coded, and four of light
-    (rows * f64::from(stored.width) * 12.0) as u64
-}
-
-/// The rows of a picture of 8 bits a sample, one by one.
-pub(super) trait Rows {
-    /// Columns and rows.
-    fn size(&self) -> Size;
-
-    /// Samples of a pixel: 3 of red, green and blue, and one of alpha where there is any.
-    fn channels(&self) -> usize;
-
-    /// Puts one row into `row`, of as many bytes as it has samples.
-    fn read(&mut self, y: u32, row: &mut [u8]);
-}
-
-impl Rows for &Pixels {
-    fn size(&self) -> Size {
-        self.size
-    }
-
-    fn channels(&self) -> usize {
-        self.channels
-    }
-
-    fn read(&mut self, y: u32, row: &mut [u8]) {
-        row.copy_from_slice(&self.data[y as usize * self.stride()..][..self.stride()]);
-    }
+    u64::from(window(stored, down, band(down))) * u64::from(stored.width) * 12
 }
 
 /// Resamples a region as light, by way of 16 bits a sample: 8 would band in the shadows. A band of rows at a time, so
 /// that what is twice or four times as large as the picture is never held whole.
-pub(super) fn in_linear_light(rows: impl Rows, region: Region, size: Size) -> Result<Pixels> {
+pub(super) fn in_linear_light(windows: impl Windows, region: Region, size: Size) -> Result<Pixels> {
     let rows_at_once = band(region.height / f64::from(size.height));
-    in_bands(rows, region, size, rows_at_once)
+    in_bands(windows, region, size, rows_at_once)
 }
 
-fn in_bands(mut rows: impl Rows, region: Region, size: Size, rows_at_once: u32) -> Result<Pixels> {
+fn in_bands(mut windows: impl Windows, region: Region, size: Size, rows_at_once: u32) -> Result<Pixels> {
     static MAPPER: LazyLock<PixelComponentMapper> = LazyLock::new(create_srgb_mapper);
-    let (stored, channels) = (rows.size(), rows.channels());
+    let (stored, channels) = (windows.size(), windows.channels());
     let (narrow, wide) =
         if channels == 4 { (PixelType::U8x4, PixelType::U16x4) } else { (PixelType::U8x3, PixelType::U16x3) };
     let stride = size.width as usize * channels;
     let mut data = vec![0; stride * size.height as usize];
-    let down = region.height / f64::from(size.height);
-    // one window for all bands: fresh memory for each would have to be cleared each time
-    let window = ((f64::from(rows_at_once) * down + 2.0 * reach(down) + 2.0) as u32).min(stored.height);
-    let mut coded = Image::new(stored.width, window, narrow);
-    let mut light = Image::new(stored.width, window, wide);
-    let bands = data.chunks_mut(stride * rows_at_once as usize);
-    for (top, band) in (0_u32..).step_by(rows_at_once as usize).zip(bands) {
-        let made = (band.len() / stride) as u32;
-        let (from, height) = (region.y + f64::from(top) * down, f64::from(made) * down);
-        let first = ((from - reach(down)).max(0.0) as u32).min(stored.height - window);
-        let samples = coded.buffer_mut().chunks_exact_mut(stored.width as usize * channels);
-        (first..).zip(samples).for_each(|(y, row)| rows.read(y, row));
+    let count = window(stored, region.height / f64::from(size.height), rows_at_once);
+    // one for all bands: fresh memory for each would have to be cleared each time
+    let mut light = Image::new(stored.width, count, wide);
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).use_alpha(channels == 4);
+    let rows = data.chunks_mut(stride * rows_at_once as usize);
+    for (band, rows) in bands(stored, region, size, rows_at_once, count).zip(rows) {
+        let coded = ImageRef::new(stored.width, count, windows.rows(band.first, count)?, narrow).map_err(internal)?;
         MAPPER.forward_map(&coded, &mut light).map_err(internal)?;
-        let from = from - f64::from(first);
-        let options = ResizeOptions::new()
-            .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
-            .crop(region.x, from, region.width, height.min(f64::from(window) - from))
-            .use_alpha(channels == 4);
-        let mut resized = Image::new(size.width, made, wide);
-        run(&light, &mut resized, &options)?;
-        let mut to = Image::from_slice_u8(size.width, made, band, narrow).map_err(internal)?;
+        let mut resized = Image::new(size.width, band.made, wide);
+        run(&light, &mut resized, &options.crop(region.x, band.from, region.width, band.height))?;
+        let mut to = Image::from_slice_u8(size.width, band.made, rows, narrow).map_err(internal)?;
         MAPPER.backward_map(&resized, &mut to).map_err(internal)?;
     }
     Ok(Pixels { size, channels, data })

@@ -24,7 +24,7 @@ const LONGEST: usize = 1 << 20;
 
 /// Bytes that reading holds beside the rows it gives, where a row is of so many.
 pub(super) fn held(stride: usize) -> usize {
-    WINDOW + AT_ONCE + (ROWS + 1) * (stride + 1) + INFLATING
+    WINDOW + AT_ONCE + (2 * ROWS + 1) * (stride + 1) + INFLATING
 }
 
 /// Tables of codes.
@@ -126,15 +126,27 @@ impl<'a> Scanlines<'a> {
         Ok(())
     }
 
+    /// Passes over the next rows.
+    ///
+    /// # Errors
+    /// As [`Scanlines::read`].
+    pub(super) fn skip(&mut self, rows: u32) -> Result<()> {
+        // whole groups are read fastest
+        let mut unseen = vec![0; self.stride() * ROWS.min(rows as usize)];
+        for at in (0..rows as usize).step_by(ROWS) {
+            let count = ROWS.min(rows as usize - at);
+            let stride = self.stride();
+            self.read(&mut unseen[..count * stride])?;
+        }
+        Ok(())
+    }
+
     /// Reads what is left of the data and sees to it that all is there.
     ///
     /// # Errors
     /// [`Error::Malformed`] for damaged data.
     pub(super) fn finish(mut self) -> Result<()> {
-        let mut unseen = vec![0; self.stride()];
-        for _ in 0..self.rows_left {
-            self.read(&mut unseen)?;
-        }
+        self.skip(self.rows_left)?;
         while self.data.next_chunk()? {}
         Ok(())
     }
