@@ -10,6 +10,7 @@
 //! | module | what it is for | what it refuses to know |
 //! |---|---|---|
 //! | [`render`] | bytes and a recipe in, bytes out: probe, plan, decode, operations, encode | where bytes come from, URLs, time, threads |
+//! | `clock` | the time to some milliseconds, for next to nothing | what it is needed for |
 //! | [`source`] | where originals live, and which version of one is current | what is wanted from an original |
 //! | [`cache`] | where results are kept, once each, under a bound | how a result is made |
 //! | [`dialect`] | what a URL asks for: parameters, policy, negotiation, signatures | originals; it does no I/O |
@@ -80,6 +81,7 @@ compile_error!(
 
 pub mod cache;
 pub mod cli;
+mod clock;
 pub mod config;
 pub mod dialect;
 pub mod http;

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 /// Each module and the modules of this crate that it may use. `lib.rs` has the same order in words.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("render", &[]),
-    ("source", &[]),
+    ("clock", &[]),
+    ("source", &["clock"]),
     ("cache", &["render", "source"]),
     ("dialect", &["render", "source"]),
     ("service", &["render", "source", "cache"]),
-    ("http", &["render", "source", "cache", "dialect", "service"]),
+    ("http", &["clock", "render", "source", "cache", "dialect", "service"]),
     ("config", &["render", "source", "cache", "dialect", "service", "http"]),
     ("cli", &["render", "source", "cache", "dialect", "service", "http", "config"]),
     ("main", &["cli"]),

@@ -8,7 +8,7 @@ mod writer;
 
 use std::cell::RefCell;
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::response::Response;
 use http::{HeaderName, Method, Request, Uri, header};
@@ -82,7 +82,7 @@ impl Line {
     fn json(&self, scratch: Vec<u8>, id: &RequestId, response: &Response) -> Vec<u8> {
         let mut json = Json::begin(scratch, "INFO");
         json.text("id", id.0.to_str().unwrap_or("-"));
-        json.displayed("client", &self.client);
+        json.client(&self.client);
         json.text("method", self.method.as_str());
         json.text("path", self.uri.path());
         json.text("query", self.uri.query().unwrap_or(""));
@@ -148,11 +148,22 @@ impl Json {
         self.0.push(b'"');
     }
 
-    /// A value that shows itself in characters that need no escaping.
-    fn displayed(&mut self, name: &str, value: &Client) {
-        self.name(name);
-        // writing to memory does not fail
-        let _ = write!(self.0, "\"{value}\"");
+    /// An address, which needs no escaping.
+    fn client(&mut self, client: &Client) {
+        self.name("client");
+        self.0.push(b'"');
+        match client.ipv4() {
+            Some([first, rest @ ..]) => {
+                decimal(&mut self.0, first.into(), 1);
+                for octet in rest {
+                    self.0.push(b'.');
+                    decimal(&mut self.0, octet.into(), 1);
+                }
+            }
+            // writing to memory does not fail
+            None => drop(write!(self.0, "{client}")),
+        }
+        self.0.push(b'"');
     }
 
     fn number(&mut self, name: &str, value: u64) {
@@ -206,12 +217,32 @@ fn decimal(out: &mut Vec<u8>, number: u64, digits: usize) {
     out.extend_from_slice(&text[at..]);
 }
 
-/// This moment, as the rest of the log has it.
+/// This moment, as the rest of the log has it: to the microsecond, in UTC.
 fn timestamp(out: &mut Vec<u8>) {
-    let mut text = String::with_capacity(32);
-    // writing to memory does not fail
-    let _ = time::SystemTime.format_time(&mut format::Writer::new(&mut text));
-    out.extend_from_slice(text.as_bytes());
+    thread_local! {
+        /// The second that was written last, and how it is written up to its fraction.
+        static SECOND: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
+    }
+    let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    SECOND.with_borrow_mut(|(second, text)| {
+        let mut since = now();
+        while *second != since.as_secs() {
+            text.clear();
+            // writing to memory does not fail
+            let _ = time::SystemTime.format_time(&mut format::Writer::new(text));
+            text.truncate(text.find('.').unwrap_or(text.len()));
+            let written = now();
+            // or else it may have been written in the next one already
+            if written.as_secs() == since.as_secs() {
+                *second = since.as_secs();
+            }
+            since = written;
+        }
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'.');
+        decimal(out, since.subsec_micros().into(), 6);
+        out.push(b'Z');
+    });
 }
 
 #[cfg(test)]
@@ -261,6 +292,24 @@ mod tests {
             .into_iter()
             .filter(|target| check("GET", target, b"image/webp") && check("!#$%&'*+-.^_`|~0", target, b"\xff\"\\"));
         assert!(logged.count() >= 5);
+    }
+
+    #[test]
+    fn moments_are_written_as_in_the_rest_of_the_log() {
+        let theirs = || {
+            let mut text = String::new();
+            time::SystemTime.format_time(&mut format::Writer::new(&mut text)).expect("memory");
+            text
+        };
+        for _ in 0..50 {
+            let before = theirs();
+            let mut out = Vec::new();
+            timestamp(&mut out);
+            let ours = String::from_utf8(out).expect("ASCII");
+            assert!(ours.len() == before.len() && before <= ours && ours <= theirs(), "{before} {ours}");
+            // past some ends of seconds
+            std::thread::sleep(Duration::from_millis(30));
+        }
     }
 
     #[test]

@@ -106,6 +106,14 @@ fn canonical(peer: Peer) -> Peer {
 }
 
 impl Client {
+    /// The octets of an IPv4 address.
+    pub(super) fn ipv4(self) -> Option<[u8; 4]> {
+        match self.0 {
+            Peer::Ip(IpAddr::V4(address)) => Some(address.octets()),
+            _ => None,
+        }
+    }
+
     /// What shares one allowance: an IPv4 address, or the 64 bits of IPv6 that one household is given.
     pub(super) fn household(self) -> Client {
         match self.0 {

@@ -19,6 +19,7 @@ use super::X_REQUEST_ID;
 use super::problem::Problem;
 use super::ranges::{self, Wanted};
 use crate::cache::{Digest, Found};
+use crate::clock;
 use crate::dialect::Target;
 use crate::render::Content;
 use crate::service::{Answer, Timing};
@@ -234,7 +235,7 @@ pub(super) fn if_range_holds(asked: &HeaderMap, etag: &str) -> bool {
 /// HTTP dates have no fractions, and a picture must not look newer than its own date.
 pub(super) fn whole_seconds(time: SystemTime) -> SystemTime {
     // nothing was changed later than now (RFC 9110 §8.8.2.1), whatever a camera's clock says
-    let time = time.min(SystemTime::now());
+    let time = time.min(clock::now());
     let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }

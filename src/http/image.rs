@@ -14,6 +14,7 @@ use super::problem::Problem;
 use super::rate::PerClient;
 use super::traffic::Outcome;
 use super::{RequestId, State, headers, redirect};
+use crate::clock;
 use crate::dialect::query;
 use crate::render::Settings;
 use crate::service::Error;
@@ -53,7 +54,7 @@ async fn try_answer(
     if length > LONGEST_URL {
         return Err(plain(Problem::uri_too_long(LONGEST_URL)));
     }
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = clock::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (read, settings, timing) = {
         let rules = state.rules.load();
         let read = rules.known.read(&rules.policy, uri, &headers::accept(asked), now);

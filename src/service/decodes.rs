@@ -306,8 +306,12 @@ mod tests {
         use crate::render::geometry::{Rect, Resize, Wish};
         let opaque = with_alpha(|_| 255);
         let translucent = with_alpha(|at| (at / 451) as u8);
-        for (name, original) in [("rgb", original("photos/chelsea.png")), ("opaque", opaque), ("translucent", translucent)] {
-            for (linear, crops, width) in [(false, false, 97), (false, true, 300), (true, true, 130), (false, false, 700), (true, false, 20)] {
+        for (name, original) in
+            [("rgb", original("photos/chelsea.png")), ("opaque", opaque), ("translucent", translucent)]
+        {
+            for (linear, crops, width) in
+                [(false, false, 97), (false, true, 300), (true, true, 130), (false, false, 700), (true, false, 20)]
+            {
                 let wish = Wish { width, height: 0, enlarge: true };
                 let resize = Resize::Contain(wish);
                 let mut recipe = Recipe { resize, ..Recipe::new(Output::Exactly(Format::Png), Quality::default()) };

@@ -12,6 +12,7 @@ pub mod uploads;
 pub mod workers;
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -191,7 +192,16 @@ impl Service {
                 None => self.found_or_made(settings, id, version, recipe, toll(), came).await,
             }
         };
-        tokio::time::timeout(self.workers.deadline(), answer).await.unwrap_or(Err(Refused::Deadline.into()))
+        let mut answer = std::pin::pin!(answer);
+        // what is in memory is there at once, and no time is measured for it
+        let at_once = std::future::poll_fn(|context| Poll::Ready(answer.as_mut().poll(context))).await;
+        match at_once {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => {
+                let in_time = tokio::time::timeout(self.workers.deadline(), answer).await;
+                in_time.unwrap_or(Err(Refused::Deadline.into()))
+            }
+        }
     }
 
     /// The rendition as a file, where it is one already; `None` where it is to be asked for as bytes, which may mean to be

@@ -14,6 +14,7 @@ use tokio::io::AsyncReadExt;
 
 use super::root::Root;
 use super::{BoxFuture, Error, ImageId, Inbox, Original, Source, Version};
+use crate::clock;
 
 /// How often a file that changes while it is read is read again.
 const ATTEMPTS: usize = 3;
@@ -67,7 +68,7 @@ impl Files {
     /// pass for what came after (git calls such files racy).
     async fn settled(&self, stat: impl Fn() -> Result<Stat, Error>) -> Result<(Version, u64), Error> {
         for _ in 0..SETTLING_ATTEMPTS {
-            let now = SystemTime::now();
+            let now = clock::now();
             let stat = stat()?;
             let found = self.told_by(&stat)?;
             let seconds = number(stat.st_ctime);

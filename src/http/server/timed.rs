@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::line::FirstLine;
+use crate::clock;
 
 /// Bytes a second that a client takes at the least, after its first moment of not taking any: whoever takes one byte
 /// now and then would hold an answer for ever.
@@ -86,6 +87,10 @@ pub(super) struct Timed<S> {
     sending: Sending,
     /// What was read and thrown away at the end; `None` before it.
     leaving: Option<u64>,
+    /// When it is too long.
+    due: Instant,
+    /// Ends then or before; then it is seen whether `due` has moved on. Telling it at once, at every step of every request,
+    /// costs more than all else that is done here.
     limit: Pin<Box<Sleep>>,
 }
 
@@ -115,6 +120,7 @@ impl<S> Timed<S> {
             answered: false,
             sending: Sending::default(),
             leaving: None,
+            due: limit.deadline(),
             limit,
         }
     }
@@ -122,7 +128,27 @@ impl<S> Timed<S> {
     /// Counts anew, unless the client is waited for to take something.
     fn restart(&mut self, span: Duration) {
         if !self.sending.stuck {
-            self.limit.as_mut().reset(Instant::now() + span);
+            self.due = Instant::from_std(clock::instant()) + span;
+            if self.due < self.limit.deadline() {
+                self.limit.as_mut().reset(self.due);
+            }
+        }
+    }
+
+    /// Counts to that moment.
+    fn count_to(&mut self, due: Instant) {
+        self.due = due;
+        self.limit.as_mut().reset(due);
+    }
+
+    /// Ready when it is too long.
+    fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.limit.as_mut().poll(context));
+            if self.due <= self.limit.deadline() {
+                return Poll::Ready(());
+            }
+            self.limit.as_mut().reset(self.due);
         }
     }
 }
@@ -155,7 +181,7 @@ impl<S: AsyncRead + Abort + Unpin> AsyncRead for Timed<S> {
                 // whoever is being answered may take its time to ask again
                 Poll::Pending if answering => return Poll::Pending,
                 Poll::Pending => {
-                    ready!(this.limit.as_mut().poll(context));
+                    ready!(this.poll_due(context));
                     if this.sending.stuck {
                         this.stream.abort();
                     }
@@ -182,7 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Abort + Unpin> AsyncWrite for Timed<S> {
         if this.leaving.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
             this.leaving = Some(0);
-            this.limit.as_mut().reset(Instant::now() + LINGER);
+            this.count_to(Instant::now() + LINGER);
         }
         let mut bytes = [std::mem::MaybeUninit::uninit(); 8 * 1024];
         loop {
@@ -193,7 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Abort + Unpin> AsyncWrite for Timed<S> {
                 // it has said what it had to say
                 Poll::Pending if this.leaving == Some(0) => 0,
                 Poll::Pending => {
-                    ready!(this.limit.as_mut().poll(context));
+                    ready!(this.poll_due(context));
                     0
                 }
             };
@@ -242,9 +268,9 @@ impl<S: Abort> Timed<S> {
                     let earned = Duration::from_millis(self.sending.taken.saturating_mul(1000) / SLOWEST);
                     let since = self.sending.since.unwrap_or(now);
                     let trickled = since.checked_add(self.patience.send.saturating_add(earned)).unwrap_or(now);
-                    self.limit.as_mut().reset(trickled.min(now + self.patience.send));
+                    self.count_to(trickled.min(now + self.patience.send));
                 }
-                ready!(self.limit.as_mut().poll(context));
+                ready!(self.poll_due(context));
                 // the kernel would go on offering it what it holds, and not even say that nobody is there any more
                 self.stream.abort();
                 Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the answer was not taken for too long")))

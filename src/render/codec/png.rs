@@ -13,9 +13,9 @@ use std::io::Cursor;
 
 use ::png::{BitDepth, BlendOp, ColorType, DisposeOp, Limits, Reader, Transformations};
 
+use self::scanlines::Scanlines;
 use super::canvas::{Area, Blend, Canvas, Dispose};
 use super::still::grey_to_rgb;
-use self::scanlines::Scanlines;
 use super::{Codec, Cost, Decoded, GoOn, Info, Loops, Picture, Plan, RowSink, Sink, Streamed};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;

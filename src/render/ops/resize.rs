@@ -319,7 +319,8 @@ fn in_bands(mut windows: impl Windows, region: Region, size: Size, rows_at_once:
     let count = window(stored, region.height / f64::from(size.height), rows_at_once);
     // one for all bands: fresh memory for each would have to be cleared each time
     let mut light = Image::new(stored.width, count, wide);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).use_alpha(channels == 4);
+    let options =
+        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).use_alpha(channels == 4);
     let rows = data.chunks_mut(stride * rows_at_once as usize);
     for (band, rows) in bands(stored, region, size, rows_at_once, count).zip(rows) {
         let coded = ImageRef::new(stored.width, count, windows.rows(band.first, count)?, narrow).map_err(internal)?;

@@ -266,7 +266,9 @@ mod tests {
 
     fn written(width: u32, height: u32, alpha: bool, filter: Filter, compression: Compression, seed: u32) -> Vec<u8> {
         let channels = if alpha { 4 } else { 3 };
-        let sample = |at: u32| ((at / 5) as u8).wrapping_mul(3) ^ (at.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 29) as u8;
+        let sample = |at: u32| {
+            ((at / 5) as u8).wrapping_mul(3) ^ (at.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 29) as u8
+        };
         let data: Vec<u8> = (0..width * height * channels).map(sample).collect();
         let mut out = Vec::new();
         let mut encoder = ::png::Encoder::new(&mut out, width, height);

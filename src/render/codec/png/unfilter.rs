@@ -151,9 +151,7 @@ struct Chains {
 /// The next pixels of the chains, and what lay above them: `up` is the pixel above the first row's, those above the others
 /// came out a step ago.
 #[inline(always)]
-fn step<const PAETH: bool>(
-    masks: &Masks, left: u8x16, corner: u8x16, up: [u8; 4], pixels: u8x16,
-) -> (u8x16, u8x16) {
+fn step<const PAETH: bool>(masks: &Masks, left: u8x16, corner: u8x16, up: [u8; 4], pixels: u8x16) -> (u8x16, u8x16) {
     let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = left.to_array();
     let [m, n, o, p] = up;
     let up = u8x16::new([m, n, o, p, a, b, c, d, e, f, g, h, i, j, k, l]);
@@ -330,7 +328,9 @@ mod tests {
         for bytes in [3, 4] {
             for columns in [1, 2, 3, 4, 5, 6, 17, 64] {
                 for (a, b) in (0..5).flat_map(|a| (0..5).map(move |b| (a, b))) {
-                    for filters in [[a, b, a, b, a, b, a, b, a], [a, a, a, a, b, b, b, b, a], [b, a, a, a, a, b, a, a, b]] {
+                    for filters in
+                        [[a, b, a, b, a, b, a, b, a], [a, a, a, a, b, b, b, b, a], [b, a, a, a, a, b, a, a, b]]
+                    {
                         check(columns, &filters, bytes, 7, columns % 2 == 0);
                     }
                 }
