@@ -306,9 +306,10 @@ mod tests {
         use crate::render::geometry::{Rect, Resize, Wish};
         let opaque = with_alpha(|_| 255);
         let translucent = with_alpha(|at| (at / 451) as u8);
-        for (name, original) in
-            [("rgb", original("photos/chelsea.png")), ("opaque", opaque), ("translucent", translucent)]
-        {
+        let of_other_kinds = ["grey", "grey-alpha", "palette-trns", "rgb16", "p3", "alpha", "thin-lines"];
+        let of_other_kinds = of_other_kinds.map(|name| (name, original(&format!("generated/{name}.png"))));
+        let photographs = [("rgb", original("photos/chelsea.png")), ("opaque", opaque), ("translucent", translucent)];
+        for (name, original) in photographs.into_iter().chain(of_other_kinds) {
             for (linear, crops, width) in
                 [(false, false, 97), (false, true, 300), (true, true, 130), (false, false, 700), (true, false, 20)]
             {
@@ -316,7 +317,7 @@ mod tests {
                 let resize = Resize::Contain(wish);
                 let mut recipe = Recipe { resize, ..Recipe::new(Output::Exactly(Format::Png), Quality::default()) };
                 if crops {
-                    recipe.rect = Some(Rect { x: 11, y: 31, width: 350, height: 201 });
+                    recipe.rect = Some(Rect { x: 11, y: 31, width: 99, height: 41 });
                 }
                 let settings = Settings { linear, ..Settings::default() };
                 let make = |decodes: &dyn render::Decodes| {

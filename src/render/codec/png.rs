@@ -9,7 +9,7 @@ mod scanlines;
 mod unfilter;
 
 use std::borrow::Cow;
-use std::io::Cursor;
+use std::io::{BufRead, Cursor, Seek};
 
 use ::png::{BitDepth, BlendOp, ColorType, DisposeOp, Limits, Reader, Transformations};
 
@@ -21,7 +21,7 @@ use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::Size;
 use crate::render::ops::Rows;
-use crate::render::ops::colour::{self, Profile};
+use crate::render::ops::colour::{Narrowing, Profile};
 use crate::render::pixels::Pixels;
 
 /// Reads and writes PNG and APNG.
@@ -34,6 +34,9 @@ const SIGNATURE: usize = 8;
 
 /// What the decoder may allocate for chunks: profiles and metadata.
 const CHUNKS: usize = 4 << 20;
+
+/// What it holds of the data while it inflates them, beside a few rows.
+const BUFFERED: usize = 1 << 20;
 
 fn failed(error: ::png::DecodingError) -> Error {
     match error {
@@ -84,10 +87,7 @@ impl Codec for Png {
                 plays => Loops::Times(plays.min(u16::MAX.into()) as u16),
             };
         }
-        info.streamed = scanlines::channels(header).map(|channels| {
-            let stride = header.width as usize * channels;
-            Streamed { channels, held: (CHUNKS + scanlines::held(stride)) as u64 }
-        });
+        info.streamed = streamed(&reader);
         let wide = if depth == BitDepth::Sixteen { 2.0 } else { 1.0 };
         let canvas = if info.frames > 1 { 20.0 } else { 0.0 };
         info.cost = Cost { per_stored_pixel: 0.1, per_decoded_pixel: 4.0 + 8.0 * wide + canvas };
@@ -109,7 +109,8 @@ impl Codec for Png {
         if plan.frames == 1 {
             let shown = reader.next_frame(&mut samples).map_err(failed)?;
             samples.truncate(shown.buffer_size());
-            let (channels, data, profile) = to_rgb(samples, shown.color_type, shown.bit_depth, profile);
+            let kind = Kind::of(shown.color_type, shown.bit_depth, profile);
+            let (channels, data, profile) = (kind.channels, kind.to_rgb(samples), kind.left());
             return sink(Decoded::still(Pixels::new(FORMAT, info.size, channels, data)?, profile));
         }
         let mut canvas = Canvas::new(info.size);
@@ -122,9 +123,10 @@ impl Codec for Png {
             let control =
                 *reader.info().frame_control().ok_or_else(|| Error::malformed(FORMAT, "a frame has no control"))?;
             let frame = samples[..shown.buffer_size()].to_vec();
-            let (channels, data, left) = to_rgb(frame, shown.color_type, shown.bit_depth, profile.clone());
+            let kind = Kind::of(shown.color_type, shown.bit_depth, profile.clone());
             let size = Size::new(shown.width, shown.height);
-            let rgba = Pixels::new(FORMAT, size, channels, data)?.with_alpha().data;
+            let rgba = Pixels::new(FORMAT, size, kind.channels, kind.to_rgb(frame))?.with_alpha().data;
+            let left = kind.left();
             let area = Area { left: control.x_offset, top: control.y_offset, size };
             let blend = if control.blend_op == BlendOp::Source { Blend::Replace } else { Blend::Over };
             let dispose = match control.dispose_op {
@@ -142,11 +144,21 @@ impl Codec for Png {
     }
 
     fn stream(&self, original: &[u8], info: &Info, sink: RowSink<'_>) -> Result<()> {
-        let reader = open(original, CHUNKS)?;
+        let mut reader = open(original, CHUNKS + BUFFERED)?;
         let header = reader.info();
-        let mut lines = Scanlines::new(header_first(original), header)?;
-        sink(&mut Streaming { lines: &mut lines, size: info.size }, profile(header))?;
-        lines.finish()
+        let profile = profile(header);
+        if scanlines::channels(header).is_some() {
+            let mut lines = Scanlines::new(header_first(original), header)?;
+            sink(&mut Streaming { lines: &mut lines, size: info.size }, profile)?;
+            return lines.finish();
+        }
+        let (colours, depth) = reader.output_color_type();
+        let kind = Kind::of(colours, depth, profile);
+        let left = kind.left();
+        sink(&mut ByLibrary { reader: &mut reader, kind, size: info.size }, left)?;
+        // what is left, and the end of the data
+        while reader.next_row().map_err(failed)?.is_some() {}
+        Ok(())
     }
 
     fn encode(&self, picture: &Picture, _go_on: GoOn<'_>) -> Result<Vec<u8>> {
@@ -213,6 +225,54 @@ impl Rows for Streaming<'_, '_> {
     }
 }
 
+/// Rows of any kind, by the crate `png`.
+struct ByLibrary<'a, R: BufRead + Seek> {
+    reader: &'a mut Reader<R>,
+    kind: Kind,
+    size: Size,
+}
+
+impl<R: BufRead + Seek> Rows for ByLibrary<'_, R> {
+    fn size(&self) -> Size {
+        self.size
+    }
+
+    fn channels(&self) -> usize {
+        self.kind.channels
+    }
+
+    fn read(&mut self, out: &mut [u8]) -> Result<()> {
+        for row in out.chunks_exact_mut(self.size.width as usize * self.kind.channels) {
+            let next = self.reader.next_row().map_err(failed)?;
+            let next = next.ok_or_else(|| Error::malformed(FORMAT, "it has fewer rows than its header says"))?;
+            row.copy_from_slice(&self.kind.to_rgb(next.data().to_vec()));
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, rows: u32) -> Result<()> {
+        for _ in 0..rows {
+            self.reader.next_row().map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+/// How a still picture's rows come, if they come from the top.
+fn streamed<R: BufRead + Seek>(reader: &Reader<R>) -> Option<Streamed> {
+    let header = reader.info();
+    if let Some(channels) = scanlines::channels(header) {
+        let stride = header.width as usize * channels;
+        return Some(Streamed { channels, held: (CHUNKS + scanlines::held(stride)) as u64 });
+    }
+    let (colours, _) = reader.output_color_type();
+    let stride = reader.output_line_size(header.width)?;
+    let fits = !header.interlaced && header.animation_control.is_none() && stride <= scanlines::LONGEST;
+    // as it comes, in wide samples, converted, and narrowed
+    let held = CHUNKS + BUFFERED + 24 * header.width as usize + 4 * stride;
+    fits.then(|| Streamed { channels: Kind::channels_of(colours), held: held as u64 })
+}
+
 /// Whether there is anything in the file that is not the picture: texts, times, private chunks, bytes behind the end.
 fn has_other_chunks(original: &[u8]) -> bool {
     const OF_THE_PICTURE: [&[u8; 4]; 17] = [
@@ -256,19 +316,39 @@ fn is_srgb(points: [(f32, f32); 4]) -> bool {
     points.iter().zip(SRGB).all(|(a, b)| (a.0 - b.0).abs() < 0.002 && (a.1 - b.1).abs() < 0.002)
 }
 
-/// Any layout of samples as 8-bit RGB or RGBA; 16-bit ones (big-endian) are converted to sRGB at their full precision.
-fn to_rgb(
-    samples: Vec<u8>, kind: ColorType, depth: BitDepth, profile: Option<Profile>,
-) -> (usize, Vec<u8>, Option<Profile>) {
-    let alpha = matches!(kind, ColorType::Rgba | ColorType::GrayscaleAlpha);
-    let colour = matches!(kind, ColorType::Rgb | ColorType::Rgba);
-    let channels = if alpha { 4 } else { 3 };
-    if depth == BitDepth::Sixteen {
-        let (pairs, _) = samples.as_chunks::<2>();
-        let wide: Vec<u16> = pairs.iter().map(|&pair| u16::from_be_bytes(pair)).collect();
-        let wide = if colour { wide } else { grey_to_rgb(&wide, channels - 2) };
-        return (channels, colour::to_srgb8(&wide, channels, profile.as_ref()), None);
+/// A layout of samples, and what makes 8-bit RGB or RGBA of it.
+struct Kind {
+    channels: usize,
+    has_colour: bool,
+    /// Of samples of 16 bits, which are converted to sRGB at their full precision.
+    narrowing: Option<Narrowing>,
+    profile: Option<Profile>,
+}
+
+impl Kind {
+    fn of(colours: ColorType, depth: BitDepth, profile: Option<Profile>) -> Kind {
+        let channels = Kind::channels_of(colours);
+        let narrowing = (depth == BitDepth::Sixteen).then(|| Narrowing::new(channels, profile.as_ref()));
+        Kind { channels, has_colour: matches!(colours, ColorType::Rgb | ColorType::Rgba), narrowing, profile }
     }
-    let data = if colour { samples } else { grey_to_rgb(&samples, channels - 2) };
-    (channels, data, profile)
+
+    fn channels_of(colours: ColorType) -> usize {
+        if matches!(colours, ColorType::Rgba | ColorType::GrayscaleAlpha) { 4 } else { 3 }
+    }
+
+    /// The samples of whole pixels, big-endian where they are wide.
+    fn to_rgb(&self, samples: Vec<u8>) -> Vec<u8> {
+        let alpha = self.channels - 3;
+        if let Some(narrowing) = &self.narrowing {
+            let (pairs, _) = samples.as_chunks::<2>();
+            let wide: Vec<u16> = pairs.iter().map(|&pair| u16::from_be_bytes(pair)).collect();
+            return narrowing.apply(&if self.has_colour { wide } else { grey_to_rgb(&wide, alpha + 1) });
+        }
+        if self.has_colour { samples } else { grey_to_rgb(&samples, alpha + 1) }
+    }
+
+    /// The profile that the pixels are in after that.
+    fn left(&self) -> Option<Profile> {
+        self.profile.clone().filter(|_| self.narrowing.is_none())
+    }
 }

@@ -186,23 +186,58 @@ fn new_transform(profile: &Profile, channels: usize) -> Option<Transform> {
 
 /// Converts 16-bit samples (native byte order) to 8-bit sRGB at their full precision.
 pub(crate) fn to_srgb8(samples: &[u16], channels: usize, profile: Option<&Profile>) -> Vec<u8> {
-    let narrow = |samples: &[u16]| samples.iter().map(|&sample| narrow(sample)).collect();
-    let Some(profile) = profile else { return narrow(samples) };
-    if profile.is_grey() {
-        let mut data: Vec<u8> = narrow(samples);
-        if let Some(curve) = profile.grey_curve() {
-            apply_curve(&mut data, channels, &curve);
-        }
-        return data;
+    Narrowing::new(channels, profile).apply(samples)
+}
+
+/// How 16-bit samples become 8-bit sRGB, for pictures that come in parts.
+pub(crate) struct Narrowing {
+    channels: usize,
+    by: By,
+}
+
+enum By {
+    /// Nothing but the precision changes.
+    Precision,
+    /// The curve of a profile for grey.
+    Curve(Box<[u8; 256]>),
+    Transform(Arc<dyn TransformExecutor<u16> + Send + Sync>),
+}
+
+impl Narrowing {
+    /// Out of the colours of a profile; one that no transform can be made from leaves them as they are.
+    pub(crate) fn new(channels: usize, profile: Option<&Profile>) -> Narrowing {
+        let layout = if channels == 4 { Layout::Rgba } else { Layout::Rgb };
+        let by = match profile {
+            None => By::Precision,
+            Some(profile) if profile.is_grey() => {
+                profile.grey_curve().map_or(By::Precision, |curve| By::Curve(Box::new(curve)))
+            }
+            Some(profile) => {
+                let transform = profile.profile.create_transform_16bit(layout, &srgb(), layout, options());
+                transform.map_or(By::Precision, By::Transform)
+            }
+        };
+        Narrowing { channels, by }
     }
-    let layout = if channels == 4 { Layout::Rgba } else { Layout::Rgb };
-    let Ok(transform) = profile.profile.create_transform_16bit(layout, &srgb(), layout, options()) else {
-        return narrow(samples);
-    };
-    let mut converted = vec![0; samples.len()];
-    match transform.transform(samples, &mut converted) {
-        Ok(()) => narrow(&converted),
-        Err(_) => narrow(samples),
+
+    /// Whole pixels.
+    pub(crate) fn apply(&self, samples: &[u16]) -> Vec<u8> {
+        let narrow = |samples: &[u16]| samples.iter().map(|&sample| narrow(sample)).collect();
+        match &self.by {
+            By::Precision => narrow(samples),
+            By::Curve(curve) => {
+                let mut data: Vec<u8> = narrow(samples);
+                apply_curve(&mut data, self.channels, curve);
+                data
+            }
+            By::Transform(transform) => {
+                let mut converted = vec![0; samples.len()];
+                match transform.transform(samples, &mut converted) {
+                    Ok(()) => narrow(&converted),
+                    Err(_) => narrow(samples),
+                }
+            }
+        }
     }
 }
 

@@ -20,7 +20,7 @@ const WINDOW: usize = 32 << 10;
 const AT_ONCE: usize = 128 << 10;
 
 /// Bytes of the longest row that is read here.
-const LONGEST: usize = 1 << 20;
+pub(super) const LONGEST: usize = 1 << 20;
 
 /// Bytes that reading holds beside the rows it gives, where a row is of so many.
 pub(super) fn held(stride: usize) -> usize {
