@@ -228,7 +228,10 @@ pub fn render_from(
         return Ok(Encoded { bytes: original.to_vec(), content: Content::Image(format) });
     }
     let info = &*known_or_probed(info, format, original, settings)?;
-    let plan = Plan::new(info, recipe, settings)?;
+    let mut plan = Plan::new(info, recipe, settings)?;
+    // at full size a part is not decoded by whom the whole is
+    plan.decodes_part = plan.part.is_some() && (plan.eighths == 8 || !decodes.are_shared());
+    let plan = plan;
 
     let mut pipeline = ops::Pipeline::new(&plan);
     let mut frames: Vec<Frame> = Vec::new();
@@ -255,7 +258,10 @@ pub fn render_from(
         codec.decode(original, info, &plan, &mut |decoded| take(Arc::new(decoded)))?;
     } else if !streams {
         let scale = Scale { eighths: plan.eighths, planes: plan.wants_planes };
-        take(decodes.get_or_decode(scale, &mut || first(codec, original, info, &plan))?)?;
+        let mut decode = || first(codec, original, info, &plan);
+        let decoded =
+            if plan.decodes_part { decode().map(Arc::new) } else { decodes.get_or_decode(scale, &mut decode) };
+        take(decoded?.part(&plan))?;
     }
     let shown = match planes {
         Some(planes) => Shown::Planes(planes),

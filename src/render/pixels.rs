@@ -1,7 +1,7 @@
 //! A decoded picture.
 
 use super::format::Format;
-use super::geometry::Size;
+use super::geometry::{Rect, Size};
 
 /// 8-bit pixels, interleaved, rows packed from the top: width × height × channels, stride = width × channels bytes.
 ///
@@ -157,6 +157,24 @@ impl Planes {
         let Some(Sharing { across, down }) = sharing else { return (size, Size::new(0, 0)) };
         let chroma = Size::new(size.width.div_ceil(across), size.height.div_ceil(down));
         (Size::new(chroma.width * across, chroma.height * down), chroma)
+    }
+
+    /// A part that begins with a sample of chroma, as planes of its own.
+    pub(crate) fn cut(&self, part: Rect) -> Planes {
+        let size = Size::new(part.width, part.height);
+        let (luma, chroma) = Planes::stored(size, self.sharing);
+        let (across, down) = self.sharing.map_or((1, 1), |Sharing { across, down }| (across, down));
+        let mut data = Vec::with_capacity(Planes::bytes(size, self.sharing));
+        let mut append = |plane: Plane<'_>, left: u32, top: u32, size: Size| {
+            let rows = plane.data.chunks_exact(plane.stride.max(1)).skip(top as usize).take(size.height as usize);
+            rows.for_each(|row| data.extend_from_slice(&row[left as usize..][..size.width as usize]));
+        };
+        let [y, cb, cr] = self.all();
+        append(y, part.x, part.y, luma);
+        for plane in [cb, cr] {
+            append(plane, part.x / across, part.y / down, chroma);
+        }
+        Planes::new(size, self.sharing, data).edges_repeated()
     }
 
     /// With the last column and row of the picture in the place of whatever luma has behind them, since resampling looks

@@ -36,6 +36,10 @@ pub struct Plan<'a> {
     pub(crate) streams: bool,
     /// Whether the picture is small enough to be held whole all the same, where others need it, too.
     pub(crate) may_share: bool,
+    /// The part of the scaled picture that is read, in its pixels, where that is little enough to be decoded by itself.
+    pub(crate) part: Option<Rect>,
+    /// Whether it is decoded by itself, rather than cut out of a picture that others need, too.
+    pub(crate) decodes_part: bool,
     /// Whether a decoder that has luma and chroma apart should leave them so.
     pub(crate) wants_planes: bool,
     /// Whether the encoder is given them so, where no profile is in the way.
@@ -80,6 +84,8 @@ impl<'a> Plan<'a> {
             eighths: 8,
             streams: false,
             may_share: true,
+            part: None,
+            decodes_part: false,
             wants_planes: false,
             feeds_planes: false,
             canvas: Size { width: 0, height: 0 },
@@ -96,6 +102,7 @@ impl<'a> Plan<'a> {
         plan.eighths = plan.eighths_for(&fitted, info, settings.oversampling);
         plan.feeds_planes = plan.could_feed_planes(&fitted, settings.encoding);
         plan.wants_planes = plan.could_use_planes(&fitted);
+        plan.part = plan.part_of(info, &fitted);
         let streamed = info.streamed.filter(|_| plan.can_stream(&fitted));
         plan.streams = streamed.is_some();
         plan.may_share = streamed.is_none_or(|streamed| info.size.pixels() * streamed.channels as u64 <= SHARED);
@@ -126,6 +133,8 @@ impl<'a> Plan<'a> {
             eighths: 8,
             streams: false,
             may_share: true,
+            part: None,
+            decodes_part: false,
             wants_planes: false,
             feeds_planes: false,
             canvas: Size { width: 0, height: 0 },
@@ -160,6 +169,28 @@ impl<'a> Plan<'a> {
     pub(crate) fn stored_region(&self, displayed: Region, eighths: u32) -> Region {
         let size = self.orientation.apply(self.stored);
         self.orientation.inverse().map(displayed, size).scaled(f64::from(eighths) / 8.0)
+    }
+
+    /// The part that is read of what the decoder makes, which begins where groups of blocks do, whatever the sampling, and
+    /// reaches as far as the filter.
+    fn part_of(&self, info: &Info, fitted: &Fitted) -> Option<Rect> {
+        let Recipe { trim, .. } = self.recipe;
+        let looks = trim.is_some() || fitted.gravity == Gravity::Smart;
+        if looks || self.frames > 1 || !self.wants_planes || !info.decodes_parts {
+            return None;
+        }
+        let decoded = info.size.eighths(self.eighths);
+        let region = self.stored_region(fitted.window(self.region), self.eighths);
+        // in columns of luma, of which up to four share one of chroma
+        let reach = 4.0 * (3.0 * ratio(fitted).max(1.0) + 2.0);
+        let first = |from: f64, multiple: u32| (from - reach).max(0.0) as u32 / multiple * multiple;
+        let last = |to: f64, all: u32| ((to + reach).ceil() as u32).next_multiple_of(8).min(all);
+        let (x, y) = (first(region.x, 32 * self.eighths), first(region.y, 4 * self.eighths));
+        let (right, bottom) =
+            (last(region.x + region.width, decoded.width), last(region.y + region.height, decoded.height));
+        let (width, height) = (right.checked_sub(x)?, bottom.checked_sub(y)?);
+        let pixels = u64::from(width) * u64::from(height);
+        (pixels * 4 <= decoded.pixels() * 3).then_some(Rect { x, y, width, height })
     }
 
     /// Whether each row is needed once.

@@ -336,6 +336,41 @@ mod tests {
     }
 
     #[test]
+    fn parts_decoded_alone_make_the_same_as_those_of_a_whole() {
+        use crate::render::geometry::{Gravity, Rect, Resize, Wish};
+        let box_of = |width, height| Wish { width, height, enlarge: false };
+        let of =
+            |resize, rect| Recipe { resize, rect, ..Recipe::new(Output::Exactly(Format::WebP), Quality::default()) };
+        let rect = |x, y, width, height| Some(Rect { x, y, width, height });
+        let cases = [
+            (of(Resize::Contain(box_of(50, 0)), rect(301, 13, 203, 199)), true),
+            (of(Resize::Contain(box_of(30, 0)), rect(0, 227, 190, 200)), true),
+            (of(Resize::Cover(box_of(40, 100), Gravity::Point(10_000, 5000)), None), true),
+            // at full size a part is nobody else's
+            (of(Resize::Contain(box_of(150, 0)), rect(401, 100, 200, 150)), false),
+            (of(Resize::Native, rect(401, 101, 99, 151)), false),
+        ];
+        for (recipe, shares) in cases {
+            for (name, linear) in [("rocket.jpg", false), ("rocket.jpg", true), ("retina.jpg", false)] {
+                let original = original(&format!("photos/{name}"));
+                let settings = Settings { linear, ..Settings::default() };
+                let make = |decodes: &dyn render::Decodes| {
+                    render_from(decodes, &original, None, &recipe, &settings, &mut |_| true).expect("rendered").bytes
+                };
+                let all = Decodes::new(64 << 20);
+                let alone = all.join(version(1));
+                let by_itself = make(&alone);
+                let together = all.join(version(1));
+                let counted = Counted(&together, AtomicU32::new(0));
+                assert!(make(&counted) == by_itself, "{name}, linear {linear}: {recipe:?}");
+                // other builds decode no parts
+                let decoded = u32::from(shares || cfg!(not(feature = "native")));
+                assert_eq!(counted.1.load(Ordering::Relaxed), decoded, "{recipe:?}");
+            }
+        }
+    }
+
+    #[test]
     fn nothing_is_kept_for_one_that_comes_alone_nor_beyond_the_bound() {
         let all = Decodes::new(64 << 20);
         let alone = all.join(version(1));

@@ -66,6 +66,7 @@ impl Codec for Jpeg {
         info.has_profile |= header.components == 4;
         if !header.lossless {
             info.eighths = &EIGHTHS;
+            info.decodes_parts = cfg!(feature = "native");
         }
         let samples = f64::from(header.components.max(3));
         info.cost = Cost {

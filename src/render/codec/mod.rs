@@ -63,6 +63,8 @@ pub struct Info {
     pub exif: Option<Vec<u8>>,
     /// To how many eighths of its size its decoder can scale it while decoding, fewest first; 8 is the last.
     pub eighths: &'static [u32],
+    /// Whether its decoder can leave out what is outside of a part, where it gives planes.
+    pub(crate) decodes_parts: bool,
     /// How its decoder gives its rows one after the other, if it does.
     pub(crate) streamed: Option<Streamed>,
     /// Bytes of memory that decoding takes for each pixel of the original whatever the scale, and for each pixel
@@ -112,6 +114,7 @@ impl Info {
             has_metadata: false,
             exif: None,
             eighths: &[8],
+            decodes_parts: false,
             streamed: None,
             cost: Cost { per_stored_pixel: 1.0, per_decoded_pixel: 5.0 },
         }
@@ -158,14 +161,35 @@ pub struct Decoded {
     /// To how many eighths the decoder scaled it: its picture has ceil(width * eighths / 8) columns, and the last may be
     /// part of one.
     pub(crate) eighths: u32,
+    /// Where in that picture this begins: columns and rows before it were left out.
+    pub(crate) origin: (u32, u32),
     /// How long it is shown, in milliseconds.
     pub(crate) delay: u32,
 }
 
 impl Decoded {
+    /// Of a whole picture in planes the part that a plan needs, which is what decoding that part alone gives.
+    pub(crate) fn part(self: Arc<Decoded>, plan: &Plan<'_>) -> Arc<Decoded> {
+        match (plan.part, &self.samples) {
+            (Some(part), Samples::Planes(planes))
+                if self.eighths == plan.eighths && planes.size == plan.stored.eighths(plan.eighths) =>
+            {
+                let (samples, profile) = (Samples::Planes(planes.cut(part)), self.profile.clone());
+                Arc::new(Decoded { samples, profile, origin: (part.x, part.y), ..*self })
+            }
+            _ => self,
+        }
+    }
+
     pub(crate) fn still(pixels: Pixels, profile: Option<Profile>) -> Decoded {
         // an alpha channel that hides nothing goes at once: three channels resize and encode for less
-        Decoded { samples: Samples::Packed(pixels.without_opaque_alpha()), profile, eighths: 8, delay: 0 }
+        Decoded {
+            samples: Samples::Packed(pixels.without_opaque_alpha()),
+            profile,
+            eighths: 8,
+            origin: (0, 0),
+            delay: 0,
+        }
     }
 
     /// Bytes of memory that it takes.

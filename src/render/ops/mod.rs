@@ -58,7 +58,9 @@ impl<'a> Pipeline<'a> {
             Some(placed) => placed,
             None => *self.placed.insert(place(&decoded.samples, plan, eighths)?),
         };
+        let (left, top) = decoded.origin;
         let region = plan.stored_region(window, eighths);
+        let region = Region { x: region.x - f64::from(left), y: region.y - f64::from(top), ..region };
         let size = plan.orientation.inverse().apply(fitted.size);
         let profile = decoded.profile.clone().filter(|profile| !profile.is_srgb() || plan.keeps_profile());
         let pixels = match &decoded.samples {

@@ -205,6 +205,24 @@ pub(super) fn put<const N: usize>(
     }
 }
 
+/// The same into a part of a plane that begins at `origin`: a group lies in it with its left edge, or it is not seen.
+#[inline]
+pub(super) fn put_within<const N: usize>(
+    group: &[i16], factors: &[f32; COUNT], (left, top): (usize, usize), origin: (usize, usize), plane: &mut [u8],
+    width: usize,
+) {
+    let (Some(left), Some(top)) = (left.checked_sub(origin.0), top.checked_sub(origin.1)) else { return };
+    if left < width && top < plane.len() / width {
+        put::<N>(group, factors, (left, top), plane, width);
+    }
+}
+
+/// Whether a part of a component's samples that begins there begins with a group of blocks, so that no group lies across
+/// its edge.
+pub(super) fn begins_with_group<const N: usize>((left, top): (usize, usize)) -> bool {
+    left.is_multiple_of(LANES * N) && top.is_multiple_of(N)
+}
+
 /// What is added to all samples, which are coded around zero (§A.3.1), and a little more: a half, which flat areas often
 /// have for all their samples, becomes the next whole number as in other decoders, not the next even one.
 const MIDDLE: Lanes = Lanes([128.0 + 1.0 / 1024.0; LANES]);

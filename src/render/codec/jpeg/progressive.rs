@@ -10,9 +10,9 @@
 
 use super::bits::{Bits, Restarts, band};
 use super::huffman::Values;
-use super::idct::{self, LANES, Places};
-use super::tables::{Definition, Tables, shared, whole};
-use crate::render::geometry::Size;
+use super::idct::{self, LANES, Places, begins_with_group};
+use super::tables::{Definition, Tables, planes_shown, shared, whole, whole_picture};
+use crate::render::geometry::{Rect, Size};
 use crate::render::pixels::{Planes, Sharing};
 
 /// The marker codes that matter here (T.81 table B.1).
@@ -31,28 +31,32 @@ const MAX_SCANS: usize = 100;
 const MAX_BLOCKS: usize = 10;
 
 /// The planes of a file whose header the library has read and found to be of that size, at as many eighths of it as
-/// [`super::EIGHTHS`] has.
-pub(super) fn planes(original: &[u8], size: Size, sharing: Option<Sharing>, eighths: u32) -> Option<Planes> {
-    planes_of(original, size, sharing, eighths, shows)
+/// [`super::EIGHTHS`] has; of the part of them that is `shown` where that begins with a group of blocks.
+pub(super) fn planes(
+    original: &[u8], size: Size, sharing: Option<Sharing>, eighths: u32, shown: Option<Rect>,
+) -> Option<Planes> {
+    planes_of(original, size, sharing, eighths, shown, shows)
 }
 
 /// Whether a scan adds anything to be seen at so many eighths of the size, as [`shows`] says.
 type Shows = fn(&Scan<'_>, u32) -> bool;
 
-fn planes_of(original: &[u8], size: Size, sharing: Option<Sharing>, eighths: u32, shows: Shows) -> Option<Planes> {
+fn planes_of(
+    original: &[u8], size: Size, sharing: Option<Sharing>, eighths: u32, shown: Option<Rect>, shows: Shows,
+) -> Option<Planes> {
     let file = File::read(original)?;
     if file.size != size || !shared(file.components.iter().map(|component| (component.across, component.down)), sharing)
     {
         return None;
     }
-    let scaled = size.eighths(eighths);
+    let shown = shown.unwrap_or_else(|| whole_picture(size.eighths(eighths)));
     match eighths {
-        1 => file.decode::<1>(original, scaled, sharing, shows),
-        2 => file.decode::<2>(original, scaled, sharing, shows),
-        3 => file.decode::<3>(original, scaled, sharing, shows),
-        4 => file.decode::<4>(original, scaled, sharing, shows),
-        6 => file.decode::<6>(original, scaled, sharing, shows),
-        8 => file.decode::<8>(original, scaled, sharing, shows),
+        1 => file.decode::<1>(original, shown, sharing, shows),
+        2 => file.decode::<2>(original, shown, sharing, shows),
+        3 => file.decode::<3>(original, shown, sharing, shows),
+        4 => file.decode::<4>(original, shown, sharing, shows),
+        6 => file.decode::<6>(original, shown, sharing, shows),
+        8 => file.decode::<8>(original, shown, sharing, shows),
         _ => None,
     }
 }
@@ -152,10 +156,11 @@ impl<'a> File<'a> {
         Some(File { size, components, scans })
     }
 
-    /// Decodes blocks of `N` by `N` samples, as planes of a picture of that size.
+    /// Decodes blocks of `N` by `N` samples, as planes of what is shown.
     fn decode<const N: usize>(
-        &self, original: &[u8], scaled: Size, sharing: Option<Sharing>, shows: Shows,
+        &self, original: &[u8], shown: Rect, sharing: Option<Sharing>, shows: Shows,
     ) -> Option<Planes> {
+        planes_shown(shown, sharing).iter().all(|(origin, _)| begins_with_group::<N>(*origin)).then_some(())?;
         let luma = self.components.first()?;
         let across = (self.size.width as usize).div_ceil(8 * luma.across);
         let down = (self.size.height as usize).div_ceil(8 * luma.down);
@@ -166,15 +171,16 @@ impl<'a> File<'a> {
             scan.decode(&mut bits, &mut parts, &self.components, (across, down))?;
             (bits.close()? == original[scan.end + 1]).then_some(())?;
         }
-        let mut data = vec![0; Planes::bytes(scaled, sharing)];
-        let (luma, chroma) = Planes::stored(scaled, sharing);
+        let size = Size::new(shown.width, shown.height);
+        let mut data = vec![0; Planes::bytes(size, sharing)];
         let mut rest = &mut data[..];
-        for ((component, blocks), size) in self.components.iter().zip(parts).zip([luma, chroma, chroma]) {
+        for ((component, blocks), (origin, size)) in self.components.iter().zip(parts).zip(planes_shown(shown, sharing))
+        {
             let (plane, others) = rest.split_at_mut(size.pixels() as usize);
-            blocks.put(&component.steps, plane, size.width as usize);
+            blocks.put(&component.steps, origin, plane, size.width as usize);
             rest = others;
         }
-        Some(Planes::new(scaled, sharing, data).edges_repeated())
+        Some(Planes::new(size, sharing, data).edges_repeated())
     }
 
     /// For each scan whether it is to be read: it shows, or a later one that is read can only be read after it.
@@ -485,13 +491,13 @@ impl<const N: usize> Blocks<N> {
         if start < Self::GROUP { held } else { behind }
     }
 
-    /// Turns the blocks into the samples of a plane.
-    fn put(self, steps: &[u16; 64], plane: &mut [u8], width: usize) {
+    /// Turns the blocks into the samples of a plane that begins at `origin`.
+    fn put(self, steps: &[u16; 64], origin: (usize, usize), plane: &mut [u8], width: usize) {
         let factors = idct::factors::<N>(steps);
         for (row, coefficients) in self.coefficients.chunks_exact(self.stride).enumerate() {
             let held = &coefficients[..self.stride - LANES];
             for (at, group) in held.chunks_exact(Self::GROUP).enumerate() {
-                idct::put::<N>(group, &factors, (at * LANES * N, row * N), plane, width);
+                idct::put_within::<N>(group, &factors, (at * LANES * N, row * N), origin, plane, width);
             }
         }
     }
@@ -503,7 +509,7 @@ mod tests {
     use turbojpeg::{Transform, TransformOp, Transformer};
 
     use super::super::EIGHTHS;
-    use super::super::testing::{SAMPLINGS, changed, changes, difference, encoded, near, originals};
+    use super::super::testing::{SAMPLINGS, changed, changes, difference, encoded, near, originals, parts, same};
     use super::super::turbo::planes_alone;
     use super::super::{header::Header, sequential};
     use super::*;
@@ -530,8 +536,8 @@ mod tests {
                         let case =
                             format!("{width}x{height}, {sampling:?}, restarts {interval}, {quality}, {eighths}/8");
                         let (size, sharing, _) = planes_alone(&sequential, eighths).expect("planes");
-                        let expected = sequential::planes(&sequential, size, sharing, eighths).expect("read");
-                        let ours = planes_of(&progressive, size, sharing, eighths, everything);
+                        let expected = sequential::planes(&sequential, size, sharing, eighths, None).expect("read");
+                        let ours = planes_of(&progressive, size, sharing, eighths, None, everything);
                         let ours = ours.unwrap_or_else(|| panic!("{case}: not read"));
                         assert_eq!(difference(&ours, &expected), (0.0, 0), "{case}");
                     }
@@ -549,7 +555,7 @@ mod tests {
             }
             for eighths in EIGHTHS {
                 let Some((size, sharing, by_library)) = planes_alone(&original, eighths) else { continue };
-                let Some(ours) = planes_of(&original, size, sharing, eighths, everything) else { continue };
+                let Some(ours) = planes_of(&original, size, sharing, eighths, None, everything) else { continue };
                 let by_library = by_library.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
                 let off = difference(&ours, &by_library);
                 assert!(near(eighths, size, off), "{} at {eighths}/8: {off:?}", path.display());
@@ -573,10 +579,28 @@ mod tests {
         ];
         assert_eq!((file.scans.len(), counts), (10, [2, 7, 8, 10]));
         for (eighths, mean) in [(1, 0.0), (2, 3.0), (3, 1.0), (4, 1.0), (6, 0.0), (8, 0.0)] {
-            let all = planes_of(&original, file.size, Some(Sharing::HALVED), eighths, everything).expect("planes");
-            let ours = planes(&original, file.size, Some(Sharing::HALVED), eighths).expect("planes");
+            let all =
+                planes_of(&original, file.size, Some(Sharing::HALVED), eighths, None, everything).expect("planes");
+            let ours = planes(&original, file.size, Some(Sharing::HALVED), eighths, None).expect("planes");
             let off = difference(&ours, &all);
             assert!(off.0 <= mean, "{eighths}: {off:?}");
+        }
+    }
+
+    #[test]
+    fn parts_are_those_of_the_whole() {
+        for (width, height) in [(9, 300), (400, 33), (333, 201)] {
+            for sampling in SAMPLINGS {
+                let file = in_scans(&encoded(width, height, sampling, 0, 90));
+                for eighths in EIGHTHS {
+                    let (size, sharing, _) = planes_alone(&file, eighths).expect("planes");
+                    let whole = planes(&file, size, sharing, eighths, None).expect("read");
+                    for part in parts(size.eighths(eighths), eighths) {
+                        let ours = planes(&file, size, sharing, eighths, Some(part)).expect("read");
+                        assert!(same(&ours, &whole.cut(part)), "{width}x{height}, {sampling:?}, {eighths}/8: {part:?}");
+                    }
+                }
+            }
         }
     }
 
@@ -584,7 +608,7 @@ mod tests {
     fn what_is_odd_is_left_to_the_library() {
         let sound = in_scans(&encoded(40, 30, SAMPLINGS[4], 0, 80));
         let size = Size::new(40, 30);
-        let read = |file: &[u8]| planes_of(file, size, Some(Sharing::HALVED), 4, everything).is_some();
+        let read = |file: &[u8]| planes_of(file, size, Some(Sharing::HALVED), 4, None, everything).is_some();
         assert!(read(&sound));
         for length in 0..sound.len() {
             assert!(!read(&sound[..length]), "{length} bytes of it");
@@ -613,7 +637,7 @@ mod tests {
             if let Some((size, sharing, by_library)) = planes_alone(&file, eighths)
                 // the limits are the plan's
                 && size.pixels() < 1 << 20
-                && let Some(ours) = planes_of(&file, size, sharing, eighths, everything)
+                && let Some(ours) = planes_of(&file, size, sharing, eighths, None, everything)
             {
                 prop_assert_eq!(by_library.expect("it reads it, too").size, ours.size);
             }

@@ -40,7 +40,7 @@ pub(super) fn decode(original: &[u8], header: &Header, info: &Info, plan: &Plan<
         PixelFormat::L16 => return Err(Error::unsupported(FORMAT, "it has 16 bits a sample, only 8 are read")),
     };
     let pixels = Pixels::new(FORMAT, size, 3, rgb)?;
-    Ok(Decoded { samples: Samples::Packed(pixels), profile, eighths: plan.eighths, delay: 0 })
+    Ok(Decoded { samples: Samples::Packed(pixels), profile, eighths: plan.eighths, origin: (0, 0), delay: 0 })
 }
 
 /// Encodes with chroma halved both ways.

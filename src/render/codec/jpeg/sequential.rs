@@ -15,9 +15,9 @@ use std::rc::Rc;
 use super::bits::{Bits, Restarts};
 use super::header::segments;
 use super::huffman::Values;
-use super::idct::{self, Group, LANES, Places};
-use super::tables::{Tables, shared, whole};
-use crate::render::geometry::Size;
+use super::idct::{self, Group, LANES, Places, begins_with_group};
+use super::tables::{Tables, planes_shown, shared, whole, whole_picture};
+use crate::render::geometry::{Rect, Size};
 use crate::render::pixels::{Planes, Sharing};
 
 /// The marker codes that matter here (T.81 table B.1).
@@ -33,21 +33,23 @@ const DRI: u8 = 0xDD;
 const MAX_BLOCKS: usize = 10;
 
 /// The planes of a file whose header the library has read and found to be of that size, at as many eighths of it as
-/// [`super::EIGHTHS`] has.
-pub(super) fn planes(original: &[u8], size: Size, sharing: Option<Sharing>, eighths: u32) -> Option<Planes> {
+/// [`super::EIGHTHS`] has; of the part of them that is `shown` where that begins with a group of blocks.
+pub(super) fn planes(
+    original: &[u8], size: Size, sharing: Option<Sharing>, eighths: u32, shown: Option<Rect>,
+) -> Option<Planes> {
     let scan = Scan::read(original)?;
     if scan.size != size || !shared(scan.components.iter().map(|component| (component.across, component.down)), sharing)
     {
         return None;
     }
-    let scaled = size.eighths(eighths);
+    let shown = shown.unwrap_or_else(|| whole_picture(size.eighths(eighths)));
     match eighths {
-        1 => scan.decode::<1>(original, scaled, sharing),
-        2 => scan.decode::<2>(original, scaled, sharing),
-        3 => scan.decode::<3>(original, scaled, sharing),
-        4 => scan.decode::<4>(original, scaled, sharing),
-        6 => scan.decode::<6>(original, scaled, sharing),
-        8 => scan.decode::<8>(original, scaled, sharing),
+        1 => scan.decode::<1>(original, shown, sharing),
+        2 => scan.decode::<2>(original, shown, sharing),
+        3 => scan.decode::<3>(original, shown, sharing),
+        4 => scan.decode::<4>(original, shown, sharing),
+        6 => scan.decode::<6>(original, shown, sharing),
+        8 => scan.decode::<8>(original, shown, sharing),
         _ => None,
     }
 }
@@ -127,10 +129,12 @@ impl Scan {
         Some(Scan { size, components, interval, start: end + 2 + length })
     }
 
-    /// Decodes blocks of `N` by `N` samples, as planes of a picture of that size.
-    fn decode<const N: usize>(&self, original: &[u8], scaled: Size, sharing: Option<Sharing>) -> Option<Planes> {
-        let mut data = vec![0; Planes::bytes(scaled, sharing)];
-        let mut parts = self.parts::<N>(&mut data, scaled, sharing);
+    /// Decodes blocks of `N` by `N` samples, as planes of what is shown.
+    fn decode<const N: usize>(&self, original: &[u8], shown: Rect, sharing: Option<Sharing>) -> Option<Planes> {
+        let size = Size::new(shown.width, shown.height);
+        let mut data = vec![0; Planes::bytes(size, sharing)];
+        let mut parts = self.parts::<N>(&mut data, shown, sharing);
+        parts.iter().all(|part| begins_with_group::<N>(part.origin)).then_some(())?;
         // luma has the most blocks of all
         let luma = self.components.first()?;
         let across = (self.size.width as usize).div_ceil(8 * luma.across);
@@ -146,7 +150,11 @@ impl Scan {
                     restarts.count(1);
                     bits.ready()?;
                     for part in &mut parts {
-                        part.read::<N>(&mut bits, unit)?;
+                        if part.shows::<N>(first, y) {
+                            part.read::<N, true>(&mut bits, unit)?;
+                        } else {
+                            part.read::<N, false>(&mut bits, unit)?;
+                        }
                     }
                 }
                 for part in &mut parts {
@@ -155,17 +163,14 @@ impl Scan {
             }
         }
         drop(parts);
-        (bits.close()? == EOI).then(|| Planes::new(scaled, sharing, data).edges_repeated())
+        (bits.close()? == EOI).then(|| Planes::new(size, sharing, data).edges_repeated())
     }
 
     /// What decodes each component into its plane.
-    fn parts<'a, const N: usize>(
-        &'a self, data: &'a mut [u8], scaled: Size, sharing: Option<Sharing>,
-    ) -> Vec<Part<'a>> {
-        let (luma, chroma) = Planes::stored(scaled, sharing);
+    fn parts<'a, const N: usize>(&'a self, data: &'a mut [u8], shown: Rect, sharing: Option<Sharing>) -> Vec<Part<'a>> {
         let mut rest = data;
-        let sizes = [luma, chroma, chroma];
-        let part = |(component, size): (&'a Component, Size)| {
+        let part = |(component, (origin, size)): (&'a Component, _)| {
+            let size: Size = size;
             let (plane, others) = std::mem::take(&mut rest).split_at_mut(size.pixels() as usize);
             rest = others;
             Part {
@@ -175,9 +180,10 @@ impl Scan {
                 groups: vec![[0; 64 * LANES]; component.across * component.down],
                 plane,
                 width: size.width as usize,
+                origin,
             }
         };
-        self.components.iter().zip(sizes).map(part).collect()
+        self.components.iter().zip(planes_shown(shown, sharing)).map(part).collect()
     }
 }
 
@@ -191,18 +197,29 @@ struct Part<'a> {
     groups: Vec<Group>,
     plane: &'a mut [u8],
     width: usize,
+    /// Where the plane begins in the component's samples.
+    origin: (usize, usize),
 }
 
 impl Part<'_> {
-    /// Reads the blocks of one unit.
+    /// Whether anything is seen of the group of units that begins with that one, in that row of them.
     #[inline(always)]
-    fn read<const N: usize>(&mut self, bits: &mut Bits<'_>, unit: usize) -> Option<()> {
+    fn shows<const N: usize>(&self, first: usize, y: usize) -> bool {
+        let Component { across, down, .. } = *self.component;
+        let (x0, y0) = self.origin;
+        let (left, top, height) = (first * across * N, y * down * N, self.plane.len() / self.width);
+        (left + LANES * across * N > x0 && left < x0 + self.width) && (top + down * N > y0 && top < y0 + height)
+    }
+
+    /// Reads the blocks of one unit; of those that are not `SHOWN` no more than it takes to read on.
+    #[inline(always)]
+    fn read<const N: usize, const SHOWN: bool>(&mut self, bits: &mut Bits<'_>, unit: usize) -> Option<()> {
         let Component { across, down, ref means, ref others, .. } = *self.component;
         for row in 0..down {
             for column in 0..across {
                 let block = unit * across + column;
                 let (group, lane) = (&mut self.groups[row * across + block / LANES], block % LANES);
-                let difference = bits.block(means, others, Places::<N>::LAST, |k, value| {
+                let difference = bits.block(means, others, if SHOWN { Places::<N>::LAST } else { 0 }, |k, value| {
                     let start = usize::from(Places::<N>::STARTS[k & 63]);
                     // the mask changes nothing and spares a check
                     group[(start + lane) & (64 * LANES - 1)] = value as i16;
@@ -219,8 +236,8 @@ impl Part<'_> {
         let Component { across, down, .. } = *self.component;
         for (at, group) in self.groups.iter_mut().enumerate() {
             let (row, column) = (at / across, at % across);
-            let (left, top) = ((first * across + column * LANES) * N, (y * down + row) * N);
-            idct::put::<N>(group, &self.factors, (left, top), self.plane, self.width);
+            let place = ((first * across + column * LANES) * N, (y * down + row) * N);
+            idct::put_within::<N>(group, &self.factors, place, self.origin, self.plane, self.width);
             group[..N * N * LANES].fill(0);
         }
     }
@@ -251,7 +268,7 @@ mod tests {
 
     use super::super::EIGHTHS;
     use super::super::header::Header;
-    use super::super::testing::{SAMPLINGS, changed, changes, difference, encoded, near, originals};
+    use super::super::testing::{SAMPLINGS, changed, changes, difference, encoded, near, originals, parts, same};
     use super::super::turbo::planes_alone;
     use super::*;
 
@@ -264,7 +281,7 @@ mod tests {
             }
             for eighths in EIGHTHS {
                 let Some((size, sharing, by_library)) = planes_alone(&original, eighths) else { continue };
-                let Some(ours) = planes(&original, size, sharing, eighths) else { continue };
+                let Some(ours) = planes(&original, size, sharing, eighths, None) else { continue };
                 let by_library = by_library.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
                 let off = difference(&ours, &by_library);
                 assert!(near(eighths, size, off), "{} at {eighths}/8: {off:?}", path.display());
@@ -286,7 +303,8 @@ mod tests {
                 for eighths in EIGHTHS {
                     let case = format!("{width}x{height}, {sampling:?}, restarts {interval}, {eighths}/8");
                     let (size, sharing, by_library) = planes_alone(&file, eighths).expect("planes");
-                    let ours = planes(&file, size, sharing, eighths).unwrap_or_else(|| panic!("{case}: not read"));
+                    let ours =
+                        planes(&file, size, sharing, eighths, None).unwrap_or_else(|| panic!("{case}: not read"));
                     let off = difference(&ours, &by_library.expect("a sound file"));
                     assert!(off.0 <= 4.0 && near(eighths, size, off), "{case}: {off:?}");
                 }
@@ -295,9 +313,29 @@ mod tests {
     }
 
     #[test]
+    fn parts_are_those_of_the_whole() {
+        for (width, height) in [(9, 300), (400, 33), (555, 301)] {
+            for (sampling, interval) in
+                SAMPLINGS.iter().flat_map(|&sampling| [0, 5].map(|interval| (sampling, interval)))
+            {
+                let file = encoded(width, height, sampling, interval, 90);
+                for eighths in EIGHTHS {
+                    let case = format!("{width}x{height}, {sampling:?}, restarts {interval}, {eighths}/8");
+                    let (size, sharing, _) = planes_alone(&file, eighths).expect("planes");
+                    let whole = planes(&file, size, sharing, eighths, None).expect("read");
+                    for part in parts(size.eighths(eighths), eighths) {
+                        let ours = planes(&file, size, sharing, eighths, Some(part)).expect("read");
+                        assert!(same(&ours, &whole.cut(part)), "{case}: {part:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_is_odd_is_left_to_the_library() {
         let sound = encoded(40, 30, Some(SamplingFactor::F_2_2), 0, 80);
-        let read = |file: &[u8]| planes(file, Size::new(40, 30), Some(Sharing::HALVED), 4).is_some();
+        let read = |file: &[u8]| planes(file, Size::new(40, 30), Some(Sharing::HALVED), 4, None).is_some();
         assert!(read(&sound));
         let end = sound.len() - 2;
         for (what, file) in [
@@ -330,7 +368,7 @@ mod tests {
             if let Some((size, sharing, by_library)) = planes_alone(&file, eighths)
                 // the limits are the plan's
                 && size.pixels() < 1 << 20
-                && let Some(ours) = planes(&file, size, sharing, eighths)
+                && let Some(ours) = planes(&file, size, sharing, eighths, None)
             {
                 prop_assert_eq!(by_library.expect("it reads it, too").size, ours.size);
             }

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use super::huffman::Values;
-use crate::render::pixels::Sharing;
+use crate::render::geometry::{Rect, Size};
+use crate::render::pixels::{Planes, Sharing};
 
 /// The tables that were defined so far.
 #[derive(Default)]
@@ -72,6 +73,19 @@ impl Table<'_> {
 pub(super) fn whole<const N: usize>(bytes: &[u8]) -> Option<&[[u8; N]]> {
     let (records, rest) = bytes.as_chunks();
     rest.is_empty().then_some(records)
+}
+
+/// All of a picture of that size.
+pub(super) fn whole_picture(size: Size) -> Rect {
+    Rect { x: 0, y: 0, width: size.width, height: size.height }
+}
+
+/// For luma and each of chroma where among its samples the shown part begins, and the size it is stored in.
+pub(super) fn planes_shown(shown: Rect, sharing: Option<Sharing>) -> [((usize, usize), Size); 3] {
+    let (luma, chroma) = Planes::stored(Size::new(shown.width, shown.height), sharing);
+    let (across, down) = sharing.map_or((1, 1), |Sharing { across, down }| (across, down));
+    let origin = |across: u32, down: u32| ((shown.x / across) as usize, (shown.y / down) as usize);
+    [(origin(1, 1), luma), (origin(across, down), chroma), (origin(across, down), chroma)]
 }
 
 /// Whether chroma is shared like that, and luma by nobody, by the sampling factors of all components.

@@ -6,7 +6,7 @@ use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::render::geometry::Size;
+use crate::render::geometry::{Rect, Size};
 use crate::render::pixels::Planes;
 
 /// The mean and the largest difference of two pictures' samples.
@@ -31,6 +31,25 @@ pub(super) fn originals() -> impl Iterator<Item = (PathBuf, Vec<u8>)> {
         bytes.starts_with(&[0xFF, 0xD8]).then_some((path, bytes))
     };
     all.into_iter().flatten().filter_map(with_bytes)
+}
+
+/// Parts of a picture of that size as plans want them: here and there, to its edges and within.
+pub(super) fn parts(size: Size, eighths: u32) -> impl Iterator<Item = Rect> {
+    let starts = |all: u32, step: u32| [0, all / 2, all - 1].map(|at| at / step * step);
+    let lengths = |from: u32, all: u32| [8, all].map(|length| length.min(all - from));
+    let across = move |x: u32| lengths(x, size.width).map(|width| (x, width));
+    let down = move |y: u32| lengths(y, size.height).map(|height| (y, height));
+    let columns: Vec<_> = starts(size.width, 32 * eighths).into_iter().flat_map(across).collect();
+    let rows: Vec<_> = starts(size.height, 4 * eighths).into_iter().flat_map(down).collect();
+    columns
+        .into_iter()
+        .flat_map(move |(x, width)| rows.clone().into_iter().map(move |(y, height)| Rect { x, y, width, height }))
+}
+
+/// Whether two pictures are the same to the bit.
+pub(super) fn same(a: &Planes, b: &Planes) -> bool {
+    let data = |planes: &Planes| planes.all().map(|plane| plane.data.to_vec());
+    (a.size, a.sharing) == (b.size, b.sharing) && data(a) == data(b)
 }
 
 /// Whether a picture is what the library shows. At an eighth both have nothing but the means, which are the same. At

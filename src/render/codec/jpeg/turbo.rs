@@ -39,17 +39,19 @@ pub(super) fn decode(original: &[u8], header: &Header, info: &Info, plan: &Plan<
         return Err(Error::malformed(FORMAT, "it states two different sizes"));
     }
     if let Some(sharing) = planes_of(&found).filter(|_| plan.wants_planes) {
+        let part = plan.part.filter(|_| plan.decodes_part);
         let ours = match header.progressive {
-            true => progressive::planes(&original, info.size, sharing, plan.eighths),
+            true => progressive::planes(&original, info.size, sharing, plan.eighths, part),
             // at full size the library is faster
-            false if plan.eighths == 8 => None,
-            false => sequential::planes(&original, info.size, sharing, plan.eighths),
+            false if plan.eighths == 8 && part.is_none() => None,
+            false => sequential::planes(&original, info.size, sharing, plan.eighths, part),
         };
-        let (planes, eighths) = match ours {
-            Some(planes) => (planes, plan.eighths),
-            None => (to_planes(&mut decoder, &original, &found, scale, sharing)?, eighths),
+        let (planes, eighths, origin) = match (ours, part) {
+            (Some(planes), None) => (planes, plan.eighths, (0, 0)),
+            (Some(planes), Some(part)) => (planes, plan.eighths, (part.x, part.y)),
+            (None, _) => (to_planes(&mut decoder, &original, &found, scale, sharing)?, eighths, (0, 0)),
         };
-        return Ok(Decoded { samples: Samples::Planes(planes), profile, eighths, delay: 0 });
+        return Ok(Decoded { samples: Samples::Planes(planes), profile, eighths, origin, delay: 0 });
     }
     let inks = matches!(found.colorspace, Colorspace::CMYK | Colorspace::YCCK);
     let layout = if inks { PixelFormat::CMYK } else { PixelFormat::RGB };
@@ -67,7 +69,7 @@ pub(super) fn decode(original: &[u8], header: &Header, info: &Info, plan: &Plan<
     } else {
         (Pixels::new(FORMAT, size, 3, samples)?, profile)
     };
-    Ok(Decoded { samples: Samples::Packed(pixels), profile, eighths, delay: 0 })
+    Ok(Decoded { samples: Samples::Packed(pixels), profile, eighths, origin: (0, 0), delay: 0 })
 }
 
 /// Encodes with chroma halved both ways.
