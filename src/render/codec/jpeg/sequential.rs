@@ -373,5 +373,25 @@ mod tests {
                 prop_assert_eq!(by_library.expect("it reads it, too").size, ours.size);
             }
         }
+
+        #[test]
+        fn damage_is_found_whatever_part_is_wanted(
+            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, eighths in prop::sample::select(&EIGHTHS[..]),
+            changes in changes(), which in any::<prop::sample::Index>(),
+        ) {
+            let file = changed(encoded(300, 90, SAMPLINGS[kind], interval, 70), changes);
+            if let Some((size, sharing, _)) = planes_alone(&file, eighths)
+                && size.pixels() < 1 << 18
+            {
+                let all: Vec<Rect> = parts(size.eighths(eighths), eighths).collect();
+                let part = all[which.index(all.len())];
+                let whole = planes(&file, size, sharing, eighths, None);
+                let ours = planes(&file, size, sharing, eighths, Some(part));
+                prop_assert_eq!(ours.is_some(), whole.is_some());
+                if let (Some(ours), Some(whole)) = (ours, whole) {
+                    prop_assert!(same(&ours, &whole.cut(part)), "{:?}", part);
+                }
+            }
+        }
     }
 }
