@@ -71,7 +71,7 @@
 //! | a setting that cannot change while it runs does not | `config/reload.rs` | what can is listed; a new one waits for a start |
 //! | every setting is explained | `config/reference.rs` | its comment in the code is what users read; it does not compile without |
 
-// builds without native codecs have nothing that gives or takes planes
+// in builds without native codecs JPEG has no planes
 #![cfg_attr(not(feature = "native"), allow(dead_code))]
 
 #[cfg(not(any(feature = "native", feature = "pure")))]

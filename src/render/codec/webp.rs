@@ -5,6 +5,7 @@ mod libwebp;
 use std::io::Cursor;
 
 use ::webp::WebPConfig;
+use image_webp::vp8::{Frame, Vp8Decoder};
 use image_webp::{LoopCount, WebPDecoder};
 
 use super::canvas::Area;
@@ -13,7 +14,7 @@ use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::Size;
 use crate::render::ops::colour::Profile;
-use crate::render::pixels::{Pixels, Planes};
+use crate::render::pixels::{Pixels, Planes, Samples, Sharing};
 use crate::render::settings::{Effort, Encoding};
 
 /// Reads and writes WebP.
@@ -101,6 +102,14 @@ impl Codec for WebP {
     fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()> {
         let mut decoder = WebP::open(original, plan.memory() as usize + HEADROOM)?;
         let profile = decoder.icc_profile().ok().flatten().and_then(|icc| Profile::from_icc(&icc));
+        if plan.wants_planes
+            && !decoder.is_animated()
+            && !decoder.has_alpha()
+            && let Some(data) = lossy(original)
+        {
+            let planes = planes(Vp8Decoder::decode_frame(data).map_err(failed)?, info.size)?;
+            return sink(Decoded { samples: Samples::Planes(planes), profile, eighths: 8, origin: (0, 0), delay: 0 });
+        }
         let channels = if decoder.has_alpha() { 4 } else { 3 };
         let length = decoder.output_buffer_size().ok_or_else(|| Error::malformed(FORMAT, "it is too large"))?;
         let mut samples = vec![0; length];
@@ -159,6 +168,65 @@ fn encode(shown: &libwebp::Shown<'_>, config: &WebPConfig, go_on: GoOn<'_>) -> R
         libwebp::Failure::Stopped => Error::Cancelled,
         libwebp::Failure::Library(reason) => Error::Encode { format: FORMAT, reason },
     })
+}
+
+/// The data of a picture that is coded with loss.
+fn lossy(original: &[u8]) -> Option<&[u8]> {
+    let mut at = 12;
+    while let Some(&[ref kind @ .., a, b, c, d]) = original.get(at..at + 8) {
+        let length = u32::from_le_bytes([a, b, c, d]) as usize;
+        match kind {
+            b"VP8 " => return original.get(at + 8..(at + 8).checked_add(length)?),
+            b"VP8L" => return None,
+            _ => at = at.checked_add(8)?.checked_add(length)?.checked_add(length % 2)?,
+        }
+    }
+    None
+}
+
+/// The planes of a frame, whose rows are of whole macroblocks of 16 by 16 (RFC 6386 §2), in full range.
+fn planes(frame: Frame, size: Size) -> Result<Planes> {
+    if Size::new(frame.width.into(), frame.height.into()) != size {
+        return Err(Error::malformed(FORMAT, "it states two different sizes"));
+    }
+    let (luma, chroma) = Planes::stored(size, Some(Sharing::HALVED));
+    let mut data = Vec::with_capacity(Planes::bytes(size, Some(Sharing::HALVED)));
+    let stored = size.width.next_multiple_of(16) as usize;
+    let mut append = |plane: &[u8], stored: usize, size: Size, widened: &[u8; 256]| {
+        for row in plane.chunks_exact(stored).take(size.height as usize) {
+            data.extend(row[..size.width as usize].iter().map(|&level| widened[usize::from(level)]));
+        }
+    };
+    append(&frame.ybuf, stored, luma, &LUMA);
+    append(&frame.ubuf, stored / 2, chroma, &CHROMA);
+    append(&frame.vbuf, stored / 2, chroma, &CHROMA);
+    Ok(Planes::new(size, Some(Sharing::HALVED), data).edges_repeated())
+}
+
+/// What levels of luma and of chroma are in full range: [`narrowed`] the other way round, to nearest, what lies outside
+/// cut off.
+const LUMA: [u8; 256] = widened(16, 219);
+const CHROMA: [u8; 256] = widened(128, 224);
+
+/// `middle` stays where it stays in [`narrowed`], and `steps` become 255.
+const fn widened(middle: i32, steps: i32) -> [u8; 256] {
+    let mut levels = [0; 256];
+    let mut level = 0;
+    while level < 256 {
+        let from_middle = (level - middle) * 255;
+        let half = if from_middle < 0 { -steps } else { steps };
+        let kept = if middle == 16 { 0 } else { middle };
+        let wide = (2 * from_middle + half) / (2 * steps) + kept;
+        levels[level as usize] = if wide < 0 {
+            0
+        } else if wide > 255 {
+            255
+        } else {
+            wide as u8
+        };
+        level += 1;
+    }
+    levels
 }
 
 /// The planes in the range that WebP has them in: 16 to 235 for luma and 16 to 240 for chroma (RFC 6386 §9.2, BT.601).
@@ -316,6 +384,64 @@ mod tests {
         let mut pixels = Pixels::filled(Size::new(20, 10), &[10, 200, 30]);
         pixels.data[(3 * 20 + x) * 3..][..3].copy_from_slice(&[250, 0, 0]);
         pixels
+    }
+
+    #[test]
+    fn levels_are_widened_as_they_were_narrowed() {
+        for level in 0..=255_u8 {
+            assert!(LUMA[usize::from(narrow_luma(level))].abs_diff(level) <= 1, "{level}");
+            assert!(CHROMA[usize::from(narrow_chroma(level))].abs_diff(level) <= 1, "{level}");
+        }
+        for level in 16..=235_u8 {
+            assert_eq!(narrow_luma(LUMA[usize::from(level)]), level);
+        }
+        for level in 16..=240_u8 {
+            assert_eq!(narrow_chroma(CHROMA[usize::from(level)]), level);
+        }
+        assert_eq!((LUMA[0], LUMA[16], LUMA[235], LUMA[255]), (0, 0, 255, 255));
+        assert_eq!((CHROMA[0], CHROMA[16], CHROMA[128], CHROMA[240], CHROMA[255]), (0, 0, 128, 255, 255));
+    }
+
+    #[test]
+    fn planes_are_of_the_colours_that_the_library_shows() {
+        for (width, height) in [(1, 1), (2, 3), (16, 16), (17, 33), (63, 48), (130, 95)] {
+            let size = Size::new(width, height);
+            let sample = |at: u32| {
+                let (x, y) = (at / 3 % width, at / 3 / width);
+                (40 + [x, y, (x + y) / 2][at as usize % 3]) as u8
+            };
+            let pixels = Pixels { size, channels: 3, data: (0..width * height * 3).map(sample).collect() };
+            let picture = Picture {
+                shown: Shown::Frames(vec![Frame { pixels, delay: 0 }]),
+                loops: Loops::Forever,
+                quality: 90.0,
+                lossless: false,
+                encoding: Encoding::default(),
+                exif: None,
+                profile: None,
+            };
+            let config = config(&picture).expect("a configuration");
+            let webp = encode(&libwebp::Shown::Packed(picture.first()), &config, &mut || true).expect("encoded");
+            let frame = Vp8Decoder::decode_frame(lossy(&webp).expect("coded with loss")).expect("a frame");
+            let planes = planes(frame, size).expect("planes");
+            let (luma, stored) = planes.luma();
+            let ([cb, cr], _) = planes.chroma();
+            let mut decoder = WebPDecoder::new(Cursor::new(&webp)).expect("a WebP");
+            let mut rgb = vec![0; decoder.output_buffer_size().expect("it fits")];
+            decoder.read_image(&mut rgb).expect("a picture");
+            let (mut off, mut worst) = (0, 0);
+            for (at, theirs) in rgb.chunks_exact(3).enumerate() {
+                let (x, y) = (at % width as usize, at / width as usize);
+                let (luma, shared) = (luma.data[y * stored.width as usize + x], y / 2 * cb.stride + x / 2);
+                let ours = crate::render::ycbcr::to_rgb(&[luma], &[cb.data[shared]], &[cr.data[shared]]);
+                for (a, b) in ours.iter().zip(theirs) {
+                    off += u32::from(a.abs_diff(*b));
+                    worst = worst.max(a.abs_diff(*b));
+                }
+            }
+            // they put chroma between its samples
+            assert!(f64::from(off) / rgb.len() as f64 <= 1.0 && worst <= 4, "{size}: {off} of {}, {worst}", rgb.len());
+        }
     }
 
     #[test]
