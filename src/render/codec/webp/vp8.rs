@@ -1,0 +1,1017 @@
+//! Pictures of VP8's key frames (RFC 6386), which lossy WebP consists of, as planes.
+//!
+//! Whatever is odd about a frame, or damaged in the least, gives `None`: it is the library's to read or to refuse. What is
+//! read comes out as the library reads it, to the bit, which the format demands of everybody; a test holds it.
+//!
+//! Prediction goes by pixels before the filter between blocks, so the filter follows a row of macroblocks behind.
+
+// what is filtered is one line of eight arrays, again and again
+#![allow(clippy::needless_range_loop)]
+
+use super::constants::{CODES, MEAN_STEPS, MODES, OTHER_STEPS, UPDATES};
+use crate::render::geometry::Size;
+
+/// Y, Cb and Cr, with rows of whole macroblocks.
+struct Decoded {
+    size: Size,
+    /// Macroblocks in a row.
+    across: usize,
+    planes: [Vec<u8>; 3],
+}
+
+/// Columns and rows of a macroblock in a plane.
+fn side(plane: usize) -> usize {
+    if plane == 0 { 16 } else { 8 }
+}
+
+/// The size of a frame's picture, and its Y, Cb and Cr in WebP's range, with rows of whole macroblocks.
+pub(super) fn decode(data: &[u8]) -> Option<(Size, [Vec<u8>; 3])> {
+    let &[a, b, c, 0x9D, 0x01, 0x2A, w0, w1, h0, h1, ref rest @ ..] = data else { return None };
+    let tag = u32::from_le_bytes([a, b, c, 0]);
+    // a key frame, to be shown; of a version that is known, though only other frames differ by it (§9.1)
+    if tag & 0b1_1001 != 0b1_0000 {
+        return None;
+    }
+    let (width, height) = (u16::from_le_bytes([w0, w1]) & 0x3FFF, u16::from_le_bytes([h0, h1]) & 0x3FFF);
+    if width == 0 || height == 0 {
+        return None;
+    }
+    let (first, rest) = rest.split_at_checked((tag >> 5) as usize)?;
+    let mut bits = Bits::new(first);
+    let mut frame = Frame::read(&mut bits, rest, Size::new(width.into(), height.into()))?;
+    frame.decode(&mut bits)?;
+    Some((frame.decoded.size, frame.decoded.planes))
+}
+
+/// The bits of a partition (§7).
+struct Bits<'a> {
+    data: &'a [u8],
+    value: u64,
+    /// One less than the range.
+    range: u32,
+    /// How many are held beyond the eight that are compared; less than 0 where there are too few.
+    count: i32,
+    /// Bytes of zeros behind the end.
+    beyond: u32,
+}
+
+impl<'a> Bits<'a> {
+    fn new(data: &'a [u8]) -> Bits<'a> {
+        Bits { data, value: 0, range: 254, count: -8, beyond: 0 }
+    }
+
+    /// A bit that is 0 as likely as `likely` of 256.
+    #[inline(always)]
+    fn get(&mut self, likely: u8) -> bool {
+        if self.count < 0 {
+            self.load();
+        }
+        let split = (self.range * u32::from(likely)) >> 8;
+        let is_set = (self.value >> self.count) as u32 > split;
+        let range = if is_set {
+            self.value -= u64::from(split + 1) << self.count;
+            self.range - split
+        } else {
+            split + 1
+        };
+        let shift = range.leading_zeros() - 24;
+        self.range = (range << shift) - 1;
+        self.count -= shift as i32;
+        is_set
+    }
+
+    #[inline(always)]
+    fn load(&mut self) {
+        if let Some((bytes, _)) = self.data.split_first_chunk::<8>() {
+            self.value = self.value << 56 | u64::from_be_bytes(*bytes) >> 8;
+            self.count += 56;
+            self.data = &self.data[7..];
+            return;
+        }
+        let byte = self.data.split_first().map(|(&byte, rest)| {
+            self.data = rest;
+            byte
+        });
+        self.beyond = self.beyond.saturating_add(u32::from(byte.is_none()));
+        self.value = self.value << 8 | u64::from(byte.unwrap_or(0));
+        self.count += 8;
+    }
+
+    /// Whether no more was read than is there; one byte may be left out at the end.
+    fn is_within(&self) -> bool {
+        self.beyond <= 1
+    }
+
+    fn flag(&mut self) -> bool {
+        self.get(128)
+    }
+
+    /// What is read is not to be believed.
+    fn refuse(&mut self) {
+        self.beyond = 2;
+    }
+
+    fn number(&mut self, bits: u32) -> u32 {
+        (0..bits).fold(0, |number, _| number << 1 | u32::from(self.flag()))
+    }
+
+    /// A number behind a flag that says that it is there, and its sign.
+    fn signed(&mut self, bits: u32) -> i32 {
+        if !self.flag() {
+            return 0;
+        }
+        let number = self.number(bits) as i32;
+        if self.flag() { -number } else { number }
+    }
+}
+
+/// What of the first coefficient of a block and of the others each level stands for.
+#[derive(Clone, Copy, Default)]
+struct Steps {
+    luma: [i16; 2],
+    means: [i16; 2],
+    chroma: [i16; 2],
+}
+
+/// How strongly edges are filtered (§15.2).
+#[derive(Clone, Copy, Default)]
+struct Strength {
+    /// Twice the level and the inner limit; 0 for none.
+    limit: i16,
+    inner: i16,
+    varies: i16,
+}
+
+/// What the filter has to know of a macroblock.
+#[derive(Clone, Copy, Default)]
+struct Edges {
+    strength: Strength,
+    /// Whether the edges within are filtered, too.
+    within: bool,
+}
+
+/// Which blocks above or to the left had coefficients: four of luma, two of each chroma, and the one of means.
+#[derive(Clone, Copy, Default)]
+struct Had {
+    luma: [bool; 4],
+    chroma: [[bool; 2]; 2],
+    means: bool,
+}
+
+struct Frame<'a> {
+    decoded: Decoded,
+    down: usize,
+    /// Whether each macroblock says which segment it is of, and how likely the branches are.
+    segmented: Option<[u8; 3]>,
+    /// By segment.
+    steps: [Steps; 4],
+    /// By segment, without and with modes for 4 by 4 pixels.
+    strengths: [[Strength; 2]; 4],
+    simple: bool,
+    codes: Box<[[[[u8; 11]; 3]; 8]; 4]>,
+    skips: Option<u8>,
+    partitions: Vec<Bits<'a>>,
+}
+
+/// Modes of whole macroblocks; those of 4 by 4 pixels begin with the same.
+const DC: u8 = 0;
+const TM: u8 = 1;
+const VE: u8 = 2;
+const HE: u8 = 3;
+
+impl<'a> Frame<'a> {
+    /// Reads the header (§9.2 to §9.11) from the first partition; `rest` has the others.
+    fn read(bits: &mut Bits<'_>, rest: &'a [u8], size: Size) -> Option<Frame<'a>> {
+        // of colour spaces there is one; whether values need to be clamped can be passed over, since clamping does no harm
+        (!bits.flag()).then_some(())?;
+        bits.flag();
+        let mut segment_steps = [None; 4];
+        let mut segment_levels = [None; 4];
+        let mut absolute = false;
+        let mut segmented = None;
+        if bits.flag() {
+            let has_map = bits.flag();
+            // what a frame before has said, where there is none
+            bits.flag().then_some(())?;
+            absolute = bits.flag();
+            segment_steps = std::array::from_fn(|_| Some(bits.signed(7)));
+            segment_levels = std::array::from_fn(|_| Some(bits.signed(6)));
+            if has_map {
+                segmented = Some(std::array::from_fn(|_| if bits.flag() { bits.number(8) as u8 } else { 255 }));
+            }
+        }
+        let simple = bits.flag();
+        let (level, sharpness) = (bits.number(6) as i32, bits.number(3) as i32);
+        let (mut of_key_frames, mut of_blocks) = (0, 0);
+        if bits.flag() && bits.flag() {
+            let references: [i32; 4] = std::array::from_fn(|_| bits.signed(6));
+            let modes: [i32; 4] = std::array::from_fn(|_| bits.signed(6));
+            (of_key_frames, of_blocks) = (references[0], modes[0]);
+        }
+        let count = 1 << bits.number(2);
+        let index = bits.number(7) as i32;
+        let [luma, means, other_means, chroma, other_chroma]: [i32; 5] = std::array::from_fn(|_| bits.signed(4));
+        // what later frames keep
+        bits.flag();
+        let in_segment = |of: Option<i32>, usual: i32| match of {
+            Some(own) if absolute => own,
+            Some(more) => usual + more,
+            None => usual,
+        };
+        let steps = segment_steps.map(|of| {
+            let index = in_segment(of, index);
+            let at = |more: i32| (index + more).clamp(0, 127) as usize;
+            Steps {
+                luma: [MEAN_STEPS[at(luma)], OTHER_STEPS[at(0)]],
+                means: [
+                    MEAN_STEPS[at(means)] * 2,
+                    ((i32::from(OTHER_STEPS[at(other_means)]) * 155 / 100) as i16).max(8),
+                ],
+                chroma: [MEAN_STEPS[at(chroma)].min(132), OTHER_STEPS[at(other_chroma)]],
+            }
+        });
+        let strengths = segment_levels.map(|of| {
+            let level = in_segment(of, level);
+            [0, of_blocks].map(|more| Strength::of((level.clamp(0, 63) + of_key_frames + more).clamp(0, 63), sharpness))
+        });
+        // a picture of level 0 is not filtered, whatever its segments say
+        let strengths = if level == 0 { Default::default() } else { strengths };
+        let mut codes = Box::new(CODES);
+        for (code, likely) in codes
+            .as_flattened_mut()
+            .as_flattened_mut()
+            .as_flattened_mut()
+            .iter_mut()
+            .zip(UPDATES.as_flattened().as_flattened().as_flattened())
+        {
+            if bits.get(*likely) {
+                *code = bits.number(8) as u8;
+            }
+        }
+        let skips = bits.flag().then(|| bits.number(8) as u8);
+        let (lengths, mut rest) = rest.split_at_checked(3 * (count - 1))?;
+        let mut partitions = Vec::with_capacity(count);
+        for &[a, b, c] in lengths.as_chunks::<3>().0 {
+            let (data, others) = rest.split_at_checked(u32::from_le_bytes([a, b, c, 0]) as usize)?;
+            partitions.push(Bits::new(data));
+            rest = others;
+        }
+        partitions.push(Bits::new(rest));
+        let (across, down) = (size.width.div_ceil(16) as usize, size.height.div_ceil(16) as usize);
+        let planes = std::array::from_fn(|plane| vec![0; across * down * side(plane) * side(plane)]);
+        let decoded = Decoded { size, across, planes };
+        Some(Frame { decoded, down, segmented, steps, strengths, simple, codes, skips, partitions })
+    }
+
+    fn decode(&mut self, bits: &mut Bits<'_>) -> Option<()> {
+        let across = self.decoded.across;
+        let mut modes_above = vec![[DC; 4]; across];
+        let mut had_above = vec![Had::default(); across];
+        let mut edges = vec![Edges::default(); across];
+        let mut edges_above = edges.clone();
+        let parts = self.partitions.len();
+        let mut work = Work::default();
+        for y in 0..self.down {
+            let mut modes_left = [DC; 4];
+            let mut had_left = Had::default();
+            let mut tokens = std::mem::replace(&mut self.partitions[y % parts], Bits::new(&[]));
+            for x in 0..across {
+                let segment = self.segmented.map_or(0, |likely| segment(bits, likely));
+                let skips = self.skips.is_some_and(|likely| bits.get(likely));
+                let (whole, modes) = modes(bits, &mut modes_above[x], &mut modes_left);
+                let chroma = chroma_mode(bits);
+                let had = if skips {
+                    had_left = Had { means: had_left.means && whole.is_none(), ..Had::default() };
+                    had_above[x] = Had { means: had_above[x].means && whole.is_none(), ..Had::default() };
+                    work.clear();
+                    false
+                } else {
+                    work.residuals(
+                        &mut tokens,
+                        &self.codes,
+                        &self.steps[segment],
+                        whole.is_some(),
+                        &mut had_above[x],
+                        &mut had_left,
+                    )
+                };
+                edges[x] = Edges {
+                    strength: self.strengths[segment][usize::from(whole.is_none())],
+                    within: had || whole.is_none(),
+                };
+                work.predict(&mut self.decoded, (x, y), whole, &modes, chroma);
+            }
+            // what is cut off need not be read to an end that is not there
+            (bits.is_within() && tokens.is_within()).then_some(())?;
+            self.partitions[y % parts] = tokens;
+            if y > 0 {
+                self.filter(y - 1, &edges_above);
+            }
+            std::mem::swap(&mut edges, &mut edges_above);
+        }
+        self.filter(self.down - 1, &edges_above);
+        (bits.is_within() && self.partitions.iter().all(Bits::is_within)).then_some(())
+    }
+
+    /// Filters the edges of a row of macroblocks (§15).
+    fn filter(&mut self, y: usize, edges: &[Edges]) {
+        let across = self.decoded.across;
+        for (x, Edges { strength, within }) in edges.iter().enumerate() {
+            if strength.limit == 0 {
+                continue;
+            }
+            if self.simple {
+                let stride = across * 16;
+                let at = y * 16 * stride + x * 16;
+                let plane = &mut self.decoded.planes[0][..];
+                let (outer, inner) = (2 * (strength.limit + 4) + 1, 2 * strength.limit + 1);
+                for column in (0..16).step_by(4).filter(|&column| if column == 0 { x > 0 } else { *within }) {
+                    let limit = if column == 0 { outer } else { inner };
+                    upright::<16>(plane, at + column, stride, |pixels| simple(pixels, limit));
+                }
+                for row in (0..16).step_by(4).filter(|&row| if row == 0 { y > 0 } else { *within }) {
+                    let limit = if row == 0 { outer } else { inner };
+                    level::<16>(plane, at + row * stride, stride, |pixels| simple(pixels, limit));
+                }
+                continue;
+            }
+            self.decoded.planes.iter_mut().enumerate().for_each(|(number, plane)| {
+                let side = side(number);
+                let stride = across * side;
+                let at = y * side * stride + x * side;
+                if number == 0 {
+                    normal_edges::<16>(plane, at, stride, *strength, *within, (x > 0, y > 0));
+                } else {
+                    normal_edges::<8>(plane, at, stride, *strength, *within, (x > 0, y > 0));
+                }
+            });
+        }
+    }
+}
+
+impl Strength {
+    fn of(level: i32, sharpness: i32) -> Strength {
+        if level == 0 {
+            return Strength::default();
+        }
+        let mut inner = level;
+        if sharpness > 0 {
+            inner = (inner >> if sharpness > 4 { 2 } else { 1 }).min(9 - sharpness);
+        }
+        let inner = inner.max(1);
+        let varies = match level {
+            40.. => 2,
+            15.. => 1,
+            _ => 0,
+        };
+        Strength { limit: (2 * level + inner) as i16, inner: inner as i16, varies }
+    }
+}
+
+fn segment(bits: &mut Bits<'_>, likely: [u8; 3]) -> usize {
+    if bits.get(likely[0]) { 2 + usize::from(bits.get(likely[2])) } else { usize::from(bits.get(likely[1])) }
+}
+
+/// The mode of the whole macroblock, or `None`, and those of its blocks of 4 by 4 pixels (§11.2).
+fn modes(bits: &mut Bits<'_>, above: &mut [u8; 4], left: &mut [u8; 4]) -> (Option<u8>, [u8; 16]) {
+    let mut modes = [DC; 16];
+    if bits.get(145) {
+        let mode = match bits.get(156) {
+            false if bits.get(163) => VE,
+            false => DC,
+            true if bits.get(128) => TM,
+            true => HE,
+        };
+        (*above, *left) = ([mode; 4], [mode; 4]);
+        return (Some(mode), modes);
+    }
+    /// The tree of modes: where it goes on for 0 and 1, or less than 1 for the mode itself.
+    const TREE: [i8; 18] = [0, 2, -1, 4, -2, 6, 8, 12, -3, 10, -5, -6, -4, 14, -7, 16, -8, -9];
+    for (row, left) in modes.as_chunks_mut::<4>().0.iter_mut().zip(left) {
+        for (mode, above) in row.iter_mut().zip(above.iter_mut()) {
+            let likely = &MODES[usize::from(*above)][usize::from(*left)];
+            let mut at = 0;
+            loop {
+                let next = TREE[at + usize::from(bits.get(likely[at / 2]))];
+                if next <= 0 {
+                    *mode = (-next) as u8;
+                    break;
+                }
+                at = next as usize;
+            }
+            (*above, *left) = (*mode, *mode);
+        }
+    }
+    (None, modes)
+}
+
+fn chroma_mode(bits: &mut Bits<'_>) -> u8 {
+    if !bits.get(142) {
+        DC
+    } else if !bits.get(114) {
+        VE
+    } else if bits.get(183) {
+        TM
+    } else {
+        HE
+    }
+}
+
+/// The place of each coefficient (§13).
+const ZIGZAG: [u8; 16] = [0, 1, 4, 8, 5, 2, 3, 6, 9, 12, 13, 10, 7, 11, 14, 15];
+/// The band of each, and of what is behind the last.
+const BANDS: [u8; 17] = [0, 1, 2, 3, 6, 4, 5, 6, 6, 6, 6, 6, 6, 6, 6, 7, 0];
+
+/// The largest coefficient, and the largest of means: ten times of what any picture has, and so small that transforms stay
+/// within their numbers.
+const MOST: i32 = 12_000;
+const MOST_MEANS: i32 = 32_767;
+
+/// Reads the coefficients of a block from `first` on, none larger than `most`, and returns where the last one was, counted from 1 (§13.2).
+#[inline(always)]
+fn coefficients(
+    bits: &mut Bits<'_>, codes: &[[[u8; 11]; 3]; 8], before: usize, first: usize, steps: [i16; 2], most: i32,
+    out: &mut [i16; 16],
+) -> usize {
+    let mut at = first;
+    let mut likely = &codes[usize::from(BANDS[at])][before];
+    while at < 16 {
+        if !bits.get(likely[0]) {
+            return at;
+        }
+        while !bits.get(likely[1]) {
+            at += 1;
+            if at == 16 {
+                return 16;
+            }
+            likely = &codes[usize::from(BANDS[at])][0];
+        }
+        let next = &codes[usize::from(BANDS[at + 1])];
+        let value = if bits.get(likely[2]) {
+            let value = large(bits, likely);
+            likely = &next[2];
+            value
+        } else {
+            likely = &next[1];
+            1
+        };
+        let value = if bits.flag() { -value } else { value };
+        let value = value * i32::from(steps[usize::from(at > 0)]);
+        if value.abs() > most {
+            bits.refuse();
+            return 0;
+        }
+        out[usize::from(ZIGZAG[at])] = value as i16;
+        at += 1;
+    }
+    16
+}
+
+/// A value of two or more.
+fn large(bits: &mut Bits<'_>, likely: &[u8; 11]) -> i32 {
+    if !bits.get(likely[3]) {
+        return if bits.get(likely[4]) { 3 + i32::from(bits.get(likely[5])) } else { 2 };
+    }
+    if !bits.get(likely[6]) {
+        if !bits.get(likely[7]) {
+            return 5 + i32::from(bits.get(159));
+        }
+        let high = 2 * i32::from(bits.get(165));
+        return 7 + high + i32::from(bits.get(145));
+    }
+    const MORE: [&[u8]; 4] = [
+        &[173, 148, 140],
+        &[176, 155, 140, 135],
+        &[180, 157, 141, 134, 130],
+        &[254, 254, 243, 230, 196, 177, 153, 140, 133, 130, 129],
+    ];
+    let high = bits.get(likely[8]);
+    let kind = 2 * usize::from(high) + usize::from(bits.get(likely[9 + usize::from(high)]));
+    let more = MORE[kind].iter().fold(0, |value, &likely| 2 * value + i32::from(bits.get(likely)));
+    3 + (8 << kind) + more
+}
+
+/// A macroblock while it is made: its pixels with a row above them and a column to their left, and what is added.
+struct Work {
+    luma: [u8; LUMA * 17],
+    chroma: [u8; CHROMA * 9],
+    residuals: [[i16; 16]; 24],
+    /// Whether a block has any; what is not 0 is cleared when it was added.
+    has: [bool; 24],
+}
+
+/// Bytes of a row of luma; its first pixel is at [`FIRST`], so that there is room for those above and to the right.
+const LUMA: usize = 32;
+const CHROMA: usize = 24;
+const FIRST: usize = 8;
+
+impl Default for Work {
+    fn default() -> Work {
+        Work { luma: [0; LUMA * 17], chroma: [0; CHROMA * 9], residuals: [[0; 16]; 24], has: [false; 24] }
+    }
+}
+
+impl Work {
+    fn clear(&mut self) {
+        self.has = [false; 24];
+    }
+
+    /// Reads what is added to the prediction; whether there is anything.
+    fn residuals(
+        &mut self, bits: &mut Bits<'_>, codes: &[[[[u8; 11]; 3]; 8]; 4], steps: &Steps, has_means: bool,
+        above: &mut Had, left: &mut Had,
+    ) -> bool {
+        let mut any = false;
+        self.has = [false; 24];
+        let (kind, first) = if has_means { (0, 1) } else { (3, 0) };
+        if has_means {
+            let mut means = [0; 16];
+            let before = usize::from(above.means) + usize::from(left.means);
+            let last = coefficients(bits, &codes[1], before, 0, steps.means, MOST_MEANS, &mut means);
+            (above.means, left.means) = (last > 0, last > 0);
+            if last > 0 {
+                for (at, mean) in untransformed(&means).into_iter().enumerate() {
+                    if mean.abs() > MOST {
+                        bits.refuse();
+                        continue;
+                    }
+                    self.residuals[at][0] = mean as i16;
+                    self.has[at] = mean != 0;
+                    any |= mean != 0;
+                }
+            }
+        }
+        for (y, left) in left.luma.iter_mut().enumerate() {
+            for (x, above) in above.luma.iter_mut().enumerate() {
+                let at = 4 * y + x;
+                let before = usize::from(*above) + usize::from(*left);
+                let last = coefficients(bits, &codes[kind], before, first, steps.luma, MOST, &mut self.residuals[at]);
+                (*above, *left) = (last > first, last > first);
+                self.has[at] |= last > first;
+                any |= last > first;
+            }
+        }
+        for plane in 0..2 {
+            for y in 0..2 {
+                for x in 0..2 {
+                    let at = 16 + 4 * plane + 2 * y + x;
+                    let (above, left) = (&mut above.chroma[plane][x], &mut left.chroma[plane][y]);
+                    let before = usize::from(*above) + usize::from(*left);
+                    let last = coefficients(bits, &codes[2], before, 0, steps.chroma, MOST, &mut self.residuals[at]);
+                    (*above, *left) = (last > 0, last > 0);
+                    self.has[at] = last > 0;
+                    any |= last > 0;
+                }
+            }
+        }
+        any
+    }
+
+    /// Predicts a macroblock, adds what is to be added, and puts it into the planes (§12).
+    fn predict(&mut self, to: &mut Decoded, (x, y): (usize, usize), whole: Option<u8>, modes: &[u8; 16], chroma: u8) {
+        let stride = to.across * 16;
+        surround::<16, LUMA>(&mut self.luma, &to.planes[0], stride, (x, y));
+        match whole {
+            Some(mode) => {
+                predict_whole::<16, LUMA>(&mut self.luma, mode, (x, y));
+                for at in 0..16 {
+                    self.add_luma(at);
+                }
+            }
+            None => {
+                // what is above and to the right of the macroblock stands in for all blocks at its right edge
+                let right = FIRST + 16;
+                if y > 0 {
+                    let above = &to.planes[0][(y * 16 - 1) * stride..][..stride];
+                    match above.get((x + 1) * 16..(x + 1) * 16 + 4) {
+                        Some(next) => self.luma[right..right + 4].copy_from_slice(next),
+                        None => {
+                            let last = above[x * 16 + 15];
+                            self.luma[right..right + 4].fill(last);
+                        }
+                    }
+                } else {
+                    self.luma[right..right + 4].fill(127);
+                }
+                for row in [4, 8, 12] {
+                    self.luma.copy_within(right..right + 4, row * LUMA + right);
+                }
+                for (at, &mode) in modes.iter().enumerate() {
+                    predict_block(&mut self.luma, (at / 4 * 4 + 1) * LUMA + FIRST + at % 4 * 4, mode);
+                    self.add_luma(at);
+                }
+            }
+        }
+        put::<16, LUMA>(&self.luma, &mut to.planes[0], stride, (x, y));
+        let stride = to.across * 8;
+        for plane in 0..2 {
+            surround::<8, CHROMA>(&mut self.chroma, &to.planes[1 + plane], stride, (x, y));
+            predict_whole::<8, CHROMA>(&mut self.chroma, chroma, (x, y));
+            for block in 0..4 {
+                let at = 16 + 4 * plane + block;
+                if self.has[at] {
+                    let place = (block / 2 * 4 + 1) * CHROMA + FIRST + block % 2 * 4;
+                    add(&mut self.chroma, place, CHROMA, &mut self.residuals[at]);
+                }
+            }
+            put::<8, CHROMA>(&self.chroma, &mut to.planes[1 + plane], stride, (x, y));
+        }
+    }
+
+    fn add_luma(&mut self, at: usize) {
+        if self.has[at] {
+            let place = (at / 4 * 4 + 1) * LUMA + FIRST + at % 4 * 4;
+            add(&mut self.luma, place, LUMA, &mut self.residuals[at]);
+        }
+    }
+}
+
+/// Puts the pixels above and to the left of a macroblock around it; outside of the picture they are 127 above and 129 to
+/// the left.
+fn surround<const SIDE: usize, const STRIDE: usize>(
+    work: &mut [u8], plane: &[u8], stride: usize, (x, y): (usize, usize),
+) {
+    let at = y * SIDE * stride + x * SIDE;
+    if y > 0 {
+        work[FIRST..FIRST + SIDE].copy_from_slice(&plane[at - stride..][..SIDE]);
+    } else {
+        work[FIRST..FIRST + SIDE].fill(127);
+    }
+    work[FIRST - 1] = match (x, y) {
+        (_, 0) => 127,
+        (0, _) => 129,
+        _ => plane[at - stride - 1],
+    };
+    for row in 0..SIDE {
+        work[(row + 1) * STRIDE + FIRST - 1] = if x > 0 { plane[at + row * stride - 1] } else { 129 };
+    }
+}
+
+fn put<const SIDE: usize, const STRIDE: usize>(work: &[u8], plane: &mut [u8], stride: usize, (x, y): (usize, usize)) {
+    let at = y * SIDE * stride + x * SIDE;
+    for row in 0..SIDE {
+        plane[at + row * stride..][..SIDE].copy_from_slice(&work[(row + 1) * STRIDE + FIRST..][..SIDE]);
+    }
+}
+
+fn predict_whole<const SIDE: usize, const STRIDE: usize>(work: &mut [u8], mode: u8, (x, y): (usize, usize)) {
+    let (above, rows) = work.split_at_mut(STRIDE);
+    let corner = above[FIRST - 1];
+    let above: [u8; SIDE] = std::array::from_fn(|at| above[FIRST + at]);
+    let rows = rows.chunks_exact_mut(STRIDE).take(SIDE);
+    match mode {
+        VE => rows.for_each(|row| row[FIRST..FIRST + SIDE].copy_from_slice(&above)),
+        HE => rows.for_each(|row| {
+            let left = row[FIRST - 1];
+            row[FIRST..FIRST + SIDE].fill(left);
+        }),
+        TM => rows.for_each(|row| {
+            let more = i16::from(row[FIRST - 1]) - i16::from(corner);
+            for (pixel, &above) in row[FIRST..FIRST + SIDE].iter_mut().zip(&above) {
+                *pixel = (i16::from(above) + more).clamp(0, 255) as u8;
+            }
+        }),
+        _ => {
+            let rows: Vec<&mut [u8]> = rows.collect();
+            let sum = |of: &mut dyn Iterator<Item = u8>| of.map(u32::from).sum::<u32>();
+            let of_above = sum(&mut above.into_iter());
+            let of_left = sum(&mut rows.iter().map(|row| row[FIRST - 1]));
+            let count = SIDE as u32;
+            let mean = match (x > 0, y > 0) {
+                (true, true) => (of_above + of_left + count) / (2 * count),
+                (true, false) => (of_left + count / 2) / count,
+                (false, true) => (of_above + count / 2) / count,
+                (false, false) => 128,
+            };
+            rows.into_iter().for_each(|row| row[FIRST..FIRST + SIDE].fill(mean as u8));
+        }
+    }
+}
+
+/// Predicts 4 by 4 pixels of luma (§12.3).
+fn predict_block(work: &mut [u8; LUMA * 17], at: usize, mode: u8) {
+    // from the lowest to the left, round the corner, to the last above and to the right
+    let mut e = [0_u8; 13];
+    for row in 0..4 {
+        e[3 - row] = work[at + row * LUMA - 1];
+    }
+    e[4..].copy_from_slice(&work[at - LUMA - 1..at - LUMA + 8]);
+    let two = |a: usize| ((u16::from(e[a]) + u16::from(e[a + 1]) + 1) >> 1) as u8;
+    let three = |a: usize| ((u16::from(e[a - 1]) + 2 * u16::from(e[a]) + u16::from(e[a + 1]) + 2) >> 2) as u8;
+    let last = |a: usize, b: usize| ((u16::from(e[a]) + 3 * u16::from(e[b]) + 2) >> 2) as u8;
+    let pixels: [[u8; 4]; 4] = match mode {
+        DC => {
+            let sum: u16 = e[..4].iter().chain(&e[5..9]).map(|&pixel| u16::from(pixel)).sum();
+            [[((sum + 4) >> 3) as u8; 4]; 4]
+        }
+        TM => std::array::from_fn(|y| {
+            let more = i16::from(e[3 - y]) - i16::from(e[4]);
+            std::array::from_fn(|x| (i16::from(e[5 + x]) + more).clamp(0, 255) as u8)
+        }),
+        VE => [[three(5), three(6), three(7), three(8)]; 4],
+        HE => [[three(3); 4], [three(2); 4], [three(1); 4], [last(1, 0); 4]],
+        // down to the left
+        4 => {
+            let line = [three(6), three(7), three(8), three(9), three(10), three(11), last(11, 12)];
+            std::array::from_fn(|y| std::array::from_fn(|x| line[x + y]))
+        }
+        // down to the right
+        5 => std::array::from_fn(|y| std::array::from_fn(|x| three(4 + x - y))),
+        // steeply down to the right
+        6 => [
+            [two(4), two(5), two(6), two(7)],
+            [three(4), three(5), three(6), three(7)],
+            [three(3), two(4), two(5), two(6)],
+            [three(2), three(4), three(5), three(6)],
+        ],
+        // steeply down to the left
+        7 => [
+            [two(5), two(6), two(7), two(8)],
+            [three(6), three(7), three(8), three(9)],
+            [two(6), two(7), two(8), three(10)],
+            [three(7), three(8), three(9), three(11)],
+        ],
+        // gently down to the right
+        8 => [
+            [two(3), three(4), three(5), three(6)],
+            [two(2), three(3), two(3), three(4)],
+            [two(1), three(2), two(2), three(3)],
+            [two(0), three(1), two(1), three(2)],
+        ],
+        // gently up to the right
+        _ => [
+            [two(2), three(2), two(1), three(1)],
+            [two(1), three(1), two(0), last(1, 0)],
+            [two(0), last(1, 0), e[0], e[0]],
+            [e[0]; 4],
+        ],
+    };
+    for (row, pixels) in pixels.iter().enumerate() {
+        work[at + row * LUMA..][..4].copy_from_slice(pixels);
+    }
+}
+
+/// The means of sixteen blocks (§14.3).
+fn untransformed(means: &[i16; 16]) -> [i32; 16] {
+    let input = means.map(i32::from);
+    let mut half = [0; 16];
+    for i in 0..4 {
+        let (a, b) = (input[i] + input[12 + i], input[4 + i] + input[8 + i]);
+        let (c, d) = (input[4 + i] - input[8 + i], input[i] - input[12 + i]);
+        (half[i], half[4 + i], half[8 + i], half[12 + i]) = (a + b, c + d, a - b, d - c);
+    }
+    let mut out = [0; 16];
+    for i in 0..4 {
+        let [w, x, y, z] = [half[4 * i] + 3, half[4 * i + 1], half[4 * i + 2], half[4 * i + 3]];
+        let (a, b, c, d) = (w + z, x + y, x - y, w - z);
+        for (at, value) in [a + b, c + d, a - b, d - c].into_iter().enumerate() {
+            out[4 * i + at] = value >> 3;
+        }
+    }
+    out
+}
+
+/// Adds the transform of coefficients to 4 by 4 pixels (§14.4), and clears them.
+fn add(work: &mut [u8], at: usize, stride: usize, coefficients: &mut [i16; 16]) {
+    let input = std::mem::take(coefficients).map(i32::from);
+    let wide = |a: i32| ((a * 20_091) >> 16) + a;
+    let narrow = |a: i32| (a * 35_468) >> 16;
+    let mut half = [0; 16];
+    for i in 0..4 {
+        let (a, b) = (input[i] + input[8 + i], input[i] - input[8 + i]);
+        let c = narrow(input[4 + i]) - wide(input[12 + i]);
+        let d = wide(input[4 + i]) + narrow(input[12 + i]);
+        (half[4 * i], half[4 * i + 1], half[4 * i + 2], half[4 * i + 3]) = (a + d, b + c, b - c, a - d);
+    }
+    for i in 0..4 {
+        let first = half[i] + 4;
+        let (a, b) = (first + half[8 + i], first - half[8 + i]);
+        let c = narrow(half[4 + i]) - wide(half[12 + i]);
+        let d = wide(half[4 + i]) + narrow(half[12 + i]);
+        let row = &mut work[at + i * stride..][..4];
+        for (pixel, more) in row.iter_mut().zip([a + d, b + c, b - c, a - d]) {
+            *pixel = (i32::from(*pixel) + (more >> 3)).clamp(0, 255) as u8;
+        }
+    }
+}
+
+/// Four pixels before an edge and four behind it, of as many lines as cross it.
+type Across<const LINES: usize> = [[u8; LINES]; 8];
+
+/// Filters an edge between rows: `at` is where the first row behind it begins.
+#[inline(always)]
+fn level<const LINES: usize>(plane: &mut [u8], at: usize, stride: usize, filter: impl FnOnce(&mut Across<LINES>)) {
+    let mut pixels = [[0; LINES]; 8];
+    let top = at - 4 * stride;
+    for (row, pixels) in pixels.iter_mut().enumerate() {
+        pixels.copy_from_slice(&plane[top + row * stride..][..LINES]);
+    }
+    filter(&mut pixels);
+    for row in 1..7 {
+        plane[top + row * stride..][..LINES].copy_from_slice(&pixels[row]);
+    }
+}
+
+/// Filters an edge between columns: `at` is the first pixel behind it.
+#[inline(always)]
+fn upright<const LINES: usize>(plane: &mut [u8], at: usize, stride: usize, filter: impl FnOnce(&mut Across<LINES>)) {
+    let mut pixels = [[0; LINES]; 8];
+    for line in 0..LINES {
+        let row: &[u8; 8] = plane[at + line * stride - 4..].first_chunk().unwrap_or(&[0; 8]);
+        for (column, pixels) in pixels.iter_mut().enumerate() {
+            pixels[line] = row[column];
+        }
+    }
+    filter(&mut pixels);
+    for line in 0..LINES {
+        let row = &mut plane[at + line * stride - 4..][..8];
+        for column in 1..7 {
+            row[column] = pixels[column][line];
+        }
+    }
+}
+
+fn normal_edges<const SIDE: usize>(
+    plane: &mut [u8], at: usize, stride: usize, strength: Strength, within: bool, (left, above): (bool, bool),
+) {
+    let Strength { limit, inner, varies } = strength;
+    let (outer, limit) = (2 * (limit + 4) + 1, 2 * limit + 1);
+    if left {
+        upright::<SIDE>(plane, at, stride, |pixels| between_macroblocks(pixels, outer, inner, varies));
+    }
+    for column in (4..SIDE).step_by(4).filter(|_| within) {
+        upright::<SIDE>(plane, at + column, stride, |pixels| between_blocks(pixels, limit, inner, varies));
+    }
+    if above {
+        level::<SIDE>(plane, at, stride, |pixels| between_macroblocks(pixels, outer, inner, varies));
+    }
+    for row in (4..SIDE).step_by(4).filter(|_| within) {
+        level::<SIDE>(plane, at + row * stride, stride, |pixels| between_blocks(pixels, limit, inner, varies));
+    }
+}
+
+fn coded(level: i16) -> i16 {
+    level.clamp(-128, 127)
+}
+
+fn pixel(level: i16) -> u8 {
+    level.clamp(0, 255) as u8
+}
+
+/// Filters four pixels where the edge is not one of the picture's own (§15.2).
+#[inline(always)]
+fn simple<const LINES: usize>(pixels: &mut Across<LINES>, limit: i16) {
+    for line in 0..LINES {
+        let [p1, p0, q0, q1] = [2, 3, 4, 5].map(|at| i16::from(pixels[at][line]));
+        let filters = 4 * (p0 - q0).abs() + (p1 - q1).abs() <= limit;
+        let step = 3 * (q0 - p0) + coded(p1 - q1);
+        let (more, less) = (coded(step + 4) >> 3, coded(step + 3) >> 3);
+        if filters {
+            pixels[3][line] = pixel(p0 + less);
+            pixels[4][line] = pixel(q0 - more);
+        }
+    }
+}
+
+/// The normal filter within macroblocks (§15.3).
+#[inline(always)]
+fn between_blocks<const LINES: usize>(pixels: &mut Across<LINES>, limit: i16, inner: i16, varies: i16) {
+    for line in 0..LINES {
+        let [p3, p2, p1, p0, q0, q1, q2, q3] = std::array::from_fn(|at| i16::from(pixels[at][line]));
+        let filters = is_filtered([p3, p2, p1, p0, q0, q1, q2, q3], limit, inner);
+        let varied = (p1 - p0).abs() > varies || (q1 - q0).abs() > varies;
+        let outer = if varied { coded(p1 - q1) } else { 0 };
+        let step = 3 * (q0 - p0) + outer;
+        let (more, less) = (coded(step + 4) >> 3, coded(step + 3) >> 3);
+        let half = if varied { 0 } else { (more + 1) >> 1 };
+        let keep = |new: i16, old: i16| if filters { pixel(new) } else { old as u8 };
+        pixels[2][line] = keep(p1 + half, p1);
+        pixels[3][line] = keep(p0 + less, p0);
+        pixels[4][line] = keep(q0 - more, q0);
+        pixels[5][line] = keep(q1 - half, q1);
+    }
+}
+
+/// The normal filter between macroblocks (§15.3).
+#[inline(always)]
+fn between_macroblocks<const LINES: usize>(pixels: &mut Across<LINES>, limit: i16, inner: i16, varies: i16) {
+    for line in 0..LINES {
+        let [p3, p2, p1, p0, q0, q1, q2, q3] = std::array::from_fn(|at| i16::from(pixels[at][line]));
+        let filters = is_filtered([p3, p2, p1, p0, q0, q1, q2, q3], limit, inner);
+        let varied = (p1 - p0).abs() > varies || (q1 - q0).abs() > varies;
+        let step = 3 * (q0 - p0) + coded(p1 - q1);
+        let (more, less) = (coded(step + 4) >> 3, coded(step + 3) >> 3);
+        let wide = coded(step);
+        let (near, next, far) = ((27 * wide + 63) >> 7, (18 * wide + 63) >> 7, (9 * wide + 63) >> 7);
+        let choose = |few: i16, many: i16| if varied { few } else { many };
+        let keep = |new: i16, old: i16| if filters { pixel(new) } else { old as u8 };
+        pixels[1][line] = keep(p2 + choose(0, far), p2);
+        pixels[2][line] = keep(p1 + choose(0, next), p1);
+        pixels[3][line] = keep(p0 + choose(less, near), p0);
+        pixels[4][line] = keep(q0 - choose(more, near), q0);
+        pixels[5][line] = keep(q1 - choose(0, next), q1);
+        pixels[6][line] = keep(q2 - choose(0, far), q2);
+    }
+}
+
+#[inline(always)]
+fn is_filtered([p3, p2, p1, p0, q0, q1, q2, q3]: [i16; 8], limit: i16, inner: i16) -> bool {
+    let near = |a: i16, b: i16| (a - b).abs() <= inner;
+    (4 * (p0 - q0).abs() + (p1 - q1).abs() <= limit)
+        & near(p3, p2)
+        & near(p2, p1)
+        & near(p1, p0)
+        & near(q3, q2)
+        & near(q2, q1)
+        & near(q1, q0)
+}
+
+#[cfg(test)]
+mod tests {
+    use image_webp::vp8::Vp8Decoder;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The planes by the library.
+    fn expected(data: &[u8]) -> Option<[Vec<u8>; 3]> {
+        let frame = Vp8Decoder::decode_frame(data).ok()?;
+        Some([frame.ybuf, frame.ubuf, frame.vbuf])
+    }
+
+    fn check(name: &str, data: &[u8]) -> bool {
+        let Some((_, ours)) = decode(data) else { return false };
+        let theirs = expected(data).unwrap_or_else(|| panic!("{name}: the library refuses it"));
+        for (number, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
+            let first = ours.iter().zip(theirs).position(|(a, b)| a != b);
+            assert!(first.is_none() && ours.len() == theirs.len(), "{name}: plane {number} at {first:?}");
+        }
+        true
+    }
+
+    #[test]
+    fn files_are_read_as_the_library_reads_them() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut read = 0;
+        let mut folders = vec![root.join("testdata"), root.join("../shared/corpus")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if let Ok(bytes) = std::fs::read(&path)
+                    && bytes.get(8..12) == Some(b"WEBP")
+                    && let Some(data) = super::super::lossy(&bytes)
+                {
+                    read += u32::from(check(&path.display().to_string(), data));
+                }
+            }
+        }
+        println!("{read} files");
+        assert!(read > 0);
+    }
+
+    /// A frame of any size, by the library that writes them.
+    fn written(width: u32, height: u32, quality: f32, method: i32, sharpness: i32, simple: bool, seed: u32) -> Vec<u8> {
+        let size = Size::new(width, height);
+        let sample = |at: u32| {
+            let (x, y) = (at / 3 % width, at / 3 / width);
+            let noise = (at.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 26) as u8;
+            ((x * 5 + y * 3 + at % 3 * 40) as u8 / 2).wrapping_add(if (x + y) % 32 < 9 { noise } else { 0 })
+        };
+        let pixels =
+            crate::render::pixels::Pixels { size, channels: 3, data: (0..width * height * 3).map(sample).collect() };
+        let mut config = webp::WebPConfig::new().expect("a configuration");
+        (config.quality, config.method, config.filter_sharpness) = (quality, method, sharpness);
+        config.filter_type = i32::from(!simple);
+        config.partitions = (seed % 4) as i32;
+        let shown = super::super::libwebp::Shown::Packed(&pixels);
+        let file = super::super::libwebp::encode(&shown, &config, &mut || true).unwrap_or_default();
+        super::super::lossy(&file).expect("coded with loss").to_vec()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_read_is_what_the_library_reads_damaged_or_not(
+            width in 1_u32..90, height in 1_u32..90, quality in 0.0_f32..100.0, method in 0..5, sharpness in 0..8,
+            simple: bool, seed: u32, damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+            cut in any::<prop::sample::Index>(), is_cut: bool,
+        ) {
+            let mut data = written(width, height, quality, method, sharpness, simple, seed);
+            prop_assert!(check("as written", &data));
+            for (place, value) in damage {
+                let place = place.index(data.len());
+                data[place] = value;
+            }
+            if is_cut {
+                data.truncate(cut.index(data.len()));
+            }
+            // no picture of gigabytes
+            if data.get(6..10).is_some_and(|size| size[1] < 2 && size[3] < 2) {
+                check("damaged", &data);
+            }
+        }
+    }
+}
