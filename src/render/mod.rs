@@ -295,6 +295,12 @@ struct Watched<'a> {
     progress: &'a mut dyn Progress,
 }
 
+impl Watched<'_> {
+    fn watch(&mut self) -> Result<()> {
+        if self.progress.goes_on() { Ok(()) } else { Err(Error::Cancelled) }
+    }
+}
+
 impl ops::Rows for Watched<'_> {
     fn size(&self) -> geometry::Size {
         self.rows.size()
@@ -305,13 +311,12 @@ impl ops::Rows for Watched<'_> {
     }
 
     fn read(&mut self, out: &mut [u8]) -> Result<()> {
-        if !self.progress.goes_on() {
-            return Err(Error::Cancelled);
-        }
+        self.watch()?;
         self.rows.read(out)
     }
 
     fn skip(&mut self, rows: u32) -> Result<()> {
+        self.watch()?;
         self.rows.skip(rows)
     }
 }

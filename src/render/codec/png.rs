@@ -149,7 +149,7 @@ impl Codec for Png {
         let profile = profile(header);
         if scanlines::channels(header).is_some() {
             let mut lines = Scanlines::new(header_first(original), header)?;
-            sink(&mut Streaming { lines: &mut lines, size: info.size }, profile)?;
+            sink(&mut lines, profile)?;
             return lines.finish();
         }
         let (colours, depth) = reader.output_color_type();
@@ -198,30 +198,6 @@ impl Codec for Png {
         }
         writer.finish().map_err(failed)?;
         Ok(out)
-    }
-}
-
-/// Scanlines as rows of a picture.
-struct Streaming<'a, 'b> {
-    lines: &'a mut Scanlines<'b>,
-    size: Size,
-}
-
-impl Rows for Streaming<'_, '_> {
-    fn size(&self) -> Size {
-        self.size
-    }
-
-    fn channels(&self) -> usize {
-        self.lines.stride() / self.size.width as usize
-    }
-
-    fn read(&mut self, out: &mut [u8]) -> Result<()> {
-        self.lines.read(out)
-    }
-
-    fn skip(&mut self, rows: u32) -> Result<()> {
-        self.lines.skip(rows)
     }
 }
 

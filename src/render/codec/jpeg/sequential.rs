@@ -268,7 +268,9 @@ mod tests {
 
     use super::super::EIGHTHS;
     use super::super::header::Header;
-    use super::super::testing::{SAMPLINGS, changed, changes, difference, encoded, near, originals, parts, same};
+    use super::super::testing::{
+        SAMPLINGS, changed, changes, check_part, difference, encoded, near, originals, parts, same,
+    };
     use super::super::turbo::planes_alone;
     use super::*;
 
@@ -383,14 +385,7 @@ mod tests {
             if let Some((size, sharing, _)) = planes_alone(&file, eighths)
                 && size.pixels() < 1 << 18
             {
-                let all: Vec<Rect> = parts(size.eighths(eighths), eighths).collect();
-                let part = all[which.index(all.len())];
-                let whole = planes(&file, size, sharing, eighths, None);
-                let ours = planes(&file, size, sharing, eighths, Some(part));
-                prop_assert_eq!(ours.is_some(), whole.is_some());
-                if let (Some(ours), Some(whole)) = (ours, whole) {
-                    prop_assert!(same(&ours, &whole.cut(part)), "{:?}", part);
-                }
+                check_part(size, eighths, which, |part| planes(&file, size, sharing, eighths, part))?;
             }
         }
     }

@@ -46,6 +46,20 @@ pub(super) fn parts(size: Size, eighths: u32) -> impl Iterator<Item = Rect> {
         .flat_map(move |(x, width)| rows.clone().into_iter().map(move |(y, height)| Rect { x, y, width, height }))
 }
 
+/// Holds a part of a file, damaged or not, to be read where the whole is, and to be that of the whole. `read` reads it.
+pub(super) fn check_part(
+    size: Size, eighths: u32, which: Index, read: impl Fn(Option<Rect>) -> Option<Planes>,
+) -> Result<(), TestCaseError> {
+    let all: Vec<Rect> = parts(size.eighths(eighths), eighths).collect();
+    let part = all[which.index(all.len())];
+    let (whole, ours) = (read(None), read(Some(part)));
+    prop_assert_eq!(ours.is_some(), whole.is_some());
+    if let (Some(ours), Some(whole)) = (ours, whole) {
+        prop_assert!(same(&ours, &whole.cut(part)), "{:?}", part);
+    }
+    Ok(())
+}
+
 /// Whether two pictures are the same to the bit.
 pub(super) fn same(a: &Planes, b: &Planes) -> bool {
     let data = |planes: &Planes| planes.all().map(|plane| plane.data.to_vec());

@@ -12,6 +12,8 @@ use fdeflate::Decompressor;
 use super::super::{Error, Result};
 use super::FORMAT;
 use super::unfilter::{ROWS, unfilter};
+use crate::render::geometry::Size;
+use crate::render::ops::Rows;
 
 /// How far back inflating looks (RFC 1950, §2.2).
 const WINDOW: usize = 32 << 10;
@@ -56,6 +58,7 @@ pub(super) struct Scanlines<'a> {
     missing: u64,
     /// The row before the next one.
     above: Vec<u8>,
+    size: Size,
     channels: usize,
     rows_left: u32,
 }
@@ -80,6 +83,7 @@ impl<'a> Scanlines<'a> {
             end: 0,
             missing: u64::from(header.height) * (stride as u64 + 1),
             above: vec![0; stride],
+            size: Size::new(header.width, header.height),
             channels,
             rows_left: header.height,
         })
@@ -90,11 +94,49 @@ impl<'a> Scanlines<'a> {
         self.above.len()
     }
 
-    /// Puts the next rows into `out`, as many as it has room for, packed.
+    /// Reads what is left of the data and sees to it that all is there.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for damaged data, and where there are not so many rows.
-    pub(super) fn read(&mut self, out: &mut [u8]) -> Result<()> {
+    /// [`Error::Malformed`] for damaged data.
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.skip(self.rows_left)?;
+        while self.data.next_chunk()? {}
+        Ok(())
+    }
+
+    /// Inflates what there is room for, of the data at hand.
+    fn inflate_more(&mut self) -> Result<()> {
+        if self.end == self.inflated.len() {
+            let from = self.next.min(self.end - WINDOW);
+            self.inflated.copy_within(from.., 0);
+            self.next -= from;
+            self.end -= from;
+        }
+        let at_hand = self.data.at_hand();
+        let room = (self.inflated.len() - self.end).min(usize::try_from(self.missing).unwrap_or(usize::MAX));
+        let inflated = self.inflate.read(at_hand, &mut self.inflated[..self.end + room], self.end, false);
+        let (taken, given) = inflated.map_err(|error| damaged(&error))?;
+        let is_stuck = taken == 0 && given == 0;
+        self.data.take(taken);
+        self.end += given;
+        self.missing -= given as u64;
+        if is_stuck && !self.data.next_chunk()? {
+            return Err(Error::malformed(FORMAT, "its data end before the picture does"));
+        }
+        Ok(())
+    }
+}
+
+impl Rows for Scanlines<'_> {
+    fn size(&self) -> Size {
+        self.size
+    }
+
+    fn channels(&self) -> usize {
+        self.channels
+    }
+
+    fn read(&mut self, out: &mut [u8]) -> Result<()> {
         let (stride, line) = (self.stride(), self.stride() + 1);
         let mut out = out;
         while !out.is_empty() {
@@ -126,49 +168,13 @@ impl<'a> Scanlines<'a> {
         Ok(())
     }
 
-    /// Passes over the next rows.
-    ///
-    /// # Errors
-    /// As [`Scanlines::read`].
-    pub(super) fn skip(&mut self, rows: u32) -> Result<()> {
+    fn skip(&mut self, rows: u32) -> Result<()> {
         // whole groups are read fastest
         let mut unseen = vec![0; self.stride() * ROWS.min(rows as usize)];
         for at in (0..rows as usize).step_by(ROWS) {
             let count = ROWS.min(rows as usize - at);
             let stride = self.stride();
             self.read(&mut unseen[..count * stride])?;
-        }
-        Ok(())
-    }
-
-    /// Reads what is left of the data and sees to it that all is there.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`] for damaged data.
-    pub(super) fn finish(mut self) -> Result<()> {
-        self.skip(self.rows_left)?;
-        while self.data.next_chunk()? {}
-        Ok(())
-    }
-
-    /// Inflates what there is room for, of the data at hand.
-    fn inflate_more(&mut self) -> Result<()> {
-        if self.end == self.inflated.len() {
-            let from = self.next.min(self.end - WINDOW);
-            self.inflated.copy_within(from.., 0);
-            self.next -= from;
-            self.end -= from;
-        }
-        let at_hand = self.data.at_hand();
-        let room = (self.inflated.len() - self.end).min(usize::try_from(self.missing).unwrap_or(usize::MAX));
-        let inflated = self.inflate.read(at_hand, &mut self.inflated[..self.end + room], self.end, false);
-        let (taken, given) = inflated.map_err(|error| damaged(&error))?;
-        let is_stuck = taken == 0 && given == 0;
-        self.data.take(taken);
-        self.end += given;
-        self.missing -= given as u64;
-        if is_stuck && !self.data.next_chunk()? {
-            return Err(Error::malformed(FORMAT, "its data end before the picture does"));
         }
         Ok(())
     }

@@ -5,11 +5,14 @@
 //!
 //! Prediction goes by pixels before the filter between blocks, so the filter follows a row of macroblocks behind.
 
-// what is filtered is one line of eight arrays, again and again
-#![allow(clippy::needless_range_loop)]
+mod filter;
+mod predict;
 
 use super::constants::{CODES, MEAN_STEPS, MODES, OTHER_STEPS, UPDATES};
 use crate::render::geometry::Size;
+
+use filter::{Strength, normal_edges, simple_edges};
+use predict::{CHROMA, DC, FIRST, HE, LUMA, TM, VE, add, predict_block, predict_whole, put, surround, untransformed};
 
 /// Y, Cb and Cr, with rows of whole macroblocks.
 struct Decoded {
@@ -133,15 +136,6 @@ struct Steps {
     chroma: [i16; 2],
 }
 
-/// How strongly edges are filtered (§15.2).
-#[derive(Clone, Copy, Default)]
-struct Strength {
-    /// Twice the level and the inner limit; 0 for none.
-    limit: i16,
-    inner: i16,
-    varies: i16,
-}
-
 /// What the filter has to know of a macroblock.
 #[derive(Clone, Copy, Default)]
 struct Edges {
@@ -172,12 +166,6 @@ struct Frame<'a> {
     skips: Option<u8>,
     partitions: Vec<Bits<'a>>,
 }
-
-/// Modes of whole macroblocks; those of 4 by 4 pixels begin with the same.
-const DC: u8 = 0;
-const TM: u8 = 1;
-const VE: u8 = 2;
-const HE: u8 = 3;
 
 impl<'a> Frame<'a> {
     /// Reads the header (§9.2 to §9.11) from the first partition; `rest` has the others.
@@ -322,17 +310,8 @@ impl<'a> Frame<'a> {
             }
             if self.simple {
                 let stride = across * 16;
-                let at = y * 16 * stride + x * 16;
                 let plane = &mut self.decoded.planes[0][..];
-                let (outer, inner) = (2 * (strength.limit + 4) + 1, 2 * strength.limit + 1);
-                for column in (0..16).step_by(4).filter(|&column| if column == 0 { x > 0 } else { *within }) {
-                    let limit = if column == 0 { outer } else { inner };
-                    upright::<16>(plane, at + column, stride, |pixels| simple(pixels, limit));
-                }
-                for row in (0..16).step_by(4).filter(|&row| if row == 0 { y > 0 } else { *within }) {
-                    let limit = if row == 0 { outer } else { inner };
-                    level::<16>(plane, at + row * stride, stride, |pixels| simple(pixels, limit));
-                }
+                simple_edges(plane, y * 16 * stride + x * 16, stride, *strength, *within, (x > 0, y > 0));
                 continue;
             }
             self.decoded.planes.iter_mut().enumerate().for_each(|(number, plane)| {
@@ -346,25 +325,6 @@ impl<'a> Frame<'a> {
                 }
             });
         }
-    }
-}
-
-impl Strength {
-    fn of(level: i32, sharpness: i32) -> Strength {
-        if level == 0 {
-            return Strength::default();
-        }
-        let mut inner = level;
-        if sharpness > 0 {
-            inner = (inner >> if sharpness > 4 { 2 } else { 1 }).min(9 - sharpness);
-        }
-        let inner = inner.max(1);
-        let varies = match level {
-            40.. => 2,
-            15.. => 1,
-            _ => 0,
-        };
-        Strength { limit: (2 * level + inner) as i16, inner: inner as i16, varies }
     }
 }
 
@@ -500,11 +460,6 @@ struct Work {
     has: [bool; 24],
 }
 
-/// Bytes of a row of luma; its first pixel is at [`FIRST`], so that there is room for those above and to the right.
-const LUMA: usize = 32;
-const CHROMA: usize = 24;
-const FIRST: usize = 8;
-
 impl Default for Work {
     fn default() -> Work {
         Work { luma: [0; LUMA * 17], chroma: [0; CHROMA * 9], residuals: [[0; 16]; 24], has: [false; 24] }
@@ -624,306 +579,6 @@ impl Work {
             add(&mut self.luma, place, LUMA, &mut self.residuals[at]);
         }
     }
-}
-
-/// Puts the pixels above and to the left of a macroblock around it; outside of the picture they are 127 above and 129 to
-/// the left.
-fn surround<const SIDE: usize, const STRIDE: usize>(
-    work: &mut [u8], plane: &[u8], stride: usize, (x, y): (usize, usize),
-) {
-    let at = y * SIDE * stride + x * SIDE;
-    if y > 0 {
-        work[FIRST..FIRST + SIDE].copy_from_slice(&plane[at - stride..][..SIDE]);
-    } else {
-        work[FIRST..FIRST + SIDE].fill(127);
-    }
-    work[FIRST - 1] = match (x, y) {
-        (_, 0) => 127,
-        (0, _) => 129,
-        _ => plane[at - stride - 1],
-    };
-    for row in 0..SIDE {
-        work[(row + 1) * STRIDE + FIRST - 1] = if x > 0 { plane[at + row * stride - 1] } else { 129 };
-    }
-}
-
-fn put<const SIDE: usize, const STRIDE: usize>(work: &[u8], plane: &mut [u8], stride: usize, (x, y): (usize, usize)) {
-    let at = y * SIDE * stride + x * SIDE;
-    for row in 0..SIDE {
-        plane[at + row * stride..][..SIDE].copy_from_slice(&work[(row + 1) * STRIDE + FIRST..][..SIDE]);
-    }
-}
-
-fn predict_whole<const SIDE: usize, const STRIDE: usize>(work: &mut [u8], mode: u8, (x, y): (usize, usize)) {
-    let (above, rows) = work.split_at_mut(STRIDE);
-    let corner = above[FIRST - 1];
-    let above: [u8; SIDE] = std::array::from_fn(|at| above[FIRST + at]);
-    let rows = rows.chunks_exact_mut(STRIDE).take(SIDE);
-    match mode {
-        VE => rows.for_each(|row| row[FIRST..FIRST + SIDE].copy_from_slice(&above)),
-        HE => rows.for_each(|row| {
-            let left = row[FIRST - 1];
-            row[FIRST..FIRST + SIDE].fill(left);
-        }),
-        TM => rows.for_each(|row| {
-            let more = i16::from(row[FIRST - 1]) - i16::from(corner);
-            for (pixel, &above) in row[FIRST..FIRST + SIDE].iter_mut().zip(&above) {
-                *pixel = (i16::from(above) + more).clamp(0, 255) as u8;
-            }
-        }),
-        _ => {
-            let rows: Vec<&mut [u8]> = rows.collect();
-            let sum = |of: &mut dyn Iterator<Item = u8>| of.map(u32::from).sum::<u32>();
-            let of_above = sum(&mut above.into_iter());
-            let of_left = sum(&mut rows.iter().map(|row| row[FIRST - 1]));
-            let count = SIDE as u32;
-            let mean = match (x > 0, y > 0) {
-                (true, true) => (of_above + of_left + count) / (2 * count),
-                (true, false) => (of_left + count / 2) / count,
-                (false, true) => (of_above + count / 2) / count,
-                (false, false) => 128,
-            };
-            rows.into_iter().for_each(|row| row[FIRST..FIRST + SIDE].fill(mean as u8));
-        }
-    }
-}
-
-/// Predicts 4 by 4 pixels of luma (§12.3).
-fn predict_block(work: &mut [u8; LUMA * 17], at: usize, mode: u8) {
-    // from the lowest to the left, round the corner, to the last above and to the right
-    let mut e = [0_u8; 13];
-    for row in 0..4 {
-        e[3 - row] = work[at + row * LUMA - 1];
-    }
-    e[4..].copy_from_slice(&work[at - LUMA - 1..at - LUMA + 8]);
-    let two = |a: usize| ((u16::from(e[a]) + u16::from(e[a + 1]) + 1) >> 1) as u8;
-    let three = |a: usize| ((u16::from(e[a - 1]) + 2 * u16::from(e[a]) + u16::from(e[a + 1]) + 2) >> 2) as u8;
-    let last = |a: usize, b: usize| ((u16::from(e[a]) + 3 * u16::from(e[b]) + 2) >> 2) as u8;
-    let pixels: [[u8; 4]; 4] = match mode {
-        DC => {
-            let sum: u16 = e[..4].iter().chain(&e[5..9]).map(|&pixel| u16::from(pixel)).sum();
-            [[((sum + 4) >> 3) as u8; 4]; 4]
-        }
-        TM => std::array::from_fn(|y| {
-            let more = i16::from(e[3 - y]) - i16::from(e[4]);
-            std::array::from_fn(|x| (i16::from(e[5 + x]) + more).clamp(0, 255) as u8)
-        }),
-        VE => [[three(5), three(6), three(7), three(8)]; 4],
-        HE => [[three(3); 4], [three(2); 4], [three(1); 4], [last(1, 0); 4]],
-        // down to the left
-        4 => {
-            let line = [three(6), three(7), three(8), three(9), three(10), three(11), last(11, 12)];
-            std::array::from_fn(|y| std::array::from_fn(|x| line[x + y]))
-        }
-        // down to the right
-        5 => std::array::from_fn(|y| std::array::from_fn(|x| three(4 + x - y))),
-        // steeply down to the right
-        6 => [
-            [two(4), two(5), two(6), two(7)],
-            [three(4), three(5), three(6), three(7)],
-            [three(3), two(4), two(5), two(6)],
-            [three(2), three(4), three(5), three(6)],
-        ],
-        // steeply down to the left
-        7 => [
-            [two(5), two(6), two(7), two(8)],
-            [three(6), three(7), three(8), three(9)],
-            [two(6), two(7), two(8), three(10)],
-            [three(7), three(8), three(9), three(11)],
-        ],
-        // gently down to the right
-        8 => [
-            [two(3), three(4), three(5), three(6)],
-            [two(2), three(3), two(3), three(4)],
-            [two(1), three(2), two(2), three(3)],
-            [two(0), three(1), two(1), three(2)],
-        ],
-        // gently up to the right
-        _ => [
-            [two(2), three(2), two(1), three(1)],
-            [two(1), three(1), two(0), last(1, 0)],
-            [two(0), last(1, 0), e[0], e[0]],
-            [e[0]; 4],
-        ],
-    };
-    for (row, pixels) in pixels.iter().enumerate() {
-        work[at + row * LUMA..][..4].copy_from_slice(pixels);
-    }
-}
-
-/// The means of sixteen blocks (§14.3).
-fn untransformed(means: &[i16; 16]) -> [i32; 16] {
-    let input = means.map(i32::from);
-    let mut half = [0; 16];
-    for i in 0..4 {
-        let (a, b) = (input[i] + input[12 + i], input[4 + i] + input[8 + i]);
-        let (c, d) = (input[4 + i] - input[8 + i], input[i] - input[12 + i]);
-        (half[i], half[4 + i], half[8 + i], half[12 + i]) = (a + b, c + d, a - b, d - c);
-    }
-    let mut out = [0; 16];
-    for i in 0..4 {
-        let [w, x, y, z] = [half[4 * i] + 3, half[4 * i + 1], half[4 * i + 2], half[4 * i + 3]];
-        let (a, b, c, d) = (w + z, x + y, x - y, w - z);
-        for (at, value) in [a + b, c + d, a - b, d - c].into_iter().enumerate() {
-            out[4 * i + at] = value >> 3;
-        }
-    }
-    out
-}
-
-/// Adds the transform of coefficients to 4 by 4 pixels (§14.4), and clears them.
-fn add(work: &mut [u8], at: usize, stride: usize, coefficients: &mut [i16; 16]) {
-    let input = std::mem::take(coefficients).map(i32::from);
-    let wide = |a: i32| ((a * 20_091) >> 16) + a;
-    let narrow = |a: i32| (a * 35_468) >> 16;
-    let mut half = [0; 16];
-    for i in 0..4 {
-        let (a, b) = (input[i] + input[8 + i], input[i] - input[8 + i]);
-        let c = narrow(input[4 + i]) - wide(input[12 + i]);
-        let d = wide(input[4 + i]) + narrow(input[12 + i]);
-        (half[4 * i], half[4 * i + 1], half[4 * i + 2], half[4 * i + 3]) = (a + d, b + c, b - c, a - d);
-    }
-    for i in 0..4 {
-        let first = half[i] + 4;
-        let (a, b) = (first + half[8 + i], first - half[8 + i]);
-        let c = narrow(half[4 + i]) - wide(half[12 + i]);
-        let d = wide(half[4 + i]) + narrow(half[12 + i]);
-        let row = &mut work[at + i * stride..][..4];
-        for (pixel, more) in row.iter_mut().zip([a + d, b + c, b - c, a - d]) {
-            *pixel = (i32::from(*pixel) + (more >> 3)).clamp(0, 255) as u8;
-        }
-    }
-}
-
-/// Four pixels before an edge and four behind it, of as many lines as cross it.
-type Across<const LINES: usize> = [[u8; LINES]; 8];
-
-/// Filters an edge between rows: `at` is where the first row behind it begins.
-#[inline(always)]
-fn level<const LINES: usize>(plane: &mut [u8], at: usize, stride: usize, filter: impl FnOnce(&mut Across<LINES>)) {
-    let mut pixels = [[0; LINES]; 8];
-    let top = at - 4 * stride;
-    for (row, pixels) in pixels.iter_mut().enumerate() {
-        pixels.copy_from_slice(&plane[top + row * stride..][..LINES]);
-    }
-    filter(&mut pixels);
-    for row in 1..7 {
-        plane[top + row * stride..][..LINES].copy_from_slice(&pixels[row]);
-    }
-}
-
-/// Filters an edge between columns: `at` is the first pixel behind it.
-#[inline(always)]
-fn upright<const LINES: usize>(plane: &mut [u8], at: usize, stride: usize, filter: impl FnOnce(&mut Across<LINES>)) {
-    let mut pixels = [[0; LINES]; 8];
-    for line in 0..LINES {
-        let row: &[u8; 8] = plane[at + line * stride - 4..].first_chunk().unwrap_or(&[0; 8]);
-        for (column, pixels) in pixels.iter_mut().enumerate() {
-            pixels[line] = row[column];
-        }
-    }
-    filter(&mut pixels);
-    for line in 0..LINES {
-        let row = &mut plane[at + line * stride - 4..][..8];
-        for column in 1..7 {
-            row[column] = pixels[column][line];
-        }
-    }
-}
-
-fn normal_edges<const SIDE: usize>(
-    plane: &mut [u8], at: usize, stride: usize, strength: Strength, within: bool, (left, above): (bool, bool),
-) {
-    let Strength { limit, inner, varies } = strength;
-    let (outer, limit) = (2 * (limit + 4) + 1, 2 * limit + 1);
-    if left {
-        upright::<SIDE>(plane, at, stride, |pixels| between_macroblocks(pixels, outer, inner, varies));
-    }
-    for column in (4..SIDE).step_by(4).filter(|_| within) {
-        upright::<SIDE>(plane, at + column, stride, |pixels| between_blocks(pixels, limit, inner, varies));
-    }
-    if above {
-        level::<SIDE>(plane, at, stride, |pixels| between_macroblocks(pixels, outer, inner, varies));
-    }
-    for row in (4..SIDE).step_by(4).filter(|_| within) {
-        level::<SIDE>(plane, at + row * stride, stride, |pixels| between_blocks(pixels, limit, inner, varies));
-    }
-}
-
-fn coded(level: i16) -> i16 {
-    level.clamp(-128, 127)
-}
-
-fn pixel(level: i16) -> u8 {
-    level.clamp(0, 255) as u8
-}
-
-/// Filters four pixels where the edge is not one of the picture's own (§15.2).
-#[inline(always)]
-fn simple<const LINES: usize>(pixels: &mut Across<LINES>, limit: i16) {
-    for line in 0..LINES {
-        let [p1, p0, q0, q1] = [2, 3, 4, 5].map(|at| i16::from(pixels[at][line]));
-        let filters = 4 * (p0 - q0).abs() + (p1 - q1).abs() <= limit;
-        let step = 3 * (q0 - p0) + coded(p1 - q1);
-        let (more, less) = (coded(step + 4) >> 3, coded(step + 3) >> 3);
-        if filters {
-            pixels[3][line] = pixel(p0 + less);
-            pixels[4][line] = pixel(q0 - more);
-        }
-    }
-}
-
-/// The normal filter within macroblocks (§15.3).
-#[inline(always)]
-fn between_blocks<const LINES: usize>(pixels: &mut Across<LINES>, limit: i16, inner: i16, varies: i16) {
-    for line in 0..LINES {
-        let [p3, p2, p1, p0, q0, q1, q2, q3] = std::array::from_fn(|at| i16::from(pixels[at][line]));
-        let filters = is_filtered([p3, p2, p1, p0, q0, q1, q2, q3], limit, inner);
-        let varied = (p1 - p0).abs() > varies || (q1 - q0).abs() > varies;
-        let outer = if varied { coded(p1 - q1) } else { 0 };
-        let step = 3 * (q0 - p0) + outer;
-        let (more, less) = (coded(step + 4) >> 3, coded(step + 3) >> 3);
-        let half = if varied { 0 } else { (more + 1) >> 1 };
-        let keep = |new: i16, old: i16| if filters { pixel(new) } else { old as u8 };
-        pixels[2][line] = keep(p1 + half, p1);
-        pixels[3][line] = keep(p0 + less, p0);
-        pixels[4][line] = keep(q0 - more, q0);
-        pixels[5][line] = keep(q1 - half, q1);
-    }
-}
-
-/// The normal filter between macroblocks (§15.3).
-#[inline(always)]
-fn between_macroblocks<const LINES: usize>(pixels: &mut Across<LINES>, limit: i16, inner: i16, varies: i16) {
-    for line in 0..LINES {
-        let [p3, p2, p1, p0, q0, q1, q2, q3] = std::array::from_fn(|at| i16::from(pixels[at][line]));
-        let filters = is_filtered([p3, p2, p1, p0, q0, q1, q2, q3], limit, inner);
-        let varied = (p1 - p0).abs() > varies || (q1 - q0).abs() > varies;
-        let step = 3 * (q0 - p0) + coded(p1 - q1);
-        let (more, less) = (coded(step + 4) >> 3, coded(step + 3) >> 3);
-        let wide = coded(step);
-        let (near, next, far) = ((27 * wide + 63) >> 7, (18 * wide + 63) >> 7, (9 * wide + 63) >> 7);
-        let choose = |few: i16, many: i16| if varied { few } else { many };
-        let keep = |new: i16, old: i16| if filters { pixel(new) } else { old as u8 };
-        pixels[1][line] = keep(p2 + choose(0, far), p2);
-        pixels[2][line] = keep(p1 + choose(0, next), p1);
-        pixels[3][line] = keep(p0 + choose(less, near), p0);
-        pixels[4][line] = keep(q0 - choose(more, near), q0);
-        pixels[5][line] = keep(q1 - choose(0, next), q1);
-        pixels[6][line] = keep(q2 - choose(0, far), q2);
-    }
-}
-
-#[inline(always)]
-fn is_filtered([p3, p2, p1, p0, q0, q1, q2, q3]: [i16; 8], limit: i16, inner: i16) -> bool {
-    let near = |a: i16, b: i16| (a - b).abs() <= inner;
-    (4 * (p0 - q0).abs() + (p1 - q1).abs() <= limit)
-        & near(p3, p2)
-        & near(p2, p1)
-        & near(p1, p0)
-        & near(q3, q2)
-        & near(q2, q1)
-        & near(q1, q0)
 }
 
 #[cfg(test)]
