@@ -3,16 +3,19 @@
 //! The header says nothing about how many frames follow: the blocks have to be walked, which is done without
 //! decompressing any.
 
+use std::collections::BTreeMap;
 use std::io::Cursor;
 
 use ::gif::{ColorOutput, DecodeOptions, DisposalMethod, MemoryLimit, Repeat};
+
+use color_quant::NeuQuant;
 
 use super::canvas::{Area, Blend, Canvas, Dispose};
 use super::{Codec, Cost, Decoded, GoOn, Info, Loops, Picture, Plan, Sink};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::Size;
-use crate::render::pixels::Frame;
+use crate::render::pixels::Pixels;
 
 /// Reads and writes GIF.
 pub(crate) struct Gif;
@@ -68,8 +71,16 @@ impl Codec for Gif {
         };
         let (width, height) = (side(size.width)?, side(size.height)?);
         let mut out = Vec::new();
-        let mut frames: Vec<::gif::Frame<'_>> =
-            picture.frames().iter().map(|frame| encoded_frame(frame, width, height)).collect();
+        let shown = picture.frames();
+        let mut late = 0;
+        let mut frames: Vec<::gif::Frame<'_>> = Vec::with_capacity(shown.len());
+        for (frame, next) in shown.iter().zip(shown.iter().cycle().skip(1)) {
+            // where the next one is transparent this one must not show through
+            let goes = shown.len() > 1 && has_holes(&next.pixels);
+            let mut encoded = encoded_frame(&frame.pixels, width, height, goes);
+            encoded.delay = hundredths(frame.delay, &mut late);
+            frames.push(encoded);
+        }
         // the first frame's palette is the global one: some readers take a local palette for the default one
         let palette = frames[0].palette.take().unwrap_or_default();
         let mut encoder = ::gif::Encoder::new(&mut out, width, height, &palette).map_err(failed)?;
@@ -89,18 +100,65 @@ impl Codec for Gif {
     }
 }
 
-/// A whole picture as one frame, with a palette of its own.
-fn encoded_frame(frame: &Frame, width: u16, height: u16) -> ::gif::Frame<'static> {
-    let mut samples = frame.pixels.data.clone();
-    let mut encoded = if frame.pixels.has_alpha() {
-        ::gif::Frame::from_rgba_speed(width, height, &mut samples, QUANTISER_SPEED)
+/// Alpha below which a pixel is not there at all: GIF knows nothing in between.
+const OPAQUE: u8 = 128;
+
+fn has_holes(pixels: &Pixels) -> bool {
+    pixels.has_alpha() && pixels.data.chunks_exact(4).any(|pixel| pixel[3] < OPAQUE)
+}
+
+/// How long a frame is shown, in hundredths of a second. What rounding adds or leaves out the frames behind it make up for,
+/// but never in less than two: most viewers take one for ten.
+fn hundredths(delay: u32, late: &mut i64) -> u16 {
+    let wished = i64::from(delay) - *late;
+    let least = if delay > 10 { 2 } else { 0 };
+    let shown = ((wished + 5).div_euclid(10)).clamp(least, u16::MAX.into());
+    // what is longer than GIF can say is cut
+    *late = (shown * 10 - wished).max(-10);
+    shown as u16
+}
+
+/// A whole picture as one frame, with a palette of its own. What `goes` after it was shown becomes transparent, for which
+/// some readers want a transparent colour even where no pixel has it.
+fn encoded_frame(pixels: &Pixels, width: u16, height: u16, goes: bool) -> ::gif::Frame<'static> {
+    let holes = goes || has_holes(pixels);
+    let most = if holes { 255 } else { 256 };
+    let colours: Vec<Option<[u8; 3]>> = pixels
+        .data
+        .chunks_exact(pixels.channels)
+        .map(|pixel| (pixel.get(3).is_none_or(|&alpha| alpha >= OPAQUE)).then(|| [pixel[0], pixel[1], pixel[2]]))
+        .collect();
+    let mut exact = BTreeMap::new();
+    for colour in colours.iter().flatten() {
+        exact.insert(*colour, 0);
+        if exact.len() > most {
+            break;
+        }
+    }
+    let (mut palette, indices): (Vec<u8>, Vec<u8>) = if exact.len() <= most {
+        exact.values_mut().zip(0..).for_each(|(index, number)| *index = number);
+        let indices = colours.iter().map(|colour| colour.map_or(exact.len() as u8, |colour| exact[&colour]));
+        (exact.keys().flatten().copied().collect(), indices.collect())
     } else {
-        ::gif::Frame::from_rgb_speed(width, height, &samples, QUANTISER_SPEED)
+        let opaque: Vec<u8> = colours.iter().flatten().flat_map(|&[r, g, b]| [r, g, b, 255]).collect();
+        let quantised = NeuQuant::new(QUANTISER_SPEED, most, &opaque);
+        let index = |[r, g, b]: [u8; 3]| quantised.index_of(&[r, g, b, 255]) as u8;
+        let indices = colours.iter().map(|colour| colour.map_or(most as u8, index));
+        (quantised.color_map_rgb(), indices.collect())
     };
-    encoded.delay = (frame.delay / 10).min(u16::MAX.into()) as u16;
-    // what is transparent in it must not show the frame before
-    encoded.dispose = if frame.pixels.has_alpha() { DisposalMethod::Background } else { DisposalMethod::Keep };
-    encoded
+    let transparent = holes.then_some((palette.len() / 3) as u8);
+    if holes {
+        palette.extend([0; 3]);
+    }
+    ::gif::Frame {
+        width,
+        height,
+        buffer: indices.into(),
+        palette: Some(palette),
+        transparent,
+        dispose: if goes { DisposalMethod::Background } else { DisposalMethod::Keep },
+        ..::gif::Frame::default()
+    }
 }
 
 /// NeuQuant's sampling factor: 1 looks at every pixel, 30 at every thirtieth. 10 is the usual compromise.
@@ -215,5 +273,80 @@ fn skip_sub_blocks(bytes: &[u8], mut at: usize) -> Option<usize> {
         if length == 0 {
             return Some(at);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::codec::Shown;
+    use crate::render::pixels::Frame;
+    use crate::render::settings::Encoding;
+
+    fn written_and_read(frames: Vec<Frame>) -> Vec<Frame> {
+        let picture = Picture {
+            shown: Shown::Frames(frames),
+            loops: Loops::Forever,
+            quality: 80.0,
+            lossless: false,
+            encoding: Encoding::default(),
+            exif: None,
+            profile: None,
+        };
+        let file = Gif.encode(&picture, &mut || true).expect("encoded");
+        let mut decoder = DecodeOptions::new();
+        decoder.set_color_output(ColorOutput::RGBA);
+        let mut decoder = decoder.read_info(Cursor::new(file)).expect("a GIF");
+        let mut canvas = Canvas::new(picture.size());
+        let mut read = Vec::new();
+        while let Some(frame) = decoder.read_next_frame().expect("a frame") {
+            let area = Area { left: 0, top: 0, size: picture.size() };
+            let goes = frame.dispose == DisposalMethod::Background;
+            assert!(!goes || frame.transparent.is_some(), "what goes names a transparent colour");
+            canvas.draw(area, &frame.buffer, Blend::Over, if goes { Dispose::Clear } else { Dispose::Keep });
+            read.push(Frame { pixels: canvas.shown(), delay: u32::from(frame.delay) * 10 });
+        }
+        read
+    }
+
+    #[test]
+    fn frames_come_back_with_their_holes() {
+        let size = Size::new(20, 20);
+        let red = Pixels::filled(size, &[255, 0, 0]);
+        let mut holed = Pixels::filled(size, &[0, 255, 0, 255]);
+        for (at, pixel) in holed.data.chunks_exact_mut(4).enumerate() {
+            // every alpha there is, and more colours than fit a palette
+            pixel[3] = (at % 256) as u8;
+            pixel[0] = (at / 2) as u8;
+            pixel[2] = (at * 7) as u8;
+        }
+        let colourful = Pixels { size, channels: 3, data: (0..1200).map(|at| (at * 31 % 251) as u8).collect() };
+        let frames = [&red, &holed, &colourful, &red].map(|pixels| Frame { pixels: pixels.clone(), delay: 40 });
+        let read = written_and_read(frames.to_vec());
+        assert_eq!(read.len(), 4);
+        for (number, (written, read)) in frames.iter().zip(&read).enumerate() {
+            let written = written.pixels.clone().with_alpha();
+            let mut off = 0;
+            for (written, read) in written.data.chunks_exact(4).zip(read.pixels.data.chunks_exact(4)) {
+                assert_eq!(read[3], if written[3] < OPAQUE { 0 } else { 255 }, "frame {number}");
+                if read[3] == 255 {
+                    off += written.iter().zip(read).take(3).map(|(a, b)| u32::from(a.abs_diff(*b))).sum::<u32>();
+                }
+            }
+            assert!(off / 1200 <= 6, "frame {number}: {off}");
+        }
+    }
+
+    #[test]
+    fn delays_add_up() {
+        let rounded = |delays: &[u32]| {
+            let mut late = 0;
+            delays.iter().map(|&delay| hundredths(delay, &mut late)).collect::<Vec<_>>()
+        };
+        assert_eq!(rounded(&[5, 10, 20, 70]), [1, 1, 2, 7]);
+        assert_eq!(rounded(&[33, 33, 34, 33, 33, 34]), [3, 4, 3, 3, 4, 3]);
+        assert_eq!(rounded(&[16, 17, 17, 50]), [2, 2, 2, 4], "nothing under two");
+        assert_eq!(rounded(&[105, 105]), [11, 10]);
+        assert_eq!(rounded(&[1_000_000, 40]), [u16::MAX, 5]);
     }
 }
