@@ -35,7 +35,7 @@ use std::sync::Arc;
 use codec::{Info, Shown};
 use pixels::{Frame, Samples};
 use plan::Plan;
-use recipe::Output;
+use recipe::{Choice, Output};
 
 /// A finished rendition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -224,7 +224,8 @@ pub fn render_from(
     if recipe.output == Output::Json && format == Format::Svg {
         return json::describe_svg(original);
     }
-    if format == Format::Svg && recipe.output == Output::Original && recipe.only_recodes() {
+    // left to choose, the best format for it is its own
+    if format == Format::Svg && matches!(recipe.output, Output::Original | Output::Auto(_)) && recipe.only_recodes() {
         return Ok(Encoded { bytes: original.to_vec(), content: Content::Image(format) });
     }
     let info = &*known_or_probed(info, format, original, settings)?;
@@ -342,10 +343,12 @@ fn original_will_do(info: &Info, plan: &Plan<'_>) -> bool {
     let acceptable = match recipe.output {
         Output::Exactly(format) => format == info.format,
         Output::Original => true,
-        // a client that negotiates takes every format that was always there
-        Output::Auto(_) => {
-            matches!(info.format, Format::Jpeg | Format::Png | Format::Gif) || info.format == plan.format
-        }
+        Output::Auto(choice) => match info.format {
+            // a client that negotiates takes every format that was always there
+            Format::Jpeg | Format::Png | Format::Gif => true,
+            Format::WebP => matches!(choice, Choice::Avif | Choice::WebP),
+            format => format == plan.format,
+        },
         Output::Json => false,
     };
     let pristine = info.orientation == geometry::Orientation::UPRIGHT && !info.has_profile && !info.has_metadata;

@@ -137,8 +137,8 @@ pub enum Output {
 pub enum Choice {
     /// AVIF for pictures that stand still, WebP for those that move.
     Avif,
-    /// AVIF for pictures that stand still, the baseline for those that move. The service replaces this by
-    /// [`Choice::Avif`] or [`Choice::Baseline`] once it knows whether the original moves.
+    /// AVIF for pictures that stand still, the baseline for those that move, and never WebP. The service replaces this by
+    /// [`Choice::Avif`] or [`Choice::Baseline`] where the original's format and whether it moves make no difference.
     AvifStill,
     /// WebP.
     WebP,

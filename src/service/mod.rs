@@ -290,11 +290,17 @@ impl Service {
         Ok(Answer { bytes, digest, content, sealed, modified: version.modified, found: Some(found), timing })
     }
 
-    /// The recipe with what depends on whether the original moves settled, so that it makes no fourth key.
+    /// The recipe with what depends on whether the original moves settled, so that it makes no fourth key; only of a WebP
+    /// that stands still it does, which may not be sent as it is.
     async fn settled(&self, id: &ImageId, version: Version, mut recipe: Recipe) -> Result<Recipe, Error> {
         if recipe.output == Output::Auto(Choice::AvifStill) {
-            let moves = self.head(id, version).await?.frames > 1;
-            let choice = if moves && recipe.animated { Choice::Baseline } else { Choice::Avif };
+            let choice = match self.head(id, version).await {
+                Ok(info) if info.frames > 1 && recipe.animated => Choice::Baseline,
+                Ok(info) if info.format == render::Format::WebP => Choice::AvifStill,
+                // what has no header to read is a document or fails
+                Ok(_) | Err(Error::Render(_)) => Choice::Avif,
+                Err(error) => return Err(error),
+            };
             recipe.output = Output::Auto(choice);
         }
         Ok(recipe)

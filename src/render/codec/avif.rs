@@ -28,8 +28,7 @@ impl Codec for Avif {
             Orientation { transpose: false, mirror_x: header.mirror == Some(1), mirror_y: header.mirror == Some(0) };
         info.orientation = turn.then(mirror);
         info.has_alpha = header.has_alpha;
-        // what else the container holds was not looked at
-        info.has_metadata = true;
+        info.has_metadata = header.has_others;
         let bytes = if header.depth > 8 { 2.0 } else { 1.0 };
         let stored = f64::from(header.width) * f64::from(header.height);
         let part = stored / (f64::from(width) * f64::from(height));

@@ -64,6 +64,8 @@ pub(crate) struct Header {
     pub(crate) monochrome: bool,
     /// Frames of the sequence; 1 for a still. As declared: of use as a hint only.
     pub(crate) frames: u32,
+    /// Whether there is anything but the picture: metadata, thumbnails, moving pictures, boxes that nobody knows.
+    pub(crate) has_others: bool,
 }
 
 /// Reads what a file holds, without decoding pixels.
@@ -134,8 +136,10 @@ impl<'a> Picture<'a> {
         let container = Container::parse(bytes)?;
         let primary = container.primary;
         let colour = Plane::open(&container, primary)?;
+        let mut shown = vec![primary];
         let (alpha, premultiplied) = match find_alpha(&container, primary)? {
             Some(id) => {
+                shown.push(id);
                 let premultiplied = container.references_from(b"prem", primary).any(|to| to == id);
                 (Some(Plane::open(&container, id)?), premultiplied)
             }
@@ -144,7 +148,10 @@ impl<'a> Picture<'a> {
         if let Some(alpha) = &alpha {
             alpha.check_matches(&colour)?;
         }
-        let header = read_header(&container, &colour, alpha.is_some())?;
+        shown.extend(&colour.tiles);
+        shown.extend(alpha.iter().flat_map(|alpha| &alpha.tiles));
+        let has_others = container.has_others(&shown);
+        let header = Header { has_others, ..read_header(&container, &colour, alpha.is_some())? };
         Ok(Self { container, header, colour, alpha, premultiplied })
     }
 }
@@ -173,6 +180,7 @@ fn read_header(container: &Container<'_>, colour: &Plane, has_alpha: bool) -> Re
         nclx: Some(nclx.unwrap_or(coded)),
         monochrome,
         frames: container.frames,
+        has_others: true,
     })
 }
 

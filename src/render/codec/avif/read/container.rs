@@ -244,6 +244,8 @@ pub(super) struct Container<'a> {
     references: Vec<Reference>,
     /// Frames of the first picture track; 1 where there is none.
     pub(super) frames: u32,
+    /// Whether there are boxes that are not of a still picture.
+    has_other_boxes: bool,
 }
 
 impl<'a> Container<'a> {
@@ -256,6 +258,7 @@ impl<'a> Container<'a> {
         }
         let mut container = None;
         let mut frames = 1;
+        let mut has_other_boxes = false;
         for item in boxes {
             match item {
                 Ok(BoxRef { kind, body }) if kind == *b"meta" && container.is_none() => {
@@ -263,15 +266,16 @@ impl<'a> Container<'a> {
                 }
                 Ok(BoxRef { kind, body }) if kind == *b"moov" => {
                     frames = count_frames(body, file.len()).unwrap_or(1);
+                    has_other_boxes = true;
                 }
-                Ok(_) => {}
+                Ok(BoxRef { kind, .. }) => has_other_boxes |= kind != *b"mdat",
                 // What follows a whole `meta` box may be cut: extents are checked one by one.
                 Err(_) if container.is_some() => break,
                 Err(error) => return Err(error),
             }
         }
         let container = container.ok_or("no meta box")?;
-        Ok(Self { frames, ..container })
+        Ok(Self { frames, has_other_boxes: has_other_boxes || container.has_other_boxes, ..container })
     }
 
     fn parse_meta(file: &'a [u8], mut body: Reader<'a>) -> Result<Self> {
@@ -284,6 +288,7 @@ impl<'a> Container<'a> {
             properties: Vec::new(),
             references: Vec::new(),
             frames: 1,
+            has_other_boxes: false,
         };
         let mut primary = None;
         for item in Boxes::new(body) {
@@ -296,7 +301,8 @@ impl<'a> Container<'a> {
                 b"iprp" => meta.parse_properties(body)?,
                 b"iref" => meta.references = parse_references(body)?,
                 b"idat" => meta.item_data = body.0,
-                _ => {}
+                b"dinf" | b"grpl" => {}
+                _ => meta.has_other_boxes = true,
             }
         }
         meta.primary = primary.ok_or("no primary item")?;
@@ -396,6 +402,11 @@ impl<'a> Container<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether there is anything but the items of those numbers, and what describes them.
+    pub(super) fn has_others(&self, items: &[u32]) -> bool {
+        self.has_other_boxes || self.items.keys().any(|id| !items.contains(id))
     }
 
     pub(super) fn item(&self, id: u32) -> Result<&Item> {
