@@ -1,5 +1,8 @@
 //! The plain still formats, BMP, PNM and QOI, through the crate `image`.
 
+mod runs;
+
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use image::{ColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
@@ -26,7 +29,7 @@ impl Still {
         }
     }
 
-    fn open<'a>(&self, original: &'a [u8], max_alloc: u64) -> Result<impl ImageDecoder + use<'a>> {
+    fn open<'a>(&self, original: Cow<'a, [u8]>, max_alloc: u64) -> Result<impl ImageDecoder + use<'a>> {
         let mut reader = ImageReader::with_format(Cursor::new(original), self.image_format());
         let mut limits = Limits::no_limits();
         limits.max_alloc = Some(max_alloc);
@@ -45,17 +48,18 @@ impl Still {
 
 impl Codec for Still {
     fn probe(&self, original: &[u8]) -> Result<Info> {
-        let decoder = self.open(original, HEADROOM)?;
+        let decoder = self.open(Cow::Borrowed(original), HEADROOM)?;
         let (width, height) = decoder.dimensions();
         let mut info = Info::new(self.0, Size::new(width, height));
         info.has_alpha = decoder.color_type().has_alpha();
         info.cost =
-            Cost { per_stored_pixel: 2.0 * f64::from(decoder.color_type().bytes_per_pixel()), per_decoded_pixel: 4.0 };
+            Cost { per_stored_pixel: 2.0 * f64::from(decoder.color_type().bytes_per_pixel()), per_decoded_pixel: 5.0 };
         Ok(info)
     }
 
     fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()> {
-        let decoder = self.open(original, plan.memory() + HEADROOM)?;
+        let plain = if self.0 == Format::Bmp { runs::expanded(original, info.size)? } else { None };
+        let decoder = self.open(plain.map_or(Cow::Borrowed(original), Cow::Owned), plan.memory() + HEADROOM)?;
         let kind = decoder.color_type();
         let length = usize::try_from(decoder.total_bytes()).map_err(|error| Error::malformed(self.0, error))?;
         let mut samples = vec![0; length];
