@@ -241,6 +241,8 @@ fn names_do_not_get_out() {
         (".git/a.png", 404),
         (".tintype-uploads/a.png", 404),
         ("a/", 404),
+        // what is asked for below it is never an original
+        ("-/a.png", 404),
         ("", 404),
         (&long, 404),
         (&deep, 409),

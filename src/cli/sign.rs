@@ -4,6 +4,7 @@ use std::io::{BufRead, Write};
 use std::time::SystemTime;
 
 use clap::Args;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{Common, Wrong};
 use crate::config::Span;
@@ -42,6 +43,21 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What no path in a request has as it is (RFC 3986 §3.3); the percent signs of what is encoded already stay.
+const NEVER_SENT: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
 fn signed(policy: &Policy, url: &str, expires: Option<u64>) -> Result<String, Wrong> {
     let (origin, rest) = split_origin(url);
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -49,6 +65,8 @@ fn signed(policy: &Policy, url: &str, expires: Option<u64>) -> Result<String, Wr
     if !path.starts_with('/') || rest.contains('#') {
         return Err(Wrong(format!("{url:?} has no path that begins with /, or more than a path and a query")));
     }
+    // as a request must have them: what is signed is what is sent
+    let path = &utf8_percent_encode(path, NEVER_SENT).to_string();
     let joint = if query.is_empty() { "" } else { "&" };
     let query = expires.map_or(query.to_owned(), |second| format!("{query}{joint}expires={second}"));
     let signed = policy.sign(path, &query).map_err(|error| Wrong(format!("{url}: {error}")))?;
@@ -76,4 +94,27 @@ fn split_origin(url: &str) -> (&str, &str) {
     }
     let path = url[start..].find('/').map_or(url.len(), |at| start + at);
     url.split_at(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn paths_are_signed_as_they_are_sent() {
+        let mut config = Config::default();
+        config.security.keys = vec!["a key of sixteen bytes".into()];
+        let policy = config.policy().expect("good settings");
+        let check = |url: &str, expected: &str| {
+            let signed = signed(&policy, url, None).expect("signed");
+            assert_eq!(signed.split_once('?').expect("a query").0, expected, "{url}");
+            let (path, query) =
+                signed.rsplit_once("example").map_or(&*signed, |(_, rest)| rest).split_once('?').expect("a query");
+            assert!(policy.target(path, Some(query), "", 0).is_ok(), "{signed}");
+        };
+        check("/a b.jpg?w=10", "/a%20b.jpg");
+        check("/a%20b.jpg?w=10", "/a%20b.jpg");
+        check("https://example/caf\u{e9}/[1].jpg?w=10", "https://example/caf%C3%A9/%5B1%5D.jpg");
+    }
 }

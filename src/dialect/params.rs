@@ -491,6 +491,12 @@ impl Parameter {
     }
 
     fn suggestion(&self, text: &str) -> Option<String> {
+        // the other way round, and more than once round
+        if let ("rotate", Ok(degrees)) = (self.name, text.parse::<i32>())
+            && degrees % 90 == 0
+        {
+            return Some(degrees.rem_euclid(360).to_string());
+        }
         let colours = if self.name == "background" { Some(colours::names()) } else { None };
         nearest(text, self.words.iter().copied().chain(colours.into_iter().flatten())).map(str::to_owned)
     }
@@ -929,6 +935,9 @@ mod tests {
         check("fit", "contian", Some("contain"));
         check("background", "blu", Some("blue"));
         check("position", "botom", Some("bottom"));
+        check("rotate", "-90", Some("270"));
+        check("rotate", "450", Some("90"));
+        check("rotate", "45", None);
         check("format", "application", None);
         check("width", "wide", None);
     }

@@ -112,6 +112,13 @@ impl Policy {
         Ok(Target { id, negotiable: negotiable && recipe.is_some(), recipe, snapped, download, immutable, expires })
     }
 
+    /// Whether a query, right or wrong, leaves the format to negotiation, by itself or by its preset: answers that refuse it
+    /// vary by Accept, too.
+    pub fn leaves_the_format_open(&self, query: &str) -> bool {
+        let opens = |name: &str| self.presets.get(name).is_some_and(|preset| self.wanted(preset) == Wanted::Auto);
+        query::leaves_the_format_open(query) || query::said_preset(query).is_some_and(|name| opens(&name))
+    }
+
     /// The signed form of a path and a query; `None` where there is no key.
     ///
     /// # Errors

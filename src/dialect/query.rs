@@ -57,17 +57,26 @@ pub fn parse(query: &str) -> Result<Query, Vec<InvalidParam>> {
     if wrong.is_empty() { Ok(parsed) } else { Err(wrong) }
 }
 
-/// Whether a query, right or wrong, leaves the format to negotiation: answers that refuse it vary by Accept, too.
+/// Whether a query, right or wrong, leaves the format to negotiation.
 pub fn leaves_the_format_open(query: &str) -> bool {
-    let said = |pair: &str| {
-        let (name, value) = pair.split_once('=')?;
-        let (name, value) = (decode(name)?, decode(value)?.to_ascii_lowercase());
-        Some((Parameter::find(&name)?.name, value))
-    };
-    query.split('&').filter_map(said).any(|(name, value)| match name {
+    said(query).any(|(name, value)| match name {
         "format" => value == "auto",
         "auto" => value.split(',').any(|word| word.trim() == "format"),
         _ => false,
+    })
+}
+
+/// The name of a query's preset, whether or not there is one of that name.
+pub(super) fn said_preset(query: &str) -> Option<String> {
+    said(query).find(|(name, _)| *name == "preset").map(|(_, value)| value)
+}
+
+/// The parameters of a query, right or wrong, by their canonical names, and their values in lower case.
+fn said(query: &str) -> impl Iterator<Item = (&'static str, String)> {
+    query.split('&').filter_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        let (name, value) = (decode(name)?, decode(value)?.to_ascii_lowercase());
+        Some((Parameter::find(&name)?.name, value))
     })
 }
 

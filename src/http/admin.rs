@@ -41,7 +41,8 @@ async fn try_purge(state: &State, method: &Method, asked: &HeaderMap, query: Que
         let allowed = "the path of an original, as in its URL but decoded; with a slash at its end, of a folder";
         Problem::parameter("path", allowed)
     };
-    let path = query.path.ok_or_else(wrong)?;
+    // an empty one is a script's empty variable rather than a wish to drop everything, which is /
+    let path = query.path.filter(|path| !path.is_empty()).ok_or_else(wrong)?;
     let path = path.trim_start_matches('/');
     let what = match path.strip_suffix('/') {
         Some(folder) => Purge::Folder(format!("{}/", name(folder).ok_or_else(wrong)?.as_str())),
@@ -66,7 +67,10 @@ pub(super) fn name(path: &str) -> Option<ImageId> {
 /// The token of the settings must be brought along.
 pub(super) fn authorize(token: &str, asked: &HeaderMap) -> Result<(), Problem> {
     let given = asked.get(header::AUTHORIZATION).map(http::HeaderValue::as_bytes).unwrap_or_default();
-    let expected = format!("Bearer {token}");
+    // the scheme may be written in any case (RFC 9110 §11.1)
+    const SCHEME: &[u8] = b"Bearer ";
+    let (scheme, given) = given.split_at(SCHEME.len().min(given.len()));
     // digests take the same time to compare wherever the texts differ (blake3's equality is constant-time)
-    if blake3::hash(given) == blake3::hash(expected.as_bytes()) { Ok(()) } else { Err(Problem::unauthorized()) }
+    let is_right = blake3::hash(given.trim_ascii_start()) == blake3::hash(token.as_bytes());
+    if scheme.eq_ignore_ascii_case(SCHEME) && is_right { Ok(()) } else { Err(Problem::unauthorized()) }
 }

@@ -21,7 +21,7 @@ use super::ranges::{self, Wanted};
 use crate::cache::{Digest, Found};
 use crate::clock;
 use crate::dialect::Target;
-use crate::render::Content;
+use crate::render::{Content, Format};
 use crate::service::{Answer, Timing};
 use crate::source::ImageId;
 
@@ -89,6 +89,7 @@ pub(super) fn respond(
         }
     };
     let etag = ready.etag.to_str().unwrap_or_default();
+    check_preconditions(asked, etag, modified)?;
     if is_unchanged(asked, etag, modified) {
         return Ok(not_modified(target, etag, modified));
     }
@@ -138,15 +139,12 @@ pub(super) fn respond_for_now(
 /// What a body is and how it may be used, whoever sends it.
 pub(super) fn describe(headers: &mut HeaderMap, target: &Target, content: Content, found: Option<Found>) {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content.media_type()));
-    insert(headers, header::CONTENT_DISPOSITION, &disposition(target, content.extension()));
+    insert(headers, header::CONTENT_DISPOSITION, &disposition(target, content));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(CORP, HeaderValue::from_static("cross-origin"));
     insert(headers, CACHE_STATUS, &cache_status(found));
-    if let Some(query) = &target.snapped {
-        insert(headers, header::CONTENT_LOCATION, &format!("{}?{query}", encoded_path(&target.id)));
-    }
 }
 
 /// The strong validator of a body: equal wherever and whenever it was made.
@@ -183,6 +181,9 @@ pub(super) fn add_validators(headers: &mut HeaderMap, target: &Target, etag: &st
     if target.negotiable {
         vary(headers);
     }
+    if let Some(query) = &target.snapped {
+        insert(headers, header::CONTENT_LOCATION, &format!("{}?{query}", encoded_path(&target.id)));
+    }
 }
 
 /// Says that another Accept header may be answered otherwise.
@@ -195,6 +196,24 @@ pub(super) fn accept(headers: &HeaderMap) -> Cow<'_, str> {
     let mut values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let Some(first) = values.next() else { return Cow::Borrowed("") };
     values.fold(Cow::Borrowed(first), |joined, next| Cow::Owned(format!("{joined},{next}")))
+}
+
+/// If-Match is compared strongly, and wins over If-Unmodified-Since (RFC 9110 §13.1.1, §13.1.4).
+pub(super) fn check_preconditions(asked: &HeaderMap, etag: &str, modified: SystemTime) -> Result<(), Problem> {
+    if asked.contains_key(header::IF_MATCH) {
+        let values = asked.get_all(header::IF_MATCH).iter().filter_map(|value| value.to_str().ok());
+        let matches = values.flat_map(entity_tags).any(|tag| tag == "*" || tag == etag);
+        return if matches {
+            Ok(())
+        } else {
+            Err(Problem::precondition("If-Match names another version of the image"))
+        };
+    }
+    let since = asked.get(header::IF_UNMODIFIED_SINCE).and_then(|value| value.to_str().ok());
+    match since.and_then(|date| httpdate::parse_http_date(date).ok()) {
+        Some(since) if modified > since => Err(Problem::precondition("the original was changed since")),
+        _ => Ok(()),
+    }
 }
 
 /// If-None-Match wins over If-Modified-Since (RFC 9110 §13.2.2).
@@ -273,12 +292,15 @@ fn server_timing(timing: &Timing) -> String {
 }
 
 /// RFC 6266: the name to save it under, with the extension of what it is.
-fn disposition(target: &Target, extension: &str) -> String {
+fn disposition(target: &Target, content: Content) -> String {
     let (kind, name) = match &target.download {
         Some(name) => ("attachment", name.clone()),
         None => {
             let name = target.id.file_name();
-            let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+            let (stem, own) = name.rsplit_once('.').unwrap_or((name, ""));
+            // .jpeg says as much as .jpg
+            let fits = Format::from_name(own).is_some_and(|format| Content::Image(format) == content);
+            let extension = if fits { own } else { content.extension() };
             ("inline", format!("{stem}.{extension}"))
         }
     };
@@ -339,7 +361,7 @@ mod tests {
     #[test]
     fn dispositions() {
         let check = |path: &str, download: Option<&str>, expected: &str| {
-            assert_eq!(disposition(&target(path, download), "webp"), expected);
+            assert_eq!(disposition(&target(path, download), Content::Image(Format::WebP)), expected);
         };
         check("/cats/tom.jpg", None, "inline; filename=\"tom.webp\"");
         check("/tom", None, "inline; filename=\"tom.webp\"");
@@ -347,6 +369,9 @@ mod tests {
         check("/a%22b.jpg", None, "inline; filename=\"a_b.webp\"; filename*=UTF-8''a%22b.webp");
         check("/caf%C3%A9.jpg", None, "inline; filename=\"caf_.webp\"; filename*=UTF-8''caf%C3%A9.webp");
         check("/a.jpg", Some("my photo.jpg"), "attachment; filename=\"my photo.jpg\"");
+        let own = |path: &str| disposition(&target(path, None), Content::Image(Format::Jpeg));
+        assert_eq!(own("/a.JPEG"), "inline; filename=\"a.JPEG\"");
+        assert_eq!(own("/jpeg"), "inline; filename=\"jpeg.jpg\"");
     }
 
     #[test]

@@ -15,7 +15,6 @@ use super::rate::PerClient;
 use super::traffic::Outcome;
 use super::{RequestId, State, headers, redirect};
 use crate::clock;
-use crate::dialect::query;
 use crate::render::Settings;
 use crate::service::Error;
 use crate::service::toll::Toll;
@@ -46,13 +45,14 @@ pub(super) async fn answer(state: &State, peer: Peer, id: &RequestId, request: &
 async fn try_answer(
     state: &State, peer: Peer, method: &Method, uri: &Uri, asked: &HeaderMap,
 ) -> Result<(Response, Outcome), (Problem, bool)> {
-    let plain = |problem: Problem| (problem, false);
+    let unread =
+        |problem: Problem| (problem, state.rules.load().policy.leaves_the_format_open(uri.query().unwrap_or_default()));
     if !matches!(*method, Method::GET | Method::HEAD) {
-        return Err(plain(Problem::method("GET, HEAD")));
+        return Err(unread(Problem::method("GET, HEAD")));
     }
     let length = uri.path_and_query().map_or(0, |target| target.as_str().len());
     if length > LONGEST_URL {
-        return Err(plain(Problem::uri_too_long(LONGEST_URL)));
+        return Err(unread(Problem::uri_too_long(LONGEST_URL)));
     }
     let now = clock::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (read, settings, timing) = {
@@ -60,7 +60,7 @@ async fn try_answer(
         let read = rules.known.read(&rules.policy, uri, &headers::accept(asked), now);
         (read, Arc::clone(&rules.settings), rules.config.server_timing)
     };
-    let read = read.map_err(|error| (error.into(), query::leaves_the_format_open(uri.query().unwrap_or_default())))?;
+    let read = read.map_err(|error| unread(error.into()))?;
     let answered = respond(state, peer, method, asked, &read, settings, timing).await;
     answered.map_err(|problem| (problem, read.target.negotiable))
 }

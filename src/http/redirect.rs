@@ -41,6 +41,7 @@ pub(super) fn respond(
 ) -> Result<Response, Problem> {
     let etag = headers::etag(&file.stored.digest);
     let modified = headers::whole_seconds(file.modified);
+    headers::check_preconditions(asked, &etag, modified)?;
     if headers::is_unchanged(asked, &etag, modified) {
         return Ok(headers::not_modified(target, &etag, modified));
     }

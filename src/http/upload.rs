@@ -101,6 +101,10 @@ async fn receive(upload: &mut Upload, body: &mut Body) -> Result<(), Problem> {
 /// A name tells others what a file is: web servers its type, CDNs whether to keep it. What is served as a page or a script
 /// must not come in as an image; which image's extension it is does not matter, since content decides here.
 fn fits_an_image(name: &ImageId) -> Result<(), Problem> {
+    // what is below /-/ is never an original
+    if name.as_str().starts_with("-/") {
+        return Err(Problem::no_name());
+    }
     let extension = name.file_name().rsplit_once('.').and_then(|(_, extension)| Format::from_name(extension));
     extension
         .map(|_| ())
