@@ -241,7 +241,8 @@ impl<'a> Plan<'a> {
             return 8;
         }
         let ratio = (fitted.shown.0 / f64::from(fitted.size.width)).min(fitted.shown.1 / f64::from(fitted.size.height));
-        info.eighths.iter().copied().find(|&count| ratio * f64::from(count) >= f64::from(oversampling * 8)).unwrap_or(8)
+        let least = f64::from(oversampling * 8) * info.margin;
+        info.eighths.iter().copied().find(|&count| ratio * f64::from(count) >= least).unwrap_or(8)
     }
 }
 

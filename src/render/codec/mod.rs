@@ -63,6 +63,9 @@ pub struct Info {
     pub exif: Option<Vec<u8>>,
     /// To how many eighths of its size its decoder can scale it while decoding, fewest first; 8 is the last.
     pub eighths: &'static [u32],
+    /// How many times as many pixels as from others a scaled picture must have to be resized from: means of squares blur
+    /// what transforms keep.
+    pub(crate) margin: f64,
     /// Whether its decoder can leave out what is outside of a part, where it gives planes.
     pub(crate) decodes_parts: bool,
     /// How its decoder gives its rows one after the other, if it does.
@@ -114,6 +117,7 @@ impl Info {
             has_metadata: false,
             exif: None,
             eighths: &[8],
+            margin: 1.0,
             decodes_parts: false,
             streamed: None,
             cost: Cost { per_stored_pixel: 1.0, per_decoded_pixel: 5.0 },

@@ -106,6 +106,7 @@ impl Codec for Png {
         }
         let length = reader.output_buffer_size().ok_or_else(|| Error::malformed(FORMAT, "it is too large"))?;
         let mut samples = vec![0; length];
+        // a picture that stands still is the one for viewers that know no animation
         if plan.frames == 1 {
             let shown = reader.next_frame(&mut samples).map_err(failed)?;
             samples.truncate(shown.buffer_size());

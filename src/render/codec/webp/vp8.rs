@@ -1,9 +1,10 @@
 //! Pictures of VP8's key frames (RFC 6386), which lossy WebP consists of, as planes.
 //!
 //! Whatever is odd about a frame, or damaged in the least, gives `None`: it is the library's to read or to refuse. What is
-//! read comes out as the library reads it, to the bit, which the format demands of everybody; a test holds it.
+//! read at full size comes out as the library reads it, to the bit, which the format demands of everybody; a test holds it.
 //!
-//! Prediction goes by pixels before the filter between blocks, so the filter follows a row of macroblocks behind.
+//! Prediction goes by pixels before the filter between blocks, so the filter follows a row of macroblocks behind. A picture
+//! that is made smaller is not filtered, as in libwebp: what the filter smooths is less than the pixels that become one.
 
 mod filter;
 mod predict;
@@ -11,24 +12,29 @@ mod predict;
 use super::constants::{CODES, MEAN_STEPS, MODES, OTHER_STEPS, UPDATES};
 use crate::render::geometry::Size;
 
+use super::reduced::{Reduced, side};
 use filter::{Strength, normal_edges, simple_edges};
 use predict::{CHROMA, DC, FIRST, HE, LUMA, TM, VE, add, predict_block, predict_whole, put, surround, untransformed};
 
 /// Y, Cb and Cr, with rows of whole macroblocks.
 struct Decoded {
-    size: Size,
     /// Macroblocks in a row.
     across: usize,
+    /// The whole picture, or two rows of macroblocks of one that is made smaller row by row.
     planes: [Vec<u8>; 3],
 }
 
-/// Columns and rows of a macroblock in a plane.
-fn side(plane: usize) -> usize {
-    if plane == 0 { 16 } else { 8 }
+/// How much of a picture is held.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Held {
+    Whole,
+    /// Rows of macroblocks.
+    TwoRows,
 }
 
-/// The size of a frame's picture, and its Y, Cb and Cr in WebP's range, with rows of whole macroblocks.
-pub(super) fn decode(data: &[u8]) -> Option<(Size, [Vec<u8>; 3])> {
+/// The size of a frame's picture, and its Y, Cb and Cr in WebP's range, with rows of whole macroblocks, made smaller to so
+/// many eighths: 1, 2, 4 or all 8.
+pub(super) fn decode(data: &[u8], eighths: u32) -> Option<(Size, [Vec<u8>; 3])> {
     let &[a, b, c, 0x9D, 0x01, 0x2A, w0, w1, h0, h1, ref rest @ ..] = data else { return None };
     let tag = u32::from_le_bytes([a, b, c, 0]);
     // a key frame, to be shown; of a version that is known, though only other frames differ by it (§9.1)
@@ -41,9 +47,15 @@ pub(super) fn decode(data: &[u8]) -> Option<(Size, [Vec<u8>; 3])> {
     }
     let (first, rest) = rest.split_at_checked((tag >> 5) as usize)?;
     let mut bits = Bits::new(first);
-    let mut frame = Frame::read(&mut bits, rest, Size::new(width.into(), height.into()))?;
-    frame.decode(&mut bits)?;
-    Some((frame.decoded.size, frame.decoded.planes))
+    let size = Size::new(width.into(), height.into());
+    if eighths == 8 {
+        let mut frame = Frame::read(&mut bits, rest, size, Held::Whole)?;
+        frame.decode(&mut bits, None)?;
+        return Some((size, frame.decoded.planes));
+    }
+    let mut reduced = Reduced::new(size, eighths);
+    Frame::read(&mut bits, rest, size, Held::TwoRows)?.decode(&mut bits, Some(&mut reduced))?;
+    Some((size, reduced.planes))
 }
 
 /// The bits of a partition (§7).
@@ -169,7 +181,7 @@ struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     /// Reads the header (§9.2 to §9.11) from the first partition; `rest` has the others.
-    fn read(bits: &mut Bits<'_>, rest: &'a [u8], size: Size) -> Option<Frame<'a>> {
+    fn read(bits: &mut Bits<'_>, rest: &'a [u8], size: Size, held: Held) -> Option<Frame<'a>> {
         // of colour spaces there is one; whether values need to be clamped can be passed over, since clamping does no harm
         (!bits.flag()).then_some(())?;
         bits.flag();
@@ -246,12 +258,14 @@ impl<'a> Frame<'a> {
         }
         partitions.push(Bits::new(rest));
         let (across, down) = (size.width.div_ceil(16) as usize, size.height.div_ceil(16) as usize);
-        let planes = std::array::from_fn(|plane| vec![0; across * down * side(plane) * side(plane)]);
-        let decoded = Decoded { size, across, planes };
+        let held = if held == Held::Whole { down } else { 2 };
+        let planes = std::array::from_fn(|plane| vec![0; across * held * side(plane) * side(plane)]);
+        let decoded = Decoded { across, planes };
         Some(Frame { decoded, down, segmented, steps, strengths, simple, codes, skips, partitions })
     }
 
-    fn decode(&mut self, bits: &mut Bits<'_>) -> Option<()> {
+    /// Decodes the picture, into what makes it smaller if there is any.
+    fn decode(&mut self, bits: &mut Bits<'_>, mut reduced: Option<&mut Reduced>) -> Option<()> {
         let across = self.decoded.across;
         let mut modes_above = vec![[DC; 4]; across];
         let mut had_above = vec![Had::default(); across];
@@ -260,6 +274,8 @@ impl<'a> Frame<'a> {
         let parts = self.partitions.len();
         let mut work = Work::default();
         for y in 0..self.down {
+            // of what is made smaller only the last line of the row above is needed again
+            let held_at = if reduced.is_some() { y.min(1) } else { y };
             let mut modes_left = [DC; 4];
             let mut had_left = Had::default();
             let mut tokens = std::mem::replace(&mut self.partitions[y % parts], Bits::new(&[]));
@@ -287,17 +303,28 @@ impl<'a> Frame<'a> {
                     strength: self.strengths[segment][usize::from(whole.is_none())],
                     within: had || whole.is_none(),
                 };
-                work.predict(&mut self.decoded, (x, y), whole, &modes, chroma);
+                work.predict(&mut self.decoded, (x, held_at), whole, &modes, chroma);
             }
             // what is cut off need not be read to an end that is not there
             (bits.is_within() && tokens.is_within()).then_some(())?;
             self.partitions[y % parts] = tokens;
+            if let Some(reduced) = &mut reduced {
+                for (number, plane) in self.decoded.planes.iter_mut().enumerate() {
+                    let (side, stride) = (side(number), across * side(number));
+                    reduced.add(number, y, &plane[held_at * side * stride..][..side * stride]);
+                    let last = (held_at + 1) * side - 1;
+                    plane.copy_within(last * stride..(last + 1) * stride, (side - 1) * stride);
+                }
+                continue;
+            }
             if y > 0 {
                 self.filter(y - 1, &edges_above);
             }
             std::mem::swap(&mut edges, &mut edges_above);
         }
-        self.filter(self.down - 1, &edges_above);
+        if reduced.is_none() {
+            self.filter(self.down - 1, &edges_above);
+        }
         (bits.is_within() && self.partitions.iter().all(Bits::is_within)).then_some(())
     }
 
@@ -595,7 +622,7 @@ mod tests {
     }
 
     fn check(name: &str, data: &[u8]) -> bool {
-        let Some((_, ours)) = decode(data) else { return false };
+        let Some((_, ours)) = decode(data, 8) else { return false };
         let theirs = expected(data).unwrap_or_else(|| panic!("{name}: the library refuses it"));
         for (number, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
             let first = ours.iter().zip(theirs).position(|(a, b)| a != b);
@@ -627,7 +654,10 @@ mod tests {
     }
 
     /// A frame of any size, by the library that writes them.
-    fn written(width: u32, height: u32, quality: f32, method: i32, sharpness: i32, simple: bool, seed: u32) -> Vec<u8> {
+    fn written(
+        (width, height): (u32, u32), quality: f32, method: i32, sharpness: i32, simple: bool, unfiltered: bool,
+        seed: u32,
+    ) -> Vec<u8> {
         let size = Size::new(width, height);
         let sample = |at: u32| {
             let (x, y) = (at / 3 % width, at / 3 / width);
@@ -640,6 +670,9 @@ mod tests {
         (config.quality, config.method, config.filter_sharpness) = (quality, method, sharpness);
         config.filter_type = i32::from(!simple);
         config.partitions = (seed % 4) as i32;
+        if unfiltered {
+            (config.filter_strength, config.autofilter) = (0, 0);
+        }
         let shown = super::super::libwebp::Shown::Packed(&pixels);
         let file = super::super::libwebp::encode(&shown, &config, &mut || true).unwrap_or_default();
         super::super::lossy(&file).expect("coded with loss").to_vec()
@@ -654,7 +687,7 @@ mod tests {
             simple: bool, seed: u32, damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
             cut in any::<prop::sample::Index>(), is_cut: bool,
         ) {
-            let mut data = written(width, height, quality, method, sharpness, simple, seed);
+            let mut data = written((width, height), quality, method, sharpness, simple, false, seed);
             prop_assert!(check("as written", &data));
             for (place, value) in damage {
                 let place = place.index(data.len());
@@ -666,6 +699,28 @@ mod tests {
             // no picture of gigabytes
             if data.get(6..10).is_some_and(|size| size[1] < 2 && size[3] < 2) {
                 check("damaged", &data);
+            }
+        }
+
+        #[test]
+        fn smaller_pictures_are_the_means_of_those_that_are_not_filtered(
+            width in 1_u32..90, height in 1_u32..90, quality in 0.0_f32..100.0, method in 0..5, seed: u32,
+            eighths in prop::sample::select(vec![1_u32, 2, 4]),
+        ) {
+            let data = written((width, height), quality, method, 0, false, true, seed);
+            let (size, whole) = decode(&data, 8).expect("as written");
+            let (_, reduced) = decode(&data, eighths).expect("as written");
+            let factor = 8 / eighths;
+            for (number, (whole, reduced)) in whole.iter().zip(&reduced).enumerate() {
+                let side = side(number) as u32;
+                let (stride, share) = (size.width.div_ceil(16) * side, 16 / side);
+                let (last_column, last_row) = (size.width.div_ceil(share) - 1, size.height.div_ceil(share) - 1);
+                let pixel = |x: u32, y: u32| u32::from(whole[(y.min(last_row) * stride + x.min(last_column)) as usize]);
+                for (at, &found) in (0..).zip(reduced) {
+                    let (x, y) = (at % (stride / factor) * factor, at / (stride / factor) * factor);
+                    let sum: u32 = (0..factor * factor).map(|i| pixel(x + i % factor, y + i / factor)).sum();
+                    prop_assert_eq!(u32::from(found), (sum + factor * factor / 2) / (factor * factor), "plane {} at {}", number, at);
+                }
             }
         }
     }
