@@ -1,7 +1,8 @@
 //! WebP: read through the crate `image-webp`, which is Rust all through, written through libwebp (crate `webp`). Pictures
-//! that are coded with loss and opaque are read by [`vp8`], which takes half of that crate's time, and less where they are made
-//! smaller.
+//! that are coded with loss are read by [`vp8`] where they are opaque or made smaller, which takes half of that crate's time, and
+//! less.
 
+mod alpha;
 mod constants;
 mod libwebp;
 mod moving;
@@ -104,11 +105,13 @@ impl Codec for WebP {
             info.has_alpha = true;
         }
         info.cost = Cost { per_stored_pixel: 3.0, per_decoded_pixel: if info.frames > 1 { 20.0 } else { 8.0 } };
-        if !info.has_alpha && lossy(original).is_some() {
+        if let Some(lossy) = lossy(original).filter(|lossy| info.frames == 1 && info.has_alpha == lossy.alpha.is_some())
+        {
             info.eighths = &[1, 2, 4, 8];
             info.margin = 1.25;
-            // the planes of the library, where it has to read the picture
-            info.cost = Cost { per_stored_pixel: 1.6, per_decoded_pixel: 9.4 };
+            // the planes of the library, where it has to read the picture, and an alpha that is coded as a colour
+            let per_stored_pixel = if lossy.alpha.is_some() { 6.6 } else { 1.6 };
+            info.cost = Cost { per_stored_pixel, per_decoded_pixel: 9.4 };
         }
         Ok(info)
     }
@@ -116,18 +119,25 @@ impl Codec for WebP {
     fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()> {
         let mut decoder = WebP::open(original, plan.memory() as usize + HEADROOM)?;
         let profile = decoder.icc_profile().ok().flatten().and_then(|icc| Profile::from_icc(&icc));
-        let frame = lossy(original).filter(|_| !decoder.is_animated());
-        if let Some(&[_, _, _, _, _, _, a, b, c, d, ..]) = frame {
+        let lossy = lossy(original).filter(|_| !decoder.is_animated());
+        if let Some(&[_, _, _, _, _, _, a, b, c, d, ..]) = lossy.as_ref().map(|lossy| lossy.frame) {
             // a frame larger than the file's header says would take memory that nobody has reckoned with
             let side = |low, high| u32::from(u16::from_le_bytes([low, high]) & 0x3FFF);
             if Size::new(side(a, b), side(c, d)) != info.size {
                 return Err(Error::malformed(FORMAT, "it states two different sizes"));
             }
         }
-        if let Some(frame) = frame.filter(|_| plan.wants_planes && !decoder.has_alpha()) {
-            let eighths = plan.eighths;
-            let samples = Samples::Planes(planes(frame, info.size, eighths)?);
-            return sink(Decoded { samples, profile, eighths, origin: (0, 0), delay: 0 });
+        let eighths = plan.eighths;
+        match lossy {
+            Some(Lossy { frame, .. }) if plan.wants_planes && !decoder.has_alpha() => {
+                let samples = Samples::Planes(planes(frame, info.size, eighths)?);
+                return sink(Decoded { samples, profile, eighths, origin: (0, 0), delay: 0 });
+            }
+            Some(Lossy { frame, alpha: Some(alpha) }) if eighths < 8 => {
+                let pixels = alpha::reduced(frame, alpha, info.size, eighths, plan.memory() as usize)?;
+                return sink(Decoded { eighths, ..Decoded::still(pixels, profile) });
+            }
+            _ => {}
         }
         // where one frame is asked for it need not cover the canvas, either
         if decoder.is_animated() {
@@ -187,25 +197,42 @@ fn encode(shown: &libwebp::Shown<'_>, config: &WebPConfig, go_on: GoOn<'_>) -> R
     })
 }
 
-/// The data of a picture that is coded with loss.
-fn lossy(original: &[u8]) -> Option<&[u8]> {
+/// A picture that is coded with loss.
+struct Lossy<'a> {
+    frame: &'a [u8],
+    alpha: Option<&'a [u8]>,
+}
+
+/// The chunks of a picture that stands still and is coded with loss.
+fn lossy(original: &[u8]) -> Option<Lossy<'_>> {
     let mut at = 12;
+    let mut alpha = None;
     while let Some(&[ref kind @ .., a, b, c, d]) = original.get(at..at + 8) {
         let length = u32::from_le_bytes([a, b, c, d]) as usize;
+        let data = || original.get(at + 8..(at + 8).checked_add(length)?);
         match kind {
-            b"VP8 " => return original.get(at + 8..(at + 8).checked_add(length)?),
+            b"VP8 " => return Some(Lossy { frame: data()?, alpha }),
             b"VP8L" => return None,
-            _ => at = at.checked_add(8)?.checked_add(length)?.checked_add(length % 2)?,
+            b"ALPH" => alpha = alpha.or(Some(data()?)),
+            _ => {}
         }
+        at = at.checked_add(8)?.checked_add(length)?.checked_add(length % 2)?;
     }
     None
 }
 
 /// The planes in full range of a frame of that size, made smaller to so many eighths.
 fn planes(frame: &[u8], size: Size, eighths: u32) -> Result<Planes> {
-    let planes = match vp8::decode(frame, eighths) {
-        Some((found, planes)) if found == size => planes,
-        _ => by_library(frame, size, eighths)?,
+    let planes = if eighths == 8 {
+        match vp8::decode(frame, size) {
+            Some(planes) => planes,
+            None => whole_by_library(frame)?,
+        }
+    } else {
+        match vp8::reduced(frame, size, Reduced::new(size, eighths)) {
+            Ok(kept) => kept.planes,
+            Err(kept) => by_library(frame, kept)?.planes,
+        }
     };
     // rows are of whole macroblocks of 16 by 16 pixels (RFC 6386 §2)
     let stored = (size.width.next_multiple_of(16) / 8 * eighths) as usize;
@@ -221,20 +248,20 @@ fn planes(frame: &[u8], size: Size, eighths: u32) -> Result<Planes> {
     Ok(Planes::new(size, Some(Sharing::HALVED), data).edges_repeated())
 }
 
-/// The planes that the library makes of a frame, with rows of whole macroblocks, made smaller.
-fn by_library(frame: &[u8], size: Size, eighths: u32) -> Result<[Vec<u8>; 3]> {
+/// The planes that the library makes of a frame, with rows of whole macroblocks.
+fn whole_by_library(frame: &[u8]) -> Result<[Vec<u8>; 3]> {
     let frame = Vp8Decoder::decode_frame(frame).map_err(failed)?;
-    let planes = [frame.ybuf, frame.ubuf, frame.vbuf];
-    if eighths == 8 {
-        return Ok(planes);
-    }
-    let mut reduced = Reduced::new(size, eighths);
-    for (number, plane) in planes.iter().enumerate() {
+    Ok([frame.ybuf, frame.ubuf, frame.vbuf])
+}
+
+/// The same made smaller.
+fn by_library(frame: &[u8], mut to: Reduced) -> Result<Reduced> {
+    for (number, plane) in whole_by_library(frame)?.iter().enumerate() {
         let side = reduced::side(number);
-        let row = size.width.div_ceil(16) as usize * side * side;
-        plane.chunks_exact(row).enumerate().for_each(|(y, rows)| reduced.add(number, y, rows));
+        let row = to.size().width.div_ceil(16) as usize * side * side;
+        plane.chunks_exact(row).enumerate().for_each(|(y, rows)| to.add(number, y, rows));
     }
-    Ok(reduced.planes)
+    Ok(to)
 }
 
 /// What levels of luma and of chroma are in full range: [`narrowed`] the other way round, to nearest, what lies outside
@@ -463,7 +490,7 @@ mod tests {
             };
             let config = config(&picture).expect("a configuration");
             let webp = encode(&libwebp::Shown::Packed(picture.first()), &config, &mut || true).expect("encoded");
-            let planes = planes(lossy(&webp).expect("coded with loss"), size, 8).expect("planes");
+            let planes = planes(lossy(&webp).expect("coded with loss").frame, size, 8).expect("planes");
             let (luma, stored) = planes.luma();
             let ([cb, cr], _) = planes.chroma();
             let mut decoder = WebPDecoder::new(Cursor::new(&webp)).expect("a WebP");

@@ -32,9 +32,28 @@ enum Held {
     TwoRows,
 }
 
-/// The size of a frame's picture, and its Y, Cb and Cr in WebP's range, with rows of whole macroblocks, made smaller to so
-/// many eighths: 1, 2, 4 or all 8.
-pub(super) fn decode(data: &[u8], eighths: u32) -> Option<(Size, [Vec<u8>; 3])> {
+/// The Y, Cb and Cr of a frame of that size in WebP's range, with rows of whole macroblocks.
+pub(super) fn decode(data: &[u8], size: Size) -> Option<[Vec<u8>; 3]> {
+    let (mut bits, rest) = opened(data, size)?;
+    let mut frame = Frame::read(&mut bits, rest, size, Held::Whole)?;
+    frame.decode(&mut bits, None)?;
+    Some(frame.decoded.planes)
+}
+
+/// The same made smaller, into what begins empty and comes back so where it cannot be read.
+pub(super) fn reduced(data: &[u8], size: Size, mut to: Reduced) -> Result<Reduced, Reduced> {
+    let mut decode = || {
+        let (mut bits, rest) = opened(data, size)?;
+        Frame::read(&mut bits, rest, size, Held::TwoRows)?.decode(&mut bits, Some(&mut to))
+    };
+    match decode() {
+        Some(()) => Ok(to),
+        None => Err(to.emptied()),
+    }
+}
+
+/// The bits of the first partition of a frame of that size, and what is behind it.
+fn opened(data: &[u8], size: Size) -> Option<(Bits<'_>, &[u8])> {
     let &[a, b, c, 0x9D, 0x01, 0x2A, w0, w1, h0, h1, ref rest @ ..] = data else { return None };
     let tag = u32::from_le_bytes([a, b, c, 0]);
     // a key frame, to be shown; of a version that is known, though only other frames differ by it (§9.1)
@@ -42,20 +61,11 @@ pub(super) fn decode(data: &[u8], eighths: u32) -> Option<(Size, [Vec<u8>; 3])> 
         return None;
     }
     let (width, height) = (u16::from_le_bytes([w0, w1]) & 0x3FFF, u16::from_le_bytes([h0, h1]) & 0x3FFF);
-    if width == 0 || height == 0 {
+    if width == 0 || height == 0 || Size::new(width.into(), height.into()) != size {
         return None;
     }
     let (first, rest) = rest.split_at_checked((tag >> 5) as usize)?;
-    let mut bits = Bits::new(first);
-    let size = Size::new(width.into(), height.into());
-    if eighths == 8 {
-        let mut frame = Frame::read(&mut bits, rest, size, Held::Whole)?;
-        frame.decode(&mut bits, None)?;
-        return Some((size, frame.decoded.planes));
-    }
-    let mut reduced = Reduced::new(size, eighths);
-    Frame::read(&mut bits, rest, size, Held::TwoRows)?.decode(&mut bits, Some(&mut reduced))?;
-    Some((size, reduced.planes))
+    Some((Bits::new(first), rest))
 }
 
 /// The bits of a partition (§7).
@@ -621,8 +631,15 @@ mod tests {
         Some([frame.ybuf, frame.ubuf, frame.vbuf])
     }
 
+    fn stated(data: &[u8]) -> Option<Size> {
+        let &[w0, w1, h0, h1] = data.get(6..)?.first_chunk()?;
+        let side = |low, high| u32::from(u16::from_le_bytes([low, high]) & 0x3FFF);
+        Some(Size::new(side(w0, w1), side(h0, h1)))
+    }
+
     fn check(name: &str, data: &[u8]) -> bool {
-        let Some((_, ours)) = decode(data, 8) else { return false };
+        let Some(size) = stated(data) else { return false };
+        let Some(ours) = decode(data, size) else { return false };
         let theirs = expected(data).unwrap_or_else(|| panic!("{name}: the library refuses it"));
         for (number, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
             let first = ours.iter().zip(theirs).position(|(a, b)| a != b);
@@ -643,9 +660,9 @@ mod tests {
                     folders.push(path);
                 } else if let Ok(bytes) = std::fs::read(&path)
                     && bytes.get(8..12) == Some(b"WEBP")
-                    && let Some(data) = super::super::lossy(&bytes)
+                    && let Some(lossy) = super::super::lossy(&bytes)
                 {
-                    read += u32::from(check(&path.display().to_string(), data));
+                    read += u32::from(check(&path.display().to_string(), lossy.frame));
                 }
             }
         }
@@ -675,7 +692,7 @@ mod tests {
         }
         let shown = super::super::libwebp::Shown::Packed(&pixels);
         let file = super::super::libwebp::encode(&shown, &config, &mut || true).unwrap_or_default();
-        super::super::lossy(&file).expect("coded with loss").to_vec()
+        super::super::lossy(&file).expect("coded with loss").frame.to_vec()
     }
 
     proptest! {
@@ -708,8 +725,9 @@ mod tests {
             eighths in prop::sample::select(vec![1_u32, 2, 4]),
         ) {
             let data = written((width, height), quality, method, 0, false, true, seed);
-            let (size, whole) = decode(&data, 8).expect("as written");
-            let (_, reduced) = decode(&data, eighths).expect("as written");
+            let size = Size::new(width, height);
+            let whole = decode(&data, size).expect("as written");
+            let reduced = reduced(&data, size, Reduced::new(size, eighths)).ok().expect("as written").planes;
             let factor = 8 / eighths;
             for (number, (whole, reduced)) in whole.iter().zip(&reduced).enumerate() {
                 let side = side(number) as u32;
