@@ -187,6 +187,8 @@ pub struct Scale {
     eighths: u32,
     /// Whether luma and chroma stay apart.
     planes: bool,
+    /// Whether edges between blocks are left as they are coded.
+    leaves_edges: bool,
 }
 
 /// Keeps nothing.
@@ -258,7 +260,7 @@ pub fn render_from(
     if plan.frames > 1 {
         codec.decode(original, info, &plan, &mut |decoded| take(Arc::new(decoded)))?;
     } else if !streams {
-        let scale = Scale { eighths: plan.eighths, planes: plan.wants_planes };
+        let scale = Scale { eighths: plan.eighths, planes: plan.wants_planes, leaves_edges: plan.leaves_edges };
         let mut decode = || first(codec, original, info, &plan);
         let decoded =
             if plan.decodes_part { decode().map(Arc::new) } else { decodes.get_or_decode(scale, &mut decode) };

@@ -66,6 +66,8 @@ pub struct Info {
     /// How many times as many pixels as from others a scaled picture must have to be resized from: means of squares blur
     /// what transforms keep.
     pub(crate) margin: f64,
+    /// Whether its decoder smooths the edges between blocks, and can leave that out.
+    pub(crate) smooths: bool,
     /// Whether its decoder can leave out what is outside of a part, where it gives planes.
     pub(crate) decodes_parts: bool,
     /// How its decoder gives its rows one after the other, if it does.
@@ -118,6 +120,7 @@ impl Info {
             exif: None,
             eighths: &[8],
             margin: 1.0,
+            smooths: false,
             decodes_parts: false,
             streamed: None,
             cost: Cost { per_stored_pixel: 1.0, per_decoded_pixel: 5.0 },

@@ -108,7 +108,7 @@ impl Codec for WebP {
         if let Some(lossy) = lossy(original).filter(|lossy| info.frames == 1 && info.has_alpha == lossy.alpha.is_some())
         {
             info.eighths = &[1, 2, 4, 8];
-            info.margin = 1.25;
+            (info.margin, info.smooths) = (1.25, true);
             // the planes of the library, where it has to read the picture, and an alpha that is coded as a colour
             let per_stored_pixel = if lossy.alpha.is_some() { 6.6 } else { 1.6 };
             info.cost = Cost { per_stored_pixel, per_decoded_pixel: 9.4 };
@@ -130,7 +130,7 @@ impl Codec for WebP {
         let eighths = plan.eighths;
         match lossy {
             Some(Lossy { frame, .. }) if plan.wants_planes && !decoder.has_alpha() => {
-                let samples = Samples::Planes(planes(frame, info.size, eighths)?);
+                let samples = Samples::Planes(planes(frame, info.size, eighths, !plan.leaves_edges)?);
                 return sink(Decoded { samples, profile, eighths, origin: (0, 0), delay: 0 });
             }
             Some(Lossy { frame, alpha: Some(alpha) }) if eighths < 8 => {
@@ -221,10 +221,11 @@ fn lossy(original: &[u8]) -> Option<Lossy<'_>> {
     None
 }
 
-/// The planes in full range of a frame of that size, made smaller to so many eighths.
-fn planes(frame: &[u8], size: Size, eighths: u32) -> Result<Planes> {
+/// The planes in full range of a frame of that size, made smaller to so many eighths; at all eight the edges between blocks
+/// may be smoothed.
+fn planes(frame: &[u8], size: Size, eighths: u32, smooths: bool) -> Result<Planes> {
     let planes = if eighths == 8 {
-        match vp8::decode(frame, size) {
+        match vp8::decode(frame, size, smooths) {
             Some(planes) => planes,
             None => whole_by_library(frame)?,
         }
@@ -490,7 +491,7 @@ mod tests {
             };
             let config = config(&picture).expect("a configuration");
             let webp = encode(&libwebp::Shown::Packed(picture.first()), &config, &mut || true).expect("encoded");
-            let planes = planes(lossy(&webp).expect("coded with loss").frame, size, 8).expect("planes");
+            let planes = planes(lossy(&webp).expect("coded with loss").frame, size, 8, true).expect("planes");
             let (luma, stored) = planes.luma();
             let ([cb, cr], _) = planes.chroma();
             let mut decoder = WebPDecoder::new(Cursor::new(&webp)).expect("a WebP");
