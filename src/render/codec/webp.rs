@@ -133,7 +133,7 @@ impl Codec for WebP {
                 let samples = Samples::Planes(planes(frame, info.size, eighths, !plan.leaves_edges)?);
                 return sink(Decoded { samples, profile, eighths, origin: (0, 0), delay: 0 });
             }
-            Some(Lossy { frame, alpha: Some(alpha) }) if eighths < 8 => {
+            Some(Lossy { frame, alpha: Some(alpha) }) if plan.leaves_edges => {
                 let pixels = alpha::reduced(frame, alpha, info.size, eighths, plan.memory() as usize)?;
                 return sink(Decoded { eighths, ..Decoded::still(pixels, profile) });
             }

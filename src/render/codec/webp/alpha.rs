@@ -11,20 +11,33 @@ use crate::render::geometry::Size;
 use crate::render::pixels::Pixels;
 use crate::render::ycbcr;
 
-/// A picture of that size made smaller to so many eighths, fewer than all, by its `VP8 ` and `ALPH` chunks.
+/// A picture of that size made smaller to so many eighths, by its `VP8 ` and `ALPH` chunks. It is for pictures that are made
+/// still smaller: edges between blocks are as they are coded, and pixels have the chroma that they share.
 pub(super) fn reduced(frame: &[u8], alpha: &[u8], size: Size, eighths: u32, memory: usize) -> Result<Pixels> {
-    let whole = plane(alpha, size, memory)?;
-    let kept = Reduced::new(size, eighths).with_alpha(whole);
+    let alpha = plane(alpha, size, memory)?;
+    // rows are of whole macroblocks of 16 by 16 pixels (RFC 6386 §2)
+    let stride = (size.width.next_multiple_of(16) / 8 * eighths) as usize;
+    if eighths == 8 {
+        let planes = match vp8::decode(frame, size, false) {
+            Some(planes) => planes,
+            None => super::whole_by_library(frame)?,
+        };
+        return packed(&planes, stride, &alpha, size.width as usize, size);
+    }
+    let kept = Reduced::new(size, eighths).with_alpha(alpha);
     let kept = match vp8::reduced(frame, size, kept) {
         Ok(kept) => kept,
         Err(kept) => super::by_library(frame, kept)?,
     };
-    // rows are of whole macroblocks of 16 by 16 pixels (RFC 6386 §2)
-    let stride = (size.width.next_multiple_of(16) / 8 * eighths) as usize;
-    let size = size.eighths(eighths);
+    packed(&kept.planes, stride, kept.alpha().unwrap_or_default(), stride, size.eighths(eighths))
+}
+
+/// Red, green, blue and alpha of a picture of that size, by planes in WebP's range with rows of `stride` samples of luma and
+/// half as many of chroma, and an alpha with rows of its own.
+fn packed(
+    [luma, cb, cr]: &[Vec<u8>; 3], stride: usize, alpha: &[u8], alpha_stride: usize, size: Size,
+) -> Result<Pixels> {
     let (width, height) = (size.width as usize, size.height as usize);
-    let [luma, cb, cr] = &kept.planes;
-    let alpha = kept.alpha().unwrap_or_default();
     let mut samples = Vec::with_capacity(width * height * 4);
     let (mut y_row, mut chroma, mut rgb) = (vec![0; width], [vec![0; width], vec![0; width]], vec![0; width * 3]);
     for y in 0..height {
@@ -34,7 +47,7 @@ pub(super) fn reduced(frame: &[u8], alpha: &[u8], size: Size, eighths: u32, memo
             to.iter_mut().enumerate().for_each(|(x, to)| *to = CHROMA[usize::from(row[x / 2])]);
         }
         ycbcr::write_rgb(&mut rgb, &y_row, &chroma[0], &chroma[1]);
-        let pixels = rgb.as_chunks::<3>().0.iter().zip(&alpha[y * stride..]);
+        let pixels = rgb.as_chunks::<3>().0.iter().zip(&alpha[y * alpha_stride..]);
         samples.extend(pixels.flat_map(|(&[r, g, b], &a)| [r, g, b, a]));
     }
     Pixels::new(FORMAT, size, 4, samples)
@@ -127,7 +140,7 @@ mod tests {
         #[test]
         fn smaller_pictures_are_means_of_what_is_to_be_seen(
             width in 1_u32..80, height in 1_u32..80, filter in 0..3, compressed: bool, seed: u32,
-            eighths in prop::sample::select(vec![1_u32, 2, 4]),
+            eighths in prop::sample::select(vec![1_u32, 2, 4, 8]),
         ) {
             let size = Size::new(width, height);
             let (file, alpha) = written(size, filter, compressed, seed);
