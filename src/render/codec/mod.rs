@@ -32,7 +32,7 @@ use super::settings::Encoding;
 /// What reads and writes the formats in this build, for people.
 pub const BACKENDS: &[&str] = &[
     jpeg::BACKEND,
-    "webp: libwebp (writing), image-webp (reading); its own for opaque lossy pictures",
+    "webp: libwebp (writing), image-webp (reading); its own for lossy pictures that are opaque or made smaller",
     avif::BACKEND,
     "jxl: jxl-oxide (reading)",
     "resize: fast_image_resize",
