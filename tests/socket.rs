@@ -117,6 +117,19 @@ fn an_idle_connection_may_stay() {
 }
 
 #[test]
+fn silence_is_not_for_ever() {
+    let cache = folder();
+    let settings = [("TINTYPE_SERVER_HEADER_TIMEOUT", "300ms"), ("TINTYPE_SERVER_IDLE_TIMEOUT", "600ms")];
+    let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
+    // made, out of memory, and beside images; answered at once and later than a head may take
+    for target in ["/photos/coffee.png?width=20", "/photos/coffee.png?width=20", "/-/live", "/photos/none.png", SLOW] {
+        let mut connection = server.connect();
+        connection.ask("GET", target, &[]);
+        assert!(!connection.stays_open_for(Duration::from_secs(8)), "{target}");
+    }
+}
+
+#[test]
 fn a_long_url_gets_414() {
     let cache = folder();
     let server = Server::start(&testdata(), cache.path());

@@ -35,8 +35,9 @@ pub use timed::Patience;
 const HEAD_BYTES: usize = 64 * 1024;
 
 /// Bytes of an answer that the kernel takes before the client's side has asked for them. What it would take by itself
-/// grows to megabytes for each client that reads nothing.
-const AHEAD: u32 = 512 * 1024;
+/// grows to megabytes for each client that reads nothing. It says that it takes more when half of them have left, by which
+/// a slow client is known from one that takes nothing, so that must not take as long as `send_timeout`.
+const AHEAD: u32 = 128 * 1024;
 
 /// Connections in the kernel's queue that were not accepted yet.
 const BACKLOG: i32 = 1024;
@@ -285,8 +286,10 @@ async fn accept(listener: &Listener, limits: &Patience) -> Option<(Box<dyn Strea
             // answers are written whole; waiting to fill a packet only delays the last one
             let _ = stream.set_nodelay(true);
             let socket = SockRef::from(&stream);
-            // ends what is unacknowledged for too long, also after the connection was closed on this side
-            let _ = socket.set_tcp_user_timeout(Some(limits.send + LINGER));
+            // ends what is unacknowledged for too long, also after the connection was closed on this side. Whoever takes
+            // little now and then has a window that opens late, which the kernel does not tell from one that never does;
+            // while the connection is open, that is for `Timed` to tell
+            let _ = socket.set_tcp_user_timeout(Some(4 * limits.send + LINGER));
             let _ = socket.set_tcp_notsent_lowat(AHEAD);
             (Box::new(Direct::new(stream)) as _, Peer::Ip(from.ip()))
         }),

@@ -141,6 +141,14 @@ impl<S> Timed<S> {
         self.limit.as_mut().reset(due);
     }
 
+    /// Has this task woken when it is too long, though it is not yet: who waits to read is not asked to wait again when
+    /// the answer has left, only when something comes.
+    fn stay_awake(&mut self, context: &mut Context<'_>) {
+        while self.limit.as_mut().poll(context).is_ready() {
+            self.count_to(Instant::now() + self.patience.idle.max(Duration::from_millis(1)));
+        }
+    }
+
     /// Ready when it is too long.
     fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
@@ -179,7 +187,10 @@ impl<S: AsyncRead + Abort + Unpin> AsyncRead for Timed<S> {
                     return Poll::Ready(result);
                 }
                 // whoever is being answered may take its time to ask again
-                Poll::Pending if answering => return Poll::Pending,
+                Poll::Pending if answering => {
+                    this.stay_awake(context);
+                    return Poll::Pending;
+                }
                 Poll::Pending => {
                     ready!(this.poll_due(context));
                     if this.sending.stuck {
@@ -348,6 +359,42 @@ mod tests {
         phase.end_answer();
         server.write_all(b"answer").await.expect("taken");
         assert!(tokio::time::timeout(3 * MOMENT, server.read_u8()).await.is_err(), "it may stay without asking");
+    }
+
+    #[tokio::test]
+    async fn silence_ends_although_nobody_waits_to_read_again() {
+        let patience = Patience { header: MOMENT, send: HOUR, idle: 2 * MOMENT };
+        // an answer that is there before the first head is late, and one that is not
+        for answered_after in [Duration::ZERO, 3 * MOMENT] {
+            let (server, mut client) = duplex(1024);
+            let phase = Phase::default();
+            let mut server = Timed::new(server, phase.clone(), patience);
+            client.write_all(b"GET / HT").await.expect("sent");
+            server.read_exact(&mut [0; 8]).await.expect("a head");
+            phase.begin_answer();
+            // as hyper does: it looks once whether the client has gone, answers, and waits to be woken
+            let mut byte = [0];
+            let mut looks = 0;
+            let mut answer = std::pin::pin!(tokio::time::sleep(answered_after));
+            let mut is_answered = false;
+            let ended = std::future::poll_fn(|context| {
+                let mut buffer = ReadBuf::new(&mut byte);
+                looks += 1;
+                if let Poll::Ready(result) = Pin::new(&mut server).poll_read(context, &mut buffer) {
+                    return Poll::Ready(result);
+                }
+                if !is_answered && answer.as_mut().poll(context).is_ready() {
+                    is_answered = true;
+                    phase.end_answer();
+                    let written = Pin::new(&mut server).poll_write(context, b"answer");
+                    assert!(written.is_ready());
+                }
+                Poll::Pending
+            });
+            let ended = tokio::time::timeout(Duration::from_secs(5), ended).await.expect("it is woken");
+            assert!(timed_out(ended), "after {answered_after:?}");
+            assert!(looks < 20, "woken {looks} times");
+        }
     }
 
     #[tokio::test]
