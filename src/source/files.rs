@@ -12,7 +12,7 @@ use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::Errno;
 use tokio::io::AsyncReadExt;
 
-use super::root::Root;
+use super::root::{Place, Root};
 use super::{BoxFuture, Error, ImageId, Inbox, Original, Source, Version};
 use crate::clock;
 
@@ -28,7 +28,7 @@ const SETTLING_ATTEMPTS: usize = 5;
 /// A folder with originals.
 #[derive(Debug)]
 pub struct Files {
-    root: Arc<Root>,
+    place: Place,
     max_bytes: u64,
 }
 
@@ -38,17 +38,22 @@ impl Files {
     /// # Errors
     /// Where the folder is not there or may not be opened.
     pub fn new(root: &Path, max_bytes: u64) -> std::io::Result<Files> {
-        Ok(Files { root: Arc::new(Root::open_at(root)?), max_bytes })
+        Ok(Files { place: Place::open_at(root)?, max_bytes })
     }
 
-    fn open(&self, id: &ImageId, flags: OFlags) -> Result<File, Error> {
-        self.root.open(Path::new(id.as_str()), flags).map_err(from_errno)
+    fn open(root: &Root, id: &ImageId, flags: OFlags) -> Result<File, Error> {
+        root.open(Path::new(id.as_str()), flags).map_err(from_errno)
+    }
+
+    /// The folder; while it is gone, nothing is known of what was in it.
+    fn root(&self) -> Result<Arc<Root>, Error> {
+        self.place.current().clone().ok_or_else(|| unavailable(std::io::ErrorKind::NotFound.into()))
     }
 
     async fn read(&self, id: &ImageId) -> Result<Original, Error> {
         for _ in 0..ATTEMPTS {
             // nonblocking, since opening a FIFO waits for its writer; regular files do not know the flag
-            let file = self.open(id, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
+            let file = Files::open(&*self.root()?, id, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
             let (version, bytes) = self.settled(|| stat(&file)).await?;
             let mut file = tokio::fs::File::from_std(file);
             let mut buffer = Vec::with_capacity(bytes as usize);
@@ -104,9 +109,13 @@ impl Source for Files {
     fn version<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Version, Error>> {
         // a few system calls that touch no data: handing them to another thread would cost more than they do
         Box::pin(async move {
-            let look = || match self.root.look(Path::new(id.as_str())) {
-                Some(stat) => Ok(stat),
-                None => stat(&self.open(id, OFlags::PATH)?),
+            let look = || {
+                let place = self.place.current();
+                let root = place.as_deref().ok_or_else(|| unavailable(std::io::ErrorKind::NotFound.into()))?;
+                match root.look(Path::new(id.as_str())) {
+                    Some(stat) => Ok(stat),
+                    None => stat(&Files::open(root, id, OFlags::PATH)?),
+                }
             };
             Ok(self.settled(look).await?.0)
         })
@@ -121,7 +130,7 @@ impl Source for Files {
     }
 
     fn inbox(&self) -> Option<Inbox> {
-        Some(Inbox::new(Arc::clone(&self.root), self.max_bytes))
+        Some(Inbox::new(self.root().ok()?, self.max_bytes))
     }
 }
 
@@ -210,6 +219,37 @@ mod tests {
         for name in ["out.jpg", "climbing.jpg", "folder/secret", "circle.jpg"] {
             assert!(matches!(fetch(&folder, name).await, Err(Error::NotFound)), "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_replaced_folder_is_seen() {
+        let all = tempfile::tempdir().expect("a folder");
+        let [one, two, link] = ["one", "two", "current"].map(|name| all.path().join(name));
+        for (folder, bytes) in [(&one, b"one"), (&two, b"two")] {
+            std::fs::create_dir(folder).expect("a folder");
+            std::fs::write(folder.join("a.jpg"), bytes).expect("a file");
+        }
+        let point_to = |folder: &Path| {
+            let _ = std::fs::remove_file(&link);
+            std::os::unix::fs::symlink(folder, &link).expect("a link");
+        };
+        point_to(&one);
+        let files = Files::new(&link, 100).expect("a source");
+        let id = ImageId::parse("/a.jpg").expect("a name");
+        let fetch = async || {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            files.fetch(&id).await.map(|original| original.bytes.to_vec())
+        };
+        assert_eq!(fetch().await.expect("there"), b"one");
+        point_to(&two);
+        assert_eq!(fetch().await.expect("there"), b"two");
+        std::fs::rename(&two, all.path().join("away")).expect("renamed");
+        assert!(matches!(fetch().await, Err(Error::Unavailable(_))), "nobody can say that it is not there");
+        assert!(files.inbox().is_none(), "what is put there could not be found again");
+        std::fs::create_dir(&two).expect("a folder");
+        assert!(matches!(fetch().await, Err(Error::NotFound)));
+        std::fs::write(two.join("a.jpg"), b"new").expect("a file");
+        assert_eq!(fetch().await.expect("there"), b"new");
     }
 
     #[tokio::test]

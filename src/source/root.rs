@@ -4,9 +4,15 @@
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwapOption, Guard};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
+
+use crate::clock;
 
 /// An open folder that nothing is opened outside of.
 #[derive(Debug)]
@@ -25,6 +31,11 @@ impl Root {
             return Err(ErrorKind::NotADirectory.into());
         }
         Ok(Root { dir, real })
+    }
+
+    /// Whether that is this very folder.
+    fn is(&self, found: &Stat) -> bool {
+        rustix::fs::fstat(&self.dir).is_ok_and(|own| (own.st_dev, own.st_ino) == (found.st_dev, found.st_ino))
     }
 
     /// The folder.
@@ -66,6 +77,66 @@ impl Root {
                 open_beneath(&self.dir, inside, flags, Links::Refuse)
             }
             result => result,
+        }
+    }
+}
+
+/// The folder that has a name at present: a deployment may put another one in its place, and a file system may be mounted
+/// over it or taken away.
+#[derive(Debug)]
+pub(super) struct Place {
+    path: PathBuf,
+    /// `None` while there is none.
+    current: ArcSwapOption<Root>,
+    /// When it was last looked whether it is still the same, in milliseconds since `begun`.
+    looked: AtomicU64,
+    begun: Instant,
+}
+
+/// How long a replaced folder may go unseen: looking costs a system call.
+const LOOKS: Duration = Duration::from_millis(100);
+
+impl Place {
+    /// Opens the folder, which may be reached through links.
+    pub(super) fn open_at(path: &Path) -> std::io::Result<Place> {
+        let root = Root::open_at(path)?;
+        Ok(Place {
+            path: std::path::absolute(path)?,
+            current: ArcSwapOption::from_pointee(root),
+            looked: AtomicU64::new(0),
+            begun: clock::instant(),
+        })
+    }
+
+    /// The folder; `None` while nothing is there.
+    pub(super) fn current(&self) -> Guard<Option<Arc<Root>>> {
+        let now = clock::instant().saturating_duration_since(self.begun).as_millis() as u64;
+        let looked = self.looked.load(Ordering::Relaxed);
+        if now >= looked + LOOKS.as_millis() as u64
+            && self.looked.compare_exchange(looked, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            self.look_again();
+        }
+        self.current.load()
+    }
+
+    fn look_again(&self) {
+        let current = self.current.load();
+        let opened = match (rustix::fs::stat(&self.path), &*current) {
+            (Ok(found), Some(root)) if root.is(&found) => return,
+            (Ok(_), _) => Root::open_at(&self.path).map(Arc::new),
+            (Err(_), None) => return,
+            (Err(error), Some(_)) => Err(error.into()),
+        };
+        match opened {
+            Ok(root) => {
+                tracing::info!("the folder of originals was replaced; it is opened anew");
+                self.current.store(Some(root));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the folder of originals is gone");
+                self.current.store(None);
+            }
         }
     }
 }
