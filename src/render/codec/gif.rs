@@ -141,7 +141,7 @@ fn encoded_frame(pixels: &Pixels, width: u16, height: u16, goes: bool) -> ::gif:
         (exact.keys().flatten().copied().collect(), indices.collect())
     } else {
         let opaque: Vec<u8> = colours.iter().flatten().flat_map(|&[r, g, b]| [r, g, b, 255]).collect();
-        let quantised = NeuQuant::new(QUANTISER_SPEED, most, &opaque);
+        let quantised = NeuQuant::new(sampling(opaque.len() / 4), most, &opaque);
         let index = |[r, g, b]: [u8; 3]| quantised.index_of(&[r, g, b, 255]) as u8;
         let indices = colours.iter().map(|colour| colour.map_or(most as u8, index));
         (quantised.color_map_rgb(), indices.collect())
@@ -161,8 +161,12 @@ fn encoded_frame(pixels: &Pixels, width: u16, height: u16, goes: bool) -> ::gif:
     }
 }
 
-/// NeuQuant's sampling factor: 1 looks at every pixel, 30 at every thirtieth. 10 is the usual compromise.
-const QUANTISER_SPEED: i32 = 10;
+/// NeuQuant's sampling factor: 1 looks at every pixel, 30 at every thirtieth. 10 is the usual compromise, but of a small
+/// picture it has to see all, to find its colours.
+fn sampling(pixels: usize) -> i32 {
+    const ENOUGH: usize = 10_000;
+    (pixels / ENOUGH).clamp(1, 10) as i32
+}
 
 /// What the blocks say (GIF89a §§17 to 27).
 struct Outline {
