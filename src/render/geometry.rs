@@ -53,6 +53,21 @@ pub struct Rect {
     pub height: u32,
 }
 
+impl Rect {
+    /// What of it lies in a picture of that size whose corner is at `left`, `top`, by that picture's pixels; `None` where that
+    /// is all of the picture.
+    pub(crate) fn seen_from(self, left: u32, top: u32, size: Size) -> Option<Rect> {
+        let inside = |from: u32, length: u32, corner: u32, all: u32| {
+            let first = from.saturating_sub(corner).min(all.saturating_sub(1));
+            (first, (from + length).saturating_sub(corner).clamp(first + 1, all.max(first + 1)) - first)
+        };
+        let ((x, width), (y, height)) =
+            (inside(self.x, self.width, left, size.width), inside(self.y, self.height, top, size.height));
+        let rect = Rect { x, y, width, height };
+        (rect != Rect { x: 0, y: 0, width: size.width, height: size.height }).then_some(rect)
+    }
+}
+
 /// A part of a picture with edges between pixels: what a resize reads from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Region {
@@ -383,19 +398,25 @@ fn scaled(width: f64, height: f64, scale: f64, max: u32) -> Fitted {
 /// The largest part of that ratio, at `size` or at its own scale.
 fn cropped(width: f64, height: f64, ratio: f64, size: Option<Size>, gravity: Gravity, max: u32) -> Fitted {
     let shown = if width > height * ratio { (height * ratio, height) } else { (width, width / ratio) };
+    // what a division put a hair beside a whole number is that number still: at its own scale nothing is resampled
+    let snapped = |length: f64| if (length - length.round()).abs() < HAIR { length.round() } else { length };
+    let shown = (snapped(shown.0), snapped(shown.1));
     // a part narrower than a pixel still shows one
     let mut shown = (shown.0.clamp(1.0_f64.min(width), width), shown.1.clamp(1.0_f64.min(height), height));
     let size = size.unwrap_or_else(|| {
-        shown = (shown.0.round().max(1.0), shown.1.round().max(1.0));
+        shown = ((shown.0 + HAIR).round().max(1.0), (shown.1 + HAIR).round().max(1.0));
         scaled(shown.0, shown.1, 1.0, max).size
     });
     Fitted { shown, size, canvas: size, gravity }
 }
 
+/// How far beside what it should be a division may put a length, in pixels.
+const HAIR: f64 = 1e-6;
+
 /// A length in whole pixels: rounded to nearest, at least 1 (a 4000 × 2 line at width 10 is still a line).
 fn side(length: f64, max: u32) -> u32 {
     // a half that the division put a hair below itself is a half still
-    ((length + 1e-6).round() as u32).clamp(1, max.max(1))
+    ((length + HAIR).round() as u32).clamp(1, max.max(1))
 }
 
 #[cfg(test)]
@@ -408,6 +429,16 @@ mod tests {
 
     fn enlarging(width: u32, height: u32) -> Wish {
         Wish { width, height, enlarge: true }
+    }
+
+    #[test]
+    fn nothing_is_resampled_at_its_own_scale() {
+        for side in 1..400 {
+            for (size, from) in [((600, side), (600.0, 400.0)), ((side, 400), (600.0, 400.0))] {
+                let fitted = Resize::Cover(wish(size.0, size.1), Gravity::CENTER).fit(from.0, from.1, 8192);
+                assert!(!fitted.resamples(), "{size:?} of {from:?}: {:?}", fitted.shown);
+            }
+        }
     }
 
     #[test]
@@ -438,6 +469,9 @@ mod tests {
         check(Resize::Cover(wish(500, 500), c), (4000, 3000), (500, 500), (500, 500));
         check(Resize::Cover(wish(900, 900), c), (1000, 750), (750, 750), (750, 750));
         check(Resize::Cover(enlarging(900, 900), c), (1000, 750), (900, 900), (900, 900));
+        let tall = Ratio::new(7, 10).expect("a ratio");
+        check(Resize::Crop(tall, c), (354, 355), (249, 355), (249, 355));
+        check(Resize::Crop(tall, c), (400, 45), (32, 45), (32, 45));
         check(Resize::Pad(wish(800, 800), c), (4000, 3000), (800, 600), (800, 800));
         check(Resize::Pad(wish(800, 800), c), (400, 300), (400, 300), (800, 800));
         check(Resize::Pad(enlarging(800, 800), c), (400, 300), (800, 600), (800, 800));

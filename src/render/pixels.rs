@@ -233,3 +233,13 @@ pub(crate) enum Samples {
     /// Luma and chroma apart.
     Planes(Planes),
 }
+
+impl Samples {
+    /// Columns and rows.
+    pub(crate) fn size(&self) -> Size {
+        match self {
+            Samples::Packed(pixels) => pixels.size,
+            Samples::Planes(planes) => planes.size,
+        }
+    }
+}

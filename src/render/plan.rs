@@ -181,6 +181,21 @@ impl<'a> Plan<'a> {
         self.orientation.inverse().map(displayed, size).scaled(f64::from(eighths) / 8.0)
     }
 
+    /// What `rect` and `trim` left of the displayed original, in whole pixels of what a decoder scaled to so many eighths;
+    /// `None` where they left all.
+    pub(crate) fn bounds(&self, displayed: Region, eighths: u32) -> Option<Rect> {
+        if self.recipe.rect.is_none() && self.recipe.trim.is_none() {
+            return None;
+        }
+        let region = self.stored_region(displayed, eighths);
+        let size = self.stored.eighths(eighths);
+        let (x, y) = (region.x.max(0.0).floor() as u32, region.y.max(0.0).floor() as u32);
+        let right = ((region.x + region.width).ceil() as u32).min(size.width);
+        let bottom = ((region.y + region.height).ceil() as u32).min(size.height);
+        let all = (x, y) == (0, 0) && (right, bottom) == (size.width, size.height);
+        (!all).then(|| Rect { x, y, width: right - x, height: bottom - y })
+    }
+
     /// The part that is read of what the decoder makes, which begins where groups of blocks do, whatever the sampling, and
     /// reaches as far as the filter.
     fn part_of(&self, info: &Info, fitted: &Fitted) -> Option<Rect> {

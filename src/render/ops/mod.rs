@@ -22,7 +22,7 @@ pub(super) use resize::{Rows, light_bytes, streamed_bytes};
 use self::colour::Profile;
 use super::codec::Decoded;
 use super::error::Result;
-use super::geometry::{Fitted, Gravity, Region, Resize, Size, Wish};
+use super::geometry::{Fitted, Gravity, Rect, Region, Resize, Size, Wish};
 use super::pixels::{Pixels, Samples};
 use super::plan::Plan;
 
@@ -41,6 +41,8 @@ pub struct Pipeline<'a> {
 struct Placed {
     /// The part that is read, in pixels of the original as it is displayed.
     window: Region,
+    /// What `rect` and `trim` left, which it is part of.
+    left: Region,
     fitted: Fitted,
 }
 
@@ -54,26 +56,29 @@ impl<'a> Pipeline<'a> {
     pub(crate) fn apply(&mut self, decoded: Arc<Decoded>) -> Result<Samples> {
         let plan = self.plan;
         let eighths = decoded.eighths;
-        let Placed { window, fitted } = match self.placed {
+        let Placed { window, left: all, fitted } = match self.placed {
             Some(placed) => placed,
             None => *self.placed.insert(place(&decoded.samples, plan, eighths)?),
         };
         let (left, top) = decoded.origin;
         let region = plan.stored_region(window, eighths);
         let region = Region { x: region.x - f64::from(left), y: region.y - f64::from(top), ..region };
+        let within = plan.bounds(all, eighths).and_then(|rect| rect.seen_from(left, top, decoded.samples.size()));
         let size = plan.orientation.inverse().apply(fitted.size);
         let profile = decoded.profile.clone().filter(|profile| !profile.is_srgb() || plan.keeps_profile());
         let pixels = match &decoded.samples {
             Samples::Planes(planes) if plan.feeds_planes && profile.is_none() => {
-                return planes::resized(planes, region, size).map(Samples::Planes);
+                return planes::resized(planes, region, within, size).map(Samples::Planes);
             }
-            Samples::Planes(_) => part(&decoded.samples, region, size, plan.linear)?,
+            Samples::Planes(_) => part(&decoded.samples, region, within, size, plan.linear)?,
             Samples::Packed(_) => match Arc::try_unwrap(decoded).map(|decoded| decoded.samples) {
-                Ok(Samples::Packed(pixels)) => resize::resize(pixels, region, size, plan.linear)?,
-                Ok(planes) => part(&planes, region, size, plan.linear)?,
-                Err(shared) => part(&shared.samples, region, size, plan.linear)?,
+                Ok(Samples::Packed(pixels)) => resize::resize(pixels, region, within, size, plan.linear)?,
+                Ok(planes) => part(&planes, region, within, size, plan.linear)?,
+                Err(shared) => part(&shared.samples, region, within, size, plan.linear)?,
             },
         };
+        // a part may be opaque that is of what is not; frames of one picture stay alike
+        let pixels = if plan.frames == 1 { pixels.without_opaque_alpha() } else { pixels };
         Ok(Samples::Packed(self.finish(pixels, fitted, profile)?))
     }
 
@@ -83,7 +88,8 @@ impl<'a> Pipeline<'a> {
         let fitted = plan.fit(plan.region);
         let region = plan.stored_region(fitted.window(plan.region), 8);
         let size = plan.orientation.inverse().apply(fitted.size);
-        let pixels = resize::streamed(rows, region, size, plan.linear)?.without_opaque_alpha();
+        let within = plan.bounds(plan.region, 8).and_then(|rect| rect.seen_from(0, 0, rows.size()));
+        let pixels = resize::streamed(rows, region, within, size, plan.linear)?.without_opaque_alpha();
         self.finish(pixels, fitted, profile.filter(|profile| !profile.is_srgb() || plan.keeps_profile()))
     }
 
@@ -120,7 +126,7 @@ impl Pipeline<'_> {
 pub(crate) fn thumbnail(pixels: &Pixels, side: u32) -> Result<Pixels> {
     let wish = Wish { width: side, height: side, enlarge: false };
     let size = Resize::Contain(wish).fit(pixels.size.width.into(), pixels.size.height.into(), side).size;
-    resize::resized(pixels, Region::whole(pixels.size), size, false)
+    resize::resized(pixels, Region::whole(pixels.size), None, size, false)
 }
 
 /// Finds what is shown, looking at the pixels where the recipe asks for that.
@@ -134,20 +140,20 @@ fn place(samples: &Samples, plan: &Plan<'_>, eighths: u32) -> Result<Placed> {
         Gravity::Smart => interesting(samples, plan, eighths, region, fitted)?,
         Gravity::Point(..) => fitted.window(region),
     };
-    Ok(Placed { window, fitted })
+    Ok(Placed { window, left: region, fitted })
 }
 
 /// A part of what was decoded, which is still needed, in red, green and blue.
-fn part(samples: &Samples, region: Region, size: Size, linear: bool) -> Result<Pixels> {
+fn part(samples: &Samples, region: Region, within: Option<Rect>, size: Size, linear: bool) -> Result<Pixels> {
     match samples {
-        Samples::Packed(pixels) => resize::resized(pixels, region, size, linear),
+        Samples::Packed(pixels) => resize::resized(pixels, region, within, size, linear),
         // luma is no measure of light where there is colour
         Samples::Planes(planes)
             if linear && (region.width, region.height) != (size.width.into(), size.height.into()) =>
         {
-            planes::to_rgb_as_light(planes, region, size)
+            planes::to_rgb_as_light(planes, region, within, size)
         }
-        Samples::Planes(planes) => planes::to_rgb(planes, region, size),
+        Samples::Planes(planes) => planes::to_rgb(planes, region, within, size),
     }
 }
 
@@ -156,7 +162,7 @@ fn part(samples: &Samples, region: Region, size: Size, linear: bool) -> Result<P
 fn trimmed(samples: &Samples, plan: &Plan<'_>, tolerance: u8) -> Result<Region> {
     let stored = plan.stored_region(plan.region, 8);
     let size = Size::new(stored.width as u32, stored.height as u32);
-    let part = part(samples, stored, size, false)?;
+    let part = part(samples, stored, None, size, false)?;
     let (x, y, width, height) = trim::bounds(&orient::orient(part, plan.orientation), tolerance);
     let Region { x: left, y: top, .. } = plan.region;
     Ok(Region { x: left + f64::from(x), y: top + f64::from(y), width: width.into(), height: height.into() })
@@ -168,7 +174,7 @@ fn interesting(samples: &Samples, plan: &Plan<'_>, eighths: u32, region: Region,
     let side = |length: f64| ((length * scale).round() as u32).max(1);
     let size = Size::new(side(region.width), side(region.height));
     let stored = plan.orientation.inverse().apply(size);
-    let thumbnail = part(samples, plan.stored_region(region, eighths), stored, false)?;
+    let thumbnail = part(samples, plan.stored_region(region, eighths), None, stored, false)?;
     let thumbnail = orient::orient(thumbnail, plan.orientation);
     let (across, down) = (f64::from(size.width) / region.width, f64::from(size.height) / region.height);
     let (left, top) = smart::focus(&thumbnail, fitted.shown.0 * across, fitted.shown.1 * down);

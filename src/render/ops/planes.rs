@@ -8,21 +8,21 @@
 
 use std::borrow::Cow;
 
-use super::resize::{Rows, Window, in_linear_light, inside, run};
+use super::resize::{Rows, inside, run, streamed};
 use crate::render::error::Result;
-use crate::render::geometry::{Region, Size};
+use crate::render::geometry::{Rect, Region, Size};
 use crate::render::pixels::{Pixels, Plane, Planes, Sharing};
 use crate::render::ycbcr;
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions};
 
-/// Resamples a region of planes to planes of `size` with halved chroma.
-pub(crate) fn resized(planes: &Planes, region: Region, size: Size) -> Result<Planes> {
+/// Resamples a region of planes to planes of `size` with halved chroma. The filter reaches no further than `within`.
+pub(crate) fn resized(planes: &Planes, region: Region, within: Option<Rect>, size: Size) -> Result<Planes> {
     let halves = Size::new(size.width.div_ceil(2), size.height.div_ceil(2));
     let mut data = Vec::with_capacity(Planes::bytes(size, Some(Sharing::HALVED)));
     let (luma, stored) = planes.luma();
-    append(&mut data, luma, stored, region, size)?;
+    append(&mut data, luma, stored, region, within, size)?;
     if size.width % 2 + size.height % 2 > 0 {
         // at the result's size this is little to copy
         let luma = Plane { data: &data, stride: size.width as usize };
@@ -38,9 +38,9 @@ pub(crate) fn resized(planes: &Planes, region: Region, size: Size) -> Result<Pla
         None => data.resize(data.len() + 2 * halves.pixels() as usize, NO_COLOUR),
         Some(sharing) => {
             let ([cb, cr], stored) = planes.chroma();
-            let region = shared(region, sharing);
+            let (region, within) = (shared(region, sharing), within.map(|rect| sharing_with(rect, sharing, stored)));
             for plane in [cb, cr] {
-                append(&mut data, plane, stored, region, halves)?;
+                append(&mut data, plane, stored, region, within, halves)?;
             }
         }
     }
@@ -48,8 +48,8 @@ pub(crate) fn resized(planes: &Planes, region: Region, size: Size) -> Result<Pla
 }
 
 /// Resamples a region of planes as light to RGB of `size`.
-pub(crate) fn to_rgb_as_light(planes: &Planes, region: Region, size: Size) -> Result<Pixels> {
-    in_linear_light(Window::new(&mut Upsampled::of(planes), false), inside(region, planes.size), size)
+pub(crate) fn to_rgb_as_light(planes: &Planes, region: Region, within: Option<Rect>, size: Size) -> Result<Pixels> {
+    streamed(&mut Upsampled::of(planes), region, within, size, true)
 }
 
 /// Planes as rows of red, green and blue, with chroma between its samples on straight lines.
@@ -136,16 +136,16 @@ impl Rows for Upsampled<'_> {
 }
 
 /// Resamples a region of planes to RGB of `size`, chroma straight to the result's own resolution.
-pub(crate) fn to_rgb(planes: &Planes, region: Region, size: Size) -> Result<Pixels> {
+pub(crate) fn to_rgb(planes: &Planes, region: Region, within: Option<Rect>, size: Size) -> Result<Pixels> {
     let mut luma = Vec::new();
     let (plane, stored) = planes.luma();
-    append(&mut luma, plane, stored, region, size)?;
+    append(&mut luma, plane, stored, region, within, size)?;
     let mut chroma = [Vec::new(), Vec::new()];
     if let Some(sharing) = planes.sharing {
         let (two, stored) = planes.chroma();
-        let region = shared(region, sharing);
+        let (region, within) = (shared(region, sharing), within.map(|rect| sharing_with(rect, sharing, stored)));
         for (to, plane) in chroma.iter_mut().zip(two) {
-            append(to, plane, stored, region, size)?;
+            append(to, plane, stored, region, within, size)?;
         }
     }
     let data = match chroma {
@@ -164,8 +164,22 @@ fn shared(region: Region, Sharing { across, down }: Sharing) -> Region {
     Region { x: region.x / across, y: region.y / down, width: region.width / across, height: region.height / down }
 }
 
+/// Chroma that a part of luma shares.
+fn sharing_with(part: Rect, Sharing { across, down }: Sharing, stored: Size) -> Rect {
+    let (x, y) = (part.x / across, part.y / down);
+    let (right, bottom) = ((part.x + part.width).div_ceil(across), (part.y + part.height).div_ceil(down));
+    Rect { x, y, width: right.min(stored.width) - x, height: bottom.min(stored.height) - y }
+}
+
 /// Resamples a region of one plane, which may reach beyond its right and lower edges, and adds the rows to `out`.
-fn append(out: &mut Vec<u8>, plane: Plane<'_>, stored: Size, region: Region, size: Size) -> Result<()> {
+fn append(
+    out: &mut Vec<u8>, plane: Plane<'_>, stored: Size, region: Region, within: Option<Rect>, size: Size,
+) -> Result<()> {
+    if let Some(Rect { x, y, width, height }) = within {
+        let plane = Plane { data: &plane.data[y as usize * plane.stride + x as usize..], ..plane };
+        let region = Region { x: region.x - f64::from(x), y: region.y - f64::from(y), ..region };
+        return append(out, plane, Size::new(width, height), region, None, size);
+    }
     let at_own_scale = region.width == f64::from(size.width) && region.height == f64::from(size.height);
     let (plane, stored) = reaching(plane, stored, region);
     if at_own_scale && region.x.fract() == 0.0 && region.y.fract() == 0.0 {
@@ -270,7 +284,7 @@ mod tests {
             for sharing in [Sharing::HALVED, Sharing { across: 2, down: 1 }, Sharing { across: 1, down: 1 }] {
                 let planes = slope(Size::new(side, side), sharing);
                 let region = Region { x: 0.0, y: 0.0, width: side.into(), height: side.into() };
-                let small = resized(&planes, region, Size::new(result, result)).expect("resized");
+                let small = resized(&planes, region, None, Size::new(result, result)).expect("resized");
                 let ([cb, cr], size) = small.chroma();
                 let scale = f64::from(side) / f64::from(result);
                 for at in 2..size.width.saturating_sub(3) as usize {
@@ -290,7 +304,7 @@ mod tests {
         for side in [64, 65] {
             let planes = slope(Size::new(side, side), Sharing::HALVED);
             let region = Region { x: 0.0, y: 0.0, width: side.into(), height: side.into() };
-            let same = resized(&planes, region, planes.size).expect("resized");
+            let same = resized(&planes, region, None, planes.size).expect("resized");
             // of luma only what is part of the picture
             let cut = |planes: &Planes| {
                 let (luma, chroma) = (planes.luma().0, planes.chroma().0);

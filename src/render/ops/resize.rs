@@ -13,7 +13,7 @@ use fast_image_resize::{
 
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
-use crate::render::geometry::{Region, Size};
+use crate::render::geometry::{Rect, Region, Size};
 use crate::render::pixels::Pixels;
 
 thread_local! {
@@ -23,22 +23,28 @@ thread_local! {
 
 /// Resamples `region` of a picture to `size`. Alpha is premultiplied meanwhile, so that the colour of what cannot be
 /// seen does not bleed into what can. `linear` averages light instead of its sRGB code.
-pub(crate) fn resize(pixels: Pixels, region: Region, size: Size, linear: bool) -> Result<Pixels> {
+///
+/// The filter reaches beyond the region, but not beyond `within`, if that is said: what is outside of it was cut off.
+pub(crate) fn resize(pixels: Pixels, region: Region, within: Option<Rect>, size: Size, linear: bool) -> Result<Pixels> {
     if region == Region::whole(pixels.size) && size == pixels.size {
         return Ok(pixels);
     }
-    resized(&pixels, region, size, linear)
+    resized(&pixels, region, within, size, linear)
 }
 
 /// The same of a picture that is still needed.
-pub(crate) fn resized(pixels: &Pixels, region: Region, size: Size, linear: bool) -> Result<Pixels> {
+pub(crate) fn resized(
+    pixels: &Pixels, region: Region, within: Option<Rect>, size: Size, linear: bool,
+) -> Result<Pixels> {
     let region = inside(region, pixels.size);
     let same_scale = region.width == f64::from(size.width) && region.height == f64::from(size.height);
     if same_scale && region.x.fract() == 0.0 && region.y.fract() == 0.0 {
         // at its own scale, rows are copied and nothing is resampled
         return Ok(pixels.cut(region.x as u32, region.y as u32, size));
     }
-    if linear {
+    if within.is_some() {
+        streamed(&mut PixelRows { pixels, next: 0 }, region, within, size, linear)
+    } else if linear {
         in_linear_light(pixels, region, size)
     } else if pixels.has_alpha() {
         as_coded(Window::new(&mut PixelRows { pixels, next: 0 }, true), region, size)
@@ -60,7 +66,13 @@ pub(super) fn inside(region: Region, size: Size) -> Region {
 }
 
 /// Resamples rows as they come, without ever holding all of them: the result is that of [`resized`].
-pub(crate) fn streamed(rows: &mut dyn Rows, region: Region, size: Size, linear: bool) -> Result<Pixels> {
+pub(crate) fn streamed(
+    rows: &mut dyn Rows, region: Region, within: Option<Rect>, size: Size, linear: bool,
+) -> Result<Pixels> {
+    if let Some(within) = within {
+        let region = Region { x: region.x - f64::from(within.x), y: region.y - f64::from(within.y), ..region };
+        return streamed(&mut Cut::new(rows, within)?, region, None, size, linear);
+    }
     let region = inside(region, rows.size());
     let has_alpha = rows.channels() == 4;
     if linear {
@@ -73,7 +85,7 @@ pub(crate) fn streamed(rows: &mut dyn Rows, region: Region, size: Size, linear: 
 /// Bytes that [`streamed`] holds beside a result of so many rows, each of which stands for `down` of the picture, at most.
 pub(in crate::render) fn streamed_bytes(stored: Size, rows: u32, down: f64, channels: usize, linear: bool) -> u64 {
     let row = u64::from(stored.width) * channels as u64;
-    let window = |at_once| u64::from(window(stored, down, at_once)) * row;
+    let window = |at_once| (u64::from(window(stored, down, at_once)) + CUT_AT_ONCE as u64) * row;
     if linear {
         window(band(down)) + light_bytes(stored, down)
     } else {
@@ -100,6 +112,54 @@ pub(crate) trait Rows {
     /// # Errors
     /// As [`Rows::read`].
     fn skip(&mut self, rows: u32) -> Result<()>;
+}
+
+/// Rows that are read at a time where a part of each is needed: some decoders take less for several together.
+const CUT_AT_ONCE: usize = 16;
+
+/// A part of rows.
+pub(super) struct Cut<'a> {
+    rows: &'a mut dyn Rows,
+    part: Rect,
+    whole: Vec<u8>,
+}
+
+impl<'a> Cut<'a> {
+    /// That part of rows of which none has been read.
+    pub(super) fn new(rows: &'a mut dyn Rows, part: Rect) -> Result<Cut<'a>> {
+        rows.skip(part.y)?;
+        Ok(Cut { rows, part, whole: Vec::new() })
+    }
+}
+
+impl Rows for Cut<'_> {
+    fn size(&self) -> Size {
+        Size::new(self.part.width, self.part.height)
+    }
+
+    fn channels(&self) -> usize {
+        self.rows.channels()
+    }
+
+    fn read(&mut self, out: &mut [u8]) -> Result<()> {
+        let (width, channels) = (self.rows.size().width as usize, self.rows.channels());
+        if self.part.width as usize == width {
+            return self.rows.read(out);
+        }
+        let (left, stride) = (self.part.x as usize * channels, self.part.width as usize * channels);
+        for out in out.chunks_mut(stride * CUT_AT_ONCE) {
+            self.whole.resize(out.len() / stride * width * channels, 0);
+            self.rows.read(&mut self.whole)?;
+            for (to, whole) in out.chunks_exact_mut(stride).zip(self.whole.chunks_exact(width * channels)) {
+                to.copy_from_slice(&whole[left..left + stride]);
+            }
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, rows: u32) -> Result<()> {
+        self.rows.skip(rows)
+    }
 }
 
 /// A picture some rows at a time.
