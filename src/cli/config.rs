@@ -17,19 +17,21 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     if arguments.default {
-        print!("{}", default_file());
+        super::say(&default_file())?;
         return Ok(());
     }
+    let mut text = String::new();
     let Loaded { config, origins, .. } = arguments.common.load(&[])?;
     for (section, values) in Table::try_from(config.without_secrets())? {
-        println!("[{section}]");
+        text += &format!("[{section}]\n");
         let Value::Table(values) = values else { continue };
         for (key, value) in values {
             let origin = origins.get(&format!("{section}.{key}")).unwrap_or(&Origin::Default);
             let line = format!("{key} = {value}");
-            println!("{line:<40} # {origin}");
+            text += &format!("{line:<40} # {origin}\n");
         }
-        println!();
+        text.push('\n');
     }
+    super::say(&text)?;
     Ok(())
 }

@@ -14,6 +14,7 @@ mod sign;
 mod supervisor;
 mod warm;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -68,6 +69,14 @@ struct Common {
 impl Common {
     fn load(&self, flags: &[Flag]) -> Result<Loaded, Wrong> {
         Ok(crate::config::load(self.config.as_deref(), flags)?)
+    }
+}
+
+/// Says something on standard output, to whoever still listens.
+fn say(text: &str) -> std::io::Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
     }
 }
 

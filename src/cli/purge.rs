@@ -15,7 +15,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let config = arguments.common.load(&[])?.config;
+    let config = arguments.common.load(&[])?.with_secrets().map_err(Wrong::from)?.config;
     if config.security.admin_token.is_empty() {
         anyhow::bail!(Wrong("purging is off; set security.admin_token".into()));
     }

@@ -74,7 +74,7 @@ impl Reloader {
         let (file, flags) = (self.file.clone(), self.flags.clone());
         std::thread::spawn(move || {
             // whoever asked may have been told to stop
-            let _ = say.send(config::load(file.as_deref(), &flags));
+            let _ = say.send(config::load(file.as_deref(), &flags).and_then(Loaded::with_secrets));
         });
         read.await.unwrap_or_else(|_| Err(Invalid::new("they could not be read".into())))
     }

@@ -53,7 +53,7 @@ impl Arguments {
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let flags = arguments.flags()?;
-    let loaded = arguments.common.load(&flags)?;
+    let loaded = arguments.common.load(&flags)?.with_secrets().map_err(Wrong::from)?;
     let access = start_log();
     if !loaded.strangers.is_empty() {
         tracing::warn!(variables = loaded.strangers.join(" "), "these are no settings and change nothing");

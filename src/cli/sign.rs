@@ -23,7 +23,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let config = arguments.common.load(&[])?.config;
+    let config = arguments.common.load(&[])?.with_secrets().map_err(Wrong::from)?.config;
     let policy = config.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
     let expires = arguments.expires.as_deref().map(|text| second(text, SystemTime::now())).transpose()?;
     let mut out = std::io::stdout().lock();

@@ -76,6 +76,21 @@ pub struct Loaded {
     pub strangers: Vec<String>,
     /// Files with secrets in them that everyone may read.
     pub exposed: Vec<PathBuf>,
+    /// Secrets that are not for this process, each in a sentence: what can do without them goes on.
+    pub withheld: Vec<String>,
+}
+
+impl Loaded {
+    /// The same for whoever needs the secrets.
+    ///
+    /// # Errors
+    /// Where one is withheld.
+    pub fn with_secrets(self) -> Result<Loaded, Invalid> {
+        match self.withheld.first() {
+            Some(why) => Err(Invalid(why.clone())),
+            None => Ok(self),
+        }
+    }
 }
 
 /// A value from the command line: its section, key, text and the flag's name.
@@ -160,7 +175,7 @@ fn merge(file: Option<(&Path, String)>, environment: Vec<(String, String)>, flag
         // a variable that was to be filled in elsewhere would leave the door open
         return Err(Invalid(format!("${name} is wrong: it is empty; leave it out where there are no keys")));
     }
-    Ok(Loaded { config, origins, strangers, exposed: Vec::new() })
+    Ok(Loaded { config, origins, strangers, exposed: Vec::new(), withheld: Vec::new() })
 }
 
 /// A section that there is.

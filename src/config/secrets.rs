@@ -1,7 +1,7 @@
 //! Secrets in files of their own, so that neither the settings file nor the environment has to hold them.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,15 @@ pub(super) fn read(loaded: &mut Loaded, credentials: Option<&Path>) -> Result<()
         Some(folder) if path.components().count() == 1 && !path.is_absolute() => folder.join(path),
         _ => path.to_owned(),
     };
+    for (setting, file) in [
+        ("security.keys_file", &mut loaded.config.security.keys_file),
+        ("security.admin_token_file", &mut loaded.config.security.admin_token_file),
+    ] {
+        if let Some(why) = withheld(setting, file, credentials) {
+            loaded.withheld.push(why);
+            *file = PathBuf::new();
+        }
+    }
     let security = &mut loaded.config.security;
     let mut inline = Vec::new();
     for (key, said) in [("keys", !security.keys.is_empty()), ("admin_token", !security.admin_token.is_empty())] {
@@ -47,6 +56,22 @@ pub(super) fn read(loaded: &mut Loaded, credentials: Option<&Path>) -> Result<()
         loaded.exposed.extend(Some(path).filter(is_for_everyone));
     }
     Ok(())
+}
+
+/// Why a file that is there for the service is not for this process, if that is so.
+fn withheld(setting: &str, file: &Path, credentials: Option<&Path>) -> Option<String> {
+    let is_bare = file.components().count() == 1 && !file.is_absolute();
+    let name = file.display();
+    match File::open(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound && is_bare && credentials.is_none() => Some(format!(
+            "{setting} = \"{name}\" is one of systemd's credentials, which only the service has; say where they are: \
+            CREDENTIALS_DIRECTORY=FOLDER tintype ..."
+        )),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied && credentials.is_none() => {
+            Some(format!("{setting} = \"{name}\" may not be read by this user"))
+        }
+        _ => None,
+    }
 }
 
 /// A key on each line; empty lines and those that begin with `#` are none.
@@ -136,6 +161,12 @@ mod tests {
         let shown = toml::to_string(&both.config.without_secrets()).expect("TOML");
         assert!(!shown.contains(KEY) && !shown.contains("let me in"), "{shown}");
         assert!(read(&mut loaded("keys_file = './signing-keys'"), Some(place.path())).is_err());
+        // by hand there are none: who needs no secret goes on
+        let mut by_hand = loaded("keys_file = 'signing-keys'\nadmin_token_file = 'token'");
+        read(&mut by_hand, None).expect("readable without");
+        assert_eq!((by_hand.withheld.len(), by_hand.config.security.keys.len()), (2, 0));
+        let why = by_hand.with_secrets().expect_err("withheld").to_string();
+        assert!(why.contains("CREDENTIALS_DIRECTORY") && why.contains("keys_file"), "{why}");
         std::fs::write(place.path().join("token"), "\n").expect("written");
         assert!(read(&mut loaded("admin_token_file = 'token'"), Some(place.path())).is_err());
         assert!(read_text("[security]\nadmin_token = 'a'\nadmin_token_file = 'token'\n").is_err());

@@ -145,7 +145,7 @@ pub struct Output {
     /// Whether the original is sent where converting it only made it larger.
     pub smallest_wins: bool,
     /// Whether pixels are averaged as light, which keeps thin bright lines brighter; it takes a quarter to three quarters
-    /// more time.
+    /// more time. What a decoder of JPEG or WebP scales away beforehand is averaged as it is coded.
     pub linear: bool,
     /// How many times as many pixels as are wanted a JPEG decoder that scales down leaves on each side: 2, or 1 for speed.
     pub oversampling: u32,

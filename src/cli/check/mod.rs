@@ -67,9 +67,9 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         cdn::check(url, &mut report)?;
     }
     if arguments.json {
-        println!("{:#}", report.json())
+        super::say(&format!("{:#}\n", report.json()))?;
     } else {
-        print!("{}", report.text())
+        super::say(&report.text())?;
     }
     anyhow::ensure!(report.count(Level::Error) == 0, "{}", report.sum());
     Ok(())
@@ -77,7 +77,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 /// Everything that the settings say of this machine.
 fn settings(arguments: &Arguments, loaded: &Loaded, report: &mut Report) {
-    let Loaded { config, origins, strangers, exposed } = loaded;
+    let Loaded { config, origins, strangers, exposed, withheld } = loaded;
     let subject = Subject { config, origins, exposed, own: Person::own(), mounts: Mounts::read() };
     report.ok(
         "settings",
@@ -89,6 +89,9 @@ fn settings(arguments: &Arguments, loaded: &Loaded, report: &mut Report) {
     );
     if !strangers.is_empty() {
         report.info("settings", format!("these variables are no settings and change nothing: {}", strangers.join(" ")));
+    }
+    for why in withheld {
+        report.info("secrets", format!("not looked at: {why}"));
     }
     if subject.own.uid == 0 {
         report.info(
