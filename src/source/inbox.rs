@@ -18,7 +18,7 @@ use super::ImageId;
 use super::root::{Links, Root, create_beneath, open_beneath};
 
 /// The folder of what is being taken in. No original's name begins with a dot.
-const STAGING: &str = ".tintype-uploads";
+pub(crate) const STAGING: &str = ".tintype-uploads";
 
 /// What the names of staged files begin with; sixteen hexadecimal digits follow.
 const PREFIX: &str = "upload-";

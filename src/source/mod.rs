@@ -14,6 +14,7 @@ mod testsuite;
 
 pub use files::Files;
 pub use id::{ImageId, InvalidName};
+pub(crate) use inbox::STAGING;
 pub use inbox::{Inbox, Rejected, Staged};
 pub use remembered::Remembered;
 pub use shared::Shared;

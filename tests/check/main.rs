@@ -300,6 +300,29 @@ fn folders_that_permissions_forbid() {
 }
 
 #[test]
+fn uploads_that_could_not_be_written() {
+    if !is_root() {
+        return;
+    }
+    let place = Place::new().with("SECURITY_UPLOAD", true).with("SECURITY_ADMIN_TOKEN", "a token for tests");
+    let cache = place.folder("cache");
+    give(&cache, NOBODY);
+    let originals = place.path("originals");
+    place.check_as_nobody().says(
+        "error",
+        "security.upload",
+        &["nothing can be uploaded", "root (0)"],
+        &format!("chown nobody: {}", originals.display()),
+    );
+    give(&originals, NOBODY);
+    place.check_as_nobody().has_no_error();
+    // left behind by root
+    let staging = place.folder("originals/.tintype-uploads");
+    set_mode(&staging, 0o700);
+    place.check_as_nobody().says("error", "security.upload", &[".tintype-uploads", "root (0)"], "chown -R nobody:");
+}
+
+#[test]
 fn folders_that_are_none_or_not_safe() {
     let place = Place::new();
     let dir = place.folder("cache");

@@ -9,6 +9,7 @@ use super::paths::{self, barrier};
 use super::people::{READ, SEARCH};
 use super::report::Report;
 use crate::cli::serve;
+use crate::source::STAGING;
 
 const ABOUT: &str = "source.root";
 
@@ -53,6 +54,26 @@ pub(super) fn check(subject: &Subject, report: &mut Report) {
         );
     }
     clock(&sample, report);
+    if subject.config.security.upload {
+        uploads(subject, root, report);
+    }
+}
+
+/// Whether originals can be taken in.
+fn uploads(subject: &Subject, root: &Path, report: &mut Report) {
+    let staging = root.join(STAGING);
+    for folder in [root, &staging].into_iter().filter(|folder| folder.exists()) {
+        let may = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+        if let Err(error) = rustix::fs::accessat(rustix::fs::CWD, folder, may, rustix::fs::AtFlags::EACCESS) {
+            let (cause, mend) = paths::why_not_written(&subject.own, &subject.mounts, folder, &error.into());
+            // nobody else has a use for it: it was left behind by another user
+            let own = format!("chown -R {}: {}", subject.own.name, staging.display());
+            let mend = if folder == staging { own } else { mend };
+            report.error("security.upload", format!("nothing can be uploaded: {cause}"), mend);
+            return;
+        }
+    }
+    report.ok("security.upload", format!("{} can be written", root.display()));
 }
 
 /// What originals say of the clock, and it of them.
