@@ -18,15 +18,6 @@ pub(super) fn read(loaded: &mut Loaded, credentials: Option<&Path>) -> Result<()
         Some(folder) if path.components().count() == 1 && !path.is_absolute() => folder.join(path),
         _ => path.to_owned(),
     };
-    for (setting, file) in [
-        ("security.keys_file", &mut loaded.config.security.keys_file),
-        ("security.admin_token_file", &mut loaded.config.security.admin_token_file),
-    ] {
-        if let Some(why) = withheld(setting, file, credentials) {
-            loaded.withheld.push(why);
-            *file = PathBuf::new();
-        }
-    }
     let security = &mut loaded.config.security;
     let mut inline = Vec::new();
     for (key, said) in [("keys", !security.keys.is_empty()), ("admin_token", !security.admin_token.is_empty())] {
@@ -38,14 +29,26 @@ pub(super) fn read(loaded: &mut Loaded, credentials: Option<&Path>) -> Result<()
     loaded.exposed.extend(inline.into_iter().filter(is_for_everyone));
     if !security.keys_file.as_os_str().is_empty() {
         let path = place(&security.keys_file);
-        let keys = keys(&path, &text(&path, "security.keys_file")?)?;
-        security.keys.extend(keys);
-        loaded.origins.entry("security.keys".into()).or_insert(Origin::File(path.clone()));
-        loaded.exposed.extend(Some(path).filter(is_for_everyone));
+        match open(&path, "security.keys_file", credentials.is_some())? {
+            Found::Withheld(why) => loaded.withheld.push(why),
+            Found::File(file) => {
+                let keys = keys(&path, &text(file, &path, "security.keys_file")?)?;
+                security.keys.extend(keys);
+                loaded.origins.entry("security.keys".into()).or_insert(Origin::File(path.clone()));
+                loaded.exposed.extend(Some(path).filter(is_for_everyone));
+            }
+        }
     }
     if !security.admin_token_file.as_os_str().is_empty() {
         let path = place(&security.admin_token_file);
-        let text = text(&path, "security.admin_token_file")?;
+        let file = match open(&path, "security.admin_token_file", credentials.is_some())? {
+            Found::File(file) => file,
+            Found::Withheld(why) => {
+                loaded.withheld.push(why);
+                return Ok(());
+            }
+        };
+        let text = text(file, &path, "security.admin_token_file")?;
         let token = text.trim_end_matches(['\n', '\r']);
         if token.trim().is_empty() || token.contains(char::is_control) {
             let why = "it holds a token, in one line";
@@ -58,19 +61,29 @@ pub(super) fn read(loaded: &mut Loaded, credentials: Option<&Path>) -> Result<()
     Ok(())
 }
 
-/// Why a file that is there for the service is not for this process, if that is so.
-fn withheld(setting: &str, file: &Path, credentials: Option<&Path>) -> Option<String> {
-    let is_bare = file.components().count() == 1 && !file.is_absolute();
-    let name = file.display();
-    match File::open(file) {
-        Err(error) if error.kind() == ErrorKind::NotFound && is_bare && credentials.is_none() => Some(format!(
-            "{setting} = \"{name}\" is one of systemd's credentials, which only the service has; say where they are: \
-            CREDENTIALS_DIRECTORY=FOLDER tintype ..."
-        )),
-        Err(error) if error.kind() == ErrorKind::PermissionDenied && credentials.is_none() => {
-            Some(format!("{setting} = \"{name}\" may not be read by this user"))
+/// A file with a secret.
+enum Found {
+    File(File),
+    /// It is there for the service and not for this process, and why.
+    Withheld(String),
+}
+
+/// Opens a file, once: it may be a pipe.
+fn open(path: &Path, setting: &str, has_credentials: bool) -> Result<Found, Invalid> {
+    let is_bare = path.components().count() == 1 && !path.is_absolute();
+    let name = path.display();
+    match File::open(path) {
+        Ok(file) => Ok(Found::File(file)),
+        Err(error) if error.kind() == ErrorKind::NotFound && is_bare && !has_credentials => {
+            Ok(Found::Withheld(format!(
+                "{setting} = \"{name}\" is one of systemd's credentials, which only the service has; say where they \
+                are: CREDENTIALS_DIRECTORY=FOLDER tintype ..."
+            )))
         }
-        _ => None,
+        Err(error) if error.kind() == ErrorKind::PermissionDenied && !has_credentials => {
+            Ok(Found::Withheld(format!("{setting} = \"{name}\" may not be read by this user")))
+        }
+        Err(error) => Err(Invalid(format!("{setting} is wrong: {name}: it cannot be read: {error}"))),
     }
 }
 
@@ -92,10 +105,9 @@ fn keys(path: &Path, text: &str) -> Result<Vec<String>, Invalid> {
     Ok(keys)
 }
 
-fn text(path: &Path, setting: &str) -> Result<String, Invalid> {
+fn text(file: File, path: &Path, setting: &str) -> Result<String, Invalid> {
     let wrong = |why: String| Invalid(format!("{setting} is wrong: {}: {why}", path.display()));
     let mut text = String::new();
-    let file = File::open(path).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
     file.take(MOST + 1).read_to_string(&mut text).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
     if text.len() as u64 > MOST {
         return Err(wrong(format!("it has more than {MOST} bytes")));

@@ -348,7 +348,8 @@ fn original_will_do(info: &Info, plan: &Plan<'_>) -> bool {
         Output::Auto(choice) => match info.format {
             // a client that negotiates takes every format that was always there
             Format::Jpeg | Format::Png | Format::Gif => true,
-            Format::WebP => matches!(choice, Choice::Avif | Choice::WebP),
+            // where it moves every client gets it
+            Format::WebP => plan.format == Format::WebP || matches!(choice, Choice::Avif | Choice::WebP),
             format => format == plan.format,
         },
         Output::Json => false,

@@ -5,7 +5,7 @@ use super::codec::{self, Info};
 use super::error::{Error, Result};
 use super::format::Format;
 use super::geometry::{Fitted, Gravity, Orientation, Rect, Region, Resize, Size, Wish};
-use super::ops::{light_bytes, streamed_bytes};
+use super::ops::{cut_bytes, light_bytes, streamed_bytes};
 use super::recipe::{Choice, Metadata, Output, Recipe};
 use super::settings::{Encoding, Settings};
 
@@ -235,7 +235,11 @@ impl<'a> Plan<'a> {
         let decoded = info.size.eighths(self.eighths.next_power_of_two());
         let ratio = ratio(fitted);
         let linear = if self.linear { light_bytes(decoded, ratio * f64::from(self.eighths) / 8.0) } else { 0 };
-        linear + if self.recipe.trim.is_some() { decoded.pixels() * 8 } else { 0 }
+        let down = ratio * f64::from(self.eighths) / 8.0;
+        // what is cut off is cut off by copying what is left, a window of packed pixels or a plane at a time
+        let is_cut = self.recipe.rect.is_some() || self.recipe.trim.is_some();
+        let cut = if is_cut { decoded.pixels() + cut_bytes(decoded, down, self.linear) } else { 0 };
+        linear + cut + if self.recipe.trim.is_some() { decoded.pixels() * 8 } else { 0 }
     }
 
     /// Whether nothing between resizing and encoding needs red, green and blue.
@@ -287,6 +291,7 @@ fn encoding(plan: &Plan<'_>, canvas: Size, frames: u32) -> u64 {
         Format::Avif => 28,
         Format::WebP if plan.recipe.lossless => 24,
         Format::WebP => 8,
+        Format::Gif => 9,
         _ => 4,
     };
     // frames of a moving picture come and go between larger ones, which leaves gaps

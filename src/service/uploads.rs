@@ -192,9 +192,9 @@ impl Service {
         self: &Arc<Self>, files: Vec<(ImageId, Sound)>, expected: Expected,
     ) -> Result<(), (usize, NotTaken)> {
         let at = |index: usize| move |error: NotTaken| (index, error);
-        let inbox = self.inbox().map_err(at(0))?;
         // one at a time: between the look at what is there and the replacing of it nobody else may come
         let turn = Arc::clone(&self.publishing).lock_owned().await;
+        let inbox = self.inbox().map_err(at(0))?;
         if expected != Expected::Absent {
             for (index, (id, _)) in files.iter().enumerate() {
                 let current = self.current(id).await.map_err(|error| (index, error.into()))?;

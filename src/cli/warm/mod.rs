@@ -54,7 +54,10 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let config = arguments.common.load(&[])?.config;
+    let loaded = arguments.common.load(&[])?;
+    // a server that is asked checks signatures by itself
+    let loaded = if arguments.url.is_some() { loaded } else { loaded.with_secrets().map_err(Wrong::from)? };
+    let config = loaded.config;
     let clients = clients(&arguments.accept)?;
     let policy = config.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
     let mut input = Input::read(&arguments.files)?;

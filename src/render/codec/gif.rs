@@ -123,27 +123,29 @@ fn hundredths(delay: u32, late: &mut i64) -> u16 {
 fn encoded_frame(pixels: &Pixels, width: u16, height: u16, goes: bool) -> ::gif::Frame<'static> {
     let holes = goes || has_holes(pixels);
     let most = if holes { 255 } else { 256 };
-    let colours: Vec<Option<[u8; 3]>> = pixels
-        .data
-        .chunks_exact(pixels.channels)
-        .map(|pixel| (pixel.get(3).is_none_or(|&alpha| alpha >= OPAQUE)).then(|| [pixel[0], pixel[1], pixel[2]]))
-        .collect();
+    // gone through three times rather than held: it would be as much again as the picture
+    let colours = || {
+        let colour =
+            |pixel: &[u8]| pixel.get(3).is_none_or(|&alpha| alpha >= OPAQUE).then(|| [pixel[0], pixel[1], pixel[2]]);
+        pixels.data.chunks_exact(pixels.channels).map(colour)
+    };
     let mut exact = BTreeMap::new();
-    for colour in colours.iter().flatten() {
-        exact.insert(*colour, 0);
+    for colour in colours().flatten() {
+        exact.insert(colour, 0);
         if exact.len() > most {
             break;
         }
     }
     let (mut palette, indices): (Vec<u8>, Vec<u8>) = if exact.len() <= most {
-        exact.values_mut().zip(0..).for_each(|(index, number)| *index = number);
-        let indices = colours.iter().map(|colour| colour.map_or(exact.len() as u8, |colour| exact[&colour]));
+        exact.values_mut().zip(0..=u8::MAX).for_each(|(index, number)| *index = number);
+        let indices = colours().map(|colour| colour.map_or(exact.len() as u8, |colour| exact[&colour]));
         (exact.keys().flatten().copied().collect(), indices.collect())
     } else {
-        let opaque: Vec<u8> = colours.iter().flatten().flat_map(|&[r, g, b]| [r, g, b, 255]).collect();
+        let mut opaque = Vec::with_capacity(pixels.size.pixels() as usize * 4);
+        opaque.extend(colours().flatten().flat_map(|[r, g, b]| [r, g, b, 255]));
         let quantised = NeuQuant::new(sampling(opaque.len() / 4), most, &opaque);
         let index = |[r, g, b]: [u8; 3]| quantised.index_of(&[r, g, b, 255]) as u8;
-        let indices = colours.iter().map(|colour| colour.map_or(most as u8, index));
+        let indices = colours().map(|colour| colour.map_or(most as u8, index));
         (quantised.color_map_rgb(), indices.collect())
     };
     let transparent = holes.then_some((palette.len() / 3) as u8);
@@ -338,6 +340,18 @@ mod tests {
                 }
             }
             assert!(off / 1200 <= 6, "frame {number}: {off}");
+        }
+    }
+
+    #[test]
+    fn as_many_colours_as_there_are_places_are_exact() {
+        let colour = |at: u32| [at as u8, 255 - at as u8, 7];
+        let opaque = Pixels { size: Size::new(16, 16), channels: 3, data: (0..256).flat_map(colour).collect() };
+        let mut holed = opaque.clone().with_alpha();
+        holed.data[..4].fill(0);
+        for pixels in [opaque, holed] {
+            let read = written_and_read(vec![Frame { pixels: pixels.clone(), delay: 0 }]);
+            assert!(read[0].pixels.data == pixels.with_alpha().data);
         }
     }
 

@@ -104,9 +104,9 @@ impl Codec for WebP {
             // frames need not cover the canvas
             info.has_alpha = true;
         }
-        info.cost = Cost { per_stored_pixel: 3.0, per_decoded_pixel: if info.frames > 1 { 20.0 } else { 8.0 } };
-        if let Some(lossy) = lossy(original).filter(|lossy| info.frames == 1 && info.has_alpha == lossy.alpha.is_some())
-        {
+        let moves = decoder.is_animated();
+        info.cost = Cost { per_stored_pixel: 3.0, per_decoded_pixel: if moves { 20.0 } else { 8.0 } };
+        if let Some(lossy) = lossy(original).filter(|lossy| !moves && info.has_alpha == lossy.alpha.is_some()) {
             info.eighths = &[1, 2, 4, 8];
             (info.margin, info.smooths) = (1.25, true);
             // the planes of the library, where it has to read the picture, and an alpha that is coded as a colour
@@ -120,12 +120,8 @@ impl Codec for WebP {
         let mut decoder = WebP::open(original, plan.memory() as usize + HEADROOM)?;
         let profile = decoder.icc_profile().ok().flatten().and_then(|icc| Profile::from_icc(&icc));
         let lossy = lossy(original).filter(|_| !decoder.is_animated());
-        if let Some(&[_, _, _, _, _, _, a, b, c, d, ..]) = lossy.as_ref().map(|lossy| lossy.frame) {
-            // a frame larger than the file's header says would take memory that nobody has reckoned with
-            let side = |low, high| u32::from(u16::from_le_bytes([low, high]) & 0x3FFF);
-            if Size::new(side(a, b), side(c, d)) != info.size {
-                return Err(Error::malformed(FORMAT, "it states two different sizes"));
-            }
+        if let Some(lossy) = &lossy {
+            check_size(lossy.frame, info.size)?;
         }
         let eighths = plan.eighths;
         match lossy {
@@ -195,6 +191,17 @@ fn encode(shown: &libwebp::Shown<'_>, config: &WebPConfig, go_on: GoOn<'_>) -> R
         libwebp::Failure::Stopped => Error::Cancelled,
         libwebp::Failure::Library(reason) => Error::Encode { format: FORMAT, reason },
     })
+}
+
+/// A frame larger than the file's header says would take memory that nobody has reckoned with.
+fn check_size(frame: &[u8], size: Size) -> Result<()> {
+    let side = |low, high| u32::from(u16::from_le_bytes([low, high]) & 0x3FFF);
+    match frame {
+        &[_, _, _, _, _, _, a, b, c, d, ..] if Size::new(side(a, b), side(c, d)) != size => {
+            Err(Error::malformed(FORMAT, "it states two different sizes"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A picture that is coded with loss.

@@ -17,7 +17,7 @@ mod trim;
 
 use std::sync::Arc;
 
-pub(super) use resize::{Rows, light_bytes, streamed_bytes};
+pub(super) use resize::{Rows, cut_bytes, light_bytes, streamed_bytes};
 
 use self::colour::Profile;
 use super::codec::Decoded;

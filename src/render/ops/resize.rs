@@ -93,6 +93,12 @@ pub(in crate::render) fn streamed_bytes(stored: Size, rows: u32, down: f64, chan
     }
 }
 
+/// Bytes of the rows that are copied of a picture of which a part was cut out, at most.
+pub(in crate::render) fn cut_bytes(stored: Size, down: f64, linear: bool) -> u64 {
+    let at_once = if linear { band(down) } else { rows_at_once(stored, down) };
+    (u64::from(window(stored, down, at_once)) + CUT_AT_ONCE as u64) * u64::from(stored.width) * 4
+}
+
 /// Rows of a picture of 8 bits a sample, each once and from the top.
 pub(crate) trait Rows {
     /// Columns and rows.

@@ -71,6 +71,9 @@ fn decoded(mut chunks: &[u8], size: Size, memory: usize) -> Result<Pixels> {
         chunks = next;
     }
     let (name, data) = picture.ok_or_else(|| Error::malformed(FORMAT, "a frame has no picture"))?;
+    if &name == b"VP8 " {
+        super::check_size(data, size)?;
+    }
     let mut file = b"RIFF\0\0\0\0WEBP".to_vec();
     if let Some(alpha) = alpha.filter(|_| &name == b"VP8 ") {
         super::put_chunk(&mut file, b"VP8X", &super::canvas_header(size, super::ALPHA));
@@ -147,6 +150,16 @@ mod tests {
             (none(), none()),
         ];
         assert_eq!(seen, expected);
+        // a frame that says less than it is
+        let mut config = webp::WebPConfig::new().expect("a configuration");
+        config.quality = 50.0;
+        let picture = Pixels::filled(Size::new(40, 40), &[9, 9, 9]);
+        let large = libwebp::encode(&libwebp::Shown::Packed(&picture), &config, &mut || true).unwrap_or_default();
+        let mut chunks = Vec::new();
+        super::super::put_chunk(&mut chunks, b"ALPH", &[0, 255]);
+        chunks.extend(super::super::bitstream(&large));
+        let refused = decoded(&chunks, Size::new(1, 1), 1 << 20).expect_err("larger than it says");
+        assert!(refused.to_string().contains("two different sizes"), "{refused}");
         assert!(frames(&file, size, 7, 1 << 20, &mut |_, _| Ok(())).is_err(), "there are six");
         assert!(frames(&file, Size::new(3, 2), 6, 1 << 20, &mut |_, _| Ok(())).is_err(), "beyond the canvas");
     }
