@@ -173,6 +173,7 @@ impl Stream for NoFrames {
     }
 }
 
+/// What a 304 says as well as a 200 (RFC 9110 §15.4.5).
 pub(super) fn add_validators(headers: &mut HeaderMap, target: &Target, etag: &str, modified: SystemTime) {
     insert(headers, header::ETAG, etag);
     insert(headers, header::LAST_MODIFIED, &httpdate::fmt_http_date(modified));

@@ -289,7 +289,7 @@ async fn accept(listener: &Listener, limits: &Patience) -> Option<(Box<dyn Strea
             // ends what is unacknowledged for too long, also after the connection was closed on this side. Whoever takes
             // little now and then has a window that opens late, which the kernel does not tell from one that never does;
             // while the connection is open, that is for `Timed` to tell
-            let _ = socket.set_tcp_user_timeout(Some(4 * limits.send + LINGER));
+            let _ = socket.set_tcp_user_timeout(Some(limits.send.saturating_mul(4).saturating_add(LINGER)));
             let _ = socket.set_tcp_notsent_lowat(AHEAD);
             (Box::new(Direct::new(stream)) as _, Peer::Ip(from.ip()))
         }),

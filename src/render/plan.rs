@@ -233,9 +233,8 @@ impl<'a> Plan<'a> {
     /// Bytes of the copies that operations make of what was decoded.
     fn looked_at(&self, info: &Info, fitted: &Fitted) -> u64 {
         let decoded = info.size.eighths(self.eighths.next_power_of_two());
-        let ratio = ratio(fitted);
-        let linear = if self.linear { light_bytes(decoded, ratio * f64::from(self.eighths) / 8.0) } else { 0 };
-        let down = ratio * f64::from(self.eighths) / 8.0;
+        let down = ratio(fitted) * f64::from(self.eighths) / 8.0;
+        let linear = if self.linear { light_bytes(decoded, down) } else { 0 };
         // what is cut off is cut off by copying what is left, a window of packed pixels or a plane at a time
         let is_cut = self.recipe.rect.is_some() || self.recipe.trim.is_some();
         let cut = if is_cut { decoded.pixels() + cut_bytes(decoded, down, self.linear) } else { 0 };

@@ -134,7 +134,10 @@ impl Place {
                 self.current.store(Some(root));
             }
             Err(error) => {
-                tracing::warn!(%error, "the folder of originals is gone");
+                // said once, and not again while it stays so
+                if current.is_some() {
+                    tracing::warn!(%error, "the folder of originals is gone");
+                }
                 self.current.store(None);
             }
         }

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 
 use ::gif::{ColorOutput, DecodeOptions, DisposalMethod, MemoryLimit, Repeat};
-
 use color_quant::NeuQuant;
 
 use super::canvas::{Area, Blend, Canvas, Dispose};

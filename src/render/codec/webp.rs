@@ -411,7 +411,7 @@ fn extended(picture: &Picture, has_alpha: bool, loops: Option<u16>, chunks: &[u8
     let size = picture.size();
     let (profile, exif) = (picture.profile.as_deref(), picture.exif.as_deref());
     let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-    let mut out = b"RIFF\0\0\0\0WEBP".to_vec();
+    let mut out = Vec::new();
     let shown = flag(loops.is_some(), 0x02) | flag(has_alpha, ALPHA);
     let flags = shown | flag(exif.is_some(), 0x08) | flag(profile.is_some(), 0x20);
     put_chunk(&mut out, b"VP8X", &canvas_header(size, flags));
@@ -429,9 +429,7 @@ fn extended(picture: &Picture, has_alpha: bool, loops: Option<u16>, chunks: &[u8
     if let Some(exif) = exif {
         put_chunk(&mut out, b"EXIF", exif);
     }
-    let length = out.len() as u32 - 8;
-    out[4..8].copy_from_slice(&length.to_le_bytes());
-    out
+    riff(&out)
 }
 
 /// The flag that says that a picture has alpha.
@@ -441,6 +439,15 @@ const ALPHA: u8 = 0x10;
 fn canvas_header(size: Size, flags: u8) -> [u8; 10] {
     let [[a, b, c, _], [d, e, f, _]] = [size.width, size.height].map(|side| (side - 1).to_le_bytes());
     [flags, 0, 0, 0, a, b, c, d, e, f]
+}
+
+/// A file of those chunks.
+fn riff(chunks: &[u8]) -> Vec<u8> {
+    let mut file = b"RIFF".to_vec();
+    file.extend((chunks.len() as u32 + 4).to_le_bytes());
+    file.extend(b"WEBP");
+    file.extend(chunks);
+    file
 }
 
 /// Chunks have even lengths; the byte that makes up for an odd one is not counted.

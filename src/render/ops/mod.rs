@@ -77,8 +77,6 @@ impl<'a> Pipeline<'a> {
                 Err(shared) => part(&shared.samples, region, within, size, plan.linear)?,
             },
         };
-        // a part may be opaque that is of what is not; frames of one picture stay alike
-        let pixels = if plan.frames == 1 { pixels.without_opaque_alpha() } else { pixels };
         Ok(Samples::Packed(self.finish(pixels, fitted, profile)?))
     }
 
@@ -89,7 +87,7 @@ impl<'a> Pipeline<'a> {
         let region = plan.stored_region(fitted.window(plan.region), 8);
         let size = plan.orientation.inverse().apply(fitted.size);
         let within = plan.bounds(plan.region, 8).and_then(|rect| rect.seen_from(0, 0, rows.size()));
-        let pixels = resize::streamed(rows, region, within, size, plan.linear)?.without_opaque_alpha();
+        let pixels = resize::streamed(rows, region, within, size, plan.linear)?;
         self.finish(pixels, fitted, profile.filter(|profile| !profile.is_srgb() || plan.keeps_profile()))
     }
 
@@ -97,6 +95,8 @@ impl<'a> Pipeline<'a> {
     fn finish(&mut self, pixels: Pixels, fitted: Fitted, profile: Option<Profile>) -> Result<Pixels> {
         let plan = self.plan;
         let recipe = plan.recipe;
+        // a part may be opaque that is of what is not; frames of one picture stay alike
+        let pixels = if plan.frames == 1 { pixels.without_opaque_alpha() } else { pixels };
         let mut pixels = orient::orient(pixels, plan.orientation);
         if let Some(profile) = &profile {
             match profile.rgb_icc().filter(|_| plan.keeps_profile()) {

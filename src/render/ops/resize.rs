@@ -42,12 +42,11 @@ pub(crate) fn resized(
         // at its own scale, rows are copied and nothing is resampled
         return Ok(pixels.cut(region.x as u32, region.y as u32, size));
     }
-    if within.is_some() {
+    // only what is cut or multiplied with alpha has to be copied
+    if within.is_some() || pixels.has_alpha() && !linear {
         streamed(&mut PixelRows { pixels, next: 0 }, region, within, size, linear)
     } else if linear {
         in_linear_light(pixels, region, size)
-    } else if pixels.has_alpha() {
-        as_coded(Window::new(&mut PixelRows { pixels, next: 0 }, true), region, size)
     } else {
         as_coded(pixels, region, size)
     }

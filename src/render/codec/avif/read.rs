@@ -150,13 +150,14 @@ impl<'a> Picture<'a> {
         }
         shown.extend(&colour.tiles);
         shown.extend(alpha.iter().flat_map(|alpha| &alpha.tiles));
-        let has_others = container.has_others(&shown);
-        let header = Header { has_others, ..read_header(&container, &colour, alpha.is_some())? };
+        shown.sort_unstable();
+        let header = read_header(&container, &colour, alpha.is_some(), &shown)?;
         Ok(Self { container, header, colour, alpha, premultiplied })
     }
 }
 
-fn read_header(container: &Container<'_>, colour: &Plane, has_alpha: bool) -> Result<Header> {
+/// `shown` has the numbers of all items that make the picture, rising.
+fn read_header(container: &Container<'_>, colour: &Plane, has_alpha: bool, shown: &[u32]) -> Result<Header> {
     let first = container.item(colour.tiles[0])?;
     let tile_properties = container.properties(first)?;
     let own = container.properties(container.item(container.primary)?)?;
@@ -180,7 +181,7 @@ fn read_header(container: &Container<'_>, colour: &Plane, has_alpha: bool) -> Re
         nclx: Some(nclx.unwrap_or(coded)),
         monochrome,
         frames: container.frames,
-        has_others: true,
+        has_others: container.has_others(shown),
     })
 }
 

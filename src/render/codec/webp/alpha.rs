@@ -72,11 +72,9 @@ fn plane(chunk: &[u8], size: Size, memory: usize) -> Result<Vec<u8>> {
 fn lossless(data: &[u8], size: Size, memory: usize) -> Result<Vec<u8>> {
     // a byte that says what follows, 14 bits of width and of height less one, that there is alpha, version 0 (§3.4)
     let sides = (size.width - 1) | (size.height - 1) << 14 | 1 << 28;
-    let mut file = b"RIFF\0\0\0\0WEBP".to_vec();
-    super::put_chunk(&mut file, b"VP8L", &[&[0x2F][..], &sides.to_le_bytes(), data].concat());
-    let length = file.len() as u32 - 8;
-    file[4..8].copy_from_slice(&length.to_le_bytes());
-    let mut decoder = WebPDecoder::new(Cursor::new(file)).map_err(failed)?;
+    let mut chunk = Vec::with_capacity(data.len() + 16);
+    super::put_chunk(&mut chunk, b"VP8L", &[&[0x2F][..], &sides.to_le_bytes(), data].concat());
+    let mut decoder = WebPDecoder::new(Cursor::new(super::riff(&chunk))).map_err(failed)?;
     decoder.set_memory_limit(memory + HEADROOM);
     let mut samples = vec![0; (size.pixels() * 4) as usize];
     decoder.read_image(&mut samples).map_err(failed)?;

@@ -74,15 +74,13 @@ fn decoded(mut chunks: &[u8], size: Size, memory: usize) -> Result<Pixels> {
     if &name == b"VP8 " {
         super::check_size(data, size)?;
     }
-    let mut file = b"RIFF\0\0\0\0WEBP".to_vec();
+    let mut of_its_own = Vec::new();
     if let Some(alpha) = alpha.filter(|_| &name == b"VP8 ") {
-        super::put_chunk(&mut file, b"VP8X", &super::canvas_header(size, super::ALPHA));
-        super::put_chunk(&mut file, b"ALPH", alpha);
+        super::put_chunk(&mut of_its_own, b"VP8X", &super::canvas_header(size, super::ALPHA));
+        super::put_chunk(&mut of_its_own, b"ALPH", alpha);
     }
-    super::put_chunk(&mut file, &name, data);
-    let length = file.len() as u32 - 8;
-    file[4..8].copy_from_slice(&length.to_le_bytes());
-    let mut decoder = WebPDecoder::new(Cursor::new(file)).map_err(failed)?;
+    super::put_chunk(&mut of_its_own, &name, data);
+    let mut decoder = WebPDecoder::new(Cursor::new(super::riff(&of_its_own))).map_err(failed)?;
     decoder.set_memory_limit(memory + HEADROOM);
     if decoder.dimensions() != (size.width, size.height) {
         return Err(Error::malformed(FORMAT, "a frame states two different sizes"));

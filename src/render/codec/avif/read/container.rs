@@ -404,9 +404,9 @@ impl<'a> Container<'a> {
         Ok(())
     }
 
-    /// Whether there is anything but the items of those numbers, and what describes them.
+    /// Whether there is anything but the items of those numbers, which rise, and what describes them.
     pub(super) fn has_others(&self, items: &[u32]) -> bool {
-        self.has_other_boxes || self.items.keys().any(|id| !items.contains(id))
+        self.has_other_boxes || self.items.keys().any(|id| items.binary_search(id).is_err())
     }
 
     pub(super) fn item(&self, id: u32) -> Result<&Item> {
