@@ -3,12 +3,18 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
 
-use common::{Connection, Server, poll, testdata};
+use common::random::Random;
+use common::{Address, Answer, Connection, Server, poll, testdata};
 use rustix::process::Signal;
 
 /// Larger than what the kernel takes at once.
 const LARGE: &str = "/photos/astronaut.png?format=png&width=512&sharpen=1";
+/// Larger than what the kernel takes at all.
+const HUGE: &str = "/photos/large-12mp.jpg?format=png&width=2000";
 const SMALL: &str = "/photos/coffee.png?format=webp&width=60";
 
 #[test]
@@ -42,6 +48,184 @@ fn bytes_out_of_memory_are_those_that_were_made() {
         }
         assert!(server.metric("tintype_cache_memory_bytes") > 0.0);
     }
+}
+
+/// The head of an answer without what differs each time.
+fn lasting(answer: &Answer) -> String {
+    let lines = answer.head.split_inclusive("\r\n");
+    lines.filter(|line| !line.starts_with("x-request-id: ") && !line.starts_with("date: ")).collect()
+}
+
+/// A request and how it is answered.
+struct Exchange {
+    sent: Vec<u8>,
+    method: &'static str,
+    status: u16,
+    body: Option<Vec<u8>>,
+    /// Whether it has to come in one piece.
+    whole: bool,
+}
+
+/// Plain requests for what is in memory are answered in a shorter way; however they stand between others and however
+/// they come, each has its own answer.
+#[test]
+fn plain_requests_and_others_take_turns() {
+    let place = tempfile::tempdir().expect("a folder");
+    let socket = format!("unix:{}", place.path().join("socket").display());
+    for (number, listen) in ["127.0.0.1:0", &socket].into_iter().enumerate() {
+        let server = Server::start_with(&testdata(), &place.path().join(number.to_string()), listen, &[]);
+        let pictures = [SMALL, LARGE].map(|url| (url, in_memory(&server, url)));
+        for (url, body) in &pictures {
+            // an unknown unit is no range (RFC 9110 §14.2), and takes the long way
+            let [plain, long] = [&[][..], &[("Range", "lines=1-2")][..]].map(|headers| server.get(url, headers));
+            assert_eq!(lasting(&plain), lasting(&long));
+            assert!(plain.body == *body && long.body == *body && plain.head.contains("tintype; hit"), "{}", plain.head);
+        }
+        let exchange = |random: &mut Random| {
+            let (url, picture) = &pictures[random.below(2) as usize];
+            let make = |method: &'static str, url: &str, rest: &str, status: u16, body: Option<&[u8]>| Exchange {
+                sent: format!("{method} {url} HTTP/1.1\r\nHost: test\r\n{rest}").into_bytes(),
+                method,
+                status,
+                body: body.map(<[u8]>::to_vec),
+                whole: !rest.ends_with("\r\n\r\n") && rest != "\r\n",
+            };
+            match random.below(16) {
+                0 => make("GET", url, "Range: bytes=1-9\r\n\r\n", 206, Some(&picture[1..10])),
+                1 => make("GET", url, "If-None-Match: *\r\n\r\n", 304, None),
+                2 => make("HEAD", url, "\r\n", 200, None),
+                3 => make("GET", "/none.png", "\r\n", 404, None),
+                4 => make("GET", "/-/live", "\r\n", 200, None),
+                5 => make("POST", url, "Content-Length: 4\r\n\r\nGET ", 405, None),
+                6 => make("GET", url, "Content-Length: 6\r\n\r\nGET / ", 200, Some(picture)),
+                7 => make("GET", url, &format!("X: {}\r\n\r\n", "y".repeat(9000)), 200, Some(picture)),
+                8 => make("GET", url, "User-Agent: a\r\nX-Request-Id: b\r\n\r\n", 200, Some(picture)),
+                _ => make("GET", url, "\r\n", 200, Some(picture)),
+            }
+        };
+        for seed in 1..=8 {
+            let mut random = Random(seed);
+            let mut connection = server.connect();
+            for _ in 0..100 {
+                let count = if random.below(3) == 0 { 1 + random.below(4) } else { 1 };
+                let exchanges: Vec<Exchange> = (0..count).map(|_| exchange(&mut random)).collect();
+                let mut sent = exchanges.iter().flat_map(|exchange| exchange.sent.clone()).collect::<Vec<u8>>();
+                if random.below(4) == 0 && !exchanges.iter().any(|exchange| exchange.whole) {
+                    let rest = sent.split_off(random.below(sent.len() as u64) as usize);
+                    connection.send(&sent);
+                    std::thread::sleep(Duration::from_micros(random.below(3000)));
+                    sent = rest;
+                }
+                connection.send(&sent);
+                for exchange in exchanges {
+                    let answer = connection.receive(exchange.method);
+                    let asked = String::from_utf8_lossy(&exchange.sent).chars().take(200).collect::<String>();
+                    assert_eq!(answer.status, exchange.status, "seed {seed}: {asked}");
+                    assert!(exchange.body.is_none_or(|body| body == answer.body), "seed {seed}: {asked}");
+                }
+            }
+        }
+    }
+}
+
+/// What looks like a plain request and is a part of another is none.
+#[test]
+fn what_stands_in_the_middle_of_a_head_is_no_request() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let server = Server::start(&testdata(), cache.path());
+    let small = in_memory(&server, SMALL);
+    let plain = format!("GET {SMALL} HTTP/1.1\r\nHost: test\r\n\r\n");
+    for before in ["", &plain] {
+        let mut connection = server.connect();
+        connection.send(format!("{before}GET /none.png HTTP/1.1\r\nX: ").as_bytes());
+        if !before.is_empty() {
+            assert!(connection.receive("GET").body == small);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        connection.send(plain.as_bytes());
+        assert_eq!(connection.receive("GET").status, 404, "after {before:?}");
+        assert!(connection.ask("GET", SMALL, &[]).body == small);
+    }
+}
+
+/// The body of a rendition that is in memory from now on: made, out of the folder, and then from there.
+fn in_memory(server: &Server, url: &str) -> Vec<u8> {
+    let bodies = [(); 3].map(|()| server.get(url, &[]).body);
+    assert!(bodies[0] == bodies[2] && server.metric("tintype_cache_memory_bytes") >= bodies[0].len() as f64);
+    bodies[2].clone()
+}
+
+/// A client with the beginning of a huge picture, which takes no more of it by itself.
+fn who_does_not_read(server: &Server) -> TcpStream {
+    let Address::Tcp(address) = server.address else { panic!("not on TCP") };
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a small window");
+    socket.connect(&address.into()).expect("a connection");
+    let mut stream = TcpStream::from(socket);
+    let request = format!("GET {HUGE} HTTP/1.1\r\nHost: test\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("the server reads");
+    stream.peek(&mut [0]).expect("the beginning of the answer");
+    stream
+}
+
+/// A picture out of memory that the client does not take at first.
+#[test]
+fn the_end_waits_for_a_picture_under_way() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let mut server = Server::start(&testdata(), cache.path());
+    let huge = in_memory(&server, HUGE);
+    let mut stream = who_does_not_read(&server);
+    server.signal(Signal::TERM);
+    poll("it is heard", || server.log().contains("stopping").then_some(()));
+    std::thread::sleep(Duration::from_millis(300));
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).expect("all of it");
+    assert!(all.ends_with(&huge) && all.starts_with(b"HTTP/1.1 200"), "{} of {} bytes", all.len(), huge.len());
+    assert!(server.wait().success());
+}
+
+#[test]
+fn a_picture_in_memory_that_nobody_takes_is_given_up() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let settings = [("TINTYPE_SERVER_SEND_TIMEOUT", "300ms"), ("TINTYPE_SERVER_IDLE_TIMEOUT", "300ms")];
+    let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
+    let huge = in_memory(&server, HUGE);
+    let mut stream = who_does_not_read(&server);
+    // none is left but the one that asks for it
+    poll("it is given up", || (server.metric("tintype_connections") <= 1.0).then_some(()));
+    let mut all = Vec::new();
+    // it may be told by a reset
+    let _ = stream.read_to_end(&mut all);
+    assert!(all.len() < huge.len(), "{} of {} bytes", all.len(), huge.len());
+    // and silence after one that was taken ends a connection as well
+    let mut connection = server.connect();
+    assert!(connection.ask("GET", HUGE, &[]).body == huge);
+    assert_eq!(connection.rest(), b"");
+}
+
+/// Who asked is found in the same way, whichever way the answer takes.
+#[test]
+fn lines_name_the_client_that_a_proxy_names() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let settings = [("TINTYPE_SERVER_REAL_IP_FROM", "127.0.0.1")];
+    let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
+    server.get(SMALL, &[]);
+    let forwarded = ("X-Forwarded-For", "10.0.0.1, 203.0.113.7");
+    for (id, more) in [("plain", None), ("long", Some(("Range", "lines=1-2")))] {
+        let headers: Vec<_> = [("X-Request-Id", id), forwarded].into_iter().chain(more).collect();
+        assert_eq!(server.get(SMALL, &headers).status, 200);
+    }
+    let line = |id: &str| {
+        let wanted = format!("\"id\":\"{id}\"");
+        let line = poll("its line", || server.log().lines().find(|line| line.contains(&wanted)).map(str::to_owned));
+        let mut line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        for differs in ["timestamp", "id", "ms"] {
+            assert!(line.as_object_mut().expect("an object").remove(differs).is_some(), "{differs}");
+        }
+        line
+    };
+    assert_eq!(line("plain"), line("long"));
+    assert_eq!(line("plain")["client"], "203.0.113.7");
 }
 
 #[test]

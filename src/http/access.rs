@@ -11,7 +11,7 @@ use std::io::Write;
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::response::Response;
-use http::{HeaderName, Method, Request, Uri, header};
+use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Uri, header};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{format, time};
 
@@ -60,7 +60,7 @@ pub(super) struct Line {
 impl Line {
     /// Notes what is asked, if such lines are wanted at all.
     pub(super) fn begin<B>(request: &Request<B>, app: &App) -> Option<Line> {
-        tracing::enabled!(target: "tintype::access", tracing::Level::INFO).then(|| Line {
+        is_wanted().then(|| Line {
             started: Instant::now(),
             client: app.client(request.headers()),
             method: request.method().clone(),
@@ -70,54 +70,92 @@ impl Line {
 
     /// Says how it was answered.
     pub(super) fn end(self, log: Option<&AccessLog>, id: &RequestId, response: &Response) {
+        self.entry(id, response).write(log);
+    }
+
+    fn entry<'a>(&'a self, id: &'a RequestId, response: &'a Response) -> Entry<'a> {
+        Entry {
+            id: id.0.to_str().unwrap_or("-"),
+            client: self.client,
+            method: self.method.as_str(),
+            path: self.uri.path(),
+            query: self.uri.query().unwrap_or(""),
+            status: response.status(),
+            fields: response.headers(),
+            spent: self.started.elapsed(),
+        }
+    }
+}
+
+/// Whether lines of requests are wanted at all.
+pub(super) fn is_wanted() -> bool {
+    tracing::enabled!(target: "tintype::access", tracing::Level::INFO)
+}
+
+/// What the line of an answered request says.
+pub(super) struct Entry<'a> {
+    pub(super) id: &'a str,
+    pub(super) client: Client,
+    pub(super) method: &'a str,
+    pub(super) path: &'a str,
+    pub(super) query: &'a str,
+    pub(super) status: StatusCode,
+    /// Those of the answer.
+    pub(super) fields: &'a HeaderMap,
+    pub(super) spent: Duration,
+}
+
+impl Entry<'_> {
+    /// Writes it there, or to where all other lines go.
+    pub(super) fn write(&self, log: Option<&AccessLog>) {
         match log {
             Some(log) => SCRATCH.with_borrow_mut(|line| {
-                *line = self.json(std::mem::take(line), id, response);
+                *line = self.json(std::mem::take(line));
                 log.0.push(line);
             }),
-            None => self.trace(id, response),
+            None => self.trace(),
         }
     }
 
-    fn json(&self, scratch: Vec<u8>, id: &RequestId, response: &Response) -> Vec<u8> {
+    fn json(&self, scratch: Vec<u8>) -> Vec<u8> {
         let mut json = Json::begin(scratch, "INFO");
-        json.text("id", id.0.to_str().unwrap_or("-"));
+        json.text("id", self.id);
         json.client(&self.client);
-        json.text("method", self.method.as_str());
-        json.text("path", self.uri.path());
-        json.text("query", self.uri.query().unwrap_or(""));
-        json.number("status", response.status().as_u16().into());
-        json.text("kind", said(response, header::CONTENT_TYPE));
-        json.text("bytes", said(response, header::CONTENT_LENGTH));
-        json.text("cache", said(response, headers::CACHE_STATUS));
-        json.milliseconds("ms", self.started.elapsed());
+        json.text("method", self.method);
+        json.text("path", self.path);
+        json.text("query", self.query);
+        json.number("status", self.status.as_u16().into());
+        json.text("kind", self.said(header::CONTENT_TYPE));
+        json.text("bytes", self.said(header::CONTENT_LENGTH));
+        json.text("cache", self.said(headers::CACHE_STATUS));
+        json.milliseconds("ms", self.spent);
         json.end()
     }
 
-    fn trace(self, id: &RequestId, response: &Response) {
+    fn trace(&self) {
         tracing::info!(
             target: "tintype::access",
-            id = id.0.to_str().unwrap_or("-"),
+            id = self.id,
             client = %self.client,
             method = %self.method,
-            path = self.uri.path(),
-            query = self.uri.query().unwrap_or(""),
-            status = response.status().as_u16(),
-            kind = said(response, header::CONTENT_TYPE),
-            bytes = said(response, header::CONTENT_LENGTH),
-            cache = said(response, headers::CACHE_STATUS),
-            ms = self.started.elapsed().as_secs_f64() * 1000.0,
+            path = self.path,
+            query = self.query,
+            status = self.status.as_u16(),
+            kind = self.said(header::CONTENT_TYPE),
+            bytes = self.said(header::CONTENT_LENGTH),
+            cache = self.said(headers::CACHE_STATUS),
+            ms = self.spent.as_secs_f64() * 1000.0,
         );
+    }
+
+    fn said(&self, name: HeaderName) -> &str {
+        self.fields.get(name).and_then(|value| value.to_str().ok()).unwrap_or("-")
     }
 }
 
 thread_local! {
     /// The line that was written last, for its allocation.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-fn said(response: &Response, name: HeaderName) -> &str {
-    response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("-")
 }
 
 /// One object of JSON on a line of its own, shaped as `tracing_subscriber` writes the others.
@@ -263,7 +301,7 @@ mod tests {
             let mut response = Response::new(axum::body::Body::empty());
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_bytes(kind).expect("a value"));
             let id = RequestId(HeaderValue::from_static("a-1"));
-            let line = line.json(b"what was there before".to_vec(), &id, &response);
+            let line = line.entry(&id, &response).json(b"what was there before".to_vec());
             let text = String::from_utf8(line).expect("UTF-8");
             assert!(text.ends_with("}\n") && text.matches('\n').count() == 1, "{text}");
             assert!(!text.trim_end().contains(|c: char| c.is_control()), "{text:?}");

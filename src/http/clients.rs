@@ -75,12 +75,21 @@ impl Proxies {
         }
     }
 
-    /// Who asks. Proxies add to the end of the list, so it is read from there, for as long as those who wrote it are
-    /// believed; what stands before that anybody can have made up.
+    /// The header that they are believed in.
+    pub(super) fn header(&self) -> &HeaderName {
+        &self.header
+    }
+
+    /// Who asks.
     pub(super) fn client(&self, peer: Peer, asked: &HeaderMap) -> Client {
+        self.client_by(peer, asked.get_all(&self.header).iter().filter_map(|line| line.to_str().ok()))
+    }
+
+    /// Who asks, by what the lines of [`Proxies::header`] say. Proxies add to the end of the list, so it is read from
+    /// there, for as long as those who wrote it are believed; what stands before that anybody can have made up.
+    pub(super) fn client_by<'a>(&self, peer: Peer, lines: impl DoubleEndedIterator<Item = &'a str>) -> Client {
         let mut client = canonical(peer);
-        let lines = asked.get_all(&self.header).iter().rev();
-        let mut said = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.rsplit(','));
+        let mut said = lines.rev().flat_map(|line| line.rsplit(','));
         while self.trusts(client)
             && let Some(address) = said.next().and_then(address)
         {

@@ -49,6 +49,8 @@ pub(super) struct Ready {
     etag: HeaderValue,
     /// Those of the whole body, with a place for what differs from answer to answer.
     whole: HeaderMap,
+    /// The same as they are sent, after the status line and without what differs.
+    lines: Box<[u8]>,
 }
 
 impl Ready {
@@ -58,16 +60,56 @@ impl Ready {
         whole.insert(header::CONTENT_LENGTH, answer.bytes.len().into());
         describe(&mut whole, target, answer.content, answer.found);
         add_validators(&mut whole, target, &etag, modified);
+        let lines = lines(&whole);
         // its place: one more would not fit into a copy as it is
         whole.insert(X_REQUEST_ID, HeaderValue::from_static("-"));
         let etag = HeaderValue::from_str(&etag).expect("hexadecimal digits in quotes are a header value");
-        Ready { digest: answer.digest, content: answer.content, modified, etag, whole }
+        Ready { digest: answer.digest, content: answer.content, modified, etag, whole, lines }
+    }
+
+    /// Those of the whole body.
+    pub(super) fn whole(&self) -> &HeaderMap {
+        &self.whole
+    }
+
+    /// The head of the answer with the whole body as it is sent: the status line and all headers but those that differ
+    /// from answer to answer.
+    pub(super) fn lines(&self) -> &[u8] {
+        &self.lines
     }
 
     fn is_of(&self, answer: &Answer, modified: SystemTime) -> bool {
-        let Ready { digest, content, modified: said, etag: _, whole: _ } = self;
+        let Ready { digest, content, modified: said, etag: _, whole: _, lines: _ } = self;
         (*digest, *content, *said) == (answer.digest, answer.content, modified)
     }
+}
+
+/// The beginning of an answer's head (RFC 9112 §4, §5).
+fn lines(headers: &HeaderMap) -> Box<[u8]> {
+    let mut lines = b"HTTP/1.1 200 OK\r\n".to_vec();
+    for (name, value) in headers {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            lines.extend_from_slice(part);
+        }
+    }
+    lines.into()
+}
+
+/// The headers of an answer, made or kept in `kept`, which is of this target alone. `modified` is what is said to be its
+/// date.
+pub(super) fn ready(target: &Target, answer: &Answer, modified: SystemTime, kept: &ArcSwapOption<Ready>) -> Arc<Ready> {
+    let is_at_hand = matches!(answer.found, Some(Found::Memory | Found::Disk));
+    if is_at_hand
+        && let Some(ready) = &*kept.load()
+        && ready.is_of(answer, modified)
+    {
+        return Arc::clone(ready);
+    }
+    let ready = Arc::new(Ready::new(target, answer, modified));
+    if is_at_hand {
+        kept.store(Some(Arc::clone(&ready)));
+    }
+    ready
 }
 
 /// The answer to a request for an image. `kept` is where the headers of this target's answer are kept.
@@ -75,19 +117,7 @@ pub(super) fn respond(
     method: &Method, asked: &HeaderMap, target: &Target, answer: Answer, timing: bool, kept: &ArcSwapOption<Ready>,
 ) -> Result<Response, Problem> {
     let modified = whole_seconds(answer.modified);
-    let is_at_hand = matches!(answer.found, Some(Found::Memory | Found::Disk));
-    let known = kept.load();
-    let new;
-    let ready = match &*known {
-        Some(ready) if is_at_hand && ready.is_of(&answer, modified) => ready,
-        _ => {
-            new = Arc::new(Ready::new(target, &answer, modified));
-            if is_at_hand {
-                kept.store(Some(Arc::clone(&new)));
-            }
-            &new
-        }
-    };
+    let ready = ready(target, &answer, modified, kept);
     let etag = ready.etag.to_str().unwrap_or_default();
     check_preconditions(asked, etag, modified)?;
     if is_unchanged(asked, etag, modified) {

@@ -18,7 +18,7 @@ use crate::service::KeyMemo;
 const BYTES: u64 = 8 << 20;
 
 /// What one takes beside its text: the target, the headers, and what the memory of them needs for itself.
-const EACH: usize = 2048;
+const EACH: usize = 3072;
 
 /// The longest URL with its Accept header that is remembered.
 const LONGEST: usize = 1024;
@@ -54,26 +54,43 @@ impl Known {
     /// # Errors
     /// Those of [`Policy::target`]; they are not remembered.
     pub(super) fn read(&self, policy: &Policy, uri: &Uri, accept: &str, now: u64) -> Result<Arc<Read>, Error> {
-        TEXT.with_borrow_mut(|text| {
-            text.clear();
-            text.push_str(uri.path_and_query().map_or("", |target| target.as_str()));
-            // no URL has a line feed
-            text.push('\n');
-            text.push_str(accept);
-            if text.len() > LONGEST {
-                return read(policy, uri, accept, now);
-            }
-            if let Some(read) = self.0.get(text.as_str()) {
-                return match read.target.expires {
-                    Some(expires) if expires < now => Err(Error::Expired),
-                    _ => Ok(read),
-                };
+        with_text(uri.path_and_query().map_or("", |target| target.as_str()), accept, |text| {
+            let Some(text) = text else { return read(policy, uri, accept, now) };
+            if let Some(read) = self.0.get(text) {
+                return if read.is_over(now) { Err(Error::Expired) } else { Ok(read) };
             }
             let read = read(policy, uri, accept, now)?;
-            self.0.insert(text.as_str().into(), Arc::clone(&read));
+            self.0.insert(text.into(), Arc::clone(&read));
             Ok(read)
         })
     }
+
+    /// What was made of a URL, its path and query just as they were sent, and an Accept header, if they were read before
+    /// and hold at that time.
+    pub(super) fn recall(&self, target: &str, accept: &str, now: u64) -> Option<Arc<Read>> {
+        with_text(target, accept, |text| self.0.get(text?)).filter(|read| !read.is_over(now))
+    }
+}
+
+impl Read {
+    fn is_over(&self, now: u64) -> bool {
+        self.target.expires.is_some_and(|expires| expires < now)
+    }
+}
+
+/// Runs `look` with what a URL and an Accept header are remembered by; `None` where they are too long for it.
+fn with_text<T>(target: &str, accept: &str, look: impl FnOnce(Option<&str>) -> T) -> T {
+    // no URL has a line feed
+    if target.len() + 1 + accept.len() > LONGEST || target.contains('\n') {
+        return look(None);
+    }
+    TEXT.with_borrow_mut(|text| {
+        text.clear();
+        text.push_str(target);
+        text.push('\n');
+        text.push_str(accept);
+        look(Some(text))
+    })
 }
 
 fn read(policy: &Policy, uri: &Uri, accept: &str, now: u64) -> Result<Arc<Read>, Error> {

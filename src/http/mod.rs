@@ -4,6 +4,7 @@
 
 mod access;
 mod admin;
+mod at_once;
 mod beacon;
 mod body;
 mod clients;
@@ -300,15 +301,22 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The identifier that came with a request if it is plain, or a new one.
 fn request_id(asked: &HeaderMap) -> RequestId {
-    let plain = |value: &&HeaderValue| {
-        let bytes = value.as_bytes();
-        (1..=64).contains(&bytes.len()) && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b))
+    let plain = |value: &&HeaderValue| is_plain_id(value.as_bytes());
+    let made_up = || {
+        let mut id = Vec::with_capacity(8 + 1 + 16);
+        make_up_id(&mut id);
+        HeaderValue::from_maybe_shared(Bytes::from(id)).expect("hexadecimal digits and a dash are a header value")
     };
-    RequestId(asked.get(X_REQUEST_ID).filter(plain).cloned().unwrap_or_else(made_up_id))
+    RequestId(asked.get(X_REQUEST_ID).filter(plain).cloned().unwrap_or_else(made_up))
 }
 
-/// Distinct within and between processes: a random prefix for each start, then a count.
-fn made_up_id() -> HeaderValue {
+/// Whether an identifier that came with a request is taken over.
+fn is_plain_id(id: &[u8]) -> bool {
+    (1..=64).contains(&id.len()) && id.iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b))
+}
+
+/// Writes one that is distinct within and between processes: a random prefix for each start, then a count.
+fn make_up_id(id: &mut Vec<u8>) {
     use std::hash::{BuildHasher, Hasher, RandomState};
     use std::sync::LazyLock;
     use std::sync::atomic::AtomicU64;
@@ -316,11 +324,9 @@ fn made_up_id() -> HeaderValue {
     static PREFIX: LazyLock<u32> = LazyLock::new(|| RandomState::new().build_hasher().finish() as u32);
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let (prefix, count) = (u64::from(*PREFIX), COUNT.fetch_add(1, Ordering::Relaxed));
-    let mut id = Vec::with_capacity(8 + 1 + 16);
-    hexadecimal(&mut id, prefix, 8);
+    hexadecimal(id, prefix, 8);
     id.push(b'-');
-    hexadecimal(&mut id, count, 1);
-    HeaderValue::from_maybe_shared(Bytes::from(id)).expect("hexadecimal digits and a dash are a header value")
+    hexadecimal(id, count, 1);
 }
 
 /// A number with at least so many digits.

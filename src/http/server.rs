@@ -5,19 +5,24 @@
 
 mod direct;
 mod line;
+mod shortcut;
 mod timed;
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use direct::{Direct, Outgoing, Raw};
 use http::{HeaderValue, Request, Response, Version, header};
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use shortcut::Shortcut;
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use timed::{Abort, LINGER, Phase, Timed};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -174,6 +179,7 @@ async fn connection(stream: Box<dyn Stream>, app: App, limits: Patience, mut end
     let outgoing = stream.outgoing();
     let stream = Counted::new(stream, app.connect());
     let stream = Timed::new(stream, phase.clone(), limits);
+    let stream = Shortcut::new(stream, app.clone(), phase.clone(), outgoing.clone());
     let service = service_fn(|request| {
         phase.begin_answer();
         let (app, phase, outgoing) = (&app, &phase, &outgoing);
@@ -181,7 +187,7 @@ async fn connection(stream: Box<dyn Stream>, app: App, limits: Patience, mut end
             let mut response = answer(app, request).await;
             outgoing.set(response.extensions_mut().remove());
             phase.end_answer();
-            Ok::<_, std::convert::Infallible>(response)
+            Ok::<_, std::convert::Infallible>(response.map(|body| Told { body, phase: phase.clone() }))
         }
     });
     let mut builder = http1::Builder::new();
@@ -199,7 +205,7 @@ async fn connection(stream: Box<dyn Stream>, app: App, limits: Patience, mut end
             tokio::time::timeout(
                 JUST_COME,
                 std::future::poll_fn(|context| match phase.heard() {
-                    true => std::task::Poll::Ready(None),
+                    true => Poll::Ready(None),
                     false => connection.as_mut().poll(context).map(Some),
                 }),
             )
@@ -219,6 +225,37 @@ async fn connection(stream: Box<dyn Stream>, app: App, limits: Patience, mut end
     // a client that breaks off is no event
     if let Err(error) = done {
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// A body that tells when it has been taken over by whoever sends it.
+struct Told {
+    body: axum::body::Body,
+    phase: Phase,
+}
+
+impl hyper::body::Body for Told {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>, context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.phase.end_body();
     }
 }
 

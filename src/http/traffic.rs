@@ -113,6 +113,21 @@ impl Traffic {
         Begun { traffic: Arc::clone(self), started: Instant::now(), ended: false }
     }
 
+    /// A request for an image that came in at that moment is answered.
+    pub(super) fn answered(&self, started: Instant, status: StatusCode, outcome: Outcome, bytes: u64) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.count(started, status, outcome, bytes);
+    }
+
+    fn count(&self, started: Instant, status: StatusCode, outcome: Outcome, bytes: u64) {
+        let ended = self.ended(outcome);
+        if let Some(counter) = ended.codes.get(usize::from(status.as_u16())) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        ended.seconds.observe(started.elapsed());
+        ended.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// A connection has come in; it counts as open until what is given back is dropped.
     pub(super) fn connect(self: &Arc<Self>) -> Open {
         self.opened.fetch_add(1, Ordering::Relaxed);
@@ -177,12 +192,7 @@ impl Begun {
     }
 
     fn count(&self, status: StatusCode, outcome: Outcome, bytes: u64) {
-        let ended = self.traffic.ended(outcome);
-        if let Some(counter) = ended.codes.get(usize::from(status.as_u16())) {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
-        ended.seconds.observe(self.started.elapsed());
-        ended.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.traffic.count(self.started, status, outcome, bytes);
     }
 }
 

@@ -4,7 +4,7 @@
 //! covers has changed.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::task::{Context, Poll, Waker};
 
 use arc_swap::ArcSwapOption;
 
@@ -25,15 +25,25 @@ struct Keyed {
 }
 
 impl Service {
+    /// The rendition as [`Service::rendition`] gives it, if it is in memory and nothing needs to be waited for to know
+    /// that. What the time went to is not measured.
+    pub fn in_memory(&self, settings: &Arc<Settings>, id: &ImageId, recipe: &Recipe, memo: &KeyMemo) -> Option<Answer> {
+        let mut version = self.source.version(id);
+        match version.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(version) => self.at_hand(settings, id, version.ok()?, recipe, memo),
+            Poll::Pending => None,
+        }
+    }
+
     /// The rendition, if it is in memory and no more needs to be found out of the original than its version. `memo` is
-    /// of this original and recipe alone; the look began at `came`.
+    /// of this original and recipe alone.
     pub(super) fn at_hand(
-        &self, settings: &Arc<Settings>, id: &ImageId, version: Version, recipe: &Recipe, memo: &KeyMemo, came: Instant,
+        &self, settings: &Arc<Settings>, id: &ImageId, version: Version, recipe: &Recipe, memo: &KeyMemo,
     ) -> Option<Answer> {
         let key = key(settings, id, &version, recipe, memo)?;
         let body = self.cache.in_memory(key)?;
         self.stats.count(Found::Memory);
-        let timing = Timing { cache: came.elapsed(), ..Timing::default() };
+        let timing = Timing::default();
         let Body { ref bytes, digest, content, ref sealed } = *body;
         let (bytes, sealed) = (bytes.clone(), sealed.clone());
         let (modified, found) = (version.modified, Some(Found::Memory));

@@ -187,8 +187,11 @@ impl Service {
         let answer = async {
             let came = Instant::now();
             let version = self.source.version(id).await?;
-            match self.at_hand(settings, id, version, recipe, memo, came) {
-                Some(answer) => Ok(answer),
+            match self.at_hand(settings, id, version, recipe, memo) {
+                Some(mut answer) => {
+                    answer.timing.cache = came.elapsed();
+                    Ok(answer)
+                }
                 None => self.found_or_made(settings, id, version, recipe, toll(), came).await,
             }
         };

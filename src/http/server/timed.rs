@@ -48,6 +48,8 @@ struct State {
     answering: AtomicBool,
     /// How many requests there have been.
     requests: AtomicU64,
+    /// How many answers have been handed over to be sent, to their last byte.
+    bodies: AtomicU64,
     /// Whether anything has come.
     heard: AtomicBool,
 }
@@ -62,6 +64,21 @@ impl Phase {
     /// The answer's own head is made; its body may still be on the way.
     pub(super) fn end_answer(&self) {
         self.0.answering.store(false, Ordering::Relaxed);
+    }
+
+    /// All of an answer's body has been taken over by whoever sends it.
+    pub(super) fn end_body(&self) {
+        self.0.bodies.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many requests there have been.
+    pub(super) fn requests(&self) -> u64 {
+        self.0.requests.load(Ordering::Relaxed)
+    }
+
+    /// How many answers have been handed over to be sent, to their last byte.
+    pub(super) fn bodies(&self) -> u64 {
+        self.0.bodies.load(Ordering::Relaxed)
     }
 
     /// Whether anything has come over the connection yet.
@@ -256,7 +273,7 @@ impl<S: AsyncRead + AsyncWrite + Abort + Unpin> AsyncWrite for Timed<S> {
 impl<S: Abort> Timed<S> {
     /// A client may take its answer slowly, but neither stop nor trickle.
     fn sent(&mut self, written: Poll<Result<usize>>, context: &mut Context<'_>) -> Poll<Result<usize>> {
-        let request = self.phase.0.requests.load(Ordering::Relaxed);
+        let request = self.phase.requests();
         if self.sending.request != request {
             self.sending = Sending { request, ..Sending::default() };
         }
