@@ -42,6 +42,7 @@
 //! | who reads a lossy WebP at full size does not change a bit of it | `render/codec/webp/vp8.rs` | what is odd is left to the library; tests compare every plane, damaged files' too |
 //! | C is called from two modules alone | `render/codec/webp/libwebp.rs`, `avif/write/libaom/binding.rs` | `unsafe_code` is denied everywhere else, but in `cache/sealed.rs` |
 //! | what the kernel sends out of memory cannot change | `cache/sealed.rs` | a file without a name, sealed against writing |
+//! | a request that is answered before hyper sees it has the answer it would have had | `http/server/shortcut.rs`, `http/at_once.rs` | only while hyper is between requests, by its own parser, from the same functions |
 //! | bytes that are not known to lie in a file are sent all the same | `http/server/direct.rs` | they are told by where in memory they are, and are there in any case |
 //! | what is remembered of a URL is what the rules make of it | `http/known.rs` | it is kept beside the rules and goes with them; `expires` and the version are looked at every time |
 //! | the log holds up no request | `http/access/writer.rs` | a bounded buffer and a thread; what is dropped is counted and said |
