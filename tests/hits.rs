@@ -3,12 +3,12 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::TcpStream;
 use std::time::Duration;
 
 use common::random::Random;
-use common::{Address, Answer, Connection, Server, poll, testdata};
+use common::{Answer, Connection, Server, poll, testdata};
 use rustix::process::Signal;
 
 /// Larger than what the kernel takes at once.
@@ -135,16 +135,45 @@ fn what_stands_in_the_middle_of_a_head_is_no_request() {
     let server = Server::start(&testdata(), cache.path());
     let small = in_memory(&server, SMALL);
     let plain = format!("GET {SMALL} HTTP/1.1\r\nHost: test\r\n\r\n");
-    for before in ["", &plain] {
+    let made = "GET /photos/large-12mp.jpg?format=png&width=1090 HTTP/1.1\r\nHost: test\r\n\r\n";
+    // at once with the one before, and while that one is being answered
+    for (before, pause) in [("", 0), (plain.as_str(), 0), (made, 5)] {
         let mut connection = server.connect();
-        connection.send(format!("{before}GET /none.png HTTP/1.1\r\nX: ").as_bytes());
+        let begun = "GET /none.png HTTP/1.1\r\nX: ";
+        if pause == 0 {
+            connection.send(format!("{before}{begun}").as_bytes());
+        } else {
+            connection.send(before.as_bytes());
+            std::thread::sleep(Duration::from_millis(pause));
+            connection.send(begun.as_bytes());
+        }
         if !before.is_empty() {
-            assert!(connection.receive("GET").body == small);
+            assert_eq!(connection.receive("GET").status, 200);
         }
         std::thread::sleep(Duration::from_millis(20));
         connection.send(plain.as_bytes());
         assert_eq!(connection.receive("GET").status, 404, "after {before:?}");
         assert!(connection.ask("GET", SMALL, &[]).body == small);
+    }
+}
+
+/// What is in memory does not come before what was asked for earlier and has to be made.
+#[test]
+fn an_answer_under_way_is_not_overtaken() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let server = Server::start(&testdata(), cache.path());
+    let small = in_memory(&server, SMALL);
+    let mut connection = server.connect();
+    for width in 100..110 {
+        // takes longer than what comes next needs to arrive
+        connection.send_request("GET", &format!("/photos/large-12mp.jpg?format=png&width=1{width}"), &[]);
+        std::thread::sleep(Duration::from_millis(5));
+        connection.send_request("GET", SMALL, &[]);
+        let made = connection.receive("GET");
+        assert_eq!(made.picture().1, 1000 + width, "{}", made.head);
+        assert!(connection.receive("GET").body == small);
+        // the next is one of a connection of which nothing is unclear
+        connection = server.connect();
     }
 }
 
@@ -156,14 +185,8 @@ fn in_memory(server: &Server, url: &str) -> Vec<u8> {
 }
 
 /// A client with the beginning of a huge picture, which takes no more of it by itself.
-fn who_does_not_read(server: &Server) -> TcpStream {
-    let Address::Tcp(address) = server.address else { panic!("not on TCP") };
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
-    socket.set_recv_buffer_size(4096).expect("a small window");
-    socket.connect(&address.into()).expect("a connection");
-    let mut stream = TcpStream::from(socket);
-    let request = format!("GET {HUGE} HTTP/1.1\r\nHost: test\r\n\r\n");
-    stream.write_all(request.as_bytes()).expect("the server reads");
+fn stuck(server: &Server) -> TcpStream {
+    let stream = server.stuck(&format!("GET {HUGE} HTTP/1.1\r\nHost: test\r\n\r\n"));
     stream.peek(&mut [0]).expect("the beginning of the answer");
     stream
 }
@@ -174,7 +197,7 @@ fn the_end_waits_for_a_picture_under_way() {
     let cache = tempfile::tempdir().expect("a folder");
     let mut server = Server::start(&testdata(), cache.path());
     let huge = in_memory(&server, HUGE);
-    let mut stream = who_does_not_read(&server);
+    let mut stream = stuck(&server);
     server.signal(Signal::TERM);
     poll("it is heard", || server.log().contains("stopping").then_some(()));
     std::thread::sleep(Duration::from_millis(300));
@@ -190,7 +213,7 @@ fn a_picture_in_memory_that_nobody_takes_is_given_up() {
     let settings = [("TINTYPE_SERVER_SEND_TIMEOUT", "300ms"), ("TINTYPE_SERVER_IDLE_TIMEOUT", "300ms")];
     let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
     let huge = in_memory(&server, HUGE);
-    let mut stream = who_does_not_read(&server);
+    let mut stream = stuck(&server);
     // none is left but the one that asks for it
     poll("it is given up", || (server.metric("tintype_connections") <= 1.0).then_some(()));
     let mut all = Vec::new();
@@ -209,7 +232,7 @@ fn lines_name_the_client_that_a_proxy_names() {
     let cache = tempfile::tempdir().expect("a folder");
     let settings = [("TINTYPE_SERVER_REAL_IP_FROM", "127.0.0.1")];
     let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
-    server.get(SMALL, &[]);
+    in_memory(&server, SMALL);
     let forwarded = ("X-Forwarded-For", "10.0.0.1, 203.0.113.7");
     for (id, more) in [("plain", None), ("long", Some(("Range", "lines=1-2")))] {
         let headers: Vec<_> = [("X-Request-Id", id), forwarded].into_iter().chain(more).collect();

@@ -151,15 +151,8 @@ fn identifiers_lead_from_an_answer_to_the_log() {
 }
 
 /// A client that asks for several megabytes and takes next to nothing.
-fn stuck(address: SocketAddr) -> TcpStream {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
-    socket.set_recv_buffer_size(4096).expect("a small window");
-    socket.connect(&address.into()).expect("a connection");
-    let mut stream = TcpStream::from(socket);
-    stream
-        .write_all(b"GET /photos/large-12mp.jpg HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
-        .expect("the server reads");
-    stream
+fn stuck(server: &Server) -> TcpStream {
+    server.stuck("GET /photos/large-12mp.jpg HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
 }
 
 fn half(address: SocketAddr) -> TcpStream {
@@ -200,7 +193,7 @@ fn whoever_takes_nothing_makes_room() {
     let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
     let whole = std::fs::metadata(testdata().join("photos/large-12mp.jpg")).expect("a file").len();
     // far more than there are places: each has to be let go before the next is heard
-    let clients: Vec<TcpStream> = (0..16).map(|_| stuck(address(&server))).collect();
+    let clients: Vec<TcpStream> = (0..16).map(|_| stuck(&server)).collect();
     let halves: Vec<TcpStream> = (0..8).map(|_| half(address(&server))).collect();
     assert_eq!(server.get(PICTURE, &[]).status, 200);
     for client in clients {
@@ -245,7 +238,7 @@ fn the_end_does_not_wait_for_the_stuck() {
     let admin = format!("unix:{}", place.path().join("admin.sock").display());
     let settings = [("TINTYPE_SERVER_SHUTDOWN_TIMEOUT", "1s"), ("TINTYPE_SERVER_ADMIN_LISTEN", admin.as_str())];
     let mut server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
-    let clients: Vec<TcpStream> = (0..5).map(|_| stuck(address(&server))).collect();
+    let clients: Vec<TcpStream> = (0..5).map(|_| stuck(&server)).collect();
     assert_eq!(server.get(PICTURE, &[]).status, 200);
     let ready = |expected: u16| {
         let mut connection = Connection::open(&Address::Unix(place.path().join("admin.sock")));
@@ -330,7 +323,7 @@ fn figures_of_an_attack() {
     let before = (good_requests(&server, time), resident(&server));
     let began = Instant::now();
     let mut clients: Vec<TcpStream> = (0..halves).map(|_| half(address(&server))).collect();
-    clients.extend((0..stuck_ones).map(|_| stuck(address(&server))));
+    clients.extend((0..stuck_ones).map(|_| stuck(&server)));
     let there = began.elapsed();
     let during = (good_requests(&server, time), resident(&server));
     for client in clients {

@@ -49,7 +49,7 @@ pub(super) struct Ready {
     etag: HeaderValue,
     /// Those of the whole body, with a place for what differs from answer to answer.
     whole: HeaderMap,
-    /// The same as they are sent, after the status line and without what differs.
+    /// The status line and the same as they are sent, without what differs.
     lines: Box<[u8]>,
 }
 
@@ -84,7 +84,7 @@ impl Ready {
     }
 }
 
-/// The beginning of an answer's head (RFC 9112 §4, §5).
+/// The status line of a whole body and these headers, as they are sent (RFC 9112 §4, §5).
 fn lines(headers: &HeaderMap) -> Box<[u8]> {
     let mut lines = b"HTTP/1.1 200 OK\r\n".to_vec();
     for (name, value) in headers {

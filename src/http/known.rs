@@ -80,13 +80,13 @@ impl Read {
 
 /// Runs `look` with what a URL and an Accept header are remembered by; `None` where they are too long for it.
 fn with_text<T>(target: &str, accept: &str, look: impl FnOnce(Option<&str>) -> T) -> T {
-    // no URL has a line feed
-    if target.len() + 1 + accept.len() > LONGEST || target.contains('\n') {
+    if target.len() + 1 + accept.len() > LONGEST {
         return look(None);
     }
     TEXT.with_borrow_mut(|text| {
         text.clear();
         text.push_str(target);
+        // no URL has a line feed
         text.push('\n');
         text.push_str(accept);
         look(Some(text))

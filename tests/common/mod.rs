@@ -165,6 +165,17 @@ impl Server {
         self.connect().ask("GET", target, headers)
     }
 
+    /// A client over TCP that sends this and takes next to nothing of what it gets.
+    pub(crate) fn stuck(&self, request: &str) -> TcpStream {
+        let Address::Tcp(address) = self.address else { panic!("not on TCP") };
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("a small window");
+        socket.connect(&address.into()).expect("a connection");
+        let mut stream = TcpStream::from(socket);
+        stream.write_all(request.as_bytes()).expect("the server reads");
+        stream
+    }
+
     /// The value of a metric without labels.
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let text = self.get("/-/metrics", &[]).text();

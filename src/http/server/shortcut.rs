@@ -26,7 +26,7 @@ pub(super) struct Shortcut<S> {
     /// The head of the answer that is being sent; kept for its allocation.
     head: Vec<u8>,
     body: Bytes,
-    /// How much of both has been sent; no more than there is.
+    /// How much of both has been sent.
     sent: usize,
 }
 
@@ -84,7 +84,7 @@ impl<S: AsyncWrite + Unpin> Shortcut<S> {
                 count => self.sent += count,
             }
         }
-        // the picture may be dropped from memory meanwhile
+        // whoever has nothing more to send holds no picture
         (self.body, self.sent) = (Bytes::new(), 0);
         self.head.clear();
         Poll::Ready(Ok(()))
