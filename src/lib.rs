@@ -46,7 +46,7 @@
 //! | bytes that are not known to lie in a file are sent all the same | `http/server/direct.rs` | they are told by where in memory they are, and are there in any case |
 //! | what is remembered of a URL is what the rules make of it | `http/known.rs` | it is kept beside the rules and goes with them; `expires` and the version are looked at every time |
 //! | the log holds up no request | `http/access/writer.rs` | a bounded buffer and a thread; what is dropped is counted and said |
-//! | results do not depend on who else asks | `service/decodes.rs` | what is shared is what decoding gives every time, by version and scale |
+//! | results do not depend on who else asks | `service/decodes.rs` | what is shared is what decoding gives every time, by version and scale; scales made of one reading are to the bit those made alone |
 //! | a picture in rows makes the same as one held whole, and a part the same as that of a whole | `render/ops/resize.rs`, `render/plan.rs` | one function resizes both, in the same bands; parts begin where blocks do |
 //! | bytes are kept under the version they came from | `service/make.rs` | another version than the key's begins anew |
 //! | one result is made once at a time | `cache/flight.rs` | single flight |

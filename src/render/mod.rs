@@ -171,15 +171,19 @@ fn switched_off(format: Format) -> Error {
 
 /// Decoded pictures of one original, for renditions that are made of it at about the same time.
 pub trait Decodes {
-    /// The picture at that scale, from here or else from `decode`, which makes the same picture whenever it is called.
+    /// The picture at that scale, from here or else from `decode`, which makes the same pictures whenever it is called. It is
+    /// told at which scales others wait for the picture, and may make some of those of the same work.
     ///
     /// # Errors
     /// What `decode` fails with.
-    fn get_or_decode(&self, scale: Scale, decode: &mut dyn FnMut() -> Result<Decoded>) -> Result<Arc<Decoded>>;
+    fn get_or_decode(&self, info: &Info, scale: Scale, decode: Decode<'_>) -> Result<Arc<Decoded>>;
 
     /// Whether others need the picture, too, so that it is worth being held whole.
     fn are_shared(&self) -> bool;
 }
+
+/// Makes the picture that is wanted, and behind it those of the others that come of the same work.
+pub type Decode<'a> = &'a mut dyn FnMut(&[Scale]) -> Result<Vec<(Scale, Decoded)>>;
 
 /// Which of the pictures that a decoder can make of an original.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -191,12 +195,33 @@ pub struct Scale {
     leaves_edges: bool,
 }
 
+impl Scale {
+    fn of(plan: &Plan<'_>) -> Scale {
+        Scale { eighths: plan.eighths, planes: plan.wants_planes, leaves_edges: plan.leaves_edges }
+    }
+
+    /// Whether the decoder can make it of the same work as others.
+    pub fn comes_with_others(self, info: &Info) -> bool {
+        self.planes && !self.leaves_edges && info.together.contains(&self.eighths)
+    }
+
+    /// What a rendition will ask [`Decodes`] for where the original is shared, and how many bytes that has at most; `None`
+    /// where it does not ask.
+    pub fn wanted(info: &Info, recipe: &Recipe, settings: &Settings) -> Option<(Scale, u64)> {
+        let plan = Plan::new(info, recipe, settings).ok()?;
+        let is_held = plan.may_share || !plan.streams;
+        let asks = is_held && plan.frames == 1 && !plan.decodes_part_alone(true);
+        asks.then(|| (Scale::of(&plan), info.size.eighths(plan.eighths).pixels() * 4))
+    }
+}
+
 /// Keeps nothing.
 struct Apart;
 
 impl Decodes for Apart {
-    fn get_or_decode(&self, _scale: Scale, decode: &mut dyn FnMut() -> Result<Decoded>) -> Result<Arc<Decoded>> {
-        decode().map(Arc::new)
+    fn get_or_decode(&self, _info: &Info, _scale: Scale, decode: Decode<'_>) -> Result<Arc<Decoded>> {
+        let (_, decoded) = decode(&[])?.swap_remove(0);
+        Ok(Arc::new(decoded))
     }
 
     fn are_shared(&self) -> bool {
@@ -232,8 +257,7 @@ pub fn render_from(
     }
     let info = &*known_or_probed(info, format, original, settings)?;
     let mut plan = Plan::new(info, recipe, settings)?;
-    // at full size a part is not decoded by whom the whole is
-    plan.decodes_part = plan.part.is_some() && (plan.eighths == 8 || !decodes.are_shared());
+    plan.decodes_part = plan.decodes_part_alone(decodes.are_shared());
     let plan = plan;
 
     let mut pipeline = ops::Pipeline::new(&plan);
@@ -260,10 +284,13 @@ pub fn render_from(
     if plan.frames > 1 {
         codec.decode(original, info, &plan, &mut |decoded| take(Arc::new(decoded)))?;
     } else if !streams {
-        let scale = Scale { eighths: plan.eighths, planes: plan.wants_planes, leaves_edges: plan.leaves_edges };
-        let mut decode = || first(codec, original, info, &plan);
-        let decoded =
-            if plan.decodes_part { decode().map(Arc::new) } else { decodes.get_or_decode(scale, &mut decode) };
+        let scale = Scale::of(&plan);
+        let mut decode = |others: &[Scale]| several(codec, original, info, &plan, others);
+        let decoded = if plan.decodes_part {
+            Apart.get_or_decode(info, scale, &mut decode)
+        } else {
+            decodes.get_or_decode(info, scale, &mut decode)
+        };
         take(decoded?.part(&plan))?;
     }
     let shown = match planes {
@@ -324,14 +351,19 @@ impl ops::Rows for Watched<'_> {
     }
 }
 
-/// The only picture that is decoded.
-fn first(codec: codec::Guarded, original: &[u8], info: &Info, plan: &Plan<'_>) -> Result<Decoded> {
-    let mut found = None;
-    codec.decode(original, info, plan, &mut |decoded| {
-        found = Some(decoded);
-        Ok(())
-    })?;
-    found.ok_or_else(|| Error::malformed(info.format, "it holds no picture"))
+/// The picture that is planned, and behind it those of the others that come of the same work.
+fn several(
+    codec: codec::Guarded, original: &[u8], info: &Info, plan: &Plan<'_>, others: &[Scale],
+) -> Result<Vec<(Scale, Decoded)>> {
+    let scale = Scale::of(plan);
+    let comes_along =
+        |other: &&Scale| scale.comes_with_others(info) && other.comes_with_others(info) && **other != scale;
+    let eighths: Vec<u32> = others.iter().filter(comes_along).map(|other| other.eighths).collect();
+    let mut decoded = codec.decode_several(original, info, plan, &eighths)?.into_iter();
+    // some files are not scaled as planned, and are the picture that was wanted all the same
+    let first = decoded.next().ok_or_else(|| Error::malformed(info.format, "it holds no picture"))?;
+    let others = decoded.map(|decoded| (Scale { eighths: decoded.eighths, ..scale }, decoded));
+    Ok([(scale, first)].into_iter().chain(others).collect())
 }
 
 fn begin(progress: &mut dyn Progress, stage: Stage) -> Result<()> {

@@ -160,6 +160,11 @@ impl<'a> Plan<'a> {
         self.memory
     }
 
+    /// Whether a part is decoded by itself; at full size it is not decoded by whom the whole is.
+    pub(crate) fn decodes_part_alone(&self, is_shared: bool) -> bool {
+        self.part.is_some() && (self.eighths == 8 || !is_shared)
+    }
+
     /// Whether the result stays in the original's colours and carries its profile along.
     pub(crate) fn keeps_profile(&self) -> bool {
         self.recipe.metadata == Metadata::Keep && matches!(self.format, Format::Jpeg | Format::Png | Format::WebP)

@@ -2,20 +2,25 @@
 //! has its photograph decoded once for each scale, not six times.
 //!
 //! Nothing is kept for a request that comes alone. A picture is kept when others of the same original wait, or one was
-//! made within [`KEPT`]; it goes when it has not been used for so long, or when others need the room. Decoding gives the
-//! same picture every time, so results do not depend on what is kept here.
+//! made within [`KEPT`]; it goes when it has not been used for so long, or when others need the room. Whoever decodes is
+//! told what those who wait will want, and makes of the same work what comes of it. Decoding gives the same picture every
+//! time, so results do not depend on what is kept here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::render::{self, Decoded, Scale};
+use crate::render::codec::Info;
+use crate::render::{self, Decode, Decoded, Recipe, Scale, Settings};
 use crate::source::Version;
 
 /// How long a decoded picture is kept after its last use, and for how long another request of the same original counts
 /// as made together with it.
 const KEPT: Duration = Duration::from_secs(2);
+
+/// Of how many that wait it is looked what they will want.
+const LOOKED_AT: usize = 32;
 
 /// The decoded pictures.
 pub(super) struct Decodes {
@@ -30,14 +35,27 @@ pub(super) struct Decodes {
 #[derive(Default)]
 struct State {
     pictures: HashMap<(Version, Scale), Picture>,
+    /// Of the pictures that are kept, and those that are decoded for others.
     bytes: u64,
-    /// How many renders of a version there are, waiting ones included, and when one was last made.
-    asked: HashMap<Version, (u32, Option<Instant>)>,
+    asked: HashMap<Version, Asked>,
+    /// How many have joined so far.
+    joined: u64,
+}
+
+/// Who wants renditions of a version.
+#[derive(Default)]
+struct Asked {
+    /// How many renders there are, waiting ones included.
+    renders: u32,
+    /// When one was last made.
+    last: Option<Instant>,
+    /// What those want that have not asked for a picture yet, by their numbers.
+    waiting: BTreeMap<u64, (Arc<Recipe>, Arc<Settings>)>,
 }
 
 enum Picture {
-    /// Somebody decodes it.
-    Pending,
+    /// Somebody decodes it, and has so many bytes put by for it.
+    Pending(u64),
     Ready {
         decoded: Arc<Decoded>,
         used: Instant,
@@ -48,6 +66,7 @@ enum Picture {
 pub(super) struct Together {
     all: Arc<Decodes>,
     version: Version,
+    number: u64,
 }
 
 impl Decodes {
@@ -62,12 +81,18 @@ impl Decodes {
     }
 
     /// To be called as soon as it is known that a rendition of that version has to be made.
-    pub(super) fn join(self: &Arc<Decodes>, version: Version) -> Together {
+    pub(super) fn join(
+        self: &Arc<Decodes>, version: Version, recipe: &Arc<Recipe>, settings: &Arc<Settings>,
+    ) -> Together {
         let mut state = self.lock();
         let now = Instant::now();
         state.sweep(now);
-        state.asked.entry(version).or_default().0 += 1;
-        Together { all: Arc::clone(self), version }
+        state.joined += 1;
+        let number = state.joined;
+        let asked = state.asked.entry(version).or_default();
+        asked.renders += 1;
+        asked.waiting.insert(number, (Arc::clone(recipe), Arc::clone(settings)));
+        Together { all: Arc::clone(self), version, number }
     }
 
     /// Sees to it that what is kept goes when it is no longer used, though nobody may ask for anything any more.
@@ -103,14 +128,14 @@ impl Decodes {
 
 impl State {
     fn sweep(&mut self, now: Instant) {
-        self.asked
-            .retain(|_, (renders, last)| *renders > 0 || last.is_some_and(|last| now.duration_since(last) < KEPT));
+        let is_recent = |last: Instant| now.duration_since(last) < KEPT;
+        self.asked.retain(|_, asked| asked.renders > 0 || asked.last.is_some_and(is_recent));
         let asked = &self.asked;
         let mut freed = 0;
         self.pictures.retain(|(version, _), picture| match picture {
-            Picture::Pending => true,
+            Picture::Pending(_) => true,
             Picture::Ready { decoded, used } => {
-                let wanted = asked.get(version).is_some_and(|(renders, _)| *renders > 0);
+                let wanted = asked.get(version).is_some_and(|asked| asked.renders > 0);
                 let keep = wanted || now.duration_since(*used) < KEPT;
                 freed += if keep { 0 } else { decoded.bytes() };
                 keep
@@ -121,15 +146,34 @@ impl State {
 
     /// Whether renditions of that version are made together.
     fn is_shared(&self, version: &Version) -> bool {
-        let is_recent = |last: &Option<Instant>| last.is_some_and(|last| last.elapsed() < KEPT);
-        self.asked.get(version).is_some_and(|(renders, last)| *renders > 1 || is_recent(last))
+        let is_recent = |last: Instant| last.elapsed() < KEPT;
+        self.asked.get(version).is_some_and(|asked| asked.renders > 1 || asked.last.is_some_and(is_recent))
+    }
+
+    /// Puts by what else those who wait will want of a version and nobody has or makes, as far as there is room.
+    fn put_by(&mut self, version: Version, info: &Info, max_bytes: u64) -> Vec<Scale> {
+        let waiting = self.asked.get(&version).into_iter().flat_map(|asked| asked.waiting.values());
+        let wanted: Vec<(Scale, u64)> = waiting
+            .take(LOOKED_AT)
+            .filter_map(|(recipe, settings)| Scale::wanted(info, recipe, settings))
+            .filter(|(scale, _)| scale.comes_with_others(info))
+            .collect();
+        let mut put_by = Vec::new();
+        for (scale, bytes) in wanted {
+            if !self.pictures.contains_key(&(version, scale)) && self.make_room(bytes, max_bytes) {
+                self.bytes += bytes;
+                self.pictures.insert((version, scale), Picture::Pending(bytes));
+                put_by.push(scale);
+            }
+        }
+        put_by
     }
 
     /// Makes room by dropping what was used longest ago; `false` where it would not be enough.
     fn make_room(&mut self, bytes: u64, max_bytes: u64) -> bool {
         while self.bytes + bytes > max_bytes {
             let oldest = self.pictures.iter().filter_map(|(key, picture)| match picture {
-                Picture::Pending => None,
+                Picture::Pending(_) => None,
                 Picture::Ready { used, .. } => Some((*used, *key)),
             });
             let Some((_, key)) = oldest.min_by_key(|(used, _)| *used) else { return false };
@@ -139,18 +183,21 @@ impl State {
     }
 
     fn remove(&mut self, key: &(Version, Scale)) {
-        if let Some(Picture::Ready { decoded, .. }) = self.pictures.remove(key) {
-            self.bytes -= decoded.bytes();
-        }
+        self.bytes -= match self.pictures.remove(key) {
+            Some(Picture::Ready { decoded, .. }) => decoded.bytes(),
+            Some(Picture::Pending(bytes)) => bytes,
+            None => 0,
+        };
     }
 }
 
 impl render::Decodes for Together {
-    fn get_or_decode(
-        &self, scale: Scale, decode: &mut dyn FnMut() -> render::Result<Decoded>,
-    ) -> render::Result<Arc<Decoded>> {
+    fn get_or_decode(&self, info: &Info, scale: Scale, decode: Decode<'_>) -> render::Result<Arc<Decoded>> {
         let key = (self.version, scale);
         let mut state = self.all.lock();
+        if let Some(asked) = state.asked.get_mut(&self.version) {
+            asked.waiting.remove(&self.number);
+        }
         loop {
             match state.pictures.get_mut(&key) {
                 Some(Picture::Ready { decoded, used }) => {
@@ -158,7 +205,7 @@ impl render::Decodes for Together {
                     return Ok(Arc::clone(decoded));
                 }
                 // it will be there sooner than if it were begun now
-                Some(Picture::Pending) => {
+                Some(Picture::Pending(_)) => {
                     state = self.all.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
                 None => break,
@@ -166,14 +213,25 @@ impl render::Decodes for Together {
         }
         if !state.is_shared(&self.version) || self.all.max_bytes == 0 {
             drop(state);
-            return decode().map(Arc::new);
+            let (_, decoded) = decode(&[])?.swap_remove(0);
+            return Ok(Arc::new(decoded));
         }
-        state.pictures.insert(key, Picture::Pending);
+        state.pictures.insert(key, Picture::Pending(0));
+        let mut scales = if scale.comes_with_others(info) {
+            state.put_by(self.version, info, self.all.max_bytes)
+        } else {
+            Vec::new()
+        };
         drop(state);
-        let pending = Pending { all: &self.all, key };
-        let decoded = Arc::new(decode()?);
-        pending.is_there(&decoded);
-        Ok(decoded)
+        scales.push(scale);
+        let mut pending = Pending { all: &self.all, version: self.version, scales };
+        let mut decoded = decode(&pending.scales[..pending.scales.len() - 1])?;
+        let others = decoded.split_off(1);
+        let (_, wanted) = decoded.swap_remove(0);
+        let wanted = Arc::new(wanted);
+        pending.is_there(scale, Arc::clone(&wanted));
+        others.into_iter().for_each(|(scale, decoded)| pending.is_there(scale, Arc::new(decoded)));
+        Ok(wanted)
     }
 
     fn are_shared(&self) -> bool {
@@ -183,26 +241,31 @@ impl render::Decodes for Together {
 
 impl Drop for Together {
     fn drop(&mut self) {
-        if let Some((renders, last)) = self.all.lock().asked.get_mut(&self.version) {
-            *renders -= 1;
-            *last = Some(Instant::now());
+        if let Some(asked) = self.all.lock().asked.get_mut(&self.version) {
+            asked.renders -= 1;
+            asked.last = Some(Instant::now());
+            asked.waiting.remove(&self.number);
         }
     }
 }
 
-/// A decoding under way; nobody waits for it in vain, however it ends.
+/// Decodings under way; nobody waits for them in vain, however they end.
 struct Pending<'a> {
     all: &'a Decodes,
-    key: (Version, Scale),
+    version: Version,
+    /// Those that are not there yet.
+    scales: Vec<Scale>,
 }
 
 impl Pending<'_> {
-    fn is_there(&self, decoded: &Arc<Decoded>) {
+    fn is_there(&mut self, scale: Scale, decoded: Arc<Decoded>) {
+        let key = (self.version, scale);
         let mut state = self.all.lock();
+        state.remove(&key);
+        self.scales.retain(|pending| *pending != scale);
         if state.make_room(decoded.bytes(), self.all.max_bytes) {
             state.bytes += decoded.bytes();
-            let picture = Picture::Ready { decoded: Arc::clone(decoded), used: Instant::now() };
-            state.pictures.insert(self.key, picture);
+            state.pictures.insert(key, Picture::Ready { decoded, used: Instant::now() });
         }
     }
 }
@@ -210,8 +273,8 @@ impl Pending<'_> {
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
         let mut state = self.all.lock();
-        if matches!(state.pictures.get(&self.key), Some(Picture::Pending)) {
-            state.pictures.remove(&self.key);
+        for scale in &self.scales {
+            state.remove(&(self.version, *scale));
         }
         drop(state);
         self.all.changed.notify_all();
@@ -243,12 +306,10 @@ mod tests {
     struct Counted<'a>(&'a dyn render::Decodes, AtomicU32);
 
     impl render::Decodes for Counted<'_> {
-        fn get_or_decode(
-            &self, scale: Scale, decode: &mut dyn FnMut() -> render::Result<Decoded>,
-        ) -> render::Result<Arc<Decoded>> {
-            self.0.get_or_decode(scale, &mut || {
+        fn get_or_decode(&self, info: &Info, scale: Scale, decode: Decode<'_>) -> render::Result<Arc<Decoded>> {
+            self.0.get_or_decode(info, scale, &mut |others| {
                 self.1.fetch_add(1, Ordering::Relaxed);
-                decode()
+                decode(others)
             })
         }
 
@@ -257,21 +318,31 @@ mod tests {
         }
     }
 
-    fn make(decodes: &dyn render::Decodes, format: Format, width: u32) -> Vec<u8> {
+    fn wide(format: Format, width: u32) -> Recipe {
         use crate::render::geometry::{Resize, Wish};
         let wish = Wish { width, height: 0, enlarge: false };
-        let recipe =
-            Recipe { resize: Resize::Contain(wish), ..Recipe::new(Output::Exactly(format), Quality::default()) };
-        render_from(decodes, &photograph(), None, &recipe, &Settings::default(), &mut |_| true).expect("rendered").bytes
+        Recipe { resize: Resize::Contain(wish), ..Recipe::new(Output::Exactly(format), Quality::default()) }
+    }
+
+    fn make(decodes: &dyn render::Decodes, format: Format, width: u32) -> Vec<u8> {
+        make_of(decodes, &photograph(), &wide(format, width))
+    }
+
+    fn make_of(decodes: &dyn render::Decodes, original: &[u8], recipe: &Recipe) -> Vec<u8> {
+        render_from(decodes, original, None, recipe, &Settings::default(), &mut |_| true).expect("rendered").bytes
+    }
+
+    fn join(all: &Arc<Decodes>, number: u8, recipe: &Recipe) -> Together {
+        all.join(version(number), &Arc::new(recipe.clone()), &Arc::default())
     }
 
     #[test]
     fn what_is_asked_for_together_is_decoded_once_and_is_the_same() {
         let all = Decodes::new(64 << 20);
-        let (first, second) = (all.join(version(1)), all.join(version(1)));
+        let (first, second) = (join(&all, 1, &wide(Format::WebP, 300)), join(&all, 1, &wide(Format::WebP, 300)));
         let counted = Counted(&first, AtomicU32::new(0));
         for (format, width) in [(Format::WebP, 300), (Format::Jpeg, 310), (Format::Avif, 290), (Format::WebP, 300)] {
-            let alone = make(&Decodes::new(0).join(version(1)), format, width);
+            let alone = make(&join(&Decodes::new(0), 1, &wide(format, width)), format, width);
             assert!(make(&counted, format, width) == alone, "{format} at {width}");
         }
         assert_eq!(counted.1.load(Ordering::Relaxed), 1);
@@ -279,12 +350,61 @@ mod tests {
         // another scale is another picture, and so is another version
         make(&counted, Format::WebP, 60);
         assert_eq!(counted.1.load(Ordering::Relaxed), 2);
-        let other = (all.join(version(2)), all.join(version(2)));
+        let other = (join(&all, 2, &wide(Format::WebP, 300)), join(&all, 2, &wide(Format::WebP, 300)));
         let counted = Counted(&other.0, AtomicU32::new(0));
         make(&counted, Format::WebP, 300);
         assert_eq!(counted.1.load(Ordering::Relaxed), 1);
         drop((first, second, other.1));
         assert!(all.sweep(), "used a moment ago");
+    }
+
+    #[test]
+    fn what_is_waited_for_at_other_scales_comes_of_the_same_decoding_and_is_the_same() {
+        // an eighth, a quarter, three eighths twice, a half, three quarters; and all of it, which only our decoder of
+        // progressive files gives
+        let recipes: Vec<Recipe> = [(Format::WebP, 35), (Format::Jpeg, 60), (Format::Avif, 90), (Format::WebP, 94)]
+            .into_iter()
+            .chain([(Format::Png, 120), (Format::WebP, 180), (Format::WebP, 300)])
+            .map(|(format, width)| wide(format, width))
+            .collect();
+        for (name, decodings) in [("rocket.jpg", 2), ("astronaut-progressive.jpg", 1)] {
+            let original = original(&format!("photos/{name}"));
+            let all = Decodes::new(64 << 20);
+            let waiting: Vec<Together> = recipes.iter().map(|recipe| join(&all, 1, recipe)).collect();
+            let mut decoded = 0;
+            for (recipe, together) in recipes.iter().zip(waiting) {
+                let counted = Counted(&together, AtomicU32::new(0));
+                let alone = make_of(&join(&Decodes::new(0), 1, recipe), &original, recipe);
+                assert!(make_of(&counted, &original, recipe) == alone, "{name}: {recipe}");
+                decoded += counted.1.into_inner();
+            }
+            // other builds decode to one scale at a time, of which they have fewer
+            assert_eq!(decoded, if cfg!(feature = "native") { decodings } else { 4 }, "{name}");
+            let kept: u64 = all
+                .lock()
+                .pictures
+                .values()
+                .map(|picture| match picture {
+                    Picture::Ready { decoded, .. } => decoded.bytes(),
+                    Picture::Pending(_) => panic!("nothing is decoded any more"),
+                })
+                .sum();
+            assert_eq!(all.bytes(), kept);
+        }
+    }
+
+    #[test]
+    fn what_is_decoded_for_others_stays_within_the_bound() {
+        let recipes = [30, 60, 90, 120, 180].map(|width| wide(Format::WebP, width));
+        for max_bytes in [1000, 20_000, 100_000, 300_000] {
+            let all = Decodes::new(max_bytes);
+            let waiting: Vec<Together> = recipes.iter().map(|recipe| join(&all, 1, recipe)).collect();
+            for (recipe, together) in recipes.iter().zip(&waiting) {
+                let counted = Counted(together, AtomicU32::new(0));
+                make_of(&counted, &photograph(), recipe);
+                assert!(all.bytes() <= max_bytes, "{} of {max_bytes}", all.bytes());
+            }
+        }
     }
 
     /// A PNG of a photograph's colours and some opacity.
@@ -324,9 +444,9 @@ mod tests {
                     render_from(decodes, &original, None, &recipe, &settings, &mut |_| true).expect("rendered").bytes
                 };
                 let all = Decodes::new(64 << 20);
-                let alone = all.join(version(1));
+                let alone = join(&all, 1, &wide(Format::WebP, 300));
                 let streamed = make(&Counted(&alone, AtomicU32::new(0)));
-                let together = all.join(version(1));
+                let together = join(&all, 1, &wide(Format::WebP, 300));
                 let counted = Counted(&together, AtomicU32::new(0));
                 let shared = make(&counted);
                 assert_eq!(counted.1.load(Ordering::Relaxed), 1);
@@ -358,9 +478,9 @@ mod tests {
                     render_from(decodes, &original, None, &recipe, &settings, &mut |_| true).expect("rendered").bytes
                 };
                 let all = Decodes::new(64 << 20);
-                let alone = all.join(version(1));
+                let alone = join(&all, 1, &wide(Format::WebP, 300));
                 let by_itself = make(&alone);
-                let together = all.join(version(1));
+                let together = join(&all, 1, &wide(Format::WebP, 300));
                 let counted = Counted(&together, AtomicU32::new(0));
                 assert!(make(&counted) == by_itself, "{name}, linear {linear}: {recipe:?}");
                 // other builds decode no parts
@@ -373,20 +493,24 @@ mod tests {
     #[test]
     fn nothing_is_kept_for_one_that_comes_alone_nor_beyond_the_bound() {
         let all = Decodes::new(64 << 20);
-        let alone = all.join(version(1));
+        let alone = join(&all, 1, &wide(Format::WebP, 300));
         make(&alone, Format::WebP, 300);
         assert_eq!(all.bytes(), 0);
         let all = Decodes::new(1000);
-        let both = (all.join(version(1)), all.join(version(1)));
+        let both = (join(&all, 1, &wide(Format::WebP, 300)), join(&all, 1, &wide(Format::WebP, 300)));
         make(&both.0, Format::WebP, 300);
         assert_eq!(all.bytes(), 0);
         // room is made for what is new
         let all = Decodes::new(1_000_000);
         for number in 1..20 {
-            let both = (all.join(version(number)), all.join(version(number)));
+            let both = (join(&all, number, &wide(Format::WebP, 300)), join(&all, number, &wide(Format::WebP, 300)));
             make(&both.0, Format::WebP, 300);
             assert!((1..=1_000_000).contains(&all.bytes()), "{}", all.bytes());
         }
+    }
+
+    fn info() -> Info {
+        render::probe(&photograph()).expect("a photograph")
     }
 
     #[test]
@@ -395,19 +519,19 @@ mod tests {
         let scale = Scale::default();
         for panics in [false, true] {
             let all = Decodes::new(64 << 20);
-            let (first, second) = (all.join(version(1)), all.join(version(1)));
+            let (first, second) = (join(&all, 1, &wide(Format::WebP, 300)), join(&all, 1, &wide(Format::WebP, 300)));
             let (begun, begin) = std::sync::mpsc::channel();
             let waiting = std::thread::spawn(move || {
                 begin.recv().expect("it begins");
-                second.get_or_decode(scale, &mut || Err(Error::Cancelled)).err()
+                second.get_or_decode(&info(), scale, &mut |_| Err(Error::Cancelled)).err()
             });
             let failing = std::thread::spawn(move || {
-                let mut decode = || {
+                let mut decode = |_: &[Scale]| {
                     begun.send(()).expect("the other waits");
                     std::thread::sleep(Duration::from_millis(20));
                     if panics { panic!("a bug") } else { Err(Error::UnknownFormat) }
                 };
-                first.get_or_decode(scale, &mut decode).is_err()
+                first.get_or_decode(&info(), scale, &mut decode).is_err()
             });
             assert!(matches!(waiting.join().expect("no panic"), Some(Error::Cancelled)));
             assert_eq!(failing.join().is_err(), panics);

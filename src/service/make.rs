@@ -23,8 +23,8 @@ impl Service {
         &self, id: &ImageId, version: Version, recipe: Recipe, settings: Arc<Settings>, askers: Askers,
     ) -> Result<(render::Encoded, Timing), Failed> {
         // said before the wait for a place, so that whoever goes first knows that others follow
-        let together = Arc::new(self.decodes.join(version));
         let recipe = Arc::new(recipe);
+        let together = Arc::new(self.decodes.join(version, &recipe, &settings));
         let mut visit = self.workers.visit();
         let (deadline, mut has_begun) = (visit.deadline(), false);
         loop {

@@ -22,6 +22,8 @@ mod tables;
 mod testing;
 #[cfg(feature = "native")]
 mod turbo;
+#[cfg(feature = "native")]
+mod views;
 
 #[cfg(not(feature = "native"))]
 use pure as library;
@@ -30,7 +32,7 @@ use turbo as library;
 
 use header::Header;
 
-use super::{Codec, Cost, GoOn, Info, Picture, Plan, Sink};
+use super::{Codec, Cost, Decoded, GoOn, Info, Picture, Plan, Sink};
 use crate::render::error::Result;
 use crate::render::format::Format;
 use crate::render::geometry::Size;
@@ -48,6 +50,16 @@ const FORMAT: Format = Format::Jpeg;
 const EIGHTHS: [u32; 6] = [1, 2, 3, 4, 6, 8];
 #[cfg(not(feature = "native"))]
 const EIGHTHS: [u32; 4] = [1, 2, 4, 8];
+
+/// Of these several are made at once. A sequential file is the library's to read at full size.
+#[cfg(feature = "native")]
+const ALL_TOGETHER: &[u32] = &EIGHTHS;
+#[cfg(feature = "native")]
+const SMALL_TOGETHER: &[u32] = &[1, 2, 3, 4, 6];
+#[cfg(not(feature = "native"))]
+const ALL_TOGETHER: &[u32] = &[];
+#[cfg(not(feature = "native"))]
+const SMALL_TOGETHER: &[u32] = &[];
 
 /// What reads and writes JPEG in this build, for people.
 pub(crate) const BACKEND: &str = if cfg!(feature = "native") {
@@ -67,6 +79,7 @@ impl Codec for Jpeg {
         if !header.lossless {
             info.eighths = &EIGHTHS;
             info.decodes_parts = cfg!(feature = "native");
+            info.together = if header.progressive { ALL_TOGETHER } else { SMALL_TOGETHER };
         }
         let samples = f64::from(header.components.max(3));
         info.cost = Cost {
@@ -79,6 +92,11 @@ impl Codec for Jpeg {
 
     fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()> {
         sink(library::decode(original, &Header::read(original)?, info, plan)?)
+    }
+
+    #[cfg(feature = "native")]
+    fn decode_several(&self, original: &[u8], info: &Info, plan: &Plan<'_>, others: &[u32]) -> Result<Vec<Decoded>> {
+        library::decode_several(original, &Header::read(original)?, info, plan, others)
     }
 
     fn takes_planes(&self, _size: Size, _encoding: Encoding) -> bool {

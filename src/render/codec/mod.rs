@@ -70,6 +70,8 @@ pub struct Info {
     pub(crate) smooths: bool,
     /// Whether its decoder can leave out what is outside of a part, where it gives planes.
     pub(crate) decodes_parts: bool,
+    /// Of the eighths those of which its decoder can make several at once, where it gives planes.
+    pub(crate) together: &'static [u32],
     /// How its decoder gives its rows one after the other, if it does.
     pub(crate) streamed: Option<Streamed>,
     /// Bytes of memory that decoding takes for each pixel of the original whatever the scale, and for each pixel
@@ -122,6 +124,7 @@ impl Info {
             margin: 1.0,
             smooths: false,
             decodes_parts: false,
+            together: &[],
             streamed: None,
             cost: Cost { per_stored_pixel: 1.0, per_decoded_pixel: 5.0 },
         }
@@ -274,6 +277,17 @@ pub(crate) trait Codec: Sync {
 
     fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()>;
 
+    /// Decodes the only picture as planned, and behind it the same at such of the other eighths of its size as come of the
+    /// same work; each is what it is when it is planned by itself.
+    fn decode_several(&self, original: &[u8], info: &Info, plan: &Plan<'_>, _others: &[u32]) -> Result<Vec<Decoded>> {
+        let mut found = None;
+        self.decode(original, info, plan, &mut |decoded| {
+            found = Some(decoded);
+            Ok(())
+        })?;
+        found.map(|decoded| vec![decoded]).ok_or_else(|| Error::malformed(info.format, "it holds no picture"))
+    }
+
     /// Gives the sink the rows of the only picture, where the header says that it can. Damage behind the rows that the sink
     /// takes is found, too.
     fn stream(&self, _original: &[u8], info: &Info, _sink: RowSink<'_>) -> Result<()> {
@@ -325,6 +339,12 @@ impl Guarded {
 
     pub(crate) fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()> {
         guarded(self.0, || self.1.decode(original, info, plan, sink))
+    }
+
+    pub(crate) fn decode_several(
+        &self, original: &[u8], info: &Info, plan: &Plan<'_>, others: &[u32],
+    ) -> Result<Vec<Decoded>> {
+        guarded(self.0, || self.1.decode_several(original, info, plan, others))
     }
 
     pub(crate) fn stream(&self, original: &[u8], info: &Info, sink: RowSink<'_>) -> Result<()> {

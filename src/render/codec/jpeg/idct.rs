@@ -100,7 +100,7 @@ const fn cosine(count: usize, n: usize) -> f64 {
 
 /// What each coefficient is multiplied with for blocks of `N` by `N`: its step of the quantisation table, which is in zigzag
 /// order, and the factors of the transform.
-pub(super) fn factors<const N: usize>(steps: &[u16; COUNT]) -> [f32; COUNT] {
+fn factors<const N: usize>(steps: &[u16; COUNT]) -> [f32; COUNT] {
     // of the transform in one direction: c(u) / 2, times the cosine that is common to all outputs
     let even = std::f64::consts::FRAC_1_SQRT_2 / 2.0;
     let factor = |index: usize| match (N, index) {
@@ -191,7 +191,7 @@ fn samples<const N: usize>(group: &[i16], factors: &[f32; COUNT]) -> [[u8; 8 * L
 
 /// Puts the samples of [`LANES`] blocks into a plane of that width, at a column and a row, as far as it reaches.
 #[inline]
-pub(super) fn put<const N: usize>(
+fn put<const N: usize>(
     group: &[i16], factors: &[f32; COUNT], (left, top): (usize, usize), plane: &mut [u8], width: usize,
 ) {
     let seen = width.saturating_sub(left).min(LANES * N);
@@ -217,10 +217,43 @@ pub(super) fn put_within<const N: usize>(
     }
 }
 
+/// [`Places::SHOWN`] at so many eighths of the size.
+pub(super) fn shown_at(eighths: u32) -> u64 {
+    match eighths {
+        1 => Places::<1>::SHOWN,
+        2 => Places::<2>::SHOWN,
+        3 => Places::<3>::SHOWN,
+        4 => Places::<4>::SHOWN,
+        6 => Places::<6>::SHOWN,
+        _ => Places::<8>::SHOWN,
+    }
+}
+
+/// Of groups with `held` by `held` coefficients of each block those that a block of `N` by `N` has.
+pub(super) fn fewer<const N: usize>(group: &[i16], held: usize) -> Group {
+    let mut fewer = [0; COUNT * LANES];
+    for (to, from) in fewer.chunks_exact_mut(N * LANES).zip(group.chunks_exact(held * LANES)).take(N) {
+        to.copy_from_slice(&from[..N * LANES]);
+    }
+    fewer
+}
+
+/// [`factors`] for so many eighths of the size.
+pub(super) fn factors_at(eighths: u32, steps: &[u16; COUNT]) -> [f32; COUNT] {
+    match eighths {
+        1 => factors::<1>(steps),
+        2 => factors::<2>(steps),
+        3 => factors::<3>(steps),
+        4 => factors::<4>(steps),
+        6 => factors::<6>(steps),
+        _ => factors::<8>(steps),
+    }
+}
+
 /// Whether a part of a component's samples that begins there begins with a group of blocks, so that no group lies across
 /// its edge.
-pub(super) fn begins_with_group<const N: usize>((left, top): (usize, usize)) -> bool {
-    left.is_multiple_of(LANES * N) && top.is_multiple_of(N)
+pub(super) fn begins_with_group(eighths: u32, (left, top): (usize, usize)) -> bool {
+    left.is_multiple_of(LANES * eighths as usize) && top.is_multiple_of(eighths as usize)
 }
 
 /// What is added to all samples, which are coded around zero (§A.3.1), and a little more: a half, which flat areas often

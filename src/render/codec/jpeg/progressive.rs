@@ -10,10 +10,11 @@
 
 use super::bits::{Bits, Restarts, band};
 use super::huffman::Values;
-use super::idct::{self, LANES, Places, begins_with_group};
-use super::tables::{Definition, Tables, planes_shown, shared, whole, whole_picture};
-use crate::render::geometry::{Rect, Size};
-use crate::render::pixels::{Planes, Sharing};
+use super::idct::{self, LANES, Places};
+use super::tables::{Definition, Tables, shared, whole};
+use super::views::{Pictures, View};
+use crate::render::geometry::Size;
+use crate::render::pixels::Planes;
 
 /// The marker codes that matter here (T.81 table B.1).
 const SOF2: u8 = 0xC2;
@@ -30,33 +31,39 @@ const MAX_SCANS: usize = 100;
 /// The most blocks that a unit has (§B.2.3).
 const MAX_BLOCKS: usize = 10;
 
-/// The planes of a file whose header the library has read and found to be of that size, at as many eighths of it as
-/// [`super::EIGHTHS`] has; of the part of them that is `shown` where that begins with a group of blocks.
-pub(super) fn planes(
-    original: &[u8], size: Size, sharing: Option<Sharing>, eighths: u32, shown: Option<Rect>,
-) -> Option<Planes> {
-    planes_of(original, size, sharing, eighths, shown, shows)
+/// The planes of a file whose header the library has read, at one scale or at several, each with how many eighths of its
+/// size it has, which are of [`super::EIGHTHS`]. Of those after the first some may be missing: what one of them leaves out
+/// another may need at the wrong time.
+pub(super) fn planes(original: &[u8], wanted: &Pictures<'_>) -> Option<Vec<(u32, Planes)>> {
+    planes_of(original, wanted, shows)
 }
 
 /// Whether a scan adds anything to be seen at so many eighths of the size, as [`shows`] says.
 type Shows = fn(&Scan<'_>, u32) -> bool;
 
-fn planes_of(
-    original: &[u8], size: Size, sharing: Option<Sharing>, eighths: u32, shown: Option<Rect>, shows: Shows,
-) -> Option<Planes> {
+fn planes_of(original: &[u8], wanted: &Pictures<'_>, shows: Shows) -> Option<Vec<(u32, Planes)>> {
     let file = File::read(original)?;
-    if file.size != size || !shared(file.components.iter().map(|component| (component.across, component.down)), sharing)
-    {
+    let factors = file.components.iter().map(|component| (component.across, component.down));
+    if file.size != wanted.size || !shared(factors, wanted.sharing) {
         return None;
     }
-    let shown = shown.unwrap_or_else(|| whole_picture(size.eighths(eighths)));
-    match eighths {
-        1 => file.decode::<1>(original, shown, sharing, shows),
-        2 => file.decode::<2>(original, shown, sharing, shows),
-        3 => file.decode::<3>(original, shown, sharing, shows),
-        4 => file.decode::<4>(original, shown, sharing, shows),
-        6 => file.decode::<6>(original, shown, sharing, shows),
-        8 => file.decode::<8>(original, shown, sharing, shows),
+    let needs: Vec<Need> = wanted.eighths.iter().map(|&eighths| file.need(eighths, shows)).collect();
+    let mut together: Vec<&Need> = Vec::new();
+    for need in &needs {
+        together.push(need);
+        if file.turns(&together).is_none() {
+            together.pop();
+        }
+    }
+    let eighths: Vec<u32> = together.iter().map(|need| need.eighths).collect();
+    let (wanted, turns) = (Pictures { eighths: &eighths, ..*wanted }, file.turns(&together)?);
+    match wanted.largest() {
+        1 => file.decode::<1>(original, &wanted, &turns),
+        2 => file.decode::<2>(original, &wanted, &turns),
+        3 => file.decode::<3>(original, &wanted, &turns),
+        4 => file.decode::<4>(original, &wanted, &turns),
+        6 => file.decode::<6>(original, &wanted, &turns),
+        8 => file.decode::<8>(original, &wanted, &turns),
         _ => None,
     }
 }
@@ -156,54 +163,93 @@ impl<'a> File<'a> {
         Some(File { size, components, scans })
     }
 
-    /// Decodes blocks of `N` by `N` samples, as planes of what is shown.
+    /// Decodes blocks of `N` by `N` samples, and what else is wanted, which has fewer.
     fn decode<const N: usize>(
-        &self, original: &[u8], shown: Rect, sharing: Option<Sharing>, shows: Shows,
-    ) -> Option<Planes> {
-        planes_shown(shown, sharing).iter().all(|(origin, _)| begins_with_group::<N>(*origin)).then_some(())?;
+        &self, original: &[u8], wanted: &Pictures<'_>, turns: &Turns,
+    ) -> Option<Vec<(u32, Planes)>> {
+        let steps = self.components.iter().map(|component| &component.steps);
+        wanted.filled(steps, |views| self.decode_into::<N>(original, views, turns))
+    }
+
+    fn decode_into<const N: usize>(&self, original: &[u8], mut views: Vec<Vec<View<'_>>>, turns: &Turns) -> Option<()> {
         let luma = self.components.first()?;
         let across = (self.size.width as usize).div_ceil(8 * luma.across);
         let down = (self.size.height as usize).div_ceil(8 * luma.down);
         let mut parts: Vec<Blocks<N>> =
             self.components.iter().map(|component| Blocks::new(component, across, down)).collect();
-        for (scan, _) in self.scans.iter().zip(self.needed::<N>(shows)).filter(|(_, needed)| *needed) {
+        let mut put = |parts: &[Blocks<N>], before: usize| {
+            for (part, (blocks, views)) in parts.iter().zip(&mut views).enumerate() {
+                let turn = views.iter_mut().zip(&turns.before).filter(|(_, turns)| turns[part] == before);
+                turn.for_each(|(view, _)| blocks.put(view));
+            }
+        };
+        for (number, scan) in self.scans.iter().enumerate().filter(|(number, _)| turns.read[*number]) {
+            put(&parts, number);
             let mut bits = Bits::new(original, scan.start);
             scan.decode(&mut bits, &mut parts, &self.components, (across, down))?;
             (bits.close()? == original[scan.end + 1]).then_some(())?;
         }
-        let size = Size::new(shown.width, shown.height);
-        let mut data = vec![0; Planes::bytes(size, sharing)];
-        let mut rest = &mut data[..];
-        for ((component, blocks), (origin, size)) in self.components.iter().zip(parts).zip(planes_shown(shown, sharing))
-        {
-            let (plane, others) = rest.split_at_mut(size.pixels() as usize);
-            blocks.put(&component.steps, origin, plane, size.width as usize);
-            rest = others;
-        }
-        Some(Planes::new(size, sharing, data).edges_repeated())
+        put(&parts, self.scans.len());
+        Some(())
     }
 
-    /// For each scan whether it is to be read: it shows, or a later one that is read can only be read after it.
-    fn needed<const N: usize>(&self, shows: Shows) -> Vec<bool> {
+    /// Which scans a picture of so many eighths of the size needs: those that show, and those without which a later one that
+    /// is needed cannot be read.
+    fn need(&self, eighths: u32, shows: Shows) -> Need {
+        let shown = idct::shown_at(eighths);
         // for each component the coefficients that must be known to be zero or not
         let mut history = vec![0_u64; self.components.len()];
-        let mut needed: Vec<bool> = self
+        let mut scans: Vec<bool> = self
             .scans
             .iter()
             .rev()
             .map(|scan| {
                 let [(part, _), ..] = scan.parts[..] else { return false };
                 let band = band(scan.first, scan.last);
-                let is_needed = shows(scan, N as u32) && band & (Places::<N>::SHOWN | history[part]) != 0;
+                let is_needed = shows(scan, eighths) && band & (shown | history[part]) != 0;
                 if is_needed && scan.finer {
                     history[part] |= band;
                 }
                 is_needed
             })
             .collect();
-        needed.reverse();
-        needed
+        scans.reverse();
+        Need { eighths, scans }
     }
+
+    /// When each of several pictures is made of the coefficients while these are read for all of them: before the first scan
+    /// that would change what it shows and that it leaves out. `None` where one needs another scan after that.
+    fn turns(&self, together: &[&Need]) -> Option<Turns> {
+        let read: Vec<bool> = (0..self.scans.len()).map(|at| together.iter().any(|need| need.scans[at])).collect();
+        let turn = |need: &Need, part: usize| {
+            let shown = idct::shown_at(need.eighths);
+            let changes = |scan: &Scan<'_>| {
+                band(scan.first, scan.last) & shown != 0 && scan.parts.iter().any(|&(of, _)| of == part)
+            };
+            let changing = || self.scans.iter().enumerate().filter(|(at, scan)| read[*at] && changes(scan));
+            let turn = changing().find(|(at, _)| !need.scans[*at]).map_or(self.scans.len(), |(at, _)| at);
+            changing().all(|(at, _)| at < turn || !need.scans[at]).then_some(turn)
+        };
+        let turns = |need: &&Need| (0..self.components.len()).map(|part| turn(need, part)).collect();
+        let before: Option<Vec<Vec<usize>>> = together.iter().map(turns).collect();
+        before.map(|before| Turns { read, before })
+    }
+}
+
+/// The scans that one picture needs.
+struct Need {
+    /// How many eighths of the size it has.
+    eighths: u32,
+    /// For each scan whether it is one of them.
+    scans: Vec<bool>,
+}
+
+/// How several pictures are made of one reading.
+struct Turns {
+    /// For each scan whether it is read.
+    read: Vec<bool>,
+    /// For each picture, and each component, before which scan it is made; at the end where that is behind all.
+    before: Vec<Vec<usize>>,
 }
 
 /// Whether a scan adds anything to be seen at so many eighths of the size. Measured by SSIMULACRA2 against the whole file
@@ -491,13 +537,12 @@ impl<const N: usize> Blocks<N> {
         if start < Self::GROUP { held } else { behind }
     }
 
-    /// Turns the blocks into the samples of a plane that begins at `origin`.
-    fn put(self, steps: &[u16; 64], origin: (usize, usize), plane: &mut [u8], width: usize) {
-        let factors = idct::factors::<N>(steps);
+    /// Turns the blocks into the samples of a plane.
+    fn put(&self, view: &mut View<'_>) {
         for (row, coefficients) in self.coefficients.chunks_exact(self.stride).enumerate() {
             let held = &coefficients[..self.stride - LANES];
             for (at, group) in held.chunks_exact(Self::GROUP).enumerate() {
-                idct::put_within::<N>(group, &factors, (at * LANES * N, row * N), origin, plane, width);
+                view.put(group, N, (at * LANES, row));
             }
         }
     }
@@ -510,11 +555,13 @@ mod tests {
 
     use super::super::EIGHTHS;
     use super::super::testing::{
-        SAMPLINGS, changed, changes, check_part, difference, encoded, near, originals, parts, same,
+        SAMPLINGS, changed, changes, check_part, check_several, difference, encoded, near, one, originals, parts, same,
     };
     use super::super::turbo::planes_alone;
     use super::super::{header::Header, sequential};
     use super::*;
+    use crate::render::geometry::Rect;
+    use crate::render::pixels::Sharing;
 
     /// The same coefficients in scans.
     fn in_scans(sequential: &[u8]) -> Vec<u8> {
@@ -525,6 +572,17 @@ mod tests {
 
     fn everything(_: &Scan<'_>, _: u32) -> bool {
         true
+    }
+
+    fn planes(
+        original: &[u8], size: Size, sharing: Option<Sharing>, eighths: u32, shown: Option<Rect>,
+    ) -> Option<Planes> {
+        one(super::planes(original, &Pictures { eighths: &[eighths], shown, size, sharing }), eighths)
+    }
+
+    /// With all scans.
+    fn whole_planes(original: &[u8], size: Size, sharing: Option<Sharing>, eighths: u32) -> Option<Planes> {
+        one(planes_of(original, &Pictures { eighths: &[eighths], shown: None, size, sharing }, everything), eighths)
     }
 
     #[test]
@@ -538,8 +596,9 @@ mod tests {
                         let case =
                             format!("{width}x{height}, {sampling:?}, restarts {interval}, {quality}, {eighths}/8");
                         let (size, sharing, _) = planes_alone(&sequential, eighths).expect("planes");
-                        let expected = sequential::planes(&sequential, size, sharing, eighths, None).expect("read");
-                        let ours = planes_of(&progressive, size, sharing, eighths, None, everything);
+                        let wanted = Pictures { eighths: &[eighths], shown: None, size, sharing };
+                        let expected = one(sequential::planes(&sequential, &wanted), eighths).expect("read");
+                        let ours = whole_planes(&progressive, size, sharing, eighths);
                         let ours = ours.unwrap_or_else(|| panic!("{case}: not read"));
                         assert_eq!(difference(&ours, &expected), (0.0, 0), "{case}");
                     }
@@ -557,7 +616,7 @@ mod tests {
             }
             for eighths in EIGHTHS {
                 let Some((size, sharing, by_library)) = planes_alone(&original, eighths) else { continue };
-                let Some(ours) = planes_of(&original, size, sharing, eighths, None, everything) else { continue };
+                let Some(ours) = whole_planes(&original, size, sharing, eighths) else { continue };
                 let by_library = by_library.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
                 let off = difference(&ours, &by_library);
                 assert!(near(eighths, size, off), "{} at {eighths}/8: {off:?}", path.display());
@@ -574,18 +633,37 @@ mod tests {
         let read = |needed: Vec<bool>| needed.into_iter().filter(|&needed| needed).count();
         // of ten: at an eighth the two of means, at a quarter all but the last bits, at a half but those of chroma
         let counts = [
-            read(file.needed::<1>(shows)),
-            read(file.needed::<2>(shows)),
-            read(file.needed::<4>(shows)),
-            read(file.needed::<6>(shows)),
+            read(file.need(1, shows).scans),
+            read(file.need(2, shows).scans),
+            read(file.need(4, shows).scans),
+            read(file.need(6, shows).scans),
         ];
         assert_eq!((file.scans.len(), counts), (10, [2, 7, 8, 10]));
         for (eighths, mean) in [(1, 0.0), (2, 3.0), (3, 1.0), (4, 1.0), (6, 0.0), (8, 0.0)] {
-            let all =
-                planes_of(&original, file.size, Some(Sharing::HALVED), eighths, None, everything).expect("planes");
+            let all = whole_planes(&original, file.size, Some(Sharing::HALVED), eighths).expect("planes");
             let ours = planes(&original, file.size, Some(Sharing::HALVED), eighths, None).expect("planes");
             let off = difference(&ours, &all);
             assert!(off.0 <= mean, "{eighths}: {off:?}");
+        }
+    }
+
+    #[test]
+    fn what_would_see_a_scan_too_early_is_made_apart() {
+        let original = in_scans(&encoded(120, 90, SAMPLINGS[4], 0, 90));
+        let file = File::read(&original).expect("a sound file");
+        let ends: Vec<usize> = file.scans.iter().map(|scan| scan.end).collect();
+        // the last bit of chroma, which a half leaves out, before that of the means, which it needs
+        let (dc, chroma) = (&original[ends[5]..ends[6]], &original[ends[6]..ends[7]]);
+        let swapped = [&original[..ends[5]], chroma, dc, &original[ends[7]..]].concat();
+        for (file, count) in [(&original, 2), (&swapped, 1)] {
+            let read = |eighths: &[u32]| {
+                let (size, sharing) = (Size::new(120, 90), Some(Sharing::HALVED));
+                super::planes(file, &Pictures { eighths, shown: None, size, sharing })
+            };
+            for eighths in [[4, 6], [6, 4]] {
+                assert_eq!(check_several(&eighths, read).expect("the same"), count, "{eighths:?}");
+            }
+            assert_eq!(check_several(&[8, 6], read).expect("the same"), 2);
         }
     }
 
@@ -610,7 +688,7 @@ mod tests {
     fn what_is_odd_is_left_to_the_library() {
         let sound = in_scans(&encoded(40, 30, SAMPLINGS[4], 0, 80));
         let size = Size::new(40, 30);
-        let read = |file: &[u8]| planes_of(file, size, Some(Sharing::HALVED), 4, None, everything).is_some();
+        let read = |file: &[u8]| whole_planes(file, size, Some(Sharing::HALVED), 4).is_some();
         assert!(read(&sound));
         for length in 0..sound.len() {
             assert!(!read(&sound[..length]), "{length} bytes of it");
@@ -639,7 +717,7 @@ mod tests {
             if let Some((size, sharing, by_library)) = planes_alone(&file, eighths)
                 // the limits are the plan's
                 && size.pixels() < 1 << 20
-                && let Some(ours) = planes_of(&file, size, sharing, eighths, None, everything)
+                && let Some(ours) = whole_planes(&file, size, sharing, eighths)
             {
                 prop_assert_eq!(by_library.expect("it reads it, too").size, ours.size);
             }
@@ -655,6 +733,24 @@ mod tests {
                 && size.pixels() < 1 << 18
             {
                 check_part(size, eighths, which, |part| planes(&file, size, sharing, eighths, part))?;
+            }
+        }
+
+        #[test]
+        fn several_scales_of_one_reading_are_those_of_many(
+            kind in 0..SAMPLINGS.len(), interval in 0_u16..4,
+            eighths in prop::sample::subsequence(&EIGHTHS[..], 1..=6).prop_shuffle(),
+            changes in prop_oneof![1 => Just(Vec::new()), 3 => changes()],
+        ) {
+            let is_sound = changes.is_empty();
+            let file = changed(in_scans(&encoded(90, 57, SAMPLINGS[kind], interval, 70)), changes);
+            if let Some((size, sharing, _)) = planes_alone(&file, 8)
+                && size.pixels() < 1 << 18
+            {
+                let made = check_several(&eighths, |eighths| {
+                    super::planes(&file, &Pictures { eighths, shown: None, size, sharing })
+                })?;
+                prop_assert!(!is_sound || made == eighths.len(), "{} of {:?}", made, eighths);
             }
         }
     }

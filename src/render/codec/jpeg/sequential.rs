@@ -15,10 +15,11 @@ use std::rc::Rc;
 use super::bits::{Bits, Restarts};
 use super::header::segments;
 use super::huffman::Values;
-use super::idct::{self, Group, LANES, Places, begins_with_group};
-use super::tables::{Tables, planes_shown, shared, whole, whole_picture};
-use crate::render::geometry::{Rect, Size};
-use crate::render::pixels::{Planes, Sharing};
+use super::idct::{Group, LANES, Places};
+use super::tables::{Tables, shared, whole};
+use super::views::{Pictures, View};
+use crate::render::geometry::Size;
+use crate::render::pixels::Planes;
 
 /// The marker codes that matter here (T.81 table B.1).
 const SOF0: u8 = 0xC0;
@@ -32,24 +33,21 @@ const DRI: u8 = 0xDD;
 /// The most blocks that a unit has (§B.2.3).
 const MAX_BLOCKS: usize = 10;
 
-/// The planes of a file whose header the library has read and found to be of that size, at as many eighths of it as
-/// [`super::EIGHTHS`] has; of the part of them that is `shown` where that begins with a group of blocks.
-pub(super) fn planes(
-    original: &[u8], size: Size, sharing: Option<Sharing>, eighths: u32, shown: Option<Rect>,
-) -> Option<Planes> {
+/// The planes of a file whose header the library has read, at one scale or at several, each with how many eighths of its
+/// size it has, which are of [`super::EIGHTHS`].
+pub(super) fn planes(original: &[u8], wanted: &Pictures<'_>) -> Option<Vec<(u32, Planes)>> {
     let scan = Scan::read(original)?;
-    if scan.size != size || !shared(scan.components.iter().map(|component| (component.across, component.down)), sharing)
-    {
+    let factors = scan.components.iter().map(|component| (component.across, component.down));
+    if scan.size != wanted.size || !shared(factors, wanted.sharing) {
         return None;
     }
-    let shown = shown.unwrap_or_else(|| whole_picture(size.eighths(eighths)));
-    match eighths {
-        1 => scan.decode::<1>(original, shown, sharing),
-        2 => scan.decode::<2>(original, shown, sharing),
-        3 => scan.decode::<3>(original, shown, sharing),
-        4 => scan.decode::<4>(original, shown, sharing),
-        6 => scan.decode::<6>(original, shown, sharing),
-        8 => scan.decode::<8>(original, shown, sharing),
+    match wanted.largest() {
+        1 => scan.decode::<1>(original, wanted),
+        2 => scan.decode::<2>(original, wanted),
+        3 => scan.decode::<3>(original, wanted),
+        4 => scan.decode::<4>(original, wanted),
+        6 => scan.decode::<6>(original, wanted),
+        8 => scan.decode::<8>(original, wanted),
         _ => None,
     }
 }
@@ -129,12 +127,15 @@ impl Scan {
         Some(Scan { size, components, interval, start: end + 2 + length })
     }
 
-    /// Decodes blocks of `N` by `N` samples, as planes of what is shown.
-    fn decode<const N: usize>(&self, original: &[u8], shown: Rect, sharing: Option<Sharing>) -> Option<Planes> {
-        let size = Size::new(shown.width, shown.height);
-        let mut data = vec![0; Planes::bytes(size, sharing)];
-        let mut parts = self.parts::<N>(&mut data, shown, sharing);
-        parts.iter().all(|part| begins_with_group::<N>(part.origin)).then_some(())?;
+    /// Decodes blocks of `N` by `N` samples, and what else is wanted, which has fewer.
+    fn decode<const N: usize>(&self, original: &[u8], wanted: &Pictures<'_>) -> Option<Vec<(u32, Planes)>> {
+        let steps = self.components.iter().map(|component| &component.steps);
+        wanted.filled(steps, |views| self.decode_into::<N>(original, views))
+    }
+
+    fn decode_into<const N: usize>(&self, original: &[u8], views: Vec<Vec<View<'_>>>) -> Option<()> {
+        let mut parts: Vec<Part<'_>> =
+            self.components.iter().zip(views).map(|(component, views)| Part::new(component, views)).collect();
         // luma has the most blocks of all
         let luma = self.components.first()?;
         let across = (self.size.width as usize).div_ceil(8 * luma.across);
@@ -150,7 +151,7 @@ impl Scan {
                     restarts.count(1);
                     bits.ready()?;
                     for part in &mut parts {
-                        if part.shows::<N>(first, y) {
+                        if part.shows(first, y) {
                             part.read::<N, true>(&mut bits, unit)?;
                         } else {
                             part.read::<N, false>(&mut bits, unit)?;
@@ -162,53 +163,31 @@ impl Scan {
                 }
             }
         }
-        drop(parts);
-        (bits.close()? == EOI).then(|| Planes::new(size, sharing, data).edges_repeated())
-    }
-
-    /// What decodes each component into its plane.
-    fn parts<'a, const N: usize>(&'a self, data: &'a mut [u8], shown: Rect, sharing: Option<Sharing>) -> Vec<Part<'a>> {
-        let mut rest = data;
-        let part = |(component, (origin, size)): (&'a Component, _)| {
-            let size: Size = size;
-            let (plane, others) = std::mem::take(&mut rest).split_at_mut(size.pixels() as usize);
-            rest = others;
-            Part {
-                component,
-                factors: idct::factors::<N>(&component.steps),
-                mean: 0,
-                groups: vec![[0; 64 * LANES]; component.across * component.down],
-                plane,
-                width: size.width as usize,
-                origin,
-            }
-        };
-        self.components.iter().zip(planes_shown(shown, sharing)).map(part).collect()
+        (bits.close()? == EOI).then_some(())
     }
 }
 
 /// One component while it is decoded.
 struct Part<'a> {
     component: &'a Component,
-    factors: [f32; 64],
     /// The mean of the block before.
     mean: i32,
     /// The blocks of [`LANES`] units: for each row of blocks as many groups as a unit has blocks in a row.
     groups: Vec<Group>,
-    plane: &'a mut [u8],
-    width: usize,
-    /// Where the plane begins in the component's samples.
-    origin: (usize, usize),
+    /// Its plane in each picture.
+    views: Vec<View<'a>>,
 }
 
-impl Part<'_> {
+impl<'a> Part<'a> {
+    fn new(component: &'a Component, views: Vec<View<'a>>) -> Part<'a> {
+        Part { component, mean: 0, groups: vec![[0; 64 * LANES]; component.across * component.down], views }
+    }
+
     /// Whether anything is seen of the group of units that begins with that one, in that row of them.
     #[inline(always)]
-    fn shows<const N: usize>(&self, first: usize, y: usize) -> bool {
+    fn shows(&self, first: usize, y: usize) -> bool {
         let Component { across, down, .. } = *self.component;
-        let (x0, y0) = self.origin;
-        let (left, top, height) = (first * across * N, y * down * N, self.plane.len() / self.width);
-        (left + LANES * across * N > x0 && left < x0 + self.width) && (top + down * N > y0 && top < y0 + height)
+        self.views.iter().any(|view| view.shows((first * across, y * down), (LANES * across, down)))
     }
 
     /// Reads the blocks of one unit; of those that are not `SHOWN` no more than it takes to read on.
@@ -231,13 +210,13 @@ impl Part<'_> {
         Some(())
     }
 
-    /// Puts the samples of [`LANES`] units into the plane, as far as it reaches, and clears their coefficients.
+    /// Puts the samples of [`LANES`] units into the planes, as far as those reach, and clears their coefficients.
     fn put<const N: usize>(&mut self, first: usize, y: usize) {
         let Component { across, down, .. } = *self.component;
         for (at, group) in self.groups.iter_mut().enumerate() {
             let (row, column) = (at / across, at % across);
-            let place = ((first * across + column * LANES) * N, (y * down + row) * N);
-            idct::put_within::<N>(group, &self.factors, place, self.origin, self.plane, self.width);
+            let block = (first * across + column * LANES, y * down + row);
+            self.views.iter_mut().for_each(|view| view.put(group, N, block));
             group[..N * N * LANES].fill(0);
         }
     }
@@ -269,10 +248,18 @@ mod tests {
     use super::super::EIGHTHS;
     use super::super::header::Header;
     use super::super::testing::{
-        SAMPLINGS, changed, changes, check_part, difference, encoded, near, originals, parts, same,
+        SAMPLINGS, changed, changes, check_part, check_several, difference, encoded, near, one, originals, parts, same,
     };
     use super::super::turbo::planes_alone;
     use super::*;
+    use crate::render::geometry::Rect;
+    use crate::render::pixels::Sharing;
+
+    fn planes(
+        original: &[u8], size: Size, sharing: Option<Sharing>, eighths: u32, shown: Option<Rect>,
+    ) -> Option<Planes> {
+        one(super::planes(original, &Pictures { eighths: &[eighths], shown, size, sharing }), eighths)
+    }
 
     #[test]
     fn files_look_as_the_library_shows_them() {
@@ -386,6 +373,24 @@ mod tests {
                 && size.pixels() < 1 << 18
             {
                 check_part(size, eighths, which, |part| planes(&file, size, sharing, eighths, part))?;
+            }
+        }
+
+        #[test]
+        fn several_scales_of_one_reading_are_those_of_many(
+            kind in 0..SAMPLINGS.len(), interval in 0_u16..4,
+            eighths in prop::sample::subsequence(&EIGHTHS[..], 1..=6).prop_shuffle(),
+            changes in prop_oneof![1 => Just(Vec::new()), 3 => changes()],
+        ) {
+            let is_sound = changes.is_empty();
+            let file = changed(encoded(90, 57, SAMPLINGS[kind], interval, 70), changes);
+            if let Some((size, sharing, _)) = planes_alone(&file, 8)
+                && size.pixels() < 1 << 18
+            {
+                let made = check_several(&eighths, |eighths| {
+                    super::planes(&file, &Pictures { eighths, shown: None, size, sharing })
+                })?;
+                prop_assert!(!is_sound || made == eighths.len(), "{} of {:?}", made, eighths);
             }
         }
     }

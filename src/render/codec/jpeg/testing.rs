@@ -60,6 +60,27 @@ pub(super) fn check_part(
     Ok(())
 }
 
+/// The only picture, which is of the size that was asked for.
+pub(super) fn one(made: Option<Vec<(u32, Planes)>>, eighths: u32) -> Option<Planes> {
+    let made: [(u32, Planes); 1] = made?.try_into().expect("one was asked for");
+    let [(at, planes)] = made;
+    assert_eq!(at, eighths);
+    Some(planes)
+}
+
+/// Whether pictures at several scales made together are those made alone, and whether they all are made.
+pub(super) fn check_several(
+    eighths: &[u32], made: impl Fn(&[u32]) -> Option<Vec<(u32, Planes)>>,
+) -> Result<usize, TestCaseError> {
+    let together = made(eighths).unwrap_or_default();
+    prop_assert!(together.first().is_none_or(|(first, _)| *first == eighths[0]));
+    for (at, planes) in &together {
+        let alone = one(made(&[*at]), *at);
+        prop_assert!(alone.is_some_and(|alone| same(&alone, planes)), "{}/8 of {:?}", at, eighths);
+    }
+    Ok(together.len())
+}
+
 /// Whether two pictures are the same to the bit.
 pub(super) fn same(a: &Planes, b: &Planes) -> bool {
     let data = |planes: &Planes| planes.all().map(|plane| plane.data.to_vec());

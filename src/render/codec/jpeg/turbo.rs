@@ -13,6 +13,7 @@ use turbojpeg::{
 };
 
 use super::header::{Header, segments};
+use super::views::Pictures;
 use super::{FORMAT, progressive, sequential};
 use crate::render::codec::{Decoded, Info, Picture, Shown};
 use crate::render::error::{Error, Result};
@@ -27,6 +28,14 @@ const MAX_SCANS: u32 = 100;
 
 /// Decodes a picture scaled down as planned, as planes where those are wished for and can be had.
 pub(super) fn decode(original: &[u8], header: &Header, info: &Info, plan: &Plan<'_>) -> Result<Decoded> {
+    let mut decoded = decode_several(original, header, info, plan, &[])?;
+    decoded.pop().ok_or_else(|| Error::malformed(FORMAT, "it holds no picture"))
+}
+
+/// The same, and behind it such of the others as come of the same reading, each with how many eighths of its size it has.
+pub(super) fn decode_several(
+    original: &[u8], header: &Header, info: &Info, plan: &Plan<'_>, others: &[u32],
+) -> Result<Vec<Decoded>> {
     let profile = header.profile.as_deref().and_then(Profile::from_icc);
     let mut decoder = Decompressor::new().map_err(|error| Error::malformed(FORMAT, error))?;
     decoder.set_scan_limit(MAX_SCANS).map_err(|error| Error::malformed(FORMAT, error))?;
@@ -40,18 +49,35 @@ pub(super) fn decode(original: &[u8], header: &Header, info: &Info, plan: &Plan<
     }
     if let Some(sharing) = planes_of(&found).filter(|_| plan.wants_planes) {
         let part = plan.part.filter(|_| plan.decodes_part);
-        let ours = match header.progressive {
-            true => progressive::planes(&original, info.size, sharing, plan.eighths, part),
-            // at full size the library is faster
-            false if plan.eighths == 8 && part.is_none() => None,
-            false => sequential::planes(&original, info.size, sharing, plan.eighths, part),
+        let ours = |eighths: &[u32]| {
+            let wanted = Pictures { eighths, shown: part, size: info.size, sharing };
+            match header.progressive {
+                true => progressive::planes(&original, &wanted),
+                // at full size the library is faster
+                false if plan.eighths == 8 && part.is_none() => None,
+                false => sequential::planes(&original, &wanted),
+            }
         };
-        let (planes, eighths, origin) = match (ours, part) {
-            (Some(planes), None) => (planes, plan.eighths, (0, 0)),
-            (Some(planes), Some(part)) => (planes, plan.eighths, (part.x, part.y)),
-            (None, _) => (to_planes(&mut decoder, &original, &found, scale, sharing)?, eighths, (0, 0)),
+        let decoded = |(eighths, planes, origin)| Decoded {
+            samples: Samples::Planes(planes),
+            profile: profile.clone(),
+            eighths,
+            origin,
+            delay: 0,
         };
-        return Ok(Decoded { samples: Samples::Planes(planes), profile, eighths, origin, delay: 0 });
+        let all: Vec<u32> = [plan.eighths].into_iter().chain(others.iter().copied()).collect();
+        // damage that does not show in one may be in the way of others
+        let planes = ours(&all).or_else(|| if all.len() > 1 { ours(&all[..1]) } else { None });
+        return Ok(match planes {
+            Some(planes) => {
+                let origin = part.map_or((0, 0), |part| (part.x, part.y));
+                planes.into_iter().map(|(eighths, planes)| decoded((eighths, planes, origin))).collect()
+            }
+            None => {
+                let planes = to_planes(&mut decoder, &original, &found, scale, sharing)?;
+                vec![decoded((eighths, planes, (0, 0)))]
+            }
+        });
     }
     let inks = matches!(found.colorspace, Colorspace::CMYK | Colorspace::YCCK);
     let layout = if inks { PixelFormat::CMYK } else { PixelFormat::RGB };
@@ -69,7 +95,7 @@ pub(super) fn decode(original: &[u8], header: &Header, info: &Info, plan: &Plan<
     } else {
         (Pixels::new(FORMAT, size, 3, samples)?, profile)
     };
-    Ok(Decoded { samples: Samples::Packed(pixels), profile, eighths, origin: (0, 0), delay: 0 })
+    Ok(vec![Decoded { samples: Samples::Packed(pixels), profile, eighths, origin: (0, 0), delay: 0 }])
 }
 
 /// Encodes with chroma halved both ways.
