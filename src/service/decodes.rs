@@ -429,7 +429,8 @@ mod tests {
         let of_other_kinds = ["grey", "grey-alpha", "palette-trns", "rgb16", "p3", "alpha", "thin-lines"];
         let of_other_kinds = of_other_kinds.map(|name| (name, original(&format!("generated/{name}.png"))));
         let photographs = [("rgb", original("photos/chelsea.png")), ("opaque", opaque), ("translucent", translucent)];
-        for (name, original) in photographs.into_iter().chain(of_other_kinds) {
+        let gif = ("animated.gif", original("generated/animated.gif"));
+        for (name, original) in photographs.into_iter().chain(of_other_kinds).chain([gif]) {
             for (linear, crops, width) in
                 [(false, false, 97), (false, true, 300), (true, true, 130), (false, false, 700), (true, false, 20)]
             {

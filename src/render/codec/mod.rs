@@ -10,10 +10,13 @@ pub(crate) mod gif;
 mod ico;
 mod jpeg;
 mod jxl;
+mod lzw;
 pub(crate) mod png;
 mod refused;
 mod samples;
 mod still;
+#[cfg(test)]
+mod testing;
 mod tiff;
 mod webp;
 

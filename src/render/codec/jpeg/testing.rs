@@ -1,6 +1,6 @@
 //! Files for the tests of our decoders, and how their pictures compare with the library's.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use proptest::prelude::*;
@@ -24,13 +24,7 @@ pub(super) fn difference(a: &Planes, b: &Planes) -> (f64, u8) {
 
 /// The JPEG files of testdata, and of the corpus where it is there.
 pub(super) fn originals() -> impl Iterator<Item = (PathBuf, Vec<u8>)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let all = [root.join("testdata"), root.join("../shared/corpus")].map(|folder| files(&folder));
-    let with_bytes = |path: PathBuf| {
-        let bytes = std::fs::read(&path).expect("a file");
-        bytes.starts_with(&[0xFF, 0xD8]).then_some((path, bytes))
-    };
-    all.into_iter().flatten().filter_map(with_bytes)
+    crate::render::codec::testing::originals(|bytes| bytes.starts_with(&[0xFF, 0xD8]))
 }
 
 /// Parts of a picture of that size as plans want them: here and there, to its edges and within.
@@ -97,12 +91,6 @@ pub(super) fn near(eighths: u32, size: Size, (mean, worst): (f64, u8)) -> bool {
         2 | 4 => mean <= if few { 16.0 } else { 8.0 },
         _ => mean <= 0.5 && worst <= 4,
     }
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let paths = entries.flatten().map(|entry| entry.path());
-    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
 /// A picture with smooth parts, edges and texture.

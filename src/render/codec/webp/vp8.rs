@@ -653,20 +653,10 @@ mod tests {
 
     #[test]
     fn files_are_read_as_the_library_reads_them() {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut read = 0;
-        let mut folders = vec![root.join("testdata"), root.join("../shared/corpus")];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-                let path = entry.path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if let Ok(bytes) = std::fs::read(&path)
-                    && bytes.get(8..12) == Some(b"WEBP")
-                    && let Some(lossy) = super::super::lossy(&bytes)
-                {
-                    read += u32::from(check(&path.display().to_string(), lossy.frame));
-                }
+        for (path, bytes) in crate::render::codec::testing::originals(|bytes| bytes.get(8..12) == Some(b"WEBP")) {
+            if let Some(lossy) = super::super::lossy(&bytes) {
+                read += u32::from(check(&path.display().to_string(), lossy.frame));
             }
         }
         println!("{read} files");

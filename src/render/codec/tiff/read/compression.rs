@@ -11,6 +11,7 @@ use weezl::{BitOrder, LzwStatus, decode::Configuration};
 
 use super::page::{Compression, Page, Predictor};
 use super::{Failure, fax};
+use crate::render::codec::lzw::{self, Order};
 
 /// The bytes of a strip or tile with so many rows, decompressed and with the prediction undone.
 pub(super) fn decompress<'a>(page: &Page<'_>, input: &'a [u8], rows: u32) -> Result<Cow<'a, [u8]>, Failure> {
@@ -78,10 +79,13 @@ fn unpack_bits(mut input: &[u8], out: &mut [u8]) -> usize {
 
 /// TIFF 6.0 §13. Gives out how many bytes were written.
 fn unpack_lzw(input: &[u8], out: &mut [u8]) -> usize {
-    let configuration = match input {
-        [0, second, ..] if second & 1 == 1 => Configuration::new(BitOrder::Lsb, 8),
-        _ => Configuration::with_tiff_size_switch(BitOrder::Msb, 8),
+    let (order, configuration) = match input {
+        [0, second, ..] if second & 1 == 1 => (Order::LowFirst, Configuration::new(BitOrder::Lsb, 8)),
+        _ => (Order::HighFirst, Configuration::with_tiff_size_switch(BitOrder::Msb, 8)),
     };
+    if lzw::decode(order, 8, input, out).is_some() {
+        return out.len();
+    }
     // what follows a full strip is not looked at, an end code is not asked for
     let mut decoder = configuration.with_yield_on_full_buffer(true).build();
     let (mut read, mut written) = (0, 0);
