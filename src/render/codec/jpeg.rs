@@ -32,7 +32,7 @@ use turbo as library;
 
 use header::Header;
 
-use super::{Codec, Cost, Decoded, GoOn, Info, Picture, Plan, Sink};
+use super::{Codec, Cost, GoOn, Info, Picture, Plan, Sink};
 use crate::render::error::Result;
 use crate::render::format::Format;
 use crate::render::geometry::Size;
@@ -95,7 +95,9 @@ impl Codec for Jpeg {
     }
 
     #[cfg(feature = "native")]
-    fn decode_several(&self, original: &[u8], info: &Info, plan: &Plan<'_>, others: &[u32]) -> Result<Vec<Decoded>> {
+    fn decode_several(
+        &self, original: &[u8], info: &Info, plan: &Plan<'_>, others: &[u32],
+    ) -> Result<Vec<super::Decoded>> {
         library::decode_several(original, &Header::read(original)?, info, plan, others)
     }
 
