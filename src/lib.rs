@@ -39,6 +39,7 @@
 //! | who is not trusted is not believed about who they are | `http/clients.rs` | one header, read from its end for as long as its writers are trusted |
 //! | the odd row of chroma stays with its luma | `render/ops/planes.rs` | chroma is read from as far as it stands for; tests at odd sizes |
 //! | who reads a JPEG does not decide whether it is read, but for damage that does not show | `render/codec/jpeg/sequential.rs`, `progressive.rs` | what is odd in the least is left to the library; a fuzz target compares them |
+//! | who reads the codes of a GIF or of LZW in TIFF does not decide what is seen | `render/codec/lzw.rs`, `render/codec/gif/frames.rs` | what is odd in the least is left to the library; tests compare them |
 //! | who reads a lossy WebP at full size does not change a bit of it | `render/codec/webp/vp8.rs` | what is odd is left to the library; tests compare every plane, damaged files' too |
 //! | C is called from two modules alone | `render/codec/webp/libwebp.rs`, `avif/write/libaom/binding.rs` | `unsafe_code` is denied everywhere else, but in `cache/sealed.rs` |
 //! | what the kernel sends out of memory cannot change | `cache/sealed.rs` | a file without a name, sealed against writing |

@@ -217,15 +217,15 @@ impl render::Decodes for Together {
             return Ok(Arc::new(decoded));
         }
         state.pictures.insert(key, Picture::Pending(0));
-        let mut scales = if scale.comes_with_others(info) {
+        let others = if scale.comes_with_others(info) {
             state.put_by(self.version, info, self.all.max_bytes)
         } else {
             Vec::new()
         };
         drop(state);
-        scales.push(scale);
+        let scales = [scale].into_iter().chain(others.iter().copied()).collect();
         let mut pending = Pending { all: &self.all, version: self.version, scales };
-        let mut decoded = decode(&pending.scales[..pending.scales.len() - 1])?;
+        let mut decoded = decode(&others)?;
         let others = decoded.split_off(1);
         let (_, wanted) = decoded.swap_remove(0);
         let wanted = Arc::new(wanted);

@@ -1,8 +1,8 @@
 //! LZW as GIF (GIF89a, Appendix F) and TIFF (TIFF 6.0 §13) have it, decoded into a place of known length.
 //!
 //! Every string of the table has been written once already, so that the table holds where, and a code is a copy of what
-//! stands there: no chain is followed and no byte is looked up. This takes a third to a fifth of the time of the crate
-//! `weezl`, which was most of the work of a GIF that stands still.
+//! stands there: no chain is followed and no byte is looked up. This takes a third of the time of the crate `weezl`, which was
+//! two thirds of the work of a TIFF made small.
 //!
 //! Whatever is odd gives `None`: it is the crate's to read or to refuse.
 

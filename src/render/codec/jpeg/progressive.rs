@@ -555,7 +555,8 @@ mod tests {
 
     use super::super::EIGHTHS;
     use super::super::testing::{
-        SAMPLINGS, changed, changes, check_part, check_several, difference, encoded, near, one, originals, parts, same,
+        SAMPLINGS, changed, changes, check_part, check_several, check_several_changed, difference, encoded, near, one,
+        originals, parts, same, scales,
     };
     use super::super::turbo::planes_alone;
     use super::super::{header::Header, sequential};
@@ -577,12 +578,12 @@ mod tests {
     fn planes(
         original: &[u8], size: Size, sharing: Option<Sharing>, eighths: u32, shown: Option<Rect>,
     ) -> Option<Planes> {
-        one(super::planes(original, &Pictures { eighths: &[eighths], shown, size, sharing }), eighths)
+        one(super::planes, original, size, sharing, eighths, shown)
     }
 
     /// With all scans.
     fn whole_planes(original: &[u8], size: Size, sharing: Option<Sharing>, eighths: u32) -> Option<Planes> {
-        one(planes_of(original, &Pictures { eighths: &[eighths], shown: None, size, sharing }, everything), eighths)
+        one(|original, wanted| planes_of(original, wanted, everything), original, size, sharing, eighths, None)
     }
 
     #[test]
@@ -596,8 +597,8 @@ mod tests {
                         let case =
                             format!("{width}x{height}, {sampling:?}, restarts {interval}, {quality}, {eighths}/8");
                         let (size, sharing, _) = planes_alone(&sequential, eighths).expect("planes");
-                        let wanted = Pictures { eighths: &[eighths], shown: None, size, sharing };
-                        let expected = one(sequential::planes(&sequential, &wanted), eighths).expect("read");
+                        let expected =
+                            one(sequential::planes, &sequential, size, sharing, eighths, None).expect("read");
                         let ours = whole_planes(&progressive, size, sharing, eighths);
                         let ours = ours.unwrap_or_else(|| panic!("{case}: not read"));
                         assert_eq!(difference(&ours, &expected), (0.0, 0), "{case}");
@@ -656,14 +657,11 @@ mod tests {
         let (dc, chroma) = (&original[ends[5]..ends[6]], &original[ends[6]..ends[7]]);
         let swapped = [&original[..ends[5]], chroma, dc, &original[ends[7]..]].concat();
         for (file, count) in [(&original, 2), (&swapped, 1)] {
-            let read = |eighths: &[u32]| {
-                let (size, sharing) = (Size::new(120, 90), Some(Sharing::HALVED));
-                super::planes(file, &Pictures { eighths, shown: None, size, sharing })
-            };
-            for eighths in [[4, 6], [6, 4]] {
-                assert_eq!(check_several(&eighths, read).expect("the same"), count, "{eighths:?}");
+            let (size, sharing) = (Size::new(120, 90), Some(Sharing::HALVED));
+            for (eighths, count) in [([4, 6], count), ([6, 4], count), ([8, 6], 2)] {
+                let made = check_several(super::planes, file, size, sharing, &eighths).expect("the same");
+                assert_eq!(made, count, "{eighths:?}");
             }
-            assert_eq!(check_several(&[8, 6], read).expect("the same"), 2);
         }
     }
 
@@ -738,20 +736,11 @@ mod tests {
 
         #[test]
         fn several_scales_of_one_reading_are_those_of_many(
-            kind in 0..SAMPLINGS.len(), interval in 0_u16..4,
-            eighths in prop::sample::subsequence(&EIGHTHS[..], 1..=6).prop_shuffle(),
+            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, eighths in scales(),
             changes in prop_oneof![1 => Just(Vec::new()), 3 => changes()],
         ) {
-            let is_sound = changes.is_empty();
-            let file = changed(in_scans(&encoded(90, 57, SAMPLINGS[kind], interval, 70)), changes);
-            if let Some((size, sharing, _)) = planes_alone(&file, 8)
-                && size.pixels() < 1 << 18
-            {
-                let made = check_several(&eighths, |eighths| {
-                    super::planes(&file, &Pictures { eighths, shown: None, size, sharing })
-                })?;
-                prop_assert!(!is_sound || made == eighths.len(), "{} of {:?}", made, eighths);
-            }
+            let file = in_scans(&encoded(90, 57, SAMPLINGS[kind], interval, 70));
+            check_several_changed(super::planes, file, &eighths, changes)?;
         }
     }
 }

@@ -248,7 +248,8 @@ mod tests {
     use super::super::EIGHTHS;
     use super::super::header::Header;
     use super::super::testing::{
-        SAMPLINGS, changed, changes, check_part, check_several, difference, encoded, near, one, originals, parts, same,
+        SAMPLINGS, changed, changes, check_part, check_several_changed, difference, encoded, near, one, originals,
+        parts, same, scales,
     };
     use super::super::turbo::planes_alone;
     use super::*;
@@ -258,7 +259,7 @@ mod tests {
     fn planes(
         original: &[u8], size: Size, sharing: Option<Sharing>, eighths: u32, shown: Option<Rect>,
     ) -> Option<Planes> {
-        one(super::planes(original, &Pictures { eighths: &[eighths], shown, size, sharing }), eighths)
+        one(super::planes, original, size, sharing, eighths, shown)
     }
 
     #[test]
@@ -378,20 +379,11 @@ mod tests {
 
         #[test]
         fn several_scales_of_one_reading_are_those_of_many(
-            kind in 0..SAMPLINGS.len(), interval in 0_u16..4,
-            eighths in prop::sample::subsequence(&EIGHTHS[..], 1..=6).prop_shuffle(),
+            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, eighths in scales(),
             changes in prop_oneof![1 => Just(Vec::new()), 3 => changes()],
         ) {
-            let is_sound = changes.is_empty();
-            let file = changed(encoded(90, 57, SAMPLINGS[kind], interval, 70), changes);
-            if let Some((size, sharing, _)) = planes_alone(&file, 8)
-                && size.pixels() < 1 << 18
-            {
-                let made = check_several(&eighths, |eighths| {
-                    super::planes(&file, &Pictures { eighths, shown: None, size, sharing })
-                })?;
-                prop_assert!(!is_sound || made == eighths.len(), "{} of {:?}", made, eighths);
-            }
+            let file = encoded(90, 57, SAMPLINGS[kind], interval, 70);
+            check_several_changed(super::planes, file, &eighths, changes)?;
         }
     }
 }

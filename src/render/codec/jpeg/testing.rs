@@ -6,8 +6,11 @@ use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use super::EIGHTHS;
+use super::turbo::planes_alone;
+use super::views::Pictures;
 use crate::render::geometry::{Rect, Size};
-use crate::render::pixels::Planes;
+use crate::render::pixels::{Planes, Sharing};
 
 /// The mean and the largest difference of two pictures' samples.
 pub(super) fn difference(a: &Planes, b: &Planes) -> (f64, u8) {
@@ -54,25 +57,50 @@ pub(super) fn check_part(
     Ok(())
 }
 
-/// The only picture, which is of the size that was asked for.
-pub(super) fn one(made: Option<Vec<(u32, Planes)>>, eighths: u32) -> Option<Planes> {
-    let made: [(u32, Planes); 1] = made?.try_into().expect("one was asked for");
-    let [(at, planes)] = made;
+/// What decodes pictures of one kind of file.
+pub(super) type Decoder = fn(&[u8], &Pictures<'_>) -> Option<Vec<(u32, Planes)>>;
+
+/// One picture, by a decoder.
+pub(super) fn one(
+    decoder: Decoder, original: &[u8], size: Size, sharing: Option<Sharing>, eighths: u32, shown: Option<Rect>,
+) -> Option<Planes> {
+    let made = decoder(original, &Pictures { eighths: &[eighths], shown, size, sharing })?;
+    let [(at, planes)] = <[(u32, Planes); 1]>::try_from(made).expect("one was asked for");
     assert_eq!(at, eighths);
     Some(planes)
 }
 
-/// Whether pictures at several scales made together are those made alone, and whether they all are made.
+/// Scales in any order, each once.
+pub(super) fn scales() -> impl Strategy<Value = Vec<u32>> {
+    prop::sample::subsequence(&EIGHTHS[..], 1..=EIGHTHS.len()).prop_shuffle()
+}
+
+/// Holds pictures at several scales made together to be those made alone. Gives out how many are made.
 pub(super) fn check_several(
-    eighths: &[u32], made: impl Fn(&[u32]) -> Option<Vec<(u32, Planes)>>,
+    decoder: Decoder, original: &[u8], size: Size, sharing: Option<Sharing>, eighths: &[u32],
 ) -> Result<usize, TestCaseError> {
-    let together = made(eighths).unwrap_or_default();
+    let together = decoder(original, &Pictures { eighths, shown: None, size, sharing }).unwrap_or_default();
     prop_assert!(together.first().is_none_or(|(first, _)| *first == eighths[0]));
     for (at, planes) in &together {
-        let alone = one(made(&[*at]), *at);
+        let alone = one(decoder, original, size, sharing, *at, None);
         prop_assert!(alone.is_some_and(|alone| same(&alone, planes)), "{}/8 of {:?}", at, eighths);
     }
     Ok(together.len())
+}
+
+/// The same of a file with changes; where there are none, all are made.
+pub(super) fn check_several_changed(
+    decoder: Decoder, file: Vec<u8>, eighths: &[u32], changes: Vec<(Index, u8, u8)>,
+) -> Result<(), TestCaseError> {
+    let is_sound = changes.is_empty();
+    let file = changed(file, changes);
+    if let Some((size, sharing, _)) = planes_alone(&file, 8)
+        && size.pixels() < 1 << 18
+    {
+        let made = check_several(decoder, &file, size, sharing, eighths)?;
+        prop_assert!(!is_sound || made == eighths.len(), "{} of {:?}", made, eighths);
+    }
+    Ok(())
 }
 
 /// Whether two pictures are the same to the bit.

@@ -65,7 +65,7 @@ impl Pictures<'_> {
 /// The plane of one component in one picture.
 pub(super) struct View<'a> {
     /// At how many eighths of its size the picture is.
-    pub(super) eighths: u32,
+    eighths: u32,
     /// What coefficients are multiplied with.
     factors: [f32; 64],
     /// Where the plane begins in the component's samples.
