@@ -11,6 +11,7 @@ mod ico;
 mod jpeg;
 mod jxl;
 mod lzw;
+mod palette;
 pub(crate) mod png;
 mod refused;
 mod samples;
