@@ -50,23 +50,33 @@ impl Canvas {
 
     /// Draws a frame: `rgba` has the area's pixels. Parts outside of the canvas are left out.
     pub(super) fn draw(&mut self, area: Area, rgba: &[u8], blend: Blend, dispose: Dispose) {
+        let stride = area.size.width as usize * 4;
+        self.draw_rows(area, blend, dispose, |row, columns, target| target(&rgba[row * stride..][..columns * 4]));
+    }
+
+    /// Draws a frame of which `give` has the rows: for each that is seen it gives as many pixels as are.
+    pub(super) fn draw_rows(
+        &mut self, area: Area, blend: Blend, dispose: Dispose,
+        mut give: impl FnMut(usize, usize, &mut dyn FnMut(&[u8])),
+    ) {
         self.dispose();
         if dispose == Dispose::Restore {
             self.saved = self.pixels.data.clone();
         }
-        let columns = area.size.width.min(self.pixels.size.width.saturating_sub(area.left)) as usize;
-        let rows = area.size.height.min(self.pixels.size.height.saturating_sub(area.top)) as usize;
+        let columns = area.size.width.min(self.pixels.size.width.saturating_sub(area.left));
+        let rows = area.size.height.min(self.pixels.size.height.saturating_sub(area.top));
+        // of one that is wholly outside nothing is to be disposed of either
+        let seen = if columns == 0 || rows == 0 { Size::new(0, 0) } else { Size::new(columns, rows) };
         let stride = self.pixels.stride();
-        for (row, source) in rgba.chunks_exact(area.size.width as usize * 4).take(rows).enumerate() {
+        for row in 0..seen.height as usize {
             let start = (area.top as usize + row) * stride + area.left as usize * 4;
-            let target = &mut self.pixels.data[start..start + columns * 4];
-            let source = &source[..columns * 4];
-            match blend {
+            let target = &mut self.pixels.data[start..start + columns as usize * 4];
+            give(row, columns as usize, &mut |source| match blend {
                 Blend::Replace => target.copy_from_slice(source),
                 Blend::Over => lay_over(target, source),
-            }
+            });
         }
-        self.pending = Some((Area { size: Size::new(columns as u32, rows as u32), ..area }, dispose));
+        self.pending = Some((Area { size: seen, ..area }, dispose));
     }
 
     /// What is to be seen now.
@@ -143,8 +153,16 @@ mod tests {
     fn frames_beyond_the_edge_are_cut() {
         let mut canvas = Canvas::new(Size::new(2, 1));
         canvas.draw(area(1, 3), &RED.repeat(3), Blend::Over, Dispose::Keep);
-        canvas.draw(Area { left: 9, top: 9, size: Size::new(1, 1) }, &RED, Blend::Over, Dispose::Clear);
-        assert_eq!(row(&canvas), [NONE, RED]);
+        let outside =
+            [(9, 9, 1, 1), (3, 0, 1, 1), (2, 0, 1, 1), (0, 1, 1, 1), (0, 0, 0, 1), (0, 0, 1, 0), (3, 0, 0, 9)];
+        for (left, top, width, height) in outside {
+            for dispose in [Dispose::Clear, Dispose::Restore, Dispose::Keep] {
+                let size = Size::new(width, height);
+                let pixels = RED.repeat(size.pixels() as usize);
+                canvas.draw(Area { left, top, size }, &pixels, Blend::Replace, dispose);
+                assert_eq!(row(&canvas), [NONE, RED], "{left}, {top}, {size}, {dispose:?}");
+            }
+        }
     }
 
     #[test]

@@ -5,14 +5,13 @@
 
 mod frames;
 
-use std::collections::BTreeMap;
-
 use ::gif::{DisposalMethod, Repeat};
 use color_quant::NeuQuant;
 
 use frames::{Frames, Lines};
 
 use super::canvas::{Blend, Canvas};
+use super::palette::Palette;
 use super::{Codec, Cost, Decoded, GoOn, Info, Loops, Picture, Plan, RowSink, Sink, Streamed};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
@@ -24,6 +23,9 @@ pub(crate) struct Gif;
 
 const FORMAT: Format = Format::Gif;
 
+/// So many pixels more than the canvas a frame may have, most of which is not seen.
+const BEYOND: u64 = 1 << 20;
+
 impl Codec for Gif {
     fn probe(&self, original: &[u8]) -> Result<Info> {
         let outline = Outline::read(original)?;
@@ -32,8 +34,9 @@ impl Codec for Gif {
         info.loops = outline.loops;
         info.has_alpha = outline.has_alpha;
         info.has_metadata = outline.has_comment;
-        // the canvas, what it is restored to, a frame, and the copy that goes out, 4 bytes each; places of the palette, and
-        // codes; and where frames come and go between results that stay, gaps, as measured
+        // the canvas, what it is restored to, and the copy that goes out, 4 bytes each; places of the palette, as they were
+        // sent and in order; codes, 2 bytes at most in a buffer that grows by doubling; and where frames come and go
+        // between results that stay, gaps, as measured
         let gaps = if outline.frames > 1 { 16.0 } else { 0.0 };
         info.cost = Cost { per_stored_pixel: 0.0, per_decoded_pixel: 24.0 + gaps };
         info.streamed = Some(outline.streamed());
@@ -41,27 +44,32 @@ impl Codec for Gif {
     }
 
     fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()> {
-        // four bytes for each pixel of a frame
-        let mut frames = Frames::open(original, (plan.memory() + (4 << 20)) / 4)?;
+        let mut frames = Frames::open(original, info.size.pixels() + BEYOND)?;
         let mut canvas = Canvas::new(info.size);
-        let mut rgba: Vec<u8> = Vec::new();
+        let mut line: Vec<u8> = Vec::new();
         for _ in 0..plan.frames {
             let frame = frames.next()?;
-            rgba.resize(frame.indices.len() * 4, 0);
-            for (pixel, &index) in rgba.as_chunks_mut().0.iter_mut().zip(&frame.indices) {
-                *pixel = frame.colours[usize::from(index)];
-            }
+            let width = frame.area.size.width as usize;
+            canvas.draw_rows(frame.area, Blend::Over, frame.dispose, |row, columns, target| {
+                line.resize(columns * 4, 0);
+                let indices = &frame.indices[row * width..][..columns];
+                for (pixel, &index) in line.as_chunks_mut().0.iter_mut().zip(indices) {
+                    *pixel = frame.colours[usize::from(index)];
+                }
+                target(&line);
+            });
+            let delay = frame.delay;
             // what comes next takes the most memory
-            drop(frame.indices);
-            canvas.draw(frame.area, &rgba, Blend::Over, frame.dispose);
-            sink(Decoded { delay: frame.delay, ..Decoded::still(canvas.shown(), None) })?;
+            drop(frame);
+            sink(Decoded { delay, ..Decoded::still(canvas.shown(), None) })?;
         }
         Ok(())
     }
 
     fn stream(&self, original: &[u8], info: &Info, sink: RowSink<'_>) -> Result<()> {
         let frame = Frames::open(original, info.size.pixels())?.next()?;
-        let channels = info.streamed.map_or(4, |streamed| streamed.channels);
+        // what blocks say of it twice may not be what was announced
+        let channels = if frame.has_hole { 4 } else { info.streamed.map_or(4, |streamed| streamed.channels) };
         sink(&mut Lines::new(frame, info.size, channels), None)
     }
 
@@ -131,17 +139,11 @@ fn encoded_frame(pixels: &Pixels, width: u16, height: u16, goes: bool) -> ::gif:
             |pixel: &[u8]| pixel.get(3).is_none_or(|&alpha| alpha >= OPAQUE).then(|| [pixel[0], pixel[1], pixel[2]]);
         pixels.data.chunks_exact(pixels.channels).map(colour)
     };
-    let mut exact = BTreeMap::new();
-    for colour in colours().flatten() {
-        exact.insert(colour, 0);
-        if exact.len() > most {
-            break;
-        }
-    }
-    let (mut palette, indices): (Vec<u8>, Vec<u8>) = if exact.len() <= most {
-        exact.values_mut().zip(0..=u8::MAX).for_each(|(index, number)| *index = number);
-        let indices = colours().map(|colour| colour.map_or(exact.len() as u8, |colour| exact[&colour]));
-        (exact.keys().flatten().copied().collect(), indices.collect())
+    let exact = Palette::exact(colours().flatten().map(|[r, g, b]| [r, g, b, 255]), most);
+    let (mut palette, indices): (Vec<u8>, Vec<u8>) = if let Some(exact) = exact {
+        let beyond = exact.colours().len() as u8;
+        let indices = colours().map(|colour| colour.map_or(beyond, |[r, g, b]| exact.place([r, g, b, 255])));
+        (exact.colours().iter().flat_map(|colour| &colour[..3]).copied().collect(), indices.collect())
     } else {
         let mut opaque = Vec::with_capacity(pixels.size.pixels() as usize * 4);
         opaque.extend(colours().flatten().flat_map(|[r, g, b]| [r, g, b, 255]));
@@ -216,7 +218,7 @@ impl Outline {
                     let label = *bytes.get(at + 1).ok_or_else(cut)?;
                     let body = bytes.get(at + 2..).unwrap_or_default();
                     match label {
-                        0xF9 => transparent = body.get(1).is_some_and(|flags| flags & 1 == 1),
+                        0xF9 => transparent = last_sub_block(body).first().is_some_and(|flags| flags & 1 == 1),
                         0xFE => outline.has_comment = true,
                         0xFF if body.get(1..12) == Some(b"NETSCAPE2.0") => outline.read_repetitions(body),
                         // XMP and whatever else applications leave
@@ -248,7 +250,8 @@ impl Outline {
                         outline.lacks_colours = bytes.get(size).is_none_or(|&bits| bits > 8 || colours < 1 << bits);
                         let pixels = u64::from(short(w0, w1)) * u64::from(short(h0, h1));
                         // once in order, and once as they were sent; codes in a buffer that grows by doubling
-                        outline.held = 2 * pixels + 3 * (next.unwrap_or(bytes.len()) - at) as u64;
+                        let codes = frames::buffered(pixels).min((next.unwrap_or(bytes.len()) - at) as u64);
+                        outline.held = 2 * pixels + 3 * codes;
                     }
                     let Some(next) = next else {
                         // a frame that is cut off is for the decoder to refuse
@@ -293,6 +296,18 @@ impl Outline {
 /// Bytes of the colour table that a screen's or a frame's flags announce.
 fn colour_table(flags: u8) -> usize {
     if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) }
+}
+
+/// The last of the sub-blocks that these bytes begin with; of a control extension it is the one that counts.
+fn last_sub_block(bytes: &[u8]) -> &[u8] {
+    let (mut last, mut rest) = (&[][..], bytes);
+    while let Some((&length, behind)) = rest.split_first()
+        && length > 0
+    {
+        let Some((block, behind)) = behind.split_at_checked(length.into()) else { break };
+        (last, rest) = (block, behind);
+    }
+    last
 }
 
 /// Where the sub-blocks that begin at `at` end; `None` where the file ends first.

@@ -2,6 +2,7 @@
 //! crate reads those, too.
 
 use std::io::Cursor;
+use std::num::NonZeroU64;
 
 use ::gif::{ColorOutput, DecodeOptions, DisposalMethod, MemoryLimit};
 
@@ -28,10 +29,13 @@ pub(super) struct Frames<'a> {
 pub(super) struct Indexed {
     /// Where it is on the canvas.
     pub(super) area: Area,
-    /// Row after row.
+    /// A place of the palette for each pixel, rows from the top, packed.
     pub(super) indices: Vec<u8>,
     /// What is shown for each, red, green, blue and alpha: nothing where the palette has no colour.
     pub(super) colours: [[u8; 4]; 256],
+    /// Whether one of the palette's colours stands for none.
+    pub(super) has_hole: bool,
+    /// What becomes of it before the next one is drawn.
     pub(super) dispose: Dispose,
     /// How long it is shown, in milliseconds.
     pub(super) delay: u32,
@@ -39,7 +43,7 @@ pub(super) struct Indexed {
 
 impl<'a> Frames<'a> {
     pub(super) fn open(original: &'a [u8], most: u64) -> Result<Frames<'a>> {
-        Ok(Frames { original, reader: reader(original, false)?, given: 0, decompresses: false, most })
+        Ok(Frames { original, reader: reader(original, false, buffered(most))?, given: 0, decompresses: false, most })
     }
 
     pub(super) fn next(&mut self) -> Result<Indexed> {
@@ -71,7 +75,7 @@ impl<'a> Frames<'a> {
     fn decompressed_by_reader(&mut self) -> Result<Indexed> {
         if !self.decompresses {
             self.decompresses = true;
-            self.reader = reader(self.original, true)?;
+            self.reader = reader(self.original, true, self.most + METADATA)?;
             for _ in 0..self.given {
                 self.reader.next_frame_info().map_err(failed)?;
             }
@@ -104,6 +108,7 @@ impl Indexed {
             area: Area { left: frame.left.into(), top: frame.top.into(), size },
             indices: Vec::new(),
             colours,
+            has_hole: frame.transparent.is_some(),
             dispose: disposal(frame.dispose),
             delay: u32::from(frame.delay) * 10,
         })
@@ -118,14 +123,23 @@ fn disposal(method: DisposalMethod) -> Dispose {
     }
 }
 
-/// What walks the blocks, and where it is told to decompresses the frames.
-fn reader(original: &[u8], decompresses: bool) -> Result<::gif::Decoder<Cursor<&[u8]>>> {
+/// The most bytes of codes that are copied for a frame of so many pixels: a code has 12 bits at most and stands for a pixel or
+/// more. A frame that is sent in more, junk or codes that only start anew, is left to the crate.
+pub(super) fn buffered(pixels: u64) -> u64 {
+    2 * pixels + (1 << 20)
+}
+
+/// The most that the crate copies of a file's metadata.
+const METADATA: u64 = 4 << 20;
+
+/// What walks the blocks, and where it is told to decompresses the frames; it copies no block, no codes, and no frame of more
+/// bytes than `most`.
+fn reader(original: &[u8], decompresses: bool, most: u64) -> Result<::gif::Decoder<Cursor<&[u8]>>> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
     options.skip_frame_decoding(!decompresses);
     options.allow_unknown_blocks(true);
-    // a frame is looked at before it is decompressed, and codes are no longer than the file
-    options.set_memory_limit(MemoryLimit::Unlimited);
+    options.set_memory_limit(NonZeroU64::new(most).map_or(MemoryLimit::Unlimited, MemoryLimit::Bytes));
     options.read_info(Cursor::new(original)).map_err(failed)
 }
 
@@ -300,6 +314,43 @@ mod tests {
             assert!(frames.next().is_none(), "{name}: {decoded:?}");
         }
         assert!(shown >= 3 && moved >= 6, "{shown}, {moved}");
+    }
+
+    /// A frame of 20 by 20 pixels as the crate writes it.
+    fn small(transparent: Option<u8>) -> Vec<u8> {
+        let mut file = Vec::new();
+        let mut encoder = ::gif::Encoder::new(&mut file, 20, 20, &[9; 768]).expect("a header");
+        let buffer = (0..400).map(|at| at as u8).collect::<Vec<u8>>().into();
+        let frame = ::gif::Frame { width: 20, height: 20, transparent, buffer, ..::gif::Frame::default() };
+        encoder.write_frame(&frame).expect("a frame");
+        drop(encoder);
+        file
+    }
+
+    #[test]
+    fn of_what_is_said_twice_the_last_counts() {
+        // in front of the image: behind the header and the palette
+        let (at, file) = (13 + 768, small(None));
+        let opaque = [0, 0, 0, 0];
+        for (first, last) in [(opaque, [1, 0, 0, 7]), ([1, 0, 0, 7], opaque)] {
+            let control = [&[0x21, 0xF9, 4][..], &first, &[4], &last, &[0]].concat();
+            // the crate's own control block would be the last word
+            let image = at + file[at..].iter().position(|&byte| byte == 0x2C).expect("an image");
+            let file = [&file[..at], &control, &file[image..]].concat();
+            assert!(check("said twice", &file));
+            assert_eq!(Gif.probe(&file).expect("a GIF").has_alpha, last != opaque);
+        }
+    }
+
+    #[test]
+    fn junk_behind_the_codes_is_not_held() {
+        let file = small(Some(7));
+        let end = file.len() - 2;
+        let junk: Vec<u8> = std::iter::once(255).chain([1; 255]).cycle().take(256 * 40_000).collect();
+        let file = [&file[..end], &junk, &file[end..]].concat();
+        assert!(buffered(400 + 20 * 20) < junk.len() as u64);
+        assert!(check("junk", &file));
+        assert!(Gif.probe(&file).expect("a GIF").streamed.expect("rows").held < 8 << 20);
     }
 
     proptest! {
