@@ -143,7 +143,11 @@ fn renders(text: &mut Text, service: &Service) {
     family.sample(&[("class", "dear")], workers.waiting_in(Class::Dear));
     text.gauge("memory_account_bytes", "Bytes of memory that running renders were given.", workers.memory());
     text.gauge("memory_account_max_bytes", "The most that they are given, all together.", service.bounds().memory);
-    text.gauge("decoded_bytes", "Bytes of decoded originals kept for a moment.", service.decoded_bytes());
+    text.gauge(
+        "decoded_bytes",
+        "Bytes of decoded originals kept for a moment or put by for those being decoded.",
+        service.decoded_bytes(),
+    );
     text.gauge("decoded_max_bytes", "The most bytes of decoded originals kept.", service.bounds().decoded);
 }
 

@@ -1,4 +1,5 @@
-//! Whether a file is a sound picture from its first byte to its last: everything is decoded and nothing is made of it.
+//! Whether a file is a sound picture from its first byte to its last: everything is decoded and nothing is made of it. Only
+//! what stands behind the last pixel of a GIF's frame is passed over, as all readers do.
 //! What is only sent on or shown small is never looked at so closely; this is for taking originals in.
 
 use quick_xml::events::Event;

@@ -178,6 +178,9 @@ pub trait Decodes {
     /// What `decode` fails with.
     fn get_or_decode(&self, info: &Info, scale: Scale, decode: Decode<'_>) -> Result<Arc<Decoded>>;
 
+    /// Says that the rendition is made without such a picture, so that nobody makes one for it.
+    fn do_without(&self);
+
     /// Whether others need the picture, too, so that it is worth being held whole.
     fn are_shared(&self) -> bool;
 }
@@ -211,7 +214,13 @@ impl Scale {
         let plan = Plan::new(info, recipe, settings).ok()?;
         let is_held = plan.may_share || !plan.streams;
         let asks = is_held && plan.frames == 1 && !plan.decodes_part_alone(true);
-        asks.then(|| (Scale::of(&plan), info.size.eighths(plan.eighths).pixels() * 4))
+        let size = info.size.eighths(plan.eighths);
+        // planes may be padded, up to a whole group of chroma
+        let bytes = match plan.wants_planes {
+            true => geometry::Size::new(size.width + 4, size.height + 4).pixels() * 3,
+            false => size.pixels() * 4,
+        };
+        asks.then(|| (Scale::of(&plan), bytes))
     }
 }
 
@@ -223,6 +232,8 @@ impl Decodes for Apart {
         let (_, decoded) = decode(&[])?.swap_remove(0);
         Ok(Arc::new(decoded))
     }
+
+    fn do_without(&self) {}
 
     fn are_shared(&self) -> bool {
         false
@@ -265,6 +276,9 @@ pub fn render_from(
     let mut planes = None;
     let codec = codec::of(format);
     let streams = plan.streams && !(plan.may_share && decodes.are_shared());
+    if streams || plan.frames > 1 || plan.decodes_part {
+        decodes.do_without();
+    }
     if streams {
         codec.stream(original, info, &mut |rows, profile| {
             let mut rows = Watched { rows, progress: &mut *progress };
@@ -272,7 +286,7 @@ pub fn render_from(
             Ok(())
         })?;
     }
-    let mut take = |decoded: Arc<Decoded>| {
+    let mut take = |progress: &mut dyn Progress, decoded: Arc<Decoded>| {
         begin(progress, Stage::Resize)?;
         let delay = decoded.delay;
         match pipeline.apply(decoded)? {
@@ -282,16 +296,19 @@ pub fn render_from(
         begin(progress, Stage::Decode)
     };
     if plan.frames > 1 {
-        codec.decode(original, info, &plan, &mut |decoded| take(Arc::new(decoded)))?;
+        codec.decode(original, info, &plan, &mut |decoded| take(progress, Arc::new(decoded)))?;
     } else if !streams {
         let scale = Scale::of(&plan);
-        let mut decode = |others: &[Scale]| several(codec, original, info, &plan, others);
+        let mut decode = |others: &[Scale]| {
+            // it may have waited for another decoding that then failed
+            if progress.goes_on() { several(codec, original, info, &plan, others) } else { Err(Error::Cancelled) }
+        };
         let decoded = if plan.decodes_part {
             Apart.get_or_decode(info, scale, &mut decode)
         } else {
             decodes.get_or_decode(info, scale, &mut decode)
         };
-        take(decoded?.part(&plan))?;
+        take(progress, decoded?.part(&plan))?;
     }
     let shown = match planes {
         Some(planes) => Shown::Planes(planes),

@@ -1,10 +1,10 @@
 //! Decoded originals, for as long as renditions of them are asked for together: a page whose `srcset` names six widths
-//! has its photograph decoded once for each scale, not six times.
+//! has its photograph read once, not six times.
 //!
 //! Nothing is kept for a request that comes alone. A picture is kept when others of the same original wait, or one was
 //! made within [`KEPT`]; it goes when it has not been used for so long, or when others need the room. Whoever decodes is
-//! told what those who wait will want, and makes of the same work what comes of it. Decoding gives the same picture every
-//! time, so results do not depend on what is kept here.
+//! told what those who wait will want, and makes of the same work what comes of it. What is kept and what is put by for it
+//! stays within the bound. Decoding gives the same picture every time, so results do not depend on what is kept here.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::render::codec::Info;
-use crate::render::{self, Decode, Decoded, Recipe, Scale, Settings};
+use crate::render::{self, Decode, Decoded, Error, Recipe, Scale, Settings};
 use crate::source::Version;
 
 /// How long a decoded picture is kept after its last use, and for how long another request of the same original counts
@@ -28,18 +28,18 @@ pub(super) struct Decodes {
     /// Something was decoded, or its decoding has failed.
     changed: Condvar,
     max_bytes: u64,
-    /// Whether a task sees to it that what is kept goes.
-    sweeping: AtomicBool,
 }
 
 #[derive(Default)]
 struct State {
     pictures: HashMap<(Version, Scale), Picture>,
-    /// Of the pictures that are kept, and those that are decoded for others.
+    /// Of the pictures that are kept, and what is put by for those that are decoded for others.
     bytes: u64,
     asked: HashMap<Version, Asked>,
     /// How many have joined so far.
     joined: u64,
+    /// Whether a task sees to it that what is kept goes.
+    is_swept: bool,
 }
 
 /// Who wants renditions of a version.
@@ -50,8 +50,14 @@ struct Asked {
     /// When one was last made.
     last: Option<Instant>,
     /// What those want that have not asked for a picture yet, by their numbers.
-    waiting: BTreeMap<u64, (Arc<Recipe>, Arc<Settings>)>,
+    waiting: BTreeMap<u64, Wish>,
+    /// Its decoding has failed, or gave more than can be kept: each does it by itself, and none waits for another in vain.
+    is_apart: bool,
+    /// It was read for several and gave only what was wanted, as some damaged files do: that would be twice the work again.
+    is_one_by_one: bool,
 }
+
+type Wish = (Arc<Recipe>, Arc<Settings>);
 
 enum Picture {
     /// Somebody decodes it, and has so many bytes put by for it.
@@ -67,17 +73,24 @@ pub(super) struct Together {
     all: Arc<Decodes>,
     version: Version,
     number: u64,
+    /// Whether others decoded for it, or it for others.
+    has_shared: AtomicBool,
+}
+
+/// What becomes of a wish for a picture.
+enum Claim {
+    /// It is there.
+    Ready(Arc<Decoded>),
+    /// Whoever wants it decodes it, and nobody else hears of it.
+    Apart,
+    /// Whoever wants it decodes it while others wait for it; these are what more may be wanted.
+    Pending(Vec<Wish>),
 }
 
 impl Decodes {
     /// A store of at most so many bytes of pixels.
     pub(super) fn new(max_bytes: u64) -> Arc<Decodes> {
-        Arc::new(Decodes {
-            state: Mutex::default(),
-            changed: Condvar::new(),
-            max_bytes,
-            sweeping: AtomicBool::new(false),
-        })
+        Arc::new(Decodes { state: Mutex::default(), changed: Condvar::new(), max_bytes })
     }
 
     /// To be called as soon as it is known that a rendition of that version has to be made.
@@ -92,20 +105,22 @@ impl Decodes {
         let asked = state.asked.entry(version).or_default();
         asked.renders += 1;
         asked.waiting.insert(number, (Arc::clone(recipe), Arc::clone(settings)));
-        Together { all: Arc::clone(self), version, number }
+        Together { all: Arc::clone(self), version, number, has_shared: AtomicBool::new(false) }
     }
 
     /// Sees to it that what is kept goes when it is no longer used, though nobody may ask for anything any more.
     pub(super) fn sweep_later(self: &Arc<Decodes>) {
-        if self.bytes() == 0 || self.sweeping.swap(true, Ordering::Relaxed) {
+        let mut state = self.lock();
+        if state.is_swept || state.pictures.is_empty() {
             return;
         }
+        state.is_swept = true;
+        drop(state);
         let all = Arc::clone(self);
         tokio::spawn(async move {
             while all.sweep() {
                 tokio::time::sleep(KEPT / 2).await;
             }
-            all.sweeping.store(false, Ordering::Relaxed);
         });
     }
 
@@ -113,10 +128,12 @@ impl Decodes {
     fn sweep(&self) -> bool {
         let mut state = self.lock();
         state.sweep(Instant::now());
-        !state.pictures.is_empty()
+        // in the same moment as it is seen that nothing is left, so that what comes then is not forgotten
+        state.is_swept = !state.pictures.is_empty();
+        state.is_swept
     }
 
-    /// Bytes of the pictures that are kept.
+    /// Bytes of the pictures that are kept, and of what is put by for those that are being decoded for others.
     pub(super) fn bytes(&self) -> u64 {
         self.lock().bytes
     }
@@ -147,37 +164,29 @@ impl State {
     /// Whether renditions of that version are made together.
     fn is_shared(&self, version: &Version) -> bool {
         let is_recent = |last: Instant| last.elapsed() < KEPT;
-        self.asked.get(version).is_some_and(|asked| asked.renders > 1 || asked.last.is_some_and(is_recent))
+        let is_shared = |asked: &Asked| asked.renders > 1 || asked.last.is_some_and(is_recent);
+        self.asked.get(version).is_some_and(|asked| !asked.is_apart && is_shared(asked))
     }
 
-    /// Puts by what else those who wait will want of a version and nobody has or makes, as far as there is room.
-    fn put_by(&mut self, version: Version, info: &Info, max_bytes: u64) -> Vec<Scale> {
-        let waiting = self.asked.get(&version).into_iter().flat_map(|asked| asked.waiting.values());
-        let wanted: Vec<(Scale, u64)> = waiting
-            .take(LOOKED_AT)
-            .filter_map(|(recipe, settings)| Scale::wanted(info, recipe, settings))
-            .filter(|(scale, _)| scale.comes_with_others(info))
-            .collect();
-        let mut put_by = Vec::new();
-        for (scale, bytes) in wanted {
-            if !self.pictures.contains_key(&(version, scale)) && self.make_room(bytes, max_bytes) {
-                self.bytes += bytes;
-                self.pictures.insert((version, scale), Picture::Pending(bytes));
-                put_by.push(scale);
-            }
-        }
-        put_by
-    }
-
-    /// Makes room by dropping what was used longest ago; `false` where it would not be enough.
+    /// Makes room by dropping what was used longest ago; `false`, and nothing dropped, where it would not be enough.
     fn make_room(&mut self, bytes: u64, max_bytes: u64) -> bool {
-        while self.bytes + bytes > max_bytes {
-            let oldest = self.pictures.iter().filter_map(|(key, picture)| match picture {
+        let mut kept: Vec<_> = self
+            .pictures
+            .iter()
+            .filter_map(|(key, picture)| match picture {
                 Picture::Pending(_) => None,
-                Picture::Ready { used, .. } => Some((*used, *key)),
-            });
-            let Some((_, key)) = oldest.min_by_key(|(used, _)| *used) else { return false };
-            self.remove(&key);
+                Picture::Ready { used, decoded } => Some((*used, *key, decoded.bytes())),
+            })
+            .collect();
+        let droppable: u64 = kept.iter().map(|(_, _, bytes)| bytes).sum();
+        if self.bytes - droppable + bytes > max_bytes {
+            return false;
+        }
+        kept.sort_by_key(|(used, ..)| *used);
+        let mut oldest_first = kept.iter();
+        while self.bytes + bytes > max_bytes {
+            let Some((_, key, _)) = oldest_first.next() else { return false };
+            self.remove(key);
         }
         true
     }
@@ -191,47 +200,72 @@ impl State {
     }
 }
 
-impl render::Decodes for Together {
-    fn get_or_decode(&self, info: &Info, scale: Scale, decode: Decode<'_>) -> render::Result<Arc<Decoded>> {
+impl Together {
+    /// Whether others decoded for it, or it for others, so that the time it took is not its own.
+    pub(super) fn has_shared(&self) -> bool {
+        self.has_shared.load(Ordering::Relaxed)
+    }
+
+    /// Takes or waits for a picture, or says that it is made here.
+    fn claim(&self, scale: Scale) -> Claim {
         let key = (self.version, scale);
         let mut state = self.all.lock();
-        if let Some(asked) = state.asked.get_mut(&self.version) {
-            asked.waiting.remove(&self.number);
-        }
+        state.asked.entry(self.version).and_modify(|asked| _ = asked.waiting.remove(&self.number));
         loop {
             match state.pictures.get_mut(&key) {
                 Some(Picture::Ready { decoded, used }) => {
                     *used = Instant::now();
-                    return Ok(Arc::clone(decoded));
+                    return Claim::Ready(Arc::clone(decoded));
                 }
                 // it will be there sooner than if it were begun now
                 Some(Picture::Pending(_)) => {
+                    self.has_shared.store(true, Ordering::Relaxed);
                     state = self.all.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
                 None => break,
             }
         }
-        if !state.is_shared(&self.version) || self.all.max_bytes == 0 {
-            drop(state);
-            let (_, decoded) = decode(&[])?.swap_remove(0);
-            return Ok(Arc::new(decoded));
+        if self.all.max_bytes == 0 || !state.is_shared(&self.version) {
+            return Claim::Apart;
         }
         state.pictures.insert(key, Picture::Pending(0));
-        let others = if scale.comes_with_others(info) {
-            state.put_by(self.version, info, self.all.max_bytes)
-        } else {
-            Vec::new()
+        let others = state.asked.get(&self.version).filter(|asked| !asked.is_one_by_one);
+        let others = others.into_iter().flat_map(|asked| asked.waiting.values());
+        Claim::Pending(others.take(LOOKED_AT).cloned().collect())
+    }
+}
+
+impl render::Decodes for Together {
+    fn get_or_decode(&self, info: &Info, scale: Scale, decode: Decode<'_>) -> render::Result<Arc<Decoded>> {
+        let waiting = match self.claim(scale) {
+            Claim::Ready(decoded) => {
+                self.has_shared.store(true, Ordering::Relaxed);
+                return Ok(decoded);
+            }
+            Claim::Apart => {
+                let (_, decoded) = decode(&[])?.swap_remove(0);
+                return Ok(Arc::new(decoded));
+            }
+            Claim::Pending(waiting) => waiting,
         };
-        drop(state);
-        let scales = [scale].into_iter().chain(others.iter().copied()).collect();
-        let mut pending = Pending { all: &self.all, version: self.version, scales };
-        let mut decoded = decode(&others)?;
-        let others = decoded.split_off(1);
-        let (_, wanted) = decoded.swap_remove(0);
-        let wanted = Arc::new(wanted);
-        pending.is_there(scale, Arc::clone(&wanted));
-        others.into_iter().for_each(|(scale, decoded)| pending.is_there(scale, Arc::new(decoded)));
-        Ok(wanted)
+        let mut pending = Pending { all: &self.all, version: self.version, scales: vec![scale] };
+        if scale.comes_with_others(info) {
+            pending.put_by(info, &waiting);
+        }
+        let others = pending.scales[1..].to_vec();
+        if !others.is_empty() {
+            self.has_shared.store(true, Ordering::Relaxed);
+        }
+        let decoded = decode(&others).inspect_err(|error| {
+            if !matches!(error, Error::Cancelled) {
+                pending.asked(|asked| asked.is_apart = true);
+            }
+        })?;
+        Ok(pending.are_there(decoded))
+    }
+
+    fn do_without(&self) {
+        self.all.lock().asked.entry(self.version).and_modify(|asked| _ = asked.waiting.remove(&self.number));
     }
 
     fn are_shared(&self) -> bool {
@@ -253,20 +287,54 @@ impl Drop for Together {
 struct Pending<'a> {
     all: &'a Decodes,
     version: Version,
-    /// Those that are not there yet.
+    /// Those that are not there yet, the wanted one first.
     scales: Vec<Scale>,
 }
 
 impl Pending<'_> {
-    fn is_there(&mut self, scale: Scale, decoded: Arc<Decoded>) {
-        let key = (self.version, scale);
+    /// Puts by what else those who wait will want and nobody has or makes, as far as there is room.
+    fn put_by(&mut self, info: &Info, waiting: &[Wish]) {
+        let wanted = waiting.iter().filter_map(|(recipe, settings)| Scale::wanted(info, recipe, settings));
+        let wanted: Vec<(Scale, u64)> = wanted.filter(|(scale, _)| scale.comes_with_others(info)).collect();
         let mut state = self.all.lock();
-        state.remove(&key);
-        self.scales.retain(|pending| *pending != scale);
-        if state.make_room(decoded.bytes(), self.all.max_bytes) {
-            state.bytes += decoded.bytes();
-            state.pictures.insert(key, Picture::Ready { decoded, used: Instant::now() });
+        for (scale, bytes) in wanted {
+            let key = (self.version, scale);
+            if !state.pictures.contains_key(&key) && state.make_room(bytes, self.all.max_bytes) {
+                state.bytes += bytes;
+                state.pictures.insert(key, Picture::Pending(bytes));
+                self.scales.push(scale);
+            }
         }
+    }
+
+    /// Keeps what was decoded, as far as there is room, and gives the first, which is the wanted one.
+    fn are_there(mut self, decoded: Vec<(Scale, Decoded)>) -> Arc<Decoded> {
+        let decoded: Vec<_> = decoded.into_iter().map(|(scale, decoded)| (scale, Arc::new(decoded))).collect();
+        let wanted = Arc::clone(&decoded[0].1);
+        let is_one_by_one = decoded.len() < self.scales.len();
+        let mut state = self.all.lock();
+        for scale in self.scales.drain(..) {
+            state.remove(&(self.version, scale));
+        }
+        let mut is_apart = false;
+        for (number, (scale, decoded)) in decoded.into_iter().enumerate() {
+            if state.make_room(decoded.bytes(), self.all.max_bytes) {
+                state.bytes += decoded.bytes();
+                state.pictures.insert((self.version, scale), Picture::Ready { decoded, used: Instant::now() });
+            } else {
+                is_apart |= number == 0;
+            }
+        }
+        drop(state);
+        self.asked(|asked| {
+            asked.is_one_by_one |= is_one_by_one;
+            asked.is_apart |= is_apart;
+        });
+        wanted
+    }
+
+    fn asked(&self, note: impl FnOnce(&mut Asked)) {
+        self.all.lock().asked.entry(self.version).and_modify(note);
     }
 }
 
@@ -287,7 +355,7 @@ mod tests {
 
     use super::*;
     use crate::render::recipe::{Output, Quality};
-    use crate::render::{Error, Format, Recipe, Settings, render_from};
+    use crate::render::{Format, render_from};
 
     fn version(number: u8) -> Version {
         Version { identity: [number; 32], modified: std::time::SystemTime::UNIX_EPOCH, length: 1 }
@@ -311,6 +379,10 @@ mod tests {
                 self.1.fetch_add(1, Ordering::Relaxed);
                 decode(others)
             })
+        }
+
+        fn do_without(&self) {
+            self.0.do_without();
         }
 
         fn are_shared(&self) -> bool {
@@ -538,5 +610,87 @@ mod tests {
             assert_eq!(failing.join().is_err(), panics);
             assert_eq!(all.bytes(), 0);
         }
+    }
+
+    #[test]
+    fn after_one_has_failed_the_others_do_not_wait_for_each_other() {
+        use std::sync::mpsc::{Receiver, Sender, channel};
+
+        use crate::render::Decodes as _;
+        let all = Decodes::new(64 << 20);
+        let [first, second, third] = [(); 3].map(|()| join(&all, 1, &wide(Format::WebP, 300)));
+        let failed = first.get_or_decode(&info(), Scale::default(), &mut |_| Err(Error::UnknownFormat));
+        assert!(failed.is_err());
+        // each tells the other that it decodes, and hears of the other, before it ends
+        let (to_third, from_second) = channel();
+        let (to_second, from_third) = channel();
+        let meets = |together: Together, to: Sender<()>, from: Receiver<()>| {
+            std::thread::spawn(move || {
+                let mut met = false;
+                let decoded = together.get_or_decode(&info(), Scale::default(), &mut |others| {
+                    assert!(others.is_empty());
+                    to.send(()).expect("the other listens");
+                    met = from.recv_timeout(Duration::from_secs(20)).is_ok();
+                    Err(Error::UnknownFormat)
+                });
+                decoded.is_err() && met
+            })
+        };
+        let threads = [meets(second, to_third, from_third), meets(third, to_second, from_second)];
+        assert!(threads.map(|thread| thread.join().expect("no panic")).iter().all(|met| *met));
+    }
+
+    #[test]
+    fn who_needs_no_picture_has_none_made() {
+        use crate::render::Decodes as _;
+        let (half, whole) = (wide(Format::WebP, 120), wide(Format::WebP, 180));
+        for needs in [false, true] {
+            let all = Decodes::new(64 << 20);
+            let (first, second) = (join(&all, 1, &half), join(&all, 1, &whole));
+            if !needs {
+                second.do_without();
+            }
+            make_of(&first, &photograph(), &half);
+            let pictures = all.lock().pictures.len();
+            assert_eq!(pictures, if needs && cfg!(feature = "native") { 2 } else { 1 });
+        }
+    }
+
+    /// Gives what is wanted and nothing else, and notes of how many others it was told.
+    struct Stingy<'a>(&'a Together, std::cell::Cell<usize>);
+
+    impl render::Decodes for Stingy<'_> {
+        fn get_or_decode(&self, info: &Info, scale: Scale, decode: Decode<'_>) -> render::Result<Arc<Decoded>> {
+            self.0.get_or_decode(info, scale, &mut |others| {
+                self.1.set(others.len());
+                decode(others).map(|mut decoded| decoded.drain(..1).collect())
+            })
+        }
+
+        fn do_without(&self) {
+            self.0.do_without();
+        }
+
+        fn are_shared(&self) -> bool {
+            self.0.are_shared()
+        }
+    }
+
+    #[test]
+    fn a_file_that_gives_fewer_than_asked_for_is_read_for_one_at_a_time() {
+        let recipes = [120, 180, 60].map(|width| wide(Format::WebP, width));
+        let all = Decodes::new(64 << 20);
+        let waiting = recipes.each_ref().map(|recipe| join(&all, 1, recipe));
+        let told: Vec<usize> = recipes
+            .iter()
+            .zip(&waiting)
+            .map(|(recipe, together)| {
+                let stingy = Stingy(together, Default::default());
+                make_of(&stingy, &photograph(), recipe);
+                stingy.1.get()
+            })
+            .collect();
+        assert_eq!(told, if cfg!(feature = "native") { [2, 0, 0] } else { [0, 0, 0] });
+        assert!(all.lock().pictures.values().all(|picture| matches!(picture, Picture::Ready { .. })));
     }
 }

@@ -77,14 +77,15 @@ impl Service {
                 }
                 let (original, head) = (&original.bytes, head.as_deref());
                 let result = render::render_from(&*together, original, head, &recipe, &settings, &mut clock);
-                if result.is_err() {
+                if result.is_err() || together.has_shared() {
                     account.tells_nothing();
                 }
                 Some((result, Timing { queue: queued, source: fetched, ..clock.finish() }))
             };
             // it takes more memory than is left, and waits for it without holding any
-            let Some((result, timing)) = place.run(work).await? else { continue };
+            let ran = place.run(work).await;
             self.decodes.sweep_later();
+            let Some((result, timing)) = ran? else { continue };
             return match result {
                 Ok(encoded) => {
                     self.stats.rendered(&timing, length, &encoded);

@@ -397,7 +397,7 @@ impl Service {
         self.cache.memory()
     }
 
-    /// Bytes of decoded originals that are kept for a moment.
+    /// Bytes of decoded originals that are kept for a moment, or put by for those being decoded.
     pub fn decoded_bytes(&self) -> u64 {
         self.decodes.bytes()
     }

@@ -79,7 +79,12 @@ impl Codec for Jpeg {
         if !header.lossless {
             info.eighths = &EIGHTHS;
             info.decodes_parts = cfg!(feature = "native");
-            info.together = if header.progressive { ALL_TOGETHER } else { SMALL_TOGETHER };
+            info.together = match header.progressive {
+                // inks are the library's to read
+                _ if header.components == 4 => &[],
+                true => ALL_TOGETHER,
+                false => SMALL_TOGETHER,
+            };
         }
         let samples = f64::from(header.components.max(3));
         info.cost = Cost {

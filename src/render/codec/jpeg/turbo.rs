@@ -66,8 +66,9 @@ pub(super) fn decode_several(
             delay: 0,
         };
         let all: Vec<u32> = [plan.eighths].into_iter().chain(others.iter().copied()).collect();
-        // damage that does not show in one may be in the way of others
-        let planes = ours(&all).or_else(|| if all.len() > 1 { ours(&all[..1]) } else { None });
+        // damage that does not show in one may be in the way of others; a sequential file is read alike for all
+        let apart = header.progressive && all.len() > 1;
+        let planes = ours(&all).or_else(|| if apart { ours(&all[..1]) } else { None });
         return Ok(match planes {
             Some(planes) => {
                 let origin = part.map_or((0, 0), |part| (part.x, part.y));
