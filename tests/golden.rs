@@ -30,11 +30,15 @@ fn policy() -> Policy {
 }
 
 fn make(original: &str, query: &str) -> Vec<u8> {
-    let bytes = std::fs::read(testdata().join(original)).expect("a file of testdata");
+    make_of(&std::fs::read(testdata().join(original)).expect("a file of testdata"), original, query)
+}
+
+/// The same of an original that is no file; `name` is for messages.
+fn make_of(bytes: &[u8], name: &str, query: &str) -> Vec<u8> {
     let target = policy().target("/a", Some(query), "", 0).expect("a good query");
     let recipe = target.recipe.expect("a rendition is asked for");
-    let made = render(&bytes, &recipe, &Settings::default(), &mut |_| true);
-    made.unwrap_or_else(|error| panic!("{original}?{query}: {error}")).bytes
+    let made = render(bytes, &recipe, &Settings::default(), &mut |_| true);
+    made.unwrap_or_else(|error| panic!("{name}?{query}: {error}")).bytes
 }
 
 /// A picture laid over white, 8-bit RGB.
@@ -322,4 +326,9 @@ fn metadata_is_removed_or_kept_as_asked() {
         let info = tintype::render::probe(&kept).expect("an image");
         assert_eq!(info.orientation.to_exif(), 1, "{format}: the pixels are upright now");
     }
+    // every reader of EXIF finds what was written
+    let jpeg = make("generated/orient-6.jpg", "w=40&f=jpeg&metadata=keep");
+    let avif = make_of(&jpeg, "a JPEG", "f=avif&metadata=keep");
+    let again = make_of(&avif, "an AVIF", "f=jpeg&metadata=keep");
+    assert_eq!((exif(&avif), exif(&again)), (exif(&jpeg), exif(&jpeg)));
 }

@@ -1,7 +1,8 @@
 //! The few EXIF fields that matter here: the orientation, the artist and the copyright.
 //!
 //! EXIF is a TIFF file without a picture (EXIF 2.32 §4.6); only the entries of its first directory are looked at, and
-//! nothing in it is trusted: every offset is checked, and whatever does not fit is as if it were absent.
+//! nothing in it is trusted: every offset is checked, and whatever does not fit is as if it were absent. Blocks are also
+//! written here, for originals that have the same fields elsewhere.
 
 use super::codec::Info;
 use super::geometry::Orientation;
@@ -10,9 +11,15 @@ use super::recipe::Metadata;
 const ORIENTATION: u16 = 0x0112;
 const ARTIST: u16 = 0x013B;
 const COPYRIGHT: u16 = 0x8298;
+/// Where the directory of what cameras say begins, and that of where it was taken (EXIF 2.32 §4.6.3).
+pub(crate) const CAMERA: u16 = 0x8769;
+pub(crate) const PLACE: u16 = 0x8825;
 const ASCII: u16 = 2;
 const SHORT: u16 = 3;
 const LONG: u16 = 4;
+
+/// A longer block is none: JPEG, which they are made for, holds no more than 64 KiB.
+pub(crate) const LONGEST: usize = 1 << 20;
 
 /// More text than this is no name and no notice.
 const LONGEST_TEXT: usize = 2000;
@@ -37,35 +44,97 @@ pub(crate) fn kept(metadata: Metadata, info: &Info) -> Option<Vec<u8>> {
 /// A new block with only the artist and the copyright of another; `None` where it has neither.
 fn copyright(exif: &[u8]) -> Option<Vec<u8>> {
     let block = Block::parse(exif)?;
-    let text = |tag| Some((tag, block.text(block.entry(tag)?)?));
-    let fields: Vec<(u16, &[u8])> = [text(ARTIST), text(COPYRIGHT)].into_iter().flatten().collect();
-    if fields.is_empty() {
-        return None;
+    let text = |tag| {
+        let text = block.text(block.entry(tag)?)?;
+        Some(Field { tag, kind: ASCII, values: [text, b"\0"].concat() })
+    };
+    let fields: Vec<Field> = [text(ARTIST), text(COPYRIGHT)].into_iter().flatten().collect();
+    (!fields.is_empty()).then(|| write(true, [fields, Vec::new(), Vec::new()]))
+}
+
+/// What a directory says under one tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Field {
+    /// What it is.
+    pub(crate) tag: u16,
+    /// The type of its values (EXIF 2.32 §4.6.2).
+    pub(crate) kind: u16,
+    /// All its values, in the block's byte order.
+    pub(crate) values: Vec<u8>,
+}
+
+/// Bytes of a value of a type that EXIF knows; `None` for others.
+pub(crate) fn size_of(kind: u16) -> Option<usize> {
+    match kind {
+        1 | ASCII | 6 | 7 => Some(1),
+        SHORT | 8 => Some(2),
+        LONG | 9 | 11 => Some(4),
+        5 | 10 | 12 => Some(8),
+        _ => None,
     }
-    let mut out = b"MM\0\x2a\0\0\0\x08".to_vec();
-    out.extend((fields.len() as u16).to_be_bytes());
-    // texts stand behind the directory: 8 of header, 2 of count, 12 an entry, 4 of "no next directory"
-    let mut at = 8 + 2 + 12 * fields.len() + 4;
-    for (tag, text) in &fields {
-        let length = text.len() + 1;
-        out.extend(tag.to_be_bytes());
-        out.extend(ASCII.to_be_bytes());
-        out.extend((length as u32).to_be_bytes());
-        if length <= 4 {
-            let mut inline = [0; 4];
-            inline[..text.len()].copy_from_slice(text);
-            out.extend(inline);
+}
+
+/// A block of three directories, of which the first points to the others: what any image says, what cameras say, and where
+/// it was taken. Empty ones are left out; so are fields of other types than EXIF's. Fields stand by rising tags.
+pub(crate) fn write(big_endian: bool, [mut first, camera, place]: [Vec<Field>; 3]) -> Vec<u8> {
+    let mut out = if big_endian { b"MM\0\x2a".to_vec() } else { b"II\x2a\0".to_vec() };
+    out.extend([0; 4]);
+    for (tag, fields) in [(CAMERA, camera), (PLACE, place)] {
+        if !fields.is_empty() {
+            let at = write_directory(&mut out, big_endian, fields);
+            first.push(Field { tag, kind: LONG, values: long(at, big_endian).to_vec() });
+        }
+    }
+    let at = write_directory(&mut out, big_endian, first);
+    out[4..8].copy_from_slice(&long(at, big_endian));
+    out
+}
+
+/// Adds a directory, its longer values behind it, and says where it begins.
+fn write_directory(out: &mut Vec<u8>, big_endian: bool, mut fields: Vec<Field>) -> usize {
+    fields.retain(|field| size_of(field.kind).is_some());
+    fields.sort_by_key(|field| field.tag);
+    // everything begins at an even place (TIFF 6.0 §2)
+    out.resize(out.len().next_multiple_of(2), 0);
+    let start = out.len();
+    // 2 of count, 12 an entry, 4 of "no next directory"
+    let behind = start + 2 + 12 * fields.len() + 4;
+    let mut longer = Vec::new();
+    out.extend(short(fields.len() as u16, big_endian));
+    for Field { tag, kind, values } in &fields {
+        let count = values.len() / size_of(*kind).unwrap_or(1);
+        out.extend(short(*tag, big_endian));
+        out.extend(short(*kind, big_endian));
+        out.extend(long(count, big_endian));
+        if values.len() <= 4 {
+            out.extend(values);
+            out.resize(out.len() + 4 - values.len(), 0);
         } else {
-            out.extend((at as u32).to_be_bytes());
-            at += length;
+            out.extend(long(behind + longer.len(), big_endian));
+            longer.extend(values);
+            longer.resize(longer.len().next_multiple_of(2), 0);
         }
     }
     out.extend([0; 4]);
-    for (_, text) in fields.iter().filter(|(_, text)| text.len() + 1 > 4) {
-        out.extend(*text);
-        out.push(0);
-    }
-    Some(out)
+    out.extend(longer);
+    start
+}
+
+fn short(value: u16, big_endian: bool) -> [u8; 2] {
+    if big_endian { value.to_be_bytes() } else { value.to_le_bytes() }
+}
+
+/// Blocks are far shorter than what 32 bits count.
+fn long(value: usize, big_endian: bool) -> [u8; 4] {
+    if big_endian { (value as u32).to_be_bytes() } else { (value as u32).to_le_bytes() }
+}
+
+/// The block in an item or a box that says in four bytes in front how much else stands before it (ISO/IEC 23008-12 §A.2.1,
+/// ISO/IEC 18181-2 §9.5); `None` where it is too long to be one.
+pub(crate) fn behind_offset(item: &[u8]) -> Option<&[u8]> {
+    let (offset, rest) = item.split_first_chunk()?;
+    let block = rest.get(u32::from_be_bytes(*offset) as usize..)?;
+    (block.len() <= LONGEST).then_some(block)
 }
 
 /// The block with its orientation set to upright, since the pixels now are.
@@ -188,6 +257,35 @@ mod tests {
         let entry = block.entry(COPYRIGHT).expect("kept");
         assert_eq!(block.text(entry), Some(&b"(c) me"[..]));
         assert_eq!(copyright(&self::block(ORIENTATION, SHORT, [6, 0, 0, 0])), None);
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let field = |tag, kind, values: &[u8]| Field { tag, kind, values: values.to_vec() };
+        for big_endian in [false, true] {
+            let first =
+                vec![field(COPYRIGHT, ASCII, b"(c) me\0"), field(ARTIST, ASCII, b"me\0"), field(1, 16, &[0; 8])];
+            let camera = vec![field(0x9003, ASCII, b"2026:11:28 06:00:00\0")];
+            let written = write(big_endian, [first, camera, Vec::new()]);
+            let mut block = Block::parse(&written).expect("a block");
+            assert_eq!((block.big_endian, block.count), (big_endian, 3));
+            let text = |block: &Block<'_>, tag| block.text(block.entry(tag)?).map(<[u8]>::to_vec);
+            assert_eq!(text(&block, ARTIST).as_deref(), Some(&b"me"[..]));
+            assert_eq!(text(&block, COPYRIGHT).as_deref(), Some(&b"(c) me"[..]));
+            assert_eq!(block.entry(PLACE), None);
+            let camera = block.entry(CAMERA).and_then(|entry| block.number(entry)).expect("a place") as usize;
+            (block.entries, block.count) = (camera + 2, 1);
+            assert_eq!(text(&block, 0x9003).as_deref(), Some(&b"2026:11:28 06:00:00"[..]));
+        }
+    }
+
+    #[test]
+    fn items_say_what_stands_before_the_block() {
+        assert_eq!(behind_offset(b"\0\0\0\0MM"), Some(&b"MM"[..]));
+        assert_eq!(behind_offset(b"\0\0\0\x06Exif\0\0MM"), Some(&b"MM"[..]));
+        assert_eq!(behind_offset(b"\0\0\0\x03MM"), None);
+        assert_eq!(behind_offset(b"\0\0\0"), None);
+        assert_eq!(behind_offset(&vec![0; LONGEST + 5]), None);
     }
 
     proptest::proptest! {

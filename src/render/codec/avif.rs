@@ -21,14 +21,15 @@ impl Codec for Avif {
     fn probe(&self, original: &[u8]) -> Result<Info> {
         let header = read::probe(original).map_err(|reason| Error::malformed(FORMAT, reason))?;
         let (_, _, width, height) = shown(&header);
-        let mut info = Info::new(FORMAT, Size::new(width, height)).with_profile(profile(&header).as_ref());
-        // turned first, then mirrored (ISO/IEC 23000-22 §7.3.6.7); the container counts anticlockwise
+        let info = Info::new(FORMAT, Size::new(width, height)).with_exif(header.exif.clone());
+        let mut info = info.with_profile(profile(&header).as_ref());
+        // whatever EXIF says of it: turned first, then mirrored (ISO/IEC 23000-22 §7.3.6.7); the container counts anticlockwise
         let turn = Orientation::quarter_turns(4 - u32::from(header.rotation % 4));
         let mirror =
             Orientation { transpose: false, mirror_x: header.mirror == Some(1), mirror_y: header.mirror == Some(0) };
         info.orientation = turn.then(mirror);
         info.has_alpha = header.has_alpha;
-        info.has_metadata = header.has_others;
+        info.has_metadata |= header.has_others;
         let bytes = if header.depth > 8 { 2.0 } else { 1.0 };
         let stored = f64::from(header.width) * f64::from(header.height);
         let part = stored / (f64::from(width) * f64::from(height));

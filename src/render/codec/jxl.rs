@@ -5,7 +5,7 @@ mod read;
 use super::{Codec, Cost, Decoded, Info, Plan, Sink};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
-use crate::render::geometry::Size;
+use crate::render::geometry::{Orientation, Size};
 use crate::render::ops::colour::Profile;
 
 /// Reads the first frame of a JPEG XL.
@@ -17,8 +17,11 @@ impl Codec for Jxl {
     fn probe(&self, original: &[u8]) -> Result<Info> {
         let header = read::probe(original).map_err(|reason| Error::malformed(FORMAT, reason))?;
         let profile = header.icc.as_deref().and_then(Profile::from_icc);
-        // the decoder turns the picture upright by itself
-        let mut info = Info::new(FORMAT, Size::new(header.width, header.height)).with_profile(profile.as_ref());
+        let exif = read::exif(original).map(<[u8]>::to_vec);
+        let info = Info::new(FORMAT, Size::new(header.width, header.height)).with_exif(exif);
+        let mut info = info.with_profile(profile.as_ref());
+        // the decoder turns the picture upright by itself, whatever EXIF says
+        info.orientation = Orientation::UPRIGHT;
         info.has_alpha = header.has_alpha;
         // it works in floating point, with a copy or two of each channel
         let per_stored_pixel = if header.has_alpha || header.frames > 1 { 80.0 } else { 32.0 };

@@ -23,7 +23,7 @@ impl Codec for Tiff {
         let header = read::probe(original).map_err(failed)?;
         let size = Size::new(header.width, header.height);
         let profile = header.icc.as_deref().and_then(Profile::from_icc);
-        let mut info = Info::new(FORMAT, size).with_profile(profile.as_ref());
+        let mut info = Info::new(FORMAT, size).with_exif(header.exif).with_profile(profile.as_ref());
         info.orientation = Orientation::from_exif(header.orientation.into());
         info.has_alpha = header.has_alpha;
         info.has_profile |= header.is_cmyk;

@@ -22,6 +22,7 @@ use self::container::{Av1Config, CleanAperture, Container, FourCc, Item, Propert
 use self::convert::Canvas;
 use self::sequence::SequenceHeader;
 use crate::render::codec::samples::Decoded;
+use crate::render::exif;
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -64,6 +65,8 @@ pub(crate) struct Header {
     pub(crate) monochrome: bool,
     /// Frames of the sequence; 1 for a still. As declared: of use as a hint only.
     pub(crate) frames: u32,
+    /// The EXIF block that describes the picture, from its TIFF header on.
+    pub(crate) exif: Option<Vec<u8>>,
     /// Whether there is anything but the picture: metadata, thumbnails, moving pictures, boxes that nobody knows.
     pub(crate) has_others: bool,
 }
@@ -181,8 +184,16 @@ fn read_header(container: &Container<'_>, colour: &Plane, has_alpha: bool, shown
         nclx: Some(nclx.unwrap_or(coded)),
         monochrome,
         frames: container.frames,
+        exif: exif_of(container),
         has_others: container.has_others(shown),
     })
+}
+
+/// What the first item of EXIF says that describes the primary picture (23008-12, A.2); a broken one counts as missing.
+fn exif_of(container: &Container<'_>) -> Option<Vec<u8>> {
+    let mut items = container.references_to(b"cdsc", container.primary).filter_map(|id| container.item(id).ok());
+    let data = container.data(items.find(|item| item.kind == *b"Exif")?).ok()?;
+    exif::behind_offset(&data).map(<[u8]>::to_vec)
 }
 
 /// The first property that `pick` takes.

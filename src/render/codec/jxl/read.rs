@@ -16,6 +16,7 @@ use jxl_oxide::{
 };
 
 use crate::render::codec::samples::{Decoded, Samples};
+use crate::render::exif;
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -146,6 +147,18 @@ fn codestream(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
         }
     }
     Err("no complete codestream".into())
+}
+
+/// The EXIF block of the container's first box of it; none is looked for in boxes that Brotli packs.
+pub(crate) fn exif(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes.strip_prefix(CONTAINER_SIGNATURE)?;
+    while let Some((kind, body, after)) = split_box(rest) {
+        if kind == *b"Exif" {
+            return exif::behind_offset(body);
+        }
+        rest = after;
+    }
+    None
 }
 
 /// Splits the first box off: its type, its body and what follows (ISO/IEC

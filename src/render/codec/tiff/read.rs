@@ -5,6 +5,7 @@
 //! libtiff leaves it grey: a picture is whole or it is none.
 
 mod compression;
+mod exif;
 mod fax;
 mod ifd;
 mod jpeg;
@@ -32,6 +33,8 @@ pub(crate) struct Header {
     pub(crate) bits: u16,
     /// The ICC profile, where there is one of a sensible size.
     pub(crate) icc: Option<Vec<u8>>,
+    /// What it says of itself beside the pixels, as an EXIF block.
+    pub(crate) exif: Option<Vec<u8>>,
     /// Whether the decoded picture has four inks instead of three colours; 0 is no ink.
     pub(crate) is_cmyk: bool,
     /// Directories in the file, at most 1000 of them are counted.
@@ -78,6 +81,7 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Header, Failure> {
         has_alpha: page.has_alpha(),
         bits: page.bits,
         icc: icc.map(<[u8]>::to_vec),
+        exif: exif::of(file, &directory),
         is_cmyk: page.is_cmyk(),
         pages: file.count_pages(first),
         decoded_bytes: page.decoded_bytes(),

@@ -133,6 +133,15 @@ impl<'a> Directory<'a> {
         self.field(tag).ok().flatten()
     }
 
+    /// All fields with their tags, in the file's order; broken ones are left out.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (u16, Field<'a>)> {
+        let big_endian = self.file.big_endian;
+        self.entries.chunks_exact(self.file.entry_length()).filter_map(move |entry| {
+            let kind = unsigned(&entry[2..4], big_endian) as u16;
+            Some((unsigned(&entry[..2], big_endian) as u16, Field { kind, data: self.values(entry)?, big_endian }))
+        })
+    }
+
     /// The first value of a field.
     pub(super) fn number(&self, tag: u16) -> Result<Option<u64>, Failure> {
         let Some(field) = self.field(tag)? else { return Ok(None) };
@@ -168,7 +177,7 @@ fn size_of(kind: u16) -> Option<u64> {
 /// The values of one field.
 #[derive(Clone, Copy)]
 pub(super) struct Field<'a> {
-    kind: u16,
+    pub(super) kind: u16,
     /// All the values, in the file's byte order.
     pub(super) data: &'a [u8],
     big_endian: bool,

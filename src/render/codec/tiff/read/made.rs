@@ -78,7 +78,7 @@ impl Made {
         let mut entries = Vec::new();
         for (tag, kind, values) in &self.fields {
             let size = match *kind {
-                BYTE | 7 => 1,
+                BYTE | 2 | 7 => 1,
                 SHORT => 2,
                 LONG => 4,
                 _ => 8,
