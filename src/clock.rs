@@ -17,6 +17,11 @@ pub(crate) fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + read(ClockId::RealtimeCoarse)
 }
 
+/// The same in seconds of unix time.
+pub(crate) fn seconds() -> u64 {
+    read(ClockId::RealtimeCoarse).as_secs()
+}
+
 /// A point on the steady clock, off by a tick either way.
 pub(crate) fn instant() -> Instant {
     static START: LazyLock<(Instant, Duration)> = LazyLock::new(|| (Instant::now(), read(ClockId::MonotonicCoarse)));

@@ -396,6 +396,12 @@ async fn purging_needs_the_token() {
         // what a script's empty variable asks for is not all there is
         assert_eq!(purge(path, "Bearer let me in").await.status.as_u16(), 400, "{path}");
     }
+    for (path, value) in [("photos/%ff.png", "photos/%ff.png"), ("a%2F..", "a/.."), ("a.png&path=b.png", "b.png")] {
+        let refused = purge(path, "Bearer let me in").await;
+        assert_eq!((refused.status.as_u16(), refused.header("content-type")), (400, "application/problem+json"));
+        let wrong = &refused.json()["invalid_params"][0];
+        assert_eq!((&wrong["name"], &wrong["value"]), (&"path".into(), &value.into()), "{path}");
+    }
     for (token, status) in [("bearer let me in", 200), ("Basic let me in", 401), ("Bearerlet me in", 401), ("", 401)] {
         assert_eq!(purge("/", token).await.status.as_u16(), status, "{token}");
     }
@@ -454,6 +460,43 @@ async fn a_moving_png_stays_one() {
     }
     let still = server.get("/generated/animated.png?w=40&format=png").await;
     assert_eq!(probe(&still.body).expect("an image").frames, 1);
+}
+
+#[tokio::test]
+async fn what_moves_is_not_stopped_by_a_wish_for_no_loss() {
+    let server = Server::of_testdata();
+    for (query, accept, format) in [
+        ("w=40&lossless", "", Format::Gif),
+        ("w=40&lossless&format=original", "", Format::Gif),
+        ("w=40&lossless&format=auto", "*/*", Format::Gif),
+        ("w=40&lossless&format=auto", "image/avif,image/webp,*/*", Format::WebP),
+        ("w=40&lossless&animated=0", "", Format::Png),
+    ] {
+        let target = format!("/generated/animated.gif?{query}");
+        let answer = server.ask(Method::GET, &target, &[("accept", accept)]).await;
+        let info = probe(&answer.body).expect("an image");
+        let frames = if query.contains("animated=0") { 1 } else { 5 };
+        assert_eq!((info.format, info.frames), (format, frames), "{query}, {accept}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_told_to_keep_what_expires_before() {
+    let server = Server::of_testdata();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a date").as_secs();
+    let control = async |expires: u64| {
+        let answer = server.get(&format!("/photos/coffee.png?w=10&expires={expires}")).await;
+        answer.header("cache-control").to_owned()
+    };
+    let usual = control(now + 1_000_000).await;
+    assert!(usual.contains("max-age=86400") && usual.contains("stale-while-revalidate"), "{usual}");
+    // from the cache, too
+    for _ in 0..4 {
+        let short = control(now + 100).await;
+        let seconds = short.strip_prefix("public, max-age=").and_then(|rest| rest.strip_suffix(", no-transform"));
+        let seconds: u64 = seconds.and_then(|seconds| seconds.parse().ok()).expect("seconds");
+        assert!((90..=100).contains(&seconds), "{short}");
+    }
 }
 
 #[tokio::test]

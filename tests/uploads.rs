@@ -329,7 +329,7 @@ fn a_form_s_files_come_in_together_or_not_at_all() {
         ("?path=album", form(&[("new.png", &png), ("page.html", &png)]), 415),
         ("?path=album", form(&[("new.png", &png), ("large.png", &large)]), 413),
         ("?path=album/2026", form(&[("new.png", &png), ("one.png", &png)]), 409),
-        ("?path=album", form(&[("new.png", &png), ("new.png", &png)]), 409),
+        ("?path=fresh", form(&[("new.png", &png), ("new.png", &png)]), 409),
         ("?path=album", form(&[("new.png", &png), ("..", &png)]), 400),
         ("?path=album", form(&[]), 400),
         ("?path=album", form(&many), 400),
@@ -338,6 +338,8 @@ fn a_form_s_files_come_in_together_or_not_at_all() {
         ("?path=album", vec![b'x'; 600_000], 400),
         ("?path=album", vec![0; 4_000_001], 413),
         ("?path=../out", form(&[("new.png", &png)]), 400),
+        ("?path=a%ffb", form(&[("new.png", &png)]), 400),
+        ("?path=album&path=other", form(&[("new.png", &png)]), 400),
         ("?path=.git", form(&[("new.png", &png)]), 400),
         ("?path=a//b", form(&[("new.png", &png)]), 400),
         ("?path=root.png", form(&[("new.png", &png)]), 409),
@@ -353,6 +355,7 @@ fn a_form_s_files_come_in_together_or_not_at_all() {
     }
     send(&server, "POST", "/-/upload", &[TOKEN, ("Content-Type", "image/png")], &png).assert_problem(415);
     assert!(files(root.path()) == before, "a refused form left something");
+    assert!(!root.path().join("fresh").exists(), "a refused form left its folder");
 }
 
 #[test]

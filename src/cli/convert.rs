@@ -45,8 +45,9 @@ impl Args for Wishes {
                 .long(parameter.name)
                 .short(short)
                 .visible_aliases(aliases().filter(|alias| alias.len() > 1))
-                // options are written with dashes where parameters have an underscore
+                // options are written with dashes where parameters have an underscore; whoever knows the URL's w writes --w
                 .aliases((parameter.name == "aspect_ratio").then_some("aspect-ratio"))
+                .aliases(aliases().filter(|alias| alias.len() == 1))
                 .value_name(if parameter.takes_no_value() { "BOOLEAN" } else { "VALUE" })
                 .help(format!("{} [{}]", parameter.about, parameter.grammar))
                 .action(ArgAction::Set);

@@ -220,10 +220,22 @@ fn check_each(table: &Table, origins: &BTreeMap<String, Origin>) -> Result<Confi
         let alone = Table::from_iter([(key.to_owned(), value.clone())]);
         let alone = Table::from_iter([(section.to_owned(), Value::Table(alone))]);
         if let Err(error) = Config::deserialize(alone) {
-            return Err(Invalid(format!("{origin}: {name} is wrong: {}", error.message())));
+            return Err(Invalid(format!("{origin}: {name} is wrong: {}", without_types(error.message()))));
         }
     }
     Err(Invalid(error.to_string()))
+}
+
+/// A message that says what numbers there may be, rather than which type has them.
+fn without_types(message: &str) -> String {
+    let ranges = [("u8", "0 to 255"), ("u16", "0 to 65535"), ("u32", "0 to 4294967295"), ("u64", "0 or more")];
+    let usual = [("usize", "0 or more"), ("f32", "a number"), ("f64", "a number")];
+    ranges.iter().chain(&usual).fold(message.to_owned(), |message, (kind, meaning)| {
+        match message.strip_suffix(&format!("expected {kind}")) {
+            Some(rest) => format!("{rest}expected {meaning}"),
+            None => message,
+        }
+    })
 }
 
 /// `TINTYPE_SECTION_KEY`; both may hold underscores, so the known sections are tried.
@@ -243,14 +255,18 @@ fn is_meant_for_us(name: &str, table: &Table) -> bool {
     names_section || nearest_variable(name, table).is_some()
 }
 
+/// The setting that a variable was meant to be: the one of that key, whose section was left out, or the one of the nearest
+/// name.
 fn nearest_variable(name: &str, table: &Table) -> Option<String> {
-    let known: Vec<String> = table
-        .iter()
-        .flat_map(|(section, values)| {
-            let keys = values.as_table().into_iter().flat_map(Table::keys);
-            keys.map(move |key| format!("tintype_{section}_{key}"))
-        })
-        .collect();
+    let keys = |values: &Value| values.as_table().cloned().unwrap_or_default().into_iter().map(|(key, _)| key);
+    let named = |section: &str, key: &str| format!("tintype_{section}_{key}");
+    let alone = name.to_ascii_lowercase();
+    let alone = alone.strip_prefix("tintype_").unwrap_or(&alone);
+    if let Some((section, _)) = table.iter().find(|(_, values)| values.get(alone).is_some()) {
+        return Some(named(section, alone));
+    }
+    let known = table.iter().flat_map(|(section, values)| keys(values).map(move |key| named(section, &key)));
+    let known: Vec<String> = known.collect();
     dialect::nearest(name, known.iter().map(String::as_str)).map(str::to_owned)
 }
 
@@ -526,7 +542,11 @@ mod tests {
         check("[server\n", &["t.toml"]);
         let read_all = read("", &[("TINTYPE_CMD", "x"), ("TINTYPE_URL", "x")], &[]).expect("somebody else's");
         assert_eq!(read_all.strangers, ["TINTYPE_CMD", "TINTYPE_URL"]);
-        for (name, meant) in [("TINTYPE_CAHCE_DIR", "TINTYPE_CACHE_DIR"), ("TINTYPE_LIMITS_X", "TINTYPE_LIMITS_X")] {
+        for (name, meant) in [
+            ("TINTYPE_LISTEN", "TINTYPE_SERVER_LISTEN"),
+            ("TINTYPE_CAHCE_DIR", "TINTYPE_CACHE_DIR"),
+            ("TINTYPE_LIMITS_X", "TINTYPE_LIMITS_X"),
+        ] {
             let Invalid(message) = read("", &[(name, "1")], &[]).expect_err("unknown");
             assert!(message.contains(meant), "{message}");
         }

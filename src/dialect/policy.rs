@@ -104,8 +104,9 @@ impl Policy {
         let id = ImageId::parse(path).map_err(|_| Error::InvalidName)?;
         let expires = parsed.params.expires;
         let renders = parsed.params.render();
+        let is_signed = parsed.params.s.is_some();
         let mut params = self.expand(parsed.params)?;
-        let snapped = self.climb(&mut params)?.then(|| self.canonical(&params));
+        let snapped = self.climb(&mut params)?.then(|| self.snapped(path, &params, is_signed));
         let (download, immutable) = (params.download.clone(), params.v.is_some());
         let negotiable = self.wanted(&params) == Wanted::Auto;
         let recipe = renders.then(|| self.recipe(&params, accept)).transpose()?;
@@ -150,6 +151,18 @@ impl Policy {
         let normal = self.normal(params.clone());
         let means_more = params.preset.is_some() || params.render() && !normal.render();
         query::canonical(if means_more { params } else { &normal }, &["s"])
+    }
+
+    /// The query of the URL that a snapped one stands for. Where that was signed so is this, and holds as long.
+    fn snapped(&self, path: &str, params: &Params, is_signed: bool) -> String {
+        if !is_signed {
+            return self.canonical(params);
+        }
+        let query = query::canonical(&self.normal(params.clone()), &["s", "v", "download"]);
+        match self.config.keys.sign(path, &query) {
+            Some(signature) => format!("{query}&s={signature}"),
+            None => query,
+        }
     }
 
     /// The query that names the rendition, presets resolved.
@@ -466,6 +479,15 @@ mod tests {
             assert!(with(query).is_ok(), "{query}");
             assert!(matches!(with(other), Err(Error::Signature(_))), "{other} is good with the signature of {query}");
         }
+        // the URL that a snapped one stands for is good as well, as long and no longer
+        let (widths, snap) = (vec![320, 640], Snap::Up);
+        let ladder = Policy::new(Config { widths, snap, ..config.clone() }).expect("good rules");
+        let signed = ladder.sign("/a.jpg", "w=500&v=3&expires=2000").expect("good").expect("a key");
+        let (path, query) = signed.split_once('?').expect("a query");
+        let snapped = ladder.target(path, Some(query), "", 1000).expect("good").snapped.expect("another width");
+        assert!(snapped.starts_with("expires=2000&width=640&s="), "{snapped}");
+        assert!(ladder.target(path, Some(&snapped), "", 1000).is_ok());
+        assert!(matches!(ladder.target(path, Some(&snapped), "", 3000), Err(Error::Expired)));
         let lenient = Policy::new(Config { require_signature: false, ..config }).expect("good rules");
         assert!(lenient.target("/a.jpg", None, "", 1000).is_ok());
         assert!(matches!(lenient.target("/a.jpg", Some("s=AAAA"), "", 1000), Err(Error::Signature(_))));

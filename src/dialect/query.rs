@@ -57,6 +57,13 @@ pub fn parse(query: &str) -> Result<Query, Vec<InvalidParam>> {
     if wrong.is_empty() { Ok(parsed) } else { Err(wrong) }
 }
 
+/// What a query says by that name, decoded, each time it says it; an error, as it is written, where that is no text.
+pub fn values<'a>(query: &'a str, name: &str) -> impl Iterator<Item = Result<Cow<'a, str>, &'a str>> {
+    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let named = pairs.filter(move |(said, _)| decode(said).is_some_and(|said| said == name));
+    named.map(|(_, value)| decode(value).ok_or(value))
+}
+
 /// Whether a query, right or wrong, leaves the format to negotiation.
 pub fn leaves_the_format_open(query: &str) -> bool {
     said(query).any(|(name, value)| match name {
@@ -142,6 +149,19 @@ mod tests {
         check("dl=my+photo%C3%A9.jpg", "download=my%20photo%C3%A9.jpg");
         check("g=ne", "position=top-right");
         check("gravity=northeast", "position=top-right");
+    }
+
+    #[test]
+    fn values_of_one_name() {
+        let check = |query: &str, expected: &[Result<&str, &str>]| {
+            let found: Vec<_> = values(query, "path").collect();
+            let found: Vec<_> = found.iter().map(|value| value.as_deref().map_err(|written| *written)).collect();
+            assert_eq!(found, expected, "{query}");
+        };
+        check("", &[]);
+        check("a=b&pathy=c", &[]);
+        check("path=a%2Fb+c.jpg", &[Ok("a/b c.jpg")]);
+        check("pat%68=%ff&path&path=%zz", &[Err("%ff"), Ok(""), Err("%zz")]);
     }
 
     #[test]

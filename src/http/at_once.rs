@@ -106,7 +106,7 @@ impl App {
     pub(super) fn at_once(&self, plain: &Plain<'_>, head: &mut Vec<u8>) -> Option<Body> {
         let state = self.routes.images.as_ref().filter(|state| state.x_accel.is_none())?;
         let started = Instant::now();
-        let now = clock::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = clock::seconds();
         let rules = state.rules.load();
         if rules.config.server_timing {
             return None;

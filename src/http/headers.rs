@@ -34,6 +34,10 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const FRESH: &str = "public, max-age=86400, stale-while-revalidate=604800, stale-if-error=604800, no-transform";
 /// The URL changes when the picture does.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable, no-transform";
+/// How long the first of these, and for how long after that it lets others answer; the second; all in seconds.
+const DAY: u64 = 86_400;
+const STALE: u64 = 604_800;
+const YEAR: u64 = 31_536_000;
 /// Not what was asked for: soon it may be had.
 const FOR_NOW: HeaderValue = HeaderValue::from_static("public, max-age=10, no-transform");
 /// An image opened as a page may load and run nothing: an SVG is a document.
@@ -46,6 +50,7 @@ pub(super) struct Ready {
     content: Content,
     /// What is said to be its date.
     modified: SystemTime,
+    kept: Kept,
     etag: HeaderValue,
     /// Those of the whole body, with a place for what differs from answer to answer.
     whole: HeaderMap,
@@ -54,17 +59,17 @@ pub(super) struct Ready {
 }
 
 impl Ready {
-    fn new(target: &Target, answer: &Answer, modified: SystemTime) -> Ready {
+    fn new(target: &Target, answer: &Answer, modified: SystemTime, kept: Kept) -> Ready {
         let etag = etag(&answer.digest);
         let mut whole = HeaderMap::with_capacity(20);
         whole.insert(header::CONTENT_LENGTH, answer.bytes.len().into());
         describe(&mut whole, target, answer.content, answer.found);
-        add_validators(&mut whole, target, &etag, modified);
+        add_kept_validators(&mut whole, target, &etag, modified, kept);
         let lines = lines(&whole);
         // its place: one more would not fit into a copy as it is
         whole.insert(X_REQUEST_ID, HeaderValue::from_static("-"));
         let etag = HeaderValue::from_str(&etag).expect("hexadecimal digits in quotes are a header value");
-        Ready { digest: answer.digest, content: answer.content, modified, etag, whole, lines }
+        Ready { digest: answer.digest, content: answer.content, modified, kept, etag, whole, lines }
     }
 
     /// Those of the whole body.
@@ -78,9 +83,40 @@ impl Ready {
         &self.lines
     }
 
-    fn is_of(&self, answer: &Answer, modified: SystemTime) -> bool {
-        let Ready { digest, content, modified: said, etag: _, whole: _, lines: _ } = self;
-        (*digest, *content, *said) == (answer.digest, answer.content, modified)
+    fn is_of(&self, answer: &Answer, modified: SystemTime, kept: Kept) -> bool {
+        let Ready { digest, content, modified: said, kept: stated, etag: _, whole: _, lines: _ } = self;
+        (*digest, *content, *said, *stated) == (answer.digest, answer.content, modified, kept)
+    }
+}
+
+/// How long others may keep an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    Fresh,
+    Immutable,
+    /// So many seconds, and no longer: then its URL is no longer good.
+    Seconds(u64),
+}
+
+impl Kept {
+    fn of(target: &Target) -> Kept {
+        let left = target.expires.map(|expires| expires.saturating_sub(clock::seconds()));
+        Kept::within(target.immutable, left.unwrap_or(u64::MAX))
+    }
+
+    /// As long as is usual, but not beyond so many seconds.
+    fn within(immutable: bool, left: u64) -> Kept {
+        let (usual, longest, age) =
+            if immutable { (Kept::Immutable, YEAR, YEAR) } else { (Kept::Fresh, DAY + STALE, DAY) };
+        if longest <= left { usual } else { Kept::Seconds(age.min(left)) }
+    }
+
+    fn value(self) -> Cow<'static, str> {
+        match self {
+            Kept::Fresh => FRESH.into(),
+            Kept::Immutable => IMMUTABLE.into(),
+            Kept::Seconds(seconds) => format!("public, max-age={seconds}, no-transform").into(),
+        }
     }
 }
 
@@ -95,29 +131,32 @@ fn lines(headers: &HeaderMap) -> Box<[u8]> {
     lines.into()
 }
 
-/// The headers of an answer, made or kept in `kept`, which is of this target alone. `modified` is what is said to be its
+/// The headers of an answer, made or left in `place`, which is of this target alone. `modified` is what is said to be its
 /// date.
-pub(super) fn ready(target: &Target, answer: &Answer, modified: SystemTime, kept: &ArcSwapOption<Ready>) -> Arc<Ready> {
+pub(super) fn ready(
+    target: &Target, answer: &Answer, modified: SystemTime, place: &ArcSwapOption<Ready>,
+) -> Arc<Ready> {
     let is_at_hand = matches!(answer.found, Some(Found::Memory | Found::Disk));
+    let how_long = Kept::of(target);
     if is_at_hand
-        && let Some(ready) = &*kept.load()
-        && ready.is_of(answer, modified)
+        && let Some(ready) = &*place.load()
+        && ready.is_of(answer, modified, how_long)
     {
         return Arc::clone(ready);
     }
-    let ready = Arc::new(Ready::new(target, answer, modified));
+    let ready = Arc::new(Ready::new(target, answer, modified, how_long));
     if is_at_hand {
-        kept.store(Some(Arc::clone(&ready)));
+        place.store(Some(Arc::clone(&ready)));
     }
     ready
 }
 
-/// The answer to a request for an image. `kept` is where the headers of this target's answer are kept.
+/// The answer to a request for an image. `place` is where the headers of this target's answer are left.
 pub(super) fn respond(
-    method: &Method, asked: &HeaderMap, target: &Target, answer: Answer, timing: bool, kept: &ArcSwapOption<Ready>,
+    method: &Method, asked: &HeaderMap, target: &Target, answer: Answer, timing: bool, place: &ArcSwapOption<Ready>,
 ) -> Result<Response, Problem> {
     let modified = whole_seconds(answer.modified);
-    let ready = ready(target, &answer, modified, kept);
+    let ready = ready(target, &answer, modified, place);
     let etag = ready.etag.to_str().unwrap_or_default();
     check_preconditions(asked, etag, modified)?;
     if is_unchanged(asked, etag, modified) {
@@ -205,10 +244,13 @@ impl Stream for NoFrames {
 
 /// What a 304 says as well as a 200 (RFC 9110 §15.4.5).
 pub(super) fn add_validators(headers: &mut HeaderMap, target: &Target, etag: &str, modified: SystemTime) {
+    add_kept_validators(headers, target, etag, modified, Kept::of(target));
+}
+
+fn add_kept_validators(headers: &mut HeaderMap, target: &Target, etag: &str, modified: SystemTime, kept: Kept) {
     insert(headers, header::ETAG, etag);
     insert(headers, header::LAST_MODIFIED, &httpdate::fmt_http_date(modified));
-    let keep = if target.immutable { IMMUTABLE } else { FRESH };
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(keep));
+    insert(headers, header::CACHE_CONTROL, &kept.value());
     if target.negotiable {
         vary(headers);
     }
@@ -403,6 +445,22 @@ mod tests {
         let own = |path: &str| disposition(&target(path, None), Content::Image(Format::Jpeg));
         assert_eq!(own("/a.JPEG"), "inline; filename=\"a.JPEG\"");
         assert_eq!(own("/jpeg"), "inline; filename=\"jpeg.jpg\"");
+    }
+
+    #[test]
+    fn nobody_keeps_what_has_expired() {
+        for (immutable, left, expected) in [
+            (false, u64::MAX, FRESH),
+            (false, 691_200, FRESH),
+            (false, 691_199, "public, max-age=86400, no-transform"),
+            (false, 86_399, "public, max-age=86399, no-transform"),
+            (false, 0, "public, max-age=0, no-transform"),
+            (true, u64::MAX, IMMUTABLE),
+            (true, 31_536_000, IMMUTABLE),
+            (true, 31_535_999, "public, max-age=31535999, no-transform"),
+        ] {
+            assert_eq!(Kept::within(immutable, left).value(), expected);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use axum::Json;
 use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use super::State;
@@ -25,6 +25,10 @@ pub(super) async fn ready(Shared(state): Shared<State>) -> Response {
         (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "the cache folder is not writable"),
         (false, true) => (StatusCode::OK, "ready"),
     };
+    let mut headers = HeaderMap::from_iter([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))]);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     let body = json!({ "status": text, "version": env!("CARGO_PKG_VERSION"), "backends": render::codec::BACKENDS });
-    (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+    (status, headers, Json(body)).into_response()
 }

@@ -1,7 +1,6 @@
 //! A request for an image.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use axum::body::HttpBody;
 use axum::response::Response;
@@ -54,7 +53,7 @@ async fn try_answer(
     if length > LONGEST_URL {
         return Err(unread(Problem::uri_too_long(LONGEST_URL)));
     }
-    let now = clock::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = clock::seconds();
     let (read, settings, timing) = {
         let rules = state.rules.load();
         let read = rules.known.read(&rules.policy, uri, &headers::accept(asked), now);

@@ -190,11 +190,14 @@ impl Problem {
     }
 
     /// One parameter of an administrative request that is wrong.
-    pub(super) fn parameter(name: &str, allowed: &str) -> Problem {
-        let mut problem = Problem::new(StatusCode::BAD_REQUEST, "Invalid parameter", format!("{name}: {allowed}"));
-        problem.extra =
-            Some(("invalid_params", json!([{ "name": name, "value": "", "allowed": allowed, "did_you_mean": null }])));
-        problem
+    pub(super) fn parameter(name: &str, value: &str, allowed: &str) -> Problem {
+        dialect::Error::InvalidParams(vec![dialect::InvalidParam {
+            name: name.into(),
+            value: value.chars().take(100).collect(),
+            allowed: allowed.into(),
+            did_you_mean: None,
+        }])
+        .into()
     }
 
     /// What kind of failure it is.

@@ -326,7 +326,7 @@ fn check_limits(info: &Info, frames: u32, settings: &Settings) -> Result<()> {
 
 fn within_memory(what: &str, bytes: u64, settings: &Settings) -> Result<()> {
     if bytes > settings.max_memory {
-        let (needed, allowed) = (bytes >> 20, settings.max_memory >> 20);
+        let (needed, allowed) = (bytes.div_ceil(1 << 20), settings.max_memory >> 20);
         return Err(Error::Limit(format!("{what} it takes about {needed} MiB of memory; {allowed} MiB are allowed")));
     }
     Ok(())
@@ -348,7 +348,8 @@ fn check_side(format: Format, resize: Resize, region: Region, settings: &Setting
 fn output_format(info: &Info, recipe: &Recipe, region: Region, settings: &Settings) -> Format {
     let moves = info.frames > 1 && recipe.animated;
     let baseline = if info.has_alpha || recipe.lossless { Format::Png } else { Format::Jpeg };
-    let own = if info.format.is_output() && (!recipe.lossless || info.format.can_be_lossless()) {
+    // what moves stays what it is, as exactly as that can be: standing still it would lose more
+    let own = if info.format.is_output() && (!recipe.lossless || info.format.can_be_lossless() || moves) {
         info.format
     } else {
         baseline

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Query, State as Shared};
+use axum::extract::State as Shared;
 use axum::response::Response;
 use http::request::Parts;
 use http::{Request, StatusCode, header};
@@ -23,11 +23,6 @@ const FILES: usize = 32;
 
 /// How many times the limit of one original the whole form may have.
 const TOTAL: u64 = 8;
-
-#[derive(serde::Deserialize)]
-struct Question {
-    path: Option<String>,
-}
 
 /// Takes the files of a form in, below the folder that the query says.
 pub(in crate::http) async fn form(
@@ -69,16 +64,16 @@ async fn try_form(state: &State, parts: &Parts, body: &mut Body) -> Result<Respo
 
 /// The folder that the query says, with a slash at its end; nothing is the root.
 fn folder(parts: &Parts) -> Result<String, Problem> {
-    let wrong = || Problem::parameter("path", "the folder for the files, as in a URL but decoded; none for the root");
-    let Query(Question { path }) = Query::try_from_uri(&parts.uri).map_err(|_| wrong())?;
-    let path = path.unwrap_or_default();
+    let allowed = "the folder for the files, as in a URL but decoded; none for the root";
+    let said = admin::path_said(&parts.uri, allowed)?;
     // one slash at each end is its own
-    let path = path.strip_prefix('/').unwrap_or(&path);
+    let path = said.strip_prefix('/').unwrap_or(&said);
     let path = path.strip_suffix('/').unwrap_or(path);
     if path.is_empty() {
         return Ok(String::new());
     }
-    Ok(format!("{}/", admin::name(path).ok_or_else(wrong)?))
+    let name = admin::name(path).ok_or_else(|| Problem::parameter(admin::PATH, &said, allowed))?;
+    Ok(format!("{}/", name.as_str()))
 }
 
 /// Stages every file of a form.
@@ -99,6 +94,9 @@ async fn receive(
         let name = named(folder, &name)?;
         if uploads.len() == FILES {
             return Err(Problem::body_wrong(&format!("a form has at most {FILES} files")));
+        }
+        if uploads.iter().any(|(other, _)| *other == name) {
+            return Err(Problem::conflict("two files of the form have the same name").of_file(&name));
         }
         let mut upload = state.service.begin_upload()?;
         while let Some(bytes) = next(&mut field, &ahead, limit).await? {
