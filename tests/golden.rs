@@ -332,3 +332,18 @@ fn metadata_is_removed_or_kept_as_asked() {
     let again = make_of(&avif, "an AVIF", "f=jpeg&metadata=keep");
     assert_eq!((exif(&avif), exif(&again)), (exif(&jpeg), exif(&jpeg)));
 }
+
+#[test]
+fn jpeg_without_colour_is_written_without() {
+    // the frame header: marker, length, precision, rows, columns, components (ITU-T T.81 §B.2.2)
+    let components = |jpeg: &[u8]| {
+        let at = jpeg.windows(2).position(|pair| matches!(pair, [0xFF, 0xC0 | 0xC2])).expect("a frame header");
+        jpeg[at + 9]
+    };
+    let packed = make("generated/grey.png", "w=60&f=jpeg");
+    // from luma to luma
+    let again = make_of(&packed, "a grey JPEG", "w=30&f=jpeg");
+    assert_eq!((components(&packed), components(&again)), (1, 1));
+    assert!(score(&decode(&again), &decode(&make("generated/grey.png", "w=30&f=png"))) > 70.0);
+    assert_eq!(components(&make("photos/coffee.png", "w=50&f=jpeg")), 3);
+}

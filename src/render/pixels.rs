@@ -38,6 +38,16 @@ impl Pixels {
         self.channels == 4
     }
 
+    /// Whether red, green and blue are alike everywhere.
+    pub(crate) fn is_grey(&self) -> bool {
+        self.data.chunks_exact(self.channels).all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2])
+    }
+
+    /// One of red, green and blue for each pixel, where they are alike.
+    pub(crate) fn grey(&self) -> Vec<u8> {
+        self.data.iter().step_by(self.channels).copied().collect()
+    }
+
     /// The rows, each width × channels bytes.
     pub fn rows(&self) -> impl Iterator<Item = &[u8]> {
         self.data.chunks_exact(self.stride())
@@ -126,6 +136,9 @@ impl Sharing {
     pub(crate) const HALVED: Sharing = Sharing { across: 2, down: 2 };
 }
 
+/// What Cb and Cr are where there is no colour.
+pub(crate) const NO_COLOUR: u8 = 128;
+
 /// Rows of 8-bit samples of one kind.
 #[derive(Clone, Copy)]
 pub(crate) struct Plane<'a> {
@@ -205,6 +218,11 @@ impl Planes {
         let (cb, cr) = self.data[self.luma.pixels() as usize..].split_at(self.chroma.pixels() as usize);
         let stride = self.chroma.width as usize;
         ([cb, cr].map(|data| Plane { data, stride }), self.chroma)
+    }
+
+    /// Whether there is no colour anywhere.
+    pub(crate) fn is_grey(&self) -> bool {
+        self.chroma().0.iter().all(|plane| plane.data.iter().all(|&level| level == NO_COLOUR))
     }
 
     /// Y, Cb and Cr.

@@ -256,6 +256,15 @@ impl Picture {
         }
     }
 
+    /// Whether it may be written without colour: it has none, and no profile, since that would be one of colours.
+    pub(crate) fn is_grey(&self) -> bool {
+        let has_no_colour = || match &self.shown {
+            Shown::Frames(frames) => frames.iter().all(|frame| frame.pixels.is_grey()),
+            Shown::Planes(planes) => planes.is_grey(),
+        };
+        self.profile.is_none() && has_no_colour()
+    }
+
     pub(crate) fn first(&self) -> &Pixels {
         &self.frames()[0].pixels
     }

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use super::resize::{Rows, inside, run, streamed};
 use crate::render::error::Result;
 use crate::render::geometry::{Rect, Region, Size};
-use crate::render::pixels::{Pixels, Plane, Planes, Sharing};
+use crate::render::pixels::{NO_COLOUR, Pixels, Plane, Planes, Sharing};
 use crate::render::ycbcr;
 
 use fast_image_resize::images::{Image, ImageRef};
@@ -154,9 +154,6 @@ pub(crate) fn to_rgb(planes: &Planes, region: Region, within: Option<Rect>, size
     };
     Ok(Pixels { size, channels: 3, data })
 }
-
-/// The sample of chroma that stands for none.
-const NO_COLOUR: u8 = 128;
 
 /// Where a region of luma lies in chroma.
 fn shared(region: Region, Sharing { across, down }: Sharing) -> Region {

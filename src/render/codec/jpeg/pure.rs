@@ -43,7 +43,7 @@ pub(super) fn decode(original: &[u8], header: &Header, info: &Info, plan: &Plan<
     Ok(Decoded { samples: Samples::Packed(pixels), profile, eighths: plan.eighths, origin: (0, 0), delay: 0 })
 }
 
-/// Encodes with chroma halved both ways.
+/// Encodes with chroma halved both ways, or without where there is no colour.
 pub(super) fn encode(picture: &Picture) -> Result<Vec<u8>> {
     let failed = |reason: String| Error::Encode { format: FORMAT, reason };
     let pixels = picture.first();
@@ -53,7 +53,12 @@ pub(super) fn encode(picture: &Picture) -> Result<Vec<u8>> {
     let mut encoder = Encoder::new(&mut bytes, picture.quality.round() as u8);
     encoder.set_sampling_factor(SamplingFactor::F_2_2);
     encoder.set_optimized_huffman_tables(true);
-    let kind = if pixels.has_alpha() { ColorType::Rgba } else { ColorType::Rgb };
-    encoder.encode(&pixels.data, width, height, kind).map_err(|error| failed(error.to_string()))?;
+    let encoded = if picture.is_grey() {
+        encoder.encode(&pixels.grey(), width, height, ColorType::Luma)
+    } else {
+        let kind = if pixels.has_alpha() { ColorType::Rgba } else { ColorType::Rgb };
+        encoder.encode(&pixels.data, width, height, kind)
+    };
+    encoded.map_err(|error| failed(error.to_string()))?;
     Ok(bytes)
 }

@@ -19,7 +19,7 @@ use crate::render::codec::{Decoded, Info, Picture, Shown};
 use crate::render::error::{Error, Result};
 use crate::render::geometry::Size;
 use crate::render::ops::colour::{self, Profile};
-use crate::render::pixels::{Pixels, Planes, Samples, Sharing};
+use crate::render::pixels::{Pixels, Plane, Planes, Samples, Sharing};
 use crate::render::plan::Plan;
 
 /// A progressive file may hold thousands of scans, each of which touches every coefficient; cameras and encoders use
@@ -99,15 +99,20 @@ pub(super) fn decode_several(
     Ok(vec![Decoded { samples: Samples::Packed(pixels), profile, eighths, origin: (0, 0), delay: 0 }])
 }
 
-/// Encodes with chroma halved both ways.
+/// Encodes with chroma halved both ways, or without where there is no colour.
 pub(super) fn encode(picture: &Picture) -> Result<Vec<u8>> {
+    let is_grey = picture.is_grey();
     let encoded = (|| {
         let mut encoder = Compressor::new()?;
         encoder.set_quality(picture.quality.round() as i32)?;
-        encoder.set_subsamp(Subsamp::Sub2x2)?;
+        encoder.set_subsamp(if is_grey { Subsamp::Gray } else { Subsamp::Sub2x2 })?;
         // better Huffman tables: 3 to 5 percent fewer bytes for less than a millisecond
         encoder.set_optimize(true)?;
         match &picture.shown {
+            Shown::Planes(planes) if is_grey => {
+                let (Plane { data, stride }, _) = planes.luma();
+                encoder.compress_to_vec(image(data, planes.size, stride, PixelFormat::GRAY))
+            }
             Shown::Planes(planes) => encoder.compress_yuv_planes_to_vec(&borrowed(planes)),
             Shown::Frames(frames) => encoder.compress_to_vec(packed(&frames[0].pixels)),
         }
@@ -116,13 +121,12 @@ pub(super) fn encode(picture: &Picture) -> Result<Vec<u8>> {
 }
 
 fn packed(pixels: &Pixels) -> Image<&[u8]> {
-    Image {
-        pixels: &pixels.data[..],
-        width: pixels.size.width as usize,
-        pitch: pixels.stride(),
-        height: pixels.size.height as usize,
-        format: if pixels.has_alpha() { PixelFormat::RGBX } else { PixelFormat::RGB },
-    }
+    let format = if pixels.has_alpha() { PixelFormat::RGBX } else { PixelFormat::RGB };
+    image(&pixels.data, pixels.size, pixels.stride(), format)
+}
+
+fn image(pixels: &[u8], size: Size, pitch: usize, format: PixelFormat) -> Image<&[u8]> {
+    Image { pixels, width: size.width as usize, pitch, height: size.height as usize, format }
 }
 
 fn borrowed(planes: &Planes) -> YuvPlanesImage<&[u8]> {

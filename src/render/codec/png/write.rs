@@ -28,10 +28,9 @@ impl Layout {
     fn of(picture: &Picture) -> Layout {
         let frames = picture.frames();
         let alpha = frames.iter().any(|frame| frame.pixels.has_alpha());
-        // a profile is of colours, and could not stand beside grey (§11.3.2.3)
-        let grey = picture.profile.is_none() && frames.iter().all(|frame| is_grey(&frame.pixels));
         let colours = frames.iter().flat_map(|frame| rgba(&frame.pixels.data, frame.pixels.channels));
-        let plain = if grey { Layout::Grey { alpha } } else { Layout::Colour { alpha } };
+        // a profile of colours could not stand beside grey (§11.3.2.3)
+        let plain = if picture.is_grey() { Layout::Grey { alpha } } else { Layout::Colour { alpha } };
         match Palette::exact(colours, MOST) {
             Some(palette) => {
                 let pixels: u64 = frames.iter().map(|frame| frame.pixels.size.pixels()).sum();
@@ -91,7 +90,7 @@ impl Layout {
             // one layout for all: a frame that happens to be opaque gets its alpha back
             Layout::Colour { .. } => Cow::Owned(all().flatten().collect()),
             Layout::Grey { alpha: true } => Cow::Owned(all().flat_map(|[grey, _, _, alpha]| [grey, alpha]).collect()),
-            Layout::Grey { alpha: false } => Cow::Owned(all().map(|[grey, ..]| grey).collect()),
+            Layout::Grey { alpha: false } => Cow::Owned(pixels.grey()),
             Layout::Places(palette) => {
                 let bits = self.bits() as usize;
                 let packed = |pixels: &[u8], channels: usize| {
@@ -105,10 +104,6 @@ impl Layout {
             }
         }
     }
-}
-
-fn is_grey(pixels: &Pixels) -> bool {
-    pixels.data.chunks_exact(pixels.channels).all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2])
 }
 
 /// The file of a picture.
