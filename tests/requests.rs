@@ -589,6 +589,18 @@ async fn a_format_that_cannot_hold_the_result_is_passed_over() {
 }
 
 #[tokio::test]
+async fn a_format_that_needs_more_memory_than_there_is_is_passed_over() {
+    // 0.27 megapixels, of which AVIF takes 32 bytes each, WebP 12 and JPEG 8, beside what the original takes
+    for (kilobytes, expected) in [(64 << 10, Format::Avif), (6 << 10, Format::WebP), (4 << 10, Format::Jpeg)] {
+        let server = Server::new(&testdata(), |config| config.limits.memory = tintype::config::Bytes(kilobytes << 10));
+        let auto = server.ask(Method::GET, "/photos/rocket.jpg?format=auto&q=50", &[("accept", CHROMIUM)]).await;
+        assert_eq!((auto.status.as_u16(), auto.format()), (200, Some(expected)), "{kilobytes} KiB");
+        let named = server.get("/photos/rocket.jpg?format=avif&q=50").await.status.as_u16();
+        assert_eq!(named, if expected == Format::Avif { 200 } else { 422 });
+    }
+}
+
+#[tokio::test]
 async fn damage_does_not_matter_to_bytes_that_nobody_changes() {
     let server = Server::of_testdata();
     for name in ["truncated.jpg", "truncated.png", "truncated.webp", "truncated.gif", "png-header-100000.png"] {

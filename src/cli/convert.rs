@@ -96,7 +96,10 @@ fn query(arguments: &Arguments) -> String {
     let encode =
         |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
     let mut said = arguments.wishes.0.clone();
-    if !said.iter().any(|(name, _)| matches!(*name, "format" | "auto" | "preset")) {
+    let says = |wanted: &[&str]| said.iter().any(|(name, _)| wanted.contains(name));
+    // what is said goes before the name, and the name before a preset
+    let has_extension = arguments.output.extension().is_some();
+    if !says(&["format", "auto"]) && (has_extension || !says(&["preset"])) {
         said.extend(format_of(&arguments.output).map(|format| ("format", format)));
     }
     let pairs: Vec<String> = said.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();

@@ -298,7 +298,7 @@ fn value_like(default: Option<&Value>, text: &str) -> Value {
 /// What types do not say.
 fn validate(config: &Config) -> Result<(), Invalid> {
     let wrong = |name: &str, why: String| Err(Invalid(format!("{name} is wrong: {why}")));
-    if Quality::new(config.output.quality).is_none() {
+    if config.quality().is_none() {
         return wrong("output.quality", "it is 1 to 100".into());
     }
     if !matches!(config.output.oversampling, 1 | 2) {
@@ -340,6 +340,18 @@ fn validate(config: &Config) -> Result<(), Invalid> {
     let is_name = |name: &str| (1..=32).contains(&name.len()) && name.bytes().all(plain);
     if let Some(name) = config.presets.keys().find(|name| !is_name(name)) {
         return wrong("presets", format!("{name:?} is not a name of 1 to 32 of a-z, 0-9, _ and -"));
+    }
+    let limits = &config.limits;
+    for (name, is_nothing) in [
+        ("source.max_bytes", config.source.max_bytes.0 == 0),
+        ("limits.max_pixels", limits.max_pixels == 0),
+        ("limits.max_frames", limits.max_frames == 0),
+        ("limits.memory", limits.memory.0 == 0),
+        ("limits.deadline", limits.deadline.0.is_zero()),
+    ] {
+        if is_nothing {
+            return wrong(name, "with nothing allowed no image could be sent".into());
+        }
     }
     if !(1..=65_535).contains(&config.limits.max_dimension) {
         return wrong("limits.max_dimension", "it is 1 to 65535".into());
@@ -383,6 +395,10 @@ fn is_location(text: &str) -> bool {
 }
 
 impl Config {
+    fn quality(&self) -> Option<Quality> {
+        u8::try_from(self.output.quality).ok().and_then(Quality::new)
+    }
+
     /// What rendering sees.
     pub fn settings(&self) -> Settings {
         Settings {
@@ -434,7 +450,7 @@ impl Config {
     pub fn policy(&self) -> Result<dialect::Policy, dialect::policy::InvalidPreset> {
         let keys = dialect::signature::Keys::new(self.security.keys.iter().map(String::as_str));
         dialect::Policy::new(dialect::Config {
-            quality: Quality::new(self.output.quality).unwrap_or_default(),
+            quality: self.quality().unwrap_or_default(),
             formats: self.output.formats.iter().filter_map(|name| Format::from_name(name)).collect(),
             max_dimension: self.limits.max_dimension,
             widths: self.output.widths.clone(),
@@ -534,6 +550,10 @@ mod tests {
             check(&format!("[server]\nx_accel = {path:?}\n"), &["server.x_accel", path, "/_tintype_store"]);
         }
         check("[output]\nquality = 0\n", &["output.quality", "1 to 100"]);
+        check("[output]\nquality = 900\n", &["output.quality", "1 to 100"]);
+        for nothing in ["memory = \"0B\"", "deadline = \"0s\"", "max_pixels = 0"] {
+            check(&format!("[limits]\n{nothing}\n"), &["limits", "nothing"]);
+        }
         check("[output]\nformats = [\"jpeg\"]\n", &["output.formats", "jpeg"]);
         check("[output]\nsnap = \"up\"\n", &["output.widths"]);
         check("[security]\nkeys = [\"short\"]\n", &["security.keys", "16 bytes"]);

@@ -135,10 +135,10 @@ pub struct Limits {
 #[serde(default, deny_unknown_fields)]
 pub struct Output {
     /// The quality where a URL says none, 1 to 100 on one scale for all formats.
-    pub quality: u8,
+    pub quality: u16,
     /// What `format=auto` may choose beside the baseline, best first: `avif` and `webp`.
     pub formats: Vec<String>,
-    /// The widths that may be had, in pixels; empty for all.
+    /// The widths that may be had, in pixels; empty for all. Who gives a height alone is not held to them.
     pub widths: Vec<u32>,
     /// What becomes of other widths: made all the same, the next larger one instead, or an error.
     pub snap: Snap,
@@ -288,7 +288,7 @@ impl Default for Limits {
 impl Default for Output {
     fn default() -> Self {
         Output {
-            quality: Quality::default().get(),
+            quality: Quality::default().get().into(),
             formats: vec!["avif".into(), "webp".into()],
             widths: Vec::new(),
             snap: Snap::Off,

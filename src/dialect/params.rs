@@ -195,7 +195,7 @@ pub const PARAMETERS: &[Parameter] = &[
         "0.1 to 5, at most two decimals",
         "1",
         "multiplies width and height",
-        |text: &str| hundredths(text, 10, 500, 2),
+        |text: &str| hundredths(text, 0.1, 5.0).filter(|_| decimal(text).is_some_and(|(_, places)| places <= 2)),
         show_hundredths
     ),
     parameter!(
@@ -314,7 +314,7 @@ pub const PARAMETERS: &[Parameter] = &[
         "0.3 to 100",
         "off",
         "Gaussian blur, sigma in pixels of the result",
-        |text: &str| hundredths(text, 30, 10_000, 2),
+        |text: &str| hundredths(text, 0.3, 100.0),
         show_hundredths
     ),
     parameter!(
@@ -323,7 +323,7 @@ pub const PARAMETERS: &[Parameter] = &[
         "0 to 10",
         "off",
         "unsharp mask",
-        |text: &str| hundredths(text, 0, 1000, 2),
+        |text: &str| hundredths(text, 0.0, 10.0),
         show_hundredths
     ),
     parameter!(
@@ -538,21 +538,21 @@ fn side(text: &str) -> Option<u32> {
     (side > 0).then_some(side)
 }
 
-/// A decimal as a number of hundredths; at most `decimals` of them are taken.
-fn hundredths(text: &str, min: u16, max: u16, decimals: usize) -> Option<u16> {
+/// A plain decimal and how many digits it has behind the point: as programs write numbers, but without exponents and signs.
+fn decimal(text: &str) -> Option<(f64, usize)> {
+    const LONGEST: usize = 24;
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    if text.is_empty()
-        || fraction.is_empty()
-        || fraction.len() > decimals
-        || !fraction.bytes().all(|byte| byte.is_ascii_digit())
-    {
-        return None;
-    }
+    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     // ".5" is how CSS writes a half
-    let whole: u32 = if whole.is_empty() { 0 } else { digits(whole)? };
-    let fraction: u32 = format!("{fraction:0<2}").parse().ok()?;
-    let value = u16::try_from(whole.checked_mul(100)?.checked_add(fraction)?).ok()?;
-    (min..=max).contains(&value).then_some(value)
+    let is_good = !fraction.is_empty() && !text.is_empty() && text.len() <= LONGEST && plain(whole) && plain(fraction);
+    let value = is_good.then(|| text.parse().ok())??;
+    Some((value, text.len() - text.find('.').map_or(text.len(), |at| at + 1)))
+}
+
+/// A decimal of that range, rounded to hundredths.
+fn hundredths(text: &str, min: f64, max: f64) -> Option<u16> {
+    let (value, _) = decimal(text)?;
+    (min..=max).contains(&value).then(|| (value * 100.0).round() as u16)
 }
 
 fn show_hundredths(value: &u16) -> String {
@@ -563,6 +563,9 @@ fn show_hundredths(value: &u16) -> String {
 fn ratio(text: &str) -> Option<Ratio> {
     let fraction = |text: &str| -> Option<(u32, u32)> {
         let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+        // what programs write of a third has more digits than matter
+        decimal(text)?;
+        let decimals = &decimals[..decimals.len().min(8_usize.saturating_sub(whole.len()))];
         let scale = 10u32.checked_pow(u32::try_from(decimals.len()).ok()?)?;
         let value: u32 = digits(&format!("{whole}{decimals}"))?;
         Some((value, scale))
@@ -657,8 +660,7 @@ fn direction(text: &str) -> Option<(char, u16, &str)> {
 
 /// A decimal from 0 to 1 in 1/10000.
 fn fraction(text: &str) -> Option<u16> {
-    let plain = !text.is_empty() && text.len() <= 8 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let value: f64 = plain.then(|| text.parse().ok())??;
+    let (value, _) = decimal(text)?;
     (0.0..=1.0).contains(&value).then(|| (value * 10_000.0).round() as u16)
 }
 
@@ -893,6 +895,24 @@ mod tests {
     }
 
     #[test]
+    fn decimals_are_taken_as_programs_write_them() {
+        for (name, written, shown) in [
+            ("aspect_ratio", "1.5", "3:2"),
+            ("aspect_ratio", "1.7777777777777777", "17777777:10000000"),
+            ("aspect_ratio", "0.6666666666666666:0.5", "3333333:2500000"),
+            ("position", "0.3333333333333333x.5", "0.3333x0.5"),
+            ("blur", "1.125", "1.13"),
+            ("sharpen", "1.2345", "1.23"),
+            ("dpr", "1.25", "1.25"),
+        ] {
+            let parameter = Parameter::find(name).expect("a parameter");
+            let mut params = Params::default();
+            parameter.read(name, Some(written), &mut params).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(parameter.value(&params).as_deref(), Some(shown), "{name}={written}");
+        }
+    }
+
+    #[test]
     fn what_is_refused() {
         let values: &[(&str, &[&str])] = &[
             ("width", &["", "0", "-1", "+5", "1.5", "800px", "1e3", " 8", "٣"]),
@@ -908,7 +928,7 @@ mod tests {
             ("background", &["", "#fff", "ff", "fffff", "blurple", "1234567"]),
             ("rotate", &["", "45", "360", "-90"]),
             ("flip", &["", "x", "hh"]),
-            ("blur", &["", "0", "0.2", "101", "NaN", "1e1"]),
+            ("blur", &["", "0", "0.2", "0.299", "100.001", "101", "NaN", "1e1"]),
             ("sharpen", &["", "-1", "10.01", "inf"]),
             ("trim", &["", "101", "yes"]),
             ("metadata", &["", "all"]),

@@ -96,11 +96,7 @@ impl Policy {
         if parsed.params.expires.is_some_and(|expires| expires < now) {
             return Err(Error::Expired);
         }
-        if self.config.reject_unknown && !parsed.unknown.is_empty() {
-            return Err(Error::InvalidParams(
-                parsed.unknown.iter().map(|(name, value)| query::unknown(name, value)).collect(),
-            ));
-        }
+        self.check_unknown(&parsed.unknown)?;
         let id = ImageId::parse(path).map_err(|_| Error::InvalidName)?;
         let expires = parsed.params.expires;
         let renders = parsed.params.render();
@@ -126,10 +122,18 @@ impl Policy {
     /// [`Error::InvalidParams`] where the URL would be refused anyhow.
     pub fn sign(&self, path: &str, query: &str) -> Result<Option<String>, Error> {
         let parsed = query::parse(query).map_err(Error::InvalidParams)?;
+        self.check_unknown(&parsed.unknown)?;
         let canonical = self.signed_text(&parsed.params);
         let Some(signature) = self.config.keys.sign(path, &canonical) else { return Ok(None) };
         let joint = if canonical.is_empty() { "" } else { "&" };
         Ok(Some(format!("{path}?{canonical}{joint}s={signature}")))
+    }
+
+    fn check_unknown(&self, unknown: &[(String, String)]) -> Result<(), Error> {
+        if !self.config.reject_unknown || unknown.is_empty() {
+            return Ok(());
+        }
+        Err(Error::InvalidParams(unknown.iter().map(|(name, value)| query::unknown(name, value)).collect()))
     }
 
     /// Before any file is touched. A wrong signature is refused where none is required, too: its sender believes in it.
@@ -291,21 +295,24 @@ impl Policy {
 
     fn resize(&self, params: &Params) -> Result<Resize, Error> {
         let max = self.config.max_dimension;
-        let limited = |length: f64| (length.round() as u32).clamp(1, max);
-        let clamped = |side: Option<u32>| side.map_or(0, |side| side.min(max));
-        let (mut width, mut height) = (clamped(params.width), clamped(params.height));
+        let [mut width, mut height] = within(max, [params.width, params.height].map(|side| side.map(f64::from)));
         let gravity = params.position.unwrap_or(Gravity::CENTER);
         if let Some(ratio) = params.aspect_ratio {
             match (width, height) {
-                (0, 0) => return Ok(Resize::Crop(ratio, gravity)),
-                (0, h) => width = limited(f64::from(h) * ratio.value()),
-                (w, 0) => height = limited(f64::from(w) / ratio.value()),
+                (None, None) => return Ok(Resize::Crop(ratio, gravity)),
+                (None, Some(h)) => {
+                    [width, height] = within(max, [f64::from(h) * ratio.value(), f64::from(h)].map(Some));
+                }
+                (Some(w), None) => {
+                    [width, height] = within(max, [f64::from(w), f64::from(w) / ratio.value()].map(Some));
+                }
                 _ => {
                     let value = format!("{}:{}", ratio.width, ratio.height);
                     return Err(conflict("aspect_ratio", &value, "with width or height, not with both"));
                 }
             }
         }
+        let [width, height] = [width, height].map(Option::unwrap_or_default);
         let wish = Wish { width, height, enlarge: params.enlarge.unwrap_or(false) };
         let resize = match params.fit.unwrap_or(self.default_fit(params)) {
             Fit::Contain => Resize::Contain(wish),
@@ -321,9 +328,15 @@ impl Policy {
 /// Multiplies the sides by `dpr` and clamps them.
 fn fold_dpr(params: &mut Params, max: u32) {
     let dpr = params.dpr.take().map_or(1.0, |hundredths| f64::from(hundredths) / 100.0);
-    for side in [&mut params.width, &mut params.height].into_iter().flatten() {
-        *side = ((f64::from(*side) * dpr).round() as u32).clamp(1, max);
-    }
+    let sides = [params.width, params.height].map(|side| side.map(|side| f64::from(side) * dpr));
+    [params.width, params.height] = within(max, sides);
+}
+
+/// The sides in whole pixels, where one is above `max` both scaled down until none is: a box keeps its ratio.
+fn within(max: u32, sides: [Option<f64>; 2]) -> [Option<u32>; 2] {
+    let longest = sides.into_iter().flatten().fold(1.0, f64::max);
+    let scale = (f64::from(max) / longest).min(1.0);
+    sides.map(|side| side.map(|side| ((side * scale).round() as u32).clamp(1, max)))
 }
 
 /// Parameters that are right each by itself and not together.
@@ -387,6 +400,8 @@ mod tests {
             "w=8&h=9&fit=cover&a=c",
         ]);
         check(&["w=99999", "w=8192", "w=9000&dpr=5"]);
+        check(&["w=9000&h=4500&fit=cover", "w=8192&h=4096&fit=cover", "w=3000&h=1500&dpr=5&fit=cover"]);
+        check(&["h=9999&ar=2:1", "h=4096&ar=2:1", "w=9999&ar=2:1"]);
         check(&["w=1600&ar=16:9", "w=1600&h=900&fit=cover", "w=1600&ar=1.7777777"]);
         check(&["w=100&lossless", "w=100&lossless=1&q=20"]);
         check(&["rotate=180", "flip=hv"]);

@@ -69,23 +69,50 @@ pub(crate) fn describe_svg(original: &[u8]) -> Result<Encoded> {
     Ok(Encoded { bytes: json.to_string().into_bytes(), content: Content::Json })
 }
 
-/// The `width` and `height` of the outermost element, or its `viewBox` where these are absent or relative (SVG 2 §8.2).
+/// The `width` and `height` of the outermost element, or what its `viewBox` says of those that are absent or relative (SVG 2
+/// §8.2).
 pub(crate) fn svg_size(text: &str) -> Option<Size> {
     let start = text.find("<svg").or_else(|| text.find(":svg"))?;
     let tag = &text[start..start + text[start..].find('>')?];
-    let whole = |length: f64| (length.is_finite() && (0.5..1e9).contains(&length)).then_some(length.round() as u32);
-    let pixels = |name| whole(attribute(tag, name)?.trim().trim_end_matches("px").parse().ok()?);
-    if let (Some(width), Some(height)) = (pixels("width"), pixels("height")) {
-        return Some(Size::new(width, height));
-    }
-    let view_box = attribute(tag, "viewBox")?;
-    let numbers: Vec<f64> = view_box
-        .split(|c: char| c.is_whitespace() || c == ',')
-        .filter(|part| !part.is_empty())
-        .map(|part| part.parse().ok())
-        .collect::<Option<_>>()?;
-    let &[_, _, width, height] = numbers.as_slice() else { return None };
+    let whole = |length: f64| (0.5..1e9).contains(&length).then_some(length.round() as u32);
+    let said = |name| pixels(attribute(tag, name)?);
+    let view_box = attribute(tag, "viewBox").and_then(view_box);
+    let (width, height) = match (said("width"), said("height"), view_box) {
+        (Some(width), Some(height), _) => (width, height),
+        // one side gives the other
+        (Some(width), None, Some((w, h))) => (width, width * h / w),
+        (None, Some(height), Some((w, h))) => (height * w / h, height),
+        (None, None, Some(sides)) => sides,
+        (_, _, None) => return None,
+    };
     Some(Size::new(whole(width)?, whole(height)?))
+}
+
+/// A length in CSS pixels, of which an inch has 96 (CSS Values 4 §6.2); `None` where it depends on what is around it.
+fn pixels(length: &str) -> Option<f64> {
+    const UNITS: [(&str, f64); 7] = [
+        ("px", 1.0),
+        ("in", 96.0),
+        ("cm", 96.0 / 2.54),
+        ("mm", 9.6 / 2.54),
+        ("q", 2.4 / 2.54),
+        ("pt", 4.0 / 3.0),
+        ("pc", 16.0),
+    ];
+    let length = length.trim().to_ascii_lowercase();
+    let unit = UNITS.iter().find_map(|&(unit, pixels)| Some((length.strip_suffix(unit)?, pixels)));
+    let (number, pixels) = unit.unwrap_or((&length, 1.0));
+    let number: f64 = number.trim_end().parse().ok()?;
+    (number.is_finite() && number > 0.0).then_some(number * pixels)
+}
+
+/// The columns and rows of a `viewBox`.
+fn view_box(text: &str) -> Option<(f64, f64)> {
+    let parts = text.split(|c: char| c.is_whitespace() || c == ',').filter(|part| !part.is_empty());
+    let numbers: Vec<f64> = parts.map(|part| part.parse().ok()).collect::<Option<_>>()?;
+    let &[_, _, width, height] = numbers.as_slice() else { return None };
+    let is_length = |length: f64| length.is_finite() && length > 0.0;
+    (is_length(width) && is_length(height)).then_some((width, height))
 }
 
 fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
@@ -120,6 +147,12 @@ mod tests {
         check("<?xml version='1.0'?><svg height = '20px' width='10.4px' viewBox='0 0 1 1'/>", Some((10, 20)));
         check("<svg viewBox='0 0 300,150'/>", Some((300, 150)));
         check("<svg width='100%' height='50%' viewBox='0 0 30 15'/>", Some((30, 15)));
+        check("<svg width='100' viewBox='0 0 10 20'/>", Some((100, 200)));
+        check("<svg width='auto' height='100' viewBox='0 0 10 20'/>", Some((50, 100)));
+        check("<svg width='10in' height='25.4MM'/>", Some((960, 96)));
+        check("<svg width='3pc' height='12 pt'/>", Some((48, 16)));
+        check("<svg width='3em' height='12pt'/>", None);
+        check("<svg viewBox='0 0 0 10'/>", None);
         check("<svg stroke-width='3'/>", None);
         check("<svg width='1e999' height='-1'/>", None);
         check("<svg width=", None);

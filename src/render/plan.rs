@@ -67,13 +67,30 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// [`Error::Limit`] where the original is too large, [`Error::Impossible`] where the recipe does not fit it.
     pub fn new(info: &Info, recipe: &'a Recipe, settings: &Settings) -> Result<Plan<'a>> {
+        let mut formats = formats(info, recipe).into_iter().peekable();
+        loop {
+            // there is always one
+            let format = formats.next().unwrap_or(Format::Jpeg);
+            let plan = Plan::of(info, recipe, settings, format);
+            // a format that cannot hold the result, or needs more memory for it than there is, is passed over
+            let is_over = match &plan {
+                Ok(plan) => plan.format.longest_side() < plan.longest_wish(settings),
+                Err(error) => matches!(error, Error::Limit(_)),
+            };
+            if !is_over || formats.peek().is_none() {
+                return plan;
+            }
+        }
+    }
+
+    /// The plan of one in that format.
+    fn of(info: &Info, recipe: &'a Recipe, settings: &Settings, format: Format) -> Result<Plan<'a>> {
         let upright = info.orientation.apply(info.size);
         let region = match recipe.rect {
             None => Region::whole(upright),
             Some(rect) => Region::of_rect(rect, upright).ok_or_else(|| outside(rect, upright))?,
         };
         let region = recipe.turn.map(region, upright);
-        let format = output_format(info, recipe, region, settings);
         // a moving PNG stays one where the original's own format is what is wanted
         let own = info.format == Format::Png
             && format == Format::Png
@@ -168,6 +185,13 @@ impl<'a> Plan<'a> {
     /// Whether the result stays in the original's colours and carries its profile along.
     pub(crate) fn keeps_profile(&self) -> bool {
         self.recipe.metadata == Metadata::Keep && matches!(self.format, Format::Jpeg | Format::Png | Format::WebP)
+    }
+
+    /// The longest side of the result, were there no format's limit.
+    fn longest_wish(&self, settings: &Settings) -> u32 {
+        let Region { width, height, .. } = self.region;
+        let canvas = self.recipe.resize.fit(width, height, settings.max_dimension).canvas;
+        canvas.width.max(canvas.height)
     }
 
     /// Fits a part of the displayed original.
@@ -344,35 +368,27 @@ fn check_side(format: Format, resize: Resize, region: Region, settings: &Setting
     Ok(())
 }
 
-/// The format that the recipe's output means for this original.
-fn output_format(info: &Info, recipe: &Recipe, region: Region, settings: &Settings) -> Format {
+/// The formats that the recipe's output can mean for this original, best first.
+fn formats(info: &Info, recipe: &Recipe) -> Vec<Format> {
     let moves = info.frames > 1 && recipe.animated;
-    let baseline = if info.has_alpha || recipe.lossless { Format::Png } else { Format::Jpeg };
+    let covers = recipe.background.is_some_and(|background| background.0[3] == u8::MAX);
+    let shows_through = info.has_alpha && !covers;
+    let baseline = if shows_through || recipe.lossless { Format::Png } else { Format::Jpeg };
     // what moves stays what it is, as exactly as that can be: standing still it would lose more
     let own = if info.format.is_output() && (!recipe.lossless || info.format.can_be_lossless() || moves) {
         info.format
     } else {
         baseline
     };
-    let chosen = match recipe.output {
-        Output::Exactly(format) => return format,
-        Output::Original => return own,
-        Output::Json => return Format::Png,
-        Output::Auto(Choice::Avif | Choice::WebP) if moves => Format::WebP,
-        Output::Auto(Choice::Avif | Choice::AvifStill) if !moves => Format::Avif,
-        Output::Auto(Choice::WebP) => Format::WebP,
+    let last = if moves { own } else { baseline };
+    match recipe.output {
+        Output::Exactly(format) => vec![format],
+        Output::Json => vec![Format::Png],
+        Output::Original => vec![own, last],
+        Output::Auto(Choice::Avif) if !moves => vec![Format::Avif, Format::WebP, last],
+        Output::Auto(Choice::AvifStill) if !moves => vec![Format::Avif, last],
+        Output::Auto(Choice::Avif | Choice::WebP) => vec![Format::WebP, last],
         // a moving original stays what it is: a baseline that stands still would lose it
-        Output::Auto(_) if moves => own,
-        Output::Auto(_) => baseline,
-    };
-    // a format that cannot hold the result is passed over
-    let canvas = recipe.resize.fit(region.width, region.height, settings.max_dimension).canvas;
-    let fits = canvas.width.max(canvas.height) <= chosen.longest_side();
-    if fits {
-        chosen
-    } else if moves {
-        own
-    } else {
-        baseline
+        Output::Auto(Choice::AvifStill | Choice::Baseline) => vec![last],
     }
 }
