@@ -141,13 +141,11 @@ pub(crate) fn behind_offset(item: &[u8]) -> Option<&[u8]> {
 fn upright(exif: &[u8]) -> Option<Vec<u8>> {
     let block = Block::parse(exif)?;
     let mut out = block.bytes.to_vec();
-    if let Some(entry) = block.entry(ORIENTATION) {
-        let one: [u8; 4] = match (block.short(entry + 2)?, block.big_endian) {
-            (SHORT, true) => [0, 1, 0, 0],
-            (_, true) => [0, 0, 0, 1],
-            (_, false) => [1, 0, 0, 0],
-        };
-        out[entry + 8..entry + 12].copy_from_slice(&one);
+    // all of them, and whatever is odd about them: another reader might believe another
+    for entry in block.all().filter(|&entry| block.short(entry) == Some(ORIENTATION)) {
+        let kind_and_count = [&short(SHORT, block.big_endian)[..], &long(1, block.big_endian)].concat();
+        out[entry + 2..entry + 8].copy_from_slice(&kind_and_count);
+        out[entry + 8..entry + 12].copy_from_slice(&[&short(1, block.big_endian)[..], &[0, 0]].concat());
     }
     Some(out)
 }
@@ -188,9 +186,14 @@ impl<'a> Block<'a> {
         Some(if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
     }
 
+    /// Where the entries begin.
+    fn all(&self) -> impl Iterator<Item = usize> + use<'_, 'a> {
+        (0..self.count).map(|index| self.entries + 12 * index)
+    }
+
     /// Where the entry of that tag begins: tag, type, count, value, of 2, 2, 4 and 4 bytes.
     fn entry(&self, tag: u16) -> Option<usize> {
-        (0..self.count).map(|index| self.entries + 12 * index).find(|&at| self.short(at) == Some(tag))
+        self.all().find(|&at| self.short(at) == Some(tag))
     }
 
     fn number(&self, entry: usize) -> Option<u32> {
@@ -245,6 +248,23 @@ mod tests {
     fn keeping_sets_the_orientation_upright() {
         let kept = upright(&block(ORIENTATION, SHORT, [6, 0, 0, 0])).expect("a block");
         assert_eq!(orientation(&kept), Orientation::UPRIGHT);
+    }
+
+    #[test]
+    fn no_orientation_is_left_whatever_is_odd_about_it() {
+        let field = |kind, value: [u8; 4]| block(ORIENTATION, kind, value)[10..22].to_vec();
+        for entries in [
+            vec![field(SHORT, [6, 0, 0, 0]), field(SHORT, [8, 0, 0, 0])],
+            vec![[&field(SHORT, [0; 4])[..4], &[0; 8]].concat(), field(SHORT, [6, 0, 0, 0])],
+            vec![[&field(SHORT, [0; 4])[..4], &[3, 0, 0, 0, 26, 0, 0, 0]].concat()],
+            vec![field(ASCII, [6, 0, 0, 0])],
+        ] {
+            let count = (entries.len() as u16).to_le_bytes();
+            let bytes = [&b"II\x2a\0\x08\0\0\0"[..], &count, &entries.concat(), &[0; 4]].concat();
+            let kept = upright(&bytes).expect("a block");
+            let expected = field(SHORT, [1, 0, 0, 0]);
+            assert!(kept[10..10 + 12 * entries.len()].chunks(12).all(|entry| entry == expected), "{kept:?}");
+        }
     }
 
     #[test]

@@ -288,7 +288,8 @@ pub fn render_from(
     }
     let mut take = |progress: &mut dyn Progress, decoded: Arc<Decoded>| {
         begin(progress, Stage::Resize)?;
-        let delay = decoded.delay;
+        // a frame that stands still is shown as long as one likes, wherever it comes from
+        let delay = if plan.frames > 1 { decoded.delay } else { 0 };
         match pipeline.apply(decoded)? {
             Samples::Packed(pixels) => frames.push(Frame { pixels, delay }),
             Samples::Planes(one) => planes = Some(one),

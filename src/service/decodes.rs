@@ -508,7 +508,10 @@ mod tests {
             {
                 let wish = Wish { width, height: 0, enlarge: true };
                 let resize = Resize::Contain(wish);
-                let mut recipe = Recipe { resize, ..Recipe::new(Output::Exactly(Format::Png), Quality::default()) };
+                // a format that says how long a picture is shown
+                let format = if name.ends_with(".gif") && !linear { Format::Gif } else { Format::Png };
+                let recipe = Recipe::new(Output::Exactly(format), Quality::default());
+                let mut recipe = Recipe { resize, animated: false, ..recipe };
                 if crops {
                     recipe.rect = Some(Rect { x: 11, y: 31, width: 99, height: 41 });
                 }

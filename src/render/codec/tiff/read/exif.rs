@@ -4,9 +4,11 @@
 use super::ifd::{Directory, File};
 use crate::render::exif::{CAMERA, Field, LONGEST, PLACE, write};
 
-/// Of the first directory: what is shown, the maker, the model, the program, the date, the artist and the copyright. The
-/// others describe how the pixels are stored.
-const DESCRIPTIVE: [u16; 7] = [270, 271, 272, 305, 306, 315, 33432];
+/// Of the first directory: what is shown, the maker, the model, the program, the date, the artist, the computer, two ratings,
+/// the copyright, and title, comment, author, keywords and subject as Windows writes them. The others describe how the pixels
+/// are stored.
+const DESCRIPTIVE: [u16; 15] =
+    [270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 40091, 40092, 40093, 40094, 40095];
 
 /// What a maker of cameras keeps there points into the file by places that nobody else knows, and the directory of
 /// interoperability by one that would have to be moved along (EXIF 2.32 §4.6.5, §4.6.3).
