@@ -103,6 +103,7 @@ impl Codec for Png {
             let mut samples = vec![0; lines.stride() * info.size.height as usize];
             lines.read(&mut samples)?;
             lines.finish()?;
+            let (channels, samples) = if channels == 1 { (3, grey_to_rgb(&samples, 1)) } else { (channels, samples) };
             return sink(Decoded::still(Pixels::new(FORMAT, info.size, channels, samples)?, profile));
         }
         let length = reader.output_buffer_size().ok_or_else(|| Error::malformed(FORMAT, "it is too large"))?;
@@ -206,7 +207,8 @@ fn streamed<R: BufRead + Seek>(reader: &Reader<R>) -> Option<Streamed> {
     let header = reader.info();
     if let Some(channels) = scanlines::channels(header) {
         let stride = header.width as usize * channels;
-        return Some(Streamed { channels, held: (CHUNKS + scanlines::held(stride)) as u64 });
+        // grey held whole is red, green and blue
+        return Some(Streamed { channels: channels.max(3), held: (CHUNKS + scanlines::held(stride)) as u64 });
     }
     let (colours, _) = reader.output_color_type();
     let stride = reader.output_line_size(header.width)?;

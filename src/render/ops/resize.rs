@@ -103,7 +103,7 @@ pub(crate) trait Rows {
     /// Columns and rows.
     fn size(&self) -> Size;
 
-    /// Samples of a pixel: 3 of red, green and blue, and one of alpha where there is any.
+    /// Samples of a pixel: 3 of red, green and blue, and one of alpha where there is any; or 1 that stands for all three.
     fn channels(&self) -> usize;
 
     /// Puts the next rows into `out`, as many as it has room for: width × channels bytes each, packed.
@@ -323,7 +323,7 @@ fn bands(stored: Size, region: Region, size: Size, rows_at_once: u32, window: u3
 /// Resamples a region, first down the columns, a band of rows after the other, then along the rows of the result.
 fn as_coded(mut windows: impl Windows, region: Region, size: Size) -> Result<Pixels> {
     let (stored, channels) = (windows.size(), windows.channels());
-    let kind = if channels == 4 { PixelType::U8x4 } else { PixelType::U8x3 };
+    let (kind, _) = kinds(channels);
     let (across, down) = (region.width / f64::from(size.width), region.height / f64::from(size.height));
     // columns that are read
     let left = (region.x - reach(across)).max(0.0) as u32;
@@ -347,7 +347,24 @@ fn as_coded(mut windows: impl Windows, region: Region, size: Size) -> Result<Pix
     if windows.is_premultiplied() {
         MulDiv::new().divide_alpha_inplace(&mut to).map_err(internal)?;
     }
-    Ok(Pixels { size, channels, data: to.into_vec() })
+    Ok(coloured(size, channels, to.into_vec()))
+}
+
+/// What the resizer calls pixels of so many samples, of 8 bits and of 16.
+fn kinds(channels: usize) -> (PixelType, PixelType) {
+    match channels {
+        1 => (PixelType::U8, PixelType::U16),
+        4 => (PixelType::U8x4, PixelType::U16x4),
+        _ => (PixelType::U8x3, PixelType::U16x3),
+    }
+}
+
+/// A result, of which grey is red, green and blue from here on.
+fn coloured(size: Size, channels: usize, data: Vec<u8>) -> Pixels {
+    match channels {
+        1 => Pixels { size, channels: 3, data: data.iter().flat_map(|&level| [level; 3]).collect() },
+        _ => Pixels { size, channels, data },
+    }
 }
 
 /// Rows of a result that are made at a time in linear light, where each stands for `down` of the picture. More rows would
@@ -377,8 +394,7 @@ pub(super) fn in_linear_light(windows: impl Windows, region: Region, size: Size)
 fn in_bands(mut windows: impl Windows, region: Region, size: Size, rows_at_once: u32) -> Result<Pixels> {
     static MAPPER: LazyLock<PixelComponentMapper> = LazyLock::new(create_srgb_mapper);
     let (stored, channels) = (windows.size(), windows.channels());
-    let (narrow, wide) =
-        if channels == 4 { (PixelType::U8x4, PixelType::U16x4) } else { (PixelType::U8x3, PixelType::U16x3) };
+    let (narrow, wide) = kinds(channels);
     let stride = size.width as usize * channels;
     let mut data = vec![0; stride * size.height as usize];
     let count = window(stored, region.height / f64::from(size.height), rows_at_once);
@@ -395,7 +411,7 @@ fn in_bands(mut windows: impl Windows, region: Region, size: Size, rows_at_once:
         let mut to = Image::from_slice_u8(size.width, band.made, rows, narrow).map_err(internal)?;
         MAPPER.backward_map(&resized, &mut to).map_err(internal)?;
     }
-    Ok(Pixels { size, channels, data })
+    Ok(coloured(size, channels, data))
 }
 
 pub(super) fn run(

@@ -1,5 +1,5 @@
-//! The rows of the most common kind of PNG one after the other, in 8-bit RGB or RGBA and not interlaced, so that a picture
-//! of any height is never held whole. Other kinds are read by the crate `png`, which also reads the header of these.
+//! The rows of the most common kinds of PNG one after the other, in 8-bit RGB, RGBA or grey and not interlaced, so that a
+//! picture of any height is never held whole. Other kinds are read by the crate `png`, which also reads the header of these.
 //!
 //! What is refused is what that crate refuses: a wrong checksum of a chunk, data that ends too early, an unknown filter.
 //! Zlib's own checksum is passed over by both, and so are data that nobody needs.
@@ -35,6 +35,7 @@ const INFLATING: usize = 64 << 10;
 /// Samples of a pixel, where a file with that header is read here.
 pub(super) fn channels(header: &::png::Info<'_>) -> Option<usize> {
     let channels = match header.color_type {
+        ColorType::Grayscale => 1,
         ColorType::Rgb => 3,
         ColorType::Rgba => 4,
         _ => return None,
@@ -157,6 +158,7 @@ impl Rows for Scanlines<'_> {
             let (rows, rest) = out.split_at_mut(ready * stride);
             let lines = &self.inflated[self.next..self.next + ready * line];
             match self.channels {
+                1 => unfilter::<1>(lines, &self.above, rows)?,
                 3 => unfilter::<3>(lines, &self.above, rows)?,
                 _ => unfilter::<4>(lines, &self.above, rows)?,
             }
@@ -270,15 +272,19 @@ mod tests {
 
     use super::*;
 
-    fn written(width: u32, height: u32, alpha: bool, filter: Filter, compression: Compression, seed: u32) -> Vec<u8> {
-        let channels = if alpha { 4 } else { 3 };
+    const KINDS: [(ColorType, u32); 3] = [(ColorType::Grayscale, 1), (ColorType::Rgb, 3), (ColorType::Rgba, 4)];
+
+    fn written(
+        width: u32, height: u32, (kind, channels): (ColorType, u32), filter: Filter, compression: Compression,
+        seed: u32,
+    ) -> Vec<u8> {
         let sample = |at: u32| {
             ((at / 5) as u8).wrapping_mul(3) ^ (at.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 29) as u8
         };
         let data: Vec<u8> = (0..width * height * channels).map(sample).collect();
         let mut out = Vec::new();
         let mut encoder = ::png::Encoder::new(&mut out, width, height);
-        encoder.set_color(if alpha { ColorType::Rgba } else { ColorType::Rgb });
+        encoder.set_color(kind);
         encoder.set_compression(compression);
         encoder.set_filter(filter);
         let mut writer = encoder.write_header().expect("a header");
@@ -315,11 +321,11 @@ mod tests {
     proptest! {
         #[test]
         fn rows_are_those_of_the_picture_and_damage_is_found(
-            width in 1_u32..200, height in 1_u32..90, alpha: bool, filter in 0_usize..6, compression in 0_usize..4,
+            width in 1_u32..200, height in 1_u32..90, kind in 0_usize..3, filter in 0_usize..6, compression in 0_usize..4,
             at_once in 1_usize..40, seed: u32, damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
             cut in any::<prop::sample::Index>(), is_cut: bool, mends: bool,
         ) {
-            let mut file = written(width, height, alpha, FILTERS[filter], COMPRESSIONS[compression], seed);
+            let mut file = written(width, height, KINDS[kind], FILTERS[filter], COMPRESSIONS[compression], seed);
             prop_assert_eq!(found(&file, at_once).expect("a sound file"), expected(&file).expect("a sound file"));
             // the header is read by the other in any case
             const BEFORE_DATA: usize = 33;

@@ -220,9 +220,9 @@ fn four<const BYTES: usize, const PAETH: bool>(
     for at in 0..BEHIND {
         chains = edge(chains, at, [first, second, third, fourth]);
     }
-    // pixels are read and written four bytes at a time, of which a fourth may be the next pixel's and is mended by it;
-    // the first row's last pixel has none behind it
-    let middle = columns.saturating_sub(ROWS);
+    // pixels are read and written four bytes at a time, of which the last may be the next pixels' and are mended by them;
+    // the first row's last pixels have none behind them
+    let middle = columns.saturating_sub(ROWS.max(BEHIND - 1 + 4_usize.div_ceil(BYTES)));
     if middle > 0 {
         let length = (middle - 1) * BYTES + 4;
         let above = &above[BEHIND * BYTES..][..length];
@@ -316,7 +316,12 @@ mod tests {
         let (first, zeros) = (filters.len() / 3, vec![0; stride]);
         let (above, below) = out.split_at_mut(first * stride);
         let (some, rest) = lines.split_at(first * (stride + 1));
-        let undo = if bytes == 3 { unfilter::<3> } else { unfilter::<4> };
+        let undo = match bytes {
+            1 => unfilter::<1>,
+            2 => unfilter::<2>,
+            3 => unfilter::<3>,
+            _ => unfilter::<4>,
+        };
         undo(some, &zeros, above).expect("filters that there are");
         let last = if first > 0 { &above[above.len() - stride..] } else { &zeros[..] };
         undo(rest, last, below).expect("filters that there are");
@@ -325,8 +330,8 @@ mod tests {
 
     #[test]
     fn every_filter_alone_and_beside_every_other() {
-        for bytes in [3, 4] {
-            for columns in [1, 2, 3, 4, 5, 6, 17, 64] {
+        for bytes in [1, 2, 3, 4] {
+            for columns in [1, 2, 3, 4, 5, 6, 7, 8, 17, 64] {
                 for (a, b) in (0..5).flat_map(|a| (0..5).map(move |b| (a, b))) {
                     for filters in
                         [[a, b, a, b, a, b, a, b, a], [a, a, a, a, b, b, b, b, a], [b, a, a, a, a, b, a, a, b]]

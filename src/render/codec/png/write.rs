@@ -343,7 +343,8 @@ mod tests {
         let size = Size::new(300, 200);
         let noise = |at: u32| (at.wrapping_mul(2_654_435_761) >> 27) as u8;
         let drawing = |at: u32| [noise(at % 40 / 4), noise(at % 60 / 20 + 7), noise(at / 3000)].map(|level| level * 8);
-        let photograph = |at: u32| [at / 300, at % 300 / 2, at / 200].map(|level| (level as u8).wrapping_add(noise(at) / 4));
+        let photograph =
+            |at: u32| [at / 300, at % 300 / 2, at / 200].map(|level| (level as u8).wrapping_add(noise(at) / 4));
         let of = |pixel: &dyn Fn(u32) -> [u8; 3], effort| {
             let data = (0..size.pixels() as u32).flat_map(pixel).collect();
             let mut picture = picture(size, vec![(3, data)]);
