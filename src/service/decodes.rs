@@ -502,7 +502,9 @@ mod tests {
         let of_other_kinds = of_other_kinds.map(|name| (name, original(&format!("generated/{name}.png"))));
         let photographs = [("rgb", original("photos/chelsea.png")), ("opaque", opaque), ("translucent", translucent)];
         let gif = ("animated.gif", original("generated/animated.gif"));
-        for (name, original) in photographs.into_iter().chain(of_other_kinds).chain([gif]) {
+        let tiffs = ["rgb", "rgb-deflate", "grey", "orient-6"];
+        let tiffs = tiffs.map(|name| (name, original(&format!("generated/{name}.tif"))));
+        for (name, original) in photographs.into_iter().chain(of_other_kinds).chain([gif]).chain(tiffs) {
             for (linear, crops, width) in
                 [(false, false, 97), (false, true, 300), (true, true, 130), (false, false, 700), (true, false, 20)]
             {

@@ -87,9 +87,19 @@ impl Still {
     }
 }
 
-/// Repeats the first of each `step` samples three times and keeps the alpha behind it, if there is one.
-pub(super) fn grey_to_rgb<T: Copy>(samples: &[T], step: usize) -> Vec<T> {
-    samples.chunks_exact(step).flat_map(|pixel| [pixel[0], pixel[0]].into_iter().chain(pixel.iter().copied())).collect()
+/// Repeats the first of each `step` samples, one or two, three times and keeps the alpha behind it, if there is one.
+pub(super) fn grey_to_rgb<T: Copy + Default>(samples: &[T], step: usize) -> Vec<T> {
+    let mut out = vec![T::default(); samples.len() / step * (step + 2)];
+    // each by itself, since a loop over parts of any length takes ten times as long
+    match step {
+        1 => out.as_chunks_mut::<3>().0.iter_mut().zip(samples).for_each(|(out, &grey)| *out = [grey; 3]),
+        _ => {
+            let pixels = samples.as_chunks::<2>().0;
+            let pairs = out.as_chunks_mut::<4>().0.iter_mut().zip(pixels);
+            pairs.for_each(|(out, &[grey, alpha])| *out = [grey, grey, grey, alpha]);
+        }
+    }
+    out
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 mod read;
 
 use super::samples::Samples;
-use super::{Codec, Cost, Decoded, Info, Plan, Sink};
+use super::{Codec, Cost, Decoded, Info, Plan, RowSink, Sink, Streamed};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::{Orientation, Size};
+use crate::render::ops::Rows;
 use crate::render::ops::colour::{self, Profile};
 use crate::render::pixels::Pixels;
 
@@ -30,6 +31,8 @@ impl Codec for Tiff {
         // what the reader says of itself, and the 8-bit picture made of it
         let per_pixel = header.decoded_bytes as f64 / size.pixels().max(1) as f64;
         info.cost = Cost { per_stored_pixel: per_pixel, per_decoded_pixel: 8.0 };
+        let channels = if header.has_alpha { 4 } else { 3 };
+        info.streamed = header.streamed_bytes.map(|held| Streamed { channels, held });
         Ok(info)
     }
 
@@ -48,6 +51,42 @@ impl Codec for Tiff {
         let (pixels, profile) = decoded.into_pixels(FORMAT, profile)?;
         sink(Decoded::still(pixels, profile))
     }
+
+    fn stream(&self, original: &[u8], info: &Info, sink: RowSink<'_>) -> Result<()> {
+        let header = read::probe(original).map_err(failed)?;
+        let profile = header.icc.as_deref().and_then(Profile::from_icc);
+        let page = read::page(original).map_err(failed)?;
+        let lines = read::lines(&page).map_err(failed)?;
+        let channels = if header.has_alpha { 4 } else { 3 };
+        let mut lines = Lines { lines, size: info.size, channels };
+        sink(&mut lines, profile)?;
+        lines.lines.finish().map_err(failed)
+    }
+}
+
+/// Rows as they are read.
+struct Lines<'a, 'b> {
+    lines: read::Lines<'a, 'b>,
+    size: Size,
+    channels: usize,
+}
+
+impl Rows for Lines<'_, '_> {
+    fn size(&self) -> Size {
+        self.size
+    }
+
+    fn channels(&self) -> usize {
+        self.channels
+    }
+
+    fn read(&mut self, out: &mut [u8]) -> Result<()> {
+        self.lines.read(out).map_err(failed)
+    }
+
+    fn skip(&mut self, rows: u32) -> Result<()> {
+        self.lines.skip(rows).map_err(failed)
+    }
 }
 
 fn failed(failure: read::Failure) -> Error {
@@ -55,5 +94,47 @@ fn failed(failure: read::Failure) -> Error {
         read::Failure::Unsupported(reason) => Error::unsupported(FORMAT, reason),
         read::Failure::Malformed(reason) => Error::malformed(FORMAT, reason),
         read::Failure::Limit(reason) => Error::Limit(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::codec::testing::originals;
+    use crate::render::recipe::{Output, Quality, Recipe};
+    use crate::render::settings::Settings;
+
+    #[test]
+    fn rows_are_those_of_the_picture() {
+        let (recipe, settings) = (Recipe::new(Output::Original, Quality::default()), Settings::default());
+        let mut streamed = 0;
+        for (path, bytes) in originals(|bytes| matches!(bytes.get(..2), Some(b"II" | b"MM"))) {
+            let Ok(info) = Tiff.probe(&bytes) else { continue };
+            let Some(Streamed { channels, .. }) = info.streamed else { continue };
+            let Ok(plan) = crate::render::plan::Plan::to_decode(&info, &recipe, &settings) else { continue };
+            let mut whole = None;
+            let decoded = Tiff.decode(&bytes, &info, &plan, &mut |decoded| {
+                let crate::render::pixels::Samples::Packed(pixels) = decoded.samples else {
+                    unreachable!("TIFF has pixels")
+                };
+                whole = Some(pixels.data);
+                Ok(())
+            });
+            let stride = info.size.width as usize * channels;
+            let mut rows = vec![0; stride * info.size.height as usize];
+            let mut read = |lines: &mut dyn Rows, _: Option<Profile>| {
+                rows.chunks_mut(7 * stride).try_for_each(|rows| lines.read(rows))
+            };
+            let found = Tiff.stream(&bytes, &info, &mut read);
+            assert_eq!(found.is_ok(), decoded.is_ok(), "{}: {found:?}, {decoded:?}", path.display());
+            if found.is_ok() {
+                assert!(whole == Some(rows), "{}", path.display());
+                streamed += 1;
+            }
+            // what is only passed over is looked at, too
+            let skipped = Tiff.stream(&bytes, &info, &mut |lines, _| lines.skip(1));
+            assert_eq!(skipped.is_ok(), decoded.is_ok(), "{}", path.display());
+        }
+        assert!(streamed >= 4, "{streamed}");
     }
 }

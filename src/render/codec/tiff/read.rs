@@ -14,7 +14,8 @@ mod made;
 mod page;
 mod pixels;
 
-use page::Page;
+pub(crate) use page::Page;
+pub(crate) use pixels::Lines;
 
 use crate::render::codec::samples::{Decoded, Samples};
 
@@ -41,6 +42,8 @@ pub(crate) struct Header {
     pub(crate) pages: u32,
     /// What decoding takes at its peak, the picture itself included, in bytes.
     pub(crate) decoded_bytes: u64,
+    /// The same without the picture, where its rows can be had one after the other in 8 bits a sample.
+    pub(crate) streamed_bytes: Option<u64>,
 }
 
 /// Why a file gives no picture.
@@ -85,13 +88,24 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Header, Failure> {
         is_cmyk: page.is_cmyk(),
         pages: file.count_pages(first),
         decoded_bytes: page.decoded_bytes(),
+        streamed_bytes: (!page.is_deep() && !page.is_cmyk()).then(|| page.held_bytes()),
     })
+}
+
+/// The first page, for its rows.
+pub(crate) fn page(bytes: &[u8]) -> Result<Page<'_>, Failure> {
+    let (file, first) = ifd::File::open(bytes)?;
+    Page::read(file, &file.directory(first)?)
+}
+
+/// The rows of a page.
+pub(crate) fn lines<'a, 'b>(page: &'b Page<'a>) -> Result<Lines<'a, 'b>, Failure> {
+    Lines::new(page)
 }
 
 /// Decodes the first page of the file that `header` was read from.
 pub(crate) fn decode(bytes: &[u8], header: &Header, max_bytes: u64) -> Result<Decoded, Failure> {
-    let (file, first) = ifd::File::open(bytes)?;
-    let page = Page::read(file, &file.directory(first)?)?;
+    let page = page(bytes)?;
     if (page.width, page.height) != (header.width, header.height) {
         return Err(Failure::malformed("the header is another file's"));
     }
@@ -99,7 +113,6 @@ pub(crate) fn decode(bytes: &[u8], header: &Header, max_bytes: u64) -> Result<De
     if needed > max_bytes {
         return Err(Failure::Limit(format!("it takes {needed} bytes to decode, {max_bytes} are allowed")));
     }
-    page.check_segments()?;
     let samples = pixels::decode(&page)?;
     Ok(Decoded {
         width: page.width,

@@ -103,6 +103,10 @@ fn unpack_lzw(input: &[u8], out: &mut [u8]) -> usize {
 
 /// RFC 1950, without asking for its checksum. Gives out how many bytes were written.
 fn inflate(input: &[u8], out: &mut [u8]) -> usize {
+    if inflates_whole(input, out) {
+        return out.len();
+    }
+    // what is odd is left to who is slower and can say how far it is good
     let mut decoder = Decompress::new(true);
     loop {
         let (read, written) = (decoder.total_in() as usize, decoder.total_out() as usize);
@@ -115,6 +119,20 @@ fn inflate(input: &[u8], out: &mut [u8]) -> usize {
     }
 }
 
+/// Whether that filled all of it.
+fn inflates_whole(input: &[u8], out: &mut [u8]) -> bool {
+    let mut decoder = fdeflate::Decompressor::new();
+    decoder.ignore_adler32();
+    let (mut read, mut written) = (0, 0);
+    while written < out.len() {
+        match decoder.read(&input[read..], out, written, true) {
+            Ok((0, 0)) | Err(_) => return false,
+            Ok((taken, given)) => (read, written) = (read + taken, written + given),
+        }
+    }
+    true
+}
+
 /// Undoes the prediction within a row (TIFF 6.0 §14, Photoshop TIFF technical note 3).
 fn undo(page: &Page<'_>, row: &mut [u8]) {
     let together = page.samples_together();
@@ -123,8 +141,22 @@ fn undo(page: &Page<'_>, row: &mut [u8]) {
         (Predictor::Horizontal, 16) => undo_horizontal::<2>(row, together, page.file.big_endian),
         (Predictor::Horizontal, 32) => undo_horizontal::<4>(row, together, page.file.big_endian),
         (Predictor::Horizontal, 64) => undo_horizontal::<8>(row, together, page.file.big_endian),
-        (Predictor::Horizontal, _) => undo_horizontal::<1>(row, together, page.file.big_endian),
+        (Predictor::Horizontal, _) => match together {
+            1 => undo_bytes::<1>(row),
+            3 => undo_bytes::<3>(row),
+            4 => undo_bytes::<4>(row),
+            _ => undo_horizontal::<1>(row, together, page.file.big_endian),
+        },
         (Predictor::Float, bits) => undo_float(row, together, usize::from(bits / 8), page.file.big_endian),
+    }
+}
+
+/// The same of samples of a byte, so many a pixel.
+fn undo_bytes<const TOGETHER: usize>(row: &mut [u8]) {
+    let mut left = [0; TOGETHER];
+    for pixel in row.as_chunks_mut::<TOGETHER>().0 {
+        left = std::array::from_fn(|at| pixel[at].wrapping_add(left[at]));
+        *pixel = left;
     }
 }
 

@@ -172,7 +172,7 @@ pub(super) struct OldJpeg<'a> {
 }
 
 /// The first page.
-pub(super) struct Page<'a> {
+pub(crate) struct Page<'a> {
     pub(super) file: File<'a>,
     pub(super) width: u32,
     pub(super) height: u32,
@@ -362,7 +362,13 @@ impl<'a> Page<'a> {
     pub(super) fn decoded_bytes(&self) -> u64 {
         let pixels = u64::from(self.width) * u64::from(self.height);
         let picture = pixels.saturating_mul(self.channels() as u64 * if self.is_deep() { 2 } else { 1 });
-        let segment = self.segment_bytes(self.grid.rows).saturating_mul(self.planes().len() as u64);
+        picture.saturating_add(self.held_bytes())
+    }
+
+    /// The same without the picture.
+    pub(super) fn held_bytes(&self) -> u64 {
+        let beside = self.planes().len() as u64 * u64::from(self.grid.across);
+        let segment = self.segment_bytes(self.grid.rows).saturating_mul(beside);
         let segment = match self.compression {
             // read where it is
             Compression::None if !self.low_bit_first => 0,
@@ -375,7 +381,7 @@ impl<'a> Page<'a> {
         let row = u64::from(self.width).saturating_mul(2 * u64::from(self.samples));
         // JPEG streams are put together, bits are turned round in a copy
         let input = if self.compression == Compression::None { 0 } else { self.file.bytes.len() as u64 };
-        picture.saturating_add(segment).saturating_add(row).saturating_add(input).saturating_add(1 << 20)
+        segment.saturating_add(row).saturating_add(input).saturating_add(1 << 20)
     }
 
     /// Every strip or tile must begin in the file; all of it must be there where nothing is compressed. Asked before

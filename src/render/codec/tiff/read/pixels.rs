@@ -63,30 +63,82 @@ impl Plane<'_> {
     }
 }
 
-/// Decodes strip after strip or tile after tile into the picture.
+/// Decodes row after row into the picture.
 fn fill<S: Sample>(page: &Page<'_>, out: &mut [S]) -> Result<(), Failure> {
-    let (grid, channels) = (page.grid, page.channels());
-    let planes = page.planes();
-    let mut jpeg = if page.compression.is_jpeg() { Some(jpeg::Reader::new()?) } else { None };
-    let mut painter = Painter::new(page);
-    for down in 0..grid.down {
-        let top = down * grid.rows;
+    let mut lines = Lines::new(page)?;
+    out.chunks_exact_mut(page.width as usize * page.channels()).try_for_each(|row| lines.paint(row))
+}
+
+/// The rows of a page one after the other.
+pub(crate) struct Lines<'a, 'b> {
+    page: &'b Page<'a>,
+    jpeg: Option<jpeg::Reader>,
+    painter: Painter<'a, 'b>,
+    /// The planes of each strip or tile with the next row, from the left to the right.
+    band: Vec<Vec<Plane<'a>>>,
+    /// The row that comes next.
+    next: u32,
+}
+
+impl<'a, 'b> Lines<'a, 'b> {
+    pub(super) fn new(page: &'b Page<'a>) -> Result<Lines<'a, 'b>, Failure> {
+        page.check_segments()?;
+        let jpeg = if page.compression.is_jpeg() { Some(jpeg::Reader::new()?) } else { None };
+        Ok(Lines { page, jpeg, painter: Painter::new(page), band: Vec::new(), next: 0 })
+    }
+
+    /// Puts the next rows into `out`, as many as it has room for.
+    pub(crate) fn read(&mut self, out: &mut [u8]) -> Result<(), Failure> {
+        out.chunks_exact_mut(self.page.width as usize * self.page.channels()).try_for_each(|row| self.paint(row))
+    }
+
+    /// Passes over the next rows; what they are made of is looked at all the same.
+    pub(crate) fn skip(&mut self, rows: u32) -> Result<(), Failure> {
+        for _ in 0..rows {
+            self.load()?;
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    /// Looks at what is left.
+    pub(crate) fn finish(mut self) -> Result<(), Failure> {
+        self.skip(self.page.height - self.next)
+    }
+
+    fn paint<S: Sample>(&mut self, row: &mut [S]) -> Result<(), Failure> {
+        self.load()?;
+        let y = self.next % self.page.grid.rows;
+        for (part, planes) in row.chunks_mut(self.page.grid.width as usize * self.page.channels()).zip(&self.band) {
+            self.painter.row(planes, y as usize, part);
+        }
+        self.next += 1;
+        Ok(())
+    }
+
+    /// Decompresses the strips or tiles with the next row, where it is their first.
+    fn load(&mut self) -> Result<(), Failure> {
+        let (page, grid) = (self.page, self.page.grid);
+        if self.next >= page.height {
+            return Err(Failure::malformed("it has fewer rows than its header says"));
+        }
+        if !self.next.is_multiple_of(grid.rows) {
+            return Ok(());
+        }
+        let down = self.next / grid.rows;
+        // what the last ones took is given back first
+        self.band.clear();
         for across in 0..grid.across {
             let left = across * grid.width;
-            let visible = (grid.width.min(page.width - left), page.rows_at(down).min(page.height - top));
-            let decoded = planes.iter().map(|&plane| match &mut jpeg {
+            let visible = (grid.width.min(page.width - left), page.rows_at(down).min(page.height - self.next));
+            let decoded = page.planes().into_iter().map(|plane| match &mut self.jpeg {
                 Some(reader) => jpeg_plane(page, reader, (plane, down, across), visible),
                 None => plain_plane(page, (plane, down, across)),
             });
-            let decoded = decoded.collect::<Result<Vec<_>, _>>()?;
-            for y in 0..visible.1 {
-                let start = (top + y) as usize * page.width as usize + left as usize;
-                let row = &mut out[start * channels..][..visible.0 as usize * channels];
-                painter.row(&decoded, y as usize, row);
-            }
+            self.band.push(decoded.collect::<Result<_, _>>()?);
         }
+        Ok(())
     }
-    Ok(())
 }
 
 fn plain_plane<'a>(page: &Page<'a>, (plane, down, across): (u16, u32, u32)) -> Result<Plane<'a>, Failure> {
