@@ -153,7 +153,9 @@ impl Way {
             _ => candidates,
         };
         let (stride, bytes) = layout.strides(width);
-        if effort == Effort::Fast && repeating(samples, stride, bytes) < REPEATS {
+        // places of a palette may have any frequencies
+        let is_plain = !matches!(layout, Layout::Places(_));
+        if effort == Effort::Fast && is_plain && repeating(samples, stride, bytes) < REPEATS {
             return Ok(first);
         }
         let length = |way: Way| -> Result<f64> {
@@ -169,15 +171,17 @@ impl Way {
     }
 }
 
-/// Of a photograph a sixth of the samples is at most what their neighbours are, of a drawing half at least.
-const REPEATS: f64 = 0.25;
+/// Of photographs up to a third of the pixels are what their neighbours are, of drawings more than half.
+const REPEATS: f64 = 0.4;
 
-/// The share of samples that are what those of the pixel before are, in every eighth row.
+/// The share of pixels that are what the ones before them are, in every eighth row.
 fn repeating(samples: &[u8], stride: usize, bytes: usize) -> f64 {
     let rows = || samples.chunks_exact(stride).step_by(8);
-    let alike =
-        |row: &[u8]| row.iter().zip(&row[bytes.min(row.len())..]).filter(|(before, sample)| before == sample).count();
-    let all = rows().count() * (stride - bytes.min(stride));
+    let alike = |row: &[u8]| {
+        let pixels = row.chunks_exact(bytes);
+        pixels.clone().zip(pixels.skip(1)).filter(|(before, pixel)| before == pixel).count()
+    };
+    let all = rows().count() * (stride / bytes).saturating_sub(1);
     rows().map(alike).sum::<usize>() as f64 / all.max(1) as f64
 }
 
