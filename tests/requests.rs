@@ -419,7 +419,7 @@ async fn timing_is_told_when_asked_for() {
 #[tokio::test]
 async fn the_original_is_not_sent_where_something_was_to_be_removed() {
     let dir = tempfile::tempdir().expect("a folder");
-    let plain = std::fs::read(testdata().join("generated/checker.png")).expect("a file");
+    let plain = std::fs::read(testdata().join("generated/zone-plate.png")).expect("a file");
     // a text chunk before the end, and bytes behind it
     let mut text = plain[..plain.len() - 12].to_vec();
     text.extend([0, 0, 0, 9]);

@@ -143,6 +143,8 @@ impl Way {
 
     /// The one for samples of that layout, told by a part of them.
     fn of(layout: &Layout, samples: &[u8], width: u32, effort: Effort) -> Result<Way> {
+        // there is always time for an icon
+        let effort = if samples.len() <= SMALL { Effort::Dense } else { effort };
         // from a seventh on, fewer bytes are worth more time
         let (candidates, worth) = match effort {
             Effort::Fast => ([Way::QUICK, Way::REPEATING], 0.85),
@@ -170,6 +172,9 @@ impl Way {
         Ok(if length(second)? < worth * length(first)? { second } else { first })
     }
 }
+
+/// Bytes that the slower ways take less than a millisecond for.
+const SMALL: usize = 32 << 10;
 
 /// Of photographs up to a third of the pixels are what their neighbours are, of drawings more than half.
 const REPEATS: f64 = 0.4;
