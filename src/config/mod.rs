@@ -228,14 +228,20 @@ fn check_each(table: &Table, origins: &BTreeMap<String, Origin>) -> Result<Confi
 
 /// A message that says what numbers there may be, rather than which type has them.
 fn without_types(message: &str) -> String {
-    let ranges = [("u8", "0 to 255"), ("u16", "0 to 65535"), ("u32", "0 to 4294967295"), ("u64", "0 or more")];
-    let usual = [("usize", "0 or more"), ("f32", "a number"), ("f64", "a number")];
-    ranges.iter().chain(&usual).fold(message.to_owned(), |message, (kind, meaning)| {
-        match message.strip_suffix(&format!("expected {kind}")) {
-            Some(rest) => format!("{rest}expected {meaning}"),
-            None => message,
-        }
-    })
+    let ranges = [
+        ("u8", "0 to 255"),
+        ("u16", "0 to 65535"),
+        ("u32", "0 to 4294967295"),
+        ("u64", "0 or more"),
+        ("usize", "0 or more"),
+        ("f32", "a number"),
+        ("f64", "a number"),
+    ];
+    let meant = ranges.iter().find_map(|(kind, range)| Some((message.strip_suffix(kind)?, range)));
+    match meant.filter(|(rest, _)| rest.ends_with("expected ")) {
+        Some((rest, range)) => format!("{rest}{range}"),
+        None => message.to_owned(),
+    }
 }
 
 /// `TINTYPE_SECTION_KEY`; both may hold underscores, so the known sections are tried.
@@ -258,15 +264,19 @@ fn is_meant_for_us(name: &str, table: &Table) -> bool {
 /// The setting that a variable was meant to be: the one of that key, whose section was left out, or the one of the nearest
 /// name.
 fn nearest_variable(name: &str, table: &Table) -> Option<String> {
-    let keys = |values: &Value| values.as_table().cloned().unwrap_or_default().into_iter().map(|(key, _)| key);
     let named = |section: &str, key: &str| format!("tintype_{section}_{key}");
     let alone = name.to_ascii_lowercase();
     let alone = alone.strip_prefix("tintype_").unwrap_or(&alone);
     if let Some((section, _)) = table.iter().find(|(_, values)| values.get(alone).is_some()) {
         return Some(named(section, alone));
     }
-    let known = table.iter().flat_map(|(section, values)| keys(values).map(move |key| named(section, &key)));
-    let known: Vec<String> = known.collect();
+    let known: Vec<String> = table
+        .iter()
+        .flat_map(|(section, values)| {
+            let keys = values.as_table().into_iter().flat_map(Table::keys);
+            keys.map(move |key| named(section, key))
+        })
+        .collect();
     dialect::nearest(name, known.iter().map(String::as_str)).map(str::to_owned)
 }
 

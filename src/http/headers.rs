@@ -34,9 +34,10 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const FRESH: &str = "public, max-age=86400, stale-while-revalidate=604800, stale-if-error=604800, no-transform";
 /// The URL changes when the picture does.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable, no-transform";
-/// How long the first of these, and for how long after that it lets others answer; the second; all in seconds.
+/// Seconds for which [`FRESH`] lets an answer be kept, and then be sent while it is asked for anew.
 const DAY: u64 = 86_400;
-const STALE: u64 = 604_800;
+const WEEK: u64 = 604_800;
+/// Those of [`IMMUTABLE`].
 const YEAR: u64 = 31_536_000;
 /// Not what was asked for: soon it may be had.
 const FOR_NOW: HeaderValue = HeaderValue::from_static("public, max-age=10, no-transform");
@@ -107,7 +108,7 @@ impl Kept {
     /// As long as is usual, but not beyond so many seconds.
     fn within(immutable: bool, left: u64) -> Kept {
         let (usual, longest, age) =
-            if immutable { (Kept::Immutable, YEAR, YEAR) } else { (Kept::Fresh, DAY + STALE, DAY) };
+            if immutable { (Kept::Immutable, YEAR, YEAR) } else { (Kept::Fresh, DAY + WEEK, DAY) };
         if longest <= left { usual } else { Kept::Seconds(age.min(left)) }
     }
 

@@ -98,6 +98,21 @@ fn drop_alpha(rgba: &[u8]) -> Vec<u8> {
     rgb
 }
 
+/// Repeats the first of each `step` samples, one or two, three times and keeps the alpha behind it, if there is one.
+pub(crate) fn grey_to_rgb<T: Copy + Default>(samples: &[T], step: usize) -> Vec<T> {
+    let mut out = vec![T::default(); samples.len() / step * (step + 2)];
+    // each by itself, since a loop over parts of any length takes ten times as long
+    match step {
+        1 => out.as_chunks_mut::<3>().0.iter_mut().zip(samples).for_each(|(out, &grey)| *out = [grey; 3]),
+        _ => {
+            let pixels = samples.as_chunks::<2>().0;
+            let pairs = out.as_chunks_mut::<4>().0.iter_mut().zip(pixels);
+            pairs.for_each(|(out, &[grey, alpha])| *out = [grey, grey, grey, alpha]);
+        }
+    }
+    out
+}
+
 /// One picture of an animation, or the only one.
 #[derive(Clone, Debug)]
 pub struct Frame {
@@ -259,5 +274,16 @@ impl Samples {
             Samples::Packed(pixels) => pixels.size,
             Samples::Planes(planes) => planes.size,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grey_becomes_rgb() {
+        assert_eq!(grey_to_rgb(&[1, 2], 1), [1, 1, 1, 2, 2, 2]);
+        assert_eq!(grey_to_rgb(&[1, 9, 2, 8], 2), [1, 1, 1, 9, 2, 2, 2, 8]);
     }
 }

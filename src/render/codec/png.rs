@@ -16,14 +16,13 @@ use ::png::{BitDepth, BlendOp, ColorType, DisposeOp, Limits, Reader, Transformat
 
 use self::scanlines::Scanlines;
 use super::canvas::{Area, Blend, Canvas, Dispose};
-use super::still::grey_to_rgb;
 use super::{Codec, Cost, Decoded, GoOn, Info, Loops, Picture, Plan, RowSink, Sink, Streamed};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::Size;
 use crate::render::ops::Rows;
 use crate::render::ops::colour::{Narrowing, Profile};
-use crate::render::pixels::Pixels;
+use crate::render::pixels::{Pixels, grey_to_rgb};
 
 /// Reads and writes PNG and APNG.
 pub(crate) struct Png;

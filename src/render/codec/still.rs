@@ -12,7 +12,7 @@ use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::Size;
 use crate::render::ops::colour;
-use crate::render::pixels::Pixels;
+use crate::render::pixels::{Pixels, grey_to_rgb};
 
 /// Reads one of the plain formats.
 pub(crate) struct Still(pub(crate) Format);
@@ -84,31 +84,5 @@ impl Still {
             }
             other => return Err(Error::unsupported(self.0, format!("its samples are {other:?}"))),
         })
-    }
-}
-
-/// Repeats the first of each `step` samples, one or two, three times and keeps the alpha behind it, if there is one.
-pub(super) fn grey_to_rgb<T: Copy + Default>(samples: &[T], step: usize) -> Vec<T> {
-    let mut out = vec![T::default(); samples.len() / step * (step + 2)];
-    // each by itself, since a loop over parts of any length takes ten times as long
-    match step {
-        1 => out.as_chunks_mut::<3>().0.iter_mut().zip(samples).for_each(|(out, &grey)| *out = [grey; 3]),
-        _ => {
-            let pixels = samples.as_chunks::<2>().0;
-            let pairs = out.as_chunks_mut::<4>().0.iter_mut().zip(pixels);
-            pairs.for_each(|(out, &[grey, alpha])| *out = [grey, grey, grey, alpha]);
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn grey_becomes_rgb() {
-        assert_eq!(grey_to_rgb(&[1, 2], 1), [1, 1, 1, 2, 2, 2]);
-        assert_eq!(grey_to_rgb(&[1, 9, 2, 8], 2), [1, 1, 1, 9, 2, 2, 2, 8]);
     }
 }

@@ -52,40 +52,32 @@ impl Codec for Tiff {
         sink(Decoded::still(pixels, profile))
     }
 
-    fn stream(&self, original: &[u8], info: &Info, sink: RowSink<'_>) -> Result<()> {
+    fn stream(&self, original: &[u8], _info: &Info, sink: RowSink<'_>) -> Result<()> {
         let header = read::probe(original).map_err(failed)?;
         let profile = header.icc.as_deref().and_then(Profile::from_icc);
         let page = read::page(original).map_err(failed)?;
-        let lines = read::lines(&page).map_err(failed)?;
-        let channels = if header.has_alpha { 4 } else { 3 };
-        let mut lines = Lines { lines, size: info.size, channels };
+        let mut lines = read::Lines::new(&page).map_err(failed)?;
         sink(&mut lines, profile)?;
-        lines.lines.finish().map_err(failed)
+        lines.finish().map_err(failed)
     }
 }
 
-/// Rows as they are read.
-struct Lines<'a, 'b> {
-    lines: read::Lines<'a, 'b>,
-    size: Size,
-    channels: usize,
-}
-
-impl Rows for Lines<'_, '_> {
+impl Rows for read::Lines<'_, '_> {
     fn size(&self) -> Size {
-        self.size
+        let (width, height) = self.size();
+        Size::new(width, height)
     }
 
     fn channels(&self) -> usize {
-        self.channels
+        self.channels()
     }
 
     fn read(&mut self, out: &mut [u8]) -> Result<()> {
-        self.lines.read(out).map_err(failed)
+        self.paint_all(out).map_err(failed)
     }
 
     fn skip(&mut self, rows: u32) -> Result<()> {
-        self.lines.skip(rows).map_err(failed)
+        self.pass_over(rows).map_err(failed)
     }
 }
 

@@ -14,7 +14,7 @@ use fast_image_resize::{
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::{Rect, Region, Size};
-use crate::render::pixels::Pixels;
+use crate::render::pixels::{Pixels, grey_to_rgb};
 
 thread_local! {
     /// Keeps its coefficient and intermediate buffers from one picture to the next.
@@ -362,7 +362,7 @@ fn kinds(channels: usize) -> (PixelType, PixelType) {
 /// A result, of which grey is red, green and blue from here on.
 fn coloured(size: Size, channels: usize, data: Vec<u8>) -> Pixels {
     match channels {
-        1 => Pixels { size, channels: 3, data: data.iter().flat_map(|&level| [level; 3]).collect() },
+        1 => Pixels { size, channels: 3, data: grey_to_rgb(&data, 1) },
         _ => Pixels { size, channels, data },
     }
 }

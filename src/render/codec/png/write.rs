@@ -150,16 +150,13 @@ impl Way {
             Effort::Fast => ([Way::QUICK, Way::REPEATING], 0.85),
             Effort::Dense => (Way::DENSE, 1.0),
         };
+        let (stride, bytes) = layout.strides(width);
         let [first, second] = match layout {
+            // these may have any frequencies
             Layout::Places(_) => candidates.map(Way::without_filter),
+            _ if effort == Effort::Fast && repeating(samples, stride, bytes) < REPEATS => return Ok(Way::QUICK),
             _ => candidates,
         };
-        let (stride, bytes) = layout.strides(width);
-        // places of a palette may have any frequencies
-        let is_plain = !matches!(layout, Layout::Places(_));
-        if effort == Effort::Fast && is_plain && repeating(samples, stride, bytes) < REPEATS {
-            return Ok(first);
-        }
         let length = |way: Way| -> Result<f64> {
             let parts = parts(samples, stride).map(|part| {
                 let rows = (part.len() / stride) as u32;

@@ -98,11 +98,6 @@ pub(crate) fn page(bytes: &[u8]) -> Result<Page<'_>, Failure> {
     Page::read(file, &file.directory(first)?)
 }
 
-/// The rows of a page.
-pub(crate) fn lines<'a, 'b>(page: &'b Page<'a>) -> Result<Lines<'a, 'b>, Failure> {
-    Lines::new(page)
-}
-
 /// Decodes the first page of the file that `header` was read from.
 pub(crate) fn decode(bytes: &[u8], header: &Header, max_bytes: u64) -> Result<Decoded, Failure> {
     let page = page(bytes)?;

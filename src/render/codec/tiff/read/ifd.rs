@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use super::Failure;
+use crate::render::exif;
 
 /// Pages beyond this many are not counted.
 const MAX_PAGES: usize = 1000;
@@ -166,11 +167,9 @@ impl<'a> Directory<'a> {
 /// Bytes that a value of a type takes (TIFF 6.0 §2 "Types", supplement 1 for IFD, BigTIFF for 16 to 18).
 fn size_of(kind: u16) -> Option<u64> {
     match kind {
-        1 | 2 | 6 | 7 => Some(1),
-        3 | 8 => Some(2),
-        4 | 9 | 11 | 13 => Some(4),
-        5 | 10 | 12 | 16 | 17 | 18 => Some(8),
-        _ => None,
+        13 => Some(4),
+        16..=18 => Some(8),
+        _ => exif::size_of(kind).map(|bytes| bytes as u64),
     }
 }
 

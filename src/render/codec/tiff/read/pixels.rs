@@ -81,19 +81,30 @@ pub(crate) struct Lines<'a, 'b> {
 }
 
 impl<'a, 'b> Lines<'a, 'b> {
-    pub(super) fn new(page: &'b Page<'a>) -> Result<Lines<'a, 'b>, Failure> {
+    /// All rows of a page, from the top.
+    pub(crate) fn new(page: &'b Page<'a>) -> Result<Lines<'a, 'b>, Failure> {
         page.check_segments()?;
         let jpeg = if page.compression.is_jpeg() { Some(jpeg::Reader::new()?) } else { None };
         Ok(Lines { page, jpeg, painter: Painter::new(page), band: Vec::new(), next: 0 })
     }
 
+    /// Columns and rows of the page, as stored.
+    pub(crate) fn size(&self) -> (u32, u32) {
+        (self.page.width, self.page.height)
+    }
+
+    /// Samples of a pixel.
+    pub(crate) fn channels(&self) -> usize {
+        self.page.channels()
+    }
+
     /// Puts the next rows into `out`, as many as it has room for.
-    pub(crate) fn read(&mut self, out: &mut [u8]) -> Result<(), Failure> {
+    pub(crate) fn paint_all(&mut self, out: &mut [u8]) -> Result<(), Failure> {
         out.chunks_exact_mut(self.page.width as usize * self.page.channels()).try_for_each(|row| self.paint(row))
     }
 
     /// Passes over the next rows; what they are made of is looked at all the same.
-    pub(crate) fn skip(&mut self, rows: u32) -> Result<(), Failure> {
+    pub(crate) fn pass_over(&mut self, rows: u32) -> Result<(), Failure> {
         for _ in 0..rows {
             self.load()?;
             self.next += 1;
@@ -103,7 +114,7 @@ impl<'a, 'b> Lines<'a, 'b> {
 
     /// Looks at what is left.
     pub(crate) fn finish(mut self) -> Result<(), Failure> {
-        self.skip(self.page.height - self.next)
+        self.pass_over(self.page.height - self.next)
     }
 
     fn paint<S: Sample>(&mut self, row: &mut [S]) -> Result<(), Failure> {
