@@ -32,6 +32,8 @@
 //! | a key covers everything that shapes the bytes | `cache/key.rs`, `render/recipe.rs` | structs are taken apart without `..` |
 //! | code that changes output bytes changes keys | `render/settings.rs`: `EPOCH` | a test pins digests of small renditions |
 //! | no pixels before limits | `render/plan.rs` | decoders take a `&Plan`, which only `Plan::new` makes |
+//! | requests for one picture have one key | `render/effective.rs` | the recipe is reduced by the original's header before it is a key, and by `render_from` itself |
+//! | a picture of a damaged original is known as one | `render/codec/mod.rs`: `Integrity`, `cache/layout.rs` | decoders return it; it is part of the stored file's name |
 //! | a codec's panic is its file's fault | `render/codec/mod.rs`: `Guarded` | every call to a codec goes through it |
 //! | an image's name cannot leave its source | `source/id.rs`, `source/files.rs` | a private field; opened beneath the root by the kernel |
 //! | an upload that was acknowledged is whole and stays | `source/inbox.rs`, `service/uploads.rs` | decoded first; staged, synced, renamed, its folders synced, then said |

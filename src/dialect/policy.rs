@@ -388,7 +388,7 @@ mod tests {
             "w=800",
             "w=400&dpr=2",
             "w=800&fit=contain",
-            "w=800&q=80",
+            "w=800&q=75",
             "w=800&utm_source=x",
             "w=800&v=1",
         ]);

@@ -75,7 +75,7 @@ fn decoding(info: &Info) -> f64 {
 fn encoding(plan: &Plan<'_>) -> f64 {
     match plan.format {
         Format::Avif => 250.0,
-        Format::WebP if plan.recipe.lossless => 400.0,
+        Format::WebP if plan.recipe.lossless => 550.0,
         Format::WebP => 70.0,
         Format::Png => 40.0,
         Format::Gif => 100.0,
