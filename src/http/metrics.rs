@@ -154,6 +154,7 @@ fn renders(text: &mut Text, service: &Service) {
 fn cache(text: &mut Text, service: &Service) {
     let (stats, usage, bounds) = (service.cache_stats(), service.cache_usage(), service.cache_config());
     let (memory_entries, memory_bytes) = service.cache_memory();
+    let (sealed_files, sealed_bytes) = service.sealed_memory();
     for (name, help, value) in [
         ("cache_files", "Files of the cache, with those being written or removed.", usage.files),
         ("cache_max_files", "The most files that it may have.", bounds.max_files),
@@ -164,6 +165,8 @@ fn cache(text: &mut Text, service: &Service) {
         ("cache_memory_entries", "Renditions held in memory.", memory_entries),
         ("cache_memory_bytes", "Bytes held in memory.", memory_bytes),
         ("cache_memory_max_bytes", "The most bytes held in memory.", bounds.memory),
+        ("sealed_files", "Renditions in memory that have a file descriptor, with those being sent.", sealed_files),
+        ("sealed_bytes", "Bytes that they take; they do not show in resident memory.", sealed_bytes),
         ("cache_writable", "Whether renditions can be kept on disk.", service.is_cache_writable().into()),
     ] {
         text.gauge(name, help, value);

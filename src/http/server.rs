@@ -186,7 +186,7 @@ async fn connection(stream: Box<dyn Stream>, app: App, limits: Patience, mut end
         let (app, phase, outgoing) = (&app, &phase, &outgoing);
         async move {
             let mut response = answer(app, request).await;
-            outgoing.set(response.extensions_mut().remove());
+            outgoing.set(response.extensions_mut().remove().as_ref());
             phase.end_answer();
             Ok::<_, std::convert::Infallible>(response.map(|body| Told { body, phase: phase.clone() }))
         }

@@ -397,6 +397,11 @@ impl Service {
         self.cache.memory()
     }
 
+    /// Bodies that are files in memory, and their bytes: those in the cache, and those still being sent.
+    pub fn sealed_memory(&self) -> (u64, u64) {
+        cache::live_sealed()
+    }
+
     /// Bytes of decoded originals that are kept for a moment, or put by for those being decoded.
     pub fn decoded_bytes(&self) -> u64 {
         self.decodes.bytes()
