@@ -100,6 +100,16 @@ fn renders(text: &mut Text, service: &Service) {
     );
     text.counter("renders_refused_total", "Renders refused because too much was waiting.", workers.refused());
     text.counter("uploads_total", "Originals taken in.", load(&stats.uploads));
+    text.counter(
+        "originals_cut_off_total",
+        "Answers with an original that ended early because it was changed in place meanwhile.",
+        load(&stats.cut_off),
+    );
+    text.gauge(
+        "originals_buffered_bytes",
+        "Bytes of originals that were read to be sent, and have not been sent yet.",
+        service.buffered_bytes(),
+    );
     let mut family = text.histograms("stage_seconds", "What the time of finished renders went to, by stage.");
     let stages = &stats.stages;
     for (stage, histogram) in [

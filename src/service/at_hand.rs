@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use arc_swap::ArcSwapOption;
 
-use super::{Answer, Service, Timing};
+use super::{Answer, Payload, Service, Timing};
 use crate::cache::{Body, Found, Key};
 use crate::render::recipe::{Choice, Output};
 use crate::render::{Recipe, Settings};
@@ -44,9 +44,9 @@ impl Service {
         let body = self.cache.in_memory(key)?;
         self.stats.count(Found::Memory);
         let Body { ref bytes, digest, content, ref sealed } = *body;
-        let (bytes, sealed) = (bytes.clone(), sealed.clone());
+        let payload = Payload::Memory { bytes: bytes.clone(), sealed: sealed.clone() };
         let (modified, found) = (version.modified, Some(Found::Memory));
-        Some(Answer { bytes, digest, content, sealed, modified, found, timing: Timing::default() })
+        Some(Answer { payload, digest, content, modified, found, timing: Timing::default() })
     }
 }
 
