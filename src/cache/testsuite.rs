@@ -35,7 +35,7 @@ fn rendition(name: &str, number: u32) -> (ImageId, Key) {
 }
 
 fn encoded(text: &[u8]) -> Encoded {
-    Encoded { bytes: text.to_vec(), content: Content::Image(Format::WebP) }
+    Encoded { bytes: text.to_vec(), content: Content::Image(Format::WebP), damaged: false }
 }
 
 /// Asks for a rendition of `/a` or, by its key, of another.
@@ -448,7 +448,12 @@ async fn an_older_layout_is_counted_and_goes_first_and_a_newer_one_is_left_alone
     for number in 0..20 {
         let name = layout::name(
             rendition("/old", number).1,
-            &layout::Record { digest: super::Digest::of(b"old"), length: 3, content: Content::Image(Format::WebP) },
+            &layout::Record {
+                digest: super::Digest::of(b"old"),
+                length: 3,
+                content: Content::Image(Format::WebP),
+                damaged: false,
+            },
         );
         std::fs::write(old.join("ab").join(name), b"old").expect("written");
     }

@@ -76,8 +76,8 @@ impl Service {
         let examined = tokio::time::timeout(self.workers.deadline(), examined).await;
         let (opened, Facts { digest, content }) = examined.unwrap_or(Err(Refused::Deadline.into()))?;
         let timing = Timing { source: started.elapsed(), ..Timing::default() };
-        let modified = opened.version.modified;
-        Ok(Answer { payload: Payload::Original(opened), digest, content, modified, found: None, timing })
+        let (modified, payload) = (opened.version.modified, Payload::Original(opened));
+        Ok(Answer { payload, digest, content, damaged: false, modified, found: None, timing })
     }
 
     /// What is known of a version, or else is found out now.
