@@ -66,7 +66,11 @@
 //! | nothing planted in the cache is followed | `cache/folder.rs` | opened beneath the folder by the kernel, without links |
 //! | two states of an original have two versions | `source/files.rs`: `settled` | a file that changed within a clock tick is waited for |
 //! | a broken cache never fails a request | `cache/mod.rs` | logged and counted there, and ends there |
-//! | an original is in memory once, however many take it slowly | `source/shared.rs` | whoever comes later gets the bytes that are there |
+//! | an original that is being rendered is in memory once | `source/shared.rs` | whoever comes later gets the bytes that are there |
+//! | an original that is sent as it is takes bounded memory, whatever its size | `source/chunks.rs`, `http/payload.rs` | it is read in chunks, and each connection has one of them |
+//! | an original that changes while it is sent is cut off and never blended | `source/chunks.rs` | a chunk is given out if the file was unchanged after it was read |
+//! | an original is read once to learn its digest, however many ask | `service/passthrough.rs` | single flight for each version, in a task of its own |
+//! | an idle connection keeps no body in memory | `http/server/direct.rs` | only the bytes on their way hold what they lie in |
 //! | who takes nothing holds nothing for long | `http/server/timed.rs` | limits on heads, on answers not taken, on silence |
 //! | one signature is good for one answer | `dialect/policy.rs`: `signed_text` | what the default means otherwise is signed |
 //! | there are files left for those who are connected | `http/server.rs`: `connections` | a bound by the process's limit |

@@ -226,6 +226,46 @@ fn a_picture_in_memory_that_nobody_takes_is_given_up() {
     assert_eq!(connection.rest(), b"");
 }
 
+/// Whoever keeps a connection open keeps no picture.
+#[test]
+fn idle_connections_hold_no_sealed_memory() {
+    const CLIENTS: usize = 12;
+    let cache = tempfile::tempdir().expect("a folder");
+    let token = "0123456789abcdef";
+    for memory in ["64MiB", "1MiB"] {
+        let settings = [("TINTYPE_SECURITY_ADMIN_TOKEN", token), ("TINTYPE_CACHE_MEMORY", memory)];
+        let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
+        let url = |client: usize| format!("/photos/astronaut.png?format=png&width={}", 480 + client);
+        let mut idle: Vec<Connection> = (0..CLIENTS).map(|_| server.connect()).collect();
+        for (client, connection) in idle.iter_mut().enumerate() {
+            // made, out of the folder, out of memory by the short way, and by the long one
+            let bodies = [&[][..], &[], &[], &[("Range", "bytes=0-")]].map(|headers| {
+                let answer = connection.ask("GET", &url(client), headers);
+                assert!(answer.status == 200 || answer.status == 206, "{}", answer.head);
+                answer.body
+            });
+            assert!(bodies.iter().all(|body| *body == bodies[0]) && bodies[0].len() > 100_000);
+        }
+        let held = server.metric("tintype_sealed_bytes");
+        assert!(held > 0.0 || memory == "1MiB");
+        assert!(held <= server.metric("tintype_cache_memory_max_bytes"), "{memory}: {held}");
+        let mut connection = server.connect();
+        connection.send_request(
+            "POST",
+            "/-/purge?path=photos/astronaut.png",
+            &[("Authorization", &format!("Bearer {token}")), ("Content-Length", "0")],
+        );
+        assert_eq!(connection.receive("POST").status, 200);
+        // the purge does not wait for what is still being sent, and here nothing is
+        poll("the memory is given back", || (server.metric("tintype_sealed_files") == 0.0).then_some(()));
+        assert_eq!(server.metric("tintype_sealed_bytes"), 0.0);
+        // none of them was closed for that
+        for (client, connection) in idle.iter_mut().enumerate() {
+            assert_eq!(connection.ask("GET", &url(client), &[]).status, 200);
+        }
+    }
+}
+
 /// Who asked is found in the same way, whichever way the answer takes.
 #[test]
 fn lines_name_the_client_that_a_proxy_names() {

@@ -14,7 +14,7 @@ use tintype::dialect::{self, Policy, negotiate, query};
 use tintype::http::{App, State, app};
 use tintype::render::{self, Content, Format, Settings};
 use tintype::service::Service;
-use tintype::source::{BoxFuture, Error, ImageId, Original, Source, Version};
+use tintype::source::{BoxFuture, Error, ImageId, Opened, Original, Source, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Takes one input.
@@ -410,5 +410,9 @@ impl Source for Memory {
 
     fn fetch<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Original, Error>> {
         Box::pin(async { Ok(Original { bytes: self.0.clone(), version: self.version(id).await? }) })
+    }
+
+    fn open<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Opened, Error>> {
+        Box::pin(async { Ok(Opened::new(self.version(id).await?, self.0.clone())) })
     }
 }

@@ -23,7 +23,7 @@ pub use disk::Usage;
 pub use key::Key;
 #[doc(hidden)]
 pub use layout::name_again;
-pub use sealed::{Sealed, files as sealed_files};
+pub use sealed::{Sealed, WeakSealed, files as sealed_files, live as live_sealed};
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -35,6 +35,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 
 use crate::render::{Content, Encoded};
@@ -209,7 +210,10 @@ pub struct Cache<E> {
 /// A body in memory.
 struct Hot {
     id: ImageId,
-    body: Arc<Body>,
+    /// `None` from the moment on at which it is evicted or purged: moka gives back what was removed when it comes to it.
+    body: ArcSwapOption<Body>,
+    /// Bytes that all of it takes.
+    weight: u32,
     /// When the disk was last told of its use, in seconds since the start.
     touched: AtomicU32,
 }
@@ -392,6 +396,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             return None;
         }
         let hot = self.hot.get(&key)?;
+        let body = hot.body.load_full()?;
         // the disk decides what goes by what was used, and most uses are seen here only
         let now = u32::try_from(self.began.elapsed().as_secs()).unwrap_or(u32::MAX);
         if hot.touched.swap(now, Ordering::Relaxed) != now
@@ -399,17 +404,18 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         {
             disk.touch(key);
         }
-        Some(Arc::clone(&hot.body))
+        Some(body)
     }
 
     fn keep_in_memory(&self, id: &ImageId, key: Key, body: &Arc<Body>, pilot: &Pilot<Key, ImageId, Result<E>>) {
         if self.has_memory && pilot.keeps() {
-            let hot = Hot { id: id.clone(), body: body.sealed(), touched: AtomicU32::new(0) };
-            self.hot.insert(key, Arc::new(hot));
+            self.hot.insert(key, Arc::new(Hot::new(id, body.sealed())));
             // purged at this moment
             if !pilot.keeps() {
                 self.hot.invalidate(&key);
             }
+            // by itself it evicts only after dozens of insertions, each of which may be a large body
+            self.hot.run_pending_tasks();
         }
     }
 
@@ -425,6 +431,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         // once more: what was found on disk meanwhile is in memory now
         in_memory().collect::<Vec<Key>>().iter().for_each(|key| self.hot.invalidate(key));
         purged.iter().for_each(|key| self.hot.invalidate(key));
+        self.hot.run_pending_tasks();
         purged.len() as u64
     }
 
@@ -476,16 +483,22 @@ impl<E> Drop for Cache<E> {
     }
 }
 
-fn hot(bytes: u64) -> moka::sync::Cache<Key, Arc<Hot>> {
-    // what an entry takes beside its body
-    const OVERHEAD: usize = 480;
-    let weight = |_: &Key, hot: &Arc<Hot>| {
-        let length = hot.body.bytes.len();
+impl Hot {
+    fn new(id: &ImageId, body: Arc<Body>) -> Hot {
+        // what an entry takes beside its body
+        const OVERHEAD: usize = 480;
+        let length = body.bytes.len();
         // a file takes whole pages
-        let length = if hot.body.sealed.is_some() { length.next_multiple_of(4096) } else { length };
-        u32::try_from(length + hot.id.as_str().len() + OVERHEAD).unwrap_or(u32::MAX)
-    };
-    moka::sync::Cache::builder().max_capacity(bytes).weigher(weight).build()
+        let length = if body.sealed.is_some() { length.next_multiple_of(4096) } else { length };
+        let weight = u32::try_from(length + id.as_str().len() + OVERHEAD).unwrap_or(u32::MAX);
+        Hot { id: id.clone(), body: ArcSwapOption::new(Some(body)), weight, touched: AtomicU32::new(0) }
+    }
+}
+
+fn hot(bytes: u64) -> moka::sync::Cache<Key, Arc<Hot>> {
+    let cache = moka::sync::Cache::builder().max_capacity(bytes).weigher(|_: &Key, hot: &Arc<Hot>| hot.weight);
+    // whoever is being sent it still holds it
+    cache.eviction_listener(|_, hot, _| hot.body.store(None)).build()
 }
 
 /// Whether a folder, where it is there, is safe from others.

@@ -12,8 +12,8 @@
 use std::fs::File;
 use std::io::Write;
 use std::ptr::NonNull;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
@@ -27,6 +27,16 @@ const LEAST: usize = 16 * 1024;
 const MOST: usize = 16 * 1024;
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
+static BYTES: AtomicU64 = AtomicU64::new(0);
+
+/// What a file takes is counted in these.
+const PAGE: u64 = 4096;
+
+/// How many files there are, and the bytes of memory that they take. Counted until the memory is given back, so that
+/// one that is held too long shows: it is no part of what the kernel calls resident.
+pub fn live() -> (u64, u64) {
+    (COUNT.load(Ordering::Relaxed) as u64, BYTES.load(Ordering::Relaxed))
+}
 
 /// A process that may have fewer files than this needs them for its connections.
 const FEW: u64 = 4096;
@@ -43,6 +53,17 @@ pub fn files() -> usize {
 /// Bytes, and the file that they are.
 #[derive(Clone, Debug)]
 pub struct Sealed(Arc<Mapping>);
+
+/// The same, which does not keep the memory from being given back.
+#[derive(Clone, Debug)]
+pub struct WeakSealed(Weak<Mapping>);
+
+impl WeakSealed {
+    /// The file, while somebody still holds its bytes.
+    pub fn upgrade(&self) -> Option<Sealed> {
+        self.0.upgrade().map(Sealed)
+    }
+}
 
 #[derive(Debug)]
 struct Mapping {
@@ -82,6 +103,11 @@ impl Sealed {
         Bytes::from_owner(self.clone())
     }
 
+    /// The same, which does not keep the memory from being given back.
+    pub fn downgrade(&self) -> WeakSealed {
+        WeakSealed(Arc::downgrade(&self.0))
+    }
+
     /// The file.
     pub fn file(&self) -> &File {
         &self.0.file
@@ -111,6 +137,7 @@ impl Mapping {
         // SAFETY: at no address of our choice, so it takes the place of nothing
         let start = unsafe { mmap(std::ptr::null_mut(), length, ProtFlags::READ, MapFlags::PRIVATE, &file, 0) }?;
         let start = NonNull::new(start.cast()).ok_or(std::io::ErrorKind::OutOfMemory)?;
+        BYTES.fetch_add(pages(length), Ordering::Relaxed);
         Ok(Mapping { file, start, length })
     }
 }
@@ -121,7 +148,12 @@ impl Drop for Mapping {
         // SAFETY: it was mapped with that length, and whatever borrowed from it has ended before
         let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.length) };
         debug_assert!(unmapped.is_ok(), "{unmapped:?}");
+        BYTES.fetch_sub(pages(self.length), Ordering::Relaxed);
     }
+}
+
+fn pages(length: usize) -> u64 {
+    (length as u64).next_multiple_of(PAGE)
 }
 
 #[cfg(test)]
@@ -142,8 +174,12 @@ mod tests {
         assert_eq!(sealed.place(&original[7..500]), None);
         let mut read = vec![0; original.len()];
         sealed.file().read_exact_at(&mut read, 0).expect("its bytes");
+        let weak = sealed.downgrade();
         drop(sealed);
+        assert!(weak.upgrade().is_some(), "its bytes hold it");
         assert_eq!((&bytes[..], &read), (&original[..], &original));
+        drop(bytes);
+        assert!(weak.upgrade().is_none());
         assert!(Sealed::copy(b"few").is_none());
     }
 }

@@ -4,10 +4,12 @@
 //! `tracing` and writing each by itself took a quarter of the time of a hit. On a terminal they are lines like all others.
 //! Both are switched by the target `tintype::access`.
 
+mod streamed;
 mod writer;
 
 use std::cell::RefCell;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::response::Response;
@@ -16,6 +18,7 @@ use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{format, time};
 
 use super::clients::Client;
+use super::payload::Streamed;
 use super::{App, RequestId, headers};
 use writer::Writer;
 
@@ -68,21 +71,26 @@ impl Line {
         })
     }
 
-    /// Says how it was answered.
-    pub(super) fn end(self, log: Option<&AccessLog>, id: &RequestId, response: &Response) {
-        self.entry(id, response).write(log);
+    /// Says how it was answered; where the body is streamed, when that has ended.
+    pub(super) fn end(self, log: Option<&Arc<AccessLog>>, id: &RequestId, response: Response) -> Response {
+        if response.extensions().get::<Streamed>().is_some() {
+            return streamed::log_at_end(response, self, id, log);
+        }
+        let entry = self.entry(id, response.status(), response.headers(), self.started.elapsed());
+        entry.write(log.map(Arc::as_ref));
+        response
     }
 
-    fn entry<'a>(&'a self, id: &'a RequestId, response: &'a Response) -> Entry<'a> {
+    fn entry<'a>(&'a self, id: &'a RequestId, status: StatusCode, fields: &'a HeaderMap, spent: Duration) -> Entry<'a> {
         Entry {
             id: id.0.to_str().unwrap_or("-"),
             client: self.client,
             method: self.method.as_str(),
             path: self.uri.path(),
             query: self.uri.query().unwrap_or(""),
-            status: response.status(),
-            fields: response.headers(),
-            spent: self.started.elapsed(),
+            status,
+            fields,
+            spent,
         }
     }
 }
@@ -301,7 +309,8 @@ mod tests {
             let mut response = Response::new(axum::body::Body::empty());
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_bytes(kind).expect("a value"));
             let id = RequestId(HeaderValue::from_static("a-1"));
-            let line = line.entry(&id, &response).json(b"what was there before".to_vec());
+            let (status, fields) = (response.status(), response.headers());
+            let line = line.entry(&id, status, fields, line.started.elapsed()).json(b"what was there before".to_vec());
             let text = String::from_utf8(line).expect("UTF-8");
             assert!(text.ends_with("}\n") && text.matches('\n').count() == 1, "{text}");
             assert!(!text.trim_end().contains(|c: char| c.is_control()), "{text:?}");

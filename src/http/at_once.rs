@@ -17,6 +17,7 @@ use super::traffic::Outcome;
 use super::{App, X_REQUEST_ID, headers, is_plain_id, make_up_id};
 use crate::cache::Sealed;
 use crate::clock;
+use crate::service::Payload;
 
 /// The most headers of a request that is answered here; browsers and proxies together send half as many.
 const HEADERS: usize = 64;
@@ -115,6 +116,7 @@ impl App {
         let target = &read.target;
         let answer = state.service.in_memory(&rules.settings, &target.id, target.recipe.as_ref()?, &read.key)?;
         let ready = headers::ready(target, &answer, headers::whole_seconds(answer.modified), &read.ready);
+        let Payload::Memory { bytes, sealed } = answer.payload else { return None };
 
         head.clear();
         head.extend_from_slice(ready.lines());
@@ -132,7 +134,7 @@ impl App {
         date(head, now);
         head.extend_from_slice(b"\r\n\r\n");
 
-        state.traffic.answered(started, StatusCode::OK, Outcome::of(answer.found), answer.bytes.len() as u64);
+        state.traffic.answered(started, StatusCode::OK, Outcome::of(answer.found), bytes.len() as u64);
         if access::is_wanted() {
             let (path, query) = plain.target.split_once('?').unwrap_or((plain.target, ""));
             let entry = Entry {
@@ -147,7 +149,7 @@ impl App {
             };
             entry.write(self.routes.access.as_deref());
         }
-        Some(Body { bytes: answer.bytes, sealed: answer.sealed })
+        Some(Body { bytes, sealed })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The headers of an image and what a client's conditions make of it (RFC 9110 §13).
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -65,7 +66,7 @@ impl Ready {
     fn new(target: &Target, answer: &Answer, modified: SystemTime, kept: Kept) -> Ready {
         let etag = etag(&answer.digest);
         let mut whole = HeaderMap::with_capacity(20);
-        whole.insert(header::CONTENT_LENGTH, answer.bytes.len().into());
+        whole.insert(header::CONTENT_LENGTH, answer.payload.length().into());
         describe(&mut whole, target, answer.content, answer.found, answer.damaged);
         add_kept_validators(&mut whole, target, &etag, modified, kept);
         let lines = lines(&whole);
@@ -157,58 +158,61 @@ pub(super) fn ready(
     ready
 }
 
-/// The answer to a request for an image. `place` is where the headers of this target's answer are left.
-pub(super) fn respond(
-    method: &Method, asked: &HeaderMap, target: &Target, answer: Answer, timing: bool, place: &ArcSwapOption<Ready>,
-) -> Result<Response, Problem> {
+/// An answer without its body.
+pub(super) struct Head {
+    pub(super) response: Response,
+    /// The part of the body that follows; `None` where none does.
+    pub(super) part: Option<Range<u64>>,
+}
+
+/// The head of the answer to a request for an image. `place` is where the headers of this target's answer are left.
+pub(super) fn head(
+    method: &Method, asked: &HeaderMap, target: &Target, answer: &Answer, timing: bool, place: &ArcSwapOption<Ready>,
+) -> Result<Head, Problem> {
     let modified = whole_seconds(answer.modified);
-    let ready = ready(target, &answer, modified, place);
+    let ready = ready(target, answer, modified, place);
     let etag = ready.etag.to_str().unwrap_or_default();
     check_preconditions(asked, etag, modified)?;
     if is_unchanged(asked, etag, modified) {
-        return Ok(not_modified(target, etag, modified, answer.damaged));
+        return Ok(Head { response: not_modified(target, etag, modified, answer.damaged), part: None });
     }
-    let length = answer.bytes.len();
+    let length = answer.payload.length();
     let range = asked.get(header::RANGE).and_then(|value| value.to_str().ok());
     let range = range.filter(|_| method == Method::GET && if_range_holds(asked, etag));
-    let (status, bytes, content_range) = match range.map_or(Wanted::All, |range| ranges::wanted(range, length)) {
-        Wanted::All => (StatusCode::OK, answer.bytes, None),
+    let (status, part, content_range) = match range.map_or(Wanted::All, |range| ranges::wanted(range, length)) {
+        Wanted::All => (StatusCode::OK, 0..length, None),
         Wanted::Part(part) => {
             let content_range = format!("bytes {}-{}/{length}", part.start, part.end - 1);
-            (StatusCode::PARTIAL_CONTENT, answer.bytes.slice(part), Some(content_range))
+            (StatusCode::PARTIAL_CONTENT, part, Some(content_range))
         }
         Wanted::Unsatisfiable => return Err(Problem::range(length)),
     };
     let mut headers = ready.whole.clone();
     if let Some(content_range) = content_range {
-        headers.insert(header::CONTENT_LENGTH, bytes.len().into());
+        headers.insert(header::CONTENT_LENGTH, (part.end - part.start).into());
         insert(&mut headers, header::CONTENT_RANGE, &content_range);
     }
     if timing {
         add_timing(&mut headers, &answer.timing);
     }
-    let mut response = Response::new(if method == Method::HEAD { Body::empty() } else { Body::from(bytes) });
+    let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     *response.headers_mut() = headers;
-    if let Some(sealed) = answer.sealed {
-        // for whoever sends it
-        response.extensions_mut().insert(sealed);
-    }
-    Ok(response)
+    Ok(Head { response, part: (method != Method::HEAD).then_some(part) })
 }
 
 /// The answer with something else than was asked for, since there is no room to make that.
-pub(super) fn respond_for_now(
-    method: &Method, asked: &HeaderMap, target: &Target, stand_in: Answer, timing: bool,
-) -> Result<Response, Problem> {
-    let mut response = respond(method, asked, target, stand_in, timing, &ArcSwapOption::empty())?;
-    let headers = response.headers_mut();
+pub(super) fn head_for_now(
+    method: &Method, asked: &HeaderMap, target: &Target, stand_in: &Answer, timing: bool,
+) -> Result<Head, Problem> {
+    let mut head = head(method, asked, target, stand_in, timing, &ArcSwapOption::empty())?;
+    let headers = head.response.headers_mut();
     headers.insert(header::CACHE_CONTROL, FOR_NOW);
     headers.insert(CACHE_STATUS, HeaderValue::from_static("tintype; fwd=bypass; detail=overloaded"));
     // by its date it could not be told from what was asked for, and it is nothing of that width
     headers.remove(header::LAST_MODIFIED);
     headers.remove(header::CONTENT_LOCATION);
-    Ok(response)
+    Ok(head)
 }
 
 /// What a body is and how it may be used, whoever sends it.

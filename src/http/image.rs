@@ -9,6 +9,7 @@ use http::{HeaderMap, Method, Uri};
 
 use super::clients::{Client, Peer};
 use super::known::Read;
+use super::payload::{self, Streamed};
 use super::problem::Problem;
 use super::rate::PerClient;
 use super::traffic::Outcome;
@@ -18,9 +19,13 @@ use crate::render::Settings;
 use crate::service::Error;
 use crate::service::toll::Toll;
 use crate::service::workers::Refused;
+use crate::source;
 
 /// The longest URL that is read, in bytes.
 pub(super) const LONGEST_URL: usize = 8 * 1024;
+
+/// How often an original is opened that is changed before it can be read.
+const ATTEMPTS: usize = 3;
 
 /// Answers every path that is not under `/-/`.
 pub(super) async fn answer(state: &State, peer: Peer, id: &RequestId, request: &Parts) -> Response {
@@ -36,7 +41,10 @@ pub(super) async fn answer(state: &State, peer: Peer, id: &RequestId, request: &
             (response, Outcome::Failure)
         }
     };
-    begun.end(response.status(), outcome, response.body().size_hint().exact().unwrap_or(0));
+    // what is streamed is counted as it leaves
+    let is_streamed = response.extensions().get::<Streamed>().is_some();
+    let bytes = if is_streamed { 0 } else { response.body().size_hint().exact().unwrap_or(0) };
+    begun.end(response.status(), outcome, bytes);
     response
 }
 
@@ -74,22 +82,40 @@ async fn respond(
     {
         return Ok((redirect::respond(method, asked, target, file, prefix, timing)?, Outcome::Disk));
     }
-    let answer = match &target.recipe {
-        Some(recipe) => {
-            let toll = || state.renders.as_ref().map(|limit| toll(limit, state.proxies.client(peer, asked)));
-            match state.service.rendition(&settings, &target.id, recipe, &read.key, toll).await {
-                Err(Error::Refused(refused @ Refused::Overloaded { .. })) if state.rules.load().config.stand_ins => {
-                    let stand_in = state.service.stand_in(&target.id, recipe).await.ok_or(refused)?;
-                    let response = headers::respond_for_now(method, asked, target, stand_in, timing)?;
-                    return Ok((response, Outcome::Original));
-                }
-                answer => answer?,
-            }
+    let Some(recipe) = &target.recipe else {
+        return Ok((original(state, method, asked, read, timing).await?, Outcome::Original));
+    };
+    let toll = || state.renders.as_ref().map(|limit| toll(limit, state.proxies.client(peer, asked)));
+    let (answer, head) = match state.service.rendition(&settings, &target.id, recipe, &read.key, toll).await {
+        Err(Error::Refused(refused @ Refused::Overloaded { .. })) if state.rules.load().config.stand_ins => {
+            let stand_in = state.service.stand_in(&target.id, recipe).await.ok_or(refused)?;
+            let head = headers::head_for_now(method, asked, target, &stand_in, timing)?;
+            (stand_in, head)
         }
-        None => state.service.original(&target.id).await?,
+        answer => {
+            let answer = answer?;
+            let head = headers::head(method, asked, target, &answer, timing, &read.ready)?;
+            (answer, head)
+        }
     };
     let outcome = Outcome::of(answer.found);
-    Ok((headers::respond(method, asked, target, answer, timing, &read.ready)?, outcome))
+    Ok((payload::attach(head, answer.payload, state).await.map_err(Error::from)?, outcome))
+}
+
+/// The original as it is. One that is changed before its first bytes were read is opened again.
+async fn original(
+    state: &State, method: &Method, asked: &HeaderMap, read: &Read, timing: bool,
+) -> Result<Response, Problem> {
+    let target = &read.target;
+    let mut attempts = 1;
+    loop {
+        let answer = state.service.original(&target.id).await?;
+        let head = headers::head(method, asked, target, &answer, timing, &read.ready)?;
+        match payload::attach(head, answer.payload, state).await {
+            Err(source::Error::Changing) if attempts < ATTEMPTS => attempts += 1,
+            response => return Ok(response.map_err(Error::from)?),
+        }
+    }
 }
 
 /// What is taken from a client's allowance where something has to be rendered for it.

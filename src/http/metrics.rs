@@ -105,6 +105,16 @@ fn renders(text: &mut Text, service: &Service) {
     );
     text.counter("renders_refused_total", "Renders refused because too much was waiting.", workers.refused());
     text.counter("uploads_total", "Originals taken in.", load(&stats.uploads));
+    text.counter(
+        "originals_cut_off_total",
+        "Answers with an original that ended early because it was changed in place meanwhile.",
+        load(&stats.cut_off),
+    );
+    text.gauge(
+        "originals_buffered_bytes",
+        "Bytes of originals that were read to be sent, and have not been sent yet.",
+        service.buffered_bytes(),
+    );
     let mut family = text.histograms("stage_seconds", "What the time of finished renders went to, by stage.");
     let stages = &stats.stages;
     for (stage, histogram) in [
@@ -159,6 +169,7 @@ fn renders(text: &mut Text, service: &Service) {
 fn cache(text: &mut Text, service: &Service) {
     let (stats, usage, bounds) = (service.cache_stats(), service.cache_usage(), service.cache_config());
     let (memory_entries, memory_bytes) = service.cache_memory();
+    let (sealed_files, sealed_bytes) = service.sealed_memory();
     for (name, help, value) in [
         ("cache_files", "Files of the cache, with those being written or removed.", usage.files),
         ("cache_max_files", "The most files that it may have.", bounds.max_files),
@@ -169,6 +180,8 @@ fn cache(text: &mut Text, service: &Service) {
         ("cache_memory_entries", "Renditions held in memory.", memory_entries),
         ("cache_memory_bytes", "Bytes held in memory.", memory_bytes),
         ("cache_memory_max_bytes", "The most bytes held in memory.", bounds.memory),
+        ("sealed_files", "Renditions in memory that have a file descriptor, with those being sent.", sealed_files),
+        ("sealed_bytes", "Bytes that they take; they do not show in resident memory.", sealed_bytes),
         ("cache_writable", "Whether renditions can be kept on disk.", service.is_cache_writable().into()),
     ] {
         text.gauge(name, help, value);

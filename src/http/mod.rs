@@ -13,6 +13,7 @@ mod health;
 mod image;
 mod known;
 mod metrics;
+mod payload;
 mod problem;
 mod ranges;
 mod rate;
@@ -255,7 +256,7 @@ impl App {
             }
         };
         if let Some(line) = line {
-            line.end(self.routes.access.as_deref(), &id, &response);
+            response = line.end(self.routes.access.as_ref(), &id, response);
         }
         response.headers_mut().insert(X_REQUEST_ID, id.0);
         response

@@ -95,7 +95,7 @@ impl Problem {
     }
 
     /// A range that the body does not have (RFC 9110 §15.5.17).
-    pub(super) fn range(length: usize) -> Problem {
+    pub(super) fn range(length: u64) -> Problem {
         let value = HeaderValue::from_str(&format!("bytes */{length}")).expect("digits are a header value");
         let detail = format!("the range lies outside of the {length} bytes");
         let problem = Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "Range not satisfiable", detail);

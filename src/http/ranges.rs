@@ -8,13 +8,13 @@ pub(super) enum Wanted {
     /// All of it: no range, several, or none that is understood.
     All,
     /// These bytes; not empty and within the body.
-    Part(Range<usize>),
+    Part(Range<u64>),
     /// Bytes that it does not have.
     Unsatisfiable,
 }
 
 /// Reads the header's value for a body of `length` bytes.
-pub(super) fn wanted(value: &str, length: usize) -> Wanted {
+pub(super) fn wanted(value: &str, length: u64) -> Wanted {
     let Some((unit, set)) = value.split_once('=') else { return Wanted::All };
     if !unit.trim().eq_ignore_ascii_case("bytes") || set.contains(',') {
         return Wanted::All;
@@ -45,13 +45,13 @@ pub(super) fn is_plain(value: &str) -> bool {
         return false;
     };
     let short = |text: &str| text.len() <= DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
-    short(first) && short(last) && wanted(value, usize::MAX) != Wanted::All
+    short(first) && short(last) && wanted(value, u64::MAX) != Wanted::All
 }
 
-fn number(text: &str) -> Option<usize> {
+fn number(text: &str) -> Option<u64> {
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     // more digits than fit lie beyond every body
-    plain.then(|| text.parse().unwrap_or(usize::MAX))
+    plain.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -98,7 +98,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_part_is_always_within(value in "(bytes=)?[0-9,-]{0,12}", length in 0usize..1000) {
+        fn a_part_is_always_within(value in "(bytes=)?[0-9,-]{0,12}", length in 0u64..1000) {
             if let Wanted::Part(part) = wanted(&value, length) {
                 assert!(part.start < part.end && part.end <= length);
             }

@@ -47,8 +47,7 @@ pub(super) fn respond(
     }
     let range = asked.get(header::RANGE).and_then(|value| value.to_str().ok());
     let range = range.filter(|_| method == Method::GET && headers::if_range_holds(asked, &etag));
-    // it was read from a file of that length, or written to one
-    let length = usize::try_from(file.stored.length).unwrap_or(usize::MAX);
+    let length = file.stored.length;
     if range.is_some_and(|range| ranges::wanted(range, length) == Wanted::Unsatisfiable) {
         return Err(Problem::range(length));
     }

@@ -30,6 +30,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 
+use super::payload::{OneAtATime, Streamed};
 use super::problem::Problem;
 use super::traffic::Counted;
 use super::{App, Peer, X_REQUEST_ID, request_id};
@@ -55,9 +56,8 @@ const JUST_COME: Duration = Duration::from_millis(100);
 /// are being read by workers.
 const RESERVED_FILES: u64 = 32;
 
-/// How many connections there can be at a time: each may have a file of the cache open beside its own, and some are of
-/// what is in memory. What the system
-/// allows a process by default is raised to what it allows at all first. Whoever comes beyond waits in the kernel's queue,
+/// How many connections there can be at a time: each may have a file of the cache or an original open beside its own, and
+/// some are of what is in memory. What the system allows a process by default is raised to what it allows at all first. Whoever comes beyond waits in the kernel's queue,
 /// which costs nothing, where without files every answer would fail.
 pub fn connections() -> usize {
     use rustix::process::{Resource, getrlimit, setrlimit};
@@ -186,7 +186,10 @@ async fn connection(stream: Box<dyn Stream>, app: App, limits: Patience, mut end
         let (app, phase, outgoing) = (&app, &phase, &outgoing);
         async move {
             let mut response = answer(app, request).await;
-            outgoing.set(response.extensions_mut().remove());
+            if response.extensions_mut().remove::<Streamed>().is_some() {
+                response = response.map(|body| axum::body::Body::new(OneAtATime::new(body)));
+            }
+            outgoing.set(response.extensions_mut().remove().as_ref());
             phase.end_answer();
             Ok::<_, std::convert::Infallible>(response.map(|body| Told { body, phase: phase.clone() }))
         }

@@ -128,6 +128,11 @@ impl Traffic {
         ended.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// So many bytes of the body of an answer are on their way, beside those that were told with its end.
+    pub(super) fn add_bytes(&self, outcome: Outcome, bytes: u64) {
+        self.ended(outcome).bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// A connection has come in; it counts as open until what is given back is dropped.
     pub(super) fn connect(self: &Arc<Self>) -> Open {
         self.opened.fetch_add(1, Ordering::Relaxed);

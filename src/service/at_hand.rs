@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use arc_swap::ArcSwapOption;
 
-use super::{Answer, Service, Timing, is_smallest};
+use super::{Answer, Payload, Service, Timing, is_smallest};
 use crate::cache::{Body, Found, Key};
 use crate::render::{Recipe, Settings};
 use crate::source::{ImageId, Version};
@@ -43,9 +43,9 @@ impl Service {
         let body = self.cache.in_memory(key)?;
         self.stats.count(Found::Memory);
         let Body { ref bytes, digest, content, damaged, ref sealed } = *body;
-        let (bytes, sealed) = (bytes.clone(), sealed.clone());
+        let payload = Payload::Memory { bytes: bytes.clone(), sealed: sealed.clone() };
         let (modified, found) = (version.modified, Some(Found::Memory));
-        Some(Answer { bytes, digest, content, damaged, sealed, modified, found, timing: Timing::default() })
+        Some(Answer { payload, digest, content, damaged, modified, found, timing: Timing::default() })
     }
 }
 
@@ -67,7 +67,7 @@ impl Service {
         if let Some(exact) = self.compared(*version, settings, &effective) {
             let exact = Key::new(id, version, &exact, settings);
             match self.cache.in_memory(exact) {
-                Some(body) if is_smallest(body.bytes.len(), body.damaged, *version) => key = exact,
+                Some(body) if is_smallest(body.bytes.len() as u64, body.damaged, *version) => key = exact,
                 Some(_) => {}
                 // which of the two is sent is not known
                 None => is_sure = false,

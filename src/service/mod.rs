@@ -4,6 +4,7 @@
 mod at_hand;
 mod decodes;
 mod make;
+mod passthrough;
 mod queue;
 mod stand_in;
 pub mod stats;
@@ -17,14 +18,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio::sync::Semaphore;
 
 use crate::cache::{self, Body, Cache, Digest, Failure, Found, Key, Sealed, Stored};
 use crate::render::codec::Info;
 use crate::render::{self, Content, Recipe, Settings};
-use crate::source::{self, ImageId, Original, Source, Version};
+use crate::source::{self, ImageId, Opened, Source, Version};
 pub use at_hand::KeyMemo;
 use decodes::Decodes;
+use passthrough::Examinations;
 use stats::Stats;
 use toll::Toll;
 use workers::{Refused, Workers};
@@ -58,24 +59,46 @@ pub enum Error {
 }
 
 /// What is sent.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Answer {
-    /// The bytes.
-    pub bytes: Bytes,
+    /// The bytes, or where they are.
+    pub payload: Payload,
     /// Their digest.
     pub digest: Digest,
     /// What they are.
     pub content: Content,
     /// Whether they show what there is of a damaged original.
     pub damaged: bool,
-    /// The file that they are, where they are kept in one.
-    pub sealed: Option<Sealed>,
     /// When the original was last changed.
     pub modified: SystemTime,
     /// How they came to be at hand; `None` for an original that is sent as it is.
     pub found: Option<Found>,
     /// What the time went to.
     pub timing: Timing,
+}
+
+/// The bytes of an answer, or where they are.
+#[derive(Debug)]
+pub enum Payload {
+    /// They are in memory.
+    Memory {
+        /// All of them.
+        bytes: Bytes,
+        /// The file that they are, where they are kept in one.
+        sealed: Option<Sealed>,
+    },
+    /// They are those of an original, to be read while it is sent.
+    Original(Opened),
+}
+
+impl Payload {
+    /// How many bytes there are.
+    pub fn length(&self) -> u64 {
+        match self {
+            Payload::Memory { bytes, .. } => bytes.len() as u64,
+            Payload::Original(opened) => opened.version.length,
+        }
+    }
 }
 
 /// A rendition as a file of the cache, for a proxy that sends it itself.
@@ -136,8 +159,7 @@ pub struct Service {
     /// What the headers of originals say: what a render takes is known before its original is fetched.
     heads: moka::sync::Cache<Version, Head>,
     failures: moka::sync::Cache<Key, render::Error>,
-    /// Room for originals that stand in for renditions, in kibibytes.
-    stand_ins: Arc<Semaphore>,
+    examinations: Examinations,
     stats: Arc<Stats>,
     /// Held by whoever gives an upload its name.
     publishing: Arc<tokio::sync::Mutex<()>>,
@@ -177,7 +199,7 @@ impl Service {
             facts: moka::sync::Cache::new(FACTS),
             heads: moka::sync::Cache::builder().max_capacity(HEADS).weigher(head_bytes).build(),
             failures,
-            stand_ins: stand_in::room(),
+            examinations: Examinations::new(),
             stats: Arc::default(),
             publishing: Arc::default(),
         })
@@ -285,7 +307,7 @@ impl Service {
         if let Some(exact) = self.compared(version, settings, &recipe) {
             let key = Key::new(id, &version, &exact, settings);
             let answer = self.look_up(id, version, key, exact, settings, toll.clone()).await?;
-            if is_smallest(answer.bytes.len(), answer.damaged, version) {
+            if is_smallest(answer.payload.length(), answer.damaged, version) {
                 return Ok(answer);
             }
         }
@@ -321,7 +343,8 @@ impl Service {
         }
         self.stats.count(found);
         let Body { bytes, digest, content, damaged, sealed } = (*body).clone();
-        Ok(Answer { bytes, digest, content, damaged, sealed, modified: version.modified, found: Some(found), timing })
+        let (payload, modified) = (Payload::Memory { bytes, sealed }, version.modified);
+        Ok(Answer { payload, digest, content, damaged, modified, found: Some(found), timing })
     }
 
     /// The recipe in its one form for the original, where the original's header is known.
@@ -343,28 +366,6 @@ impl Service {
             // these do not come from the original
             Cancelled | Encode { .. } => {}
         }
-    }
-
-    /// The original as it is, if it is an image.
-    ///
-    /// # Errors
-    /// [`render::Error::UnknownFormat`] where it is not, and all of [`source::Error`].
-    pub async fn original(&self, id: &ImageId) -> Result<Answer, Error> {
-        let started = Instant::now();
-        let Original { bytes, version } = self.source.fetch(id).await?;
-        let facts = match self.facts.get(&version) {
-            Some(facts) => facts,
-            None => {
-                let format = render::identify(&bytes, &self.settings.load())?;
-                let facts = Facts { digest: Digest::of(&bytes), content: Content::Image(format) };
-                self.facts.insert(version, facts);
-                facts
-            }
-        };
-        let timing = Timing { source: started.elapsed(), ..Timing::default() };
-        let Facts { digest, content } = facts;
-        let (modified, found, sealed) = (version.modified, None, None);
-        Ok(Answer { bytes, digest, content, damaged: false, sealed, modified, found, timing })
     }
 
     /// Drops every rendition that is meant and says how many there were.
@@ -422,6 +423,16 @@ impl Service {
         self.cache.memory()
     }
 
+    /// Bodies that are files in memory, and their bytes: those in the cache, and those still being sent.
+    pub fn sealed_memory(&self) -> (u64, u64) {
+        cache::live_sealed()
+    }
+
+    /// Bytes of originals that were read to be sent, and have not been sent yet.
+    pub fn buffered_bytes(&self) -> u64 {
+        source::buffered_bytes()
+    }
+
     /// Bytes of decoded originals that are kept for a moment, or put by for those being decoded.
     pub fn decoded_bytes(&self) -> u64 {
         self.decodes.bytes()
@@ -462,8 +473,8 @@ impl Head {
 }
 
 /// Whether a rendition is sent rather than its original.
-fn is_smallest(length: usize, damaged: bool, version: Version) -> bool {
-    damaged || length as u64 <= version.length
+fn is_smallest(length: u64, damaged: bool, version: Version) -> bool {
+    damaged || length <= version.length
 }
 
 /// Bytes that the memory of a header takes.

@@ -29,6 +29,8 @@ pub struct Stats {
     pub deserted: AtomicU64,
     /// Originals taken in.
     pub uploads: AtomicU64,
+    /// Originals that were changed in place while they were sent, so that their answers were cut off.
+    pub cut_off: AtomicU64,
     /// Where the time of finished renders went.
     pub stages: Stages,
     made: [Made; CONTENTS],

@@ -173,7 +173,7 @@ impl Service {
     ///
     /// # Errors
     /// Where that cannot be told.
-    pub async fn current(&self, id: &ImageId) -> Result<Current, Error> {
+    pub async fn current(self: &Arc<Self>, id: &ImageId) -> Result<Current, Error> {
         use source::Error::{Changing, Forbidden, NotFound, TooLarge, Unavailable};
         match self.original(id).await {
             Ok(answer) => Ok(Current::Image(answer.digest)),

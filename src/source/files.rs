@@ -12,8 +12,9 @@ use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::Errno;
 use tokio::io::AsyncReadExt;
 
+use super::chunks::FileReader;
 use super::root::{Place, Root};
-use super::{BoxFuture, Error, ImageId, Inbox, Original, Source, Version};
+use super::{BoxFuture, Error, ImageId, Inbox, Opened, Original, Source, Version};
 use crate::clock;
 
 /// How often a file that changes while it is read is read again.
@@ -41,8 +42,14 @@ impl Files {
         Ok(Files { place: Place::open_at(root)?, max_bytes })
     }
 
-    fn open(root: &Root, id: &ImageId, flags: OFlags) -> Result<File, Error> {
+    fn open_with(root: &Root, id: &ImageId, flags: OFlags) -> Result<File, Error> {
         root.open(Path::new(id.as_str()), flags).map_err(from_errno)
+    }
+
+    /// Opens what is known to be a regular file.
+    fn open_to_read(&self, id: &ImageId) -> Result<File, Error> {
+        // nonblocking, since opening a FIFO waits for its writer; regular files do not know the flag
+        Files::open_with(&*self.root()?, id, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)
     }
 
     /// The folder; while it is gone, nothing is known of what was in it.
@@ -52,9 +59,8 @@ impl Files {
 
     async fn read(&self, id: &ImageId) -> Result<Original, Error> {
         for _ in 0..ATTEMPTS {
-            // nonblocking, since opening a FIFO waits for its writer; regular files do not know the flag
-            let file = Files::open(&*self.root()?, id, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
-            let (version, bytes) = self.settled(|| stat(&file)).await?;
+            let file = self.open_to_read(id)?;
+            let (version, bytes) = self.told_by(&self.settled(|| stat(&file)).await?)?;
             let mut file = tokio::fs::File::from_std(file);
             let mut buffer = Vec::with_capacity(bytes as usize);
             // one byte more than there should be, to see a file that grows
@@ -71,25 +77,25 @@ impl Files {
     /// The same, of a file that was last changed long enough ago for another change to show in its times. They advance
     /// with the kernel's clock tick: two changes within one leave the same times, and what was read between them would
     /// pass for what came after (git calls such files racy).
-    async fn settled(&self, stat: impl Fn() -> Result<Stat, Error>) -> Result<(Version, u64), Error> {
+    async fn settled(&self, stat: impl Fn() -> Result<Stat, Error>) -> Result<Stat, Error> {
         for _ in 0..SETTLING_ATTEMPTS {
             let now = clock::now();
             let stat = stat()?;
-            let found = self.told_by(&stat)?;
+            self.told_by(&stat)?;
             let seconds = number(stat.st_ctime);
             let changed = SystemTime::UNIX_EPOCH
                 + Duration::from_secs(seconds)
                 + Duration::from_nanos(number(stat.st_ctime_nsec));
             match now.duration_since(changed) {
                 Ok(ago) if ago < TICK => tokio::time::sleep(TICK - ago).await,
-                Ok(_) => return Ok(found),
+                Ok(_) => return Ok(stat),
                 // the file's clock is ahead of ours by a tick, or someone set the clock back
                 Err(ahead) if ahead.duration() < TICK => tokio::time::sleep(TICK).await,
-                Err(_) => return Ok(found),
+                Err(_) => return Ok(stat),
             }
         }
         // it is written to all the time; reading it will show whether it can be had whole
-        self.told_by(&stat()?)
+        stat()
     }
 
     /// The version and length of what is a regular file within the limit.
@@ -114,10 +120,10 @@ impl Source for Files {
                 let root = place.as_deref().ok_or_else(|| unavailable(std::io::ErrorKind::NotFound.into()))?;
                 match root.look(Path::new(id.as_str())) {
                     Some(stat) => Ok(stat),
-                    None => stat(&Files::open(root, id, OFlags::PATH)?),
+                    None => stat(&Files::open_with(root, id, OFlags::PATH)?),
                 }
             };
-            Ok(self.settled(look).await?.0)
+            Ok(self.told_by(&self.settled(look).await?)?.0)
         })
     }
 
@@ -126,6 +132,17 @@ impl Source for Files {
             // a look before the opening, since opening some devices does something
             self.version(id).await?;
             self.read(id).await
+        })
+    }
+
+    fn open<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Opened, Error>> {
+        Box::pin(async move {
+            // a look before the opening, since opening some devices does something
+            self.version(id).await?;
+            let file = self.open_to_read(id)?;
+            let stat = self.settled(|| stat(&file)).await?;
+            let (version, _) = self.told_by(&stat)?;
+            Ok(Opened::new(version, FileReader::new(file, &stat)))
         })
     }
 
@@ -153,11 +170,11 @@ fn version(stat: &Stat) -> Version {
 }
 
 /// A number that has fewer bits on some machines; 0 where it is negative.
-fn number(number: impl TryInto<u64>) -> u64 {
+pub(super) fn number(number: impl TryInto<u64>) -> u64 {
     number.try_into().unwrap_or(0)
 }
 
-fn stat(file: &File) -> Result<Stat, Error> {
+pub(super) fn stat(file: &File) -> Result<Stat, Error> {
     rustix::fs::fstat(file).map_err(from_errno)
 }
 
@@ -171,7 +188,7 @@ fn from_errno(error: Errno) -> Error {
     }
 }
 
-fn unavailable(error: std::io::Error) -> Error {
+pub(super) fn unavailable(error: std::io::Error) -> Error {
     Error::Unavailable(Arc::new(error))
 }
 

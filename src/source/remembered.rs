@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BoxFuture, Error, ImageId, Inbox, Original, Source, Version};
+use super::{BoxFuture, Error, ImageId, Inbox, Opened, Original, Source, Version};
 
 /// Of how many originals the version is remembered.
 const REMEMBERED: u64 = 100_000;
@@ -24,6 +24,16 @@ impl Remembered {
     }
 }
 
+impl Remembered {
+    /// Takes over what was learnt by reading an original: it holds from now on.
+    fn learn(&self, id: &ImageId, version: Option<Version>) {
+        match version {
+            Some(version) => self.versions.insert(id.clone(), version),
+            None => self.versions.invalidate(id),
+        }
+    }
+}
+
 impl Source for Remembered {
     fn version<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Version, Error>> {
         Box::pin(async move {
@@ -39,12 +49,16 @@ impl Source for Remembered {
     fn fetch<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Original, Error>> {
         Box::pin(async move {
             let fetched = self.source.fetch(id).await;
-            // what was learnt by the way holds from now on
-            match &fetched {
-                Ok(original) => self.versions.insert(id.clone(), original.version),
-                Err(_) => self.versions.invalidate(id),
-            }
+            self.learn(id, fetched.as_ref().ok().map(|original| original.version));
             fetched
+        })
+    }
+
+    fn open<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Opened, Error>> {
+        Box::pin(async move {
+            let opened = self.source.open(id).await;
+            self.learn(id, opened.as_ref().ok().map(|opened| opened.version));
+            opened
         })
     }
 

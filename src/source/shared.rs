@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 
-use super::{BoxFuture, Error, ImageId, Inbox, Original, Source, Version};
+use super::{BoxFuture, Error, ImageId, Inbox, Opened, Original, Source, Version};
 
 /// A source whose originals are in memory at most once for each version.
 pub struct Shared {
@@ -69,6 +69,10 @@ impl Source for Shared {
             let Original { bytes, version } = self.source.fetch(id).await?;
             Ok(Original { bytes: self.keep(version, bytes), version })
         })
+    }
+
+    fn open<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Opened, Error>> {
+        self.source.open(id)
     }
 
     fn inbox(&self) -> Option<Inbox> {

@@ -56,6 +56,7 @@ pub(super) async fn run<F: Fixture>() {
 
     assert!(matches!(source.version(&id("/a.jpg")).await, Err(Error::NotFound)));
     assert!(matches!(source.fetch(&id("/a.jpg")).await, Err(Error::NotFound)));
+    assert!(matches!(source.open(&id("/a.jpg")).await, Err(Error::NotFound)));
 
     fixture.put("a.jpg", b"one");
     fixture.put("sub/b c.jpg", b"");
@@ -70,10 +71,21 @@ pub(super) async fn run<F: Fixture>() {
     assert_eq!(&second.bytes[..], b"longer");
     assert_ne!(second.version, first, "other bytes are another version");
 
+    let opened = source.open(&id("/a.jpg")).await.expect("it is there");
+    assert_eq!(opened.version, second.version);
+    assert_eq!(opened.read(2..5).read_to_end().await.expect("it is not changed"), b"nge");
+    let opened = source.open(&id("/a.jpg")).await.expect("it is there");
+    fixture.put("a.jpg", b"other!");
+    assert!(matches!(opened.read(0..6).read_to_end().await, Err(Error::Changing)), "what is read is one version");
+    let opened = source.open(&id("/sub/b%20c.jpg")).await.expect("it is there");
+    fixture.delete("sub/b c.jpg");
+    assert!(opened.read(0..1).read_to_end().await.expect("nothing").is_empty());
+
     fixture.put("big.jpg", b"nine bytes");
     let too_large = |error| matches!(error, Err(Error::TooLarge { bytes: 10, limit: 8 }));
     assert!(too_large(source.version(&id("/big.jpg")).await.map(|_| ())));
     assert!(too_large(source.fetch(&id("/big.jpg")).await.map(|_| ())));
+    assert!(too_large(source.open(&id("/big.jpg")).await.map(|_| ())));
 
     fixture.delete("a.jpg");
     assert!(matches!(source.fetch(&id("/a.jpg")).await, Err(Error::NotFound)));

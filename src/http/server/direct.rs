@@ -14,29 +14,31 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::Abort;
-use crate::cache::Sealed;
+use crate::cache::{Sealed, WeakSealed};
 
 /// The body that is sent at present over a connection, where it is one in a file.
+///
+/// The bytes on their way hold the file. This does not, or else a connection that stays open after the last of them would
+/// keep the memory of a body that was purged or evicted.
 #[derive(Clone, Default)]
-pub(super) struct Outgoing(Arc<Mutex<Option<Sealed>>>);
+pub(super) struct Outgoing(Arc<Mutex<Option<WeakSealed>>>);
 
 impl Outgoing {
     /// What is sent from now on.
-    pub(super) fn set(&self, body: Option<Sealed>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = body;
+    pub(super) fn set(&self, body: Option<&Sealed>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = body.map(Sealed::downgrade);
     }
 
     /// What of these parts lies in the file, where it is the first or comes after one other.
     fn find(&self, parts: &[IoSlice<'_>]) -> Option<Piece> {
-        let body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let body = body.as_ref()?;
+        let body = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.upgrade()?;
         let (part, offset) = parts
             .iter()
             .take(2)
             .enumerate()
             .filter(|(_, bytes)| !bytes.is_empty())
             .find_map(|(part, bytes)| Some((part, body.place(bytes)?)))?;
-        Some(Piece { body: body.clone(), part, offset })
+        Some(Piece { body, part, offset })
     }
 }
 

@@ -63,7 +63,7 @@ impl<S> Shortcut<S> {
             return false;
         };
         self.phase.begin_answer();
-        self.outgoing.set(body.sealed);
+        self.outgoing.set(body.sealed.as_ref());
         (self.body, self.sent) = (body.bytes, 0);
         self.phase.end_answer();
         self.phase.end_body();

@@ -1,0 +1,179 @@
+//! The bodies of images: from memory as a whole, or from an original's file while it is sent.
+
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+
+use super::State;
+use super::headers::Head;
+use super::traffic::Outcome;
+use crate::service::Payload;
+use crate::source::{Chunks, Error};
+
+/// Marks an answer whose body is read while it is sent. Its bytes are counted as they leave.
+#[derive(Clone, Copy)]
+pub(super) struct Streamed;
+
+/// Adds to the head of an answer the part of the body that it announces.
+///
+/// The beginning of an original is read before anything is sent: whatever fits into one chunk is never cut off.
+///
+/// # Errors
+/// Where the beginning of the original cannot be read.
+pub(super) async fn attach(head: Head, payload: Payload, state: &State) -> Result<Response, Error> {
+    let Head { mut response, part } = head;
+    let Some(part) = part else { return Ok(response) };
+    match payload {
+        Payload::Memory { bytes, sealed } => {
+            // a part of what is in memory
+            let place = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+            let part = place(part.start)..place(part.end);
+            *response.body_mut() = Body::from(bytes.slice(part));
+            if let Some(sealed) = sealed {
+                // for whoever sends it
+                response.extensions_mut().insert(sealed);
+            }
+        }
+        Payload::Original(opened) => {
+            let left = part.end - part.start;
+            let mut chunks = opened.read(part);
+            let next = chunks.next().await.transpose()?;
+            *response.body_mut() = Body::new(OriginalBody { next, chunks, left, state: state.clone() });
+            response.extensions_mut().insert(Streamed);
+        }
+    }
+    Ok(response)
+}
+
+/// A part of an original.
+struct OriginalBody {
+    /// What was read already.
+    next: Option<Bytes>,
+    chunks: Chunks,
+    /// Bytes that are still to be sent.
+    left: u64,
+    state: State,
+}
+
+impl HttpBody for OriginalBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = &mut *self;
+        let chunk = match this.next.take() {
+            Some(chunk) => Some(Ok(chunk)),
+            None => ready!(this.chunks.poll_next(context)),
+        };
+        Poll::Ready(chunk.map(|chunk| {
+            let chunk = chunk.inspect_err(|error| this.fail(error))?;
+            this.left = this.left.saturating_sub(chunk.len() as u64);
+            this.state.traffic.add_bytes(Outcome::Original, chunk.len() as u64);
+            Ok(Frame::data(chunk))
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+impl OriginalBody {
+    /// The connection ends now, and with it an answer that is shorter than it said.
+    fn fail(&self, error: &Error) {
+        if matches!(error, Error::Changing) {
+            self.state.service.stats().cut_off.fetch_add(1, Ordering::Relaxed);
+        }
+        tracing::warn!(%error, left = self.left, "the answer with an original was cut off");
+    }
+}
+
+/// A body that is handed out one chunk at a time, the next when the one before has been sent: hyper takes as much ahead as
+/// a request's head may have, from each client that reads nothing.
+///
+/// Whoever keeps a chunk waits for the next one in vain, so this is for connections only.
+pub(super) struct OneAtATime {
+    body: Body,
+    lent: Lent,
+}
+
+impl OneAtATime {
+    /// That body.
+    pub(super) fn new(body: Body) -> OneAtATime {
+        OneAtATime { body, lent: Lent::default() }
+    }
+}
+
+/// Whether a chunk is out, and who waits for its return.
+#[derive(Clone, Default)]
+struct Lent(Arc<Mutex<(bool, Option<Waker>)>>);
+
+impl Lent {
+    fn lock(&self) -> MutexGuard<'_, (bool, Option<Waker>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A chunk that is out.
+struct Loan {
+    bytes: Bytes,
+    lent: Lent,
+}
+
+impl AsRef<[u8]> for Loan {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        let waiting = std::mem::take(&mut *self.lent.lock()).1;
+        if let Some(waker) = waiting {
+            waker.wake();
+        }
+    }
+}
+
+impl HttpBody for OneAtATime {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>, context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = &mut *self;
+        {
+            let mut lent = this.lent.lock();
+            if lent.0 {
+                lent.1 = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+        }
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
+        Poll::Ready(frame.map(|frame| {
+            Ok(frame?.map_data(|bytes| {
+                this.lent.lock().0 = true;
+                Bytes::from_owner(Loan { bytes, lent: this.lent.clone() })
+            }))
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,326 @@
+//! Files read chunk by chunk, so that sending one takes a bounded amount of memory, whatever its size.
+//!
+//! Each chunk is read before it is given out, and the file is looked at once more in between: sendfile(2) would save a
+//! copy, but what it sends is whatever the file holds when the packet leaves. Bytes that the kernel has in memory are
+//! read in place; only a read that has to wait for the disk goes to another thread.
+
+use std::fs::File;
+use std::io::{IoSliceMut, Seek, SeekFrom};
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use rustix::fs::Stat;
+use rustix::io::ReadWriteFlags;
+use tokio::io::AsyncReadExt;
+
+use super::files::{number, stat, unavailable};
+use super::{BoxFuture, Chunks, Error, Reader};
+
+/// The bytes of a chunk while there is room, and when there is hardly any left.
+const LARGEST: usize = 128 * 1024;
+const SMALLEST: usize = 8 * 1024;
+
+/// Bytes of all chunks together, above which they are as small as they get.
+const ROOM: usize = 32 << 20;
+
+/// Of what room is left, the part that one chunk may take.
+const PART: usize = 16;
+
+/// Bytes of all chunks that exist.
+static BUFFERED: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes of originals that were read to be sent, and have not been sent yet.
+pub fn buffered_bytes() -> u64 {
+    BUFFERED.load(Ordering::Relaxed) as u64
+}
+
+/// A file that is open, as it was then.
+pub(super) struct FileReader {
+    file: File,
+    seen: Seen,
+}
+
+impl FileReader {
+    /// Reads that file, which was in that state when it was opened.
+    pub(super) fn new(file: File, stat: &Stat) -> FileReader {
+        FileReader { file, seen: Seen::of(stat) }
+    }
+}
+
+impl Reader for FileReader {
+    fn read(self: Box<Self>, range: Range<u64>) -> Chunks {
+        let FileReader { file, seen } = *self;
+        Chunks::new(FileChunks { state: State::Idle(file), seen, range })
+    }
+}
+
+/// What tells whether a file still has the same content.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    content: Content,
+    /// ctime.
+    changed: (u64, u64),
+    links: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Content {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (u64, u64),
+}
+
+impl Seen {
+    fn of(stat: &Stat) -> Seen {
+        let content = Content {
+            device: number(stat.st_dev),
+            inode: number(stat.st_ino),
+            size: number(stat.st_size),
+            modified: (number(stat.st_mtime), number(stat.st_mtime_nsec)),
+        };
+        Seen { content, changed: (number(stat.st_ctime), number(stat.st_ctime_nsec)), links: number(stat.st_nlink) }
+    }
+
+    /// Whether a file that was in the state `self` has the same content in the state `now`.
+    ///
+    /// ctime moves when the file loses its name, as one does that is replaced by another; the number of links then moves
+    /// as well. ctime alone says that the content may have been exchanged and mtime set back.
+    fn is_same_content(&self, now: &Seen) -> bool {
+        self.content == now.content && (self.changed == now.changed || self.links != now.links)
+    }
+}
+
+/// The bytes of a range of a file.
+struct FileChunks {
+    state: State,
+    seen: Seen,
+    /// What is still to be read.
+    range: Range<u64>,
+}
+
+enum State {
+    Idle(File),
+    /// The disk is waited for.
+    Waiting(BoxFuture<'static, (File, std::io::Result<Chunk>)>),
+    Ended,
+}
+
+impl Stream for FileChunks {
+    type Item = Result<Bytes, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let (file, read) = match std::mem::replace(&mut this.state, State::Ended) {
+            State::Ended => return Poll::Ready(None),
+            State::Idle(_) if this.range.is_empty() => return Poll::Ready(None),
+            State::Idle(file) => {
+                let left = this.range.end - this.range.start;
+                let length = next_length(left, BUFFERED.load(Ordering::Relaxed));
+                match read_from_memory(&file, this.range.start, length) {
+                    Some(chunk) => (file, Ok(chunk)),
+                    None => {
+                        this.state = State::Waiting(Box::pin(read_from_disk(file, this.range.start, length)));
+                        return self.poll_next(context);
+                    }
+                }
+            }
+            State::Waiting(mut reading) => match reading.as_mut().poll(context) {
+                Poll::Ready(read) => read,
+                Poll::Pending => {
+                    this.state = State::Waiting(reading);
+                    return Poll::Pending;
+                }
+            },
+        };
+        let checked = read.map_err(unavailable).and_then(|chunk| this.checked(&file, chunk));
+        if checked.is_ok() {
+            this.state = State::Idle(file);
+        }
+        Poll::Ready(Some(checked))
+    }
+}
+
+impl FileChunks {
+    /// A chunk that has just been read, if the file had not been changed by then.
+    fn checked(&mut self, file: &File, chunk: Chunk) -> Result<Bytes, Error> {
+        let now = Seen::of(&stat(file)?);
+        // shorter than it says that it is: it is being cut
+        if chunk.0.is_empty() || !self.seen.is_same_content(&now) {
+            return Err(Error::Changing);
+        }
+        self.seen = now;
+        self.range.start += chunk.0.len() as u64;
+        Ok(Bytes::from_owner(chunk))
+    }
+}
+
+/// Bytes that count for as long as they are in memory.
+struct Chunk(Vec<u8>);
+
+impl Chunk {
+    fn new(bytes: Vec<u8>) -> Chunk {
+        BUFFERED.fetch_add(bytes.capacity(), Ordering::Relaxed);
+        Chunk(bytes)
+    }
+}
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        BUFFERED.fetch_sub(self.0.capacity(), Ordering::Relaxed);
+    }
+}
+
+/// How many of the bytes that are left the next chunk has, where so many are buffered.
+fn next_length(left: u64, buffered: usize) -> usize {
+    let most = (ROOM.saturating_sub(buffered) / PART).clamp(SMALLEST, LARGEST);
+    usize::try_from(left).unwrap_or(usize::MAX).min(most)
+}
+
+/// As much of it as the kernel has in memory; `None` where the disk may have to be waited for, or where the file system
+/// cannot say.
+fn read_from_memory(file: &File, offset: u64, length: usize) -> Option<Chunk> {
+    let mut bytes = vec![0; length];
+    let read = rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut bytes)], offset, ReadWriteFlags::NOWAIT).ok()?;
+    bytes.truncate(read);
+    (read > 0).then(|| Chunk::new(bytes))
+}
+
+async fn read_from_disk(mut file: File, offset: u64, length: usize) -> (File, std::io::Result<Chunk>) {
+    // the position is nobody else's: a file is opened for each reader
+    if let Err(error) = file.seek(SeekFrom::Start(offset)) {
+        return (file, Err(error));
+    }
+    let mut file = tokio::fs::File::from_std(file);
+    file.set_max_buf_size(length);
+    let mut bytes = Vec::with_capacity(length);
+    let read = (&mut file).take(length as u64).read_to_end(&mut bytes).await;
+    (file.into_std().await, read.map(|_| Chunk::new(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+    use std::path::Path;
+
+    use super::super::{Files, ImageId, Source};
+    use super::*;
+
+    const LENGTH: usize = 3 * LARGEST + 5;
+
+    fn content() -> Vec<u8> {
+        (0..LENGTH as u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+    }
+
+    /// A folder with `a.jpg`, and that file opened.
+    async fn opened(dir: &Path) -> (File, super::super::Opened) {
+        std::fs::write(dir.join("a.jpg"), content()).expect("a file");
+        let files = Files::new(dir, 1 << 30).expect("a source");
+        let id = ImageId::parse("/a.jpg").expect("a name");
+        let opened = files.open(&id).await.expect("it is there");
+        (File::options().write(true).open(dir.join("a.jpg")).expect("the file"), opened)
+    }
+
+    #[tokio::test]
+    async fn range_is_read_in_chunks() {
+        let dir = tempfile::tempdir().expect("a folder");
+        for range in [0..LENGTH, 0..0, 5..6, 1..LARGEST + 1, LENGTH - 1..LENGTH, LENGTH..LENGTH] {
+            let (_, opened) = opened(dir.path()).await;
+            let mut chunks = opened.read(range.start as u64..range.end as u64);
+            let mut all = Vec::new();
+            while let Some(chunk) = chunks.next().await {
+                let chunk = chunk.expect("it is not changed");
+                assert!(!chunk.is_empty() && chunk.len() <= LARGEST, "{range:?}: {}", chunk.len());
+                all.extend_from_slice(&chunk);
+            }
+            assert!(all == content()[range.clone()], "{range:?}");
+            assert!(chunks.next().await.is_none());
+        }
+        let (_, opened) = opened(dir.path()).await;
+        let beyond = opened.read(LENGTH as u64 - 2..u64::MAX).read_to_end().await.expect("it is not changed");
+        assert_eq!(beyond, content()[LENGTH - 2..]);
+    }
+
+    #[tokio::test]
+    async fn disk_and_memory_give_the_same() {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::write(dir.path().join("a"), content()).expect("a file");
+        for (offset, length, expected) in [(0, 10, 0..10), (7, 1000, 7..1007), (LENGTH - 3, 10, LENGTH - 3..LENGTH)] {
+            let file = File::open(dir.path().join("a")).expect("the file");
+            if let Some(chunk) = read_from_memory(&file, offset as u64, length) {
+                assert!(content()[expected.clone()].starts_with(&chunk.0), "{expected:?}");
+            }
+            let (_, chunk) = read_from_disk(file, offset as u64, length).await;
+            assert_eq!(chunk.expect("it is there").0, content()[expected]);
+        }
+    }
+
+    #[tokio::test]
+    async fn file_changed_in_place_ends_with_an_error() {
+        type Change = fn(&File);
+        let changes: [(&str, Change); 4] = [
+            ("overwritten", |file| file.write_all_at(b"x", 0).expect("written")),
+            ("overwritten behind", |file| file.write_all_at(b"x", LENGTH as u64 - 1).expect("written")),
+            ("cut", |file| file.set_len(LENGTH as u64 - 1).expect("cut")),
+            ("overwritten, and its time set back", |file| {
+                let modified = file.metadata().expect("metadata").modified().expect("a time");
+                file.write_all_at(b"x", LENGTH as u64 - 1).expect("written");
+                file.set_modified(modified).expect("set");
+            }),
+        ];
+        for (what, change) in changes {
+            let dir = tempfile::tempdir().expect("a folder");
+            let (file, opened) = opened(dir.path()).await;
+            let mut chunks = opened.read(0..LENGTH as u64);
+            let first = chunks.next().await.expect("a chunk").expect("it is not changed yet");
+            change(&file);
+            assert!(matches!(chunks.next().await, Some(Err(Error::Changing))), "{what}");
+            assert!(chunks.next().await.is_none(), "{what}");
+            assert!(content().starts_with(&first));
+        }
+    }
+
+    #[tokio::test]
+    async fn file_that_loses_its_name_is_read_to_the_end() {
+        type Change = fn(&Path);
+        let changes: [(&str, Change); 3] = [
+            ("replaced", |path| {
+                std::fs::write(path.with_extension("new"), b"another").expect("a file");
+                std::fs::rename(path.with_extension("new"), path).expect("renamed");
+            }),
+            ("removed", |path| std::fs::remove_file(path).expect("removed")),
+            ("linked", |path| std::fs::hard_link(path, path.with_extension("copy")).expect("linked")),
+        ];
+        for (what, change) in changes {
+            let dir = tempfile::tempdir().expect("a folder");
+            let (_, opened) = opened(dir.path()).await;
+            let mut chunks = opened.read(0..LENGTH as u64);
+            let mut all = chunks.next().await.expect("a chunk").expect("it is not changed yet").to_vec();
+            change(&dir.path().join("a.jpg"));
+            all.extend(chunks.read_to_end().await.unwrap_or_else(|error| panic!("{what}: {error}")));
+            assert!(all == content(), "{what}");
+        }
+    }
+
+    #[test]
+    fn chunks_shrink_as_room_runs_out() {
+        let check = |free: usize, left: u64, expected: usize| {
+            assert_eq!(next_length(left, ROOM - free), expected, "{free} {left}");
+        };
+        check(ROOM, u64::MAX, LARGEST);
+        check(ROOM / 2, 7, 7);
+        check(PART * 2 * SMALLEST, u64::MAX, 2 * SMALLEST);
+        check(0, u64::MAX, SMALLEST);
+        assert_eq!(next_length(u64::MAX, usize::MAX), SMALLEST);
+    }
+}
