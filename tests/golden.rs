@@ -172,6 +172,27 @@ fn outputs_of_this_epoch() {
 }
 
 #[test]
+fn the_beginning_of_a_jpeg_says_what_the_whole_says() {
+    let mut found = 0;
+    for folder in ["photos", "generated"] {
+        for entry in std::fs::read_dir(testdata().join(folder)).expect("a folder") {
+            let file = std::fs::read(entry.expect("an entry").path()).expect("a file");
+            let whole = tintype::render::head(&file, &Settings::default()).ok().flatten();
+            let last = [file[file.len() - 2], file[file.len() - 1]];
+            for length in [100, 600, 4000, 65_536, file.len()] {
+                let beginning = &file[..length.min(file.len())];
+                let Some(info) = tintype::render::head_of_beginning(beginning, last, &Settings::default()) else {
+                    continue;
+                };
+                assert_eq!(format!("{:?}", Some(info)), format!("{whole:?}"));
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 30, "{found} beginnings were enough");
+}
+
+#[test]
 fn scaled_decoding_is_not_to_be_seen() {
     // 4031 and 3023 are odd on purpose: an eighth of them is no whole number of pixels
     let original = make("photos/large-12mp.jpg", "rect=0,0,4031,3023&f=jpeg&q=95");

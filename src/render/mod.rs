@@ -141,6 +141,15 @@ pub fn head(original: &[u8], settings: &Settings) -> Result<Option<Info>> {
     }
 }
 
+/// The same, by the beginning and the last two bytes of an original, where these say all that the whole original would:
+/// `None` where they do not, and for every format but JPEG.
+pub fn head_of_beginning(beginning: &[u8], last: [u8; 2], settings: &Settings) -> Option<Info> {
+    let is_enough = Format::sniff(beginning) == Some(Format::Jpeg) && codec::jpeg::has_all_segments(beginning);
+    // a probe reads the segments before the first scan, and whether the file ends with an end marker
+    let short = || [beginning, &last].concat();
+    is_enough.then(|| probe_as(Format::Jpeg, &short(), settings).ok()).flatten()
+}
+
 /// Whether these bytes are an image that may be sent as it is: of a format that is read here. Damage does not matter to
 /// bytes that nobody changes.
 ///

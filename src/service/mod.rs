@@ -3,6 +3,7 @@
 
 mod at_hand;
 mod decodes;
+mod head;
 mod make;
 mod passthrough;
 mod queue;
@@ -266,6 +267,7 @@ impl Service {
         toll: Option<Arc<Toll>>, came: Instant,
     ) -> Result<Answer, Error> {
         let mut attempts = 0;
+        self.learn_head(id, version, settings).await;
         let mut reduced = None;
         while attempts < ATTEMPTS {
             let recipe = reduced.take().or_else(|| self.effective(version, settings, recipe)).unwrap_or(recipe.clone());

@@ -2,6 +2,7 @@
 //! that it is opened to be sent, and not even read to say that it is unchanged.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -112,7 +113,7 @@ impl Service {
         let settings = self.settings.load_full();
         let identified = {
             let _turn = self.examinations.turn().await;
-            let beginning = self.read(id, version, version.length.min(BEGINNING)).await?.read_to_end().await?;
+            let beginning = self.read(id, version, 0..version.length.min(BEGINNING)).await?.read_to_end().await?;
             render::identify(&beginning, &settings)
         };
         match identified {
@@ -136,7 +137,7 @@ impl Service {
 
     async fn digest(&self, id: &ImageId, version: Version) -> Result<Digest, Error> {
         let _turn = self.examinations.turn().await;
-        let mut chunks = self.read(id, version, version.length).await?;
+        let mut chunks = self.read(id, version, 0..version.length).await?;
         let mut hasher = blake3::Hasher::new();
         while let Some(chunk) = chunks.next().await {
             hasher.update(&chunk?);
@@ -146,12 +147,12 @@ impl Service {
         Ok(hasher.finalize().into())
     }
 
-    /// The first `length` bytes of that version.
-    async fn read(&self, id: &ImageId, version: Version, length: u64) -> Result<Chunks, Error> {
+    /// A range of that version's bytes.
+    pub(super) async fn read(&self, id: &ImageId, version: Version, range: Range<u64>) -> Result<Chunks, Error> {
         let opened = self.source.open(id).await?;
         if opened.version != version {
             return Err(source::Error::Changing.into());
         }
-        Ok(opened.read(0..length))
+        Ok(opened.read(range))
     }
 }

@@ -31,7 +31,7 @@ use pure as library;
 use turbo as library;
 
 use header::Header;
-pub(crate) use header::has_end;
+pub(crate) use header::{has_all_segments, has_end};
 
 use super::{Codec, Cost, GoOn, Info, Integrity, Picture, Plan, Sink};
 use crate::render::error::Result;

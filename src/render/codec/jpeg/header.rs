@@ -108,6 +108,15 @@ pub(super) fn segments(bytes: &[u8]) -> impl Iterator<Item = Segment<'_>> {
     })
 }
 
+/// Whether all segments before the first scan lie within the beginning of a file.
+pub(crate) fn has_all_segments(beginning: &[u8]) -> bool {
+    let end = segments(beginning).last().map_or(2, |segment| segment.end);
+    let rest = beginning.get(end..).unwrap_or_default();
+    // the next marker, passing over what `segments` passes over
+    let mut markers = rest.iter().skip_while(|&&byte| byte != 0xFF).skip_while(|&&byte| byte == 0xFF);
+    markers.next() == Some(&0xDA)
+}
+
 /// Whether there is an end marker behind the first scan's header. Entropy-coded data has none: its 0xFF bytes are escaped
 /// (T.81 §B.1.1.5).
 pub(crate) fn has_end(bytes: &[u8]) -> bool {
