@@ -3,12 +3,14 @@
 //! The header says nothing about how many frames follow: the blocks have to be walked, which is done without
 //! decompressing any.
 
+#[cfg(test)]
+mod cases;
 mod frames;
 
 use ::gif::{DisposalMethod, Repeat};
 use color_quant::NeuQuant;
 
-use frames::{Frames, Lines};
+use frames::{Frames, Indexed, Lines};
 
 use super::canvas::{Blend, Canvas};
 use super::palette::Palette;
@@ -44,11 +46,19 @@ impl Codec for Gif {
     }
 
     fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<Integrity> {
-        let mut frames = Frames::open(original, info.size.pixels() + BEYOND)?;
+        let mut frames = Frames::open(original, info.size.pixels() + BEYOND);
         let mut canvas = Canvas::new(info.size);
         let mut line: Vec<u8> = Vec::new();
-        for _ in 0..plan.frames {
-            let frame = frames.next()?;
+        for number in 0..plan.frames {
+            let frame = match frames.next() {
+                Err(Error::Malformed { reason, .. }) if number > 0 => return Ok(lost(number, plan.frames, &reason)),
+                frame => frame?,
+            };
+            let integrity = frame.integrity();
+            // whole frames only, but for the first
+            if integrity.is_damaged() && number > 0 {
+                return Ok(lost(number, plan.frames, "its image data end early"));
+            }
             let width = frame.area.size.width as usize;
             canvas.draw_rows(frame.area, Blend::Over, frame.dispose, |row, columns, target| {
                 line.resize(columns * 4, 0);
@@ -62,16 +72,21 @@ impl Codec for Gif {
             // what comes next takes the most memory
             drop(frame);
             sink(Decoded { delay, ..Decoded::still(canvas.shown(), None) })?;
+            if integrity.is_damaged() {
+                return Ok(integrity);
+            }
         }
         Ok(Integrity::Whole)
     }
 
     fn stream(&self, original: &[u8], info: &Info, sink: RowSink<'_>) -> Result<Integrity> {
-        let frame = Frames::open(original, info.size.pixels())?.next()?;
-        // what blocks say of it twice may not be what was announced
-        let channels = if frame.has_hole { 4 } else { info.streamed.map_or(4, |streamed| streamed.channels) };
+        let frame = Frames::open(original, info.size.pixels() + BEYOND).next()?;
+        let integrity = frame.integrity();
+        // what blocks say of it twice may not be what was announced, and rows that did not come are transparent
+        let announced = info.streamed.map_or(4, |streamed| streamed.channels);
+        let channels = if frame.has_hole || integrity.is_damaged() { 4 } else { announced };
         sink(&mut Lines::new(frame, info.size, channels), None)?;
-        Ok(Integrity::Whole)
+        Ok(integrity)
     }
 
     fn encode(&self, picture: &Picture, _go_on: GoOn<'_>) -> Result<Vec<u8>> {
@@ -109,6 +124,22 @@ impl Codec for Gif {
         drop(encoder);
         Ok(out)
     }
+}
+
+impl Indexed {
+    /// Whether all of its rows came.
+    fn integrity(&self) -> Integrity {
+        if self.came >= self.rows {
+            return Integrity::Whole;
+        }
+        let (came, rows) = (self.came, self.rows);
+        Integrity::Damaged(format!("the image data end early or are damaged: {came} of {rows} rows came").into())
+    }
+}
+
+/// An animation of which so many frames came.
+fn lost(came: u32, of: u32, reason: &str) -> Integrity {
+    Integrity::Damaged(format!("{reason}: {came} of {of} frames came").into())
 }
 
 /// Alpha below which a pixel is not there at all: GIF knows nothing in between.
@@ -212,11 +243,11 @@ impl Outline {
         let global = colour_table(flags);
         let mut at = 13 + global;
         let mut transparent = false;
-        // a file without a trailer is as whole as its last complete frame
+        // a file without a trailer is as whole as its last complete frame; a frame that is cut off counts, and its decoder says so
         while let Some(&block) = bytes.get(at) {
             match block {
                 0x21 => {
-                    let label = *bytes.get(at + 1).ok_or_else(cut)?;
+                    let Some(&label) = bytes.get(at + 1) else { break };
                     let body = bytes.get(at + 2..).unwrap_or_default();
                     match label {
                         0xF9 => transparent = last_sub_block(body).first().is_some_and(|flags| flags & 1 == 1),
@@ -254,12 +285,8 @@ impl Outline {
                         let codes = frames::buffered(pixels).min((next.unwrap_or(bytes.len()) - at) as u64);
                         outline.held = 2 * pixels + 3 * codes;
                     }
-                    let Some(next) = next else {
-                        // a frame that is cut off is for the decoder to refuse
-                        outline.frames += 1;
-                        break;
-                    };
                     outline.frames += 1;
+                    let Some(next) = next else { break };
                     at = next;
                 }
                 _ => {
