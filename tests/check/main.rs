@@ -148,7 +148,8 @@ fn in_namespace(script: &str) -> Option<Command> {
         return None;
     }
     let mut command = Command::new("unshare");
-    let script = format!("{{ {script}; }} >&2 && exec \"$0\" \"$@\"");
+    // opened beforehand, since a mount may cover the folder that the program lies in
+    let script = format!("exec 9<\"$0\"; {{ {script}; }} >&2 && exec /proc/self/fd/9 \"$@\"");
     command.args(["-m", "sh", "-ec", &script]).arg(tintype().get_program());
     Some(command)
 }
@@ -409,12 +410,15 @@ fn a_private_tmp() {
     if !is_root() {
         return;
     }
-    // the originals lie elsewhere than in the /tmp that is covered
+    // the originals lie elsewhere than in the /tmp that is covered, wherever the project's own files are
+    let originals = tempfile::tempdir_in("/var/tmp").expect("a folder");
+    set_mode(originals.path(), 0o755);
+    std::fs::copy(testdata().join("generated/alpha.png"), originals.path().join("a.png")).expect("copied");
     let private =
         tempfile::Builder::new().prefix("systemd-private-51f0-tintype.service-").tempdir_in("/tmp").expect("a folder");
     std::fs::create_dir(private.path().join("tmp")).expect("made");
     let Some(command) = in_namespace(&format!("mount --bind {}/tmp /tmp", private.path().display())) else { return };
-    let place = Place::new().with("CACHE_DIR", "/tmp/cache").with("SOURCE_ROOT", testdata().display());
+    let place = Place::new().with("CACHE_DIR", "/tmp/cache").with("SOURCE_ROOT", originals.path().display());
     let checked = place.check_by(command, &["--nginx-user", "nobody"]);
     checked.says(
         "warning",
