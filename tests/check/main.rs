@@ -430,6 +430,38 @@ fn a_private_tmp() {
 }
 
 #[test]
+fn links_that_lead_out_of_the_root() {
+    let place = Place::new();
+    let shared = place.folder("shared");
+    std::fs::copy(testdata().join("generated/alpha.png"), shared.join("b.png")).expect("copied");
+    for (target, name) in [("../shared/b.png", "b.png"), ("a.png", "within.png"), ("../shared", "more")] {
+        std::os::unix::fs::symlink(target, place.path("originals").join(name)).expect("a link");
+    }
+    let mend = format!("source.links = [{:?}]", shared.canonicalize().expect("there"));
+    place.check().says("warning", "source.links", &["2 of the links", "are a 404"], &mend).has_no_error();
+    let place = place.with("SOURCE_LINKS", shared.display());
+    let checked = place.check();
+    assert!(!checked.all.contains("source.links"), "{}", checked.all);
+    let place = place.with("SOURCE_LINKS", format!("{},/nowhere", shared.display()));
+    place.check().says("warning", "source.links", &["/nowhere"], "").has_no_error();
+    // a cache below them would be sent as originals
+    let place = place.with("SOURCE_LINKS", shared.display()).with("CACHE_DIR", shared.join("cache").display());
+    place.check().says("error", "cache.dir", &["lie within each other"], "cache.dir = ");
+}
+
+#[test]
+fn limits_that_no_render_fits_in() {
+    let place = Place::new().with("LIMITS_MEMORY", "4MiB");
+    place.check().says("warning", "limits.memory", &["less than any render needs"], "limits.memory = ").has_no_error();
+    let place = place.with("LIMITS_MEMORY", "16MiB");
+    place.check().says("warning", "limits.memory", &["less than photographs need"], "limits.memory = ").has_no_error();
+    let place = place.with("LIMITS_MEMORY", "128MiB").with("SECURITY_UPLOAD", "yes");
+    place.check().says("warning", "security.upload", &["does nothing without a token"], "/dev/urandom");
+    let place = place.with("SECURITY_ADMIN_TOKEN", "fifteen letters");
+    place.check().says("warning", "security.admin_token", &["15 bytes", "short"], "/dev/urandom");
+}
+
+#[test]
 fn addresses_that_cannot_be_had() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let taken = listener.local_addr().expect("its address");
