@@ -43,12 +43,12 @@
 //! | who reads a JPEG does not decide whether it is read, but for damage that does not show | `render/codec/jpeg/sequential.rs`, `progressive.rs` | what is odd in the least is left to the library; a fuzz target compares them |
 //! | who reads the codes of a GIF or of LZW in TIFF does not decide what is seen | `render/codec/lzw.rs`, `render/codec/gif/frames.rs` | what is odd in the least is left to the library; tests compare them |
 //! | who reads a lossy WebP at full size does not change a bit of it | `render/codec/webp/vp8.rs` | what is odd is left to the library; tests compare every plane, damaged files' too |
-//! | C is called from two modules alone | `render/codec/webp/libwebp.rs`, `avif/write/libaom/binding.rs` | `unsafe_code` is denied everywhere else, but in `cache/sealed.rs` |
+//! | C is called from two modules alone | `render/codec/webp/libwebp.rs`, `avif/write/libaom/binding.rs` | `unsafe_code` is denied everywhere else, but in `cache/sealed.rs` and `cli/sockets.rs` |
 //! | what the kernel sends out of memory cannot change | `cache/sealed.rs` | a file without a name, sealed against writing |
 //! | a request that is answered before hyper sees it has the answer it would have had | `http/server/shortcut.rs`, `http/at_once.rs` | only while hyper is between requests, by its own parser, from the same functions |
 //! | bytes that are not known to lie in a file are sent all the same | `http/server/direct.rs` | they are told by where in memory they are, and are there in any case |
 //! | what is remembered of a URL is what the rules make of it | `http/known.rs` | it is kept beside the rules and goes with them; `expires` and the version are looked at every time |
-//! | the log holds up no request | `http/access/writer.rs` | a bounded buffer and a thread; what is dropped is counted and said |
+//! | the log's reader holds up neither requests nor the end | `http/access/writer.rs` | a bounded buffer and a thread for all lines; dropped lines are counted and reported |
 //! | results do not depend on who else asks | `service/decodes.rs` | what is shared is what decoding gives every time, by version and scale; scales made of one reading are to the bit those made alone |
 //! | a picture in rows makes the same as one held whole, and a part the same as that of a whole | `render/ops/resize.rs`, `render/plan.rs` | one function resizes both, in the same bands; parts begin where blocks do |
 //! | bytes are kept under the version they came from | `service/make.rs` | another version than the key's begins anew |
@@ -73,6 +73,7 @@
 //! | an idle connection keeps no body in memory | `http/server/direct.rs` | only the bytes on their way hold what they lie in |
 //! | who takes nothing holds nothing for long | `http/server/timed.rs` | limits on heads, on answers not taken, on silence |
 //! | one signature is good for one answer | `dialect/policy.rs`: `signed_text` | what the default means otherwise is signed |
+//! | a request that comes while the server ends is answered | `http/server.rs`: `connection`, `cli/sockets.rs` | idle connections get a moment for one more; sockets of the service manager stay open |
 //! | there are files left for those who are connected | `http/server.rs`: `connections` | a bound by the process's limit |
 //! | CPU work is bounded, and so is waiting for it | `service/workers.rs`, `queue.rs` | the only `spawn_blocking`; by number and by expected wait |
 //! | status codes for failures are chosen once | `http/problem.rs` | exhaustive matches, no `_` arm |

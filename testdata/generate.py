@@ -673,6 +673,19 @@ def make_alpha_and_depths():
     expect(put(GENERATED / "rgb16.png", png_bytes(deep)), deep / 257)
 
 
+def make_lossy_webps():
+    """What a VP8 decoder is compared with another by: whole and half macroblocks, and alpha beside them."""
+    usual, odd = scene(), scene(121, 81)
+    data = saved(Image.fromarray(usual), "WEBP", quality=90)
+    expect(put(GENERATED / "lossy.webp", data), usual)
+    data = saved(Image.fromarray(odd), "WEBP", quality=75, method=6)
+    expect(put(GENERATED / "lossy-odd.webp", data), odd)
+    across = np.rint(np.linspace(0, 255, 120))[None, :].repeat(80, 0).astype(np.uint8)
+    ramp = np.dstack([usual, across])
+    data = saved(Image.fromarray(ramp, "RGBA"), "WEBP", quality=90, exact=True)
+    expect(put(GENERATED / "lossy-alpha.webp", data), ramp)
+
+
 def make_animations():
     frames = animation()
     name = GENERATED / "animated.gif"
@@ -985,6 +998,7 @@ def main():
     HOSTILE.mkdir(exist_ok=True)
     make_oriented()
     make_alpha_and_depths()
+    make_lossy_webps()
     make_animations()
     make_other_formats()
     make_wide_gamut()

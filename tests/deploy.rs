@@ -181,6 +181,138 @@ fn an_original_stands_in_where_tintype_cannot() {
     assert!(nginx.get(URL, &[]).body == rendition.body);
 }
 
+/// Percent-encoded but for letters, digits and the dot.
+fn encoded(name: &str) -> String {
+    name.bytes()
+        .map(|byte| match byte {
+            b'.' => ".".to_owned(),
+            byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+            byte => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+#[test]
+fn original_stands_in_whatever_its_name() {
+    let place = Place::new();
+    let original = std::fs::read(place.root().join("photos/coffee.png")).expect("it is there");
+    let names = [
+        "[a].png",
+        "it's.png",
+        "a&b.png",
+        "a;b.png",
+        "a:b.png",
+        "a$b.png",
+        "a*b.png",
+        "a#b.png",
+        "a?b.png",
+        "50%.png",
+        "a|b.png",
+        "100%25.png",
+        "%2e.png",
+        "a+b.png",
+        "a,b.png",
+        "{a}.png",
+        "a\"b.png",
+        "<a>.png",
+        "a^b`.png",
+        "~a.png",
+    ];
+    for name in names {
+        std::fs::write(place.root().join("photos").join(name), &original).expect("a file");
+    }
+    std::fs::create_dir(place.root().join("[x] & 'y'")).expect("a folder");
+    std::fs::write(place.root().join("[x] & 'y'/a.png"), &original).expect("a file");
+    let encoded_once = names.iter().map(|name| format!("/photos/{}?width=20", encoded(name)));
+    let more = [
+        format!("/{}/a.png?width=20", encoded("[x] & 'y'")),
+        // as clients send them that encode nothing
+        "/photos/[a].png?width=20".into(),
+        "/photos/it's.png?width=20".into(),
+        "/photos/a&b.png?width=20".into(),
+        "/photos/a;b.png?width=20".into(),
+        "/photos/a:b.png?width=20".into(),
+        "/photos/a$b.png?width=20".into(),
+        "/photos/a*b.png?width=20".into(),
+        "/photos/a|b.png?width=20".into(),
+        "/photos/a%7cb.png?width=20".into(),
+    ];
+    let targets: Vec<String> = encoded_once.chain(more).collect();
+    let nginx = place.nginx();
+    for target in &targets {
+        let answer = nginx.get(target, &[]);
+        assert_eq!(answer.status, 200, "{target}: {}", answer.text());
+        assert_eq!(answer.said("cache-control"), "no-store", "{target}");
+        assert!(answer.body == original, "{target}");
+    }
+    // what nginx could read otherwise than tintype, and what is nobody's
+    for target in [
+        "/photos/%2Ehidden.png?width=20",
+        "/photos/.hidden.png?width=20",
+        "/photos/%2e%2e/photos/coffee.png?width=20",
+        "/photos%2Fcoffee.png?width=20",
+        "/photos/a%5Cb.png?width=20",
+        "/photos/a%00.png?width=20",
+        "/photos/%252e.png/..%2fcoffee.png?width=20",
+        "/photos/a%zz.png?width=20",
+        "/photos/out.png?width=20",
+    ] {
+        let answer = nginx.get(target, &[]);
+        assert!(matches!(answer.status, 400 | 503), "{target}: {}", answer.head);
+        assert!(answer.body != original, "{target}");
+    }
+    // and tintype itself has the same names
+    let _tintype = place.tintype(&[]);
+    for target in targets.iter().filter(|target| !target.contains(['[', '|'])) {
+        assert_eq!(nginx.get(target, &[]).picture().1, 20, "{target}");
+    }
+}
+
+/// The site with the commented lines for a cache of nginx's own.
+fn with_cache(place: &Place, site: &str) -> String {
+    let is_meant = |line: &str| {
+        ["# proxy_cache", "# proxy_ignore_headers", "# add_header X-Cache-Status"]
+            .iter()
+            .any(|start| line.starts_with(start))
+    };
+    let lines = site.lines().map(|line| match is_meant(line.trim_start()) {
+        true => line.replacen("# ", "", 1),
+        false => line.to_owned(),
+    });
+    let site = lines.collect::<Vec<_>>().join("\n");
+    with(site, &[("/var/cache/nginx/tintype", &place.0.path().join("kept").display().to_string())])
+}
+
+#[test]
+fn cache_of_nginx_keeps_three_copies_whatever_accept_says() {
+    let place = Place::new();
+    let _tintype = place.tintype(&[]);
+    let nginx = place.nginx_with(|site| with_cache(&place, site));
+    let url = "/photos/coffee.png?width=100&format=auto";
+    let clients = [
+        ("image/jxl,image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8", Format::Avif),
+        ("image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5", Format::Avif),
+        ("image/webp,image/avif,video/*;q=0.8,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5", Format::Avif),
+        ("image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8", Format::Avif),
+        ("image/webp,image/apng,image/*,*/*;q=0.8", Format::WebP),
+        ("image/webp,*/*", Format::WebP),
+        ("image/webp,image/*;q=0.9", Format::WebP),
+        ("*/*", Format::Jpeg),
+        ("image/png,image/*;q=0.8", Format::Jpeg),
+        ("text/html", Format::Jpeg),
+    ];
+    let mut misses = 0;
+    for _ in 0..2 {
+        for (accept, format) in clients {
+            let answer = nginx.get(url, &[("Accept", accept)]);
+            assert_eq!(answer.picture().0, format, "{accept}");
+            assert_eq!(answer.said("vary"), "Accept", "caches that follow are told");
+            misses += u32::from(answer.said("x-cache-status") == "MISS");
+        }
+    }
+    assert_eq!(misses, 3);
+}
+
 #[test]
 fn which_failures_an_original_stands_in_for() {
     for (status, stands_in) in [(502, true), (503, true), (504, true), (500, false), (404, false), (422, false)] {
@@ -510,13 +642,13 @@ fn installing_changes_nothing_that_somebody_changed() {
 
     let said = install(&["--dry-run"]);
     assert!(tree(&root).is_empty());
-    assert_eq!(count(&said, "new"), 13, "{said}");
-    assert_eq!(count(&install(&[]), "new"), 13);
+    assert_eq!(count(&said, "new"), 14, "{said}");
+    assert_eq!(count(&install(&[]), "new"), 14);
     let first = tree(&root);
-    assert_eq!(first.len(), 14, "with the record");
+    assert_eq!(first.len(), 15, "with the record");
     let unit = std::fs::read_to_string(root.join("usr/local/lib/systemd/system/tintype.service")).expect("the unit");
     assert!(unit.contains("ExecStart=/usr/local/bin/tintype serve --config /etc/tintype/tintype.toml\n"));
-    assert_eq!(count(&install(&[]), "same"), 13);
+    assert_eq!(count(&install(&[]), "same"), 14);
     assert!(tree(&root) == first);
 
     // a new program takes the place of the old one; settings that were changed stay
@@ -569,6 +701,13 @@ fn the_files_agree_with_each_other_and_with_the_program() {
     let settings: toml::Table = text_of("tintype.toml").parse().expect("TOML");
     assert_eq!(settings["source"]["root"].as_str(), Some("/srv/images"));
     let socket = settings["server"]["listen"].as_str().expect("an address");
+    // the socket that systemd keeps open is the one that the settings and the site name, and outlives the service
+    let kept = text_of("tintype.socket");
+    let has = |line: &str| kept.lines().any(|this| this == line);
+    assert!(has(&format!("ListenStream={}", socket.trim_start_matches("unix:"))));
+    assert!(has("SocketMode=0660") && has("SocketGroup=tintype") && has("FileDescriptorName=tintype"));
+    assert_eq!(defaults.server.socket_mode.to_string(), "0660");
+    assert_eq!((said("RuntimeDirectory"), said("RuntimeDirectoryPreserve")), ("tintype", "yes"));
     // what the site says of clients is believed, and it says no more than it knows
     assert_eq!(settings["server"]["real_ip_from"].as_array().map(Vec::len), Some(1));
     assert!(text_of("nginx.conf").contains("proxy_set_header X-Forwarded-For $remote_addr;"));

@@ -45,7 +45,9 @@ fn what_only_one_file_may_do() {
     for (what, place) in only {
         let found: Vec<String> = sources()
             .iter()
-            .filter(|(path, text)| path.to_string_lossy() != place && code(text).contains(what))
+            // what tests alone use may ask the environment for files
+            .filter(|(path, _)| !path.ends_with("testing.rs") && path.to_string_lossy() != place)
+            .filter(|(_, text)| code(text).contains(what))
             .map(|(path, _)| path.display().to_string())
             .collect();
         assert!(found.is_empty(), "{what} stands in {found:?}, not only in {place}");

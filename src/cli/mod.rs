@@ -11,12 +11,14 @@ mod purge;
 mod reload;
 mod serve;
 mod sign;
+mod sockets;
 mod supervisor;
 mod warm;
 
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
@@ -80,6 +82,22 @@ fn say(text: &str) -> std::io::Result<()> {
     }
 }
 
+/// How long the reason for a failure may take to be written.
+const COMPLAINING: Duration = Duration::from_secs(1);
+
+/// Says on standard error why it failed. Where that is full and not read, the end is not held up for long.
+fn complain(text: String) {
+    let (done, written) = std::sync::mpsc::channel();
+    let write = move || {
+        // fails if nobody can read it, or nobody waits any more
+        let _ = writeln!(std::io::stderr(), "{text}");
+        let _ = done.send(());
+    };
+    if std::thread::Builder::new().spawn(write).is_ok() {
+        let _ = written.recv_timeout(COMPLAINING);
+    }
+}
+
 /// Asked wrongly: exit code 2, where every other failure is 1.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -110,7 +128,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tintype: {error:#}");
+            complain(format!("tintype: {error:#}"));
             ExitCode::from(if error.is::<Wrong>() { 2 } else { 1 })
         }
     }

@@ -1,7 +1,10 @@
 //! `tintype purge`: asks the running server to drop every rendition of an original or of a folder, in memory and
 //! on disk.
 
+use std::time::Duration;
+
 use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Common, Wrong, healthcheck};
@@ -21,7 +24,13 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let path = utf8_percent_encode(&arguments.path, NON_ALPHANUMERIC);
     let token = format!("Authorization: Bearer {}\r\n", config.security.admin_token);
-    let (status, body) = healthcheck::ask(&config.server, "POST", &format!("/-/purge?path={path}"), &token)?;
+    // a folder of a million renditions takes minutes; on a terminal it is shown that it goes on
+    let shown = ProgressBar::new_spinner().with_message(format!("purging {}", arguments.path));
+    shown.set_style(ProgressStyle::with_template("{spinner} {msg}, {elapsed}")?);
+    shown.enable_steady_tick(Duration::from_millis(200));
+    let answer = healthcheck::ask(&config.server, "POST", &format!("/-/purge?path={path}"), &token, None);
+    shown.finish_and_clear();
+    let (status, body) = answer?;
     if status != 200 {
         anyhow::bail!("the server answered {status}: {body}");
     }

@@ -1,20 +1,23 @@
 //! `tintype serve`: the service.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
+use tokio::sync::watch::Receiver;
+use tokio::task::JoinHandle;
 
 use super::reload::Reloader;
+use super::sockets::{self, HandedOver, Inherited};
 use super::{Common, Wrong, supervisor};
 use crate::config::{Config, FLAGS, Flag, Loaded, Server};
 use crate::http::server::{self, Listener};
-use crate::http::{self, AccessLog, State};
+use crate::http::{self, App, LogWriter, State};
 use crate::service::Service;
 use crate::source::{Files, Remembered, Shared, Source};
 
@@ -52,20 +55,63 @@ impl Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let handed_over = sockets::handed_over()?;
     let flags = arguments.flags()?;
     let loaded = arguments.common.load(&flags)?.with_secrets().map_err(Wrong::from)?;
-    let access = start_log();
+    let log = start_log().context("the log cannot be written")?;
     if !loaded.strangers.is_empty() {
         tracing::warn!(variables = loaded.strangers.join(" "), "these are no settings and change nothing");
+    }
+    if !loaded.service_links.is_empty() {
+        let variables = loaded.service_links.join(" ");
+        tracing::debug!(variables, "ignored: Kubernetes makes these for services, and they are no settings");
     }
     warn_of(&loaded);
     let reloader = Reloader::new(arguments.common.config, flags, loaded);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(serve(reloader, access.clone()));
-    // renders that nobody waits for any more must not hold up the end
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    access.inspect(|access| access.flush());
-    result
+    let result = runtime.block_on(serve(reloader, handed_over, &log));
+    let patience = match result {
+        Ok(End::Now) => AT_ONCE,
+        Ok(End::Drained) | Err(_) => AT_THE_END,
+    };
+    // neither renders without a client nor the log's reader may hold up the end
+    runtime.shutdown_timeout(patience);
+    log.writer.flush(patience);
+    result.map(drop)
+}
+
+/// How long the end waits for renders that run, and then for the lines of the log, each.
+const AT_THE_END: Duration = Duration::from_secs(1);
+
+/// The same after a second signal.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
+/// How the service ended.
+enum End {
+    /// Requests in flight were finished, or had `shutdown_timeout` for it.
+    Drained,
+    /// A second signal said not to wait.
+    Now,
+}
+
+/// The signals that end the service.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn listen() -> std::io::Result<Stop> {
+        Ok(Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The next of them.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// Says which files with secrets are open to everyone.
@@ -82,26 +128,40 @@ const ADMIN_CONNECTIONS: usize = 8;
 const DEFAULT_LOG: &str = "info,jxl_oxide=off,jxl_bitstream=off,jxl_coding=off,jxl_frame=off,jxl_image=off,jxl_modular=off,\
     jxl_render=off,jxl_vardct=off";
 
-/// Lines for people on a terminal, JSON for collectors anywhere else; both to standard error, which journald reads. What
-/// comes back is for the lines of the access log, where they are JSON.
-fn start_log() -> Option<Arc<AccessLog>> {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(DEFAULT_LOG));
-    // a line that cannot be written, as to a terminal that is gone, would otherwise be told of in the same place, and a
-    // failure to do that is a panic
-    let log = tracing_subscriber::fmt().log_internal_errors(false);
-    let log = log.with_env_filter(filter).with_writer(std::io::stderr);
-    if std::io::stderr().is_terminal() {
-        log.init();
-        return None;
-    }
-    log.json().flatten_event(true).init();
-    let access = AccessLog::to_stderr();
-    let access = access.inspect_err(|error| tracing::warn!(%error, "lines of the access log are written one by one"));
-    access.ok().map(Arc::new)
+/// Where the log goes.
+struct Log {
+    writer: Arc<LogWriter>,
+    as_json: bool,
 }
 
-async fn serve(mut reloader: Reloader, access: Option<Arc<AccessLog>>) -> anyhow::Result<()> {
+/// Lines for people on a terminal, JSON for collectors anywhere else; both to standard error, which journald reads. All of
+/// them go through one writer that never blocks, since requests, signals and health checks must not wait for the reader.
+fn start_log() -> std::io::Result<Log> {
+    let as_json = !std::io::stderr().is_terminal();
+    let writer = Arc::new(LogWriter::to_stderr(as_json)?);
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(DEFAULT_LOG));
+    let log = tracing_subscriber::fmt().log_internal_errors(false);
+    let log = log.with_env_filter(filter).with_writer(Arc::clone(&writer));
+    if as_json {
+        log.json().flatten_event(true).init()
+    } else {
+        log.init()
+    }
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(Log { writer, as_json })
+}
+
+/// The default hook writes to standard error itself, and blocks where it is not read.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    // empty unless RUST_BACKTRACE asks for one
+    let backtrace = std::backtrace::Backtrace::capture();
+    let backtrace = (backtrace.status() == std::backtrace::BacktraceStatus::Captured).then(|| backtrace.to_string());
+    let thread = std::thread::current();
+    tracing::error!(target: "tintype::panic", thread = thread.name(), backtrace, "{panic}");
+}
+
+async fn serve(mut reloader: Reloader, handed_over: Vec<HandedOver>, log: &Log) -> anyhow::Result<End> {
     // first of all: until somebody listens for it, this signal ends the program
     let mut hangup = signal(SignalKind::hangup())?;
     let config = reloader.loaded().config.clone();
@@ -110,33 +170,35 @@ async fn serve(mut reloader: Reloader, access: Option<Arc<AccessLog>>) -> anyhow
         prepare_uploads(&config, &service);
     }
     let policy = config.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
-    let mut state = State::new(Arc::clone(&service), policy, config.http());
-    if let Some(access) = &access {
-        state = state.logging_to(Arc::clone(access));
-    }
+    let mut stop_signals = Stop::listen()?;
+    let sockets = listen(&config, handed_over).await?;
+    let mut wire = config.http();
+    wire.admin_apart |= !sockets.admin.is_empty();
+    let state = State::new(Arc::clone(&service), policy, wire);
+    let state = state.logging_to(Arc::clone(&log.writer), log.as_json);
 
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let listener = bind(&config.server, &config.server.listen).await?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
     // whoever asks whether tintype is ready is told that it is not until the last image has left
     let (drain, drained) = tokio::sync::watch::channel(false);
-    let patience = config.server.shutdown_timeout.0;
-    let limits = config.connections();
-    let until = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
-        // the sender lives as long as this function
-        let _ = stopped.wait_for(|stop| *stop).await;
+    let serve = |listeners: Vec<Listener>, app: App, places: usize, stopped: Receiver<bool>| {
+        let (limits, patience) = (config.connections(), config.server.shutdown_timeout.0);
+        let places = Arc::new(Semaphore::new(places));
+        let serve = |listener| {
+            let mut stopped = stopped.clone();
+            let until = async move {
+                // the sender lives as long as this function
+                let _ = stopped.wait_for(|stop| *stop).await;
+            };
+            tokio::spawn(server::serve(listener, app.clone(), Arc::clone(&places), limits, until, patience))
+        };
+        listeners.into_iter().map(serve).collect::<Vec<_>>()
     };
-    let admin = if config.server.admin_listen.is_empty() {
-        None
-    } else {
-        let listener = bind(&config.server, &config.server.admin_listen).await?;
+    let addresses: Vec<String> = sockets.images.iter().map(Listener::shown).collect();
+    sockets.admin.iter().for_each(|listener| {
         tracing::info!(address = listener.shown(), "health, metrics and administration");
-        let app = http::admin_app(state.clone());
-        // places of its own: whoever looks after an overloaded server must get through to it
-        let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
-        Some(tokio::spawn(server::serve(listener, app, places, limits, until(drained.clone()), patience)))
-    };
+    });
+    // places of its own: whoever looks after an overloaded server must get through to it
+    let admin = serve(sockets.admin, http::admin_app(state.clone()), ADMIN_CONNECTIONS, drained);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         backends = ?crate::render::codec::BACKENDS,
@@ -145,48 +207,88 @@ async fn serve(mut reloader: Reloader, access: Option<Arc<AccessLog>>) -> anyhow
         workers = service.workers().count(),
         "tintype starts"
     );
-    // whoever waits for it reads it; where nobody does, that is no reason to end, as it would be by `eprintln!`
-    let _ = writeln!(std::io::stderr(), "listening on {}", listener.shown());
-    let possible = server::connections().saturating_sub(ADMIN_CONNECTIONS).max(4);
-    let places = match config.server.max_connections {
-        0 => possible,
-        wished => wished.min(possible),
-    };
-    let places = Arc::new(Semaphore::new(places));
-    let app = http::app(state.clone());
-    let images = tokio::spawn(server::serve(listener, app, places, limits, until(stopped), patience));
+    for address in addresses {
+        log.writer.push_now(format!("listening on {address}\n").as_bytes());
+    }
+    let images = serve(sockets.images, http::app(state.clone()), places(&config.server), stopped);
     supervisor::ready(&service);
 
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = stop_signals.next() => {}
         () = reloader.run(&mut hangup, &state) => {}
     }
     supervisor::stopping();
-    tracing::info!("stopping: requests in flight are finished");
     state.drain();
-    // nobody listens only if both servers have ended already
-    let _ = stop.send(true);
+    let delay = config.server.drain_delay.0;
+    tracing::info!(?delay, "stopping: requests in flight are finished");
     let finished = async {
-        let mut all = images.await.unwrap_or(false);
-        // nobody listens only if that server has ended already
+        // balancers that ask /-/ready look elsewhere meanwhile
+        tokio::time::sleep(delay).await;
+        // fails only if all servers have ended already
+        let _ = stop.send(true);
+        let mut all = have_finished(images).await;
         let _ = drain.send(true);
-        if let Some(admin) = admin {
-            all &= admin.await.unwrap_or(false);
-        }
+        all &= have_finished(admin).await;
+        flush(service).await;
         all
     };
-    let all = tokio::select! {
-        all = finished => all,
-        _ = terminate.recv() => false,
-        _ = interrupt.recv() => false,
-    };
-    service.flush();
-    if let Some(access) = &access {
-        access.flush();
+    tokio::select! {
+        all = finished => {
+            tracing::info!(all_finished = all, "stopped");
+            Ok(End::Drained)
+        }
+        () = stop_signals.next() => {
+            tracing::info!(all_finished = false, "stopped by a second signal");
+            Ok(End::Now)
+        }
     }
-    tracing::info!(all_finished = all, "stopped");
-    Ok(())
+}
+
+/// Whether all connections of these servers ended in time.
+async fn have_finished(servers: Vec<JoinHandle<bool>>) -> bool {
+    let mut all = true;
+    for server in servers {
+        all &= server.await.unwrap_or(false);
+    }
+    all
+}
+
+/// How many connections there may be for images.
+fn places(server: &Server) -> usize {
+    let possible = server::connections().saturating_sub(ADMIN_CONNECTIONS).max(4);
+    match server.max_connections {
+        0 => possible,
+        wished => wished.min(possible),
+    }
+}
+
+/// The sockets that were handed over, and those that the settings name where there are none.
+async fn listen(config: &Config, handed_over: Vec<HandedOver>) -> anyhow::Result<Inherited> {
+    let Server { listen, admin_listen, .. } = &config.server;
+    let mut sockets = Inherited::listen(handed_over)?;
+    if sockets.images.is_empty() {
+        sockets.images.push(bind(&config.server, listen).await?);
+    } else {
+        tracing::info!(server.listen = listen, "not used: sockets come from the service manager (LISTEN_FDS)");
+    }
+    if sockets.admin.is_empty() && !admin_listen.is_empty() {
+        sockets.admin.push(bind(&config.server, admin_listen).await?);
+    }
+    Ok(sockets)
+}
+
+/// Waits until all results are on disk. On a thread of its own, since a disk may hang and a second signal must still be heard.
+async fn flush(service: Arc<Service>) {
+    let (say, flushed) = tokio::sync::oneshot::channel();
+    let flush = move || {
+        service.flush();
+        // the program may have ended in the meantime
+        let _ = say.send(());
+    };
+    match std::thread::Builder::new().name("flush".into()).spawn(flush) {
+        Ok(_) => drop(flushed.await),
+        Err(error) => tracing::warn!(%error, "there is no thread to wait for results that are being written"),
+    }
 }
 
 /// Says beforehand what would keep uploads from being taken in; images are served all the same.
@@ -204,7 +306,7 @@ fn prepare_uploads(config: &Config, service: &Service) {
 /// The service of these settings, without anything that listens.
 pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
     let root = &config.source.root;
-    let source = Files::new(root, config.source.max_bytes.0);
+    let source = Files::new(root, config.source.max_bytes.0).and_then(|files| files.with_links(&config.source.links));
     let source = source.with_context(|| format!("the folder with originals, {}, cannot be opened", root.display()))?;
     if let Some((cache, root)) = overlap(config)? {
         let (cache, root) = (cache.display(), root.display());
@@ -244,5 +346,8 @@ pub(super) fn overlap(config: &Config) -> std::io::Result<Option<(PathBuf, PathB
         }
     };
     let root = config.source.root.canonicalize()?;
-    Ok((cache.starts_with(&root) || root.starts_with(&cache)).then_some((cache, root)))
+    // one that is not there holds no originals
+    let linked = config.source.links.iter().filter_map(|folder| folder.canonicalize().ok());
+    let mut originals = std::iter::once(root).chain(linked);
+    Ok(originals.find(|folder| cache.starts_with(folder) || folder.starts_with(&cache)).map(|folder| (cache, folder)))
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{Common, Wrong};
-use crate::config::Span;
+use crate::config::{Span, UnknownParams};
 use crate::dialect::Policy;
 
 #[derive(Args, Debug)]
@@ -18,12 +18,18 @@ pub(super) struct Arguments {
     /// When they cease to be good: after a time such as 1h or 7d, or at that unix second
     #[arg(long, value_name = "WHEN")]
     expires: Option<String>,
+    /// Sign parameters that tintype does not know as if they were not there; without this they are an error
+    #[arg(long)]
+    allow_unknown: bool,
     #[command(flatten)]
     common: Common,
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let config = arguments.common.load(&[])?.with_secrets().map_err(Wrong::from)?.config;
+    let mut config = arguments.common.load(&[])?.with_secrets().map_err(Wrong::from)?.config;
+    // A misspelt one would be left out, and what is signed ask for something else: for the original, if it was the only one
+    let unknown = if arguments.allow_unknown { UnknownParams::Ignore } else { UnknownParams::Reject };
+    config.output.unknown_params = unknown;
     let policy = config.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
     let expires = arguments.expires.as_deref().map(|text| second(text, SystemTime::now())).transpose()?;
     let mut out = std::io::stdout().lock();
@@ -116,5 +122,20 @@ mod tests {
         check("/a b.jpg?w=10", "/a%20b.jpg");
         check("/a%20b.jpg?w=10", "/a%20b.jpg");
         check("https://example/caf\u{e9}/[1].jpg?w=10", "https://example/caf%C3%A9/%5B1%5D.jpg");
+    }
+
+    #[test]
+    fn misspelt_parameter_is_refused_unless_allowed() {
+        let mut config = Config::default();
+        config.security.keys = vec!["a key of sixteen bytes".into()];
+        let lax = config.policy().expect("good settings");
+        config.output.unknown_params = UnknownParams::Reject;
+        let strict = config.policy().expect("good settings");
+        for (url, part) in [("/a.jpg?widht=10", "width"), ("/a.jpg?w=10&qualty=5", "quality"), ("/a.jpg?utm=1", "utm")]
+        {
+            let Wrong(message) = signed(&strict, url, None).expect_err(url);
+            assert!(message.contains(part), "{message}");
+            assert!(signed(&lax, url, None).is_ok(), "{url}");
+        }
     }
 }

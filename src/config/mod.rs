@@ -4,6 +4,7 @@
 //! defaults are a value of the same type as the result, so every key exists once: unknown keys are told from known ones
 //! by looking there.
 
+mod environment;
 mod reference;
 mod reload;
 mod secrets;
@@ -74,6 +75,8 @@ pub struct Loaded {
     pub origins: BTreeMap<String, Origin>,
     /// Variables of the environment that begin like settings and are none.
     pub strangers: Vec<String>,
+    /// Variables that Kubernetes and Docker make for services whose names begin like ours.
+    pub service_links: Vec<String>,
     /// Files with secrets in them that everyone may read.
     pub exposed: Vec<PathBuf>,
     /// Secrets that are not for this process, each in a sentence: what can do without them goes on.
@@ -101,12 +104,12 @@ pub type Flag = (&'static str, &'static str, String, &'static str);
 /// # Errors
 /// [`Invalid`] at the first key or value that is wrong.
 pub fn load(file: Option<&Path>, flags: &[Flag]) -> Result<Loaded, Invalid> {
-    let environment = std::env::vars().filter(|(name, _)| name.starts_with("TINTYPE_"));
+    let environment = environment::ours(std::env::vars_os())?;
     let text = file.map(|path| {
         let text = std::fs::read_to_string(path);
         text.map(|text| (path, text)).map_err(|error| Invalid(format!("{} cannot be read: {error}", path.display())))
     });
-    let mut loaded = merge(text.transpose()?, environment.collect(), flags)?;
+    let mut loaded = merge(text.transpose()?, environment, flags)?;
     if !loaded.origins.contains_key("cache.dir") {
         loaded.config.cache.dir = default_cache_dir(loaded.config.cache.dir);
     }
@@ -131,7 +134,7 @@ fn default_cache_dir(usual: PathBuf) -> PathBuf {
 
 fn merge(file: Option<(&Path, String)>, environment: Vec<(String, String)>, flags: &[Flag]) -> Result<Loaded, Invalid> {
     let mut table = Table::try_from(Config::default()).map_err(|error| Invalid(error.to_string()))?;
-    let (mut origins, mut strangers) = (BTreeMap::new(), Vec::new());
+    let (mut origins, mut strangers, mut service_links) = (BTreeMap::new(), Vec::new(), Vec::new());
     if let Some((path, text)) = file {
         let said: Table = text.parse().map_err(|error| Invalid(format!("{}: {error}", path.display())))?;
         for (section, values) in said {
@@ -148,19 +151,31 @@ fn merge(file: Option<(&Path, String)>, environment: Vec<(String, String)>, flag
         }
     }
     for (name, text) in environment {
-        let Some((section, key)) = split_variable(&name, &table) else {
-            if is_meant_for_us(&name, &table) {
-                return Err(unknown_variable(&name, &table));
+        // Compose files and charts pass on what is not set as empty
+        if text.is_empty() && name != environment::KEYS {
+            continue;
+        }
+        // any name may be a preset's
+        let setting = environment::split(&name, &table);
+        if setting.as_ref().is_none_or(|(section, _)| section == "presets")
+            && environment::is_service_link(&name, &text)
+        {
+            service_links.push(name);
+            continue;
+        }
+        let Some((section, key)) = setting else {
+            if environment::is_meant_for_us(&name, &table) {
+                return Err(environment::unknown(&name, &table));
             }
             // a script may have variables of that prefix for itself
             strangers.push(name);
             continue;
         };
-        let value = value_like(table.get(&section).and_then(|table| table.get(&key)), &text);
+        let value = environment::value_like(table.get(&section).and_then(|table| table.get(&key)), &text);
         put(&mut table, &mut origins, &section, &key, value, Origin::Environment(name))?;
     }
     for (section, key, text, flag) in flags {
-        let value = value_like(table.get(*section).and_then(|table| table.get(key)), text);
+        let value = environment::value_like(table.get(*section).and_then(|table| table.get(key)), text);
         put(&mut table, &mut origins, section, key, value, Origin::Flag(flag))?;
     }
     let mut config: Config = check_each(&table, &origins)?;
@@ -175,7 +190,7 @@ fn merge(file: Option<(&Path, String)>, environment: Vec<(String, String)>, flag
         // a variable that was to be filled in elsewhere would leave the door open
         return Err(Invalid(format!("${name} is wrong: it is empty; leave it out where there are no keys")));
     }
-    Ok(Loaded { config, origins, strangers, exposed: Vec::new(), withheld: Vec::new() })
+    Ok(Loaded { config, origins, strangers, service_links, exposed: Vec::new(), withheld: Vec::new() })
 }
 
 /// A section that there is.
@@ -236,73 +251,13 @@ fn without_types(message: &str) -> String {
         ("usize", "0 or more"),
         ("f32", "a number"),
         ("f64", "a number"),
+        ("a boolean", "true or false"),
     ];
     let meant = ranges.iter().find_map(|(kind, range)| Some((message.strip_suffix(kind)?, range)));
     match meant.filter(|(rest, _)| rest.ends_with("expected ")) {
         Some((rest, range)) => format!("{rest}{range}"),
         None => message.to_owned(),
     }
-}
-
-/// `TINTYPE_SECTION_KEY`; both may hold underscores, so the known sections are tried.
-fn split_variable(name: &str, table: &Table) -> Option<(String, String)> {
-    let rest = name.strip_prefix("TINTYPE_")?.to_ascii_lowercase();
-    let (section, values) = table
-        .iter()
-        .find(|(section, _)| rest.strip_prefix(section.as_str()).is_some_and(|rest| rest.starts_with('_')))?;
-    let key = rest[section.len() + 1..].to_owned();
-    (section == "presets" || values.get(&key).is_some()).then(|| (section.clone(), key))
-}
-
-/// Whether a variable that is no setting was meant to be one: it names a section, or nearly a setting.
-fn is_meant_for_us(name: &str, table: &Table) -> bool {
-    let lower = name.to_ascii_lowercase();
-    let names_section = table.keys().any(|section| lower.starts_with(&format!("tintype_{section}_")));
-    names_section || nearest_variable(name, table).is_some()
-}
-
-/// The setting that a variable was meant to be: the one of that key, whose section was left out, or the one of the nearest
-/// name.
-fn nearest_variable(name: &str, table: &Table) -> Option<String> {
-    let named = |section: &str, key: &str| format!("tintype_{section}_{key}");
-    let alone = name.to_ascii_lowercase();
-    let alone = alone.strip_prefix("tintype_").unwrap_or(&alone);
-    if let Some((section, _)) = table.iter().find(|(_, values)| values.get(alone).is_some()) {
-        return Some(named(section, alone));
-    }
-    let known: Vec<String> = table
-        .iter()
-        .flat_map(|(section, values)| {
-            let keys = values.as_table().into_iter().flat_map(Table::keys);
-            keys.map(move |key| named(section, key))
-        })
-        .collect();
-    dialect::nearest(name, known.iter().map(String::as_str)).map(str::to_owned)
-}
-
-fn unknown_variable(name: &str, table: &Table) -> Invalid {
-    let nearest = nearest_variable(name, table);
-    let hint = nearest.map(|nearest| format!("; did you mean {}?", nearest.to_ascii_uppercase())).unwrap_or_default();
-    Invalid(format!("${name}: there is no such setting{hint}"))
-}
-
-/// A text as the type that is there by default: lists are separated by commas.
-fn value_like(default: Option<&Value>, text: &str) -> Value {
-    let one = |default: Option<&Value>, text: &str| match default {
-        Some(Value::Boolean(_)) => match text {
-            "1" => Some(Value::Boolean(true)),
-            "0" => Some(Value::Boolean(false)),
-            text => text.parse().ok().map(Value::Boolean),
-        },
-        Some(Value::Integer(_)) => text.replace('_', "").parse().ok().map(Value::Integer),
-        _ => None,
-    };
-    if let Some(Value::Array(_)) = default {
-        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-        // widths are the one list of numbers, and what is no number is told by the type
-        return Value::Array(items.map(|item| item.parse().map_or_else(|_| item.into(), Value::Integer)).collect());
-    }
-    one(default, text).unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
 /// What types do not say.
@@ -328,7 +283,7 @@ fn validate(config: &Config) -> Result<(), Invalid> {
         // no admin listener is a setting, too
         let may_be_empty = name == "server.admin_listen";
         if !(is_address(address) || may_be_empty && address.is_empty()) {
-            return wrong(name, format!("{address:?} is neither host:port nor unix:/path"));
+            return wrong(name, not_an_address(address));
         }
     }
     match config.proxies() {
@@ -395,6 +350,17 @@ fn is_address(text: &str) -> bool {
         return path.starts_with('/');
     }
     text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+/// What an address should have been. A port alone means every network to some programs and this machine to others, so it is
+/// left to say which.
+fn not_an_address(text: &str) -> String {
+    match text.strip_prefix(':').unwrap_or(text).parse::<u16>() {
+        Ok(port) => format!(
+            "{text:?} has no host; it is \"127.0.0.1:{port}\" for this machine alone, \"0.0.0.0:{port}\" for every network"
+        ),
+        Err(_) => format!("{text:?} is neither host:port nor unix:/path"),
+    }
 }
 
 /// A path that means the same however it is read: nothing in it to be decoded or resolved.
@@ -584,6 +550,91 @@ mod tests {
         }
         let Invalid(message) = read("", &[("TINTYPE_CACHE_MAX_BITES", "1")], &[]).expect_err("unknown");
         assert!(message.contains("TINTYPE_CACHE_MAX_BYTES"), "{message}");
+    }
+
+    #[test]
+    fn service_links_are_no_settings() {
+        let links = [
+            ("TINTYPE_PORT", "tcp://10.0.0.1:80"),
+            ("TINTYPE_PORT_80_TCP", "tcp://10.0.0.1:80"),
+            ("TINTYPE_PORT_80_TCP_ADDR", "10.0.0.1"),
+            ("TINTYPE_PORT_80_TCP_PORT", "80"),
+            ("TINTYPE_PORT_80_TCP_PROTO", "tcp"),
+            ("TINTYPE_SERVICE_HOST", "10.0.0.1"),
+            ("TINTYPE_SERVICE_PORT", "80"),
+            ("TINTYPE_SERVICE_PORT_HTTP", "80"),
+            ("TINTYPE_SERVER_PORT", "tcp://10.0.0.1:80"),
+            ("TINTYPE_SERVER_PORT_8080_TCP_ADDR", "10.0.0.1"),
+            ("TINTYPE_SERVER_SERVICE_HOST", "10.0.0.1"),
+            ("TINTYPE_SERVER_SERVICE_PORT_WEB_UI", "80"),
+            ("TINTYPE_CACHE_DIR_PORT_53_UDP", "udp://10.0.0.1:53"),
+            ("TINTYPE_CACHE_PORT_9_SCTP_PROTO", "sctp"),
+        ];
+        let Loaded { config, service_links, strangers, .. } = read("", &links, &[]).expect("no settings");
+        assert_eq!(config, Config::default());
+        assert_eq!(service_links, links.map(|(name, _)| name));
+        assert!(strangers.is_empty());
+        for (name, value) in [
+            ("TINTYPE_SERVER_PORT", "8080"),
+            ("TINTYPE_SERVER_PORT", "http://10.0.0.1:80"),
+            ("TINTYPE_SERVER_SERVICE", "x"),
+            ("TINTYPE_SERVER_PORT_X_TCP", "80"),
+            ("TINTYPE_SERVER_PORT_80_TCP_NAME", "80"),
+            ("TINTYPE_SERVER_REPORT", "tcp://10.0.0.1:80"),
+        ] {
+            assert!(read("", &[(name, value)], &[]).is_err(), "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn empty_variables_are_as_none() {
+        let file = "[server]\nadmin_listen = \"127.0.0.1:9000\"\n";
+        let empty = [
+            ("TINTYPE_SERVER_LISTEN", ""),
+            ("TINTYPE_SERVER_ADMIN_LISTEN", ""),
+            ("TINTYPE_CACHE_MAX_BYTES", ""),
+            ("TINTYPE_OUTPUT_WIDTHS", ""),
+            ("TINTYPE_SECURITY_UPLOAD", ""),
+            ("TINTYPE_SECURITY_ADMIN_TOKEN", ""),
+            ("TINTYPE_PRESETS_A", ""),
+        ];
+        assert_eq!(read(file, &empty, &[]).expect("good").config, read(file, &[], &[]).expect("good").config);
+        // unsigned URLs would be answered
+        let Invalid(message) = read("", &[("TINTYPE_SECURITY_KEYS", "")], &[]).expect_err("no keys");
+        assert!(message.contains("empty"), "{message}");
+    }
+
+    #[test]
+    fn booleans_of_the_environment_are_written_in_many_ways() {
+        for (text, expected) in [
+            ("true", Some(true)),
+            ("True", Some(true)),
+            ("YES", Some(true)),
+            ("on", Some(true)),
+            ("1", Some(true)),
+            ("false", Some(false)),
+            ("No", Some(false)),
+            ("off", Some(false)),
+            ("0", Some(false)),
+            ("maybe", None),
+            ("2", None),
+        ] {
+            let read = read("", &[("TINTYPE_SERVER_SERVER_TIMING", text)], &[]);
+            assert_eq!(read.as_ref().ok().map(|loaded| loaded.config.server.server_timing), expected, "{text}");
+            if let Err(Invalid(message)) = read {
+                assert!(message.contains("true") && message.contains("TINTYPE_SERVER_SERVER_TIMING"), "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn addresses_without_a_host_are_refused_with_what_is_right() {
+        for text in [":8080", "8080"] {
+            let Invalid(message) = read("", &[("TINTYPE_SERVER_LISTEN", text)], &[]).expect_err(text);
+            assert!(message.contains("127.0.0.1:8080") && message.contains("0.0.0.0:8080"), "{message}");
+        }
+        let Invalid(message) = read("", &[("TINTYPE_SERVER_LISTEN", "x:99999")], &[]).expect_err("no port");
+        assert!(message.contains("host:port"), "{message}");
     }
 
     #[test]

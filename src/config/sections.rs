@@ -56,6 +56,8 @@ pub struct Server {
     pub real_ip_header: String,
     /// Below which path nginx sends files of the cache itself (X-Accel-Redirect); empty for none.
     pub x_accel: String,
+    /// How long after SIGTERM new connections are still taken, while `/-/ready` says 503, so that a balancer looks elsewhere first.
+    pub drain_delay: Span,
     /// How long a request's head may take.
     pub header_timeout: Span,
     /// How long a client may take nothing of its answer, before it is let go.
@@ -72,6 +74,9 @@ pub struct Server {
 pub struct Source {
     /// The folder with originals.
     pub root: PathBuf,
+    /// Folders outside of `root` that symbolic links in it may lead to, such as `shared/` of a deployment; elsewhere a link is
+    /// a 404.
+    pub links: Vec<PathBuf>,
     /// The most bytes of an original; larger ones are refused with 413.
     pub max_bytes: Bytes,
     /// How long it is believed that an original is as it was; `0s` looks at it on every request.
@@ -252,6 +257,7 @@ impl Default for Server {
             real_ip_from: Vec::new(),
             real_ip_header: "X-Forwarded-For".into(),
             x_accel: String::new(),
+            drain_delay: Span(Duration::ZERO),
             header_timeout: Span(Duration::from_secs(10)),
             send_timeout: Span(Duration::from_secs(30)),
             // nginx keeps its own for 60 seconds by default, and it should be the one who closes
@@ -266,6 +272,7 @@ impl Default for Source {
         let formats_in = Settings::default().formats_in.iter().map(|format| format.name().to_owned()).collect();
         Source {
             root: ".".into(),
+            links: Vec::new(),
             max_bytes: Bytes(64 << 20),
             revalidate: Span(Duration::ZERO),
             damaged: Damaged::Show,

@@ -57,11 +57,12 @@ pub fn parse(query: &str) -> Result<Query, Vec<InvalidParam>> {
     if wrong.is_empty() { Ok(parsed) } else { Err(wrong) }
 }
 
-/// What a query says by that name, decoded, each time it says it; an error, as it is written, where that is no text.
+/// What a query says by that name, decoded, each time it says it; an error, as it is written, where that is no text. A `+` is a
+/// plus, since these are names of files and not words of a form.
 pub fn values<'a>(query: &'a str, name: &str) -> impl Iterator<Item = Result<Cow<'a, str>, &'a str>> {
     let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let named = pairs.filter(move |(said, _)| decode(said).is_some_and(|said| said == name));
-    named.map(|(_, value)| decode(value).ok_or(value))
+    named.map(|(_, value)| percent_decode(value).ok_or(value))
 }
 
 /// Whether a query, right or wrong, leaves the format to negotiation.
@@ -111,6 +112,15 @@ pub fn canonical(params: &Params, without: &[&str]) -> String {
 
 /// Percent-decoded, `+` as a blank the way forms write it; `None` where that is no text.
 fn decode(text: &str) -> Option<Cow<'_, str>> {
+    if text.contains('+') {
+        let spaced = text.replace('+', " ");
+        return percent_decode(&spaced).map(|text| Cow::Owned(text.into_owned()));
+    }
+    percent_decode(text)
+}
+
+/// Percent-decoded; `None` where that is no text.
+fn percent_decode(text: &str) -> Option<Cow<'_, str>> {
     let bytes = text.as_bytes();
     let well_formed = bytes
         .iter()
@@ -119,10 +129,6 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
         .all(|(at, _)| bytes.get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)));
     if !well_formed {
         return None;
-    }
-    if text.contains('+') {
-        let spaced = text.replace('+', " ");
-        return percent_decode_str(&spaced).decode_utf8().ok().map(|text| Cow::Owned(text.into_owned()));
     }
     percent_decode_str(text).decode_utf8().ok()
 }
@@ -160,7 +166,8 @@ mod tests {
         };
         check("", &[]);
         check("a=b&pathy=c", &[]);
-        check("path=a%2Fb+c.jpg", &[Ok("a/b c.jpg")]);
+        // a plus is one, as in the path of a URL
+        check("path=a%2Fb+c%2Bd%20e.jpg", &[Ok("a/b+c+d e.jpg")]);
         check("pat%68=%ff&path&path=%zz", &[Err("%ff"), Ok(""), Err("%zz")]);
     }
 

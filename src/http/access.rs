@@ -1,5 +1,7 @@
 //! The access log: one line for each request, with what it asked and how it was answered.
 //!
+//! All other lines go to the same writer, which blocks nobody.
+//!
 //! For collectors the lines are written here, as JSON of the same shape as the rest of the log: making a line by way of
 //! `tracing` and writing each by itself took a quarter of the time of a hit. On a terminal they are lines like all others.
 //! Both are switched by the target `tintype::access`.
@@ -20,36 +22,36 @@ use tracing_subscriber::fmt::{format, time};
 use super::clients::Client;
 use super::payload::Streamed;
 use super::{App, RequestId, headers};
-use writer::Writer;
+pub use writer::LogWriter;
 
-/// How long the lines of the end are waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The access log's own lines for collectors, in JSON.
+pub(super) struct AccessLog(pub(super) Arc<LogWriter>);
 
-/// Where the lines for collectors go.
-pub struct AccessLog(Writer);
-
-impl AccessLog {
-    /// Lines go to standard error, in whole ones, between those of others.
+impl LogWriter {
+    /// Lines go to standard error; the one about dropped lines is JSON, or a line for people.
     ///
     /// # Errors
-    /// Where no thread can be had.
-    pub fn to_stderr() -> std::io::Result<AccessLog> {
-        // `write_all` of standard error holds its lock until all is written
-        Ok(AccessLog(Writer::start(Box::new(std::io::stderr()), loss)?))
-    }
-
-    /// Waits until what was logged so far is written, but not for ever.
-    pub fn flush(&self) {
-        self.0.flush(PATIENCE);
+    /// If the thread cannot be started, or standard error is closed.
+    pub fn to_stderr(as_json: bool) -> std::io::Result<LogWriter> {
+        LogWriter::stderr(if as_json { loss_in_json } else { loss_in_words })
     }
 }
 
-/// What is said where lines had to be dropped.
-fn loss(lines: u64) -> Vec<u8> {
+const LOSS: &str = "lines of the log were dropped: standard error did not take them fast enough";
+
+fn loss_in_json(lines: u64) -> Vec<u8> {
     let mut json = Json::begin(Vec::new(), "WARN");
-    json.text("message", "lines of the access log were lost: standard error did not take them fast enough");
+    json.text("message", LOSS);
     json.number("lines", lines);
-    json.end()
+    json.end("tintype::log")
+}
+
+fn loss_in_words(lines: u64) -> Vec<u8> {
+    let mut line = Vec::new();
+    timestamp(&mut line);
+    // writing to memory does not fail
+    let _ = writeln!(line, "  WARN tintype::log: {LOSS} lines={lines}");
+    line
 }
 
 /// A request that is being answered.
@@ -97,7 +99,7 @@ impl Line {
 
 /// Whether lines of requests are wanted at all.
 pub(super) fn is_wanted() -> bool {
-    tracing::enabled!(target: "tintype::access", tracing::Level::INFO)
+    tracing::enabled!(target: TARGET, tracing::Level::INFO)
 }
 
 /// What the line of an answered request says.
@@ -137,12 +139,12 @@ impl Entry<'_> {
         json.text("bytes", self.said(header::CONTENT_LENGTH));
         json.text("cache", self.said(headers::CACHE_STATUS));
         json.milliseconds("ms", self.spent);
-        json.end()
+        json.end(TARGET)
     }
 
     fn trace(&self) {
         tracing::info!(
-            target: "tintype::access",
+            target: TARGET,
             id = self.id,
             client = %self.client,
             method = %self.method,
@@ -160,6 +162,9 @@ impl Entry<'_> {
         self.fields.get(name).and_then(|value| value.to_str().ok()).unwrap_or("-")
     }
 }
+
+/// What switches these lines, in `RUST_LOG`.
+const TARGET: &str = "tintype::access";
 
 thread_local! {
     /// The line that was written last, for its allocation.
@@ -225,8 +230,8 @@ impl Json {
         decimal(&mut self.0, microseconds % 1000, 3);
     }
 
-    fn end(mut self) -> Vec<u8> {
-        self.text("target", "tintype::access");
+    fn end(mut self, target: &str) -> Vec<u8> {
+        self.text("target", target);
         self.0.extend_from_slice(b"}\n");
         self.0
     }
@@ -377,7 +382,7 @@ mod tests {
         fn every_text_is_read_back(text: String) {
             let mut json = Json::begin(Vec::new(), "INFO");
             json.text("text", &text);
-            let read: serde_json::Value = serde_json::from_slice(&json.end()).expect("JSON");
+            let read: serde_json::Value = serde_json::from_slice(&json.end("a")).expect("JSON");
             assert_eq!(read["text"], text);
         }
     }

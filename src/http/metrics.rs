@@ -25,7 +25,7 @@ pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
     requests(&mut text, &state.traffic);
     renders(&mut text, &state.service);
     cache(&mut text, &state.service);
-    program(&mut text, state.started);
+    program(&mut text, &state);
     let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4"), (header::CACHE_CONTROL, "no-store")];
     (headers, text.finish()).into_response()
 }
@@ -198,11 +198,16 @@ fn cache(text: &mut Text, service: &Service) {
     }
 }
 
-fn program(text: &mut Text, started: SystemTime) {
+fn program(text: &mut Text, state: &State) {
+    text.counter(
+        "log_lines_dropped_total",
+        "Lines of the log that were dropped because standard error did not take them.",
+        state.log.as_ref().map_or(0, |log| log.dropped()),
+    );
     let codecs = if cfg!(feature = "native") { "native" } else { "pure" };
     text.gauges("build_info", "1, for what this program is.")
         .sample(&[("version", env!("CARGO_PKG_VERSION")), ("codecs", codecs)], 1);
-    let since = started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = state.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     text.gauge("process_start_time_seconds", "When it started, in unix seconds.", since.as_secs_f64());
     process::write(text);
 }

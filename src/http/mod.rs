@@ -22,7 +22,7 @@ pub mod server;
 mod traffic;
 mod upload;
 
-pub use access::AccessLog;
+pub use access::LogWriter;
 pub use clients::{InvalidProxies, Peer, Proxies};
 
 use std::sync::Arc;
@@ -41,7 +41,7 @@ use tokio::sync::Semaphore;
 use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use access::Line;
+use access::{AccessLog, Line};
 use clients::Client;
 use known::Known;
 use rate::PerClient;
@@ -99,6 +99,8 @@ pub struct State {
     renders: Option<PerClient>,
     /// Where the lines of the access log go; `None` for where all others go.
     access: Option<Arc<AccessLog>>,
+    /// Where all lines go; `None` in tests.
+    log: Option<Arc<LogWriter>>,
 }
 
 /// What may change while the program runs; whoever began under the former ones ends under them. They are exchanged together,
@@ -132,14 +134,16 @@ impl State {
             beacons: config.log_beacons.then(|| Arc::new(beacon::Limits::new())),
             renders: PerClient::new(config.rate, config.burst),
             access: None,
+            log: None,
             rules: Arc::new(ArcSwap::from_pointee(Rules::new(policy, config, settings))),
         }
     }
 
-    /// The same, with the lines of the access log written there.
+    /// The same, counting the lines that this writer drops. With `as_json` those of the access log go straight to it.
     #[must_use]
-    pub fn logging_to(self, log: Arc<AccessLog>) -> State {
-        State { access: Some(log), ..self }
+    pub fn logging_to(self, log: Arc<LogWriter>, as_json: bool) -> State {
+        let access = as_json.then(|| Arc::new(AccessLog(Arc::clone(&log))));
+        State { access, log: Some(log), ..self }
     }
 
     /// Requests that come in from now on are answered by these: the policy, the settings of renders, the administrator's

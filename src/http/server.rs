@@ -9,6 +9,7 @@ mod line;
 mod shortcut;
 mod timed;
 
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -49,8 +50,8 @@ const AHEAD: u32 = 128 * 1024;
 /// Connections in the kernel's queue that were not accepted yet.
 const BACKLOG: i32 = 1024;
 
-/// How long the request of a connection that has only just come is waited for at the end.
-const JUST_COME: Duration = Duration::from_millis(100);
+/// How long the next request of an idle connection is waited for at the end.
+const ONE_MORE: Duration = Duration::from_millis(100);
 
 /// File descriptors that are not for connections: listeners, the log, the cache's folder and its writers, originals that
 /// are being read by workers.
@@ -71,16 +72,23 @@ pub fn connections() -> usize {
 }
 
 /// Where connections come in.
-pub enum Listener {
-    /// From the network.
-    Tcp(TcpListener),
-    /// Through a socket in the file system, removed at the end.
-    Unix(UnixListener, OwnSocket),
+pub struct Listener {
+    socket: ListeningSocket,
+    /// Whether another process holds the socket as well: connections that are not accepted wait there for the next one.
+    is_inherited: bool,
 }
 
-/// A socket in the file system that this process made.
-pub struct OwnSocket {
+enum ListeningSocket {
+    /// From the network.
+    Tcp(TcpListener),
+    /// Through a socket in the file system.
+    Unix(UnixListener, SocketFile),
+}
+
+/// A socket in the file system.
+struct SocketFile {
     path: PathBuf,
+    /// The one that this process made, and removes at the end.
     inode: Option<u64>,
 }
 
@@ -91,7 +99,8 @@ impl Listener {
     /// Where the address is taken, wrong or not ours to bind.
     pub async fn bind(address: &str, mode: u32) -> std::io::Result<Listener> {
         let Some(path) = address.strip_prefix("unix:") else {
-            return Ok(Listener::Tcp(TcpListener::bind(address).await?));
+            let socket = ListeningSocket::Tcp(TcpListener::bind(address).await?);
+            return Ok(Listener { socket, is_inherited: false });
         };
         let path = Path::new(path);
         if is_left_behind(path) {
@@ -104,16 +113,40 @@ impl Listener {
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
         let listener = UnixListener::from_std(socket.into())?;
-        Ok(Listener::Unix(listener, OwnSocket { path: path.to_owned(), inode: inode(path) }))
+        let file = SocketFile { path: path.to_owned(), inode: inode(path) };
+        Ok(Listener { socket: ListeningSocket::Unix(listener, file), is_inherited: false })
+    }
+
+    /// Takes over a socket that listens already and that the service manager keeps open.
+    ///
+    /// # Errors
+    /// Where it is no listening stream socket of TCP or in the file system.
+    pub fn inherited(socket: OwnedFd) -> std::io::Result<Listener> {
+        let wrong = |what: &'static str| Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, what));
+        let socket = Socket::from(socket);
+        if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
+            return wrong("it is no stream socket that listens (ListenStream=, with Accept=no)");
+        }
+        socket.set_nonblocking(true)?;
+        let socket = match socket.domain()? {
+            Domain::IPV4 | Domain::IPV6 => ListeningSocket::Tcp(TcpListener::from_std(socket.into())?),
+            Domain::UNIX => {
+                let path = socket.local_addr()?.as_pathname().map(Path::to_owned).unwrap_or_default();
+                let file = SocketFile { path, inode: None };
+                ListeningSocket::Unix(UnixListener::from_std(socket.into())?, file)
+            }
+            _ => return wrong("it is neither a socket of TCP nor one in the file system"),
+        };
+        Ok(Listener { socket, is_inherited: true })
     }
 
     /// The address to show: a URL for TCP, `unix:/path` for a socket.
     pub fn shown(&self) -> String {
-        match self {
-            Listener::Tcp(listener) => {
+        match &self.socket {
+            ListeningSocket::Tcp(listener) => {
                 listener.local_addr().map_or_else(|e| e.to_string(), |at| format!("http://{at}/"))
             }
-            Listener::Unix(_, own) => format!("http://unix:{}", own.path.display()),
+            ListeningSocket::Unix(_, file) => format!("http://unix:{}", file.path.display()),
         }
     }
 }
@@ -157,15 +190,18 @@ pub async fn serve(
             () = &mut stop => break,
         }
     }
-    // whoever is connected already, as far as he knows, is answered
-    while let Ok(next) = tokio::time::timeout(Duration::ZERO, next()).await {
+    // whoever is connected already, as far as he knows, is answered, here or by the next process
+    while !listener.is_inherited
+        && let Ok(next) = tokio::time::timeout(Duration::ZERO, next()).await
+    {
         attend(next);
     }
-    if let Listener::Unix(_, own) = &listener
-        && own.inode == inode(&own.path)
+    if let ListeningSocket::Unix(_, file) = &listener.socket
+        && file.inode.is_some()
+        && file.inode == inode(&file.path)
     {
         // whoever comes next makes its own
-        let _ = std::fs::remove_file(&own.path);
+        let _ = std::fs::remove_file(&file.path);
     }
     drop(listener);
     drop(ended);
@@ -190,6 +226,9 @@ async fn connection(stream: Box<dyn Stream>, app: App, limits: Patience, mut end
                 response = response.map(|body| axum::body::Body::new(OneAtATime::new(body)));
             }
             outgoing.set(response.extensions_mut().remove().as_ref());
+            if phase.is_leaving() {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             phase.end_answer();
             Ok::<_, std::convert::Infallible>(response.map(|body| Told { body, phase: phase.clone() }))
         }
@@ -203,27 +242,23 @@ async fn connection(stream: Box<dyn Stream>, app: App, limits: Patience, mut end
         // whoever is told to end would be told by the server's end as well
         _ = ended.wait_for(|ended| *ended) => None,
     };
-    let over = match over {
-        None if !phase.heard() => {
-            // its request may be under way
-            tokio::time::timeout(
-                JUST_COME,
-                std::future::poll_fn(|context| match phase.heard() {
-                    true => Poll::Ready(None),
-                    false => connection.as_mut().poll(context).map(Some),
-                }),
-            )
-            .await
-            .ok()
-            .flatten()
-        }
-        over => over,
-    };
     let done = match over {
         Some(done) => done,
         None => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            // A connection that is closed in the moment in which its next request is under way loses that request. So it
+            // gets a moment for one more, whose answer says that the connection ends (RFC 9112 §9.6)
+            phase.leave();
+            loop {
+                let before = phase.requests();
+                match tokio::time::timeout(ONE_MORE, connection.as_mut()).await {
+                    Ok(done) => break done,
+                    Err(_) if phase.requests() == before && phase.bodies() == before => {
+                        connection.as_mut().graceful_shutdown();
+                        break connection.await;
+                    }
+                    Err(_) => {}
+                }
+            }
         }
     };
     // a client that breaks off is no event
@@ -322,8 +357,8 @@ impl Abort for UnixStream {
 
 /// The next connection; `None` after a failure that may pass.
 async fn accept(listener: &Listener, limits: &Patience) -> Option<(Box<dyn Stream>, Peer)> {
-    let accepted: std::io::Result<(Box<dyn Stream>, Peer)> = match listener {
-        Listener::Tcp(listener) => listener.accept().await.map(|(stream, from)| {
+    let accepted: std::io::Result<(Box<dyn Stream>, Peer)> = match &listener.socket {
+        ListeningSocket::Tcp(listener) => listener.accept().await.map(|(stream, from)| {
             // answers are written whole; waiting to fill a packet only delays the last one
             let _ = stream.set_nodelay(true);
             let socket = SockRef::from(&stream);
@@ -334,7 +369,7 @@ async fn accept(listener: &Listener, limits: &Patience) -> Option<(Box<dyn Strea
             let _ = socket.set_tcp_notsent_lowat(AHEAD);
             (Box::new(Direct::new(stream)) as _, Peer::Ip(from.ip()))
         }),
-        Listener::Unix(listener, _) => {
+        ListeningSocket::Unix(listener, _) => {
             listener.accept().await.map(|(stream, _)| (Box::new(Direct::new(stream)) as _, Peer::Unix))
         }
     };

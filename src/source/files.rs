@@ -4,7 +4,7 @@
 //! is never waited for.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -30,6 +30,8 @@ const SETTLING_ATTEMPTS: usize = 5;
 #[derive(Debug)]
 pub struct Files {
     place: Place,
+    /// Folders outside of it that links may lead to.
+    linked: Vec<Place>,
     max_bytes: u64,
 }
 
@@ -39,17 +41,26 @@ impl Files {
     /// # Errors
     /// Where the folder is not there or may not be opened.
     pub fn new(root: &Path, max_bytes: u64) -> std::io::Result<Files> {
-        Ok(Files { place: Place::open_at(root)?, max_bytes })
+        Ok(Files { place: Place::open_at(root)?, linked: Vec::new(), max_bytes })
     }
 
-    fn open_with(root: &Root, id: &ImageId, flags: OFlags) -> Result<File, Error> {
-        root.open(Path::new(id.as_str()), flags).map_err(from_errno)
+    /// The same, where links may lead to these folders outside of the root as well.
+    ///
+    /// # Errors
+    /// Where the folder that the process runs in is not known.
+    pub fn with_links(self, folders: &[PathBuf]) -> std::io::Result<Files> {
+        let linked = folders.iter().map(|folder| Place::linked(folder)).collect::<std::io::Result<_>>()?;
+        Ok(Files { linked, ..self })
+    }
+
+    fn open_with(&self, root: &Root, id: &ImageId, flags: OFlags) -> Result<File, Error> {
+        root.open(Path::new(id.as_str()), flags, &self.linked).map_err(from_errno)
     }
 
     /// Opens what is known to be a regular file.
     fn open_to_read(&self, id: &ImageId) -> Result<File, Error> {
         // nonblocking, since opening a FIFO waits for its writer; regular files do not know the flag
-        Files::open_with(&*self.root()?, id, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)
+        self.open_with(&*self.root()?, id, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)
     }
 
     /// The folder; while it is gone, nothing is known of what was in it.
@@ -120,7 +131,7 @@ impl Source for Files {
                 let root = place.as_deref().ok_or_else(|| unavailable(std::io::ErrorKind::NotFound.into()))?;
                 match root.look(Path::new(id.as_str())) {
                     Some(stat) => Ok(stat),
-                    None => stat(&Files::open_with(root, id, OFlags::PATH)?),
+                    None => stat(&self.open_with(root, id, OFlags::PATH)?),
                 }
             };
             Ok(self.told_by(&self.settled(look).await?)?.0)
@@ -236,6 +247,146 @@ mod tests {
         for name in ["out.jpg", "climbing.jpg", "folder/secret", "circle.jpg"] {
             assert!(matches!(fetch(&folder, name).await, Err(Error::NotFound)), "{name}");
         }
+    }
+
+    /// A root and a folder beside it, as capistrano lays them out: `current` and `shared`.
+    struct Linked {
+        all: tempfile::TempDir,
+        files: Files,
+    }
+
+    impl Linked {
+        fn new() -> Linked {
+            let all = tempfile::tempdir().expect("a folder");
+            for folder in ["current", "shared/sub/.git", "other", "private"] {
+                std::fs::create_dir_all(all.path().join(folder)).expect("a folder");
+            }
+            for file in [
+                "shared/a.jpg",
+                "shared/sub/b.jpg",
+                "shared/.hidden.jpg",
+                "shared/sub/.git/c.jpg",
+                "other/o.jpg",
+                "private/p.jpg",
+            ] {
+                std::fs::write(all.path().join(file), file).expect("a file");
+            }
+            let files = Files::new(&all.path().join("current"), 100).expect("a source");
+            let folders = ["shared", "other", "not-there-yet"].map(|name| all.path().join(name));
+            let files = files.with_links(&folders).expect("folders");
+            Linked { all, files }
+        }
+
+        fn link(&self, target: impl AsRef<Path>, name: &str) {
+            std::os::unix::fs::symlink(target, self.all.path().join(name)).expect("a link");
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.all.path().join(name)
+        }
+
+        async fn fetch(&self, name: &str) -> Option<String> {
+            let id = ImageId::parse(&format!("/{name}")).expect("a name");
+            match self.files.fetch(&id).await {
+                Ok(original) => Some(String::from_utf8(original.bytes.to_vec()).expect("text")),
+                Err(Error::NotFound) => None,
+                Err(error) => panic!("{name}: {error}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn links_lead_to_allowed_folders_alone() {
+        let linked = Linked::new();
+        linked.link(linked.path("shared/a.jpg"), "current/absolute.jpg");
+        linked.link("../shared/a.jpg", "current/relative.jpg");
+        linked.link("../shared", "current/folder");
+        linked.link(linked.path("shared/sub"), "current/sub");
+        // chains: out of the root, through another allowed folder, and back into the root
+        linked.link("../current/sub/b.jpg", "other/chain.jpg");
+        linked.link("../other/chain.jpg", "current/chain.jpg");
+        std::fs::write(linked.path("current/own.jpg"), "own").expect("a file");
+        linked.link(linked.path("current/own.jpg"), "shared/back.jpg");
+        // not there when the source was opened
+        std::fs::create_dir(linked.path("not-there-yet")).expect("a folder");
+        std::fs::write(linked.path("not-there-yet/late.jpg"), "late").expect("a file");
+        linked.link("../not-there-yet/late.jpg", "current/late.jpg");
+        // nowhere, or not by names like these
+        linked.link("../private/p.jpg", "current/private.jpg");
+        linked.link("../private/p.jpg", "shared/private.jpg");
+        linked.link("../private", "shared/private");
+        linked.link("../shared/.hidden.jpg", "current/hidden.jpg");
+        linked.link("../shared/sub/.git", "current/git");
+        linked.link("../../../../../../etc/passwd", "current/passwd");
+        linked.link("../shared-not", "current/beside");
+        std::fs::create_dir(linked.path("shared-not")).expect("a folder");
+        std::fs::write(linked.path("shared-not/a.jpg"), "beside").expect("a file");
+        for (name, expected) in [
+            ("absolute.jpg", Some("shared/a.jpg")),
+            ("relative.jpg", Some("shared/a.jpg")),
+            ("folder/a.jpg", Some("shared/a.jpg")),
+            ("folder/sub/b.jpg", Some("shared/sub/b.jpg")),
+            ("sub/b.jpg", Some("shared/sub/b.jpg")),
+            ("chain.jpg", Some("shared/sub/b.jpg")),
+            ("folder/back.jpg", Some("own")),
+            ("private.jpg", None),
+            ("folder/private.jpg", None),
+            ("folder/private/p.jpg", None),
+            ("hidden.jpg", None),
+            ("git/c.jpg", None),
+            ("passwd", None),
+            ("folder", None),
+            ("beside/a.jpg", None),
+        ] {
+            assert_eq!(linked.fetch(name).await.as_deref(), expected, "{name}");
+        }
+        tokio::time::timeout(Duration::from_secs(30), async {
+            while linked.fetch("late.jpg").await.is_none() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("a folder that is made later is found");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn link_that_is_swapped_leads_nowhere_else() {
+        let linked = Arc::new(Linked::new());
+        for folder in ["shared", "other"] {
+            std::fs::write(linked.path(folder).join("p.jpg"), folder).expect("a file");
+        }
+        let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let swapping = std::thread::spawn({
+            let (linked, stop) = (Arc::clone(&linked), Arc::clone(&stop));
+            move || {
+                let swap = |target: &str, name: &str| {
+                    let new = linked.path("new");
+                    std::os::unix::fs::symlink(target, &new).expect("a link");
+                    std::fs::rename(&new, linked.path(name)).expect("renamed");
+                };
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    for target in ["../shared", "../private", "../other"] {
+                        // the link in the root, and one within the allowed folder that it leads through
+                        swap(&format!("{target}/p.jpg"), "shared/within.jpg");
+                        swap(target, "current/link");
+                    }
+                }
+            }
+        });
+        let (mut found, mut missed) = (0, 0);
+        for name in ["a.jpg", "o.jpg", "p.jpg", "within.jpg"].iter().cycle().take(4000) {
+            let id = ImageId::parse(&format!("/link/{name}")).expect("a name");
+            match linked.files.fetch(&id).await {
+                Ok(original) => {
+                    assert!(!original.bytes.starts_with(b"private"), "{name}");
+                    found += 1;
+                }
+                Err(_) => missed += 1,
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        swapping.join().expect("no panic");
+        assert!(found > 0 && missed > 0, "{found} found, {missed} missed");
     }
 
     #[tokio::test]

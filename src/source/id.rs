@@ -69,7 +69,8 @@ fn is_well_encoded(segment: &str) -> bool {
         .all(|(at, _)| bytes.get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)))
 }
 
-fn is_plain(segment: &str) -> bool {
+/// Whether a name can be a segment of an original's.
+pub(super) fn is_plain(segment: &str) -> bool {
     let strange = |c: char| matches!(c, '/' | '\\') || c.is_control();
     !segment.is_empty() && !segment.starts_with('.') && segment.len() <= LONGEST_SEGMENT && !segment.contains(strange)
 }

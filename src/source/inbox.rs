@@ -185,7 +185,7 @@ impl Inbox {
     /// The deepest of these folders, each within the one before, that is there; and those that are not.
     fn deepest<'a>(&self, ways: &'a [PathBuf]) -> Result<(File, &'a [PathBuf]), Rejected> {
         for (index, way) in ways.iter().enumerate().rev() {
-            match self.root.open(way, FOLDER) {
+            match self.root.open(way, FOLDER, &[]) {
                 Ok(folder) => return Ok((folder, &ways[index + 1..])),
                 Err(Errno::NOENT) if index > 0 => {}
                 Err(error) => return Err(error.into()),
@@ -198,7 +198,7 @@ impl Inbox {
     /// just made may not be there yet after a power loss.
     fn sync_way_to(&self, id: &ImageId) -> Result<(), Rejected> {
         for way in ways_to(id).iter().rev() {
-            match rustix::fs::fsync(self.root.open(way, FOLDER)?) {
+            match rustix::fs::fsync(self.root.open(way, FOLDER, &[])?) {
                 // some network file systems keep folders without being asked, and refuse to be
                 Ok(()) | Err(Errno::INVAL) => {}
                 Err(error) => return Err(error.into()),

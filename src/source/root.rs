@@ -4,14 +4,15 @@
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwapOption, Guard};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
+use super::id;
 use crate::clock;
 
 /// An open folder that nothing is opened outside of.
@@ -64,21 +65,65 @@ impl Root {
         look(path, FileType::RegularFile)
     }
 
-    /// Opens what is there at a path beneath it. Links are followed as long as they stay there.
-    pub(super) fn open(&self, path: &Path, flags: OFlags) -> Result<File, Errno> {
+    /// Opens what is there at a path beneath it. Links are followed as long as they stay there, or lead to one of these folders.
+    pub(super) fn open(&self, path: &Path, flags: OFlags, linked: &[Place]) -> Result<File, Errno> {
         match open_beneath(&self.dir, path, flags, Links::Follow) {
             // an absolute link counts as leaving even where it leads back beneath the root: follow it by name, and let
             // the kernel check that the name it gives has no further links
             Err(Errno::XDEV) => {
                 let target = self.real.join(path).canonicalize().map_err(|_| Errno::NOENT)?;
-                let inside = target.strip_prefix(&self.real).map_err(|_| Errno::NOENT)?;
-                // the root itself has no name of its own
-                let inside = if inside.as_os_str().is_empty() { Path::new(".") } else { inside };
-                open_beneath(&self.dir, inside, flags, Links::Refuse)
+                if let Some(inside) = self.inside(&target) {
+                    return open_beneath(&self.dir, inside, flags, Links::Refuse);
+                }
+                open_linked(&target, flags, linked).unwrap_or_else(|| {
+                    log_link_out(path, &target);
+                    Err(Errno::NOENT)
+                })
             }
             result => result,
         }
     }
+
+    /// The rest of a path without links that lies beneath this folder.
+    fn inside<'a>(&self, target: &'a Path) -> Option<&'a Path> {
+        let inside = target.strip_prefix(&self.real).ok()?;
+        // the folder itself has no name of its own
+        Some(if inside.as_os_str().is_empty() { Path::new(".") } else { inside })
+    }
+}
+
+/// Opens the target of a link that leads out of the root, if it lies beneath one of the folders that links may lead to.
+///
+/// The target is the path that the kernel gave a moment ago. It is opened beneath the folder and through no link, so that
+/// exchanging a part of it in between leads nowhere else. Its names are held to the same rules as those of a URL.
+fn open_linked(target: &Path, flags: OFlags, linked: &[Place]) -> Option<Result<File, Errno>> {
+    linked.iter().find_map(|place| {
+        let folder = place.current().clone()?;
+        let inside = folder.inside(target)?;
+        let is_named_well = inside.to_str().is_some_and(|inside| inside == "." || inside.split('/').all(id::is_plain));
+        Some(if is_named_well { open_beneath(&folder.dir, inside, flags, Links::Refuse) } else { Err(Errno::NOENT) })
+    })
+}
+
+/// How often the log says that a link leads out of the root.
+const LINK_LOGS: Duration = Duration::from_secs(60);
+
+/// Says why a link was not followed, once a minute.
+fn log_link_out(path: &Path, target: &Path) {
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    let now = clock::instant();
+    {
+        let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|last| now.saturating_duration_since(last) < LINK_LOGS) {
+            return;
+        }
+        *last = Some(now);
+    }
+    tracing::warn!(
+        path = %path.display(),
+        target = %target.display(),
+        "404: a link leads out of source.root; source.links names the folders that links may lead to (said once a minute)"
+    );
 }
 
 /// The folder that has a name at present: a deployment may put another one in its place, and a file system may be mounted
@@ -91,6 +136,8 @@ pub(super) struct Place {
     /// When it was last looked whether it is still the same, in milliseconds since `begun`.
     looked: AtomicU64,
     begun: Instant,
+    /// What it is, in the log.
+    what: &'static str,
 }
 
 /// How long a replaced folder may go unseen: looking costs a system call.
@@ -100,12 +147,20 @@ impl Place {
     /// Opens the folder, which may be reached through links.
     pub(super) fn open_at(path: &Path) -> std::io::Result<Place> {
         let root = Root::open_at(path)?;
-        Ok(Place {
-            path: std::path::absolute(path)?,
-            current: ArcSwapOption::from_pointee(root),
-            looked: AtomicU64::new(0),
-            begun: clock::instant(),
-        })
+        Place::new(path, Some(root), "the folder of originals")
+    }
+
+    /// A folder that links may lead to. It need not be there yet.
+    pub(super) fn linked(path: &Path) -> std::io::Result<Place> {
+        let root = Root::open_at(path).inspect_err(|error| {
+            tracing::warn!(path = %path.display(), %error, "a folder of source.links cannot be opened");
+        });
+        Place::new(path, root.ok(), "a folder of source.links")
+    }
+
+    fn new(path: &Path, root: Option<Root>, what: &'static str) -> std::io::Result<Place> {
+        let (path, current) = (std::path::absolute(path)?, ArcSwapOption::from_pointee(root));
+        Ok(Place { path, current, looked: AtomicU64::new(0), begun: clock::instant(), what })
     }
 
     /// The folder; `None` while nothing is there.
@@ -130,13 +185,13 @@ impl Place {
         };
         match opened {
             Ok(root) => {
-                tracing::info!("the folder of originals was replaced; it is opened anew");
+                tracing::info!(path = %self.path.display(), "{} was replaced; it is opened anew", self.what);
                 self.current.store(Some(root));
             }
             Err(error) => {
                 // said once, and not again while it stays so
                 if current.is_some() {
-                    tracing::warn!(%error, "the folder of originals is gone");
+                    tracing::warn!(path = %self.path.display(), %error, "{} is gone", self.what);
                 }
                 self.current.store(None);
             }

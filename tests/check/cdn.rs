@@ -94,6 +94,24 @@ fn what_stands_before_tintype() {
     check(dynamic, fixed, "warning", "cdn", &["does not keep it"], "Cache Rule");
     let keeps = |_: &str, _: &str, _: usize| answer("webp", "CF-Cache-Status: HIT\r\nAge: 9\r\n", false);
     check(keeps, fixed, "info", "cdn", &["CF-Cache-Status: HIT", "Age: 9"], "");
+    // the shipped site's way while tintype is away, and tintype's own where there is no room
+    let away = |_: &str, _: &str, _: usize| {
+        "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nX-Request-Id: a\r\nContent-Length: 8\r\nConnection: close\r\n\r\noriginal"
+            .to_owned()
+    };
+    check(
+        away,
+        fixed,
+        "error",
+        "url",
+        &["the original", "stood in for tintype", "8 bytes"],
+        "systemctl status tintype",
+    );
+    let full = |_: &str, _: &str, _: usize| {
+        answer("webp", "Cache-Status: tintype; fwd=uri-miss\r\n", false)
+            .replace("max-age=86400", "max-age=10, no-transform")
+    };
+    check(full, fixed, "warning", "url", &["no room"], "limits.workers");
     let moved = |_: &str, _: &str, _: usize| {
         "HTTP/1.1 301 Moved\r\nLocation: https://elsewhere/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             .to_owned()

@@ -148,7 +148,8 @@ fn in_namespace(script: &str) -> Option<Command> {
         return None;
     }
     let mut command = Command::new("unshare");
-    let script = format!("{{ {script}; }} >&2 && exec \"$0\" \"$@\"");
+    // opened beforehand, since a mount may cover the folder that the program lies in
+    let script = format!("exec 9<\"$0\"; {{ {script}; }} >&2 && exec /proc/self/fd/9 \"$@\"");
     command.args(["-m", "sh", "-ec", &script]).arg(tintype().get_program());
     Some(command)
 }
@@ -409,12 +410,15 @@ fn a_private_tmp() {
     if !is_root() {
         return;
     }
-    // the originals lie elsewhere than in the /tmp that is covered
+    // the originals lie elsewhere than in the /tmp that is covered, wherever the project's own files are
+    let originals = tempfile::tempdir_in("/var/tmp").expect("a folder");
+    set_mode(originals.path(), 0o755);
+    std::fs::copy(testdata().join("generated/alpha.png"), originals.path().join("a.png")).expect("copied");
     let private =
         tempfile::Builder::new().prefix("systemd-private-51f0-tintype.service-").tempdir_in("/tmp").expect("a folder");
     std::fs::create_dir(private.path().join("tmp")).expect("made");
     let Some(command) = in_namespace(&format!("mount --bind {}/tmp /tmp", private.path().display())) else { return };
-    let place = Place::new().with("CACHE_DIR", "/tmp/cache").with("SOURCE_ROOT", testdata().display());
+    let place = Place::new().with("CACHE_DIR", "/tmp/cache").with("SOURCE_ROOT", originals.path().display());
     let checked = place.check_by(command, &["--nginx-user", "nobody"]);
     checked.says(
         "warning",
@@ -423,6 +427,38 @@ fn a_private_tmp() {
         "CacheDirectory=tintype",
     );
     checked.says("error", "nginx", &["nobody does not see /tmp/cache", "PrivateTmp="], "CacheDirectory=tintype");
+}
+
+#[test]
+fn links_that_lead_out_of_the_root() {
+    let place = Place::new();
+    let shared = place.folder("shared");
+    std::fs::copy(testdata().join("generated/alpha.png"), shared.join("b.png")).expect("copied");
+    for (target, name) in [("../shared/b.png", "b.png"), ("a.png", "within.png"), ("../shared", "more")] {
+        std::os::unix::fs::symlink(target, place.path("originals").join(name)).expect("a link");
+    }
+    let mend = format!("source.links = [{:?}]", shared.canonicalize().expect("there"));
+    place.check().says("warning", "source.links", &["2 of the links", "are a 404"], &mend).has_no_error();
+    let place = place.with("SOURCE_LINKS", shared.display());
+    let checked = place.check();
+    assert!(!checked.all.contains("source.links"), "{}", checked.all);
+    let place = place.with("SOURCE_LINKS", format!("{},/nowhere", shared.display()));
+    place.check().says("warning", "source.links", &["/nowhere"], "").has_no_error();
+    // a cache below them would be sent as originals
+    let place = place.with("SOURCE_LINKS", shared.display()).with("CACHE_DIR", shared.join("cache").display());
+    place.check().says("error", "cache.dir", &["lie within each other"], "cache.dir = ");
+}
+
+#[test]
+fn limits_that_no_render_fits_in() {
+    let place = Place::new().with("LIMITS_MEMORY", "4MiB");
+    place.check().says("warning", "limits.memory", &["less than any render needs"], "limits.memory = ").has_no_error();
+    let place = place.with("LIMITS_MEMORY", "16MiB");
+    place.check().says("warning", "limits.memory", &["less than photographs need"], "limits.memory = ").has_no_error();
+    let place = place.with("LIMITS_MEMORY", "128MiB").with("SECURITY_UPLOAD", "yes");
+    place.check().says("warning", "security.upload", &["does nothing without a token"], "/dev/urandom");
+    let place = place.with("SECURITY_ADMIN_TOKEN", "fifteen letters");
+    place.check().says("warning", "security.admin_token", &["15 bytes", "short"], "/dev/urandom");
 }
 
 #[test]

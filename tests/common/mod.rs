@@ -116,11 +116,15 @@ impl Server {
     }
 
     /// Starts that command, which ends up as `tintype serve`; what was said where it does not come to listen.
-    pub(crate) fn spawn(mut command: Command) -> Result<Server, String> {
+    pub(crate) fn spawn(command: Command) -> Result<Server, String> {
+        Server::spawn_with(command, Stdio::null())
+    }
+
+    /// The same with that standard input.
+    pub(crate) fn spawn_with(mut command: Command, stdin: Stdio) -> Result<Server, String> {
         // what the tests are told is no setting of the server's
         command.env_remove("TINTYPE_FAULTS");
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut child = command.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let log = Arc::<Mutex<String>>::default();
         let (say, ready) = mpsc::channel();

@@ -72,12 +72,51 @@ fn judge(target: &str, answers: &[Answer], report: &mut Report) {
         );
         return;
     }
+    if stands_in(target, answers, report) {
+        return;
+    }
     let kinds: Vec<String> = answers.iter().map(kind).collect();
     let shown: Vec<String> = CLIENTS.iter().zip(&kinds).map(|((name, _), kind)| format!("{name} {kind}")).collect();
     report.info(ABOUT, format!("what is sent: {}", shown.join(", ")));
     formats(target, answers, &kinds, report);
     changed(answers, report);
     kept(answers, report);
+}
+
+/// Whether the original was sent where a rendition was asked for, which the shipped site of nginx does while tintype is away, and
+/// tintype itself where `limits.overload` says so.
+fn stands_in(target: &str, answers: &[Answer], report: &mut Report) -> bool {
+    if !target.contains('?') {
+        return false;
+    }
+    let is_fallback = |answer: &&Answer| {
+        !answer.header("cache-status").contains("tintype") && answer.header("cache-control").contains("no-store")
+    };
+    let is_overloaded = |answer: &&Answer| {
+        answer.header("cache-status").contains("tintype") && answer.header("cache-control").contains("max-age=10,")
+    };
+    if let Some(answer) = answers.iter().find(is_fallback) {
+        report.error(
+            ABOUT,
+            format!(
+                "the original ({}, {} bytes) stood in for tintype, which did not answer: there is no Cache-Status of tintype's, \
+                    and Cache-Control is no-store",
+                kind(answer),
+                answer.body.len()
+            ),
+            "systemctl status tintype; the error log of nginx says why it could not be asked",
+        );
+        return true;
+    }
+    if answers.iter().any(|answer| is_overloaded(&answer)) {
+        report.warning(
+            ABOUT,
+            "the original stood in for a rendition that there was no room to make (limits.overload = \"original\")",
+            "ask again; if it stays so, look at tintype_renders_refused_total and at limits.workers and limits.queue",
+        );
+        return true;
+    }
+    false
 }
 
 /// The media type, as the bytes say; where those are none of ours, as the header does.

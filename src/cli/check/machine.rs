@@ -8,6 +8,7 @@ use indicatif::HumanBytes;
 use super::Subject;
 use super::report::Report;
 use crate::http::server;
+use crate::render;
 use crate::render::codec::BACKENDS;
 
 /// What the program takes beside what the settings bound: itself with its threads, and renditions waiting to be
@@ -25,8 +26,33 @@ pub(super) fn check(subject: &Subject, report: &mut Report) {
     formats(subject, report);
 }
 
+/// Decoded pixels of an original of 4 megapixels and its rendition, beside what every render needs: less is enough for icons
+/// alone.
+const SMALL_PHOTOGRAPH: u64 = render::FIXED_MEMORY + (32 << 20);
+
 fn memory(subject: &Subject, report: &mut Report) {
     let (limits, cache) = (&subject.config.limits, &subject.config.cache);
+    let mend = "limits.memory = \"512MiB\", or as much as there is";
+    if limits.memory.0 <= render::FIXED_MEMORY {
+        report.warning(
+            "limits.memory",
+            format!(
+                "{} is less than any render needs ({} and its pixels): every rendition will be a 422",
+                limits.memory,
+                HumanBytes(render::FIXED_MEMORY)
+            ),
+            mend,
+        );
+    } else if limits.memory.0 < SMALL_PHOTOGRAPH {
+        report.warning(
+            "limits.memory",
+            format!(
+                "{} is less than photographs need: renditions of all but small pictures will be a 422",
+                limits.memory
+            ),
+            mend,
+        );
+    }
     let sum = [limits.memory.0, limits.decoded.0, cache.memory.0, OVERHEAD]
         .iter()
         .fold(0_u64, |sum, part| sum.saturating_add(*part));

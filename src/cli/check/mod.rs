@@ -77,7 +77,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 /// Everything that the settings say of this machine.
 fn settings(arguments: &Arguments, loaded: &Loaded, report: &mut Report) {
-    let Loaded { config, origins, strangers, exposed, withheld } = loaded;
+    let Loaded { config, origins, strangers, exposed, withheld, .. } = loaded;
     let subject = Subject { config, origins, exposed, own: Person::own(), mounts: Mounts::read() };
     report.ok(
         "settings",

@@ -53,9 +53,51 @@ pub(super) fn check(subject: &Subject, report: &mut Report) {
             mend,
         );
     }
+    links(subject, &sample, report);
     clock(&sample, report);
     if subject.config.security.upload {
         uploads(subject, root, report);
+    }
+}
+
+/// Links that lead out of the root, and folders that they may lead to.
+fn links(subject: &Subject, sample: &Sample, report: &mut Report) {
+    let source = &subject.config.source;
+    let mut allowed = Vec::new();
+    for folder in &source.links {
+        let shown = folder.display();
+        match folder.canonicalize() {
+            Ok(real) if std::fs::read_dir(&real).is_ok() => allowed.push(real),
+            _ => {
+                let barred = barrier(&subject.own, folder, READ | SEARCH);
+                let (cause, mend) = barred
+                    .unwrap_or_else(|| (format!("{shown} is no folder that can be read"), format!("ls -ld {shown}")));
+                report.warning("source.links", format!("links cannot lead there: {cause}"), mend);
+            }
+        }
+    }
+    let Ok(root) = source.root.canonicalize() else { return };
+    let leads_out = |link: &&PathBuf| {
+        let target = link.canonicalize().ok();
+        target.is_some_and(|target| {
+            !target.starts_with(&root) && !allowed.iter().any(|folder| target.starts_with(folder))
+        })
+    };
+    let out: Vec<&PathBuf> = sample.links.iter().filter(leads_out).collect();
+    if let Some((first, target)) = out.first().and_then(|link| Some((link, link.canonicalize().ok()?))) {
+        let folder = if target.is_dir() { &target } else { target.parent().unwrap_or(&target) };
+        report.warning(
+            "source.links",
+            format!(
+                "{} of the links looked at lead out of source.root and are a 404, the first {} to {}",
+                out.len(),
+                first.display(),
+                target.display()
+            ),
+            format!(
+                "source.links = [{folder:?}], the folders that links may lead to, if what is in them is for everyone"
+            ),
+        );
     }
 }
 
@@ -115,6 +157,7 @@ struct Sample {
     files: usize,
     closed: Vec<(PathBuf, std::io::Error)>,
     newest: Option<(PathBuf, SystemTime)>,
+    links: Vec<PathBuf>,
     is_all: bool,
 }
 
@@ -140,6 +183,7 @@ impl Sample {
                 match entry.file_type() {
                     Ok(kind) if kind.is_dir() => folders.push(entry.path()),
                     Ok(kind) if kind.is_file() => sample.look_at(entry.path()),
+                    Ok(kind) if kind.is_symlink() => sample.links.push(entry.path()),
                     _ => {}
                 }
             }

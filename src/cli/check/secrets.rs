@@ -27,10 +27,16 @@ pub(super) fn check(subject: &Subject, report: &mut Report) {
         report.info("security.require_signature", "there are keys, and unsigned URLs are answered all the same");
     }
     let token = &security.admin_token;
-    if !token.is_empty() && (token.len() < SHORT_TOKEN || letters(token) < FEW_LETTERS) {
+    if !token.is_empty() && token.len() < SHORT_TOKEN {
         report.warning(
             "security.admin_token",
-            "the token is short or made of few characters, and can be guessed",
+            format!("the token has {} bytes, fewer than {SHORT_TOKEN}: it is short, and can be guessed", token.len()),
+            NEW_SECRET,
+        );
+    } else if !token.is_empty() && letters(token) < FEW_LETTERS {
+        report.warning(
+            "security.admin_token",
+            format!("the token is made of fewer than {FEW_LETTERS} different characters, and can be guessed"),
             NEW_SECRET,
         );
     }

@@ -52,8 +52,9 @@ impl<S> Shortcut<S> {
     fn answer(&mut self, came: &[u8]) -> bool {
         let head = self.app.read_head(came);
         let body = match &head {
-            Head::Plain(plain) => self.app.at_once(plain, &mut self.head),
-            Head::Bodiless | Head::Other => None,
+            // the last answer of a connection says so, which hyper sees to
+            Head::Plain(plain) if !self.phase.is_leaving() => self.app.at_once(plain, &mut self.head),
+            Head::Plain(_) | Head::Bodiless | Head::Other => None,
         };
         let Some(body) = body else {
             self.stage = match head {

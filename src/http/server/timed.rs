@@ -50,8 +50,8 @@ struct State {
     requests: AtomicU64,
     /// How many answers have been handed over to be sent, to their last byte.
     bodies: AtomicU64,
-    /// Whether anything has come.
-    heard: AtomicBool,
+    /// Whether the server ends.
+    leaving: AtomicBool,
 }
 
 impl Phase {
@@ -81,9 +81,14 @@ impl Phase {
         self.0.bodies.load(Ordering::Relaxed)
     }
 
-    /// Whether anything has come over the connection yet.
-    pub(super) fn heard(&self) -> bool {
-        self.0.heard.load(Ordering::Relaxed)
+    /// The server ends: the next answer is the last of this connection.
+    pub(super) fn leave(&self) {
+        self.0.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the next answer is the last.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.0.leaving.load(Ordering::Relaxed)
     }
 
     fn answering(&self) -> bool {
@@ -194,9 +199,6 @@ impl<S: AsyncRead + Abort + Unpin> AsyncRead for Timed<S> {
                     if more && !answering && !this.in_head {
                         this.in_head = true;
                         this.restart(this.patience.header);
-                    }
-                    if more {
-                        this.phase.0.heard.store(true, Ordering::Relaxed);
                     }
                     if more && !this.line.cut(buffer, before) {
                         continue;
@@ -364,7 +366,6 @@ mod tests {
         client.write_all(b"GET / HT").await.expect("sent");
         let mut bytes = [0; 8];
         server.read_exact(&mut bytes).await.expect("the beginning");
-        assert!(phase.heard());
         assert!(timed_out(server.read_u8().await));
 
         let (server, mut client) = duplex(1024);

@@ -46,10 +46,12 @@ pub(super) fn shown(codec: &dyn Codec, file: &[u8], animated: bool) -> Result<(V
     Ok((shown, integrity))
 }
 
-/// The files of testdata, and of the corpus where it is there, that are of a kind by their first bytes.
+/// The files of testdata that are of a kind by their first bytes. Those of the corpus are added where it is there, which no
+/// test may rely on: in `TINTYPE_CORPUS`, or in `shared/corpus` beside the project.
 pub(super) fn originals(is_of_kind: fn(&[u8]) -> bool) -> impl Iterator<Item = (PathBuf, Vec<u8>)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let all = [root.join("testdata"), root.join("../shared/corpus")].map(|folder| files(&folder));
+    let corpus = std::env::var_os("TINTYPE_CORPUS").map_or_else(|| root.join("../shared/corpus"), PathBuf::from);
+    let all = [root.join("testdata"), corpus].map(|folder| files(&folder));
     let with_bytes = move |path: PathBuf| {
         let bytes = std::fs::read(&path).expect("a file");
         is_of_kind(&bytes).then_some((path, bytes))

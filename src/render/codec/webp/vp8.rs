@@ -691,8 +691,8 @@ mod tests {
                 read += u32::from(check(&path.display().to_string(), frame));
             }
         }
-        println!("{read} files");
-        assert!(read > 0);
+        // those of testdata
+        assert!(read >= 3, "{read}");
     }
 
     /// A frame of any size, by the library that writes them.

@@ -1,0 +1,101 @@
+//! Variables of the environment: which of them are settings, which were meant to be, and which are somebody else's.
+
+use std::ffi::OsString;
+
+use toml::{Table, Value};
+
+use super::Invalid;
+use crate::dialect;
+
+/// The one variable that must not be empty: keys that were to be filled in elsewhere would leave URLs unsigned.
+pub(super) const KEYS: &str = "TINTYPE_SECURITY_KEYS";
+
+const PREFIX: &str = "TINTYPE_";
+
+/// The variables that begin like settings.
+pub(super) fn ours(all: impl Iterator<Item = (OsString, OsString)>) -> Result<Vec<(String, String)>, Invalid> {
+    let mut ours = Vec::new();
+    for (name, text) in all {
+        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
+        let Ok(text) = text.into_string() else { return Err(Invalid(format!("${name} is not valid UTF-8"))) };
+        ours.push((name.to_owned(), text));
+    }
+    Ok(ours)
+}
+
+/// Whether Kubernetes makes such a variable for a service named like ours (`tintype`, `tintype-server`), as Docker does for
+/// links: `…_SERVICE_HOST`, `…_SERVICE_PORT`, `…_SERVICE_PORT_NAME`, `…_PORT=tcp://…`, `…_PORT_80_TCP`, `…_PORT_80_TCP_ADDR`.
+pub(super) fn is_service_link(name: &str, text: &str) -> bool {
+    let is_url = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| text.starts_with(scheme));
+    if name.ends_with("_SERVICE_HOST") || name.contains("_SERVICE_PORT") || name.ends_with("_PORT") && is_url {
+        return true;
+    }
+    name.match_indices("_PORT_").any(|(at, port)| {
+        let mut words = name[at + port.len()..].split('_');
+        let is_port = words.next().is_some_and(|port| port.parse::<u16>().is_ok());
+        is_port
+            && matches!(words.next(), Some("TCP" | "UDP" | "SCTP"))
+            && matches!((words.next(), words.next()), (None, _) | (Some("ADDR" | "PORT" | "PROTO"), None))
+    })
+}
+
+/// `TINTYPE_SECTION_KEY`; both may hold underscores, so the known sections are tried.
+pub(super) fn split(name: &str, table: &Table) -> Option<(String, String)> {
+    let rest = name.strip_prefix("TINTYPE_")?.to_ascii_lowercase();
+    let (section, values) = table
+        .iter()
+        .find(|(section, _)| rest.strip_prefix(section.as_str()).is_some_and(|rest| rest.starts_with('_')))?;
+    let key = rest[section.len() + 1..].to_owned();
+    (section == "presets" || values.get(&key).is_some()).then(|| (section.clone(), key))
+}
+
+/// Whether a variable that is no setting was meant to be one: it names a section, or nearly a setting.
+pub(super) fn is_meant_for_us(name: &str, table: &Table) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let names_section = table.keys().any(|section| lower.starts_with(&format!("tintype_{section}_")));
+    names_section || nearest_variable(name, table).is_some()
+}
+
+/// The setting that a variable was meant to be: the one of that key, whose section was left out, or the one of the nearest
+/// name.
+fn nearest_variable(name: &str, table: &Table) -> Option<String> {
+    let named = |section: &str, key: &str| format!("tintype_{section}_{key}");
+    let alone = name.to_ascii_lowercase();
+    let alone = alone.strip_prefix("tintype_").unwrap_or(&alone);
+    if let Some((section, _)) = table.iter().find(|(_, values)| values.get(alone).is_some()) {
+        return Some(named(section, alone));
+    }
+    let known: Vec<String> = table
+        .iter()
+        .flat_map(|(section, values)| {
+            let keys = values.as_table().into_iter().flat_map(Table::keys);
+            keys.map(move |key| named(section, key))
+        })
+        .collect();
+    dialect::nearest(name, known.iter().map(String::as_str)).map(str::to_owned)
+}
+
+pub(super) fn unknown(name: &str, table: &Table) -> Invalid {
+    let nearest = nearest_variable(name, table);
+    let hint = nearest.map(|nearest| format!("; did you mean {}?", nearest.to_ascii_uppercase())).unwrap_or_default();
+    Invalid(format!("${name}: there is no such setting{hint}"))
+}
+
+/// A text as the type that is there by default: lists are separated by commas.
+pub(super) fn value_like(default: Option<&Value>, text: &str) -> Value {
+    let one = |default: Option<&Value>, text: &str| match default {
+        Some(Value::Boolean(_)) => match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" | "1" => Some(Value::Boolean(true)),
+            "false" | "no" | "off" | "0" => Some(Value::Boolean(false)),
+            _ => None,
+        },
+        Some(Value::Integer(_)) => text.replace('_', "").parse().ok().map(Value::Integer),
+        _ => None,
+    };
+    if let Some(Value::Array(_)) = default {
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        // widths are the one list of numbers, and what is no number is told by the type
+        return Value::Array(items.map(|item| item.parse().map_or_else(|_| item.into(), Value::Integer)).collect());
+    }
+    one(default, text).unwrap_or_else(|| Value::String(text.to_owned()))
+}
