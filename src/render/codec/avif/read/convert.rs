@@ -6,7 +6,7 @@
 
 use re_rav1d::dav1d::{Picture, PixelLayout, PlanarImageComponent as Component};
 
-use super::container::Nclx;
+use super::property::Nclx;
 use super::sequence::ChromaPosition;
 use crate::render::codec::samples::Samples;
 

@@ -2,7 +2,7 @@
 //! units (OBUs) of an item and its sequence header (AV1 specification, 5.3 to
 //! 5.5).
 
-use super::container::Nclx;
+use super::property::Nclx;
 
 type Result<T> = std::result::Result<T, String>;
 
