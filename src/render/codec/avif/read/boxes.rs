@@ -121,3 +121,8 @@ impl<'a> Iterator for Boxes<'a> {
         Some(read)
     }
 }
+
+/// The bodies of the children of that type, up to the first box that does not parse.
+pub(super) fn children<'a>(body: Reader<'a>, kind: &FourCc) -> impl Iterator<Item = Reader<'a>> {
+    Boxes::new(body).map_while(Result::ok).filter(move |found| found.kind == *kind).map(|found| found.body)
+}

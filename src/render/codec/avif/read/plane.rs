@@ -1,173 +1,258 @@
 //! A plane of the picture, colour or alpha: one coded image or a grid of them
-//! (ISO/IEC 23008-12, 6.6.2.3).
+//! (ISO/IEC 23008-12, 6.6.2.3), or the first sample of a track.
 
-use re_rav1d::dav1d as av1;
+use std::borrow::Cow;
 
-use super::boxes::{FourCc, Reader};
-use super::container::{Container, Item};
-use super::convert::{self, Canvas};
+use super::ALPHA_URNS;
+use super::boxes::Reader;
+use super::container::{Container, cut};
+use super::convert::{self, Canvas, Place};
+use super::failure::{Failure, Result};
 use super::frame::decode_frame;
-use super::property::{Nclx, Property};
-use super::sequence::{self, SequenceHeader};
+use super::property::{Nclx, as_auxiliary_type, as_layer, as_operating_point, as_size, find};
+use super::sequence::{self, Bitstream, Selection};
+use super::track::{Samples, Track};
 use super::transform::Transforms;
-use super::{as_operating_point, as_size, find};
-
-type Result<T> = std::result::Result<T, String>;
-
-/// Auxiliary types that mark an alpha plane (AV1-AVIF, 4.1; 23008-12, 6.5.8).
-const ALPHA_URNS: [&[u8]; 2] = [b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1"];
 
 /// Most tiles of a grid; phones write some 50.
 const MAX_TILES: usize = 1024;
 
 /// How often tiles may share data: the AV1 data of all tiles together may be
 /// this many times as long as the file.
-pub(super) const MAX_DATA_REUSE: usize = 8;
+const MAX_DATA_REUSE: usize = 8;
 
-/// The alpha item of an item, if it has one.
-pub(super) fn find_alpha(container: &Container<'_>, id: u32) -> Result<Option<u32>> {
-    for auxiliary in container.references_to(b"auxl", id) {
-        let item = container.item(auxiliary)?;
-        let is_alpha = |property: &Property<'_>| match property {
-            Property::AuxiliaryType(urn) => ALPHA_URNS.contains(urn),
-            _ => false,
-        };
-        if container.properties(item)?.iter().any(is_alpha) {
-            return Ok(Some(auxiliary));
-        }
+/// Bytes of AV1 data that the tiles of a picture may still have.
+pub(super) struct DataBudget(usize);
+
+impl DataBudget {
+    pub(super) fn new(file_length: usize) -> Self {
+        Self(file_length.saturating_mul(MAX_DATA_REUSE))
     }
-    Ok(None)
+
+    fn take(&mut self, bytes: usize) -> Result<()> {
+        self.0 = self.0.checked_sub(bytes).ok_or("tiles share too much data")?;
+        Ok(())
+    }
+}
+
+/// The alpha item of an item, if it has one. As in libavif, one that is there
+/// but cannot be shown counts as missing.
+pub(super) fn find_alpha(container: &Container<'_>, id: u32) -> Option<u32> {
+    container.references_to(b"auxl", id).find(|&auxiliary| {
+        let item = container.item(auxiliary).ok().filter(|item| matches!(&item.kind, b"av01" | b"grid"));
+        let properties = item.filter(|item| item.is_located()).and_then(|item| container.properties(item).ok());
+        let urn = properties.and_then(|properties| find(&properties, as_auxiliary_type));
+        urn.is_some_and(|urn| ALPHA_URNS.contains(&urn))
+    })
 }
 
 /// What a plane is painted as.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    Colour,
+    Colour(Nclx),
     Alpha,
 }
 
 /// A coded image or a grid of them, colour or alpha.
-pub(super) struct Plane {
+pub(super) struct Plane<'a> {
     /// Size in pixels of the whole.
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) transforms: Transforms,
-    /// Item ids, row by row; one for a picture without grid.
-    pub(super) tiles: Vec<u32>,
+    /// Row by row; one for a picture without grid.
+    tiles: Vec<Tile<'a>>,
     columns: usize,
-    pub(super) tile_width: u32,
-    pub(super) tile_height: u32,
+    /// Size in pixels of a tile, to which its frame is scaled.
+    tile_width: u32,
+    tile_height: u32,
 }
 
-impl Plane {
-    pub(super) fn open(container: &Container<'_>, id: u32) -> Result<Self> {
+/// A coded image.
+struct Tile<'a> {
+    source: Source<'a>,
+    selection: Selection,
+    bitstream: Bitstream,
+}
+
+/// Where the AV1 data of a tile is.
+enum Source<'a> {
+    Item(u32),
+    Sample(&'a [u8]),
+}
+
+impl<'a> Plane<'a> {
+    /// The plane of an item. `stated` is its size where it has no `ispe` property; the AV1 data decides where neither
+    /// says it.
+    pub(super) fn open(
+        container: &Container<'a>, id: u32, stated: Option<(u32, u32)>, budget: &mut DataBudget,
+    ) -> Result<Self> {
         let item = container.item(id)?;
         let properties = container.properties(item)?;
-        let (width, height) = find(&properties, as_size).ok_or("no ispe property")?;
-        if width == 0 || height == 0 {
+        let size = find(&properties, as_size).or(stated);
+        let plane = match &item.kind {
+            b"av01" => Self::single(Tile::of_item(container, id, budget)?, size),
+            b"grid" => Self::open_grid(container, id, budget)?,
+            kind => return Err(Failure::unsupported(format_args!("an item of type {}", kind.escape_ascii()))),
+        };
+        if plane.width == 0 || plane.height == 0 {
             return Err("empty picture".into());
         }
-        let transforms = Transforms::new(&properties)?;
-        match &item.kind {
-            b"av01" => {
-                check_coded_item(container, item, (width, height))?;
-                let (tile_width, tile_height) = (width, height);
-                Ok(Self { width, height, transforms, tiles: vec![id], columns: 1, tile_width, tile_height })
-            }
-            b"grid" => Self::open_grid(container, id, (width, height), transforms),
-            kind => Err(format!("item of type {}", kind.escape_ascii())),
-        }
+        Ok(Self { transforms: Transforms::new(&properties), ..plane })
     }
 
-    /// A grid derived image (23008-12, 6.6.2.3).
-    fn open_grid(
-        container: &Container<'_>, id: u32, (width, height): (u32, u32), transforms: Transforms,
-    ) -> Result<Self> {
+    /// The first frame of a track. As in libavif, all of the others must be in the file, too.
+    pub(super) fn of_track(container: &Container<'a>, track: &Track<'_>, budget: &mut DataBudget) -> Result<Self> {
+        let Samples { first: (offset, length), end, .. } = track.samples;
+        if end > container.file_length() as u64 {
+            return Err(cut());
+        }
+        let data = container.bytes(offset, length)?;
+        let selection = Selection::default();
+        let tile = Tile::new(Source::Sample(data), data, selection, budget)?;
+        let size = (track.width > 0 && track.height > 0).then_some((track.width, track.height));
+        Ok(Self { transforms: Transforms::new(&track.properties), ..Self::single(tile, size) })
+    }
+
+    fn single(tile: Tile<'a>, size: Option<(u32, u32)>) -> Self {
+        let (width, height) = size.unwrap_or_else(|| tile.coded_size());
+        let transforms = Transforms::default();
+        Self { width, height, transforms, tiles: vec![tile], columns: 1, tile_width: width, tile_height: height }
+    }
+
+    /// A grid derived image (23008-12, 6.6.2.3). As in libavif, its size counts where `ispe` says another.
+    fn open_grid(container: &Container<'a>, id: u32, budget: &mut DataBudget) -> Result<Self> {
         let data = container.data(container.item(id)?)?;
-        let grid = Grid::parse(&data)?;
-        if (grid.width, grid.height) != (width, height) {
-            return Err("grid and ispe differ in size".into());
+        let Grid { rows, columns, width, height } = Grid::parse(&data)?;
+        let ids = container.references_from(b"dimg", id).collect::<Vec<_>>();
+        if ids.len() != columns * rows || ids.len() > MAX_TILES {
+            return Err(format!("{} tiles in a {columns}x{rows} grid", ids.len()).into());
         }
-        let tiles = container.references_from(b"dimg", id).collect::<Vec<_>>();
-        if tiles.len() != grid.columns * grid.rows || tiles.len() > MAX_TILES {
-            return Err(format!("{} tiles in a {}x{} grid", tiles.len(), grid.columns, grid.rows));
-        }
-        let (tile_width, tile_height) = size_of(container, tiles[0])?;
-        for &tile in &tiles {
-            let item = container.item(tile)?;
-            if size_of(container, tile)? != (tile_width, tile_height) {
+        let tiles = ids.iter().map(|&id| Tile::of_item(container, id, budget)).collect::<Result<Vec<_>>>()?;
+        let mut sizes = ids.iter().zip(&tiles).map(|(&id, tile)| tile.size(container, id));
+        let (tile_width, tile_height) = sizes.next().ok_or("a grid without tiles")??;
+        for size in sizes {
+            if size? != (tile_width, tile_height) {
                 return Err("grid tiles differ in size".into());
             }
-            check_coded_item(container, item, (tile_width, tile_height))?;
         }
-        let covers = covers_tightly(tile_width, grid.columns, width) && covers_tightly(tile_height, grid.rows, height);
-        if !covers {
+        if !covers_tightly(tile_width, columns, width) || !covers_tightly(tile_height, rows, height) {
             return Err("grid tiles do not fit the grid".into());
         }
-        let columns = grid.columns;
-        Ok(Self { width, height, transforms, tiles, columns, tile_width, tile_height })
+        Ok(Self { width, height, transforms: Transforms::default(), tiles, columns, tile_width, tile_height })
     }
 
     /// Alpha of a grid whose tiles have an alpha item each; none where a tile
     /// is without.
-    pub(super) fn alpha_of_tiles(&self, container: &Container<'_>) -> Result<Option<Self>> {
-        if self.tiles == [container.primary] {
+    pub(super) fn alpha_of_tiles(
+        &self, container: &Container<'a>, id: u32, budget: &mut DataBudget,
+    ) -> Result<Option<Self>> {
+        let ids = self.items().filter(|&tile| tile != id);
+        let Some(alphas) = ids.map(|tile| find_alpha(container, tile)).collect::<Option<Vec<_>>>() else {
+            return Ok(None);
+        };
+        if alphas.is_empty() {
             return Ok(None);
         }
-        let mut tiles = Vec::with_capacity(self.tiles.len());
-        for &tile in &self.tiles {
-            let Some(alpha) = find_alpha(container, tile)? else {
-                return Ok(None);
-            };
-            check_coded_item(container, container.item(alpha)?, (self.tile_width, self.tile_height))?;
-            tiles.push(alpha);
-        }
+        let tiles = alphas.into_iter().map(|alpha| Tile::of_item(container, alpha, budget)).collect::<Result<_>>()?;
         Ok(Some(Self { tiles, transforms: Transforms::default(), ..*self }))
     }
 
-    /// An alpha plane has the size of the colour, and is either left as stored
-    /// or transformed the same way.
-    pub(super) fn check_matches(&self, colour: &Self) -> Result<()> {
-        if (self.width, self.height) != (colour.width, colour.height) {
-            return Err("alpha and colour differ in size".into());
-        }
+    /// Fits an alpha plane to the colour: it is scaled to the same size (23008-12, 6.9.1), and either left as stored or
+    /// transformed the same way.
+    pub(super) fn fitted_to(self, colour: &Self) -> Result<Self> {
         if self.transforms != Transforms::default() && self.transforms != colour.transforms {
-            return Err("alpha and colour are transformed differently".into());
+            return Err(Failure::unsupported("alpha that is transformed otherwise than the colour"));
         }
-        Ok(())
+        let (width, height) = (colour.width, colour.height);
+        match self.tiles.len() {
+            _ if (self.width, self.height) == (width, height) => Ok(self),
+            1 => Ok(Self { width, height, tile_width: width, tile_height: height, ..self }),
+            _ => Err(Failure::unsupported("a grid of alpha of another size than the colour")),
+        }
     }
 
-    /// Decodes the tiles one by one into the canvas. `budget` is how many
-    /// bytes of AV1 data may still be decoded.
-    pub(super) fn paint(
-        &self, container: &Container<'_>, canvas: &mut Canvas, role: Role, nclx: Option<Nclx>, budget: &mut usize,
-    ) -> Result<()> {
-        for (index, &tile) in self.tiles.iter().enumerate() {
-            let item = container.item(tile)?;
-            let data = container.data(item)?;
-            *budget = budget.checked_sub(data.len()).ok_or("tiles share too much data")?;
-            let operating_point = find(&container.properties(item)?, as_operating_point).unwrap_or(0);
-            let sequence = sequence::inspect(&data)?;
-            let size = (self.tile_width, self.tile_height);
-            let frame = decode_frame(data.into_owned(), size, operating_point)?;
+    /// The items that hold AV1 data.
+    pub(super) fn items(&self) -> impl Iterator<Item = u32> {
+        self.tiles.iter().filter_map(|tile| match tile.source {
+            Source::Item(id) => Some(id),
+            Source::Sample(_) => None,
+        })
+    }
+
+    /// The bitstream of the first tile, by which the whole goes.
+    pub(super) fn first(&self) -> &Bitstream {
+        // a plane has at least one tile
+        &self.tiles[0].bitstream
+    }
+
+    /// The pixels of the largest frame, times the frames that a decoder holds at once: those that others refer to, at
+    /// most eight (AV1 specification, 7.20), and the one in work.
+    pub(super) fn decoded_pixels(&self) -> (u64, u64) {
+        let frames = |tile: &Tile<'_>| tile.bitstream.frames.min(9) as u64;
+        let of_tile = |tile: &Tile<'_>| (tile.pixels(), tile.pixels() * (frames(tile) - 1));
+        self.tiles.iter().map(of_tile).fold((0, 0), |most, tile| (most.0.max(tile.0), most.1.max(tile.1)))
+    }
+
+    /// Decodes the tiles one by one into the canvas.
+    pub(super) fn paint(&self, container: &Container<'_>, canvas: &mut Canvas, role: Role) -> Result<()> {
+        let (width, height) = (self.tile_width as usize, self.tile_height as usize);
+        for (index, tile) in self.tiles.iter().enumerate() {
+            let data = tile.data(container)?;
+            let frame = decode_frame(&data, &tile.bitstream, tile.selection)?;
             let (column, row) = (index % self.columns, index / self.columns);
-            let corner = (column * self.tile_width as usize, row * self.tile_height as usize);
-            put_frame(canvas, &frame, corner, role, nclx, &sequence)?;
+            let place = Place { left: column * width, top: row * height, width, height };
+            let header = &tile.bitstream.header;
+            match role {
+                Role::Colour(nclx) => convert::put_colour(canvas, &frame, place, nclx, header.chroma_position)?,
+                Role::Alpha => convert::put_alpha(canvas, &frame, place, header.colour.full_range)?,
+            }
         }
         Ok(())
     }
 }
 
-fn put_frame(
-    canvas: &mut Canvas, frame: &av1::Picture, corner: (usize, usize), role: Role, nclx: Option<Nclx>,
-    sequence: &SequenceHeader,
-) -> Result<()> {
-    match role {
-        Role::Colour => {
-            let colour = nclx.unwrap_or(sequence.colour);
-            convert::put_colour(canvas, frame, corner, colour, sequence.chroma_position)
+impl<'a> Tile<'a> {
+    /// Checks an `av01` item as far as that goes without decoding.
+    fn of_item(container: &Container<'a>, id: u32, budget: &mut DataBudget) -> Result<Self> {
+        let item = container.item(id)?;
+        if item.kind != *b"av01" {
+            return Err(Failure::unsupported(format_args!("a tile of type {}", item.kind.escape_ascii())));
         }
-        Role::Alpha => convert::put_grey(canvas, frame, corner, sequence.colour.full_range, 3..4),
+        let properties = container.properties(item)?;
+        let operating_point = find(&properties, as_operating_point).unwrap_or(0);
+        let layer = find(&properties, as_layer);
+        let layer =
+            layer.map(|layer| u8::try_from(layer).map_err(|_| format!("no layer {layer} in AV1"))).transpose()?;
+        Self::new(Source::Item(id), &container.data(item)?, Selection { operating_point, layer }, budget)
+    }
+
+    fn new(source: Source<'a>, data: &[u8], selection: Selection, budget: &mut DataBudget) -> Result<Self> {
+        budget.take(data.len())?;
+        let bitstream = sequence::inspect(data, selection)?;
+        Ok(Self { source, selection, bitstream })
+    }
+
+    fn data(&self, container: &Container<'a>) -> Result<Cow<'a, [u8]>> {
+        match self.source {
+            Source::Item(id) => container.data(container.item(id)?),
+            Source::Sample(data) => Ok(Cow::Borrowed(data)),
+        }
+    }
+
+    fn coded_size(&self) -> (u32, u32) {
+        (self.bitstream.header.max_width, self.bitstream.header.max_height)
+    }
+
+    /// Pixels of a frame at most.
+    fn pixels(&self) -> u64 {
+        let (width, height) = self.coded_size();
+        u64::from(width) * u64::from(height)
+    }
+
+    /// The size that the item is shown with.
+    fn size(&self, container: &Container<'_>, id: u32) -> Result<(u32, u32)> {
+        let properties = container.properties(container.item(id)?)?;
+        Ok(find(&properties, as_size).unwrap_or_else(|| self.coded_size()))
     }
 }
 
@@ -175,31 +260,6 @@ fn put_frame(
 fn covers_tightly(tile: u32, count: usize, whole: u32) -> bool {
     let (tile, count, whole) = (u64::from(tile), count as u64, u64::from(whole));
     tile * count >= whole && tile * (count - 1) < whole
-}
-
-fn size_of(container: &Container<'_>, id: u32) -> Result<(u32, u32)> {
-    let properties = container.properties(container.item(id)?)?;
-    find(&properties, as_size).ok_or_else(|| "no ispe property".into())
-}
-
-/// Checks an `av01` item as far as that goes without decoding: its type, that
-/// its data is all there, and that the AV1 sequence is of the declared size.
-fn check_coded_item(container: &Container<'_>, item: &Item, size: (u32, u32)) -> Result<()> {
-    const AV01: FourCc = *b"av01";
-    if item.kind != AV01 {
-        return Err(format!("item of type {}", item.kind.escape_ascii()));
-    }
-    let selects_layer =
-        |property: &Property<'_>| matches!(property, Property::LayerSelector(layer) if *layer != u16::MAX);
-    if container.properties(item)?.iter().any(selects_layer) {
-        return Err("layer selection is not supported".into());
-    }
-    let sequence = sequence::inspect(&container.data(item)?)?;
-    if (sequence.max_width, sequence.max_height) != size {
-        let SequenceHeader { max_width, max_height, .. } = sequence;
-        return Err(format!("ispe says {}x{}, AV1 {max_width}x{max_height}", size.0, size.1));
-    }
-    Ok(())
 }
 
 /// The description of a grid (23008-12, 6.6.2.3.2).
@@ -215,7 +275,7 @@ impl Grid {
         let mut data = Reader::new(data);
         let (version, flags) = (data.u8()?, data.u8()?);
         if version != 0 {
-            return Err(format!("grid version {version}"));
+            return Err(Failure::unsupported(format_args!("grid version {version}")));
         }
         let (rows, columns) = (usize::from(data.u8()?) + 1, usize::from(data.u8()?) + 1);
         let (width, height) =

@@ -1,4 +1,4 @@
-//! Item properties (ISO/IEC 23008-12, 6.5; AV1-AVIF, 2.3): the boxes of `ipco`.
+//! Properties of items and tracks (ISO/IEC 23008-12, 6.5; AV1-AVIF, 2.3): the boxes of `ipco` and of sample entries.
 
 use super::boxes::{BoxRef, FourCc, Reader};
 
@@ -18,13 +18,6 @@ pub(crate) struct Nclx {
     pub(crate) full_range: bool,
 }
 
-/// The part of `av1C` that tells the kind of picture (AV1-ISOBMFF, 2.3.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Av1Config {
-    pub(super) depth: u8,
-    pub(super) monochrome: bool,
-}
-
 /// Clean aperture as stored: numerators and denominators (14496-12, 12.1.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CleanAperture {
@@ -42,7 +35,6 @@ pub(super) enum Property<'a> {
         width: u32,
         height: u32,
     },
-    Av1Config(Av1Config),
     Nclx(Nclx),
     Icc(&'a [u8]),
     /// Quarter turns anticlockwise.
@@ -54,52 +46,39 @@ pub(super) enum Property<'a> {
     AuxiliaryType(&'a [u8]),
     /// Index of the AV1 operating point to decode.
     OperatingPoint(u8),
-    /// Layer to decode; 0xffff is the highest.
+    /// Spatial layer to show; 0xffff is the highest.
     LayerSelector(u16),
     /// Known, and of no effect on the pixels.
     Descriptive,
-    /// Not known, or a known one that does not parse.
+    /// A known property that does not parse.
+    Invalid(FourCc),
+    /// Not known.
     Unknown(FourCc),
 }
 
-/// A property box; one that does not parse counts as unknown.
+/// A property box. Damage in it is an error only where the property is essential.
 pub(super) fn parse_property<'a>(property: &BoxRef<'a>) -> Property<'a> {
     let body = property.body;
     let parsed = match &property.kind {
         b"ispe" => parse_spatial_extents(body),
-        b"av1C" => parse_av1_config(body),
         b"colr" => parse_colour(body),
         b"irot" => parse_low_bits(body, 3).map(Property::Rotation),
         b"imir" => parse_low_bits(body, 1).map(Property::Mirror),
         b"clap" => parse_clean_aperture(body),
-        b"auxC" => parse_auxiliary_type(body),
+        b"auxC" | b"auxi" => parse_auxiliary_type(body),
         b"a1op" => parse_low_bits(body, 31).map(Property::OperatingPoint),
         b"lsel" => Reader::u16(&mut { body }).map(Property::LayerSelector),
-        b"pixi" | b"pasp" | b"a1lx" | b"clli" | b"mdcv" | b"cclv" | b"amve" | b"ndwt" | b"altt" | b"udes" | b"rloc" => {
-            Ok(Property::Descriptive)
-        }
-        _ => Err(String::new()),
+        // what `av1C` says stands in the AV1 sequence header, too, and decoders go by that
+        b"av1C" | b"pixi" | b"pasp" | b"a1lx" | b"clli" | b"mdcv" | b"cclv" | b"amve" | b"ndwt" | b"altt" | b"udes"
+        | b"rloc" => Ok(Property::Descriptive),
+        _ => Ok(Property::Unknown(property.kind)),
     };
-    parsed.unwrap_or(Property::Unknown(property.kind))
+    parsed.unwrap_or(Property::Invalid(property.kind))
 }
 
 fn parse_spatial_extents(mut body: Reader<'_>) -> Result<Property<'_>> {
     body.version_and_flags()?;
     Ok(Property::SpatialExtents { width: body.u32()?, height: body.u32()? })
-}
-
-/// `av1C` (AV1-ISOBMFF, 2.3.3): marker and version, profile and level, flags.
-fn parse_av1_config(mut body: Reader<'_>) -> Result<Property<'_>> {
-    let [marker, _, flags, _] = body.array()?;
-    if marker != 0x81 {
-        return Err("av1C version".into());
-    }
-    let depth = match (flags >> 6 & 1, flags >> 5 & 1) {
-        (0, _) => 8,
-        (_, 0) => 10,
-        _ => 12,
-    };
-    Ok(Property::Av1Config(Av1Config { depth, monochrome: flags >> 4 & 1 == 1 }))
 }
 
 /// `colr` (14496-12, 12.1.5).
@@ -132,9 +111,39 @@ fn parse_clean_aperture(mut body: Reader<'_>) -> Result<Property<'_>> {
     }))
 }
 
-/// `auxC` (23008-12, 6.5.8): a URN closed by a zero, then a subtype.
+/// `auxC` (23008-12, 6.5.8) and `auxi` (7.5.3): a URN closed by a zero, and a subtype in `auxC`.
 fn parse_auxiliary_type(mut body: Reader<'_>) -> Result<Property<'_>> {
     body.version_and_flags()?;
     let urn = body.0.split(|&byte| byte == 0).next().unwrap_or_default();
     Ok(Property::AuxiliaryType(urn))
+}
+
+/// The first property that `pick` takes.
+pub(super) fn find<'a, T>(properties: &[Property<'a>], pick: fn(&Property<'a>) -> Option<T>) -> Option<T> {
+    properties.iter().find_map(pick)
+}
+
+pub(super) fn as_nclx(property: &Property<'_>) -> Option<Nclx> {
+    if let Property::Nclx(nclx) = property { Some(*nclx) } else { None }
+}
+
+pub(super) fn as_icc<'a>(property: &Property<'a>) -> Option<&'a [u8]> {
+    if let Property::Icc(icc) = property { Some(icc) } else { None }
+}
+
+pub(super) fn as_size(property: &Property<'_>) -> Option<(u32, u32)> {
+    if let Property::SpatialExtents { width, height } = *property { Some((width, height)) } else { None }
+}
+
+pub(super) fn as_operating_point(property: &Property<'_>) -> Option<u8> {
+    if let Property::OperatingPoint(index) = property { Some(*index) } else { None }
+}
+
+/// The selected spatial layer; `None` stands for the highest one, too (AV1-AVIF, 2.3.2.4).
+pub(super) fn as_layer(property: &Property<'_>) -> Option<u16> {
+    if let Property::LayerSelector(layer) = property { Some(*layer).filter(|&layer| layer != u16::MAX) } else { None }
+}
+
+pub(super) fn as_auxiliary_type<'a>(property: &Property<'a>) -> Option<&'a [u8]> {
+    if let Property::AuxiliaryType(urn) = property { Some(urn) } else { None }
 }
