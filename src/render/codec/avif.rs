@@ -19,7 +19,7 @@ const FORMAT: Format = Format::Avif;
 
 impl Codec for Avif {
     fn probe(&self, original: &[u8]) -> Result<Info> {
-        let header = read::probe(original).map_err(|reason| Error::malformed(FORMAT, reason))?;
+        let header = read::probe(original).map_err(failed)?;
         let (_, _, width, height) = shown(&header);
         let info = Info::new(FORMAT, Size::new(width, height)).with_exif(header.exif.clone());
         let mut info = info.with_profile(profile(&header).as_ref());
@@ -30,18 +30,14 @@ impl Codec for Avif {
         info.orientation = turn.then(mirror);
         info.has_alpha = header.has_alpha;
         info.has_metadata |= header.has_others;
-        let bytes = if header.depth > 8 { 2.0 } else { 1.0 };
-        let stored = f64::from(header.width) * f64::from(header.height);
-        let part = stored / (f64::from(width) * f64::from(height));
-        info.cost = Cost { per_stored_pixel: part * 10.0 * bytes, per_decoded_pixel: 8.0 };
+        let shown = f64::from(width) * f64::from(height);
+        info.cost = Cost { per_stored_pixel: header.decoded_bytes as f64 / shown, per_decoded_pixel: 8.0 };
         Ok(info)
     }
 
     fn decode(&self, original: &[u8], info: &Info, _plan: &Plan<'_>, sink: Sink<'_>) -> Result<Integrity> {
-        let failed = |reason: String| Error::malformed(FORMAT, reason);
         let header = read::probe(original).map_err(failed)?;
-        let stored = u64::from(header.width) * u64::from(header.height);
-        let decoded = read::decode(original, &header, stored).map_err(failed)?;
+        let decoded = read::decode(original, &header).map_err(failed)?;
         let (pixels, profile) = decoded.into_pixels(FORMAT, profile(&header))?;
         let (left, top, ..) = shown(&header);
         let pixels = if pixels.size == info.size { pixels } else { pixels.cut(left, top, info.size) };
@@ -55,6 +51,13 @@ impl Codec for Avif {
 
     fn encode(&self, picture: &Picture, _go_on: GoOn<'_>) -> Result<Vec<u8>> {
         write::encode(picture).map_err(|reason| Error::Encode { format: FORMAT, reason })
+    }
+}
+
+fn failed(failure: read::Failure) -> Error {
+    match failure {
+        read::Failure::Unsupported(reason) => Error::unsupported(FORMAT, reason),
+        read::Failure::Damaged(reason) => Error::malformed(FORMAT, reason),
     }
 }
 

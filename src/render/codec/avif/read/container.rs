@@ -8,197 +8,23 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-type Result<T> = std::result::Result<T, String>;
+use super::boxes::{BoxRef, Boxes, FourCc, Reader};
+use super::failure::{Failure, Result};
+use super::property::{Property, parse_property};
+use super::track::{self, Track};
 
 /// Most items a file may declare. A grid's tiles are items each; phones write
 /// some 50, the largest panoramas a few hundred.
 const MAX_ITEMS: usize = 4096;
 
-/// Most extents an item may be split into.
-const MAX_EXTENTS: usize = 64;
+/// Most extents of all items together.
+const MAX_EXTENTS: usize = 4 * MAX_ITEMS;
 
 /// Most references, counting each target, over all items.
 const MAX_REFERENCES: usize = 4 * MAX_ITEMS;
 
 /// Most properties an item may have.
 const MAX_ASSOCIATIONS: usize = 128;
-
-/// A box type, item type, brand or reference type.
-pub(super) type FourCc = [u8; 4];
-
-/// A big-endian cursor over a box body; every read is checked.
-#[derive(Clone, Copy)]
-pub(super) struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    pub(super) fn new(data: &'a [u8]) -> Self {
-        Self(data)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn take(&mut self, count: usize) -> Result<&'a [u8]> {
-        let (head, rest) = self.0.split_at_checked(count).ok_or("box ends too early")?;
-        self.0 = rest;
-        Ok(head)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let (head, rest) = self.0.split_first_chunk::<N>().ok_or("box ends too early")?;
-        self.0 = rest;
-        Ok(*head)
-    }
-
-    pub(super) fn u8(&mut self) -> Result<u8> {
-        Ok(u8::from_be_bytes(self.array()?))
-    }
-
-    pub(super) fn u16(&mut self) -> Result<u16> {
-        Ok(u16::from_be_bytes(self.array()?))
-    }
-
-    pub(super) fn u32(&mut self) -> Result<u32> {
-        Ok(u32::from_be_bytes(self.array()?))
-    }
-
-    fn u64(&mut self) -> Result<u64> {
-        Ok(u64::from_be_bytes(self.array()?))
-    }
-
-    fn four_cc(&mut self) -> Result<FourCc> {
-        self.array()
-    }
-
-    /// An integer that the box stores in 0, 4 or 8 bytes (`iloc`).
-    fn sized(&mut self, bytes: u8) -> Result<u64> {
-        match bytes {
-            0 => Ok(0),
-            4 => Ok(self.u32()?.into()),
-            8 => self.u64(),
-            _ => Err(format!("iloc field of {bytes} bytes")),
-        }
-    }
-
-    /// An item id or count: 16 bits in old box versions, 32 in new ones.
-    fn narrow_or_wide(&mut self, wide: bool) -> Result<u32> {
-        if wide { self.u32() } else { Ok(self.u16()?.into()) }
-    }
-
-    /// Version and flags of a full box (14496-12, 4.2.2).
-    fn version_and_flags(&mut self) -> Result<(u8, u32)> {
-        let word = self.u32()?;
-        Ok(((word >> 24) as u8, word & 0x00ff_ffff))
-    }
-}
-
-/// One box (14496-12, 4.2).
-struct BoxRef<'a> {
-    kind: FourCc,
-    body: Reader<'a>,
-}
-
-/// The boxes of a box body, one after the other.
-struct Boxes<'a>(Reader<'a>);
-
-impl<'a> Boxes<'a> {
-    fn new(body: Reader<'a>) -> Self {
-        Self(body)
-    }
-
-    fn read_box(&mut self) -> Result<BoxRef<'a>> {
-        let cursor = &mut self.0;
-        let size = cursor.u32()?;
-        let kind = cursor.four_cc()?;
-        let body = match size {
-            0 => cursor.take(cursor.0.len())?,
-            1 => {
-                let size = cursor.u64()?;
-                cursor.take(body_length(size, 16)?)?
-            }
-            size => cursor.take(body_length(size.into(), 8)?)?,
-        };
-        Ok(BoxRef { kind, body: Reader::new(body) })
-    }
-}
-
-fn body_length(size: u64, header: u64) -> Result<usize> {
-    size.checked_sub(header).and_then(|length| usize::try_from(length).ok()).ok_or_else(|| format!("box size {size}"))
-}
-
-impl<'a> Iterator for Boxes<'a> {
-    type Item = Result<BoxRef<'a>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let read = self.read_box();
-        if read.is_err() {
-            self.0 = Reader::new(&[]);
-        }
-        Some(read)
-    }
-}
-
-/// Colour as coding-independent code points (ITU-T H.273), from a `colr` box
-/// of type `nclx` or from the AV1 sequence header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Nclx {
-    /// Colour primaries: 1 is BT.709 and sRGB, 9 BT.2020, 12 Display P3, 2 unspecified.
-    pub(crate) primaries: u16,
-    /// Transfer characteristics: 13 is sRGB, 16 PQ, 18 HLG, 2 unspecified.
-    pub(crate) transfer: u16,
-    /// Matrix coefficients: 0 is identity (GBR), 1 BT.709, 6 BT.601, 9 BT.2020, 2 unspecified.
-    pub(crate) matrix: u16,
-    /// Whether samples use the whole range of their depth.
-    pub(crate) full_range: bool,
-}
-
-/// The part of `av1C` that tells the kind of picture (AV1-ISOBMFF, 2.3.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Av1Config {
-    pub(super) depth: u8,
-    pub(super) monochrome: bool,
-}
-
-/// Clean aperture as stored: numerators and denominators (14496-12, 12.1.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct CleanAperture {
-    pub(super) width: (u32, u32),
-    pub(super) height: (u32, u32),
-    /// Offset of the aperture's centre from the picture's centre.
-    pub(super) horizontal: (i32, u32),
-    pub(super) vertical: (i32, u32),
-}
-
-/// An item property (23008-12, 6.5).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Property<'a> {
-    SpatialExtents {
-        width: u32,
-        height: u32,
-    },
-    Av1Config(Av1Config),
-    Nclx(Nclx),
-    Icc(&'a [u8]),
-    /// Quarter turns anticlockwise.
-    Rotation(u8),
-    /// 0 exchanges top and bottom, 1 exchanges left and right.
-    Mirror(u8),
-    CleanAperture(CleanAperture),
-    /// The URN of the auxiliary type, without the closing zero.
-    AuxiliaryType(&'a [u8]),
-    /// Index of the AV1 operating point to decode.
-    OperatingPoint(u8),
-    /// Layer to decode; 0xffff is the highest.
-    LayerSelector(u16),
-    /// Known, and of no effect on the pixels.
-    Descriptive,
-    /// Not known, or a known one that does not parse.
-    Unknown(FourCc),
-}
 
 /// A run of an item's bytes, relative to the start of its source.
 #[derive(Debug, Clone, Copy)]
@@ -214,7 +40,8 @@ enum Source {
     #[default]
     File,
     ItemData,
-    Unsupported,
+    /// Data of other items (2), or a method that is not known.
+    Other(u16),
 }
 
 /// An item of the `meta` box.
@@ -238,81 +65,105 @@ struct Reference {
 pub(super) struct Container<'a> {
     file: &'a [u8],
     item_data: &'a [u8],
-    pub(super) primary: u32,
+    /// The primary item, where there is one.
+    pub(super) primary: Option<u32>,
     items: BTreeMap<u32, Item>,
     properties: Vec<Property<'a>>,
     references: Vec<Reference>,
-    /// Frames of the first picture track; 1 where there is none.
-    pub(super) frames: u32,
+    extents: usize,
+    pub(super) tracks: Vec<Track<'a>>,
+    /// Whether the file is an image sequence in the first place: its tracks are shown rather than its primary item.
+    pub(super) is_sequence: bool,
     /// Whether there are boxes that are not of a still picture.
     has_other_boxes: bool,
 }
 
 impl<'a> Container<'a> {
     /// Parses the boxes of a file. Item data is not looked at.
+    ///
+    /// Boxes behind the `meta` and `moov` boxes may be damaged or cut: whether data is there is checked item by item.
     pub(super) fn parse(file: &'a [u8]) -> Result<Self> {
         let mut boxes = Boxes::new(Reader::new(file));
         let first = boxes.next().ok_or("empty file")??;
-        if first.kind != *b"ftyp" || !has_image_brand(first.body)? {
+        if first.kind != *b"ftyp" {
             return Err("not an AVIF file".into());
         }
-        let mut container = None;
-        let mut frames = 1;
-        let mut has_other_boxes = false;
+        let brand = image_brand(first.body)?;
+        let mut container = Self::empty(file);
+        let mut meta = None;
         for item in boxes {
             match item {
-                Ok(BoxRef { kind, body }) if kind == *b"meta" && container.is_none() => {
-                    container = Some(Self::parse_meta(file, body)?);
+                Ok(BoxRef { kind, body }) if kind == *b"meta" && meta.is_none() => {
+                    meta = Some(container.parse_meta(body));
                 }
                 Ok(BoxRef { kind, body }) if kind == *b"moov" => {
-                    frames = count_frames(body, file.len()).unwrap_or(1);
-                    has_other_boxes = true;
+                    container.tracks = track::parse_movie(body);
+                    container.has_other_boxes = true;
                 }
-                Ok(BoxRef { kind, .. }) => has_other_boxes |= kind != *b"mdat",
-                // What follows a whole `meta` box may be cut: extents are checked one by one.
-                Err(_) if container.is_some() => break,
-                Err(error) => return Err(error),
+                Ok(BoxRef { kind, .. }) => container.has_other_boxes |= kind != *b"mdat",
+                Err(_) if meta.is_some() || !container.tracks.is_empty() => break,
+                Err(error) => return Err(error.into()),
             }
         }
-        let container = container.ok_or("no meta box")?;
-        Ok(Self { frames, has_other_boxes: has_other_boxes || container.has_other_boxes, ..container })
+        match meta {
+            // a damaged or missing `meta` box matters only where the picture is in it
+            Some(Err(error)) if container.tracks.is_empty() => return Err(error),
+            None if container.tracks.is_empty() => return Err("no meta box and no moov box".into()),
+            Some(Err(_)) => container.primary = None,
+            _ => {}
+        }
+        // libavif goes by the major brand, and prefers tracks where that says neither
+        container.is_sequence = match &brand {
+            b"avis" => true,
+            b"avif" => false,
+            _ => !container.tracks.is_empty(),
+        };
+        Ok(container)
     }
 
-    fn parse_meta(file: &'a [u8], mut body: Reader<'a>) -> Result<Self> {
-        body.version_and_flags()?;
-        let mut meta = Self {
+    fn empty(file: &'a [u8]) -> Self {
+        Self {
             file,
             item_data: &[],
-            primary: 0,
+            primary: None,
             items: BTreeMap::new(),
             properties: Vec::new(),
             references: Vec::new(),
-            frames: 1,
+            extents: 0,
+            tracks: Vec::new(),
+            is_sequence: false,
             has_other_boxes: false,
-        };
-        let mut primary = None;
+        }
+    }
+
+    fn parse_meta(&mut self, mut body: Reader<'a>) -> Result<()> {
+        body.version_and_flags()?;
         for item in Boxes::new(body) {
-            let BoxRef { kind, body } = item?;
+            let (kind, body) = match item {
+                Ok(BoxRef { kind, body }) => (kind, body),
+                // the box is damaged behind everything that a picture needs
+                Err(_) if self.primary.is_some() && self.items.values().any(Item::is_located) => break,
+                Err(error) => return Err(error.into()),
+            };
             match &kind {
                 b"hdlr" => check_handler(body)?,
-                b"pitm" => primary = Some(parse_primary(body)?),
-                b"iinf" => meta.parse_item_info(body)?,
-                b"iloc" => meta.parse_locations(body)?,
-                b"iprp" => meta.parse_properties(body)?,
-                b"iref" => meta.references = parse_references(body)?,
-                b"idat" => meta.item_data = body.0,
+                b"pitm" => self.primary = Some(parse_primary(body)?),
+                b"iinf" => self.parse_item_info(body)?,
+                b"iloc" => self.parse_locations(body)?,
+                b"iprp" => self.parse_properties(body)?,
+                b"iref" => self.references = parse_references(body)?,
+                b"idat" => self.item_data = body.0,
                 b"dinf" | b"grpl" => {}
-                _ => meta.has_other_boxes = true,
+                _ => self.has_other_boxes = true,
             }
         }
-        meta.primary = primary.ok_or("no primary item")?;
-        Ok(meta)
+        Ok(())
     }
 
     /// The item of that id, made if there is none yet.
     fn item_mut(&mut self, id: u32) -> Result<&mut Item> {
         if self.items.len() >= MAX_ITEMS && !self.items.contains_key(&id) {
-            return Err(format!("more than {MAX_ITEMS} items"));
+            return Err(format!("more than {MAX_ITEMS} items").into());
         }
         Ok(self.items.entry(id).or_default())
     }
@@ -339,7 +190,7 @@ impl<'a> Container<'a> {
     fn parse_locations(&mut self, mut body: Reader<'a>) -> Result<()> {
         let (version, _) = body.version_and_flags()?;
         if version > 2 {
-            return Err(format!("iloc version {version}"));
+            return Err(Failure::unsupported(format_args!("iloc version {version}")));
         }
         let (sizes, more_sizes) = (body.u8()?, body.u8()?);
         let layout = LocationLayout {
@@ -353,9 +204,13 @@ impl<'a> Container<'a> {
         for _ in 0..count {
             let id = body.narrow_or_wide(version > 1)?;
             let (source, extents) = layout.parse_item(&mut body)?;
+            self.extents += extents.len();
+            if self.extents > MAX_EXTENTS {
+                return Err(format!("more than {MAX_EXTENTS} extents").into());
+            }
             let item = self.item_mut(id)?;
             if !item.extents.is_empty() {
-                return Err(format!("item {id} is located twice"));
+                return Err(format!("item {id} is located twice").into());
             }
             (item.source, item.extents) = (source, extents);
         }
@@ -368,9 +223,8 @@ impl<'a> Container<'a> {
             let BoxRef { kind, body } = item?;
             match &kind {
                 b"ipco" => {
-                    for property in Boxes::new(body) {
-                        self.properties.push(parse_property(&property?));
-                    }
+                    let boxes = Boxes::new(body).map_while(std::result::Result::ok);
+                    self.properties.extend(boxes.map(|property| parse_property(&property)));
                 }
                 b"ipma" => self.parse_associations(body)?,
                 _ => {}
@@ -397,7 +251,7 @@ impl<'a> Container<'a> {
                 };
                 item.associations.push((index, essential));
                 if item.associations.len() > MAX_ASSOCIATIONS {
-                    return Err(format!("item {id} has more than {MAX_ASSOCIATIONS} properties"));
+                    return Err(format!("item {id} has more than {MAX_ASSOCIATIONS} properties").into());
                 }
             }
         }
@@ -410,7 +264,7 @@ impl<'a> Container<'a> {
     }
 
     pub(super) fn item(&self, id: u32) -> Result<&Item> {
-        self.items.get(&id).ok_or_else(|| format!("no item {id}"))
+        self.items.get(&id).ok_or_else(|| format!("no item {id}").into())
     }
 
     /// The item's properties in the order of their association.
@@ -427,7 +281,11 @@ impl<'a> Container<'a> {
                 *self.properties.get(usize::from(index) - 1).ok_or_else(|| format!("no property {index}"))?;
             match property {
                 Property::Unknown(kind) if essential => {
-                    return Err(format!("essential property {}", kind.escape_ascii()));
+                    let name = kind.escape_ascii();
+                    return Err(Failure::unsupported(format_args!("the essential property {name}")));
+                }
+                Property::Invalid(kind) if essential => {
+                    return Err(format!("the property {} is damaged", kind.escape_ascii()).into());
                 }
                 property => found.push(property),
             }
@@ -451,18 +309,40 @@ impl<'a> Container<'a> {
             .map(|reference| reference.from)
     }
 
+    /// The bytes of the file from `offset` on; an error where any of them is not there.
+    pub(super) fn bytes(&self, offset: u64, length: u64) -> Result<&'a [u8]> {
+        let start = usize::try_from(offset).ok();
+        let length = usize::try_from(length).ok();
+        let tail = start.and_then(|start| self.file.get(start..));
+        tail.zip(length).and_then(|(tail, length)| tail.get(..length)).ok_or_else(cut)
+    }
+
+    /// Bytes of the whole file.
+    pub(super) fn file_length(&self) -> usize {
+        self.file.len()
+    }
+
     /// The item's bytes; an error where any of them is not there.
     pub(super) fn data(&self, item: &Item) -> Result<Cow<'a, [u8]>> {
         let source = match item.source {
             Source::File => self.file,
             Source::ItemData => self.item_data,
-            Source::Unsupported => return Err("item is built from other items".into()),
+            Source::Other(method) => {
+                return Err(Failure::unsupported(format_args!("construction method {method} of item data")));
+            }
         };
         match item.extents.as_slice() {
             [] => Err("item has no data".into()),
             [extent] => Ok(Cow::Borrowed(extent.slice(source)?)),
             extents => join(extents, source).map(Cow::Owned),
         }
+    }
+}
+
+impl Item {
+    /// Whether there is any data of it.
+    pub(super) fn is_located(&self) -> bool {
+        !self.extents.is_empty()
     }
 }
 
@@ -479,8 +359,8 @@ impl Extent {
     }
 }
 
-fn cut() -> String {
-    "file is cut: item data is missing".into()
+pub(super) fn cut() -> Failure {
+    "file is cut: image data is missing".into()
 }
 
 /// Joins extents. Together they may not be longer than their source, so that
@@ -509,16 +389,17 @@ struct LocationLayout {
 impl LocationLayout {
     fn parse_item(&self, body: &mut Reader<'_>) -> Result<(Source, Vec<Extent>)> {
         let method = if self.version > 0 { body.u16()? & 15 } else { 0 };
-        let data_reference = body.u16()?;
-        let source = match (data_reference, method) {
-            (0, 0) => Source::File,
-            (0, 1) => Source::ItemData,
-            _ => Source::Unsupported,
+        // as in libavif, data is always in this file
+        let _data_reference = body.u16()?;
+        let source = match method {
+            0 => Source::File,
+            1 => Source::ItemData,
+            method => Source::Other(method),
         };
         let base = body.sized(self.base_bytes)?;
         let count = usize::from(body.u16()?);
         if count > MAX_EXTENTS {
-            return Err(format!("item of {count} extents"));
+            return Err(format!("item of {count} extents").into());
         }
         let mut extents = Vec::with_capacity(count);
         for _ in 0..count {
@@ -532,13 +413,13 @@ impl LocationLayout {
     }
 }
 
-/// Whether `ftyp` names a brand under which AV1 images occur.
-fn has_image_brand(mut body: Reader<'_>) -> Result<bool> {
+/// The major brand of `ftyp`, where it names any brand under which AV1 images occur.
+fn image_brand(mut body: Reader<'_>) -> Result<FourCc> {
     let major = body.four_cc()?;
     body.u32()?;
     let (compatible, _) = body.0.as_chunks::<4>();
     let is_image = |brand: &FourCc| [*b"avif", *b"avis", *b"mif1", *b"msf1"].contains(brand);
-    Ok(is_image(&major) || compatible.iter().any(is_image))
+    if is_image(&major) || compatible.iter().any(is_image) { Ok(major) } else { Err("not an AVIF file".into()) }
 }
 
 fn check_handler(mut body: Reader<'_>) -> Result<()> {
@@ -546,13 +427,13 @@ fn check_handler(mut body: Reader<'_>) -> Result<()> {
     body.u32()?;
     match &body.four_cc()? {
         b"pict" => Ok(()),
-        other => Err(format!("meta box of handler {}", other.escape_ascii())),
+        other => Err(format!("meta box of handler {}", other.escape_ascii()).into()),
     }
 }
 
 fn parse_primary(mut body: Reader<'_>) -> Result<u32> {
     let (version, _) = body.version_and_flags()?;
-    body.narrow_or_wide(version > 0)
+    Ok(body.narrow_or_wide(version > 0)?)
 }
 
 /// `iref` (14496-12, 8.11.12).
@@ -566,105 +447,10 @@ fn parse_references(mut body: Reader<'_>) -> Result<Vec<Reference>> {
         let count = body.u16()?;
         targets += usize::from(count).max(1);
         if targets > MAX_REFERENCES {
-            return Err(format!("more than {MAX_REFERENCES} references"));
+            return Err(format!("more than {MAX_REFERENCES} references").into());
         }
-        let to = (0..count).map(|_| body.narrow_or_wide(version > 0)).collect::<Result<_>>()?;
+        let to = (0..count).map(|_| body.narrow_or_wide(version > 0)).collect::<std::result::Result<_, _>>()?;
         references.push(Reference { kind, from, to });
     }
     Ok(references)
-}
-
-/// A property box; one that does not parse counts as unknown.
-fn parse_property<'a>(property: &BoxRef<'a>) -> Property<'a> {
-    let body = property.body;
-    let parsed = match &property.kind {
-        b"ispe" => parse_spatial_extents(body),
-        b"av1C" => parse_av1_config(body),
-        b"colr" => parse_colour(body),
-        b"irot" => parse_low_bits(body, 3).map(Property::Rotation),
-        b"imir" => parse_low_bits(body, 1).map(Property::Mirror),
-        b"clap" => parse_clean_aperture(body),
-        b"auxC" => parse_auxiliary_type(body),
-        b"a1op" => parse_low_bits(body, 31).map(Property::OperatingPoint),
-        b"lsel" => Reader::u16(&mut { body }).map(Property::LayerSelector),
-        b"pixi" | b"pasp" | b"a1lx" | b"clli" | b"mdcv" | b"cclv" | b"amve" | b"ndwt" | b"altt" | b"udes" | b"rloc" => {
-            Ok(Property::Descriptive)
-        }
-        _ => Err(String::new()),
-    };
-    parsed.unwrap_or(Property::Unknown(property.kind))
-}
-
-fn parse_spatial_extents(mut body: Reader<'_>) -> Result<Property<'_>> {
-    body.version_and_flags()?;
-    Ok(Property::SpatialExtents { width: body.u32()?, height: body.u32()? })
-}
-
-/// `av1C` (AV1-ISOBMFF, 2.3.3): marker and version, profile and level, flags.
-fn parse_av1_config(mut body: Reader<'_>) -> Result<Property<'_>> {
-    let [marker, _, flags, _] = body.array()?;
-    if marker != 0x81 {
-        return Err("av1C version".into());
-    }
-    let depth = match (flags >> 6 & 1, flags >> 5 & 1) {
-        (0, _) => 8,
-        (_, 0) => 10,
-        _ => 12,
-    };
-    Ok(Property::Av1Config(Av1Config { depth, monochrome: flags >> 4 & 1 == 1 }))
-}
-
-/// `colr` (14496-12, 12.1.5).
-fn parse_colour(mut body: Reader<'_>) -> Result<Property<'_>> {
-    match &body.four_cc()? {
-        b"nclx" => Ok(Property::Nclx(Nclx {
-            primaries: body.u16()?,
-            transfer: body.u16()?,
-            matrix: body.u16()?,
-            full_range: body.u8()? >> 7 == 1,
-        })),
-        b"prof" | b"rICC" => Ok(Property::Icc(body.0)),
-        _ => Ok(Property::Descriptive),
-    }
-}
-
-fn parse_low_bits(mut body: Reader<'_>, mask: u8) -> Result<u8> {
-    Ok(body.u8()? & mask)
-}
-
-fn parse_clean_aperture(mut body: Reader<'_>) -> Result<Property<'_>> {
-    let mut fraction = || Ok::<_, String>((body.u32()?, body.u32()?));
-    let (width, height) = (fraction()?, fraction()?);
-    let (horizontal, vertical) = (fraction()?, fraction()?);
-    Ok(Property::CleanAperture(CleanAperture {
-        width,
-        height,
-        horizontal: (horizontal.0.cast_signed(), horizontal.1),
-        vertical: (vertical.0.cast_signed(), vertical.1),
-    }))
-}
-
-/// `auxC` (23008-12, 6.5.8): a URN closed by a zero, then a subtype.
-fn parse_auxiliary_type(mut body: Reader<'_>) -> Result<Property<'_>> {
-    body.version_and_flags()?;
-    let urn = body.0.split(|&byte| byte == 0).next().unwrap_or_default();
-    Ok(Property::AuxiliaryType(urn))
-}
-
-/// Samples of the first picture track (14496-12, 8.7.3), or `None` where the
-/// boxes do not say or say more than `file_length` bytes can hold.
-fn count_frames(movie: Reader<'_>, file_length: usize) -> Option<u32> {
-    let media = children(movie, b"trak")
-        .filter_map(|track| children(track, b"mdia").next())
-        .find(|&media| children(media, b"hdlr").any(|handler| check_handler(handler).is_ok()))?;
-    let information = children(media, b"minf").next()?;
-    let table = children(information, b"stbl").next()?;
-    let mut sizes = children(table, b"stsz").next()?;
-    sizes.version_and_flags().ok()?;
-    let (_, count) = (sizes.u32().ok()?, sizes.u32().ok()?);
-    (count > 0 && usize::try_from(count).ok()? <= file_length).then_some(count)
-}
-
-fn children<'a>(body: Reader<'a>, kind: &FourCc) -> impl Iterator<Item = Reader<'a>> {
-    Boxes::new(body).map_while(Result::ok).filter(move |found| found.kind == *kind).map(|found| found.body)
 }

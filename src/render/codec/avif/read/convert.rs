@@ -6,11 +6,10 @@
 
 use re_rav1d::dav1d::{Picture, PixelLayout, PlanarImageComponent as Component};
 
-use super::container::Nclx;
+use super::failure::{Failure, Result};
+use super::property::Nclx;
 use super::sequence::ChromaPosition;
 use crate::render::codec::samples::Samples;
-
-type Result<T> = std::result::Result<T, String>;
 
 /// The picture that tiles are written into.
 pub(super) struct Canvas {
@@ -77,7 +76,7 @@ impl Scale {
 
 /// How Y, Cb and Cr become R, G and B.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Matrix {
+pub(super) enum Matrix {
     /// The planes are G, B and R.
     Identity,
     /// Weights of red and blue in luma.
@@ -86,23 +85,40 @@ enum Matrix {
         blue: f32,
     },
     YCgCo,
+    /// YCgCo-Re and YCgCo-Ro: whole numbers, and RGB of fewer bits than the planes have.
+    Lifting {
+        /// The highest sample of the planes.
+        coded_max: f32,
+        /// The highest sample of RGB.
+        rgb_max: f32,
+    },
 }
 
 impl Matrix {
-    /// The matrix of that `MatrixCoefficients` code (H.273, table 4).
-    fn new(colour: Nclx) -> Result<Self> {
-        let (red, blue) = match (colour.matrix, colour.primaries) {
-            (0, _) => return Ok(Self::Identity),
-            (8, _) => return Ok(Self::YCgCo),
-            (1, _) | (12, 1) => (0.2126, 0.0722),
-            (4, _) => (0.30, 0.11),
-            (2 | 5 | 6, _) => (0.299, 0.114),
-            (7, _) => (0.212, 0.087),
-            (9, _) | (12, 9) => (0.2627, 0.0593),
-            (12, 12) => (0.228_97, 0.079_29),
-            (code, _) => return Err(format!("matrix coefficients {code} are not supported")),
+    /// The matrix of that `MatrixCoefficients` code (H.273, table 4), for planes of `depth` bits.
+    ///
+    /// These are the codes that libavif converts. Constant luminance (10, 13), ST 2085 (11), ICtCp (14) and
+    /// IPT-C2 (15) take their transfer functions into the matrix.
+    pub(super) fn new(colour: Nclx, depth: u8) -> Result<Self> {
+        let (red, blue) = match colour.matrix {
+            0 => return Ok(Self::Identity),
+            8 => return Ok(Self::YCgCo),
+            16 | 17 if colour.full_range => return Ok(Self::lifting(colour.matrix, depth)),
+            16 | 17 => return Err(Failure::unsupported("YCgCo-R of limited range")),
+            1 => (0.2126, 0.0722),
+            4 => (0.30, 0.11),
+            2 | 5 | 6 => (0.299, 0.114),
+            7 => (0.212, 0.087),
+            9 => (0.2627, 0.0593),
+            12 => luma_weights(colour.primaries),
+            code => return Err(Failure::unsupported(format_args!("the colour matrix {code}"))),
         };
         Ok(Self::Luma { red, blue })
+    }
+
+    fn lifting(code: u16, depth: u8) -> Self {
+        let max = |bits: u8| f32::from((1_u16 << bits) - 1);
+        Self::Lifting { coded_max: max(depth), rgb_max: max(rgb_depth(code, depth)) }
     }
 
     /// Turns rows of Y, Cb and Cr into rows of R, G and B, in place.
@@ -122,8 +138,56 @@ impl Matrix {
             Self::YCgCo => pixels.for_each(|((y, u), v)| {
                 (*y, *u, *v) = (*y - *u + *v, *y + *u, *y - *u - *v);
             }),
+            Self::Lifting { coded_max, rgb_max } => pixels.for_each(|((y, u), v)| {
+                let [luma, cg, co] = [*y, *u, *v].map(|value| (value * coded_max).round() as i32);
+                let rgb = lift(luma, cg, co).map(|sample| (sample as f32).clamp(0.0, rgb_max) / rgb_max);
+                [*y, *u, *v] = rgb;
+            }),
         }
     }
+}
+
+/// R, G and B of YCgCo-R (H.273 of 2024, equations 62 to 65).
+fn lift(luma: i32, cg: i32, co: i32) -> [i32; 3] {
+    let shared = luma - (cg >> 1);
+    let blue = shared - (co >> 1);
+    [blue + co, shared + cg, blue]
+}
+
+/// Bits a sample of RGB that a matrix makes of planes of `depth` bits. YCgCo-Re adds two bits to those of RGB, and
+/// YCgCo-Ro one.
+pub(super) fn rgb_depth(matrix: u16, depth: u8) -> u8 {
+    match matrix {
+        16 => depth - 2,
+        17 => depth - 1,
+        _ => depth,
+    }
+}
+
+/// The weights of red and blue in luma that follow from the primaries (H.273, equations 32 to 37). As in libavif,
+/// unknown primaries stand for those of BT.709.
+fn luma_weights(primaries: u16) -> (f32, f32) {
+    // chromaticities of red, green, blue and white (H.273, table 2)
+    let [red, green, blue, white] = match primaries {
+        4 => [(0.67, 0.33), (0.21, 0.71), (0.14, 0.08), (0.310, 0.316)],
+        5 => [(0.64, 0.33), (0.29, 0.60), (0.15, 0.06), (0.3127, 0.3290)],
+        6 | 7 => [(0.630, 0.340), (0.310, 0.595), (0.155, 0.070), (0.3127, 0.3290)],
+        8 => [(0.681, 0.319), (0.243, 0.692), (0.145, 0.049), (0.310, 0.316)],
+        9 => [(0.708, 0.292), (0.170, 0.797), (0.131, 0.046), (0.3127, 0.3290)],
+        10 => [(1.0, 0.0), (0.0, 1.0), (0.0, 0.0), (1.0 / 3.0, 1.0 / 3.0)],
+        11 => [(0.680, 0.320), (0.265, 0.690), (0.150, 0.060), (0.314, 0.351)],
+        12 => [(0.680, 0.320), (0.265, 0.690), (0.150, 0.060), (0.3127, 0.3290)],
+        22 => [(0.630, 0.340), (0.295, 0.605), (0.155, 0.077), (0.3127, 0.3290)],
+        _ => [(0.64, 0.33), (0.30, 0.60), (0.15, 0.06), (0.3127, 0.3290)],
+    };
+    let z = |(x, y): (f64, f64)| 1.0 - x - y;
+    let determinant = |[a, b, c]: [(f64, f64); 3]| {
+        a.0 * (b.1 * z(c) - c.1 * z(b)) + a.1 * (c.0 * z(b) - b.0 * z(c)) + z(a) * (b.0 * c.1 - c.0 * b.1)
+    };
+    // how much of each primary makes white (Cramer), times its own luma
+    let whole = determinant([red, green, blue]) * white.1;
+    let weight = |primary: (f64, f64), others: [(f64, f64); 3]| (primary.1 * determinant(others) / whole) as f32;
+    (weight(red, [white, green, blue]), weight(blue, [red, green, white]))
 }
 
 /// A frame's planes as bytes, with what is needed to read them.
@@ -136,7 +200,7 @@ impl<'a> Frame<'a> {
     fn new(picture: &'a Picture) -> Result<Self> {
         match picture.bit_depth() {
             depth @ (8 | 10 | 12) => Ok(Self { picture, depth: depth as u8 }),
-            depth => Err(format!("frame of {depth} bits")),
+            depth => Err(format!("frame of {depth} bits").into()),
         }
     }
 
@@ -232,67 +296,164 @@ impl<'a> Chroma<'a> {
     }
 }
 
-/// The part of the frame that falls on the canvas at `(left, top)`, in pixels.
-fn visible(canvas: &Canvas, picture: &Picture, left: usize, top: usize) -> (usize, usize) {
-    let width = (picture.width() as usize).min(canvas.width.saturating_sub(left));
-    let height = (picture.height() as usize).min(canvas.height.saturating_sub(top));
-    (width, height)
+/// The rows of a frame, as one `f32` row a channel: red, green and blue, or luma alone.
+struct Rows<'a> {
+    frame: &'a Frame<'a>,
+    luma_scale: Scale,
+    /// Chroma, and what makes RGB of it and luma; none of a grey frame.
+    colour: Option<(Chroma<'a>, Chroma<'a>, Matrix)>,
 }
 
-/// Writes a frame's colour into the canvas at `(left, top)`.
+impl<'a> Rows<'a> {
+    fn grey(frame: &'a Frame<'a>, full_range: bool) -> Self {
+        Self { frame, luma_scale: Scale::luma(frame.depth, full_range), colour: None }
+    }
+
+    fn colour(frame: &'a Frame<'a>, colour: Nclx, position: ChromaPosition) -> Result<Self> {
+        let layout = frame.picture.pixel_layout();
+        if layout == PixelLayout::I400 {
+            return Ok(Self::grey(frame, colour.full_range));
+        }
+        let matrix = Matrix::new(colour, frame.depth)?;
+        if matrix == Matrix::Identity && layout != PixelLayout::I444 {
+            return Err(Failure::unsupported("the identity matrix with subsampled chroma"));
+        }
+        let luma_scale = Scale::luma(frame.depth, colour.full_range);
+        let chroma_scale = match matrix {
+            Matrix::Identity => luma_scale,
+            // the range of RGB is limited ahead of the matrix, so that chroma is as steep as luma (H.273, 8.3)
+            Matrix::YCgCo => Scale { factor: luma_scale.factor, ..Scale::chroma(frame.depth, colour.full_range) },
+            _ => Scale::chroma(frame.depth, colour.full_range),
+        };
+        let chroma = |component| Chroma::new(frame, component, chroma_scale, position);
+        let colour = Some((chroma(Component::U), chroma(Component::V), matrix));
+        Ok(Self { frame, luma_scale, colour })
+    }
+
+    /// Reads the start of row `y`, as much as the rows take. Of a grey frame only the first row is written.
+    fn read(&mut self, y: usize, [first, second, third]: &mut [Vec<f32>; 3]) -> Result<()> {
+        let picture = self.frame.picture;
+        let stride = picture.stride(Component::Y) as usize;
+        self.frame.read_row(&picture.plane(Component::Y), stride, y, self.luma_scale, first)?;
+        if let Some((cb, cr, matrix)) = &mut self.colour {
+            cb.read_row(y, second)?;
+            cr.read_row(y, third)?;
+            matrix.apply(first, second, third);
+        }
+        Ok(())
+    }
+
+    /// Which row of [`Rows::read`] goes to each of three channels.
+    fn channels(&self) -> [usize; 3] {
+        if self.colour.is_some() { [0, 1, 2] } else { [0, 0, 0] }
+    }
+}
+
+/// A rectangle of the canvas, in pixels. It may reach beyond the canvas at the right and the bottom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) left: usize,
+    pub(super) top: usize,
+    pub(super) width: usize,
+    pub(super) height: usize,
+}
+
+impl Place {
+    /// Columns and rows of it that are on the canvas.
+    fn visible(&self, canvas: &Canvas) -> (usize, usize) {
+        let width = self.width.min(canvas.width.saturating_sub(self.left));
+        let height = self.height.min(canvas.height.saturating_sub(self.top));
+        (width, height)
+    }
+}
+
+/// Writes a frame's colour into a part of the canvas.
 pub(super) fn put_colour(
-    canvas: &mut Canvas, picture: &Picture, (left, top): (usize, usize), colour: Nclx, position: ChromaPosition,
+    canvas: &mut Canvas, picture: &Picture, place: Place, colour: Nclx, position: ChromaPosition,
 ) -> Result<()> {
-    if picture.pixel_layout() == PixelLayout::I400 {
-        return put_grey(canvas, picture, (left, top), colour.full_range, 0..3);
-    }
     let frame = &Frame::new(picture)?;
-    let matrix = Matrix::new(colour)?;
-    if matrix == Matrix::Identity && picture.pixel_layout() != PixelLayout::I444 {
-        return Err("identity matrix with subsampled chroma".into());
-    }
-    let luma_scale = Scale::luma(frame.depth, colour.full_range);
-    let chroma_scale = match matrix {
-        Matrix::Identity => luma_scale,
-        _ => Scale::chroma(frame.depth, colour.full_range),
-    };
-    let luma = picture.plane(Component::Y);
-    let stride = picture.stride(Component::Y) as usize;
-    let [mut cb, mut cr] =
-        [Component::U, Component::V].map(|component| Chroma::new(frame, component, chroma_scale, position));
-    let (width, height) = visible(canvas, picture, left, top);
-    let [mut y_row, mut u_row, mut v_row] = [(); 3].map(|()| vec![0.0; width]);
+    let mut rows = Rows::colour(frame, colour, position)?;
+    let channels = rows.channels();
+    put(canvas, &mut rows, place, &channels, 0)
+}
+
+/// Writes a frame's luma into the alpha of a part of the canvas.
+pub(super) fn put_alpha(canvas: &mut Canvas, picture: &Picture, place: Place, full_range: bool) -> Result<()> {
+    let frame = &Frame::new(picture)?;
+    put(canvas, &mut Rows::grey(frame, full_range), place, &[0], 3)
+}
+
+/// Writes rows into channels of the canvas, from `first_channel` on. `from` says which row goes to which channel.
+fn put(canvas: &mut Canvas, rows: &mut Rows<'_>, place: Place, from: &[usize], first_channel: usize) -> Result<()> {
+    let picture = rows.frame.picture;
+    let size = (picture.width() as usize, picture.height() as usize);
+    let (width, height) = place.visible(canvas);
+    let mut scaler = (size != (place.width, place.height)).then(|| Scaler::new(size, (place.width, place.height)));
+    let mut row = [(); 3].map(|()| vec![0.0; width]);
     for y in 0..height {
-        frame.read_row(&luma, stride, y, luma_scale, &mut y_row)?;
-        cb.read_row(y, &mut u_row)?;
-        cr.read_row(y, &mut v_row)?;
-        matrix.apply(&mut y_row, &mut u_row, &mut v_row);
-        for (channel, row) in [&y_row, &u_row, &v_row].into_iter().enumerate() {
-            canvas.put(left, top + y, channel, row);
+        match &mut scaler {
+            None => rows.read(y, &mut row)?,
+            Some(scaler) => scaler.read(rows, y, &mut row)?,
+        }
+        for (channel, &source) in (first_channel..).zip(from) {
+            canvas.put(place.left, place.top + y, channel, &row[source]);
         }
     }
     Ok(())
 }
 
-/// Writes a frame's luma into some channels of the canvas at `(left, top)`:
-/// all three of a monochrome picture, or alpha.
-pub(super) fn put_grey(
-    canvas: &mut Canvas, picture: &Picture, (left, top): (usize, usize), full_range: bool,
-    channels: std::ops::Range<usize>,
-) -> Result<()> {
-    let frame = Frame::new(picture)?;
-    let scale = Scale::luma(frame.depth, full_range);
-    let luma = picture.plane(Component::Y);
-    let stride = picture.stride(Component::Y) as usize;
-    let (width, height) = visible(canvas, picture, left, top);
-    let mut row = vec![0.0; width];
-    for y in 0..height {
-        frame.read_row(&luma, stride, y, scale, &mut row)?;
-        for channel in channels.clone() {
-            canvas.put(left, top + y, channel, &row);
-        }
+/// Scales a frame to the size that the container states for it, linearly, holding two rows at a time.
+///
+/// Layers of lower resolution are enlarged by it. Frames that are larger than stated are rare, and come out somewhat
+/// sharp.
+struct Scaler {
+    from: (usize, usize),
+    /// Rows of the scaled frame.
+    height: usize,
+    /// For each column of the scaled frame the one of the frame before it, and the weight of the next.
+    columns: Vec<(usize, f32)>,
+    /// Two neighbouring rows of the frame, at the index of their parity, and which they are.
+    held: [(Option<usize>, [Vec<f32>; 3]); 2],
+    blended: Vec<f32>,
+}
+
+impl Scaler {
+    fn new(from: (usize, usize), to: (usize, usize)) -> Self {
+        let row = || [(); 3].map(|()| vec![0.0; from.0]);
+        let columns = (0..to.0).map(|x| sample_at(x, to.0, from.0)).collect();
+        Self { from, height: to.1, columns, held: [(None, row()), (None, row())], blended: vec![0.0; from.0] }
     }
-    Ok(())
+
+    /// Reads the start of row `y` of the scaled frame.
+    fn read(&mut self, rows: &mut Rows<'_>, y: usize, row: &mut [Vec<f32>; 3]) -> Result<()> {
+        let (upper, weight) = sample_at(y, self.height, self.from.1);
+        let lower = (upper + 1).min(self.from.1 - 1);
+        for wanted in [upper, lower] {
+            let (held, samples) = &mut self.held[wanted % 2];
+            if *held != Some(wanted) {
+                rows.read(wanted, samples)?;
+                *held = Some(wanted);
+            }
+        }
+        let (upper, lower) = (&self.held[upper % 2].1, &self.held[lower % 2].1);
+        for ((row, upper), lower) in row.iter_mut().zip(upper).zip(lower) {
+            for ((blended, &upper), &lower) in self.blended.iter_mut().zip(upper).zip(lower) {
+                *blended = upper + (lower - upper) * weight;
+            }
+            for (value, &(left, weight)) in row.iter_mut().zip(&self.columns) {
+                let right = (left + 1).min(self.from.0 - 1);
+                *value = self.blended[left] + (self.blended[right] - self.blended[left]) * weight;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where the middle of sample `index` of `to` lies among `from` samples: the one before it, and the weight of the next.
+fn sample_at(index: usize, to: usize, from: usize) -> (usize, f32) {
+    let position = (index as f64 + 0.5) * from as f64 / to as f64 - 0.5;
+    let position = position.clamp(0.0, (from - 1) as f64);
+    (position as usize, position.fract() as f32)
 }
 
 #[cfg(test)]
@@ -316,15 +477,67 @@ mod tests {
     #[test]
     fn the_matrix_gives_red_for_red() {
         let (mut y, mut u, mut v) = ([0.299], [-0.168_736], [0.5]);
-        Matrix::new(BT601).unwrap().apply(&mut y, &mut u, &mut v);
+        Matrix::new(BT601, 8).unwrap().apply(&mut y, &mut u, &mut v);
         for (got, wanted) in [(y[0], 1.0), (u[0], 0.0), (v[0], 0.0)] {
             assert!((got - wanted).abs() < 1e-4_f32, "{got} is not {wanted}");
         }
     }
 
     #[test]
-    fn an_unknown_matrix_is_refused() {
-        assert!(Matrix::new(Nclx { matrix: 14, ..BT601 }).is_err());
+    fn unknown_matrix_is_not_supported() {
+        for matrix in [3, 10, 11, 13, 14, 15, 18, 255, u16::MAX] {
+            let Err(Failure::Unsupported(text)) = Matrix::new(Nclx { matrix, ..BT601 }, 10) else {
+                panic!("{matrix} is taken");
+            };
+            assert_eq!(text, format!("the colour matrix {matrix} is not supported"));
+        }
+        let limited = Nclx { matrix: 16, full_range: false, ..BT601 };
+        assert!(matches!(Matrix::new(limited, 10), Err(Failure::Unsupported(_))));
+    }
+
+    #[test]
+    fn luma_weights_follow_from_primaries() {
+        // those of BT.709, BT.2020 and Display P3 are published
+        for (primaries, red, blue) in
+            [(1, 0.2126, 0.0722), (2, 0.2126, 0.0722), (9, 0.2627, 0.0593), (12, 0.2290, 0.0793)]
+        {
+            let (got_red, got_blue) = luma_weights(primaries);
+            assert!(
+                (got_red - red).abs() < 1e-4 && (got_blue - blue).abs() < 1e-4,
+                "{primaries}: {got_red} {got_blue}"
+            );
+        }
+    }
+
+    #[test]
+    fn lifting_matrix_gives_back_rgb() {
+        for (matrix, depth) in [(16, 10), (16, 12), (17, 10), (17, 12)] {
+            let max = (1 << rgb_depth(matrix, depth)) - 1;
+            let coded_max = ((1 << depth) - 1) as f32;
+            for rgb in
+                [[0, 0, 0], [max, max, max], [max, 0, 0], [0, max, 0], [0, 0, max], [1, 2, 3], [max / 3, max / 2, 7]]
+            {
+                // H.273 of 2024, equations 58 to 61
+                let co = rgb[0] - rgb[2];
+                let shared = rgb[2] + (co >> 1);
+                let cg = rgb[1] - shared;
+                let luma = shared + (cg >> 1);
+                assert_eq!(lift(luma, cg, co), rgb);
+                let [mut y, mut u, mut v] = [luma, cg, co].map(|value| [value as f32 / coded_max]);
+                Matrix::new(Nclx { matrix, ..BT601 }, depth).unwrap().apply(&mut y, &mut u, &mut v);
+                let got = [y[0], u[0], v[0]].map(|value| (value * max as f32).round() as i32);
+                assert_eq!(got, rgb, "{matrix} {depth}");
+            }
+        }
+    }
+
+    #[test]
+    fn scaled_samples_are_taken_from_their_middle() {
+        // twice as many: a quarter of the way to the neighbours, and none beyond the edges
+        let at = |index| sample_at(index, 4, 2);
+        assert_eq!([at(0), at(1), at(2), at(3)], [(0, 0.0), (0, 0.25), (0, 0.75), (1, 0.0)]);
+        assert_eq!(sample_at(0, 1, 4), (1, 0.5));
+        assert_eq!(sample_at(9, 10, 1), (0, 0.0));
     }
 
     #[test]

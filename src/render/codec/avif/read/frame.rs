@@ -1,0 +1,43 @@
+//! One AV1 item or sample to one frame, by `re_rav1d`.
+
+use re_rav1d::dav1d as av1;
+
+use super::failure::Result;
+use super::sequence::{Bitstream, Selection};
+
+/// Decodes the selected frame of a bitstream, on this thread.
+///
+/// `data` is what `bitstream` was read from. Frames of more pixels than its
+/// sequence header announces are refused before they are allocated.
+pub(super) fn decode_frame(data: &[u8], bitstream: &Bitstream, selection: Selection) -> Result<av1::Picture> {
+    let header = &bitstream.header;
+    let limit = header.max_width.checked_mul(header.max_height).ok_or("the AV1 frame is too large")?;
+    let mut settings = av1::Settings::new();
+    settings.set_n_threads(1);
+    settings.set_max_frame_delay(1);
+    settings.set_frame_size_limit(limit);
+    settings.set_operating_point(selection.operating_point.into());
+    // the data ends with the selected layer, which therefore comes last
+    settings.set_all_layers(selection.layer.is_some());
+    let failed = |error: av1::Error| format!("AV1: {error}");
+    let mut decoder = av1::Decoder::with_settings(&settings).map_err(failed)?;
+    let data = data.get(..bitstream.length).ok_or("AV1 data is cut")?.to_vec();
+    let mut sent = decoder.send_data(data, None, None, None);
+    let mut last = None;
+    // each round takes a frame or sends more; the last drains the decoder
+    loop {
+        let has_more = match sent {
+            Ok(()) => false,
+            Err(error) if error.is_again() => true,
+            Err(error) => return Err(failed(error).into()),
+        };
+        match decoder.get_picture().or_else(|_| decoder.get_picture()) {
+            Ok(frame) if selection.layer.is_none() => return Ok(frame),
+            Ok(frame) => last = Some(frame),
+            Err(error) if error.is_again() && has_more => {}
+            Err(error) if error.is_again() => return last.ok_or_else(|| failed(error).into()),
+            Err(error) => return Err(failed(error).into()),
+        }
+        sent = decoder.send_pending_data();
+    }
+}

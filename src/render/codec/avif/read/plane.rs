@@ -1,0 +1,298 @@
+//! A plane of the picture, colour or alpha: one coded image or a grid of them
+//! (ISO/IEC 23008-12, 6.6.2.3), or the first sample of a track.
+
+use std::borrow::Cow;
+
+use super::ALPHA_URNS;
+use super::boxes::Reader;
+use super::container::{Container, cut};
+use super::convert::{self, Canvas, Place};
+use super::failure::{Failure, Result};
+use super::frame::decode_frame;
+use super::property::{Nclx, as_auxiliary_type, as_layer, as_operating_point, as_size, find};
+use super::sequence::{self, Bitstream, Selection};
+use super::track::{Samples, Track};
+use super::transform::Transforms;
+
+/// Most tiles of a grid; phones write some 50.
+const MAX_TILES: usize = 1024;
+
+/// How often tiles may share data: the AV1 data of all tiles together may be
+/// this many times as long as the file.
+const MAX_DATA_REUSE: usize = 8;
+
+/// Bytes of AV1 data that the tiles of a picture may still have.
+pub(super) struct DataBudget(usize);
+
+impl DataBudget {
+    pub(super) fn new(file_length: usize) -> Self {
+        Self(file_length.saturating_mul(MAX_DATA_REUSE))
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<()> {
+        self.0 = self.0.checked_sub(bytes).ok_or("tiles share too much data")?;
+        Ok(())
+    }
+}
+
+/// The alpha item of an item, if it has one. As in libavif, one that is there
+/// but cannot be shown counts as missing.
+pub(super) fn find_alpha(container: &Container<'_>, id: u32) -> Option<u32> {
+    container.references_to(b"auxl", id).find(|&auxiliary| {
+        let item = container.item(auxiliary).ok().filter(|item| matches!(&item.kind, b"av01" | b"grid"));
+        let properties = item.filter(|item| item.is_located()).and_then(|item| container.properties(item).ok());
+        let urn = properties.and_then(|properties| find(&properties, as_auxiliary_type));
+        urn.is_some_and(|urn| ALPHA_URNS.contains(&urn))
+    })
+}
+
+/// What a plane is painted as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Colour(Nclx),
+    Alpha,
+}
+
+/// A coded image or a grid of them, colour or alpha.
+pub(super) struct Plane<'a> {
+    /// Size in pixels of the whole.
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) transforms: Transforms,
+    /// Row by row; one for a picture without grid.
+    tiles: Vec<Tile<'a>>,
+    columns: usize,
+    /// Size in pixels of a tile, to which its frame is scaled.
+    tile_width: u32,
+    tile_height: u32,
+}
+
+/// A coded image.
+struct Tile<'a> {
+    source: Source<'a>,
+    selection: Selection,
+    bitstream: Bitstream,
+}
+
+/// Where the AV1 data of a tile is.
+enum Source<'a> {
+    Item(u32),
+    Sample(&'a [u8]),
+}
+
+impl<'a> Plane<'a> {
+    /// The plane of an item. `stated` is its size where it has no `ispe` property; the AV1 data decides where neither
+    /// says it.
+    pub(super) fn open(
+        container: &Container<'a>, id: u32, stated: Option<(u32, u32)>, budget: &mut DataBudget,
+    ) -> Result<Self> {
+        let item = container.item(id)?;
+        let properties = container.properties(item)?;
+        let size = find(&properties, as_size).or(stated);
+        let plane = match &item.kind {
+            b"av01" => Self::single(Tile::of_item(container, id, budget)?, size),
+            b"grid" => Self::open_grid(container, id, budget)?,
+            kind => return Err(Failure::unsupported(format_args!("an item of type {}", kind.escape_ascii()))),
+        };
+        if plane.width == 0 || plane.height == 0 {
+            return Err("empty picture".into());
+        }
+        Ok(Self { transforms: Transforms::new(&properties), ..plane })
+    }
+
+    /// The first frame of a track. As in libavif, all of the others must be in the file, too.
+    pub(super) fn of_track(container: &Container<'a>, track: &Track<'_>, budget: &mut DataBudget) -> Result<Self> {
+        let Samples { first: (offset, length), end, .. } = track.samples;
+        if end > container.file_length() as u64 {
+            return Err(cut());
+        }
+        let data = container.bytes(offset, length)?;
+        let selection = Selection::default();
+        let tile = Tile::new(Source::Sample(data), data, selection, budget)?;
+        let size = (track.width > 0 && track.height > 0).then_some((track.width, track.height));
+        Ok(Self { transforms: Transforms::new(&track.properties), ..Self::single(tile, size) })
+    }
+
+    fn single(tile: Tile<'a>, size: Option<(u32, u32)>) -> Self {
+        let (width, height) = size.unwrap_or_else(|| tile.coded_size());
+        let transforms = Transforms::default();
+        Self { width, height, transforms, tiles: vec![tile], columns: 1, tile_width: width, tile_height: height }
+    }
+
+    /// A grid derived image (23008-12, 6.6.2.3). As in libavif, its size counts where `ispe` says another.
+    fn open_grid(container: &Container<'a>, id: u32, budget: &mut DataBudget) -> Result<Self> {
+        let data = container.data(container.item(id)?)?;
+        let Grid { rows, columns, width, height } = Grid::parse(&data)?;
+        let ids = container.references_from(b"dimg", id).collect::<Vec<_>>();
+        if ids.len() != columns * rows || ids.len() > MAX_TILES {
+            return Err(format!("{} tiles in a {columns}x{rows} grid", ids.len()).into());
+        }
+        let tiles = ids.iter().map(|&id| Tile::of_item(container, id, budget)).collect::<Result<Vec<_>>>()?;
+        let mut sizes = ids.iter().zip(&tiles).map(|(&id, tile)| tile.size(container, id));
+        let (tile_width, tile_height) = sizes.next().ok_or("a grid without tiles")??;
+        for size in sizes {
+            if size? != (tile_width, tile_height) {
+                return Err("grid tiles differ in size".into());
+            }
+        }
+        if !covers_tightly(tile_width, columns, width) || !covers_tightly(tile_height, rows, height) {
+            return Err("grid tiles do not fit the grid".into());
+        }
+        Ok(Self { width, height, transforms: Transforms::default(), tiles, columns, tile_width, tile_height })
+    }
+
+    /// Alpha of a grid whose tiles have an alpha item each; none where a tile
+    /// is without.
+    pub(super) fn alpha_of_tiles(
+        &self, container: &Container<'a>, id: u32, budget: &mut DataBudget,
+    ) -> Result<Option<Self>> {
+        let ids = self.items().filter(|&tile| tile != id);
+        let Some(alphas) = ids.map(|tile| find_alpha(container, tile)).collect::<Option<Vec<_>>>() else {
+            return Ok(None);
+        };
+        if alphas.is_empty() {
+            return Ok(None);
+        }
+        let tiles = alphas.into_iter().map(|alpha| Tile::of_item(container, alpha, budget)).collect::<Result<_>>()?;
+        Ok(Some(Self { tiles, transforms: Transforms::default(), ..*self }))
+    }
+
+    /// Fits an alpha plane to the colour: it is scaled to the same size (23008-12, 6.9.1), and either left as stored or
+    /// transformed the same way.
+    pub(super) fn fitted_to(self, colour: &Self) -> Result<Self> {
+        if self.transforms != Transforms::default() && self.transforms != colour.transforms {
+            return Err(Failure::unsupported("alpha that is transformed otherwise than the colour"));
+        }
+        let (width, height) = (colour.width, colour.height);
+        match self.tiles.len() {
+            _ if (self.width, self.height) == (width, height) => Ok(self),
+            1 => Ok(Self { width, height, tile_width: width, tile_height: height, ..self }),
+            _ => Err(Failure::unsupported("a grid of alpha of another size than the colour")),
+        }
+    }
+
+    /// The items that hold AV1 data.
+    pub(super) fn items(&self) -> impl Iterator<Item = u32> {
+        self.tiles.iter().filter_map(|tile| match tile.source {
+            Source::Item(id) => Some(id),
+            Source::Sample(_) => None,
+        })
+    }
+
+    /// The bitstream of the first tile, by which the whole goes.
+    pub(super) fn first(&self) -> &Bitstream {
+        // a plane has at least one tile
+        &self.tiles[0].bitstream
+    }
+
+    /// The pixels of the largest frame, times the frames that a decoder holds at once: those that others refer to, at
+    /// most eight (AV1 specification, 7.20), and the one in work.
+    pub(super) fn decoded_pixels(&self) -> (u64, u64) {
+        let frames = |tile: &Tile<'_>| tile.bitstream.frames.min(9) as u64;
+        let of_tile = |tile: &Tile<'_>| (tile.pixels(), tile.pixels() * (frames(tile) - 1));
+        self.tiles.iter().map(of_tile).fold((0, 0), |most, tile| (most.0.max(tile.0), most.1.max(tile.1)))
+    }
+
+    /// Decodes the tiles one by one into the canvas.
+    pub(super) fn paint(&self, container: &Container<'_>, canvas: &mut Canvas, role: Role) -> Result<()> {
+        let (width, height) = (self.tile_width as usize, self.tile_height as usize);
+        for (index, tile) in self.tiles.iter().enumerate() {
+            let data = tile.data(container)?;
+            let frame = decode_frame(&data, &tile.bitstream, tile.selection)?;
+            let (column, row) = (index % self.columns, index / self.columns);
+            let place = Place { left: column * width, top: row * height, width, height };
+            let header = &tile.bitstream.header;
+            match role {
+                Role::Colour(nclx) => convert::put_colour(canvas, &frame, place, nclx, header.chroma_position)?,
+                Role::Alpha => convert::put_alpha(canvas, &frame, place, header.colour.full_range)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Tile<'a> {
+    /// Checks an `av01` item as far as that goes without decoding.
+    fn of_item(container: &Container<'a>, id: u32, budget: &mut DataBudget) -> Result<Self> {
+        let item = container.item(id)?;
+        if item.kind != *b"av01" {
+            return Err(Failure::unsupported(format_args!("a tile of type {}", item.kind.escape_ascii())));
+        }
+        let properties = container.properties(item)?;
+        let operating_point = find(&properties, as_operating_point).unwrap_or(0);
+        let layer = find(&properties, as_layer);
+        let layer =
+            layer.map(|layer| u8::try_from(layer).map_err(|_| format!("no layer {layer} in AV1"))).transpose()?;
+        Self::new(Source::Item(id), &container.data(item)?, Selection { operating_point, layer }, budget)
+    }
+
+    fn new(source: Source<'a>, data: &[u8], selection: Selection, budget: &mut DataBudget) -> Result<Self> {
+        budget.take(data.len())?;
+        let bitstream = sequence::inspect(data, selection)?;
+        Ok(Self { source, selection, bitstream })
+    }
+
+    fn data(&self, container: &Container<'a>) -> Result<Cow<'a, [u8]>> {
+        match self.source {
+            Source::Item(id) => container.data(container.item(id)?),
+            Source::Sample(data) => Ok(Cow::Borrowed(data)),
+        }
+    }
+
+    fn coded_size(&self) -> (u32, u32) {
+        (self.bitstream.header.max_width, self.bitstream.header.max_height)
+    }
+
+    /// Pixels of a frame at most.
+    fn pixels(&self) -> u64 {
+        let (width, height) = self.coded_size();
+        u64::from(width) * u64::from(height)
+    }
+
+    /// The size that the item is shown with.
+    fn size(&self, container: &Container<'_>, id: u32) -> Result<(u32, u32)> {
+        let properties = container.properties(container.item(id)?)?;
+        Ok(find(&properties, as_size).unwrap_or_else(|| self.coded_size()))
+    }
+}
+
+/// Whether `count` tiles cover `whole` pixels, and the last one is needed.
+fn covers_tightly(tile: u32, count: usize, whole: u32) -> bool {
+    let (tile, count, whole) = (u64::from(tile), count as u64, u64::from(whole));
+    tile * count >= whole && tile * (count - 1) < whole
+}
+
+/// The description of a grid (23008-12, 6.6.2.3.2).
+struct Grid {
+    rows: usize,
+    columns: usize,
+    width: u32,
+    height: u32,
+}
+
+impl Grid {
+    fn parse(data: &[u8]) -> Result<Self> {
+        let mut data = Reader::new(data);
+        let (version, flags) = (data.u8()?, data.u8()?);
+        if version != 0 {
+            return Err(Failure::unsupported(format_args!("grid version {version}")));
+        }
+        let (rows, columns) = (usize::from(data.u8()?) + 1, usize::from(data.u8()?) + 1);
+        let (width, height) =
+            if flags & 1 == 1 { (data.u32()?, data.u32()?) } else { (data.u16()?.into(), data.u16()?.into()) };
+        Ok(Self { rows, columns, width, height })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grid_has_no_needless_tiles() {
+        assert!(covers_tightly(64, 2, 65));
+        assert!(covers_tightly(64, 2, 128));
+        assert!(!covers_tightly(64, 2, 64));
+        assert!(!covers_tightly(64, 2, 129));
+    }
+}
