@@ -63,6 +63,8 @@ pub(crate) struct Header {
     pub(crate) clap: Option<Crop>,
     /// Whether there is an alpha plane.
     pub(crate) has_alpha: bool,
+    /// Whether there is luma only.
+    pub(crate) monochrome: bool,
     /// Bits a sample of RGB: 8 or less, 10 or 12.
     pub(crate) depth: u8,
     /// Bytes that a decoder holds at most, the decoded picture included.
@@ -224,6 +226,7 @@ fn read_header(container: &Container<'_>, shown: &Shown<'_>) -> Header {
         mirror,
         clap: clap.and_then(|clap| crop_of(&clap, width, height)),
         has_alpha: alpha.is_some(),
+        monochrome: first.monochrome,
         depth: convert::rgb_depth(nclx.matrix, first.depth),
         decoded_bytes: decoded_bytes(colour, alpha.as_ref()),
         icc: shown.icc.clone(),
