@@ -10,7 +10,7 @@ use super::{Invalid, Loaded};
 
 /// What takes effect at once: whole sections, and settings. It is what `http` and `service` exchange as one set; a new
 /// setting waits for a start until it stands here.
-const LIVE: [&str; 11] = [
+const LIVE: [&str; 12] = [
     "limits.max_dimension",
     "limits.max_frames",
     "limits.max_pixels",
@@ -21,6 +21,7 @@ const LIVE: [&str; 11] = [
     "security.keys",
     "security.keys_file",
     "security.require_signature",
+    "server.allow_origin",
     "server.server_timing",
 ];
 

@@ -14,6 +14,7 @@ use super::rate::PerClient;
 use super::traffic::Outcome;
 use super::{RequestId, State, headers, redirect};
 use crate::clock;
+use crate::dialect::Unknown;
 use crate::render::Settings;
 use crate::service::Error;
 use crate::service::toll::Toll;
@@ -60,6 +61,7 @@ async fn try_answer(
         (read, Arc::clone(&rules.settings), rules.config.server_timing)
     };
     let read = read.map_err(|error| unread(error.into()))?;
+    note_unknown(state, uri, read.unknown);
     let answered = respond(state, peer, method, asked, &read, settings, timing).await;
     answered.map_err(|problem| (problem, read.target.negotiable))
 }
@@ -90,6 +92,21 @@ async fn respond(
     };
     let outcome = Outcome::of(answer.found);
     Ok((headers::respond(method, asked, target, answer, timing, &read.ready)?, outcome))
+}
+
+/// Counts parameters that are ignored. HTML entities are logged as well: what stands behind one was meant to be heard.
+fn note_unknown(state: &State, uri: &Uri, unknown: Option<Unknown>) {
+    state.traffic.count_unknown(unknown);
+    if unknown == Some(Unknown::HtmlEntity)
+        && let Some(omitted) = state.traffic.entities.admit()
+    {
+        tracing::warn!(
+            path = uri.path(),
+            query = uri.query().unwrap_or_default(),
+            omitted,
+            "a query holds HTML entities, and the parameters behind them are ignored: &amp; is to be decoded to &"
+        );
+    }
 }
 
 /// What is taken from a client's allowance where something has to be rendered for it.
