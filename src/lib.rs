@@ -45,6 +45,9 @@
 //! | who reads a lossy WebP at full size does not change a bit of it | `render/codec/webp/vp8.rs` | what is odd is left to the library; tests compare every plane, damaged files' too |
 //! | C is called from two modules alone | `render/codec/webp/libwebp.rs`, `avif/write/libaom/binding.rs` | `unsafe_code` is denied everywhere else, but in `cache/sealed.rs` and `cli/sockets.rs` |
 //! | what the kernel sends out of memory cannot change | `cache/sealed.rs` | a file without a name, sealed against writing |
+//! | an answer may be read by the same pages whichever way it takes | `http/cors.rs` | one type says who may; a test compares both ways byte for byte |
+//! | a client that has only ended its side gets its answer, and one that has left costs no more work | `http/server/half_close.rs` | the answer's first bytes are sent ahead, which only the first kind takes |
+//! | a request has one host, and one that there can be | `http/host.rs` | both ways ask the same function before anything else is looked at |
 //! | a request that is answered before hyper sees it has the answer it would have had | `http/server/shortcut.rs`, `http/at_once.rs` | only while hyper is between requests, by its own parser, from the same functions |
 //! | bytes that are not known to lie in a file are sent all the same | `http/server/direct.rs` | they are told by where in memory they are, and are there in any case |
 //! | what is remembered of a URL is what the rules make of it | `http/known.rs` | it is kept beside the rules and goes with them; `expires` and the version are looked at every time |

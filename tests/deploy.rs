@@ -751,3 +751,90 @@ fn the_files_agree_with_each_other_and_with_the_program() {
     assert!(places.contains("/usr/bin/tintype"), "as the unit says");
     assert!(unit.contains("ExecStart=/usr/bin/tintype serve "));
 }
+
+/// Pages of other sites may read answers of nginx's own as they may tintype's, and no header is there twice, which browsers
+/// take for none.
+#[test]
+fn pages_of_other_sites_may_read_what_nginx_sends() {
+    let place = Place::new();
+    let tintype = place.tintype(&[]);
+    let nginx = place.nginx();
+    let origin = ("Origin", "https://a.example");
+    let granted = |what: &str, answer: &Answer, status: u16| {
+        assert_eq!(answer.status, status, "{what}\n{}", answer.head);
+        for name in ["access-control-allow-origin", "timing-allow-origin"] {
+            assert_eq!(answer.said(name), "*", "{what}: {name}\n{}", answer.head);
+        }
+        assert!(answer.said("access-control-expose-headers").contains("ETag"), "{what}\n{}", answer.head);
+    };
+    let ask = |target: &str, more: &[(&str, &str)]| {
+        nginx.get(target, &[origin].into_iter().chain(more.iter().copied()).collect::<Vec<_>>())
+    };
+    let first = ask(URL, &[]);
+    granted("rendition", &first, 200);
+    granted("hit", &ask(URL, &[]), 200);
+    granted("unchanged", &ask(URL, &[("If-None-Match", &first.said("etag"))]), 304);
+    granted("problem", &ask("/photos/coffee.png?width=0", &[]), 400);
+    let original = ask("/photos/coffee.png", &[]);
+    granted("original", &original, 200);
+    granted("unchanged original", &ask("/photos/coffee.png", &[("If-None-Match", &original.said("etag"))]), 304);
+    granted("no such range", &ask("/photos/coffee.png", &[("Range", "bytes=99999999-")]), 416);
+    granted("nginx's own 404", &ask("/-/metrics", &[]), 404);
+    granted("nginx's own 413", &nginx.ask("POST", "/-/log", &[origin, ("Content-Length", "20000")]), 413);
+    let preflight = nginx.ask("OPTIONS", URL, &[origin, ("Access-Control-Request-Method", "GET")]);
+    assert_eq!((preflight.status, preflight.said("access-control-allow-origin").as_str()), (204, "*"));
+    assert_eq!(preflight.said("access-control-allow-methods"), "GET, HEAD");
+
+    assert!(tintype.stop().success());
+    granted("original for a rendition", &ask(URL, &[]), 200);
+    granted("nothing for a rendition", &ask("/photos/none.png?width=20", &[]), 503);
+    // also where tintype has answered, and what it said is not sent
+    let stand = Stand::start(&place, |_| {
+        "HTTP/1.1 503 X\r\nAccess-Control-Allow-Origin: https://other.example\r\nContent-Length: 4\r\n\r\nours"
+            .to_owned()
+    });
+    granted("original for a refusal", &ask(URL, &[]), 200);
+    granted("nothing for a refusal", &ask("/photos/none.png?width=20", &[]), 503);
+    drop(stand);
+    std::fs::write(place.flag(), "").expect("a file");
+    granted("maintenance", &ask(URL, &[]), 503);
+}
+
+/// With X-Accel-Redirect the body is nginx's, and the headers are tintype's.
+#[test]
+fn pages_of_listed_sites_may_read_hits_that_nginx_sends() {
+    let place = Place::new();
+    let allowed = ("TINTYPE_SERVER_ALLOW_ORIGIN", "https://a.example, https://b.example");
+    let tintype = place.tintype(&[("TINTYPE_SERVER_X_ACCEL", STORE), allowed]);
+    let nginx = place.nginx_with(|site| {
+        // as the comment in the site says
+        let list = "default \"\"; \"https://a.example\" $http_origin; \"https://b.example\" $http_origin;";
+        with(
+            site.to_owned(),
+            &[
+                (
+                    "map $http_origin $tintype_allow_origin {\n    default \"*\";",
+                    &format!("map $http_origin $tintype_allow_origin {{\n    {list}"),
+                ),
+                (
+                    "map $http_origin $tintype_vary_origin {\n    default \"\";",
+                    "map $http_origin $tintype_vary_origin {\n    default Origin;",
+                ),
+            ],
+        )
+    });
+    assert_eq!(nginx.get(URL, &[]).status, 200);
+    tintype.wait_for("tintype_cache_stored_total", 1.0);
+    for (origin, granted) in
+        [(None, None), (Some("https://a.example"), Some("https://a.example")), (Some("https://c.example"), None)]
+    {
+        let headers: Vec<_> = origin.map(|origin| ("Origin", origin)).into_iter().collect();
+        for target in [URL, "/photos/coffee.png", "/photos/coffee.png?width=0", "/-/metrics"] {
+            let answer = nginx.get(target, &headers);
+            for name in ["access-control-allow-origin", "timing-allow-origin"] {
+                assert_eq!(answer.header(name).as_deref(), granted, "{target} {name}\n{}", answer.head);
+            }
+            assert_eq!(answer.said("vary"), "Origin", "{target}\n{}", answer.head);
+        }
+    }
+}

@@ -273,6 +273,7 @@ fn lines_name_the_client_that_a_proxy_names() {
     let settings = [("TINTYPE_SERVER_REAL_IP_FROM", "127.0.0.1")];
     let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
     in_memory(&server, SMALL);
+    let before = server.metric("tintype_fast_path_answers_total");
     let forwarded = ("X-Forwarded-For", "10.0.0.1, 203.0.113.7");
     for (id, more) in [("plain", None), ("long", Some(("Range", "lines=1-2")))] {
         let headers: Vec<_> = [("X-Request-Id", id), forwarded].into_iter().chain(more).collect();
@@ -289,6 +290,14 @@ fn lines_name_the_client_that_a_proxy_names() {
     };
     assert_eq!(line("plain"), line("long"));
     assert_eq!(line("plain")["client"], "203.0.113.7");
+    // what stands before a line that cannot be read may be made up
+    let forged = [("X-Forwarded-For", "198.51.100.1"), ("X-Forwarded-For", "203.0.113.7, \u{e9}")];
+    for (id, more) in [("forged-plain", None), ("forged-long", Some(("Range", "lines=1-2")))] {
+        let headers: Vec<_> = [("X-Request-Id", id)].into_iter().chain(forged).chain(more).collect();
+        assert_eq!(server.get(SMALL, &headers).status, 200);
+        assert_eq!(line(id)["client"], "127.0.0.1");
+    }
+    assert_eq!(server.metric("tintype_fast_path_answers_total"), before + 2.0);
 }
 
 #[test]

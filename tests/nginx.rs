@@ -211,6 +211,31 @@ fn negotiation_and_problems_come_through() {
 }
 
 #[test]
+fn cors_headers_come_through_once() {
+    let site = Site::start(&testdata());
+    let origin = ("Origin", "https://a.example");
+    let etag = site.get(URL, &[]).said("etag");
+    for (method, target, more, status) in [
+        ("GET", URL, None, 200),
+        ("GET", URL, Some(("If-None-Match", etag.as_str())), 304),
+        ("GET", URL, Some(("Range", "bytes=0-9")), 206),
+        ("HEAD", URL, None, 200),
+        ("GET", "/photos/coffee.png", None, 200),
+        ("GET", "/photos/coffee.png?format=json", None, 200),
+        ("GET", "/photos/coffee.png?width=0", None, 400),
+        ("GET", "/photos/none.png?width=20", None, 404),
+    ] {
+        let answer = site.ask(method, target, &[origin].into_iter().chain(more).collect::<Vec<_>>());
+        assert_eq!(answer.status, status, "{target}\n{}", answer.head);
+        for name in ["access-control-allow-origin", "timing-allow-origin"] {
+            assert_eq!(answer.said(name), "*", "{target}\n{}", answer.head);
+        }
+    }
+    let preflight = site.ask("OPTIONS", URL, &[origin, ("Access-Control-Request-Method", "GET")]);
+    assert_eq!((preflight.status, preflight.said("access-control-allow-methods").as_str()), (204, "GET, HEAD"));
+}
+
+#[test]
 fn a_cache_in_front_that_mixes_formats_up_is_found() {
     let site = Site::start(&testdata());
     let place = tempfile::tempdir().expect("a folder");

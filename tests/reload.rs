@@ -113,6 +113,31 @@ fn presets_keys_and_limits_change_at_once() {
 }
 
 #[test]
+fn allow_origin_changes_at_once_on_both_paths() {
+    let settings = |origins: &str| format!("[server]\nallow_origin = {origins}\n");
+    let set = Set::start(&settings("\"*\""), &[]);
+    let url = "/photos/coffee.png?width=60&format=webp";
+    let ask = |more: &[(&str, &str)]| {
+        let headers: Vec<_> = [("Origin", "https://a.example")].into_iter().chain(more.iter().copied()).collect();
+        let answer = set.server.get(url, &headers);
+        (answer.header("access-control-allow-origin"), answer.header("vary"))
+    };
+    let text = |text: &str| Some(text.to_owned());
+    for (origins, expected) in [
+        ("\"*\"", (text("*"), None)),
+        ("[\"https://a.example\", \"https://b.example\"]", (text("https://a.example"), text("Origin"))),
+        ("\"https://b.example\"", (None, text("Origin"))),
+        ("\"\"", (None, None)),
+    ] {
+        set.reload(&settings(origins));
+        let before = set.server.metric("tintype_fast_path_answers_total");
+        (0..4).for_each(|_| assert_eq!(ask(&[]), expected, "{origins}"));
+        assert_eq!(ask(&[("Range", "lines=1-2")]), expected, "{origins}");
+        assert!(set.server.metric("tintype_fast_path_answers_total") > before, "{origins}");
+    }
+}
+
+#[test]
 fn wrong_settings_change_nothing() {
     let good = "[presets]\na = \"width=20\"\n";
     let mut set = Set::start(good, &[]);

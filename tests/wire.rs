@@ -39,6 +39,10 @@ fn one_answer_a_request() {
         for &(method, status) in expected {
             let answer = connection.receive(method);
             assert_eq!(answer.status, status, "{what}:\n{}", answer.head);
+            if status >= 400 && method != "HEAD" {
+                answer.assert_problem(status);
+                answer.said("x-request-id");
+            }
             assert!(!answer.head.contains("EVIL") && !answer.text().contains("EVIL"), "{what}:\n{}", answer.head);
         }
         if then == Then::Stays {
@@ -87,6 +91,9 @@ fn one_answer_a_request() {
     // for whom it is
     check("no host", &format!("GET {PICTURE} HTTP/1.1\r\n\r\n"), &[bad], Then::Ends);
     check("two hosts", &get("Host: EVIL\r\n"), &[bad], Then::Ends);
+    check("no such host", &get("").replace("test", "EVIL, EVIL"), &[bad], Then::Ends);
+    check("host and user", &get("").replace("test", "EVIL@test"), &[bad], Then::Ends);
+    check("user in the URL", &url(&format!("http://EVIL@test{PICTURE}")), &[bad], Then::Ends);
     check("another host", &url(&format!("http://EVIL{PICTURE}")), &[ok], Then::Stays);
 
     // lines within lines
@@ -120,6 +127,103 @@ fn one_answer_a_request() {
     let ranges: String = (0..1000).map(|at| format!("{at}-{},", at + 9)).collect();
     check("a thousand ranges", &get(&format!("Range: bytes={}\r\n", ranges.trim_end_matches(','))), &[ok], Then::Stays);
     assert_eq!(server.get("/-/live", &[]).status, 200);
+}
+
+/// Whether or not the answer is in memory already.
+#[test]
+fn host_that_is_none_is_refused_on_both_paths() {
+    let cache = folder();
+    let server = Server::start(&testdata(), cache.path());
+    let hit = "/generated/alpha.png?width=20";
+    (0..3).for_each(|_| drop(server.get(hit, &[])));
+    let ask = |target: &str, hosts: &[&str]| {
+        let hosts: String = hosts.iter().map(|host| format!("Host: {host}\r\n")).collect();
+        let mut connection = server.connect();
+        connection.send(format!("GET {target} HTTP/1.1\r\n{hosts}\r\n").as_bytes());
+        connection.receive("GET")
+    };
+    let fast = || server.metric("tintype_fast_path_answers_total");
+    for hosts in [["a"], ["A.Example.:8080"], ["[::1]:80"], ["192.0.2.1"], ["a%20b"], ["a:"]] {
+        let before = fast();
+        assert_eq!(ask(hit, &hosts).status, 200, "{hosts:?}");
+        assert_eq!(fast(), before + 1.0, "{hosts:?}");
+        assert_eq!(ask("/generated/alpha.png", &hosts).status, 200, "{hosts:?}");
+    }
+    let refused = server.metric("tintype_failures_total{kind=\"invalid-request\"}");
+    let before = fast();
+    let bad: [&[&str]; 14] = [
+        &[],
+        &[""],
+        &["a b"],
+        &["@/"],
+        &[","],
+        &["a,b"],
+        &["u@a"],
+        &["u:p@a"],
+        &["a:b"],
+        &["a:65536"],
+        &["http://a"],
+        &["[::1"],
+        &["a", "a"],
+        &["\u{e9}"],
+    ];
+    for hosts in bad {
+        for target in [hit, "/generated/alpha.png", "/-/live"] {
+            let answer = ask(target, hosts);
+            answer.assert_problem(400);
+            assert!(answer.text().contains("Host"), "{hosts:?}: {}", answer.text());
+            assert_eq!(answer.said("connection"), "close");
+        }
+    }
+    let count = (bad.len() * 3) as f64;
+    assert_eq!(server.metric("tintype_failures_total{kind=\"invalid-request\"}"), refused + count);
+    assert_eq!(fast(), before);
+    poll("a line", || server.log().contains("no valid Host header").then_some(()));
+}
+
+/// Bytes that are no request are counted, and logged, but not as often as they come.
+#[test]
+fn refused_heads_are_counted_and_logged_now_and_then() {
+    let cache = folder();
+    let server = Server::start(&testdata(), cache.path());
+    let large = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "y".repeat(1 << 20));
+    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(101));
+    let url = format!("GET /{} HTTP/1.1\r\nHost: test\r\n\r\n", "x".repeat(70_000));
+    for (sent, status, kind) in [
+        ("\x16\x03\x01\r\n\r\n", 400, "invalid-request"),
+        ("GET / HTTP/1.1\r\nX : y\r\n\r\n", 400, "invalid-request"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", 400, "invalid-request"),
+        (large.as_str(), 431, "request-head-too-large"),
+        (many.as_str(), 431, "request-head-too-large"),
+        (url.as_str(), 414, "url-too-long"),
+    ] {
+        let kind = format!("tintype_failures_total{{kind=\"{kind}\"}}");
+        let code = format!("tintype_requests_total{{code=\"{status}\",result=\"failure\"}}");
+        let before = (server.metric(&kind), server.metric(&code));
+        let mut connection = server.connect();
+        connection.try_send(sent.as_bytes());
+        let answer = connection.receive("GET");
+        answer.assert_problem(status);
+        let id = answer.said("x-request-id");
+        assert!(answer.text().contains(&format!("urn:request:{id}")), "{}", answer.text());
+        assert_eq!((server.metric(&kind), server.metric(&code)), (before.0 + 1.0, before.1 + 1.0), "{sent:?}");
+    }
+    // one that is not answered at all
+    let kind = "tintype_failures_total{kind=\"invalid-request\"}";
+    let before = server.metric(kind);
+    let mut connection = server.connect();
+    connection.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    assert_eq!(connection.rest(), b"");
+    poll("it is counted", || (server.metric(kind) == before + 1.0).then_some(()));
+    let lines = || server.log().matches("refused for its head").count();
+    poll("a line with the reason", || server.log().contains("invalid HTTP header parsed").then_some(()));
+    for _ in 0..200 {
+        let mut connection = server.connect();
+        connection.send(b"nonsense\r\n\r\n");
+        assert_eq!(connection.receive("GET").status, 400);
+    }
+    poll("all are counted", || (server.metric(kind) == before + 201.0).then_some(()));
+    assert!((1..100).contains(&lines()), "{}", lines());
 }
 
 #[test]

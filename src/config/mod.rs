@@ -22,7 +22,7 @@ pub use reload::{Reload, reload};
 pub use sections::{
     AvifEncoder, Cache, Config, Damaged, Effort, Limits, Output, Overload, Security, Server, Source, UnknownParams,
 };
-pub use units::{Bytes, Mode, Span};
+pub use units::{Bytes, Mode, Span, StringList};
 
 use crate::dialect::{self, Snap};
 use crate::render::recipe::Quality;
@@ -291,6 +291,9 @@ fn validate(config: &Config) -> Result<(), Invalid> {
         Err(invalid @ http::InvalidProxies::Header(_)) => return wrong("server.real_ip_header", invalid.to_string()),
         Ok(_) => {}
     }
+    if let Err(invalid) = http::AllowOrigin::new(&config.server.allow_origin.0) {
+        return wrong("server.allow_origin", invalid.to_string());
+    }
     if config.limits.rate > 0 && config.limits.burst == 0 {
         return wrong("limits.burst", "with a rate it is at least 1".into());
     }
@@ -459,6 +462,8 @@ impl Config {
             rate: self.limits.rate,
             burst: self.limits.burst,
             proxies: self.proxies().unwrap_or_default(),
+            // checked when it was read; what is wrong all the same allows nothing
+            allow_origin: http::AllowOrigin::new(&self.server.allow_origin.0).unwrap_or(http::AllowOrigin::Off),
         }
     }
 
@@ -527,6 +532,12 @@ mod tests {
         for path in ["store", "/store/", "/", "/a//b", "/a b", "/../x", "/%2e"] {
             check(&format!("[server]\nx_accel = {path:?}\n"), &["server.x_accel", path, "/_tintype_store"]);
         }
+        check(
+            "[server]\nallow_origin = \"a.example\"\n",
+            &["server.allow_origin", "a.example", "https://www.example.com"],
+        );
+        check("[server]\nallow_origin = [\"*\", \"https://a.example\"]\n", &["server.allow_origin", "alone"]);
+        check("[server]\nallow_origin = true\n", &["server.allow_origin", "a list of texts"]);
         check("[output]\nquality = 0\n", &["output.quality", "1 to 100"]);
         check("[output]\nquality = 900\n", &["output.quality", "1 to 100"]);
         for nothing in ["memory = \"0B\"", "deadline = \"0s\"", "max_pixels = 0"] {
@@ -635,6 +646,23 @@ mod tests {
         }
         let Invalid(message) = read("", &[("TINTYPE_SERVER_LISTEN", "x:99999")], &[]).expect_err("no port");
         assert!(message.contains("host:port"), "{message}");
+    }
+
+    #[test]
+    fn origins_are_a_text_or_a_list() {
+        let check = |file: &str, environment: &[(&str, &str)], expected: &[&str]| {
+            let loaded = read(file, environment, &[]).unwrap_or_else(|invalid| panic!("{file}: {invalid}"));
+            assert_eq!(loaded.config.server.allow_origin.0, expected, "{file} {environment:?}");
+            let text = toml::to_string(&loaded.config).expect("TOML");
+            assert_eq!(read(&text, &[], &[]).expect("good").config, loaded.config, "{text}");
+        };
+        let (a, b) = ("https://a.example", "http://b.example:8080");
+        check("", &[], &["*"]);
+        check("[server]\nallow_origin = \"\"\n", &[], &[]);
+        check("[server]\nallow_origin = []\n", &[], &[]);
+        check(&format!("[server]\nallow_origin = {a:?}\n"), &[], &[a]);
+        check(&format!("[server]\nallow_origin = [{a:?}, {b:?}]\n"), &[], &[a, b]);
+        check("", &[("TINTYPE_SERVER_ALLOW_ORIGIN", &format!("{a}, {b}"))], &[a, b]);
     }
 
     #[test]

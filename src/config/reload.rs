@@ -10,7 +10,7 @@ use super::{Invalid, Loaded};
 
 /// What takes effect at once: whole sections, and settings. It is what `http` and `service` exchange as one set; a new
 /// setting waits for a start until it stands here.
-const LIVE: [&str; 13] = [
+const LIVE: [&str; 14] = [
     "limits.max_dimension",
     "limits.max_enlarged",
     "limits.max_frames",
@@ -22,6 +22,7 @@ const LIVE: [&str; 13] = [
     "security.keys",
     "security.keys_file",
     "security.require_signature",
+    "server.allow_origin",
     "server.server_timing",
     "source.damaged",
 ];

@@ -10,7 +10,7 @@ use std::time::Duration;
 use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 
-use super::units::{Bytes, Mode, Span};
+use super::units::{Bytes, Mode, Span, StringList};
 use crate::dialect::Snap;
 use crate::render::Settings;
 use crate::render::recipe::Quality;
@@ -50,6 +50,9 @@ pub struct Server {
     pub max_connections: usize,
     /// Whether answers say what the time went to, in a `Server-Timing` header.
     pub server_timing: bool,
+    /// Pages of which sites may read images with a script (CORS): `"*"` for all, `""` for none, or a list of origins such as
+    /// `"https://www.example.com"`. Showing them needs no permission.
+    pub allow_origin: StringList,
     /// Proxies that are believed about whom a request is from: addresses, networks, and `unix:` for whoever comes over a socket.
     pub real_ip_from: Vec<String>,
     /// The header that those proxies say it in.
@@ -254,6 +257,7 @@ impl Default for Server {
             socket_mode: Mode(0o660),
             max_connections: 0,
             server_timing: false,
+            allow_origin: StringList::from("*"),
             real_ip_from: Vec::new(),
             real_ip_header: "X-Forwarded-For".into(),
             x_accel: String::new(),

@@ -1,4 +1,4 @@
-//! Quantities as people write them: sizes and lengths of time.
+//! Quantities as people write them: sizes, lengths of time, modes; and lists that may be one text.
 
 use std::time::Duration;
 
@@ -133,3 +133,39 @@ as_text!(Bytes, |number| Ok::<_, String>(Bytes(number)));
 as_text!(Span, |number: u64| Err(format!("{number} has no unit; write {number}s or {number}ms")));
 // 0o660 and 660 would both be numbers
 as_text!(Mode, |number: u64| Err(format!("{number} is a number; write the octal digits as a text, such as \"0660\"")));
+
+/// Several texts, written as a list, or as one text with commas; an empty text is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StringList(pub Vec<String>);
+
+impl From<&str> for StringList {
+    fn from(text: &str) -> StringList {
+        let items = text.split(',').map(str::trim).map(str::to_owned);
+        StringList(if text.trim().is_empty() { Vec::new() } else { items.collect() })
+    }
+}
+
+impl Serialize for StringList {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_slice() {
+            [] => serializer.serialize_str(""),
+            [one] => serializer.serialize_str(one),
+            several => several.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for StringList {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a text or a list of texts")]
+        enum Written {
+            One(String),
+            Several(Vec<String>),
+        }
+        Ok(match Written::deserialize(deserializer)? {
+            Written::One(text) => StringList::from(text.as_str()),
+            Written::Several(texts) => StringList(texts),
+        })
+    }
+}

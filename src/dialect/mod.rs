@@ -5,14 +5,17 @@
 //! [`Recipe`](crate::render::Recipe), what was *meant*. [`signature`] says whether it was ours to ask for.
 
 mod colours;
+mod invalid;
 pub mod negotiate;
 pub mod params;
 pub mod policy;
 pub mod query;
 pub mod signature;
 
+pub use invalid::{InvalidParam, InvalidParams};
 pub use params::Params;
 pub use policy::{Config, Policy, Snap};
+pub use query::Unknown;
 
 use crate::render::Recipe;
 use crate::source::ImageId;
@@ -43,8 +46,8 @@ pub enum Error {
     #[error("the path names no original")]
     InvalidName,
     /// Parameters are wrong; at least one.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    InvalidParams(Vec<InvalidParam>),
+    #[error("{0}")]
+    InvalidParams(InvalidParams),
     /// A signature is missing or wrong.
     #[error("{0}")]
     Signature(&'static str),
@@ -53,31 +56,14 @@ pub enum Error {
     Expired,
 }
 
-/// One wrong parameter and what would have been right.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidParam {
-    /// The parameter as it was written.
-    pub name: String,
-    /// Its value as it was written, decoded, cut if it is long.
-    pub value: String,
-    /// What is allowed.
-    pub allowed: String,
-    /// The nearest right value or name, where one is near.
-    pub did_you_mean: Option<String>,
-}
-
-impl std::fmt::Display for InvalidParam {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}={:?} is not allowed: {}", self.name, self.value, self.allowed)?;
-        match &self.did_you_mean {
-            Some(better) => write!(f, " (did you mean {better:?}?)"),
-            None => Ok(()),
-        }
-    }
-}
+/// The most bytes of what was written for which a near word is looked for: comparing takes as long as both lengths multiplied.
+const LONGEST_GUESS: usize = 64;
 
 /// The word that is nearest to what was written, if any is near enough to have been meant.
 pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if written.len() > LONGEST_GUESS {
+        return None;
+    }
     let written = written.to_ascii_lowercase();
     let scored = known.into_iter().map(|word| (strsim::damerau_levenshtein(&written, word), word));
     let near = |&(distance, word): &(usize, &str)| distance <= 1 + word.len() / 4 && distance < word.len();

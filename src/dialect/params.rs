@@ -474,23 +474,30 @@ impl Parameter {
         PARAMETERS.iter().flat_map(|parameter| std::iter::once(parameter.name).chain(parameter.aliases.iter().copied()))
     }
 
-    /// Takes a value in; `None` is a name without one.
-    ///
-    /// # Errors
-    /// What would have been right.
-    pub(super) fn read(&self, written: &str, value: Option<&str>, params: &mut Params) -> Result<(), InvalidParam> {
-        let text = match value {
-            None if self.bare => "true",
-            None => "",
-            Some(text) => text,
-        };
-        (self.set)(params, text).ok_or_else(|| self.invalid(written, text, self.suggestion(text)))
+    /// Takes a value in, where `None` is a name without one. Says whether it is one that this parameter may have;
+    /// [`Parameter::unread`] is the error if it is not.
+    pub(super) fn read(&self, value: Option<&str>, params: &mut Params) -> bool {
+        (self.set)(params, self.text(value)).is_some()
+    }
+
+    /// That this parameter, as it was written, may not have this value.
+    pub(super) fn unread(&self, written: &str, value: Option<&str>) -> InvalidParam {
+        let text = self.text(value);
+        self.invalid(written, text, self.suggestion(text))
     }
 
     /// That this parameter may not have this value, or not here.
     pub(super) fn invalid(&self, written: &str, value: &str, did_you_mean: Option<String>) -> InvalidParam {
-        let value = value.chars().take(100).collect();
-        InvalidParam { name: written.to_owned(), value, allowed: self.grammar.to_owned(), did_you_mean }
+        InvalidParam::new(written, value, self.grammar, did_you_mean)
+    }
+
+    /// The text of a value; a name without one may stand for `true`.
+    fn text<'a>(&self, value: Option<&'a str>) -> &'a str {
+        match value {
+            None if self.bare => "true",
+            None => "",
+            Some(text) => text,
+        }
     }
 
     fn suggestion(&self, text: &str) -> Option<String> {
@@ -572,10 +579,10 @@ mod tests {
             let parameter = Parameter::find(name).expect("a parameter");
             for value in *values {
                 let mut first = Params::default();
-                parameter.read(name, Some(value), &mut first).unwrap_or_else(|error| panic!("{error}"));
+                assert!(parameter.read(Some(value), &mut first), "{name}={value}");
                 let shown = parameter.value(&first).expect("it was said");
                 let mut second = Params::default();
-                parameter.read(name, Some(&shown), &mut second).unwrap_or_else(|error| panic!("{error}"));
+                assert!(parameter.read(Some(&shown), &mut second), "{name}={shown}");
                 assert_eq!(first, second, "{name}={value} is printed as {shown}");
             }
         }
@@ -594,7 +601,7 @@ mod tests {
         ] {
             let parameter = Parameter::find(name).expect("a parameter");
             let mut params = Params::default();
-            parameter.read(name, Some(written), &mut params).unwrap_or_else(|error| panic!("{error}"));
+            assert!(parameter.read(Some(written), &mut params), "{name}={written}");
             assert_eq!(parameter.value(&params).as_deref(), Some(shown), "{name}={written}");
         }
     }
@@ -626,7 +633,7 @@ mod tests {
         for (name, values) in values {
             let parameter = Parameter::find(name).expect("a parameter");
             for value in *values {
-                assert!(parameter.read(name, Some(value), &mut Params::default()).is_err(), "{name}={value}");
+                assert!(!parameter.read(Some(value), &mut Params::default()), "{name}={value}");
             }
         }
     }
@@ -635,7 +642,8 @@ mod tests {
     fn suggestions() {
         let check = |name: &str, value: &str, expected: Option<&str>| {
             let parameter = Parameter::find(name).expect("a parameter");
-            let error = parameter.read(name, Some(value), &mut Params::default()).expect_err("refused");
+            assert!(!parameter.read(Some(value), &mut Params::default()), "{name}={value}");
+            let error = parameter.unread(name, Some(value));
             assert_eq!(error.did_you_mean.as_deref(), expected, "{name}={value}");
         };
         check("format", "wepb", Some("webp"));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::params::{Fit, Params, Wanted};
 use super::signature::Keys;
-use super::{Error, InvalidParam, Target, negotiate, query};
+use super::{Error, InvalidParam, InvalidParams, Target, negotiate, query};
 use crate::render::geometry::{Gravity, Orientation, Resize, Wish};
 use crate::render::recipe::{Metadata, Output, Quality};
 use crate::render::{Format, Recipe};
@@ -106,7 +106,8 @@ impl Policy {
         let (download, immutable) = (params.download.clone(), params.v.is_some());
         let negotiable = self.wanted(&params) == Wanted::Auto;
         let recipe = renders.then(|| self.recipe(&params, accept)).transpose()?;
-        Ok(Target { id, negotiable: negotiable && recipe.is_some(), recipe, snapped, download, immutable, expires })
+        let negotiable = negotiable && recipe.is_some();
+        Ok(Target { id, negotiable, recipe, snapped, download, immutable, expires })
     }
 
     /// Whether a query, right or wrong, leaves the format to negotiation, by itself or by its preset: answers that refuse it
@@ -130,10 +131,11 @@ impl Policy {
     }
 
     fn check_unknown(&self, unknown: &[(String, String)]) -> Result<(), Error> {
-        if !self.config.reject_unknown || unknown.is_empty() {
-            return Ok(());
+        let mut wrong = InvalidParams::default();
+        if self.config.reject_unknown {
+            unknown.iter().for_each(|(name, value)| wrong.add(|| query::unknown(name, value)));
         }
-        Err(Error::InvalidParams(unknown.iter().map(|(name, value)| query::unknown(name, value)).collect()))
+        wrong.into_result().map_err(Error::InvalidParams)
     }
 
     /// Before any file is touched. A wrong signature is refused where none is required, too: its sender believes in it.
@@ -214,7 +216,7 @@ impl Policy {
                 let did_you_mean = super::nearest(&name, self.presets.keys().map(String::as_str)).map(str::to_owned);
                 let allowed = "the name of a preset that the settings define".into();
                 let wrong = InvalidParam { name: "preset".into(), value: name, allowed, did_you_mean };
-                Err(Error::InvalidParams(vec![wrong]))
+                Err(Error::InvalidParams(wrong.into()))
             }
         }
     }
@@ -229,12 +231,9 @@ impl Policy {
         let step = self.config.widths.iter().copied().find(|&step| step >= width);
         if self.config.snap == Snap::Reject {
             let widths = self.config.widths.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
-            return Err(Error::InvalidParams(vec![InvalidParam {
-                name: "width".into(),
-                value: width.to_string(),
-                allowed: format!("one of {widths}"),
-                did_you_mean: Some(step.unwrap_or(top).to_string()),
-            }]));
+            let meant = Some(step.unwrap_or(top).to_string());
+            let wrong = InvalidParam::new("width", &width.to_string(), format!("one of {widths}"), meant);
+            return Err(Error::InvalidParams(wrong.into()));
         }
         let step = step.unwrap_or(top);
         // a box keeps its ratio
@@ -341,12 +340,7 @@ fn within(max: u32, sides: [Option<f64>; 2]) -> [Option<u32>; 2] {
 
 /// Parameters that are right each by itself and not together.
 fn conflict(name: &str, value: &str, allowed: &str) -> Error {
-    Error::InvalidParams(vec![InvalidParam {
-        name: name.into(),
-        value: value.into(),
-        allowed: allowed.into(),
-        did_you_mean: None,
-    }])
+    Error::InvalidParams(InvalidParam::new(name, value, allowed, None).into())
 }
 
 #[cfg(test)]
@@ -511,7 +505,11 @@ mod tests {
     #[test]
     fn unknown_parameters_can_be_refused() {
         let config = Config { reject_unknown: true, ..config() };
-        let Err(Error::InvalidParams(wrong)) = target(config, "widht=3") else { panic!("refused") };
-        assert_eq!(wrong[0].did_you_mean.as_deref(), Some("width"));
+        for (query, meant) in [("widht=3", "width"), ("width=100&amp;height=50", "height")] {
+            let Err(Error::InvalidParams(wrong)) = target(config.clone(), query) else { panic!("refused") };
+            assert_eq!(wrong[0].did_you_mean.as_deref(), Some(meant), "{query}");
+        }
+        let Err(Error::InvalidParams(wrong)) = target(config, &"zz&".repeat(2700)) else { panic!("refused") };
+        assert_eq!((wrong.len(), wrong.omitted()), (8, 2692));
     }
 }

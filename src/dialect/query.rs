@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::params::{PARAMETERS, Parameter, Params};
-use super::{InvalidParam, nearest};
+use super::{InvalidParam, InvalidParams, nearest};
 
 /// What a query says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,11 +24,12 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 /// Reads the part of a URL behind the question mark.
 ///
 /// # Errors
-/// Every parameter that is wrong, not only the first.
-pub fn parse(query: &str) -> Result<Query, Vec<InvalidParam>> {
+/// The parameters that are wrong, not only the first.
+pub fn parse(query: &str) -> Result<Query, InvalidParams> {
     let mut parsed = Query::default();
-    let mut wrong = Vec::new();
-    let mut said: Vec<(&'static str, String)> = Vec::new();
+    let mut wrong = InvalidParams::default();
+    // each spelling once: as many as there are names and aliases, however long the query is
+    let mut said: Vec<String> = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = match pair.split_once('=') {
             Some((name, value)) => (name, Some(value)),
@@ -40,28 +41,30 @@ pub fn parse(query: &str) -> Result<Query, Vec<InvalidParam>> {
             continue;
         };
         let Some(value) = value.map(decode).map_or(Some(None), |decoded| decoded.map(Some)) else {
-            wrong.push(parameter.invalid(&name, value.unwrap_or_default(), None));
+            wrong.add(|| parameter.invalid(&name, value.unwrap_or_default(), None));
             continue;
         };
-        let repeated = said.iter().any(|(canonical, written)| *canonical == parameter.name && *written == name);
+        let repeated = said.iter().any(|written| *written == name);
         let before = parameter.value(&parsed.params);
-        if let Err(error) = parameter.read(&name, value.as_deref(), &mut parsed.params) {
-            wrong.push(error);
+        if !parameter.read(value.as_deref(), &mut parsed.params) {
+            wrong.add(|| parameter.unread(&name, value.as_deref()));
         } else if repeated || before.is_some() && before != parameter.value(&parsed.params) {
-            let mut error = parameter.invalid(&name, value.as_deref().unwrap_or_default(), None);
-            error.allowed = format!("{} may be said once only", parameter.name);
-            wrong.push(error);
+            let allowed = format!("{} may be said once only", parameter.name);
+            wrong.add(|| InvalidParam::new(&name, value.as_deref().unwrap_or_default(), allowed, None));
         }
-        said.push((parameter.name, name.into_owned()));
+        if !repeated {
+            said.push(name.into_owned());
+        }
     }
-    if wrong.is_empty() { Ok(parsed) } else { Err(wrong) }
+    wrong.into_result().map(|()| parsed)
 }
 
-/// What a query says by that name, decoded, each time it says it; an error, as it is written, where that is no text. A `+` is a
-/// plus, since these are names of files and not words of a form.
+/// The values that a query has by that name, in its order; an error, with the value as it is written, for one that is no text.
+///
+/// Only `%XX` is decoded: the values are paths of files, in which a plus is a plus.
 pub fn values<'a>(query: &'a str, name: &str) -> impl Iterator<Item = Result<Cow<'a, str>, &'a str>> {
     let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let named = pairs.filter(move |(said, _)| decode(said).is_some_and(|said| said == name));
+    let named = pairs.filter(move |(said, _)| percent_decode(said).is_some_and(|said| said == name));
     named.map(|(_, value)| percent_decode(value).ok_or(value))
 }
 
@@ -88,14 +91,47 @@ fn said(query: &str) -> impl Iterator<Item = (&'static str, String)> {
     })
 }
 
+/// How a parameter is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unknown {
+    /// No parameter of tintype's: one for others, or misspelt.
+    Other,
+    /// `amp;height`: the client did not decode the HTML in which the URL stands, where `&` is written `&amp;`.
+    HtmlEntity,
+}
+
+impl Unknown {
+    /// The most telling kind among the parameters of a query that are not known.
+    pub fn among(query: &str) -> Option<Unknown> {
+        let pairs = query.split('&').filter(|pair| !pair.is_empty());
+        let names = pairs.map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
+        let names = names.map(|name| decode(name).unwrap_or(Cow::Borrowed(name)));
+        let unknown = names.filter(|name| Parameter::find(name).is_none());
+        let kind = |name: Cow<'_, str>| match without_entity(&name) {
+            Some(_) => Unknown::HtmlEntity,
+            None => Unknown::Other,
+        };
+        unknown.map(kind).max()
+    }
+}
+
+/// A name without what is left of `&amp;`, which may have been encoded more than once.
+fn without_entity(name: &str) -> Option<&str> {
+    let bare = name.trim_start_matches("amp;");
+    (bare.len() < name.len()).then_some(bare)
+}
+
 /// The error for a name that is not known, where such are refused.
 pub(super) fn unknown(name: &str, value: &str) -> InvalidParam {
-    InvalidParam {
-        name: name.chars().take(100).collect(),
-        value: value.chars().take(100).collect(),
-        allowed: "a parameter that tintype knows".into(),
-        did_you_mean: nearest(name, Parameter::names()).map(str::to_owned),
-    }
+    let bare = without_entity(name);
+    let meant = nearest(bare.unwrap_or(name), Parameter::names()).map(str::to_owned);
+    let allowed = match bare {
+        Some(_) => {
+            "a parameter that tintype knows; `&` in HTML is `&amp;`, which is to be decoded before the URL is used"
+        }
+        None => "a parameter that tintype knows",
+    };
+    InvalidParam::new(name, value, allowed, meant)
 }
 
 /// Writes parameters as a query in canonical form: canonical names, sorted; those named in `without` left out.
@@ -168,6 +204,7 @@ mod tests {
         check("a=b&pathy=c", &[]);
         // a plus is one, as in the path of a URL
         check("path=a%2Fb+c%2Bd%20e.jpg", &[Ok("a/b+c+d e.jpg")]);
+        check("pa+th=a", &[]);
         check("pat%68=%ff&path&path=%zz", &[Err("%ff"), Ok(""), Err("%zz")]);
     }
 
@@ -186,6 +223,38 @@ mod tests {
         check("w=%zz", &["w"]);
         check("w=%ff", &["w"]);
         check("lossless=", &["lossless"]);
+    }
+
+    #[test]
+    fn html_entities_are_told_from_other_unknown_names() {
+        let check = |query: &str, expected: Option<Unknown>, meant: Option<&str>| {
+            let parsed = parse(query).unwrap_or_else(|wrong| panic!("{query}: {wrong}"));
+            assert_eq!(Unknown::among(query), expected, "{query}");
+            let suggestion = parsed.unknown.last().and_then(|(name, value)| unknown(name, value).did_you_mean);
+            assert_eq!(suggestion.as_deref(), meant, "{query}");
+        };
+        check("", None, None);
+        check("w=1&h=2&%77idth=1", None, None);
+        check("utm_source=x", Some(Unknown::Other), None);
+        check("widht=1", Some(Unknown::Other), Some("width"));
+        check("width=100&amp;height=50", Some(Unknown::HtmlEntity), Some("height"));
+        check("width=100&amp%3Bheight=50", Some(Unknown::HtmlEntity), Some("height"));
+        check("w=100&amp;h=50", Some(Unknown::HtmlEntity), Some("h"));
+        check("w=100&amp;amp;hieght=50", Some(Unknown::HtmlEntity), Some("height"));
+        check("amp;height=50&utm_source=x", Some(Unknown::HtmlEntity), None);
+        check("amp;&ampere=3", Some(Unknown::HtmlEntity), None);
+        check("ampere=3", Some(Unknown::Other), None);
+    }
+
+    #[test]
+    fn repeated_parameters_are_refused_in_linear_time() {
+        let began = std::time::Instant::now();
+        for query in ["w&".repeat(4096), "w=1&".repeat(2048), format!("bg={}", "a".repeat(8000)), "ll&".repeat(2700)] {
+            let wrong = parse(&query).expect_err("wrong");
+            assert!(wrong.len() <= 8 && wrong.to_string().len() < 4096, "{wrong}");
+        }
+        // milliseconds; what was quadratic took seconds
+        assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
     }
 
     proptest::proptest! {

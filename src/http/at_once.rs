@@ -7,12 +7,14 @@
 
 use std::cell::RefCell;
 use std::fmt::Write;
+use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{StatusCode, header};
 
 use super::access::{self, Entry};
+use super::host::is_host;
 use super::traffic::Outcome;
 use super::{App, X_REQUEST_ID, headers, is_plain_id, make_up_id};
 use crate::cache::Sealed;
@@ -38,8 +40,10 @@ pub(super) struct Plain<'a> {
     target: &'a str,
     accept: &'a str,
     id: Option<&'a str>,
-    /// What is said of who asks, in the order of the lines.
-    said: Vec<&'a str>,
+    /// The lines of the header with the client's address, in their order; `None` for one that is no text.
+    said: Vec<Option<&'a str>>,
+    /// Where the page is from that asks.
+    origin: Option<&'a str>,
 }
 
 /// The body of an answer whose head was written.
@@ -67,14 +71,15 @@ impl App {
         if !matches!(method, "GET" | "HEAD") {
             return Head::Other;
         }
-        let mut plain = Plain { target, accept: "", id: None, said: Vec::new() };
-        let (mut hosts, mut accepts, mut ids) = (0, 0, 0);
+        let mut plain = Plain { target, accept: "", id: None, said: Vec::new(), origin: None };
+        let (mut hosts, mut accepts, mut ids, mut origins) = (0, 0, 0, 0);
         let mut is_plain = method == "GET";
         let forwarded = self.routes.proxies.header().as_str();
         for httparse::Header { name, value } in &*request.headers {
             let is = |other: &str| name.eq_ignore_ascii_case(other);
             if is("host") {
                 hosts += 1;
+                is_plain &= is_host(value);
             } else if is("accept") {
                 accepts += 1;
                 match visible(value) {
@@ -93,14 +98,17 @@ impl App {
             } else if is(X_REQUEST_ID.as_str()) {
                 ids += 1;
                 plain.id = visible(value).filter(|id| is_plain_id(id.as_bytes()));
+            } else if is("origin") {
+                origins += 1;
+                plain.origin = visible(value);
+                is_plain &= plain.origin.is_some();
             }
-            if is(forwarded)
-                && let Some(line) = visible(value)
-            {
-                plain.said.push(line);
+            if is(forwarded) {
+                plain.said.push(visible(value));
             }
         }
-        if is_plain && hosts == 1 && accepts <= 1 && ids <= 1 { Head::Plain(plain) } else { Head::Bodiless }
+        let is_plain = is_plain && hosts == 1 && [accepts, ids, origins].iter().all(|&count| count <= 1);
+        if is_plain { Head::Plain(plain) } else { Head::Bodiless }
     }
 
     /// The answer to a plain request, if it is a rendition that is in memory; `head` is then what is sent before its body.
@@ -120,6 +128,7 @@ impl App {
 
         head.clear();
         head.extend_from_slice(ready.lines());
+        let varies_by_origin = rules.config.allow_origin.extend_vary(head);
         head.extend_from_slice(X_REQUEST_ID.as_str().as_bytes());
         head.extend_from_slice(b": ");
         let id = head.len();
@@ -129,11 +138,14 @@ impl App {
         }
         let id = id..head.len();
         head.extend_from_slice(b"\r\n");
+        rules.config.allow_origin.write(head, varies_by_origin, plain.origin);
         head.extend_from_slice(header::DATE.as_str().as_bytes());
         head.extend_from_slice(b": ");
         date(head, now);
         head.extend_from_slice(b"\r\n\r\n");
 
+        state.traffic.fast_path.fetch_add(1, Ordering::Relaxed);
+        state.traffic.count_unknown(read.unknown);
         state.traffic.answered(started, StatusCode::OK, Outcome::of(answer.found), bytes.len() as u64);
         if access::is_wanted() {
             let (path, query) = plain.target.split_once('?').unwrap_or((plain.target, ""));

@@ -82,14 +82,15 @@ impl Proxies {
 
     /// Who asks.
     pub(super) fn client(&self, peer: Peer, asked: &HeaderMap) -> Client {
-        self.client_by(peer, asked.get_all(&self.header).iter().filter_map(|line| line.to_str().ok()))
+        self.client_by(peer, asked.get_all(&self.header).iter().map(|line| line.to_str().ok()))
     }
 
-    /// Who asks, by what the lines of [`Proxies::header`] say. Proxies add to the end of the list, so it is read from
-    /// there, for as long as those who wrote it are believed; what stands before that anybody can have made up.
-    pub(super) fn client_by<'a>(&self, peer: Peer, lines: impl DoubleEndedIterator<Item = &'a str>) -> Client {
+    /// The client, by the lines of [`Proxies::header`]; `None` is a line that is no text. Proxies add to the end of the list,
+    /// so it is read from there, for as long as the one who wrote it is trusted; anything before that can be made up. The
+    /// same holds for anything before a line that cannot be read, so the nearest proxy is the client then.
+    pub(super) fn client_by<'a>(&self, peer: Peer, lines: impl DoubleEndedIterator<Item = Option<&'a str>>) -> Client {
         let mut client = canonical(peer);
-        let mut said = lines.rev().flat_map(|line| line.rsplit(','));
+        let mut said = lines.rev().flat_map(|line| line.unwrap_or_default().rsplit(','));
         while self.trusts(client)
             && let Some(address) = said.next().and_then(address)
         {
@@ -185,6 +186,27 @@ mod tests {
         check(ip("fd00::1"), &["[2001:db8::1]:443"], "2001:db8::1");
         check(ip("fd00::1"), &["[2001:db8::1]"], "2001:db8::1");
         check(ip("127.0.0.1"), &["203.0.113.9:1234"], "203.0.113.9");
+    }
+
+    #[test]
+    fn unreadable_line_leaves_the_nearest_proxy() {
+        let trusted = ["127.0.0.1".to_owned(), "10.0.0.0/8".into()];
+        let proxies = Proxies::new(&trusted, "X-Forwarded-For").expect("good settings");
+        let check = |lines: &[&[u8]], expected: &str| {
+            let value = |line: &&[u8]| http::HeaderValue::from_bytes(line).expect("a value");
+            let asked = lines.iter().map(|line| (proxies.header.clone(), value(line))).collect();
+            assert_eq!(proxies.client(ip("127.0.0.1"), &asked).to_string(), expected, "{lines:?}");
+        };
+        check(&[b"198.51.100.1", b"203.0.113.9"], "203.0.113.9");
+        // what is before it is not believed in its place
+        check(&[b"198.51.100.1", b"203.0.113.9\xe9"], "127.0.0.1");
+        check(&[b"198.51.100.1", b"\xff\xfe"], "127.0.0.1");
+        check(&[b"198.51.100.1", b"\xe9, 10.0.0.7"], "127.0.0.1");
+        check(&["198.51.100.1".as_bytes(), "é, 10.0.0.7".as_bytes()], "127.0.0.1");
+        // one that nobody needs to read does no harm
+        check(&[b"\xe9", b"203.0.113.9"], "203.0.113.9");
+        check(&[b"\xe9", b"203.0.113.9, 10.0.0.7"], "203.0.113.9");
+        check(&[b"198.51.100.1", b"\xe9", b"10.0.0.7"], "10.0.0.7");
     }
 
     #[test]

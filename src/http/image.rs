@@ -15,6 +15,7 @@ use super::rate::PerClient;
 use super::traffic::Outcome;
 use super::{RequestId, State, headers, redirect};
 use crate::clock;
+use crate::dialect::Unknown;
 use crate::render::Settings;
 use crate::service::Error;
 use crate::service::toll::Toll;
@@ -68,6 +69,7 @@ async fn try_answer(
         (read, Arc::clone(&rules.settings), rules.config.server_timing)
     };
     let read = read.map_err(|error| unread(error.into()))?;
+    note_unknown(state, uri, read.unknown);
     let answered = respond(state, peer, method, asked, &read, settings, timing).await;
     answered.map_err(|problem| (problem, read.target.negotiable))
 }
@@ -115,6 +117,21 @@ async fn original(
             Err(source::Error::Changing) if attempts < ATTEMPTS => attempts += 1,
             response => return Ok(response.map_err(Error::from)?),
         }
+    }
+}
+
+/// Counts parameters that are ignored. HTML entities are logged as well: what stands behind one was meant to be heard.
+fn note_unknown(state: &State, uri: &Uri, unknown: Option<Unknown>) {
+    state.traffic.count_unknown(unknown);
+    if unknown == Some(Unknown::HtmlEntity)
+        && let Some(omitted) = state.traffic.entities.admit()
+    {
+        tracing::warn!(
+            path = uri.path(),
+            query = uri.query().unwrap_or_default(),
+            omitted,
+            "a query holds HTML entities, and the parameters behind them are ignored: &amp; is to be decoded to &"
+        );
     }
 }
 

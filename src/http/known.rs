@@ -11,7 +11,7 @@ use arc_swap::ArcSwapOption;
 use http::Uri;
 
 use super::headers::Ready;
-use crate::dialect::{Error, Policy, Target};
+use crate::dialect::{Error, Policy, Target, Unknown};
 use crate::service::KeyMemo;
 
 /// Bytes of all that is remembered, estimated.
@@ -32,6 +32,8 @@ pub(super) struct Read {
     pub(super) target: Target,
     /// The key of what it asks for.
     pub(super) key: KeyMemo,
+    /// How it says what is not known, and was ignored.
+    pub(super) unknown: Option<Unknown>,
     /// The headers of its answer when it was last asked for.
     pub(super) ready: ArcSwapOption<Ready>,
 }
@@ -95,5 +97,6 @@ fn with_text<T>(target: &str, accept: &str, look: impl FnOnce(Option<&str>) -> T
 
 fn read(policy: &Policy, uri: &Uri, accept: &str, now: u64) -> Result<Arc<Read>, Error> {
     let target = policy.target(uri.path(), uri.query(), accept, now)?;
-    Ok(Arc::new(Read { target, key: KeyMemo::default(), ready: ArcSwapOption::empty() }))
+    let unknown = Unknown::among(uri.query().unwrap_or_default());
+    Ok(Arc::new(Read { target, key: KeyMemo::default(), unknown, ready: ArcSwapOption::empty() }))
 }

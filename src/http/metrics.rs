@@ -36,11 +36,13 @@ fn load(counter: &AtomicU64) -> u64 {
 
 /// Statuses of images, and of failures to give one; others are told once they were answered.
 const OF_IMAGES: [u16; 3] = [200, 206, 304];
-const OF_FAILURES: [u16; 15] = [400, 403, 404, 405, 410, 413, 414, 415, 416, 422, 429, 500, 502, 503, 504];
+const OF_FAILURES: [u16; 16] = [400, 403, 404, 405, 410, 413, 414, 415, 416, 422, 429, 431, 500, 502, 503, 504];
 
 fn requests(text: &mut Text, traffic: &Traffic) {
-    let mut family =
-        text.counters("requests_total", "Requests for images, by status and by where the answer came from.");
+    let mut family = text.counters(
+        "requests_total",
+        "Requests for images, or with heads that are none, by status and by where the answer came from.",
+    );
     for (outcome, result) in Outcome::ALL {
         let expected = if outcome == Outcome::Failure { OF_FAILURES.as_slice() } else { &OF_IMAGES };
         for code in 100..1000 {
@@ -59,10 +61,28 @@ fn requests(text: &mut Text, traffic: &Traffic) {
     for (outcome, result) in Outcome::ALL {
         family.sample(&[("result", result)], load(&traffic.ended(outcome).bytes));
     }
-    let mut family = text.counters("failures_total", "Requests for images that failed, by the type of the problem.");
+    let mut family =
+        text.counters("failures_total", "Requests that failed, those under /-/ as well, by the type of the problem.");
     for (title, count) in traffic.failures() {
         family.sample(&[("kind", &problem::kind(title))], count);
     }
+    text.counter(
+        "fast_path_answers_total",
+        "Requests for images that were answered from memory before the HTTP library saw them.",
+        load(&traffic.fast_path),
+    );
+    let mut family = text.counters(
+        "unknown_params_total",
+        "Requests with a parameter that is not known and was ignored; an HTML entity is one such as amp;height.",
+    );
+    for (kind, count) in traffic.unknown_params() {
+        family.sample(&[("kind", kind)], count);
+    }
+    text.counter(
+        "preflights_total",
+        "Preflight requests of browsers (CORS) that were answered.",
+        load(&traffic.preflights),
+    );
     // scrapes and health checks are no traffic, and their paths no labels
     let mut family =
         text.counters("admin_requests_total", "Requests under /-/, such as scrapes and uploads, by class of status.");

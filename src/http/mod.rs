@@ -8,8 +8,10 @@ mod at_once;
 mod beacon;
 mod body;
 mod clients;
+mod cors;
 mod headers;
 mod health;
+mod host;
 mod image;
 mod known;
 mod metrics;
@@ -18,12 +20,14 @@ mod problem;
 mod ranges;
 mod rate;
 mod redirect;
+mod refused;
 pub mod server;
 mod traffic;
 mod upload;
 
 pub use access::LogWriter;
 pub use clients::{InvalidProxies, Peer, Proxies};
+pub use cors::{AllowOrigin, InvalidOrigin};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +40,7 @@ use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -78,6 +82,8 @@ pub struct Config {
     pub burst: u32,
     /// Who is believed about whom a request is from.
     pub proxies: Proxies,
+    /// The origins whose pages may read answers.
+    pub allow_origin: AllowOrigin,
 }
 
 /// What every request sees.
@@ -147,7 +153,8 @@ impl State {
     }
 
     /// Requests that come in from now on are answered by these: the policy, the settings of renders, the administrator's
-    /// token and whether answers say what the time went to. Everything else stays as it was at the start.
+    /// token, whose pages may read answers, and whether these say what the time went to. Everything else stays as it was at
+    /// the start.
     pub fn set_rules(&self, policy: Policy, config: Config, settings: Settings) {
         self.service.set_settings(settings);
         let settings = self.service.settings();
@@ -175,6 +182,7 @@ struct Routes {
     /// `None` where no images are served.
     images: Option<State>,
     others: Router,
+    rules: Arc<ArcSwap<Rules>>,
     traffic: Arc<Traffic>,
     proxies: Arc<Proxies>,
     access: Option<Arc<AccessLog>>,
@@ -212,10 +220,10 @@ fn admin_routes() -> Router<State> {
 impl App {
     fn new(images: Option<State>, others: Router<State>, state: State) -> App {
         let (traffic, proxies) = (Arc::clone(&state.traffic), Arc::clone(&state.proxies));
-        let access = state.access.clone();
+        let (access, rules) = (state.access.clone(), Arc::clone(&state.rules));
         let others = others.fallback(problem::not_found).layer(CatchPanicLayer::custom(problem::after_panic));
         let others = others.with_state(state);
-        App { routes: Arc::new(Routes { images, others, traffic, proxies, access }), peer: Peer::default() }
+        App { routes: Arc::new(Routes { images, others, rules, traffic, proxies, access }), peer: Peer::default() }
     }
 
     /// The same for the requests of one connection.
@@ -238,32 +246,93 @@ impl App {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        let id = request_id(request.headers());
-        let line = Line::begin(&request, self);
-        let images = self.routes.images.as_ref().filter(|_| !is_apart(request.uri().path()));
-        let mut response = match images {
+        let asked = RequestInfo::of(&request, self);
+        if self.is_preflight(&request) {
+            return self.finish(asked, self.preflight());
+        }
+        let images = self.routes.images.as_ref().filter(|_| !asked.is_apart);
+        let response = match images {
             Some(state) => {
                 let (parts, _) = request.into_parts();
                 let is_head = parts.method == Method::HEAD;
-                let answer = image::answer(state, self.peer, &id, &parts);
+                let answer = image::answer(state, self.peer, &asked.id, &parts);
                 let response = unless_it_panics(answer).await.unwrap_or_else(problem::after_panic);
                 if is_head { without_body(response) } else { response }
             }
             None => {
                 let client = self.client(request.headers());
-                request.extensions_mut().insert(id.clone());
+                request.extensions_mut().insert(asked.id.clone());
                 request.extensions_mut().insert(client);
                 let answer = self.routes.others.clone().oneshot(request.map(Body::new)).await;
                 let answer = answer.unwrap_or_else(|never| match never {});
-                self.routes.traffic.answered_beside(answer.status());
+                self.count_beside(&answer);
                 answer
             }
         };
+        self.finish(asked, response)
+    }
+
+    /// Whether a browser asks beforehand if a page may read an image.
+    fn is_preflight<B>(&self, request: &Request<B>) -> bool {
+        request.method() == Method::OPTIONS
+            && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+            && self.routes.images.is_some()
+            && !is_apart(request.uri().path())
+            && self.routes.rules.load().config.allow_origin.is_on()
+    }
+
+    fn preflight(&self) -> Response {
+        self.routes.traffic.preflights.fetch_add(1, Ordering::Relaxed);
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response
+    }
+
+    /// A request that was not for an image is answered.
+    fn count_beside(&self, response: &Response) {
+        self.routes.traffic.answered_beside(response.status());
+        if let Some(problem::Kind(title)) = response.extensions().get() {
+            self.routes.traffic.fail(title);
+        }
+    }
+
+    /// Adds what every answer has, and logs it.
+    fn finish(&self, asked: RequestInfo, mut response: Response) -> Response {
+        let RequestInfo { id, line, origin, is_apart } = asked;
+        // what is under /-/ is no page's business, but for why it failed
+        if !is_apart || response.extensions().get::<problem::Kind>().is_some() {
+            let allowed = &self.routes.rules.load().config.allow_origin;
+            match response.status() {
+                StatusCode::NO_CONTENT => allowed.apply_to_preflight(response.headers_mut(), origin.as_ref()),
+                _ => allowed.apply(response.headers_mut(), origin.as_ref()),
+            }
+        }
         if let Some(line) = line {
             response = line.end(self.routes.access.as_ref(), &id, response);
         }
         response.headers_mut().insert(X_REQUEST_ID, id.0);
         response
+    }
+}
+
+/// The parts of a request that are needed once it is answered.
+struct RequestInfo {
+    id: RequestId,
+    line: Option<Line>,
+    /// Where the page is from that asks.
+    origin: Option<HeaderValue>,
+    /// Whether it is none for an image.
+    is_apart: bool,
+}
+
+impl RequestInfo {
+    fn of<B>(request: &Request<B>, app: &App) -> RequestInfo {
+        RequestInfo {
+            id: request_id(request.headers()),
+            line: Line::begin(request, app),
+            origin: cors::origin(request.headers()).cloned(),
+            is_apart: is_apart(request.uri().path()),
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Every failure's status code, and its body (RFC 9457). Nowhere else is a status for a failure chosen.
 //!
 //! The matches have no `_` arm: a new way to fail does not compile before it has a status here. Texts say what would have
-//! been right; nothing of the request but parameter values is repeated in them, and no path of this machine.
+//! been right; nothing of the request but a few names and values is repeated in them, cut where they are long, and no path
+//! of this machine. So a body has at most 8 KiB, whatever was asked.
 
 use std::any::Any;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::service::workers::Refused;
 use crate::source::{self, Rejected};
 
 /// Every title, for counting. A test holds that none is missing.
-pub(super) const TITLES: [&str; 29] = [
+pub(super) const TITLES: [&str; 30] = [
     "Body too large",
     "Conflict",
     "Damaged image",
@@ -42,6 +43,7 @@ pub(super) const TITLES: [&str; 29] = [
     "Overloaded",
     "Precondition failed",
     "Range not satisfiable",
+    "Request head too large",
     "Request timeout",
     "Too many beacons",
     "Too many requests",
@@ -61,19 +63,29 @@ pub(super) fn kind(title: &str) -> String {
     title.to_ascii_lowercase().replace(' ', "-")
 }
 
+/// The most bytes of the list of parameters, and of texts that are made of the request or the settings.
+const LONGEST_LIST: usize = 5 * 1024;
+const LONGEST_DETAIL: usize = 1024;
+const LONGEST_TEXT: usize = 512;
+
+/// The title of the problem that an answer is, for whoever counts it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kind(pub(super) &'static str);
+
 /// A failure as it is answered.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
     title: &'static str,
     detail: String,
-    extra: Option<(&'static str, Value)>,
+    /// Members beside those that every problem has.
+    extra: Vec<(&'static str, Value)>,
     headers: HeaderMap,
 }
 
 impl Problem {
     fn new(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Problem {
-        Problem { status, title, detail: detail.into(), extra: None, headers: HeaderMap::new() }
+        Problem { status, title, detail: detail.into(), extra: Vec::new(), headers: HeaderMap::new() }
     }
 
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Problem {
@@ -85,6 +97,20 @@ impl Problem {
     pub(super) fn uri_too_long(limit: usize) -> Problem {
         let detail = format!("the URL is longer than {limit} bytes");
         Problem::new(StatusCode::URI_TOO_LONG, "URL too long", detail)
+    }
+
+    /// A head that is longer, or has more headers, than is read.
+    pub(super) fn head_too_large() -> Problem {
+        let detail = "a request's head has at most 64 KiB and 100 headers";
+        let problem = Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request head too large", detail);
+        problem.close_connection()
+    }
+
+    /// A head that is not HTTP/1.1, or does not say clearly where its body ends.
+    pub(super) fn bad_head() -> Problem {
+        let detail =
+            "the request's head is not one of HTTP/1.1 (RFC 9112): request line, headers or length of the body";
+        Problem::new(StatusCode::BAD_REQUEST, "Invalid request", detail).no_store().close_connection()
     }
 
     /// A method that this path does not have.
@@ -133,8 +159,7 @@ impl Problem {
     /// A body that takes too long to arrive (RFC 9110 §15.5.9).
     pub(super) fn too_slow(limit: Duration) -> Problem {
         let detail = format!("the body did not arrive within {limit:?}");
-        let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "Request timeout", detail);
-        problem.with(header::CONNECTION, HeaderValue::from_static("close"))
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "Request timeout", detail).close_connection()
     }
 
     /// A kind of body or name that does not belong here.
@@ -175,8 +200,18 @@ impl Problem {
 
     /// Says which file of several it is about.
     pub(super) fn of_file(mut self, name: &source::ImageId) -> Problem {
-        self.extra = Some(("file", name.as_str().into()));
+        self.extra.push(("file", cut(name.as_str(), LONGEST_TEXT).into()));
         self
+    }
+
+    /// No cache keeps it: one that did, by its URL, would answer others with what one client did wrong.
+    fn no_store(self) -> Problem {
+        self.with(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
+    }
+
+    /// The connection ends after the answer: what comes next on it may be no request.
+    fn close_connection(self) -> Problem {
+        self.with(header::CONNECTION, HeaderValue::from_static("close"))
     }
 
     /// A path that there is not.
@@ -186,18 +221,14 @@ impl Problem {
 
     /// A request that does not say, or says twice, for which host it is.
     pub(super) fn host() -> Problem {
-        Problem::new(StatusCode::BAD_REQUEST, "Invalid request", "a request has one Host header")
+        let detail =
+            "a request has one Host header, with the name or the address of a host and no more than a port behind it";
+        Problem::new(StatusCode::BAD_REQUEST, "Invalid request", detail).no_store().close_connection()
     }
 
     /// One parameter of an administrative request that is wrong.
     pub(super) fn parameter(name: &str, value: &str, allowed: &str) -> Problem {
-        dialect::Error::InvalidParams(vec![dialect::InvalidParam {
-            name: name.into(),
-            value: value.chars().take(100).collect(),
-            allowed: allowed.into(),
-            did_you_mean: None,
-        }])
-        .into()
+        dialect::Error::InvalidParams(dialect::InvalidParam::new(name, value, allowed, None).into()).into()
     }
 
     /// What kind of failure it is.
@@ -212,10 +243,10 @@ impl Problem {
             "type": format!("urn:tintype:problem:{}", kind(self.title)),
             "title": self.title,
             "status": self.status.as_u16(),
-            "detail": self.detail,
+            "detail": cut(&self.detail, LONGEST_DETAIL),
             "instance": format!("urn:request:{}", id.and_then(|id| id.0.to_str().ok()).unwrap_or("unknown")),
         });
-        if let Some((name, value)) = self.extra {
+        for (name, value) in self.extra {
             body[name] = value;
         }
         let mut response = (self.status, body.to_string()).into_response();
@@ -227,6 +258,7 @@ impl Problem {
         if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             headers.entry(header::RETRY_AFTER).or_insert(HeaderValue::from_static("1"));
         }
+        response.extensions_mut().insert(Kind(self.title));
         response
     }
 }
@@ -247,10 +279,12 @@ impl From<dialect::Error> for Problem {
             dialect::Error::InvalidName => Problem::new(StatusCode::NOT_FOUND, "Not found", detail),
             dialect::Error::InvalidParams(wrong) => {
                 let mut problem = Problem::new(StatusCode::BAD_REQUEST, "Invalid parameter", detail);
-                let each = wrong.iter().map(|one| {
-                    json!({ "name": one.name, "value": one.value, "allowed": one.allowed, "did_you_mean": one.did_you_mean })
-                });
-                problem.extra = Some(("invalid_params", each.collect()));
+                let listed = listed(&wrong);
+                let omitted = wrong.len() - listed.len() + wrong.omitted();
+                problem.extra.push(("invalid_params", listed.into()));
+                if omitted > 0 {
+                    problem.extra.push(("invalid_params_omitted", omitted.into()));
+                }
                 problem
             }
             dialect::Error::Signature(_) => Problem::new(StatusCode::FORBIDDEN, "Forbidden", detail),
@@ -352,6 +386,40 @@ impl From<Refused> for Problem {
     }
 }
 
+/// As many of these parameters as fit.
+fn listed(wrong: &[dialect::InvalidParam]) -> Vec<Value> {
+    let each = wrong.iter().map(|one| {
+        let allowed = cut(&one.allowed, LONGEST_TEXT);
+        json!({ "name": one.name, "value": one.value, "allowed": allowed, "did_you_mean": one.did_you_mean })
+    });
+    let mut room = LONGEST_LIST;
+    let fits = each.map_while(|one| {
+        room = room.checked_sub(one.to_string().len())?;
+        Some(one)
+    });
+    fits.collect()
+}
+
+/// A text of at most so many bytes as JSON writes it, with an ellipsis where something was left out.
+fn cut(text: &str, longest: usize) -> std::borrow::Cow<'_, str> {
+    let mut room = longest;
+    let end = text.char_indices().find_map(|(at, c)| {
+        let written = match c {
+            '"' | '\\' => 2,
+            c if c.is_control() => 6,
+            c => c.len_utf8(),
+        };
+        match room.checked_sub(written) {
+            Some(rest) => {
+                room = rest;
+                None
+            }
+            None => Some(at),
+        }
+    });
+    end.map_or(text.into(), |end| format!("{}…", &text[..end]).into())
+}
+
 fn internal() -> Problem {
     let (status, title) = OF_PANICS;
     Problem::new(status, title, "this is a bug in tintype; its log has the cause")
@@ -377,6 +445,10 @@ pub(super) async fn method_not_allowed(id: axum::Extension<RequestId>) -> Respon
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::ImageId;
+
+    /// The most bytes of a problem's body.
+    const LONGEST: usize = 8 * 1024;
 
     #[tokio::test]
     async fn problems_say_what_would_have_been_right_and_no_more() {
@@ -389,6 +461,52 @@ mod tests {
         assert_eq!(body["status"], 400);
         assert_eq!(body["invalid_params"][0]["name"], "w");
         assert_eq!(body["invalid_params"][1]["did_you_mean"], "webp");
+    }
+
+    async fn body(problem: Problem, id: Option<&RequestId>) -> (usize, Value) {
+        let body = http_body_util::BodyExt::collect(problem.respond(id).into_body()).await.expect("a body").to_bytes();
+        (body.len(), serde_json::from_slice(&body).expect("JSON"))
+    }
+
+    #[tokio::test]
+    async fn bodies_are_bounded_whatever_was_asked() {
+        let parse = |query: &str| match crate::dialect::query::parse(query) {
+            Err(wrong) => Problem::from(dialect::Error::InvalidParams(wrong)),
+            Ok(_) => panic!("{query} is good"),
+        };
+        let controls = "%01".repeat(2000);
+        let id = RequestId(HeaderValue::from_str(&"x".repeat(64)).expect("a value"));
+        let widths = (1..3000).map(|width| width.to_string()).collect::<Vec<_>>().join(", ");
+        let ladder = dialect::InvalidParam::new("width", "1", format!("one of {widths}"), None);
+        let file = ImageId::parse(&format!("/{}a", "a/".repeat(3000))).expect("a name");
+        for (problem, listed, omitted) in [
+            (parse(&"w&".repeat(4096)), 8, 4088),
+            (parse(&"w=1&".repeat(2048)), 8, 2039),
+            (parse(&format!("w={0}&h={0}&q={0}&f={0}&fit={0}&bg={0}&dpr={0}&ar={0}&blur={0}", controls)), 7, 2),
+            (parse(&format!("w={0}&h={0}&q={0}&f={0}", "\"\\".repeat(500))), 4, 0),
+            (parse(&format!("f={}", "%F0%9F%98%80".repeat(600))), 1, 0),
+            (Problem::from(dialect::Error::InvalidParams(ladder.into())), 1, 0),
+            (Problem::parameter("path", &"é".repeat(4000), "a path"), 1, 0),
+            (Problem::conflict(&"x".repeat(100_000)).of_file(&file), 0, 0),
+        ] {
+            let shown = format!("{problem:?}").chars().take(200).collect::<String>();
+            let (length, body) = body(problem, Some(&id)).await;
+            assert!(length <= LONGEST, "{length}: {shown}");
+            let count = body["invalid_params"].as_array().map_or(0, Vec::len);
+            assert_eq!((count, body["invalid_params_omitted"].as_u64().unwrap_or(0)), (listed, omitted), "{shown}");
+        }
+    }
+
+    #[test]
+    fn texts_are_cut_as_json_writes_them() {
+        let check = |text: &str, longest: usize, expected: &str| assert_eq!(cut(text, longest), expected, "{text:?}");
+        check("", 0, "");
+        check("abc", 3, "abc");
+        check("abcd", 3, "abc…");
+        check("aé", 3, "aé");
+        check("aéé", 4, "aé…");
+        check("a\"b", 3, "a\"…");
+        check("\u{1}\u{1}", 11, "\u{1}…");
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! How often one client may ask: a bucket of tokens for each, of which there are never more than a bounded number.
+//! How often one client may ask: a bucket of tokens for each, of which there are never more than a bounded number. And how
+//! often a line of one kind may be logged.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
@@ -41,6 +43,33 @@ pub(super) fn take(bucket: &DefaultDirectRateLimiter) -> Result<(), Duration> {
     bucket.check().map_err(|later| later.wait_time_from(DefaultClock::default().now()))
 }
 
+/// Lets a line into the log now and then, for what anybody can cause as often as they like.
+#[derive(Debug)]
+pub(super) struct LogThrottle {
+    bucket: DefaultDirectRateLimiter,
+    omitted: AtomicU64,
+}
+
+impl Default for LogThrottle {
+    /// One line a second, and ten at once after a while of none.
+    fn default() -> Self {
+        const BURST: NonZeroU32 = NonZeroU32::new(10).expect("more than none");
+        let bucket = RateLimiter::direct(Quota::per_second(NonZeroU32::MIN).allow_burst(BURST));
+        LogThrottle { bucket, omitted: AtomicU64::new(0) }
+    }
+}
+
+impl LogThrottle {
+    /// How many lines were left out since the last one, if there may be one now.
+    pub(super) fn admit(&self) -> Option<u64> {
+        if self.bucket.check().is_ok() {
+            return Some(self.omitted.swap(0, Ordering::Relaxed));
+        }
+        self.omitted.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::clients::{Peer, Proxies};
@@ -60,6 +89,14 @@ mod tests {
         let wait = limit.take(client("192.0.2.1")).expect_err("three is all");
         assert!(wait > Duration::ZERO && wait <= Duration::from_secs(1), "{wait:?}");
         assert_eq!(limit.take(client("192.0.2.2")), Ok(()));
+    }
+
+    #[test]
+    fn log_lines_beyond_the_burst_are_counted() {
+        let throttle = LogThrottle::default();
+        let admitted = (0..1000).filter_map(|_| throttle.admit()).count();
+        assert!((10..20).contains(&admitted), "{admitted}");
+        assert!(throttle.omitted.load(Ordering::Relaxed) > 900);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! get as far as hyper: [`shortcut`] answers them in its place.
 
 mod direct;
+mod half_close;
 mod line;
 mod shortcut;
 mod timed;
@@ -19,7 +20,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use direct::{Direct, Outgoing, Raw};
-use http::{HeaderValue, Request, Response, Version, header};
+use half_close::{HalfClose, Probe};
+use http::{HeaderValue, Request, Response, header};
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -32,9 +34,8 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 
 use super::payload::{OneAtATime, Streamed};
-use super::problem::Problem;
 use super::traffic::Counted;
-use super::{App, Peer, X_REQUEST_ID, request_id};
+use super::{App, Peer, host};
 
 pub use timed::Patience;
 
@@ -215,13 +216,14 @@ async fn connection(stream: Box<dyn Stream>, app: App, limits: Patience, mut end
     let phase = Phase::default();
     let outgoing = stream.outgoing();
     let stream = Counted::new(stream, app.connect());
+    let stream = HalfClose::new(stream, phase.clone());
     let stream = Timed::new(stream, phase.clone(), limits);
     let stream = Shortcut::new(stream, app.clone(), phase.clone(), outgoing.clone());
     let service = service_fn(|request| {
         phase.begin_answer();
         let (app, phase, outgoing) = (&app, &phase, &outgoing);
         async move {
-            let mut response = answer(app, request).await;
+            let mut response = answer(app, phase, request).await;
             if response.extensions_mut().remove::<Streamed>().is_some() {
                 response = response.map(|body| axum::body::Body::new(OneAtATime::new(body)));
             }
@@ -234,7 +236,8 @@ async fn connection(stream: Box<dyn Stream>, app: App, limits: Patience, mut end
         }
     });
     let mut builder = http1::Builder::new();
-    builder.max_buf_size(HEAD_BYTES).half_close(false);
+    // a client may end its side once it has asked; whether it has left altogether is for `HalfClose` to find out
+    builder.max_buf_size(HEAD_BYTES).half_close(true);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     let over = tokio::select! {
         biased;
@@ -264,6 +267,12 @@ async fn connection(stream: Box<dyn Stream>, app: App, limits: Patience, mut end
     // a client that breaks off is no event
     if let Err(error) = done {
         tracing::debug!(%error, "a connection ended early");
+        if error.is_parse() {
+            app.log_refusal(&error.to_string());
+            if !phase.is_refused() {
+                app.count_unanswered_head();
+            }
+        }
     }
 }
 
@@ -299,33 +308,30 @@ impl Drop for Told {
 }
 
 /// The answer to a request, if its head says clearly where it ends and for whom it is.
-async fn answer(app: &App, request: Request<Incoming>) -> Response<axum::body::Body> {
+async fn answer(app: &App, phase: &Phase, request: Request<Incoming>) -> Response<axum::body::Body> {
     let headers = request.headers();
-    let hosts = headers.get_all(header::HOST).iter().count();
-    // RFC 9112 §3.2; whoever names two is understood otherwise by whatever stands in front
-    if hosts > 1 || hosts == 0 && request.version() == Version::HTTP_11 {
-        let id = request_id(headers);
-        let mut response = Problem::host().respond(Some(&id));
-        response.headers_mut().insert(X_REQUEST_ID, id.0);
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        return response;
+    // a request with two hosts, or one that cannot be, may be read otherwise by whatever stands in front
+    if !host::is_valid(request.version(), request.uri(), headers) {
+        phase.refuse();
+        return app.refuse_host(&request);
     }
     // a Content-Length beside it has been taken out before one can see it; whoever sent both may have meant the other
     // end, and what lies between the two would be a request of his making (RFC 9112 §6.1)
     let ends_in_two_ways = headers.contains_key(header::TRANSFER_ENCODING);
     let mut response = app.answer(request).await;
     if ends_in_two_ways {
+        phase.refuse();
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
 
-trait Stream: AsyncRead + AsyncWrite + Abort + Send + Unpin {
+trait Stream: AsyncRead + AsyncWrite + Abort + Probe + Send + Unpin {
     /// Where it is told what is sent.
     fn outgoing(&self) -> Outgoing;
 }
 
-impl<S: Raw> Stream for Direct<S> {
+impl<S: Raw + Probe> Stream for Direct<S> {
     fn outgoing(&self) -> Outgoing {
         Direct::outgoing(self)
     }

@@ -12,7 +12,9 @@ use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::problem;
+use super::rate::LogThrottle;
 use crate::cache::Found;
+use crate::dialect::Unknown;
 use crate::service::stats::Histogram;
 
 /// How a request for an image ended.
@@ -97,6 +99,16 @@ pub(super) struct Traffic {
     failures: [AtomicU64; problem::TITLES.len()],
     /// Requests that were not for images, by the first digit of their status.
     beside: [AtomicU64; 6],
+    /// Requests for images that were answered without hyper.
+    pub(super) fast_path: AtomicU64,
+    /// Preflights of CORS that were answered.
+    pub(super) preflights: AtomicU64,
+    /// Requests with parameters that were ignored since they are not known: other ones, and those left by HTML entities.
+    unknown_params: [AtomicU64; 2],
+    /// Lines about heads that are no requests.
+    pub(super) refusals: LogThrottle,
+    /// Lines about URLs with HTML entities.
+    pub(super) entities: LogThrottle,
     /// Connections that came in.
     pub(super) opened: AtomicU64,
     closed: AtomicU64,
@@ -144,6 +156,19 @@ impl Traffic {
         if let Some(place) = problem::TITLES.iter().position(|known| *known == title) {
             self.failures[place].fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// A request for an image has parameters that are ignored.
+    pub(super) fn count_unknown(&self, unknown: Option<Unknown>) {
+        if let Some(unknown) = unknown {
+            self.unknown_params[unknown as usize].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Kinds of parameters that are not known, and how many requests had one that was ignored.
+    pub(super) fn unknown_params(&self) -> [(&'static str, u64); 2] {
+        [("html_entity", Unknown::HtmlEntity), ("other", Unknown::Other)]
+            .map(|(kind, unknown)| (kind, load(&self.unknown_params[unknown as usize])))
     }
 
     /// A request beside those for images is answered.

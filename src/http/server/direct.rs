@@ -116,6 +116,11 @@ impl<S> Direct<S> {
     pub(super) fn outgoing(&self) -> Outgoing {
         self.outgoing.clone()
     }
+
+    /// The stream itself.
+    pub(super) fn stream(&self) -> &S {
+        &self.stream
+    }
 }
 
 impl<S: Abort> Abort for Direct<S> {

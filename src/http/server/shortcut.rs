@@ -3,6 +3,8 @@
 //! A request is answered here if it comes alone while the other one is between requests: it has read nothing of one that it
 //! has not answered, and everything that it wrote has left. Where that is not known for sure it is never assumed, and the
 //! stream is like any other from then on.
+//!
+//! Where hyper refuses a head, it answers with a status and no body; a problem is sent in its place.
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
@@ -28,6 +30,9 @@ pub(super) struct Shortcut<S> {
     body: Bytes,
     /// How much of both has been sent.
     sent: usize,
+    /// How many answers have left to their last byte. Once these are as many as there were requests, anything that hyper
+    /// writes is a refusal of its own.
+    left: u64,
 }
 
 /// Where the one who reads is.
@@ -45,7 +50,7 @@ impl<S> Shortcut<S> {
     /// That stream, whose other end asks `app`.
     pub(super) fn new(stream: S, app: App, phase: Phase, outgoing: Outgoing) -> Shortcut<S> {
         let (head, body) = (Vec::new(), Bytes::new());
-        Shortcut { stream, app, phase, outgoing, stage: Stage::Between, head, body, sent: 0 }
+        Shortcut { stream, app, phase, outgoing, stage: Stage::Between, head, body, sent: 0, left: 0 }
     }
 
     /// Answers what came between two requests. Says whether it did.
@@ -68,6 +73,19 @@ impl<S> Shortcut<S> {
         (self.body, self.sent) = (body.bytes, 0);
         self.phase.end_answer();
         self.phase.end_body();
+        self.left = self.phase.bodies();
+        true
+    }
+
+    /// Makes a problem of what hyper is about to write, where that is a refusal of its own. Says whether it is.
+    fn refuse(&mut self, parts: &[IoSlice<'_>]) -> bool {
+        if self.phase.requests() != self.left || self.phase.is_refused() {
+            return false;
+        }
+        let bare = parts.first().map_or(&[][..], |part| part);
+        let Some(body) = self.app.refuse_head(bare, &mut self.head) else { return false };
+        self.phase.refuse();
+        (self.body, self.sent) = (body, 0);
         true
     }
 }
@@ -89,6 +107,18 @@ impl<S: AsyncWrite + Unpin> Shortcut<S> {
         (self.body, self.sent) = (Bytes::new(), 0);
         self.head.clear();
         Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Shortcut<S> {
+    /// Writes for hyper, unless what it writes is a refusal.
+    fn poll_pass(&mut self, context: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<Result<usize>> {
+        // one that is being sent is asked for again
+        if !self.head.is_empty() || self.refuse(parts) {
+            ready!(self.poll_send(context))?;
+            return Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()));
+        }
+        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
     }
 }
 
@@ -117,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Shortcut<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Shortcut<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        self.poll_pass(context, &[IoSlice::new(bytes)])
     }
 
     /// Asked for by hyper when there is nothing left that it has not written.
@@ -129,6 +159,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Shortcut<S> {
         {
             this.stage = Stage::Between;
         }
+        this.left = this.phase.bodies();
         Poll::Ready(Ok(()))
     }
 
@@ -145,6 +176,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Shortcut<S> {
     fn poll_write_vectored(
         mut self: Pin<&mut Self>, context: &mut Context<'_>, parts: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+        self.poll_pass(context, parts)
     }
 }

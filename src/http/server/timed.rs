@@ -22,6 +22,14 @@ const SLOWEST: u64 = 4 * 1024;
 /// which can overtake the answer that says what was wrong.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
 
+/// The same for a client that was refused, and need not know it yet: what it sends next would reset the connection, and with
+/// it the answers that it has not taken (RFC 9112 §9.6). It is waited for even if it sends nothing; nginx does so for as long.
+const LINGER_SILENT: Duration = Duration::from_secs(5);
+const LINGER_REFUSED: Duration = Duration::from_secs(30);
+
+/// The most bytes that are read at the end.
+const LINGER_BYTES: u64 = 64 << 20;
+
 /// A stream that can be ended without regard to what is still to be sent.
 pub(super) trait Abort {
     /// From now on closing it drops what the other side has not taken, and tells it so.
@@ -52,6 +60,8 @@ struct State {
     bodies: AtomicU64,
     /// Whether the server ends.
     leaving: AtomicBool,
+    /// Whether the connection ends for something that came over it.
+    refused: AtomicBool,
 }
 
 impl Phase {
@@ -91,7 +101,18 @@ impl Phase {
         self.0.leaving.load(Ordering::Relaxed)
     }
 
-    fn answering(&self) -> bool {
+    /// The connection ends after this answer, whatever else the client has sent.
+    pub(super) fn refuse(&self) {
+        self.0.refused.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the connection ends for something that came over it.
+    pub(super) fn is_refused(&self) -> bool {
+        self.0.refused.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request is being answered.
+    pub(super) fn answering(&self) -> bool {
         self.0.answering.load(Ordering::Relaxed)
     }
 }
@@ -107,8 +128,8 @@ pub(super) struct Timed<S> {
     /// Whether a request was being answered when last looked.
     answered: bool,
     sending: Sending,
-    /// What was read and thrown away at the end; `None` before it.
-    leaving: Option<u64>,
+    /// Bytes that were read and thrown away at the end, and until when that goes on; `None` before it.
+    leaving: Option<(u64, Instant)>,
     /// When it is too long.
     due: Instant,
     /// Ends then or before; then it is seen whether `due` has moved on. Telling it at once, at every step of every request,
@@ -235,11 +256,17 @@ impl<S: AsyncRead + AsyncWrite + Abort + Unpin> AsyncWrite for Timed<S> {
     /// Says that nothing more will come, and then reads what the client still sends, if it does.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
         let this = &mut *self;
-        if this.leaving.is_none() {
-            ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
-            this.leaving = Some(0);
-            this.count_to(Instant::now() + LINGER);
-        }
+        let is_refused = this.phase.is_refused();
+        let (mut read, until) = match this.leaving {
+            Some(leaving) => leaving,
+            None => {
+                ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
+                let now = Instant::now();
+                let (first, last) = if is_refused { (LINGER_SILENT, LINGER_REFUSED) } else { (LINGER, LINGER) };
+                this.count_to(now + first);
+                *this.leaving.insert((0, now + last))
+            }
+        };
         let mut bytes = [std::mem::MaybeUninit::uninit(); 8 * 1024];
         loop {
             let mut buffer = ReadBuf::uninit(&mut bytes);
@@ -247,16 +274,20 @@ impl<S: AsyncRead + AsyncWrite + Abort + Unpin> AsyncWrite for Timed<S> {
                 Poll::Ready(Ok(())) => buffer.filled().len() as u64,
                 Poll::Ready(Err(_)) => 0,
                 // it has said what it had to say
-                Poll::Pending if this.leaving == Some(0) => 0,
+                Poll::Pending if read == 0 && !is_refused => 0,
                 Poll::Pending => {
                     ready!(this.poll_due(context));
                     0
                 }
             };
-            if count == 0 {
+            read += count;
+            if count == 0 || read > LINGER_BYTES {
                 return Poll::Ready(Ok(()));
             }
-            this.leaving = this.leaving.map(|before| before + count);
+            this.leaving = Some((read, until));
+            if is_refused {
+                this.due = until.min(Instant::now() + LINGER_SILENT);
+            }
         }
     }
 

@@ -1,0 +1,244 @@
+//! Cross-origin resource sharing: which pages of other sites may read answers, rather than only show them.
+//!
+//! Images are answered without going through layers, and so are most hits without a request that a layer could look at. So
+//! the headers are put on in one place for answers with headers, [`AllowOrigin::apply`], and in one for heads that are
+//! already written, [`AllowOrigin::write`]; tests hold that both give the same bytes.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use memchr::memmem;
+
+/// The headers that a page may read of an answer, its body and those that it may always read.
+const EXPOSED: HeaderValue =
+    HeaderValue::from_static("ETag, Cache-Status, Content-Length, Server-Timing, X-Request-Id");
+const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
+static ANY: HeaderValue = HeaderValue::from_static("*");
+const VARY: HeaderValue = HeaderValue::from_static("Origin");
+const VARY_ACCEPT: HeaderValue = HeaderValue::from_static("Accept, Origin");
+/// How long a browser may keep the answer to a preflight; the longest that any of them does.
+const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
+
+/// The origins whose pages may read answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AllowOrigin {
+    /// None: no header is sent.
+    Off,
+    /// All of them. No credentials are ever involved.
+    #[default]
+    Any,
+    /// A list, so that answers differ by `Origin`.
+    List(Vec<HeaderValue>),
+}
+
+/// A setting that names no origin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidOrigin {
+    /// Not as browsers write it.
+    #[error(
+        "{0:?} is not an origin such as \"https://www.example.com\": scheme, host and, unless it is the default, port"
+    )]
+    Form(String),
+    /// An origin in another spelling than that of browsers, which is the one that is compared with.
+    #[error("{0:?} is written {1:?} by browsers")]
+    Spelling(String, String),
+    /// Sandboxed and local pages of anyone, which have this one in common.
+    #[error("\"null\" is the origin of sandboxed pages, whoever made them; \"*\" allows these and all others")]
+    Null,
+    /// All of them, and others.
+    #[error("\"*\" allows every origin, and stands alone")]
+    AnyAndOthers,
+}
+
+impl AllowOrigin {
+    /// Allows the given origins; `*` alone is all of them.
+    ///
+    /// # Errors
+    /// The first that is none.
+    pub fn new(origins: &[String]) -> Result<AllowOrigin, InvalidOrigin> {
+        match origins {
+            [] => Ok(AllowOrigin::Off),
+            [any] if any == "*" => Ok(AllowOrigin::Any),
+            several => several.iter().map(|origin| parse(origin)).collect::<Result<_, _>>().map(AllowOrigin::List),
+        }
+    }
+
+    /// Whether anything is said of origins.
+    pub(super) fn is_on(&self) -> bool {
+        *self != AllowOrigin::Off
+    }
+
+    /// Puts the headers of an answer on: those for the page that asks, and that others may be answered otherwise.
+    pub(super) fn apply(&self, headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
+        if let AllowOrigin::List(_) = self {
+            // one line, in the place of the one that is there: caches are known to look at one only
+            let vary = if headers.contains_key(header::VARY) { VARY_ACCEPT } else { VARY };
+            headers.insert(header::VARY, vary);
+        }
+        let Some(granted) = self.granted(origin.map(HeaderValue::as_bytes)) else { return };
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, granted.clone());
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        headers.insert(TIMING_ALLOW_ORIGIN, granted.clone());
+    }
+
+    /// Says in a written head, in a line about `Accept` that is there, that others may be answered otherwise. Says whether
+    /// there is such a line.
+    pub(super) fn extend_vary(&self, head: &mut Vec<u8>) -> bool {
+        const LINE: &[u8] = b"\r\nvary: Accept\r\n";
+        let AllowOrigin::List(_) = self else { return false };
+        let Some(at) = memmem::find(head, LINE) else { return false };
+        let end = at + LINE.len() - b"\r\n".len();
+        head.splice(end..end, *b", Origin");
+        true
+    }
+
+    /// Adds the lines of [`AllowOrigin::apply`] to a head that went through [`AllowOrigin::extend_vary`], which said
+    /// `is_extended`.
+    pub(super) fn write(&self, head: &mut Vec<u8>, is_extended: bool, origin: Option<&str>) {
+        if matches!(self, AllowOrigin::List(_)) && !is_extended {
+            line(head, &header::VARY, &VARY);
+        }
+        let Some(granted) = self.granted(origin.map(str::as_bytes)) else { return };
+        line(head, &header::ACCESS_CONTROL_ALLOW_ORIGIN, granted);
+        line(head, &header::ACCESS_CONTROL_EXPOSE_HEADERS, &EXPOSED);
+        line(head, &TIMING_ALLOW_ORIGIN, granted);
+    }
+
+    /// The headers of the answer to a preflight (Fetch standard, §3.3.3): reading is allowed, with any headers.
+    pub(super) fn apply_to_preflight(&self, headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
+        self.apply(headers, origin);
+        if self.granted(origin.map(HeaderValue::as_bytes)).is_none() {
+            return;
+        }
+        headers.remove(header::ACCESS_CONTROL_EXPOSE_HEADERS);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD"));
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, ANY.clone());
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+    }
+
+    /// The value of `Access-Control-Allow-Origin` for a page of that origin.
+    fn granted(&self, origin: Option<&[u8]>) -> Option<&HeaderValue> {
+        match self {
+            AllowOrigin::Off => None,
+            AllowOrigin::Any => Some(&ANY),
+            AllowOrigin::List(origins) => origins.iter().find(|allowed| Some(allowed.as_bytes()) == origin),
+        }
+    }
+}
+
+/// The origin that a request says it comes from; none where it says several.
+pub(super) fn origin(asked: &HeaderMap) -> Option<&HeaderValue> {
+    let mut origins = asked.get_all(header::ORIGIN).iter();
+    origins.next().filter(|_| origins.next().is_none())
+}
+
+fn line(head: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+    for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+        head.extend_from_slice(part);
+    }
+}
+
+/// An origin as browsers serialise it (RFC 6454 §6.2): in lower case, without a default port, and with nothing behind.
+fn parse(text: &str) -> Result<HeaderValue, InvalidOrigin> {
+    let form = || InvalidOrigin::Form(text.to_owned());
+    match text {
+        "*" => return Err(InvalidOrigin::AnyAndOthers),
+        "null" => return Err(InvalidOrigin::Null),
+        _ => {}
+    }
+    let lower = text.to_ascii_lowercase();
+    let (scheme, rest) = lower.split_once("://").ok_or_else(form)?;
+    let host = rest.strip_suffix('/').unwrap_or(rest);
+    let host = match scheme {
+        "http" => host.strip_suffix(":80").unwrap_or(host),
+        "https" => host.strip_suffix(":443").unwrap_or(host),
+        _ => host,
+    };
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_lowercase())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    if !is_scheme || !super::host::is_host(host.as_bytes()) || host.ends_with(':') {
+        return Err(form());
+    }
+    let canonical = format!("{scheme}://{host}");
+    if canonical != text {
+        return Err(InvalidOrigin::Spelling(text.to_owned(), canonical));
+    }
+    HeaderValue::from_str(text).map_err(|_| form())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_taken_in_the_spelling_of_browsers() {
+        let parse = |texts: &[&str]| AllowOrigin::new(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+        assert_eq!(parse(&[]), Ok(AllowOrigin::Off));
+        assert_eq!(parse(&["*"]), Ok(AllowOrigin::Any));
+        for good in [
+            "https://a.example",
+            "http://localhost:3000",
+            "https://[2001:db8::1]:8443",
+            "capacitor://localhost",
+            "chrome-extension://abcdef",
+            "http://192.0.2.1",
+        ] {
+            assert_eq!(parse(&[good]), Ok(AllowOrigin::List(vec![good.parse().expect("a value")])), "{good}");
+        }
+        for (odd, meant) in [
+            ("https://A.example", "https://a.example"),
+            ("https://a.example/", "https://a.example"),
+            ("https://a.example:443", "https://a.example"),
+            ("http://a.example:80/", "http://a.example"),
+        ] {
+            let spelling = InvalidOrigin::Spelling(odd.into(), meant.into());
+            assert_eq!(parse(&["https://b.example", odd]), Err(spelling));
+        }
+        for wrong in [
+            "",
+            "a.example",
+            "https://",
+            "https:///",
+            "https://a b",
+            "https://u@a.example",
+            "https://a.example/b",
+            "://a",
+        ] {
+            assert_eq!(parse(&[wrong]), Err(InvalidOrigin::Form(wrong.into())));
+        }
+        assert_eq!(parse(&["null"]), Err(InvalidOrigin::Null));
+        assert_eq!(parse(&["https://a.example", "*"]), Err(InvalidOrigin::AnyAndOthers));
+    }
+
+    /// Both ways write the same lines.
+    #[test]
+    fn written_heads_have_the_headers_of_the_others() {
+        let list = AllowOrigin::List(vec!["https://a.example".parse().expect("a value")]);
+        for allowed in [AllowOrigin::Off, AllowOrigin::Any, list] {
+            for vary in [None, Some("Accept")] {
+                for origin in [None, Some("https://a.example"), Some("https://b.example"), Some("null")] {
+                    let mut headers = HeaderMap::new();
+                    headers.insert(header::ETAG, HeaderValue::from_static("\"vary: Accept\""));
+                    vary.map(|vary| headers.insert(header::VARY, HeaderValue::from_static(vary)));
+                    headers.insert(header::AGE, HeaderValue::from_static("1"));
+                    let mut head = b"HTTP/1.1 200 OK\r\n".to_vec();
+                    headers.iter().for_each(|(name, value)| line(&mut head, name, value));
+                    let is_extended = allowed.extend_vary(&mut head);
+                    allowed.write(&mut head, is_extended, origin);
+                    allowed.apply(&mut headers, origin.map(HeaderValue::from_static).as_ref());
+                    let mut expected = b"HTTP/1.1 200 OK\r\n".to_vec();
+                    headers.iter().for_each(|(name, value)| line(&mut expected, name, value));
+                    let (head, expected) = (String::from_utf8_lossy(&head), String::from_utf8_lossy(&expected));
+                    assert_eq!(head, expected, "{allowed:?} {origin:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn several_origins_are_none() {
+        let asked =
+            |count| std::iter::repeat_n((header::ORIGIN, HeaderValue::from_static("https://a.example")), 2).take(count);
+        assert_eq!(origin(&asked(0).collect()), None);
+        assert_eq!(origin(&asked(1).collect()), Some(&HeaderValue::from_static("https://a.example")));
+        assert_eq!(origin(&asked(2).collect()), None);
+    }
+}

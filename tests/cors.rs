@@ -1,0 +1,159 @@
+//! Cross-origin resource sharing (`server.allow_origin`): which answers say that pages of other sites may read them.
+
+mod common;
+
+use common::{Answer, Server, testdata};
+
+const A: &str = "https://a.example";
+const B: &str = "http://b.example:8080";
+const LIST: &str = "https://a.example, http://b.example:8080";
+const EXPOSED: &str = "ETag, Cache-Status, Content-Length, Server-Timing, X-Request-Id";
+
+const IMAGE: &str = "/photos/coffee.png?width=60&format=webp";
+const NEGOTIATED: &str = "/photos/coffee.png?width=60&format=auto";
+
+/// Every kind of answer that a page may get, and its status.
+const ANSWERS: &[(&str, &str, &[(&str, &str)], u16)] = &[
+    ("GET", IMAGE, &[], 200),
+    ("HEAD", IMAGE, &[], 200),
+    ("GET", NEGOTIATED, &[], 200),
+    ("GET", IMAGE, &[("If-None-Match", "*")], 304),
+    ("GET", NEGOTIATED, &[("If-None-Match", "*")], 304),
+    ("GET", IMAGE, &[("Range", "bytes=0-9")], 206),
+    ("GET", IMAGE, &[("Range", "bytes=9999999-")], 416),
+    ("GET", "/photos/coffee.png", &[], 200),
+    ("GET", "/photos/coffee.png", &[("If-None-Match", "*")], 304),
+    ("GET", "/photos/coffee.png?format=json", &[], 200),
+    ("GET", "/photos/coffee.png?width=0", &[], 400),
+    ("GET", "/photos/coffee.png?width=0&format=auto", &[], 400),
+    ("GET", "/photos/none.png?width=60", &[], 404),
+    ("GET", "/hostile/text.txt", &[], 415),
+    ("GET", "/hostile/truncated.jpg?width=60", &[], 422),
+    ("POST", IMAGE, &[("Content-Length", "0")], 405),
+    ("OPTIONS", IMAGE, &[], 405),
+    ("GET", IMAGE, &[("Host", "another")], 400),
+    ("GET", "/-/nothing", &[], 404),
+];
+
+fn start(allow_origin: &str) -> (Server, tempfile::TempDir) {
+    let cache = tempfile::tempdir().expect("a folder");
+    let settings = [("TINTYPE_SERVER_ALLOW_ORIGIN", allow_origin)];
+    (Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings), cache)
+}
+
+fn with_origin<'a>(headers: &[(&'a str, &'a str)], origin: Option<&'a str>) -> Vec<(&'a str, &'a str)> {
+    headers.iter().copied().chain(origin.map(|origin| ("Origin", origin))).collect()
+}
+
+#[track_caller]
+fn assert_granted(answer: &Answer, granted: Option<&str>, what: &str) {
+    let expected = granted.map(str::to_owned);
+    for name in ["access-control-allow-origin", "timing-allow-origin"] {
+        assert_eq!(answer.header(name), expected, "{name}: {what}\n{}", answer.head);
+    }
+    let exposed = answer.header("access-control-expose-headers");
+    assert_eq!(exposed, granted.map(|_| EXPOSED.to_owned()), "{what}\n{}", answer.head);
+}
+
+#[test]
+fn every_answer_names_the_origins_that_may_read_it() {
+    for (setting, is_list) in [("*", false), ("", false), (LIST, true)] {
+        let (server, _cache) = start(setting);
+        for origin in [None, Some(A), Some(B), Some("https://c.example"), Some("https://A.example"), Some("null")] {
+            let granted = match setting {
+                "*" => Some("*"),
+                LIST => origin.filter(|origin| [A, B].contains(origin)),
+                _ => None,
+            };
+            for (method, target, headers, status) in ANSWERS {
+                let what = format!("{setting:?} {origin:?} {method} {target} {headers:?}");
+                let answer = server.connect().ask(method, target, &with_origin(headers, origin));
+                assert_eq!(answer.status, *status, "{what}\n{}", answer.head);
+                assert_granted(&answer, granted, &what);
+                let accept = target.contains("format=auto").then_some("Accept");
+                let vary: Vec<&str> = accept.into_iter().chain(is_list.then_some("Origin")).collect();
+                assert_eq!(answer.header("vary").unwrap_or_default(), vary.join(", "), "{what}\n{}", answer.head);
+                assert!(answer.header("access-control-allow-credentials").is_none(), "{what}");
+            }
+            // no image, and no failure to send one
+            assert_granted(&server.get("/-/live", &with_origin(&[], origin)), None, setting);
+            // what cannot be read as a request names no origin
+            let mut connection = server.connect();
+            connection.send(b"GET / HTTP/1.1\r\nOrigin: https://a.example\r\nX : y\r\n\r\n");
+            let answer = connection.receive("GET");
+            answer.assert_problem(400);
+            assert_granted(&answer, granted.filter(|_| !is_list), setting);
+        }
+    }
+}
+
+/// The head of an answer without what differs each time.
+fn lasting(answer: &Answer) -> String {
+    let lines = answer.head.split_inclusive("\r\n");
+    lines.filter(|line| !line.starts_with("x-request-id: ") && !line.starts_with("date: ")).collect()
+}
+
+#[test]
+fn fast_path_sends_the_bytes_of_the_slow_path() {
+    for setting in ["*", "", LIST, A] {
+        let (server, _cache) = start(setting);
+        for target in [IMAGE, NEGOTIATED] {
+            for origin in [None, Some(A), Some(B), Some("https://c.example"), Some("null")] {
+                // made, from disk, and from memory
+                (0..3).for_each(|_| drop(server.get(target, &with_origin(&[], origin))));
+                let before = server.metric("tintype_fast_path_answers_total");
+                let fast = server.get(target, &with_origin(&[], origin));
+                assert_eq!(server.metric("tintype_fast_path_answers_total"), before + 1.0, "{setting} {origin:?}");
+                // an unknown unit is no range (RFC 9110 §14.2)
+                let slow = server.get(target, &with_origin(&[("Range", "lines=1-2")], origin));
+                assert_eq!(server.metric("tintype_fast_path_answers_total"), before + 1.0, "{setting} {origin:?}");
+                assert_eq!(lasting(&fast), lasting(&slow), "{setting} {origin:?}");
+                assert!(fast.body == slow.body && fast.status == 200);
+            }
+        }
+    }
+}
+
+#[test]
+fn preflights_are_allowed_to_read() {
+    let ask = |server: &Server, target: &str, origin: Option<&str>, method: Option<&str>| {
+        let method = method.map(|method| ("Access-Control-Request-Method", method));
+        let more = [("Access-Control-Request-Headers", "range, x-request-id")];
+        let headers: Vec<_> = method.into_iter().chain(more).collect();
+        server.connect().ask("OPTIONS", target, &with_origin(&headers, origin))
+    };
+    for (setting, origin, granted) in [
+        ("*", Some("https://c.example"), Some("*")),
+        ("*", None, Some("*")),
+        (LIST, Some(A), Some(A)),
+        (LIST, Some(B), Some(B)),
+        (LIST, Some("https://c.example"), None),
+        (LIST, None, None),
+    ] {
+        let (server, _cache) = start(setting);
+        for method in ["GET", "HEAD", "DELETE"] {
+            let answer = ask(&server, IMAGE, origin, Some(method));
+            assert_eq!((answer.status, answer.body.len()), (204, 0), "{}", answer.head);
+            assert!(answer.header("content-length").is_none() && answer.header("content-type").is_none());
+            assert_eq!(answer.header("access-control-allow-origin").as_deref(), granted);
+            let allowed = granted.map(|_| ("GET, HEAD", "*", "86400"));
+            for (name, value) in [
+                ("access-control-allow-methods", allowed.map(|allowed| allowed.0)),
+                ("access-control-allow-headers", allowed.map(|allowed| allowed.1)),
+                ("access-control-max-age", allowed.map(|allowed| allowed.2)),
+                ("vary", (setting == LIST).then_some("Origin")),
+            ] {
+                assert_eq!(answer.header(name).as_deref(), value, "{setting} {origin:?} {name}\n{}", answer.head);
+            }
+        }
+        assert_eq!(server.metric("tintype_preflights_total"), 3.0);
+        // without the header it is none
+        let other = ask(&server, IMAGE, origin, None);
+        other.assert_problem(405);
+        assert_eq!(other.said("allow"), "GET, HEAD");
+        // and nothing is to be done from pages under /-/
+        assert_ne!(ask(&server, "/-/upload/a.png", origin, Some("PUT")).status, 204);
+    }
+    let (off, _cache) = start("");
+    ask(&off, IMAGE, Some(A), Some("GET")).assert_problem(405);
+}
