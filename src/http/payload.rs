@@ -177,3 +177,57 @@ impl HttpBody for OneAtATime {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::task::Wake;
+
+    use super::*;
+
+    /// A body of that many chunks of one byte.
+    struct Numbers(u8);
+
+    impl HttpBody for Numbers {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>, _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            let Some(left) = self.0.checked_sub(1) else { return Poll::Ready(None) };
+            self.0 = left;
+            Poll::Ready(Some(Ok(Frame::data(vec![left].into()))))
+        }
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn next_chunk_waits_until_the_one_before_is_dropped() {
+        let woken = Arc::new(Woken::default());
+        let waker = Arc::clone(&woken).into();
+        let mut body = OneAtATime::new(Body::new(Numbers(2)));
+        let mut poll = || Pin::new(&mut body).poll_frame(&mut Context::from_waker(&waker));
+        for expected in [1, 0] {
+            let Poll::Ready(Some(Ok(frame))) = poll() else { panic!("no chunk {expected}") };
+            let chunk = frame.into_data().expect("bytes");
+            assert_eq!(chunk, [expected].as_slice());
+            // a part of it is as much as all of it
+            let part = chunk.slice(..);
+            drop(chunk);
+            assert!(poll().is_pending());
+            assert!(!woken.0.swap(false, Ordering::Relaxed));
+            drop(part);
+            assert!(woken.0.swap(false, Ordering::Relaxed));
+        }
+        assert!(matches!(poll(), Poll::Ready(None)));
+    }
+}
