@@ -9,7 +9,7 @@ use super::{Codec, Cost, Decoded, GoOn, Info, Integrity, Picture, Plan, Sink};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::{Orientation, Size};
-use crate::render::ops::colour::Profile;
+use crate::render::ops::colour::{Model, Profile};
 use crate::render::settings::Encoding;
 
 /// Reads and writes AVIF stills.
@@ -65,7 +65,8 @@ fn shown(header: &read::Header) -> read::Crop {
 
 /// An embedded profile, or what the code points stand for.
 fn profile(header: &read::Header) -> Option<Profile> {
-    if let Some(profile) = header.icc.as_deref().and_then(Profile::from_icc) {
+    let model = Model::of(if header.monochrome { 1 } else { 3 });
+    if let Some(profile) = header.icc.as_deref().filter(|icc| model.is_of(icc)).and_then(Profile::from_icc) {
         return Some(profile);
     }
     let nclx = header.nclx?;

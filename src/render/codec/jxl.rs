@@ -6,17 +6,23 @@ use super::{Codec, Cost, Decoded, Info, Integrity, Plan, Sink};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::{Orientation, Size};
-use crate::render::ops::colour::Profile;
+use crate::render::ops::colour::{Model, Profile};
 
 /// Reads the first frame of a JPEG XL.
 pub(crate) struct Jxl;
 
 const FORMAT: Format = Format::Jxl;
 
+/// The profile that counts: one of another kind of pixels does not.
+fn profile(header: &read::Header) -> Option<Profile> {
+    let model = Model::of(if header.is_grey { 1 } else { 3 });
+    header.icc.as_deref().filter(|icc| model.is_of(icc)).and_then(Profile::from_icc)
+}
+
 impl Codec for Jxl {
     fn probe(&self, original: &[u8]) -> Result<Info> {
         let header = read::probe(original).map_err(|reason| Error::malformed(FORMAT, reason))?;
-        let profile = header.icc.as_deref().and_then(Profile::from_icc);
+        let profile = profile(&header);
         let exif = read::exif(original).map(<[u8]>::to_vec);
         let info = Info::new(FORMAT, Size::new(header.width, header.height)).with_exif(exif);
         let mut info = info.with_profile(profile.as_ref());
@@ -32,7 +38,7 @@ impl Codec for Jxl {
     fn decode(&self, original: &[u8], info: &Info, _plan: &Plan<'_>, sink: Sink<'_>) -> Result<Integrity> {
         let failed = |reason: String| Error::malformed(FORMAT, reason);
         let header = read::probe(original).map_err(failed)?;
-        let profile = header.icc.as_deref().and_then(Profile::from_icc);
+        let profile = profile(&header);
         // layers may be painted over each other; the decoder's own account bounds what they take
         let decoded = read::decode(original, &header, info.size.pixels().saturating_mul(2)).map_err(failed)?;
         let (pixels, profile) = decoded.into_pixels(FORMAT, profile)?;

@@ -8,7 +8,7 @@ use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::{Orientation, Size};
 use crate::render::ops::Rows;
-use crate::render::ops::colour::{self, Profile};
+use crate::render::ops::colour::{self, Model, Profile};
 use crate::render::pixels::Pixels;
 
 /// Reads TIFF.
@@ -19,11 +19,17 @@ const FORMAT: Format = Format::Tiff;
 /// What decoding may take beside the pixels that were accounted for.
 const HEADROOM: u64 = 4 << 20;
 
+/// The profile that counts of a picture that is not in inks: one of another kind of pixels does not.
+fn profile(header: &read::Header) -> Option<Profile> {
+    let model = Model::of(if header.is_grey { 1 } else { 3 });
+    header.icc.as_deref().filter(|icc| model.is_of(icc)).and_then(Profile::from_icc)
+}
+
 impl Codec for Tiff {
     fn probe(&self, original: &[u8]) -> Result<Info> {
         let header = read::probe(original).map_err(failed)?;
         let size = Size::new(header.width, header.height);
-        let profile = header.icc.as_deref().and_then(Profile::from_icc);
+        let profile = profile(&header);
         let mut info = Info::new(FORMAT, size).with_exif(header.exif).with_profile(profile.as_ref());
         info.orientation = Orientation::from_exif(header.orientation.into());
         info.has_alpha = header.has_alpha;
@@ -48,7 +54,7 @@ impl Codec for Tiff {
             sink(Decoded::still(Pixels::new(FORMAT, info.size, 3, rgb)?, None))?;
             return Ok(Integrity::Whole);
         }
-        let profile = header.icc.as_deref().and_then(Profile::from_icc);
+        let profile = profile(&header);
         let (pixels, profile) = decoded.into_pixels(FORMAT, profile)?;
         sink(Decoded::still(pixels, profile))?;
         Ok(Integrity::Whole)
@@ -56,7 +62,7 @@ impl Codec for Tiff {
 
     fn stream(&self, original: &[u8], _info: &Info, sink: RowSink<'_>) -> Result<Integrity> {
         let header = read::probe(original).map_err(failed)?;
-        let profile = header.icc.as_deref().and_then(Profile::from_icc);
+        let profile = profile(&header);
         let page = read::page(original).map_err(failed)?;
         let mut lines = read::Lines::new(&page).map_err(failed)?;
         sink(&mut lines, profile)?;

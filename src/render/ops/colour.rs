@@ -13,6 +13,37 @@ use moxcms::{
 
 use crate::render::pixels::Pixels;
 
+/// The kind of samples of a picture, as a profile names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Model {
+    Grey,
+    Rgb,
+    Cmyk,
+}
+
+impl Model {
+    /// That of pixels of so many components without alpha.
+    pub(crate) fn of(components: u8) -> Model {
+        match components {
+            1 => Model::Grey,
+            4 => Model::Cmyk,
+            _ => Model::Rgb,
+        }
+    }
+
+    /// Whether an ICC profile can be meant for samples of this kind, by its header (ICC.1:2022, §7.2.8). Decoders ignore any
+    /// other: it is left over from another version of the picture. Browsers take one of RGB for grey pictures, too, which are
+    /// those with three equal samples; libpng warns of it.
+    pub(crate) fn is_of(self, icc: &[u8]) -> bool {
+        let kind = icc.get(16..20).unwrap_or_default();
+        match self {
+            Model::Grey => kind == b"GRAY" || kind == b"RGB ",
+            Model::Rgb => kind == b"RGB ",
+            Model::Cmyk => kind == b"CMYK",
+        }
+    }
+}
+
 /// What the samples of a picture mean: an RGB or a grey colour space.
 #[derive(Clone)]
 pub struct Profile {
@@ -25,8 +56,12 @@ pub struct Profile {
 impl Profile {
     /// Reads an ICC profile (ICC.1:2022); `None` where it is damaged or describes neither RGB nor grey.
     pub fn from_icc(icc: &[u8]) -> Option<Profile> {
-        // the parser is somebody else's code on untrusted bytes: a panic in it is a profile that cannot be read
-        let profile = std::panic::catch_unwind(|| ColorProfile::new_from_slice(icc).ok()).ok()??;
+        let mut profile = contained(|| ColorProfile::new_from_slice(icc).ok())?;
+        // curves and a matrix lead to XYZ, whatever the header says
+        let tables = [&profile.lut_a_to_b_perceptual, &profile.lut_a_to_b_colorimetric, &profile.lut_a_to_b_saturation];
+        if tables.iter().all(|table| table.is_none()) {
+            profile.pcs = DataColorSpace::Xyz;
+        }
         let known = matches!(profile.color_space, DataColorSpace::Rgb | DataColorSpace::Gray);
         let name = profile.description.as_ref().map(text).filter(|name| !name.is_empty());
         known.then(|| Profile { profile: Arc::new(profile), name, icc: Some(icc.into()) })
@@ -70,7 +105,7 @@ impl Profile {
             matrix_coefficients: moxcms::MatrixCoefficients::Identity,
             full_range: true,
         };
-        let profile = std::panic::catch_unwind(|| ColorProfile::new_from_cicp(cicp)).ok()?;
+        let profile = contained(|| Some(ColorProfile::new_from_cicp(cicp)))?;
         Some(Profile { profile: Arc::new(profile), name: None, icc: None })
     }
 
@@ -79,14 +114,15 @@ impl Profile {
         self.name.clone()
     }
 
-    /// The embedded ICC profile, if it describes RGB samples such as results have.
+    /// The embedded ICC profile, if it describes RGB samples such as results have and can be converted from: a profile that
+    /// readers ignore is not passed on to them.
     pub(crate) fn rgb_icc(&self) -> Option<&Arc<[u8]>> {
-        self.icc.as_ref().filter(|_| !self.is_grey())
+        self.icc.as_ref().filter(|_| !self.is_grey() && !matches!(conversion(self, 3), Conversion::Impossible))
     }
 
     /// Whether opaque pixels in it are sRGB as they are: most profiles in photographs are sRGB under some name.
     pub(crate) fn is_srgb(&self) -> bool {
-        !self.is_grey() && transform(self, 3).is_none()
+        !self.is_grey() && !matches!(conversion(self, 3), Conversion::By(_))
     }
 
     fn is_grey(&self) -> bool {
@@ -95,7 +131,8 @@ impl Profile {
 
     /// The 256 sRGB values of a grey profile's 256 samples.
     fn grey_curve(&self) -> Option<[u8; 256]> {
-        let transform = self.profile.create_transform_8bit(Layout::Gray, &srgb(), Layout::Rgb, options()).ok()?;
+        let transform =
+            contained(|| self.profile.create_transform_8bit(Layout::Gray, &srgb(), Layout::Rgb, options()).ok())?;
         let levels: Vec<u8> = (0..=255).collect();
         let mut rgb = vec![0; 256 * 3];
         transform.transform(&levels, &mut rgb).ok()?;
@@ -138,7 +175,7 @@ pub(crate) fn to_srgb(pixels: Pixels, profile: &Profile) -> Pixels {
             None => pixels,
         };
     }
-    let Some(transform) = transform(profile, pixels.channels) else { return pixels };
+    let Conversion::By(transform) = conversion(profile, pixels.channels) else { return pixels };
     let mut data = vec![0; pixels.data.len()];
     match transform.transform(&pixels.data, &mut data) {
         Ok(()) => Pixels { data, ..pixels },
@@ -151,37 +188,56 @@ type Transform = Arc<dyn TransformExecutor<u8> + Send + Sync>;
 /// How many transforms a thread keeps: cameras of a make share their profile, and a site has few of them.
 const TRANSFORMS: usize = 8;
 
-/// A transform as it is kept: the profile and the number of channels it is for.
-type Known = (Arc<[u8]>, usize, Option<Transform>);
+/// What a profile means for 8-bit pixels.
+#[derive(Clone)]
+enum Conversion {
+    /// They are sRGB as they are.
+    None,
+    /// No transform can be made from it, so that it counts as absent.
+    Impossible,
+    By(Transform),
+}
+
+/// A conversion as it is kept: the profile and the number of channels it is for.
+type Known = (Arc<[u8]>, usize, Conversion);
 
 thread_local! {
-    /// The transforms used last, the latest at the end. Making one takes as long as converting half a megapixel.
+    /// The conversions used last, the latest at the end. Making one takes as long as converting half a megapixel.
     static KNOWN: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What brings 8-bit pixels of that many channels into sRGB; `None` where nothing has to or can be done.
-fn transform(profile: &Profile, channels: usize) -> Option<Transform> {
-    let Some(icc) = &profile.icc else { return new_transform(profile, channels) };
+/// What brings 8-bit pixels of that many channels into sRGB.
+fn conversion(profile: &Profile, channels: usize) -> Conversion {
+    let Some(icc) = &profile.icc else { return new_conversion(profile, channels) };
     KNOWN.with_borrow_mut(|known| {
         let found = known.iter().position(|(its, for_channels, _)| for_channels == &channels && its == icc);
         let entry = match found {
             Some(at) => known.remove(at),
-            None => (Arc::clone(icc), channels, new_transform(profile, channels)),
+            None => (Arc::clone(icc), channels, new_conversion(profile, channels)),
         };
         if known.len() >= TRANSFORMS {
             known.remove(0);
         }
-        let transform = entry.2.clone();
+        let conversion = entry.2.clone();
         known.push(entry);
-        transform
+        conversion
     })
 }
 
-fn new_transform(profile: &Profile, channels: usize) -> Option<Transform> {
+fn new_conversion(profile: &Profile, channels: usize) -> Conversion {
     let layout = if channels == 4 { Layout::Rgba } else { Layout::Rgb };
-    // a profile that no transform can be made from leaves the pixels as they are
-    let transform = profile.profile.create_transform_8bit(layout, &srgb(), layout, options()).ok()?;
-    (!is_identity(&*transform, channels)).then_some(transform)
+    let made = contained(|| profile.profile.create_transform_8bit(layout, &srgb(), layout, options()).ok());
+    match made {
+        None => Conversion::Impossible,
+        Some(transform) if is_identity(&*transform, channels) => Conversion::None,
+        Some(transform) => Conversion::By(transform),
+    }
+}
+
+/// The parser and the transforms are another project's code on untrusted bytes: a panic in it is a profile that cannot be
+/// read.
+fn contained<T>(work: impl FnOnce() -> Option<T>) -> Option<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).ok().flatten()
 }
 
 /// Converts 16-bit samples (native byte order) to 8-bit sRGB at their full precision.
@@ -213,7 +269,8 @@ impl Narrowing {
                 profile.grey_curve().map_or(By::Precision, |curve| By::Curve(Box::new(curve)))
             }
             Some(profile) => {
-                let transform = profile.profile.create_transform_16bit(layout, &srgb(), layout, options());
+                let transform =
+                    contained(|| profile.profile.create_transform_16bit(layout, &srgb(), layout, options()).ok());
                 transform.map_or(By::Precision, By::Transform)
             }
         };
@@ -277,7 +334,7 @@ fn by_press(inks: &[u8], icc: &[u8]) -> Option<Vec<u8>> {
         transform.transform(inks, &mut rgb).ok()?;
         Some(rgb)
     };
-    std::panic::catch_unwind(convert).ok()?
+    contained(convert)
 }
 
 fn with_curve(mut pixels: Pixels, curve: &[u8; 256]) -> Pixels {
@@ -353,6 +410,48 @@ mod tests {
         check([255, 0, 0, 0], false, [0, 255, 255]);
         check([0, 0, 0, 255], false, [0, 0, 0]);
         check([0, 255, 255, 255], true, [0, 255, 255]);
+    }
+
+    #[test]
+    fn profiles_are_for_pictures_of_their_kind() {
+        let icc = |kind: &[u8; 4]| {
+            let mut icc = ColorProfile::new_display_p3().encode().expect("written");
+            icc[16..20].copy_from_slice(kind);
+            icc
+        };
+        for (kind, grey, rgb, cmyk) in [
+            (b"RGB ", true, true, false),
+            (b"GRAY", true, false, false),
+            (b"CMYK", false, false, true),
+            (b"Lab ", false, false, false),
+            (b"XYZ ", false, false, false),
+        ] {
+            let icc = icc(kind);
+            let found = [1, 3, 4].map(|components| Model::of(components).is_of(&icc));
+            assert_eq!(found, [grey, rgb, cmyk], "{}", String::from_utf8_lossy(kind));
+        }
+        assert!(!Model::Rgb.is_of(b"") && !Model::Grey.is_of(&[7; 18]));
+    }
+
+    #[test]
+    fn a_matrix_leads_to_xyz_whatever_the_header_says() {
+        let mut icc = ColorProfile::new_display_p3().encode().expect("written");
+        let expected = Profile::from_icc(&icc).expect("a profile");
+        icc[20..24].copy_from_slice(b"Lab ");
+        let profile = Profile::from_icc(&icc).expect("a profile");
+        let pixels = || Pixels::filled(Size::new(4, 4), &[234, 51, 35]);
+        assert_eq!(to_srgb(pixels(), &profile).data, to_srgb(pixels(), &expected).data);
+        assert!(profile.rgb_icc().is_some());
+    }
+
+    #[test]
+    fn profiles_that_no_transform_can_be_made_from_are_not_passed_on() {
+        let mut plain = ColorProfile::new_display_p3();
+        (plain.red_trc, plain.green_trc, plain.blue_trc) = (None, None, None);
+        let profile = Profile { profile: Arc::new(plain), name: None, icc: Some(vec![1, 2, 3].into()) };
+        assert!(profile.is_srgb() && profile.rgb_icc().is_none());
+        let pixels = Pixels::filled(Size::new(2, 2), &[1, 2, 3]);
+        assert_eq!(to_srgb(pixels.clone(), &profile).data, pixels.data);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::FORMAT;
 use crate::render::error::{Error, Result};
 use crate::render::geometry::Size;
+use crate::render::ops::colour::Model;
 
 /// The longest run of ICC segments that is put together: print profiles have about 2 MB.
 const MAX_PROFILE: usize = 8 << 20;
@@ -59,7 +60,7 @@ impl Header {
             progressive: matches!(marker, 0xC2 | 0xC6 | 0xCA | 0xCE),
             lossless: matches!(marker, 0xC3 | 0xC7 | 0xCB | 0xCF),
             exif,
-            profile: assemble(chunks),
+            profile: assemble(chunks).filter(|icc| Model::of(components).is_of(icc)),
             has_other_metadata,
         })
     }

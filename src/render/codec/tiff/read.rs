@@ -38,6 +38,8 @@ pub(crate) struct Header {
     pub(crate) exif: Option<Vec<u8>>,
     /// Whether the decoded picture has four inks instead of three colours; 0 is no ink.
     pub(crate) is_cmyk: bool,
+    /// Whether the picture has one sample for all three colours.
+    pub(crate) is_grey: bool,
     /// Directories in the file, at most 1000 of them are counted.
     pub(crate) pages: u32,
     /// What decoding takes at its peak, the picture itself included, in bytes.
@@ -86,6 +88,7 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Header, Failure> {
         icc: icc.map(<[u8]>::to_vec),
         exif: exif::of(file, &directory),
         is_cmyk: page.is_cmyk(),
+        is_grey: page.is_grey(),
         pages: file.count_pages(first),
         decoded_bytes: page.decoded_bytes(),
         streamed_bytes: (!page.is_deep() && !page.is_cmyk()).then(|| page.held_bytes()),

@@ -307,6 +307,10 @@ impl<'a> Page<'a> {
         self.photometric == Photometric::Cmyk
     }
 
+    pub(super) fn is_grey(&self) -> bool {
+        matches!(self.photometric, Photometric::WhiteIsZero | Photometric::BlackIsZero)
+    }
+
     /// Samples of a pixel of the decoded picture.
     pub(super) fn channels(&self) -> usize {
         if self.is_cmyk() || self.has_alpha() { 4 } else { 3 }
