@@ -1,20 +1,26 @@
 //! WebP: read through the crate `image-webp`, which is Rust all through, written through libwebp (crate `webp`). Pictures
 //! that are coded with loss are read by [`vp8`] where they are opaque or made smaller, which takes half of that crate's time, and
-//! less.
+//! less. Files are taken apart by [`container`], and of pictures that are damaged the rows that came are read by [`vp8`] and
+//! [`vp8l`].
 
 mod alpha;
+#[cfg(test)]
+mod cases;
 mod constants;
+mod container;
 mod libwebp;
 mod moving;
 mod reduced;
 mod vp8;
+mod vp8l;
 
-use std::io::Cursor;
+use std::borrow::Cow;
 
 use ::webp::WebPConfig;
+use image_webp::WebPDecoder;
 use image_webp::vp8::Vp8Decoder;
-use image_webp::{LoopCount, WebPDecoder};
 
+use container::{Container, Image};
 use reduced::Reduced;
 
 use super::canvas::Area;
@@ -22,7 +28,7 @@ use super::{Codec, Cost, Decoded, GoOn, Info, Integrity, Loops, Picture, Plan, S
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::Size;
-use crate::render::ops::colour::Profile;
+use crate::render::ops::colour::{Model, Profile};
 use crate::render::pixels::{Pixels, Planes, Samples, Sharing};
 use crate::render::settings::{Effort, Encoding};
 
@@ -44,113 +50,71 @@ fn method(effort: Effort) -> i32 {
 /// What the decoder may allocate besides the pixels: profiles and metadata.
 const HEADROOM: usize = 16 << 20;
 
-impl WebP {
-    fn open(original: &[u8], memory: usize) -> Result<WebPDecoder<Cursor<&[u8]>>> {
-        check_length(original)?;
-        let mut decoder = WebPDecoder::new(Cursor::new(original)).map_err(failed)?;
-        decoder.set_memory_limit(memory);
-        Ok(decoder)
-    }
-}
-
-/// Whether there is anything in the file that is not the picture.
-fn has_other_chunks(original: &[u8]) -> bool {
-    const OF_THE_PICTURE: [&[u8; 4]; 7] = [b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP"];
-    let mut at = 12;
-    while let Some(&[ref kind @ .., a, b, c, d]) = original.get(at..at + 8) {
-        if !OF_THE_PICTURE.iter().any(|known| kind == known.as_slice()) {
-            return true;
-        }
-        let length = u32::from_le_bytes([a, b, c, d]) as usize;
-        at = at.saturating_add(8).saturating_add(length).saturating_add(length % 2);
-    }
-    at < original.len()
-}
-
-/// The container says how long it is. The decoder does not mind when the end is missing as long as it can guess, so
-/// that a cut picture could pass for whole.
-fn check_length(original: &[u8]) -> Result<()> {
-    let stated = original.get(4..8).and_then(|size| size.try_into().ok()).map_or(0, u32::from_le_bytes);
-    // some writers count the byte that pads the last chunk and do not write it
-    if stated as usize > original.len().saturating_sub(8) + 1 {
-        return Err(Error::malformed(
-            FORMAT,
-            format!("it is cut off: {} of {} bytes", original.len(), u64::from(stated) + 8),
-        ));
-    }
-    Ok(())
-}
-
 fn failed(error: image_webp::DecodingError) -> Error {
     Error::malformed(FORMAT, error)
 }
 
 impl Codec for WebP {
     fn probe(&self, original: &[u8]) -> Result<Info> {
-        let mut decoder = WebP::open(original, HEADROOM)?;
-        let (width, height) = decoder.dimensions();
-        let profile = decoder.icc_profile().ok().flatten().and_then(|icc| Profile::from_icc(&icc));
-        let exif = decoder.exif_metadata().ok().flatten();
-        let mut info = Info::new(FORMAT, Size::new(width, height)).with_exif(exif).with_profile(profile.as_ref());
-        // XMP, or chunks that nobody knows
-        info.has_metadata |= has_other_chunks(original);
-        info.has_alpha = decoder.has_alpha();
-        if decoder.is_animated() {
-            info.frames = decoder.num_frames();
-            info.loops = match decoder.loop_count() {
-                LoopCount::Forever => Loops::Forever,
-                LoopCount::Times(times) => Loops::Times(times.get()),
-            };
-            // frames need not cover the canvas
-            info.has_alpha = true;
-        }
-        let moves = decoder.is_animated();
-        info.cost = Cost { per_stored_pixel: 3.0, per_decoded_pixel: if moves { 20.0 } else { 8.0 } };
-        if let Some(lossy) = lossy(original).filter(|lossy| !moves && info.has_alpha == lossy.alpha.is_some()) {
-            info.eighths = &[1, 2, 4, 8];
-            (info.margin, info.smooths) = (1.25, true);
-            // the planes of the library, where it has to read the picture, and an alpha that is coded as a colour
-            let per_stored_pixel = if lossy.alpha.is_some() { 6.6 } else { 1.6 };
-            info.cost = Cost { per_stored_pixel, per_decoded_pixel: 9.4 };
+        let container = Container::read(original)?;
+        let mut info = Info::new(FORMAT, container.size).with_exif(container.exif.map(<[u8]>::to_vec));
+        info = info.with_profile(profile(&container).as_ref());
+        info.has_metadata |= container.has_others;
+        match container.shown {
+            container::Shown::Moving { frames, plays } => {
+                info.frames = frames;
+                info.loops = if plays == 0 { Loops::Forever } else { Loops::Times(plays) };
+                // frames need not cover the canvas
+                info.has_alpha = true;
+                info.cost = Cost { per_stored_pixel: 3.0, per_decoded_pixel: 20.0 };
+            }
+            container::Shown::Still(image) => {
+                info.has_alpha = image.has_alpha();
+                info.cost = Cost { per_stored_pixel: 3.0, per_decoded_pixel: 8.0 };
+                if let Image::Lossy { alpha, .. } = image {
+                    info.eighths = &[1, 2, 4, 8];
+                    (info.margin, info.smooths) = (1.25, true);
+                    // the planes of the library, where it has to read the picture, and an alpha that is coded as a colour
+                    let per_stored_pixel = if alpha.is_some() { 6.6 } else { 1.6 };
+                    info.cost = Cost { per_stored_pixel, per_decoded_pixel: 9.4 };
+                }
+            }
         }
         Ok(info)
     }
 
     fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<Integrity> {
-        let mut decoder = WebP::open(original, plan.memory() as usize + HEADROOM)?;
-        let profile = decoder.icc_profile().ok().flatten().and_then(|icc| Profile::from_icc(&icc));
-        let lossy = lossy(original).filter(|_| !decoder.is_animated());
-        if let Some(lossy) = &lossy {
-            check_size(lossy.frame, info.size)?;
-        }
-        let eighths = plan.eighths;
-        match lossy {
-            Some(Lossy { frame, .. }) if plan.wants_planes && !decoder.has_alpha() => {
-                let samples = Samples::Planes(planes(frame, info.size, eighths, !plan.leaves_edges)?);
-                let integrity = Integrity::Whole;
-                sink(Decoded { samples, profile, eighths, origin: (0, 0), delay: 0, integrity })?;
-                return Ok(Integrity::Whole);
+        let container = Container::read(original)?;
+        let profile = profile(&container);
+        let (eighths, memory) = (plan.eighths, plan.memory() as usize);
+        let image = match container.shown {
+            container::Shown::Still(image) => image,
+            // where one frame is asked for it need not cover the canvas, either
+            container::Shown::Moving { .. } => {
+                return moving::frames(&container, plan.frames, memory, &mut |pixels, delay| {
+                    sink(Decoded { delay, ..Decoded::still(pixels, profile.clone()) })
+                });
             }
-            Some(Lossy { frame, alpha: Some(alpha) }) if plan.leaves_edges => {
-                let pixels = alpha::reduced(frame, alpha, info.size, eighths, plan.memory() as usize)?;
+        };
+        match image {
+            Image::Lossy { frame, alpha: None } if plan.wants_planes => {
+                let (planes, integrity) = planes(frame, info.size, eighths, !plan.leaves_edges)?;
+                let samples = Samples::Planes(planes);
+                let kept = integrity.clone();
+                sink(Decoded { samples, profile, eighths, origin: (0, 0), delay: 0, integrity: kept })?;
+                Ok(integrity)
+            }
+            Image::Lossy { frame, alpha: Some(alpha) } if plan.leaves_edges => {
+                let (pixels, integrity) = alpha::reduced(frame, alpha, info.size, eighths, memory)?;
                 sink(Decoded { eighths, ..Decoded::still(pixels, profile) })?;
-                return Ok(Integrity::Whole);
+                Ok(integrity)
             }
-            _ => {}
+            image => {
+                let (pixels, integrity) = whole(&image, info.size, memory)?;
+                sink(Decoded::still(pixels, profile))?;
+                Ok(integrity)
+            }
         }
-        // where one frame is asked for it need not cover the canvas, either
-        if decoder.is_animated() {
-            moving::frames(original, info.size, plan.frames, plan.memory() as usize, &mut |pixels, delay| {
-                sink(Decoded { delay, ..Decoded::still(pixels, profile.clone()) })
-            })?;
-            return Ok(Integrity::Whole);
-        }
-        let channels = if decoder.has_alpha() { 4 } else { 3 };
-        let length = decoder.output_buffer_size().ok_or_else(|| Error::malformed(FORMAT, "it is too large"))?;
-        let mut samples = vec![0; length];
-        decoder.read_image(&mut samples).map_err(failed)?;
-        sink(Decoded::still(Pixels::new(FORMAT, info.size, channels, samples)?, profile))?;
-        Ok(Integrity::Whole)
     }
 
     fn takes_planes(&self, size: Size, _encoding: Encoding) -> bool {
@@ -198,55 +162,56 @@ fn encode(shown: &libwebp::Shown<'_>, config: &WebPConfig, go_on: GoOn<'_>) -> R
     })
 }
 
-/// A frame larger than the file's header says would take memory that nobody has reckoned with.
-fn check_size(frame: &[u8], size: Size) -> Result<()> {
-    let side = |low, high| u32::from(u16::from_le_bytes([low, high]) & 0x3FFF);
-    match frame {
-        &[_, _, _, _, _, _, a, b, c, d, ..] if Size::new(side(a, b), side(c, d)) != size => {
-            Err(Error::malformed(FORMAT, "it states two different sizes"))
-        }
-        _ => Ok(()),
-    }
+/// The profile that counts: one of another kind of pixels does not.
+fn profile(container: &Container<'_>) -> Option<Profile> {
+    container.icc.filter(|icc| Model::Rgb.is_of(icc)).and_then(Profile::from_icc)
 }
 
-/// A picture that is coded with loss.
-struct Lossy<'a> {
-    frame: &'a [u8],
-    alpha: Option<&'a [u8]>,
+/// A picture of that size at its full size, or the rows of it that came.
+fn whole(image: &Image<'_>, size: Size, memory: usize) -> Result<(Pixels, Integrity)> {
+    let failed = match by_library(image, size, memory) {
+        Ok(pixels) => return Ok((pixels, Integrity::Whole)),
+        Err(error) => error,
+    };
+    let (pixels, rows) = match *image {
+        Image::Lossy { frame, alpha } => alpha::rows(frame, alpha, size, memory)?,
+        Image::Lossless(data) => vp8l::rows(data, size)?,
+    }
+    .ok_or(failed)?;
+    Ok((pixels, integrity(rows, size)))
 }
 
-/// The chunks of a picture that stands still and is coded with loss.
-fn lossy(original: &[u8]) -> Option<Lossy<'_>> {
-    let mut at = 12;
-    let mut alpha = None;
-    while let Some(&[ref kind @ .., a, b, c, d]) = original.get(at..at + 8) {
-        let length = u32::from_le_bytes([a, b, c, d]) as usize;
-        let data = || original.get(at + 8..(at + 8).checked_add(length)?);
-        match kind {
-            b"VP8 " => return Some(Lossy { frame: data()?, alpha }),
-            b"VP8L" => return None,
-            b"ALPH" => alpha = alpha.or(Some(data()?)),
-            _ => {}
-        }
-        at = at.checked_add(8)?.checked_add(length)?.checked_add(length % 2)?;
+/// Whether all is there of a picture of which so many rows came.
+fn integrity(rows: u32, size: Size) -> Integrity {
+    if rows >= size.height {
+        return Integrity::Whole;
     }
-    None
+    Integrity::Damaged(Cow::Owned(format!("the image data end or are damaged: {rows} of {} rows came", size.height)))
+}
+
+/// What the library makes of a picture.
+fn by_library(image: &Image<'_>, size: Size, memory: usize) -> Result<Pixels> {
+    let mut decoder = WebPDecoder::new(image.file(size)).map_err(failed)?;
+    decoder.set_memory_limit(memory + HEADROOM);
+    if image.size()? != size || decoder.dimensions() != (size.width, size.height) {
+        return Err(Error::malformed(FORMAT, "it states two different sizes"));
+    }
+    let length = decoder.output_buffer_size().ok_or_else(|| Error::malformed(FORMAT, "it is too large"))?;
+    let mut samples = vec![0; length];
+    decoder.read_image(&mut samples).map_err(failed)?;
+    Pixels::new(FORMAT, size, if decoder.has_alpha() { 4 } else { 3 }, samples)
 }
 
 /// The planes in full range of a frame of that size, made smaller to so many eighths; at all eight the edges between blocks
 /// may be smoothed.
-fn planes(frame: &[u8], size: Size, eighths: u32, smooths: bool) -> Result<Planes> {
-    let planes = if eighths == 8 {
-        match vp8::decode(frame, size, smooths) {
-            Some(planes) => planes,
-            None => whole_by_library(frame)?,
-        }
+fn planes(frame: &[u8], size: Size, eighths: u32, smooths: bool) -> Result<(Planes, Integrity)> {
+    let (planes, rows) = if eighths == 8 {
+        whole_planes(frame, size, smooths)?
     } else {
-        match vp8::reduced(frame, size, Reduced::new(size, eighths)) {
-            Ok(kept) => kept.planes,
-            Err(kept) => by_library(frame, kept)?.planes,
-        }
+        let (kept, rows) = reduced_planes(frame, size, smooths, Reduced::new(size, eighths))?;
+        (kept.planes, rows)
     };
+    let integrity = integrity(rows, size);
     // rows are of whole macroblocks of 16 by 16 pixels (RFC 6386 §2)
     let stored = (size.width.next_multiple_of(16) / 8 * eighths) as usize;
     let size = size.eighths(eighths);
@@ -258,23 +223,44 @@ fn planes(frame: &[u8], size: Size, eighths: u32, smooths: bool) -> Result<Plane
             data.extend(row[..size.width as usize].iter().map(|&level| widened[usize::from(level)]));
         }
     }
-    Ok(Planes::new(size, Some(Sharing::HALVED), data).edges_repeated())
+    Ok((Planes::new(size, Some(Sharing::HALVED), data).edges_repeated(), integrity))
 }
 
-/// The planes that the library makes of a frame, with rows of whole macroblocks.
-fn whole_by_library(frame: &[u8]) -> Result<[Vec<u8>; 3]> {
-    let frame = Vp8Decoder::decode_frame(frame).map_err(failed)?;
-    Ok([frame.ybuf, frame.ubuf, frame.vbuf])
+/// Y, Cb and Cr of a frame with rows of whole macroblocks, and how many rows of the picture came: by its own decoder, or else by
+/// the library, or else as far as they go.
+fn whole_planes(frame: &[u8], size: Size, smooths: bool) -> Result<([Vec<u8>; 3], u32)> {
+    if let Some(planes) = vp8::decode(frame, size, smooths) {
+        return Ok((planes, size.height));
+    }
+    check_size(frame, size)?;
+    match Vp8Decoder::decode_frame(frame) {
+        Ok(frame) => Ok(([frame.ybuf, frame.ubuf, frame.vbuf], size.height)),
+        Err(error) => vp8::rows(frame, size, smooths).ok_or_else(|| failed(error)),
+    }
 }
 
 /// The same made smaller.
-fn by_library(frame: &[u8], mut to: Reduced) -> Result<Reduced> {
-    for (number, plane) in whole_by_library(frame)?.iter().enumerate() {
+fn reduced_planes(frame: &[u8], size: Size, smooths: bool, to: Reduced) -> Result<(Reduced, u32)> {
+    let mut to = match vp8::reduced(frame, size, to) {
+        Ok(kept) => return Ok((kept, size.height)),
+        Err(to) => to,
+    };
+    let (planes, rows) = whole_planes(frame, size, smooths)?;
+    to.hide_below(rows);
+    for (number, plane) in planes.iter().enumerate() {
         let side = reduced::side(number);
-        let row = to.size().width.div_ceil(16) as usize * side * side;
+        let row = size.width.div_ceil(16) as usize * side * side;
         plane.chunks_exact(row).enumerate().for_each(|(y, rows)| to.add(number, y, rows));
     }
-    Ok(to)
+    Ok((to, rows))
+}
+
+/// A frame larger than the container says would take memory that was not reckoned with.
+fn check_size(frame: &[u8], size: Size) -> Result<()> {
+    match (Image::Lossy { frame, alpha: None }).size() {
+        Ok(stated) if stated != size => Err(Error::malformed(FORMAT, "it states two different sizes")),
+        stated => stated.map(|_| ()),
+    }
 }
 
 /// What levels of luma and of chroma are in full range: [`narrowed`] the other way round, to nearest, what lies outside
@@ -464,7 +450,24 @@ fn put_chunk(out: &mut Vec<u8>, name: &[u8; 4], data: &[u8]) {
 }
 
 #[cfg(test)]
+mod testing {
+    use super::container::{Container, Image, Shown};
+
+    /// The chunks of a still picture that is coded with loss: its frame, and its alpha.
+    pub(super) fn lossy(file: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
+        match Container::read(file).ok()?.shown {
+            Shown::Still(Image::Lossy { frame, alpha }) => Some((frame, alpha)),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
+    use image_webp::LoopCount;
+
     use super::*;
     use crate::render::pixels::Frame;
 
@@ -510,7 +513,8 @@ mod tests {
             };
             let config = config(&picture).expect("a configuration");
             let webp = encode(&libwebp::Shown::Packed(picture.first()), &config, &mut || true).expect("encoded");
-            let planes = planes(lossy(&webp).expect("coded with loss").frame, size, 8, true).expect("planes");
+            let (frame, _) = testing::lossy(&webp).expect("coded with loss");
+            let (planes, _) = planes(frame, size, 8, true).expect("planes");
             let (luma, stored) = planes.luma();
             let ([cb, cr], _) = planes.chroma();
             let mut decoder = WebPDecoder::new(Cursor::new(&webp)).expect("a WebP");

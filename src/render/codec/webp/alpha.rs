@@ -5,7 +5,7 @@ use std::io::Cursor;
 use image_webp::WebPDecoder;
 
 use super::reduced::Reduced;
-use super::{CHROMA, FORMAT, HEADROOM, LUMA, failed, vp8};
+use super::{CHROMA, FORMAT, HEADROOM, Integrity, LUMA, failed, vp8};
 use crate::render::error::{Error, Result};
 use crate::render::geometry::Size;
 use crate::render::pixels::Pixels;
@@ -13,32 +13,43 @@ use crate::render::ycbcr;
 
 /// A picture of that size made smaller to so many eighths, by its `VP8 ` and `ALPH` chunks. It is for pictures that are made
 /// still smaller: edges between blocks are as they are coded, and pixels have the chroma that they share.
-pub(super) fn reduced(frame: &[u8], alpha: &[u8], size: Size, eighths: u32, memory: usize) -> Result<Pixels> {
-    let alpha = plane(alpha, size, memory)?;
+pub(super) fn reduced(
+    frame: &[u8], alpha: &[u8], size: Size, eighths: u32, memory: usize,
+) -> Result<(Pixels, Integrity)> {
+    let mut alpha = plane(alpha, size, memory)?;
     // rows are of whole macroblocks of 16 by 16 pixels (RFC 6386 §2)
     let stride = (size.width.next_multiple_of(16) / 8 * eighths) as usize;
     if eighths == 8 {
-        let planes = match vp8::decode(frame, size, false) {
-            Some(planes) => planes,
-            None => super::whole_by_library(frame)?,
-        };
-        return packed(&planes, stride, &alpha, size.width as usize, size);
+        let (planes, rows) = super::whole_planes(frame, size, false)?;
+        alpha[rows as usize * size.width as usize..].fill(0);
+        let pixels = packed(&planes, stride, Some((&alpha, size.width as usize)), size)?;
+        return Ok((pixels, super::integrity(rows, size)));
     }
     let kept = Reduced::new(size, eighths).with_alpha(alpha);
-    let kept = match vp8::reduced(frame, size, kept) {
-        Ok(kept) => kept,
-        Err(kept) => super::by_library(frame, kept)?,
-    };
-    packed(&kept.planes, stride, kept.alpha().unwrap_or_default(), stride, size.eighths(eighths))
+    let (kept, rows) = super::reduced_planes(frame, size, false, kept)?;
+    let alpha = Some((kept.alpha().unwrap_or_default(), stride));
+    Ok((packed(&kept.planes, stride, alpha, size.eighths(eighths))?, super::integrity(rows, size)))
 }
 
-/// Red, green, blue and alpha of a picture of that size, by planes in WebP's range with rows of `stride` samples of luma and
-/// half as many of chroma, and an alpha with rows of its own.
-fn packed(
-    [luma, cb, cr]: &[Vec<u8>; 3], stride: usize, alpha: &[u8], alpha_stride: usize, size: Size,
-) -> Result<Pixels> {
+/// The rows that came of a damaged picture at its full size, and how many they are; `None` where none did. A picture whose alpha
+/// is damaged is not shown, as in browsers.
+pub(super) fn rows(frame: &[u8], alpha: Option<&[u8]>, size: Size, memory: usize) -> Result<Option<(Pixels, u32)>> {
+    let mut alpha = alpha.map(|alpha| plane(alpha, size, memory)).transpose()?;
+    let Some((planes, rows)) = vp8::rows(frame, size, true) else { return Ok(None) };
+    let width = size.width as usize;
+    if let Some(alpha) = &mut alpha {
+        alpha[rows as usize * width..].fill(0);
+    }
+    let alpha = alpha.as_deref().map(|alpha| (alpha, width));
+    Ok(Some((packed(&planes, size.width.next_multiple_of(16) as usize, alpha, size)?, rows)))
+}
+
+/// Red, green, blue and alpha, if there is one, of a picture of that size, by planes in WebP's range with rows of `stride`
+/// samples of luma and half as many of chroma, and an alpha with rows of its own.
+fn packed([luma, cb, cr]: &[Vec<u8>; 3], stride: usize, alpha: Option<(&[u8], usize)>, size: Size) -> Result<Pixels> {
     let (width, height) = (size.width as usize, size.height as usize);
-    let mut samples = Vec::with_capacity(width * height * 4);
+    let channels = if alpha.is_some() { 4 } else { 3 };
+    let mut samples = Vec::with_capacity(width * height * channels);
     let (mut y_row, mut chroma, mut rgb) = (vec![0; width], [vec![0; width], vec![0; width]], vec![0; width * 3]);
     for y in 0..height {
         y_row.iter_mut().zip(&luma[y * stride..]).for_each(|(to, &level)| *to = LUMA[usize::from(level)]);
@@ -47,10 +58,15 @@ fn packed(
             to.iter_mut().enumerate().for_each(|(x, to)| *to = CHROMA[usize::from(row[x / 2])]);
         }
         ycbcr::write_rgb(&mut rgb, &y_row, &chroma[0], &chroma[1]);
-        let pixels = rgb.as_chunks::<3>().0.iter().zip(&alpha[y * alpha_stride..]);
-        samples.extend(pixels.flat_map(|(&[r, g, b], &a)| [r, g, b, a]));
+        match alpha {
+            Some((alpha, stride)) => {
+                let pixels = rgb.as_chunks::<3>().0.iter().zip(&alpha[y * stride..]);
+                samples.extend(pixels.flat_map(|(&[r, g, b], &a)| [r, g, b, a]));
+            }
+            None => samples.extend_from_slice(&rgb),
+        }
     }
-    Pixels::new(FORMAT, size, 4, samples)
+    Pixels::new(FORMAT, size, channels, samples)
 }
 
 /// The alpha of a picture of that size, a byte for each pixel.
@@ -115,7 +131,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::render::codec::webp::{libwebp, lossy};
+    use crate::render::codec::webp::{libwebp, testing::lossy};
 
     /// A picture with an alpha of its own, coded with loss of its colours, by the library that writes them.
     fn written(size: Size, filter: i32, compressed: bool, seed: u32) -> (Vec<u8>, Vec<u8>) {
@@ -142,12 +158,12 @@ mod tests {
         ) {
             let size = Size::new(width, height);
             let (file, alpha) = written(size, filter, compressed, seed);
-            let found = lossy(&file).expect("coded with loss");
+            let (frame, chunk) = lossy(&file).expect("coded with loss");
             // a picture that is opaque after all is written without
-            prop_assume!(found.alpha.is_some());
-            let chunk = found.alpha.unwrap_or_default();
+            prop_assume!(chunk.is_some());
+            let chunk = chunk.unwrap_or_default();
             prop_assert_eq!(&plane(chunk, size, 1 << 20).expect("an alpha"), &alpha);
-            let ours = reduced(found.frame, chunk, size, eighths, 1 << 20).expect("as written");
+            let ours = reduced(frame, chunk, size, eighths, 1 << 20).expect("as written").0;
             prop_assert_eq!(ours.size, size.eighths(eighths));
 
             let mut decoder = WebPDecoder::new(Cursor::new(&file)).expect("a WebP");
@@ -185,8 +201,8 @@ mod tests {
         ) {
             let size = Size::new(40, 30);
             let (file, _) = written(size, filter, compressed, 3);
-            let found = lossy(&file).expect("coded with loss");
-            let mut chunk = found.alpha.expect("alpha").to_vec();
+            let (_, chunk) = lossy(&file).expect("coded with loss");
+            let mut chunk = chunk.expect("alpha").to_vec();
             for (place, value) in damage {
                 let place = place.index(chunk.len());
                 chunk[place] = value;

@@ -58,9 +58,11 @@ impl Reduced {
         self
     }
 
-    /// The size of the picture before it is made smaller.
-    pub(super) fn size(&self) -> Size {
-        self.size
+    /// Makes the rows behind so many of the whole picture transparent, where pixels may be.
+    pub(super) fn hide_below(&mut self, rows: u32) {
+        if let Some(alpha) = &mut self.alpha {
+            alpha.whole[rows as usize * self.size.width as usize..].fill(0);
+        }
     }
 
     /// The alpha, made smaller, where there is one.

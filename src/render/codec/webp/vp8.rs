@@ -35,19 +35,44 @@ enum Held {
 /// The Y, Cb and Cr of a frame of that size in WebP's range, with rows of whole macroblocks, and with or without the filter.
 pub(super) fn decode(data: &[u8], size: Size, filters: bool) -> Option<[Vec<u8>; 3]> {
     let (mut bits, rest) = opened(data, size)?;
-    let mut frame = Frame::read(&mut bits, rest, size, Held::Whole)?;
+    let mut frame = Frame::read(&mut bits, rest, size, Held::Whole, false)?;
     if !filters {
         frame.strengths = Default::default();
     }
-    frame.decode(&mut bits, None)?;
-    Some(frame.decoded.planes)
+    (frame.decode(&mut bits, None) == frame.down).then_some(frame.decoded.planes)
+}
+
+/// The rows that came of a frame that ends early or is damaged, as libwebp shows it while it loads: those below are black. How
+/// many they are, too; `None` where there are none.
+pub(super) fn rows(data: &[u8], size: Size, filters: bool) -> Option<([Vec<u8>; 3], u32)> {
+    let (mut bits, rest) = opened(data, size)?;
+    let mut frame = Frame::read(&mut bits, rest, size, Held::Whole, true)?;
+    if !filters {
+        frame.strengths = Default::default();
+    }
+    let whole = frame.decode(&mut bits, None);
+    // rows that the filter may yet change are not shown, nor is the pair whose chroma is mixed with that of the next
+    let is_filtered = frame.strengths.as_flattened().iter().any(|strength| strength.limit > 0);
+    let behind = match (is_filtered, frame.simple) {
+        (false, _) => 2,
+        (true, true) => 4,
+        (true, false) => 10,
+    };
+    let rows = (whole * 16).checked_sub(behind).filter(|&rows| rows > 0)?;
+    let across = frame.decoded.across;
+    for (number, plane) in frame.decoded.planes.iter_mut().enumerate() {
+        let (black, shown) = if number == 0 { (16, rows) } else { (128, rows / 2) };
+        plane[shown * across * side(number)..].fill(black);
+    }
+    Some((frame.decoded.planes, rows as u32))
 }
 
 /// The same made smaller, into what begins empty and comes back so where it cannot be read.
 pub(super) fn reduced(data: &[u8], size: Size, mut to: Reduced) -> Result<Reduced, Reduced> {
     let mut decode = || {
         let (mut bits, rest) = opened(data, size)?;
-        Frame::read(&mut bits, rest, size, Held::TwoRows)?.decode(&mut bits, Some(&mut to))
+        let mut frame = Frame::read(&mut bits, rest, size, Held::TwoRows, false)?;
+        (frame.decode(&mut bits, Some(&mut to)) == frame.down).then_some(())
     };
     match decode() {
         Some(()) => Ok(to),
@@ -193,8 +218,8 @@ struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Reads the header (§9.2 to §9.11) from the first partition; `rest` has the others.
-    fn read(bits: &mut Bits<'_>, rest: &'a [u8], size: Size, held: Held) -> Option<Frame<'a>> {
+    /// Reads the header (§9.2 to §9.11) from the first partition; `rest` has the others, which may be cut off.
+    fn read(bits: &mut Bits<'_>, rest: &'a [u8], size: Size, held: Held, may_be_cut: bool) -> Option<Frame<'a>> {
         // of colour spaces there is one; whether values need to be clamped can be passed over, since clamping does no harm
         (!bits.flag()).then_some(())?;
         bits.flag();
@@ -265,7 +290,9 @@ impl<'a> Frame<'a> {
         let (lengths, mut rest) = rest.split_at_checked(3 * (count - 1))?;
         let mut partitions = Vec::with_capacity(count);
         for &[a, b, c] in lengths.as_chunks::<3>().0 {
-            let (data, others) = rest.split_at_checked(u32::from_le_bytes([a, b, c, 0]) as usize)?;
+            let length = u32::from_le_bytes([a, b, c, 0]) as usize;
+            let length = if may_be_cut { length.min(rest.len()) } else { length };
+            let (data, others) = rest.split_at_checked(length)?;
             partitions.push(Bits::new(data));
             rest = others;
         }
@@ -277,8 +304,8 @@ impl<'a> Frame<'a> {
         Some(Frame { decoded, down, segmented, steps, strengths, simple, codes, skips, partitions })
     }
 
-    /// Decodes the picture, into what makes it smaller if there is any.
-    fn decode(&mut self, bits: &mut Bits<'_>, mut reduced: Option<&mut Reduced>) -> Option<()> {
+    /// Decodes the picture, into what makes it smaller if there is any, and says how many rows of macroblocks came.
+    fn decode(&mut self, bits: &mut Bits<'_>, mut reduced: Option<&mut Reduced>) -> usize {
         let across = self.decoded.across;
         let mut modes_above = vec![[DC; 4]; across];
         let mut had_above = vec![Had::default(); across];
@@ -319,7 +346,12 @@ impl<'a> Frame<'a> {
                 work.predict(&mut self.decoded, (x, held_at), whole, &modes, chroma);
             }
             // what is cut off need not be read to an end that is not there
-            (bits.is_within() && tokens.is_within()).then_some(())?;
+            if !bits.is_within() || !tokens.is_within() {
+                if y > 0 && reduced.is_none() {
+                    self.filter(y - 1, &edges_above);
+                }
+                return y;
+            }
             self.partitions[y % parts] = tokens;
             if let Some(reduced) = &mut reduced {
                 for (number, plane) in self.decoded.planes.iter_mut().enumerate() {
@@ -338,7 +370,7 @@ impl<'a> Frame<'a> {
         if reduced.is_none() {
             self.filter(self.down - 1, &edges_above);
         }
-        (bits.is_within() && self.partitions.iter().all(Bits::is_within)).then_some(())
+        self.down
     }
 
     /// Filters the edges of a row of macroblocks (§15).
@@ -655,8 +687,8 @@ mod tests {
     fn files_are_read_as_the_library_reads_them() {
         let mut read = 0;
         for (path, bytes) in crate::render::codec::testing::originals(|bytes| bytes.get(8..12) == Some(b"WEBP")) {
-            if let Some(lossy) = super::super::lossy(&bytes) {
-                read += u32::from(check(&path.display().to_string(), lossy.frame));
+            if let Some((frame, _)) = super::super::testing::lossy(&bytes) {
+                read += u32::from(check(&path.display().to_string(), frame));
             }
         }
         println!("{read} files");
@@ -685,7 +717,7 @@ mod tests {
         }
         let shown = super::super::libwebp::Shown::Packed(&pixels);
         let file = super::super::libwebp::encode(&shown, &config, &mut || true).unwrap_or_default();
-        super::super::lossy(&file).expect("coded with loss").frame.to_vec()
+        super::super::testing::lossy(&file).expect("coded with loss").0.to_vec()
     }
 
     proptest! {
