@@ -6,9 +6,6 @@
 
 use wide::u8x16;
 
-use super::super::{Error, Result};
-use super::FORMAT;
-
 /// Rows of one step.
 pub(super) const ROWS: usize = 4;
 
@@ -24,16 +21,15 @@ pub(super) enum Filter {
 }
 
 impl Filter {
-    /// # Errors
-    /// [`Error::Malformed`] for a byte that stands for none.
-    pub(super) fn from_byte(byte: u8) -> Result<Filter> {
-        Ok(match byte {
+    /// `None` for a byte that stands for none.
+    pub(super) fn from_byte(byte: u8) -> Option<Filter> {
+        Some(match byte {
             0 => Filter::None,
             1 => Filter::Sub,
             2 => Filter::Up,
             3 => Filter::Average,
             4 => Filter::Paeth,
-            other => return Err(Error::malformed(FORMAT, format!("a row is filtered by method {other}"))),
+            _ => return None,
         })
     }
 
@@ -45,26 +41,25 @@ impl Filter {
 
 /// Undoes the filters of scanlines that follow each other, `BYTES` a pixel: `filtered` has a byte for the filter before
 /// each, `out` has as many rows without it, and `above` is the row before them, zeros before the first. All rows are of
-/// `above.len()` bytes.
-///
-/// # Errors
-/// [`Error::Malformed`] where there is no such filter.
-pub(super) fn unfilter<const BYTES: usize>(filtered: &[u8], above: &[u8], out: &mut [u8]) -> Result<()> {
+/// `above.len()` bytes. A filter that is unknown counts as none.
+pub(super) fn unfilter<const BYTES: usize>(filtered: &[u8], above: &[u8], out: &mut [u8]) {
     let stride = above.len();
     let mut above = above;
-    let mut lines = filtered.chunks_exact(stride + 1).map(|line| Ok((Filter::from_byte(line[0])?, &line[1..])));
+    let mut lines =
+        filtered.chunks_exact(stride + 1).map(|line| (Filter::from_byte(line[0]).unwrap_or(Filter::None), &line[1..]));
     let mut rows = out.chunks_exact_mut(stride);
     while rows.len() > 0 {
         // an iterator at its end gives no row, and an empty one is nothing to do
-        let mut next = || lines.next().unwrap_or(Ok((Filter::None, &[])));
-        if rows.len() < ROWS {
+        let mut next = || lines.next().unwrap_or((Filter::None, &[]));
+        // sixteen bytes hold no four pixels of more bytes
+        if rows.len() < ROWS || BYTES > 4 {
             let row = rows.next().unwrap_or_default();
-            let (filter, line) = next()?;
+            let (filter, line) = next();
             one::<BYTES>(filter, line, above, row);
             above = row;
             continue;
         }
-        let [a, b, c, d] = [next()?, next()?, next()?, next()?];
+        let [a, b, c, d] = [next(), next(), next(), next()];
         let [e, f, g, h] = std::array::from_fn(|_| rows.next().unwrap_or_default());
         let filters = [a.0, b.0, c.0, d.0];
         if filters == [Filter::Paeth; ROWS] {
@@ -79,7 +74,6 @@ pub(super) fn unfilter<const BYTES: usize>(filtered: &[u8], above: &[u8], out: &
         }
         above = h;
     }
-    Ok(())
 }
 
 /// One scanline.
@@ -320,17 +314,19 @@ mod tests {
             1 => unfilter::<1>,
             2 => unfilter::<2>,
             3 => unfilter::<3>,
-            _ => unfilter::<4>,
+            4 => unfilter::<4>,
+            6 => unfilter::<6>,
+            _ => unfilter::<8>,
         };
-        undo(some, &zeros, above).expect("filters that there are");
+        undo(some, &zeros, above);
         let last = if first > 0 { &above[above.len() - stride..] } else { &zeros[..] };
-        undo(rest, last, below).expect("filters that there are");
+        undo(rest, last, below);
         assert!(out == rows, "{columns} columns of {bytes} bytes, {filters:?}");
     }
 
     #[test]
     fn every_filter_alone_and_beside_every_other() {
-        for bytes in [1, 2, 3, 4] {
+        for bytes in [1, 2, 3, 4, 6, 8] {
             for columns in [1, 2, 3, 4, 5, 6, 7, 8, 17, 64] {
                 for (a, b) in (0..5).flat_map(|a| (0..5).map(move |b| (a, b))) {
                     for filters in
@@ -341,7 +337,7 @@ mod tests {
                 }
             }
         }
-        assert!(unfilter::<3>(&[5, 0, 0, 0], &[0; 3], &mut [0; 3]).is_err());
+        assert_eq!(Filter::from_byte(5), None);
     }
 
     #[test]
