@@ -3,12 +3,14 @@
 //! The header says nothing about how many frames follow: the blocks have to be walked, which is done without
 //! decompressing any.
 
+#[cfg(test)]
+mod cases;
 mod frames;
 
 use ::gif::{DisposalMethod, Repeat};
 use color_quant::NeuQuant;
 
-use frames::{Frames, Lines};
+use frames::{Frames, Indexed, Lines};
 
 use super::canvas::{Blend, Canvas};
 use super::palette::Palette;
@@ -44,11 +46,22 @@ impl Codec for Gif {
     }
 
     fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<Integrity> {
-        let mut frames = Frames::open(original, info.size.pixels() + BEYOND)?;
+        let mut frames = Frames::open(original, info.size.pixels() + BEYOND);
         let mut canvas = Canvas::new(info.size);
         let mut line: Vec<u8> = Vec::new();
-        for _ in 0..plan.frames {
-            let frame = frames.next()?;
+        for number in 0..plan.frames {
+            let frame = match frames.next() {
+                Err(Error::Malformed { reason, .. }) if number > 0 => return Ok(lost(number, plan.frames, &reason)),
+                frame => frame?,
+            };
+            if info.frames == 1 && frame.indices.is_empty() {
+                return Err(Error::malformed(FORMAT, "its only frame has no pixels"));
+            }
+            let integrity = frame.integrity();
+            // whole frames only, but for the first
+            if integrity.is_damaged() && number > 0 {
+                return Ok(lost(number, plan.frames, "its image data end early"));
+            }
             let width = frame.area.size.width as usize;
             canvas.draw_rows(frame.area, Blend::Over, frame.dispose, |row, columns, target| {
                 line.resize(columns * 4, 0);
@@ -62,16 +75,24 @@ impl Codec for Gif {
             // what comes next takes the most memory
             drop(frame);
             sink(Decoded { delay, ..Decoded::still(canvas.shown(), None) })?;
+            if integrity.is_damaged() {
+                return Ok(integrity);
+            }
         }
         Ok(Integrity::Whole)
     }
 
     fn stream(&self, original: &[u8], info: &Info, sink: RowSink<'_>) -> Result<Integrity> {
-        let frame = Frames::open(original, info.size.pixels())?.next()?;
-        // what blocks say of it twice may not be what was announced
-        let channels = if frame.has_hole { 4 } else { info.streamed.map_or(4, |streamed| streamed.channels) };
+        let frame = Frames::open(original, info.size.pixels() + BEYOND).next()?;
+        if info.frames == 1 && frame.indices.is_empty() {
+            return Err(Error::malformed(FORMAT, "its only frame has no pixels"));
+        }
+        let integrity = frame.integrity();
+        // what blocks say of it twice may not be what was announced, and rows that did not come are transparent
+        let announced = info.streamed.map_or(4, |streamed| streamed.channels);
+        let channels = if frame.has_hole || integrity.is_damaged() { 4 } else { announced };
         sink(&mut Lines::new(frame, info.size, channels), None)?;
-        Ok(Integrity::Whole)
+        Ok(integrity)
     }
 
     fn encode(&self, picture: &Picture, _go_on: GoOn<'_>) -> Result<Vec<u8>> {
@@ -109,6 +130,22 @@ impl Codec for Gif {
         drop(encoder);
         Ok(out)
     }
+}
+
+impl Indexed {
+    /// Whether all of its rows came.
+    fn integrity(&self) -> Integrity {
+        if self.came >= self.rows {
+            return Integrity::Whole;
+        }
+        let (came, rows) = (self.came, self.rows);
+        Integrity::Damaged(format!("the image data end early or are damaged: {came} of {rows} rows came").into())
+    }
+}
+
+/// An animation of which so many frames came.
+fn lost(came: u32, of: u32, reason: &str) -> Integrity {
+    Integrity::Damaged(format!("{reason}: {came} of {of} frames came").into())
 }
 
 /// Alpha below which a pixel is not there at all: GIF knows nothing in between.
@@ -181,8 +218,6 @@ struct Outline {
     frames: u32,
     loops: Loops,
     has_alpha: bool,
-    /// Whether the first frame may name colours that its palette has not.
-    lacks_colours: bool,
     /// Bytes of the first frame as it is held: a place for each pixel, and the codes.
     held: u64,
     has_comment: bool,
@@ -204,7 +239,6 @@ impl Outline {
             frames: 0,
             loops: Loops::Times(1),
             has_alpha: false,
-            lacks_colours: false,
             held: 0,
             has_comment: false,
             has_end: false,
@@ -212,11 +246,11 @@ impl Outline {
         let global = colour_table(flags);
         let mut at = 13 + global;
         let mut transparent = false;
-        // a file without a trailer is as whole as its last complete frame
+        // a file without a trailer is as whole as its last complete frame; a frame that is cut off counts, and its decoder says so
         while let Some(&block) = bytes.get(at) {
             match block {
                 0x21 => {
-                    let label = *bytes.get(at + 1).ok_or_else(cut)?;
+                    let Some(&label) = bytes.get(at + 1) else { break };
                     let body = bytes.get(at + 2..).unwrap_or_default();
                     match label {
                         0xF9 => transparent = last_sub_block(body).first().is_some_and(|flags| flags & 1 == 1),
@@ -247,19 +281,13 @@ impl Outline {
                     let size = at + 10 + colour_table(flags);
                     let next = skip_sub_blocks(bytes, size + 1);
                     if outline.frames == 0 {
-                        let colours = if flags & 0x80 == 0 { global } else { colour_table(flags) } / 3;
-                        outline.lacks_colours = bytes.get(size).is_none_or(|&bits| bits > 8 || colours < 1 << bits);
                         let pixels = u64::from(short(w0, w1)) * u64::from(short(h0, h1));
                         // once in order, and once as they were sent; codes in a buffer that grows by doubling
                         let codes = frames::buffered(pixels).min((next.unwrap_or(bytes.len()) - at) as u64);
                         outline.held = 2 * pixels + 3 * codes;
                     }
-                    let Some(next) = next else {
-                        // a frame that is cut off is for the decoder to refuse
-                        outline.frames += 1;
-                        break;
-                    };
                     outline.frames += 1;
+                    let Some(next) = next else { break };
                     at = next;
                 }
                 _ => {
@@ -276,7 +304,7 @@ impl Outline {
 
     /// How the first frame's rows come.
     fn streamed(&self) -> Streamed {
-        let channels = if self.has_alpha || self.lacks_colours { 4 } else { 3 };
+        let channels = if self.has_alpha { 4 } else { 3 };
         Streamed { channels, held: self.held }
     }
 

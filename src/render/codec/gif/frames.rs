@@ -1,12 +1,11 @@
-//! The frames of a GIF: the blocks are walked by the crate `gif`, and codes are read by `lzw.rs`. From a frame on that is odd the
-//! crate reads those, too.
+//! The frames of a GIF, one after the other (GIF89a §§17 to 24). Codes are read by `lzw.rs`.
+//!
+//! A frame is shown as far as it came, whole rows only. Of an interlaced one each missing row is shown as the one above that
+//! came, as in browsers.
 
-use std::io::Cursor;
-use std::num::NonZeroU64;
+use weezl::{BitOrder, decode::Configuration};
 
-use ::gif::{ColorOutput, DecodeOptions, DisposalMethod, MemoryLimit};
-
-use super::FORMAT;
+use super::{FORMAT, colour_table, last_sub_block, skip_sub_blocks};
 use crate::render::codec::canvas::{Area, Dispose};
 use crate::render::codec::lzw::{self, Order};
 use crate::render::error::{Error, Result};
@@ -15,23 +14,21 @@ use crate::render::ops::Rows;
 
 /// The frames one after the other, with places of their palettes for pixels.
 pub(super) struct Frames<'a> {
-    original: &'a [u8],
-    reader: ::gif::Decoder<Cursor<&'a [u8]>>,
-    /// How many were given out.
-    given: usize,
-    /// Whether the reader decompresses, too: from a frame on whose codes are odd.
-    decompresses: bool,
+    file: &'a [u8],
+    /// Where the next block begins.
+    at: usize,
+    global: &'a [u8],
     /// The most pixels that a frame may have.
     most: u64,
 }
 
 /// One frame.
 pub(super) struct Indexed {
-    /// Where it is on the canvas.
+    /// Where it is on the canvas, as far as it came.
     pub(super) area: Area,
     /// A place of the palette for each pixel, rows from the top, packed.
     pub(super) indices: Vec<u8>,
-    /// What is shown for each, red, green, blue and alpha: nothing where the palette has no colour.
+    /// What is shown for each, red, green, blue and alpha.
     pub(super) colours: [[u8; 4]; 256],
     /// Whether one of the palette's colours stands for none.
     pub(super) has_hole: bool,
@@ -39,124 +36,177 @@ pub(super) struct Indexed {
     pub(super) dispose: Dispose,
     /// How long it is shown, in milliseconds.
     pub(super) delay: u32,
+    /// How many rows it should have.
+    pub(super) rows: u32,
+    /// How many of them came.
+    pub(super) came: u32,
+}
+
+/// What a control extension says of the frame behind it (§23).
+#[derive(Clone, Copy, Default)]
+struct Control {
+    flags: u8,
+    /// In hundredths of a second.
+    delay: u16,
+    transparent: u8,
+}
+
+impl Control {
+    fn of(block: &[u8]) -> Option<Control> {
+        let &[flags, low, high, transparent, ..] = block else { return None };
+        Some(Control { flags, delay: u16::from_le_bytes([low, high]), transparent })
+    }
+
+    /// The place that stands for no colour.
+    fn hole(self) -> Option<u8> {
+        (self.flags & 1 == 1).then_some(self.transparent)
+    }
+
+    fn dispose(self) -> Dispose {
+        match self.flags >> 2 & 7 {
+            2 => Dispose::Clear,
+            3 => Dispose::Restore,
+            _ => Dispose::Keep,
+        }
+    }
 }
 
 impl<'a> Frames<'a> {
-    pub(super) fn open(original: &'a [u8], most: u64) -> Result<Frames<'a>> {
-        Ok(Frames { original, reader: reader(original, false, buffered(most))?, given: 0, decompresses: false, most })
+    pub(super) fn open(file: &'a [u8], most: u64) -> Frames<'a> {
+        let global = colour_table(file.get(10).copied().unwrap_or_default());
+        Frames { file, at: 13 + global, global: file.get(13..13 + global).unwrap_or_default(), most }
     }
 
+    /// The next frame.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where there is none, or none of its rows came.
     pub(super) fn next(&mut self) -> Result<Indexed> {
-        let frame = match self.decompressed() {
-            Some(frame) => frame,
-            None => self.decompressed_by_reader()?,
-        };
-        self.given += 1;
-        Ok(frame)
-    }
-
-    /// The next frame, but for one that is odd and those behind it.
-    fn decompressed(&mut self) -> Option<Indexed> {
-        if self.decompresses {
-            return None;
-        }
-        let global: Option<Vec<u8>> = self.reader.global_palette().map(<[u8]>::to_vec);
-        let frame = self.reader.read_next_frame().ok()??;
-        let mut indexed = Indexed::empty(frame, global.as_deref(), self.most).ok()?;
-        let (&literal_bits, codes) = frame.buffer.split_first()?;
-        let size = indexed.area.size;
-        let mut sent = vec![0; size.pixels() as usize];
-        // one without pixels is the crate's to refuse
-        let is_sound = !sent.is_empty() && lzw::decode(Order::LowFirst, literal_bits, codes, &mut sent).is_some();
-        indexed.indices = if frame.interlaced { in_order(&sent, size) } else { sent };
-        is_sound.then_some(indexed)
-    }
-
-    fn decompressed_by_reader(&mut self) -> Result<Indexed> {
-        if !self.decompresses {
-            self.decompresses = true;
-            self.reader = reader(self.original, true, self.most + METADATA)?;
-            for _ in 0..self.given {
-                self.reader.next_frame_info().map_err(failed)?;
+        let mut control = Control::default();
+        loop {
+            match self.file.get(self.at) {
+                Some(0x21) => {
+                    let body = self.file.get(self.at + 2..).unwrap_or_default();
+                    if self.file.get(self.at + 1) == Some(&0xF9) {
+                        // of what is said twice the last counts
+                        control = Control::of(last_sub_block(body)).unwrap_or_default();
+                    }
+                    self.at = skip_sub_blocks(self.file, self.at + 2).ok_or_else(ends)?;
+                }
+                Some(0x2C) => return self.frame(control),
+                _ => return Err(ends()),
             }
         }
-        let global: Option<Vec<u8>> = self.reader.global_palette().map(<[u8]>::to_vec);
-        let Some(frame) = self.reader.next_frame_info().map_err(failed)? else {
-            return Err(Error::malformed(FORMAT, "it ends before its last frame"));
-        };
-        let mut indexed = Indexed::empty(frame, global.as_deref(), self.most)?;
-        indexed.indices = vec![0; indexed.area.size.pixels() as usize];
-        self.reader.read_into_buffer(&mut indexed.indices).map_err(failed)?;
-        Ok(indexed)
     }
-}
 
-impl Indexed {
-    /// What is said of a frame, without its pixels.
-    fn empty(frame: &::gif::Frame<'_>, global: Option<&[u8]>, most: u64) -> Result<Indexed> {
-        let size = Size::new(frame.width.into(), frame.height.into());
-        if size.pixels() > most {
+    fn frame(&mut self, control: Control) -> Result<Indexed> {
+        let descriptor = self.file.get(self.at + 1..self.at + 10).and_then(<[u8]>::first_chunk::<9>);
+        let &[l0, l1, t0, t1, w0, w1, h0, h1, flags] = descriptor.ok_or_else(ends)?;
+        let short = |low, high| u32::from(u16::from_le_bytes([low, high]));
+        let size = Size::new(short(w0, w1), short(h0, h1));
+        if size.pixels() > self.most {
             return Err(Error::malformed(FORMAT, format!("it has a frame of {size} pixels, far beyond its size")));
         }
-        let mut colours = [[0; 4]; 256];
-        let palette = frame.palette.as_deref().or(global).unwrap_or_default();
-        for (index, (colour, &[red, green, blue])) in colours.iter_mut().zip(palette.as_chunks().0).enumerate() {
-            let is_hole = frame.transparent.is_some_and(|transparent| usize::from(transparent) == index);
-            *colour = [red, green, blue, if is_hole { 0 } else { 255 }];
+        let table = self.at + 10;
+        let local = self.file.get(table..table + colour_table(flags)).ok_or_else(ends)?;
+        let (&literal_bits, data) =
+            self.file.get(table + local.len()..).and_then(<[u8]>::split_first).ok_or_else(ends)?;
+        let mut sent = vec![0; size.pixels() as usize];
+        let filled = decompressed(literal_bits, data, size, &mut sent);
+        let came = filled.checked_div(size.width as usize).unwrap_or_default() as u32;
+        if came == 0 && size.pixels() > 0 {
+            return Err(Error::malformed(FORMAT, "a frame has no image data"));
         }
+        self.at = skip_sub_blocks(self.file, table + local.len() + 1).unwrap_or(self.file.len());
+        let is_interlaced = flags & 0x40 != 0;
+        let (indices, shown) = if is_interlaced { in_order(&sent, size, came) } else { (sent, came) };
+        let palette = if flags & 0x80 == 0 { self.global } else { local };
         Ok(Indexed {
-            area: Area { left: frame.left.into(), top: frame.top.into(), size },
-            indices: Vec::new(),
-            colours,
-            has_hole: frame.transparent.is_some(),
-            dispose: disposal(frame.dispose),
-            delay: u32::from(frame.delay) * 10,
+            area: Area { left: short(l0, l1), top: short(t0, t1), size: Size::new(size.width, shown) },
+            indices,
+            colours: colours(palette, control.hole()),
+            has_hole: control.hole().is_some(),
+            dispose: control.dispose(),
+            delay: u32::from(control.delay) * 10,
+            rows: size.height,
+            came,
         })
     }
 }
 
-fn disposal(method: DisposalMethod) -> Dispose {
-    match method {
-        DisposalMethod::Any | DisposalMethod::Keep => Dispose::Keep,
-        DisposalMethod::Background => Dispose::Clear,
-        DisposalMethod::Previous => Dispose::Restore,
+fn ends() -> Error {
+    Error::malformed(FORMAT, "it ends before its last frame")
+}
+
+/// What is shown for each place: black where the palette has no colour, as in browsers.
+fn colours(palette: &[u8], hole: Option<u8>) -> [[u8; 4]; 256] {
+    let mut colours = [[0, 0, 0, 255]; 256];
+    for (colour, &[red, green, blue]) in colours.iter_mut().zip(palette.as_chunks().0) {
+        *colour = [red, green, blue, 255];
+    }
+    if let Some(hole) = hole {
+        colours[usize::from(hole)][3] = 0;
+    }
+    colours
+}
+
+/// Decompresses the sub-blocks of a frame of that size, as far as they go, and says how many pixels that fills.
+fn decompressed(literal_bits: u8, data: &[u8], size: Size, out: &mut [u8]) -> usize {
+    let most = buffered(size.pixels()).min(data.len() as u64) as usize;
+    let mut codes = Vec::with_capacity(most);
+    let mut rest = data;
+    while let Some((&length, behind)) = rest.split_first()
+        && length > 0
+        && codes.len() < most
+    {
+        let (block, behind) = behind.split_at(usize::from(length).min(behind.len()));
+        codes.extend_from_slice(&block[..block.len().min(most - codes.len())]);
+        rest = behind;
+    }
+    match literal_bits {
+        2..=8 => lzw::decode_some(Order::LowFirst, literal_bits, &codes, out),
+        // of no use for pictures, and yet met
+        0 | 1 | 9..=11 => by_library(literal_bits, &codes, out),
+        _ => 0,
     }
 }
 
+fn by_library(literal_bits: u8, codes: &[u8], out: &mut [u8]) -> usize {
+    let mut decoder = Configuration::new(BitOrder::Lsb, literal_bits).with_yield_on_full_buffer(true).build();
+    let (mut read, mut written) = (0, 0);
+    while written < out.len() {
+        let step = decoder.decode_bytes(&codes[read..], &mut out[written..]);
+        (read, written) = (read + step.consumed_in, written + step.consumed_out);
+        if step.status.is_err() || step.consumed_in == 0 && step.consumed_out == 0 {
+            break;
+        }
+    }
+    written
+}
+
 /// The most bytes of codes that are copied for a frame of so many pixels: a code has 12 bits at most and stands for a pixel or
-/// more. A frame that is sent in more, junk or codes that only start anew, is left to the crate.
+/// more. Junk, or codes that only start anew, are cut off behind that.
 pub(super) fn buffered(pixels: u64) -> u64 {
     2 * pixels + (1 << 20)
 }
 
-/// The most that the crate copies of a file's metadata.
-const METADATA: u64 = 4 << 20;
-
-/// What walks the blocks, and where it is told to decompresses the frames; it copies no block, no codes, and no frame of more
-/// bytes than `most`.
-fn reader(original: &[u8], decompresses: bool, most: u64) -> Result<::gif::Decoder<Cursor<&[u8]>>> {
-    let mut options = DecodeOptions::new();
-    options.set_color_output(ColorOutput::Indexed);
-    options.skip_frame_decoding(!decompresses);
-    options.allow_unknown_blocks(true);
-    options.set_memory_limit(NonZeroU64::new(most).map_or(MemoryLimit::Unlimited, MemoryLimit::Bytes));
-    options.read_info(Cursor::new(original)).map_err(failed)
-}
-
-/// Rows that were sent in four passes (GIF89a, Appendix E).
-fn in_order(sent: &[u8], size: Size) -> Vec<u8> {
+/// Rows that were sent in four passes (GIF89a, Appendix E), of which so many came, in order; and how many are shown.
+fn in_order(sent: &[u8], size: Size, came: u32) -> (Vec<u8>, u32) {
     let (width, height) = (size.width as usize, size.height as usize);
     let mut ordered = vec![0; sent.len()];
+    // for each row, where it came
+    let mut places = vec![None; height];
     let passes = [(0, 8), (4, 8), (2, 4), (1, 2)];
     let rows = passes.into_iter().flat_map(|(first, step)| (first..height).step_by(step));
-    for (row, sent) in rows.zip(sent.chunks_exact(width.max(1))) {
-        ordered[row * width..][..width].copy_from_slice(sent);
+    rows.take(came as usize).enumerate().for_each(|(place, row)| places[row] = Some(place));
+    let mut shown = 0;
+    for (row, to) in ordered.chunks_exact_mut(width.max(1)).enumerate() {
+        let above = [1, 2, 4, 8].into_iter().find_map(|step| places[row / step * step]);
+        let Some(place) = above else { break };
+        to.copy_from_slice(&sent[place * width..][..width]);
+        shown += 1;
     }
-    ordered
-}
-
-fn failed(error: ::gif::DecodingError) -> Error {
-    Error::malformed(FORMAT, error)
+    (ordered, if width == 0 { size.height } else { shown })
 }
 
 /// The rows of the canvas with its first frame.
@@ -225,6 +275,9 @@ impl Rows for Lines {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
+    use ::gif::{ColorOutput, DecodeOptions, DisposalMethod, MemoryLimit};
     use proptest::prelude::*;
     use proptest::sample::Index;
 
@@ -237,23 +290,35 @@ mod tests {
     use crate::render::recipe::{Output, Quality, Recipe};
     use crate::render::settings::Settings;
 
+    fn disposal(method: DisposalMethod) -> Dispose {
+        match method {
+            DisposalMethod::Any | DisposalMethod::Keep => Dispose::Keep,
+            DisposalMethod::Background => Dispose::Clear,
+            DisposalMethod::Previous => Dispose::Restore,
+        }
+    }
+
     /// What the crate shows, so many frames at most.
     fn by_library(original: &[u8], size: Size, frames: u32) -> Option<Vec<Pixels>> {
         let mut options = DecodeOptions::new();
-        options.set_color_output(ColorOutput::RGBA);
+        options.set_color_output(ColorOutput::Indexed);
         options.allow_unknown_blocks(true);
         options.set_memory_limit(MemoryLimit::Unlimited);
         let mut reader = options.read_info(Cursor::new(original)).ok()?;
         let mut canvas = Canvas::new(size);
         let mut shown = Vec::new();
         for _ in 0..frames {
+            let global: Option<Vec<u8>> = reader.global_palette().map(<[u8]>::to_vec);
             let frame = reader.read_next_frame().ok()??;
+            let palette = frame.palette.as_deref().or(global.as_deref()).unwrap_or_default();
+            let colours = colours(palette, frame.transparent);
+            let rgba: Vec<u8> = frame.buffer.iter().flat_map(|&index| colours[usize::from(index)]).collect();
             let area = Area {
                 left: frame.left.into(),
                 top: frame.top.into(),
                 size: Size::new(frame.width.into(), frame.height.into()),
             };
-            canvas.draw(area, &frame.buffer, Blend::Over, disposal(frame.dispose));
+            canvas.draw(area, &rgba, Blend::Over, disposal(frame.dispose));
             shown.push(canvas.shown());
         }
         Some(shown)
