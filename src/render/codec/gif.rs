@@ -54,6 +54,9 @@ impl Codec for Gif {
                 Err(Error::Malformed { reason, .. }) if number > 0 => return Ok(lost(number, plan.frames, &reason)),
                 frame => frame?,
             };
+            if info.frames == 1 && frame.indices.is_empty() {
+                return Err(Error::malformed(FORMAT, "its only frame has no pixels"));
+            }
             let integrity = frame.integrity();
             // whole frames only, but for the first
             if integrity.is_damaged() && number > 0 {
@@ -81,6 +84,9 @@ impl Codec for Gif {
 
     fn stream(&self, original: &[u8], info: &Info, sink: RowSink<'_>) -> Result<Integrity> {
         let frame = Frames::open(original, info.size.pixels() + BEYOND).next()?;
+        if info.frames == 1 && frame.indices.is_empty() {
+            return Err(Error::malformed(FORMAT, "its only frame has no pixels"));
+        }
         let integrity = frame.integrity();
         // what blocks say of it twice may not be what was announced, and rows that did not come are transparent
         let announced = info.streamed.map_or(4, |streamed| streamed.channels);
@@ -212,8 +218,6 @@ struct Outline {
     frames: u32,
     loops: Loops,
     has_alpha: bool,
-    /// Whether the first frame may name colours that its palette has not.
-    lacks_colours: bool,
     /// Bytes of the first frame as it is held: a place for each pixel, and the codes.
     held: u64,
     has_comment: bool,
@@ -235,7 +239,6 @@ impl Outline {
             frames: 0,
             loops: Loops::Times(1),
             has_alpha: false,
-            lacks_colours: false,
             held: 0,
             has_comment: false,
             has_end: false,
@@ -278,8 +281,6 @@ impl Outline {
                     let size = at + 10 + colour_table(flags);
                     let next = skip_sub_blocks(bytes, size + 1);
                     if outline.frames == 0 {
-                        let colours = if flags & 0x80 == 0 { global } else { colour_table(flags) } / 3;
-                        outline.lacks_colours = bytes.get(size).is_none_or(|&bits| bits > 8 || colours < 1 << bits);
                         let pixels = u64::from(short(w0, w1)) * u64::from(short(h0, h1));
                         // once in order, and once as they were sent; codes in a buffer that grows by doubling
                         let codes = frames::buffered(pixels).min((next.unwrap_or(bytes.len()) - at) as u64);
@@ -303,7 +304,7 @@ impl Outline {
 
     /// How the first frame's rows come.
     fn streamed(&self) -> Streamed {
-        let channels = if self.has_alpha || self.lacks_colours { 4 } else { 3 };
+        let channels = if self.has_alpha { 4 } else { 3 };
         Streamed { channels, held: self.held }
     }
 

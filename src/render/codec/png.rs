@@ -273,5 +273,5 @@ fn streamed(header: &Header) -> Option<Streamed> {
     let converting = if plain(header).is_some() { 0 } else { 24 * header.size.width as usize + 4 * stride };
     let held = header::MOST + scanlines::held(stride) + converting;
     // grey held whole is red, green and blue
-    fits.then(|| Streamed { channels, held: held as u64 })
+    fits.then_some(Streamed { channels, held: held as u64 })
 }

@@ -56,7 +56,12 @@ pub struct Profile {
 impl Profile {
     /// Reads an ICC profile (ICC.1:2022); `None` where it is damaged or describes neither RGB nor grey.
     pub fn from_icc(icc: &[u8]) -> Option<Profile> {
-        let profile = contained(|| ColorProfile::new_from_slice(icc).ok())?;
+        let mut profile = contained(|| ColorProfile::new_from_slice(icc).ok())?;
+        // curves and a matrix lead to XYZ, whatever the header says
+        let tables = [&profile.lut_a_to_b_perceptual, &profile.lut_a_to_b_colorimetric, &profile.lut_a_to_b_saturation];
+        if tables.iter().all(|table| table.is_none()) {
+            profile.pcs = DataColorSpace::Xyz;
+        }
         let known = matches!(profile.color_space, DataColorSpace::Rgb | DataColorSpace::Gray);
         let name = profile.description.as_ref().map(text).filter(|name| !name.is_empty());
         known.then(|| Profile { profile: Arc::new(profile), name, icc: Some(icc.into()) })
@@ -405,6 +410,48 @@ mod tests {
         check([255, 0, 0, 0], false, [0, 255, 255]);
         check([0, 0, 0, 255], false, [0, 0, 0]);
         check([0, 255, 255, 255], true, [0, 255, 255]);
+    }
+
+    #[test]
+    fn profiles_are_for_pictures_of_their_kind() {
+        let icc = |kind: &[u8; 4]| {
+            let mut icc = ColorProfile::new_display_p3().encode().expect("written");
+            icc[16..20].copy_from_slice(kind);
+            icc
+        };
+        for (kind, grey, rgb, cmyk) in [
+            (b"RGB ", true, true, false),
+            (b"GRAY", true, false, false),
+            (b"CMYK", false, false, true),
+            (b"Lab ", false, false, false),
+            (b"XYZ ", false, false, false),
+        ] {
+            let icc = icc(kind);
+            let found = [1, 3, 4].map(|components| Model::of(components).is_of(&icc));
+            assert_eq!(found, [grey, rgb, cmyk], "{}", String::from_utf8_lossy(kind));
+        }
+        assert!(!Model::Rgb.is_of(b"") && !Model::Grey.is_of(&[7; 18]));
+    }
+
+    #[test]
+    fn a_matrix_leads_to_xyz_whatever_the_header_says() {
+        let mut icc = ColorProfile::new_display_p3().encode().expect("written");
+        let expected = Profile::from_icc(&icc).expect("a profile");
+        icc[20..24].copy_from_slice(b"Lab ");
+        let profile = Profile::from_icc(&icc).expect("a profile");
+        let pixels = || Pixels::filled(Size::new(4, 4), &[234, 51, 35]);
+        assert_eq!(to_srgb(pixels(), &profile).data, to_srgb(pixels(), &expected).data);
+        assert!(profile.rgb_icc().is_some());
+    }
+
+    #[test]
+    fn profiles_that_no_transform_can_be_made_from_are_not_passed_on() {
+        let mut plain = ColorProfile::new_display_p3();
+        (plain.red_trc, plain.green_trc, plain.blue_trc) = (None, None, None);
+        let profile = Profile { profile: Arc::new(plain), name: None, icc: Some(vec![1, 2, 3].into()) };
+        assert!(profile.is_srgb() && profile.rgb_icc().is_none());
+        let pixels = Pixels::filled(Size::new(2, 2), &[1, 2, 3]);
+        assert_eq!(to_srgb(pixels.clone(), &profile).data, pixels.data);
     }
 
     #[test]

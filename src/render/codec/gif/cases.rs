@@ -113,6 +113,8 @@ fn data_that_end_early_are_shown_as_far_as_they_came() {
         let rows = rows(&shown[0], &pixels(3));
         assert!((4..SIDE).contains(&rows), "{name}: {rows} rows");
     }
+    let without_pixels = [0x2C, 0, 0, 0, 0, 0, 0, 16, 0, 0, 4, 0];
+    assert!(shown(&Gif, &file(&[&without_pixels, b";"]), true).is_err());
     for nothing in [file(&[&frame_of(&[], false), b";"]), file(&[&frame_of(&data[..2], false), b";"]), file(&[b";"])] {
         assert!(shown(&Gif, &nothing, true).is_err());
     }

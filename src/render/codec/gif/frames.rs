@@ -28,7 +28,7 @@ pub(super) struct Indexed {
     pub(super) area: Area,
     /// A place of the palette for each pixel, rows from the top, packed.
     pub(super) indices: Vec<u8>,
-    /// What is shown for each, red, green, blue and alpha: nothing where the palette has no colour.
+    /// What is shown for each, red, green, blue and alpha.
     pub(super) colours: [[u8; 4]; 256],
     /// Whether one of the palette's colours stands for none.
     pub(super) has_hole: bool,
@@ -55,6 +55,11 @@ impl Control {
     fn of(block: &[u8]) -> Option<Control> {
         let &[flags, low, high, transparent, ..] = block else { return None };
         Some(Control { flags, delay: u16::from_le_bytes([low, high]), transparent })
+    }
+
+    /// The place that stands for no colour.
+    fn hole(self) -> Option<u8> {
+        (self.flags & 1 == 1).then_some(self.transparent)
     }
 
     fn dispose(self) -> Dispose {
@@ -119,8 +124,8 @@ impl<'a> Frames<'a> {
         Ok(Indexed {
             area: Area { left: short(l0, l1), top: short(t0, t1), size: Size::new(size.width, shown) },
             indices,
-            colours: colours(palette, control),
-            has_hole: control.flags & 1 == 1,
+            colours: colours(palette, control.hole()),
+            has_hole: control.hole().is_some(),
             dispose: control.dispose(),
             delay: u32::from(control.delay) * 10,
             rows: size.height,
@@ -133,11 +138,14 @@ fn ends() -> Error {
     Error::malformed(FORMAT, "it ends before its last frame")
 }
 
-fn colours(palette: &[u8], control: Control) -> [[u8; 4]; 256] {
-    let mut colours = [[0; 4]; 256];
-    for (index, (colour, &[red, green, blue])) in colours.iter_mut().zip(palette.as_chunks().0).enumerate() {
-        let is_hole = control.flags & 1 == 1 && usize::from(control.transparent) == index;
-        *colour = [red, green, blue, if is_hole { 0 } else { 255 }];
+/// What is shown for each place: black where the palette has no colour, as in browsers.
+fn colours(palette: &[u8], hole: Option<u8>) -> [[u8; 4]; 256] {
+    let mut colours = [[0, 0, 0, 255]; 256];
+    for (colour, &[red, green, blue]) in colours.iter_mut().zip(palette.as_chunks().0) {
+        *colour = [red, green, blue, 255];
+    }
+    if let Some(hole) = hole {
+        colours[usize::from(hole)][3] = 0;
     }
     colours
 }
@@ -293,20 +301,24 @@ mod tests {
     /// What the crate shows, so many frames at most.
     fn by_library(original: &[u8], size: Size, frames: u32) -> Option<Vec<Pixels>> {
         let mut options = DecodeOptions::new();
-        options.set_color_output(ColorOutput::RGBA);
+        options.set_color_output(ColorOutput::Indexed);
         options.allow_unknown_blocks(true);
         options.set_memory_limit(MemoryLimit::Unlimited);
         let mut reader = options.read_info(Cursor::new(original)).ok()?;
         let mut canvas = Canvas::new(size);
         let mut shown = Vec::new();
         for _ in 0..frames {
+            let global: Option<Vec<u8>> = reader.global_palette().map(<[u8]>::to_vec);
             let frame = reader.read_next_frame().ok()??;
+            let palette = frame.palette.as_deref().or(global.as_deref()).unwrap_or_default();
+            let colours = colours(palette, frame.transparent);
+            let rgba: Vec<u8> = frame.buffer.iter().flat_map(|&index| colours[usize::from(index)]).collect();
             let area = Area {
                 left: frame.left.into(),
                 top: frame.top.into(),
                 size: Size::new(frame.width.into(), frame.height.into()),
             };
-            canvas.draw(area, &frame.buffer, Blend::Over, disposal(frame.dispose));
+            canvas.draw(area, &rgba, Blend::Over, disposal(frame.dispose));
             shown.push(canvas.shown());
         }
         Some(shown)

@@ -146,7 +146,7 @@ fn by_library(file: &[u8]) -> Pixels {
     let data = if samples < 3 { crate::render::pixels::grey_to_rgb(&data, samples) } else { data };
     Pixels {
         size: crate::render::geometry::Size::new(info.width, info.height),
-        channels: if samples % 2 == 0 { 4 } else { 3 },
+        channels: if samples.is_multiple_of(2) { 4 } else { 3 },
         data,
     }
 }

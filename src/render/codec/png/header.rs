@@ -65,16 +65,14 @@ impl Chunk {
     }
 
     fn is_critical(&self) -> bool {
-        self.kind[0].is_ascii_uppercase()
+        // the bit that tells lower from upper case (§5.4)
+        self.kind[0] & 0x20 == 0
     }
 }
 
-/// The chunk that begins at `at`; `None` at the end of the file, or where it has no chunk.
+/// The chunk that begins at `at`, whatever its name; `None` at the end of the file.
 pub(super) fn chunk(file: &[u8], at: usize) -> Option<Chunk> {
     let &[a, b, c, d, ref kind @ ..] = file.get(at..at.checked_add(HEAD)?)?.first_chunk::<HEAD>()?;
-    if !kind.iter().all(u8::is_ascii_alphabetic) {
-        return None;
-    }
     let start = at + HEAD;
     let stated = u32::from_be_bytes([a, b, c, d]) as usize;
     let length = stated.min(file.len() - start);

@@ -85,9 +85,7 @@ mod tests {
     #[test]
     fn pixels_that_are_missing_are_filled_from_those_that_came() {
         let size = Size::new(19, 21);
-        for reached in 0..PASSES.len() {
-            let [_, _, _, down] = PASSES[reached];
-            let [_, top, _, _] = PASSES[reached];
+        for (reached, [_, top, _, down]) in PASSES.into_iter().enumerate() {
             for rows in 0..(size.height - top).div_ceil(down) {
                 // each pixel that came is its own number
                 let mut out = vec![0_u8; size.pixels() as usize * 3];

@@ -13,13 +13,15 @@ pub(super) struct Samples<'a> {
     pub(super) channels: usize,
     /// Of samples of 16 bits, which are converted to sRGB at their full precision.
     narrowing: Option<Narrowing>,
+    /// What each place of the palette stands for; one beyond it is black.
+    colours: Box<[[u8; 4]; 256]>,
 }
 
 impl<'a> Samples<'a> {
     pub(super) fn of(header: &'a Header) -> Samples<'a> {
         let channels = channels(header);
         let narrowing = (header.depth == 16).then(|| Narrowing::new(channels, header.profile.as_ref()));
-        Samples { header, channels, narrowing }
+        Samples { header, channels, narrowing, colours: Box::new(colours(header)) }
     }
 
     /// The profile that the pixels are in.
@@ -37,10 +39,21 @@ impl<'a> Samples<'a> {
             8 => row.to_vec(),
             depth => unpacked(row, depth, width),
         };
-        match (self.header.colours, &self.header.transparency) {
-            (ColorType::Indexed, transparency) => self.from_palette(&samples, transparency.as_ref()),
-            _ => self.expanded(samples, u8::MAX),
+        if self.header.colours != ColorType::Indexed {
+            return self.expanded(samples, u8::MAX);
         }
+        let mut out = vec![0; samples.len() * self.channels];
+        // each by itself, since a loop over parts of any length takes several times as long
+        if self.channels == 4 {
+            let pixels = out.as_chunks_mut::<4>().0.iter_mut().zip(&samples);
+            pixels.for_each(|(pixel, &place)| *pixel = self.colours[usize::from(place)]);
+        } else {
+            for (pixel, &place) in out.as_chunks_mut::<3>().0.iter_mut().zip(&samples) {
+                let [red, green, blue, _] = self.colours[usize::from(place)];
+                *pixel = [red, green, blue];
+            }
+        }
+        out
     }
 
     /// Whole pixels with an alpha where one colour is transparent, narrow greys stretched over all levels, and greys as red,
@@ -69,28 +82,25 @@ impl<'a> Samples<'a> {
             (ColorType::Grayscale, _) => grey_to_rgb(&samples, 1),
             (ColorType::GrayscaleAlpha, _) => grey_to_rgb(&samples, 2),
             (ColorType::Rgb, Some(Transparency::Colour(hole))) => {
-                let pixel = |&[r, g, b]: &[T; 3]| [r, g, b, alpha([r, g, b].map(Into::into) == *hole)];
-                samples.as_chunks::<3>().0.iter().flat_map(pixel).collect()
+                let mut out = vec![T::default(); samples.len() / 3 * 4];
+                let pixels = out.as_chunks_mut::<4>().0.iter_mut().zip(samples.as_chunks::<3>().0);
+                pixels.for_each(|(out, &[r, g, b])| *out = [r, g, b, alpha([r, g, b].map(Into::into) == *hole)]);
+                out
             }
             _ => samples,
         }
     }
+}
 
-    /// The colours of places; one beyond the palette is black.
-    fn from_palette(&self, places: &[u8], transparency: Option<&Transparency>) -> Vec<u8> {
-        let colour = |place: u8| self.header.palette.get(usize::from(place)).copied().unwrap_or_default();
-        match transparency {
-            Some(Transparency::Places(alpha)) => {
-                let alpha = |place: u8| alpha.get(usize::from(place)).copied().unwrap_or(u8::MAX);
-                let pixel = |&place: &u8| {
-                    let [r, g, b] = colour(place);
-                    [r, g, b, alpha(place)]
-                };
-                places.iter().flat_map(pixel).collect()
-            }
-            _ => places.iter().flat_map(|&place| colour(place)).collect(),
-        }
+fn colours(header: &Header) -> [[u8; 4]; 256] {
+    let mut colours = [[0, 0, 0, u8::MAX]; 256];
+    for (colour, &[red, green, blue]) in colours.iter_mut().zip(&header.palette) {
+        *colour = [red, green, blue, u8::MAX];
     }
+    if let Some(Transparency::Places(alpha)) = &header.transparency {
+        colours.iter_mut().zip(alpha).for_each(|(colour, &alpha)| colour[3] = alpha);
+    }
+    colours
 }
 
 /// Samples of a pixel that comes out.
@@ -102,6 +112,10 @@ pub(super) fn channels(header: &Header) -> usize {
 fn unpacked(row: &[u8], depth: u8, width: usize) -> Vec<u8> {
     let depth = usize::from(depth);
     let (each, mask) = (8 / depth, (1_u16 << depth) as u8 - 1);
-    let sample = |at: usize| row[at / each] >> (8 - depth * (at % each + 1)) & mask;
-    (0..width).map(sample).collect()
+    let mut samples = Vec::with_capacity(row.len() * each);
+    for &byte in row {
+        (1..=each).for_each(|at| samples.push(byte >> (8 - depth * at) & mask));
+    }
+    samples.truncate(width);
+    samples
 }

@@ -14,8 +14,14 @@ const SIZE: Size = Size { width: 60, height: 56 };
 fn picture(has_alpha: bool) -> Pixels {
     let pixel = |at: u32| {
         let (x, y) = (at % SIZE.width, at / SIZE.width);
-        let noise = at.wrapping_mul(2_654_435_761) >> 28;
-        [(x * 3 + noise) as u8, (y * 4) as u8, (x + y) as u8, if has_alpha { (x * 4) as u8 } else { 255 }]
+        // so much that lossless data are long
+        let noise = |seed: u32| at.wrapping_mul(at + seed).wrapping_mul(2_654_435_761) >> 28;
+        [
+            (x * 3 + noise(1)) as u8,
+            (y * 4 + noise(5)) as u8,
+            (x + y + noise(9)) as u8,
+            if has_alpha { (x * 4) as u8 } else { 255 },
+        ]
     };
     let data = (0..SIZE.pixels() as u32).flat_map(pixel).collect();
     Pixels { size: SIZE, channels: 4, data }
@@ -77,7 +83,7 @@ fn one(name: &str, file: &[u8]) -> (Pixels, Integrity) {
 
 /// Without the byte that makes up for an odd length.
 fn unpadded(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
-    let data = if data.len() % 2 == 0 { [data, &[0]].concat() } else { data.to_vec() };
+    let data = if data.len().is_multiple_of(2) { [data, &[0]].concat() } else { data.to_vec() };
     [&name[..], &(data.len() as u32).to_le_bytes(), &data].concat()
 }
 

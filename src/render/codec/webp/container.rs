@@ -41,7 +41,9 @@ impl<'a> Iterator for Chunks<'a> {
         let (&[a, b, c, d, e, f, g, h], rest) = self.0.split_first_chunk()?;
         let length = u32::from_le_bytes([e, f, g, h]) as usize;
         let (data, behind) = rest.split_at(length.min(rest.len()));
-        let is_padded = length % 2 == 1 && !(starts_with_name(behind) && !starts_with_name(behind.get(1..)?));
+        // the padding is missing where a name follows at once, and none behind another byte
+        let follows_at_once = starts_with_name(behind) && !behind.get(1..).is_some_and(starts_with_name);
+        let is_padded = length % 2 == 1 && !follows_at_once;
         self.0 = behind.get(usize::from(is_padded)..).unwrap_or_default();
         Some(Chunk { name: [a, b, c, d], data, is_cut: data.len() < length })
     }

@@ -380,8 +380,9 @@ impl Transform {
                     let (x, y) = (at % across, at / across);
                     let [of_red, of_green, green_to_red, _] =
                         factors[(y >> bits) * blocks(across, *bits) + (x >> bits)];
-                    let share =
-                        |factor: u8, of: u8| (i32::from(factor.cast_signed()) * i32::from(of.cast_signed()) >> 5) as u8;
+                    let share = |factor: u8, of: u8| {
+                        ((i32::from(factor.cast_signed()) * i32::from(of.cast_signed())) >> 5) as u8
+                    };
                     let [red, green, blue, _] = pixel;
                     *red = red.wrapping_add(share(green_to_red, *green));
                     *blue = blue.wrapping_add(share(of_green, *green)).wrapping_add(share(of_red, *red));
