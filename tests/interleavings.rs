@@ -6,7 +6,7 @@
 #[path = "../src/cache/flight.rs"]
 mod flight;
 #[allow(dead_code)]
-#[path = "../src/cache/index.rs"]
+#[path = "../src/cache/index/mod.rs"]
 mod index;
 
 /// The library's locks, as the scheduler has them.
