@@ -743,12 +743,22 @@ fn two_processes_on_one_folder_keep_its_bound() {
     for client in clients {
         client.join().expect("every answer was right");
     }
-    assert_eq!(second.get("/-/ready", &[]).status, 200);
+    let ready = second.get("/-/ready", &[]);
+    let said = String::from_utf8_lossy(&ready.body).into_owned();
+    assert_eq!(ready.status, 200);
+    assert!(said.contains(r#""cache":"in use by another process""#), "{said}");
+    let shown = |server: &Server| {
+        let state = |name: &str| server.metric(&format!("tintype_cache_state{{state=\"{name}\"}}"));
+        (server.metric("tintype_cache_writable"), state("open"), state("in_use"), state("unusable"))
+    };
+    assert_eq!(shown(&first), (1.0, 1.0, 0.0, 0.0));
+    assert_eq!(shown(&second), (0.0, 0.0, 1.0, 0.0));
     first.signal(Signal::KILL);
     drop(first);
     let began = Instant::now();
     recovers(&second, &truth, "the other process's end", 69_000);
     eprintln!("taken over after {:?}", began.elapsed());
+    assert_eq!(shown(&second), (1.0, 1.0, 0.0, 0.0));
     done.store(true, Ordering::Relaxed);
     let highest = highest.join().expect("no panic");
     assert!(highest <= 512 << 10, "{highest} bytes of {}", 512 << 10);

@@ -135,7 +135,7 @@ fn damage(dir: &Path, which: usize, how: Damage) -> std::io::Result<()> {
 }
 
 fn open(dir: &Path, max_files: u64, memory: u64) -> Arc<Cache<&'static str>> {
-    let (dir, max_bytes) = (dir.to_owned(), 1 << 30);
+    let (dir, max_bytes) = (Some(dir.to_owned()), 1 << 30);
     Arc::new(Cache::new(&Config { dir, max_bytes, max_files, min_free: 0, memory }))
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Body, Cache, Config, Failure, Found, Key, Purge, layout};
+use super::{Body, Cache, Config, Failure, FolderState, Found, Key, Purge, layout};
 use crate::render::recipe::{Output, Quality};
 use crate::render::{Content, Encoded, Format, Recipe, Settings};
 use crate::source::{ImageId, Version};
@@ -18,7 +18,7 @@ fn open(dir: &Path) -> Arc<Cache<&'static str>> {
 }
 
 fn open_with(dir: &Path, max_bytes: u64, memory: u64) -> Arc<Cache<&'static str>> {
-    Arc::new(Cache::new(&Config { dir: dir.to_owned(), max_bytes, max_files: 1000, min_free: 0, memory }))
+    Arc::new(Cache::new(&Config { dir: Some(dir.to_owned()), max_bytes, max_files: 1000, min_free: 0, memory }))
 }
 
 fn id(name: &str) -> ImageId {
@@ -240,6 +240,20 @@ async fn a_folder_that_cannot_be_used_does_not_fail_requests() {
 }
 
 #[tokio::test]
+async fn cache_without_a_folder_keeps_results_in_memory() {
+    let config = Config { dir: None, max_bytes: 1 << 30, max_files: 1000, min_free: 0, memory: 1 << 20 };
+    let cache = Arc::new(Cache::new(&config));
+    assert_eq!(cache.folder_state(), FolderState::None);
+    let (_, found) = ask(&cache, rendition("/a", 1), b"one").await.expect("made");
+    assert_eq!(found, Found::Made { stored: false, collapsed: false });
+    assert_eq!(ask(&cache, rendition("/a", 1), b"two").await.expect("there").1, Found::Memory);
+    assert_eq!(cache.purge(&Purge::Original(id("/a"))), 1);
+    cache.flush();
+    // nothing has failed
+    assert_eq!(cache.stats().not_stored.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
 async fn a_folder_removed_while_running_is_made_again() {
     let dir = tempfile::tempdir().expect("a folder");
     let cache = open(dir.path());
@@ -304,7 +318,7 @@ async fn the_bounds_hold_at_every_moment() {
     for (max_blocks, max_files) in [(32, 1000), (1000, 12)] {
         let dir = tempfile::tempdir().expect("a folder");
         let config =
-            Config { dir: dir.path().to_owned(), max_bytes: max_blocks * 4096, max_files, min_free: 0, memory: 0 };
+            Config { dir: Some(dir.path().to_owned()), max_bytes: max_blocks * 4096, max_files, min_free: 0, memory: 0 };
         let cache = Arc::new(Cache::<&'static str>::new(&config));
         let mut stored = 0;
         for number in 1..=200 {
@@ -432,9 +446,11 @@ async fn a_folder_belongs_to_one_process_and_goes_on_to_the_next() {
     let second = open(dir.path());
     let (body, found) = ask(&second, rendition("/a", 1), b"one").await.expect("made");
     assert_eq!((&body.bytes[..], found), (&b"one"[..], Found::Made { stored: false, collapsed: false }));
-    assert!(second.is_writable());
+    assert_eq!(second.folder_state(), FolderState::InUse);
+    assert!(!second.is_writable());
     drop(first);
     poll(|| second.usage().files > 0);
+    assert_eq!(second.folder_state(), FolderState::Open);
     ask(&second, rendition("/a", 2), b"two").await.expect("made");
     second.flush();
     assert_eq!(files(dir.path()).len(), 2);
@@ -536,7 +552,8 @@ fn a_folder_that_others_may_write_in_is_refused() {
 #[tokio::test]
 async fn what_others_need_stays_free() {
     let dir = tempfile::tempdir().expect("a folder");
-    let config = Config { dir: dir.path().to_owned(), max_bytes: 1 << 30, max_files: 9, min_free: u64::MAX, memory: 0 };
+    let config =
+        Config { dir: Some(dir.path().to_owned()), max_bytes: 1 << 30, max_files: 9, min_free: u64::MAX, memory: 0 };
     let cache = Arc::new(Cache::<&'static str>::new(&config));
     ask(&cache, rendition("/a", 1), b"one").await.expect("made");
     cache.flush();

@@ -15,6 +15,7 @@ use http::header;
 use self::text::Text;
 use super::traffic::{Outcome, Traffic};
 use super::{State, problem};
+use crate::cache::FolderState;
 use crate::render::{Content, Format};
 use crate::service::Service;
 use crate::service::workers::Class;
@@ -154,6 +155,7 @@ fn renders(text: &mut Text, service: &Service) {
 fn cache(text: &mut Text, service: &Service) {
     let (stats, usage, bounds) = (service.cache_stats(), service.cache_usage(), service.cache_config());
     let (memory_entries, memory_bytes) = service.cache_memory();
+    let folder = service.cache_folder_state();
     for (name, help, value) in [
         ("cache_files", "Files of the cache, with those being written or removed.", usage.files),
         ("cache_max_files", "The most files that it may have.", bounds.max_files),
@@ -164,9 +166,13 @@ fn cache(text: &mut Text, service: &Service) {
         ("cache_memory_entries", "Renditions held in memory.", memory_entries),
         ("cache_memory_bytes", "Bytes held in memory.", memory_bytes),
         ("cache_memory_max_bytes", "The most bytes held in memory.", bounds.memory),
-        ("cache_writable", "Whether renditions can be kept on disk.", service.is_cache_writable().into()),
+        ("cache_writable", "Whether this process can keep renditions on disk.", u64::from(folder == FolderState::Open)),
     ] {
         text.gauge(name, help, value);
+    }
+    let mut family = text.gauges("cache_state", "1 for how this process has the cache folder, 0 for the other ways.");
+    for (state, name) in FolderState::ALL {
+        family.sample(&[("state", name)], u8::from(state == folder));
     }
     text.gauge("cache_scan_progress", "How much of the folder has been read in, from 0 to 1.", usage.scanned);
     for (name, help, counter) in [

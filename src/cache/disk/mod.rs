@@ -17,6 +17,7 @@ mod write;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex};
@@ -138,9 +139,9 @@ impl Disk {
     ///
     /// # Errors
     /// Where the folder cannot be used, is not safe to be used, is another process's or of a newer layout.
-    pub(super) fn open(config: &Config, stats: Arc<Stats>) -> Result<Disk> {
-        folder::make(&config.dir)?;
-        let dir = Folder::open(&config.dir)?;
+    pub(super) fn open(path: &Path, config: &Config, stats: Arc<Stats>) -> Result<Disk> {
+        folder::make(path)?;
+        let dir = Folder::open(path)?;
         folder::distrust(&dir)?;
         refuse_newer(&dir)?;
         let name = format!("v{}", layout::VERSION);
