@@ -320,6 +320,7 @@ fn the_cache_is_looked_at_from_outside() {
     for expected in ["entries      3 of at most 1,000,000 files", "10.00 GiB", "foreign      0", "originals    2"] {
         assert!(shown.contains(expected), "{expected} is not in:\n{shown}");
     }
+    assert!(!shown.contains("shared"), "no two are equal:\n{shown}");
     let coffee = shown.find("photos/coffee.png").expect("its name");
     assert!(coffee < shown.find("generated/alpha.png").expect("its name"), "not the largest first:\n{shown}");
     let (code, shown, said) = ask("verify");

@@ -2,6 +2,7 @@
 //! `<fan-out>/<key>.<blake3 of the body>.<length>.<extension>`. There is no second file and no database: listing the
 //! folders is the index, and a truncation, a swap or a flipped bit shows against the name.
 
+use super::index::Value;
 use super::{Digest, Key};
 use crate::render::Content;
 
@@ -31,6 +32,14 @@ pub(super) struct Record {
     /// Bytes.
     pub(super) length: u32,
     pub(super) content: Content,
+}
+
+impl Value for Record {
+    type Body = Digest;
+
+    fn body(&self) -> Digest {
+        self.digest
+    }
 }
 
 /// The name of a fan-out folder.

@@ -7,6 +7,8 @@ mod disk;
 mod flight;
 mod folder;
 mod index;
+#[cfg(test)]
+mod index_tests;
 pub mod inspect;
 mod key;
 mod layout;
@@ -14,6 +16,8 @@ mod layout;
 mod model;
 mod names;
 mod sealed;
+#[cfg(test)]
+mod sharing_tests;
 pub mod survey;
 mod sync;
 #[cfg(test)]
@@ -155,8 +159,10 @@ pub enum Failure<E> {
 /// Counters of what happened, for metrics and logs.
 #[derive(Debug, Default)]
 pub struct Stats {
-    /// Bodies written to disk.
+    /// Bodies kept on disk.
     pub stored: AtomicU64,
+    /// Those of them that became another name of a file with the same bytes.
+    pub linked: AtomicU64,
     /// Bodies that should have been written and were not: the queue was full or the disk failed.
     pub not_stored: AtomicU64,
     /// Files removed to make room.

@@ -102,6 +102,10 @@ fn report(config: &Config, survey: &Survey, top: usize) -> String {
         ),
     );
     line("bodies", HumanBytes(survey.length).to_string());
+    if survey.shared > 0 {
+        let (shared, sharing) = (count(survey.shared), count(survey.sharing));
+        line("shared", format!("bodies {shared}, entries {sharing}; each of these bodies is counted once"));
+    }
     if let Some((oldest, newest)) = survey.ages {
         let ago = |age: Duration| HumanDuration(age).to_string();
         line("last used", format!("between {} and {} ago", ago(oldest), ago(newest)));

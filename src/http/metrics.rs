@@ -159,6 +159,7 @@ fn cache(text: &mut Text, service: &Service) {
     for (name, help, value) in [
         ("cache_files", "Files of the cache, with those being written or removed.", usage.files),
         ("cache_max_files", "The most files that it may have.", bounds.max_files),
+        ("cache_bodies", "Bodies in these files; equal ones take their space once.", usage.bodies),
         ("cache_bytes", "Bytes of the cache folder, in whole blocks.", usage.bytes),
         ("cache_max_bytes", "The most bytes that it may take.", bounds.max_bytes),
         ("cache_foreign_files", "Files in the cache folder that are not tintype's.", usage.foreign),
@@ -176,7 +177,8 @@ fn cache(text: &mut Text, service: &Service) {
     }
     text.gauge("cache_scan_progress", "How much of the folder has been read in, from 0 to 1.", usage.scanned);
     for (name, help, counter) in [
-        ("cache_stored_total", "Renditions written to disk.", &stats.stored),
+        ("cache_stored_total", "Renditions kept on disk, linked ones too.", &stats.stored),
+        ("cache_linked_total", "Renditions that became another name of a file with equal bytes.", &stats.linked),
         ("cache_not_stored_total", "Renditions that could not be written.", &stats.not_stored),
         ("cache_evicted_total", "Files removed to make room.", &stats.evicted),
         ("cache_corrupt_total", "Files found damaged and removed.", &stats.corrupt),
