@@ -1,6 +1,7 @@
 //! Names in the cache folder. A rendition is one plain file whose record is its name:
 //! `<fan-out>/<key>.<blake3 of the body>.<length>.<extension>`. There is no second file and no database: listing the
-//! folders is the index, and a truncation, a swap or a flipped bit shows against the name.
+//! folders is the index, and a truncation, a swap or a flipped bit shows against the name. The extension of a rendition
+//! of a damaged original is preceded by `damaged`.
 
 use super::index::Value;
 use super::{Digest, Key};
@@ -32,6 +33,8 @@ pub(super) struct Record {
     /// Bytes.
     pub(super) length: u32,
     pub(super) content: Content,
+    /// Whether the original was damaged.
+    pub(super) damaged: bool,
 }
 
 impl Value for Record {
@@ -41,6 +44,9 @@ impl Value for Record {
         self.digest
     }
 }
+
+/// The part of a name that says that the original was damaged.
+const DAMAGED: &str = "damaged";
 
 /// The name of a fan-out folder.
 pub(super) fn folder(number: u8) -> String {
@@ -59,21 +65,24 @@ pub(super) fn path(key: Key, record: &Record) -> String {
 
 /// The name of a rendition's file.
 pub(super) fn name(key: Key, record: &Record) -> String {
-    let Record { digest, length, content } = record;
-    format!("{}.{}.{length}.{}", key.to_hex(), digest.to_hex(), content.extension())
+    let Record { digest, length, content, damaged } = record;
+    let (mark, dot) = if *damaged { (DAMAGED, ".") } else { ("", "") };
+    format!("{}.{}.{length}.{mark}{dot}{}", key.to_hex(), digest.to_hex(), content.extension())
 }
 
 /// The key and the record that a file name states; `None` for every name that [`name`] does not make.
 pub(super) fn parse(name: &str) -> Option<(Key, Record)> {
     let mut parts = name.split('.');
-    let (key, digest, length, extension) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let (key, digest, length, mark) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let damaged = mark == DAMAGED;
+    let extension = if damaged { parts.next()? } else { mark };
     let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     let is_number = !length.starts_with(['0', '+']) && length.len() <= 10;
     if parts.next().is_some() || !is_hex(key) || !is_hex(digest) || !is_number {
         return None;
     }
     let content = Content::from_extension(extension).filter(|content| content.extension() == extension)?;
-    let record = Record { digest: Digest::from_hex(digest)?, length: length.parse().ok()?, content };
+    let record = Record { digest: Digest::from_hex(digest)?, length: length.parse().ok()?, content, damaged };
     Some((Key::from_hex(key)?, record))
 }
 
@@ -109,7 +118,7 @@ mod tests {
     use crate::render::Format;
 
     fn record(length: u32) -> Record {
-        Record { digest: Digest::of(b"a body"), length, content: Content::Image(Format::WebP) }
+        Record { digest: Digest::of(b"a body"), length, content: Content::Image(Format::WebP), damaged: false }
     }
 
     fn key() -> Key {
@@ -120,6 +129,8 @@ mod tests {
     fn names_are_read_as_they_are_written_and_nothing_else_is() {
         let name = name(key(), &record(6));
         assert_eq!(parse(&name), Some((key(), record(6))));
+        let damaged = Record { damaged: true, ..record(6) };
+        assert_eq!(parse(&super::name(key(), &damaged)), Some((key(), damaged)));
         assert_eq!(parse_staged(&staged(300, key(), &record(6))), Some((key(), record(6))));
         let digest = Digest::of(b"a body").to_hex();
         let key = key().to_hex();
@@ -139,6 +150,9 @@ mod tests {
             format!("{key}.{digest}.6.WEBP"),
             format!("{key}.{digest}.6.html"),
             format!("{key}.{digest}.6"),
+            format!("{key}.{digest}.6.damaged"),
+            format!("{key}.{digest}.6.damaged.damaged.webp"),
+            format!("{key}.{digest}.6.whole.webp"),
             format!("{key}.{key}{digest}.6.webp"),
         ] {
             assert_eq!(parse(&near), None, "{near}");
@@ -157,7 +171,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_read_would_be_written_so(text in "[0-9a-fA-F]{64}\\.[0-9a-f]{64}\\.[0-9+]{1,11}\\.(webp|WebP|x|)") {
+        fn whatever_is_read_would_be_written_so(text in "[0-9a-fA-F]{64}\\.[0-9a-f]{64}\\.[0-9+]{1,11}(\\.damaged)?\\.(webp|WebP|x|)") {
             if let Some((key, record)) = parse(&text) {
                 prop_assert_eq!(name(key, &record), text);
             }

@@ -99,6 +99,8 @@ pub struct Body {
     pub digest: Digest,
     /// What they are.
     pub content: Content,
+    /// Whether they show what there is of a damaged original.
+    pub damaged: bool,
     /// The file that they are, where they are kept in one.
     pub sealed: Option<Sealed>,
 }
@@ -106,15 +108,15 @@ pub struct Body {
 impl Body {
     /// Wraps what the renderer made.
     pub fn new(encoded: Encoded) -> Body {
-        let Encoded { bytes, content } = encoded;
-        Body { digest: Digest::of(&bytes), bytes: bytes.into(), content, sealed: None }
+        let Encoded { bytes, content, damaged } = encoded;
+        Body { digest: Digest::of(&bytes), bytes: bytes.into(), content, damaged, sealed: None }
     }
 
     /// The same in a file, where that is of use and can be had.
     fn sealed(self: &Arc<Self>) -> Arc<Body> {
         let Some(sealed) = Sealed::copy(&self.bytes) else { return Arc::clone(self) };
-        let Body { digest, content, .. } = **self;
-        Arc::new(Body { bytes: sealed.bytes(), digest, content, sealed: Some(sealed) })
+        let Body { digest, content, damaged, .. } = **self;
+        Arc::new(Body { bytes: sealed.bytes(), digest, content, damaged, sealed: Some(sealed) })
     }
 }
 
@@ -129,6 +131,8 @@ pub struct Stored {
     pub digest: Digest,
     /// What they are.
     pub content: Content,
+    /// Whether they show what there is of a damaged original.
+    pub damaged: bool,
 }
 
 /// How a body came to be at hand.

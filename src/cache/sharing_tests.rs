@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::testsuite::{MADE, ask, files, id, open, open_with, poll, rendition, taken};
 use super::{Cache, Found, Purge, layout};
+use crate::render::{Content, Encoded, Format};
 
 /// Two blocks.
 const BODY: &[u8] = &[7; 6000];
@@ -61,6 +62,23 @@ async fn equal_bodies_of_any_originals_are_one_file_and_counted_once() {
     assert_eq!(settled(&cache), (bytes, count), "a restart counts as before");
     assert_eq!(cache.usage().bodies, 2);
     assert_eq!(ask(&cache, rendition("/b", 1), b"new").await.expect("there").0.bytes, BODY);
+}
+
+#[tokio::test]
+async fn equal_bodies_of_damaged_and_sound_originals_are_one_file_and_told_apart() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let cache = open_with(dir.path(), 1 << 30, 0);
+    for (number, damaged) in [(1, false), (2, true)] {
+        let encoded = Encoded { bytes: BODY.to_vec(), content: Content::Image(Format::WebP), damaged };
+        let (id, key) = rendition("/a", number);
+        cache.get_or_make(&id, key, |_| async move { Ok(encoded) }).await.expect("made");
+    }
+    assert_eq!(settled(&cache), taken(dir.path()));
+    assert_eq!((files(dir.path()).len(), inodes(dir.path()).len()), (2, 1));
+    for (number, damaged) in [(1, false), (2, true)] {
+        let (body, found) = ask(&cache, rendition("/a", number), b"new").await.expect("there");
+        assert_eq!((body.damaged, found), (damaged, Found::Disk));
+    }
 }
 
 #[tokio::test]

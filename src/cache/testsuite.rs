@@ -36,7 +36,7 @@ pub(super) fn rendition(name: &str, number: u32) -> (ImageId, Key) {
 }
 
 pub(super) fn encoded(text: &[u8]) -> Encoded {
-    Encoded { bytes: text.to_vec(), content: Content::Image(Format::WebP) }
+    Encoded { bytes: text.to_vec(), content: Content::Image(Format::WebP), damaged: false }
 }
 
 /// Nearly a block of bytes that no other number has.
@@ -480,7 +480,12 @@ async fn an_older_layout_is_counted_and_goes_first_and_a_newer_one_is_left_alone
     for number in 0..20 {
         let name = layout::name(
             rendition("/old", number).1,
-            &layout::Record { digest: super::Digest::of(b"old"), length: 3, content: Content::Image(Format::WebP) },
+            &layout::Record {
+                digest: super::Digest::of(b"old"),
+                length: 3,
+                content: Content::Image(Format::WebP),
+                damaged: false,
+            },
         );
         std::fs::write(old.join("ab").join(name), b"old").expect("written");
     }

@@ -19,7 +19,7 @@ use toml::{Table, Value};
 pub use reference::{FLAGS, Setting, default_file, settings};
 pub use reload::{Reload, reload};
 pub use sections::{
-    AvifEncoder, Cache, Config, Effort, Limits, Output, Overload, Security, Server, Source, UnknownParams,
+    AvifEncoder, Cache, Config, Damaged, Effort, Limits, Output, Overload, Security, Server, Source, UnknownParams,
 };
 pub use units::{Bytes, Mode, Span};
 
@@ -413,11 +413,13 @@ impl Config {
     pub fn settings(&self) -> Settings {
         Settings {
             max_dimension: self.limits.max_dimension,
+            max_enlarged: self.limits.max_enlarged,
             max_pixels: self.limits.max_pixels,
             max_frames: self.limits.max_frames,
             max_memory: self.limits.memory.0,
             formats_in: self.source.formats_in.iter().filter_map(|name| Format::from_name(name)).collect(),
             smallest_wins: self.output.smallest_wins,
+            refuse_damaged: self.source.damaged == Damaged::Refuse,
             linear: self.output.linear,
             oversampling: self.output.oversampling,
             encoding: Encoding {

@@ -10,8 +10,9 @@ use super::{Invalid, Loaded};
 
 /// What takes effect at once: whole sections, and settings. It is what `http` and `service` exchange as one set; a new
 /// setting waits for a start until it stands here.
-const LIVE: [&str; 11] = [
+const LIVE: [&str; 13] = [
     "limits.max_dimension",
+    "limits.max_enlarged",
     "limits.max_frames",
     "limits.max_pixels",
     "output",
@@ -22,6 +23,7 @@ const LIVE: [&str; 11] = [
     "security.keys_file",
     "security.require_signature",
     "server.server_timing",
+    "source.damaged",
 ];
 
 /// Whether a change of that setting takes effect at once.

@@ -76,6 +76,9 @@ pub struct Source {
     pub max_bytes: Bytes,
     /// How long it is believed that an original is as it was; `0s` looks at it on every request.
     pub revalidate: Span,
+    /// Whether an original whose pixel data ends early or fails a checksum is shown as far as browsers would (`show`), to be
+    /// kept for a minute, or refused with 422 (`refuse`).
+    pub damaged: Damaged,
     /// The formats that originals may have.
     pub formats_in: Vec<String>,
 }
@@ -103,6 +106,8 @@ pub struct Cache {
 pub struct Limits {
     /// The longest side of a result, in pixels; larger wishes are scaled down to it.
     pub max_dimension: u32,
+    /// The most pixels of a result that is larger than its original; larger ones are scaled down to it.
+    pub max_enlarged: u64,
     /// The most pixels of an original, all frames together; more are refused with 422.
     pub max_pixels: u64,
     /// The most frames of an original.
@@ -155,6 +160,17 @@ pub struct Output {
     pub avif: AvifEncoder,
     /// What becomes of parameters that tintype does not know.
     pub unknown_params: UnknownParams,
+}
+
+/// The answer for an original whose pixel data ends early or fails a checksum.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Damaged {
+    /// The picture as far as browsers show it.
+    #[default]
+    Show,
+    /// 422.
+    Refuse,
 }
 
 /// What is sent for what there is no room to render.
@@ -248,7 +264,13 @@ impl Default for Server {
 impl Default for Source {
     fn default() -> Self {
         let formats_in = Settings::default().formats_in.iter().map(|format| format.name().to_owned()).collect();
-        Source { root: ".".into(), max_bytes: Bytes(64 << 20), revalidate: Span(Duration::ZERO), formats_in }
+        Source {
+            root: ".".into(),
+            max_bytes: Bytes(64 << 20),
+            revalidate: Span(Duration::ZERO),
+            damaged: Damaged::Show,
+            formats_in,
+        }
     }
 }
 
@@ -277,6 +299,7 @@ impl Default for Limits {
         let settings = Settings::default();
         Limits {
             max_dimension: settings.max_dimension,
+            max_enlarged: settings.max_enlarged,
             max_pixels: settings.max_pixels,
             max_frames: settings.max_frames,
             memory: Bytes(settings.max_memory),

@@ -37,6 +37,8 @@ const IMMUTABLE: &str = "public, max-age=31536000, immutable, no-transform";
 /// Seconds for which [`FRESH`] lets an answer be kept, and then be sent while it is asked for anew.
 const DAY: u64 = 86_400;
 const WEEK: u64 = 604_800;
+/// Seconds for which the picture of a damaged original may be kept: it may be one that is still being written.
+const MINUTE: u64 = 60;
 /// Those of [`IMMUTABLE`].
 const YEAR: u64 = 31_536_000;
 /// Not what was asked for: soon it may be had.
@@ -64,7 +66,7 @@ impl Ready {
         let etag = etag(&answer.digest);
         let mut whole = HeaderMap::with_capacity(20);
         whole.insert(header::CONTENT_LENGTH, answer.bytes.len().into());
-        describe(&mut whole, target, answer.content, answer.found);
+        describe(&mut whole, target, answer.content, answer.found, answer.damaged);
         add_kept_validators(&mut whole, target, &etag, modified, kept);
         let lines = lines(&whole);
         // its place: one more would not fit into a copy as it is
@@ -97,12 +99,14 @@ enum Kept {
     Immutable,
     /// So many seconds, and no longer: then its URL is no longer good.
     Seconds(u64),
+    /// So many seconds, since the original is damaged.
+    Damaged(u64),
 }
 
 impl Kept {
-    fn of(target: &Target) -> Kept {
-        let left = target.expires.map(|expires| expires.saturating_sub(clock::seconds()));
-        Kept::within(target.immutable, left.unwrap_or(u64::MAX))
+    fn of(target: &Target, damaged: bool) -> Kept {
+        let left = target.expires.map_or(u64::MAX, |expires| expires.saturating_sub(clock::seconds()));
+        if damaged { Kept::Damaged(left.min(MINUTE)) } else { Kept::within(target.immutable, left) }
     }
 
     /// As long as is usual, but not beyond so many seconds.
@@ -117,6 +121,7 @@ impl Kept {
             Kept::Fresh => FRESH.into(),
             Kept::Immutable => IMMUTABLE.into(),
             Kept::Seconds(seconds) => format!("public, max-age={seconds}, no-transform").into(),
+            Kept::Damaged(seconds) => format!("public, max-age={seconds}").into(),
         }
     }
 }
@@ -138,7 +143,7 @@ pub(super) fn ready(
     target: &Target, answer: &Answer, modified: SystemTime, place: &ArcSwapOption<Ready>,
 ) -> Arc<Ready> {
     let is_at_hand = matches!(answer.found, Some(Found::Memory | Found::Disk));
-    let how_long = Kept::of(target);
+    let how_long = Kept::of(target, answer.damaged);
     if is_at_hand
         && let Some(ready) = &*place.load()
         && ready.is_of(answer, modified, how_long)
@@ -161,7 +166,7 @@ pub(super) fn respond(
     let etag = ready.etag.to_str().unwrap_or_default();
     check_preconditions(asked, etag, modified)?;
     if is_unchanged(asked, etag, modified) {
-        return Ok(not_modified(target, etag, modified));
+        return Ok(not_modified(target, etag, modified, answer.damaged));
     }
     let length = answer.bytes.len();
     let range = asked.get(header::RANGE).and_then(|value| value.to_str().ok());
@@ -207,14 +212,16 @@ pub(super) fn respond_for_now(
 }
 
 /// What a body is and how it may be used, whoever sends it.
-pub(super) fn describe(headers: &mut HeaderMap, target: &Target, content: Content, found: Option<Found>) {
+pub(super) fn describe(
+    headers: &mut HeaderMap, target: &Target, content: Content, found: Option<Found>, damaged: bool,
+) {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content.media_type()));
     insert(headers, header::CONTENT_DISPOSITION, &disposition(target, content));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(CORP, HeaderValue::from_static("cross-origin"));
-    insert(headers, CACHE_STATUS, &cache_status(found));
+    insert(headers, CACHE_STATUS, &cache_status(found, damaged));
 }
 
 /// The strong validator of a body: equal wherever and whenever it was made.
@@ -223,12 +230,12 @@ pub(super) fn etag(digest: &Digest) -> String {
 }
 
 /// 304 repeats what a 200 would say about keeping and choosing it, and nothing about a body (RFC 9110 §15.4.5).
-pub(super) fn not_modified(target: &Target, etag: &str, modified: SystemTime) -> Response {
+pub(super) fn not_modified(target: &Target, etag: &str, modified: SystemTime, damaged: bool) -> Response {
     // a body whose length is not known beforehand: one that is known to be empty would make a Content-Length
     // of 0 for HEAD, which is not the length of what would be sent (RFC 9110 §8.6)
     let mut response = Response::new(Body::new(http_body_util::StreamBody::new(NoFrames)));
     *response.status_mut() = StatusCode::NOT_MODIFIED;
-    add_validators(response.headers_mut(), target, etag, modified);
+    add_validators(response.headers_mut(), target, etag, modified, damaged);
     response
 }
 
@@ -244,8 +251,10 @@ impl Stream for NoFrames {
 }
 
 /// What a 304 says as well as a 200 (RFC 9110 §15.4.5).
-pub(super) fn add_validators(headers: &mut HeaderMap, target: &Target, etag: &str, modified: SystemTime) {
-    add_kept_validators(headers, target, etag, modified, Kept::of(target));
+pub(super) fn add_validators(
+    headers: &mut HeaderMap, target: &Target, etag: &str, modified: SystemTime, damaged: bool,
+) {
+    add_kept_validators(headers, target, etag, modified, Kept::of(target, damaged));
 }
 
 fn add_kept_validators(headers: &mut HeaderMap, target: &Target, etag: &str, modified: SystemTime, kept: Kept) {
@@ -334,8 +343,8 @@ pub(super) fn whole_seconds(time: SystemTime) -> SystemTime {
 }
 
 /// RFC 9211: where it came from.
-fn cache_status(found: Option<Found>) -> String {
-    match found {
+fn cache_status(found: Option<Found>, damaged: bool) -> String {
+    let status: String = match found {
         None => "tintype; fwd=bypass".into(),
         Some(Found::Memory | Found::Disk) => "tintype; hit".into(),
         Some(Found::Made { stored, collapsed }) => {
@@ -343,7 +352,8 @@ fn cache_status(found: Option<Found>) -> String {
             let collapsed = if collapsed { "; collapsed" } else { "" };
             format!("tintype; fwd=uri-miss{stored}{collapsed}")
         }
-    }
+    };
+    if damaged { status + "; detail=damaged" } else { status }
 }
 
 /// What the time went to, for whoever looks at the network in a browser.

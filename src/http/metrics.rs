@@ -95,6 +95,11 @@ fn renders(text: &mut Text, service: &Service) {
     }
     text.counter("renders_total", "Renders begun.", load(&stats.renders));
     text.counter(
+        "renders_damaged_total",
+        "Renders of originals whose pixel data is cut off or corrupt, shown as far as it goes.",
+        load(&stats.damaged),
+    );
+    text.counter(
         "renders_deserted_total",
         "Renders given up, or never begun, because everyone who asked had left.",
         load(&stats.deserted),

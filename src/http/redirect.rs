@@ -43,7 +43,7 @@ pub(super) fn respond(
     let modified = headers::whole_seconds(file.modified);
     headers::check_preconditions(asked, &etag, modified)?;
     if headers::is_unchanged(asked, &etag, modified) {
-        return Ok(headers::not_modified(target, &etag, modified));
+        return Ok(headers::not_modified(target, &etag, modified, file.stored.damaged));
     }
     let range = asked.get(header::RANGE).and_then(|value| value.to_str().ok());
     let range = range.filter(|_| method == Method::GET && headers::if_range_holds(asked, &etag));
@@ -55,11 +55,11 @@ pub(super) fn respond(
     let mut response = Response::new(Body::empty());
     let answer = response.headers_mut();
     headers::insert(answer, X_ACCEL_REDIRECT, &format!("{prefix}/{}", file.stored.path));
-    headers::describe(answer, target, file.stored.content, Some(Found::Disk));
+    headers::describe(answer, target, file.stored.content, Some(Found::Disk), file.stored.damaged);
     if timing {
         headers::add_timing(answer, &file.timing);
     }
-    headers::add_validators(answer, target, &etag, modified);
+    headers::add_validators(answer, target, &etag, modified, file.stored.damaged);
     // whoever sends the body says so; nginx would keep ours beside its own
     answer.remove(header::ACCEPT_RANGES);
     Ok(response)

@@ -1,6 +1,6 @@
-//! Whether a file is a sound picture from its first byte to its last: everything is decoded and nothing is made of it. Only
-//! what stands behind the last pixel of a GIF's frame is passed over, as all readers do.
-//! What is only sent on or shown small is never looked at so closely; this is for taking originals in.
+//! Whether a file is a sound picture from its first byte to its last: everything is decoded and nothing is made of it.
+//! Uploads are checked so. They are held to more than originals that are only shown: damage is refused, and so is a file
+//! without its end marker, which may have been cut off on its way.
 
 use quick_xml::events::Event;
 
@@ -39,15 +39,32 @@ pub fn check(
     let info = &*known_or_probed(info, format, original, settings)?;
     let recipe = everything();
     let plan = Plan::to_decode(info, &recipe, settings)?;
-    codec::of(format).decode(original, info, &plan, &mut |_| {
+    let integrity = codec::of(format).decode(original, info, &plan, &mut |_| {
         // each frame is let go of before the next
         if progress.goes_on() { Ok(()) } else { Err(Error::Cancelled) }
     })?;
-    // shown, such a file is as whole as its last frame; but who knows how many there should be
-    if format == Format::Gif && !codec::gif::has_end(original) {
-        return Err(Error::malformed(format, "it is cut off after a frame"));
+    integrity.require_whole(format)?;
+    if !has_end(format, original) {
+        return Err(Error::malformed(format, "its end marker is missing; it may have been cut off"));
     }
     Ok(Checked { format, size: Some(info.displayed()), frames: info.frames })
+}
+
+/// Whether a file has the end that its format prescribes; true for formats that prescribe none.
+fn has_end(format: Format, original: &[u8]) -> bool {
+    match format {
+        Format::Gif => codec::gif::has_end(original),
+        Format::Jpeg => codec::jpeg::has_end(original),
+        Format::Png => memchr::memmem::rfind(original, b"IEND").is_some(),
+        Format::WebP => riff_length(original).is_some_and(|length| original.len() as u64 >= length),
+        _ => true,
+    }
+}
+
+/// The length of a RIFF file by its header, a chunk header of 8 bytes included.
+fn riff_length(original: &[u8]) -> Option<u64> {
+    let length = original.get(4..8)?.try_into().ok()?;
+    Some(u64::from(u32::from_le_bytes(length)) + 8)
 }
 
 /// The recipe of decoding all that there is.

@@ -328,6 +328,23 @@ impl Fitted {
 }
 
 impl Resize {
+    /// Fits a region like [`fit`](Resize::fit). A result with more pixels than the region has at most `max_enlarged`
+    /// pixels, or as many as the region: a larger one is scaled down, keeping its ratio.
+    pub fn fit_within(self, width: f64, height: f64, max: u32, max_enlarged: u64) -> Fitted {
+        let fitted = self.fit(width, height, max);
+        let limit = (max_enlarged as f64).max(width * height);
+        let is_within = |fitted: &Fitted| fitted.canvas.pixels() as f64 <= limit;
+        if is_within(&fitted) {
+            return fitted;
+        }
+        let Size { width: across, height: down } = fitted.canvas;
+        let ratio = f64::from(across.max(down)) / f64::from(across.min(down));
+        // rounding of the shorter side may put the first one a row beyond the limit
+        let longest = ((limit * ratio).sqrt() as u32).min(max);
+        let mut sides = (1..=longest).rev().map(|side| self.fit(width, height, side));
+        sides.find(is_within).unwrap_or(fitted)
+    }
+
     /// Fits a region of `width` × `height` pixels; no side of the result is longer than `max`.
     pub fn fit(self, width: f64, height: f64, max: u32) -> Fitted {
         match self {
@@ -384,7 +401,8 @@ impl Wish {
             (w, 0) => (f64::from(w), f64::from(w) * height / width),
             (w, h) => (f64::from(w), f64::from(h)),
         };
-        Size::new(side(w, max), side(h, max))
+        let factor = 1.0_f64.min(f64::from(max) / w).min(f64::from(max) / h);
+        Size::new(side(w * factor, max), side(h * factor, max))
     }
 }
 
@@ -537,6 +555,11 @@ mod tests {
                 Resize::Cover(both, g), Resize::Pad(both, g), Resize::Crop(ratio, g),
             ][kind];
             let fitted = resize.fit(w.into(), h.into(), 8192);
+            let within = resize.fit_within(w.into(), h.into(), 8192, 1_000_000);
+            assert!(within.canvas.pixels() <= fitted.canvas.pixels().min(1_000_000.max(u64::from(w) * u64::from(h))));
+            if within != fitted {
+                assert!(within.canvas.pixels() > 900_000 || within.canvas.width.min(within.canvas.height) < 20, "{within:?}");
+            }
             assert!(fitted.canvas.width <= 8192 && fitted.canvas.height <= 8192);
             assert!(fitted.size.width >= 1 && fitted.size.height >= 1);
             assert!(fitted.size.width <= fitted.canvas.width && fitted.size.height <= fitted.canvas.height);

@@ -17,10 +17,10 @@ use super::{Content, Encoded, placeholder};
 const PLACEHOLDER_SIDE: u32 = 16;
 
 /// Describes a picture, of which a thumbnail was made.
-pub(crate) fn describe(original: &[u8], info: &Info, thumbnail: &Pixels) -> Result<Encoded> {
+pub(crate) fn describe(original: &[u8], info: &Info, thumbnail: &Pixels, damaged: bool) -> Result<Encoded> {
     let size = info.displayed();
     let [r, g, b] = placeholder::dominant_color(thumbnail);
-    let json = serde_json::json!({
+    let mut json = serde_json::json!({
         "format": info.format.name(),
         "width": size.width,
         "height": size.height,
@@ -34,7 +34,10 @@ pub(crate) fn describe(original: &[u8], info: &Info, thumbnail: &Pixels) -> Resu
         "blurhash": placeholder::blurhash(thumbnail),
         "placeholder": data_uri(thumbnail)?,
     });
-    Ok(Encoded { bytes: json.to_string().into_bytes(), content: Content::Json })
+    if damaged {
+        json["damaged"] = true.into();
+    }
+    Ok(Encoded { bytes: json.to_string().into_bytes(), content: Content::Json, damaged })
 }
 
 /// A tiny PNG as a URI.
@@ -66,7 +69,7 @@ pub(crate) fn describe_svg(original: &[u8]) -> Result<Encoded> {
         "profile": null,
         "bytes": original.len(),
     });
-    Ok(Encoded { bytes: json.to_string().into_bytes(), content: Content::Json })
+    Ok(Encoded::whole(json.to_string().into_bytes(), Content::Json))
 }
 
 /// The `width` and `height` of the outermost element, or what its `viewBox` says of those that are absent or relative (SVG 2

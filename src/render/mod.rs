@@ -5,6 +5,7 @@
 
 mod check;
 pub mod codec;
+mod effective;
 mod error;
 mod estimate;
 mod exif;
@@ -32,7 +33,7 @@ pub use codec::Decoded;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use codec::{Info, Shown};
+use codec::{Info, Integrity, Shown};
 use pixels::{Frame, Samples};
 use plan::Plan;
 use recipe::{Choice, Output};
@@ -44,6 +45,14 @@ pub struct Encoded {
     pub bytes: Vec<u8>,
     /// What it is.
     pub content: Content,
+    /// Whether the original is damaged, so that this shows what there is of it.
+    pub damaged: bool,
+}
+
+impl Encoded {
+    fn whole(bytes: Vec<u8>, content: Content) -> Encoded {
+        Encoded { bytes, content, damaged: false }
+    }
 }
 
 /// What a rendition's bytes are.
@@ -262,11 +271,15 @@ pub fn render_from(
     if recipe.output == Output::Json && format == Format::Svg {
         return json::describe_svg(original);
     }
-    // left to choose, the best format for it is its own
-    if format == Format::Svg && matches!(recipe.output, Output::Original | Output::Auto(_)) && recipe.only_recodes() {
-        return Ok(Encoded { bytes: original.to_vec(), content: Content::Image(format) });
+    // a vector scales by itself
+    if format == Format::Svg && recipe.passes_svg_through() {
+        if !settings.accepts(format) {
+            return Err(switched_off(format));
+        }
+        return Ok(Encoded::whole(original.to_vec(), Content::Image(format)));
     }
     let info = &*known_or_probed(info, format, original, settings)?;
+    let recipe = &recipe.effective(info, settings);
     let mut plan = Plan::new(info, recipe, settings)?;
     plan.decodes_part = plan.decodes_part_alone(decodes.are_shared());
     let plan = plan;
@@ -274,13 +287,14 @@ pub fn render_from(
     let mut pipeline = ops::Pipeline::new(&plan);
     let mut frames: Vec<Frame> = Vec::new();
     let mut planes = None;
+    let mut integrity = Integrity::Whole;
     let codec = codec::of(format);
     let streams = plan.streams && !(plan.may_share && decodes.are_shared());
     if streams || plan.frames > 1 || plan.decodes_part {
         decodes.do_without();
     }
     if streams {
-        codec.stream(original, info, &mut |rows, profile| {
+        integrity = codec.stream(original, info, &mut |rows, profile| {
             let mut rows = Watched { rows, progress: &mut *progress };
             frames.push(Frame { pixels: pipeline.apply_rows(&mut rows, profile)?, delay: 0 });
             Ok(())
@@ -297,7 +311,7 @@ pub fn render_from(
         begin(progress, Stage::Decode)
     };
     if plan.frames > 1 {
-        codec.decode(original, info, &plan, &mut |decoded| take(progress, Arc::new(decoded)))?;
+        integrity = codec.decode(original, info, &plan, &mut |decoded| take(progress, Arc::new(decoded)))?;
     } else if !streams {
         let scale = Scale::of(&plan);
         let mut decode = |others: &[Scale]| {
@@ -309,8 +323,14 @@ pub fn render_from(
         } else {
             decodes.get_or_decode(info, scale, &mut decode)
         };
-        take(progress, decoded?.part(&plan))?;
+        let decoded = decoded?.part(&plan);
+        integrity = decoded.integrity.clone();
+        take(progress, decoded)?;
     }
+    if settings.refuse_damaged {
+        integrity.require_whole(format)?;
+    }
+    let damaged = integrity.is_damaged();
     let shown = match planes {
         Some(planes) => Shown::Planes(planes),
         None if frames.is_empty() => return Err(Error::malformed(format, "it holds no picture")),
@@ -328,13 +348,13 @@ pub fn render_from(
         profile: pipeline.into_profile(),
     };
     if recipe.output == Output::Json {
-        return json::describe(original, info, picture.first());
+        return json::describe(original, info, picture.first(), damaged);
     }
     let encoded = codec::of(plan.format).encode(&picture, &mut || progress.goes_on())?;
-    if settings.smallest_wins && encoded.len() > original.len() && original_will_do(info, &plan) {
-        return Ok(Encoded { bytes: original.to_vec(), content: Content::Image(format) });
+    if settings.smallest_wins && !damaged && encoded.len() > original.len() && original_will_do(info, &plan) {
+        return Ok(Encoded::whole(original.to_vec(), Content::Image(format)));
     }
-    Ok(Encoded { bytes: encoded, content: Content::Image(plan.format) })
+    Ok(Encoded { bytes: encoded, content: Content::Image(plan.format), damaged })
 }
 
 /// Rows that stop coming when the rendering is to end.

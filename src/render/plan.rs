@@ -54,6 +54,8 @@ pub struct Plan<'a> {
     /// The size of the result; nothing is made of what is only checked.
     pub(crate) canvas: Size,
     pub(crate) max_dimension: u32,
+    /// The most pixels of a result that is larger than its original.
+    max_enlarged: u64,
     pub(crate) linear: bool,
     /// Bytes that decoding and resizing will hold at most, by estimate.
     memory: u64,
@@ -115,6 +117,7 @@ impl<'a> Plan<'a> {
             feeds_planes: false,
             canvas: Size { width: 0, height: 0 },
             max_dimension: settings.max_dimension.min(format.longest_side()),
+            max_enlarged: settings.max_enlarged,
             linear: settings.linear,
             memory: 0,
             _private: (),
@@ -166,6 +169,7 @@ impl<'a> Plan<'a> {
             feeds_planes: false,
             canvas: Size { width: 0, height: 0 },
             max_dimension: settings.max_dimension,
+            max_enlarged: settings.max_enlarged,
             linear: false,
             memory,
             _private: (),
@@ -201,7 +205,12 @@ impl<'a> Plan<'a> {
             Output::Json => Resize::Contain(Wish { width: THUMBNAIL, height: THUMBNAIL, enlarge: false }),
             _ => self.recipe.resize,
         };
-        resize.fit(region.width, region.height, self.max_dimension)
+        self.fit_as(resize, region)
+    }
+
+    /// Fits a part of the displayed original by another resize than the recipe's.
+    pub(crate) fn fit_as(&self, resize: Resize, region: Region) -> Fitted {
+        resize.fit_within(region.width, region.height, self.max_dimension, self.max_enlarged)
     }
 
     /// Where in a picture that a decoder scaled to so many eighths a part of the displayed original lies.

@@ -164,7 +164,7 @@ impl Quality {
 
 impl Default for Quality {
     fn default() -> Self {
-        Quality(80)
+        Quality(75)
     }
 }
 

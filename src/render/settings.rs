@@ -4,7 +4,7 @@ use super::format::Format;
 
 /// Changes whenever the same original and recipe give other bytes than before, so that cached results of older code
 /// are never taken for new ones. A test pins digests of small renditions beside it.
-pub const EPOCH: u32 = 8;
+pub const EPOCH: u32 = 9;
 
 /// How hard encoders try.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -50,6 +50,8 @@ pub struct Encoding {
 pub struct Settings {
     /// The longest side of a result in pixels; larger wishes are scaled down.
     pub max_dimension: u32,
+    /// The most pixels of a result that is larger than its original; larger ones are scaled down to it.
+    pub max_enlarged: u64,
     /// The most pixels of an original, all frames together.
     pub max_pixels: u64,
     /// The most frames of an original.
@@ -60,6 +62,8 @@ pub struct Settings {
     pub formats_in: Vec<Format>,
     /// Whether the original is sent where converting it only made it larger.
     pub smallest_wins: bool,
+    /// Whether originals whose pixel data ends early or fails a checksum are refused rather than shown as far as they go.
+    pub refuse_damaged: bool,
     /// Whether pixels are averaged as light (linear) or as they are coded (sRGB).
     pub linear: bool,
     /// How many times as many pixels as are wanted a decoder that scales down must leave on each side: 1 or 2.
@@ -72,11 +76,13 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             max_dimension: 8192,
+            max_enlarged: 4_000_000,
             max_pixels: 100_000_000,
             max_frames: 1000,
             max_memory: 512 << 20,
             formats_in: Format::all().filter(|&format| format != Format::Heic).collect(),
             smallest_wins: true,
+            refuse_damaged: false,
             linear: false,
             oversampling: 2,
             encoding: Encoding::default(),
@@ -95,15 +101,22 @@ impl Settings {
     pub fn canonical(&self) -> Vec<u8> {
         let Settings {
             max_dimension,
+            max_enlarged,
             max_pixels: _,
             max_frames: _,
             max_memory: _,
             formats_in: _,
             smallest_wins,
+            refuse_damaged,
             linear,
             oversampling,
             encoding: Encoding { effort, avif },
         } = self;
-        format!("{EPOCH} {max_dimension} {smallest_wins} {linear} {oversampling} {effort:?} {avif:?}").into_bytes()
+        // a refusal makes no picture, but a picture of a damaged original must not be found where it is to be refused
+        let strict = if *refuse_damaged { " strict" } else { "" };
+        format!(
+            "{EPOCH} {max_dimension} {max_enlarged} {smallest_wins} {linear} {oversampling} {effort:?} {avif:?}{strict}"
+        )
+        .into_bytes()
     }
 }

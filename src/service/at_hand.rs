@@ -8,9 +8,8 @@ use std::task::{Context, Poll, Waker};
 
 use arc_swap::ArcSwapOption;
 
-use super::{Answer, Service, Timing};
+use super::{Answer, Service, Timing, is_smallest};
 use crate::cache::{Body, Found, Key};
-use crate::render::recipe::{Choice, Output};
 use crate::render::{Recipe, Settings};
 use crate::source::{ImageId, Version};
 
@@ -40,29 +39,43 @@ impl Service {
     pub(super) fn at_hand(
         &self, settings: &Arc<Settings>, id: &ImageId, version: Version, recipe: &Recipe, memo: &KeyMemo,
     ) -> Option<Answer> {
-        let key = key(settings, id, &version, recipe, memo)?;
+        let key = self.key(settings, id, &version, recipe, memo);
         let body = self.cache.in_memory(key)?;
         self.stats.count(Found::Memory);
-        let Body { ref bytes, digest, content, ref sealed } = *body;
+        let Body { ref bytes, digest, content, damaged, ref sealed } = *body;
         let (bytes, sealed) = (bytes.clone(), sealed.clone());
         let (modified, found) = (version.modified, Some(Found::Memory));
-        Some(Answer { bytes, digest, content, sealed, modified, found, timing: Timing::default() })
+        Some(Answer { bytes, digest, content, damaged, sealed, modified, found, timing: Timing::default() })
     }
 }
 
-/// The key of the rendition, remembered or made out; `None` where more must be known of the original.
-fn key(settings: &Arc<Settings>, id: &ImageId, version: &Version, recipe: &Recipe, memo: &KeyMemo) -> Option<Key> {
-    // it is `settled` what that means, and that may want the original
-    if recipe.output == Output::Auto(Choice::AvifStill) {
-        return None;
+impl Service {
+    /// The key of the rendition, remembered or made out. Where the original's header is not known, it is the key of the
+    /// recipe as it stands, which is the right one unless the header reduces it; then nothing is found under it.
+    fn key(&self, settings: &Arc<Settings>, id: &ImageId, version: &Version, recipe: &Recipe, memo: &KeyMemo) -> Key {
+        if let Some(known) = &*memo.0.load()
+            && known.version == *version
+            && Arc::ptr_eq(&known.settings, settings)
+        {
+            return known.key;
+        }
+        let Some(effective) = self.effective(*version, settings, recipe) else {
+            return Key::new(id, version, recipe, settings);
+        };
+        let mut key = Key::new(id, version, &effective, settings);
+        let mut is_sure = true;
+        if let Some(exact) = self.compared(*version, settings, &effective) {
+            let exact = Key::new(id, version, &exact, settings);
+            match self.cache.in_memory(exact) {
+                Some(body) if is_smallest(body.bytes.len(), body.damaged, *version) => key = exact,
+                Some(_) => {}
+                // which of the two is sent is not known
+                None => is_sure = false,
+            }
+        }
+        if is_sure {
+            memo.0.store(Some(Arc::new(Keyed { version: *version, settings: Arc::clone(settings), key })));
+        }
+        key
     }
-    if let Some(known) = &*memo.0.load()
-        && known.version == *version
-        && Arc::ptr_eq(&known.settings, settings)
-    {
-        return Some(known.key);
-    }
-    let key = Key::new(id, version, recipe, settings);
-    memo.0.store(Some(Arc::new(Keyed { version: *version, settings: Arc::clone(settings), key })));
-    Some(key)
 }

@@ -6,9 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::workers::{Account, Class, Need, Pressure, Refused};
-use super::{Error, Failed, Service, Timing};
+use super::{Failed, Head, Service, Timing};
 use crate::cache::Askers;
-use crate::render::codec::Info;
 use crate::render::recipe::{Choice, Output};
 use crate::render::{self, Estimate, Format, Progress, Recipe, Settings, Stage};
 use crate::source::{ImageId, Version};
@@ -23,13 +22,14 @@ impl Service {
         &self, id: &ImageId, version: Version, recipe: Recipe, settings: Arc<Settings>, askers: Askers,
     ) -> Result<(render::Encoded, Timing), Failed> {
         // said before the wait for a place, so that whoever goes first knows that others follow
+        self.not_reducible(version, &recipe, &settings)?;
         let recipe = Arc::new(recipe);
         let together = Arc::new(self.decodes.join(version, &recipe, &settings));
         let mut visit = self.workers.visit();
-        let (deadline, mut has_begun) = (visit.deadline(), false);
+        let deadline = visit.deadline();
         loop {
             let head = self.heads.get(&version);
-            let need = match &head {
+            let need = match head.as_ref().and_then(Head::info) {
                 Some(info) => needed(&render::estimate(info, version.length, &recipe, &settings)?, &recipe),
                 None => unknown(version, &recipe),
             };
@@ -41,51 +41,62 @@ impl Service {
                     return Err(Failed::Deserted);
                 }
             };
+            if head.is_none() {
+                // others may have read the header while this one waited
+                self.not_reducible(version, &recipe, &settings)?;
+            }
             let started = Instant::now();
             let original = self.source.fetch(id).await?;
             if original.version != version {
                 return Err(Failed::Changed(original.version));
             }
-            if !has_begun {
-                self.stats.renders.fetch_add(1, Ordering::Relaxed);
-                has_begun = true;
-            }
             let (queued, fetched, length) = (place.queued, started.elapsed(), original.bytes.len());
             let crowd = Some((askers.clone(), self.workers.pressure()));
             let (together, recipe, settings) = (Arc::clone(&together), Arc::clone(&recipe), Arc::clone(&settings));
-            let heads = self.heads.clone();
+            let (heads, stats) = (self.heads.clone(), Arc::clone(&self.stats));
             let work = move |account: &mut Account<'_>| {
                 let mut clock = Clock::new(deadline, crowd);
                 clock.begin(Stage::Decode);
+                let failed = |error| Ran::Ended(Err(error), Timing::default());
                 let head = match head {
+                    Some(head) => head,
                     None => match render::head(&original.bytes, &settings) {
-                        Ok(info) => info.map(|info| {
-                            let info = Arc::new(info);
-                            heads.insert(version, Arc::clone(&info));
-                            info
-                        }),
-                        Err(error) => return Some((Err(error), Timing::default())),
+                        Ok(info) => {
+                            let head = info.map_or(Head::Svg, |info| Head::Picture(Arc::new(info)));
+                            heads.insert(version, head.clone());
+                            let effective = head.effective(&recipe, &settings);
+                            if effective != *recipe {
+                                account.tells_nothing();
+                                return Ran::Reduced(effective);
+                            }
+                            head
+                        }
+                        Err(error) => return failed(error),
                     },
-                    known => known,
                 };
-                if let Some(info) = &head {
+                if let Head::Picture(info) = &head {
                     match render::estimate(info, version.length, &recipe, &settings) {
                         Ok(estimate) if account.change(needed(&estimate, &recipe)) => {}
-                        Ok(_) => return None,
-                        Err(error) => return Some((Err(error), Timing::default())),
+                        Ok(_) => return Ran::NoMemory,
+                        Err(error) => return failed(error),
                     }
                 }
-                let (original, head) = (&original.bytes, head.as_deref());
+                stats.renders.fetch_add(1, Ordering::Relaxed);
+                let (original, head) = (&original.bytes, head.info().map(Arc::as_ref));
                 let result = render::render_from(&*together, original, head, &recipe, &settings, &mut clock);
                 if result.is_err() || together.has_shared() {
                     account.tells_nothing();
                 }
-                Some((result, Timing { queue: queued, source: fetched, ..clock.finish() }))
+                Ran::Ended(result, Timing { queue: queued, source: fetched, ..clock.finish() })
             };
-            // it takes more memory than is left, and waits for it without holding any
             let ran = place.run(work).await;
             self.decodes.sweep_later();
-            let Some((result, timing)) = ran? else { continue };
+            let (result, timing) = match ran? {
+                Ran::Ended(result, timing) => (result, timing),
+                Ran::Reduced(recipe) => return Err(Failed::Reduced(recipe)),
+                // it takes more memory than is left, and waits for it without holding any
+                Ran::NoMemory => continue,
+            };
             return match result {
                 Ok(encoded) => {
                     self.stats.rendered(&timing, length, &encoded);
@@ -100,22 +111,25 @@ impl Service {
             };
         }
     }
+}
 
-    /// What the header of an original says. Reading it costs memory, so that waits its turn like any render.
-    pub(super) async fn head(&self, id: &ImageId, version: Version) -> Result<Arc<Info>, Error> {
-        if let Some(info) = self.heads.get(&version) {
-            return Ok(info);
+/// The end of one turn of a worker.
+enum Ran {
+    /// The render succeeded or failed.
+    Ended(render::Result<render::Encoded>, Timing),
+    /// The header, read for the first time, says that this recipe is meant.
+    Reduced(Recipe),
+    /// The render takes more memory than is left at present.
+    NoMemory,
+}
+
+impl Service {
+    /// Fails with the effective recipe where the original's header is known and makes it another one.
+    fn not_reducible(&self, version: Version, recipe: &Recipe, settings: &Settings) -> Result<(), Failed> {
+        match self.effective(version, settings, recipe) {
+            Some(effective) if effective != *recipe => Err(Failed::Reduced(effective)),
+            _ => Ok(()),
         }
-        let bytes = version.length + render::FIXED_MEMORY;
-        let place = self.workers.visit().place(Need { class: Class::Cheap, bytes, time: None }).await?;
-        let original = self.source.fetch(id).await?;
-        let probing = place.run(move |account| {
-            account.tells_nothing();
-            render::probe(&original.bytes).map(|info| (original.version, Arc::new(info)))
-        });
-        let (version, info) = probing.await??;
-        self.heads.insert(version, Arc::clone(&info));
-        Ok(info)
     }
 }
 

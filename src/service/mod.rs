@@ -21,7 +21,6 @@ use tokio::sync::Semaphore;
 
 use crate::cache::{self, Body, Cache, Digest, Failure, Found, Key, Sealed, Stored};
 use crate::render::codec::Info;
-use crate::render::recipe::{Choice, Output};
 use crate::render::{self, Content, Recipe, Settings};
 use crate::source::{self, ImageId, Original, Source, Version};
 pub use at_hand::KeyMemo;
@@ -67,6 +66,8 @@ pub struct Answer {
     pub digest: Digest,
     /// What they are.
     pub content: Content,
+    /// Whether they show what there is of a damaged original.
+    pub damaged: bool,
     /// The file that they are, where they are kept in one.
     pub sealed: Option<Sealed>,
     /// When the original was last changed.
@@ -105,6 +106,15 @@ pub struct Timing {
     pub encode: Duration,
 }
 
+/// The header of one version of an original.
+#[derive(Clone, Debug)]
+enum Head {
+    /// A picture of pixels.
+    Picture(Arc<Info>),
+    /// An SVG, which has no header to read.
+    Svg,
+}
+
 /// What is known of one version of an original.
 #[derive(Clone, Copy, Debug)]
 struct Facts {
@@ -124,11 +134,11 @@ pub struct Service {
     /// Digests of originals, so that an unchanged one is not read to say that it is unchanged.
     facts: moka::sync::Cache<Version, Facts>,
     /// What the headers of originals say: what a render takes is known before its original is fetched.
-    heads: moka::sync::Cache<Version, Arc<Info>>,
+    heads: moka::sync::Cache<Version, Head>,
     failures: moka::sync::Cache<Key, render::Error>,
     /// Room for originals that stand in for renditions, in kibibytes.
     stand_ins: Arc<Semaphore>,
-    stats: Stats,
+    stats: Arc<Stats>,
     /// Held by whoever gives an upload its name.
     publishing: Arc<tokio::sync::Mutex<()>>,
 }
@@ -139,6 +149,8 @@ enum Failed {
     Error(Error),
     /// The original has this version now; the key was another's.
     Changed(Version),
+    /// By the original's header, the recipe comes to this one, which has a key of its own.
+    Reduced(Recipe),
     /// Everybody who waited for it had left.
     Deserted,
 }
@@ -166,7 +178,7 @@ impl Service {
             heads: moka::sync::Cache::builder().max_capacity(HEADS).weigher(head_bytes).build(),
             failures,
             stand_ins: stand_in::room(),
-            stats: Stats::default(),
+            stats: Arc::default(),
             publishing: Arc::default(),
         })
     }
@@ -216,7 +228,7 @@ impl Service {
         let looked_for = async {
             let started = Instant::now();
             let version = self.source.version(id).await?;
-            let recipe = self.settled(id, version, recipe).await?;
+            let recipe = self.effective(version, settings, &recipe).unwrap_or(recipe);
             let stored = self.cache.stored(Key::new(id, &version, &recipe, settings)).await;
             Ok(stored.map(|stored| {
                 self.stats.count(Found::Disk);
@@ -232,18 +244,21 @@ impl Service {
         toll: Option<Arc<Toll>>, came: Instant,
     ) -> Result<Answer, Error> {
         let mut attempts = 0;
+        let mut reduced = None;
         while attempts < ATTEMPTS {
-            let recipe = self.settled(id, version, recipe.clone()).await?;
+            let recipe = reduced.take().or_else(|| self.effective(version, settings, recipe)).unwrap_or(recipe.clone());
             let key = Key::new(id, &version, &recipe, settings);
             if let Some(failure) = self.failures.get(&key) {
                 return Err(failure.into());
             }
-            match self.look_up(id, version, key, recipe, settings, toll.clone()).await {
+            match self.attempt(id, version, key, recipe, settings, toll.clone()).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failed::Changed(now)) => {
                     version = now;
                     attempts += 1;
                 }
+                // reducing twice changes nothing, so this happens once for a version
+                Err(Failed::Reduced(recipe)) => reduced = Some(recipe),
                 // another one should have paid; now it may be this one's turn, and each is refused once only
                 Err(Failed::Error(Error::Refused(Refused::TooMany(_))))
                     if !toll.as_ref().is_some_and(|toll| toll.is_unpaid()) => {}
@@ -259,6 +274,22 @@ impl Service {
             }
         }
         Err(source::Error::Changing.into())
+    }
+
+    /// Where the original itself may be the smallest, only the rendition that it is compared with is made; it is shared
+    /// with requests that name its format.
+    async fn attempt(
+        self: &Arc<Self>, id: &ImageId, version: Version, key: Key, recipe: Recipe, settings: &Arc<Settings>,
+        toll: Option<Arc<Toll>>,
+    ) -> Result<Answer, Failed> {
+        if let Some(exact) = self.compared(version, settings, &recipe) {
+            let key = Key::new(id, &version, &exact, settings);
+            let answer = self.look_up(id, version, key, exact, settings, toll.clone()).await?;
+            if is_smallest(answer.bytes.len(), answer.damaged, version) {
+                return Ok(answer);
+            }
+        }
+        self.look_up(id, version, key, recipe, settings, toll).await
     }
 
     async fn look_up(
@@ -289,24 +320,18 @@ impl Service {
             timing.cache = started.elapsed();
         }
         self.stats.count(found);
-        let Body { bytes, digest, content, sealed } = (*body).clone();
-        Ok(Answer { bytes, digest, content, sealed, modified: version.modified, found: Some(found), timing })
+        let Body { bytes, digest, content, damaged, sealed } = (*body).clone();
+        Ok(Answer { bytes, digest, content, damaged, sealed, modified: version.modified, found: Some(found), timing })
     }
 
-    /// The recipe with what depends on whether the original moves settled, so that it makes no fourth key; only of a WebP
-    /// that stands still it does, which may not be sent as it is.
-    async fn settled(&self, id: &ImageId, version: Version, mut recipe: Recipe) -> Result<Recipe, Error> {
-        if recipe.output == Output::Auto(Choice::AvifStill) {
-            let choice = match self.head(id, version).await {
-                Ok(info) if info.frames > 1 && recipe.animated => Choice::Baseline,
-                Ok(info) if info.format == render::Format::WebP => Choice::AvifStill,
-                // what has no header to read is a document or fails
-                Ok(_) | Err(Error::Render(_)) => Choice::Avif,
-                Err(error) => return Err(error),
-            };
-            recipe.output = Output::Auto(choice);
-        }
-        Ok(recipe)
+    /// The recipe in its one form for the original, where the original's header is known.
+    fn effective(&self, version: Version, settings: &Settings, recipe: &Recipe) -> Option<Recipe> {
+        Some(self.heads.get(&version)?.effective(recipe, settings))
+    }
+
+    /// What an effective recipe is compared with, where the original itself may be smaller.
+    fn compared(&self, version: Version, settings: &Settings, recipe: &Recipe) -> Option<Recipe> {
+        recipe.compared(self.heads.get(&version)?.info()?, settings)
     }
 
     fn remember(&self, key: Key, failure: &render::Error) {
@@ -339,7 +364,7 @@ impl Service {
         let timing = Timing { source: started.elapsed(), ..Timing::default() };
         let Facts { digest, content } = facts;
         let (modified, found, sealed) = (version.modified, None, None);
-        Ok(Answer { bytes, digest, content, sealed, modified, found, timing })
+        Ok(Answer { bytes, digest, content, damaged: false, sealed, modified, found, timing })
     }
 
     /// Drops every rendition that is meant and says how many there were.
@@ -418,8 +443,32 @@ impl Service {
     }
 }
 
+impl Head {
+    /// The recipe in its one form for an original with this header.
+    fn effective(&self, recipe: &Recipe, settings: &Settings) -> Recipe {
+        match self {
+            Head::Picture(info) => recipe.effective(info, settings),
+            Head::Svg if recipe.passes_svg_through() => Recipe::passthrough(),
+            Head::Svg => recipe.clone(),
+        }
+    }
+
+    fn info(&self) -> Option<&Arc<Info>> {
+        match self {
+            Head::Picture(info) => Some(info),
+            Head::Svg => None,
+        }
+    }
+}
+
+/// Whether a rendition is sent rather than its original.
+fn is_smallest(length: usize, damaged: bool, version: Version) -> bool {
+    damaged || length as u64 <= version.length
+}
+
 /// Bytes that the memory of a header takes.
-fn head_bytes(_: &Version, info: &Arc<Info>) -> u32 {
+fn head_bytes(_: &Version, head: &Head) -> u32 {
+    let Head::Picture(info) = head else { return HEAD_BYTES as u32 };
     let more = info.exif.as_ref().map_or(0, Vec::len) + info.profile_name.as_ref().map_or(0, String::len);
     u32::try_from(HEAD_BYTES + more).unwrap_or(u32::MAX)
 }

@@ -23,6 +23,8 @@ pub struct Stats {
     pub misses: AtomicU64,
     /// Answers that were rendered for another request that asked first.
     pub collapsed: AtomicU64,
+    /// Renders of originals whose pixel data is cut off or corrupt.
+    pub damaged: AtomicU64,
     /// Renders that were given up because everyone who asked had left.
     pub deserted: AtomicU64,
     /// Originals taken in.
@@ -96,6 +98,9 @@ impl Stats {
             (&stages.encode, encode),
         ] {
             stage.observe(spent);
+        }
+        if encoded.damaged {
+            self.damaged.fetch_add(1, Ordering::Relaxed);
         }
         let made = self.made(encoded.content);
         made.renditions.fetch_add(1, Ordering::Relaxed);

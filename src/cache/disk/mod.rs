@@ -227,8 +227,8 @@ impl Disk {
         let record = lock(&shared.index).get(&key)?;
         let bytes = shared.checked(key, &record).await?;
         shared.touch(key);
-        let Record { digest, content, .. } = record;
-        Some(Arc::new(Body { bytes: bytes.into(), digest, content, sealed: None }))
+        let Record { digest, content, damaged, .. } = record;
+        Some(Arc::new(Body { bytes: bytes.into(), digest, content, damaged, sealed: None }))
     }
 
     /// Notes that a rendition was used that was found elsewhere.

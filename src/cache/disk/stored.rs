@@ -47,8 +47,8 @@ impl Disk {
             }
         }
         shared.touch(key);
-        let Record { digest, length, content } = record;
-        Some(Stored { path: format!("v{}/{path}", layout::VERSION), length: length.into(), digest, content })
+        let Record { digest, length, content, damaged } = record;
+        Some(Stored { path: format!("v{}/{path}", layout::VERSION), length: length.into(), digest, content, damaged })
     }
 }
 

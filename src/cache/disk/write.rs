@@ -146,7 +146,7 @@ impl Shared {
     fn stage(&self, rendition: &Rendition) -> std::result::Result<Staged, Trouble> {
         let Rendition { id, key, body, staged: _ } = rendition;
         let length = u32::try_from(body.bytes.len()).map_err(|_| Trouble::Full("it is larger than 4 GiB".into()))?;
-        let record = Record { digest: body.digest, length, content: body.content };
+        let record = Record { digest: body.digest, length, content: body.content, damaged: body.damaged };
         if !self.reached(Phase::Ordering, Duration::MAX) {
             return Err(Trouble::Full("the folder has not been read in yet".into()));
         }

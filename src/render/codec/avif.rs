@@ -5,7 +5,7 @@ mod write;
 
 pub(crate) use write::BACKEND;
 
-use super::{Codec, Cost, Decoded, GoOn, Info, Picture, Plan, Sink};
+use super::{Codec, Cost, Decoded, GoOn, Info, Integrity, Picture, Plan, Sink};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::{Orientation, Size};
@@ -37,7 +37,7 @@ impl Codec for Avif {
         Ok(info)
     }
 
-    fn decode(&self, original: &[u8], info: &Info, _plan: &Plan<'_>, sink: Sink<'_>) -> Result<()> {
+    fn decode(&self, original: &[u8], info: &Info, _plan: &Plan<'_>, sink: Sink<'_>) -> Result<Integrity> {
         let failed = |reason: String| Error::malformed(FORMAT, reason);
         let header = read::probe(original).map_err(failed)?;
         let stored = u64::from(header.width) * u64::from(header.height);
@@ -45,7 +45,8 @@ impl Codec for Avif {
         let (pixels, profile) = decoded.into_pixels(FORMAT, profile(&header))?;
         let (left, top, ..) = shown(&header);
         let pixels = if pixels.size == info.size { pixels } else { pixels.cut(left, top, info.size) };
-        sink(Decoded::still(pixels, profile))
+        sink(Decoded::still(pixels, profile))?;
+        Ok(Integrity::Whole)
     }
 
     fn takes_planes(&self, _size: Size, encoding: Encoding) -> bool {

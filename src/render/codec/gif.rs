@@ -12,7 +12,7 @@ use frames::{Frames, Lines};
 
 use super::canvas::{Blend, Canvas};
 use super::palette::Palette;
-use super::{Codec, Cost, Decoded, GoOn, Info, Loops, Picture, Plan, RowSink, Sink, Streamed};
+use super::{Codec, Cost, Decoded, GoOn, Info, Integrity, Loops, Picture, Plan, RowSink, Sink, Streamed};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::Size;
@@ -43,7 +43,7 @@ impl Codec for Gif {
         Ok(info)
     }
 
-    fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()> {
+    fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<Integrity> {
         let mut frames = Frames::open(original, info.size.pixels() + BEYOND)?;
         let mut canvas = Canvas::new(info.size);
         let mut line: Vec<u8> = Vec::new();
@@ -63,14 +63,15 @@ impl Codec for Gif {
             drop(frame);
             sink(Decoded { delay, ..Decoded::still(canvas.shown(), None) })?;
         }
-        Ok(())
+        Ok(Integrity::Whole)
     }
 
-    fn stream(&self, original: &[u8], info: &Info, sink: RowSink<'_>) -> Result<()> {
+    fn stream(&self, original: &[u8], info: &Info, sink: RowSink<'_>) -> Result<Integrity> {
         let frame = Frames::open(original, info.size.pixels())?.next()?;
         // what blocks say of it twice may not be what was announced
         let channels = if frame.has_hole { 4 } else { info.streamed.map_or(4, |streamed| streamed.channels) };
-        sink(&mut Lines::new(frame, info.size, channels), None)
+        sink(&mut Lines::new(frame, info.size, channels), None)?;
+        Ok(Integrity::Whole)
     }
 
     fn encode(&self, picture: &Picture, _go_on: GoOn<'_>) -> Result<Vec<u8>> {

@@ -5,7 +5,7 @@ mod read;
 use read::Payload;
 
 use super::png::Png;
-use super::{Codec, Cost, Decoded, Info, Plan, Sink};
+use super::{Codec, Cost, Decoded, Info, Integrity, Plan, Sink};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::Size;
@@ -25,11 +25,12 @@ impl Codec for Ico {
         Ok(info)
     }
 
-    fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()> {
+    fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<Integrity> {
         match read::decode(original, info.size.pixels()).map_err(failed)? {
             Payload::Png(png) => Png.decode(png, &Png.probe(png)?, plan, sink),
             Payload::Pixels { width, height, rgba } => {
-                sink(Decoded::still(Pixels::new(FORMAT, Size::new(width, height), 4, rgba)?, None))
+                sink(Decoded::still(Pixels::new(FORMAT, Size::new(width, height), 4, rgba)?, None))?;
+                Ok(Integrity::Whole)
             }
         }
     }

@@ -31,8 +31,9 @@ use pure as library;
 use turbo as library;
 
 use header::Header;
+pub(crate) use header::has_end;
 
-use super::{Codec, Cost, GoOn, Info, Picture, Plan, Sink};
+use super::{Codec, Cost, GoOn, Info, Integrity, Picture, Plan, Sink};
 use crate::render::error::Result;
 use crate::render::format::Format;
 use crate::render::geometry::Size;
@@ -95,8 +96,11 @@ impl Codec for Jpeg {
         Ok(info)
     }
 
-    fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()> {
-        sink(library::decode(original, &Header::read(original)?, info, plan)?)
+    fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<Integrity> {
+        let decoded = library::decode(original, &Header::read(original)?, info, plan)?;
+        let integrity = decoded.integrity.clone();
+        sink(decoded)?;
+        Ok(integrity)
     }
 
     #[cfg(feature = "native")]

@@ -2,7 +2,7 @@
 
 mod read;
 
-use super::{Codec, Cost, Decoded, Info, Plan, Sink};
+use super::{Codec, Cost, Decoded, Info, Integrity, Plan, Sink};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::{Orientation, Size};
@@ -29,13 +29,14 @@ impl Codec for Jxl {
         Ok(info)
     }
 
-    fn decode(&self, original: &[u8], info: &Info, _plan: &Plan<'_>, sink: Sink<'_>) -> Result<()> {
+    fn decode(&self, original: &[u8], info: &Info, _plan: &Plan<'_>, sink: Sink<'_>) -> Result<Integrity> {
         let failed = |reason: String| Error::malformed(FORMAT, reason);
         let header = read::probe(original).map_err(failed)?;
         let profile = header.icc.as_deref().and_then(Profile::from_icc);
         // layers may be painted over each other; the decoder's own account bounds what they take
         let decoded = read::decode(original, &header, info.size.pixels().saturating_mul(2)).map_err(failed)?;
         let (pixels, profile) = decoded.into_pixels(FORMAT, profile)?;
-        sink(Decoded::still(pixels, profile))
+        sink(Decoded::still(pixels, profile))?;
+        Ok(Integrity::Whole)
     }
 }

@@ -8,7 +8,7 @@ mod avif;
 mod canvas;
 pub(crate) mod gif;
 mod ico;
-mod jpeg;
+pub(crate) mod jpeg;
 mod jxl;
 mod lzw;
 mod palette;
@@ -21,6 +21,7 @@ mod testing;
 mod tiff;
 mod webp;
 
+use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -166,6 +167,39 @@ impl Info {
     }
 }
 
+/// Whether all data of a picture was there. Decoders show damaged files as browsers do and say so here; whether such a
+/// picture is used is the caller's decision.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Integrity {
+    /// Every pixel is what the file says. Optional parts, trailers and end markers may be missing or wrong.
+    #[default]
+    Whole,
+    /// Pixel data ends early, or fails a checksum; the text says where, without the format's name.
+    Damaged(Cow<'static, str>),
+}
+
+impl Integrity {
+    pub(crate) fn is_damaged(&self) -> bool {
+        matches!(self, Integrity::Damaged(_))
+    }
+
+    /// The first damage of the two.
+    pub(crate) fn and(self, other: Integrity) -> Integrity {
+        if self.is_damaged() { self } else { other }
+    }
+
+    /// Turns damage into a failure.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where the picture is damaged.
+    pub(crate) fn require_whole(&self, format: Format) -> Result<()> {
+        match self {
+            Integrity::Whole => Ok(()),
+            Integrity::Damaged(reason) => Err(Error::malformed(format, reason)),
+        }
+    }
+}
+
 /// One picture as it comes from a decoder: stored orientation, the original's own colours.
 #[derive(Debug)]
 pub struct Decoded {
@@ -179,6 +213,8 @@ pub struct Decoded {
     pub(crate) origin: (u32, u32),
     /// How long it is shown, in milliseconds.
     pub(crate) delay: u32,
+    /// Whether all of its data was there, where the picture is the only one.
+    pub(crate) integrity: Integrity,
 }
 
 impl Decoded {
@@ -189,7 +225,8 @@ impl Decoded {
                 if self.eighths == plan.eighths && planes.size == plan.stored.eighths(plan.eighths) =>
             {
                 let (samples, profile) = (Samples::Planes(planes.cut(part)), self.profile.clone());
-                Arc::new(Decoded { samples, profile, origin: (part.x, part.y), ..*self })
+                let integrity = self.integrity.clone();
+                Arc::new(Decoded { samples, profile, origin: (part.x, part.y), integrity, ..*self })
             }
             _ => self,
         }
@@ -203,6 +240,7 @@ impl Decoded {
             eighths: 8,
             origin: (0, 0),
             delay: 0,
+            integrity: Integrity::Whole,
         }
     }
 
@@ -284,26 +322,29 @@ pub(crate) type GoOn<'a> = &'a mut dyn FnMut() -> bool;
 /// A format's reader and writer.
 ///
 /// `probe` reads the header only: it allocates no pixels and takes well under a millisecond. `decode` gives the sink
-/// `plan.frames` whole pictures in order, or fails: never a part of a picture. What a codec does not do, it refuses.
+/// `plan.frames` pictures in order. Of a damaged file it gives what browsers show: the only picture with its missing parts
+/// as decoders leave them, or the whole frames of an animation, at least one, and it returns [`Integrity::Damaged`].
+/// Features that a codec lacks are [`Error::Unsupported`].
 pub(crate) trait Codec: Sync {
     fn probe(&self, original: &[u8]) -> Result<Info>;
 
-    fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()>;
+    fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<Integrity>;
 
     /// Decodes the only picture as planned, and behind it the same at such of the other eighths of its size as come of the
     /// same work; each is what it is when it is planned by itself.
     fn decode_several(&self, original: &[u8], info: &Info, plan: &Plan<'_>, _others: &[u32]) -> Result<Vec<Decoded>> {
         let mut found = None;
-        self.decode(original, info, plan, &mut |decoded| {
+        let integrity = self.decode(original, info, plan, &mut |decoded| {
             found = Some(decoded);
             Ok(())
         })?;
-        found.map(|decoded| vec![decoded]).ok_or_else(|| Error::malformed(info.format, "it holds no picture"))
+        let found = found.map(|decoded| vec![Decoded { integrity, ..decoded }]);
+        found.ok_or_else(|| Error::malformed(info.format, "it holds no picture"))
     }
 
     /// Gives the sink the rows of the only picture, where the header says that it can. Damage behind the rows that the sink
-    /// takes is found, too.
-    fn stream(&self, _original: &[u8], info: &Info, _sink: RowSink<'_>) -> Result<()> {
+    /// takes is found, too. The rows of a damaged picture are those that decoding it whole gives.
+    fn stream(&self, _original: &[u8], info: &Info, _sink: RowSink<'_>) -> Result<Integrity> {
         Err(Error::malformed(info.format, "it is not read by rows"))
     }
 
@@ -350,7 +391,7 @@ impl Guarded {
         guarded(self.0, || self.1.probe(original))
     }
 
-    pub(crate) fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()> {
+    pub(crate) fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<Integrity> {
         guarded(self.0, || self.1.decode(original, info, plan, sink))
     }
 
@@ -360,7 +401,7 @@ impl Guarded {
         guarded(self.0, || self.1.decode_several(original, info, plan, others))
     }
 
-    pub(crate) fn stream(&self, original: &[u8], info: &Info, sink: RowSink<'_>) -> Result<()> {
+    pub(crate) fn stream(&self, original: &[u8], info: &Info, sink: RowSink<'_>) -> Result<Integrity> {
         guarded(self.0, || self.1.stream(original, info, sink))
     }
 

@@ -16,7 +16,7 @@ use ::png::{BitDepth, BlendOp, ColorType, DisposeOp, Limits, Reader, Transformat
 
 use self::scanlines::Scanlines;
 use super::canvas::{Area, Blend, Canvas, Dispose};
-use super::{Codec, Cost, Decoded, GoOn, Info, Loops, Picture, Plan, RowSink, Sink, Streamed};
+use super::{Codec, Cost, Decoded, GoOn, Info, Integrity, Loops, Picture, Plan, RowSink, Sink, Streamed};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::Size;
@@ -94,7 +94,7 @@ impl Codec for Png {
         Ok(info)
     }
 
-    fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()> {
+    fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<Integrity> {
         let mut reader = open(original, CHUNKS + plan.memory() as usize)?;
         let profile = profile(reader.info());
         if let Some(channels) = scanlines::channels(reader.info()) {
@@ -103,7 +103,8 @@ impl Codec for Png {
             lines.read(&mut samples)?;
             lines.finish()?;
             let (channels, samples) = if channels == 1 { (3, grey_to_rgb(&samples, 1)) } else { (channels, samples) };
-            return sink(Decoded::still(Pixels::new(FORMAT, info.size, channels, samples)?, profile));
+            sink(Decoded::still(Pixels::new(FORMAT, info.size, channels, samples)?, profile))?;
+            return Ok(Integrity::Whole);
         }
         let length = reader.output_buffer_size().ok_or_else(|| Error::malformed(FORMAT, "it is too large"))?;
         let mut samples = vec![0; length];
@@ -113,7 +114,8 @@ impl Codec for Png {
             samples.truncate(shown.buffer_size());
             let kind = Kind::of(shown.color_type, shown.bit_depth, profile);
             let (channels, data, profile) = (kind.channels, kind.to_rgb(samples), kind.left());
-            return sink(Decoded::still(Pixels::new(FORMAT, info.size, channels, data)?, profile));
+            sink(Decoded::still(Pixels::new(FORMAT, info.size, channels, data)?, profile))?;
+            return Ok(Integrity::Whole);
         }
         let mut canvas = Canvas::new(info.size);
         // a default image without a frame control of its own is for viewers that do not know animation
@@ -142,17 +144,18 @@ impl Codec for Png {
             let delay = (u32::from(control.delay_num) * 1000 + per_second / 2) / per_second;
             sink(Decoded { delay, ..Decoded::still(canvas.shown(), left) })?;
         }
-        Ok(())
+        Ok(Integrity::Whole)
     }
 
-    fn stream(&self, original: &[u8], info: &Info, sink: RowSink<'_>) -> Result<()> {
+    fn stream(&self, original: &[u8], info: &Info, sink: RowSink<'_>) -> Result<Integrity> {
         let mut reader = open(original, CHUNKS + BUFFERED)?;
         let header = reader.info();
         let profile = profile(header);
         if scanlines::channels(header).is_some() {
             let mut lines = Scanlines::new(header_first(original), header)?;
             sink(&mut lines, profile)?;
-            return lines.finish();
+            lines.finish()?;
+            return Ok(Integrity::Whole);
         }
         let (colours, depth) = reader.output_color_type();
         let kind = Kind::of(colours, depth, profile);
@@ -160,7 +163,7 @@ impl Codec for Png {
         sink(&mut ByLibrary { reader: &mut reader, kind, size: info.size }, left)?;
         // what is left, and the end of the data
         while reader.next_row().map_err(failed)?.is_some() {}
-        Ok(())
+        Ok(Integrity::Whole)
     }
 
     fn encode(&self, picture: &Picture, _go_on: GoOn<'_>) -> Result<Vec<u8>> {

@@ -1,6 +1,6 @@
 //! Formats that are known by name so that they can be refused with a reason.
 
-use super::{Codec, Info, Plan, Sink};
+use super::{Codec, Info, Integrity, Plan, Sink};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 
@@ -18,7 +18,7 @@ impl Codec for Refused {
         self.refuse()
     }
 
-    fn decode(&self, _original: &[u8], _info: &Info, _plan: &Plan<'_>, _sink: Sink<'_>) -> Result<()> {
+    fn decode(&self, _original: &[u8], _info: &Info, _plan: &Plan<'_>, _sink: Sink<'_>) -> Result<Integrity> {
         self.refuse()
     }
 }

@@ -7,7 +7,7 @@ use std::io::Cursor;
 
 use image::{ColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use super::{Codec, Cost, Decoded, Info, Plan, Sink};
+use super::{Codec, Cost, Decoded, Info, Integrity, Plan, Sink};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::Size;
@@ -57,7 +57,7 @@ impl Codec for Still {
         Ok(info)
     }
 
-    fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()> {
+    fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<Integrity> {
         let plain = if self.0 == Format::Bmp { runs::expanded(original, info.size)? } else { None };
         let decoder = self.open(plain.map_or(Cow::Borrowed(original), Cow::Owned), plan.memory() + HEADROOM)?;
         let kind = decoder.color_type();
@@ -65,7 +65,8 @@ impl Codec for Still {
         let mut samples = vec![0; length];
         decoder.read_image(&mut samples).map_err(|error| self.failed(error))?;
         let (channels, data) = self.to_rgb(samples, kind)?;
-        sink(Decoded::still(Pixels::new(self.0, info.size, channels, data)?, None))
+        sink(Decoded::still(Pixels::new(self.0, info.size, channels, data)?, None))?;
+        Ok(Integrity::Whole)
     }
 }
 

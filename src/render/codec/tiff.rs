@@ -3,7 +3,7 @@
 mod read;
 
 use super::samples::Samples;
-use super::{Codec, Cost, Decoded, Info, Plan, RowSink, Sink, Streamed};
+use super::{Codec, Cost, Decoded, Info, Integrity, Plan, RowSink, Sink, Streamed};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::{Orientation, Size};
@@ -36,7 +36,7 @@ impl Codec for Tiff {
         Ok(info)
     }
 
-    fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()> {
+    fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<Integrity> {
         let header = read::probe(original).map_err(failed)?;
         let decoded = read::decode(original, &header, plan.memory() + HEADROOM).map_err(failed)?;
         if header.is_cmyk {
@@ -45,20 +45,23 @@ impl Codec for Tiff {
                 Samples::Sixteen(wide) => wide.into_iter().map(colour::narrow).collect(),
             };
             let rgb = colour::cmyk_to_rgb(&inks, false, header.icc.as_deref());
-            return sink(Decoded::still(Pixels::new(FORMAT, info.size, 3, rgb)?, None));
+            sink(Decoded::still(Pixels::new(FORMAT, info.size, 3, rgb)?, None))?;
+            return Ok(Integrity::Whole);
         }
         let profile = header.icc.as_deref().and_then(Profile::from_icc);
         let (pixels, profile) = decoded.into_pixels(FORMAT, profile)?;
-        sink(Decoded::still(pixels, profile))
+        sink(Decoded::still(pixels, profile))?;
+        Ok(Integrity::Whole)
     }
 
-    fn stream(&self, original: &[u8], _info: &Info, sink: RowSink<'_>) -> Result<()> {
+    fn stream(&self, original: &[u8], _info: &Info, sink: RowSink<'_>) -> Result<Integrity> {
         let header = read::probe(original).map_err(failed)?;
         let profile = header.icc.as_deref().and_then(Profile::from_icc);
         let page = read::page(original).map_err(failed)?;
         let mut lines = read::Lines::new(&page).map_err(failed)?;
         sink(&mut lines, profile)?;
-        lines.finish().map_err(failed)
+        lines.finish().map_err(failed)?;
+        Ok(Integrity::Whole)
     }
 }
 

@@ -18,7 +18,7 @@ use image_webp::{LoopCount, WebPDecoder};
 use reduced::Reduced;
 
 use super::canvas::Area;
-use super::{Codec, Cost, Decoded, GoOn, Info, Loops, Picture, Plan, Shown, Sink};
+use super::{Codec, Cost, Decoded, GoOn, Info, Integrity, Loops, Picture, Plan, Shown, Sink};
 use crate::render::error::{Error, Result};
 use crate::render::format::Format;
 use crate::render::geometry::Size;
@@ -116,7 +116,7 @@ impl Codec for WebP {
         Ok(info)
     }
 
-    fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<()> {
+    fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<Integrity> {
         let mut decoder = WebP::open(original, plan.memory() as usize + HEADROOM)?;
         let profile = decoder.icc_profile().ok().flatten().and_then(|icc| Profile::from_icc(&icc));
         let lossy = lossy(original).filter(|_| !decoder.is_animated());
@@ -127,25 +127,30 @@ impl Codec for WebP {
         match lossy {
             Some(Lossy { frame, .. }) if plan.wants_planes && !decoder.has_alpha() => {
                 let samples = Samples::Planes(planes(frame, info.size, eighths, !plan.leaves_edges)?);
-                return sink(Decoded { samples, profile, eighths, origin: (0, 0), delay: 0 });
+                let integrity = Integrity::Whole;
+                sink(Decoded { samples, profile, eighths, origin: (0, 0), delay: 0, integrity })?;
+                return Ok(Integrity::Whole);
             }
             Some(Lossy { frame, alpha: Some(alpha) }) if plan.leaves_edges => {
                 let pixels = alpha::reduced(frame, alpha, info.size, eighths, plan.memory() as usize)?;
-                return sink(Decoded { eighths, ..Decoded::still(pixels, profile) });
+                sink(Decoded { eighths, ..Decoded::still(pixels, profile) })?;
+                return Ok(Integrity::Whole);
             }
             _ => {}
         }
         // where one frame is asked for it need not cover the canvas, either
         if decoder.is_animated() {
-            return moving::frames(original, info.size, plan.frames, plan.memory() as usize, &mut |pixels, delay| {
+            moving::frames(original, info.size, plan.frames, plan.memory() as usize, &mut |pixels, delay| {
                 sink(Decoded { delay, ..Decoded::still(pixels, profile.clone()) })
-            });
+            })?;
+            return Ok(Integrity::Whole);
         }
         let channels = if decoder.has_alpha() { 4 } else { 3 };
         let length = decoder.output_buffer_size().ok_or_else(|| Error::malformed(FORMAT, "it is too large"))?;
         let mut samples = vec![0; length];
         decoder.read_image(&mut samples).map_err(failed)?;
-        sink(Decoded::still(Pixels::new(FORMAT, info.size, channels, samples)?, profile))
+        sink(Decoded::still(Pixels::new(FORMAT, info.size, channels, samples)?, profile))?;
+        Ok(Integrity::Whole)
     }
 
     fn takes_planes(&self, size: Size, _encoding: Encoding) -> bool {

@@ -108,6 +108,13 @@ pub(super) fn segments(bytes: &[u8]) -> impl Iterator<Item = Segment<'_>> {
     })
 }
 
+/// Whether there is an end marker behind the first scan's header. Entropy-coded data has none: its 0xFF bytes are escaped
+/// (T.81 §B.1.1.5).
+pub(crate) fn has_end(bytes: &[u8]) -> bool {
+    let scans = segments(bytes).last().and_then(|segment| bytes.get(segment.end..)).unwrap_or_default();
+    memchr::memmem::find(scans, &[0xFF, 0xD9]).is_some()
+}
+
 /// Puts the numbered pieces of a profile in order.
 fn assemble(mut chunks: Vec<(u8, &[u8])>) -> Option<Vec<u8>> {
     if chunks.is_empty() {

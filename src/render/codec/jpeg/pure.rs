@@ -7,7 +7,7 @@ use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
 use super::FORMAT;
 use super::header::Header;
-use crate::render::codec::{Decoded, Info, Picture};
+use crate::render::codec::{Decoded, Info, Integrity, Picture};
 use crate::render::error::{Error, Result};
 use crate::render::geometry::Size;
 use crate::render::ops::colour::{self, Profile};
@@ -40,7 +40,8 @@ pub(super) fn decode(original: &[u8], header: &Header, info: &Info, plan: &Plan<
         PixelFormat::L16 => return Err(Error::unsupported(FORMAT, "it has 16 bits a sample, only 8 are read")),
     };
     let pixels = Pixels::new(FORMAT, size, 3, rgb)?;
-    Ok(Decoded { samples: Samples::Packed(pixels), profile, eighths: plan.eighths, origin: (0, 0), delay: 0 })
+    let (samples, eighths, integrity) = (Samples::Packed(pixels), plan.eighths, Integrity::Whole);
+    Ok(Decoded { samples, profile, eighths, origin: (0, 0), delay: 0, integrity })
 }
 
 /// Encodes with chroma halved both ways, or without where there is no colour.

@@ -15,7 +15,7 @@ use turbojpeg::{
 use super::header::{Header, segments};
 use super::views::Pictures;
 use super::{FORMAT, progressive, sequential};
-use crate::render::codec::{Decoded, Info, Picture, Shown};
+use crate::render::codec::{Decoded, Info, Integrity, Picture, Shown};
 use crate::render::error::{Error, Result};
 use crate::render::geometry::Size;
 use crate::render::ops::colour::{self, Profile};
@@ -64,6 +64,7 @@ pub(super) fn decode_several(
             eighths,
             origin,
             delay: 0,
+            integrity: Integrity::Whole,
         };
         let all: Vec<u32> = [plan.eighths].into_iter().chain(others.iter().copied()).collect();
         // damage that does not show in one may be in the way of others; a sequential file is read alike for all
@@ -96,7 +97,8 @@ pub(super) fn decode_several(
     } else {
         (Pixels::new(FORMAT, size, 3, samples)?, profile)
     };
-    Ok(vec![Decoded { samples: Samples::Packed(pixels), profile, eighths, origin: (0, 0), delay: 0 }])
+    let (samples, integrity) = (Samples::Packed(pixels), Integrity::Whole);
+    Ok(vec![Decoded { samples, profile, eighths, origin: (0, 0), delay: 0, integrity }])
 }
 
 /// Encodes with chroma halved both ways, or without where there is no colour.
