@@ -352,6 +352,111 @@ fn killed_at_each_system_call_it_serves_nothing_wrong_and_loses_nothing_it_kept(
     assert!(killed > 0);
 }
 
+/// Originals of one content under several names, so that renditions of different keys have equal bodies.
+fn twins() -> tempfile::TempDir {
+    let root = folder();
+    for name in ["a", "b", "c"] {
+        let copied = std::fs::copy(testdata().join("generated/alpha.png"), root.path().join(format!("{name}.png")));
+        copied.expect("copied");
+    }
+    root
+}
+
+/// Asserts that a server's account is what the folder takes, with a file of several names counted once.
+#[track_caller]
+fn account_is_right(server: &Server, cache: &Path) {
+    settled(server);
+    let account = (server.metric("tintype_cache_bytes"), server.metric("tintype_cache_files"));
+    assert_eq!(account, (taken(cache) as f64, files(&cache.join("v2")).len() as f64), "{}", server.log());
+}
+
+#[test]
+fn killed_at_each_system_call_of_linking_it_loses_nothing_and_counts_right() {
+    if !can_trace() {
+        return;
+    }
+    let root = twins();
+    let most = if is_long() { 40 } else { 3 };
+    let (mut killed, mut checked, mut linked) = (0, 0, 0.0);
+    for call in ["linkat", "renameat", "unlinkat", "newfstatat", "fdatasync"] {
+        let cache = folder();
+        let start = || Server::start_with(root.path(), cache.path(), "127.0.0.1:0", &PLAIN);
+        let truth = Truth::default();
+        let mut kept = HashSet::new();
+        for number in 1..=most {
+            let mut server = start();
+            let mut strace = trace(&server, &format!("{call}:signal=KILL:when={number}"));
+            'asking: for width in [10 + 2 * number, 11 + 2 * number] {
+                for name in ["a", "b", "c"] {
+                    let url = format!("/{name}.png?width={width}&format=webp");
+                    let Some(answer) = try_get(&server.address, &url) else { break 'asking };
+                    if truth.check(&url, answer).contains("stored") {
+                        kept.insert(url);
+                    }
+                }
+            }
+            // what is behind the answers has its chance too
+            let end = Instant::now() + Duration::from_millis(150);
+            while Instant::now() < end && !server.has_ended() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            killed += u64::from(server.has_ended());
+            drop(server);
+            // it ends with what it traces
+            let _ = strace.kill();
+            strace.wait().expect("it is ours");
+            let_go(cache.path());
+            let server = start();
+            let strays = files(&cache.path().join("v2/staging"));
+            assert!(strays.is_empty(), "{call} {number}: {strays:?}");
+            account_is_right(&server, cache.path());
+            for url in &kept {
+                checked += 1;
+                assert!(truth.get(&server, url).contains("hit"), "{call} {number}: {url} is lost\n{}", server.log());
+            }
+            // and goes on linking
+            let before = server.metric("tintype_cache_stored_total");
+            for name in ["a", "b", "c"] {
+                truth.get(&server, &format!("/{name}.png?width={}&format=webp", 200 + number));
+            }
+            server.wait_for("tintype_cache_stored_total", before + 3.0);
+            linked += server.metric("tintype_cache_linked_total");
+            account_is_right(&server, cache.path());
+        }
+        let inodes: HashSet<u64> =
+            bodies(cache.path()).iter().map(|path| std::fs::metadata(path).expect("there").ino()).collect();
+        assert!(inodes.len() < bodies(cache.path()).len());
+    }
+    eprintln!("{killed} kills: {checked} times something kept was asked for, 0 lost; {linked} linked afterwards");
+    assert!(killed > 0);
+    assert!(linked > 0.0);
+}
+
+#[test]
+fn failing_links_cost_space_and_nothing_else() {
+    if !can_trace() {
+        return;
+    }
+    let root = twins();
+    // no hard links on this file system, every name taken, no such file, and a fault
+    for error in ["EPERM", "EMLINK", "ENOENT", "EIO"] {
+        let cache = folder();
+        let server = Server::start_with(root.path(), cache.path(), "127.0.0.1:0", &PLAIN);
+        settled(&server);
+        let truth = Truth::default();
+        let mut strace = trace(&server, &format!("linkat:error={error}"));
+        for name in ["a", "b", "c"] {
+            truth.get(&server, &format!("/{name}.png?width=20&format=webp"));
+        }
+        server.wait_for("tintype_cache_stored_total", 3.0);
+        strace.kill().expect("it is ours");
+        strace.wait().expect("it is ours");
+        assert_eq!(server.metric("tintype_cache_linked_total"), 0.0, "{error}");
+        assert_eq!(server.metric("tintype_cache_bodies"), 3.0, "{error}");
+        account_is_right(&server, cache.path());
+    }
+}
+
 #[test]
 fn calls_that_fail_cost_nothing_but_the_cache() {
     if !can_trace() {
@@ -743,12 +848,22 @@ fn two_processes_on_one_folder_keep_its_bound() {
     for client in clients {
         client.join().expect("every answer was right");
     }
-    assert_eq!(second.get("/-/ready", &[]).status, 200);
+    let ready = second.get("/-/ready", &[]);
+    let said = String::from_utf8_lossy(&ready.body).into_owned();
+    assert_eq!(ready.status, 200);
+    assert!(said.contains(r#""cache":"in use by another process""#), "{said}");
+    let shown = |server: &Server| {
+        let state = |name: &str| server.metric(&format!("tintype_cache_state{{state=\"{name}\"}}"));
+        (server.metric("tintype_cache_writable"), state("open"), state("in_use"), state("unusable"))
+    };
+    assert_eq!(shown(&first), (1.0, 1.0, 0.0, 0.0));
+    assert_eq!(shown(&second), (0.0, 0.0, 1.0, 0.0));
     first.signal(Signal::KILL);
     drop(first);
     let began = Instant::now();
     recovers(&second, &truth, "the other process's end", 69_000);
     eprintln!("taken over after {:?}", began.elapsed());
+    assert_eq!(shown(&second), (1.0, 1.0, 0.0, 0.0));
     done.store(true, Ordering::Relaxed);
     let highest = highest.join().expect("no panic");
     assert!(highest <= 512 << 10, "{highest} bytes of {}", 512 << 10);

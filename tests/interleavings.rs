@@ -6,7 +6,7 @@
 #[path = "../src/cache/flight.rs"]
 mod flight;
 #[allow(dead_code)]
-#[path = "../src/cache/index.rs"]
+#[path = "../src/cache/index/mod.rs"]
 mod index;
 
 /// The library's locks, as the scheduler has them.
@@ -18,8 +18,10 @@ mod sync {
     }
 }
 
+use std::collections::BTreeMap;
+
 use flight::Flights;
-use index::{Index, Space};
+use index::{Index, Inode, Removed, Space};
 use shuttle::future::block_on;
 use shuttle::sync::atomic::{AtomicU64, Ordering};
 use shuttle::thread;
@@ -150,13 +152,65 @@ fn what_is_disowned_while_it_is_made_is_not_kept() {
     shuttle::check_random(purge, SCHEDULES);
 }
 
+/// A name on the disk: the inode that it is of, and the body that this holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Name {
+    inode: u64,
+    body: u32,
+}
+
+impl index::Value for Name {
+    type Body = u32;
+
+    fn body(&self) -> u32 {
+        self.body
+    }
+}
+
+/// What is really on the disk: the names of each inode, of two blocks each.
+#[derive(Default)]
+struct Names {
+    inodes: BTreeMap<u64, (u32, u32)>,
+    next: u64,
+}
+
+impl Names {
+    /// Another name of an inode with that body, where there is one; otherwise a new inode.
+    fn write(&mut self, body: u32) -> Name {
+        let known = self.inodes.iter_mut().find(|(_, (other, _))| *other == body);
+        if let Some((inode, (_, names))) = known {
+            *names += 1;
+            return Name { inode: *inode, body };
+        }
+        self.next += 1;
+        self.inodes.insert(self.next, (body, 1));
+        Name { inode: self.next, body }
+    }
+
+    fn remove(&mut self, name: Name) {
+        let (_, names) = self.inodes.get_mut(&name.inode).expect("it is there");
+        *names -= 1;
+        if *names == 0 {
+            self.inodes.remove(&name.inode);
+        }
+    }
+
+    fn blocks(&self) -> u64 {
+        self.inodes.len() as u64 * 2
+    }
+}
+
 #[test]
-fn the_bound_holds_whoever_writes_and_removes_at_once() {
+fn the_bound_holds_whoever_writes_links_and_removes_at_once() {
     let store = || {
         let bound = Space { blocks: 8, files: 4 };
-        let index: Arc<Mutex<Index<u32, u64>>> = Arc::new(Mutex::new(Index::new(bound)));
-        // what is really on the disk: written after it was reserved, gone before it is released
-        let disk = Arc::new(AtomicU64::new(0));
+        let index: Arc<Mutex<Index<u32, Name>>> = Arc::new(Mutex::new(Index::new(bound)));
+        let disk = Arc::new(Mutex::new(Names::default()));
+        // gone from the disk before it is released
+        let remove = |index: &Mutex<Index<u32, Name>>, disk: &Mutex<Names>, removed: Removed<u32, Name>| {
+            lock(disk).remove(removed.value);
+            lock(index).release(removed.charge);
+        };
         let writer = |first: u32| {
             let (index, disk) = (Arc::clone(&index), Arc::clone(&disk));
             thread::spawn(move || {
@@ -171,20 +225,22 @@ fn the_bound_holds_whoever_writes_and_removes_at_once() {
                             index.evict()
                         };
                         match victim {
-                            Some(victim) => {
-                                disk.fetch_sub(victim.space.blocks, Ordering::SeqCst);
-                                lock(&index).release(victim.space);
-                            }
+                            Some(victim) => remove(&index, &disk, victim),
                             None => thread::yield_now(),
                         }
                     }
-                    let now = disk.fetch_add(2, Ordering::SeqCst) + 2;
-                    assert!(now <= bound.blocks, "{now} blocks on disk");
-                    let former = lock(&index).commit(key % 3, key.into(), space, 2, key);
+                    let name = {
+                        let mut disk = lock(&disk);
+                        let name = disk.write(key % 2);
+                        assert!(disk.blocks() <= bound.blocks, "{} blocks on disk", disk.blocks());
+                        name
+                    };
+                    let former = lock(&index).commit(key % 3, name, space, (Inode::new(name.inode), 2), key);
                     if let Some(former) = former {
-                        disk.fetch_sub(former.space.blocks, Ordering::SeqCst);
-                        lock(&index).release(former.space);
+                        remove(&index, &disk, former);
                     }
+                    let used = lock(&index).used().blocks;
+                    assert!(used <= bound.blocks, "{used} blocks in the account");
                 }
             })
         };
@@ -195,8 +251,7 @@ fn the_bound_holds_whoever_writes_and_removes_at_once() {
                 for key in 0..3 {
                     let removed = lock(&index).remove(&key);
                     if let Some(removed) = removed {
-                        disk.fetch_sub(removed.space.blocks, Ordering::SeqCst);
-                        lock(&index).release(removed.space);
+                        remove(&index, &disk, removed);
                     }
                     lock(&index).touch(&2, key);
                 }
@@ -205,7 +260,7 @@ fn the_bound_holds_whoever_writes_and_removes_at_once() {
         for thread in writers.into_iter().chain([remover]) {
             thread.join().expect("no panic");
         }
-        assert_eq!(lock(&index).used().blocks, disk.load(Ordering::SeqCst));
+        assert_eq!(lock(&index).used().blocks, lock(&disk).blocks());
     };
     shuttle::check_random(store, SCHEDULES);
 }

@@ -353,6 +353,7 @@ async fn health_metrics_and_request_ids() {
     assert_eq!(server.get("/-/live").await.status.as_u16(), 200);
     let ready = server.get("/-/ready").await;
     assert_eq!((ready.status.as_u16(), ready.json()["status"].as_str()), (200, Some("ready")));
+    assert_eq!(ready.json()["cache"], "open");
     server.get("/photos/coffee.png?w=10").await;
     let metrics = server.get("/-/metrics").await;
     assert!(String::from_utf8_lossy(&metrics.body).contains("tintype_renders_total 1\n"));

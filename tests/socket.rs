@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use common::{Address, Connection, Server, poll, run, testdata, tintype};
+use common::{Address, Connection, Server, poll, run, serve, testdata, tintype};
 use rustix::process::Signal;
 use tintype::render::Format;
 
@@ -320,6 +320,7 @@ fn the_cache_is_looked_at_from_outside() {
     for expected in ["entries      3 of at most 1,000,000 files", "10.00 GiB", "foreign      0", "originals    2"] {
         assert!(shown.contains(expected), "{expected} is not in:\n{shown}");
     }
+    assert!(!shown.contains("shared"), "no two are equal:\n{shown}");
     let coffee = shown.find("photos/coffee.png").expect("its name");
     assert!(coffee < shown.find("generated/alpha.png").expect("its name"), "not the largest first:\n{shown}");
     let (code, shown, said) = ask("verify");
@@ -342,6 +343,31 @@ fn the_cache_is_looked_at_from_outside() {
     let (code, _, said) = ask("stats");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("cannot be read"), "{said}");
+}
+
+#[test]
+fn without_a_cache_folder_it_is_ready_and_keeps_results_in_memory() {
+    let place = folder();
+    let mut command = tintype();
+    command.current_dir(place.path()).env("RUST_LOG", "info");
+    let server = Server::spawn(serve(command, &testdata(), Path::new("none"), "127.0.0.1:0", &[])).expect("it starts");
+    let ready = server.get("/-/ready", &[]);
+    let said = String::from_utf8_lossy(&ready.body).into_owned();
+    assert_eq!(ready.status, 200);
+    assert!(said.contains(r#""cache":"none""#), "{said}");
+    let url = "/generated/alpha.png?width=20";
+    assert_eq!(server.get(url, &[]).said("cache-status"), "tintype; fwd=uri-miss");
+    assert_eq!(server.get(url, &[]).said("cache-status"), "tintype; hit");
+    assert_eq!(server.metric("tintype_cache_state{state=\"none\"}"), 1.0);
+    assert_eq!(server.metric("tintype_cache_writable"), 0.0);
+    assert_eq!(server.metric("tintype_cache_not_stored_total"), 0.0);
+    assert!(!server.log().contains("WARN"), "{}", server.log());
+    assert!(!place.path().join("none").exists());
+    assert_eq!(server.stop().code(), Some(0));
+    let mut command = tintype();
+    let (code, _, said) = run(command.args(["cache", "stats", "--cache-dir", "none"]), b"");
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("there is no cache folder"), "{said}");
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub(super) struct Facts {
     pub(super) is_marked: bool,
     /// Its inode, and when that was last changed in any way, in seconds and nanoseconds.
     pub(super) identity: (u64, i64, i64),
+    /// How many names it has.
+    pub(super) names: u64,
 }
 
 /// What a file system has left for this process.
@@ -49,6 +51,13 @@ pub(super) struct Free {
 pub(super) struct Files {
     pub(super) free: u64,
     pub(super) all: u64,
+}
+
+impl Facts {
+    /// The number of its inode.
+    pub(super) fn inode(&self) -> u64 {
+        self.identity.0
+    }
 }
 
 impl Folder {
@@ -103,12 +112,18 @@ impl Folder {
     /// The names in a folder below, with whether each is a regular file (as far as the folder tells), and how many
     /// blocks the folder itself takes.
     pub(super) fn list(&self, name: &str, mut each: impl FnMut(&std::ffi::CStr, bool)) -> Result<u64> {
+        self.list_inodes(name, |name, is_file, _| each(name, is_file))
+    }
+
+    /// As [`Folder::list`], with the number of each inode, which the folder tells without a look at the file.
+    pub(super) fn list_inodes(&self, name: &str, mut each: impl FnMut(&std::ffi::CStr, bool, u64)) -> Result<u64> {
         let fd = self.open_at(name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
         let blocks = blocks(rustix::fs::fstat(&fd)?.st_blocks.unsigned_abs() * 512);
         for entry in rustix::fs::Dir::new(fd)? {
             let entry = entry?;
             if entry.file_name() != c"." && entry.file_name() != c".." {
-                each(entry.file_name(), matches!(entry.file_type(), FileType::RegularFile | FileType::Unknown));
+                let is_file = matches!(entry.file_type(), FileType::RegularFile | FileType::Unknown);
+                each(entry.file_name(), is_file, entry.ino());
             }
         }
         Ok(blocks)
@@ -153,6 +168,11 @@ impl Folder {
         Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
     }
 
+    /// Gives a file another name, which nothing may have yet.
+    pub(super) fn link(&self, from: &str, to: &str) -> std::result::Result<(), rustix::io::Errno> {
+        rustix::fs::linkat(&self.fd, from, &self.fd, to, AtFlags::empty())
+    }
+
     /// Removes a file; that it is gone already is no error.
     pub(super) fn remove(&self, path: &str) -> Result<()> {
         match rustix::fs::unlinkat(&self.fd, path, AtFlags::empty()) {
@@ -179,6 +199,7 @@ impl Folder {
             seconds: u32::try_from(stat.st_mtime).unwrap_or(0),
             is_marked: stat.st_mtime_nsec == 0,
             identity: (stat.st_ino, stat.st_ctime, i64::try_from(stat.st_ctime_nsec).unwrap_or(0)),
+            names: stat.st_nlink,
         })
     }
 

@@ -3,6 +3,7 @@
 //! folders is the index, and a truncation, a swap or a flipped bit shows against the name. The extension of a rendition
 //! of a damaged original is preceded by `damaged`.
 
+use super::index::Value;
 use super::{Digest, Key};
 use crate::render::Content;
 
@@ -34,6 +35,14 @@ pub(super) struct Record {
     pub(super) content: Content,
     /// Whether the original was damaged.
     pub(super) damaged: bool,
+}
+
+impl Value for Record {
+    type Body = Digest;
+
+    fn body(&self) -> Digest {
+        self.digest
+    }
 }
 
 /// The part of a name that says that the original was damaged.

@@ -7,6 +7,8 @@ mod disk;
 mod flight;
 mod folder;
 mod index;
+#[cfg(test)]
+mod index_tests;
 pub mod inspect;
 mod key;
 mod layout;
@@ -14,6 +16,8 @@ mod layout;
 mod model;
 mod names;
 mod sealed;
+#[cfg(test)]
+mod sharing_tests;
 pub mod survey;
 mod sync;
 #[cfg(test)]
@@ -48,8 +52,8 @@ use folder::Folder;
 /// How much is kept, and where.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The folder; what is in it and is not tintype's stays untouched.
-    pub dir: PathBuf,
+    /// The folder; what is in it and is not tintype's stays untouched. `None` keeps results in memory alone.
+    pub dir: Option<PathBuf>,
     /// The most bytes on disk, in whole blocks.
     pub max_bytes: u64,
     /// The most files.
@@ -160,8 +164,10 @@ pub enum Failure<E> {
 /// Counters of what happened, for metrics and logs.
 #[derive(Debug, Default)]
 pub struct Stats {
-    /// Bodies written to disk.
+    /// Bodies kept on disk.
     pub stored: AtomicU64,
+    /// Those of them that became another name of a file with the same bytes.
+    pub linked: AtomicU64,
     /// Bodies that should have been written and were not: the queue was full or the disk failed.
     pub not_stored: AtomicU64,
     /// Files removed to make room.
@@ -226,19 +232,45 @@ struct Place {
 }
 
 enum State {
+    /// There is to be none.
+    None,
     /// It is ours.
     Open(Arc<Disk>),
-    /// It is another process's, which serves from it as well as we would.
-    Shared,
+    /// It is another process's.
+    InUse,
     /// It cannot be used.
     Unusable,
+}
+
+/// How a cache has its folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FolderState {
+    /// Results are read from it and written to it.
+    Open,
+    /// Another process has it: results are neither read from it nor written to it until that process ends. Every request
+    /// is answered all the same.
+    InUse,
+    /// It cannot be opened, or the last write failed.
+    Unusable,
+    /// The settings say that there is none.
+    None,
+}
+
+impl FolderState {
+    /// Each with its name in metrics.
+    pub const ALL: [(FolderState, &str); 4] = [
+        (FolderState::Open, "open"),
+        (FolderState::InUse, "in_use"),
+        (FolderState::Unusable, "unusable"),
+        (FolderState::None, "none"),
+    ];
 }
 
 impl Place {
     fn disk(&self) -> Option<Arc<Disk>> {
         match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
             State::Open(disk) => Some(Arc::clone(disk)),
-            State::Shared | State::Unusable => None,
+            State::None | State::InUse | State::Unusable => None,
         }
     }
 
@@ -250,8 +282,12 @@ impl Place {
 
     /// Tries to open the folder. `is_first` where it has not been tried before.
     fn open(&self, is_first: bool) {
-        let dir = self.config.dir.display();
-        match Disk::open(&self.config, Arc::clone(&self.stats)) {
+        let Some(path) = &self.config.dir else {
+            self.set(State::None);
+            return;
+        };
+        let dir = path.display();
+        match Disk::open(path, &self.config, Arc::clone(&self.stats)) {
             Ok(disk) => {
                 if !is_first {
                     tracing::info!(%dir, "the cache folder can be used now");
@@ -259,9 +295,9 @@ impl Place {
                 self.set(State::Open(Arc::new(disk)));
             }
             Err(error) if error.kind() == ErrorKind::ResourceBusy => {
-                if !matches!(*self.state.read().unwrap_or_else(PoisonError::into_inner), State::Shared) {
+                if !matches!(*self.state.read().unwrap_or_else(PoisonError::into_inner), State::InUse) {
                     tracing::warn!(%dir, "another process uses the cache folder; serving goes on without it until that one ends");
-                    self.set(State::Shared);
+                    self.set(State::InUse);
                 }
             }
             Err(error) => {
@@ -295,22 +331,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let place = Place { state: RwLock::new(State::Unusable), config: config.clone(), stats: Arc::default() };
         place.open(true);
         let place = Arc::new(place);
-        let kept = Arc::clone(&place);
-        let (end, ended) = channel();
-        let keep = move || {
-            while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-                kept.keep();
-            }
-        };
-        let keeper = std::thread::Builder::new().name("cache-keeper".into()).spawn(keep);
-        if let Err(error) = &keeper {
-            tracing::warn!(%error, "no thread can be had to look after the cache");
-        }
         Cache {
             hot: hot(config.memory),
             has_memory: config.memory > 0,
+            keeper: config.dir.as_ref().and_then(|_| keeper(Arc::clone(&place))),
             place,
-            keeper: keeper.ok().map(|thread| (end, thread)),
             flights: Arc::new(Flights::new()),
             began: Instant::now(),
         }
@@ -442,16 +467,22 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         }
     }
 
-    /// Whether renditions can be kept on disk at present, by this process or the one that has the folder.
-    pub fn is_writable(&self) -> bool {
+    /// How the folder stands at present. After a write that failed, it is tried.
+    pub fn folder_state(&self) -> FolderState {
         match &*self.place.state.read().unwrap_or_else(PoisonError::into_inner) {
-            State::Open(disk) => disk.is_writable(),
-            State::Shared => true,
-            State::Unusable => false,
+            State::None => FolderState::None,
+            State::Open(disk) if disk.is_writable() => FolderState::Open,
+            State::InUse => FolderState::InUse,
+            State::Open(_) | State::Unusable => FolderState::Unusable,
         }
     }
 
-    /// How the folder stands, as far as it has been read; zeros while it is not ours.
+    /// Whether this process can keep renditions on disk at present.
+    pub fn is_writable(&self) -> bool {
+        self.folder_state() == FolderState::Open
+    }
+
+    /// What is in the folder, as far as it has been read; zeros while it is not ours.
     pub fn usage(&self) -> Usage {
         self.place.disk().map_or_else(Usage::default, |disk| disk.usage())
     }
@@ -481,6 +512,19 @@ impl<E> Drop for Cache<E> {
             let _ = thread.join();
         }
     }
+}
+
+/// Starts the thread that looks after the folder until the sender is dropped.
+fn keeper(place: Arc<Place>) -> Option<(Sender<()>, JoinHandle<()>)> {
+    let (end, ended) = channel();
+    let keep = move || {
+        while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+            place.keep();
+        }
+    };
+    let thread = std::thread::Builder::new().name("cache-keeper".into()).spawn(keep);
+    let thread = thread.inspect_err(|error| tracing::warn!(%error, "no thread can be had to look after the cache"));
+    Some((end, thread.ok()?))
 }
 
 impl Hot {

@@ -1,7 +1,7 @@
 //! A look at a cache folder from outside: what lies in it, and whether every body is what its name says. Only reads, so
 //! it is safe while a service uses the folder.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{ErrorKind, Read, Result};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -19,8 +19,12 @@ pub struct Survey {
     pub entries: u64,
     /// Bytes that they take on disk, in whole blocks, with the folders that they lie in.
     pub bytes: u64,
-    /// Bytes of their bodies.
+    /// Bytes of their bodies, each once.
     pub length: u64,
+    /// Bodies that several renditions share.
+    pub shared: u64,
+    /// Renditions that share their body with another.
+    pub sharing: u64,
     /// Files that are being written, or were when their process was killed.
     pub staged: u64,
     /// Files that are not tintype's.
@@ -31,7 +35,8 @@ pub struct Survey {
     pub originals: Vec<Share>,
 }
 
-/// What one original's renditions take.
+/// What one original's renditions take. A body that they share with each other counts once; one that they share with those
+/// of another original counts for both.
 #[derive(Debug, Default)]
 pub struct Share {
     /// Its path; `None` where it is not known.
@@ -79,24 +84,31 @@ pub fn survey(dir: &Path) -> Result<Survey> {
     let folder = open(dir)?;
     let mut survey = Survey::default();
     let mut shares: HashMap<NameHash, Share> = HashMap::new();
+    // inodes with several names, and which originals have one of them
+    let (mut seen, mut seen_of) = (HashSet::new(), HashSet::new());
     let mut times: Option<(u32, u32)> = None;
     for number in 0..FAN_OUT {
         let (entries, foreign, blocks) = entries(&folder, number)?;
         survey.foreign += foreign;
         survey.bytes += blocks * BLOCK;
         for (key, record) in entries {
-            let Ok(Facts { is_file: true, blocks, seconds, .. }) = folder.facts(&layout::path(key, &record)) else {
-                continue;
-            };
-            let bytes = blocks * BLOCK;
+            let Ok(facts) = folder.facts(&layout::path(key, &record)) else { continue };
+            let Facts { is_file: true, blocks, seconds, names, .. } = facts else { continue };
+            let (bytes, inode, is_shared) = (blocks * BLOCK, facts.inode(), names > 1);
             survey.entries += 1;
-            survey.bytes += bytes;
-            survey.length += u64::from(record.length);
+            survey.sharing += u64::from(is_shared);
+            if !is_shared || seen.insert(inode) {
+                survey.bytes += bytes;
+                survey.length += u64::from(record.length);
+                survey.shared += u64::from(is_shared);
+            }
             let (first, last) = times.unwrap_or((seconds, seconds));
             times = Some((first.min(seconds), last.max(seconds)));
             let share = shares.entry(key.name_hash()).or_default();
             share.entries += 1;
-            share.bytes += bytes;
+            if !is_shared || seen_of.insert((key.name_hash(), inode)) {
+                share.bytes += bytes;
+            }
         }
     }
     folder.list(layout::STAGING, |name, _| {
@@ -132,10 +144,12 @@ pub fn verify(dir: &Path, mut progress: impl FnMut(u64, u64)) -> Result<(u64, Ve
         all.extend(entries(&folder, number)?.0);
     }
     let (mut read, mut damaged) = (0, Vec::new());
+    // files with several names are read once
+    let mut known: HashMap<(u64, Digest), Option<String>> = HashMap::new();
     for (done, (key, record)) in (0..).zip(&all) {
         progress(done, all.len() as u64);
         let path = layout::path(*key, record);
-        match check(&folder, &path, record) {
+        match check(&folder, &path, record, &mut known) {
             Ok(None) => read += 1,
             Ok(Some(reason)) => damaged.push(Damaged { path: format!("v{}/{path}", layout::VERSION), reason }),
             // evicted meanwhile
@@ -150,11 +164,27 @@ pub fn verify(dir: &Path, mut progress: impl FnMut(u64, u64)) -> Result<(u64, Ve
 }
 
 /// What is wrong with a rendition.
-fn check(folder: &Folder, path: &str, record: &Record) -> Result<Option<String>> {
-    let Facts { is_file, length, .. } = folder.facts(path)?;
+fn check(
+    folder: &Folder, path: &str, record: &Record, known: &mut HashMap<(u64, Digest), Option<String>>,
+) -> Result<Option<String>> {
+    let facts = folder.facts(path)?;
+    let Facts { is_file, length, names, .. } = facts;
     if !is_file {
         return Ok(Some("it is not a regular file".into()));
     }
+    if names > 1 {
+        let at = (facts.inode(), record.digest);
+        if let Some(reason) = known.get(&at) {
+            return Ok(reason.clone());
+        }
+        let reason = check_bytes(folder, path, record, length)?;
+        known.insert(at, reason.clone());
+        return Ok(reason);
+    }
+    check_bytes(folder, path, record, length)
+}
+
+fn check_bytes(folder: &Folder, path: &str, record: &Record, length: u64) -> Result<Option<String>> {
     if length != u64::from(record.length) {
         return Ok(Some(format!("it has {length} bytes and should have {}", record.length)));
     }

@@ -1,32 +1,33 @@
 //! What the cache must do, whatever happens to its folder and to those who ask.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Body, Cache, Config, Failure, Found, Key, Purge, layout};
+use super::{Body, Cache, Config, Failure, FolderState, Found, Key, Purge, layout};
 use crate::render::recipe::{Output, Quality};
 use crate::render::{Content, Encoded, Format, Recipe, Settings};
 use crate::source::{ImageId, Version};
 
-type Result = std::result::Result<(Arc<Body>, Found), Failure<&'static str>>;
+pub(super) type Result = std::result::Result<(Arc<Body>, Found), Failure<&'static str>>;
 
-const MADE: Found = Found::Made { stored: true, collapsed: false };
+pub(super) const MADE: Found = Found::Made { stored: true, collapsed: false };
 
-fn open(dir: &Path) -> Arc<Cache<&'static str>> {
+pub(super) fn open(dir: &Path) -> Arc<Cache<&'static str>> {
     open_with(dir, 1 << 30, 1 << 20)
 }
 
-fn open_with(dir: &Path, max_bytes: u64, memory: u64) -> Arc<Cache<&'static str>> {
-    Arc::new(Cache::new(&Config { dir: dir.to_owned(), max_bytes, max_files: 1000, min_free: 0, memory }))
+pub(super) fn open_with(dir: &Path, max_bytes: u64, memory: u64) -> Arc<Cache<&'static str>> {
+    Arc::new(Cache::new(&Config { dir: Some(dir.to_owned()), max_bytes, max_files: 1000, min_free: 0, memory }))
 }
 
-fn id(name: &str) -> ImageId {
+pub(super) fn id(name: &str) -> ImageId {
     ImageId::parse(name).expect("a name")
 }
 
 /// A rendition of the original of that name, one for each number.
-fn rendition(name: &str, number: u32) -> (ImageId, Key) {
+pub(super) fn rendition(name: &str, number: u32) -> (ImageId, Key) {
     let mut identity = [0; 32];
     identity[..4].copy_from_slice(&number.to_le_bytes());
     let version = Version { identity, modified: std::time::SystemTime::UNIX_EPOCH, length: 1 };
@@ -34,12 +35,19 @@ fn rendition(name: &str, number: u32) -> (ImageId, Key) {
     (id(name), Key::new(&id(name), &version, &recipe, &Settings::default()))
 }
 
-fn encoded(text: &[u8]) -> Encoded {
+pub(super) fn encoded(text: &[u8]) -> Encoded {
     Encoded { bytes: text.to_vec(), content: Content::Image(Format::WebP), damaged: false }
 }
 
+/// Nearly a block of bytes that no other number has.
+pub(super) fn body(number: u32) -> &'static [u8] {
+    let mut bytes = vec![7; 4000];
+    bytes[..4].copy_from_slice(&number.to_le_bytes());
+    bytes.leak()
+}
+
 /// Asks for a rendition of `/a` or, by its key, of another.
-async fn ask(cache: &Arc<Cache<&'static str>>, (id, key): (ImageId, Key), text: &'static [u8]) -> Result {
+pub(super) async fn ask(cache: &Arc<Cache<&'static str>>, (id, key): (ImageId, Key), text: &'static [u8]) -> Result {
     cache.get_or_make(&id, key, move |_| async move { Ok(encoded(text)) }).await
 }
 
@@ -54,7 +62,7 @@ where
 }
 
 /// All renditions and what is not tintype's in that folder; what it keeps house with is left out.
-fn files(dir: &Path) -> Vec<std::path::PathBuf> {
+pub(super) fn files(dir: &Path) -> Vec<std::path::PathBuf> {
     let mut all = Vec::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -192,7 +200,7 @@ async fn strays_go_what_is_whole_is_taken_over_and_what_is_not_ours_stays() {
     let dir = tempfile::tempdir().expect("a folder");
     let cache = open(dir.path());
     for number in [1, 2, 3] {
-        ask(&cache, rendition("/a", number), b"one").await.expect("made");
+        ask(&cache, rendition("/a", number), body(number)).await.expect("made");
     }
     drop(cache);
     // as a kill leaves them: staged and not renamed, one of them cut and one damaged
@@ -240,6 +248,20 @@ async fn a_folder_that_cannot_be_used_does_not_fail_requests() {
 }
 
 #[tokio::test]
+async fn cache_without_a_folder_keeps_results_in_memory() {
+    let config = Config { dir: None, max_bytes: 1 << 30, max_files: 1000, min_free: 0, memory: 1 << 20 };
+    let cache = Arc::new(Cache::new(&config));
+    assert_eq!(cache.folder_state(), FolderState::None);
+    let (_, found) = ask(&cache, rendition("/a", 1), b"one").await.expect("made");
+    assert_eq!(found, Found::Made { stored: false, collapsed: false });
+    assert_eq!(ask(&cache, rendition("/a", 1), b"two").await.expect("there").1, Found::Memory);
+    assert_eq!(cache.purge(&Purge::Original(id("/a"))), 1);
+    cache.flush();
+    // nothing has failed
+    assert_eq!(cache.stats().not_stored.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
 async fn a_folder_removed_while_running_is_made_again() {
     let dir = tempfile::tempdir().expect("a folder");
     let cache = open(dir.path());
@@ -266,23 +288,26 @@ async fn purging_removes_all_of_one_original_and_nothing_else() {
     assert_eq!(ask(&cache, rendition("/b", 1), b"two").await.expect("there").1, Found::Disk);
 }
 
-/// What the files and folders of the cache take, in bytes, without the first block of each folder.
-/// What the folder takes, and how many files it has. Looked at twice, until nothing moved meanwhile: a file that goes
+/// What the files and folders of the cache take, in bytes, without the first block of each folder, and how many files there
+/// are; a file with several names takes its space once. Looked at twice, until nothing moved meanwhile: a file that goes
 /// from one folder to another while they are listed would count in both.
-fn taken(dir: &Path) -> (u64, u64) {
+pub(super) fn taken(dir: &Path) -> (u64, u64) {
     use std::os::unix::fs::MetadataExt;
     let look = || {
         let mut seen: Vec<(PathBuf, u64, bool)> = Vec::new();
+        let mut inodes = HashSet::new();
         let mut folders = vec![dir.join("v2")];
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).expect("readable").flatten() {
                 // evicted meanwhile
                 let Ok(metadata) = entry.metadata() else { continue };
+                let bytes = metadata.blocks() * 512;
                 if metadata.is_dir() {
                     folders.push(entry.path());
-                    seen.push((entry.path(), (metadata.blocks() * 512).saturating_sub(4096), false));
+                    seen.push((entry.path(), bytes.saturating_sub(4096), false));
                 } else {
-                    seen.push((entry.path(), metadata.blocks() * 512, true));
+                    let bytes = if inodes.insert(metadata.ino()) { bytes } else { 0 };
+                    seen.push((entry.path(), bytes, true));
                 }
             }
         }
@@ -303,12 +328,17 @@ fn taken(dir: &Path) -> (u64, u64) {
 async fn the_bounds_hold_at_every_moment() {
     for (max_blocks, max_files) in [(32, 1000), (1000, 12)] {
         let dir = tempfile::tempdir().expect("a folder");
-        let config =
-            Config { dir: dir.path().to_owned(), max_bytes: max_blocks * 4096, max_files, min_free: 0, memory: 0 };
+        let config = Config {
+            dir: Some(dir.path().to_owned()),
+            max_bytes: max_blocks * 4096,
+            max_files,
+            min_free: 0,
+            memory: 0,
+        };
         let cache = Arc::new(Cache::<&'static str>::new(&config));
         let mut stored = 0;
         for number in 1..=200 {
-            let (_, found) = ask(&cache, rendition("/a", number), &[7; 4000]).await.expect("made");
+            let (_, found) = ask(&cache, rendition("/a", number), body(number)).await.expect("made");
             stored += usize::from(found == MADE);
             let (bytes, count) = taken(dir.path());
             assert!(bytes <= config.max_bytes, "{bytes} bytes of {}", config.max_bytes);
@@ -357,14 +387,14 @@ async fn what_is_used_stays_whatever_else_is_asked_for_once() {
                 poll(|| cache.usage().scanned == 1.0);
             }
             for hot in 0..20 {
-                let (_, found) = ask(&cache, rendition("/hot", hot), &[7; 4000]).await.expect("made");
+                let (_, found) = ask(&cache, rendition("/hot", hot), body(hot)).await.expect("made");
                 if round >= 2 {
                     asked += 1;
                     hits += u32::from(matches!(found, Found::Memory | Found::Disk));
                 }
                 for _ in 0..if round == 0 { 0 } else { 10 } {
                     flood += 1;
-                    ask(&cache, rendition("/cold", flood), &[7; 4000]).await.expect("made");
+                    ask(&cache, rendition("/cold", flood), body(flood)).await.expect("made");
                 }
             }
             // the use of what answers from memory is told the disk once a second; what is marked, every half
@@ -432,9 +462,11 @@ async fn a_folder_belongs_to_one_process_and_goes_on_to_the_next() {
     let second = open(dir.path());
     let (body, found) = ask(&second, rendition("/a", 1), b"one").await.expect("made");
     assert_eq!((&body.bytes[..], found), (&b"one"[..], Found::Made { stored: false, collapsed: false }));
-    assert!(second.is_writable());
+    assert_eq!(second.folder_state(), FolderState::InUse);
+    assert!(!second.is_writable());
     drop(first);
     poll(|| second.usage().files > 0);
+    assert_eq!(second.folder_state(), FolderState::Open);
     ask(&second, rendition("/a", 2), b"two").await.expect("made");
     second.flush();
     assert_eq!(files(dir.path()).len(), 2);
@@ -462,7 +494,7 @@ async fn an_older_layout_is_counted_and_goes_first_and_a_newer_one_is_left_alone
     poll(|| cache.usage().scanned == 1.0);
     assert_eq!(cache.usage().files, 22);
     for number in 0..20 {
-        ask(&cache, rendition("/a", number), b"one").await.expect("made");
+        ask(&cache, rendition("/a", number), body(number)).await.expect("made");
     }
     cache.flush();
     assert_eq!(files(&dir.path().join("v2")).len(), 20);
@@ -541,7 +573,8 @@ fn a_folder_that_others_may_write_in_is_refused() {
 #[tokio::test]
 async fn what_others_need_stays_free() {
     let dir = tempfile::tempdir().expect("a folder");
-    let config = Config { dir: dir.path().to_owned(), max_bytes: 1 << 30, max_files: 9, min_free: u64::MAX, memory: 0 };
+    let config =
+        Config { dir: Some(dir.path().to_owned()), max_bytes: 1 << 30, max_files: 9, min_free: u64::MAX, memory: 0 };
     let cache = Arc::new(Cache::<&'static str>::new(&config));
     ask(&cache, rendition("/a", 1), b"one").await.expect("made");
     cache.flush();
@@ -571,7 +604,7 @@ async fn a_failed_write_is_forgotten_once_the_folder_is_well_again() {
 }
 
 /// Waits for what another thread is about to do.
-fn poll(mut is_so: impl FnMut() -> bool) {
+pub(super) fn poll(mut is_so: impl FnMut() -> bool) {
     let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
     while !is_so() {
         assert!(std::time::Instant::now() < end, "waited in vain");

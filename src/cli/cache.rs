@@ -44,24 +44,28 @@ struct Folder {
 }
 
 impl Folder {
-    fn load(&self) -> Result<Config, Wrong> {
+    /// The settings, and the folder.
+    fn load(&self) -> Result<(Config, PathBuf), Wrong> {
         let mut config = self.common.load(&[])?.config;
         if let Some(dir) = &self.cache_dir {
             config.cache.dir.clone_from(dir);
         }
-        Ok(config)
+        match config.cache.folder().map(Path::to_owned) {
+            Some(dir) => Ok((config, dir)),
+            None => Err(Wrong("cache.dir is \"none\": there is no cache folder; name one with --cache-dir".into())),
+        }
     }
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.what {
         What::Stats { top, folder } => {
-            let config = folder.load()?;
-            let survey = survey::survey(&config.cache.dir).with_context(|| cannot_read(&config.cache.dir))?;
+            let (config, dir) = folder.load()?;
+            let survey = survey::survey(&dir).with_context(|| cannot_read(&dir))?;
             print!("{}", report(&config, &survey, top));
             Ok(())
         }
-        What::Verify { folder } => verify(&folder.load()?.cache.dir),
+        What::Verify { folder } => verify(&folder.load()?.1),
     }
 }
 
@@ -98,6 +102,10 @@ fn report(config: &Config, survey: &Survey, top: usize) -> String {
         ),
     );
     line("bodies", HumanBytes(survey.length).to_string());
+    if survey.shared > 0 {
+        let (shared, sharing) = (count(survey.shared), count(survey.sharing));
+        line("shared", format!("bodies {shared}, entries {sharing}; each of these bodies is counted once"));
+    }
     if let Some((oldest, newest)) = survey.ages {
         let ago = |age: Duration| HumanDuration(age).to_string();
         line("last used", format!("between {} and {} ago", ago(oldest), ago(newest)));

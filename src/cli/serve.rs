@@ -28,7 +28,7 @@ pub(super) struct Arguments {
     /// host:port or unix:/path
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// Where results are kept
+    /// Where results are kept; "none" for memory alone
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
     /// How much is kept, such as 10GiB
@@ -315,7 +315,9 @@ pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
                 --cache-dir to a place of its own"
         )));
     }
-    crate::cache::distrust(&config.cache.dir).context("the cache folder is not safe")?;
+    if let Some(dir) = config.cache.folder() {
+        crate::cache::distrust(dir).context("the cache folder is not safe")?;
+    }
     let mut source: Arc<dyn Source> = Arc::new(Shared::new(Arc::new(source)));
     if !config.source.revalidate.0.is_zero() {
         source = Arc::new(Remembered::new(source, config.source.revalidate.0));
@@ -330,8 +332,9 @@ async fn bind(server: &Server, address: &str) -> anyhow::Result<Listener> {
 /// The cache folder and the originals, where one lies within the other: a cache below the originals would be served as
 /// originals, and originals below the cache be evicted.
 pub(super) fn overlap(config: &Config) -> std::io::Result<Option<(PathBuf, PathBuf)>> {
+    let Some(dir) = config.cache.folder() else { return Ok(None) };
     // it may not be there yet: the part of it that is there decides
-    let mut dir = std::path::absolute(&config.cache.dir)?;
+    let mut dir = std::path::absolute(dir)?;
     let mut rest = Vec::new();
     let cache = loop {
         match dir.canonicalize() {

@@ -409,7 +409,7 @@ impl Config {
     /// What the cache sees.
     pub fn cache(&self) -> cache::Config {
         cache::Config {
-            dir: self.cache.dir.clone(),
+            dir: self.cache.folder().map(Path::to_owned),
             max_bytes: self.cache.max_bytes.0,
             max_files: self.cache.max_files,
             min_free: self.cache.min_free.0,
@@ -491,6 +491,19 @@ mod tests {
     fn read(file: &str, environment: &[(&str, &str)], flags: &[Flag]) -> Result<Loaded, Invalid> {
         let environment = environment.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect();
         merge(Some((Path::new("t.toml"), file.to_owned())), environment, flags)
+    }
+
+    #[test]
+    fn cache_folder_may_be_none() {
+        let folder = |file: &str| read(file, &[], &[]).expect("good").config.cache().dir;
+        assert_eq!(folder("[cache]\ndir = \"none\"\n"), None);
+        for dir in ["./none", "/var/none", "None"] {
+            assert_eq!(folder(&format!("[cache]\ndir = \"{dir}\"\n")).as_deref(), Some(Path::new(dir)));
+        }
+        let Loaded { config, .. } = read("", &[("TINTYPE_CACHE_DIR", "none")], &[]).expect("good");
+        assert_eq!(config.cache.folder(), None);
+        let flag = ("cache", "dir", "none".to_owned(), "--cache-dir");
+        assert_eq!(read("", &[], &[flag]).expect("good").config.cache.folder(), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! sentences with the unit.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use documented::DocumentedFields;
@@ -96,7 +96,7 @@ pub struct Source {
 #[serde(default, deny_unknown_fields)]
 pub struct Cache {
     /// The folder for results. Where none is named, $CACHE_DIRECTORY, this one or $XDG_CACHE_HOME/tintype, the first that can
-    /// be written.
+    /// be written. "none" keeps results in memory alone, for a read-only container; a folder of that name is "./none".
     pub dir: PathBuf,
     /// The most bytes that it takes on disk.
     pub max_bytes: Bytes,
@@ -282,6 +282,14 @@ impl Default for Source {
             damaged: Damaged::Show,
             formats_in,
         }
+    }
+}
+
+impl Cache {
+    /// The folder; `None` where results are kept in memory alone.
+    pub fn folder(&self) -> Option<&Path> {
+        // a folder of that name is written ./none, which is another path
+        (self.dir.as_os_str() != "none").then_some(self.dir.as_path())
     }
 }
 

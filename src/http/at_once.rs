@@ -212,7 +212,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata");
         let cache = CacheConfig {
-            dir: folder.path().to_owned(),
+            dir: Some(folder.path().to_owned()),
             max_bytes: 1 << 20,
             max_files: 100,
             min_free: 0,

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use super::State;
+use crate::cache::FolderState;
 use crate::render;
 
 /// Never tied to load: an overloaded server that fails its liveness probe is restarted, and then again.
@@ -16,19 +17,32 @@ pub(super) async fn live() -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(json!({ "status": "live" }))).into_response()
 }
 
-/// 503 while draining or while results cannot be kept, so that a balancer looks elsewhere.
+/// 503 while draining or while the cache folder is broken, so that a balancer looks elsewhere. A process whose folder
+/// another one has answers every request rightly and is ready: at a restart without a gap the new process is in that
+/// state until the old one has ended, and it must be sent requests for the old one to end.
 pub(super) async fn ready(Shared(state): Shared<State>) -> Response {
     let draining = state.draining.load(Ordering::Relaxed);
-    let cache_writable = state.service.is_cache_writable();
-    let (status, text) = match (draining, cache_writable) {
+    let folder = state.service.cache_folder_state();
+    let (status, text) = match (draining, folder) {
         (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
-        (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "the cache folder is not writable"),
-        (false, true) => (StatusCode::OK, "ready"),
+        (false, FolderState::Unusable) => (StatusCode::SERVICE_UNAVAILABLE, "the cache folder is not writable"),
+        (false, FolderState::Open | FolderState::InUse | FolderState::None) => (StatusCode::OK, "ready"),
+    };
+    let cache = match folder {
+        FolderState::Open => "open",
+        FolderState::InUse => "in use by another process",
+        FolderState::Unusable => "unusable",
+        FolderState::None => "none",
     };
     let mut headers = HeaderMap::from_iter([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))]);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
-    let body = json!({ "status": text, "version": env!("CARGO_PKG_VERSION"), "backends": render::codec::BACKENDS });
+    let body = json!({
+        "status": text,
+        "cache": cache,
+        "version": env!("CARGO_PKG_VERSION"),
+        "backends": render::codec::BACKENDS,
+    });
     (status, headers, Json(body)).into_response()
 }

@@ -15,6 +15,7 @@ use http::header;
 use self::text::Text;
 use super::traffic::{Outcome, Traffic};
 use super::{State, problem};
+use crate::cache::FolderState;
 use crate::render::{Content, Format};
 use crate::service::Service;
 use crate::service::workers::Class;
@@ -190,9 +191,11 @@ fn cache(text: &mut Text, service: &Service) {
     let (stats, usage, bounds) = (service.cache_stats(), service.cache_usage(), service.cache_config());
     let (memory_entries, memory_bytes) = service.cache_memory();
     let (sealed_files, sealed_bytes) = service.sealed_memory();
+    let folder = service.cache_folder_state();
     for (name, help, value) in [
         ("cache_files", "Files of the cache, with those being written or removed.", usage.files),
         ("cache_max_files", "The most files that it may have.", bounds.max_files),
+        ("cache_bodies", "Bodies in these files; equal ones take their space once.", usage.bodies),
         ("cache_bytes", "Bytes of the cache folder, in whole blocks.", usage.bytes),
         ("cache_max_bytes", "The most bytes that it may take.", bounds.max_bytes),
         ("cache_foreign_files", "Files in the cache folder that are not tintype's.", usage.foreign),
@@ -202,13 +205,18 @@ fn cache(text: &mut Text, service: &Service) {
         ("cache_memory_max_bytes", "The most bytes held in memory.", bounds.memory),
         ("sealed_files", "Renditions in memory that have a file descriptor, with those being sent.", sealed_files),
         ("sealed_bytes", "Bytes that they take; they do not show in resident memory.", sealed_bytes),
-        ("cache_writable", "Whether renditions can be kept on disk.", service.is_cache_writable().into()),
+        ("cache_writable", "Whether this process can keep renditions on disk.", u64::from(folder == FolderState::Open)),
     ] {
         text.gauge(name, help, value);
     }
+    let mut family = text.gauges("cache_state", "1 for how this process has the cache folder, 0 for the other ways.");
+    for (state, name) in FolderState::ALL {
+        family.sample(&[("state", name)], u8::from(state == folder));
+    }
     text.gauge("cache_scan_progress", "How much of the folder has been read in, from 0 to 1.", usage.scanned);
     for (name, help, counter) in [
-        ("cache_stored_total", "Renditions written to disk.", &stats.stored),
+        ("cache_stored_total", "Renditions kept on disk, linked ones too.", &stats.stored),
+        ("cache_linked_total", "Renditions that became another name of a file with equal bytes.", &stats.linked),
         ("cache_not_stored_total", "Renditions that could not be written.", &stats.not_stored),
         ("cache_evicted_total", "Files removed to make room.", &stats.evicted),
         ("cache_corrupt_total", "Files found damaged and removed.", &stats.corrupt),

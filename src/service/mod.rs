@@ -395,9 +395,9 @@ impl Service {
         self.failures.invalidate_all();
     }
 
-    /// Whether renditions can be kept at present.
-    pub fn is_cache_writable(&self) -> bool {
-        self.cache.is_writable()
+    /// How the cache has its folder at present.
+    pub fn cache_folder_state(&self) -> cache::FolderState {
+        self.cache.folder_state()
     }
 
     /// What has happened so far.

@@ -406,6 +406,17 @@ fn file_systems_that_do_not_serve() {
 }
 
 #[test]
+fn no_cache_folder_at_all() {
+    let place = Place::new().with("CACHE_DIR", "none");
+    let before = listing(place.folder.path());
+    let checked = place.check();
+    checked.says("ok", "cache.dir", &["memory alone", "cache.memory"], "").has_no_error();
+    assert_eq!(listing(place.folder.path()), before);
+    let place = place.with("SERVER_X_ACCEL", "/_store");
+    place.check().says("warning", "server.x_accel", &["does nothing"], "cache.dir").has_no_error();
+}
+
+#[test]
 fn a_private_tmp() {
     if !is_root() {
         return;

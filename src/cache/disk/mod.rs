@@ -6,9 +6,12 @@
 //!   adopts: a kill loses nothing. A power loss can cost what was not synced yet, which the next start sees and drops.
 //! - **Bounded.** Space is reserved in the [`Index`] before a byte is written and given back after the file is gone;
 //!   one process at a time holds the folder's lock, so its account is the whole truth.
+//! - **Equal bodies once.** A body that is there already, under whichever key, becomes another name of that file by
+//!   link(2), and its blocks are counted once (`link.rs`).
 //! - **Behind the answers.** One thread stages, one syncs and renames, one reads the folder in at the start, and
 //!   [`Disk::tick`] is called now and then to look after the rest.
 
+mod link;
 mod older;
 mod scan;
 mod stored;
@@ -17,6 +20,7 @@ mod write;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex};
@@ -27,13 +31,14 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::oneshot;
 
 use super::folder::{self, Folder};
-use super::index::{Index, Removed, Space};
+use super::index::{Charge, Index, Removed, Space};
 use super::key::NameHash;
 use super::layout::{self, FAN_OUT, Record};
 use super::names::{self, Names};
 use super::sync::lock;
 use super::{Body, Config, Digest, Key, Purge, Stats};
 use crate::source::ImageId;
+use link::StagedBodies;
 use older::Older;
 pub(super) use older::refuse_newer;
 use scan::Phase;
@@ -80,6 +85,8 @@ struct Shared {
     /// What is reserved for files that are staged and not renamed yet.
     in_flight: Mutex<Space>,
     landed: Condvar,
+    /// What is staged and not renamed yet, by its body.
+    staged: StagedBodies,
     /// The most that `in_flight` may be, unless it is one file: what waits for the disk must not push out what is used.
     max_in_flight: Space,
     names: Mutex<Names>,
@@ -91,7 +98,7 @@ struct Shared {
     /// Renditions whose use is to be written down.
     used: Mutex<Vec<Key>>,
     /// Files that could not be removed; their space stays counted.
-    undeleted: Mutex<Vec<(String, Space)>>,
+    undeleted: Mutex<Vec<(String, Charge<Digest>)>>,
     /// Bytes of the file system that are always left to others.
     min_free: u64,
     /// Whether the last write failed, and whether the last one found no room: one line of the log for each spell.
@@ -124,6 +131,8 @@ pub struct Usage {
     pub files: u64,
     /// Bytes that they take, in whole blocks.
     pub bytes: u64,
+    /// Bodies that are kept as files; equal ones are one.
+    pub bodies: u64,
     /// Files in the folder that are not ours.
     pub foreign: u64,
     /// How much of the folder has been read in since the start, from 0 to 1.
@@ -138,9 +147,9 @@ impl Disk {
     ///
     /// # Errors
     /// Where the folder cannot be used, is not safe to be used, is another process's or of a newer layout.
-    pub(super) fn open(config: &Config, stats: Arc<Stats>) -> Result<Disk> {
-        folder::make(&config.dir)?;
-        let dir = Folder::open(&config.dir)?;
+    pub(super) fn open(path: &Path, config: &Config, stats: Arc<Stats>) -> Result<Disk> {
+        folder::make(path)?;
+        let dir = Folder::open(path)?;
         folder::distrust(&dir)?;
         refuse_newer(&dir)?;
         let name = format!("v{}", layout::VERSION);
@@ -156,8 +165,11 @@ impl Disk {
         })?;
         folder.make_folder(layout::STAGING)?;
         let names = Names::load(&folder)?;
-        let bound =
-            Space { blocks: config.max_bytes / folder::BLOCK, files: config.max_files.min(u64::from(u32::MAX / 2)) };
+        let blocks = config.max_bytes / folder::BLOCK;
+        // a name that shares its blocks takes a place in a folder all the same, and folders do not shrink: no more names
+        // than files of a block each could be, or a flood of equal bodies would leave nothing but folders
+        let files = config.max_files.min(u64::from(u32::MAX / 2)).min(blocks + layout::FIXED_FILES);
+        let bound = Space { blocks, files };
         let shared = Arc::new(Shared {
             folder,
             lock: held,
@@ -172,6 +184,7 @@ impl Disk {
             pending_bytes: AtomicU64::new(0),
             in_flight: Mutex::default(),
             landed: Condvar::new(),
+            staged: StagedBodies::default(),
             max_in_flight: Space { blocks: bound.blocks / 16, files: bound.files / 16 },
             names: Mutex::new(names),
             older: Mutex::default(),
@@ -282,17 +295,21 @@ impl Disk {
         lock(&shared.pending).remove(&key);
         let removed = lock(&shared.index).remove(&key);
         if let Some(removed) = removed {
-            shared.remove(&layout::path(key, &removed.value), removed.space);
+            shared.remove(&layout::path(key, &removed.value), removed.charge);
         }
     }
 
     /// How the folder stands; complete once it has been read in.
     pub(super) fn usage(&self) -> Usage {
         let shared = &self.shared;
-        let used = lock(&shared.index).used();
+        let (used, bodies) = {
+            let index = lock(&shared.index);
+            (index.used(), index.inodes())
+        };
         Usage {
             files: used.files,
             bytes: used.blocks * folder::BLOCK,
+            bodies,
             foreign: shared.foreign.load(Ordering::Relaxed),
             scanned: f64::from(shared.progress.load(Ordering::Relaxed)) / 1000.0,
             pending: shared.pending_bytes.load(Ordering::Relaxed),
@@ -334,22 +351,30 @@ impl Shared {
         }
     }
 
-    /// Takes a damaged file away.
+    /// Takes a damaged file away. Its other names are as damaged; each goes when it is read, and none is linked to.
     fn drop_corrupt(&self, key: Key, record: &Record) {
         self.stats.corrupt.fetch_add(1, Ordering::Relaxed);
         let file = layout::path(key, record);
         if let Some(others) = self.corrupt.say() {
             tracing::warn!(%file, others, "a cached file does not hold what its name says; it is removed");
         }
-        if let Some(removed) = self.take(key, record) {
-            self.remove(&file, removed.space);
+        let removed = {
+            let mut index = lock(&self.index);
+            let is_it = index.get(&key) == Some(*record);
+            if is_it {
+                index.note_corrupt(&key);
+            }
+            is_it.then(|| index.remove(&key)).flatten()
+        };
+        if let Some(removed) = removed {
+            self.remove(&file, removed.charge);
         }
     }
 
     /// Takes out of the index what is no longer in the folder.
     fn forget(&self, key: Key, record: &Record) {
         if let Some(removed) = self.take(key, record) {
-            lock(&self.index).release(removed.space);
+            lock(&self.index).release(removed.charge);
         }
     }
 
@@ -360,14 +385,14 @@ impl Shared {
     }
 
     /// Removes a file that is no longer in the index; its space is free once it is gone.
-    fn remove(&self, file: &str, space: Space) {
+    fn remove(&self, file: &str, charge: impl Into<Charge<Digest>>) {
         match self.folder.remove(file) {
-            Ok(()) => lock(&self.index).release(space),
+            Ok(()) => drop(lock(&self.index).release(charge)),
             Err(error) => {
                 if let Some(others) = self.undeletable.say() {
                     tracing::warn!(%file, %error, others, "a cached file cannot be removed; it stays counted");
                 }
-                lock(&self.undeleted).push((file.to_owned(), space));
+                lock(&self.undeleted).push((file.to_owned(), charge.into()));
             }
         }
     }
@@ -418,7 +443,7 @@ impl Shared {
             let (entries, next) = lock(&self.index).some(at, STEP * 8);
             for (key, record) in entries.into_iter().filter(|(key, _)| is_meant(*key)) {
                 if let Some(removed) = self.take(key, &record) {
-                    self.remove(&layout::path(key, &record), removed.space);
+                    self.remove(&layout::path(key, &record), removed.charge);
                     purged.insert(key);
                 }
             }

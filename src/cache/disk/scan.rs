@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{FIXED_NAMES, FIXED_OLDER, Folder, Older, STEP, Shared, lock, now};
 use crate::cache::folder::{blocks, blocks_of};
-use crate::cache::index::Space;
+use crate::cache::index::{Inode, Space};
 use crate::cache::key::NameHash;
 use crate::cache::layout::{self, FAN_OUT, Record};
 use crate::cache::{Digest, Key};
@@ -41,10 +41,12 @@ impl Shared {
         for name in staged {
             let path = format!("{}/{name}", layout::STAGING);
             match layout::parse_staged(&name) {
-                Some((key, record)) if self.is_whole(&path, &record) => {
+                Some((key, record)) if self.holds(&path, &record).unwrap_or(false) => {
                     self.folder.make_folder(&layout::folder(key.first_byte() % FAN_OUT))?;
                     let target = layout::path(key, &record);
                     self.folder.rename(&path, &target)?;
+                    // where both are names of one file already, renaming does nothing (POSIX)
+                    self.folder.remove(&path)?;
                     adopted.push(target);
                 }
                 None if name != layout::NAMES && !name.starts_with("probe-") => {
@@ -65,11 +67,14 @@ impl Shared {
         Ok(adopted)
     }
 
-    fn is_whole(&self, path: &str, record: &Record) -> bool {
+    /// Whether a file holds what its name says, as far as it can be read.
+    pub(super) fn holds(&self, path: &str, record: &Record) -> Result<bool> {
         let mut bytes = Vec::new();
-        let read = self.folder.read(path, record.length.into());
-        read.and_then(|mut file| std::io::Read::read_to_end(&mut file, &mut bytes))
-            .is_ok_and(|_| Digest::of(&bytes) == record.digest)
+        match self.folder.read(path, record.length.into()) {
+            Err(error) if error.kind() == ErrorKind::InvalidData => return Ok(false),
+            file => std::io::Read::read_to_end(&mut file?, &mut bytes)?,
+        };
+        Ok(Digest::of(&bytes) == record.digest)
     }
 
     /// Reads the whole folder in: first the names, then when each file was used.
@@ -156,10 +161,10 @@ impl Shared {
         }
         let name = layout::folder(number);
         let (mut found, mut foreign) = (Vec::new(), 0);
-        let taken = self.folder.list(&name, |name, is_file| {
+        let taken = self.folder.list_inodes(&name, |name, is_file, inode| {
             let ours = name.to_str().ok().and_then(layout::parse);
             match ours.filter(|(key, _)| is_file && layout::is_in(*key, number)) {
-                Some(entry) => found.push(entry),
+                Some((key, record)) => found.push((key, record, Inode::new(inode))),
                 None => foreign += 1,
             }
         });
@@ -179,9 +184,9 @@ impl Shared {
         let mut doubles = Vec::new();
         for part in found.chunks(STEP) {
             let mut index = lock(&self.index);
-            for &(key, record) in part {
+            for &(key, record, inode) in part {
                 let blocks = u32::try_from(blocks(record.length.into())).unwrap_or(u32::MAX);
-                if !index.found(key, record, blocks) && index.get(&key) != Some(record) {
+                if !index.found(key, record, (inode, blocks)) && index.get(&key) != Some(record) {
                     doubles.push((key, record));
                 }
             }
@@ -212,10 +217,10 @@ impl Shared {
     fn look_at(&self, key: Key, record: &Record) {
         match self.folder.facts(&layout::path(key, record)) {
             Ok(facts) if facts.is_file && facts.length == u64::from(record.length) => {
-                let blocks = u32::try_from(facts.blocks).unwrap_or(u32::MAX);
+                let file = (Inode::new(facts.inode()), u32::try_from(facts.blocks).unwrap_or(u32::MAX));
                 // a file dated in the future was not used after one of today
                 let used = facts.seconds.min(now());
-                lock(&self.index).describe(&key, blocks, used, facts.is_marked);
+                lock(&self.index).describe(&key, file, used, facts.is_marked);
             }
             Ok(_) => self.drop_corrupt(key, record),
             Err(error) if error.kind() == ErrorKind::NotFound => self.forget(key, record),
@@ -243,8 +248,8 @@ impl Shared {
             }
         }
         let undeleted = std::mem::take(&mut *lock(&self.undeleted));
-        for (file, space) in undeleted {
-            self.remove(&file, space);
+        for (file, charge) in undeleted {
+            self.remove(&file, charge);
         }
         if *lock(&self.phase) == Phase::Ready {
             self.keep_bounds();
@@ -256,7 +261,7 @@ impl Shared {
 
     /// Removes what is too much: the bounds may be lower than they were, and others may put things here.
     fn keep_bounds(&self) {
-        while lock(&self.index).is_over() && matches!(self.evict_one(), Ok(true)) {}
+        while lock(&self.index).is_over() && matches!(self.evict_one(), Ok(Some(_))) {}
     }
 
     /// Forgets names that nothing is left of, once they are the most of the file.

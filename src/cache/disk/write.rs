@@ -1,4 +1,5 @@
-//! How a rendition gets onto the disk: room is made, it is staged, synced and renamed.
+//! How a rendition gets onto the disk: room is made, it is staged (written, or linked to an equal body), synced and
+//! renamed.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result, Write};
@@ -9,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::link::Synced;
 use super::scan::Phase;
 use super::{FIXED_NAMES, FIXED_OLDER, FIXED_STAGING, Shared, lock, now};
-use crate::cache::folder::{BLOCK, blocks, blocks_of};
-use crate::cache::index::Space;
+use crate::cache::folder::{BLOCK, blocks};
+use crate::cache::index::{Inode, Space};
 use crate::cache::layout::{self, FAN_OUT, Record};
 use crate::cache::{Body, Key};
 use crate::source::ImageId;
@@ -52,6 +54,9 @@ pub(super) struct Staged {
     /// It is opened again to be synced: what waits for the disk must not use up the process's files.
     path: String,
     reserved: Space,
+    synced: Synced,
+    /// Whether it is another name of a file that was there.
+    is_link: bool,
 }
 
 impl Job {
@@ -108,6 +113,7 @@ impl Shared {
                         self.remove(&staged.path, staged.reserved);
                         self.not_stored(staged.key, &staged.body, &error.into());
                     }
+                    self.staged.remove(&staged.record.digest, &staged.path);
                     self.touch_down(staged.reserved);
                 }
             }
@@ -164,18 +170,25 @@ impl Shared {
                 layout::STAGING,
                 layout::staged(self.next.fetch_add(1, Ordering::Relaxed), key, &record)
             );
+            if let Some(synced) = self.link(&path, key, &record) {
+                return Ok((path, synced, true));
+            }
             match self.write(&path, &body.bytes) {
                 Err(error) if is_no_room(&error) => {
                     // it is full before our bound is reached: let the cache be as large as there is room
                     self.evict(Space { blocks: space.blocks * 2, files: 2 })?;
                     self.write(&path, &body.bytes)?;
-                    Ok(path)
                 }
-                result => Ok(result.map(|()| path)?),
+                result => result?,
             }
+            Ok((path, Synced::default(), false))
         });
         match written {
-            Ok(path) => Ok(Staged { key, record, body: Arc::clone(body), path, reserved: space }),
+            Ok((path, synced, is_link)) => {
+                self.count_staging();
+                self.staged.add(record.digest, &path, layout::path(key, &record), &synced);
+                Ok(Staged { key, record, body: Arc::clone(body), path, reserved: space, synced, is_link })
+            }
             Err(trouble) => {
                 lock(&self.index).release(space);
                 Err(trouble)
@@ -217,9 +230,14 @@ impl Shared {
             let _ = self.folder.remove(path);
             return Err(error);
         }
-        let folder = self.folder.facts(layout::STAGING)?.blocks;
-        self.set_fixed(FIXED_STAGING, Space { blocks: folder.saturating_sub(1), files: 0 });
         Ok(())
+    }
+
+    /// Counts what the staging folder takes by now. Where that cannot be told, the next write does.
+    fn count_staging(&self) {
+        if let Ok(facts) = self.folder.facts(layout::STAGING) {
+            self.set_fixed(FIXED_STAGING, Space { blocks: facts.blocks.saturating_sub(1), files: 0 });
+        }
     }
 
     /// Opens what was staged. It has been said that it is kept, so a want of file descriptors is waited out for a while.
@@ -235,18 +253,34 @@ impl Shared {
         }
     }
 
+    /// Sees to it that the bytes of a staged file are on the disk; gives its inode and the blocks that it takes.
+    fn persist(&self, Staged { path, synced, .. }: &Staged) -> Result<(Inode, u32)> {
+        match synced.get() {
+            Some(true) => {}
+            Some(false) => return Err(Error::other("another name of the same file could not be synced")),
+            None => {
+                let file = self.reopen(path)?;
+                // an error here may have dropped the pages it was about: the file must go, not be synced again
+                let result = file.sync_data();
+                // only this thread sets it
+                let _ = synced.set(result.is_ok());
+                result?;
+            }
+        }
+        let facts = self.folder.facts(path)?;
+        Ok((Inode::new(facts.inode()), u32::try_from(facts.blocks).unwrap_or(u32::MAX)))
+    }
+
     /// Brings a staged body under its final name.
     fn sync(&self, staged: &Staged) -> Result<()> {
-        let Staged { key, record, body, path, reserved } = staged;
+        let Staged { key, record, body, path, reserved, is_link, .. } = staged;
         if !self.is_pending(*key, body) {
             // purged meanwhile
             self.remove(path, *reserved);
             self.drop_pending(*key, body);
             return Ok(());
         }
-        let file = self.reopen(path)?;
-        // an error here may have dropped the pages it was about: the file must go, not be synced again
-        file.sync_data()?;
+        let file = self.persist(staged)?;
         let (number, target) = (key.first_byte() % FAN_OUT, layout::path(*key, record));
         let folder = layout::folder(number);
         if let Err(error) = self.folder.rename(path, &target) {
@@ -256,7 +290,10 @@ impl Shared {
             self.folder.make_folder(&folder)?;
             self.folder.rename(path, &target)?;
         }
-        let taken = u32::try_from(blocks_of(&file)?).unwrap_or(u32::MAX);
+        if *is_link {
+            // where both are names of one file already, renaming does nothing (POSIX)
+            let _ = self.folder.remove(path);
+        }
         // beyond its first block, which there is one of for each folder
         let grown = self.folder.facts(&folder).map_or(0, |facts| facts.blocks.saturating_sub(1));
         self.set_fixed(number.into(), Space { blocks: grown, files: 0 });
@@ -268,16 +305,17 @@ impl Shared {
             self.drop_pending(*key, body);
             return Ok(());
         }
-        let former = lock(&self.index).commit(*key, *record, *reserved, taken, now());
+        let former = lock(&self.index).commit(*key, *record, *reserved, file, now());
         pending.remove(key);
         drop(pending);
         self.pending_bytes.fetch_sub(body.bytes.len() as u64, Ordering::Relaxed);
         match former {
-            Some(former) if former.value == *record => lock(&self.index).release(former.space),
-            Some(former) => self.remove(&layout::path(*key, &former.value), former.space),
+            Some(former) if former.value == *record => drop(lock(&self.index).release(former.charge)),
+            Some(former) => self.remove(&layout::path(*key, &former.value), former.charge),
             None => {}
         }
         self.stats.stored.fetch_add(1, Ordering::Relaxed);
+        self.stats.linked.fetch_add(u64::from(*is_link), Ordering::Relaxed);
         self.full.store(false, Ordering::Relaxed);
         if self.failing.swap(false, Ordering::Relaxed) {
             tracing::info!(dir = %self.folder.path().display(), "the cache can be written again");
@@ -310,7 +348,7 @@ impl Shared {
             if !could_hold && lock(&self.older).is_empty() {
                 return Err(Trouble::Full("it is larger than the cache may be".into()));
             }
-            if !self.evict_one()? {
+            if self.evict_one()?.is_none() {
                 return Err(Trouble::Full("nothing in it can be removed".into()));
             }
         }
@@ -344,44 +382,45 @@ impl Shared {
 
     /// Removes entries until they took that much, or there are none.
     fn evict(&self, space: Space) -> std::result::Result<(), Trouble> {
-        let used = || lock(&self.index).used();
-        let before = used();
-        loop {
-            let now = used();
-            let freed = (before.blocks.saturating_sub(now.blocks), before.files.saturating_sub(now.files));
-            if (freed.0 >= space.blocks && freed.1 >= space.files) || !self.evict_one()? {
-                return Ok(());
-            }
+        let mut freed = Space::default();
+        while freed.blocks < space.blocks || freed.files < space.files {
+            let Some(part) = self.evict_one()? else { return Ok(()) };
+            freed = Space { blocks: freed.blocks + part.blocks, files: freed.files + part.files };
         }
+        Ok(())
     }
 
-    /// Removes what should go first; `false` where there is nothing or it cannot be removed.
-    pub(super) fn evict_one(&self) -> std::result::Result<bool, Trouble> {
+    /// Removes what should go first; gives the blocks and inodes that are free now, which are none where other names
+    /// share them. `None` where there is nothing or it cannot be removed.
+    pub(super) fn evict_one(&self) -> std::result::Result<Option<Space>, Trouble> {
         let mut older = lock(&self.older);
         if !older.is_empty() {
+            let before = older.space();
             let removed = older.remove_one();
             self.set_fixed(FIXED_OLDER, older.space());
             if removed? {
                 self.stats.evicted.fetch_add(1, Ordering::Relaxed);
-                return Ok(true);
+                let after = older.space();
+                let (blocks, files) = (before.blocks - after.blocks, before.files - after.files);
+                return Ok(Some(Space { blocks, files }));
             }
         }
         drop(older);
         if !self.reached(Phase::Ready, ORDERED_WITHIN) {
             return Err(Trouble::Full("it is not known yet what has been used least".into()));
         }
-        let Some(victim) = lock(&self.index).evict() else { return Ok(false) };
+        let Some(victim) = lock(&self.index).evict() else { return Ok(None) };
         let file = layout::path(victim.key, &victim.value);
         if let Err(error) = self.folder.remove(&file) {
             if let Some(others) = self.undeletable.say() {
                 tracing::warn!(%file, %error, others, "a cached file cannot be removed to make room");
             }
             lock(&self.index).put_back(victim);
-            return Ok(false);
+            return Ok(None);
         }
-        lock(&self.index).release(victim.space);
+        let freed = lock(&self.index).release(victim.charge);
         self.stats.evicted.fetch_add(1, Ordering::Relaxed);
-        Ok(true)
+        Ok(Some(freed))
     }
 
     pub(super) fn is_writable(&self) -> bool {

@@ -16,7 +16,10 @@ use crate::cache::inspect::{self, Doubt, Obstacle, Tried};
 const ABOUT: &str = "cache.dir";
 
 pub(super) fn check(subject: &Subject, report: &mut Report) {
-    let dir = absolute(&subject.config.cache.dir);
+    let Some(dir) = subject.config.cache.folder().map(absolute) else {
+        none(subject, report);
+        return;
+    };
     let shown = dir.display();
     place(subject, &dir, report);
     let is_safe = safe(subject, &dir, report);
@@ -36,7 +39,10 @@ pub(super) fn check(subject: &Subject, report: &mut Report) {
         let who = holder.pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
         report.info(
             ABOUT,
-            format!("a tintype{who} serves from {shown} at present; a second one would not keep anything there"),
+            format!(
+                "a tintype{who} serves from {shown} at present; a second one would answer every request and keep \
+                nothing there until that one ends"
+            ),
         );
     }
     match inspect::try_out(&dir) {
@@ -55,6 +61,20 @@ pub(super) fn check(subject: &Subject, report: &mut Report) {
 
 pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// What there is to say where results are kept in memory alone.
+fn none(subject: &Subject, report: &mut Report) {
+    let config = subject.config;
+    let memory = HumanBytes(config.cache.memory.0);
+    report.ok(ABOUT, format!("none: results are kept in memory alone, {memory} of them (cache.memory)"));
+    if !config.server.x_accel.is_empty() {
+        report.warning(
+            "server.x_accel",
+            "there is no cache folder that nginx could send files from: it does nothing",
+            "cache.dir = a folder, or server.x_accel = \"\"",
+        );
+    }
 }
 
 /// What is wrong with where it is.

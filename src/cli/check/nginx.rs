@@ -53,7 +53,7 @@ fn originals(subject: &Subject, person: &Person, report: &mut Report) {
 }
 
 fn cache(subject: &Subject, person: &Person, report: &mut Report) {
-    let dir = absolute(&subject.config.cache.dir);
+    let Some(dir) = subject.config.cache.folder().map(absolute) else { return };
     let layout = inspect::layout_in(&dir);
     let above = nearest(dir.parent().unwrap_or(&dir));
     let barred = barrier(person, &above, SEARCH).or_else(|| match layout.exists() {

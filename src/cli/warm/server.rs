@@ -58,7 +58,7 @@ impl Server {
             anyhow::ensure!(is_tintype(&answer), "what listens on {place} is no tintype; say with --url where it is");
             return Ok(Server::Running(place));
         }
-        if let Some(holder) = inspect::holder(&config.cache.dir) {
+        if let Some(holder) = config.cache.folder().and_then(inspect::holder) {
             let who = holder.pid.map_or_else(|| "another process".into(), |pid| format!("process {pid}"));
             let (dir, listen) = (config.cache.dir.display(), &config.server.listen);
             anyhow::bail!(

@@ -1,18 +1,24 @@
 //! What lies in the folder, how much it takes, and what goes first: the index and the account of a bounded store.
 //!
 //! Pure bookkeeping: no clock, no files. Space is reserved before anything is written and given back only after it is
-//! really free, so the account is never below what the disk holds. The order is a segmented LRU (Karedla, Love and
+//! really free, so the account is never below what the disk holds. Every name counts as a file; the blocks of an inode
+//! that several names share count once (`inodes.rs`). The order is a segmented LRU (Karedla, Love and
 //! Wherry, "Caching strategies to improve disk system performance", 1994): what was asked for once waits in a
 //! probationary segment and goes first; what was asked for again is protected. A flood of things that nobody asks for
 //! twice passes through the first segment and leaves the second alone. What went is remembered for a while, as in 2Q
 //! (Johnson and Shasha, "2Q: a low overhead high performance buffer management replacement algorithm", 1994): asked for
 //! again it is protected at once, or a flood could keep a set of things out that is asked for steadily but slowly.
 
+mod inodes;
+
 use std::collections::hash_map::RandomState;
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, Hash};
 
 use hashbrown::HashTable;
+
+pub(super) use inodes::{Charge, Inode, Value};
+use inodes::{Inodes, Sharing};
 
 /// The end of a list.
 const NONE: u32 = u32::MAX;
@@ -28,7 +34,7 @@ const REMEMBERED_MOST: usize = 1 << 20;
 /// After how many seconds it is worth writing down again that an entry was used.
 const WRITE_DOWN: u32 = 3600;
 
-/// An amount of disk: blocks, and files (that is, inodes).
+/// An amount of disk: blocks, and files (that is, names).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Space {
     pub(super) blocks: u64,
@@ -67,7 +73,10 @@ enum Segment {
 struct Slot<K, V> {
     key: K,
     value: V,
+    /// What its inode takes, in one of the inode's names; 0 in the others.
     blocks: u32,
+    /// The inode that it is a name of.
+    inode: Inode,
     /// Towards the more recently used, and towards the less.
     newer: u32,
     older: u32,
@@ -78,6 +87,8 @@ struct Slot<K, V> {
     placed: bool,
     /// Whether the file says that it was used.
     marked: bool,
+    /// Whether others may be linked to the same inode.
+    sharing: Sharing,
 }
 
 #[derive(Clone, Copy)]
@@ -114,17 +125,18 @@ impl Gone {
     }
 }
 
-/// What has been taken out of the index and still takes its space until that is given back with [`Index::release`].
+/// What has been taken out of the index and is counted until its charge is given back with [`Index::release`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "its space is counted until it is released"]
-pub(super) struct Removed<K, V> {
+pub(super) struct Removed<K, V: Value> {
     pub(super) key: K,
     pub(super) value: V,
-    pub(super) space: Space,
+    pub(super) charge: Charge<V::Body>,
+    inode: Inode,
 }
 
 /// The index. Times are seconds since 1970.
-pub(super) struct Index<K, V> {
+pub(super) struct Index<K, V: Value> {
     table: HashTable<u32>,
     slots: Vec<Slot<K, V>>,
     free: Vec<u32>,
@@ -132,6 +144,7 @@ pub(super) struct Index<K, V> {
     probation: List,
     protected: List,
     gone: Gone,
+    inodes: Inodes<V::Body>,
     bound: Space,
     /// All that is taken: entries, reservations, what was removed and not released, and `fixed`.
     used: Space,
@@ -139,7 +152,11 @@ pub(super) struct Index<K, V> {
     fixed: Space,
 }
 
-impl<K: Copy + Eq + Hash, V: Copy> Index<K, V> {
+impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
+    /// Bytes of memory for an entry, beside its places in the tables.
+    #[cfg(test)]
+    pub(super) const ENTRY: usize = size_of::<Slot<K, V>>();
+
     pub(super) fn new(bound: Space) -> Index<K, V> {
         Index {
             table: HashTable::new(),
@@ -149,6 +166,7 @@ impl<K: Copy + Eq + Hash, V: Copy> Index<K, V> {
             probation: EMPTY,
             protected: EMPTY,
             gone: Gone::default(),
+            inodes: Inodes::new(),
             bound,
             used: Space::default(),
             fixed: Space::default(),
@@ -222,23 +240,33 @@ impl<K: Copy + Eq + Hash, V: Copy> Index<K, V> {
     /// Puts back, to go first, what was taken out and could not be removed.
     pub(super) fn put_back(&mut self, removed: Removed<K, V>) {
         if self.find(&removed.key).is_none() {
-            // it came out of a slot, whose blocks are a u32
-            let blocks = u32::try_from(removed.space.blocks).unwrap_or(u32::MAX);
-            self.insert(removed.key, removed.value, blocks, 0, false);
+            let counted = self.settle(removed.charge, true);
+            self.used.subtract(counted);
+            // it came out of slots, whose blocks are a u32
+            let blocks = u32::try_from(counted.blocks).unwrap_or(u32::MAX);
+            self.insert(removed.key, removed.value, blocks, removed.inode, 0, false);
         }
     }
 
-    /// Gives back space that was reserved and not used, or that something removed no longer takes.
-    pub(super) fn release(&mut self, space: Space) {
+    /// Gives back space that was reserved and not used, or that something removed no longer takes; gives the blocks and
+    /// inodes that are free by that.
+    pub(super) fn release(&mut self, charge: impl Into<Charge<V::Body>>) -> Space {
+        let charge = charge.into();
+        let is_shared = charge.inode.is_some();
+        let space = self.settle(charge, false);
         self.used.subtract(space);
+        let frees_inode = !is_shared || space.blocks > 0;
+        Space { blocks: space.blocks, files: u64::from(frees_inode) }
     }
 
-    /// Replaces a reservation by the entry that was written. An entry of the same key is taken out.
-    pub(super) fn commit(&mut self, key: K, value: V, reserved: Space, blocks: u32, now: u32) -> Option<Removed<K, V>> {
+    /// Replaces a reservation by the entry that was written, or linked to a file that was there: what that takes is not
+    /// counted again. An entry of the same key is taken out.
+    pub(super) fn commit(
+        &mut self, key: K, value: V, reserved: Space, (inode, blocks): (Inode, u32), now: u32,
+    ) -> Option<Removed<K, V>> {
         let former = self.remove(&key);
         self.used.subtract(reserved);
-        self.used.add(Space::file(blocks.into()));
-        self.insert(key, value, blocks, now, true);
+        self.insert(key, value, blocks, inode, now, true);
         if self.gone.remove(self.hasher.hash_one(key))
             && let Some(slot) = self.find(&key)
         {
@@ -250,12 +278,11 @@ impl<K: Copy + Eq + Hash, V: Copy> Index<K, V> {
     }
 
     /// Adds what was found in the folder, behind everything else; `false` where its key is known.
-    pub(super) fn found(&mut self, key: K, value: V, blocks: u32) -> bool {
+    pub(super) fn found(&mut self, key: K, value: V, (inode, blocks): (Inode, u32)) -> bool {
         if self.find(&key).is_some() {
             return false;
         }
-        self.used.add(Space::file(blocks.into()));
-        self.insert(key, value, blocks, 0, false);
+        self.insert(key, value, blocks, inode, 0, false);
         true
     }
 
@@ -272,20 +299,18 @@ impl<K: Copy + Eq + Hash, V: Copy> Index<K, V> {
         self.used.add(fixed);
     }
 
-    /// Corrects what is known of an entry that was found: its size, when it was last used, and whether more than once.
-    pub(super) fn describe(&mut self, key: &K, blocks: u32, stamp: u32, used: bool) {
+    /// Corrects what is known of an entry that was found: its inode and size, when it was last used, and whether more
+    /// than once.
+    pub(super) fn describe(&mut self, key: &K, (inode, blocks): (Inode, u32), stamp: u32, used: bool) {
         let Some(slot) = self.find(key) else { return };
-        let entry = &mut self.slots[slot as usize];
-        if entry.placed {
+        if self.slots[slot as usize].placed {
             return;
         }
         self.unlink(slot);
+        self.reattach(slot, inode, blocks);
         let entry = &mut self.slots[slot as usize];
-        self.used.subtract(Space::file(entry.blocks.into()));
-        entry.blocks = blocks;
         entry.stamp = stamp;
         entry.marked = used;
-        self.used.add(Space::file(blocks.into()));
         self.link_oldest(slot, if used { Segment::Protected } else { Segment::Probation });
     }
 
@@ -327,9 +352,10 @@ impl<K: Copy + Eq + Hash, V: Copy> Index<K, V> {
         self.table.find(hash, |slot| self.slots[*slot as usize].key == *key).copied()
     }
 
-    fn insert(&mut self, key: K, value: V, blocks: u32, stamp: u32, placed: bool) {
-        let (newer, older, segment, marked) = (NONE, NONE, Segment::Free, false);
-        let entry = Slot { key, value, blocks, newer, older, stamp, segment, placed, marked };
+    /// Adds an entry and counts it.
+    fn insert(&mut self, key: K, value: V, blocks: u32, inode: Inode, stamp: u32, placed: bool) {
+        let (newer, older, segment, marked, sharing) = (NONE, NONE, Segment::Free, false, Sharing::Open);
+        let entry = Slot { key, value, blocks, inode, newer, older, stamp, segment, placed, marked, sharing };
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.slots[slot as usize] = entry;
@@ -348,6 +374,8 @@ impl<K: Copy + Eq + Hash, V: Copy> Index<K, V> {
         };
         let (hasher, slots) = (&self.hasher, &self.slots);
         self.table.insert_unique(hasher.hash_one(key), slot, |slot| hasher.hash_one(slots[*slot as usize].key));
+        let counted = self.attach(slot);
+        self.used.add(Space::file(counted));
         if placed {
             self.link_newest(slot, Segment::Probation);
         } else {
@@ -357,9 +385,12 @@ impl<K: Copy + Eq + Hash, V: Copy> Index<K, V> {
 
     fn take(&mut self, slot: u32) -> Removed<K, V> {
         self.unlink(slot);
+        let blocks = self.slots[slot as usize].blocks;
+        let has_others = self.detach(slot);
+        let charge = self.charge(slot, blocks, has_others);
         let entry = &mut self.slots[slot as usize];
         entry.segment = Segment::Free;
-        let removed = Removed { key: entry.key, value: entry.value, space: Space::file(entry.blocks.into()) };
+        let removed = Removed { key: entry.key, value: entry.value, charge, inode: entry.inode };
         let hash = self.hasher.hash_one(removed.key);
         if let Ok(found) = self.table.find_entry(hash, |other| *other == slot) {
             found.remove();

@@ -1,0 +1,351 @@
+//! The index against a model that is too simple to be wrong, and its rules one by one.
+
+use std::collections::{HashMap, HashSet};
+
+use proptest::prelude::*;
+
+use super::index::{self, Index, Inode, Removed, Space};
+
+/// A value with a number of its own and the body of its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Value {
+    number: u64,
+    body: u32,
+}
+
+impl index::Value for Value {
+    type Body = u32;
+
+    fn body(&self) -> u32 {
+        self.body
+    }
+}
+
+/// A value whose body no other has.
+fn alone(key: u32) -> Value {
+    Value { number: 0, body: key }
+}
+
+/// What can happen to an index. Inodes 0 to 14 hold one of five bodies each.
+#[derive(Clone, Debug)]
+enum Step {
+    Write {
+        key: u8,
+        inode: u8,
+    },
+    Find {
+        key: u8,
+        inode: u8,
+    },
+    Touch {
+        key: u8,
+        now: u32,
+    },
+    Remove {
+        key: u8,
+    },
+    Release {
+        which: usize,
+    },
+    /// Taken out to make room, and then not to be removed.
+    Stuck,
+    Fixed {
+        blocks: u64,
+    },
+    Describe {
+        key: u8,
+        shift: u8,
+        stamp: u32,
+        used: bool,
+    },
+    Order,
+    Corrupt {
+        key: u8,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (key, inode) = (0..40_u8, 0..15_u8);
+    prop_oneof![
+        8 => (key.clone(), inode.clone()).prop_map(|(key, inode)| Step::Write { key, inode }),
+        4 => (key.clone(), inode).prop_map(|(key, inode)| Step::Find { key, inode }),
+        4 => (key.clone(), 0..10_000_u32).prop_map(|(key, now)| Step::Touch { key, now }),
+        3 => key.clone().prop_map(|key| Step::Remove { key }),
+        2 => any::<usize>().prop_map(|which| Step::Release { which }),
+        1 => Just(Step::Stuck),
+        1 => (0..20_u64).prop_map(|blocks| Step::Fixed { blocks }),
+        2 => (key.clone(), 0..3_u8, 0..10_000_u32, any::<bool>())
+            .prop_map(|(key, shift, stamp, used)| Step::Describe { key, shift, stamp, used }),
+        1 => Just(Step::Order),
+        1 => key.prop_map(|key| Step::Corrupt { key }),
+    ]
+}
+
+/// What lies on a disk: names with their inodes, and what each inode takes.
+#[derive(Default)]
+struct Disk {
+    /// In the index: the number of its value, its inode, and whether its place in the order is known.
+    entries: HashMap<u8, (u64, u8, bool)>,
+    /// Taken out and not released.
+    waiting: Vec<(Removed<u8, Value>, u8)>,
+    corrupt: HashSet<u8>,
+    fixed: u64,
+}
+
+fn blocks_of(inode: u8) -> u32 {
+    u32::from(inode % 7)
+}
+
+fn body_of(inode: u8) -> u32 {
+    u32::from(inode % 5)
+}
+
+impl Disk {
+    fn take(&mut self, key: u8) -> Option<(u64, u8)> {
+        let (number, inode, _) = self.entries.remove(&key)?;
+        self.forget_marks();
+        Some((number, inode))
+    }
+
+    /// What is known of an inode ends with its last entry.
+    fn forget_marks(&mut self) {
+        let entries = &self.entries;
+        self.corrupt.retain(|inode| entries.values().any(|(_, other, _)| other == inode));
+    }
+
+    /// Blocks, each inode once, and names.
+    fn taken(&self) -> Space {
+        let inodes: HashSet<u8> =
+            self.entries.values().map(|entry| entry.1).chain(self.waiting.iter().map(|removed| removed.1)).collect();
+        let blocks = self.fixed + inodes.into_iter().map(|inode| u64::from(blocks_of(inode))).sum::<u64>();
+        Space { blocks, files: (self.entries.len() + self.waiting.len()) as u64 }
+    }
+}
+
+proptest! {
+    #[test]
+    fn account_is_never_below_the_disk_and_exact_at_rest(steps in proptest::collection::vec(step(), 1..200)) {
+        let bound = Space { blocks: 30, files: 25 };
+        let mut index: Index<u8, Value> = Index::new(bound);
+        let mut disk = Disk::default();
+        for (number, step) in (0_u64..).zip(steps) {
+            match step {
+                Step::Write { key, inode } => {
+                    let blocks = blocks_of(inode);
+                    let space = Space::file(u64::from(blocks) + 1);
+                    let mut reserved = index.reserve(space);
+                    while !reserved {
+                        let Some(gone) = index.evict() else { break };
+                        prop_assert_eq!(disk.take(gone.key).map(|taken| taken.0), Some(gone.value.number));
+                        index.release(gone.charge);
+                        reserved = index.reserve(space);
+                    }
+                    if reserved {
+                        prop_assert!(index.used().blocks <= bound.blocks && index.used().files <= bound.files);
+                        let value = Value { number, body: body_of(inode) };
+                        let former = index.commit(key, value, space, (Inode::new(inode.into()), blocks), 5);
+                        let taken = disk.take(key);
+                        prop_assert_eq!(former.map(|former| former.value.number), taken.map(|taken| taken.0));
+                        if let (Some(former), Some((_, inode))) = (former, taken) {
+                            disk.waiting.push((former, inode));
+                        }
+                        disk.entries.insert(key, (number, inode, true));
+                    }
+                }
+                Step::Find { key, inode } => {
+                    let value = Value { number, body: body_of(inode) };
+                    let is_new = index.found(key, value, (Inode::new(inode.into()), blocks_of(inode)));
+                    prop_assert_eq!(is_new, !disk.entries.contains_key(&key));
+                    disk.entries.entry(key).or_insert((number, inode, false));
+                }
+                Step::Touch { key, now } => {
+                    index.touch(&key, now);
+                    prop_assert!(!index.touch(&key, now), "once is enough");
+                    if let Some(entry) = disk.entries.get_mut(&key) {
+                        entry.2 = true;
+                    }
+                }
+                Step::Remove { key } => match (index.remove(&key), disk.take(key)) {
+                    (Some(removed), Some((number, inode))) => {
+                        prop_assert_eq!(removed.value.number, number);
+                        disk.waiting.push((removed, inode));
+                    }
+                    (None, None) => {}
+                    (removed, entry) => prop_assert!(false, "{:?} {:?}", removed, entry),
+                },
+                Step::Release { which } => {
+                    if !disk.waiting.is_empty() {
+                        let (removed, _) = disk.waiting.swap_remove(which % disk.waiting.len());
+                        index.release(removed.charge);
+                    }
+                }
+                Step::Stuck => {
+                    if let Some(victim) = index.evict() {
+                        let taken = disk.take(victim.key);
+                        index.put_back(victim);
+                        if let Some((number, inode)) = taken {
+                            disk.entries.insert(victim.key, (number, inode, false));
+                        }
+                    }
+                }
+                Step::Fixed { blocks } => {
+                    disk.fixed = blocks;
+                    index.set_fixed(Space { blocks, files: 0 });
+                }
+                Step::Describe { key, shift, stamp, used } => {
+                    let Some(entry) = disk.entries.get_mut(&key) else { continue };
+                    // the folder may have named another inode than a look at the file does
+                    let inode = entry.1 % 5 + 5 * shift;
+                    index.describe(&key, (Inode::new(inode.into()), blocks_of(inode)), stamp, used);
+                    if !entry.2 {
+                        entry.1 = inode;
+                    }
+                    disk.forget_marks();
+                }
+                Step::Order => {
+                    let mut order = index.unplaced();
+                    order.sort_unstable_by(|a, b| b.cmp(a));
+                    index.place(&order);
+                    prop_assert!(index.unplaced().is_empty());
+                    disk.entries.values_mut().for_each(|entry| entry.2 = true);
+                }
+                Step::Corrupt { key } => {
+                    index.note_corrupt(&key);
+                    disk.corrupt.extend(disk.entries.get(&key).map(|entry| entry.1));
+                }
+            }
+            let (used, taken) = (index.used(), disk.taken());
+            prop_assert!(used.blocks >= taken.blocks, "{:?} of {:?}", used, taken);
+            prop_assert_eq!(used.files, taken.files);
+            if disk.waiting.is_empty() {
+                prop_assert_eq!(used, taken);
+            }
+            prop_assert_eq!(index.len(), disk.entries.len());
+            for (key, (number, ..)) in &disk.entries {
+                prop_assert_eq!(index.get(key).map(|value| value.number), Some(*number));
+            }
+            let inodes: HashSet<u8> = disk.entries.values().map(|entry| entry.1).collect();
+            prop_assert_eq!(index.inodes(), inodes.len() as u64);
+            for body in 0..5 {
+                let mut sound = inodes.iter().filter(|inode| body_of(**inode) == body && !disk.corrupt.contains(*inode));
+                match index.with_body(&body) {
+                    Some((key, _)) => prop_assert!(sound.any(|inode| *inode == disk.entries[&key].1)),
+                    None => prop_assert_eq!(sound.next(), None),
+                }
+            }
+        }
+        // everything goes, each once, and leaves an account of nothing
+        let mut gone = 0;
+        while let Some(removed) = index.evict() {
+            prop_assert!(disk.take(removed.key).is_some());
+            index.release(removed.charge);
+            gone += 1;
+            prop_assert!(gone <= 40);
+        }
+        for (removed, _) in disk.waiting.drain(..) {
+            index.release(removed.charge);
+        }
+        prop_assert_eq!(index.used(), disk.taken());
+    }
+}
+
+/// An index with names 0 to `names` of one inode of five blocks.
+fn with_names(names: u32) -> Index<u32, Value> {
+    let mut index = Index::new(Space { blocks: 1000, files: 1000 });
+    for key in 0..names {
+        assert!(index.reserve(Space::file(6)));
+        assert!(index.commit(key, alone(7), Space::file(6), (Inode::new(3), 5), 0).is_none());
+    }
+    index
+}
+
+#[test]
+fn blocks_of_an_inode_are_free_when_the_last_name_is_gone_from_the_disk() {
+    for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+        let mut index = with_names(3);
+        assert_eq!(index.used(), Space { blocks: 5, files: 3 });
+        // all are out of the index before the first is gone
+        let mut removed: Vec<_> = (0..3).map(|key| index.remove(&key)).collect();
+        for (number, which) in order.into_iter().enumerate() {
+            assert_eq!(index.used(), Space { blocks: 5, files: 3 - number as u64 });
+            let freed = index.release(removed[which].take().expect("it was there").charge);
+            let expected = if number == 2 { Space { blocks: 5, files: 1 } } else { Space::default() };
+            assert_eq!(freed, expected);
+        }
+        assert_eq!(index.used(), Space::default());
+    }
+}
+
+#[test]
+fn full_inode_is_linked_to_again_once_a_name_is_gone() {
+    let mut index = with_names(3);
+    let (key, _) = index.with_body(&7).expect("three names");
+    index.note_full(&key);
+    assert!(index.with_body(&7).is_none());
+    // another file of the same body is as good
+    assert!(index.found(9, alone(7), (Inode::new(4), 5)));
+    assert_eq!(index.with_body(&7).map(|(key, _)| key), Some(9));
+    assert_eq!(index.used().blocks, 10);
+    let removed = index.remove(&9).expect("it is there");
+    index.release(removed.charge);
+    let removed = index.remove(&1).expect("it is there");
+    index.release(removed.charge);
+    assert!(index.with_body(&7).is_some());
+}
+
+#[test]
+fn corrupt_inode_is_never_linked_to_whichever_names_go() {
+    let mut index = with_names(4);
+    index.note_corrupt(&2);
+    for key in 0..4 {
+        assert!(index.with_body(&7).is_none());
+        let removed = index.remove(&key).expect("it is there");
+        index.release(removed.charge);
+    }
+}
+
+#[test]
+fn an_entry_takes_no_more_memory_than_it_needs() {
+    // a million of them are 96 MB, and 5 to 10 MB in each of the two tables
+    const { assert!(Index::<super::Key, super::layout::Record>::ENTRY <= 96) };
+}
+
+#[test]
+fn what_went_lately_is_protected_when_it_comes_back() {
+    let mut index: Index<u32, Value> = Index::new(Space { blocks: 10, files: 10 });
+    let write = |index: &mut Index<u32, Value>, key| {
+        while !index.reserve(Space::file(1)) {
+            let gone = index.evict().expect("something");
+            index.release(gone.charge);
+        }
+        assert!(index.commit(key, alone(key), Space::file(1), (Inode::new(key.into()), 1), 0).is_none());
+    };
+    write(&mut index, 0);
+    (1..50).for_each(|key| write(&mut index, key));
+    assert!(index.get(&0).is_none());
+    write(&mut index, 0);
+    (50..1000).for_each(|key| write(&mut index, key));
+    assert!(index.get(&0).is_some());
+}
+
+#[test]
+fn the_order_survives_in_the_stamps() {
+    let mut index: Index<u32, Value> = Index::new(Space { blocks: 100, files: 100 });
+    for key in 0..20 {
+        assert!(index.found(key, alone(key), (Inode::new(key.into()), 1)));
+    }
+    // in no order; 3 and 4 were used again; 7 is used before its stamp is known
+    assert!(index.touch(&7, 1000));
+    for key in (0..20).rev() {
+        index.describe(&key, (Inode::new(key.into()), 1), 100 + (key * 7) % 20, key == 3 || key == 4);
+    }
+    let mut order = index.unplaced();
+    order.sort_unstable_by(|a, b| b.cmp(a));
+    index.place(&order);
+    let mut expected: Vec<u32> = (0..20).filter(|key| ![3, 4, 7].contains(key)).collect();
+    expected.sort_by_key(|key| (key * 7) % 20);
+    // 3 has the stamp 101 and 4 has 108; 7 was used after both
+    expected.extend([3, 4, 7]);
+    let gone: Vec<u32> = std::iter::from_fn(|| index.evict().map(|removed| removed.key)).collect();
+    assert_eq!(gone, expected);
+}
