@@ -121,7 +121,7 @@ fn log_link_out(path: &Path, target: &Path) {
     }
     tracing::warn!(
         path = %path.display(),
-        target = %target.display(),
+        leads_to = %target.display(),
         "404: a link leads out of source.root; source.links names the folders that links may lead to (said once a minute)"
     );
 }
