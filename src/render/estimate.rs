@@ -7,7 +7,7 @@ use super::codec::Info;
 use super::error::Result;
 use super::format::Format;
 use super::plan::Plan;
-use super::recipe::Recipe;
+use super::recipe::{Output, Recipe};
 use super::settings::Settings;
 
 /// What one render takes.
@@ -31,7 +31,14 @@ const FIXED_NANOSECONDS: f64 = 500_000.0;
 /// # Errors
 /// As [`Plan::new`]: what is over a limit will not be rendered.
 pub fn estimate(info: &Info, length: u64, recipe: &Recipe, settings: &Settings) -> Result<Estimate> {
-    Ok(of(info, length, &Plan::new(info, recipe, settings)?))
+    let estimate = of(info, length, &Plan::new(info, recipe, settings)?);
+    // a description looks at every frame
+    match estimate_check(info, length, settings) {
+        Ok(check) if recipe.output == Output::Json && info.frames > 1 => {
+            Ok(Estimate { memory: estimate.memory.max(check.memory), time: estimate.time + check.time })
+        }
+        _ => Ok(estimate),
+    }
 }
 
 /// What decoding all of it to make nothing of it will take.

@@ -336,6 +336,9 @@ pub fn render_from(
         integrity = decoded.integrity.clone();
         take(progress, decoded)?;
     }
+    if recipe.output == Output::Json && !integrity.is_damaged() {
+        integrity = later_frames(codec, original, info, settings, progress)?;
+    }
     if settings.refuse_damaged {
         integrity.require_whole(format)?;
     }
@@ -364,6 +367,21 @@ pub fn render_from(
         return Ok(Encoded::whole(original.to_vec(), Content::Image(format)));
     }
     Ok(Encoded { bytes: encoded, content: Content::Image(plan.format), damaged })
+}
+
+/// Whether the frames behind the first are whole: a description is of all of an animation, and made from its first frame.
+fn later_frames(
+    codec: codec::Guarded, original: &[u8], info: &Info, settings: &Settings, progress: &mut dyn Progress,
+) -> Result<Integrity> {
+    let recipe = check::everything();
+    match Plan::to_decode(info, &recipe, settings) {
+        Ok(plan) if info.frames > 1 => codec.decode(original, info, &plan, &mut |_| match progress.goes_on() {
+            true => Ok(()),
+            false => Err(Error::Cancelled),
+        }),
+        // an animation over a limit is described by its first frame
+        _ => Ok(Integrity::Whole),
+    }
 }
 
 /// Rows that stop coming when the rendering is to end.
