@@ -239,7 +239,7 @@ fn damage_is_told_by_its_place() {
         .and_then(|rest| rest.strip_suffix(" of 96"))
         .and_then(|row| row.parse().ok())
         .unwrap_or_else(|| panic!("{reason}"));
-    assert!((16..=80).contains(&row) && row % 16 == 0, "{reason}");
+    assert!((16..=80).contains(&row) && row.is_multiple_of(16), "{reason}");
 }
 
 #[test]
