@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Answer, Server, testdata};
+use common::{Answer, Server, serve, testdata, tintype};
 
 const A: &str = "https://a.example";
 const B: &str = "http://b.example:8080";
@@ -37,8 +37,13 @@ const ANSWERS: &[(&str, &str, &[(&str, &str)], u16)] = &[
 
 fn start(allow_origin: &str) -> (Server, tempfile::TempDir) {
     let cache = tempfile::tempdir().expect("a folder");
-    let settings = [("TINTYPE_SERVER_ALLOW_ORIGIN", allow_origin)];
-    (Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings), cache)
+    // an empty variable is as none, so the setting is in a file
+    let file = cache.path().join("tintype.toml");
+    let origins: Vec<&str> = allow_origin.split(',').map(str::trim).filter(|origin| !origin.is_empty()).collect();
+    std::fs::write(&file, format!("[server]\nallow_origin = {origins:?}\n")).expect("a file");
+    let mut command = serve(tintype(), &testdata(), &cache.path().join("cache"), "127.0.0.1:0", &[]);
+    command.arg("--config").arg(file);
+    (Server::spawn(command).expect("it serves"), cache)
 }
 
 fn with_origin<'a>(headers: &[(&'a str, &'a str)], origin: Option<&'a str>) -> Vec<(&'a str, &'a str)> {

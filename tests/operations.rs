@@ -342,7 +342,7 @@ fn the_defaults_are_a_file_to_begin_with() {
     let path = file.to_str().expect("UTF-8");
     assert_eq!(shown(&["--config", path]), shown(&[]));
     // and one line of it
-    std::fs::write(&file, text.replace("#quality = 80", "quality = 70")).expect("a file");
+    std::fs::write(&file, text.replace("#quality = 75", "quality = 70")).expect("a file");
     let line = format!("quality = 70                             # {path}");
     assert!(shown(&["--config", path]).lines().any(|shown| shown == line));
 }

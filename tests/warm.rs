@@ -116,7 +116,8 @@ fn a_log_is_warmed_and_then_replayed() {
     let (code, shown, said) = outcome(warm(&address(&server), cache.path()).arg(&file), "");
     assert_eq!(code, Some(0), "{shown}{said}");
     let made = server.metric("tintype_renders_total");
-    assert!(shown.contains(&format!("{made} made, 0 already there, 0 failed")), "{shown}");
+    // several requests may come to one picture
+    assert!(shown.contains(&format!("\n{made} made, ")) && shown.contains(" already there, 0 failed"), "{shown}");
     assert!(shown.contains("400 entries read: 5 originals") && shown.contains("passed over"), "{shown}");
     let (hits, asked) = replay(&server, &log);
     let after = f64::from(hits) / f64::from(asked);

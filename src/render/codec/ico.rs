@@ -28,9 +28,10 @@ impl Codec for Ico {
     fn decode(&self, original: &[u8], info: &Info, plan: &Plan<'_>, sink: Sink<'_>) -> Result<Integrity> {
         match read::decode(original, info.size.pixels()).map_err(failed)? {
             Payload::Png(png) => Png.decode(png, &Png.probe(png)?, plan, sink),
-            Payload::Pixels { width, height, rgba } => {
+            Payload::Pixels { width, height, rgba, missing } => {
+                let integrity = missing.map_or(Integrity::Whole, |missing| Integrity::Damaged(missing.into()));
                 sink(Decoded::still(Pixels::new(FORMAT, Size::new(width, height), 4, rgba)?, None))?;
-                Ok(Integrity::Whole)
+                Ok(integrity)
             }
         }
     }

@@ -5,6 +5,9 @@
 
 #[cfg(feature = "native")]
 mod bits;
+mod codes;
+#[cfg(test)]
+mod damaged;
 mod header;
 #[cfg(feature = "native")]
 mod huffman;
@@ -14,6 +17,8 @@ mod idct;
 mod progressive;
 #[cfg(not(feature = "native"))]
 mod pure;
+mod repair;
+mod scans;
 #[cfg(feature = "native")]
 mod sequential;
 #[cfg(feature = "native")]
@@ -22,6 +27,7 @@ mod tables;
 mod testing;
 #[cfg(feature = "native")]
 mod turbo;
+mod verify;
 #[cfg(feature = "native")]
 mod views;
 

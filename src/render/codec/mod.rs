@@ -5,6 +5,7 @@
 //! and [`guarded`] around, which turns a panic in a codec into damage in the file that caused it.
 
 mod avif;
+mod bmp;
 mod canvas;
 pub(crate) mod gif;
 mod ico;
@@ -13,9 +14,10 @@ mod jxl;
 mod lzw;
 mod palette;
 pub(crate) mod png;
+mod pnm;
+mod qoi;
 mod refused;
 mod samples;
-mod still;
 #[cfg(test)]
 mod testing;
 mod tiff;
@@ -368,11 +370,11 @@ pub(crate) fn of(format: Format) -> Guarded {
             Format::Gif => &gif::Gif,
             Format::WebP => &webp::WebP,
             Format::Avif => &avif::Avif,
-            Format::Bmp => &still::Still(Format::Bmp),
+            Format::Bmp => &bmp::Bmp,
             Format::Tiff => &tiff::Tiff,
             Format::Ico => &ico::Ico,
-            Format::Pnm => &still::Still(Format::Pnm),
-            Format::Qoi => &still::Still(Format::Qoi),
+            Format::Pnm => &pnm::Pnm,
+            Format::Qoi => &qoi::Qoi,
             Format::Jxl => &jxl::Jxl,
             Format::Heic => &refused::Refused(Format::Heic, "no decoder for HEVC pictures is free to use"),
             Format::Svg => {

@@ -3,7 +3,8 @@
 //!
 //! The directory of an icon is not to be trusted: sizes of 0 stand for 256 or more, depths are often 0, and in a
 //! cursor other numbers take their place. What counts is what the pictures say themselves; the BMP ones say twice
-//! their height, for the mask that follows the pixels.
+//! their height, for the mask that follows the pixels. Pictures that are cut off are shown as far as they go, where the file
+//! has none that is whole.
 
 /// Why a file gives no picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub(crate) enum Failure {
 /// The picture that was picked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Payload<'a> {
-    /// A PNG file; it has all its chunks, but what is in them is not looked at but for the header.
+    /// A PNG file, of which nothing is looked at but the header and the lengths of its chunks.
     Png(&'a [u8]),
     /// A decoded BMP, from the top row on.
     Pixels {
@@ -29,6 +30,8 @@ pub(crate) enum Payload<'a> {
         height: u32,
         /// Red, green, blue and straight alpha.
         rgba: Vec<u8>,
+        /// What of it is not there.
+        missing: Option<&'static str>,
     },
 }
 
@@ -49,12 +52,17 @@ pub(crate) fn decode(bytes: &[u8], max_pixels: u64) -> Result<Payload<'_>, Failu
     }
     Ok(match kind {
         Kind::Png(file) => Payload::Png(file),
-        Kind::Bmp(bitmap) => Payload::Pixels { width, height, rgba: bitmap.decode(width as usize, height as usize) },
+        Kind::Bmp(bitmap) => {
+            let rgba = bitmap.decode(width as usize, height as usize);
+            Payload::Pixels { width, height, rgba, missing: bitmap.missing }
+        }
     })
 }
 
-/// One picture of the file, found to be whole.
+/// One picture of the file.
 struct Picture<'a> {
+    /// Whether all its bytes are there.
+    is_whole: bool,
     width: u32,
     height: u32,
     /// Of one pixel.
@@ -67,7 +75,8 @@ enum Kind<'a> {
     Bmp(Bitmap<'a>),
 }
 
-/// The largest whole picture, of several the one of most bits, of several the first.
+/// The largest whole picture, of several the one of most bits, of several the first; where none is whole the best of those that
+/// are not.
 fn best(bytes: &[u8]) -> Result<Picture<'_>, Failure> {
     // ICONDIR: zero, 1 for icons or 2 for cursors, the number of entries
     let count = match (u16_at(bytes, 0), u16_at(bytes, 2), u16_at(bytes, 4)) {
@@ -87,8 +96,8 @@ fn best(bytes: &[u8]) -> Result<Picture<'_>, Failure> {
     best
 }
 
-fn rank(picture: &Picture<'_>) -> (u64, u32) {
-    (u64::from(picture.width) * u64::from(picture.height), picture.bits)
+fn rank(picture: &Picture<'_>) -> (bool, u64, u32) {
+    (picture.is_whole, u64::from(picture.width) * u64::from(picture.height), picture.bits)
 }
 
 /// Reads the header of the picture that an entry leads to.
@@ -105,7 +114,7 @@ const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1A\n";
 /// More chunks than this are not met in an icon, nor followed.
 const MAX_CHUNKS: usize = 10_000;
 
-/// Follows the chunks of a PNG file to its end (PNG 3rd edition §5.3 and §11.2.1).
+/// Follows the chunks of a PNG file to its end (PNG 3rd edition §5.3 and §11.2.1); without one it is all that there is.
 fn read_png(data: &[u8]) -> Result<Picture<'_>, Failure> {
     let cut_off = || malformed("a PNG entry is cut off");
     let header = data.get(8..33).filter(|header| header.starts_with(b"\0\0\0\x0DIHDR")).ok_or_else(cut_off)?;
@@ -115,20 +124,22 @@ fn read_png(data: &[u8]) -> Result<Picture<'_>, Failure> {
         return Err(malformed(format!("a PNG entry says {width}x{height} pixels")));
     }
     let samples = [1, 0, 3, 1, 2, 0, 4].get(usize::from(colour)).map_or(0, |&samples| samples);
+    let picture = |file, is_whole| Picture { is_whole, width, height, bits: depth * samples, kind: Kind::Png(file) };
     let mut at = 8usize;
     for _ in 0..MAX_CHUNKS {
-        let chunk = data.get(at..).and_then(|rest| rest.first_chunk::<8>()).ok_or_else(cut_off)?;
+        let Some(chunk) = data.get(at..).and_then(|rest| rest.first_chunk::<8>()) else {
+            return Ok(picture(data, false));
+        };
         let length = u32::from_be_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]) as usize;
         at = at.saturating_add(length).saturating_add(12);
         if &chunk[4..] == b"IEND" {
-            let file = data.get(..at).ok_or_else(cut_off)?;
-            return Ok(Picture { width, height, bits: depth * samples, kind: Kind::Png(file) });
+            return Ok(data.get(..at).map_or_else(|| picture(data, false), |file| picture(file, true)));
         }
     }
     Err(malformed("a PNG entry has too many chunks"))
 }
 
-/// A BMP without its file header, all of whose bytes are there.
+/// A BMP without its file header.
 struct Bitmap<'a> {
     bits: usize,
     /// The first row is the top one.
@@ -137,10 +148,12 @@ struct Bitmap<'a> {
     palette: &'a [[u8; 4]],
     /// Which bits are red, green, blue and alpha, where pixels have 16 or 32.
     masks: [u32; 4],
-    /// The rows, each filled up to four bytes.
+    /// The rows, each filled up to four bytes, as many as there are.
     pixels: &'a [u8],
     /// A bit for each pixel, 1 where what is behind shows; rows are filled up likewise. Empty if cut off.
     mask: &'a [u8],
+    /// What of the picture is not there.
+    missing: Option<&'static str>,
 }
 
 impl<'a> Bitmap<'a> {
@@ -154,12 +167,12 @@ impl<'a> Bitmap<'a> {
         if !(40..=4096).contains(&size) {
             return Err(malformed(format!("a BMP entry has a header of {size} bytes")));
         }
-        if !matches!((bits, compression), (1 | 4 | 8 | 16 | 24 | 32, 0) | (16 | 32, 3 | 6)) {
+        if !matches!((bits, compression), (1 | 2 | 4 | 8 | 16 | 24 | 32, 0) | (16 | 32, 3 | 6)) {
             return Err(Failure::Unsupported(format!("a BMP entry of {bits} bits, compression {compression}")));
         }
         let (width, height) = (field(4) as i32, field(8) as i32);
         let (pixel_width, pixel_height) = (width.max(0) as usize, height.unsigned_abs() as usize / 2);
-        if pixel_width == 0 || pixel_height == 0 {
+        if pixel_width == 0 || pixel_height == 0 || height == i32::MIN {
             return Err(malformed(format!("a BMP entry says {width}x{height} pixels")));
         }
         // three or four masks follow the first version of the header, later ones have them inside
@@ -170,11 +183,17 @@ impl<'a> Bitmap<'a> {
         let palette = data.get(palette_at..pixels_at).ok_or_else(cut_off)?;
         // at most 2^31 times 32 bits, times 2^30 rows
         let mask_at = pixels_at + stride(pixel_width, bits) * pixel_height;
-        let pixels = data.get(pixels_at..mask_at).ok_or_else(cut_off)?;
-        let mask = data.get(mask_at..mask_at + stride(pixel_width, 1) * pixel_height);
-        if mask.is_none() && bits < 32 {
+        let pixels = &data[pixels_at..mask_at.min(data.len())];
+        if pixels.len() < stride(pixel_width, bits) {
             return Err(cut_off());
         }
+        let mask = data.get(mask_at..mask_at + stride(pixel_width, 1) * pixel_height);
+        let missing = match mask {
+            _ if data.len() < mask_at => Some("its pixels are cut off"),
+            // it has alpha, as a rule
+            None if bits < 32 => Some("its mask is cut off"),
+            _ => None,
+        };
         let bitmap = Bitmap {
             bits,
             top_down: height < 0,
@@ -182,9 +201,10 @@ impl<'a> Bitmap<'a> {
             masks: masks(data, bits, compression, size),
             pixels,
             mask: mask.unwrap_or_default(),
+            missing,
         };
         let (width, height) = (pixel_width as u32, pixel_height as u32);
-        Ok(Picture { width, height, bits: bits as u32, kind: Kind::Bmp(bitmap) })
+        Ok(Picture { is_whole: missing.is_none(), width, height, bits: bits as u32, kind: Kind::Bmp(bitmap) })
     }
 
     fn decode(&self, width: usize, height: usize) -> Vec<u8> {
@@ -199,7 +219,10 @@ impl<'a> Bitmap<'a> {
         if self.bits == 32 && opacity(&rgba) {
             return rgba;
         }
-        rgba.as_chunks_mut::<4>().0.iter_mut().for_each(|pixel| pixel[3] = 255);
+        // rows that did not come stay transparent
+        let came = self.pixels.len() / stride(width, self.bits) * width * 4;
+        let shown = if self.top_down { 0..came } else { rgba.len() - came..rgba.len() };
+        rgba[shown].as_chunks_mut::<4>().0.iter_mut().for_each(|pixel| pixel[3] = 255);
         self.cut_out(&mut rgba, width, height);
         rgba
     }
@@ -220,7 +243,7 @@ impl<'a> Bitmap<'a> {
     /// A pixel of a row as red, green, blue and alpha.
     fn pixel(&self, row: &[u8], x: usize) -> [u8; 4] {
         match self.bits {
-            1 | 4 | 8 => {
+            1 | 2 | 4 | 8 => {
                 let at = x * self.bits;
                 let index = row[at / 8] >> (8 - self.bits - at % 8) & (0xFF >> (8 - self.bits));
                 // an index beyond the palette is black, as in Windows
@@ -318,7 +341,7 @@ mod tests {
 
     fn pixels(file: &[u8]) -> Option<Vec<u8>> {
         match decode(file, 1000) {
-            Ok(Payload::Pixels { width, height, rgba }) => {
+            Ok(Payload::Pixels { width, height, rgba, .. }) => {
                 assert_eq!(probe(file), Ok((width, height)));
                 Some(rgba)
             }
@@ -400,8 +423,33 @@ mod tests {
         assert_eq!(probe(&bytes), Ok((300, 200)));
         assert_eq!(decode(&bytes, 60_000), Ok(Payload::Png(&file)));
         assert!(matches!(decode(&bytes, 59_999), Err(Failure::Limit(_))));
-        let cut_off = &file[..file.len() - 5];
-        assert!(matches!(probe(&icon(1, &[(cut_off, None)])), Err(Failure::Malformed(_))));
+        // its own decoder knows about damage
+        for length in [file.len() - 5, 40, 33] {
+            assert_eq!(decode(&icon(1, &[(&file[..length], None)]), 60_000), Ok(Payload::Png(&file[..length])));
+        }
+        assert!(matches!(probe(&icon(1, &[(&file[..32], None)])), Err(Failure::Malformed(_))));
+    }
+
+    #[test]
+    fn what_is_cut_off_is_shown_where_nothing_is_whole() {
+        // red below blue, and a mask that hides neither
+        let rows = [0, 0, 255, 255, 255, 0, 0, 255, 0, 0, 0, 0, 0, 0, 0, 0];
+        let whole = bmp(1, 2, 32, &rows);
+        let cut = |bits: u16, length: usize| icon(1, &[(&bmp(1, 2, bits, &rows[..length]), None)]);
+        for (name, file, expected) in [
+            ("the mask of 32 bits", cut(32, 9), Some(([BLUE, RED], None))),
+            ("a row", cut(32, 7), Some(([CLEAR, RED], Some("its pixels are cut off")))),
+            ("the mask of 24 bits", cut(24, 9), Some(([BLUE, RED], Some("its mask is cut off")))),
+            ("all rows", cut(32, 3), None),
+            ("a larger one", icon(1, &[(&whole, None), (&bmp(3, 3, 32, &[9; 20]), None)]), Some(([BLUE, RED], None))),
+        ] {
+            let found = match decode(&file, 1000) {
+                Ok(Payload::Pixels { rgba, missing, .. }) => Some((rgba, missing)),
+                _ => None,
+            };
+            let expected = expected.map(|(pixels, missing)| (pixels.as_flattened().to_vec(), missing));
+            assert_eq!(found, expected, "{name}");
+        }
     }
 
     #[test]
@@ -416,7 +464,7 @@ mod tests {
             ("no pixels", icon(1, &[(&bmp(0, 1, 32, &[0; 8]), None)])),
             ("a negative width", icon(1, &[(&bmp(-1, 1, 32, &[0; 8]), None)])),
             ("the most negative height", icon(1, &[(&bmp(1, i32::MIN / 2, 32, &[0; 8]), None)])),
-            ("a mask that is cut off", icon(1, &[(&bmp(1, 1, 24, &[0; 7]), None)])),
+            ("no row of pixels", icon(1, &[(&bmp(2, 1, 24, &[0; 7]), None)])),
             ("run lengths", icon(1, &[(&run_lengths, None)])),
         ];
         for (name, file) in table {

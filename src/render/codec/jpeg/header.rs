@@ -14,6 +14,8 @@ pub(super) struct Header {
     pub(super) components: u8,
     /// Samples of all components together for each pixel: 1.5 for 4:2:0, 3 for 4:4:4.
     pub(super) samples_per_pixel: f64,
+    /// The marker of the frame, which says how it is coded.
+    pub(super) marker: u8,
     pub(super) progressive: bool,
     pub(super) lossless: bool,
     pub(super) exif: Option<Vec<u8>>,
@@ -57,6 +59,7 @@ impl Header {
             size,
             components,
             samples_per_pixel: samples_per_pixel(table),
+            marker,
             progressive: matches!(marker, 0xC2 | 0xC6 | 0xCA | 0xCE),
             lossless: matches!(marker, 0xC3 | 0xC7 | 0xCB | 0xCF),
             exif,
@@ -102,8 +105,10 @@ pub(super) fn segments(bytes: &[u8]) -> impl Iterator<Item = Segment<'_>> {
                 _ => {}
             }
             let length = usize::from(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]));
-            let body = bytes.get(at + 2..at + length)?;
-            at += length;
+            // libjpeg passes over nothing where a length is too short for itself
+            let end = at + length.max(2);
+            let body = bytes.get(at + 2..end)?;
+            at = end;
             return Some(Segment { marker, body, end: at });
         }
     })
@@ -121,8 +126,9 @@ pub(crate) fn has_all_segments(beginning: &[u8]) -> bool {
 /// Whether there is an end marker behind the first scan's header. Entropy-coded data has none: its 0xFF bytes are escaped
 /// (T.81 §B.1.1.5).
 pub(crate) fn has_end(bytes: &[u8]) -> bool {
+    const END: [u8; 2] = [0xFF, 0xD9];
     let scans = segments(bytes).last().and_then(|segment| bytes.get(segment.end..)).unwrap_or_default();
-    memchr::memmem::find(scans, &[0xFF, 0xD9]).is_some()
+    scans.ends_with(&END) || memchr::memmem::rfind(scans, &END).is_some()
 }
 
 /// Puts the numbered pieces of a profile in order.
@@ -134,4 +140,10 @@ fn assemble(mut chunks: Vec<(u8, &[u8])>) -> Option<Vec<u8>> {
     chunks.dedup_by_key(|(number, _)| *number);
     let length: usize = chunks.iter().map(|(_, piece)| piece.len()).sum();
     (length <= MAX_PROFILE).then(|| chunks.iter().flat_map(|(_, piece)| piece.iter().copied()).collect())
+}
+
+/// Records of `N` bytes, where there is nothing but them.
+pub(super) fn whole<const N: usize>(bytes: &[u8]) -> Option<&[[u8; N]]> {
+    let (records, rest) = bytes.as_chunks();
+    rest.is_empty().then_some(records)
 }

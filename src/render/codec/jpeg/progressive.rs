@@ -9,9 +9,10 @@
 //! As in `sequential.rs`, whatever is odd or damaged in the least gives `None`: it is the library's to read or to refuse.
 
 use super::bits::{Bits, Restarts, band};
+use super::header::whole;
 use super::huffman::Values;
 use super::idct::{self, LANES, Places};
-use super::tables::{Definition, Tables, shared, whole};
+use super::tables::{Definition, Tables, shared};
 use super::views::{Pictures, View};
 use crate::render::geometry::Size;
 use crate::render::pixels::Planes;

@@ -1,4 +1,8 @@
 //! JPEG in Rust: read by the crate `jpeg-decoder`, which scales down while it decodes too, written by `jpeg-encoder`.
+//!
+//! `jpeg-decoder` refuses some damage that libjpeg gets over: bits that are no code, and restart markers that are missing. Where
+//! data ends early it reads zeros, so that what is missing is not always grey. It says nothing then; whether all data is there
+//! is found out by [`super::repair`].
 
 use std::io::Cursor;
 
@@ -7,7 +11,8 @@ use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
 use super::FORMAT;
 use super::header::Header;
-use crate::render::codec::{Decoded, Info, Integrity, Picture};
+use super::repair::{cut, integrity, repaired};
+use crate::render::codec::{Decoded, Info, Picture};
 use crate::render::error::{Error, Result};
 use crate::render::geometry::Size;
 use crate::render::ops::colour::{self, Profile};
@@ -16,7 +21,22 @@ use crate::render::plan::Plan;
 
 /// Decodes a picture scaled down as planned.
 pub(super) fn decode(original: &[u8], header: &Header, info: &Info, plan: &Plan<'_>) -> Result<Decoded> {
-    let failed = |error: jpeg_decoder::Error| Error::malformed(FORMAT, error);
+    let sound = repaired(original, header);
+    match decode_repaired(&sound.bytes, sound.has_end, header, info, plan) {
+        // what it gave up at may be behind all image data, or what is before it can be shown
+        Err(error @ Error::Malformed { .. }) => match cut(&sound.bytes) {
+            Some(before) => decode_repaired(&before, false, header, info, plan),
+            None => Err(error),
+        },
+        result => result,
+    }
+}
+
+fn decode_repaired(original: &[u8], has_end: bool, header: &Header, info: &Info, plan: &Plan<'_>) -> Result<Decoded> {
+    let failed = |error: jpeg_decoder::Error| match error {
+        jpeg_decoder::Error::Unsupported(feature) => Error::unsupported(FORMAT, format!("{feature:?}")),
+        error => Error::malformed(FORMAT, error),
+    };
     let mut decoder = Decoder::new(Cursor::new(original));
     decoder.set_max_decoding_buffer_size(usize::try_from(plan.memory()).unwrap_or(usize::MAX));
     decoder.read_info().map_err(failed)?;
@@ -26,6 +46,7 @@ pub(super) fn decode(original: &[u8], header: &Header, info: &Info, plan: &Plan<
     // it takes the smallest of its scales that is no smaller than what is asked for
     decoder.scale(side(size.width)?, side(size.height)?).map_err(failed)?;
     let samples = decoder.decode().map_err(failed)?;
+    let integrity = integrity(original, has_end, None)?;
     let found = decoder.info().ok_or_else(|| Error::malformed(FORMAT, "it has no frame header"))?;
     let got = Size::new(found.width.into(), found.height.into());
     if got != size {
@@ -40,8 +61,8 @@ pub(super) fn decode(original: &[u8], header: &Header, info: &Info, plan: &Plan<
         PixelFormat::L16 => return Err(Error::unsupported(FORMAT, "it has 16 bits a sample, only 8 are read")),
     };
     let pixels = Pixels::new(FORMAT, size, 3, rgb)?;
-    let (samples, eighths, integrity) = (Samples::Packed(pixels), plan.eighths, Integrity::Whole);
-    Ok(Decoded { samples, profile, eighths, origin: (0, 0), delay: 0, integrity })
+    let samples = Samples::Packed(pixels);
+    Ok(Decoded { samples, profile, eighths: plan.eighths, origin: (0, 0), delay: 0, integrity })
 }
 
 /// Encodes with chroma halved both ways, or without where there is no colour.

@@ -13,10 +13,10 @@
 use std::rc::Rc;
 
 use super::bits::{Bits, Restarts};
-use super::header::segments;
+use super::header::{segments, whole};
 use super::huffman::Values;
 use super::idct::{Group, LANES, Places};
-use super::tables::{Tables, shared, whole};
+use super::tables::{Tables, shared};
 use super::views::{Pictures, View};
 use crate::render::geometry::Size;
 use crate::render::pixels::Planes;

@@ -69,12 +69,6 @@ impl Table<'_> {
     }
 }
 
-/// Records of `N` bytes, where there is nothing but them.
-pub(super) fn whole<const N: usize>(bytes: &[u8]) -> Option<&[[u8; N]]> {
-    let (records, rest) = bytes.as_chunks();
-    rest.is_empty().then_some(records)
-}
-
 /// All of a picture of that size.
 pub(super) fn whole_picture(size: Size) -> Rect {
     Rect { x: 0, y: 0, width: size.width, height: size.height }

@@ -2,8 +2,9 @@
 //! luma and chroma apart: a large photograph costs a third of the time and a tenth of the memory that way. What
 //! [`sequential`] reads, it reads for less.
 //!
-//! The library says what it met as one text: the first warning, or the error. Some warnings stand for a picture that
-//! is whole, others for one with grey where the data ended; [`is_harmless`] tells them apart.
+//! The library says what it met as one text: the first warning, or the error. After a warning all rows are there, with grey
+//! where data is missing; what it means for the picture is found out by [`super::repair`]. Whatever has one is decoded by the
+//! library at every scale, so that a damaged file is one picture however it is asked for.
 
 use std::borrow::Cow;
 
@@ -13,6 +14,7 @@ use turbojpeg::{
 };
 
 use super::header::{Header, segments};
+use super::repair::{cut, integrity, is_warning, repaired};
 use super::views::Pictures;
 use super::{FORMAT, progressive, sequential};
 use crate::render::codec::{Decoded, Info, Integrity, Picture, Shown};
@@ -36,6 +38,20 @@ pub(super) fn decode(original: &[u8], header: &Header, info: &Info, plan: &Plan<
 pub(super) fn decode_several(
     original: &[u8], header: &Header, info: &Info, plan: &Plan<'_>, others: &[u32],
 ) -> Result<Vec<Decoded>> {
+    let sound = repaired(original, header);
+    match decode_repaired(&sound.bytes, sound.has_end, header, info, plan, others) {
+        // what it gave up at may be behind all image data, or what is before it can be shown
+        Err(error @ Error::Malformed { .. }) => match cut(&sound.bytes) {
+            Some(before) => decode_repaired(&before, false, header, info, plan, others),
+            None => Err(error),
+        },
+        result => result,
+    }
+}
+
+fn decode_repaired(
+    original: &[u8], has_end: bool, header: &Header, info: &Info, plan: &Plan<'_>, others: &[u32],
+) -> Result<Vec<Decoded>> {
     let profile = header.profile.as_deref().and_then(Profile::from_icc);
     let mut decoder = Decompressor::new().map_err(|error| Error::malformed(FORMAT, error))?;
     decoder.set_scan_limit(MAX_SCANS).map_err(|error| Error::malformed(FORMAT, error))?;
@@ -43,41 +59,49 @@ pub(super) fn decode_several(
     let eighths = plan.eighths.next_power_of_two();
     let scale = ScalingFactor::new(eighths as usize, 8);
     decoder.set_scaling_factor(scale).map_err(|error| Error::malformed(FORMAT, error))?;
-    let (found, original) = open(&mut decoder, original, header.components)?;
+    let (found, original) = open(&mut decoder, original)?;
     if (found.width, found.height) != (info.size.width as usize, info.size.height as usize) {
         return Err(Error::malformed(FORMAT, "it states two different sizes"));
     }
     if let Some(sharing) = planes_of(&found).filter(|_| plan.wants_planes) {
         let part = plan.part.filter(|_| plan.decodes_part);
+        // ours does not read scans that do not show, so that it would not find out where the last one ends too early
+        let is_cut_off = header.progressive && !has_end && integrity(&original, false, None)?.is_damaged();
         let ours = |eighths: &[u32]| {
             let wanted = Pictures { eighths, shown: part, size: info.size, sharing };
             match header.progressive {
+                _ if is_cut_off => None,
                 true => progressive::planes(&original, &wanted),
                 // at full size the library is faster
                 false if plan.eighths == 8 && part.is_none() => None,
                 false => sequential::planes(&original, &wanted),
             }
         };
-        let decoded = |(eighths, planes, origin)| Decoded {
+        let decoded = |(eighths, planes, origin), integrity| Decoded {
             samples: Samples::Planes(planes),
             profile: profile.clone(),
             eighths,
             origin,
             delay: 0,
-            integrity: Integrity::Whole,
+            integrity,
         };
         let all: Vec<u32> = [plan.eighths].into_iter().chain(others.iter().copied()).collect();
         // damage that does not show in one may be in the way of others; a sequential file is read alike for all
         let apart = header.progressive && all.len() > 1;
         let planes = ours(&all).or_else(|| if apart { ours(&all[..1]) } else { None });
+        let was_tried = header.progressive || plan.eighths < 8 || part.is_some();
         return Ok(match planes {
             Some(planes) => {
                 let origin = part.map_or((0, 0), |part| (part.x, part.y));
-                planes.into_iter().map(|(eighths, planes)| decoded((eighths, planes, origin))).collect()
+                // ours read nothing but what is whole
+                let whole = |(eighths, planes)| decoded((eighths, planes, origin), Integrity::Whole);
+                planes.into_iter().map(whole).collect()
             }
             None => {
-                let planes = to_planes(&mut decoder, &original, &found, scale, sharing)?;
-                vec![decoded((eighths, planes, (0, 0)))]
+                let (planes, warning) = to_planes(&mut decoder, &original, &found, scale, sharing)?;
+                // ours are stricter: the library passes over codes that do not exist without a word where it is in a hurry
+                let integrity = checked(&original, has_end, was_tried, warning)?;
+                vec![decoded((eighths, planes, (0, 0)), integrity)]
             }
         });
     }
@@ -87,7 +111,8 @@ pub(super) fn decode_several(
     let pitch = width * layout.size();
     let mut samples = vec![0; pitch * height];
     let image = Image { pixels: &mut samples[..], width, pitch, height, format: layout };
-    whole(decoder.decompress(&original, image))?;
+    let warning = warning(decoder.decompress(&original, image))?;
+    let integrity = checked(&original, has_end, false, warning)?;
 
     let size = Size::new(width as u32, height as u32);
     let (pixels, profile) = if inks {
@@ -97,8 +122,7 @@ pub(super) fn decode_several(
     } else {
         (Pixels::new(FORMAT, size, 3, samples)?, profile)
     };
-    let (samples, integrity) = (Samples::Packed(pixels), Integrity::Whole);
-    Ok(vec![Decoded { samples, profile, eighths, origin: (0, 0), delay: 0, integrity }])
+    Ok(vec![Decoded { samples: Samples::Packed(pixels), profile, eighths, origin: (0, 0), delay: 0, integrity }])
 }
 
 /// Encodes with chroma halved both ways, or without where there is no colour.
@@ -163,43 +187,74 @@ fn planes_of(found: &DecompressHeader) -> Option<Option<Sharing>> {
 fn to_planes(
     decoder: &mut Decompressor, original: &[u8], found: &DecompressHeader, scale: ScalingFactor,
     sharing: Option<Sharing>,
-) -> Result<Planes> {
+) -> Result<(Planes, Option<String>)> {
     let (width, height) = (scale.scale(found.width), scale.scale(found.height));
     let size = Size::new(width as u32, height as u32);
     let mut samples = vec![0; Planes::bytes(size, sharing)];
     let image = YuvImage { pixels: &mut samples[..], width, align: 1, height, subsamp: found.subsamp };
-    whole(decoder.decompress_to_yuv(original, image))?;
+    let warning = warning(decoder.decompress_to_yuv(original, image))?;
     // what it puts behind the last column and row is not always the picture's
-    Ok(Planes::new(size, sharing, samples).edges_repeated())
+    Ok((Planes::new(size, sharing, samples).edges_repeated(), warning))
 }
 
-/// A decoder's result, in which a warning after the picture was decoded whole is none.
-fn whole(result: turbojpeg::Result<()>) -> Result<()> {
+/// The warning that a decoder gave, if it gave out a picture.
+fn warning(result: turbojpeg::Result<()>) -> Result<Option<String>> {
     match result {
-        Err(turbojpeg::Error::TurboJpegError(text)) if is_harmless(&text) => Ok(()),
-        result => result.map_err(|error| Error::malformed(FORMAT, error)),
+        Ok(()) => Ok(None),
+        Err(turbojpeg::Error::TurboJpegError(text)) if is_warning(&text) => Ok(Some(text)),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Whether a picture is whole that was decoded with such a warning, or without; whether `is_odd`, so that ours do not read it.
+/// Where the library says nothing, and ours had no say, there is all that must be but for an end.
+fn checked(original: &[u8], has_end: bool, is_odd: bool, warning: Option<String>) -> Result<Integrity> {
+    match warning {
+        None if has_end && !is_odd => Ok(Integrity::Whole),
+        warning => integrity(original, has_end, warning.as_deref()),
+    }
+}
+
+/// What the library refuses: what it does not do, or what is damaged.
+fn failed(error: turbojpeg::Error) -> Error {
+    const NOT_DONE: [&str; 8] = [
+        "Unsupported JPEG process",
+        "Unsupported JPEG data precision",
+        "Unsupported color conversion",
+        "Could not determine colorspace",
+        "Could not determine subsampling",
+        "not implemented",
+        "omitted at compile time",
+        "lossless JPEG image cannot be scaled",
+    ];
+    let text = error.to_string();
+    let text = text.trim_start_matches("TurboJPEG error: ");
+    if text.contains("Progressive JPEG image has more than") {
+        return Error::Limit(format!("it has more than {MAX_SCANS} scans"));
+    }
+    match NOT_DONE.iter().any(|known| text.contains(known)) {
+        true => Error::unsupported(FORMAT, text),
+        false => Error::malformed(FORMAT, text),
     }
 }
 
 /// Reads the header with the library, which refuses a file over any warning; one about something that does not touch
 /// the picture is got round by leaving that out.
-fn open<'a>(
-    decoder: &mut Decompressor, original: &'a [u8], components: u8,
-) -> Result<(DecompressHeader, Cow<'a, [u8]>)> {
+fn open<'a>(decoder: &mut Decompressor, original: &'a [u8]) -> Result<(DecompressHeader, Cow<'a, [u8]>)> {
     match decoder.read_header(original) {
         Ok(header) => Ok((header, Cow::Borrowed(original))),
-        Err(turbojpeg::Error::TurboJpegError(text)) if is_harmless(&text) => {
-            let clean = without_oddities(original, components);
-            let header = decoder.read_header(&clean).map_err(|error| Error::malformed(FORMAT, error))?;
+        Err(turbojpeg::Error::TurboJpegError(text)) if is_warning(&text) => {
+            let clean = without_oddities(original);
+            let header = decoder.read_header(&clean).map_err(failed)?;
             Ok((header, Cow::Owned(clean)))
         }
-        Err(error) => Err(Error::malformed(FORMAT, error)),
+        Err(error) => Err(failed(error)),
     }
 }
 
 /// The file without what stands between its segments, and without application segments but Adobe's, which says what
 /// the colours are.
-fn without_oddities(original: &[u8], components: u8) -> Vec<u8> {
+fn without_oddities(original: &[u8]) -> Vec<u8> {
     let mut out = vec![0xFF, 0xD8];
     let mut scan = 2;
     for segment in segments(original) {
@@ -209,34 +264,27 @@ fn without_oddities(original: &[u8], components: u8) -> Vec<u8> {
         }
         out.extend([0xFF, segment.marker]);
         out.extend((segment.body.len() as u16 + 2).to_be_bytes());
-        let start = out.len();
         out.extend(segment.body);
-        // a transform that does not exist is taken as the usual one for so many components, as the library would
-        if segment.marker == 0xEE && segment.body.get(11).is_some_and(|&transform| transform > 2) {
-            out[start + 11] = if components == 4 { 2 } else { 1 };
-        }
     }
     let rest = &original[scan.min(original.len())..];
     out.extend(&rest[rest.iter().position(|&b| b == 0xFF).unwrap_or(rest.len())..]);
     out
 }
 
-/// Whether a warning leaves the picture whole (the texts are those of libjpeg's `jerror.h`).
-fn is_harmless(text: &str) -> bool {
-    let harmless =
-        ["extraneous bytes before marker", "unknown JFIF revision", "Unknown Adobe color transform", "bad ICC marker"];
-    harmless.iter().any(|known| text.contains(known))
-}
-
 /// What the library alone makes of a file that has planes: the size it says, how it shares chroma, and its planes at that
-/// scale.
+/// scale, where no image data is damaged.
 #[cfg(test)]
 pub(super) fn planes_alone(original: &[u8], eighths: u32) -> Option<(Size, Option<Sharing>, Result<Planes>)> {
     let mut decoder = Decompressor::new().expect("memory");
     let scale = ScalingFactor::new(eighths as usize, 8);
     decoder.set_scaling_factor(scale).expect("a scale it has");
-    let (found, original) = open(&mut decoder, original, 3).ok()?;
+    let (found, original) = open(&mut decoder, original).ok()?;
     let size = Size::new(found.width as u32, found.height as u32);
     let sharing = planes_of(&found)?;
-    Some((size, sharing, to_planes(&mut decoder, &original, &found, scale, sharing)))
+    let planes = match to_planes(&mut decoder, &original, &found, scale, sharing) {
+        Ok((planes, warning)) if warning.as_ref().is_none_or(|text| text.contains("extraneous bytes")) => Ok(planes),
+        Ok((_, warning)) => Err(Error::malformed(FORMAT, warning.unwrap_or_default())),
+        Err(error) => Err(error),
+    };
+    Some((size, sharing, planes))
 }
