@@ -28,7 +28,7 @@ const ANSWERS: &[(&str, &str, &[(&str, &str)], u16)] = &[
     ("GET", "/photos/coffee.png?width=0&format=auto", &[], 400),
     ("GET", "/photos/none.png?width=60", &[], 404),
     ("GET", "/hostile/text.txt", &[], 415),
-    ("GET", "/hostile/truncated.jpg?width=60", &[], 422),
+    ("GET", "/hostile/png-header-100000.png?width=60", &[], 422),
     ("POST", IMAGE, &[("Content-Length", "0")], 405),
     ("OPTIONS", IMAGE, &[], 405),
     ("GET", IMAGE, &[("Host", "another")], 400),
