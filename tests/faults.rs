@@ -90,6 +90,18 @@ impl Truth {
         self.check(url, answer)
     }
 
+    /// The same, where so many answers may be a 502: the fault may have hit a look at the original.
+    #[track_caller]
+    fn get_past(&self, server: &Server, url: &str, failures: &mut u32) -> String {
+        loop {
+            let answer = try_get(&server.address, url).unwrap_or_else(|| panic!("no answer to {url}:\n{}", server.log()));
+            if answer.0 != 502 || *failures == 0 {
+                return self.check(url, answer);
+            }
+            *failures -= 1;
+        }
+    }
+
     /// Compares everything that was learnt with what a server makes that nothing has been done to.
     fn compare(&self) -> usize {
         let cache = folder();
@@ -478,14 +490,16 @@ fn calls_that_fail_cost_nothing_but_the_cache() {
         let server = start(cache.path(), &[]);
         settled(&server);
         let mut strace = trace(&server, fault);
+        // originals are looked at by the same call as the cache, and the fault does not tell them apart
+        let mut failures = if fault.starts_with("newfstatat") { 2 } else { 0 };
         for number in 0..12 {
-            truth.get(&server, &url(30_000 + number));
+            truth.get_past(&server, &url(30_000 + number), &mut failures);
         }
         if recovers {
             let began = Instant::now();
             poll(fault, || {
                 let number = 31_000 + began.elapsed().as_millis() as u64;
-                let said = truth.get(&server, &url(number));
+                let said = truth.get_past(&server, &url(number), &mut failures);
                 (said.contains("stored") && server.get("/-/ready", &[]).status == 200).then_some(())
             });
             eprintln!("{fault}: well again after {:?}", began.elapsed());
