@@ -94,7 +94,8 @@ impl Truth {
     #[track_caller]
     fn get_past(&self, server: &Server, url: &str, failures: &mut u32) -> String {
         loop {
-            let answer = try_get(&server.address, url).unwrap_or_else(|| panic!("no answer to {url}:\n{}", server.log()));
+            let answer =
+                try_get(&server.address, url).unwrap_or_else(|| panic!("no answer to {url}:\n{}", server.log()));
             if answer.0 != 502 || *failures == 0 {
                 return self.check(url, answer);
             }

@@ -372,6 +372,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         }
     }
 
+    /// Whether the folder has a rendition of that key, by the index alone.
+    pub fn is_on_disk(&self, key: Key) -> bool {
+        self.place.disk().is_some_and(|disk| disk.holds(key))
+    }
+
     /// The rendition of that key as a file, if it is one already. It was read and found right, now or not long ago; it
     /// may be evicted before whoever is told of it opens it.
     pub async fn stored(&self, key: Key) -> Option<Stored> {

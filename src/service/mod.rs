@@ -267,7 +267,9 @@ impl Service {
         toll: Option<Arc<Toll>>, came: Instant,
     ) -> Result<Answer, Error> {
         let mut attempts = 0;
-        self.learn_head(id, version, settings).await;
+        if !self.cache.is_on_disk(Key::new(id, &version, recipe, settings)) {
+            self.learn_head(id, version, settings).await;
+        }
         let mut reduced = None;
         while attempts < ATTEMPTS {
             let recipe = reduced.take().or_else(|| self.effective(version, settings, recipe)).unwrap_or(recipe.clone());

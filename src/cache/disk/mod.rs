@@ -231,6 +231,12 @@ impl Disk {
         Some(Arc::new(Body { bytes: bytes.into(), digest, content, damaged, sealed: None }))
     }
 
+    /// Whether there is a rendition of that key, by the index alone.
+    pub(super) fn holds(&self, key: Key) -> bool {
+        self.shared.list(key.first_byte() % FAN_OUT);
+        lock(&self.shared.index).get(&key).is_some()
+    }
+
     /// Notes that a rendition was used that was found elsewhere.
     pub(super) fn touch(&self, key: Key) {
         self.shared.touch(key);
