@@ -77,7 +77,7 @@ impl Runs<'_> {
 
     fn pixel(&self, pixels: &[u8], at: usize) -> [u8; 3] {
         match self.unit {
-            4 => self.header.colour(if at % 2 == 0 { pixels[at / 2] >> 4 } else { pixels[at / 2] & 15 }),
+            4 => self.header.colour(if at.is_multiple_of(2) { pixels[at / 2] >> 4 } else { pixels[at / 2] & 15 }),
             8 => self.header.colour(pixels[at]),
             _ => [pixels[3 * at + 2], pixels[3 * at + 1], pixels[3 * at]],
         }

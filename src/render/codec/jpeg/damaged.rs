@@ -239,7 +239,7 @@ fn damage_is_told_by_its_place() {
         .and_then(|rest| rest.strip_suffix(" of 96"))
         .and_then(|row| row.parse().ok())
         .unwrap_or_else(|| panic!("{reason}"));
-    assert!((16..=80).contains(&row) && row % 16 == 0, "{reason}");
+    assert!((16..=80).contains(&row) && row.is_multiple_of(16), "{reason}");
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn rows_before_the_damage_are_those_of_the_sound_file() {
 #[test]
 fn standard_codes_are_those_that_encoders_write() {
     let plain = encoded(0, false);
-    assert!(File::read(&without(&plain, 0xC4)).is_some_and(|file| verify(&without(&plain, 0xC4), &file).is_ok()));
+    assert!(File::read(&without(&plain, 0xC4)).is_some_and(|file| verify(&without(&plain, 0xC4), &file, true).is_ok()));
     assert_eq!(STANDARD_CODES.len(), 4 * 17 + 2 * 12 + 2 * 162);
 }
 
@@ -390,7 +390,7 @@ mod beside_the_library {
             let file = changed(if refined { in_scans(&file) } else { file }, changes);
             prop_assume!(!is_large(&file));
             let Some(read) = File::read(&file) else { return Ok(()) };
-            let found = verify(&file, &read);
+            let found = verify(&file, &read, false);
             match complaint(&file) {
                 // its fast way through codes says nothing of those that do not exist
                 None => prop_assert!(found.is_ok() || found.is_err_and(|fault| fault.kind == Kind::Code), "{found:?}"),

@@ -111,7 +111,7 @@ pub(super) fn integrity(bytes: &[u8], has_end: bool, warning: Option<&str>) -> R
         };
     };
     let has_end = has_end && file.end == End::Marked;
-    match (verify(bytes, &file), told) {
+    match (verify(bytes, &file, warning.is_some()), told) {
         (Err(Fault { kind: Kind::Ends, scan: 0, units: 0, .. }), _) => {
             Err(Error::malformed(FORMAT, "it ends before its first pixel"))
         }
