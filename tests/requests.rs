@@ -189,7 +189,6 @@ async fn failures_have_their_status_and_a_sentence() {
     check("/hostile/html-named.jpg?width=10", 415, "not an image").await;
     check("/hostile/empty.jpg?width=10", 415, "not an image").await;
     check("/hostile/one-byte.png", 415, "not an image").await;
-    check("/hostile/truncated.jpg?width=10", 422, "damaged").await;
     check("/hostile/truncated.png?width=10", 422, "damaged").await;
     check("/hostile/truncated.webp?width=10", 422, "damaged").await;
     check("/hostile/truncated.gif?width=10", 422, "damaged").await;
