@@ -430,7 +430,7 @@ fn killed_at_each_system_call_of_linking_it_loses_nothing_and_counts_right() {
             // and goes on linking
             let before = server.metric("tintype_cache_stored_total");
             for name in ["a", "b", "c"] {
-                truth.get(&server, &format!("/{name}.png?width={}&format=webp", 200 + number));
+                truth.get(&server, &format!("/{name}.png?width={}&format=webp", 30 + number));
             }
             server.wait_for("tintype_cache_stored_total", before + 3.0);
             linked += server.metric("tintype_cache_linked_total");

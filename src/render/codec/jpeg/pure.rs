@@ -24,7 +24,7 @@ pub(super) fn decode(original: &[u8], header: &Header, info: &Info, plan: &Plan<
     let sound = repaired(original, header);
     match decode_repaired(&sound.bytes, sound.has_end, header, info, plan) {
         // what it gave up at may be behind all image data, or what is before it can be shown
-        Err(error @ Error::Malformed { .. }) => match cut(&sound.bytes) {
+        Err(error @ (Error::Malformed { .. } | Error::Unsupported { .. })) => match cut(&sound.bytes) {
             Some(before) => decode_repaired(&before, false, header, info, plan),
             None => Err(error),
         },

@@ -43,14 +43,16 @@ pub(super) struct Repaired<'a> {
 }
 
 /// Puts right what is wrong around the image data: an unknown colour transform, a sequential scan's header with a band or
-/// bits, no tables of codes, no end marker. Costs next to nothing where all is well.
+/// bits, no tables of codes, segments too short for their own length, no end marker. Costs next to nothing where all is well.
 pub(super) fn repaired<'a>(original: &'a [u8], header: &Header) -> Repaired<'a> {
     let mut bytes = Cow::Borrowed(original);
     let mut scan = 2;
-    let mut has_codes = false;
+    let (mut has_codes, mut has_short_segments) = (false, false);
     for segment in segments(original) {
         scan = segment.end;
         has_codes |= segment.marker == DHT;
+        let length = segment.end - segment.body.len() - 2;
+        has_short_segments |= matches!(original[length..length + 2], [0, 0 | 1]);
         // the library takes the usual transform for so many components
         let usual = if header.components == 4 { 2 } else { 1 };
         let is_known = |transform: u8| transform == 0 || transform == usual;
@@ -76,7 +78,29 @@ pub(super) fn repaired<'a>(original: &'a [u8], header: &Header) -> Repaired<'a> 
         let length = (STANDARD_CODES.len() as u16 + 2).to_be_bytes();
         bytes = Cow::Owned([&bytes[..2], &[0xFF, DHT], &length, &STANDARD_CODES, &bytes[2..]].concat());
     }
+    if has_short_segments {
+        bytes = Cow::Owned(without_oddities(&bytes));
+    }
     Repaired { bytes, has_end }
+}
+
+/// The file without what stands between its segments, and without application segments but Adobe's, which says what
+/// the colours are.
+pub(super) fn without_oddities(original: &[u8]) -> Vec<u8> {
+    let mut out = vec![0xFF, 0xD8];
+    let mut scan = 2;
+    for segment in segments(original) {
+        scan = segment.end;
+        if matches!(segment.marker, 0xE0..=0xED | 0xEF | 0xFE) {
+            continue;
+        }
+        out.extend([0xFF, segment.marker]);
+        out.extend((segment.body.len() as u16 + 2).to_be_bytes());
+        out.extend(segment.body);
+    }
+    let rest = &original[scan.min(original.len())..];
+    out.extend(&rest[rest.iter().position(|&b| b == 0xFF).unwrap_or(rest.len())..]);
+    out
 }
 
 /// Where in the header of a scan the three bytes are that say which band and bits it sends, if a scan begins here.
@@ -111,7 +135,7 @@ pub(super) fn integrity(bytes: &[u8], has_end: bool, warning: Option<&str>) -> R
         };
     };
     let has_end = has_end && file.end == End::Marked;
-    match (verify(bytes, &file), told) {
+    match (verify(bytes, &file, warning.is_some()), told) {
         (Err(Fault { kind: Kind::Ends, scan: 0, units: 0, .. }), _) => {
             Err(Error::malformed(FORMAT, "it ends before its first pixel"))
         }

@@ -13,8 +13,8 @@ use turbojpeg::{
     YuvPlanesImage,
 };
 
-use super::header::{Header, segments};
-use super::repair::{cut, integrity, is_warning, repaired};
+use super::header::Header;
+use super::repair::{cut, integrity, is_warning, repaired, without_oddities};
 use super::views::Pictures;
 use super::{FORMAT, progressive, sequential};
 use crate::render::codec::{Decoded, Info, Integrity, Picture, Shown};
@@ -41,7 +41,7 @@ pub(super) fn decode_several(
     let sound = repaired(original, header);
     match decode_repaired(&sound.bytes, sound.has_end, header, info, plan, others) {
         // what it gave up at may be behind all image data, or what is before it can be shown
-        Err(error @ Error::Malformed { .. }) => match cut(&sound.bytes) {
+        Err(error @ (Error::Malformed { .. } | Error::Unsupported { .. })) => match cut(&sound.bytes) {
             Some(before) => decode_repaired(&before, false, header, info, plan, others),
             None => Err(error),
         },
@@ -250,25 +250,6 @@ fn open<'a>(decoder: &mut Decompressor, original: &'a [u8]) -> Result<(Decompres
         }
         Err(error) => Err(failed(error)),
     }
-}
-
-/// The file without what stands between its segments, and without application segments but Adobe's, which says what
-/// the colours are.
-fn without_oddities(original: &[u8]) -> Vec<u8> {
-    let mut out = vec![0xFF, 0xD8];
-    let mut scan = 2;
-    for segment in segments(original) {
-        scan = segment.end;
-        if matches!(segment.marker, 0xE0..=0xED | 0xEF | 0xFE) {
-            continue;
-        }
-        out.extend([0xFF, segment.marker]);
-        out.extend((segment.body.len() as u16 + 2).to_be_bytes());
-        out.extend(segment.body);
-    }
-    let rest = &original[scan.min(original.len())..];
-    out.extend(&rest[rest.iter().position(|&b| b == 0xFF).unwrap_or(rest.len())..]);
-    out
 }
 
 /// What the library alone makes of a file that has planes: the size it says, how it shares chroma, and its planes at that

@@ -34,8 +34,11 @@ pub(super) enum Kind {
     Order,
 }
 
-/// Reads all scans of a file.
-pub(super) fn verify(bytes: &[u8], file: &File) -> Result<(), Fault> {
+/// So many bytes libjpeg holds, and does not see when they are left over.
+const HELD: usize = 8;
+
+/// Reads all scans of a file. If `strict`, not a byte may be left over; else no more than libjpeg does not see.
+pub(super) fn verify(bytes: &[u8], file: &File, strict: bool) -> Result<(), Fault> {
     // for each component and block which coefficients are not zero: what a later scan must know of the earlier ones
     let mut nonzero: Vec<Vec<u64>> = file
         .components
@@ -46,6 +49,7 @@ pub(super) fn verify(bytes: &[u8], file: &File) -> Result<(), Fault> {
         let mut reader = ScanReader {
             data: Data::new(&bytes[scan.start..scan.end]),
             progressive: file.progressive,
+            strict,
             scan,
             left: if scan.interval == 0 { usize::MAX } else { scan.interval },
             restart: 0,
@@ -66,6 +70,7 @@ pub(super) fn verify(bytes: &[u8], file: &File) -> Result<(), Fault> {
 struct ScanReader<'a> {
     data: Data<'a>,
     progressive: bool,
+    strict: bool,
     scan: &'a Scan,
     /// Units until the next restart, and its number.
     left: usize,
@@ -99,10 +104,8 @@ impl ScanReader<'_> {
                 self.left -= 1;
             }
         }
-        // some encoders end scans with a byte too many, which libjpeg does not see; what stands before the end of the file
-        // is nobody's
-        self.data.drop_held();
-        if is_last || self.data.pass_filling() {
+        // what stands before the end of the file is nobody's
+        if is_last || self.is_used_up() {
             return Ok(());
         }
         Err((Kind::Surplus, across * down, file.size.height))
@@ -113,8 +116,7 @@ impl ScanReader<'_> {
         if self.left > 0 {
             return Ok(());
         }
-        let (held, rest) = (self.data.drop_held(), self.data.pass_filling());
-        if !held || !rest {
+        if !self.is_used_up() {
             return Err(Kind::Surplus);
         }
         let due = RST0 + self.restart;
@@ -125,6 +127,13 @@ impl ScanReader<'_> {
         }
         (self.left, self.restart, self.ended) = (self.scan.interval, (self.restart + 1) & 7, 0);
         Ok(())
+    }
+
+    /// Whether nothing but filling is left before the next marker. Some encoders end scans with a byte too many.
+    fn is_used_up(&mut self) -> bool {
+        let (held, start) = (self.data.drop_held(), self.data.at);
+        let rest = self.data.pass_filling();
+        if self.strict { held && rest } else { rest || self.data.at - start <= HELD }
     }
 
     fn unit(&mut self, file: &File, nonzero: &mut [Vec<u64>], (x, y): (usize, usize), alone: bool) -> Result<(), Kind> {
