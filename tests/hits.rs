@@ -226,7 +226,7 @@ fn a_picture_in_memory_that_nobody_takes_is_given_up() {
     assert_eq!(connection.rest(), b"");
 }
 
-/// Whoever keeps a connection open keeps no picture.
+/// An open connection keeps no picture.
 #[test]
 fn idle_connections_hold_no_sealed_memory() {
     const CLIENTS: usize = 12;

@@ -167,7 +167,7 @@ impl index::Value for Name {
     }
 }
 
-/// What is really on the disk: the names of each inode, of two blocks each.
+/// The real state of the disk: the names of each inode, of two blocks each.
 #[derive(Default)]
 struct Names {
     inodes: BTreeMap<u64, (u32, u32)>,

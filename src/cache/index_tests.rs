@@ -26,7 +26,7 @@ fn alone(key: u32) -> Value {
     Value { number: 0, body: key }
 }
 
-/// What can happen to an index. Inodes 0 to 14 hold one of five bodies each.
+/// The operations on an index. Inodes 0 to 14 hold one of five bodies each.
 #[derive(Clone, Debug)]
 enum Step {
     Write {
@@ -81,7 +81,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What lies on a disk: names with their inodes, and what each inode takes.
+/// A disk: names with their inodes, and the space of each inode.
 #[derive(Default)]
 struct Disk {
     /// In the index: the number of its value, its inode, and whether its place in the order is known.
@@ -107,7 +107,7 @@ impl Disk {
         Some((number, inode))
     }
 
-    /// What is known of an inode ends with its last entry.
+    /// The record of an inode ends with its last entry.
     fn forget_marks(&mut self) {
         let entries = &self.entries;
         self.corrupt.retain(|inode| entries.values().any(|(_, other, _)| other == inode));

@@ -487,7 +487,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         self.folder_state() == FolderState::Open
     }
 
-    /// What is in the folder, as far as it has been read; zeros while it is not ours.
+    /// The usage of the folder, as far as it has been read; zeros while it is not ours.
     pub fn usage(&self) -> Usage {
         self.place.disk().map_or_else(Usage::default, |disk| disk.usage())
     }

@@ -29,7 +29,7 @@ const MOST: usize = 16 * 1024;
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static BYTES: AtomicU64 = AtomicU64::new(0);
 
-/// What a file takes is counted in these.
+/// The page size, in which the space of a file is counted.
 const PAGE: u64 = 4096;
 
 /// How many files there are, and the bytes of memory that they take. Counted until the memory is given back, so that

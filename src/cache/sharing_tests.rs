@@ -21,7 +21,7 @@ fn inodes(dir: &Path) -> HashSet<u64> {
     files(dir).iter().map(|path| inode(path)).collect()
 }
 
-/// What the account says, once it is complete.
+/// The account, once it is complete.
 fn settled(cache: &Cache<&'static str>) -> (u64, u64) {
     cache.flush();
     poll(|| cache.usage().scanned == 1.0);

@@ -35,7 +35,7 @@ pub struct Survey {
     pub originals: Vec<Share>,
 }
 
-/// What one original's renditions take. A body that they share with each other counts once; one that they share with those
+/// The space of one original's renditions. A body that they share with each other counts once; one that they share with those
 /// of another original counts for both.
 #[derive(Debug, Default)]
 pub struct Share {

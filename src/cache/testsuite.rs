@@ -288,7 +288,7 @@ async fn purging_removes_all_of_one_original_and_nothing_else() {
     assert_eq!(ask(&cache, rendition("/b", 1), b"two").await.expect("there").1, Found::Disk);
 }
 
-/// What the files and folders of the cache take, in bytes, without the first block of each folder, and how many files there
+/// The space of the cache's files and folders, in bytes, without the first block of each folder, and how many files there
 /// are; a file with several names takes its space once. Looked at twice, until nothing moved meanwhile: a file that goes
 /// from one folder to another while they are listed would count in both.
 pub(super) fn taken(dir: &Path) -> (u64, u64) {

@@ -355,7 +355,7 @@ fn is_address(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
-/// What an address should have been. A port alone means every network to some programs and this machine to others, so it is
+/// The right form of an address. A port alone means every network to some programs and this machine to others, so it is
 /// left to say which.
 fn not_an_address(text: &str) -> String {
     match text.strip_prefix(':').unwrap_or(text).parse::<u16>() {

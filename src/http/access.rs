@@ -163,7 +163,7 @@ impl Entry<'_> {
     }
 }
 
-/// What switches these lines, in `RUST_LOG`.
+/// The target of these lines in `RUST_LOG`.
 const TARGET: &str = "tintype::access";
 
 thread_local! {

@@ -53,7 +53,7 @@ pub(super) async fn attach(head: Head, payload: Payload, state: &State) -> Resul
 
 /// A part of an original.
 struct OriginalBody {
-    /// What was read already.
+    /// The bytes that were read already.
     next: Option<Bytes>,
     chunks: Chunks,
     /// Bytes that are still to be sent.
@@ -101,7 +101,7 @@ impl OriginalBody {
 /// A body that is handed out one chunk at a time, the next when the one before has been sent: hyper takes as much ahead as
 /// a request's head may have, from each client that reads nothing.
 ///
-/// Whoever keeps a chunk waits for the next one in vain, so this is for connections only.
+/// A consumer that keeps a chunk waits for the next one in vain, so this is for connections only.
 pub(super) struct OneAtATime {
     body: Body,
     lent: Lent,

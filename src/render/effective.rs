@@ -124,7 +124,7 @@ fn resize(plan: &Plan<'_>) -> Resize {
     candidates.into_iter().find(fits).unwrap_or(resize)
 }
 
-/// What is left after trimming is known from the pixels only; but it is not larger than all.
+/// The part that trimming leaves is known from the pixels only; but it is not larger than all.
 fn beyond_trim(resize: Resize, region: Region) -> Resize {
     let is_beyond = |side: u32, all: f64| side == 0 || f64::from(side) >= all;
     match resize {

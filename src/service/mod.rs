@@ -356,7 +356,7 @@ impl Service {
         Some(self.heads.get(&version)?.effective(recipe, settings))
     }
 
-    /// What an effective recipe is compared with, where the original itself may be smaller.
+    /// The recipe that an effective recipe is compared with, where the original itself may be smaller.
     fn compared(&self, version: Version, settings: &Settings, recipe: &Recipe) -> Option<Recipe> {
         recipe.compared(self.heads.get(&version)?.info()?, settings)
     }

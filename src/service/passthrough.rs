@@ -81,7 +81,7 @@ impl Service {
         Ok(Answer { payload, digest, content, damaged: false, modified, found: None, timing })
     }
 
-    /// What is known of a version, or else is found out now.
+    /// The facts of a version, known or found out now.
     async fn facts(self: &Arc<Self>, id: &ImageId, version: Version) -> Result<Facts, Error> {
         if let Some(facts) = self.facts.get(&version) {
             return Ok(facts);

@@ -58,7 +58,7 @@ impl Reader for FileReader {
     }
 }
 
-/// What tells whether a file still has the same content.
+/// The identity of a file's content.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Seen {
     content: Content,
@@ -99,7 +99,7 @@ impl Seen {
 struct FileChunks {
     state: State,
     seen: Seen,
-    /// What is still to be read.
+    /// The range that is still to be read.
     range: Range<u64>,
 }
 

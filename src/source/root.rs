@@ -136,7 +136,7 @@ pub(super) struct Place {
     /// When it was last looked whether it is still the same, in milliseconds since `begun`.
     looked: AtomicU64,
     begun: Instant,
-    /// What it is, in the log.
+    /// Its name in the log.
     what: &'static str,
 }
 

@@ -85,7 +85,7 @@ struct Shared {
     /// What is reserved for files that are staged and not renamed yet.
     in_flight: Mutex<Space>,
     landed: Condvar,
-    /// What is staged and not renamed yet, by its body.
+    /// Bodies that are staged and not renamed yet.
     staged: StagedBodies,
     /// The most that `in_flight` may be, unless it is one file: what waits for the disk must not push out what is used.
     max_in_flight: Space,

@@ -42,7 +42,7 @@ pub(super) enum Sharing {
     Corrupt,
 }
 
-/// What is counted for a name that has been taken out of the index, until it is gone from the disk; or a reservation.
+/// The charge for a name that has been taken out of the index, until it is gone from the disk; or a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "its space is counted until it is released"]
 pub(in super::super) struct Charge<B> {
@@ -220,7 +220,7 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
         true
     }
 
-    /// What is counted for a name that has just been detached, until it is released.
+    /// The charge for a name that has just been detached, until it is released.
     pub(super) fn charge(&mut self, slot: u32, blocks: u32, has_others: bool) -> Charge<V::Body> {
         let at = self.inode_of(slot);
         if has_others {
@@ -236,7 +236,7 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
         Charge { space: Space::file(0), inode: Some(at) }
     }
 
-    /// What is free now that the name of that charge is gone, or is no longer counted for it. With `takes_over`, the
+    /// The space that is free now that the name of that charge is gone, or is no longer counted for it. With `takes_over`, the
     /// blocks that wait for the last name are had at once, by an entry that carries them from now on.
     pub(super) fn settle(&mut self, charge: Charge<V::Body>, takes_over: bool) -> Space {
         let mut space = charge.space;

@@ -1,4 +1,4 @@
-//! What lies in the folder, how much it takes, and what goes first: the index and the account of a bounded store.
+//! The index and the account of a bounded store: the entries of the folder, the space they take, and the order of eviction.
 //!
 //! Pure bookkeeping: no clock, no files. Space is reserved before anything is written and given back only after it is
 //! really free, so the account is never below what the disk holds. Every name counts as a file; the blocks of an inode
@@ -73,7 +73,7 @@ enum Segment {
 struct Slot<K, V> {
     key: K,
     value: V,
-    /// What its inode takes, in one of the inode's names; 0 in the others.
+    /// The space of its inode, in one of the inode's names; 0 in the others.
     blocks: u32,
     /// The inode that it is a name of.
     inode: Inode,
@@ -125,7 +125,7 @@ impl Gone {
     }
 }
 
-/// What has been taken out of the index and is counted until its charge is given back with [`Index::release`].
+/// An entry that has been taken out of the index and is counted until its charge is given back with [`Index::release`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "its space is counted until it is released"]
 pub(super) struct Removed<K, V: Value> {
@@ -148,7 +148,7 @@ pub(super) struct Index<K, V: Value> {
     bound: Space,
     /// All that is taken: entries, reservations, what was removed and not released, and `fixed`.
     used: Space,
-    /// What the store takes beside its entries.
+    /// The space that the store takes beside its entries.
     fixed: Space,
 }
 

@@ -63,7 +63,7 @@ pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// What there is to say where results are kept in memory alone.
+/// The findings where results are kept in memory alone.
 fn none(subject: &Subject, report: &mut Report) {
     let config = subject.config;
     let memory = HumanBytes(config.cache.memory.0);

@@ -52,7 +52,7 @@ impl Codec for Bmp {
     }
 }
 
-/// What was read of a file.
+/// The pixels that were read of a file.
 struct Read {
     /// 3 or 4.
     channels: usize,

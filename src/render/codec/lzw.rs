@@ -4,7 +4,7 @@
 //! stands there: no chain is followed and no byte is looked up. This takes a third of the time of the crate `weezl`, which was
 //! two thirds of the work of a TIFF made small.
 //!
-//! What is read is what the crate reads; a test holds it. Where codes end early or mean nothing [`decode_some`] says how far they
+//! The output equals the crate's; a test holds it. Where codes end early or mean nothing [`decode_some`] says how far they
 //! went.
 
 /// The most bits that a code has.

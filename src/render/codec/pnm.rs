@@ -19,7 +19,7 @@ pub(crate) struct Pnm;
 
 const FORMAT: Format = Format::Pnm;
 
-/// What a decoder may allocate besides the pixels that were accounted for.
+/// Bytes that a decoder may allocate besides the pixels that were accounted for.
 const HEADROOM: u64 = 16 << 20;
 
 impl Codec for Pnm {

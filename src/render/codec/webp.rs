@@ -189,7 +189,7 @@ fn integrity(rows: u32, size: Size) -> Integrity {
     Integrity::Damaged(Cow::Owned(format!("the image data end or are damaged: {rows} of {} rows came", size.height)))
 }
 
-/// What the library makes of a picture.
+/// The picture as the library decodes it.
 fn by_library(image: &Image<'_>, size: Size, memory: usize) -> Result<Pixels> {
     let mut decoder = WebPDecoder::new(image.file(size)).map_err(failed)?;
     decoder.set_memory_limit(memory + HEADROOM);

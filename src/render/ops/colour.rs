@@ -188,7 +188,7 @@ type Transform = Arc<dyn TransformExecutor<u8> + Send + Sync>;
 /// How many transforms a thread keeps: cameras of a make share their profile, and a site has few of them.
 const TRANSFORMS: usize = 8;
 
-/// What a profile means for 8-bit pixels.
+/// The meaning of a profile for 8-bit pixels.
 #[derive(Clone)]
 enum Conversion {
     /// They are sRGB as they are.
@@ -206,7 +206,7 @@ thread_local! {
     static KNOWN: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What brings 8-bit pixels of that many channels into sRGB.
+/// The transform of 8-bit pixels of that many channels into sRGB.
 fn conversion(profile: &Profile, channels: usize) -> Conversion {
     let Some(icc) = &profile.icc else { return new_conversion(profile, channels) };
     KNOWN.with_borrow_mut(|known| {

@@ -132,7 +132,7 @@ struct Picture<'a> {
     premultiplied: bool,
 }
 
-/// What is shown of a container.
+/// The shown parts of a container.
 struct Shown<'a> {
     colour: Plane<'a>,
     alpha: Option<Plane<'a>>,
@@ -259,7 +259,7 @@ fn frames(container: &Container<'_>) -> u32 {
     track.map(|track| track.samples.count).filter(possible).unwrap_or(1)
 }
 
-/// What the first item of EXIF says that describes the primary picture (23008-12, A.2); a broken one counts as missing.
+/// The first item of EXIF that describes the primary picture (23008-12, A.2); a broken one counts as missing.
 fn exif_of(container: &Container<'_>) -> Option<Vec<u8>> {
     let primary = container.primary?;
     let mut items = container.references_to(b"cdsc", primary).filter_map(|id| container.item(id).ok());

@@ -1,4 +1,4 @@
-//! What a BMP file says before its pixels.
+//! The headers of a BMP file.
 //!
 //! The second header says its own size, and by that which of its many versions it is: OS/2 version 1 (12 bytes), Windows
 //! (40, 52, 56, 108, 124) or OS/2 version 2 (16 to 64), which begins as that of Windows and may end anywhere.
@@ -9,7 +9,7 @@ use crate::render::error::{Error, Result};
 /// The length of the first header.
 const FILE: usize = 14;
 
-/// What is needed of a file's headers.
+/// The fields of a file's headers that decoding needs.
 pub(super) struct Header {
     pub(super) width: usize,
     pub(super) height: usize,

@@ -28,7 +28,7 @@ pub(super) struct Indexed {
     pub(super) area: Area,
     /// A place of the palette for each pixel, rows from the top, packed.
     pub(super) indices: Vec<u8>,
-    /// What is shown for each, red, green, blue and alpha.
+    /// The colour of each, red, green, blue and alpha.
     pub(super) colours: [[u8; 4]; 256],
     /// Whether one of the palette's colours stands for none.
     pub(super) has_hole: bool,
@@ -42,7 +42,7 @@ pub(super) struct Indexed {
     pub(super) came: u32,
 }
 
-/// What a control extension says of the frame behind it (§23).
+/// The fields of a control extension for the frame behind it (§23).
 #[derive(Clone, Copy, Default)]
 struct Control {
     flags: u8,
@@ -138,7 +138,7 @@ fn ends() -> Error {
     Error::malformed(FORMAT, "it ends before its last frame")
 }
 
-/// What is shown for each place: black where the palette has no colour, as in browsers.
+/// The colour of each place: black where the palette has none, as in browsers.
 fn colours(palette: &[u8], hole: Option<u8>) -> [[u8; 4]; 256] {
     let mut colours = [[0, 0, 0, 255]; 256];
     for (colour, &[red, green, blue]) in colours.iter_mut().zip(palette.as_chunks().0) {

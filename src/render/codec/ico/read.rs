@@ -30,7 +30,7 @@ pub(crate) enum Payload<'a> {
         height: u32,
         /// Red, green, blue and straight alpha.
         rgba: Vec<u8>,
-        /// What of it is not there.
+        /// The missing part.
         missing: Option<&'static str>,
     },
 }
@@ -152,7 +152,7 @@ struct Bitmap<'a> {
     pixels: &'a [u8],
     /// A bit for each pixel, 1 where what is behind shows; rows are filled up likewise. Empty if cut off.
     mask: &'a [u8],
-    /// What of the picture is not there.
+    /// The missing part of the picture.
     missing: Option<&'static str>,
 }
 

@@ -72,7 +72,7 @@ fn decoded(file: &[u8], eighths: u32, others: &[u32]) -> Result<Vec<Decoded>> {
     Jpeg.decode_several(file, &info, &plan, &others)
 }
 
-/// What becomes of a file.
+/// The outcome for a file.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     Whole,
@@ -186,7 +186,7 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Outcome)> {
     ]
 }
 
-/// What `jpeg-decoder` refuses of what libjpeg shows.
+/// Files that libjpeg shows and `jpeg-decoder` refuses.
 const REFUSED_IN_RUST: [&str; 7] = [
     "with restarts, cut",
     "bits that are no code",
@@ -421,7 +421,7 @@ mod beside_the_library {
         }
     }
 
-    /// What is decoded of a damaged file is what the library shows of it, from the bytes as they are.
+    /// A damaged file is decoded to what the library shows of it, from the bytes as they are.
     #[test]
     fn damage_looks_as_the_library_shows_it() {
         for (name, file, expected) in cases() {

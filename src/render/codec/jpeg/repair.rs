@@ -147,7 +147,7 @@ pub(super) fn integrity(bytes: &[u8], has_end: bool, warning: Option<&str>) -> R
 }
 
 impl Fault {
-    /// What is wrong, for people.
+    /// The fault, for people.
     fn text(&self, file: &File) -> String {
         let scan = match file.scans.len() {
             1 => String::new(),

@@ -115,7 +115,7 @@ impl File {
     }
 }
 
-/// What is known while a file is gone through.
+/// The state while a file is walked.
 struct Reader {
     frame: Option<Frame>,
     tables: Tables,
@@ -252,7 +252,7 @@ struct Definition {
 }
 
 impl Tables {
-    /// Those that files without tables mean.
+    /// The tables of files that have none.
     fn standard() -> Option<Tables> {
         let mut tables = Tables { codes: Default::default(), has_steps: [false; 4] };
         tables.add_codes(&STANDARD_CODES)?;

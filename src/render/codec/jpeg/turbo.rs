@@ -215,7 +215,7 @@ fn checked(original: &[u8], has_end: bool, is_odd: bool, warning: Option<String>
     }
 }
 
-/// What the library refuses: what it does not do, or what is damaged.
+/// An error of the library: an unsupported feature, or damage.
 fn failed(error: turbojpeg::Error) -> Error {
     const NOT_DONE: [&str; 8] = [
         "Unsupported JPEG process",

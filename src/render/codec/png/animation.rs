@@ -37,7 +37,7 @@ pub(super) struct Frames<'a> {
     chunks: Box<dyn Iterator<Item = Chunk> + 'a>,
     /// The number that the next chunk of the animation must have.
     next: u32,
-    /// What was said of the frame whose data are to come.
+    /// The control of the frame whose data are to come.
     control: Option<[u8; 26]>,
     /// Whether the data of the still picture have begun.
     has_still: bool,

@@ -131,7 +131,7 @@ fn one(file: &[u8]) -> (Pixels, Integrity) {
     (pixels.remove(0), integrity)
 }
 
-/// What the crate `png` makes of a sound file.
+/// The pixels that the crate `png` gives of a sound file.
 fn by_library(file: &[u8]) -> Pixels {
     let mut decoder = ::png::Decoder::new(std::io::Cursor::new(file));
     decoder.set_transformations(::png::Transformations::EXPAND);

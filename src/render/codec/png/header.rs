@@ -98,7 +98,7 @@ pub(super) enum Transparency {
     Places(Vec<u8>),
 }
 
-/// What the chunks before the image data say.
+/// The fields of the chunks before the image data.
 #[derive(Debug)]
 pub(super) struct Header {
     pub(super) size: Size,

@@ -6,14 +6,14 @@ use super::header::{Header, Transparency};
 use crate::render::ops::colour::{Narrowing, Profile};
 use crate::render::pixels::grey_to_rgb;
 
-/// What makes pixels of a picture's samples.
+/// Converts a picture's samples to pixels.
 pub(super) struct Samples<'a> {
     header: &'a Header,
     /// Samples of a pixel that comes out: 3 or 4.
     pub(super) channels: usize,
     /// Of samples of 16 bits, which are converted to sRGB at their full precision.
     narrowing: Option<Narrowing>,
-    /// What each place of the palette stands for; one beyond it is black.
+    /// The colour of each place of the palette; one beyond it is black.
     colours: Box<[[u8; 4]; 256]>,
 }
 

@@ -155,15 +155,15 @@ struct Inflate<'a> {
     by: By,
     /// Bytes that were given.
     given: u64,
-    /// What of the data is wrong.
+    /// The fault of the data.
     wrong: Option<&'static str>,
 }
 
 enum By {
     Fast(Box<Decompressor>),
-    /// What goes on where the fast one meets damage, since that does not say how much it inflated before.
+    /// The inflater that goes on where the fast one meets damage, since that does not say how much it inflated before.
     Exact(Box<Exact>),
-    /// Nothing more comes.
+    /// The data has ended.
     Nothing,
 }
 
@@ -223,7 +223,7 @@ impl<'a> Inflate<'a> {
 /// Inflates to the very byte before which the data are damaged.
 struct Exact {
     inflate: Decompress,
-    /// What was inflated and not yet taken: the library drops what it has no room for when it fails, which is not more than
+    /// Bytes that were inflated and not yet taken: the library drops what it has no room for when it fails, which is not more than
     /// its window.
     buffer: Vec<u8>,
     at: usize,
@@ -286,7 +286,7 @@ struct ImageData<'a> {
 }
 
 impl<'a> ImageData<'a> {
-    /// Those that begin with that chunk.
+    /// The chunks that begin with that one.
     fn from(file: &'a [u8], first: &Chunk) -> ImageData<'a> {
         let mut data = ImageData { file, first: first.clone(), at: 0, end: 0, is_wrong: false };
         data.enter(first);

@@ -184,7 +184,7 @@ impl Chunk<'_> {
     }
 }
 
-/// What a file shows.
+/// The picture of a file.
 pub(super) enum Shown<'a> {
     Still(Image<'a>),
     Moving {

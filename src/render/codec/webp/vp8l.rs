@@ -300,7 +300,7 @@ fn distance(code: usize, width: usize) -> usize {
     }
 }
 
-/// What was done to a picture before it was coded (§3.5).
+/// A transform of a picture before it was coded (§3.5).
 enum Transform {
     /// Each pixel less what its neighbours let expect, by one of 14 modes for each block.
     Predicted {
@@ -409,7 +409,7 @@ impl Transform {
     }
 }
 
-/// What the neighbours of a pixel let expect (§3.5.1).
+/// The prediction of a pixel from its neighbours (§3.5.1).
 fn predicted(pixels: &[Pixel], at: usize, across: usize, mode: u8) -> Pixel {
     const BLACK: Pixel = [0, 0, 0, 255];
     let (x, y) = (at % across, at / across);

@@ -46,7 +46,7 @@ pub(super) fn find_alpha(container: &Container<'_>, id: u32) -> Option<u32> {
     })
 }
 
-/// What a plane is painted as.
+/// The role of a plane.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     Colour(Nclx),

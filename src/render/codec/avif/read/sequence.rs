@@ -291,7 +291,7 @@ fn skip_inter_tools(bits: &mut Bits<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What `color_config` says.
+/// The fields of `color_config`.
 struct ColourConfig {
     depth: u8,
     monochrome: bool,

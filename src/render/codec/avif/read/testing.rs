@@ -275,7 +275,7 @@ impl File {
     }
 }
 
-/// What the header says, and the decoded picture.
+/// The header, and the decoded picture.
 pub(super) fn show(file: &[u8]) -> Result<(Header, Decoded)> {
     let header = super::probe(file)?;
     let decoded = super::decode(file, &header)?;

@@ -1,4 +1,4 @@
-//! What is done to a decoded picture before it is shown: `clap`, `irot` and
+//! The transforms of a decoded picture before it is shown: `clap`, `irot` and
 //! `imir` (ISO/IEC 23008-12, 6.5; 14496-12, 12.1.4).
 
 use super::Crop;
