@@ -254,7 +254,7 @@ pub const PARAMETERS: &[Parameter] = &[
         quality,
         ["q"],
         "1 to 100, low, medium-low, medium-high or high",
-        "80",
+        "75",
         "one perceptual scale for all formats",
         quality,
         |q: &Quality| q.get().to_string(),

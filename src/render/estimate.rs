@@ -32,13 +32,14 @@ const FIXED_NANOSECONDS: f64 = 500_000.0;
 /// As [`Plan::new`]: what is over a limit will not be rendered.
 pub fn estimate(info: &Info, length: u64, recipe: &Recipe, settings: &Settings) -> Result<Estimate> {
     let estimate = of(info, length, &Plan::new(info, recipe, settings)?);
-    // a description looks at every frame
-    match estimate_check(info, length, settings) {
-        Ok(check) if recipe.output == Output::Json && info.frames > 1 => {
-            Ok(Estimate { memory: estimate.memory.max(check.memory), time: estimate.time + check.time })
-        }
-        _ => Ok(estimate),
+    if recipe.output != Output::Json || info.frames == 1 {
+        return Ok(estimate);
     }
+    // a description looks at every frame, unless all of them are over a limit
+    Ok(match estimate_check(info, length, settings) {
+        Ok(check) => Estimate { memory: estimate.memory.max(check.memory), time: estimate.time + check.time },
+        Err(_) => estimate,
+    })
 }
 
 /// What decoding all of it to make nothing of it will take.

@@ -21,8 +21,8 @@ impl Service {
     pub(super) async fn make(
         &self, id: &ImageId, version: Version, recipe: Recipe, settings: Arc<Settings>, askers: Askers,
     ) -> Result<(render::Encoded, Timing), Failed> {
+        self.ensure_effective(version, &recipe, &settings)?;
         // said before the wait for a place, so that whoever goes first knows that others follow
-        self.not_reducible(version, &recipe, &settings)?;
         let recipe = Arc::new(recipe);
         let together = Arc::new(self.decodes.join(version, &recipe, &settings));
         let mut visit = self.workers.visit();
@@ -43,7 +43,7 @@ impl Service {
             };
             if head.is_none() {
                 // others may have read the header while this one waited
-                self.not_reducible(version, &recipe, &settings)?;
+                self.ensure_effective(version, &recipe, &settings)?;
             }
             let started = Instant::now();
             let original = self.source.fetch(id).await?;
@@ -125,7 +125,7 @@ enum Ran {
 
 impl Service {
     /// Fails with the effective recipe where the original's header is known and makes it another one.
-    fn not_reducible(&self, version: Version, recipe: &Recipe, settings: &Settings) -> Result<(), Failed> {
+    fn ensure_effective(&self, version: Version, recipe: &Recipe, settings: &Settings) -> Result<(), Failed> {
         match self.effective(version, settings, recipe) {
             Some(effective) if effective != *recipe => Err(Failed::Reduced(effective)),
             _ => Ok(()),
