@@ -29,7 +29,8 @@ test: setup
 
 ## Run what differs in a build without native codecs.
 test-pure:
-	cargo test --locked --no-default-features --features pure --lib --test golden --test requests
+	cargo test --locked --no-default-features --features pure --lib
+	cargo test --locked --no-default-features --features pure --test it -- golden:: requests::
 
 ## Measure it.
 bench: tools

@@ -58,7 +58,7 @@
 //! | one result is made once at a time | `cache/flight.rs` | single flight |
 //! | a client that leaves does not stop what others wait for | same | the work runs in a task of its own |
 //! | whatever waits holds no memory | `service/make.rs` | a place first, then the original |
-//! | renders take no more memory together than they were given | `service/queue.rs`, `render/estimate.rs` | reckoned from the header before decoding, and waited for; `tests/memory.rs` compares |
+//! | renders take no more memory together than they were given | `service/queue.rs`, `render/estimate.rs` | reckoned from the header before decoding, and waited for; `tests/it/memory.rs` compares |
 //! | nothing is begun that nobody waits for | `cache/flight.rs`: `Askers` | whoever waits for a place waits for their leaving, too |
 //! | a file in the cache is whole or absent | `cache/disk/write.rs` | staged, synced, renamed; its digest is in its name and checked |
 //! | what nginx is told to send was checked | `cache/disk/stored.rs` | its digest, lately, and every time that it is that very file |

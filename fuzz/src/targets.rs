@@ -1,5 +1,5 @@
 //! What strangers can send, one function each: it must not panic, hang or take more than it was given, and what it says
-//! must hold. libFuzzer drives them through `run`; `tests/fuzz.rs` replays the inputs that are kept.
+//! must hold. libFuzzer drives them through `run`; `tests/it/fuzz.rs` replays the inputs that are kept.
 
 use std::cell::RefCell;
 use std::sync::{Arc, LazyLock};

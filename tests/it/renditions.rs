@@ -1,14 +1,12 @@
 //! One picture is rendered once and stored once, under however many URLs it is asked for; and the picture of a damaged
 //! original is marked for as long as it is kept.
 
-mod common;
-
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
+use crate::common::inside::Inside;
+use crate::common::{corpus, testdata};
 use axum::body::Body;
-use common::inside::Inside;
-use common::{corpus, testdata};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tintype::config::{Config, Damaged};

@@ -2,13 +2,11 @@
 //! is hidden by memory that an earlier one left behind. The test pictures always, and the corpus where it is there: every
 //! eighth of its files, or all of them with `TINTYPE_MEMORY=all`.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
-use common::{corpus, testdata};
+use crate::common::{corpus, testdata};
 use tintype::render::geometry::{Resize, Wish};
 use tintype::render::recipe::{Output, Quality};
 use tintype::render::{self, Format, Recipe, Settings};
@@ -52,7 +50,7 @@ fn one_file() {
 /// Whether that file took more than was reckoned, in words.
 fn excess(path: &Path, format: &str) -> Option<String> {
     let child = Command::new(std::env::current_exe().expect("this test"))
-        .args(["one_file", "--exact", "--nocapture", "--test-threads=1"])
+        .args(["memory::one_file", "--exact", "--nocapture", "--test-threads=1"])
         .env(FILE, path)
         .env(FORMAT, format)
         .output()

@@ -1,13 +1,11 @@
 //! SIGHUP on the built program, over a socket: what takes effect at once, what waits, and what must not be noticed.
 
-mod common;
-
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{Address, Connection, PATIENCE, Server, poll, run, serve, testdata, tintype};
+use crate::common::{Address, Connection, PATIENCE, Server, poll, run, serve, testdata, tintype};
 use rustix::process::{Pid, Signal, kill_process};
 
 const OLD: &str = "0123456789abcdef";

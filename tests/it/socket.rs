@@ -1,12 +1,10 @@
 //! The built program over real sockets: what only shows in the bytes on the wire, in signals, and in exit codes.
 
-mod common;
-
 use std::path::Path;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use common::{Address, Connection, Server, poll, run, serve, testdata, tintype};
+use crate::common::{Address, Connection, Server, poll, run, serve, testdata, tintype};
 use rustix::process::Signal;
 use tintype::render::Format;
 

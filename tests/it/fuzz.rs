@@ -3,15 +3,14 @@
 //!
 //! `TINTYPE_FAULTS=1000000` makes that many paths of the last.
 
-mod common;
-#[path = "../fuzz/src/targets.rs"]
+#[path = "../../fuzz/src/targets.rs"]
 mod targets;
 
 use std::path::Path;
 
+use crate::common::inside::Inside;
+use crate::common::random::Random;
 use axum::body::Body;
-use common::inside::Inside;
-use common::random::Random;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tintype::dialect::{Params, query};
@@ -35,7 +34,7 @@ fn kept_inputs_do_no_harm() {
 
 impl Inside {
     /// The answer to a GET; `None` where that is no URL at all, which hyper refuses before anybody sees it.
-    async fn get(&self, url: &[u8]) -> Option<(StatusCode, Vec<u8>)> {
+    async fn try_get(&self, url: &[u8]) -> Option<(StatusCode, Vec<u8>)> {
         let uri: http::Uri = url.try_into().ok()?;
         let request = Request::get(uri).body(Body::empty()).ok()?;
         let (parts, body) = self.app.answer(request).await.into_parts();
@@ -69,7 +68,7 @@ async fn no_byte_of_a_signed_url_can_be_changed() {
             random.of(&["", "&f=png", "&fit=cover&h=20&g=ne", "&preset=avatar", "&expires=99999999999", "&dl=a%20b"]);
         let query = if number % 10 == 0 { String::new() } else { format!("w={width}{rest}") };
         let url = policy.sign(path, &query).expect("a good query").expect("a key");
-        let (status, signed) = server.get(url.as_bytes()).await.expect("a URL");
+        let (status, signed) = server.try_get(url.as_bytes()).await.expect("a URL");
         assert_eq!(status, StatusCode::OK, "{url}");
         for at in 0..url.len() {
             // one bit, another letter of the alphabet of signatures, and what has a meaning in URLs
@@ -80,7 +79,7 @@ async fn no_byte_of_a_signed_url_can_be_changed() {
                 }
                 let mut changed = url.clone().into_bytes();
                 changed[at] = new;
-                if let Some((status, body)) = server.get(&changed).await {
+                if let Some((status, body)) = server.try_get(&changed).await {
                     // Top,right is top-right: the same wish in other letters gets the same answer
                     let same = status == StatusCode::OK && body == signed && wish(&changed) == wish(url.as_bytes());
                     let refused = matches!(status.as_u16(), 400 | 403 | 404 | 410);
@@ -92,7 +91,7 @@ async fn no_byte_of_a_signed_url_can_be_changed() {
         }
         let (start, signature) = url.rsplit_once("s=").expect("a signature");
         let expect = async |url: String, expected: &[u16]| {
-            let (status, _) = server.get(url.as_bytes()).await.expect("a URL");
+            let (status, _) = server.try_get(url.as_bytes()).await.expect("a URL");
             assert!(expected.contains(&status.as_u16()), "{url}: {status}");
         };
         for more in ["blur=3", "w=7", "preset=avatar", "v=1", "download=x", "expires=99999999998", "format=json", "q=1"]
@@ -124,7 +123,8 @@ async fn a_wrong_signature_is_refused_before_any_file_is_looked_for() {
     });
     let free = Inside::new(place.path(), |_| {});
     // there is no such file, and nobody is told so
-    let refused = async |server: &Inside, url: &str| server.get(url.as_bytes()).await.map(|answer| answer.0.as_u16());
+    let refused =
+        async |server: &Inside, url: &str| server.try_get(url.as_bytes()).await.map(|answer| answer.0.as_u16());
     assert_eq!(refused(&required, "/none.png").await, Some(403));
     assert_eq!(refused(&required, "/none.png?w=1&s=AAAA").await, Some(403));
     assert_eq!(refused(&required, "/../none.png?s=AAAA").await, Some(403));
@@ -254,7 +254,7 @@ async fn no_path_leads_out() {
             url[at] = random.below(256) as u8;
         }
         let shown = String::from_utf8_lossy(&url).into_owned();
-        let Some((status, body)) = server.get(&url).await else {
+        let Some((status, body)) = server.try_get(&url).await else {
             *counts.entry(0).or_default() += 1;
             continue;
         };

@@ -1,8 +1,6 @@
 //! `tintype check` in circumstances that are really broken: each is made, and the check has to name the cause and the mend.
 
 mod cdn;
-#[path = "../common/mod.rs"]
-mod common;
 
 use std::collections::BTreeMap;
 use std::fs::Permissions;
@@ -12,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use common::{Address, Server, run, testdata, tintype};
+use crate::common::{Address, Server, run, testdata, tintype};
 use serde_json::Value;
 
 /// Nobody, and a user that there is not.

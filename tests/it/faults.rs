@@ -2,10 +2,8 @@
 //! every answer is the right picture or none, nothing that it said it had kept is lost, and it recovers by itself.
 //!
 //! The short versions run with all other tests. `TINTYPE_FAULTS=2000` makes them long: that many cycles, and sizes in
-//! proportion; `cargo test --release --test faults -- --nocapture --test-threads 1` then prints the figures.
+//! proportion; `cargo test --release --test it -- faults:: --nocapture --test-threads 1` then prints the figures.
 //! `tests/power-loss.sh` does what a test cannot: it takes the disk away.
-
-mod common;
 
 use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
@@ -16,8 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::random::Random;
-use common::{Address, Server, poll, serve, testdata, tintype};
+use crate::common::random::Random;
+use crate::common::{Address, Server, poll, serve, testdata, tintype};
 use rustix::process::Signal;
 
 /// What is asked of the folder in all of these: no part of the disk is left to others, and nothing is kept in memory
@@ -1154,7 +1152,7 @@ fn a_folder_that_is_not_safe_is_refused_and_one_that_is_newer_is_left_alone() {
 /// How `serve` ends where it refuses a folder, and what it says.
 fn outcome(cache: impl FnOnce() -> PathBuf) -> (Option<i32>, String) {
     let command = serve(tintype(), &testdata(), &cache(), "127.0.0.1:0", &[]);
-    let (code, _, said) = common::run(&mut { command }, b"");
+    let (code, _, said) = crate::common::run(&mut { command }, b"");
     (code, said)
 }
 

@@ -1,13 +1,11 @@
 //! Clients that end their side of a connection, leave it altogether, or send something behind a request that is none.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use common::{Address, Answer, Connection, Server, poll, testdata};
+use crate::common::{Address, Answer, Connection, Server, poll, testdata};
 
 /// Kept, so that it is in memory from the second time on.
 const HIT: &str = "/photos/coffee.png?width=60&format=webp";
@@ -59,11 +57,11 @@ impl Client {
         let mut all = Vec::new();
         match self {
             Client::Tcp(stream) => {
-                stream.set_read_timeout(Some(common::PATIENCE)).expect("an open socket");
+                stream.set_read_timeout(Some(crate::common::PATIENCE)).expect("an open socket");
                 stream.read_to_end(&mut all)
             }
             Client::Unix(stream) => {
-                stream.set_read_timeout(Some(common::PATIENCE)).expect("an open socket");
+                stream.set_read_timeout(Some(crate::common::PATIENCE)).expect("an open socket");
                 stream.read_to_end(&mut all)
             }
         }
@@ -203,7 +201,7 @@ fn bad_head_does_not_cut_the_answer_before_it() {
                 std::thread::sleep(Duration::from_millis(100));
                 client.write_all(GARBAGE).expect("the server still reads");
             }
-            client.set_read_timeout(Some(common::PATIENCE)).expect("an open socket");
+            client.set_read_timeout(Some(crate::common::PATIENCE)).expect("an open socket");
             let mut all = Vec::new();
             client.read_to_end(&mut all).unwrap_or_else(|error| panic!("{target}: after {}: {error}", all.len()));
             let answers = answers(&all);

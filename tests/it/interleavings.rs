@@ -3,10 +3,10 @@
 
 // what these tests do not call, and what the library hands on
 #[allow(dead_code, unreachable_pub)]
-#[path = "../src/cache/flight.rs"]
+#[path = "../../src/cache/flight.rs"]
 mod flight;
 #[allow(dead_code)]
-#[path = "../src/cache/index/mod.rs"]
+#[path = "../../src/cache/index/mod.rs"]
 mod index;
 
 /// The library's locks, as the scheduler has them.

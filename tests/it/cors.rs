@@ -1,8 +1,6 @@
 //! Cross-origin resource sharing (`server.allow_origin`): which answers say that pages of other sites may read them.
 
-mod common;
-
-use common::{Answer, Server, serve, testdata, tintype};
+use crate::common::{Answer, Server, serve, testdata, tintype};
 
 const A: &str = "https://a.example";
 const B: &str = "http://b.example:8080";

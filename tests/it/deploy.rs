@@ -1,17 +1,15 @@
 //! The files of `deploy/` as they are shipped, in a real nginx and with the built program: only paths and addresses are
 //! put in.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::nginx::Nginx;
-use common::site::{Place, Stand, sent, shipped, text_of, with};
-use common::{Address, Answer, Connection, PATIENCE, run, tintype};
+use crate::common::nginx::Nginx;
+use crate::common::site::{Place, Stand, sent, shipped, text_of, with};
+use crate::common::{Address, Answer, Connection, PATIENCE, run, tintype};
 use rustix::process::Signal;
 use tintype::render::Format;
 

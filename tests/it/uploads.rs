@@ -1,10 +1,8 @@
 //! Uploads to the built program: every refusal of the contract, names that try to get out, clients that race each other,
 //! and a program that is killed while it takes them in.
 //!
-//! The kills are few with all other tests; `TINTYPE_FAULTS=200 cargo test --release --test uploads killed -- --nocapture`
+//! The kills are few with all other tests; `TINTYPE_FAULTS=200 cargo test --release --test it -- uploads::killed --nocapture`
 //! makes them many and prints the figures.
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -14,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 use std::time::Duration;
 
-use common::{Address, Answer, Server, poll, testdata};
+use crate::common::{Address, Answer, Server, poll, testdata};
 use rustix::process::Signal;
 
 const TOKEN: (&str, &str) = ("Authorization", "Bearer a token for tests");

@@ -1,14 +1,12 @@
 //! Hits over a real connection: whichever way the bytes leave, they are the same; and the access log has a line for each.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use common::random::Random;
-use common::{Answer, Connection, Server, poll, testdata};
+use crate::common::random::Random;
+use crate::common::{Answer, Connection, Server, poll, testdata};
 use rustix::process::Signal;
 
 /// Larger than what the kernel takes at once.

@@ -1,7 +1,5 @@
 //! How the service ends, whatever the circumstances: with a log that is not read, under load, and while it is replaced.
 
-mod common;
-
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
@@ -12,7 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Address, Answer, Connection, PATIENCE, Server, poll, serve, testdata, tintype};
+use crate::common::{Address, Answer, Connection, PATIENCE, Server, poll, serve, testdata, tintype};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process};
 

@@ -1,10 +1,8 @@
 //! Whole requests in process, without a socket: what API users and nginx may rely on.
 
-mod common;
-
+use crate::common::inside::Inside as Server;
+use crate::common::testdata;
 use axum::body::Body;
-use common::inside::Inside as Server;
-use common::testdata;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use tintype::config::Config;
@@ -503,9 +501,9 @@ async fn failures_are_counted_by_kind_wherever_they_happen() {
     const ELSEWHERE: [&str; 6] = [
         // a bug
         "internal-error",
-        // these two come over a socket only: tests/wire.rs
+        // these two come over a socket only: tests/it/wire.rs
         "invalid-request",
-        // faults of the machine: tests/faults.rs
+        // faults of the machine: tests/it/faults.rs
         "no-space-left",
         "original-is-changing",
         "original-unavailable",

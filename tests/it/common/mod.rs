@@ -1,9 +1,6 @@
 //! What the tests of the built program share: starting `tintype`, and a small HTTP/1.1 client that shows an answer
 //! exactly as it came. A client library would repair or hide what these tests are about.
 
-// each test file is a program of its own and uses a part of this
-#![allow(dead_code)]
-
 pub(crate) mod inside;
 pub(crate) mod nginx;
 pub(crate) mod random;

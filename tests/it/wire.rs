@@ -1,15 +1,13 @@
 //! The wire under attack: what is sent there byte for byte by people who mean no good, clients that send or take nothing,
 //! and the end of the process while all of them are there.
 //!
-//! `TINTYPE_ATTACK=1 cargo test --release --test wire -- --nocapture figures` prints what such clients cost the others.
-
-mod common;
+//! `TINTYPE_ATTACK=1 cargo test --release --test it -- wire::figures --nocapture` prints what such clients cost the others.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use common::{Address, Connection, Server, poll, testdata};
+use crate::common::{Address, Connection, Server, poll, testdata};
 use rustix::process::Signal;
 
 fn folder() -> tempfile::TempDir {
@@ -274,7 +272,7 @@ fn address(server: &Server) -> SocketAddr {
 
 /// Reads what there is, to the end of the connection, which the server has to bring about.
 fn ends(mut stream: TcpStream) -> u64 {
-    stream.set_read_timeout(Some(common::PATIENCE)).expect("an open socket");
+    stream.set_read_timeout(Some(crate::common::PATIENCE)).expect("an open socket");
     let (mut sum, mut bytes) = (0, vec![0; 64 * 1024]);
     loop {
         match stream.read(&mut bytes) {
@@ -374,8 +372,8 @@ fn a_socket_has_its_mode_and_a_file_is_left_alone() {
     assert_eq!(server.get(PICTURE, &[]).status, 200);
     assert_eq!(server.stop().code(), Some(0));
     std::fs::write(&path, "not a socket").expect("written");
-    let mut command = common::serve(common::tintype(), &testdata(), cache.path(), &listen, &[]);
-    let (code, _, said) = common::run(&mut command, b"");
+    let mut command = crate::common::serve(crate::common::tintype(), &testdata(), cache.path(), &listen, &[]);
+    let (code, _, said) = crate::common::run(&mut command, b"");
     assert_eq!(code, Some(1), "{said}");
     assert_eq!(std::fs::read_to_string(&path).expect("still there"), "not a socket");
 }

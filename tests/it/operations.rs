@@ -1,12 +1,10 @@
 //! What operators look at and hold on to: metrics in the right form, the dashboard and the alerts over them, the manual and
 //! the shells' completions.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use common::{Server, run, testdata, tintype};
+use crate::common::{Server, run, testdata, tintype};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")

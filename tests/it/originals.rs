@@ -1,14 +1,12 @@
 //! Originals that are sent as they are, by the built program over real sockets: they come out of their files, so that
 //! neither their size nor the number of clients decides how much memory that takes.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use common::{Address, Server, poll, testdata};
+use crate::common::{Address, Server, poll, testdata};
 
 /// Larger than everything that is read or sent at once.
 const LARGE: usize = 5_000_000;
@@ -240,7 +238,7 @@ fn begin(server: &Server) -> (TcpStream, Vec<u8>) {
 
 /// All of an answer's body, to the end of the connection.
 fn finish((mut stream, mut answer): (TcpStream, Vec<u8>)) -> Vec<u8> {
-    stream.set_read_timeout(Some(common::PATIENCE)).expect("an open socket");
+    stream.set_read_timeout(Some(crate::common::PATIENCE)).expect("an open socket");
     // it may be told by a reset
     let _ = stream.read_to_end(&mut answer);
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;

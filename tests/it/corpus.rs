@@ -2,15 +2,13 @@
 //! beside the project. Its `MANIFEST.tsv` says what is right for each file; `corpus-exceptions.tsv` beside this test
 //! lists the files where tintype answers something else, each with the reason.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::common::corpus;
+use crate::common::inside::Inside;
 use axum::body::Body;
-use common::corpus;
-use common::inside::Inside;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tintype::http::App;

@@ -1,12 +1,10 @@
 //! tintype behind a real nginx, set up as the manual says: what nginx passes on, what it changes, and what it must not.
 
-mod common;
-
 use std::net::SocketAddr;
 use std::path::Path;
 
-use common::nginx::Nginx;
-use common::{Answer, Server, run, testdata, tintype};
+use crate::common::nginx::Nginx;
+use crate::common::{Answer, Server, run, testdata, tintype};
 use tintype::render::Format;
 
 const URL: &str = "/photos/coffee.png?width=200&format=webp";

@@ -1,7 +1,5 @@
 //! `tintype warm`: what it makes of lists, logs and pages, whom it asks, and what that is good for.
 
-mod common;
-
 use std::collections::HashSet;
 use std::fmt::Write;
 use std::io::{BufRead, BufReader, Write as _};
@@ -11,8 +9,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use common::random::Random;
-use common::{Address, Server, run, testdata, tintype};
+use crate::common::random::Random;
+use crate::common::{Address, Server, run, testdata, tintype};
 
 const CHROMIUM: &str = "image/jxl,image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8";
 const WEBP_ONLY: &str = "image/webp,image/*,*/*;q=0.8";

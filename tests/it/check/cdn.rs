@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 
-use super::common::{Address, Server, testdata, tintype};
 use super::{Checked, Place};
+use crate::common::{Address, Server, testdata, tintype};
 
 /// Something between visitors and tintype: what it makes of each request, by its path, its Accept header and how many
 /// came before.

@@ -88,7 +88,7 @@ fn hold(document: &str, parts: &[(&str, String)]) {
     let mut text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{document}: {error}"));
     let before = text.clone();
     for (name, made) in parts {
-        let begin = format!("<!-- {name}: made from the code by tests/readme.rs -->\n");
+        let begin = format!("<!-- {name}: made from the code by tests/it/readme.rs -->\n");
         let end = format!("<!-- end of {name} -->");
         let start = text.find(&begin).expect("where it begins") + begin.len();
         let stop = text.find(&end).expect("where it ends");
@@ -97,7 +97,7 @@ fn hold(document: &str, parts: &[(&str, String)]) {
     if std::env::var_os("TINTYPE_BLESS").is_some() {
         std::fs::write(&path, &text).expect("written");
     } else {
-        assert!(before == text, "{document} is old; TINTYPE_BLESS=1 cargo test --test readme makes its tables anew");
+        assert!(before == text, "{document} is old; TINTYPE_BLESS=1 cargo test --test it -- readme:: makes its tables anew");
     }
 }
 

@@ -1,0 +1,29 @@
+//! Integration tests, one binary so that the program is linked once. Each module is a subject:
+//! `cargo test --test it -- socket::` runs those of `socket.rs`.
+
+mod check;
+mod common;
+mod connections;
+mod corpus;
+mod cors;
+mod deploy;
+mod faults;
+mod fuzz;
+mod golden;
+mod hits;
+mod interleavings;
+mod layers;
+mod lifecycle;
+mod memory;
+mod nginx;
+mod operations;
+mod originals;
+mod readme;
+mod reload;
+mod renditions;
+mod requests;
+mod socket;
+mod uploads;
+mod urls;
+mod warm;
+mod wire;
