@@ -97,7 +97,10 @@ fn hold(document: &str, parts: &[(&str, String)]) {
     if std::env::var_os("TINTYPE_BLESS").is_some() {
         std::fs::write(&path, &text).expect("written");
     } else {
-        assert!(before == text, "{document} is old; TINTYPE_BLESS=1 cargo test --test it -- readme:: makes its tables anew");
+        assert!(
+            before == text,
+            "{document} is old; TINTYPE_BLESS=1 cargo test --test it -- readme:: makes its tables anew"
+        );
     }
 }
 
