@@ -55,11 +55,11 @@
 //! | results do not depend on who else asks | `service/decodes.rs` | what is shared is what decoding gives every time, by version and scale; scales made of one reading are to the bit those made alone |
 //! | a picture in rows makes the same as one held whole, and a part the same as that of a whole | `render/ops/resize.rs`, `render/plan.rs` | one function resizes both, in the same bands; parts begin where blocks do |
 //! | bytes are kept under the version they came from | `service/make.rs` | another version than the key's begins anew |
-//! | one result is made once at a time | `cache/flight.rs` | single flight |
+//! | one rendition is rendered once at a time | `crates/single-flight`, `cache/mod.rs`: `get_or_make` | concurrent requests for it wait for one execution; its locks are tested under a random scheduler |
 //! | a client that leaves does not stop what others wait for | same | the work runs in a task of its own |
 //! | whatever waits holds no memory | `service/make.rs` | a place first, then the original |
 //! | renders take no more memory together than they were given | `service/queue.rs`, `render/estimate.rs` | reckoned from the header before decoding, and waited for; `tests/it/memory.rs` compares |
-//! | nothing is begun that nobody waits for | `cache/flight.rs`: `Askers` | whoever waits for a place waits for their leaving, too |
+//! | a render whose clients have all left is not started | `service/make.rs`, `crates/single-flight`: `Waiters` | the wait for a permit ends when the last waiter leaves |
 //! | a file in the cache is whole or absent | `cache/disk/write.rs` | staged, synced, renamed; its digest is in its name and checked |
 //! | what nginx is told to send was checked | `cache/disk/stored.rs` | its digest, lately, and every time that it is that very file |
 //! | of a request, only a plain range is left to nginx | `http/redirect.rs` | tests compare its answers with ours, header for header |

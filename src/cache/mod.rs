@@ -4,7 +4,6 @@
 //! not know how a result is made; it is given a future that does it.
 
 mod disk;
-mod flight;
 mod folder;
 mod index;
 #[cfg(test)]
@@ -45,9 +44,9 @@ use bytes::Bytes;
 use crate::render::{Content, Encoded};
 use crate::source::ImageId;
 use disk::Disk;
-pub use flight::Askers;
-use flight::{Flights, Pilot};
 use folder::Folder;
+use tintype_single_flight::{Leader, SingleFlight};
+pub use tintype_single_flight::Waiters;
 
 /// How much is kept, and where.
 #[derive(Clone, Debug)]
@@ -209,7 +208,7 @@ pub struct Cache<E> {
     place: Arc<Place>,
     /// Ends the keeper when it is dropped.
     keeper: Option<(Sender<()>, JoinHandle<()>)>,
-    flights: Arc<Flights<Key, ImageId, Result<E>>>,
+    single_flight: Arc<SingleFlight<Key, ImageId, Result<E>>>,
     began: Instant,
 }
 
@@ -336,7 +335,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             has_memory: config.memory > 0,
             keeper: config.dir.as_ref().and_then(|_| keeper(Arc::clone(&place))),
             place,
-            flights: Arc::new(Flights::new()),
+            single_flight: Arc::default(),
             began: Instant::now(),
         }
     }
@@ -347,7 +346,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// # Errors
     /// What `make` failed with, for everyone who waited for it. A failure is not kept.
     pub async fn get_or_make<F>(
-        self: &Arc<Self>, id: &ImageId, key: Key, make: impl FnOnce(Askers) -> F + Send + 'static,
+        self: &Arc<Self>, id: &ImageId, key: Key, make: impl FnOnce(Waiters) -> F + Send + 'static,
     ) -> std::result::Result<(Arc<Body>, Found), Failure<E>>
     where
         F: Future<Output = std::result::Result<Encoded, E>> + Send,
@@ -355,13 +354,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         if let Some(body) = self.in_memory(key) {
             return Ok((body, Found::Memory));
         }
-        let (waiter, pilot) = self.flights.join(key, id.clone());
-        let leads = pilot.is_some();
-        if let Some(pilot) = pilot {
+        let (waiter, leader) = self.single_flight.join(key, id.clone());
+        let leads = leader.is_some();
+        if let Some(leader) = leader {
             let (cache, id) = (Arc::clone(self), id.clone());
             tokio::spawn(async move {
-                let result = cache.find_or_make(&id, key, &pilot, make).await;
-                pilot.land(result);
+                let result = cache.find_or_make(&id, key, &leader, make).await;
+                leader.complete(result);
             });
         }
         match waiter.await {
@@ -385,12 +384,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     async fn find_or_make<F>(
-        &self, id: &ImageId, key: Key, pilot: &Pilot<Key, ImageId, Result<E>>, make: impl FnOnce(Askers) -> F,
+        &self, id: &ImageId, key: Key, leader: &Leader<Key, ImageId, Result<E>>, make: impl FnOnce(Waiters) -> F,
     ) -> Result<E>
     where
         F: Future<Output = std::result::Result<Encoded, E>>,
     {
-        // another flight may have landed between the look into memory and the joining
+        // another flight may have ended between the lookup in memory and the join
         if let Some(body) = self.in_memory(key) {
             return Ok((body, Found::Memory));
         }
@@ -399,23 +398,23 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             && let Some(body) = disk.get(key).await
         {
             // asked for a second time, so that a flood of what is asked for once does not push out the rest
-            self.keep_in_memory(id, key, &body, pilot);
+            self.keep_in_memory(id, key, &body, leader);
             return Ok((body, Found::Disk));
         }
-        let body = Arc::new(Body::new(make(pilot.askers()).await?));
+        let body = Arc::new(Body::new(make(leader.waiters()).await?));
         let mut stored = false;
         if let Some(disk) = &disk
-            && pilot.keeps()
+            && leader.is_valid()
         {
             stored = disk.put(id, key, &body).await;
-            if !pilot.keeps() {
+            if !leader.is_valid() {
                 // purged between the question and the putting
                 disk.discard(key);
                 stored = false;
             }
         }
         if !stored {
-            self.keep_in_memory(id, key, &body, pilot);
+            self.keep_in_memory(id, key, &body, leader);
         }
         Ok((body, Found::Made { stored, collapsed: false }))
     }
@@ -437,11 +436,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         Some(body)
     }
 
-    fn keep_in_memory(&self, id: &ImageId, key: Key, body: &Arc<Body>, pilot: &Pilot<Key, ImageId, Result<E>>) {
-        if self.has_memory && pilot.keeps() {
+    fn keep_in_memory(&self, id: &ImageId, key: Key, body: &Arc<Body>, leader: &Leader<Key, ImageId, Result<E>>) {
+        if self.has_memory && leader.is_valid() {
             self.hot.insert(key, Arc::new(Hot::new(id, body.sealed())));
             // purged at this moment
-            if !pilot.keeps() {
+            if !leader.is_valid() {
                 self.hot.invalidate(&key);
             }
             // by itself it evicts only after dozens of insertions, each of which may be a large body
@@ -452,7 +451,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Removes every rendition that is meant, in memory and on disk, and says how many there were. What is being made
     /// meanwhile is sent to those who asked and not kept.
     pub fn purge(&self, what: &Purge) -> u64 {
-        self.flights.disown(|id| what.means(id));
+        self.single_flight.invalidate(|id| what.means(id));
         let in_memory = || self.hot.iter().filter(|(_, hot)| what.means(&hot.id)).map(|(key, _)| *key);
         let mut purged: HashSet<Key> = in_memory().collect();
         if let Some(disk) = self.place.disk() {

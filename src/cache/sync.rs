@@ -1,7 +1,6 @@
-//! The locks that this module's pure parts are built on, named in one place: a test replaces them by ones whose every
-//! interleaving it can try.
+//! One way to lock.
 
-pub(super) use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Locks. One whose holder panicked still guards what it guards: every change under these locks is made whole or not
 /// at all.

@@ -442,7 +442,7 @@ async fn what_is_being_made_while_it_is_purged_is_sent_and_not_kept() {
     };
     let asking = Arc::clone(&cache);
     let asked = tokio::spawn(async move { get_or_make(&asking, rendition("/a", 1), make).await.expect("made") });
-    while !cache.flights.is_under_way(&rendition("/a", 1).1) {
+    while !cache.single_flight.contains(&rendition("/a", 1).1) {
         tokio::task::yield_now().await;
     }
     assert_eq!(cache.purge(&Purge::Original(id("/a"))), 0);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::workers::{Account, Class, Need, Pressure, Refused};
 use super::{Failed, Head, Service, Timing};
-use crate::cache::Askers;
+use crate::cache::Waiters;
 use crate::render::recipe::{Choice, Output};
 use crate::render::{self, Estimate, Format, Progress, Recipe, Settings, Stage};
 use crate::source::{ImageId, Version};
@@ -19,7 +19,7 @@ impl Service {
     /// Fetches and renders. Runs in the cache's own task, so it outlives whoever asked; but nothing is begun that nobody
     /// waits for.
     pub(super) async fn make(
-        &self, id: &ImageId, version: Version, recipe: Recipe, settings: Arc<Settings>, askers: Askers,
+        &self, id: &ImageId, version: Version, recipe: Recipe, settings: Arc<Settings>, waiters: Waiters,
     ) -> Result<(render::Encoded, Timing), Failed> {
         self.ensure_effective(version, &recipe, &settings)?;
         // said before the wait for a place, so that whoever goes first knows that others follow
@@ -36,7 +36,7 @@ impl Service {
             let place = tokio::select! {
                 biased;
                 place = visit.place(need) => place?,
-                () = askers.leave() => {
+                () = waiters.abandoned() => {
                     self.stats.deserted.fetch_add(1, Ordering::Relaxed);
                     return Err(Failed::Deserted);
                 }
@@ -51,7 +51,7 @@ impl Service {
                 return Err(Failed::Changed(original.version));
             }
             let (queued, fetched, length) = (place.queued, started.elapsed(), original.bytes.len());
-            let crowd = Some((askers.clone(), self.workers.pressure()));
+            let crowd = Some((waiters.clone(), self.workers.pressure()));
             let (together, recipe, settings) = (Arc::clone(&together), Arc::clone(&recipe), Arc::clone(&settings));
             let (heads, stats) = (self.heads.clone(), Arc::clone(&self.stats));
             let work = move |account: &mut Account<'_>| {
@@ -157,14 +157,14 @@ fn class(recipe: &Recipe) -> Class {
 /// place.
 pub(super) struct Clock {
     deadline: Instant,
-    crowd: Option<(Askers, Pressure)>,
+    crowd: Option<(Waiters, Pressure)>,
     began: Instant,
     stage: Option<Stage>,
     timing: Timing,
 }
 
 impl Clock {
-    pub(super) fn new(deadline: Instant, crowd: Option<(Askers, Pressure)>) -> Clock {
+    pub(super) fn new(deadline: Instant, crowd: Option<(Waiters, Pressure)>) -> Clock {
         Clock { deadline, crowd, began: Instant::now(), stage: None, timing: Timing::default() }
     }
 
@@ -195,7 +195,7 @@ impl Progress for Clock {
 
     fn goes_on(&mut self) -> bool {
         // what is nearly done is worth finishing where no one else needs the place: whoever left may come again
-        let in_vain = |(askers, pressure): &(Askers, Pressure)| askers.are_gone() && pressure.is_felt();
+        let in_vain = |(waiters, pressure): &(Waiters, Pressure)| waiters.is_empty() && pressure.is_felt();
         Instant::now() < self.deadline && !self.crowd.as_ref().is_some_and(in_vain)
     }
 }

@@ -327,11 +327,11 @@ impl Service {
         let timing = Arc::<std::sync::Mutex<Timing>>::default();
         let measured = Arc::clone(&timing);
         let named = id.clone();
-        let made = self.cache.get_or_make(&named, key, move |askers| async move {
+        let made = self.cache.get_or_make(&named, key, move |waiters| async move {
             if let Some(toll) = toll {
                 toll.pay().map_err(Refused::TooMany)?;
             }
-            let result = service.make(&id, version, recipe, settings, askers).await;
+            let result = service.make(&id, version, recipe, settings, waiters).await;
             result.map(|(encoded, timing)| {
                 *measured.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = timing;
                 encoded

@@ -1,10 +1,5 @@
-//! The parts of the cache that threads meet in, under every schedule that a random scheduler finds: the same source as in
-//! the library, built on locks that hand over where the scheduler says so.
+//! The index of the cache under many schedules of a random scheduler.
 
-// what these tests do not call, and what the library hands on
-#[allow(dead_code, unreachable_pub)]
-#[path = "../../src/cache/flight.rs"]
-mod flight;
 #[allow(dead_code)]
 #[path = "../../src/cache/index/mod.rs"]
 mod index;
@@ -20,137 +15,12 @@ mod sync {
 
 use std::collections::BTreeMap;
 
-use flight::Flights;
 use index::{Index, Inode, Removed, Space};
-use shuttle::future::block_on;
-use shuttle::sync::atomic::{AtomicU64, Ordering};
 use shuttle::thread;
 use sync::{Arc, Mutex, lock};
 
 /// How many schedules each is tried under.
 const SCHEDULES: usize = 2000;
-
-#[test]
-fn a_crowd_makes_it_once_and_everyone_gets_it() {
-    let crowd = || {
-        let flights: Arc<Flights<u8, (), u64>> = Arc::new(Flights::new());
-        let made = Arc::new(AtomicU64::new(0));
-        let ask = |patient: bool| {
-            let (flights, made) = (Arc::clone(&flights), Arc::clone(&made));
-            thread::spawn(move || {
-                let (waiter, pilot) = flights.join(1, ());
-                let work = pilot.map(|pilot| {
-                    thread::spawn(move || {
-                        let number = made.fetch_add(1, Ordering::SeqCst) + 1;
-                        pilot.land(number);
-                    })
-                });
-                let got = patient.then(|| block_on(waiter));
-                if let Some(work) = work {
-                    work.join().expect("no panic");
-                }
-                got
-            })
-        };
-        let all: Vec<_> = [true, false, true, true].map(ask).into_iter().collect();
-        for one in all {
-            if let Some(got) = one.join().expect("no panic") {
-                // a flight that began after another had landed is one more
-                let number = got.expect("it landed");
-                assert!((1..=made.load(Ordering::SeqCst)).contains(&number));
-            }
-        }
-    };
-    shuttle::check_random(crowd, SCHEDULES);
-}
-
-#[test]
-fn a_pilot_that_is_lost_leaves_nobody_waiting() {
-    let crowd = || {
-        let flights: Arc<Flights<u8, (), u64>> = Arc::new(Flights::new());
-        let (waiter, pilot) = flights.join(1, ());
-        let pilot = pilot.expect("the first one leads");
-        let (second, none) = flights.join(1, ());
-        assert!(none.is_none());
-        let waiting = thread::spawn(move || block_on(second));
-        let losing = thread::spawn(move || drop(pilot));
-        let joining = {
-            let flights = Arc::clone(&flights);
-            thread::spawn(move || match flights.join(1, ()) {
-                (waiter, None) => block_on(waiter).is_none(),
-                // the lost one is out of the map before anyone is told
-                (waiter, Some(pilot)) => {
-                    pilot.land(7);
-                    block_on(waiter) == Some(7)
-                }
-            })
-        };
-        assert_eq!(block_on(waiter), None);
-        assert_eq!(waiting.join().expect("no panic"), None);
-        losing.join().expect("no panic");
-        assert!(joining.join().expect("no panic"));
-    };
-    shuttle::check_random(crowd, SCHEDULES);
-}
-
-#[test]
-fn whoever_works_learns_that_nobody_waits() {
-    let crowd = || {
-        let flights: Arc<Flights<u8, (), u64>> = Arc::new(Flights::new());
-        let (first, pilot) = flights.join(1, ());
-        let pilot = pilot.expect("the first one leads");
-        let (second, _) = flights.join(1, ());
-        let askers = pilot.askers();
-        assert!(!askers.are_gone());
-        let working = thread::spawn(move || {
-            // ends, whenever they leave
-            block_on(askers.leave());
-            let none = askers.are_gone();
-            pilot.land(1);
-            none
-        });
-        let leaving = [first, second].map(|waiter| thread::spawn(move || drop(waiter)));
-        for one in leaving {
-            one.join().expect("no panic");
-        }
-        assert!(working.join().expect("no panic"));
-    };
-    shuttle::check_random(crowd, SCHEDULES);
-}
-
-#[test]
-fn what_is_disowned_while_it_is_made_is_not_kept() {
-    let purge = || {
-        let flights: Arc<Flights<u8, &'static str, u64>> = Arc::new(Flights::new());
-        let kept = Arc::new(Mutex::new(false));
-        let (_waiter, pilot) = flights.join(1, "a");
-        let pilot = pilot.expect("the first one leads");
-        let making = {
-            let kept = Arc::clone(&kept);
-            thread::spawn(move || {
-                if pilot.keeps() {
-                    *lock(&kept) = true;
-                    // purged between the question and the keeping
-                    if !pilot.keeps() {
-                        *lock(&kept) = false;
-                    }
-                }
-                pilot.land(1);
-            })
-        };
-        let purging = {
-            let (flights, kept) = (Arc::clone(&flights), Arc::clone(&kept));
-            thread::spawn(move || {
-                flights.disown(|label| *label == "a");
-                *lock(&kept) = false;
-            })
-        };
-        purging.join().expect("no panic");
-        making.join().expect("no panic");
-        assert!(!*lock(&kept));
-    };
-    shuttle::check_random(purge, SCHEDULES);
-}
 
 /// A name on the disk: the inode that it is of, and the body that this holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
