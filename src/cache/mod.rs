@@ -45,8 +45,8 @@ use crate::render::{Content, Encoded};
 use crate::source::ImageId;
 use disk::Disk;
 use folder::Folder;
-use tintype_single_flight::{Leader, SingleFlight};
 pub use tintype_single_flight::Waiters;
+use tintype_single_flight::{Leader, SingleFlight};
 
 /// How much is kept, and where.
 #[derive(Clone, Debug)]
