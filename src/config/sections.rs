@@ -279,7 +279,7 @@ impl Default for Source {
             links: Vec::new(),
             max_bytes: Bytes(64 << 20),
             revalidate: Span(Duration::ZERO),
-            damaged: Damaged::Show,
+            damaged: Damaged::default(),
             formats_in,
         }
     }
@@ -317,7 +317,7 @@ impl Default for Limits {
             decoded: Bytes(64 << 20),
             workers: 0,
             queue: 128,
-            overload: Overload::Refuse,
+            overload: Overload::default(),
             deadline: Span(Duration::from_secs(30)),
             rate: 0,
             burst: 50,
@@ -329,17 +329,18 @@ impl Default for Limits {
 
 impl Default for Output {
     fn default() -> Self {
+        let settings = Settings::default();
         Output {
             quality: Quality::default().get().into(),
             formats: vec!["avif".into(), "webp".into()],
             widths: Vec::new(),
-            snap: Snap::Off,
-            smallest_wins: true,
-            linear: false,
-            oversampling: Settings::default().oversampling,
+            snap: Snap::default(),
+            smallest_wins: settings.smallest_wins,
+            linear: settings.linear,
+            oversampling: settings.oversampling,
             effort: Effort::default(),
             avif: AvifEncoder::default(),
-            unknown_params: UnknownParams::Ignore,
+            unknown_params: UnknownParams::default(),
         }
     }
 }
