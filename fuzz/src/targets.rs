@@ -10,7 +10,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use tintype::config::{Config, Loaded};
-use tintype::dialect::{self, Policy, negotiate, query};
+use tintype::dialect::native::query;
+use tintype::dialect::{self, Policy, negotiate};
 use tintype::http::{App, State, app};
 use tintype::render::{self, Content, Format, Settings};
 use tintype::service::Service;
@@ -180,7 +181,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 fn parameters(data: &[u8]) {
     static POLICY: LazyLock<Policy> = LazyLock::new(|| policy(&[]));
     let Ok(text) = std::str::from_utf8(data) else { return };
-    query::leaves_the_format_open(text);
+    query::negotiates_format(text);
     let _ = POLICY.target("/a.jpg", Some(text), "image/webp", 0);
     let Ok(parsed) = query::parse(text) else { return };
     let once = query::canonical(&parsed.params, &[]);

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use super::{Common, Wrong};
-use crate::dialect::params::{PARAMETERS, Parameter};
+use crate::dialect::native::{PARAMETERS, Parameter};
 use crate::render::{self, Format};
 
 #[derive(Args, Debug)]
@@ -48,10 +48,10 @@ impl Args for Wishes {
                 // options are written with dashes where parameters have an underscore; whoever knows the URL's w writes --w
                 .aliases((parameter.name == "aspect_ratio").then_some("aspect-ratio"))
                 .aliases(aliases().filter(|alias| alias.len() == 1))
-                .value_name(if parameter.takes_no_value() { "BOOLEAN" } else { "VALUE" })
-                .help(format!("{} [{}]", parameter.about, parameter.grammar))
+                .value_name(if parameter.is_switch { "BOOLEAN" } else { "VALUE" })
+                .help(format!("{} [{}]", parameter.about, parameter.allowed))
                 .action(ArgAction::Set);
-            let option = if parameter.takes_no_value() {
+            let option = if parameter.is_switch {
                 option.num_args(0..=1).require_equals(true).default_missing_value("true")
             } else {
                 option

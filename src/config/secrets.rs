@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{Invalid, Loaded, Origin};
-use crate::dialect::signature::{Keys, SHORTEST};
+use crate::dialect::signature::{Keys, MIN_KEY_BYTES};
 
 /// More than this is no list of keys but some other file.
 const MOST: u64 = 64 * 1024;
@@ -100,7 +100,7 @@ fn keys(path: &Path, text: &str) -> Result<Vec<String>, Invalid> {
         keys.push(key.to_owned());
     }
     if keys.is_empty() {
-        return Err(wrong(format!("it holds no key; a line of at least {SHORTEST} bytes is one")));
+        return Err(wrong(format!("it holds no key; a line of at least {MIN_KEY_BYTES} bytes is one")));
     }
     Ok(keys)
 }

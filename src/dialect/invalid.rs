@@ -1,5 +1,5 @@
-//! Parameters that are wrong, and what would have been right. However many a URL has, only the first few are listed: the
-//! rest is a number, so that an error is never much longer than the URL that it is about.
+//! Invalid parameters and the values that are allowed. Only the first few are listed and the rest counted, so that an error
+//! is never much longer than its URL.
 
 use std::fmt::{Display, Formatter, Result as Written};
 
@@ -9,21 +9,21 @@ const LISTED: usize = 8;
 /// The most characters of a name or a value that an error repeats.
 const LONGEST: usize = 100;
 
-/// One wrong parameter and what would have been right.
+/// One invalid parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidParam {
-    /// The parameter as it was written, cut if it is long.
+    /// The name in the URL, cut to 100 characters.
     pub name: String,
-    /// Its value as it was written, decoded, cut if it is long.
+    /// The decoded value in the URL, cut to 100 characters.
     pub value: String,
-    /// The values that are allowed.
+    /// The allowed values, for people.
     pub allowed: String,
-    /// The nearest right value or name, where one is near.
+    /// The nearest valid value or name, where one is near.
     pub did_you_mean: Option<String>,
 }
 
 impl InvalidParam {
-    /// That a parameter of this name may not have this value, or not here.
+    /// An invalid parameter; long names and values are cut.
     pub fn new(name: &str, value: &str, allowed: impl Into<String>, did_you_mean: Option<String>) -> InvalidParam {
         let cut = |text: &str| text.chars().take(LONGEST).collect();
         InvalidParam { name: cut(name), value: cut(value), allowed: allowed.into(), did_you_mean }
@@ -40,7 +40,7 @@ impl Display for InvalidParam {
     }
 }
 
-/// The wrong parameters of one URL, in its order: the first [`LISTED`] of them, and how many more there are.
+/// The invalid parameters of one URL, in its order: the first [`LISTED`], and the number of the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InvalidParams {
     listed: Vec<InvalidParam>,
@@ -48,7 +48,7 @@ pub struct InvalidParams {
 }
 
 impl InvalidParams {
-    /// Adds one, which is made only if it is listed.
+    /// Adds one; `make` is called only if it is listed.
     pub(super) fn add(&mut self, make: impl FnOnce() -> InvalidParam) {
         match self.listed.len() < LISTED {
             true => self.listed.push(make()),
@@ -56,12 +56,12 @@ impl InvalidParams {
         }
     }
 
-    /// An error if any is wrong.
+    /// `Err(self)` unless empty.
     pub(super) fn into_result(self) -> Result<(), InvalidParams> {
         if self.listed.is_empty() { Ok(()) } else { Err(self) }
     }
 
-    /// How many are wrong beside those that are listed.
+    /// The number of invalid parameters that are not listed.
     pub fn omitted(&self) -> usize {
         self.omitted
     }
@@ -83,8 +83,8 @@ impl From<InvalidParam> for InvalidParams {
 
 impl Display for InvalidParams {
     fn fmt(&self, f: &mut Formatter<'_>) -> Written {
-        for (place, invalid) in self.listed.iter().enumerate() {
-            write!(f, "{}{invalid}", if place > 0 { "; " } else { "" })?;
+        for (index, invalid) in self.listed.iter().enumerate() {
+            write!(f, "{}{invalid}", if index > 0 { "; " } else { "" })?;
         }
         match self.omitted {
             0 => Ok(()),

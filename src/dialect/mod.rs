@@ -1,21 +1,17 @@
 //! What a URL asks for: text in, a [`Target`] out. Does no I/O and never sees an original.
 //!
-//! Three steps, one file each: [`query`] splits a URL into a name and [`Params`], what was *said*; [`policy`] fills in
-//! presets, defaults and the width ladder and asks [`negotiate`] about the client, and out comes a
-//! [`Recipe`](crate::render::Recipe), what was *meant*. [`signature`] says whether it was ours to ask for.
+//! [`native`] parses a query into [`Params`]. [`policy`] lowers them to a [`Recipe`]: it checks the signature ([`signature`]),
+//! applies preset, defaults and allowed widths, and negotiates the format ([`negotiate`]).
 
-mod colours;
 mod invalid;
+pub mod native;
 pub mod negotiate;
-pub mod params;
 pub mod policy;
-pub mod query;
 pub mod signature;
 
 pub use invalid::{InvalidParam, InvalidParams};
-pub use params::Params;
+pub use native::{Params, UnknownParam};
 pub use policy::{Config, Policy, Snap};
-pub use query::Unknown;
 
 use crate::render::Recipe;
 use crate::source::ImageId;
@@ -23,49 +19,49 @@ use crate::source::ImageId;
 /// What a URL asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
-    /// Which original.
+    /// The name of the original.
     pub id: ImageId,
-    /// What to make of it; `None` where nothing was asked for, and the original itself is the answer.
+    /// The rendition; `None` where the answer is the original itself.
     pub recipe: Option<Recipe>,
-    /// Whether another `Accept` header might have led to another recipe.
+    /// Whether the recipe depends on the `Accept` header.
     pub negotiable: bool,
-    /// The query of the canonical URL where the width ladder changed the wish.
+    /// The query of the canonical URL, where the width was changed to an allowed one.
     pub snapped: Option<String>,
-    /// The file name to offer for saving.
+    /// The file name of a `Content-Disposition: attachment`.
     pub download: Option<String>,
-    /// Whether the URL names its own version, so that the answer may be kept for ever.
+    /// Whether the URL contains a version (`v`), so that caches may keep the answer for ever.
     pub immutable: bool,
-    /// The last second, of unix time, in which the URL is good.
+    /// The last second, in unix time, in which the URL is valid.
     pub expires: Option<u64>,
 }
 
-/// Why a URL asks for nothing that can be answered.
+/// Why a URL is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The path can be no original's.
+    /// The path cannot name an original.
     #[error("the path names no original")]
     InvalidName,
-    /// Parameters are wrong; at least one.
+    /// At least one parameter is invalid.
     #[error("{0}")]
     InvalidParams(InvalidParams),
-    /// A signature is missing or wrong.
+    /// The signature is missing or wrong.
     #[error("{0}")]
     Signature(&'static str),
-    /// The URL was good until a moment that has passed.
+    /// `expires` has passed.
     #[error("the URL has expired")]
     Expired,
 }
 
-/// The most bytes of what was written for which a near word is looked for: comparing takes as long as both lengths multiplied.
-const LONGEST_GUESS: usize = 64;
+/// Longer input gets no suggestion: the comparison takes time proportional to the product of both lengths.
+const MAX_INPUT_BYTES: usize = 64;
 
-/// The word that is nearest to what was written, if any is near enough to have been meant.
-pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    if written.len() > LONGEST_GUESS {
+/// The word nearest to a misspelt input, if one is near enough.
+pub(crate) fn nearest<'a>(input: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if input.len() > MAX_INPUT_BYTES {
         return None;
     }
-    let written = written.to_ascii_lowercase();
-    let scored = known.into_iter().map(|word| (strsim::damerau_levenshtein(&written, word), word));
+    let input = input.to_ascii_lowercase();
+    let scored = known.into_iter().map(|word| (strsim::damerau_levenshtein(&input, word), word));
     let near = |&(distance, word): &(usize, &str)| distance <= 1 + word.len() / 4 && distance < word.len();
     scored.filter(near).min_by_key(|&(distance, _)| distance).map(|(_, word)| word)
 }

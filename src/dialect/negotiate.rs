@@ -1,13 +1,13 @@
-//! Which format a client gets when it leaves the choice (RFC 9110 §12.5.1).
+//! Proactive negotiation of the format by the Accept header (RFC 9110 §12.5.1).
 //!
-//! Browsers put `image/*` and `*/*` into Accept whatever they can show, so a modern format counts only when it is named.
+//! Every browser sends `image/*` and `*/*`, so a modern format counts only when it is named.
 
 use crate::render::Format;
 use crate::render::recipe::Choice;
 
-/// The best that a client accepts of `formats`, which are what the server would choose from, best first.
+/// The best format that a client accepts. `formats` are those that the server offers, best first.
 ///
-/// `accept` is all the Accept headers joined by commas; none means the baseline.
+/// `accept` is all the Accept headers joined by commas; empty is the baseline.
 pub fn choose(accept: &str, formats: &[Format]) -> Choice {
     let ranges: Vec<(String, u16)> = accept.split(',').filter_map(media_range).collect();
     let named = |format: Format| {
@@ -20,7 +20,7 @@ pub fn choose(accept: &str, formats: &[Format]) -> Choice {
         .into_iter()
         .max()
         .unwrap_or(0);
-    // the server's order decides between equals, and `max_by_key` takes the last of them
+    // the server's order decides between equal weights: `max_by_key` takes the last of them
     let best = formats.iter().rev().copied().max_by_key(|&format| named(format));
     match best.filter(|&format| named(format) > 0 && named(format) >= baseline) {
         Some(Format::Avif) if formats.contains(&Format::WebP) && named(Format::WebP) > 0 => Choice::Avif,
@@ -30,13 +30,13 @@ pub fn choose(accept: &str, formats: &[Format]) -> Choice {
     }
 }
 
-/// The quality of the most specific range that is there.
+/// The weight of the most specific range in the header.
 fn quality_of(ranges: &[(String, u16)], most_specific_first: &[&str]) -> u16 {
-    let found = most_specific_first.iter().find_map(|wanted| ranges.iter().rev().find(|(range, _)| range == wanted));
+    let found = most_specific_first.iter().find_map(|media| ranges.iter().rev().find(|(range, _)| range == media));
     found.map_or(0, |&(_, quality)| quality)
 }
 
-/// A media range in lower case with its quality in thousandths; `None` where it is malformed.
+/// A media range in lower case and its weight in thousandths; `None` where it is malformed.
 fn media_range(element: &str) -> Option<(String, u16)> {
     let mut parts = element.split(';');
     let range = parts.next()?.trim().to_ascii_lowercase();
@@ -68,7 +68,7 @@ mod tests {
     const BOTH: &[Format] = &[Format::Avif, Format::WebP];
 
     #[test]
-    fn headers() {
+    fn accept_headers_of_clients_choose_the_best_format() {
         let check = |accept: &str, expected: Choice| assert_eq!(choose(accept, BOTH), expected, "{accept}");
         check("image/jxl,image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8", Choice::Avif);
         check("image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5", Choice::Avif);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn the_server_decides_between_equals() {
+    fn equal_weights_follow_the_order_of_the_server() {
         let accept = "image/avif,image/webp";
         assert_eq!(choose(accept, &[Format::WebP, Format::Avif]), Choice::WebP);
         assert_eq!(choose(accept, &[Format::WebP]), Choice::WebP);
@@ -102,7 +102,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_header_can_hurt(accept: String) {
+        fn arbitrary_headers_do_not_panic(accept: String) {
             choose(&accept, BOTH);
         }
     }

@@ -5,29 +5,29 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// Signing keys: the first signs, any verifies, so that keys can be changed without a moment in which URLs fail.
+/// Signing keys: the first signs, each verifies, so that keys can be rotated without invalid URLs in between.
 #[derive(Clone, Default)]
 pub struct Keys(Vec<Vec<u8>>);
 
-/// The fewest bytes of a key.
-pub const SHORTEST: usize = 16;
+/// The minimum length of a key in bytes.
+pub const MIN_KEY_BYTES: usize = 16;
 
-/// A key that is too short to be one.
+/// A key of fewer than [`MIN_KEY_BYTES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a signing key has at least {SHORTEST} bytes")]
+#[error("a signing key has at least {MIN_KEY_BYTES} bytes")]
 pub struct ShortKey;
 
 impl Keys {
-    /// Keys from the settings' texts.
+    /// The UTF-8 bytes of each text are a key.
     ///
     /// # Errors
-    /// [`ShortKey`] where one could be guessed.
+    /// [`ShortKey`], since it could be guessed.
     pub fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Keys, ShortKey> {
         let keys: Vec<Vec<u8>> = texts.into_iter().map(|text| text.as_bytes().to_vec()).collect();
-        if keys.iter().any(|key| key.len() < SHORTEST) { Err(ShortKey) } else { Ok(Keys(keys)) }
+        if keys.iter().any(|key| key.len() < MIN_KEY_BYTES) { Err(ShortKey) } else { Ok(Keys(keys)) }
     }
 
-    /// Whether there is none.
+    /// Whether there is no key.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -38,10 +38,10 @@ impl Keys {
         Some(URL_SAFE_NO_PAD.encode(mac(key, path, query).finalize().into_bytes()))
     }
 
-    /// Whether one of the keys made that signature. Takes the same time wherever they differ.
+    /// Whether one of the keys made the signature. Compares in constant time.
     pub fn verify(&self, path: &str, query: &str, signature: &str) -> bool {
         let Ok(signature) = URL_SAFE_NO_PAD.decode(signature) else { return false };
-        // every key is tried, so that the time does not tell which one matched
+        // tries every key, so that the time does not tell which one matched
         self.0.iter().fold(false, |good, key| good | mac(key, path, query).verify_slice(&signature).is_ok())
     }
 }
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_very_url_that_was_signed_is_good() {
+    fn signature_of_another_url_is_refused() {
         let old = Keys::new(["0123456789abcdef"]).expect("long enough");
         let both = Keys::new(["fedcba9876543210", "0123456789abcdef"]).expect("long enough");
         let signature = old.sign("/a.jpg", "width=800").expect("a key");
@@ -89,7 +89,7 @@ mod tests {
 
     /// RFC 4231 has no case of this shape; the value is from `openssl dgst -sha256 -hmac`.
     #[test]
-    fn as_others_compute_it() {
+    fn signature_equals_that_of_openssl() {
         let keys = Keys::new(["0123456789abcdef"]).expect("long enough");
         let hex = "96a53e7c";
         let signature = keys.sign("/a.jpg", "width=800").expect("a key");

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::problem::Problem;
 use super::{RequestId, State};
 use crate::cache::Purge;
-use crate::dialect::query;
+use crate::dialect::native::query;
 use crate::source::ImageId;
 
 /// Drops every rendition of an original.

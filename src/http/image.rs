@@ -15,7 +15,7 @@ use super::rate::PerClient;
 use super::traffic::Outcome;
 use super::{RequestId, State, headers, redirect};
 use crate::clock;
-use crate::dialect::Unknown;
+use crate::dialect::UnknownParam;
 use crate::render::Settings;
 use crate::service::Error;
 use crate::service::toll::Toll;
@@ -54,7 +54,7 @@ async fn try_answer(
     state: &State, peer: Peer, method: &Method, uri: &Uri, asked: &HeaderMap,
 ) -> Result<(Response, Outcome), (Problem, bool)> {
     let unread =
-        |problem: Problem| (problem, state.rules.load().policy.leaves_the_format_open(uri.query().unwrap_or_default()));
+        |problem: Problem| (problem, state.rules.load().policy.negotiates_format(uri.query().unwrap_or_default()));
     if !matches!(*method, Method::GET | Method::HEAD) {
         return Err(unread(Problem::method("GET, HEAD")));
     }
@@ -121,9 +121,9 @@ async fn original(
 }
 
 /// Counts parameters that are ignored. HTML entities are logged as well: what stands behind one was meant to be heard.
-fn note_unknown(state: &State, uri: &Uri, unknown: Option<Unknown>) {
+fn note_unknown(state: &State, uri: &Uri, unknown: Option<UnknownParam>) {
     state.traffic.count_unknown(unknown);
-    if unknown == Some(Unknown::HtmlEntity)
+    if unknown == Some(UnknownParam::HtmlEntity)
         && let Some(omitted) = state.traffic.entities.admit()
     {
         tracing::warn!(

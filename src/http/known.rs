@@ -11,7 +11,7 @@ use arc_swap::ArcSwapOption;
 use http::Uri;
 
 use super::headers::Ready;
-use crate::dialect::{Error, Policy, Target, Unknown};
+use crate::dialect::{Error, Policy, Target, UnknownParam};
 use crate::service::KeyMemo;
 
 /// Bytes of all that is remembered, estimated.
@@ -33,7 +33,7 @@ pub(super) struct Read {
     /// The key of what it asks for.
     pub(super) key: KeyMemo,
     /// How it says what is not known, and was ignored.
-    pub(super) unknown: Option<Unknown>,
+    pub(super) unknown: Option<UnknownParam>,
     /// The headers of its answer when it was last asked for.
     pub(super) ready: ArcSwapOption<Ready>,
 }
@@ -97,6 +97,6 @@ fn with_text<T>(target: &str, accept: &str, look: impl FnOnce(Option<&str>) -> T
 
 fn read(policy: &Policy, uri: &Uri, accept: &str, now: u64) -> Result<Arc<Read>, Error> {
     let target = policy.target(uri.path(), uri.query(), accept, now)?;
-    let unknown = Unknown::among(uri.query().unwrap_or_default());
+    let unknown = UnknownParam::among(uri.query().unwrap_or_default());
     Ok(Arc::new(Read { target, key: KeyMemo::default(), unknown, ready: ArcSwapOption::empty() }))
 }

@@ -452,7 +452,7 @@ mod tests {
 
     #[tokio::test]
     async fn problems_say_what_would_have_been_right_and_no_more() {
-        let wrong = crate::dialect::query::parse("w=0&f=wepb").expect_err("wrong");
+        let wrong = crate::dialect::native::query::parse("w=0&f=wepb").expect_err("wrong");
         let response = Problem::from(dialect::Error::InvalidParams(wrong)).respond(None);
         assert_eq!(response.status(), StatusCode::BAD_REQUEST);
         assert_eq!(response.headers()[header::CACHE_CONTROL], "max-age=60");
@@ -470,7 +470,7 @@ mod tests {
 
     #[tokio::test]
     async fn bodies_are_bounded_whatever_was_asked() {
-        let parse = |query: &str| match crate::dialect::query::parse(query) {
+        let parse = |query: &str| match crate::dialect::native::query::parse(query) {
             Err(wrong) => Problem::from(dialect::Error::InvalidParams(wrong)),
             Ok(_) => panic!("{query} is good"),
         };

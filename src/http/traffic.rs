@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::problem;
 use super::rate::LogThrottle;
 use crate::cache::Found;
-use crate::dialect::Unknown;
+use crate::dialect::UnknownParam;
 use crate::service::stats::Histogram;
 
 /// How a request for an image ended.
@@ -159,7 +159,7 @@ impl Traffic {
     }
 
     /// A request for an image has parameters that are ignored.
-    pub(super) fn count_unknown(&self, unknown: Option<Unknown>) {
+    pub(super) fn count_unknown(&self, unknown: Option<UnknownParam>) {
         if let Some(unknown) = unknown {
             self.unknown_params[unknown as usize].fetch_add(1, Ordering::Relaxed);
         }
@@ -167,7 +167,7 @@ impl Traffic {
 
     /// Kinds of parameters that are not known, and how many requests had one that was ignored.
     pub(super) fn unknown_params(&self) -> [(&'static str, u64); 2] {
-        [("html_entity", Unknown::HtmlEntity), ("other", Unknown::Other)]
+        [("html_entity", UnknownParam::HtmlEntity), ("other", UnknownParam::Other)]
             .map(|(kind, unknown)| (kind, load(&self.unknown_params[unknown as usize])))
     }
 

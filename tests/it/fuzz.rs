@@ -13,7 +13,7 @@ use crate::common::random::Random;
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use tintype::dialect::{Params, query};
+use tintype::dialect::{Params, native::query};
 use tintype::render::probe;
 
 #[test]

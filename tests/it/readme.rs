@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use http_body_util::BodyExt;
 use tintype::config::Config;
-use tintype::dialect::params::PARAMETERS;
-use tintype::dialect::query;
+use tintype::dialect::native::PARAMETERS;
+use tintype::dialect::native::query;
 use tintype::http::State;
 use tintype::service::Service;
 use tintype::source::Files;
@@ -17,7 +17,7 @@ fn parameters() -> String {
     let mut table = String::from("| parameter | aliases | values | default | what it does |\n|---|---|---|---|---|\n");
     for parameter in PARAMETERS {
         let aliases: Vec<String> = parameter.aliases.iter().map(|alias| format!("`{alias}`")).collect();
-        let (name, values, default, about) = (parameter.name, parameter.grammar, parameter.default, parameter.about);
+        let (name, values, default, about) = (parameter.name, parameter.allowed, parameter.default(), parameter.about);
         writeln!(table, "| `{name}` | {} | {values} | {default} | {about} |", aliases.join(" ")).expect("a String");
     }
     table

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::report::Report;
 use crate::cli::client::{Answer, CHROMIUM, CURL, Place, WEBKIT};
-use crate::dialect::query;
+use crate::dialect::native::query;
 use crate::render::{self, Format};
 
 const ABOUT: &str = "url";
@@ -131,7 +131,7 @@ fn formats(target: &str, answers: &[Answer], kinds: &[String], report: &mut Repo
     let query = target.split_once('?').map_or("", |(_, query)| query);
     // what a preset says is the server's to know, and tintype varies only where the format is open
     let has_preset = query::parse(query).is_ok_and(|query| query.params.preset.is_some());
-    let leaves_open = query::leaves_the_format_open(query) || has_preset && answers.iter().all(varies);
+    let leaves_open = query::negotiates_format(query) || has_preset && answers.iter().all(varies);
     // what moves keeps the original's format for all who cannot be given another that moves
     let moves = |answer: &Answer| render::probe(&answer.body).is_ok_and(|info| info.frames > 1);
     let is_open = leaves_open && !answers.iter().any(moves);

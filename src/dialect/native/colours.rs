@@ -2,7 +2,7 @@
 
 use crate::render::recipe::Rgba;
 
-/// The colour of that name, whatever its case.
+/// The colour of a name in any case.
 pub(super) fn named(name: &str) -> Option<Rgba> {
     if name.eq_ignore_ascii_case("transparent") {
         return Some(Rgba([0, 0, 0, 0]));
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_is_found() {
+    fn css_names_are_found() {
         assert!(NAMES.is_sorted_by(|a, b| a.0 < b.0));
         for (name, _) in NAMES {
             assert!(named(name).is_some(), "{name}");

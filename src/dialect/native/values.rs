@@ -1,10 +1,56 @@
-//! The values of parameters: what was written, read; and what was read, as it is written in a canonical URL.
+//! Parsers of the values of parameters, and printers of their canonical form.
 
-use super::super::colours;
-use super::{Auto, Fit, Flip, TRIM, Wanted};
+use super::colours;
+use super::params::{Auto, Fit, Flip, RequestedFormat};
 use crate::render::Format;
 use crate::render::geometry::{Gravity, Ratio, Rect};
 use crate::render::recipe::{Metadata, Quality, Rgba};
+
+/// The tolerance of `trim=true`, in percent.
+const TRIM_TOLERANCE: u8 = 10;
+
+pub(super) const FITS: &[&str] = &[
+    "contain",
+    "cover",
+    "fill",
+    "outside",
+    "pad",
+    "inside",
+    "clip",
+    "max",
+    "scale-down",
+    "bounds",
+    "limit",
+    "crop",
+    "min",
+    "scale",
+    "stretch",
+    "squeeze",
+    "force",
+];
+pub(super) const POSITIONS: &[&str] = &[
+    "center",
+    "top",
+    "top-right",
+    "right",
+    "bottom-right",
+    "bottom",
+    "bottom-left",
+    "left",
+    "top-left",
+    "smart",
+    "north",
+    "north-east",
+    "east",
+    "south-east",
+    "south",
+    "south-west",
+    "west",
+    "north-west",
+];
+pub(super) const FORMATS: &[&str] = &["auto", "avif", "webp", "jpeg", "jpg", "png", "gif", "original", "json"];
+pub(super) const QUALITIES: &[&str] = &["low", "medium-low", "medium-high", "high"];
+pub(super) const BOOLEANS: &[&str] = &["true", "false", "1", "0"];
 
 pub(super) fn digits<T: std::str::FromStr>(text: &str) -> Option<T> {
     // no sign, which `parse` would take
@@ -13,15 +59,15 @@ pub(super) fn digits<T: std::str::FromStr>(text: &str) -> Option<T> {
 
 pub(super) fn side(text: &str) -> Option<u32> {
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    // more digits than fit are a very large wish, which is clamped like any other
+    // a number of more digits than fit is clamped like any other that is too large
     let side = plain.then(|| text.parse().unwrap_or(u32::MAX))?;
     (side > 0).then_some(side)
 }
 
-/// A plain decimal and how many digits it has behind the point: as programs write numbers, but without exponents and signs.
+/// A decimal without sign and exponent, and how many digits follow its point.
 pub(super) fn decimal(text: &str) -> Option<(f64, usize)> {
     const LONGEST: usize = 24;
-    // ".5" is how CSS writes a half
+    // ".5" is valid in CSS
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let is_good = text.len() <= LONGEST && !text.ends_with('.') && plain(whole) && plain(fraction);
@@ -43,7 +89,7 @@ pub(super) fn show_hundredths(value: &u16) -> String {
 pub(super) fn ratio(text: &str) -> Option<Ratio> {
     let fraction = |text: &str| -> Option<(u32, u32)> {
         let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
-        // what programs write of a third has more digits than matter
+        // 1.3333333333333333 has more digits than matter
         decimal(text)?;
         let decimals = &decimals[..decimals.len().min(8_usize.saturating_sub(whole.len()))];
         let scale = 10u32.checked_pow(u32::try_from(decimals.len()).ok()?)?;
@@ -58,7 +104,7 @@ pub(super) fn ratio(text: &str) -> Option<Ratio> {
         None => fraction(text)?,
     };
     let ratio = Ratio::new(width, height)?;
-    // beyond this no side of any original is long enough
+    // beyond these no original has a side that is long enough
     (0.0001..=10_000.0).contains(&ratio.value()).then_some(ratio)
 }
 
@@ -98,7 +144,7 @@ pub(super) fn position(text: &str) -> Option<Gravity> {
     if let Some((x, y)) = lower.split_once('x') {
         return Some(Gravity::Point(fraction(x)?, fraction(y)?));
     }
-    // words may stand in either order and with or without a joint: top-left, left-top, northeast, se
+    // in either order, with or without a separator: top-left, left-top, northeast, se
     let (mut x, mut y) = (None, None);
     let mut rest = lower.as_str();
     while !rest.is_empty() {
@@ -170,26 +216,26 @@ pub(super) fn show_rect(rect: &Rect) -> String {
     format!("{},{},{},{}", rect.x, rect.y, rect.width, rect.height)
 }
 
-pub(super) fn format(text: &str) -> Option<Wanted> {
+pub(super) fn format(text: &str) -> Option<RequestedFormat> {
     Some(match text.to_ascii_lowercase().as_str() {
-        "auto" => Wanted::Auto,
-        "original" => Wanted::Original,
-        "json" => Wanted::Json,
-        "jpeg" | "jpg" => Wanted::Exactly(Format::Jpeg),
-        "png" => Wanted::Exactly(Format::Png),
-        "gif" => Wanted::Exactly(Format::Gif),
-        "webp" => Wanted::Exactly(Format::WebP),
-        "avif" => Wanted::Exactly(Format::Avif),
+        "auto" => RequestedFormat::Auto,
+        "original" => RequestedFormat::Original,
+        "json" => RequestedFormat::Json,
+        "jpeg" | "jpg" => RequestedFormat::Exactly(Format::Jpeg),
+        "png" => RequestedFormat::Exactly(Format::Png),
+        "gif" => RequestedFormat::Exactly(Format::Gif),
+        "webp" => RequestedFormat::Exactly(Format::WebP),
+        "avif" => RequestedFormat::Exactly(Format::Avif),
         _ => return None,
     })
 }
 
-pub(super) fn show_format(wanted: &Wanted) -> String {
-    match wanted {
-        Wanted::Auto => "auto",
-        Wanted::Original => "original",
-        Wanted::Json => "json",
-        Wanted::Exactly(format) => format.name(),
+pub(super) fn show_format(format: &RequestedFormat) -> String {
+    match format {
+        RequestedFormat::Auto => "auto",
+        RequestedFormat::Original => "original",
+        RequestedFormat::Json => "json",
+        RequestedFormat::Exactly(format) => format.name(),
     }
     .into()
 }
@@ -220,6 +266,10 @@ pub(super) fn quality(text: &str) -> Option<Quality> {
     })
 }
 
+pub(super) fn show_quality(quality: &Quality) -> String {
+    quality.get().to_string()
+}
+
 pub(super) fn boolean(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "1" => Some(true),
@@ -230,18 +280,18 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
 
 pub(super) fn trim(text: &str) -> Option<u8> {
     match boolean(text) {
-        Some(on) => Some(if on { TRIM } else { 0 }),
-        // 1 is a boolean, also where it is written 01: there would be no canonical form for it otherwise
+        Some(on) => Some(if on { TRIM_TOLERANCE } else { 0 }),
+        // 01 is the boolean, too: a tolerance of 1 would have no canonical form
         None => digits(text)
             .filter(|tolerance| (1..=100).contains(tolerance))
-            .map(|tolerance| if tolerance == 1 { TRIM } else { tolerance }),
+            .map(|tolerance| if tolerance == 1 { TRIM_TOLERANCE } else { tolerance }),
     }
 }
 
 pub(super) fn show_trim(tolerance: &u8) -> String {
     match *tolerance {
         0 => "false".into(),
-        TRIM => "true".into(),
+        TRIM_TOLERANCE => "true".into(),
         tolerance => tolerance.to_string(),
     }
 }

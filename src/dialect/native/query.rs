@@ -1,35 +1,36 @@
-//! tintype's own dialect: parameters in the query.
+//! Queries parsed into [`Params`] and printed in canonical form.
 //!
-//! Decoded once; a name said twice is refused rather than one of the two believed.
+//! Percent-encoding is decoded once. A parameter that is given twice is an error, since proxies and servers disagree about
+//! which of the two counts.
 
 use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::params::{PARAMETERS, Parameter, Params};
-use super::{InvalidParam, InvalidParams, nearest};
+use super::{PARAMETERS, Parameter, Params};
+use crate::dialect::{InvalidParam, InvalidParams, nearest};
 
-/// What a query says.
+/// A parsed query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
-    /// The parameters that tintype knows.
+    /// The known parameters.
     pub params: Params,
-    /// Those that it does not know, names and values as written.
+    /// Names and raw values of the others.
     pub unknown: Vec<(String, String)>,
 }
 
-/// Everything but RFC 3986's unreserved characters is encoded in a canonical URL.
+/// Canonical URLs encode everything but the unreserved characters of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Reads the part of a URL behind the question mark.
+/// Parses the part of a URL behind the question mark.
 ///
 /// # Errors
-/// The parameters that are wrong, not only the first.
+/// All parameters that are invalid, not only the first.
 pub fn parse(query: &str) -> Result<Query, InvalidParams> {
     let mut parsed = Query::default();
-    let mut wrong = InvalidParams::default();
-    // each spelling once: as many as there are names and aliases, however long the query is
-    let mut said: Vec<String> = Vec::new();
+    let mut invalid = InvalidParams::default();
+    // each spelling once, so no longer than the list of names and aliases, however long the query is
+    let mut seen: Vec<String> = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = match pair.split_once('=') {
             Some((name, value)) => (name, Some(value)),
@@ -41,49 +42,49 @@ pub fn parse(query: &str) -> Result<Query, InvalidParams> {
             continue;
         };
         let Some(value) = value.map(decode).map_or(Some(None), |decoded| decoded.map(Some)) else {
-            wrong.add(|| parameter.invalid(&name, value.unwrap_or_default(), None));
+            invalid.add(|| parameter.invalid(&name, value.unwrap_or_default(), None));
             continue;
         };
-        let repeated = said.iter().any(|written| *written == name);
+        let repeated = seen.iter().any(|earlier| *earlier == name);
         let before = parameter.value(&parsed.params);
-        if !parameter.read(value.as_deref(), &mut parsed.params) {
-            wrong.add(|| parameter.unread(&name, value.as_deref()));
+        if !parameter.parse(value.as_deref(), &mut parsed.params) {
+            invalid.add(|| parameter.invalid_value(&name, value.as_deref()));
         } else if repeated || before.is_some() && before != parameter.value(&parsed.params) {
-            let allowed = format!("{} may be said once only", parameter.name);
-            wrong.add(|| InvalidParam::new(&name, value.as_deref().unwrap_or_default(), allowed, None));
+            let allowed = format!("{} may be given only once", parameter.name);
+            invalid.add(|| InvalidParam::new(&name, value.as_deref().unwrap_or_default(), allowed, None));
         }
         if !repeated {
-            said.push(name.into_owned());
+            seen.push(name.into_owned());
         }
     }
-    wrong.into_result().map(|()| parsed)
+    invalid.into_result().map(|()| parsed)
 }
 
-/// The values that a query has by that name, in its order; an error, with the value as it is written, for one that is no text.
+/// The values of a name in a query, in its order; the raw value as an error where it is not UTF-8.
 ///
-/// Only `%XX` is decoded: the values are paths of files, in which a plus is a plus.
+/// Only `%XX` is decoded: the values are paths of files, in which `+` is itself.
 pub fn values<'a>(query: &'a str, name: &str) -> impl Iterator<Item = Result<Cow<'a, str>, &'a str>> {
     let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let named = pairs.filter(move |(said, _)| percent_decode(said).is_some_and(|said| said == name));
+    let named = pairs.filter(move |(raw, _)| percent_decode(raw).is_some_and(|decoded| decoded == name));
     named.map(|(_, value)| percent_decode(value).ok_or(value))
 }
 
-/// Whether a query, right or wrong, leaves the format to negotiation.
-pub fn leaves_the_format_open(query: &str) -> bool {
-    said(query).any(|(name, value)| match name {
+/// Whether a query, valid or not, leaves the format to negotiation.
+pub fn negotiates_format(query: &str) -> bool {
+    known_pairs(query).any(|(name, value)| match name {
         "format" => value == "auto",
         "auto" => value.split(',').any(|word| word.trim() == "format"),
         _ => false,
     })
 }
 
-/// The name of a query's preset, whether or not there is one of that name.
-pub(super) fn said_preset(query: &str) -> Option<String> {
-    said(query).find(|(name, _)| *name == "preset").map(|(_, value)| value)
+/// The name of a query's preset, whether or not the settings define it.
+pub(in crate::dialect) fn preset_name(query: &str) -> Option<String> {
+    known_pairs(query).find(|(name, _)| *name == "preset").map(|(_, value)| value)
 }
 
-/// The parameters of a query, right or wrong, by their canonical names, and their values in lower case.
-fn said(query: &str) -> impl Iterator<Item = (&'static str, String)> {
+/// The canonical names of the known parameters of a query, and their raw values in lower case, valid or not.
+fn known_pairs(query: &str) -> impl Iterator<Item = (&'static str, String)> {
     query.split('&').filter_map(|pair| {
         let (name, value) = pair.split_once('=')?;
         let (name, value) = (decode(name)?, decode(value)?.to_ascii_lowercase());
@@ -91,50 +92,48 @@ fn said(query: &str) -> impl Iterator<Item = (&'static str, String)> {
     })
 }
 
-/// How a parameter is unknown.
+/// The kind of a name that is not a parameter of tintype.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Unknown {
-    /// No parameter of tintype's: one for others, or misspelt.
+pub enum UnknownParam {
+    /// A parameter of another program, or a misspelt one.
     Other,
-    /// `amp;height`: the client did not decode the HTML in which the URL stands, where `&` is written `&amp;`.
+    /// `amp;height`: the client did not decode the `&amp;` of the HTML that contains the URL.
     HtmlEntity,
 }
 
-impl Unknown {
-    /// The most telling kind among the parameters of a query that are not known.
-    pub fn among(query: &str) -> Option<Unknown> {
+impl UnknownParam {
+    /// The most telling kind among the unknown names of a query.
+    pub fn among(query: &str) -> Option<UnknownParam> {
         let pairs = query.split('&').filter(|pair| !pair.is_empty());
         let names = pairs.map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
         let names = names.map(|name| decode(name).unwrap_or(Cow::Borrowed(name)));
         let unknown = names.filter(|name| Parameter::find(name).is_none());
         let kind = |name: Cow<'_, str>| match without_entity(&name) {
-            Some(_) => Unknown::HtmlEntity,
-            None => Unknown::Other,
+            Some(_) => UnknownParam::HtmlEntity,
+            None => UnknownParam::Other,
         };
         unknown.map(kind).max()
     }
 }
 
-/// A name without what is left of `&amp;`, which may have been encoded more than once.
+/// A name without the `amp;` that is left of `&amp;`, which may have been encoded more than once.
 fn without_entity(name: &str) -> Option<&str> {
     let bare = name.trim_start_matches("amp;");
     (bare.len() < name.len()).then_some(bare)
 }
 
-/// The error for a name that is not known, where such are refused.
-pub(super) fn unknown(name: &str, value: &str) -> InvalidParam {
+/// The error for an unknown name, where the settings refuse them.
+pub(in crate::dialect) fn unknown(name: &str, value: &str) -> InvalidParam {
     let bare = without_entity(name);
-    let meant = nearest(bare.unwrap_or(name), Parameter::names()).map(str::to_owned);
+    let suggestion = nearest(bare.unwrap_or(name), Parameter::names()).map(str::to_owned);
     let allowed = match bare {
-        Some(_) => {
-            "a parameter that tintype knows; `&` in HTML is `&amp;`, which is to be decoded before the URL is used"
-        }
-        None => "a parameter that tintype knows",
+        Some(_) => "a known parameter; `&amp;` in HTML stands for `&` and must be decoded before the URL is requested",
+        None => "a known parameter",
     };
-    InvalidParam::new(name, value, allowed, meant)
+    InvalidParam::new(name, value, allowed, suggestion)
 }
 
-/// Writes parameters as a query in canonical form: canonical names, sorted; those named in `without` left out.
+/// Prints parameters as a query: canonical names, sorted, without those in `without`.
 pub fn canonical(params: &Params, without: &[&str]) -> String {
     let mut pairs: Vec<(&str, String)> = PARAMETERS
         .iter()
@@ -146,7 +145,7 @@ pub fn canonical(params: &Params, without: &[&str]) -> String {
     encoded.collect::<Vec<_>>().join("&")
 }
 
-/// Percent-decoded, `+` as a blank the way forms write it; `None` where that is no text.
+/// Percent-decoded with `+` for a space, as in forms; `None` where the result is not UTF-8.
 fn decode(text: &str) -> Option<Cow<'_, str>> {
     if text.contains('+') {
         let spaced = text.replace('+', " ");
@@ -155,7 +154,7 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
     percent_decode(text)
 }
 
-/// Percent-decoded; `None` where that is no text.
+/// Percent-decoded; `None` where an escape is malformed or the result is not UTF-8.
 fn percent_decode(text: &str) -> Option<Cow<'_, str>> {
     let bytes = text.as_bytes();
     let well_formed = bytes
@@ -174,9 +173,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spellings_of_one_wish_are_one() {
+    fn equal_queries_have_one_canonical_form() {
         let check = |query: &str, expected: &str| {
-            let parsed = parse(query).unwrap_or_else(|wrong| panic!("{query}: {wrong:?}"));
+            let parsed = parse(query).unwrap_or_else(|invalid| panic!("{query}: {invalid:?}"));
             assert_eq!(canonical(&parsed.params, &[]), expected, "{query}");
         };
         check("", "");
@@ -194,25 +193,25 @@ mod tests {
     }
 
     #[test]
-    fn values_of_one_name() {
+    fn values_decode_percent_but_not_plus() {
         let check = |query: &str, expected: &[Result<&str, &str>]| {
             let found: Vec<_> = values(query, "path").collect();
-            let found: Vec<_> = found.iter().map(|value| value.as_deref().map_err(|written| *written)).collect();
+            let found: Vec<_> = found.iter().map(|value| value.as_deref().map_err(|raw| *raw)).collect();
             assert_eq!(found, expected, "{query}");
         };
         check("", &[]);
         check("a=b&pathy=c", &[]);
-        // a plus is one, as in the path of a URL
+        // + is itself in the path of a URL
         check("path=a%2Fb+c%2Bd%20e.jpg", &[Ok("a/b+c+d e.jpg")]);
         check("pa+th=a", &[]);
         check("pat%68=%ff&path&path=%zz", &[Err("%ff"), Ok(""), Err("%zz")]);
     }
 
     #[test]
-    fn every_wrong_parameter_is_named() {
+    fn invalid_params_are_all_named() {
         let check = |query: &str, expected: &[&str]| {
-            let wrong = parse(query).expect_err(query);
-            let names: Vec<&str> = wrong.iter().map(|wrong| wrong.name.as_str()).collect();
+            let invalid = parse(query).expect_err(query);
+            let names: Vec<&str> = invalid.iter().map(|invalid| invalid.name.as_str()).collect();
             assert_eq!(names, expected, "{query}");
         };
         check("w=0", &["w"]);
@@ -226,40 +225,40 @@ mod tests {
     }
 
     #[test]
-    fn html_entities_are_told_from_other_unknown_names() {
-        let check = |query: &str, expected: Option<Unknown>, meant: Option<&str>| {
-            let parsed = parse(query).unwrap_or_else(|wrong| panic!("{query}: {wrong}"));
-            assert_eq!(Unknown::among(query), expected, "{query}");
-            let suggestion = parsed.unknown.last().and_then(|(name, value)| unknown(name, value).did_you_mean);
-            assert_eq!(suggestion.as_deref(), meant, "{query}");
+    fn undecoded_html_entities_are_recognised() {
+        let check = |query: &str, kind: Option<UnknownParam>, suggestion: Option<&str>| {
+            let parsed = parse(query).unwrap_or_else(|invalid| panic!("{query}: {invalid}"));
+            assert_eq!(UnknownParam::among(query), kind, "{query}");
+            let suggested = parsed.unknown.last().and_then(|(name, value)| unknown(name, value).did_you_mean);
+            assert_eq!(suggested.as_deref(), suggestion, "{query}");
         };
         check("", None, None);
         check("w=1&h=2&%77idth=1", None, None);
-        check("utm_source=x", Some(Unknown::Other), None);
-        check("widht=1", Some(Unknown::Other), Some("width"));
-        check("width=100&amp;height=50", Some(Unknown::HtmlEntity), Some("height"));
-        check("width=100&amp%3Bheight=50", Some(Unknown::HtmlEntity), Some("height"));
-        check("w=100&amp;h=50", Some(Unknown::HtmlEntity), Some("h"));
-        check("w=100&amp;amp;hieght=50", Some(Unknown::HtmlEntity), Some("height"));
-        check("amp;height=50&utm_source=x", Some(Unknown::HtmlEntity), None);
-        check("amp;&ampere=3", Some(Unknown::HtmlEntity), None);
-        check("ampere=3", Some(Unknown::Other), None);
+        check("utm_source=x", Some(UnknownParam::Other), None);
+        check("widht=1", Some(UnknownParam::Other), Some("width"));
+        check("width=100&amp;height=50", Some(UnknownParam::HtmlEntity), Some("height"));
+        check("width=100&amp%3Bheight=50", Some(UnknownParam::HtmlEntity), Some("height"));
+        check("w=100&amp;h=50", Some(UnknownParam::HtmlEntity), Some("h"));
+        check("w=100&amp;amp;hieght=50", Some(UnknownParam::HtmlEntity), Some("height"));
+        check("amp;height=50&utm_source=x", Some(UnknownParam::HtmlEntity), None);
+        check("amp;&ampere=3", Some(UnknownParam::HtmlEntity), None);
+        check("ampere=3", Some(UnknownParam::Other), None);
     }
 
     #[test]
-    fn repeated_parameters_are_refused_in_linear_time() {
+    fn repeated_params_are_refused_in_linear_time() {
         let began = std::time::Instant::now();
         for query in ["w&".repeat(4096), "w=1&".repeat(2048), format!("bg={}", "a".repeat(8000)), "ll&".repeat(2700)] {
-            let wrong = parse(&query).expect_err("wrong");
-            assert!(wrong.len() <= 8 && wrong.to_string().len() < 4096, "{wrong}");
+            let invalid = parse(&query).expect_err("repeated");
+            assert!(invalid.len() <= 8 && invalid.to_string().len() < 4096, "{invalid}");
         }
-        // milliseconds; what was quadratic took seconds
+        // milliseconds; a quadratic parser took seconds
         assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
     }
 
     proptest::proptest! {
         #[test]
-        fn canonical_is_idempotent(query in "(([a-z_]{1,9}|w|h|q|f|fit|g|bg|dpr|ar|blur|trim)(=[a-z0-9.,:%x-]{0,9})?&?){0,6}") {
+        fn canonical_form_is_idempotent(query in "(([a-z_]{1,9}|w|h|q|f|fit|g|bg|dpr|ar|blur|trim)(=[a-z0-9.,:%x-]{0,9})?&?){0,6}") {
             if let Ok(parsed) = parse(&query) {
                 let once = canonical(&parsed.params, &[]);
                 let again = parse(&once).expect("canonical text parses");
@@ -269,7 +268,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_can_hurt(query: String) {
+        fn arbitrary_queries_do_not_panic(query: String) {
             let _ = parse(&query);
         }
     }

@@ -1,0 +1,21 @@
+//! tintype's own dialect: parameters in the query, `/photo.jpg?width=800&format=webp`.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`params`] | [`Params`]: the parameters of one URL, each optional, and the default of each |
+//! | [`table`] | [`PARAMETERS`]: one row for each parameter, from which the parser, the canonical form, the suggestions in errors, the options of `tintype convert` and the table of the README come |
+//! | `values` | the text of a value to its type and back |
+//! | `colours` | the named colours of CSS |
+//! | [`query`] | a query to [`Params`] and back |
+
+mod colours;
+pub mod params;
+pub mod query;
+pub mod table;
+#[cfg(test)]
+mod tests;
+mod values;
+
+pub use params::Params;
+pub use query::UnknownParam;
+pub use table::{PARAMETERS, Parameter};

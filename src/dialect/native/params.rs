@@ -1,0 +1,153 @@
+//! The parameters of one URL as it states them, and their defaults.
+
+use super::table::PARAMETERS;
+use crate::render::Format;
+use crate::render::geometry::{Gravity, Ratio, Rect};
+use crate::render::recipe::{Metadata, Quality, Rgba};
+
+/// The parameters of a URL; `None` where it leaves one out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Params {
+    /// In pixels, before `dpr`.
+    pub width: Option<u32>,
+    /// In pixels, before `dpr`.
+    pub height: Option<u32>,
+    /// Width to height of the result.
+    pub aspect_ratio: Option<Ratio>,
+    /// Factor for width and height, in hundredths.
+    pub dpr: Option<u16>,
+    /// How the original fits the requested box.
+    pub fit: Option<Fit>,
+    /// The part that cropping keeps.
+    pub position: Option<Gravity>,
+    /// Crop before any other operation, in pixels of the upright original.
+    pub rect: Option<Rect>,
+    /// The format of the result.
+    pub format: Option<RequestedFormat>,
+    /// Properties that the server chooses.
+    pub auto: Option<Auto>,
+    /// On one perceptual scale for all formats.
+    pub quality: Option<Quality>,
+    /// Whether every pixel must survive.
+    pub lossless: Option<bool>,
+    /// Whether the result may be larger than the original.
+    pub enlarge: Option<bool>,
+    /// The colour behind transparent pixels.
+    pub background: Option<Rgba>,
+    /// Clockwise, in degrees: 0, 90, 180 or 270.
+    pub rotate: Option<u16>,
+    /// Mirroring, after `rotate`.
+    pub flip: Option<Flip>,
+    /// Sigma in hundredths of a pixel.
+    pub blur: Option<u16>,
+    /// Amount in hundredths.
+    pub sharpen: Option<u16>,
+    /// Tolerance in percent; 0 is off.
+    pub trim: Option<u8>,
+    /// Whether the result of an animated original is animated.
+    pub animated: Option<bool>,
+    /// The metadata of the original that the result keeps.
+    pub metadata: Option<Metadata>,
+    /// The name of a set of parameters in the settings.
+    pub preset: Option<String>,
+    /// The file name of a `Content-Disposition: attachment`.
+    pub download: Option<String>,
+    /// A version of the page's own, which makes the answer immutable.
+    pub v: Option<String>,
+    /// Unix seconds after which the URL is refused.
+    pub expires: Option<u64>,
+    /// The signature.
+    pub s: Option<String>,
+}
+
+/// The value of each parameter that a URL leaves out. [`PARAMETERS`] prints them and `policy` applies them; the default of
+/// `quality` is the setting `output.quality`, and that of `fit` depends on `aspect_ratio`.
+pub mod defaults {
+    use super::{Fit, Gravity, Metadata};
+
+    /// In hundredths.
+    pub const DPR: u16 = 100;
+    /// Without an `aspect_ratio`.
+    pub const FIT: Fit = Fit::Contain;
+    /// With one, since a ratio is there to be filled.
+    pub const FIT_OF_RATIO: Fit = Fit::Cover;
+    /// The centre.
+    pub const POSITION: Gravity = Gravity::CENTER;
+    /// WebP and PNG may be lossy.
+    pub const LOSSLESS: bool = false;
+    /// No result is larger than its original.
+    pub const ENLARGE: bool = false;
+    /// In degrees.
+    pub const ROTATE: u16 = 0;
+    /// In hundredths: off.
+    pub const SHARPEN: u16 = 0;
+    /// In percent: off.
+    pub const TRIM: u8 = 0;
+    /// Animated originals give animated results.
+    pub const ANIMATED: bool = true;
+    /// None is kept.
+    pub const METADATA: Metadata = Metadata::None;
+}
+
+/// How the original fits the requested box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// Inside the box.
+    Contain,
+    /// Covering the box, the rest cropped.
+    Cover,
+    /// Stretched to the box.
+    Fill,
+    /// Covering the box, nothing cropped.
+    Outside,
+    /// Inside the box, on a canvas of its size.
+    Pad,
+}
+
+/// The format that a URL asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestedFormat {
+    /// Negotiated with the client.
+    Auto,
+    /// The original's own.
+    Original,
+    /// A description instead of an image.
+    Json,
+    /// One by name.
+    Exactly(Format),
+}
+
+/// What `auto` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Auto {
+    /// The same as `format=auto`.
+    pub format: bool,
+}
+
+/// Mirroring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flip {
+    /// Left and right change places.
+    pub horizontal: bool,
+    /// Top and bottom change places.
+    pub vertical: bool,
+}
+
+impl Params {
+    /// Parameters of `other` fill those that are `None`.
+    pub fn or(self, other: &Params) -> Params {
+        let mut all = other.clone();
+        for parameter in PARAMETERS {
+            if let Some(value) = parameter.value(&self) {
+                // a row reads what it prints: a test goes through all of them
+                parameter.parse(Some(&value), &mut all);
+            }
+        }
+        all
+    }
+
+    /// Whether a parameter asks for a rendition rather than the original.
+    pub fn asks_for_rendition(&self) -> bool {
+        PARAMETERS.iter().any(|parameter| parameter.renders && parameter.value(self).is_some())
+    }
+}
