@@ -18,13 +18,20 @@ serve: tools
 	@printf '\n  Open  http://%s/photos/coffee.png?width=800&format=webp\n  (Ctrl-C ends it)\n\n' '$(LISTEN)'
 	@exec '$(TINTYPE)' serve testdata --listen '$(LISTEN)' --cache-dir '$(CACHE)'
 
-## Run every test. The closing line is the sum of all that cargo ran, which itself ends with the last part's.
+## Run every test. The closing line is the sum of all that cargo ran, which itself ends with the last part's. Tests that
+## this machine cannot run are skipped (tests/it/common/need.rs): they count as such, and not as passed.
 test: setup
 	@set -o pipefail; log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
-	cargo test --locked --no-fail-fast | tee "$$log"; status=$$?; \
+	cargo test --workspace --locked --no-fail-fast | tee "$$log"; status=$$?; \
 	awk -v status=$$status '/^test result:/ { passed += $$4; failed += $$6; ignored += $$8 } \
-		END { printf "\ntest result: %s. %d passed; %d failed; %d ignored in all\n", \
-			status ? "FAILED" : "ok", passed, failed, ignored }' "$$log"; \
+		match($$0, /skipped: [^ ]+ needs [a-z]+/) { \
+			split(substr($$0, RSTART, RLENGTH), word, " "); needs[word[4]]++; tests[word[2]] } \
+		END { skipped = length(tests); \
+			printf "\ntest result: %s. %d passed; %d failed; %d ignored in all; %d skipped", \
+				status ? "FAILED" : "ok", passed - skipped, failed, ignored, skipped; \
+			for (need in needs) \
+				printf "%s %d need%s %s", count++ ? "," : ":", needs[need], needs[need] == 1 ? "s" : "", need; \
+			print "" }' "$$log"; \
 	exit $$status
 
 ## Run what differs in a build without native codecs.

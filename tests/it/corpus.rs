@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::corpus;
 use crate::common::inside::Inside;
+use crate::common::need::needs;
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
@@ -199,10 +200,8 @@ fn exceptions() -> BTreeMap<String, String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_file_is_answered_as_the_manifest_says() {
-    let Some(corpus) = corpus() else {
-        println!("the corpus is not here: nothing to look at");
-        return;
-    };
+    needs!(Corpus);
+    let corpus = corpus().expect("the test needs it");
     let served = Inside::new(&corpus, |config| config.limits.queue = 10_000);
     let app = &served.app;
     let rows = manifest(&corpus);

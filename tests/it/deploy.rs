@@ -7,6 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::common::need::needs;
 use crate::common::nginx::Nginx;
 use crate::common::site::{Place, Stand, sent, shipped, text_of, with};
 use crate::common::{Address, Answer, Connection, PATIENCE, run, tintype};
@@ -20,6 +21,7 @@ const STORE: &str = "/_tintype_store";
 
 #[test]
 fn renditions_come_from_tintype() {
+    needs!(Nginx);
     let place = Place::new();
     let (tintype, nginx) = (place.tintype(&[]), place.nginx());
     let first = nginx.get(URL, &[]);
@@ -73,6 +75,7 @@ fn renditions_come_from_tintype() {
 
 #[test]
 fn originals_are_sent_by_nginx_itself() {
+    needs!(Nginx);
     let place = Place::new();
     // nobody else could
     let nginx = place.nginx();
@@ -113,6 +116,7 @@ fn originals_are_sent_by_nginx_itself() {
 /// With tintype's header, what nginx gives for it is what tintype gives.
 #[test]
 fn the_policy_for_originals_is_one() {
+    needs!(Nginx);
     let place = Place::new();
     let (tintype, nginx) = (place.tintype(&[]), place.nginx());
     let (ours, its) = (tintype.get("/photos/script.svg", &[]), nginx.get("/photos/script.svg", &[]));
@@ -139,6 +143,7 @@ fn the_policy_for_originals_is_one() {
 
 #[test]
 fn an_original_stands_in_where_tintype_cannot() {
+    needs!(Nginx);
     let place = Place::new();
     let tintype = place.tintype(&[]);
     let nginx = place.nginx();
@@ -192,6 +197,7 @@ fn encoded(name: &str) -> String {
 
 #[test]
 fn original_stands_in_whatever_its_name() {
+    needs!(Nginx);
     let place = Place::new();
     let original = std::fs::read(place.root().join("photos/coffee.png")).expect("it is there");
     let names = [
@@ -283,6 +289,7 @@ fn with_cache(place: &Place, site: &str) -> String {
 
 #[test]
 fn cache_of_nginx_keeps_three_copies_whatever_accept_says() {
+    needs!(Nginx);
     let place = Place::new();
     let _tintype = place.tintype(&[]);
     let nginx = place.nginx_with(|site| with_cache(&place, site));
@@ -313,6 +320,7 @@ fn cache_of_nginx_keeps_three_copies_whatever_accept_says() {
 
 #[test]
 fn which_failures_an_original_stands_in_for() {
+    needs!(Nginx);
     for (status, stands_in) in [(502, true), (503, true), (504, true), (500, false), (404, false), (422, false)] {
         let place = Place::new();
         let _stand = Stand::start(&place, move |_| {
@@ -333,6 +341,7 @@ fn which_failures_an_original_stands_in_for() {
 
 #[test]
 fn what_tintype_is_told() {
+    needs!(Nginx);
     let place = Place::new();
     let _stand = Stand::echoing(&place);
     let nginx = place.nginx();
@@ -410,6 +419,7 @@ fn what_tintype_is_told() {
 /// The few lines that the README begins with.
 #[test]
 fn the_site_of_the_readme_works() {
+    needs!(Nginx);
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let readme = std::fs::read_to_string(readme).expect("the README");
     let site = readme.split_once("```nginx\n").and_then(|(_, rest)| rest.split_once("```")).expect("a block").0;
@@ -429,6 +439,7 @@ fn the_site_of_the_readme_works() {
 /// The blocks of the manual's page on moving, put where it says.
 #[test]
 fn old_urls_go_on_working() {
+    needs!(Nginx);
     let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openresty.md");
     let manual = std::fs::read_to_string(manual).expect("a document");
     let mut blocks = manual.split("```nginx\n").skip(1).map(|rest| rest.split_once("```").expect("an end").0);
@@ -452,6 +463,7 @@ fn old_urls_go_on_working() {
 
 #[test]
 fn a_flag_shows_the_maintenance_page() {
+    needs!(Nginx);
     let place = Place::new();
     let (_tintype, nginx) = (place.tintype(&[]), place.nginx());
     assert_eq!(nginx.get(URL, &[]).status, 200);
@@ -480,6 +492,7 @@ fn headers(answer: &Answer) -> Vec<(String, String)> {
 
 #[test]
 fn through_nginx_a_hit_is_what_tintype_would_send() {
+    needs!(Nginx);
     let place = Place::new();
     let settings =
         [("TINTYPE_SERVER_X_ACCEL", STORE), ("TINTYPE_OUTPUT_WIDTHS", "100,200"), ("TINTYPE_OUTPUT_SNAP", "up")];
@@ -561,6 +574,7 @@ fn through_nginx_a_hit_is_what_tintype_would_send() {
 
 #[test]
 fn a_file_that_goes_in_between_is_asked_for_again() {
+    needs!(Nginx);
     let place = Place::new();
     std::fs::create_dir_all(place.cache()).expect("a folder");
     // as tintype, when the file is evicted right after it was looked at
@@ -754,6 +768,7 @@ fn the_files_agree_with_each_other_and_with_the_program() {
 /// take for none.
 #[test]
 fn pages_of_other_sites_may_read_what_nginx_sends() {
+    needs!(Nginx);
     let place = Place::new();
     let tintype = place.tintype(&[]);
     let nginx = place.nginx();
@@ -801,6 +816,7 @@ fn pages_of_other_sites_may_read_what_nginx_sends() {
 /// With X-Accel-Redirect the body is nginx's, and the headers are tintype's.
 #[test]
 fn pages_of_listed_sites_may_read_hits_that_nginx_sends() {
+    needs!(Nginx);
     let place = Place::new();
     let allowed = ("TINTYPE_SERVER_ALLOW_ORIGIN", "https://a.example, https://b.example");
     let tintype = place.tintype(&[("TINTYPE_SERVER_X_ACCEL", STORE), allowed]);

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::common::need::{as_nobody, namespace_flags, needs};
 use crate::common::random::Random;
 use crate::common::{Address, Server, poll, serve, testdata, tintype};
 use rustix::process::Signal;
@@ -238,16 +239,6 @@ fn killed_at_any_moment_it_serves_nothing_wrong_and_loses_nothing_it_kept() {
     assert!(!kept.is_empty());
 }
 
-/// Whether a process may be traced here; containers often forbid it.
-fn can_trace() -> bool {
-    let traced = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
-    let can = traced.expect("strace is installed: make setup").success();
-    if !can {
-        eprintln!("not tried: processes may not be traced here");
-    }
-    can
-}
-
 /// The server under strace, which injects something into the `number`-th of such calls that any of its threads makes.
 fn start_traced(cache: &Path, inject: &str) -> Result<Server, String> {
     let mut command = Command::new("strace");
@@ -282,9 +273,7 @@ fn trace(server: &Server, inject: &str) -> std::process::Child {
 
 #[test]
 fn killed_at_each_system_call_it_serves_nothing_wrong_and_loses_nothing_it_kept() {
-    if !can_trace() {
-        return;
-    }
+    needs!(Strace);
     // the calls that a rendition's way onto the disk and the start consist of
     const RUNNING: [&str; 8] =
         ["openat2", "write", "fdatasync", "renameat", "newfstatat", "fstatfs", "mkdirat", "fsync"];
@@ -383,9 +372,7 @@ fn account_is_right(server: &Server, cache: &Path) {
 
 #[test]
 fn killed_at_each_system_call_of_linking_it_loses_nothing_and_counts_right() {
-    if !can_trace() {
-        return;
-    }
+    needs!(Strace);
     let root = twins();
     let most = if is_long() { 40 } else { 3 };
     let (mut killed, mut checked, mut linked) = (0, 0, 0.0);
@@ -445,9 +432,7 @@ fn killed_at_each_system_call_of_linking_it_loses_nothing_and_counts_right() {
 
 #[test]
 fn failing_links_cost_space_and_nothing_else() {
-    if !can_trace() {
-        return;
-    }
+    needs!(Strace);
     let root = twins();
     // no hard links on this file system, every name taken, no such file, and a fault
     for error in ["EPERM", "EMLINK", "ENOENT", "EIO"] {
@@ -470,9 +455,7 @@ fn failing_links_cost_space_and_nothing_else() {
 
 #[test]
 fn calls_that_fail_cost_nothing_but_the_cache() {
-    if !can_trace() {
-        return;
-    }
+    needs!(Strace);
     let faults = [
         ("fdatasync:error=EIO", false),
         ("fdatasync:error=EIO:when=1..3", true),
@@ -589,25 +572,19 @@ fn no_damaged_file_is_served() {
     truth.compare();
 }
 
-/// The server in a mount namespace of its own with a small file system for its cache, or `None` where that is forbidden.
-fn start_on_tmpfs(cache: &Path, options: &str, settings: &[(&str, &str)]) -> Option<(Server, Vec<String>)> {
-    let is_root = rustix::process::geteuid().is_root();
-    let flags: &[&str] = if is_root { &["-m"] } else { &["-r", "-m"] };
-    let works = Command::new("unshare").args(flags).args(["sh", "-c", "mount -t tmpfs tmpfs /mnt"]).output();
-    if !works.is_ok_and(|output| output.status.success()) {
-        eprintln!("not tried: file systems may not be mounted here");
-        return None;
-    }
+/// The server in a mount namespace of its own with a small file system for its cache, and the command that enters it.
+fn start_on_tmpfs(cache: &Path, options: &str, settings: &[(&str, &str)]) -> (Server, Vec<String>) {
+    let flags = namespace_flags();
     let mut command = Command::new("unshare");
     command.args(flags).args(["sh", "-c", "mount -t tmpfs -o \"$1\" tmpfs \"$2\" && shift 2 && exec \"$@\"", "sh"]);
     command.arg(options).arg(cache).arg(tintype().get_program()).envs(PLAIN);
     let server = Server::spawn(serve(command, &testdata(), cache, "127.0.0.1:0", settings)).expect("it starts");
     let mut enter: Vec<String> = vec!["nsenter".into(), "-t".into(), server.pid().to_string(), "-m".into()];
-    if !is_root {
+    if flags.contains(&"-r") {
         enter.push("-U".into());
         enter.push("--preserve-credentials".into());
     }
-    Some((server, enter))
+    (server, enter)
 }
 
 /// Runs a command where the server is.
@@ -633,9 +610,10 @@ fn recovers(server: &Server, truth: &Truth, what: &str, first: u64) {
 
 #[test]
 fn a_full_disk_costs_no_answer() {
+    needs!(Mounts);
     let cache = folder();
     let truth = Truth::default();
-    let Some((server, enter)) = start_on_tmpfs(cache.path(), "size=2m", &[]) else { return };
+    let (server, enter) = start_on_tmpfs(cache.path(), "size=2m", &[]);
     let dir = cache.path().display();
     // filled by itself, its bound being far away: it makes room for what comes
     let count = if is_long() { 5000 } else { 700 };
@@ -662,9 +640,10 @@ fn a_full_disk_costs_no_answer() {
 
 #[test]
 fn a_disk_without_inodes_costs_no_answer() {
+    needs!(Mounts);
     let cache = folder();
     let truth = Truth::default();
-    let Some((server, enter)) = start_on_tmpfs(cache.path(), "size=16m,nr_inodes=160", &[]) else { return };
+    let (server, enter) = start_on_tmpfs(cache.path(), "size=16m,nr_inodes=160", &[]);
     let dir = cache.path().display();
     let mut stored = 0;
     for number in 0..300 {
@@ -684,9 +663,10 @@ fn a_disk_without_inodes_costs_no_answer() {
 
 #[test]
 fn a_disk_that_can_only_be_read_costs_no_answer() {
+    needs!(Mounts);
     let cache = folder();
     let truth = Truth::default();
-    let Some((server, enter)) = start_on_tmpfs(cache.path(), "size=4m", &[]) else { return };
+    let (server, enter) = start_on_tmpfs(cache.path(), "size=4m", &[]);
     let dir = cache.path().display();
     for number in 0..20 {
         truth.get(&server, &url(number));
@@ -754,16 +734,20 @@ fn a_folder_that_goes_comes_back() {
 
 #[test]
 fn without_rights_it_serves_and_waits() {
-    let Some(unprivileged) = as_nobody() else { return };
+    // no mode hinders root
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root {
+        needs!(Nobody);
+    }
     let truth = Truth::default();
     let above = folder();
     let cache = above.path().join("cache");
     std::fs::create_dir(&cache).expect("made");
     set_mode(above.path(), 0o755);
-    if rustix::process::geteuid().is_root() {
+    if is_root {
         std::os::unix::fs::chown(&cache, Some(65534), Some(65534)).expect("root may");
     }
-    let mut command = unprivileged;
+    let mut command = if is_root { as_nobody() } else { Command::new("env") };
     command.arg(tintype().get_program()).envs(PLAIN);
     let server = Server::spawn(serve(command, &testdata(), &cache, "127.0.0.1:0", &[])).expect("it starts");
     for number in 0..10 {
@@ -787,32 +771,6 @@ fn without_rights_it_serves_and_waits() {
 fn set_mode(path: &Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("it is ours");
-}
-
-/// What runs a program without root's rights, whom no mode stops; `None` where the program or its pictures could not be
-/// reached then.
-fn as_nobody() -> Option<Command> {
-    if !rustix::process::geteuid().is_root() {
-        return Some(Command::new("env"));
-    }
-    let nobody = || {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
-        command
-    };
-    let mut reach = nobody();
-    let program = tintype();
-    reach
-        .args(["test", "-x"])
-        .arg(program.get_program())
-        .arg("-a")
-        .arg("-r")
-        .arg(testdata().join("generated/grey.png"));
-    if !reach.status().is_ok_and(|status| status.success()) {
-        eprintln!("not tried: nobody else can reach the program here");
-        return None;
-    }
-    Some(nobody())
 }
 
 #[test]
@@ -1127,15 +1085,6 @@ fn a_folder_that_is_not_safe_is_refused_and_one_that_is_newer_is_left_alone() {
     assert_eq!(code, Some(1));
     assert!(said.contains("written by everyone") && said.contains("chmod"), "{said}");
     set_mode(cache.path(), 0o755);
-    if rustix::process::geteuid().is_root() {
-        let (code, said) = outcome(|| {
-            std::os::unix::fs::chown(cache.path(), Some(12345), None).expect("root may");
-            cache.path().to_owned()
-        });
-        assert_eq!(code, Some(1));
-        assert!(said.contains("12345"), "{said}");
-        std::os::unix::fs::chown(cache.path(), Some(0), None).expect("root may");
-    }
     let newer = cache.path().join("v9/ab");
     std::fs::create_dir_all(&newer).expect("made");
     std::fs::write(newer.join("file"), b"of tomorrow").expect("written");
@@ -1147,6 +1096,16 @@ fn a_folder_that_is_not_safe_is_refused_and_one_that_is_newer_is_left_alone() {
     assert_eq!(server.log().matches("a newer tintype").count(), 1, "{}", server.log());
     assert_eq!(files(cache.path()), [newer.join("file")]);
     assert_eq!(server.get("/-/ready", &[]).status, 503);
+}
+
+#[test]
+fn cache_folder_of_another_user_is_refused() {
+    needs!(Root);
+    let cache = folder();
+    std::os::unix::fs::chown(cache.path(), Some(12345), None).expect("root may");
+    let (code, said) = outcome(|| cache.path().to_owned());
+    assert_eq!(code, Some(1));
+    assert!(said.contains("12345"), "{said}");
 }
 
 /// How `serve` ends where it refuses a folder, and what it says.

@@ -11,7 +11,6 @@ mod faults;
 mod fuzz;
 mod golden;
 mod hits;
-mod interleavings;
 mod layers;
 mod lifecycle;
 mod memory;

@@ -1,56 +1,60 @@
-//! What renders really take beside what was reckoned from the header: each file in a process of its own, so that nothing
-//! is hidden by memory that an earlier one left behind. The test pictures always, and the corpus where it is there: every
-//! eighth of its files, or all of them with `TINTYPE_MEMORY=all`.
+//! The memory that renders take beside the estimate from the header. Each file is rendered in a process of its own, so that
+//! memory which an earlier one left behind hides nothing. `TINTYPE_MEMORY=all` renders every file of the corpus, not every
+//! eighth.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
+use crate::common::need::needs;
 use crate::common::{corpus, testdata};
 use tintype::render::geometry::{Resize, Wish};
 use tintype::render::recipe::{Output, Quality};
 use tintype::render::{self, Format, Recipe, Settings};
 
-/// The file that a process of this test is to render, and to what.
+/// The test that renders one file where these name it and its format.
+const MEASURES: &str = "memory::renders_of_test_pictures_take_no_more_than_estimated";
 const FILE: &str = "TINTYPE_MEMORY_FILE";
 const FORMAT: &str = "TINTYPE_MEMORY_FORMAT";
 
-/// Kibibytes that the kernel says of this process.
+/// A value of `/proc/self/status`, in KiB.
 fn kibibytes(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("this is Linux");
     let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name}"));
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
 }
 
-/// Renders one file and prints what was reckoned and what it took, in kibibytes. Does nothing as a test of its own.
-#[test]
-fn one_file() {
-    let Some(path) = std::env::var_os(FILE) else { return };
+/// Renders one file and prints the memory that it took and the estimate, in KiB.
+fn measure(path: &Path) {
     let format = Format::from_name(&std::env::var(FORMAT).expect("a format")).expect("a format");
     let original = std::fs::read(path).expect("a file");
     let settings = Settings::default();
     let wish = Wish { width: 640, height: 0, enlarge: false };
     let recipe = Recipe { resize: Resize::Contain(wish), ..Recipe::new(Output::Exactly(format), Quality::default()) };
     let length = original.len() as u64;
-    // what cannot be reckoned is not decoded: that must take next to nothing
-    let reckoned = match render::head(&original, &settings) {
+    // without an estimate nothing is decoded: that must take next to nothing
+    let estimated = match render::head(&original, &settings) {
         Ok(Some(info)) => render::estimate(&info, length, &recipe, &settings).map(|estimate| estimate.memory),
         Ok(None) => Ok(length + render::FIXED_MEMORY),
         Err(error) => Err(error),
     };
-    let reckoned = reckoned.unwrap_or(length + render::FIXED_MEMORY);
+    let estimated = estimated.unwrap_or(length + render::FIXED_MEMORY);
     let before = kibibytes("RssAnon:");
     let result = render::render(&original, &recipe, &settings, &mut |_| true);
-    // code that was read in is nobody's memory
+    // pages of code are shared
     let peak = kibibytes("VmHWM:").saturating_sub(kibibytes("RssFile:"));
     let took = peak.saturating_sub(before) + length / 1024;
-    println!("took {took} of {} {}", reckoned / 1024, result.map_or_else(|error| error.to_string(), |_| "good".into()));
+    println!(
+        "took {took} of {} {}",
+        estimated / 1024,
+        result.map_or_else(|error| error.to_string(), |_| "good".into())
+    );
 }
 
-/// Whether that file took more than was reckoned, in words.
+/// A sentence about a file that took more than estimated.
 fn excess(path: &Path, format: &str) -> Option<String> {
     let child = Command::new(std::env::current_exe().expect("this test"))
-        .args(["memory::one_file", "--exact", "--nocapture", "--test-threads=1"])
+        .args([MEASURES, "--exact", "--nocapture", "--test-threads=1"])
         .env(FILE, path)
         .env(FORMAT, format)
         .output()
@@ -67,19 +71,28 @@ fn excess(path: &Path, format: &str) -> Option<String> {
 }
 
 #[test]
-fn no_render_takes_more_than_was_reckoned() {
-    let mut files: Vec<PathBuf> = ["photos", "generated"]
-        .iter()
-        .flat_map(|folder| std::fs::read_dir(testdata().join(folder)).expect("test pictures"))
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.is_file())
-        .collect();
-    if let Some(corpus) = corpus() {
-        let manifest = std::fs::read_to_string(corpus.join("MANIFEST.tsv")).expect("the manifest");
-        let step = if std::env::var("TINTYPE_MEMORY").is_ok_and(|what| what == "all") { 1 } else { 8 };
-        let listed = manifest.lines().skip(1).step_by(step).filter_map(|line| line.split('\t').next());
-        files.extend(listed.map(|name| corpus.join(name)).filter(|path| path.is_file()));
+fn renders_of_test_pictures_take_no_more_than_estimated() {
+    if let Some(path) = std::env::var_os(FILE) {
+        return measure(path.as_ref());
     }
+    let folders =
+        ["photos", "generated"].map(|folder| std::fs::read_dir(testdata().join(folder)).expect("test pictures"));
+    let files = folders.into_iter().flatten().map(|entry| entry.expect("an entry").path());
+    none_exceeds(&files.filter(|path| path.is_file()).collect::<Vec<_>>());
+}
+
+#[test]
+fn renders_of_the_corpus_take_no_more_than_estimated() {
+    needs!(Corpus);
+    let corpus = corpus().expect("the test needs it");
+    let manifest = std::fs::read_to_string(corpus.join("MANIFEST.tsv")).expect("the manifest");
+    let step = if std::env::var("TINTYPE_MEMORY").is_ok_and(|what| what == "all") { 1 } else { 8 };
+    let listed = manifest.lines().skip(1).step_by(step).filter_map(|line| line.split('\t').next());
+    let files = listed.map(|name| corpus.join(name));
+    none_exceeds(&files.filter(|path| path.is_file()).collect::<Vec<_>>());
+}
+
+fn none_exceeds(files: &[PathBuf]) {
     let formats = ["webp", "avif", "jpeg", "png"];
     let next = Mutex::new(files.iter().enumerate());
     let excesses = Mutex::new(Vec::new());

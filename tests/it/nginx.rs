@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use crate::common::need::needs;
 use crate::common::nginx::Nginx;
 use crate::common::{Answer, Server, run, testdata, tintype};
 use tintype::render::Format;
@@ -81,6 +82,7 @@ fn site(place: &Path, socket: &Path, listen: SocketAddr) -> String {
 
 #[test]
 fn pictures_arrive_and_are_kept() {
+    needs!(Nginx);
     let site = Site::start(&testdata());
     let first = site.get(URL, &[]);
     assert_eq!(first.picture(), (Format::WebP, 200, 133));
@@ -104,6 +106,7 @@ fn pictures_arrive_and_are_kept() {
 
 #[test]
 fn conditions_ranges_and_head() {
+    needs!(Nginx);
     let site = Site::start(&testdata());
     let whole = site.get(URL, &[]);
     let etag = whole.said("etag");
@@ -135,6 +138,7 @@ fn conditions_ranges_and_head() {
 
 #[test]
 fn paths_arrive_as_they_were_sent() {
+    needs!(Nginx);
     let root = tempfile::tempdir().expect("a folder");
     let put = |name: &str, from: &str| {
         std::fs::copy(testdata().join(from), root.path().join(name)).expect("a copy");
@@ -157,6 +161,7 @@ fn paths_arrive_as_they_were_sent() {
 
 #[test]
 fn no_path_leads_elsewhere() {
+    needs!(Nginx);
     let site = Site::start(&testdata());
     let refused = [
         "//photos/coffee.png",
@@ -186,6 +191,7 @@ fn no_path_leads_elsewhere() {
 
 #[test]
 fn negotiation_and_problems_come_through() {
+    needs!(Nginx);
     let site = Site::start(&testdata());
     let url = "/photos/coffee.png?width=64&format=auto";
     for (accept, content_type) in [(CHROMIUM, "image/avif"), (WEBKIT, "image/avif"), ("*/*", "image/jpeg")] {
@@ -210,6 +216,7 @@ fn negotiation_and_problems_come_through() {
 
 #[test]
 fn cors_headers_come_through_once() {
+    needs!(Nginx);
     let site = Site::start(&testdata());
     let origin = ("Origin", "https://a.example");
     let etag = site.get(URL, &[]).said("etag");
@@ -235,6 +242,7 @@ fn cors_headers_come_through_once() {
 
 #[test]
 fn a_cache_in_front_that_mixes_formats_up_is_found() {
+    needs!(Nginx);
     let site = Site::start(&testdata());
     let place = tempfile::tempdir().expect("a folder");
     let check = |path: &str| {

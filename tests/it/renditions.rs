@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use crate::common::inside::Inside;
-use crate::common::{corpus, testdata};
+use crate::common::need::needs;
+use crate::common::{cases, testdata};
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
@@ -246,14 +247,10 @@ async fn damaged_originals_are_refused_where_that_is_wanted() {
     }
 }
 
-/// The samples of files that browsers show, out of public reports, where they are there: beside the corpus.
-fn cases() -> Option<PathBuf> {
-    corpus().and_then(|corpus| Some(corpus.parent()?.join("cases"))).filter(|cases| cases.is_dir())
-}
-
 #[tokio::test]
 async fn files_out_of_public_reports_are_shown() {
-    let Some(cases) = cases() else { return };
+    needs!(Cases);
+    let cases = cases().expect("the test needs them");
     let server = Inside::new(&cases, |_| {});
     let damaged = ["g_lastframe_garbage.gif", "j_rst_lastmissing.jpg"];
     for entry in std::fs::read_dir(&cases).expect("a folder") {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
+use crate::common::need::{as_nobody, memory_cgroups, needs};
 use crate::common::{Address, Server, run, testdata, tintype};
 use serde_json::Value;
 
@@ -122,34 +123,19 @@ fn give(path: &Path, uid: u32) {
     chown(path, Some(uid), Some(uid)).expect("root may");
 }
 
-/// Whether other users can be had and file systems be mounted; says so where not.
-fn is_root() -> bool {
-    let is_root = rustix::process::geteuid().is_root();
-    if !is_root {
-        eprintln!("not tried: only root may be another user");
-    }
-    is_root
-}
-
 fn nobody() -> Command {
-    let mut command = Command::new("setpriv");
-    let id = NOBODY.to_string();
-    command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]).arg(tintype().get_program());
+    let mut command = as_nobody();
+    command.arg(tintype().get_program());
     command
 }
 
-/// The check after that script, in a mount namespace of its own; `None` where there are none to be had.
-fn in_namespace(script: &str) -> Option<Command> {
-    let works = Command::new("unshare").args(["-m", "sh", "-c", "mount -t tmpfs tmpfs /mnt"]).output();
-    if !works.expect("unshare is installed").status.success() {
-        eprintln!("not tried: file systems may not be mounted here");
-        return None;
-    }
+/// The check after that script, in a mount namespace of its own.
+fn in_namespace(script: &str) -> Command {
     let mut command = Command::new("unshare");
     // opened beforehand, since a mount may cover the folder that the program lies in
     let script = format!("exec 9<\"$0\"; {{ {script}; }} >&2 && exec /proc/self/fd/9 \"$@\"");
     command.args(["-m", "sh", "-ec", &script]).arg(tintype().get_program());
-    Some(command)
+    command
 }
 
 #[test]
@@ -214,19 +200,24 @@ fn settings_that_do_not_parse() {
         &["/nowhere is not there"],
         "mkdir -p /nowhere, or name another path",
     );
-    if is_root() {
-        set_mode(&file, 0o600);
-        let cause = "settings.toml cannot be read by nobody (65534)";
-        place.check_by(nobody(), &[&config]).says("error", "settings", &[cause, "mode 0600"], "chmod o+r");
-    }
     assert_eq!(run(tintype().args(["check", "--jsn"]), b"").0, Some(2));
 }
 
 #[test]
+fn unreadable_settings_file_is_an_error() {
+    needs!(Nobody);
+    let place = Place::new();
+    let file = place.path("settings.toml");
+    std::fs::write(&file, "").expect("written");
+    set_mode(&file, 0o600);
+    let config = format!("--config={}", file.display());
+    let cause = "settings.toml cannot be read by nobody (65534)";
+    place.check_by(nobody(), &[&config]).says("error", "settings", &[cause, "mode 0600"], "chmod o+r");
+}
+
+#[test]
 fn folders_that_permissions_forbid() {
-    if !is_root() {
-        return;
-    }
+    needs!(Nobody);
     // no folder, and none can be made
     let place = Place::new();
     let checked = place.check_as_nobody();
@@ -300,9 +291,7 @@ fn folders_that_permissions_forbid() {
 
 #[test]
 fn uploads_that_could_not_be_written() {
-    if !is_root() {
-        return;
-    }
+    needs!(Nobody);
     let place = Place::new().with("SECURITY_UPLOAD", true).with("SECURITY_ADMIN_TOKEN", "a token for tests");
     let cache = place.folder("cache");
     give(&cache, NOBODY);
@@ -363,16 +352,12 @@ fn folders_that_are_none_or_not_safe() {
 
 #[test]
 fn file_systems_that_do_not_serve() {
-    if !is_root() {
-        return;
-    }
+    needs!(Root, Mounts);
     let place = Place::new().with("CACHE_MIN_FREE", "0").with("CACHE_MAX_BYTES", "1MiB");
     let dir = place.folder("cache");
     let shown = dir.display();
     let check = |script: String, level: &str, about: &str, cause: &[&str], mend: &str| {
-        if let Some(command) = in_namespace(&script) {
-            place.check_by(command, &[]).says(level, about, cause, mend);
-        }
+        place.check_by(in_namespace(&script), &[]).says(level, about, cause, mend);
     };
     let fill = format!("mount -t tmpfs -o size=256k tmpfs {shown}; head -c 1000000 /dev/zero > {shown}/x || true");
     check(fill, "error", "cache.dir", &["is full"], "df -h");
@@ -390,17 +375,14 @@ fn file_systems_that_do_not_serve() {
     // made by the script, where there can be one
     let _ = std::fs::remove_dir_all(dir.join("v2"));
     check(format!("mount -t tmpfs tmpfs {shown}"), "ok", "cache.dir", &["can be written"], "");
-    if let Some(command) = in_namespace(&format!("mount -t tmpfs -o size=16m tmpfs {shown}")) {
-        let larger = Place { folder: tempfile::tempdir().expect("a folder"), settings: place.settings.clone() };
-        let larger = larger.with("CACHE_MAX_BYTES", "1GiB");
-        let checked = larger.check_by(command, &[]);
-        checked.says("warning", "cache.max_bytes", &["1.00 GiB", "16.00 MiB"], "cache.max_bytes = \"1").has_no_error();
-    }
-    if let Some(command) = in_namespace(&format!("mount -t tmpfs -o size=16m tmpfs {shown}")) {
-        let greedy = Place { folder: tempfile::tempdir().expect("a folder"), settings: place.settings.clone() };
-        let checked = greedy.with("CACHE_MIN_FREE", "1GiB").check_by(command, &[]);
-        checked.says("warning", "cache.min_free", &["nothing more can be kept"], "cache.min_free = ").has_no_error();
-    }
+    let check = |setting, value, about: &str, cause: &[&str], mend: &str| {
+        let command = in_namespace(&format!("mount -t tmpfs -o size=16m tmpfs {shown}"));
+        let place = Place { folder: tempfile::tempdir().expect("a folder"), settings: place.settings.clone() };
+        place.with(setting, value).check_by(command, &[]).says("warning", about, cause, mend).has_no_error();
+    };
+    let larger = ["1.00 GiB", "16.00 MiB"];
+    check("CACHE_MAX_BYTES", "1GiB", "cache.max_bytes", &larger, "cache.max_bytes = \"1");
+    check("CACHE_MIN_FREE", "1GiB", "cache.min_free", &["nothing more can be kept"], "cache.min_free = ");
 }
 
 #[test]
@@ -416,9 +398,7 @@ fn no_cache_folder_at_all() {
 
 #[test]
 fn a_private_tmp() {
-    if !is_root() {
-        return;
-    }
+    needs!(Root, Mounts);
     // the originals lie elsewhere than in the /tmp that is covered, wherever the project's own files are
     let originals = tempfile::tempdir_in("/var/tmp").expect("a folder");
     set_mode(originals.path(), 0o755);
@@ -426,7 +406,7 @@ fn a_private_tmp() {
     let private =
         tempfile::Builder::new().prefix("systemd-private-51f0-tintype.service-").tempdir_in("/tmp").expect("a folder");
     std::fs::create_dir(private.path().join("tmp")).expect("made");
-    let Some(command) = in_namespace(&format!("mount --bind {}/tmp /tmp", private.path().display())) else { return };
+    let command = in_namespace(&format!("mount --bind {}/tmp /tmp", private.path().display()));
     let place = Place::new().with("CACHE_DIR", "/tmp/cache").with("SOURCE_ROOT", originals.path().display());
     let checked = place.check_by(command, &["--nginx-user", "nobody"]);
     checked.says(
@@ -496,22 +476,27 @@ fn addresses_that_cannot_be_had() {
     place.check().says("error", "server.listen", &[&cause], "RuntimeDirectory=tintype");
     place.folder("run");
     place.check().says("ok", "server.listen", &["can be listened on"], "");
-    if is_root() {
-        place.check_as_nobody().says("error", "server.listen", &["cannot be written by nobody"], "chown nobody:");
-    }
     std::fs::write(&missing, b"no socket").expect("written");
     place.check().says("error", "server.listen", &["is there and is no socket"], "remove it");
     std::fs::remove_file(&missing).expect("there");
     drop(std::os::unix::net::UnixListener::bind(&missing).expect("a socket"));
     place.check().says("info", "server.listen", &["left behind"], "").has_no_error();
+}
 
-    let privileged = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
-    if is_root() && privileged.trim().parse::<u16>().is_ok_and(|first| first > 997) {
-        let place = place.with("SERVER_LISTEN", "127.0.0.1:997");
-        place.check_as_nobody().says("error", "server.listen", &["port 997 is privileged"], "CAP_NET_BIND_SERVICE");
-    } else {
-        eprintln!("not tried: every port is everybody's here");
-    }
+#[test]
+fn socket_in_a_folder_of_another_user_is_an_error() {
+    needs!(Nobody);
+    let place = Place::new();
+    let socket = place.folder("run").join("tintype.sock");
+    let place = place.with("SERVER_LISTEN", format!("unix:{}", socket.display()));
+    place.check_as_nobody().says("error", "server.listen", &["cannot be written by nobody"], "chown nobody:");
+}
+
+#[test]
+fn privileged_port_is_an_error() {
+    needs!(Nobody, Ports);
+    let place = Place::new().with("SERVER_LISTEN", "127.0.0.1:997");
+    place.check_as_nobody().says("error", "server.listen", &["port 997 is privileged"], "CAP_NET_BIND_SERVICE");
 }
 
 #[test]
@@ -546,18 +531,11 @@ fn more_than_the_machine_has() {
 
 #[test]
 fn the_bounds_of_a_control_group() {
-    // version 1 has a hierarchy for each controller
-    let first = Path::new("/sys/fs/cgroup/memory/memory.limit_in_bytes").exists();
-    let hierarchy = Path::new(if first { "/sys/fs/cgroup/memory" } else { "/sys/fs/cgroup" });
+    needs!(Cgroups);
+    let (hierarchy, bound) = memory_cgroups();
     let group = hierarchy.join(format!("tintype-check-{}", std::process::id()));
-    let bound = group.join(if first { "memory.limit_in_bytes" } else { "memory.max" });
-    let made = std::fs::create_dir(&group).and_then(|()| std::fs::write(&bound, "314572800"));
-    if let Err(error) = made {
-        eprintln!("not tried: no control group can be made here: {error}");
-        // it may have been made without the controller
-        let _ = std::fs::remove_dir(&group);
-        return;
-    }
+    std::fs::create_dir(&group).expect("a control group");
+    std::fs::write(group.join(bound), "314572800").expect("a bound");
     let mut command = Command::new("sh");
     let script = format!("echo $$ > {}/cgroup.procs && exec \"$0\" \"$@\"", group.display());
     command.args(["-ec", &script]).arg(tintype().get_program());
@@ -597,9 +575,7 @@ fn originals_of_the_future() {
 
 #[test]
 fn what_nginx_would_see() {
-    if !is_root() {
-        return;
-    }
+    needs!(Root);
     let place = Place::new();
     let ask = |place: &Place| place.check_by(tintype(), &["--nginx-user", "nobody"]);
     let socket = place.folder("run").join("tintype.sock");

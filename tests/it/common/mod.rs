@@ -2,6 +2,7 @@
 //! exactly as it came. A client library would repair or hide what these tests are about.
 
 pub(crate) mod inside;
+pub(crate) mod need;
 pub(crate) mod nginx;
 pub(crate) mod random;
 pub(crate) mod site;
@@ -29,6 +30,11 @@ pub(crate) fn corpus() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
     let named = std::env::var_os("TINTYPE_CORPUS").map(PathBuf::from);
     named.or(Some(beside)).filter(|path| path.join("MANIFEST.tsv").is_file())
+}
+
+/// Files that browsers show, out of public reports, where they are there: in `cases` beside the corpus.
+pub(crate) fn cases() -> Option<PathBuf> {
+    corpus().and_then(|corpus| Some(corpus.parent()?.join("cases"))).filter(|cases| cases.is_dir())
 }
 
 /// The built program, without any settings of whoever runs the tests.

@@ -29,7 +29,7 @@ impl Nginx {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port").local_addr().expect("its number");
         let (conf, pid, log) = (place.join("nginx.conf"), place.join("nginx.pid"), place.join("error.log"));
         std::fs::write(&conf, settings(place, &site(port))).expect("a file");
-        let mut command = Command::new(program());
+        let mut command = Command::new(program().expect("the test needs nginx"));
         command.arg("-e").arg(&log).arg("-p").arg(place).arg("-c").arg(&conf);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let mut nginx = Nginx { child: child.expect("nginx starts"), address: port };
@@ -84,11 +84,9 @@ http {{
     )
 }
 
-/// Where nginx is. Debian keeps it out of the PATH of ordinary users.
-fn program() -> PathBuf {
+/// The program, where it is installed. Debian keeps it out of the PATH of ordinary users.
+pub(super) fn program() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let usual = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
-    let found =
-        std::env::split_paths(&path).chain(usual).map(|folder| folder.join("nginx")).find(|file| file.is_file());
-    found.expect("these tests need nginx, which is not there: run `make test`, or install the package nginx")
+    std::env::split_paths(&path).chain(usual).map(|folder| folder.join("nginx")).find(|file| file.is_file())
 }

@@ -1,7 +1,10 @@
 //! The index of the cache under many schedules of a random scheduler.
+//!
+//! A binary of its own, since shuttle replaces the panic hook of the process: failures of other tests would be reported as
+//! those of a schedule.
 
 #[allow(dead_code)]
-#[path = "../../src/cache/index/mod.rs"]
+#[path = "../src/cache/index/mod.rs"]
 mod index;
 
 /// The library's locks, as the scheduler has them.
