@@ -169,3 +169,29 @@ impl<'de> Deserialize<'de> for StringList {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities() {
+        let bytes = |text: &str| text.parse::<Bytes>().ok().map(|bytes| bytes.0);
+        assert_eq!(bytes("64MiB"), Some(64 << 20));
+        assert_eq!(bytes("10 gib"), Some(10 << 30));
+        assert_eq!(bytes("1kB"), Some(1000));
+        assert_eq!(bytes("17"), Some(17));
+        assert_eq!(bytes("MiB"), None);
+        assert_eq!(bytes("-1MiB"), None);
+        assert_eq!(bytes("99999999999TiB"), None);
+        let span = |text: &str| text.parse::<Span>().ok().map(|span| span.0.as_millis());
+        assert_eq!(span("30s"), Some(30_000));
+        assert_eq!(span("500ms"), Some(500));
+        assert_eq!(span("2h"), Some(7_200_000));
+        assert_eq!(span("0"), Some(0));
+        assert_eq!(span("30"), None);
+        for bytes in [Bytes(0), Bytes(1), Bytes(1 << 10), Bytes(3 << 30)] {
+            assert_eq!(bytes.to_string().parse(), Ok(bytes));
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! The layers of settings put one over the other: defaults, file, environment, flags.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::sections::Config;
+use super::validate::validate;
+use super::{Flag, Invalid, Loaded, Origin, environment};
+use crate::dialect;
+
+pub(super) fn merge(
+    file: Option<(&Path, String)>, environment: Vec<(String, String)>, flags: &[Flag],
+) -> Result<Loaded, Invalid> {
+    let mut table = Table::try_from(Config::default()).map_err(|error| Invalid(error.to_string()))?;
+    let (mut origins, mut strangers, mut service_links) = (BTreeMap::new(), Vec::new(), Vec::new());
+    if let Some((path, text)) = file {
+        let said: Table = text.parse().map_err(|error| Invalid(format!("{}: {error}", path.display())))?;
+        for (section, values) in said {
+            let origin = Origin::File(path.to_owned());
+            let Value::Table(values) = values else {
+                return Err(Invalid(format!("{origin}: {section} stands outside of a section")));
+            };
+            // an empty one, too: whoever wrote it believes in it
+            known(&table, &section, &origin)?;
+            for (key, value) in values {
+                let origin = origin.clone();
+                put(&mut table, &mut origins, &section, &key, value, origin)?;
+            }
+        }
+    }
+    for (name, text) in environment {
+        // Compose files and charts pass on what is not set as empty
+        if text.is_empty() && name != environment::KEYS {
+            continue;
+        }
+        // any name may be a preset's
+        let setting = environment::split(&name, &table);
+        if setting.as_ref().is_none_or(|(section, _)| section == "presets")
+            && environment::is_service_link(&name, &text)
+        {
+            service_links.push(name);
+            continue;
+        }
+        let Some((section, key)) = setting else {
+            if environment::is_meant_for_us(&name, &table) {
+                return Err(environment::unknown(&name, &table));
+            }
+            // a script may have variables of that prefix for itself
+            strangers.push(name);
+            continue;
+        };
+        let value = environment::value_like(table.get(&section).and_then(|table| table.get(&key)), &text);
+        put(&mut table, &mut origins, &section, &key, value, Origin::Environment(name))?;
+    }
+    for (section, key, text, flag) in flags {
+        let value = environment::value_like(table.get(*section).and_then(|table| table.get(key)), text);
+        put(&mut table, &mut origins, section, key, value, Origin::Flag(flag))?;
+    }
+    let mut config: Config = check_each(&table, &origins)?;
+    // keys are there to be used, unless somebody says otherwise
+    let has_keys = !config.security.keys.is_empty() || !config.security.keys_file.as_os_str().is_empty();
+    if has_keys && !origins.contains_key("security.require_signature") {
+        config.security.require_signature = true;
+    }
+    validate(&config)?;
+    let empty = config.security.keys.is_empty();
+    if let Some(Origin::Environment(name)) = origins.get("security.keys").filter(|_| empty) {
+        // a variable that was to be filled in elsewhere would leave the door open
+        return Err(Invalid(format!("${name} is wrong: it is empty; leave it out where there are no keys")));
+    }
+    Ok(Loaded { config, origins, strangers, service_links, exposed: Vec::new(), withheld: Vec::new() })
+}
+
+/// A section that there is.
+fn known(table: &Table, section: &str, origin: &Origin) -> Result<(), Invalid> {
+    if table.contains_key(section) {
+        return Ok(());
+    }
+    let nearest = dialect::nearest(section, table.keys().map(String::as_str));
+    let hint = nearest.map(|nearest| format!("; did you mean [{nearest}]?")).unwrap_or_default();
+    Err(Invalid(format!("{origin}: there is no section [{section}]{hint}")))
+}
+
+/// Puts one value in its place, if there is such a place.
+fn put(
+    table: &mut Table, origins: &mut BTreeMap<String, Origin>, section: &str, key: &str, value: Value, origin: Origin,
+) -> Result<(), Invalid> {
+    known(table, section, &origin)?;
+    let Some(Value::Table(values)) = table.get_mut(section) else { return Ok(()) };
+    if section != "presets" && !values.contains_key(key) {
+        let nearest = dialect::nearest(key, values.keys().map(String::as_str));
+        let hint = nearest.map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
+        return Err(Invalid(format!("{origin}: there is no setting {section}.{key}{hint}")));
+    }
+    if section == "presets" && !value.is_str() {
+        let like = format!("{key} = \"width=96&height=96\"");
+        return Err(Invalid(format!("{origin}: presets.{key} is wrong: it is parameters in a text, such as {like}")));
+    }
+    values.insert(key.to_owned(), value);
+    origins.insert(format!("{section}.{key}"), origin);
+    Ok(())
+}
+
+/// Reads the table; where that fails, finds out which value is to blame by reading them one by one.
+fn check_each(table: &Table, origins: &BTreeMap<String, Origin>) -> Result<Config, Invalid> {
+    let error = match Config::deserialize(table.clone()) {
+        Ok(config) => return Ok(config),
+        Err(error) => error,
+    };
+    for (name, origin) in origins {
+        let Some((section, key)) = name.split_once('.') else { continue };
+        let Some(value) = table.get(section).and_then(|values| values.get(key)) else { continue };
+        let alone = Table::from_iter([(key.to_owned(), value.clone())]);
+        let alone = Table::from_iter([(section.to_owned(), Value::Table(alone))]);
+        if let Err(error) = Config::deserialize(alone) {
+            return Err(Invalid(format!("{origin}: {name} is wrong: {}", without_types(error.message()))));
+        }
+    }
+    Err(Invalid(error.to_string()))
+}
+
+/// A message that says what numbers there may be, rather than which type has them.
+fn without_types(message: &str) -> String {
+    let ranges = [
+        ("u8", "0 to 255"),
+        ("u16", "0 to 65535"),
+        ("u32", "0 to 4294967295"),
+        ("u64", "0 or more"),
+        ("usize", "0 or more"),
+        ("f32", "a number"),
+        ("f64", "a number"),
+        ("a boolean", "true or false"),
+    ];
+    let meant = ranges.iter().find_map(|(kind, range)| Some((message.strip_suffix(kind)?, range)));
+    match meant.filter(|(rest, _)| rest.ends_with("expected ")) {
+        Some((rest, range)) => format!("{rest}{range}"),
+        None => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Bytes, Limits};
+
+    fn read(file: &str, environment: &[(&str, &str)], flags: &[Flag]) -> Result<Loaded, Invalid> {
+        let environment = environment.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect();
+        merge(Some((Path::new("t.toml"), file.to_owned())), environment, flags)
+    }
+
+    #[test]
+    fn cache_folder_may_be_none() {
+        let folder = |file: &str| read(file, &[], &[]).expect("good").config.cache().dir;
+        assert_eq!(folder("[cache]\ndir = \"none\"\n"), None);
+        for dir in ["./none", "/var/none", "None"] {
+            assert_eq!(folder(&format!("[cache]\ndir = \"{dir}\"\n")).as_deref(), Some(Path::new(dir)));
+        }
+        let Loaded { config, .. } = read("", &[("TINTYPE_CACHE_DIR", "none")], &[]).expect("good");
+        assert_eq!(config.cache.folder(), None);
+        let flag = ("cache", "dir", "none".to_owned(), "--cache-dir");
+        assert_eq!(read("", &[], &[flag]).expect("good").config.cache.folder(), None);
+    }
+
+    #[test]
+    fn later_layers_win_and_are_remembered() {
+        let file = "[server]\nlisten = \"a:1\"\n[cache]\nmax_bytes = \"1GiB\"\nmax_files = 7\n";
+        let environment = [("TINTYPE_CACHE_MAX_BYTES", "2GiB"), ("TINTYPE_OUTPUT_FORMATS", "webp, avif")];
+        let flag = ("server", "listen", "b:2".to_owned(), "--listen");
+        let Loaded { config, origins, .. } = read(file, &environment, &[flag]).expect("good");
+        assert_eq!(config.server.listen, "b:2");
+        assert_eq!(config.cache.max_bytes, Bytes(2 << 30));
+        assert_eq!(config.cache.max_files, 7);
+        assert_eq!(config.output.formats, ["webp", "avif"]);
+        assert_eq!(config.limits, Limits::default());
+        assert_eq!(origins["server.listen"], Origin::Flag("--listen"));
+        assert_eq!(origins["cache.max_bytes"], Origin::Environment("TINTYPE_CACHE_MAX_BYTES".into()));
+        assert_eq!(origins["cache.max_files"], Origin::File("t.toml".into()));
+        assert!(!origins.contains_key("limits.queue"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_what_is_near() {
+        let check = |file: &str, expected: &[&str]| {
+            let Invalid(message) = read(file, &[], &[]).expect_err(file);
+            for part in expected {
+                assert!(message.contains(part), "{file}: {message}");
+            }
+        };
+        check("[sever]\nlisten = 1\n", &["[sever]", "[server]"]);
+        check("[cashe]\n", &["[cashe]", "[cache]"]);
+        check("[server]\n[server.tls]\n", &["server.tls"]);
+        check("[presets.avatar]\nwidth = 96\n", &["presets.avatar", "in a text"]);
+        check("[presets]\navatar = \"widht=96\"\n", &["preset avatar", "width"]);
+        check("[presets]\navatar = 96\n", &["presets.avatar", "in a text"]);
+        check("[[server]]\n", &["server"]);
+        check("[server]\nlisen = \"a\"\n", &["server.lisen", "listen"]);
+        check("[cache]\nmax_bytes = \"10 apples\"\n", &["cache.max_bytes", "10 apples", "10GiB"]);
+        check("[limits]\ndeadline = 30\n", &["limits.deadline", "30s"]);
+        check("[limits]\nworkers = \"many\"\n", &["limits.workers"]);
+        for path in ["store", "/store/", "/", "/a//b", "/a b", "/../x", "/%2e"] {
+            check(&format!("[server]\nx_accel = {path:?}\n"), &["server.x_accel", path, "/_tintype_store"]);
+        }
+        check(
+            "[server]\nallow_origin = \"a.example\"\n",
+            &["server.allow_origin", "a.example", "https://www.example.com"],
+        );
+        check("[server]\nallow_origin = [\"*\", \"https://a.example\"]\n", &["server.allow_origin", "alone"]);
+        check("[server]\nallow_origin = true\n", &["server.allow_origin", "a list of texts"]);
+        check("[output]\nquality = 0\n", &["output.quality", "1 to 100"]);
+        check("[output]\nquality = 900\n", &["output.quality", "1 to 100"]);
+        for nothing in ["memory = \"0B\"", "deadline = \"0s\"", "max_pixels = 0"] {
+            check(&format!("[limits]\n{nothing}\n"), &["limits", "nothing"]);
+        }
+        check("[output]\nformats = [\"jpeg\"]\n", &["output.formats", "jpeg"]);
+        check("[output]\nsnap = \"up\"\n", &["output.widths"]);
+        check("[security]\nkeys = [\"short\"]\n", &["security.keys", "16 bytes"]);
+        check("[presets]\na = \"w=0\"\n", &["preset a"]);
+        check("listen = \"a\"\n", &["listen"]);
+        check("[server\n", &["t.toml"]);
+        let read_all = read("", &[("TINTYPE_CMD", "x"), ("TINTYPE_URL", "x")], &[]).expect("somebody else's");
+        assert_eq!(read_all.strangers, ["TINTYPE_CMD", "TINTYPE_URL"]);
+        for (name, meant) in [
+            ("TINTYPE_LISTEN", "TINTYPE_SERVER_LISTEN"),
+            ("TINTYPE_CAHCE_DIR", "TINTYPE_CACHE_DIR"),
+            ("TINTYPE_LIMITS_X", "TINTYPE_LIMITS_X"),
+        ] {
+            let Invalid(message) = read("", &[(name, "1")], &[]).expect_err("unknown");
+            assert!(message.contains(meant), "{message}");
+        }
+        let Invalid(message) = read("", &[("TINTYPE_CACHE_MAX_BITES", "1")], &[]).expect_err("unknown");
+        assert!(message.contains("TINTYPE_CACHE_MAX_BYTES"), "{message}");
+    }
+
+    #[test]
+    fn service_links_are_no_settings() {
+        let links = [
+            ("TINTYPE_PORT", "tcp://10.0.0.1:80"),
+            ("TINTYPE_PORT_80_TCP", "tcp://10.0.0.1:80"),
+            ("TINTYPE_PORT_80_TCP_ADDR", "10.0.0.1"),
+            ("TINTYPE_PORT_80_TCP_PORT", "80"),
+            ("TINTYPE_PORT_80_TCP_PROTO", "tcp"),
+            ("TINTYPE_SERVICE_HOST", "10.0.0.1"),
+            ("TINTYPE_SERVICE_PORT", "80"),
+            ("TINTYPE_SERVICE_PORT_HTTP", "80"),
+            ("TINTYPE_SERVER_PORT", "tcp://10.0.0.1:80"),
+            ("TINTYPE_SERVER_PORT_8080_TCP_ADDR", "10.0.0.1"),
+            ("TINTYPE_SERVER_SERVICE_HOST", "10.0.0.1"),
+            ("TINTYPE_SERVER_SERVICE_PORT_WEB_UI", "80"),
+            ("TINTYPE_CACHE_DIR_PORT_53_UDP", "udp://10.0.0.1:53"),
+            ("TINTYPE_CACHE_PORT_9_SCTP_PROTO", "sctp"),
+        ];
+        let Loaded { config, service_links, strangers, .. } = read("", &links, &[]).expect("no settings");
+        assert_eq!(config, Config::default());
+        assert_eq!(service_links, links.map(|(name, _)| name));
+        assert!(strangers.is_empty());
+        for (name, value) in [
+            ("TINTYPE_SERVER_PORT", "8080"),
+            ("TINTYPE_SERVER_PORT", "http://10.0.0.1:80"),
+            ("TINTYPE_SERVER_SERVICE", "x"),
+            ("TINTYPE_SERVER_PORT_X_TCP", "80"),
+            ("TINTYPE_SERVER_PORT_80_TCP_NAME", "80"),
+            ("TINTYPE_SERVER_REPORT", "tcp://10.0.0.1:80"),
+        ] {
+            assert!(read("", &[(name, value)], &[]).is_err(), "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn empty_variables_are_as_none() {
+        let file = "[server]\nadmin_listen = \"127.0.0.1:9000\"\n";
+        let empty = [
+            ("TINTYPE_SERVER_LISTEN", ""),
+            ("TINTYPE_SERVER_ADMIN_LISTEN", ""),
+            ("TINTYPE_CACHE_MAX_BYTES", ""),
+            ("TINTYPE_OUTPUT_WIDTHS", ""),
+            ("TINTYPE_SECURITY_UPLOAD", ""),
+            ("TINTYPE_SECURITY_ADMIN_TOKEN", ""),
+            ("TINTYPE_PRESETS_A", ""),
+        ];
+        assert_eq!(read(file, &empty, &[]).expect("good").config, read(file, &[], &[]).expect("good").config);
+        // unsigned URLs would be answered
+        let Invalid(message) = read("", &[("TINTYPE_SECURITY_KEYS", "")], &[]).expect_err("no keys");
+        assert!(message.contains("empty"), "{message}");
+    }
+
+    #[test]
+    fn booleans_of_the_environment_are_written_in_many_ways() {
+        for (text, expected) in [
+            ("true", Some(true)),
+            ("True", Some(true)),
+            ("YES", Some(true)),
+            ("on", Some(true)),
+            ("1", Some(true)),
+            ("false", Some(false)),
+            ("No", Some(false)),
+            ("off", Some(false)),
+            ("0", Some(false)),
+            ("maybe", None),
+            ("2", None),
+        ] {
+            let read = read("", &[("TINTYPE_SERVER_SERVER_TIMING", text)], &[]);
+            assert_eq!(read.as_ref().ok().map(|loaded| loaded.config.server.server_timing), expected, "{text}");
+            if let Err(Invalid(message)) = read {
+                assert!(message.contains("true") && message.contains("TINTYPE_SERVER_SERVER_TIMING"), "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn addresses_without_a_host_are_refused_with_what_is_right() {
+        for text in [":8080", "8080"] {
+            let Invalid(message) = read("", &[("TINTYPE_SERVER_LISTEN", text)], &[]).expect_err(text);
+            assert!(message.contains("127.0.0.1:8080") && message.contains("0.0.0.0:8080"), "{message}");
+        }
+        let Invalid(message) = read("", &[("TINTYPE_SERVER_LISTEN", "x:99999")], &[]).expect_err("no port");
+        assert!(message.contains("host:port"), "{message}");
+    }
+
+    #[test]
+    fn origins_are_a_text_or_a_list() {
+        let check = |file: &str, environment: &[(&str, &str)], expected: &[&str]| {
+            let loaded = read(file, environment, &[]).unwrap_or_else(|invalid| panic!("{file}: {invalid}"));
+            assert_eq!(loaded.config.server.allow_origin.0, expected, "{file} {environment:?}");
+            let text = toml::to_string(&loaded.config).expect("TOML");
+            assert_eq!(read(&text, &[], &[]).expect("good").config, loaded.config, "{text}");
+        };
+        let (a, b) = ("https://a.example", "http://b.example:8080");
+        check("", &[], &["*"]);
+        check("[server]\nallow_origin = \"\"\n", &[], &[]);
+        check("[server]\nallow_origin = []\n", &[], &[]);
+        check(&format!("[server]\nallow_origin = {a:?}\n"), &[], &[a]);
+        check(&format!("[server]\nallow_origin = [{a:?}, {b:?}]\n"), &[], &[a, b]);
+        check("", &[("TINTYPE_SERVER_ALLOW_ORIGIN", &format!("{a}, {b}"))], &[a, b]);
+    }
+
+    #[test]
+    fn keys_are_there_to_be_used() {
+        let keys = "[security]\nkeys = [\"0123456789abcdef\"]\n";
+        assert!(read(keys, &[], &[]).expect("good").config.security.require_signature);
+        let off = format!("{keys}require_signature = false\n");
+        assert!(!read(&off, &[], &[]).expect("good").config.security.require_signature);
+        assert!(read("[security]\nrequire_signature = true\n", &[], &[]).is_err());
+    }
+
+    #[test]
+    fn the_defaults_are_a_good_file() {
+        let text = toml::to_string(&Config::default()).expect("TOML");
+        assert_eq!(read(&text, &[], &[]).expect("good").config, Config::default());
+    }
+}
