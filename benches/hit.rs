@@ -16,11 +16,11 @@ fn hits(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let cache = tempfile::tempdir().expect("a folder");
     let mut config = Config::default();
-    config.cache.dir = cache.path().to_owned();
+    config.fixed.cache.dir = cache.path().to_owned();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
-    let source = Files::new(&root, config.source.max_bytes.0).expect("testdata");
-    let service = Service::new(Arc::new(source), &config.cache(), config.workers(), config.settings());
-    let app = app(State::new(service, config.policy().expect("no presets"), config.http()));
+    let source = Files::new(&root, config.fixed.source.max_bytes.0).expect("testdata");
+    let service = Service::new(Arc::new(source), &config.fixed.cache(), config.fixed.workers(), config.render());
+    let app = app(State::new(service, config.live.policy().expect("no presets"), config.http()));
 
     let ask = async |if_none_match: Option<&str>| {
         let mut request = Request::get("/photos/coffee.png?width=300&format=webp");

@@ -80,10 +80,10 @@
 //! | there are files left for those who are connected | `http/server.rs`: `connections` | a bound by the process's limit |
 //! | CPU work is bounded, and so is waiting for it | `service/workers.rs`, `queue.rs` | the only `spawn_blocking`; by number and by expected wait |
 //! | status codes for failures are chosen once | `http/problem.rs` | exhaustive matches, no `_` arm |
-//! | settings are read in one place | `config/mod.rs` | no other file names `std::env` |
+//! | Settings are read in one place | `config/mod.rs` | no other file names `std::env` |
 //! | nobody is answered under a mixture of settings | `http/mod.rs`: `Rules` | one pointer is exchanged; a request takes all of them from it, once |
-//! | a setting that cannot change while it runs does not | `config/reload.rs` | what can is listed; a new one waits for a start |
-//! | every setting is explained | `config/reference.rs` | its comment in the code is what users read; it does not compile without |
+//! | A setting that needs a restart keeps its value until then | `config/fixed.rs`, `config/live.rs` | two types; a reload replaces the live one alone |
+//! | Every setting is documented | `config/reference.rs` | its doc comment is the users' documentation; it does not compile without |
 
 // in builds without native codecs JPEG has no planes
 #![cfg_attr(not(feature = "native"), allow(dead_code))]

@@ -365,10 +365,10 @@ fn settings(data: &[u8]) {
 
 fn policy(keys: &[&str]) -> Policy {
     let mut config = Config::default();
-    config.security.keys = keys.iter().map(|&key| key.to_owned()).collect();
-    config.security.require_signature = !keys.is_empty();
-    config.presets.insert("a".into(), "width=96&fit=cover&quality=50&blur=2&position=top&animated=false".into());
-    config.policy().expect("a good preset")
+    config.live.security.keys = keys.iter().map(|&key| key.to_owned()).collect();
+    config.live.security.require_signature = !keys.is_empty();
+    config.live.presets.insert("a".into(), "width=96&fit=cover&quality=50&blur=2&position=top&animated=false".into());
+    config.live.policy().expect("a good preset")
 }
 
 /// A server over one picture in memory.
@@ -387,10 +387,10 @@ impl World {
     fn new() -> World {
         let cache = tempfile::tempdir().expect("a folder");
         let mut config = Config::default();
-        config.cache.dir = cache.path().to_owned();
+        config.fixed.cache.dir = cache.path().to_owned();
         let picture = Bytes::from(png(&[]));
         let source = Arc::new(Memory(picture.clone()));
-        let service = Service::new(source, &config.cache(), config.workers(), small());
+        let service = Service::new(source, &config.fixed.cache(), config.fixed.workers(), small());
         let app = app(State::new(service, policy(&[]), config.http()));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         World { runtime, app, picture, _cache: cache }

@@ -48,9 +48,9 @@ impl Folder {
     fn load(&self) -> Result<(Config, PathBuf), Wrong> {
         let mut config = self.common.load(&[])?.config;
         if let Some(dir) = &self.cache_dir {
-            config.cache.dir.clone_from(dir);
+            config.fixed.cache.dir.clone_from(dir);
         }
-        match config.cache.folder().map(Path::to_owned) {
+        match config.fixed.cache.folder().map(Path::to_owned) {
             Some(dir) => Ok((config, dir)),
             None => Err(Wrong("cache.dir is \"none\": there is no cache folder; name one with --cache-dir".into())),
         }
@@ -81,7 +81,7 @@ fn report(config: &Config, survey: &Survey, top: usize) -> String {
         let _ = writeln!(text, "{label:<12} {value}");
     };
     let share = |part: u64, all: u64| format!("{:.1} %", 100.0 * part as f64 / all.max(1) as f64);
-    let (cache, count) = (&config.cache, |n| HumanCount(n).to_string());
+    let (cache, count) = (&config.fixed.cache, |n| HumanCount(n).to_string());
     line("folder", cache.dir.display().to_string());
     line(
         "entries",

@@ -81,13 +81,13 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = arguments.common.load(&[])?.config;
     let query = query(&arguments);
     let mut unsigned = config.clone();
-    unsigned.security = crate::config::Security::default();
-    unsigned.output.unknown_params = crate::config::UnknownParams::Reject;
-    let policy = unsigned.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
+    unsigned.live.security = crate::config::live::Security::default();
+    unsigned.live.output.unknown_params = crate::config::live::UnknownParams::Reject;
+    let policy = unsigned.live.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
     let target = policy.target("/-", Some(&query), "", 0).map_err(|error| Wrong(error.to_string()))?;
     let recipe = target.recipe.ok_or_else(|| Wrong("nothing is asked for".into()))?;
     let original = read(&arguments.input)?;
-    let encoded = render::render(&original, &recipe, &config.settings(), &mut |_| true)?;
+    let encoded = render::render(&original, &recipe, &config.render(), &mut |_| true)?;
     write(&arguments.output, &encoded.bytes)
 }
 

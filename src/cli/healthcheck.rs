@@ -10,7 +10,7 @@ use clap::Args;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::Common;
-use crate::config::Server;
+use crate::config::fixed::Server;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -20,7 +20,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = arguments.common.load(&[])?.config;
-    let (status, _) = ask(&config.server, "GET", "/-/live", "", Some(PATIENCE))?;
+    let (status, _) = ask(&config.fixed.server, "GET", "/-/live", "", Some(PATIENCE))?;
     anyhow::ensure!(status == 200, "the server answered {status}");
     Ok(())
 }

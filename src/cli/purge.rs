@@ -19,16 +19,16 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = arguments.common.load(&[])?.with_secrets().map_err(Wrong::from)?.config;
-    if config.security.admin_token.is_empty() {
+    if config.live.security.admin_token.is_empty() {
         anyhow::bail!(Wrong("purging is off; set security.admin_token".into()));
     }
     let path = utf8_percent_encode(&arguments.path, NON_ALPHANUMERIC);
-    let token = format!("Authorization: Bearer {}\r\n", config.security.admin_token);
+    let token = format!("Authorization: Bearer {}\r\n", config.live.security.admin_token);
     // a folder of a million renditions takes minutes; on a terminal it is shown that it goes on
     let shown = ProgressBar::new_spinner().with_message(format!("purging {}", arguments.path));
     shown.set_style(ProgressStyle::with_template("{spinner} {msg}, {elapsed}")?);
     shown.enable_steady_tick(Duration::from_millis(200));
-    let answer = healthcheck::ask(&config.server, "POST", &format!("/-/purge?path={path}"), &token, None);
+    let answer = healthcheck::ask(&config.fixed.server, "POST", &format!("/-/purge?path={path}"), &token, None);
     shown.finish_and_clear();
     let (status, body) = answer?;
     if status != 200 {

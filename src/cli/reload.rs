@@ -55,9 +55,9 @@ impl Reloader {
 
     async fn reload(&mut self, state: &State) -> Result<String, Invalid> {
         let Reload { loaded, applied, waiting } = config::reload(&self.loaded, self.read().await?)?;
-        let policy = loaded.config.policy().map_err(|invalid| Invalid::new(invalid.to_string()))?;
+        let policy = loaded.config.live.policy().map_err(|invalid| Invalid::new(invalid.to_string()))?;
         super::serve::warn_of(&loaded);
-        state.set_rules(policy, loaded.config.http(), loaded.config.settings());
+        state.set_rules(policy, loaded.config.http(), loaded.config.render());
         self.loaded = loaded;
         let (applied, waiting) = (applied.join(" "), waiting.join(" "));
         tracing::info!(applied, "the settings were read again");

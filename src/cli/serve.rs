@@ -15,7 +15,8 @@ use tokio::task::JoinHandle;
 use super::reload::Reloader;
 use super::sockets::{self, HandedOver, Inherited};
 use super::{Common, Wrong, supervisor};
-use crate::config::{Config, FLAGS, Flag, Loaded, Server};
+use crate::config::fixed::Server;
+use crate::config::{Config, FLAGS, Flag, Loaded};
 use crate::http::server::{self, Listener};
 use crate::http::{self, App, LogWriter, State};
 use crate::service::Service;
@@ -166,10 +167,10 @@ async fn serve(mut reloader: Reloader, handed_over: Vec<HandedOver>, log: &Log) 
     let mut hangup = signal(SignalKind::hangup())?;
     let config = reloader.loaded().config.clone();
     let service = service(&config)?;
-    if config.security.upload {
+    if config.fixed.security.upload {
         prepare_uploads(&config, &service);
     }
-    let policy = config.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
+    let policy = config.live.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
     let mut stop_signals = Stop::listen()?;
     let sockets = listen(&config, handed_over).await?;
     let mut wire = config.http();
@@ -181,7 +182,7 @@ async fn serve(mut reloader: Reloader, handed_over: Vec<HandedOver>, log: &Log) 
     // whoever asks whether tintype is ready is told that it is not until the last image has left
     let (drain, drained) = tokio::sync::watch::channel(false);
     let serve = |listeners: Vec<Listener>, app: App, places: usize, stopped: Receiver<bool>| {
-        let (limits, patience) = (config.connections(), config.server.shutdown_timeout.0);
+        let (limits, patience) = (config.fixed.connections(), config.fixed.server.shutdown_timeout.0);
         let places = Arc::new(Semaphore::new(places));
         let serve = |listener| {
             let mut stopped = stopped.clone();
@@ -202,15 +203,15 @@ async fn serve(mut reloader: Reloader, handed_over: Vec<HandedOver>, log: &Log) 
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         backends = ?crate::render::codec::BACKENDS,
-        originals = %config.source.root.display(),
-        cache = %config.cache.dir.display(),
+        originals = %config.fixed.source.root.display(),
+        cache = %config.fixed.cache.dir.display(),
         workers = service.workers().count(),
         "tintype starts"
     );
     for address in addresses {
         log.writer.push_now(format!("listening on {address}\n").as_bytes());
     }
-    let images = serve(sockets.images, http::app(state.clone()), places(&config.server), stopped);
+    let images = serve(sockets.images, http::app(state.clone()), places(&config.fixed.server), stopped);
     supervisor::ready(&service);
 
     tokio::select! {
@@ -219,7 +220,7 @@ async fn serve(mut reloader: Reloader, handed_over: Vec<HandedOver>, log: &Log) 
     }
     supervisor::stopping();
     state.drain();
-    let delay = config.server.drain_delay.0;
+    let delay = config.fixed.server.drain_delay.0;
     tracing::info!(?delay, "stopping: requests in flight are finished");
     let finished = async {
         // balancers that ask /-/ready look elsewhere meanwhile
@@ -264,15 +265,15 @@ fn places(server: &Server) -> usize {
 
 /// The sockets that were handed over, and those that the settings name where there are none.
 async fn listen(config: &Config, handed_over: Vec<HandedOver>) -> anyhow::Result<Inherited> {
-    let Server { listen, admin_listen, .. } = &config.server;
+    let Server { listen, admin_listen, .. } = &config.fixed.server;
     let mut sockets = Inherited::listen(handed_over)?;
     if sockets.images.is_empty() {
-        sockets.images.push(bind(&config.server, listen).await?);
+        sockets.images.push(bind(&config.fixed.server, listen).await?);
     } else {
         tracing::info!(server.listen = listen, "not used: sockets come from the service manager (LISTEN_FDS)");
     }
     if sockets.admin.is_empty() && !admin_listen.is_empty() {
-        sockets.admin.push(bind(&config.server, admin_listen).await?);
+        sockets.admin.push(bind(&config.fixed.server, admin_listen).await?);
     }
     Ok(sockets)
 }
@@ -293,7 +294,7 @@ async fn flush(service: Arc<Service>) {
 
 /// Says beforehand what would keep uploads from being taken in; images are served all the same.
 fn prepare_uploads(config: &Config, service: &Service) {
-    if config.security.admin_token.is_empty() {
+    if config.live.security.admin_token.is_empty() {
         tracing::warn!("security.upload does nothing without a security.admin_token");
     }
     match service.sweep_uploads() {
@@ -305,8 +306,9 @@ fn prepare_uploads(config: &Config, service: &Service) {
 
 /// The service of these settings, without anything that listens.
 pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
-    let root = &config.source.root;
-    let source = Files::new(root, config.source.max_bytes.0).and_then(|files| files.with_links(&config.source.links));
+    let root = &config.fixed.source.root;
+    let source = Files::new(root, config.fixed.source.max_bytes.0)
+        .and_then(|files| files.with_links(&config.fixed.source.links));
     let source = source.with_context(|| format!("the folder with originals, {}, cannot be opened", root.display()))?;
     if let Some((cache, root)) = overlap(config)? {
         let (cache, root) = (cache.display(), root.display());
@@ -315,14 +317,14 @@ pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
                 --cache-dir to a place of its own"
         )));
     }
-    if let Some(dir) = config.cache.folder() {
+    if let Some(dir) = config.fixed.cache.folder() {
         crate::cache::distrust(dir).context("the cache folder is not safe")?;
     }
     let mut source: Arc<dyn Source> = Arc::new(Shared::new(Arc::new(source)));
-    if !config.source.revalidate.0.is_zero() {
-        source = Arc::new(Remembered::new(source, config.source.revalidate.0));
+    if !config.fixed.source.revalidate.0.is_zero() {
+        source = Arc::new(Remembered::new(source, config.fixed.source.revalidate.0));
     }
-    Ok(Service::new(source, &config.cache(), config.workers(), config.settings()))
+    Ok(Service::new(source, &config.fixed.cache(), config.fixed.workers(), config.render()))
 }
 
 async fn bind(server: &Server, address: &str) -> anyhow::Result<Listener> {
@@ -332,7 +334,7 @@ async fn bind(server: &Server, address: &str) -> anyhow::Result<Listener> {
 /// The cache folder and the originals, where one lies within the other: a cache below the originals would be served as
 /// originals, and originals below the cache be evicted.
 pub(super) fn overlap(config: &Config) -> std::io::Result<Option<(PathBuf, PathBuf)>> {
-    let Some(dir) = config.cache.folder() else { return Ok(None) };
+    let Some(dir) = config.fixed.cache.folder() else { return Ok(None) };
     // it may not be there yet: the part of it that is there decides
     let mut dir = std::path::absolute(dir)?;
     let mut rest = Vec::new();
@@ -348,9 +350,9 @@ pub(super) fn overlap(config: &Config) -> std::io::Result<Option<(PathBuf, PathB
             },
         }
     };
-    let root = config.source.root.canonicalize()?;
+    let root = config.fixed.source.root.canonicalize()?;
     // one that is not there holds no originals
-    let linked = config.source.links.iter().filter_map(|folder| folder.canonicalize().ok());
+    let linked = config.fixed.source.links.iter().filter_map(|folder| folder.canonicalize().ok());
     let mut originals = std::iter::once(root).chain(linked);
     Ok(originals.find(|folder| cache.starts_with(folder) || folder.starts_with(&cache)).map(|folder| (cache, folder)))
 }

@@ -7,7 +7,8 @@ use clap::Args;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{Common, Wrong};
-use crate::config::{Span, UnknownParams};
+use crate::config::Span;
+use crate::config::live::UnknownParams;
 use crate::dialect::Policy;
 
 #[derive(Args, Debug)]
@@ -29,8 +30,8 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut config = arguments.common.load(&[])?.with_secrets().map_err(Wrong::from)?.config;
     // A misspelt one would be left out, and what is signed ask for something else: for the original, if it was the only one
     let unknown = if arguments.allow_unknown { UnknownParams::Ignore } else { UnknownParams::Reject };
-    config.output.unknown_params = unknown;
-    let policy = config.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
+    config.live.output.unknown_params = unknown;
+    let policy = config.live.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
     let expires = arguments.expires.as_deref().map(|text| second(text, SystemTime::now())).transpose()?;
     let mut out = std::io::stdout().lock();
     for url in &arguments.urls {
@@ -110,8 +111,8 @@ mod tests {
     #[test]
     fn paths_are_signed_as_they_are_sent() {
         let mut config = Config::default();
-        config.security.keys = vec!["a key of sixteen bytes".into()];
-        let policy = config.policy().expect("good settings");
+        config.live.security.keys = vec!["a key of sixteen bytes".into()];
+        let policy = config.live.policy().expect("good settings");
         let check = |url: &str, expected: &str| {
             let signed = signed(&policy, url, None).expect("signed");
             assert_eq!(signed.split_once('?').expect("a query").0, expected, "{url}");
@@ -127,10 +128,10 @@ mod tests {
     #[test]
     fn misspelt_parameter_is_refused_unless_allowed() {
         let mut config = Config::default();
-        config.security.keys = vec!["a key of sixteen bytes".into()];
-        let lax = config.policy().expect("good settings");
-        config.output.unknown_params = UnknownParams::Reject;
-        let strict = config.policy().expect("good settings");
+        config.live.security.keys = vec!["a key of sixteen bytes".into()];
+        let lax = config.live.policy().expect("good settings");
+        config.live.output.unknown_params = UnknownParams::Reject;
+        let strict = config.live.policy().expect("good settings");
         for (url, part) in [("/a.jpg?widht=10", "width"), ("/a.jpg?w=10&qualty=5", "quality"), ("/a.jpg?utm=1", "utm")]
         {
             let Wrong(message) = signed(&strict, url, None).expect_err(url);

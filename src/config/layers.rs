@@ -6,9 +6,8 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::sections::Config;
 use super::validate::validate;
-use super::{Flag, Invalid, Loaded, Origin, environment};
+use super::{Config, Flag, Invalid, Loaded, Origin, environment};
 use crate::dialect;
 
 pub(super) fn merge(
@@ -61,12 +60,12 @@ pub(super) fn merge(
     }
     let mut config: Config = check_each(&table, &origins)?;
     // keys are there to be used, unless somebody says otherwise
-    let has_keys = !config.security.keys.is_empty() || !config.security.keys_file.as_os_str().is_empty();
+    let has_keys = !config.live.security.keys.is_empty() || !config.live.security.keys_file.as_os_str().is_empty();
     if has_keys && !origins.contains_key("security.require_signature") {
-        config.security.require_signature = true;
+        config.live.security.require_signature = true;
     }
     validate(&config)?;
-    let empty = config.security.keys.is_empty();
+    let empty = config.live.security.keys.is_empty();
     if let Some(Origin::Environment(name)) = origins.get("security.keys").filter(|_| empty) {
         // a variable that was to be filled in elsewhere would leave the door open
         return Err(Invalid(format!("${name} is wrong: it is empty; leave it out where there are no keys")));
@@ -144,7 +143,7 @@ fn without_types(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Bytes, Limits};
+    use crate::config::{Bytes, fixed};
 
     fn read(file: &str, environment: &[(&str, &str)], flags: &[Flag]) -> Result<Loaded, Invalid> {
         let environment = environment.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect();
@@ -153,15 +152,15 @@ mod tests {
 
     #[test]
     fn cache_folder_may_be_none() {
-        let folder = |file: &str| read(file, &[], &[]).expect("good").config.cache().dir;
+        let folder = |file: &str| read(file, &[], &[]).expect("good").config.fixed.cache().dir;
         assert_eq!(folder("[cache]\ndir = \"none\"\n"), None);
         for dir in ["./none", "/var/none", "None"] {
             assert_eq!(folder(&format!("[cache]\ndir = \"{dir}\"\n")).as_deref(), Some(Path::new(dir)));
         }
         let Loaded { config, .. } = read("", &[("TINTYPE_CACHE_DIR", "none")], &[]).expect("good");
-        assert_eq!(config.cache.folder(), None);
+        assert_eq!(config.fixed.cache.folder(), None);
         let flag = ("cache", "dir", "none".to_owned(), "--cache-dir");
-        assert_eq!(read("", &[], &[flag]).expect("good").config.cache.folder(), None);
+        assert_eq!(read("", &[], &[flag]).expect("good").config.fixed.cache.folder(), None);
     }
 
     #[test]
@@ -170,11 +169,11 @@ mod tests {
         let environment = [("TINTYPE_CACHE_MAX_BYTES", "2GiB"), ("TINTYPE_OUTPUT_FORMATS", "webp, avif")];
         let flag = ("server", "listen", "b:2".to_owned(), "--listen");
         let Loaded { config, origins, .. } = read(file, &environment, &[flag]).expect("good");
-        assert_eq!(config.server.listen, "b:2");
-        assert_eq!(config.cache.max_bytes, Bytes(2 << 30));
-        assert_eq!(config.cache.max_files, 7);
-        assert_eq!(config.output.formats, ["webp", "avif"]);
-        assert_eq!(config.limits, Limits::default());
+        assert_eq!(config.fixed.server.listen, "b:2");
+        assert_eq!(config.fixed.cache.max_bytes, Bytes(2 << 30));
+        assert_eq!(config.fixed.cache.max_files, 7);
+        assert_eq!(config.live.output.formats, ["webp", "avif"]);
+        assert_eq!(config.fixed.limits, fixed::Limits::default());
         assert_eq!(origins["server.listen"], Origin::Flag("--listen"));
         assert_eq!(origins["cache.max_bytes"], Origin::Environment("TINTYPE_CACHE_MAX_BYTES".into()));
         assert_eq!(origins["cache.max_files"], Origin::File("t.toml".into()));
@@ -302,7 +301,7 @@ mod tests {
             ("2", None),
         ] {
             let read = read("", &[("TINTYPE_SERVER_SERVER_TIMING", text)], &[]);
-            assert_eq!(read.as_ref().ok().map(|loaded| loaded.config.server.server_timing), expected, "{text}");
+            assert_eq!(read.as_ref().ok().map(|loaded| loaded.config.live.server.server_timing), expected, "{text}");
             if let Err(Invalid(message)) = read {
                 assert!(message.contains("true") && message.contains("TINTYPE_SERVER_SERVER_TIMING"), "{message}");
             }
@@ -323,7 +322,7 @@ mod tests {
     fn origins_are_a_text_or_a_list() {
         let check = |file: &str, environment: &[(&str, &str)], expected: &[&str]| {
             let loaded = read(file, environment, &[]).unwrap_or_else(|invalid| panic!("{file}: {invalid}"));
-            assert_eq!(loaded.config.server.allow_origin.0, expected, "{file} {environment:?}");
+            assert_eq!(loaded.config.live.server.allow_origin.0, expected, "{file} {environment:?}");
             let text = toml::to_string(&loaded.config).expect("TOML");
             assert_eq!(read(&text, &[], &[]).expect("good").config, loaded.config, "{text}");
         };
@@ -339,9 +338,9 @@ mod tests {
     #[test]
     fn keys_are_there_to_be_used() {
         let keys = "[security]\nkeys = [\"0123456789abcdef\"]\n";
-        assert!(read(keys, &[], &[]).expect("good").config.security.require_signature);
+        assert!(read(keys, &[], &[]).expect("good").config.live.security.require_signature);
         let off = format!("{keys}require_signature = false\n");
-        assert!(!read(&off, &[], &[]).expect("good").config.security.require_signature);
+        assert!(!read(&off, &[], &[]).expect("good").config.live.security.require_signature);
         assert!(read("[security]\nrequire_signature = true\n", &[], &[]).is_err());
     }
 

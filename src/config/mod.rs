@@ -1,26 +1,29 @@
 //! Settings: defaults, then a TOML file, then the environment, then flags; each value knows where it came from.
 //!
-//! This is the only file that reads the environment. The defaults are a value of the same type as the result, so every
+//! Settings are of two types: [`FixedSettings`] stay as they were at the start, [`LiveSettings`] change on SIGHUP. This is
+//! the only file that reads the environment. The defaults are a value of the same type as the result, so every
 //! key exists once: unknown keys are told from known ones by looking there.
 
 mod environment;
+pub mod fixed;
 mod layers;
+pub mod live;
 mod modules;
 mod reference;
 mod reload;
 mod secrets;
-mod sections;
+mod table;
 mod units;
 mod validate;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use fixed::FixedSettings;
+pub use live::LiveSettings;
 pub use reference::{FLAGS, Setting, default_file, settings};
 pub use reload::{Reload, reload};
-pub use sections::{
-    AvifEncoder, Cache, Config, Damaged, Effort, Limits, Output, Overload, Security, Server, Source, UnknownParams,
-};
+pub use table::Config;
 pub use units::{Bytes, Mode, Span, StringList};
 
 use crate::cache;
@@ -107,7 +110,8 @@ pub fn load(file: Option<&Path>, flags: &[Flag]) -> Result<Loaded, Invalid> {
     });
     let mut loaded = merge(text.transpose()?, environment, flags)?;
     if !loaded.origins.contains_key("cache.dir") {
-        loaded.config.cache.dir = default_cache_dir(loaded.config.cache.dir);
+        let cache = &mut loaded.config.fixed.cache;
+        cache.dir = default_cache_dir(std::mem::take(&mut cache.dir));
     }
     secrets::read(&mut loaded, std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).as_deref())?;
     Ok(loaded)

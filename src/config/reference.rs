@@ -8,9 +8,9 @@ use documented::DocumentedFields;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::reload::is_live;
-use super::sections::{Cache, Config, Limits, Output, Security, Server, Source};
+use super::table::is_live;
 use super::units::{Bytes, Mode, Span};
+use super::{Config, FixedSettings, LiveSettings, fixed, live};
 
 /// The settings that `tintype serve` also takes on its command line: section, key and what it is called there.
 pub const FLAGS: [(&str, &str, &str); 4] = [
@@ -91,14 +91,25 @@ pub fn settings() -> Vec<Setting> {
             });
         }
     };
-    let about = |section: &str| Config::get_field_docs(section).unwrap_or_default();
     macro_rules! add {
-        ($($section:literal $type:ty),*) => {
-            $(add($section, about($section), <$type>::FIELD_NAMES, <$type>::FIELD_DOCS);)*
+        ($($section:literal $($type:ty),+;)*) => {
+            $($(add($section, about($section), <$type>::FIELD_NAMES, <$type>::FIELD_DOCS);)+)*
         };
     }
-    add!("server" Server, "source" Source, "cache" Cache, "limits" Limits, "output" Output, "security" Security);
+    add! {
+        "server" fixed::Server, live::Server;
+        "source" fixed::Source, live::Source;
+        "cache" fixed::Cache;
+        "limits" fixed::Limits, live::Limits;
+        "output" live::Output;
+        "security" live::Security, fixed::Security;
+    }
     all
+}
+
+/// What a section is about.
+fn about(section: &str) -> &'static str {
+    FixedSettings::get_field_docs(section).or_else(|_| LiveSettings::get_field_docs(section)).unwrap_or_default()
 }
 
 /// What a setting of few texts may be, as its type says when it is given another.
@@ -134,7 +145,7 @@ pub fn default_file() -> String {
         let _ = writeln!(file, "#{} = {}", setting.key, setting.default);
     }
     file.push('\n');
-    comment(&mut file, Config::get_field_docs("presets").unwrap_or_default());
+    comment(&mut file, about("presets"));
     file.push_str("[presets]\n#avatar = \"width=96&height=96&fit=cover\"\n");
     file
 }
@@ -185,9 +196,11 @@ mod tests {
             // a table's cell
             assert!(!setting.about.contains(['|', '\n']), "{name}");
         }
-        let names: Vec<&str> = Config::FIELD_NAMES.iter().copied().filter(|name| *name != "presets").collect();
+        let names = Table::try_from(Config::default()).expect("a table");
+        let names: Vec<&str> = names.keys().map(String::as_str).filter(|name| *name != "presets").collect();
         let mut sections: Vec<&str> = all.iter().map(|setting| setting.section).collect();
         sections.dedup();
+        sections.sort_unstable();
         assert_eq!(sections, names);
         let of = |section, key| all.iter().find(|one| (one.section, one.key) == (section, key)).expect("a setting");
         assert_eq!(of("output", "snap").choices, ["off", "up", "reject"]);

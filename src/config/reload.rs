@@ -1,113 +1,60 @@
-//! Settings read again while the program runs: what takes effect at once, and what waits for the next start.
+//! Settings read again while the program runs: live ones take effect, fixed ones stay as they were at the start.
 
-use std::collections::BTreeSet;
-
-use serde::Deserialize;
+use serde::Serialize;
 use toml::{Table, Value};
 
-use super::sections::Config;
-use super::{Invalid, Loaded};
-
-/// What takes effect at once: whole sections, and settings. It is what `http` and `service` exchange as one set; a new
-/// setting waits for a start until it stands here.
-const LIVE: [&str; 14] = [
-    "limits.max_dimension",
-    "limits.max_enlarged",
-    "limits.max_frames",
-    "limits.max_pixels",
-    "output",
-    "presets",
-    "security.admin_token",
-    "security.admin_token_file",
-    "security.keys",
-    "security.keys_file",
-    "security.require_signature",
-    "server.allow_origin",
-    "server.server_timing",
-    "source.damaged",
-];
-
-/// Whether a change of that setting takes effect at once.
-pub(super) fn is_live(section: &str, key: &str) -> bool {
-    LIVE.contains(&section) || LIVE.iter().any(|name| name.split_once('.') == Some((section, key)))
-}
+use super::{Config, Invalid, Loaded};
 
 /// What a new reading comes to.
 #[derive(Clone, Debug)]
 pub struct Reload {
-    /// The settings from now on, with what waits as it was: so the next reading is compared with what is in effect.
+    /// The settings from now on: the fixed ones in effect, and the live ones that were read.
     pub loaded: Loaded,
-    /// The settings that change, by `section.key`.
+    /// The live settings that change, by `section.key`.
     pub applied: Vec<String>,
-    /// The settings that are written otherwise now and stay as they were.
+    /// The fixed settings that differ from those in effect, and need a restart.
     pub waiting: Vec<String>,
 }
 
-/// Compares what is in effect with what was read anew.
+/// Takes the live settings of a new reading, and names the fixed ones that it would change.
 ///
 /// # Errors
-/// Where what changes does not go together with what stays.
+/// Where settings cannot be compared.
 pub fn reload(now: &Loaded, read: Loaded) -> Result<Reload, Invalid> {
-    let table = |config: &Config| Table::try_from(config).map_err(|error| Invalid(error.to_string()));
-    let (mut result, mut wished) = (table(&now.config)?, table(&read.config)?);
+    let applied = changed(&now.config.live, &read.config.live)?;
+    let mut waiting = changed(&now.config.fixed, &read.config.fixed)?;
     if [now, &read].iter().all(|loaded| !loaded.origins.contains_key("cache.dir")) {
         // nobody names it: what could be written in first is no decision that changed
-        copy(&result, &mut wished, "cache", "dir");
+        waiting.retain(|name| name != "cache.dir");
     }
-    let (mut applied, mut waiting) = (Vec::new(), Vec::new());
-    for (section, key) in names(&result).union(&names(&wished)) {
-        if get(&result, section, key) == get(&wished, section, key) {
-            continue;
-        }
-        if is_live(section, key) {
-            copy(&wished, &mut result, section, key);
-            applied.push(format!("{section}.{key}"));
-        } else {
-            waiting.push(format!("{section}.{key}"));
-        }
-    }
-    let config = Config::deserialize(result).map_err(|error| Invalid(error.to_string()))?;
-    config.policy().map_err(|invalid| Invalid(invalid.to_string()))?;
+    let config = Config { fixed: now.config.fixed.clone(), live: read.config.live.clone() };
     Ok(Reload { loaded: Loaded { config, ..read }, applied, waiting })
 }
 
-fn names(table: &Table) -> BTreeSet<(String, String)> {
-    let keys = |(section, values): (&String, &Value)| {
-        let keys = values.as_table().into_iter().flat_map(Table::keys);
-        keys.map(|key| (section.clone(), key.clone())).collect::<Vec<_>>()
+/// The settings that differ, by `section.key`, sorted.
+fn changed<T: Serialize>(before: &T, after: &T) -> Result<Vec<String>, Invalid> {
+    let table = |settings: &T| Table::try_from(settings).map_err(|error| Invalid(error.to_string()));
+    let (before, after) = (table(before)?, table(after)?);
+    let names = |table: &Table| -> Vec<(String, String)> {
+        let keys = |(section, values): (&String, &Value)| {
+            let keys = values.as_table().into_iter().flat_map(Table::keys);
+            keys.map(|key| (section.clone(), key.clone())).collect::<Vec<_>>()
+        };
+        table.iter().flat_map(keys).collect()
     };
-    table.iter().flat_map(keys).collect()
-}
-
-fn get<'a>(table: &'a Table, section: &str, key: &str) -> Option<&'a Value> {
-    table.get(section)?.get(key)
-}
-
-/// Makes a value what it is in another table, absent if it is absent there.
-fn copy(from: &Table, to: &mut Table, section: &str, key: &str) {
-    let Some(Value::Table(values)) = to.get_mut(section) else { return };
-    match get(from, section, key) {
-        Some(value) => drop(values.insert(key.to_owned(), value.clone())),
-        None => drop(values.remove(key)),
-    }
+    // a preset may be on one side alone
+    let mut all = [names(&before), names(&after)].concat();
+    all.sort();
+    all.dedup();
+    let get = |table: &Table, section: &str, key: &str| table.get(section).and_then(|values| values.get(key)).cloned();
+    all.retain(|(section, key)| get(&before, section, key) != get(&after, section, key));
+    Ok(all.into_iter().map(|(section, key)| format!("{section}.{key}")).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::read_text;
-
-    #[test]
-    fn every_live_setting_is_one() {
-        let table = Table::try_from(Config::default()).expect("a table");
-        for name in LIVE {
-            let there = match name.split_once('.') {
-                Some((section, key)) => get(&table, section, key).is_some(),
-                None => table.contains_key(name),
-            };
-            assert!(there, "{name}");
-        }
-    }
 
     #[test]
     fn what_waits_stays_as_it_was() {
@@ -117,9 +64,9 @@ mod tests {
         let Reload { loaded, applied, waiting } = reload(&before, read(after)).expect("good");
         assert_eq!(applied, ["limits.max_pixels", "output.quality", "presets.a", "presets.b", "presets.c"]);
         assert_eq!(waiting, ["limits.queue"]);
-        assert_eq!((loaded.config.output.quality, loaded.config.limits.max_pixels), (60, 9));
-        assert_eq!(loaded.config.limits.queue, 5);
-        assert_eq!(loaded.config.presets.keys().collect::<Vec<_>>(), ["b", "c"]);
+        assert_eq!((loaded.config.live.output.quality, loaded.config.live.limits.max_pixels), (60, 9));
+        assert_eq!(loaded.config.fixed.limits.queue, 5);
+        assert_eq!(loaded.config.live.presets.keys().collect::<Vec<_>>(), ["b", "c"]);
         // it is told each time, and what was applied is not
         let again = reload(&loaded, read(after)).expect("good");
         assert_eq!((again.applied.len(), again.waiting), (0, vec!["limits.queue".to_owned()]));
@@ -132,7 +79,7 @@ mod tests {
     fn a_folder_that_nobody_named_is_no_change() {
         let read = |text: &str| read_text(text).expect("good settings");
         let mut now = read("");
-        now.config.cache.dir = "/found/at/the/start".into();
+        now.config.fixed.cache.dir = "/found/at/the/start".into();
         let Reload { loaded, applied, waiting } = reload(&now, read("")).expect("good");
         assert!(applied.is_empty() && waiting.is_empty());
         assert_eq!(loaded.config, now.config);

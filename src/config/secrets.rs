@@ -18,7 +18,7 @@ pub(super) fn read(loaded: &mut Loaded, credentials: Option<&Path>) -> Result<()
         Some(folder) if path.components().count() == 1 && !path.is_absolute() => folder.join(path),
         _ => path.to_owned(),
     };
-    let security = &mut loaded.config.security;
+    let security = &mut loaded.config.live.security;
     let mut inline = Vec::new();
     for (key, said) in [("keys", !security.keys.is_empty()), ("admin_token", !security.admin_token.is_empty())] {
         if let (true, Some(Origin::File(path))) = (said, loaded.origins.get(&format!("security.{key}"))) {
@@ -138,9 +138,9 @@ mod tests {
         let check = |text: &str, expected: Result<&[&str], &str>| {
             std::fs::write(&path, text).expect("written");
             let mut loaded = loaded(&format!("keys_file = {path:?}"));
-            assert!(loaded.config.security.require_signature);
+            assert!(loaded.config.live.security.require_signature);
             match (read(&mut loaded, None), expected) {
-                (Ok(()), Ok(keys)) => assert_eq!(loaded.config.security.keys, keys, "{text:?}"),
+                (Ok(()), Ok(keys)) => assert_eq!(loaded.config.live.security.keys, keys, "{text:?}"),
                 (Err(Invalid(said)), Err(part)) => {
                     assert!(said.contains(part) && said.contains("keys_file"), "{text:?}: {said}");
                     assert!(!said.contains("secret"), "{said}");
@@ -167,8 +167,8 @@ mod tests {
         std::fs::write(place.path().join("token"), "let me in\n").expect("written");
         let mut both = loaded("keys = ['fedcba9876543210']\nkeys_file = 'signing-keys'\nadmin_token_file = 'token'");
         read(&mut both, Some(place.path())).expect("good");
-        assert_eq!(both.config.security.keys, ["fedcba9876543210", KEY]);
-        assert_eq!(both.config.security.admin_token, "let me in");
+        assert_eq!(both.config.live.security.keys, ["fedcba9876543210", KEY]);
+        assert_eq!(both.config.live.security.admin_token, "let me in");
         assert_eq!(both.origins["security.admin_token"], Origin::File(place.path().join("token")));
         let shown = toml::to_string(&both.config.without_secrets()).expect("TOML");
         assert!(!shown.contains(KEY) && !shown.contains("let me in"), "{shown}");
@@ -176,7 +176,7 @@ mod tests {
         // by hand there are none: who needs no secret goes on
         let mut by_hand = loaded("keys_file = 'signing-keys'\nadmin_token_file = 'token'");
         read(&mut by_hand, None).expect("readable without");
-        assert_eq!((by_hand.withheld.len(), by_hand.config.security.keys.len()), (2, 0));
+        assert_eq!((by_hand.withheld.len(), by_hand.config.live.security.keys.len()), (2, 0));
         let why = by_hand.with_secrets().expect_err("withheld").to_string();
         assert!(why.contains("CREDENTIALS_DIRECTORY") && why.contains("keys_file"), "{why}");
         std::fs::write(place.path().join("token"), "\n").expect("written");

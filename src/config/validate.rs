@@ -1,96 +1,127 @@
 //! What the types of settings do not say: ranges, names, and settings that do not go together.
 
-use super::Invalid;
-use super::sections::{Config, Security};
+use super::fixed::Server;
+use super::live::Security;
+use super::{Config, FixedSettings, Invalid, LiveSettings};
 use crate::dialect::{self, Snap};
 use crate::http;
 use crate::render::Format;
 
 /// What types do not say.
 pub(super) fn validate(config: &Config) -> Result<(), Invalid> {
-    let wrong = |name: &str, why: String| Err(Invalid(format!("{name} is wrong: {why}")));
-    if config.quality().is_none() {
-        return wrong("output.quality", "it is 1 to 100".into());
-    }
-    if !matches!(config.output.oversampling, 1 | 2) {
-        return wrong("output.oversampling", "it is 1 or 2".into());
-    }
-    for name in &config.output.formats {
-        if !matches!(Format::from_name(name), Some(Format::Avif | Format::WebP)) {
-            return wrong("output.formats", format!("{name:?} is neither \"avif\" nor \"webp\""));
-        }
-    }
-    if let Some(name) = config.source.formats_in.iter().find(|name| Format::from_name(name).is_none()) {
-        return wrong("source.formats_in", format!("{name:?} is no format"));
-    }
-    for (name, address) in
-        [("server.listen", &config.server.listen), ("server.admin_listen", &config.server.admin_listen)]
-    {
+    server(&config.fixed.server)?;
+    source_and_limits(&config.fixed)?;
+    output(&config.live)?;
+    security(&config.live.security)?;
+    presets(&config.live)
+}
+
+fn wrong(name: &str, why: impl std::fmt::Display) -> Result<(), Invalid> {
+    Err(Invalid(format!("{name} is wrong: {why}")))
+}
+
+fn server(server: &Server) -> Result<(), Invalid> {
+    for (name, address) in [("server.listen", &server.listen), ("server.admin_listen", &server.admin_listen)] {
         // no admin listener is a setting, too
         let may_be_empty = name == "server.admin_listen";
         if !(is_address(address) || may_be_empty && address.is_empty()) {
             return wrong(name, not_an_address(address));
         }
     }
-    match config.proxies() {
-        Err(invalid @ http::InvalidProxies::Address(_)) => return wrong("server.real_ip_from", invalid.to_string()),
-        Err(invalid @ http::InvalidProxies::Header(_)) => return wrong("server.real_ip_header", invalid.to_string()),
+    match server.proxies() {
+        Err(invalid @ http::InvalidProxies::Address(_)) => return wrong("server.real_ip_from", invalid),
+        Err(invalid @ http::InvalidProxies::Header(_)) => return wrong("server.real_ip_header", invalid),
         Ok(_) => {}
     }
-    if let Err(invalid) = http::AllowOrigin::new(&config.server.allow_origin.0) {
-        return wrong("server.allow_origin", invalid.to_string());
-    }
-    if config.limits.rate > 0 && config.limits.burst == 0 {
-        return wrong("limits.burst", "with a rate it is at least 1".into());
-    }
-    if !(1..=10_000).contains(&config.limits.uploads) {
-        return wrong("limits.uploads", "it is 1 to 10000; security.upload switches uploads off".into());
-    }
-    if !(config.server.x_accel.is_empty() || is_location(&config.server.x_accel)) {
-        let (given, like) = (&config.server.x_accel, "\"/_tintype_store\"");
+    if !(server.x_accel.is_empty() || is_location(&server.x_accel)) {
+        let (given, like) = (&server.x_accel, "\"/_tintype_store\"");
         return wrong("server.x_accel", format!("{given:?} is not a path such as {like}, without a slash at its end"));
     }
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
-    let is_name = |name: &str| (1..=32).contains(&name.len()) && name.bytes().all(plain);
-    if let Some(name) = config.presets.keys().find(|name| !is_name(name)) {
-        return wrong("presets", format!("{name:?} is not a name of 1 to 32 of a-z, 0-9, _ and -"));
+    Ok(())
+}
+
+fn source_and_limits(FixedSettings { source, limits, .. }: &FixedSettings) -> Result<(), Invalid> {
+    if let Some(name) = source.formats_in.iter().find(|name| Format::from_name(name).is_none()) {
+        return wrong("source.formats_in", format!("{name:?} is no format"));
     }
-    let limits = &config.limits;
+    if limits.rate > 0 && limits.burst == 0 {
+        return wrong("limits.burst", "with a rate it is at least 1");
+    }
+    if !(1..=10_000).contains(&limits.uploads) {
+        return wrong("limits.uploads", "it is 1 to 10000; security.upload switches uploads off");
+    }
     for (name, is_nothing) in [
-        ("source.max_bytes", config.source.max_bytes.0 == 0),
-        ("limits.max_pixels", limits.max_pixels == 0),
-        ("limits.max_frames", limits.max_frames == 0),
+        ("source.max_bytes", source.max_bytes.0 == 0),
         ("limits.memory", limits.memory.0 == 0),
         ("limits.deadline", limits.deadline.0.is_zero()),
     ] {
         if is_nothing {
-            return wrong(name, "with nothing allowed no image could be sent".into());
+            return wrong(name, NOTHING_ALLOWED);
         }
     }
-    if !(1..=65_535).contains(&config.limits.max_dimension) {
-        return wrong("limits.max_dimension", "it is 1 to 65535".into());
+    Ok(())
+}
+
+const NOTHING_ALLOWED: &str = "with nothing allowed no image could be sent";
+
+fn output(LiveSettings { server, limits, output, .. }: &LiveSettings) -> Result<(), Invalid> {
+    if let Err(invalid) = http::AllowOrigin::new(&server.allow_origin.0) {
+        return wrong("server.allow_origin", invalid);
     }
-    if config.output.snap != Snap::Off && config.output.widths.is_empty() {
-        return wrong("output.snap", "there are no output.widths to snap to".into());
+    for (name, is_nothing) in
+        [("limits.max_pixels", limits.max_pixels == 0), ("limits.max_frames", limits.max_frames == 0)]
+    {
+        if is_nothing {
+            return wrong(name, NOTHING_ALLOWED);
+        }
     }
-    if config.output.widths.contains(&0) {
-        return wrong("output.widths", "a width is at least 1".into());
+    if !(1..=65_535).contains(&limits.max_dimension) {
+        return wrong("limits.max_dimension", "it is 1 to 65535");
     }
-    let Security { keys, keys_file, require_signature, admin_token, admin_token_file, upload: _, log_beacons: _ } =
-        &config.security;
-    if *require_signature && keys.is_empty() && keys_file.as_os_str().is_empty() {
-        return wrong("security.require_signature", "there are no security.keys".into());
+    if output.quality().is_none() {
+        return wrong("output.quality", "it is 1 to 100");
     }
-    if !(admin_token.is_empty() || admin_token_file.as_os_str().is_empty()) {
-        return wrong("security.admin_token_file", "there is a security.admin_token as well".into());
+    if !matches!(output.oversampling, 1 | 2) {
+        return wrong("output.oversampling", "it is 1 or 2");
     }
-    if let Err(short) = dialect::signature::Keys::new(keys.iter().map(String::as_str)) {
-        return wrong("security.keys", short.to_string());
+    for name in &output.formats {
+        if !matches!(Format::from_name(name), Some(Format::Avif | Format::WebP)) {
+            return wrong("output.formats", format!("{name:?} is neither \"avif\" nor \"webp\""));
+        }
     }
-    if let Err(invalid) = config.policy() {
-        return wrong("presets", invalid.to_string());
+    if output.snap != Snap::Off && output.widths.is_empty() {
+        return wrong("output.snap", "there are no output.widths to snap to");
+    }
+    if output.widths.contains(&0) {
+        return wrong("output.widths", "a width is at least 1");
     }
     Ok(())
+}
+
+fn security(security: &Security) -> Result<(), Invalid> {
+    let Security { keys, keys_file, require_signature, admin_token, admin_token_file } = security;
+    if *require_signature && keys.is_empty() && keys_file.as_os_str().is_empty() {
+        return wrong("security.require_signature", "there are no security.keys");
+    }
+    if !(admin_token.is_empty() || admin_token_file.as_os_str().is_empty()) {
+        return wrong("security.admin_token_file", "there is a security.admin_token as well");
+    }
+    match dialect::signature::Keys::new(keys.iter().map(String::as_str)) {
+        Err(short) => wrong("security.keys", short),
+        Ok(_) => Ok(()),
+    }
+}
+
+fn presets(live: &LiveSettings) -> Result<(), Invalid> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
+    let is_name = |name: &str| (1..=32).contains(&name.len()) && name.bytes().all(plain);
+    if let Some(name) = live.presets.keys().find(|name| !is_name(name)) {
+        return wrong("presets", format!("{name:?} is not a name of 1 to 32 of a-z, 0-9, _ and -"));
+    }
+    match live.policy() {
+        Err(invalid) => wrong("presets", invalid),
+        Ok(_) => Ok(()),
+    }
 }
 
 /// `host:port`, the port a number, or `unix:/path`.

@@ -202,7 +202,7 @@ fn exceptions() -> BTreeMap<String, String> {
 async fn every_file_is_answered_as_the_manifest_says() {
     needs!(Corpus);
     let corpus = corpus().expect("the test needs it");
-    let served = Inside::new(&corpus, |config| config.limits.queue = 10_000);
+    let served = Inside::new(&corpus, |config| config.fixed.limits.queue = 10_000);
     let app = &served.app;
     let rows = manifest(&corpus);
     assert!(rows.len() > 1000, "the manifest has {} rows", rows.len());

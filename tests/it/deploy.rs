@@ -707,7 +707,7 @@ fn the_files_agree_with_each_other_and_with_the_program() {
     };
     let seconds = |name: &str| said(name).trim_end_matches('s').parse::<u64>().expect("seconds");
     let defaults = tintype::config::Config::default();
-    assert!(seconds("TimeoutStopSec") > defaults.server.shutdown_timeout.0.as_secs() + 5);
+    assert!(seconds("TimeoutStopSec") > defaults.fixed.server.shutdown_timeout.0.as_secs() + 5);
     assert_eq!((said("Type"), said("ExecReload")), ("notify", "/bin/sh -c 'kill -HUP $MAINPID'"));
     assert_eq!(seconds("WatchdogSec"), 30);
     let settings: toml::Table = text_of("tintype.toml").parse().expect("TOML");
@@ -718,12 +718,12 @@ fn the_files_agree_with_each_other_and_with_the_program() {
     let has = |line: &str| kept.lines().any(|this| this == line);
     assert!(has(&format!("ListenStream={}", socket.trim_start_matches("unix:"))));
     assert!(has("SocketMode=0660") && has("SocketGroup=tintype") && has("FileDescriptorName=tintype"));
-    assert_eq!(defaults.server.socket_mode.to_string(), "0660");
+    assert_eq!(defaults.fixed.server.socket_mode.to_string(), "0660");
     assert_eq!((said("RuntimeDirectory"), said("RuntimeDirectoryPreserve")), ("tintype", "yes"));
     // what the site says of clients is believed, and it says no more than it knows
     assert_eq!(settings["server"]["real_ip_from"].as_array().map(Vec::len), Some(1));
     assert!(text_of("nginx.conf").contains("proxy_set_header X-Forwarded-For $remote_addr;"));
-    assert_eq!(defaults.server.real_ip_header, "X-Forwarded-For");
+    assert_eq!(defaults.fixed.server.real_ip_header, "X-Forwarded-For");
     assert!(text_of("nginx.conf").contains(&format!("server {socket} ")));
     // a credential whose file is missing would keep the service from starting
     let credentials: Vec<&str> = unit.lines().filter_map(|line| line.strip_prefix("LoadCredential=")).collect();

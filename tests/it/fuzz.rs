@@ -54,11 +54,11 @@ fn wish(url: &[u8]) -> Option<(String, Params)> {
 async fn no_byte_of_a_signed_url_can_be_changed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/generated");
     let server = Inside::new(&root, |config| {
-        config.security.keys = vec![KEY.into(), "another key for the rotation".into()];
-        config.security.require_signature = true;
-        config.presets.insert("avatar".into(), "width=24&height=24&fit=cover&quality=50".into());
+        config.live.security.keys = vec![KEY.into(), "another key for the rotation".into()];
+        config.live.security.require_signature = true;
+        config.live.presets.insert("avatar".into(), "width=24&height=24&fit=cover&quality=50".into());
     });
-    let policy = server.config.policy().expect("good presets");
+    let policy = server.config.live.policy().expect("good presets");
     let mut random = Random(7);
     let (mut tried, mut spelt_otherwise) = (0, 0);
     for number in 0..100 {
@@ -118,8 +118,8 @@ async fn no_byte_of_a_signed_url_can_be_changed() {
 async fn a_wrong_signature_is_refused_before_any_file_is_looked_for() {
     let place = tempfile::tempdir().expect("a folder");
     let required = Inside::new(place.path(), |config| {
-        config.security.keys = vec![KEY.into()];
-        config.security.require_signature = true;
+        config.live.security.keys = vec![KEY.into()];
+        config.live.security.require_signature = true;
     });
     let free = Inside::new(place.path(), |_| {});
     // there is no such file, and nobody is told so
@@ -161,7 +161,7 @@ async fn no_path_leads_out() {
     symlink(place.path().join("canary.png"), root.join("a/absolute.png")).expect("a link");
     symlink("../../root/a", root.join("a/around")).expect("a link");
     symlink(".", root.join("a/b/here")).expect("a link");
-    let server = Inside::new(&root, |config| config.limits.workers = 1);
+    let server = Inside::new(&root, |config| config.fixed.limits.workers = 1);
 
     let parts = [
         "a",

@@ -10,7 +10,8 @@ use crate::common::{cases, testdata};
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use tintype::config::{Config, Damaged};
+use tintype::config::Config;
+use tintype::config::live::Damaged;
 
 const AVIF: &str = "image/avif,image/webp,*/*";
 
@@ -148,7 +149,7 @@ async fn the_original_is_still_sent_where_it_is_smallest() {
 
 #[tokio::test]
 async fn enlarged_results_are_bounded() {
-    let server = Inside::new(&testdata(), |config| config.limits.max_enlarged = 250_000);
+    let server = Inside::new(&testdata(), |config| config.live.limits.max_enlarged = 250_000);
     for (query, expected) in [
         ("w=4000&h=4000&fit=fill&enlarge", (500, 500)),
         ("w=4000&enlarge", (613, 407)),
@@ -184,7 +185,7 @@ fn cut_off() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 fn strict(config: &mut Config) {
-    config.source.damaged = Damaged::Refuse;
+    config.live.source.damaged = Damaged::Refuse;
 }
 
 #[tokio::test]
@@ -192,7 +193,7 @@ async fn damaged_originals_are_shown_and_marked_until_they_are_whole() {
     let files = cut_off();
     let root = originals(&files);
     let cache = tempfile::tempdir().expect("a folder");
-    let shared = |config: &mut Config| config.cache.dir = cache.path().to_owned();
+    let shared = |config: &mut Config| config.fixed.cache.dir = cache.path().to_owned();
     let mut seen = Vec::new();
     // made, from disk or memory, and after a restart
     for round in 0..2 {

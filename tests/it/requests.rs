@@ -332,14 +332,14 @@ async fn an_original_that_changes_is_seen_at_the_next_request() {
 
 #[tokio::test]
 async fn an_original_above_the_limit_is_refused() {
-    let server = Server::new(&testdata(), |config| config.source.max_bytes = tintype::config::Bytes(1000));
+    let server = Server::new(&testdata(), |config| config.fixed.source.max_bytes = tintype::config::Bytes(1000));
     assert_eq!(server.get("/photos/rocket.jpg").await.status.as_u16(), 413);
     assert_eq!(server.get("/photos/rocket.jpg?w=10").await.status.as_u16(), 413);
 }
 
 #[tokio::test]
 async fn limits_are_kept_before_decoding() {
-    let server = Server::new(&testdata(), |config| config.limits.max_pixels = 10_000);
+    let server = Server::new(&testdata(), |config| config.live.limits.max_pixels = 10_000);
     let answer = server.get("/photos/rocket.jpg?w=10").await;
     assert_eq!(answer.status.as_u16(), 422);
     assert!(answer.json()["detail"].as_str().is_some_and(|detail| detail.contains("10000 are allowed")));
@@ -368,7 +368,7 @@ async fn health_metrics_and_request_ids() {
 async fn purging_needs_the_token() {
     let off = Server::of_testdata();
     assert_eq!(off.ask(Method::POST, "/-/purge?path=photos/coffee.png", &[]).await.status.as_u16(), 404);
-    let server = Server::new(&testdata(), |config| config.security.admin_token = "let me in".into());
+    let server = Server::new(&testdata(), |config| config.live.security.admin_token = "let me in".into());
     server.get("/photos/coffee.png?w=10").await;
     server.get("/photos/coffee.png?w=20").await;
     server.get("/photos/rocket.jpg?w=20").await;
@@ -408,7 +408,7 @@ async fn purged_path_keeps_its_plus() {
     for name in ["a+b.png", "a b.png"] {
         std::fs::copy(testdata().join("generated/grey.png"), root.path().join(name)).expect("a copy");
     }
-    let server = Server::new(root.path(), |config| config.security.admin_token = "let me in".into());
+    let server = Server::new(root.path(), |config| config.live.security.admin_token = "let me in".into());
     let hit = async |name: &str| server.get(&format!("/{name}?w=20")).await.header("cache-status") == "tintype; hit";
     for (path, plus, blank) in [("a+b.png", 1, 0), ("a%2Bb.png", 1, 0), ("a%20b.png", 0, 1)] {
         hit("a+b.png").await;
@@ -424,9 +424,9 @@ async fn purged_path_keeps_its_plus() {
 #[tokio::test]
 async fn problem_lists_eight_parameters_and_counts_the_rest() {
     let server = Server::new(&testdata(), |config| {
-        config.security.keys = vec!["a key of sixteen bytes".into()];
-        config.security.require_signature = true;
-        config.output.unknown_params = tintype::config::UnknownParams::Reject;
+        config.live.security.keys = vec!["a key of sixteen bytes".into()];
+        config.live.security.require_signature = true;
+        config.live.output.unknown_params = tintype::config::live::UnknownParams::Reject;
     });
     let began = std::time::Instant::now();
     for (query, listed, omitted) in [
@@ -473,8 +473,9 @@ async fn html_entity_in_a_query_is_named_or_counted() {
     }
     lenient.get("/photos/coffee.png?width=100&utm_source=x").await;
     assert_eq!((metric(&lenient, entity).await, metric(&lenient, other).await), (3, 1));
-    let strict =
-        Server::new(&testdata(), |config| config.output.unknown_params = tintype::config::UnknownParams::Reject);
+    let strict = Server::new(&testdata(), |config| {
+        config.live.output.unknown_params = tintype::config::live::UnknownParams::Reject
+    });
     let refused = strict.get(url).await;
     let wrong = &refused.json()["invalid_params"][0];
     assert_eq!((&wrong["name"], &wrong["did_you_mean"]), (&"amp;height".into(), &"height".into()));
@@ -522,23 +523,23 @@ async fn failures_are_counted_by_kind_wherever_they_happen() {
     std::fs::write(root.path().join("photo.heic"), b"\0\0\0\x18ftypheic\0\0\0\0heicmif1").expect("written");
     std::fs::File::create(root.path().join("sparse.jpg")).and_then(|file| file.set_len(1 << 30)).expect("a file");
     let open = |config: &mut Config| {
-        config.security.admin_token = "let me in".into();
-        config.security.upload = true;
-        config.security.log_beacons = true;
+        config.live.security.admin_token = "let me in".into();
+        config.fixed.security.upload = true;
+        config.fixed.security.log_beacons = true;
     };
     let server = Server::new(root.path(), |config| {
         open(config);
-        config.limits.upload_timeout = tintype::config::Span(std::time::Duration::from_millis(50));
-        (config.limits.rate, config.limits.burst) = (1, 30);
+        config.fixed.limits.upload_timeout = tintype::config::Span(std::time::Duration::from_millis(50));
+        (config.fixed.limits.rate, config.fixed.limits.burst) = (1, 30);
     });
     let signed = Server::new(root.path(), |config| {
-        config.security.keys = vec!["a key of sixteen bytes".into()];
-        config.security.require_signature = true;
+        config.live.security.keys = vec!["a key of sixteen bytes".into()];
+        config.live.security.require_signature = true;
     });
     let hurried = Server::new(root.path(), |config| {
-        config.limits.deadline = tintype::config::Span(std::time::Duration::from_millis(1));
+        config.fixed.limits.deadline = tintype::config::Span(std::time::Duration::from_millis(1));
     });
-    let full = Server::new(&testdata(), |config| (config.limits.workers, config.limits.queue) = (1, 0));
+    let full = Server::new(&testdata(), |config| (config.fixed.limits.workers, config.fixed.limits.queue) = (1, 0));
     let bearer = ("authorization", "Bearer let me in");
     let png = || Body::from(original.clone());
     let text = ("content-type", "text/plain");
@@ -590,7 +591,7 @@ async fn failures_are_counted_by_kind_wherever_they_happen() {
 
 #[tokio::test]
 async fn timing_is_told_when_asked_for() {
-    let server = Server::new(&testdata(), |config| config.server.server_timing = true);
+    let server = Server::new(&testdata(), |config| config.live.server.server_timing = true);
     let answer = server.get("/photos/coffee.png?w=10").await;
     for part in ["cache;dur=", "queue;dur=", "source;dur=", "decode;dur=", "resize;dur=", "encode;dur="] {
         assert!(answer.header("server-timing").contains(part), "{}", answer.header("server-timing"));
@@ -692,10 +693,10 @@ async fn refusals_of_negotiable_urls_vary() {
     let long = server.get(&format!("/photos/rocket.jpg?format=auto&x={}", "x".repeat(9000))).await;
     assert_eq!((long.status.as_u16(), long.header("vary")), (414, "Accept"));
     let signed = Server::new(&testdata(), |config| {
-        config.security.keys = vec!["a key of sixteen bytes".into()];
-        config.security.require_signature = true;
-        config.presets.insert("open".into(), "format=auto&width=100".into());
-        config.presets.insert("closed".into(), "format=webp&width=100".into());
+        config.live.security.keys = vec!["a key of sixteen bytes".into()];
+        config.live.security.require_signature = true;
+        config.live.presets.insert("open".into(), "format=auto&width=100".into());
+        config.live.presets.insert("closed".into(), "format=webp&width=100".into());
     });
     for (query, vary) in [("preset=open", "Accept"), ("preset=open&s=x", "Accept"), ("preset=closed", "")] {
         let answer = signed.get(&format!("/photos/rocket.jpg?{query}")).await;
@@ -706,7 +707,7 @@ async fn refusals_of_negotiable_urls_vary() {
 #[tokio::test]
 async fn an_unchanged_image_still_says_where_it_is() {
     let server = Server::new(&testdata(), |config| {
-        (config.output.widths, config.output.snap) = (vec![100, 320], tintype::dialect::Snap::Up);
+        (config.live.output.widths, config.live.output.snap) = (vec![100, 320], tintype::dialect::Snap::Up);
     });
     let full = server.get("/photos/rocket.jpg?w=101").await;
     assert_eq!(full.header("content-location"), "/photos/rocket.jpg?width=320");
@@ -768,8 +769,8 @@ async fn a_format_that_cannot_hold_the_result_is_passed_over() {
     let dir = tempfile::tempdir().expect("a folder");
     image::RgbImage::new(17_000, 4).save(dir.path().join("wide.png")).expect("saved");
     let server = Server::new(dir.path(), |config| {
-        config.limits.max_dimension = 20_000;
-        config.output.smallest_wins = false;
+        config.live.limits.max_dimension = 20_000;
+        config.live.output.smallest_wins = false;
     });
     let auto = server.ask(Method::GET, "/wide.png?format=auto", &[("accept", "image/webp")]).await;
     assert_eq!((auto.format(), auto.size()), (Some(Format::Jpeg), (17_000, 4)));
@@ -780,7 +781,8 @@ async fn a_format_that_cannot_hold_the_result_is_passed_over() {
 async fn a_format_that_needs_more_memory_than_there_is_is_passed_over() {
     // 0.27 megapixels, of which AVIF takes 32 bytes each, WebP 12 and JPEG 8, beside what the original takes
     for (kilobytes, expected) in [(64 << 10, Format::Avif), (6 << 10, Format::WebP), (4 << 10, Format::Jpeg)] {
-        let server = Server::new(&testdata(), |config| config.limits.memory = tintype::config::Bytes(kilobytes << 10));
+        let server =
+            Server::new(&testdata(), |config| config.fixed.limits.memory = tintype::config::Bytes(kilobytes << 10));
         let auto = server.ask(Method::GET, "/photos/rocket.jpg?format=auto&q=50", &[("accept", CHROMIUM)]).await;
         assert_eq!((auto.status.as_u16(), auto.format()), (200, Some(expected)), "{kilobytes} KiB");
         let named = server.get("/photos/rocket.jpg?format=avif&q=50").await.status.as_u16();
@@ -802,9 +804,9 @@ async fn damage_does_not_matter_to_bytes_that_nobody_changes() {
 async fn renders_are_limited_for_each_client_and_hits_are_not() {
     // a rate so low that no test takes long enough for another token
     let server = Server::new(&testdata(), |config| {
-        (config.limits.rate, config.limits.burst) = (1, 2);
-        config.server.real_ip_from = vec!["127.0.0.0/8".into()];
-        config.output.smallest_wins = false;
+        (config.fixed.limits.rate, config.fixed.limits.burst) = (1, 2);
+        config.fixed.server.real_ip_from = vec!["127.0.0.0/8".into()];
+        config.live.output.smallest_wins = false;
     });
     let ask = async |from: &str, forwarded: &str, width: u32| {
         let uri = format!("/generated/grey.png?w={width}");
@@ -831,7 +833,7 @@ async fn renders_are_limited_for_each_client_and_hits_are_not() {
 
 #[tokio::test]
 async fn who_waits_for_another_s_render_does_not_suffer_for_its_debts() {
-    let server = Server::new(&testdata(), |config| (config.limits.rate, config.limits.burst) = (1, 1));
+    let server = Server::new(&testdata(), |config| (config.fixed.limits.rate, config.fixed.limits.burst) = (1, 1));
     let ask =
         async |from: &str, uri: &str| send(&server.for_client(from), Method::GET, uri, &[], Body::empty()).await.0;
     for round in 0..20 {
@@ -849,7 +851,7 @@ async fn beacons_are_bounded() {
     let off = Server::of_testdata();
     let text = [("content-type", "text/plain;charset=UTF-8")];
     assert_eq!(send(&off.app, Method::POST, "/-/log", &text, Body::from("a")).await.0, 404);
-    let server = Server::new(&testdata(), |config| config.security.log_beacons = true);
+    let server = Server::new(&testdata(), |config| config.fixed.security.log_beacons = true);
     for (number, (kind, body, status)) in [
         ("text/plain;charset=UTF-8", b"LCP 1200\n{}".to_vec(), 204),
         ("application/json", b"{\"lcp\": 1200}".to_vec(), 204),
@@ -895,7 +897,7 @@ fn redirected(server: &Server, answer: &Answer) -> (std::path::PathBuf, Vec<u8>)
 
 #[tokio::test]
 async fn hits_on_disk_are_left_to_nginx() {
-    let server = Server::new(&testdata(), |config| config.server.x_accel = "/_tintype_store".into());
+    let server = Server::new(&testdata(), |config| config.fixed.server.x_accel = "/_tintype_store".into());
     let url = "/photos/coffee.png?width=200&format=auto";
     let accept = ("accept", CHROMIUM);
     let made = server.ask(Method::GET, url, &[accept]).await;
@@ -949,7 +951,7 @@ async fn hits_on_disk_are_left_to_nginx() {
 
 #[tokio::test]
 async fn what_is_left_to_nginx_was_checked() {
-    let server = Server::new(&testdata(), |config| config.server.x_accel = "/_tintype_store".into());
+    let server = Server::new(&testdata(), |config| config.fixed.server.x_accel = "/_tintype_store".into());
     let url = "/photos/chelsea.png?width=120&format=webp";
     let made = server.get(url).await.body;
     server.service.flush();
@@ -993,7 +995,7 @@ async fn occupy(server: &Server) -> tokio::task::JoinHandle<()> {
 
 #[tokio::test]
 async fn where_there_is_no_room_it_is_said_at_once() {
-    let server = Server::new(&testdata(), |config| (config.limits.workers, config.limits.queue) = (1, 0));
+    let server = Server::new(&testdata(), |config| (config.fixed.limits.workers, config.fixed.limits.queue) = (1, 0));
     assert_eq!(server.get("/photos/chelsea.png?width=90&format=webp").await.status, 200);
     let busy = occupy(&server).await;
     let refused = server.get("/photos/chelsea.png?width=91&format=webp").await;
@@ -1010,9 +1012,9 @@ async fn where_there_is_no_room_it_is_said_at_once() {
 #[tokio::test]
 async fn originals_may_stand_in_where_there_is_no_room() {
     let without_room = |config: &mut Config| {
-        (config.limits.workers, config.limits.queue) = (1, 0);
-        config.limits.overload = tintype::config::Overload::Original;
-        config.output.widths = vec![50, 100];
+        (config.fixed.limits.workers, config.fixed.limits.queue) = (1, 0);
+        config.fixed.limits.overload = tintype::config::fixed::Overload::Original;
+        config.live.output.widths = vec![50, 100];
     };
     let server = Server::new(&testdata(), without_room);
     let original = server.get("/photos/chelsea.png").await;
@@ -1046,8 +1048,8 @@ async fn originals_may_stand_in_where_there_is_no_room() {
     let mut policy = None;
     let signed = Server::new(&testdata(), |config| {
         without_room(config);
-        (config.security.keys, config.security.require_signature) = (vec!["0123456789abcdef".into()], true);
-        policy = Some(config.policy().expect("good presets"));
+        (config.live.security.keys, config.live.security.require_signature) = (vec!["0123456789abcdef".into()], true);
+        policy = Some(config.live.policy().expect("good presets"));
     });
     let sign = |path: &str, query: &str| {
         let policy = policy.as_ref().expect("it was made");
@@ -1066,7 +1068,7 @@ async fn originals_may_stand_in_where_there_is_no_room() {
 
 #[tokio::test]
 async fn nothing_is_begun_that_nobody_waits_for() {
-    let server = Server::new(&testdata(), |config| (config.limits.workers, config.limits.queue) = (1, 8));
+    let server = Server::new(&testdata(), |config| (config.fixed.limits.workers, config.fixed.limits.queue) = (1, 8));
     let busy = occupy(&server).await;
     let ask = |width: u32| {
         let app = server.app.clone();
@@ -1098,8 +1100,8 @@ async fn nothing_is_begun_that_nobody_waits_for() {
 async fn renders_share_the_memory_that_there_is() {
     // room for one 12 MP photograph at full size, not for two
     let server = Server::new(&testdata(), |config| {
-        (config.limits.workers, config.limits.queue) = (4, 64);
-        config.limits.memory = tintype::config::Bytes(128 << 20);
+        (config.fixed.limits.workers, config.fixed.limits.queue) = (4, 64);
+        config.fixed.limits.memory = tintype::config::Bytes(128 << 20);
     });
     let asked: Vec<_> = (0..8)
         .map(|n| {

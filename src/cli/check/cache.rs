@@ -16,7 +16,7 @@ use crate::cache::inspect::{self, Doubt, Obstacle, Tried};
 const ABOUT: &str = "cache.dir";
 
 pub(super) fn check(subject: &Subject, report: &mut Report) {
-    let Some(dir) = subject.config.cache.folder().map(absolute) else {
+    let Some(dir) = subject.config.fixed.cache.folder().map(absolute) else {
         none(subject, report);
         return;
     };
@@ -66,9 +66,9 @@ pub(super) fn absolute(path: &Path) -> PathBuf {
 /// The findings where results are kept in memory alone.
 fn none(subject: &Subject, report: &mut Report) {
     let config = subject.config;
-    let memory = HumanBytes(config.cache.memory.0);
+    let memory = HumanBytes(config.fixed.cache.memory.0);
     report.ok(ABOUT, format!("none: results are kept in memory alone, {memory} of them (cache.memory)"));
-    if !config.server.x_accel.is_empty() {
+    if !config.fixed.server.x_accel.is_empty() {
         report.warning(
             "server.x_accel",
             "there is no cache folder that nginx could send files from: it does nothing",
@@ -217,7 +217,7 @@ fn stopped(subject: &Subject, dir: &Path, Obstacle { tried, path, error }: &Obst
 
 /// Whether there is as much room as the settings say.
 fn bounds(subject: &Subject, dir: &Path, report: &mut Report) {
-    let cache = &subject.config.cache;
+    let cache = &subject.config.fixed.cache;
     let there = nearest(dir);
     let Ok(system) = rustix::fs::statvfs(&there) else { return };
     let size = system.f_blocks.saturating_mul(system.f_frsize);

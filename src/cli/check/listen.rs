@@ -17,7 +17,7 @@ use crate::cache::inspect;
 const LONGEST_PATH: usize = 107;
 
 pub(super) fn check(subject: &Subject, report: &mut Report) {
-    let server = &subject.config.server;
+    let server = &subject.config.fixed.server;
     one(subject, "server.listen", &server.listen, report);
     if server.admin_listen.is_empty() {
         return;
@@ -86,7 +86,7 @@ fn tcp(subject: &Subject, about: &'static str, address: &str, report: &mut Repor
 
 /// What is taken by the very service that these settings are of is no fault.
 fn taken(subject: &Subject, about: &'static str, address: &str, by: Option<sockets::Process>, report: &mut Report) {
-    let holder = subject.config.cache.folder().and_then(inspect::holder).and_then(|holder| holder.pid);
+    let holder = subject.config.fixed.cache.folder().and_then(inspect::holder).and_then(|holder| holder.pid);
     let who = by.as_ref().map_or_else(|| "another process".into(), |by| format!("{} (process {})", by.name, by.pid));
     if by.as_ref().is_some_and(|by| Some(by.pid) == holder) {
         report.ok(
@@ -186,7 +186,7 @@ pub(super) fn reachable(subject: &Subject, person: &Person, path: &Path, report:
     let above = std::fs::metadata(folder).ok();
     let own_group = subject.own.groups.first().copied().unwrap_or_default();
     let group = above.filter(|folder| folder.mode() & 0o2000 != 0).map_or(own_group, |folder| folder.gid());
-    let mode = subject.config.server.socket_mode.0;
+    let mode = subject.config.fixed.server.socket_mode.0;
     if person.may_with(WRITE, mode, subject.own.uid, group) {
         report.ok(ABOUT, format!("{} will be able to connect to {shown}", person.name));
     } else {

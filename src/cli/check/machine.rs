@@ -31,7 +31,7 @@ pub(super) fn check(subject: &Subject, report: &mut Report) {
 const SMALL_PHOTOGRAPH: u64 = render::FIXED_MEMORY + (32 << 20);
 
 fn memory(subject: &Subject, report: &mut Report) {
-    let (limits, cache) = (&subject.config.limits, &subject.config.cache);
+    let (limits, cache) = (&subject.config.fixed.limits, &subject.config.fixed.cache);
     let mend = "limits.memory = \"512MiB\", or as much as there is";
     if limits.memory.0 <= render::FIXED_MEMORY {
         report.warning(
@@ -92,7 +92,7 @@ fn memory(subject: &Subject, report: &mut Report) {
 
 fn cores(subject: &Subject, report: &mut Report) {
     let all = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = if subject.config.limits.workers == 0 { all } else { subject.config.limits.workers };
+    let workers = if subject.config.fixed.limits.workers == 0 { all } else { subject.config.fixed.limits.workers };
     let quota =
         cgroup(&read("/proc/self/cgroup"), "cpu", &["cpu.max", "cpu.cfs_quota_us"]).and_then(|text| quota(&text));
     match quota {
@@ -150,7 +150,7 @@ fn simd() -> String {
 }
 
 fn formats(subject: &Subject, report: &mut Report) {
-    let chosen = &subject.config.output.formats;
+    let chosen = &subject.config.live.output.formats;
     if chosen.is_empty() {
         report.info(
             "output.formats",

@@ -23,7 +23,7 @@ pub(super) fn check(subject: &Subject, name: &str, report: &mut Report) {
         );
         return;
     };
-    match subject.config.server.listen.strip_prefix("unix:") {
+    match subject.config.fixed.server.listen.strip_prefix("unix:") {
         Some(path) => {
             listen::reachable(subject, &person, Path::new(path), report);
             if ["/tmp", "/var/tmp"].iter().any(|tmp| Path::new(path).starts_with(tmp)) {
@@ -47,20 +47,20 @@ pub(super) fn check(subject: &Subject, name: &str, report: &mut Report) {
 const NEEDED: &str = "where it is to send them itself (try_files, X-Accel-Redirect)";
 
 fn originals(subject: &Subject, person: &Person, report: &mut Report) {
-    let root = absolute(&subject.config.source.root);
+    let root = absolute(&subject.config.fixed.source.root);
     let barred = barrier(person, &root, SEARCH).or_else(|| barrier(person, &first_file(&root)?, READ));
     tell(person, "originals", barred, false, report);
 }
 
 fn cache(subject: &Subject, person: &Person, report: &mut Report) {
-    let Some(dir) = subject.config.cache.folder().map(absolute) else { return };
+    let Some(dir) = subject.config.fixed.cache.folder().map(absolute) else { return };
     let layout = inspect::layout_in(&dir);
     let above = nearest(dir.parent().unwrap_or(&dir));
     let barred = barrier(person, &above, SEARCH).or_else(|| match layout.exists() {
         true => closed(person, &dir, &layout),
         false => to_come(subject, person, &layout),
     });
-    let must = !subject.config.server.x_accel.is_empty();
+    let must = !subject.config.fixed.server.x_accel.is_empty();
     tell(person, "renditions in the cache", barred, must, report);
     if let Some(tmp) = subject.mounts.private_tmp(&dir) {
         report.error(

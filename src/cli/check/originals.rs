@@ -18,7 +18,7 @@ const MOST: usize = 2000;
 const LONGEST: Duration = Duration::from_secs(2);
 
 pub(super) fn check(subject: &Subject, report: &mut Report) {
-    let root = &subject.config.source.root;
+    let root = &subject.config.fixed.source.root;
     let shown = root.display();
     if let Err(error) = std::fs::read_dir(root) {
         let barred = match error.kind() {
@@ -55,14 +55,14 @@ pub(super) fn check(subject: &Subject, report: &mut Report) {
     }
     links(subject, &sample, report);
     clock(&sample, report);
-    if subject.config.security.upload {
+    if subject.config.fixed.security.upload {
         uploads(subject, root, report);
     }
 }
 
 /// Links that lead out of the root, and folders that they may lead to.
 fn links(subject: &Subject, sample: &Sample, report: &mut Report) {
-    let source = &subject.config.source;
+    let source = &subject.config.fixed.source;
     let mut allowed = Vec::new();
     for folder in &source.links {
         let shown = folder.display();

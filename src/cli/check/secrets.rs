@@ -15,7 +15,7 @@ const SHORT_TOKEN: usize = 16;
 const NEW_SECRET: &str = "head -c 32 /dev/urandom | base64";
 
 pub(super) fn check(subject: &Subject, report: &mut Report) {
-    let security = &subject.config.security;
+    let security = &subject.config.live.security;
     if security.keys.iter().any(|key| letters(key) < FEW_LETTERS) {
         report.warning(
             "security.keys",
@@ -67,7 +67,7 @@ fn readable(subject: &Subject, report: &mut Report) {
         })
         .collect();
     files.dedup();
-    let security = &subject.config.security;
+    let security = &subject.config.live.security;
     if security.keys.is_empty() && security.admin_token.is_empty() {
         return;
     }
@@ -79,15 +79,15 @@ fn readable(subject: &Subject, report: &mut Report) {
 
 /// Administration where the whole network can try.
 fn open(subject: &Subject, report: &mut Report) {
-    let server = &subject.config.server;
+    let server = &subject.config.fixed.server;
     let (about, address) = if server.admin_listen.is_empty() {
         ("server.listen", &server.listen)
     } else {
         ("server.admin_listen", &server.admin_listen)
     };
-    if subject.config.security.admin_token.is_empty() {
+    if subject.config.live.security.admin_token.is_empty() {
         report.info("security.admin_token", "empty: purging and uploads are off");
-        if subject.config.security.upload {
+        if subject.config.fixed.security.upload {
             report.warning("security.upload", "it does nothing without a token", NEW_SECRET);
         }
     } else if is_public(address) {

@@ -59,7 +59,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let loaded = if arguments.url.is_some() { loaded } else { loaded.with_secrets().map_err(Wrong::from)? };
     let config = loaded.config;
     let clients = clients(&arguments.accept)?;
-    let policy = config.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
+    let policy = config.live.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
     let mut input = Input::read(&arguments.files)?;
     let plan = Plan::new(&mut input, &policy, &clients, arguments.url.is_some());
     println!(
@@ -137,7 +137,7 @@ async fn warm(arguments: &Arguments, config: &Config, wishes: Vec<Wish>) -> anyh
         server,
         wishes,
         next: AtomicUsize::new(0),
-        deadline: config.limits.deadline.0,
+        deadline: config.fixed.limits.deadline.0,
         tally: Mutex::default(),
         pace: Mutex::default(),
         others: Mutex::default(),

@@ -148,7 +148,7 @@ mod tests {
             let met = Met { target: (*target).into(), kind: kind.map(str::to_owned), is_logged: true };
             input.met.insert(met, *times);
         }
-        let policy = Config::default().policy().expect("the defaults are good");
+        let policy = Config::default().live.policy().expect("the defaults are good");
         let plan = Plan::new(&mut input, &policy, &Client::all(), is_elsewhere);
         (plan.wishes.iter().map(|wish| format!("{} {}", wish.target, wish.client.name)).collect(), input)
     }

@@ -52,21 +52,21 @@ impl Server {
             place.connect().await?;
             return Ok(Server::Running(place));
         }
-        let place = Place::of_listener(&config.server.listen);
+        let place = Place::of_listener(&config.fixed.server.listen);
         if let Ok(mut connection) = place.connect().await {
             let answer = connection.get("/-/live", "*/*", MARGIN).await.with_context(|| format!("asking {place}"))?;
             anyhow::ensure!(is_tintype(&answer), "what listens on {place} is no tintype; say with --url where it is");
             return Ok(Server::Running(place));
         }
-        if let Some(holder) = config.cache.folder().and_then(inspect::holder) {
+        if let Some(holder) = config.fixed.cache.folder().and_then(inspect::holder) {
             let who = holder.pid.map_or_else(|| "another process".into(), |pid| format!("process {pid}"));
-            let (dir, listen) = (config.cache.dir.display(), &config.server.listen);
+            let (dir, listen) = (config.fixed.cache.dir.display(), &config.fixed.server.listen);
             anyhow::bail!(
                 "{who} uses the cache folder {dir} and does not listen on {listen}; say with --url where it does"
             );
         }
         let service = serve::service(config)?;
-        let policy = config.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
+        let policy = config.live.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
         let app = wire::app(State::new(Arc::clone(&service), policy, config.http()));
         Ok(Server::Own(app, service))
     }

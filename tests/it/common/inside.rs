@@ -21,11 +21,11 @@ impl Inside {
     pub(crate) fn new(root: &Path, change: impl FnOnce(&mut Config)) -> Inside {
         let cache = tempfile::tempdir().expect("a folder");
         let mut config = Config::default();
-        config.cache.dir = cache.path().to_owned();
+        config.fixed.cache.dir = cache.path().to_owned();
         change(&mut config);
-        let source = Files::new(root, config.source.max_bytes.0).expect("a folder with originals");
-        let service = Service::new(Arc::new(source), &config.cache(), config.workers(), config.settings());
-        let policy = config.policy().expect("good presets");
+        let source = Files::new(root, config.fixed.source.max_bytes.0).expect("a folder with originals");
+        let service = Service::new(Arc::new(source), &config.fixed.cache(), config.fixed.workers(), config.render());
+        let policy = config.live.policy().expect("good presets");
         let app = app(State::new(Arc::clone(&service), policy, config.http()));
         Inside { app, service, config, cache }
     }

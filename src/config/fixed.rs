@@ -1,24 +1,22 @@
-//! Every setting, a struct for each section of the file, with what holds where nothing is said.
+//! The settings that stay as they were at the start, a struct for each section of the file, with their defaults. They
+//! size what is made once: listeners, workers, the cache.
 //!
 //! The comment of a field is what users read about it, in `tintype config --default` and in `docs/settings.md`: one or two
 //! sentences with the unit.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 
-use super::units::{Bytes, Mode, Span, StringList};
-use crate::dialect::Snap;
-use crate::render::Settings;
-use crate::render::recipe::Quality;
+use super::units::{Bytes, Mode, Span};
+use crate::render;
 
-/// Every setting.
+/// Every setting that needs a restart.
 #[derive(Clone, Debug, Default, Deserialize, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Config {
+pub struct FixedSettings {
     /// Listeners and connections.
     pub server: Server,
     /// Where originals live.
@@ -27,13 +25,8 @@ pub struct Config {
     pub cache: Cache,
     /// What is never exceeded, and how long things may take.
     pub limits: Limits,
-    /// What results are like where a URL does not say.
-    pub output: Output,
     /// Who may ask for what.
     pub security: Security,
-    /// Names for sets of parameters, each written as a query: `?preset=avatar` stands for them, and what a URL says besides goes
-    /// before.
-    pub presets: BTreeMap<String, String>,
 }
 
 /// `[server]`
@@ -48,11 +41,6 @@ pub struct Server {
     pub socket_mode: Mode,
     /// The most connections; 0 is as many as there are files for.
     pub max_connections: usize,
-    /// Whether answers say what the time went to, in a `Server-Timing` header.
-    pub server_timing: bool,
-    /// Pages of which sites may read images with a script (CORS): `"*"` for all, `""` for none, or a list of origins such as
-    /// `"https://www.example.com"`. Showing them needs no permission.
-    pub allow_origin: StringList,
     /// Proxies that are believed about whom a request is from: addresses, networks, and `unix:` for whoever comes over a socket.
     pub real_ip_from: Vec<String>,
     /// The header that those proxies say it in.
@@ -84,9 +72,6 @@ pub struct Source {
     pub max_bytes: Bytes,
     /// How long it is believed that an original is as it was; `0s` looks at it on every request.
     pub revalidate: Span,
-    /// Whether an original whose pixel data ends early or fails a checksum is shown as far as browsers would (`show`), to be
-    /// kept for a minute, or refused with 422 (`refuse`).
-    pub damaged: Damaged,
     /// The formats that originals may have.
     pub formats_in: Vec<String>,
 }
@@ -112,14 +97,6 @@ pub struct Cache {
 #[derive(Clone, Debug, Deserialize, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// The longest side of a result, in pixels; larger wishes are scaled down to it.
-    pub max_dimension: u32,
-    /// The most pixels of a result that is larger than its original; larger ones are scaled down to it.
-    pub max_enlarged: u64,
-    /// The most pixels of an original, all frames together; more are refused with 422.
-    pub max_pixels: u64,
-    /// The most frames of an original.
-    pub max_frames: u32,
     /// The most bytes of memory that renders may take, all together; what one alone would take more than is a 422.
     pub memory: Bytes,
     /// The most bytes of decoded originals kept for a moment, for renditions that are asked for together; 0 for none.
@@ -143,44 +120,6 @@ pub struct Limits {
     pub upload_timeout: Span,
 }
 
-/// `[output]`
-#[derive(Clone, Debug, Deserialize, DocumentedFields, PartialEq, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Output {
-    /// The quality where a URL says none, 1 to 100 on one scale for all formats.
-    pub quality: u16,
-    /// What `format=auto` may choose beside the baseline, best first: `avif` and `webp`.
-    pub formats: Vec<String>,
-    /// The widths that may be had, in pixels; empty for all. Who gives a height alone is not held to them.
-    pub widths: Vec<u32>,
-    /// What becomes of other widths: made all the same, the next larger one instead, or an error.
-    pub snap: Snap,
-    /// Whether the original is sent where converting it only made it larger.
-    pub smallest_wins: bool,
-    /// Whether pixels are averaged as light, which keeps thin bright lines brighter; it takes a quarter to three quarters
-    /// more time. What a decoder of JPEG or WebP scales away beforehand is averaged as it is coded.
-    pub linear: bool,
-    /// How many times as many pixels as are wanted a JPEG decoder that scales down leaves on each side: 2, or 1 for speed.
-    pub oversampling: u32,
-    /// How hard encoders try; `dense` is for what is made ahead of time.
-    pub effort: Effort,
-    /// Which encoder writes AVIF; `auto` is the better one of this build.
-    pub avif: AvifEncoder,
-    /// What becomes of parameters that tintype does not know.
-    pub unknown_params: UnknownParams,
-}
-
-/// The answer for an original whose pixel data ends early or fails a checksum.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Damaged {
-    /// The picture as far as browsers show it.
-    #[default]
-    Show,
-    /// 422.
-    Refuse,
-}
-
 /// What is sent for what there is no room to render.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -193,56 +132,10 @@ pub enum Overload {
     Original,
 }
 
-/// How hard encoders try.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Effort {
-    /// Somebody waits for it.
-    #[default]
-    Fast,
-    /// Fewer bytes for the same look, for several times the work.
-    Dense,
-}
-
-/// What becomes of parameters that tintype does not know.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum UnknownParams {
-    /// They are as if they were absent.
-    #[default]
-    Ignore,
-    /// They are an error.
-    Reject,
-}
-
-/// Which encoder writes AVIF.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AvifEncoder {
-    /// The better one of this build.
-    #[default]
-    Auto,
-    /// libaom.
-    #[cfg(feature = "native")]
-    Libaom,
-    /// ravif.
-    Ravif,
-}
-
 /// `[security]`
 #[derive(Clone, Debug, Default, Deserialize, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Security {
-    /// Signing keys of at least 16 bytes, the one that signs first.
-    pub keys: Vec<String>,
-    /// A file with more signing keys, one a line; a bare name is one of systemd's credentials.
-    pub keys_file: PathBuf,
-    /// Whether URLs must be signed; with any key they must, unless this says otherwise.
-    pub require_signature: bool,
-    /// The bearer token that purges and uploads must bring along; empty switches both off.
-    pub admin_token: String,
-    /// A file with that token instead; a bare name is one of systemd's credentials.
-    pub admin_token_file: PathBuf,
     /// Whether originals are taken in at `/-/upload`.
     pub upload: bool,
     /// Whether beacons at `/-/log` are logged.
@@ -256,8 +149,6 @@ impl Default for Server {
             admin_listen: String::new(),
             socket_mode: Mode(0o660),
             max_connections: 0,
-            server_timing: false,
-            allow_origin: StringList::from("*"),
             real_ip_from: Vec::new(),
             real_ip_header: "X-Forwarded-For".into(),
             x_accel: String::new(),
@@ -273,13 +164,12 @@ impl Default for Server {
 
 impl Default for Source {
     fn default() -> Self {
-        let formats_in = Settings::default().formats_in.iter().map(|format| format.name().to_owned()).collect();
+        let formats_in = render::Settings::default().formats_in.iter().map(|format| format.name().to_owned()).collect();
         Source {
             root: ".".into(),
             links: Vec::new(),
             max_bytes: Bytes(64 << 20),
             revalidate: Span(Duration::ZERO),
-            damaged: Damaged::default(),
             formats_in,
         }
     }
@@ -307,12 +197,8 @@ impl Default for Cache {
 
 impl Default for Limits {
     fn default() -> Self {
-        let settings = Settings::default();
+        let settings = render::Settings::default();
         Limits {
-            max_dimension: settings.max_dimension,
-            max_enlarged: settings.max_enlarged,
-            max_pixels: settings.max_pixels,
-            max_frames: settings.max_frames,
             memory: Bytes(settings.max_memory),
             decoded: Bytes(64 << 20),
             workers: 0,
@@ -323,24 +209,6 @@ impl Default for Limits {
             burst: 50,
             uploads: 4,
             upload_timeout: Span(Duration::from_secs(60)),
-        }
-    }
-}
-
-impl Default for Output {
-    fn default() -> Self {
-        let settings = Settings::default();
-        Output {
-            quality: Quality::default().get().into(),
-            formats: vec!["avif".into(), "webp".into()],
-            widths: Vec::new(),
-            snap: Snap::default(),
-            smallest_wins: settings.smallest_wins,
-            linear: settings.linear,
-            oversampling: settings.oversampling,
-            effort: Effort::default(),
-            avif: AvifEncoder::default(),
-            unknown_params: UnknownParams::default(),
         }
     }
 }
