@@ -587,6 +587,9 @@ fn start_on_tmpfs(cache: &Path, options: &str, settings: &[(&str, &str)]) -> (Se
     (server, enter)
 }
 
+/// The options of the mount table are left out, since it names users that the namespace does not have.
+const OWN_OPTIONS: &str = "--options-mode=ignore";
+
 /// Runs a command where the server is.
 fn inside(enter: &[String], command: &str) -> String {
     let output = Command::new(&enter[0]).args(&enter[1..]).args(["sh", "-c", command]).output().expect("it runs");
@@ -673,8 +676,9 @@ fn a_disk_that_can_only_be_read_costs_no_answer() {
     }
     server.wait_for("tintype_cache_stored_total", 20.0);
     // a file that is being written delays it
-    let remount =
-        format!("for try in 1 2 3 4 5 6 7 8 9; do mount -o remount,ro {dir} && echo done && break; sleep 0.1; done");
+    let remount = format!(
+        "for try in 1 2 3 4 5 6 7 8 9; do mount {OWN_OPTIONS} -o remount,ro tmpfs {dir} && echo done && break; sleep 0.1; done"
+    );
     assert_eq!(inside(&enter, &remount), "done");
     for number in 0..20 {
         assert!(truth.get(&server, &url(number)).contains("hit"), "what is there can be read");
@@ -683,7 +687,7 @@ fn a_disk_that_can_only_be_read_costs_no_answer() {
     poll("not to be ready", || (server.get("/-/ready", &[]).status == 503).then_some(()));
     assert_eq!(server.metric("tintype_cache_writable"), 0.0);
     assert_eq!(server.log().matches("cannot be written").count(), 1, "{}", server.log());
-    inside(&enter, &format!("mount -o remount,rw {dir}"));
+    inside(&enter, &format!("mount {OWN_OPTIONS} -o remount,rw tmpfs {dir}"));
     recovers(&server, &truth, "a disk that could only be read", 65_000);
     truth.compare();
 }
