@@ -74,7 +74,7 @@ impl Names {
 }
 
 #[test]
-fn the_bound_holds_whoever_writes_links_and_removes_at_once() {
+fn bound_holds_under_concurrent_writes_links_and_removals() {
     let store = || {
         let bound = Space { blocks: 8, files: 4 };
         let index: Arc<Mutex<Index<u32, Name>>> = Arc::new(Mutex::new(Index::new(bound)));

@@ -78,7 +78,7 @@ fn answers(mut came: &[u8]) -> Vec<Answer> {
         let head = String::from_utf8_lossy(&came[..end]).into_owned();
         let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
         let mut answer = Answer { status: status.unwrap_or_else(|| panic!("{head}")), head, body: Vec::new() };
-        let length: usize = answer.said("content-length").parse().expect("a number");
+        let length: usize = answer.header("content-length").parse().expect("a number");
         assert!(came.len() - end >= length, "{} of {length} bytes: {}", came.len() - end, answer.head);
         answer.body = came[end..end + length].to_vec();
         came = &came[end + length..];
@@ -214,7 +214,7 @@ fn bad_head_does_not_cut_the_answer_before_it() {
 
 /// A client that is refused and stays is let go after a while, however it behaves.
 #[test]
-fn refused_clients_are_let_go() {
+fn refused_clients_are_disconnected() {
     let place = folder();
     let server = Server::start(&testdata(), place.path());
     let mut silent = Client::connect(&server.address);
@@ -235,7 +235,7 @@ fn refused_clients_are_let_go() {
 
 /// One that nobody waits for is not rendered: those who only end their side are told from those who have left.
 #[test]
-fn work_of_clients_that_left_is_dropped() {
+fn work_of_disconnected_clients_is_dropped() {
     #[derive(Clone, Copy, Debug, PartialEq)]
     enum Leaves {
         Closing,

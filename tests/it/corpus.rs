@@ -199,7 +199,7 @@ fn exceptions() -> BTreeMap<String, String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_file_is_answered_as_the_manifest_says() {
+async fn corpus_files_are_answered_as_the_manifest_says() {
     needs!(Corpus);
     let corpus = corpus().expect("the test needs it");
     let served = Inside::new(&corpus, |config| config.fixed.limits.queue = 10_000);

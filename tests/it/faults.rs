@@ -202,7 +202,7 @@ fn load(
 }
 
 #[test]
-fn killed_at_any_moment_it_serves_nothing_wrong_and_loses_nothing_it_kept() {
+fn killed_server_loses_no_stored_rendition() {
     let cache = folder();
     let truth = Truth::default();
     let (mut kept, mut lost, mut random) = (HashSet::new(), 0, Random(7));
@@ -272,7 +272,7 @@ fn trace(server: &Server, inject: &str) -> std::process::Child {
 }
 
 #[test]
-fn killed_at_each_system_call_it_serves_nothing_wrong_and_loses_nothing_it_kept() {
+fn kill_at_each_system_call_loses_no_stored_rendition() {
     needs!(Strace);
     // the calls that a rendition's way onto the disk and the start consist of
     const RUNNING: [&str; 8] =
@@ -371,7 +371,7 @@ fn account_is_right(server: &Server, cache: &Path) {
 }
 
 #[test]
-fn killed_at_each_system_call_of_linking_it_loses_nothing_and_counts_right() {
+fn kill_while_linking_loses_nothing_and_counts_right() {
     needs!(Strace);
     let root = twins();
     let most = if is_long() { 40 } else { 3 };
@@ -431,7 +431,7 @@ fn killed_at_each_system_call_of_linking_it_loses_nothing_and_counts_right() {
 }
 
 #[test]
-fn failing_links_cost_space_and_nothing_else() {
+fn failed_hard_links_cost_space_only() {
     needs!(Strace);
     let root = twins();
     // no hard links on this file system, every name taken, no such file, and a fault
@@ -454,7 +454,7 @@ fn failing_links_cost_space_and_nothing_else() {
 }
 
 #[test]
-fn calls_that_fail_cost_nothing_but_the_cache() {
+fn failed_system_calls_cost_the_cache_only() {
     needs!(Strace);
     let faults = [
         ("fdatasync:error=EIO", false),
@@ -499,7 +499,7 @@ fn calls_that_fail_cost_nothing_but_the_cache() {
 }
 
 #[test]
-fn no_damaged_file_is_served() {
+fn damaged_cache_file_is_not_served() {
     let count = if is_long() { 10_000 } else { 150 };
     let cache = folder();
     let truth = Truth::default();
@@ -612,7 +612,7 @@ fn recovers(server: &Server, truth: &Truth, what: &str, first: u64) {
 }
 
 #[test]
-fn a_full_disk_costs_no_answer() {
+fn full_disk_costs_no_answer() {
     needs!(Mounts);
     let cache = folder();
     let truth = Truth::default();
@@ -642,7 +642,7 @@ fn a_full_disk_costs_no_answer() {
 }
 
 #[test]
-fn a_disk_without_inodes_costs_no_answer() {
+fn disk_without_inodes_costs_no_answer() {
     needs!(Mounts);
     let cache = folder();
     let truth = Truth::default();
@@ -665,7 +665,7 @@ fn a_disk_without_inodes_costs_no_answer() {
 }
 
 #[test]
-fn a_disk_that_can_only_be_read_costs_no_answer() {
+fn read_only_disk_costs_no_answer() {
     needs!(Mounts);
     let cache = folder();
     let truth = Truth::default();
@@ -693,7 +693,7 @@ fn a_disk_that_can_only_be_read_costs_no_answer() {
 }
 
 #[test]
-fn a_folder_that_goes_comes_back() {
+fn removed_cache_folder_is_made_again() {
     let truth = Truth::default();
     let cases: [(&str, fn(&Path), fn(&Path)); 6] = [
         ("the folder removed", |dir| remove(dir), |_| {}),
@@ -737,7 +737,7 @@ fn a_folder_that_goes_comes_back() {
 }
 
 #[test]
-fn without_rights_it_serves_and_waits() {
+fn unreadable_cache_folder_costs_no_answer() {
     // no mode hinders root
     let is_root = rustix::process::geteuid().is_root();
     if is_root {
@@ -778,7 +778,7 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 #[test]
-fn without_file_descriptors_it_answers_later_but_rightly() {
+fn exhausted_file_descriptors_delay_answers() {
     let cache = folder();
     let truth = Truth::default();
     let mut command = Command::new("sh");
@@ -802,7 +802,7 @@ fn without_file_descriptors_it_answers_later_but_rightly() {
 }
 
 #[test]
-fn two_processes_on_one_folder_keep_its_bound() {
+fn two_processes_on_one_folder_keep_the_bound() {
     let cache = folder();
     let truth = Truth::default();
     let settings = [("TINTYPE_CACHE_MAX_BYTES", "512KiB")];
@@ -859,7 +859,7 @@ fn watch(cache: &Path, done: &Arc<AtomicBool>, every: Duration) -> std::thread::
 }
 
 #[test]
-fn a_flood_stays_within_the_bounds_and_leaves_what_is_used() {
+fn flood_stays_within_the_bound_and_keeps_hot_renditions() {
     let cache = folder();
     let (flood, bound, hot) = if is_long() { (100_000, 64 << 20, 200) } else { (400, 1 << 20, 10) };
     let bound_text = bound.to_string();
@@ -915,7 +915,7 @@ fn a_flood_stays_within_the_bounds_and_leaves_what_is_used() {
 }
 
 #[test]
-fn however_much_there_is_it_serves_at_once() {
+fn server_answers_while_the_index_is_read() {
     let count: u64 = if is_long() { 1_000_000 } else { 3000 };
     let cache = folder();
     let server = start(cache.path(), &[]);
@@ -960,7 +960,7 @@ fn however_much_there_is_it_serves_at_once() {
 }
 
 #[test]
-fn a_crowd_has_it_made_once() {
+fn thousands_of_clients_share_one_render() {
     let cache = folder();
     let crowd = if is_long() { 10_000 } else { 300 };
     // no bound on connections but the system's
@@ -986,7 +986,7 @@ fn a_crowd_has_it_made_once() {
 }
 
 #[test]
-fn an_original_that_changes_is_never_blended_and_never_stale() {
+fn changing_original_is_never_torn_or_stale() {
     let root = folder();
     let cache = folder();
     // plain pixels of one colour, all of one length: a blend of two would be a picture too
@@ -1037,7 +1037,7 @@ fn an_original_that_changes_is_never_blended_and_never_stale() {
             let answer = server.get("/a.ppm?format=png", &[]);
             assert_eq!(answer.status, 200, "{way}");
             assert_eq!(colour(&answer.body), number, "{way}: stale");
-            let known = etags.entry(answer.said("etag")).or_insert_with(|| answer.body.clone());
+            let known = etags.entry(answer.header("etag")).or_insert_with(|| answer.body.clone());
             assert!(*known == answer.body, "{way}: other bytes under the same ETag");
         }
     }
@@ -1077,7 +1077,7 @@ fn an_original_that_changes_is_never_blended_and_never_stale() {
 }
 
 #[test]
-fn a_folder_that_is_not_safe_is_refused_and_one_that_is_newer_is_left_alone() {
+fn unsafe_folder_is_refused_and_newer_layout_is_kept() {
     let cache = folder();
     let (code, said) = outcome(|| {
         // a sticky one, as /tmp is, would do: nobody else can take away what we make in it
@@ -1120,7 +1120,7 @@ fn outcome(cache: impl FnOnce() -> PathBuf) -> (Option<i32>, String) {
 }
 
 #[test]
-fn junk_in_the_folder_is_left_alone() {
+fn foreign_files_in_the_folder_are_kept() {
     let cache = folder();
     let server = start(cache.path(), &[]);
     let truth = Truth::default();
@@ -1164,7 +1164,7 @@ fn junk_in_the_folder_is_left_alone() {
 }
 
 #[test]
-fn a_clock_that_jumps_changes_nothing() {
+fn wrong_file_times_change_nothing() {
     let cache = folder();
     let truth = Truth::default();
     let server = start(cache.path(), &[]);

@@ -17,7 +17,7 @@ use tintype::dialect::{Params, native::query};
 use tintype::render::probe;
 
 #[test]
-fn kept_inputs_do_no_harm() {
+fn corpus_inputs_of_every_target_pass() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (name, target) in targets::TARGETS {
         let kept = std::fs::read_dir(root.join("fuzz/corpus").join(name));
@@ -51,7 +51,7 @@ fn wish(url: &[u8]) -> Option<(String, Params)> {
 }
 
 #[tokio::test]
-async fn no_byte_of_a_signed_url_can_be_changed() {
+async fn signed_url_with_a_changed_byte_is_refused() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/generated");
     let server = Inside::new(&root, |config| {
         config.live.security.keys = vec![KEY.into(), "another key for the rotation".into()];
@@ -115,7 +115,7 @@ async fn no_byte_of_a_signed_url_can_be_changed() {
 }
 
 #[tokio::test]
-async fn a_wrong_signature_is_refused_before_any_file_is_looked_for() {
+async fn wrong_signature_is_refused_before_the_lookup() {
     let place = tempfile::tempdir().expect("a folder");
     let required = Inside::new(place.path(), |config| {
         config.live.security.keys = vec![KEY.into()];
@@ -133,7 +133,7 @@ async fn a_wrong_signature_is_refused_before_any_file_is_looked_for() {
 }
 
 #[tokio::test]
-async fn no_path_leads_out() {
+async fn random_path_stays_below_the_root() {
     use std::os::unix::fs::symlink;
     const CANARY: &[u8] = b"canary";
     let count = std::env::var("TINTYPE_FAULTS").ok().and_then(|text| text.parse().ok()).unwrap_or(100_000);

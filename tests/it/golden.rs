@@ -86,7 +86,7 @@ fn quarters(picture: &Picture) -> [[u8; 3]; 4] {
 }
 
 #[test]
-fn originals_show_what_the_table_says() {
+fn decoded_colours_match_the_table() {
     let table = std::fs::read_to_string(testdata().join("expected.tsv")).expect("the table");
     for line in table.lines().filter(|line| !line.starts_with('#')) {
         let fields: Vec<&str> = line.split('\t').collect();
@@ -128,7 +128,7 @@ const GOLDEN: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn golden_pictures() {
+fn renders_match_the_golden_pictures() {
     let bless = std::env::var_os("TINTYPE_BLESS").is_some();
     let mut wrong = Vec::new();
     for (original, query, name) in GOLDEN {
@@ -158,7 +158,7 @@ fn golden_pictures() {
 // other codecs give other bytes, and no build is served from another's cache
 #[cfg(feature = "native")]
 #[test]
-fn outputs_of_this_epoch() {
+fn digests_change_only_with_the_epoch() {
     let mut text = format!("epoch {}\n", tintype::render::settings::EPOCH);
     // not AVIF, whose encoder may differ by processor
     for (original, query, name) in GOLDEN.iter().filter(|(_, query, _)| !query.contains("avif")) {
@@ -172,7 +172,7 @@ fn outputs_of_this_epoch() {
 }
 
 #[test]
-fn the_beginning_of_a_jpeg_says_what_the_whole_says() {
+fn head_of_a_beginning_equals_that_of_the_file() {
     let mut found = 0;
     for folder in ["photos", "generated"] {
         for entry in std::fs::read_dir(testdata().join(folder)).expect("a folder") {
@@ -193,7 +193,7 @@ fn the_beginning_of_a_jpeg_says_what_the_whole_says() {
 }
 
 #[test]
-fn scaled_decoding_is_not_to_be_seen() {
+fn scaled_decoding_looks_like_full_decoding() {
     // 4031 and 3023 are odd on purpose: an eighth of them is no whole number of pixels
     let original = make("photos/large-12mp.jpg", "rect=0,0,4031,3023&f=jpeg&q=95");
     for width in [200, 333, 641, 1009] {
@@ -212,7 +212,7 @@ fn scaled_decoding_is_not_to_be_seen() {
 }
 
 #[test]
-fn resizing_is_lanczos_without_a_shift() {
+fn resize_equals_lanczos3_in_floating_point() {
     // against the sum over the original's pixels in floating point, at sizes that divide evenly and that do not
     for (original, width) in
         [("photos/chelsea.png", 451u32 / 3), ("generated/zone-plate.png", 200), ("photos/coffee.png", 333)]
@@ -272,7 +272,7 @@ fn lanczos(source: &Picture, width: u32, height: u32) -> Vec<f64> {
 }
 
 #[test]
-fn animations_keep_frames_delays_and_loops() {
+fn animations_keep_frames_delays_and_loop_count() {
     let table = std::fs::read_to_string(testdata().join("expected-frames.tsv")).expect("the table");
     let rows: Vec<Vec<&str>> =
         table.lines().filter(|line| !line.starts_with('#')).map(|line| line.split('\t').collect()).collect();
@@ -316,7 +316,7 @@ fn animations_keep_frames_delays_and_loops() {
 }
 
 #[test]
-fn descriptions() {
+fn json_describes_the_original() {
     let describe =
         |path: &str| -> serde_json::Value { serde_json::from_slice(&make(path, "format=json")).expect("JSON") };
     let photo = describe("photos/rocket.jpg");
@@ -337,7 +337,7 @@ fn descriptions() {
 }
 
 #[test]
-fn metadata_is_removed_or_kept_as_asked() {
+fn metadata_is_removed_or_kept_by_parameter() {
     let exif = |bytes: &[u8]| tintype::render::probe(bytes).expect("an image").exif;
     for format in ["jpeg", "png", "webp"] {
         let query = |metadata: &str| format!("w=40&f={format}&metadata={metadata}");
@@ -355,7 +355,7 @@ fn metadata_is_removed_or_kept_as_asked() {
 }
 
 #[test]
-fn jpeg_without_colour_is_written_without() {
+fn grey_jpeg_has_one_component() {
     // the frame header: marker, length, precision, rows, columns, components (ITU-T T.81 §B.2.2)
     let components = |jpeg: &[u8]| {
         let at = jpeg.windows(2).position(|pair| matches!(pair, [0xFF, 0xC0 | 0xC2])).expect("a frame header");

@@ -16,7 +16,7 @@ const HUGE: &str = "/photos/large-12mp.jpg?format=png&width=2000";
 const SMALL: &str = "/photos/coffee.png?format=webp&width=60";
 
 #[test]
-fn bytes_out_of_memory_are_those_that_were_made() {
+fn hits_from_memory_equal_the_render() {
     let place = tempfile::tempdir().expect("a folder");
     let socket = format!("unix:{}", place.path().join("socket").display());
     for (number, listen) in ["127.0.0.1:0", &socket].into_iter().enumerate() {
@@ -36,7 +36,7 @@ fn bytes_out_of_memory_are_those_that_were_made() {
         range(&mut connection, "bytes=1-70001", &large[1..70_002]);
         range(&mut connection, "bytes=4095-4096", &large[4095..4097]);
         range(&mut connection, "bytes=-100001", &large[large.len() - 100_001..]);
-        assert_eq!(connection.ask("HEAD", LARGE, &[]).said("content-length"), large.len().to_string());
+        assert_eq!(connection.ask("HEAD", LARGE, &[]).header("content-length"), large.len().to_string());
         // all asked for before anything is read: the answers stand in a row, and the connection stands still in between
         let asked: Vec<&str> = (0..40).map(|turn| if turn % 3 == 1 { SMALL } else { LARGE }).collect();
         asked.iter().for_each(|url| connection.send_request("GET", url, &[]));
@@ -67,7 +67,7 @@ struct Exchange {
 /// Plain requests for what is in memory are answered in a shorter way; however they stand between others and however
 /// they come, each has its own answer.
 #[test]
-fn plain_requests_and_others_take_turns() {
+fn fast_and_slow_path_answers_keep_their_order() {
     let place = tempfile::tempdir().expect("a folder");
     let socket = format!("unix:{}", place.path().join("socket").display());
     for (number, listen) in ["127.0.0.1:0", &socket].into_iter().enumerate() {
@@ -128,7 +128,7 @@ fn plain_requests_and_others_take_turns() {
 
 /// What looks like a plain request and is a part of another is none.
 #[test]
-fn what_stands_in_the_middle_of_a_head_is_no_request() {
+fn bytes_within_a_head_start_no_request() {
     let cache = tempfile::tempdir().expect("a folder");
     let server = Server::start(&testdata(), cache.path());
     let small = in_memory(&server, SMALL);
@@ -157,7 +157,7 @@ fn what_stands_in_the_middle_of_a_head_is_no_request() {
 
 /// What is in memory does not come before what was asked for earlier and has to be made.
 #[test]
-fn an_answer_under_way_is_not_overtaken() {
+fn pending_answer_is_not_overtaken_by_a_hit() {
     let cache = tempfile::tempdir().expect("a folder");
     let server = Server::start(&testdata(), cache.path());
     let small = in_memory(&server, SMALL);
@@ -191,7 +191,7 @@ fn stuck(server: &Server) -> TcpStream {
 
 /// A picture out of memory that the client does not take at first.
 #[test]
-fn the_end_waits_for_a_picture_under_way() {
+fn shutdown_finishes_a_hit_being_sent() {
     let cache = tempfile::tempdir().expect("a folder");
     let mut server = Server::start(&testdata(), cache.path());
     let huge = in_memory(&server, HUGE);
@@ -206,7 +206,7 @@ fn the_end_waits_for_a_picture_under_way() {
 }
 
 #[test]
-fn a_picture_in_memory_that_nobody_takes_is_given_up() {
+fn unread_hit_is_ended_by_send_timeout() {
     let cache = tempfile::tempdir().expect("a folder");
     let settings = [("TINTYPE_SERVER_SEND_TIMEOUT", "300ms"), ("TINTYPE_SERVER_IDLE_TIMEOUT", "300ms")];
     let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
@@ -226,7 +226,7 @@ fn a_picture_in_memory_that_nobody_takes_is_given_up() {
 
 /// An open connection keeps no picture.
 #[test]
-fn idle_connections_hold_no_sealed_memory() {
+fn idle_connections_hold_no_body() {
     const CLIENTS: usize = 12;
     let cache = tempfile::tempdir().expect("a folder");
     let token = "0123456789abcdef";
@@ -266,7 +266,7 @@ fn idle_connections_hold_no_sealed_memory() {
 
 /// Who asked is found in the same way, whichever way the answer takes.
 #[test]
-fn lines_name_the_client_that_a_proxy_names() {
+fn access_log_names_the_client_of_the_proxy() {
     let cache = tempfile::tempdir().expect("a folder");
     let settings = [("TINTYPE_SERVER_REAL_IP_FROM", "127.0.0.1")];
     let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
@@ -299,7 +299,7 @@ fn lines_name_the_client_that_a_proxy_names() {
 }
 
 #[test]
-fn every_request_has_its_line_after_the_end() {
+fn access_log_is_complete_after_shutdown() {
     const ROUNDS: usize = 300;
     let cache = tempfile::tempdir().expect("a folder");
     let mut server = Server::start(&testdata(), cache.path());

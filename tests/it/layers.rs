@@ -36,7 +36,7 @@ fn modules_use_only_those_before_them() {
 }
 
 #[test]
-fn what_only_one_file_may_do() {
+fn restricted_names_stand_in_one_file() {
     let only = [
         ("spawn_blocking", "src/service/workers.rs"),
         ("std::env::", "src/config/mod.rs"),
@@ -55,14 +55,14 @@ fn what_only_one_file_may_do() {
 }
 
 #[test]
-fn every_file_opens_with_what_it_is_for() {
+fn source_files_begin_with_their_purpose() {
     for (path, text) in sources() {
         assert!(text.starts_with("//! "), "{}", path.display());
     }
 }
 
 #[test]
-fn imports_are_caught_however_they_are_written() {
+fn imports_in_any_style_are_found() {
     let check = |text: &str, expected: &[&str]| assert_eq!(uses(text), expected, "{text}");
     check("use crate::cli::main;", &["cli"]);
     check("use crate::{cache, http::server};", &["cache", "http"]);

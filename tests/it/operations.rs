@@ -132,7 +132,7 @@ fn check_histogram(name: &str, family: &Family) -> Result<(), String> {
 }
 
 #[test]
-fn the_reader_of_metrics_is_strict() {
+fn metrics_parser_refuses_wrong_text() {
     let good = "# HELP tintype_a_seconds A.\n# TYPE tintype_a_seconds histogram\ntintype_a_seconds_bucket{x=\"y\",le=\"1\"} 1\n\
         tintype_a_seconds_bucket{x=\"y\",le=\"+Inf\"} 2\ntintype_a_seconds_sum{x=\"y\"} 3.5\ntintype_a_seconds_count{x=\"y\"} 2\n\
         # HELP tintype_b_total B.\n# TYPE tintype_b_total counter\ntintype_b_total 7\n";
@@ -177,17 +177,17 @@ fn used() -> (Server, tempfile::TempDir) {
     ] {
         assert_eq!(server.get(url, &[]).status, status, "{url}");
     }
-    let etag = server.get("/photos/coffee.png", &[]).said("etag");
+    let etag = server.get("/photos/coffee.png", &[]).header("etag");
     assert_eq!(server.get("/photos/coffee.png", &[("If-None-Match", &etag)]).status, 304);
     assert_eq!(server.get("/photos/coffee.png", &[("Range", "bytes=0-9")]).status, 206);
     (server, cache)
 }
 
 #[test]
-fn metrics_are_in_form_and_count_what_happened() {
+fn metrics_are_well_formed_and_count_requests() {
     let (server, _cache) = used();
     let answer = server.get("/-/metrics", &[]);
-    assert_eq!(answer.said("content-type"), "text/plain; version=0.0.4");
+    assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4");
     let metrics = read(&answer.text()).unwrap_or_else(|wrong| panic!("{wrong}\n{}", answer.text()));
     let value = |name: &str, labels: &str| metrics[&format!("tintype_{name}")].value(labels);
     let count = |name: &str, labels: &str| {
@@ -274,7 +274,7 @@ fn values<'a>(key: &str, within: &'a serde_json::Value) -> Vec<&'a serde_json::V
 }
 
 #[test]
-fn the_dashboard_and_the_alerts_ask_for_what_there_is() {
+fn dashboard_and_alerts_name_existing_metrics() {
     let (server, _cache) = used();
     let known = known(&server);
     let dashboard = std::fs::read_to_string(project("deploy/grafana-dashboard.json")).expect("the dashboard");
@@ -295,7 +295,7 @@ fn the_dashboard_and_the_alerts_ask_for_what_there_is() {
 }
 
 #[test]
-fn the_manual_and_completions_are_those_of_the_commands() {
+fn manual_and_completions_cover_every_command() {
     let place = folder();
     let (code, help, said) = run(tintype().arg("--help"), b"");
     assert_eq!(code, Some(0), "{said}");
@@ -324,7 +324,7 @@ fn the_manual_and_completions_are_those_of_the_commands() {
 }
 
 #[test]
-fn the_defaults_are_a_file_to_begin_with() {
+fn default_settings_are_a_valid_file() {
     let place = folder();
     let (code, output, said) = run(tintype().args(["config", "--default"]), b"");
     assert_eq!(code, Some(0), "{said}");

@@ -105,17 +105,17 @@ fn hold(document: &str, parts: &[(&str, String)]) {
 }
 
 #[test]
-fn the_readme_is_true() {
+fn readme_parameters_are_current() {
     hold("README.md", &[("parameters", parameters())]);
 }
 
 #[test]
-fn every_setting_is_in_the_manual() {
+fn settings_reference_is_current() {
     hold("docs/settings.md", &[("settings", settings_in_full())]);
 }
 
 #[tokio::test]
-async fn every_metric_is_in_the_manual() {
+async fn metrics_reference_is_current() {
     let table = metrics().await;
     hold("docs/metrics.md", &[("metrics", table.clone())]);
     // and what its queries name is there
@@ -129,7 +129,7 @@ async fn every_metric_is_in_the_manual() {
 
 /// What the documents show of settings can be written down as it stands.
 #[test]
-fn examples_of_settings_are_good() {
+fn settings_examples_are_valid() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut seen = 0;
     for document in ["README.md", "docs/settings.md", "docs/install.md", "docs/html.md", "docs/openresty.md"] {
@@ -144,7 +144,7 @@ fn examples_of_settings_are_good() {
 
 /// Every status that a failure can have stands in the README's table.
 #[test]
-fn every_status_is_explained() {
+fn every_status_is_documented() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |name: &str| std::fs::read_to_string(root.join(name)).expect("a file");
     let readme = read("README.md");
@@ -193,7 +193,7 @@ fn queries(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_documents_ask_for_what_there_is() {
+fn documented_queries_are_valid() {
     for (name, least) in [("html", 30), ("cloudflare", 3), ("openresty", 20), ("install", 2)] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/{name}.md"));
         let text = std::fs::read_to_string(&path).expect("a document");

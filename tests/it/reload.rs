@@ -46,7 +46,7 @@ impl Set {
     }
 
     /// The last line of the log that has these words.
-    fn said(&self, words: &str) -> String {
+    fn log_line(&self, words: &str) -> String {
         poll(words, || self.server.log().lines().rfind(|line| line.contains(words)).map(str::to_owned))
     }
 
@@ -68,7 +68,7 @@ fn signed(place: &Path, key: &str, url: &str) -> String {
 }
 
 #[test]
-fn presets_keys_and_limits_change_at_once() {
+fn reload_applies_presets_keys_and_limits() {
     let keys = tempfile::NamedTempFile::new().expect("a file");
     let settings = |width: u32, more: &str| {
         let keys = keys.path().display();
@@ -84,7 +84,7 @@ fn presets_keys_and_limits_change_at_once() {
     std::fs::write(keys.path(), format!("{NEW}\n")).expect("written");
     set.reload(&settings(30, ""));
     assert_eq!((set.status(url), set.status(&old), set.width(&new)), (403, 403, 30));
-    let said = set.said("read again");
+    let said = set.log_line("read again");
     assert!(said.contains("presets.a") && said.contains("security.keys") && !said.contains(NEW), "{said}");
 
     // both keys, and none wanted; what renders are made under; the headers
@@ -103,22 +103,22 @@ fn presets_keys_and_limits_change_at_once() {
     for url in [url, &old, &new] {
         let answer = set.server.get(url, &[]);
         assert_eq!(answer.picture().1, 10, "{url}");
-        assert!(answer.header("server-timing").is_some());
+        assert!(answer.try_header("server-timing").is_some());
     }
     set.reload(&settings(20, ""));
     assert_eq!((set.status(url), set.width(&old), purge("let me in")), (403, 20, 404));
-    assert!(set.server.get(&old, &[]).header("server-timing").is_none());
+    assert!(set.server.get(&old, &[]).try_header("server-timing").is_none());
 }
 
 #[test]
-fn allow_origin_changes_at_once_on_both_paths() {
+fn reload_applies_allow_origin_on_both_paths() {
     let settings = |origins: &str| format!("[server]\nallow_origin = {origins}\n");
     let set = Set::start(&settings("\"*\""), &[]);
     let url = "/photos/coffee.png?width=60&format=webp";
     let ask = |more: &[(&str, &str)]| {
         let headers: Vec<_> = [("Origin", "https://a.example")].into_iter().chain(more.iter().copied()).collect();
         let answer = set.server.get(url, &headers);
-        (answer.header("access-control-allow-origin"), answer.header("vary"))
+        (answer.try_header("access-control-allow-origin"), answer.try_header("vary"))
     };
     let text = |text: &str| Some(text.to_owned());
     for (origins, expected) in [
@@ -136,7 +136,7 @@ fn allow_origin_changes_at_once_on_both_paths() {
 }
 
 #[test]
-fn wrong_settings_change_nothing() {
+fn reload_of_invalid_settings_changes_nothing() {
     let good = "[presets]\na = \"width=20\"\n";
     let mut set = Set::start(good, &[]);
     for (wrong, part) in [
@@ -149,7 +149,7 @@ fn wrong_settings_change_nothing() {
     ] {
         let errors = set.server.log().matches("ERROR").count();
         set.reload(wrong);
-        let said = set.said("the settings are wrong");
+        let said = set.log_line("the settings are wrong");
         assert!(said.contains(part), "{said}");
         assert_eq!(set.server.log().matches("ERROR").count(), errors + 1, "one clear error");
         assert_eq!(set.width("/photos/coffee.png?preset=a"), 20);
@@ -164,7 +164,7 @@ fn wrong_settings_change_nothing() {
 }
 
 #[test]
-fn what_needs_a_restart_is_named_and_stays() {
+fn reload_names_settings_that_need_a_restart() {
     // the environment goes before the file, also when this is read again
     let environment = [("TINTYPE_OUTPUT_QUALITY", "50"), ("TINTYPE_LIMITS_QUEUE", "7")];
     let set = Set::start("[output]\nquality = 90\n", &environment);
@@ -174,7 +174,7 @@ fn what_needs_a_restart_is_named_and_stays() {
         [cache]\nmax_files = 5\ndir = \"/nowhere\"\n[server]\nlisten = \"127.0.0.1:1\"\n[security]\nlog_beacons = true\n";
     for _ in 0..2 {
         set.reload(more);
-        let said = set.said("only after a restart");
+        let said = set.log_line("only after a restart");
         for name in ["limits.workers", "cache.max_files", "security.log_beacons"] {
             assert!(said.contains(name), "{said}");
         }
@@ -191,7 +191,7 @@ fn what_needs_a_restart_is_named_and_stays() {
 }
 
 #[test]
-fn two_hundred_readings_under_load_are_not_noticed() {
+fn reloads_under_load_mix_no_settings() {
     // in both, the width and the quality belong together: a mixture would be a third picture
     let settings = [
         "[presets]\na = \"width=20&format=jpeg\"\n[output]\nquality = 20\nlinear = false\n",
@@ -236,7 +236,7 @@ fn two_hundred_readings_under_load_are_not_noticed() {
 }
 
 #[test]
-fn a_request_in_flight_ends_under_the_rules_it_began_with() {
+fn request_in_flight_keeps_its_settings() {
     let set = Set::start("[limits]\nmax_dimension = 8192\n", &[]);
     let mut connection = set.server.connect();
     connection.send_request("GET", "/photos/coffee.png?width=2400&enlarge=true&format=avif&quality=70", &[]);
@@ -248,7 +248,7 @@ fn a_request_in_flight_ends_under_the_rules_it_began_with() {
 }
 
 #[test]
-fn the_service_manager_is_told_of_a_reload() {
+fn service_manager_is_notified_of_reloads() {
     let place = tempfile::tempdir().expect("a folder");
     let manager = place.path().join("notify");
     let notified = UnixDatagram::bind(&manager).expect("a socket");
@@ -277,7 +277,7 @@ fn the_service_manager_is_told_of_a_reload() {
 
 /// A collector of logs may end, and a terminal be closed.
 #[test]
-fn a_log_that_nobody_reads_does_no_harm() {
+fn closed_log_stops_nothing() {
     let place = tempfile::tempdir().expect("a folder");
     let socket = place.path().join("socket");
     let listen = format!("unix:{}", socket.display());
@@ -294,7 +294,7 @@ fn a_log_that_nobody_reads_does_no_harm() {
 }
 
 #[test]
-fn signals_before_and_after_do_no_harm() {
+fn repeated_sighup_changes_nothing() {
     let set = Set::start("", &[]);
     for _ in 0..50 {
         set.server.signal(Signal::HUP);

@@ -66,7 +66,7 @@ fn read(name: &str) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_widths_above_native_are_one_render_and_one_file() {
+async fn widths_above_the_original_share_one_rendition() {
     let root = originals(&[("tom.jpg", read("photos/rocket.jpg"))]);
     let server = Inside::new(root.path(), |_| {});
     let mut etags = std::collections::HashSet::new();
@@ -112,7 +112,7 @@ async fn futures(server: &Inside, uris: impl Iterator<Item = String>) -> Vec<Ans
 }
 
 #[tokio::test]
-async fn a_negotiated_format_shares_the_rendition_of_the_format_by_name() {
+async fn negotiated_and_named_format_share_one_rendition() {
     for size in ["width=200&", ""] {
         let root = originals(&[("tom.png", read("photos/chelsea.png"))]);
         let server = Inside::new(root.path(), |_| {});
@@ -130,7 +130,7 @@ async fn a_negotiated_format_shares_the_rendition_of_the_format_by_name() {
 }
 
 #[tokio::test]
-async fn the_original_is_still_sent_where_it_is_smallest() {
+async fn smallest_original_is_sent_for_equal_formats() {
     let small = {
         let server = Inside::new(&testdata(), |_| {});
         get(&server, "/photos/coffee.png?width=200&q=10&format=jpeg").await.body
@@ -189,7 +189,7 @@ fn strict(config: &mut Config) {
 }
 
 #[tokio::test]
-async fn damaged_originals_are_shown_and_marked_until_they_are_whole() {
+async fn damaged_original_is_shown_and_marked_until_replaced() {
     let files = cut_off();
     let root = originals(&files);
     let cache = tempfile::tempdir().expect("a folder");
@@ -231,7 +231,7 @@ async fn damaged_originals_are_shown_and_marked_until_they_are_whole() {
 }
 
 #[tokio::test]
-async fn damaged_originals_are_refused_where_that_is_wanted() {
+async fn damaged_original_is_refused_by_setting() {
     let files = cut_off();
     let root = originals(&files);
     let server = Inside::new(root.path(), strict);
@@ -249,7 +249,7 @@ async fn damaged_originals_are_refused_where_that_is_wanted() {
 }
 
 #[tokio::test]
-async fn files_out_of_public_reports_are_shown() {
+async fn files_of_public_reports_are_shown() {
     needs!(Cases);
     let cases = cases().expect("the test needs them");
     let server = Inside::new(&cases, |_| {});

@@ -75,7 +75,7 @@ async fn send(app: &App, method: Method, uri: &str, headers: &[(&str, &str)], bo
 }
 
 #[tokio::test]
-async fn an_image_is_made_once_and_kept() {
+async fn rendition_is_made_once_and_then_a_hit() {
     let server = Server::of_testdata();
     let first = server.get("/photos/coffee.png?width=300&format=webp").await;
     assert_eq!(first.status, StatusCode::OK);
@@ -105,7 +105,7 @@ async fn an_image_is_made_once_and_kept() {
 }
 
 #[tokio::test]
-async fn every_pair_of_formats() {
+async fn every_format_converts_to_every_output() {
     let server = Server::of_testdata();
     let originals = [
         "photos/rocket.jpg",
@@ -135,7 +135,7 @@ async fn every_pair_of_formats() {
 }
 
 #[tokio::test]
-async fn without_a_wish_the_original_comes_untouched() {
+async fn request_without_parameters_gets_the_original() {
     let server = Server::of_testdata();
     for (path, kind) in [
         ("photos/rocket.jpg", "image/jpeg"),
@@ -158,7 +158,7 @@ async fn without_a_wish_the_original_comes_untouched() {
 }
 
 #[tokio::test]
-async fn failures_have_their_status_and_a_sentence() {
+async fn failures_have_their_status_and_problem() {
     let server = Server::of_testdata();
     let check = async |uri: &str, status: u16, sentence: &str| {
         let answer = server.get(uri).await;
@@ -260,7 +260,7 @@ async fn conditions_and_ranges() {
 }
 
 #[tokio::test]
-async fn the_client_s_formats_are_negotiated() {
+async fn auto_format_follows_the_accept_header() {
     let server = Server::of_testdata();
     let ask = async |path: &str, accept: &str| {
         let headers = if accept.is_empty() { vec![] } else { vec![("accept", accept)] };
@@ -293,7 +293,7 @@ async fn the_client_s_formats_are_negotiated() {
 }
 
 #[tokio::test]
-async fn all_accept_headers_make_three_renditions() {
+async fn accept_headers_make_three_renditions_at_most() {
     let server = Server::of_testdata();
     for accept in [
         CHROMIUM,
@@ -312,7 +312,7 @@ async fn all_accept_headers_make_three_renditions() {
 }
 
 #[tokio::test]
-async fn an_original_that_changes_is_seen_at_the_next_request() {
+async fn changed_original_is_seen_by_the_next_request() {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("a.png");
     let put = |name: &str| {
@@ -331,14 +331,14 @@ async fn an_original_that_changes_is_seen_at_the_next_request() {
 }
 
 #[tokio::test]
-async fn an_original_above_the_limit_is_refused() {
+async fn original_above_max_bytes_is_refused() {
     let server = Server::new(&testdata(), |config| config.fixed.source.max_bytes = tintype::config::Bytes(1000));
     assert_eq!(server.get("/photos/rocket.jpg").await.status.as_u16(), 413);
     assert_eq!(server.get("/photos/rocket.jpg?w=10").await.status.as_u16(), 413);
 }
 
 #[tokio::test]
-async fn limits_are_kept_before_decoding() {
+async fn pixel_limit_is_checked_before_decoding() {
     let server = Server::new(&testdata(), |config| config.live.limits.max_pixels = 10_000);
     let answer = server.get("/photos/rocket.jpg?w=10").await;
     assert_eq!(answer.status.as_u16(), 422);
@@ -346,7 +346,7 @@ async fn limits_are_kept_before_decoding() {
 }
 
 #[tokio::test]
-async fn health_metrics_and_request_ids() {
+async fn health_metrics_and_request_ids_are_answered() {
     let server = Server::of_testdata();
     assert_eq!(server.get("/-/live").await.status.as_u16(), 200);
     let ready = server.get("/-/ready").await;
@@ -365,7 +365,7 @@ async fn health_metrics_and_request_ids() {
 }
 
 #[tokio::test]
-async fn purging_needs_the_token() {
+async fn purge_needs_the_token_and_a_path() {
     let off = Server::of_testdata();
     assert_eq!(off.ask(Method::POST, "/-/purge?path=photos/coffee.png", &[]).await.status.as_u16(), 404);
     let server = Server::new(&testdata(), |config| config.live.security.admin_token = "let me in".into());
@@ -590,7 +590,7 @@ async fn failures_are_counted_by_kind_wherever_they_happen() {
 }
 
 #[tokio::test]
-async fn timing_is_told_when_asked_for() {
+async fn server_timing_is_sent_by_setting() {
     let server = Server::new(&testdata(), |config| config.live.server.server_timing = true);
     let answer = server.get("/photos/coffee.png?w=10").await;
     for part in ["cache;dur=", "queue;dur=", "source;dur=", "decode;dur=", "resize;dur=", "encode;dur="] {
@@ -599,7 +599,7 @@ async fn timing_is_told_when_asked_for() {
 }
 
 #[tokio::test]
-async fn the_original_is_not_sent_where_something_was_to_be_removed() {
+async fn original_with_metadata_is_not_sent_as_smallest() {
     let dir = tempfile::tempdir().expect("a folder");
     let plain = std::fs::read(testdata().join("generated/zone-plate.png")).expect("a file");
     // a text chunk before the end, and bytes behind it
@@ -624,7 +624,7 @@ async fn the_original_is_not_sent_where_something_was_to_be_removed() {
 }
 
 #[tokio::test]
-async fn a_translucent_background_is_painted_once() {
+async fn translucent_background_is_painted_once() {
     let server = Server::of_testdata();
     let answer = server.get("/generated/grey.png?w=50&h=200&fit=pad&bg=00ff0080&f=png").await;
     let pixels = image::load_from_memory(&answer.body).expect("a PNG").into_rgba8();
@@ -633,7 +633,7 @@ async fn a_translucent_background_is_painted_once() {
 }
 
 #[tokio::test]
-async fn a_moving_png_stays_one() {
+async fn animated_png_stays_animated() {
     let server = Server::of_testdata();
     for query in ["w=40", "w=40&format=auto", "w=40&format=original"] {
         let answer = server.get(&format!("/generated/animated.png?{query}")).await;
@@ -645,7 +645,7 @@ async fn a_moving_png_stays_one() {
 }
 
 #[tokio::test]
-async fn what_moves_is_not_stopped_by_a_wish_for_no_loss() {
+async fn lossless_keeps_animations() {
     let server = Server::of_testdata();
     for (query, accept, format) in [
         ("w=40&lossless", "", Format::Gif),
@@ -663,7 +663,7 @@ async fn what_moves_is_not_stopped_by_a_wish_for_no_loss() {
 }
 
 #[tokio::test]
-async fn nobody_is_told_to_keep_what_expires_before() {
+async fn max_age_ends_with_expires() {
     let server = Server::of_testdata();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a date").as_secs();
     let control = async |expires: u64| {
@@ -705,7 +705,7 @@ async fn refusals_of_negotiable_urls_vary() {
 }
 
 #[tokio::test]
-async fn an_unchanged_image_still_says_where_it_is() {
+async fn not_modified_has_content_location() {
     let server = Server::new(&testdata(), |config| {
         (config.live.output.widths, config.live.output.snap) = (vec![100, 320], tintype::dialect::Snap::Up);
     });
@@ -720,7 +720,7 @@ async fn an_unchanged_image_still_says_where_it_is() {
 }
 
 #[tokio::test]
-async fn the_smallest_acceptable_wins() {
+async fn smallest_acceptable_format_is_sent() {
     let dir = tempfile::tempdir().expect("a folder");
     let server = Server::of_testdata();
     for (name, query) in [("small.webp", "w=200&q=20&f=webp"), ("small.avif", "w=200&q=20&f=avif")] {
@@ -746,7 +746,7 @@ async fn the_smallest_acceptable_wins() {
 }
 
 #[tokio::test]
-async fn a_drawing_is_its_own_best_format() {
+async fn svg_is_sent_for_auto_format() {
     let server = Server::of_testdata();
     let file = std::fs::read(testdata().join("generated/svg.svg")).expect("a file");
     for accept in [CHROMIUM, "image/avif", "image/webp", "*/*"] {
@@ -765,7 +765,7 @@ async fn a_drawing_is_its_own_best_format() {
 }
 
 #[tokio::test]
-async fn a_format_that_cannot_hold_the_result_is_passed_over() {
+async fn format_too_small_for_the_result_is_skipped() {
     let dir = tempfile::tempdir().expect("a folder");
     image::RgbImage::new(17_000, 4).save(dir.path().join("wide.png")).expect("saved");
     let server = Server::new(dir.path(), |config| {
@@ -778,7 +778,7 @@ async fn a_format_that_cannot_hold_the_result_is_passed_over() {
 }
 
 #[tokio::test]
-async fn a_format_that_needs_more_memory_than_there_is_is_passed_over() {
+async fn format_above_the_memory_limit_is_skipped() {
     // 0.27 megapixels, of which AVIF takes 32 bytes each, WebP 12 and JPEG 8, beside what the original takes
     for (kilobytes, expected) in [(64 << 10, Format::Avif), (6 << 10, Format::WebP), (4 << 10, Format::Jpeg)] {
         let server =
@@ -791,7 +791,7 @@ async fn a_format_that_needs_more_memory_than_there_is_is_passed_over() {
 }
 
 #[tokio::test]
-async fn damage_does_not_matter_to_bytes_that_nobody_changes() {
+async fn damaged_original_is_sent_unchanged() {
     let server = Server::of_testdata();
     for name in ["truncated.jpg", "truncated.png", "truncated.webp", "truncated.gif", "png-header-100000.png"] {
         let file = std::fs::read(testdata().join("hostile").join(name)).expect("a file");
@@ -801,7 +801,7 @@ async fn damage_does_not_matter_to_bytes_that_nobody_changes() {
 }
 
 #[tokio::test]
-async fn renders_are_limited_for_each_client_and_hits_are_not() {
+async fn renders_are_rate_limited_by_client_and_hits_are_not() {
     // a rate so low that no test takes long enough for another token
     let server = Server::new(&testdata(), |config| {
         (config.fixed.limits.rate, config.fixed.limits.burst) = (1, 2);
@@ -832,7 +832,7 @@ async fn renders_are_limited_for_each_client_and_hits_are_not() {
 }
 
 #[tokio::test]
-async fn who_waits_for_another_s_render_does_not_suffer_for_its_debts() {
+async fn waiter_is_not_limited_for_the_leader() {
     let server = Server::new(&testdata(), |config| (config.fixed.limits.rate, config.fixed.limits.burst) = (1, 1));
     let ask =
         async |from: &str, uri: &str| send(&server.for_client(from), Method::GET, uri, &[], Body::empty()).await.0;
@@ -847,7 +847,7 @@ async fn who_waits_for_another_s_render_does_not_suffer_for_its_debts() {
 }
 
 #[tokio::test]
-async fn beacons_are_bounded() {
+async fn beacons_are_limited_in_size_and_rate() {
     let off = Server::of_testdata();
     let text = [("content-type", "text/plain;charset=UTF-8")];
     assert_eq!(send(&off.app, Method::POST, "/-/log", &text, Body::from("a")).await.0, 404);
@@ -896,7 +896,7 @@ fn redirected(server: &Server, answer: &Answer) -> (std::path::PathBuf, Vec<u8>)
 }
 
 #[tokio::test]
-async fn hits_on_disk_are_left_to_nginx() {
+async fn hit_on_disk_is_redirected_to_nginx() {
     let server = Server::new(&testdata(), |config| config.fixed.server.x_accel = "/_tintype_store".into());
     let url = "/photos/coffee.png?width=200&format=auto";
     let accept = ("accept", CHROMIUM);
@@ -950,7 +950,7 @@ async fn hits_on_disk_are_left_to_nginx() {
 }
 
 #[tokio::test]
-async fn what_is_left_to_nginx_was_checked() {
+async fn redirected_file_is_verified_first() {
     let server = Server::new(&testdata(), |config| config.fixed.server.x_accel = "/_tintype_store".into());
     let url = "/photos/chelsea.png?width=120&format=webp";
     let made = server.get(url).await.body;
@@ -994,7 +994,7 @@ async fn occupy(server: &Server) -> tokio::task::JoinHandle<()> {
 }
 
 #[tokio::test]
-async fn where_there_is_no_room_it_is_said_at_once() {
+async fn full_queue_is_refused_at_once() {
     let server = Server::new(&testdata(), |config| (config.fixed.limits.workers, config.fixed.limits.queue) = (1, 0));
     assert_eq!(server.get("/photos/chelsea.png?width=90&format=webp").await.status, 200);
     let busy = occupy(&server).await;
@@ -1010,7 +1010,7 @@ async fn where_there_is_no_room_it_is_said_at_once() {
 }
 
 #[tokio::test]
-async fn originals_may_stand_in_where_there_is_no_room() {
+async fn overload_fallback_sends_the_original() {
     let without_room = |config: &mut Config| {
         (config.fixed.limits.workers, config.fixed.limits.queue) = (1, 0);
         config.fixed.limits.overload = tintype::config::fixed::Overload::Original;
@@ -1067,7 +1067,7 @@ async fn originals_may_stand_in_where_there_is_no_room() {
 }
 
 #[tokio::test]
-async fn nothing_is_begun_that_nobody_waits_for() {
+async fn abandoned_request_starts_no_render() {
     let server = Server::new(&testdata(), |config| (config.fixed.limits.workers, config.fixed.limits.queue) = (1, 8));
     let busy = occupy(&server).await;
     let ask = |width: u32| {
@@ -1097,7 +1097,7 @@ async fn nothing_is_begun_that_nobody_waits_for() {
 }
 
 #[tokio::test]
-async fn renders_share_the_memory_that_there_is() {
+async fn concurrent_renders_stay_within_the_memory_limit() {
     // room for one 12 MP photograph at full size, not for two
     let server = Server::new(&testdata(), |config| {
         (config.fixed.limits.workers, config.fixed.limits.queue) = (4, 64);

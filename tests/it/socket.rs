@@ -16,7 +16,7 @@ fn folder() -> tempfile::TempDir {
 const SLOW: &str = "/photos/large-12mp.jpg?width=2000&format=avif";
 
 #[test]
-fn get_head_and_conditions() {
+fn get_head_and_conditions_are_answered() {
     let cache = folder();
     let server = Server::start(&testdata(), cache.path());
     assert!(matches!(&server.address, Address::Tcp(address) if address.port() != 0), "{:?}", server.address);
@@ -24,12 +24,12 @@ fn get_head_and_conditions() {
 
     let got = server.get(url, &[]);
     assert_eq!(got.picture(), (Format::WebP, 200, 133));
-    assert_eq!(got.said("content-type"), "image/webp");
-    assert_eq!(got.said("content-length"), got.body.len().to_string());
-    assert_eq!(got.said("cache-status"), "tintype; fwd=uri-miss; stored");
-    assert!(got.header("transfer-encoding").is_none(), "{}", got.head);
+    assert_eq!(got.header("content-type"), "image/webp");
+    assert_eq!(got.header("content-length"), got.body.len().to_string());
+    assert_eq!(got.header("cache-status"), "tintype; fwd=uri-miss; stored");
+    assert!(got.try_header("transfer-encoding").is_none(), "{}", got.head);
     for name in ["date", "last-modified", "etag", "cache-control", "accept-ranges", "x-request-id"] {
-        got.said(name);
+        got.header(name);
     }
 
     // a body after the head would stay on the connection, and be read as the beginning of the next answer
@@ -37,18 +37,18 @@ fn get_head_and_conditions() {
     let head = connection.ask("HEAD", url, &[]);
     assert_eq!(head.status, 200);
     for name in ["content-length", "content-type", "etag", "last-modified", "content-disposition"] {
-        assert_eq!(head.header(name), got.header(name), "{name}");
+        assert_eq!(head.try_header(name), got.try_header(name), "{name}");
     }
 
-    let etag = got.said("etag");
+    let etag = got.header("etag");
     for method in ["GET", "HEAD"] {
         let unchanged = connection.ask(method, url, &[("If-None-Match", &etag)]);
         assert_eq!(unchanged.status, 304);
-        assert_eq!(unchanged.said("etag"), etag);
-        unchanged.said("date");
-        unchanged.said("cache-control");
+        assert_eq!(unchanged.header("etag"), etag);
+        unchanged.header("date");
+        unchanged.header("cache-control");
         for name in ["content-length", "transfer-encoding", "content-type"] {
-            assert!(unchanged.header(name).is_none(), "{method}:\n{}", unchanged.head);
+            assert!(unchanged.try_header(name).is_none(), "{method}:\n{}", unchanged.head);
         }
     }
     let changed = connection.ask("GET", url, &[("If-None-Match", "\"other\""), ("Connection", "close")]);
@@ -57,7 +57,7 @@ fn get_head_and_conditions() {
 }
 
 #[test]
-fn one_connection_carries_several_requests() {
+fn connection_carries_several_requests() {
     let cache = folder();
     let server = Server::start(&testdata(), cache.path());
     let mut connection = server.connect();
@@ -75,7 +75,7 @@ fn one_connection_carries_several_requests() {
 }
 
 #[test]
-fn what_is_not_http_gets_400_and_the_end() {
+fn invalid_http_gets_400_and_close() {
     let cache = folder();
     let server = Server::start(&testdata(), cache.path());
     let mut connection = server.connect();
@@ -88,7 +88,7 @@ fn what_is_not_http_gets_400_and_the_end() {
 }
 
 #[test]
-fn half_a_head_is_not_waited_for() {
+fn incomplete_head_is_ended_by_timeout() {
     let cache = folder();
     let settings = [("TINTYPE_SERVER_HEADER_TIMEOUT", "300ms")];
     let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
@@ -103,7 +103,7 @@ fn half_a_head_is_not_waited_for() {
 }
 
 #[test]
-fn an_idle_connection_may_stay() {
+fn idle_connection_outlives_the_header_timeout() {
     let cache = folder();
     let settings = [("TINTYPE_SERVER_HEADER_TIMEOUT", "300ms")];
     let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
@@ -115,7 +115,7 @@ fn an_idle_connection_may_stay() {
 }
 
 #[test]
-fn silence_is_not_for_ever() {
+fn idle_connection_is_closed_by_timeout() {
     let cache = folder();
     let settings = [("TINTYPE_SERVER_HEADER_TIMEOUT", "300ms"), ("TINTYPE_SERVER_IDLE_TIMEOUT", "600ms")];
     let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
@@ -128,7 +128,7 @@ fn silence_is_not_for_ever() {
 }
 
 #[test]
-fn a_long_url_gets_414() {
+fn long_url_gets_414() {
     let cache = folder();
     let server = Server::start(&testdata(), cache.path());
     let url = |length: usize| {
@@ -141,7 +141,7 @@ fn a_long_url_gets_414() {
 }
 
 #[test]
-fn sigterm_finishes_what_is_in_flight_and_a_restart_finds_it() {
+fn sigterm_finishes_requests_and_restart_finds_the_rendition() {
     let cache = folder();
     let mut server = Server::start(&testdata(), cache.path());
     let mut idle = server.connect();
@@ -161,15 +161,15 @@ fn sigterm_finishes_what_is_in_flight_and_a_restart_finds_it() {
 
     let again = Server::start(&testdata(), cache.path());
     let hit = again.get(SLOW, &[]);
-    assert_eq!(hit.said("cache-status"), "tintype; hit");
-    assert_eq!(hit.said("etag"), finished.said("etag"));
+    assert_eq!(hit.header("cache-status"), "tintype; hit");
+    assert_eq!(hit.header("etag"), finished.header("etag"));
     assert_eq!(hit.body, finished.body);
     assert_eq!(again.metric("tintype_renders_total"), 0.0);
     assert_eq!(again.stop().code(), Some(0));
 }
 
 #[test]
-fn the_end_is_not_put_off_for_ever() {
+fn shutdown_ends_by_timeout_or_second_signal() {
     let cache = folder();
     // far more work than is done before the assertions
     let start = |patience: &str| {
@@ -200,7 +200,7 @@ fn the_end_is_not_put_off_for_ever() {
 }
 
 #[test]
-fn a_hundred_clients_make_one_render() {
+fn concurrent_requests_share_one_render() {
     const CLIENTS: usize = 100;
     let cache = folder();
     let server = Server::start(&testdata(), cache.path());
@@ -218,15 +218,15 @@ fn a_hundred_clients_make_one_render() {
     assert_eq!(answers[0].picture(), (Format::WebP, 300, 300));
     for answer in &answers {
         assert_eq!((answer.status, &answer.body), (200, &answers[0].body));
-        assert_eq!(answer.said("etag"), answers[0].said("etag"));
+        assert_eq!(answer.header("etag"), answers[0].header("etag"));
     }
-    let led = answers.iter().filter(|answer| answer.said("cache-status") == "tintype; fwd=uri-miss; stored");
+    let led = answers.iter().filter(|answer| answer.header("cache-status") == "tintype; fwd=uri-miss; stored");
     assert_eq!(led.count(), 1);
     assert_eq!(server.metric("tintype_renders_total"), 1.0);
 }
 
 #[test]
-fn clients_that_leave_do_not_stop_the_render() {
+fn disconnected_clients_do_not_stop_the_render() {
     let cache = folder();
     let server = Server::start(&testdata(), cache.path());
     let mut clients: Vec<Connection> = (0..10).map(|_| server.connect()).collect();
@@ -235,13 +235,13 @@ fn clients_that_leave_do_not_stop_the_render() {
     drop(clients);
     server.wait_for("tintype_cache_stored_total", 1.0);
     let hit = server.get(SLOW, &[]);
-    assert_eq!(hit.said("cache-status"), "tintype; hit");
+    assert_eq!(hit.header("cache-status"), "tintype; hit");
     assert_eq!(Format::sniff(&hit.body), Some(Format::Avif));
     assert_eq!(server.metric("tintype_renders_total"), 1.0);
 }
 
 #[test]
-fn a_unix_socket_is_taken_over_from_the_dead_only() {
+fn unix_socket_of_a_dead_process_only_is_replaced() {
     let (cache, place) = (folder(), folder());
     let path = place.path().join("tintype.sock");
     let listen = format!("unix:{}", path.display());
@@ -268,7 +268,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn commands_reach_a_running_server() {
+fn healthcheck_and_purge_reach_a_running_server() {
     let cache = folder();
     let settings = [("TINTYPE_SECURITY_ADMIN_TOKEN", "a token for tests")];
     let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
@@ -287,10 +287,10 @@ fn commands_reach_a_running_server() {
     let (code, _, said) = ask(&["purge", "generated/alpha.png"], "another token");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("401"), "{said}");
-    assert_eq!(server.get(url, &[]).said("cache-status"), "tintype; hit");
+    assert_eq!(server.get(url, &[]).header("cache-status"), "tintype; hit");
     let (code, shown, said) = ask(&["purge", "generated/alpha.png"], "a token for tests");
     assert_eq!((code, shown.trim()), (Some(0), "{\"purged\":1}"), "{said}");
-    assert_eq!(server.get(url, &[]).said("cache-status"), "tintype; fwd=uri-miss; stored");
+    assert_eq!(server.get(url, &[]).header("cache-status"), "tintype; fwd=uri-miss; stored");
     let (code, shown, said) = ask(&["purge", "generated/"], "a token for tests");
     assert_eq!((code, shown.trim()), (Some(0), "{\"purged\":1}"), "{said}");
     assert_eq!(server.stop().code(), Some(0));
@@ -300,11 +300,11 @@ fn commands_reach_a_running_server() {
 }
 
 #[test]
-fn the_cache_is_looked_at_from_outside() {
+fn cache_stats_and_verify_read_the_folder() {
     let cache = folder();
     let server = Server::start(&testdata(), cache.path());
     for url in ["/generated/alpha.png?width=20", "/generated/alpha.png?width=30", "/photos/coffee.png?width=300"] {
-        assert_eq!(server.get(url, &[]).said("cache-status"), "tintype; fwd=uri-miss; stored");
+        assert_eq!(server.get(url, &[]).header("cache-status"), "tintype; fwd=uri-miss; stored");
     }
     server.wait_for("tintype_cache_stored_total", 3.0);
     let ask = |what: &str| {
@@ -344,7 +344,7 @@ fn the_cache_is_looked_at_from_outside() {
 }
 
 #[test]
-fn without_a_cache_folder_it_is_ready_and_keeps_results_in_memory() {
+fn server_without_cache_folder_keeps_results_in_memory() {
     let place = folder();
     let mut command = tintype();
     command.current_dir(place.path()).env("RUST_LOG", "info");
@@ -354,8 +354,8 @@ fn without_a_cache_folder_it_is_ready_and_keeps_results_in_memory() {
     assert_eq!(ready.status, 200);
     assert!(said.contains(r#""cache":"none""#), "{said}");
     let url = "/generated/alpha.png?width=20";
-    assert_eq!(server.get(url, &[]).said("cache-status"), "tintype; fwd=uri-miss");
-    assert_eq!(server.get(url, &[]).said("cache-status"), "tintype; hit");
+    assert_eq!(server.get(url, &[]).header("cache-status"), "tintype; fwd=uri-miss");
+    assert_eq!(server.get(url, &[]).header("cache-status"), "tintype; hit");
     assert_eq!(server.metric("tintype_cache_state{state=\"none\"}"), 1.0);
     assert_eq!(server.metric("tintype_cache_writable"), 0.0);
     assert_eq!(server.metric("tintype_cache_not_stored_total"), 0.0);
@@ -369,7 +369,7 @@ fn without_a_cache_folder_it_is_ready_and_keeps_results_in_memory() {
 }
 
 #[test]
-fn an_original_is_believed_for_as_long_as_the_settings_allow() {
+fn version_check_is_cached_for_revalidate() {
     let (root, cache) = (folder(), folder());
     let path = root.path().join("a.png");
     let put = |name: &str| std::fs::copy(testdata().join("generated").join(name), &path).expect("copied");
@@ -383,11 +383,11 @@ fn an_original_is_believed_for_as_long_as_the_settings_allow() {
     let wider = server.get("/a.png?width=30", &[]);
     let after = server.get("/a.png?width=20", &[]);
     assert_ne!(after.body, before.body);
-    assert_eq!(after.said("last-modified"), wider.said("last-modified"));
+    assert_eq!(after.header("last-modified"), wider.header("last-modified"));
 }
 
 #[test]
-fn a_beacon_is_one_line_of_the_log() {
+fn beacon_is_one_line_of_the_log() {
     let cache = folder();
     let settings = [("TINTYPE_SECURITY_LOG_BEACONS", "true"), ("TINTYPE_SERVER_REAL_IP_FROM", "127.0.0.1")];
     let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
@@ -402,7 +402,7 @@ fn a_beacon_is_one_line_of_the_log() {
     };
     let forged = "slow\r\n{\"level\":\"ERROR\",\"message\":\"forged\"}\n\u{1b}[2J\u{2028}end";
     let answer = post(forged.as_bytes(), "203.0.113.9");
-    assert_eq!((answer.status, answer.said("cache-control").as_str()), (204, "no-store"));
+    assert_eq!((answer.status, answer.header("cache-control").as_str()), (204, "no-store"));
     // ten megabytes, all sent before the answer is read
     post(&vec![b'x'; 10_000_000], "203.0.113.9").assert_problem(413);
     poll("both are in the log", || (server.log().matches("\"path\":\"/-/log\"").count() == 2).then_some(()));
@@ -417,7 +417,7 @@ fn a_beacon_is_one_line_of_the_log() {
 }
 
 #[test]
-fn convert_makes_files_and_pipes() {
+fn convert_writes_files_and_pipes() {
     let place = folder();
     let (input, output) = (testdata().join("photos/coffee.png"), place.path().join("small.webp"));
     let mut command = tintype();
@@ -442,7 +442,7 @@ fn convert_makes_files_and_pipes() {
 }
 
 #[test]
-fn asking_wrongly_is_2_and_says_what_was_meant() {
+fn usage_errors_exit_with_2_and_a_suggestion() {
     let place = folder();
     let settings = |text: &str| {
         let path = place.path().join("settings.toml");
@@ -469,7 +469,7 @@ fn asking_wrongly_is_2_and_says_what_was_meant() {
 }
 
 #[test]
-fn a_cache_among_the_originals_is_refused() {
+fn cache_folder_among_the_originals_is_refused() {
     let place = folder();
     let root = place.path().join("pictures");
     std::fs::create_dir(&root).expect("a folder");

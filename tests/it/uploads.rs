@@ -70,7 +70,7 @@ fn files(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[test]
-fn what_is_put_is_served_and_what_is_there_is_kept() {
+fn upload_is_served_and_replaced_only_if_matched() {
     let (root, cache) = (folder(), folder());
     let server = start(root.path(), cache.path(), &[]);
     let (first, second) = (picture("photos/coffee.png"), picture("photos/rocket.jpg"));
@@ -78,7 +78,7 @@ fn what_is_put_is_served_and_what_is_there_is_kept() {
 
     let taken = put(&server, name, &[], &first);
     assert_eq!(taken.status, 201, "{}", taken.text());
-    assert_eq!(taken.said("location"), format!("/{name}"));
+    assert_eq!(taken.header("location"), format!("/{name}"));
     let said: serde_json::Value = serde_json::from_slice(&taken.body).expect("JSON");
     let expected = serde_json::json!({
         "path": "new/folder/café one.jpg", "format": "png", "width": 600, "height": 400, "frames": 1, "bytes": first.len(),
@@ -86,8 +86,8 @@ fn what_is_put_is_served_and_what_is_there_is_kept() {
     assert_eq!(said, expected);
     let got = server.get(&format!("/{name}"), &[]);
     assert!(got.status == 200 && got.body == first);
-    let etag = got.said("etag");
-    assert_eq!(taken.said("etag"), etag);
+    let etag = got.header("etag");
+    assert_eq!(taken.header("etag"), etag);
     let before = server.get(&format!("/{name}?width=30"), &[]);
 
     let (weak, other) = (format!("W/{etag}"), "\"0000\"".to_owned());
@@ -108,10 +108,10 @@ fn what_is_put_is_served_and_what_is_there_is_kept() {
 
     let list = format!("\"x\", {etag}");
     let replaced = put(&server, name, &[("If-Match", &list)], &second);
-    assert_eq!((replaced.status, replaced.header("location")), (200, None), "{}", replaced.text());
+    assert_eq!((replaced.status, replaced.try_header("location")), (200, None), "{}", replaced.text());
     assert!(server.get(&format!("/{name}"), &[]).body == second);
     let after = server.get(&format!("/{name}?width=30"), &[]);
-    assert_eq!(after.said("cache-status"), "tintype; fwd=uri-miss; stored");
+    assert_eq!(after.header("cache-status"), "tintype; fwd=uri-miss; stored");
     assert_ne!(after.body, before.body);
     // the ETag that was good for one replacement is not for another
     put(&server, name, &[("If-Match", &etag)], &first).assert_problem(409);
@@ -128,19 +128,19 @@ fn what_is_put_is_served_and_what_is_there_is_kept() {
 }
 
 #[test]
-fn a_replaced_original_is_not_believed_to_be_the_old_one() {
+fn replaced_original_is_seen_despite_revalidate() {
     let (root, cache) = (folder(), folder());
     let server = start(root.path(), cache.path(), &[("TINTYPE_SOURCE_REVALIDATE", "1h")]);
     assert_eq!(put(&server, "a.png", &[], &picture("generated/grey.png")).status, 201);
     let before = server.get("/a.png?width=20", &[]);
     assert_eq!(put(&server, "a.png", &[("If-Match", "*")], &picture("generated/alpha.png")).status, 200);
     let after = server.get("/a.png?width=20", &[]);
-    assert_eq!(after.said("cache-status"), "tintype; fwd=uri-miss; stored");
+    assert_eq!(after.header("cache-status"), "tintype; fwd=uri-miss; stored");
     assert_ne!(after.body, before.body);
 }
 
 #[test]
-fn what_is_refused_leaves_nothing() {
+fn refused_upload_leaves_nothing() {
     let (root, cache) = (folder(), folder());
     let server = start(root.path(), cache.path(), &[("TINTYPE_LIMITS_MAX_PIXELS", "1000000")]);
     let good = picture("photos/coffee.png");
@@ -148,7 +148,7 @@ fn what_is_refused_leaves_nothing() {
     for headers in [&[][..], &[wrong], &[("Authorization", "a token for tests")], &[("Authorization", "Bearer ")]] {
         let refused = send(&server, "PUT", "/-/upload/a.png", headers, &good);
         refused.assert_problem(401);
-        assert_eq!(refused.said("www-authenticate"), "Bearer");
+        assert_eq!(refused.header("www-authenticate"), "Bearer");
         send(&server, "POST", "/-/upload", headers, &good).assert_problem(401);
     }
     for (name, status) in [
@@ -189,14 +189,14 @@ fn what_is_refused_leaves_nothing() {
     ] {
         let refused = send(&server, method, target, &[TOKEN], b"");
         refused.assert_problem(405);
-        assert_eq!(refused.said("allow"), allow, "{method} {target}");
+        assert_eq!(refused.header("allow"), allow, "{method} {target}");
     }
     assert_eq!(files(root.path()), BTreeMap::new());
     assert_eq!(server.metric("tintype_uploads_total"), 0.0);
 }
 
 #[test]
-fn uploads_are_off_unless_both_settings_say_otherwise() {
+fn uploads_are_off_without_token_or_setting() {
     let (root, cache) = (folder(), folder());
     for (name, value) in [("TINTYPE_SECURITY_ADMIN_TOKEN", ""), ("TINTYPE_SECURITY_UPLOAD", "false")] {
         let server = start(root.path(), cache.path(), &[(name, value)]);
@@ -207,7 +207,7 @@ fn uploads_are_off_unless_both_settings_say_otherwise() {
 }
 
 #[test]
-fn names_do_not_get_out() {
+fn upload_names_stay_below_the_root() {
     let (root, cache, outside) = (folder(), folder(), folder());
     std::fs::create_dir(root.path().join("real")).expect("a folder");
     std::fs::write(root.path().join("file.png"), picture("generated/grey.png")).expect("written");
@@ -270,7 +270,7 @@ fn names_do_not_get_out() {
 }
 
 #[test]
-fn a_planted_staging_folder_is_not_followed() {
+fn planted_staging_link_is_not_followed() {
     let (root, cache, outside) = (folder(), folder(), folder());
     symlink(outside.path(), root.path().join(".tintype-uploads")).expect("a link");
     let server = start(root.path(), cache.path(), &[]);
@@ -293,7 +293,7 @@ fn form(files: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 #[test]
-fn a_form_s_files_come_in_together_or_not_at_all() {
+fn form_files_are_stored_together_or_not_at_all() {
     let (root, cache) = (folder(), folder());
     let server = start(root.path(), cache.path(), &[]);
     let (png, jpeg, bad) =
@@ -306,7 +306,7 @@ fn a_form_s_files_come_in_together_or_not_at_all() {
     body.extend(form(&[("C:\\fakepath\\one.png", &png), ("../../two two.jpg", &jpeg)]));
     let taken = post("?path=/album%2F2026/", &body);
     assert_eq!(taken.status, 201, "{}", taken.text());
-    assert_eq!(taken.said("location"), "/album/2026/one.png");
+    assert_eq!(taken.header("location"), "/album/2026/one.png");
     let said: serde_json::Value = serde_json::from_slice(&taken.body).expect("JSON");
     assert_eq!(
         (&said["files"][1]["path"], &said["files"][1]["format"]),
@@ -314,7 +314,7 @@ fn a_form_s_files_come_in_together_or_not_at_all() {
     );
     assert!(server.get("/album/2026/one.png", &[]).body == png);
     assert!(server.get("/album/2026/two%20two.jpg", &[]).body == jpeg);
-    assert_eq!(post("", &form(&[("root.png", &png)])).said("location"), "/root.png");
+    assert_eq!(post("", &form(&[("root.png", &png)])).header("location"), "/root.png");
     let before = files(root.path());
     assert_eq!(before.len(), 3);
 
@@ -358,7 +358,7 @@ fn a_form_s_files_come_in_together_or_not_at_all() {
 }
 
 #[test]
-fn whoever_is_slow_is_not_waited_for() {
+fn slow_upload_is_ended_by_timeout() {
     let (root, cache) = (folder(), folder());
     let settings = [("TINTYPE_LIMITS_UPLOAD_TIMEOUT", "300ms"), ("TINTYPE_LIMITS_UPLOADS", "1")];
     let server = start(root.path(), cache.path(), &settings);
@@ -369,7 +369,7 @@ fn whoever_is_slow_is_not_waited_for() {
     connection.send(&good[..10]);
     let refused = connection.receive("PUT");
     refused.assert_problem(408);
-    assert_eq!(refused.said("connection"), "close");
+    assert_eq!(refused.header("connection"), "close");
     drop(connection);
     // its place is free again
     poll("the place", || (put(&server, "a.png", &[], &good).status == 201).then_some(()));
@@ -377,7 +377,7 @@ fn whoever_is_slow_is_not_waited_for() {
 }
 
 #[test]
-fn only_so_many_are_taken_in_at_a_time() {
+fn uploads_above_the_limit_are_refused() {
     let (root, cache) = (folder(), folder());
     let server = start(root.path(), cache.path(), &[("TINTYPE_LIMITS_UPLOADS", "1")]);
     let good = picture("generated/grey.png");
@@ -388,7 +388,7 @@ fn only_so_many_are_taken_in_at_a_time() {
     poll("the first is staged", || (std::fs::read_dir(&staging).ok()?.count() == 1).then_some(()));
     let refused = put(&server, "b.png", &[], &good);
     refused.assert_problem(503);
-    refused.said("retry-after");
+    refused.header("retry-after");
     first.send(&good);
     assert_eq!(first.receive("PUT").status, 201);
     // one that leaves half-way leaves nothing, and its place
@@ -401,7 +401,7 @@ fn only_so_many_are_taken_in_at_a_time() {
 }
 
 #[test]
-fn of_those_who_race_for_a_name_one_wins() {
+fn uploads_racing_for_a_name_have_one_winner() {
     const CLIENTS: usize = 12;
     let (root, cache) = (folder(), folder());
     let server = start(root.path(), cache.path(), &[("TINTYPE_LIMITS_UPLOADS", "100")]);
@@ -427,7 +427,7 @@ fn of_those_who_race_for_a_name_one_wins() {
         assert_eq!(winners.len(), 1, "{answers:?}");
         let got = server.get("/contested.ppm", &[]);
         assert!(got.body == body(winners[0].0), "it is not the winner's");
-        got.said("etag")
+        got.header("etag")
     };
     let etag = race(&[], 0);
     let next = race(&[("If-Match", &etag)], 100);
@@ -435,7 +435,7 @@ fn of_those_who_race_for_a_name_one_wins() {
 }
 
 #[test]
-fn strays_of_the_killed_are_removed_and_nothing_else() {
+fn staged_files_of_dead_processes_are_removed() {
     let (root, cache) = (folder(), folder());
     let staging = root.path().join(".tintype-uploads");
     std::fs::create_dir(&staging).expect("a folder");
@@ -502,7 +502,7 @@ struct Known {
 }
 
 #[test]
-fn killed_at_any_moment_it_loses_no_upload_and_keeps_no_part_of_one() {
+fn killed_server_loses_no_upload_and_keeps_no_part() {
     const CLIENTS: u64 = 4;
     let kills: u64 = std::env::var("TINTYPE_FAULTS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
     let (root, cache) = (folder(), folder());

@@ -49,7 +49,7 @@ fn meaning(policy: &Policy, query: &str) -> String {
 }
 
 #[test]
-fn urls_mean_what_the_tables_say() {
+fn urls_parse_as_the_tables_say() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/urls");
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).expect("the tables").flatten().map(|e| e.path()).collect();
     paths.sort();

@@ -94,13 +94,13 @@ fn replay(server: &Server, log: &str) -> (u32, u32) {
         let answer = server.get(target, &[("Accept", accept)]);
         assert_eq!(answer.status, 200, "{target}");
         asked += 1;
-        hits += u32::from(answer.said("cache-status").contains("hit"));
+        hits += u32::from(answer.header("cache-status").contains("hit"));
     }
     (hits, asked)
 }
 
 #[test]
-fn a_log_is_warmed_and_then_replayed() {
+fn warmed_log_is_replayed_from_the_cache() {
     let log = log(400);
     let (cold_cache, cache, place) = (folder(), folder(), folder());
     let cold = Server::start(&testdata(), cold_cache.path());
@@ -135,7 +135,7 @@ fn a_log_is_warmed_and_then_replayed() {
 }
 
 #[test]
-fn a_list_says_what_became_of_each() {
+fn list_summary_counts_every_outcome() {
     let cache = folder();
     let server = Server::start(&testdata(), cache.path());
     assert_eq!(server.get("/generated/grey.png?width=30", &[]).status, 200);
@@ -174,7 +174,7 @@ const PAGE: &str = r#"<!doctype html><html><body>
     </body></html>"#;
 
 #[test]
-fn a_page_names_its_images() {
+fn html_page_is_read_for_its_images() {
     let (cache, place) = (folder(), folder());
     let file = place.path().join("index.html");
     std::fs::write(&file, PAGE).expect("written");
@@ -195,7 +195,7 @@ fn a_page_names_its_images() {
 }
 
 #[test]
-fn clients_can_be_chosen() {
+fn accept_option_selects_clients() {
     let cache = folder();
     let list = "/generated/p3.png?width=16&format=auto\n";
     let names = |arguments: &[&str]| {
@@ -211,7 +211,7 @@ fn clients_can_be_chosen() {
 }
 
 #[test]
-fn without_a_server_it_is_done_in_process() {
+fn warm_without_a_server_renders_in_process() {
     let cache = folder();
     let list = "/generated/p3.png?width=16&format=auto\n/generated/grey.png?width=20&format=webp\n";
     let (code, shown, said) = outcome(warm(&unused(), cache.path()).arg("-"), list);
@@ -221,7 +221,7 @@ fn without_a_server_it_is_done_in_process() {
     let server = Server::start(&testdata(), cache.path());
     for accept in [CHROMIUM, WEBP_ONLY, "*/*"] {
         let answer = server.get("/generated/p3.png?width=16&format=auto", &[("Accept", accept)]);
-        assert_eq!(answer.said("cache-status"), "tintype; hit", "{accept}");
+        assert_eq!(answer.header("cache-status"), "tintype; hit", "{accept}");
     }
     // one process writes in a folder: another one is asked, not joined
     let (code, shown, said) = outcome(warm(&unused(), cache.path()).arg("-"), list);
@@ -238,7 +238,7 @@ fn without_a_server_it_is_done_in_process() {
 }
 
 #[test]
-fn a_socket_in_the_file_system() {
+fn warm_connects_to_a_unix_socket() {
     let (cache, place) = (folder(), folder());
     let listen = format!("unix:{}", place.path().join("tintype.sock").display());
     let server = Server::start_with(&testdata(), cache.path(), &listen, &[]);
@@ -287,7 +287,7 @@ impl<T: BufRead> Lines for T {
 }
 
 #[test]
-fn a_server_in_trouble_is_left_alone_for_as_long_as_it_says() {
+fn warm_obeys_retry_after() {
     const BUSY: &str = "HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     const MADE: &str = "HTTP/1.1 200 OK\r\nCache-Status: tintype; fwd=uri-miss; stored\r\nContent-Type: image/webp\r\n\
         Content-Length: 2\r\nConnection: close\r\n\r\nok";

@@ -27,7 +27,7 @@ const PICTURE: &str = "/generated/alpha.png";
 const LIVE: &str = "GET /-/live HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
 
 #[test]
-fn one_answer_a_request() {
+fn every_request_gets_one_answer() {
     let cache = folder();
     let server = Server::start(&testdata(), cache.path());
     let check = |what: &str, sent: &str, expected: &[(&str, u16)], then: Then| {
@@ -39,7 +39,7 @@ fn one_answer_a_request() {
             assert_eq!(answer.status, status, "{what}:\n{}", answer.head);
             if status >= 400 && method != "HEAD" {
                 answer.assert_problem(status);
-                answer.said("x-request-id");
+                answer.header("x-request-id");
             }
             assert!(!answer.head.contains("EVIL") && !answer.text().contains("EVIL"), "{what}:\n{}", answer.head);
         }
@@ -129,7 +129,7 @@ fn one_answer_a_request() {
 
 /// Whether or not the answer is in memory already.
 #[test]
-fn host_that_is_none_is_refused_on_both_paths() {
+fn invalid_host_is_refused_on_both_paths() {
     let cache = folder();
     let server = Server::start(&testdata(), cache.path());
     let hit = "/generated/alpha.png?width=20";
@@ -170,7 +170,7 @@ fn host_that_is_none_is_refused_on_both_paths() {
             let answer = ask(target, hosts);
             answer.assert_problem(400);
             assert!(answer.text().contains("Host"), "{hosts:?}: {}", answer.text());
-            assert_eq!(answer.said("connection"), "close");
+            assert_eq!(answer.header("connection"), "close");
         }
     }
     let count = (bad.len() * 3) as f64;
@@ -181,7 +181,7 @@ fn host_that_is_none_is_refused_on_both_paths() {
 
 /// Bytes that are no request are counted, and logged, but not as often as they come.
 #[test]
-fn refused_heads_are_counted_and_logged_now_and_then() {
+fn refused_heads_are_counted_and_logged_at_intervals() {
     let cache = folder();
     let server = Server::start(&testdata(), cache.path());
     let large = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "y".repeat(1 << 20));
@@ -202,7 +202,7 @@ fn refused_heads_are_counted_and_logged_now_and_then() {
         connection.try_send(sent.as_bytes());
         let answer = connection.receive("GET");
         answer.assert_problem(status);
-        let id = answer.said("x-request-id");
+        let id = answer.header("x-request-id");
         assert!(answer.text().contains(&format!("urn:request:{id}")), "{}", answer.text());
         assert_eq!((server.metric(&kind), server.metric(&code)), (before.0 + 1.0, before.1 + 1.0), "{sent:?}");
     }
@@ -225,7 +225,7 @@ fn refused_heads_are_counted_and_logged_now_and_then() {
 }
 
 #[test]
-fn http_1_0_ends_unless_asked() {
+fn http_1_0_connection_closes_unless_kept_alive() {
     let cache = folder();
     let server = Server::start(&testdata(), cache.path());
     let ask = |headers: &[&str]| {
@@ -242,11 +242,11 @@ fn http_1_0_ends_unless_asked() {
 }
 
 #[test]
-fn identifiers_lead_from_an_answer_to_the_log() {
+fn request_id_of_a_problem_is_in_the_log() {
     let cache = folder();
     let server = Server::start(&testdata(), cache.path());
     let problem = server.get("/none.png", &[]);
-    let id = problem.said("x-request-id");
+    let id = problem.header("x-request-id");
     problem.assert_problem(404);
     assert!(problem.text().contains(&format!("urn:request:{id}")), "{}", problem.text());
     poll("its line", || server.log().contains(&format!("\"id\":\"{id}\"")).then_some(()));
@@ -285,7 +285,7 @@ fn ends(mut stream: TcpStream) -> u64 {
 }
 
 #[test]
-fn whoever_takes_nothing_makes_room() {
+fn stalled_clients_are_disconnected() {
     let cache = folder();
     let settings = [
         ("TINTYPE_SERVER_SEND_TIMEOUT", "300ms"),
@@ -311,7 +311,7 @@ fn whoever_takes_nothing_makes_room() {
 }
 
 #[test]
-fn the_end_answers_everyone_who_has_asked() {
+fn shutdown_answers_all_pending_requests() {
     let cache = folder();
     let settings = [("TINTYPE_LIMITS_QUEUE", "200"), ("TINTYPE_SERVER_SHUTDOWN_TIMEOUT", "1h")];
     let mut server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
@@ -335,7 +335,7 @@ fn the_end_answers_everyone_who_has_asked() {
 }
 
 #[test]
-fn the_end_does_not_wait_for_the_stuck() {
+fn shutdown_does_not_wait_for_stalled_clients() {
     let (cache, place) = (folder(), folder());
     let admin = format!("unix:{}", place.path().join("admin.sock").display());
     let settings = [("TINTYPE_SERVER_SHUTDOWN_TIMEOUT", "1s"), ("TINTYPE_SERVER_ADMIN_LISTEN", admin.as_str())];
@@ -360,7 +360,7 @@ fn the_end_does_not_wait_for_the_stuck() {
 }
 
 #[test]
-fn a_socket_has_its_mode_and_a_file_is_left_alone() {
+fn unix_socket_has_its_mode_and_replaces_no_file() {
     use std::os::unix::fs::PermissionsExt;
     let (cache, place) = (folder(), folder());
     let path = place.path().join("tintype.sock");
@@ -408,7 +408,7 @@ fn resident(server: &Server) -> u64 {
 
 /// What two thousand half requests and five hundred clients that do not read cost the others.
 #[test]
-fn figures_of_an_attack() {
+fn attack_figures() {
     let long = std::env::var_os("TINTYPE_ATTACK").is_some();
     let (halves, stuck_ones, time) = if long { (2000, 500, 10) } else { (100, 20, 1) };
     let cache = folder();

@@ -65,7 +65,7 @@ fn best(accept: &str) -> &'static str {
 }
 
 #[test]
-fn what_stands_before_tintype() {
+fn cdn_and_proxy_faults_are_reported() {
     const VARY: &str = "Vary: Accept\r\nAge: 7\r\n";
     let open = "/a.png?width=9&format=auto";
     let fixed = "/a.png?width=9&format=webp";
@@ -139,7 +139,7 @@ fn what_stands_before_tintype() {
 }
 
 #[test]
-fn over_tls_trust_is_the_systems() {
+fn tls_uses_the_system_certificates() {
     use base64::Engine;
     use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
     use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned, crypto::ring};

@@ -139,7 +139,7 @@ fn in_namespace(script: &str) -> Command {
 }
 
 #[test]
-fn what_is_sound_is_called_so_and_left_as_it_was() {
+fn sound_setup_is_reported_and_unchanged() {
     let place = Place::new().with("CACHE_MAX_BYTES", "64MiB").with("CACHE_MIN_FREE", "0");
     let before = listing(place.folder.path());
     let checked = place.check();
@@ -184,7 +184,7 @@ fn listing(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn settings_that_do_not_parse() {
+fn invalid_settings_are_errors() {
     let place = Place::new();
     let file = place.path("settings.toml");
     let config = format!("--config={}", file.display());
@@ -216,7 +216,7 @@ fn unreadable_settings_file_is_an_error() {
 }
 
 #[test]
-fn folders_that_permissions_forbid() {
+fn folders_without_permission_are_errors() {
     needs!(Nobody);
     // no folder, and none can be made
     let place = Place::new();
@@ -290,7 +290,7 @@ fn folders_that_permissions_forbid() {
 }
 
 #[test]
-fn uploads_that_could_not_be_written() {
+fn unwritable_upload_folder_is_an_error() {
     needs!(Nobody);
     let place = Place::new().with("SECURITY_UPLOAD", true).with("SECURITY_ADMIN_TOKEN", "a token for tests");
     let cache = place.folder("cache");
@@ -311,7 +311,7 @@ fn uploads_that_could_not_be_written() {
 }
 
 #[test]
-fn folders_that_are_none_or_not_safe() {
+fn missing_and_unsafe_folders_are_reported() {
     let place = Place::new();
     let dir = place.folder("cache");
     set_mode(&dir, 0o777);
@@ -351,7 +351,7 @@ fn folders_that_are_none_or_not_safe() {
 }
 
 #[test]
-fn file_systems_that_do_not_serve() {
+fn full_and_read_only_file_systems_are_reported() {
     needs!(Root, Mounts);
     let place = Place::new().with("CACHE_MIN_FREE", "0").with("CACHE_MAX_BYTES", "1MiB");
     let dir = place.folder("cache");
@@ -386,7 +386,7 @@ fn file_systems_that_do_not_serve() {
 }
 
 #[test]
-fn no_cache_folder_at_all() {
+fn missing_cache_folder_is_sound() {
     let place = Place::new().with("CACHE_DIR", "none");
     let before = listing(place.folder.path());
     let checked = place.check();
@@ -397,7 +397,7 @@ fn no_cache_folder_at_all() {
 }
 
 #[test]
-fn a_private_tmp() {
+fn private_tmp_is_reported() {
     needs!(Root, Mounts);
     // the originals lie elsewhere than in the /tmp that is covered, wherever the project's own files are
     let originals = tempfile::tempdir_in("/var/tmp").expect("a folder");
@@ -419,7 +419,7 @@ fn a_private_tmp() {
 }
 
 #[test]
-fn links_that_lead_out_of_the_root() {
+fn links_out_of_the_root_are_reported() {
     let place = Place::new();
     let shared = place.folder("shared");
     std::fs::copy(testdata().join("generated/alpha.png"), shared.join("b.png")).expect("copied");
@@ -439,7 +439,7 @@ fn links_that_lead_out_of_the_root() {
 }
 
 #[test]
-fn limits_that_no_render_fits_in() {
+fn low_limits_are_reported() {
     let place = Place::new().with("LIMITS_MEMORY", "4MiB");
     place.check().says("warning", "limits.memory", &["less than any render needs"], "limits.memory = ").has_no_error();
     let place = place.with("LIMITS_MEMORY", "16MiB");
@@ -451,7 +451,7 @@ fn limits_that_no_render_fits_in() {
 }
 
 #[test]
-fn addresses_that_cannot_be_had() {
+fn unavailable_addresses_are_errors() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let taken = listener.local_addr().expect("its address");
     let place = Place::new().with("SERVER_LISTEN", taken);
@@ -500,7 +500,7 @@ fn privileged_port_is_an_error() {
 }
 
 #[test]
-fn a_server_that_runs_is_no_fault_and_another_is() {
+fn running_server_is_recognised() {
     let place = Place::new();
     let cache = place.path("cache");
     let server = Server::start(&place.path("originals"), &cache);
@@ -514,11 +514,11 @@ fn a_server_that_runs_is_no_fault_and_another_is() {
     let place = place.with("CACHE_DIR", cache.with_extension("other").display());
     place.check().says("error", "server.listen", &["is taken by tintype", &pid], "stop it");
     // and what was tried in the folder did not disturb it
-    assert_eq!(server.get("/a.png?width=9", &[]).said("cache-status"), "tintype; fwd=uri-miss; stored");
+    assert_eq!(server.get("/a.png?width=9", &[]).header("cache-status"), "tintype; fwd=uri-miss; stored");
 }
 
 #[test]
-fn more_than_the_machine_has() {
+fn limits_above_the_machine_are_reported() {
     let place = Place::new().with("LIMITS_MEMORY", "10TiB").with("LIMITS_WORKERS", "4000");
     let checked = place.check();
     checked.says("warning", "limits.memory", &["10TiB", "the kernel would end the process"], "limits.memory = ");
@@ -530,7 +530,7 @@ fn more_than_the_machine_has() {
 }
 
 #[test]
-fn the_bounds_of_a_control_group() {
+fn cgroup_memory_limit_is_reported() {
     needs!(Cgroups);
     let (hierarchy, bound) = memory_cgroups();
     let group = hierarchy.join(format!("tintype-check-{}", std::process::id()));
@@ -545,7 +545,7 @@ fn the_bounds_of_a_control_group() {
 }
 
 #[test]
-fn secrets_and_who_reaches_what_they_guard() {
+fn exposed_secrets_are_reported() {
     let place = Place::new();
     let file = place.path("settings.toml");
     let config = format!("--config={}", file.display());
@@ -566,7 +566,7 @@ fn secrets_and_who_reaches_what_they_guard() {
 }
 
 #[test]
-fn originals_of_the_future() {
+fn original_from_the_future_is_reported() {
     let place = Place::new();
     let file = std::fs::File::options().write(true).open(place.path("originals/a.png")).expect("there");
     file.set_modified(SystemTime::now() + Duration::from_secs(86_400 * 400)).expect("it is ours");
@@ -574,7 +574,7 @@ fn originals_of_the_future() {
 }
 
 #[test]
-fn what_nginx_would_see() {
+fn permissions_of_nginx_are_checked() {
     needs!(Root);
     let place = Place::new();
     let ask = |place: &Place| place.check_by(tintype(), &["--nginx-user", "nobody"]);

@@ -309,7 +309,7 @@ impl Connection {
         let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
         let mut answer = Answer { status: status.unwrap_or_else(|| panic!("{head}")), head, body: Vec::new() };
         let bodiless = method == "HEAD" || answer.status == 304 || answer.status == 204;
-        let length = match answer.header("content-length") {
+        let length = match answer.try_header("content-length") {
             _ if bodiless => 0,
             Some(length) => length.parse().expect("a number"),
             None => panic!("an answer without a length: {}", answer.head),
@@ -362,18 +362,18 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The value of a header; all of them, separated by commas, where there are several.
-    pub(crate) fn header(&self, name: &str) -> Option<String> {
+    /// The value of a header, or the values of several joined by commas.
+    pub(crate) fn try_header(&self, name: &str) -> Option<String> {
         let lines = self.head.split("\r\n").skip(1).filter_map(|line| line.split_once(':'));
         let values: Vec<&str> =
             lines.filter(|(this, _)| this.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect();
         (!values.is_empty()).then(|| values.join(", "))
     }
 
-    /// The value of a header that has to be there.
+    /// The same; panics where the header is missing.
     #[track_caller]
-    pub(crate) fn said(&self, name: &str) -> String {
-        self.header(name).unwrap_or_else(|| panic!("no {name} in:\n{}", self.head))
+    pub(crate) fn header(&self, name: &str) -> String {
+        self.try_header(name).unwrap_or_else(|| panic!("no {name} in:\n{}", self.head))
     }
 
     /// The body as text.
@@ -393,7 +393,7 @@ impl Answer {
     #[track_caller]
     pub(crate) fn assert_problem(&self, status: u16) {
         assert_eq!(self.status, status, "{}{}", self.head, self.text());
-        assert_eq!(self.said("content-type"), "application/problem+json");
+        assert_eq!(self.header("content-type"), "application/problem+json");
         let body: serde_json::Value = serde_json::from_slice(&self.body).expect("JSON");
         assert_eq!(body["status"], status);
         assert!(["type", "title", "detail", "instance"].iter().all(|name| body[name].is_string()), "{body}");
