@@ -1,11 +1,13 @@
 //! The commands, and the only place that builds everything. Exit codes: 0, 1 (it failed), 2 (asked wrongly).
 
+mod build;
 mod cache;
 mod check;
 mod client;
 mod config;
 mod convert;
 mod healthcheck;
+mod log;
 mod manual;
 mod purge;
 mod reload;

@@ -56,7 +56,7 @@ impl Reloader {
     async fn reload(&mut self, state: &State) -> Result<String, Invalid> {
         let Reload { loaded, applied, waiting } = config::reload(&self.loaded, self.read().await?)?;
         let policy = loaded.config.live.policy().map_err(|invalid| Invalid::new(invalid.to_string()))?;
-        super::serve::warn_of(&loaded);
+        warn_of(&loaded);
         state.set_rules(policy, loaded.config.http(), loaded.config.render());
         self.loaded = loaded;
         let (applied, waiting) = (applied.join(" "), waiting.join(" "));
@@ -77,5 +77,12 @@ impl Reloader {
             let _ = say.send(config::load(file.as_deref(), &flags).and_then(Loaded::with_secrets));
         });
         read.await.unwrap_or_else(|_| Err(Invalid::new("they could not be read".into())))
+    }
+}
+
+/// Says which files with secrets are open to everyone.
+pub(super) fn warn_of(loaded: &Loaded) {
+    for path in &loaded.exposed {
+        tracing::warn!(path = %path.display(), "everyone on this machine may read this file, and there is a secret in it");
     }
 }

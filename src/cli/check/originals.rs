@@ -8,7 +8,7 @@ use super::Subject;
 use super::paths::{self, barrier};
 use super::people::{READ, SEARCH};
 use super::report::Report;
-use crate::cli::serve;
+use crate::cli::build;
 use crate::source::STAGING;
 
 const ABOUT: &str = "source.root";
@@ -214,7 +214,7 @@ impl Sample {
 
 /// Whether the cache lies among the originals, or they in it.
 pub(super) fn overlap(subject: &Subject, report: &mut Report) {
-    match serve::overlap(subject.config) {
+    match build::overlap(subject.config) {
         Ok(None) => {}
         Ok(Some((cache, root))) => report.error(
             "cache.dir",

@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 
 use crate::cache::inspect;
 use crate::cli::client::{Answer, Connection, Place};
-use crate::cli::{Wrong, serve};
+use crate::cli::{Wrong, build};
 use crate::config::Config;
 use crate::http::{self as wire, App, State};
 use crate::service::Service;
@@ -65,7 +65,7 @@ impl Server {
                 "{who} uses the cache folder {dir} and does not listen on {listen}; say with --url where it does"
             );
         }
-        let service = serve::service(config)?;
+        let service = build::service(config)?;
         let policy = config.live.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
         let app = wire::app(State::new(Arc::clone(&service), policy, config.http()));
         Ok(Server::Own(app, service))
