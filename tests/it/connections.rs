@@ -5,17 +5,13 @@ use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use crate::common::{Address, Answer, Connection, Server, poll, testdata};
+use crate::common::{Address, Answer, Connection, Server, folder, poll, testdata};
 
 /// Kept, so that it is in memory from the second time on.
 const HIT: &str = "/photos/coffee.png?width=60&format=webp";
 const ORIGINAL: &str = "/photos/large-12mp.jpg";
 /// Not the beginning of an HTTP/1.1 head.
 const GARBAGE: &[u8] = b"G@T / HTTP/1.1\r\n\r\n";
-
-fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().expect("a folder")
-}
 
 fn get(target: &str) -> Vec<u8> {
     format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n").into_bytes()

@@ -1,6 +1,6 @@
 //! Cross-origin resource sharing (`server.allow_origin`): which answers say that pages of other sites may read them.
 
-use crate::common::{Answer, Server, serve, testdata, tintype};
+use crate::common::{Answer, Server, folder, serve, testdata, tintype};
 
 const A: &str = "https://a.example";
 const B: &str = "http://b.example:8080";
@@ -34,7 +34,7 @@ const ANSWERS: &[(&str, &str, &[(&str, &str)], u16)] = &[
 ];
 
 fn start(allow_origin: &str) -> (Server, tempfile::TempDir) {
-    let cache = tempfile::tempdir().expect("a folder");
+    let cache = folder();
     // an empty variable is as none, so the setting is in a file
     let file = cache.path().join("tintype.toml");
     let origins: Vec<&str> = allow_origin.split(',').map(str::trim).filter(|origin| !origin.is_empty()).collect();

@@ -8,6 +8,7 @@ mod targets;
 
 use std::path::Path;
 
+use crate::common::folder;
 use crate::common::inside::Inside;
 use crate::common::random::Random;
 use axum::body::Body;
@@ -116,7 +117,7 @@ async fn signed_url_with_a_changed_byte_is_refused() {
 
 #[tokio::test]
 async fn wrong_signature_is_refused_before_the_lookup() {
-    let place = tempfile::tempdir().expect("a folder");
+    let place = folder();
     let required = Inside::new(place.path(), |config| {
         config.live.security.keys = vec![KEY.into()];
         config.live.security.require_signature = true;
@@ -137,7 +138,7 @@ async fn random_path_stays_below_the_root() {
     use std::os::unix::fs::symlink;
     const CANARY: &[u8] = b"canary";
     let count = std::env::var("TINTYPE_FAULTS").ok().and_then(|text| text.parse().ok()).unwrap_or(100_000);
-    let place = tempfile::tempdir().expect("a folder");
+    let place = folder();
     let root = place.path().join("root");
     std::fs::create_dir_all(root.join("a/b")).expect("a folder");
     let picture =

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::common::random::Random;
-use crate::common::{Answer, Connection, Server, poll, testdata};
+use crate::common::{Answer, Connection, Server, folder, poll, testdata};
 use rustix::process::Signal;
 
 /// Larger than what the kernel takes at once.
@@ -17,7 +17,7 @@ const SMALL: &str = "/photos/coffee.png?format=webp&width=60";
 
 #[test]
 fn hits_from_memory_equal_the_render() {
-    let place = tempfile::tempdir().expect("a folder");
+    let place = folder();
     let socket = format!("unix:{}", place.path().join("socket").display());
     for (number, listen) in ["127.0.0.1:0", &socket].into_iter().enumerate() {
         let server = Server::start_with(&testdata(), &place.path().join(number.to_string()), listen, &[]);
@@ -68,7 +68,7 @@ struct Exchange {
 /// they come, each has its own answer.
 #[test]
 fn fast_and_slow_path_answers_keep_their_order() {
-    let place = tempfile::tempdir().expect("a folder");
+    let place = folder();
     let socket = format!("unix:{}", place.path().join("socket").display());
     for (number, listen) in ["127.0.0.1:0", &socket].into_iter().enumerate() {
         let server = Server::start_with(&testdata(), &place.path().join(number.to_string()), listen, &[]);
@@ -129,7 +129,7 @@ fn fast_and_slow_path_answers_keep_their_order() {
 /// What looks like a plain request and is a part of another is none.
 #[test]
 fn bytes_within_a_head_start_no_request() {
-    let cache = tempfile::tempdir().expect("a folder");
+    let cache = folder();
     let server = Server::start(&testdata(), cache.path());
     let small = in_memory(&server, SMALL);
     let plain = format!("GET {SMALL} HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -158,7 +158,7 @@ fn bytes_within_a_head_start_no_request() {
 /// What is in memory does not come before what was asked for earlier and has to be made.
 #[test]
 fn pending_answer_is_not_overtaken_by_a_hit() {
-    let cache = tempfile::tempdir().expect("a folder");
+    let cache = folder();
     let server = Server::start(&testdata(), cache.path());
     let small = in_memory(&server, SMALL);
     let mut connection = server.connect();
@@ -192,7 +192,7 @@ fn stuck(server: &Server) -> TcpStream {
 /// A picture out of memory that the client does not take at first.
 #[test]
 fn shutdown_finishes_a_hit_being_sent() {
-    let cache = tempfile::tempdir().expect("a folder");
+    let cache = folder();
     let mut server = Server::start(&testdata(), cache.path());
     let huge = in_memory(&server, HUGE);
     let mut stream = stuck(&server);
@@ -207,7 +207,7 @@ fn shutdown_finishes_a_hit_being_sent() {
 
 #[test]
 fn unread_hit_is_ended_by_send_timeout() {
-    let cache = tempfile::tempdir().expect("a folder");
+    let cache = folder();
     let settings = [("TINTYPE_SERVER_SEND_TIMEOUT", "300ms"), ("TINTYPE_SERVER_IDLE_TIMEOUT", "300ms")];
     let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
     let huge = in_memory(&server, HUGE);
@@ -228,7 +228,7 @@ fn unread_hit_is_ended_by_send_timeout() {
 #[test]
 fn idle_connections_hold_no_body() {
     const CLIENTS: usize = 12;
-    let cache = tempfile::tempdir().expect("a folder");
+    let cache = folder();
     let token = "0123456789abcdef";
     for memory in ["64MiB", "1MiB"] {
         let settings = [("TINTYPE_SECURITY_ADMIN_TOKEN", token), ("TINTYPE_CACHE_MEMORY", memory)];
@@ -267,7 +267,7 @@ fn idle_connections_hold_no_body() {
 /// Who asked is found in the same way, whichever way the answer takes.
 #[test]
 fn access_log_names_the_client_of_the_proxy() {
-    let cache = tempfile::tempdir().expect("a folder");
+    let cache = folder();
     let settings = [("TINTYPE_SERVER_REAL_IP_FROM", "127.0.0.1")];
     let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
     in_memory(&server, SMALL);
@@ -301,7 +301,7 @@ fn access_log_names_the_client_of_the_proxy() {
 #[test]
 fn access_log_is_complete_after_shutdown() {
     const ROUNDS: usize = 300;
-    let cache = tempfile::tempdir().expect("a folder");
+    let cache = folder();
     let mut server = Server::start(&testdata(), cache.path());
     let targets = [SMALL, "/a\"b.jpg", "/a\"{b}\"\"c.jpg?x='y'", "/%00%0a%22%5c%ff.jpg?%ff=%00", "/{\"a\":1}?[1]"];
     let mut connection = server.connect();

@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::common::{Address, Answer, Connection, PATIENCE, Server, poll, serve, testdata, tintype};
+use crate::common::{Address, Answer, Connection, PATIENCE, Server, folder, poll, serve, testdata, tintype};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -28,7 +28,7 @@ struct Stalled {
 
 impl Stalled {
     fn start(settings: &[(&str, &str)]) -> Stalled {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder();
         let socket = folder.path().join("tintype.sock");
         let (reader, writer) = std::io::pipe().expect("a pipe");
         fill(&writer);
@@ -166,7 +166,7 @@ fn lines_that_a_stalled_log_drops_are_counted_and_reported() {
 fn failed_start_ends_with_a_stalled_log() {
     let (_reader, writer) = std::io::pipe().expect("a pipe");
     fill(&writer);
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder();
     let nowhere = PathBuf::from("/nowhere/at/all");
     let mut command = serve(tintype(), &nowhere, folder.path(), "127.0.0.1:0", &[]);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(writer).spawn().expect("it starts");
@@ -187,11 +187,11 @@ impl Activator {
     fn tcp() -> Activator {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = Address::Tcp(listener.local_addr().expect("its address"));
-        Activator { socket: listener.into(), address, folder: tempfile::tempdir().expect("a folder") }
+        Activator { socket: listener.into(), address, folder: folder() }
     }
 
     fn unix() -> Activator {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder();
         let path = folder.path().join("tintype.sock");
         let listener = UnixListener::bind(&path).expect("a socket");
         Activator { socket: listener.into(), address: Address::Unix(path), folder }
@@ -283,7 +283,7 @@ fn inherited_descriptor_that_does_not_listen_is_refused() {
 
 #[test]
 fn sockets_of_another_process_are_not_taken() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder();
     let settings = [("LISTEN_PID", "1"), ("LISTEN_FDS", "1"), ("LISTEN_FDNAMES", "tintype")];
     let server = Server::start_with(&testdata(), folder.path(), "127.0.0.1:0", &settings);
     assert_eq!(server.get("/-/ready", &[]).status, 200);
@@ -291,7 +291,7 @@ fn sockets_of_another_process_are_not_taken() {
 
 #[test]
 fn drain_delay_takes_new_connections_and_is_not_ready() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder();
     let delay = [("TINTYPE_SERVER_DRAIN_DELAY", "60s")];
     let mut server = Server::start_with(&testdata(), folder.path(), "127.0.0.1:0", &delay);
     let mut open = server.connect();
@@ -311,7 +311,7 @@ fn drain_delay_takes_new_connections_and_is_not_ready() {
 
 #[test]
 fn drain_delay_ends_by_itself() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder();
     let delay = [("TINTYPE_SERVER_DRAIN_DELAY", "300ms")];
     let mut server = Server::start_with(&testdata(), folder.path(), "127.0.0.1:0", &delay);
     let begun = Instant::now();
@@ -323,7 +323,7 @@ fn drain_delay_ends_by_itself() {
 
 #[test]
 fn busy_connection_is_told_that_it_ends_and_idle_one_is_closed() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder();
     let mut server = Server::start(&testdata(), folder.path());
     let (mut busy, mut idle) = (server.connect(), server.connect());
     // the second answer takes the fast path

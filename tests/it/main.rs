@@ -2,6 +2,7 @@
 //! `cargo test --test it -- socket::` runs those of `socket.rs`.
 
 mod check;
+mod commands;
 mod common;
 mod connections;
 mod corpus;
@@ -22,6 +23,7 @@ mod reload;
 mod renditions;
 mod requests;
 mod socket;
+mod stalled;
 mod uploads;
 mod urls;
 mod warm;

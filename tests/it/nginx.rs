@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::common::need::needs;
 use crate::common::nginx::Nginx;
-use crate::common::{Answer, Server, run, testdata, tintype};
+use crate::common::{Answer, Server, folder, run, testdata, tintype};
 use tintype::render::Format;
 
 const URL: &str = "/photos/coffee.png?width=200&format=webp";
@@ -21,7 +21,7 @@ struct Site {
 
 impl Site {
     fn start(root: &Path) -> Site {
-        let place = tempfile::tempdir().expect("a folder");
+        let place = folder();
         let socket = place.path().join("tintype.sock");
         let listen = format!("unix:{}", socket.display());
         let tintype = Server::start_with(root, &place.path().join("cache"), &listen, &[]);
@@ -139,7 +139,7 @@ fn conditions_ranges_and_head_are_answered() {
 #[test]
 fn encoded_paths_are_decoded_once() {
     needs!(Nginx);
-    let root = tempfile::tempdir().expect("a folder");
+    let root = folder();
     let put = |name: &str, from: &str| {
         std::fs::copy(testdata().join(from), root.path().join(name)).expect("a copy");
     };
@@ -244,7 +244,7 @@ fn cors_headers_pass_through_nginx_once() {
 fn cache_that_ignores_vary_is_reported() {
     needs!(Nginx);
     let site = Site::start(&testdata());
-    let place = tempfile::tempdir().expect("a folder");
+    let place = folder();
     let check = |path: &str| {
         let mut command = tintype();
         command.env("TINTYPE_SOURCE_ROOT", testdata()).env("TINTYPE_CACHE_DIR", place.path());

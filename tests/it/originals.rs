@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::common::{Address, Server, poll, testdata};
+use crate::common::{Address, Server, folder, poll, testdata};
 
 /// Larger than everything that is read or sent at once.
 const LARGE: usize = 5_000_000;
@@ -44,7 +44,7 @@ struct Site {
 
 impl Site {
     fn new() -> Site {
-        let folder = || tempfile::tempdir().expect("a folder");
+        let folder = || folder();
         Site { originals: folder(), cache: folder() }
     }
 

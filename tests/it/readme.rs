@@ -1,5 +1,6 @@
 //! The tables of the README and of `docs/` are made from the code. `TINTYPE_BLESS=1` writes them anew.
 
+use crate::common::folder;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
@@ -44,7 +45,7 @@ fn settings_in_full() -> String {
 
 /// Every metric as `/-/metrics` has it.
 async fn metrics() -> String {
-    let cache = tempfile::tempdir().expect("a folder");
+    let cache = folder();
     let mut config = Config::default();
     config.fixed.cache.dir = cache.path().to_owned();
     let source = Arc::new(Files::new(cache.path(), 1).expect("a folder"));

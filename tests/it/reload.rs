@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::common::{Address, Connection, PATIENCE, Server, poll, run, serve, testdata, tintype};
+use crate::common::{Address, Connection, PATIENCE, Server, folder, poll, run, serve, testdata, tintype};
 use rustix::process::{Pid, Signal, kill_process};
 
 const OLD: &str = "0123456789abcdef";
@@ -19,7 +19,7 @@ struct Set {
 
 impl Set {
     fn start(settings: &str, environment: &[(&str, &str)]) -> Set {
-        let place = tempfile::tempdir().expect("a folder");
+        let place = folder();
         let file = place.path().join("tintype.toml");
         std::fs::write(&file, settings).expect("a file");
         let mut command = serve(tintype(), &testdata(), &place.path().join("cache"), "127.0.0.1:0", environment);
@@ -249,7 +249,7 @@ fn request_in_flight_keeps_its_settings() {
 
 #[test]
 fn service_manager_is_notified_of_reloads() {
-    let place = tempfile::tempdir().expect("a folder");
+    let place = folder();
     let manager = place.path().join("notify");
     let notified = UnixDatagram::bind(&manager).expect("a socket");
     notified.set_read_timeout(Some(PATIENCE)).expect("a socket");
@@ -278,7 +278,7 @@ fn service_manager_is_notified_of_reloads() {
 /// A collector of logs may end, and a terminal be closed.
 #[test]
 fn closed_log_stops_nothing() {
-    let place = tempfile::tempdir().expect("a folder");
+    let place = folder();
     let socket = place.path().join("socket");
     let listen = format!("unix:{}", socket.display());
     let mut command = serve(tintype(), &testdata(), &place.path().join("cache"), &listen, &[]);

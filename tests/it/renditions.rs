@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::common::inside::Inside;
 use crate::common::need::needs;
-use crate::common::{cases, testdata};
+use crate::common::{cases, folder, testdata};
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
@@ -56,7 +56,7 @@ fn stored(server: &Inside) -> Vec<PathBuf> {
 
 /// A folder with these files.
 fn originals(files: &[(&str, Vec<u8>)]) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder();
     files.iter().for_each(|(name, bytes)| std::fs::write(folder.path().join(name), bytes).expect("a file"));
     folder
 }
@@ -192,7 +192,7 @@ fn strict(config: &mut Config) {
 async fn damaged_original_is_shown_and_marked_until_replaced() {
     let files = cut_off();
     let root = originals(&files);
-    let cache = tempfile::tempdir().expect("a folder");
+    let cache = folder();
     let shared = |config: &mut Config| config.fixed.cache.dir = cache.path().to_owned();
     let mut seen = Vec::new();
     // made, from disk or memory, and after a restart

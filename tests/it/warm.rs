@@ -10,14 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::common::random::Random;
-use crate::common::{Address, Server, run, testdata, tintype};
+use crate::common::{Address, Server, folder, run, testdata, tintype};
 
 const CHROMIUM: &str = "image/jxl,image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8";
 const WEBP_ONLY: &str = "image/webp,image/*,*/*;q=0.8";
-
-fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().expect("a folder")
-}
 
 /// The command with the settings of a server that listens there, and nothing in memory or left to others.
 fn warm(listen: &str, cache: &Path) -> Command {

@@ -19,7 +19,7 @@ pub(crate) struct Inside {
 impl Inside {
     /// With the defaults but for what is changed.
     pub(crate) fn new(root: &Path, change: impl FnOnce(&mut Config)) -> Inside {
-        let cache = tempfile::tempdir().expect("a folder");
+        let cache = super::folder();
         let mut config = Config::default();
         config.fixed.cache.dir = cache.path().to_owned();
         change(&mut config);

@@ -30,7 +30,7 @@ pub(crate) struct Place(pub(crate) tempfile::TempDir);
 
 impl Place {
     pub(crate) fn new() -> Place {
-        let place = Place(tempfile::tempdir().expect("a folder"));
+        let place = Place(super::folder());
         let photos = place.root().join("photos");
         std::fs::create_dir_all(photos.join(".hidden")).expect("folders");
         let put = |from: &str, to: &str| {

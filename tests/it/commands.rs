@@ -1,0 +1,194 @@
+//! The commands of the built program: `healthcheck`, `purge`, `cache`, `convert`, `sign`, and usage errors of all.
+
+use std::path::Path;
+
+use crate::common::{Address, Server, folder, poll, run, testdata, tintype};
+use tintype::render::Format;
+
+#[test]
+fn healthcheck_and_purge_reach_a_running_server() {
+    let cache = folder();
+    let settings = [("TINTYPE_SECURITY_ADMIN_TOKEN", "a token for tests")];
+    let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
+    let Address::Tcp(address) = server.address else { panic!("{:?}", server.address) };
+    let url = "/generated/alpha.png?width=20";
+    assert_eq!(server.get(url, &[]).status, 200);
+    // containers listen on every address and check themselves with the same settings
+    let listen = format!("0.0.0.0:{}", address.port());
+    let ask = |arguments: &[&str], token: &str| {
+        let mut command = tintype();
+        command.env("TINTYPE_SERVER_LISTEN", &listen).env("TINTYPE_SECURITY_ADMIN_TOKEN", token);
+        let (code, output, said) = run(command.args(arguments), b"");
+        (code, String::from_utf8_lossy(&output.stdout).into_owned(), said)
+    };
+    assert_eq!(ask(&["healthcheck"], "").0, Some(0));
+    let (code, _, said) = ask(&["purge", "generated/alpha.png"], "another token");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("401"), "{said}");
+    assert_eq!(server.get(url, &[]).header("cache-status"), "tintype; hit");
+    let (code, shown, said) = ask(&["purge", "generated/alpha.png"], "a token for tests");
+    assert_eq!((code, shown.trim()), (Some(0), "{\"purged\":1}"), "{said}");
+    assert_eq!(server.get(url, &[]).header("cache-status"), "tintype; fwd=uri-miss; stored");
+    let (code, shown, said) = ask(&["purge", "generated/"], "a token for tests");
+    assert_eq!((code, shown.trim()), (Some(0), "{\"purged\":1}"), "{said}");
+    assert_eq!(server.stop().code(), Some(0));
+    let (code, _, said) = ask(&["healthcheck"], "");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&listen), "{said}");
+}
+
+#[test]
+fn cache_stats_and_verify_read_the_folder() {
+    let cache = folder();
+    let server = Server::start(&testdata(), cache.path());
+    for url in ["/generated/alpha.png?width=20", "/generated/alpha.png?width=30", "/photos/coffee.png?width=300"] {
+        assert_eq!(server.get(url, &[]).header("cache-status"), "tintype; fwd=uri-miss; stored");
+    }
+    server.wait_for("tintype_cache_stored_total", 3.0);
+    let ask = |what: &str| {
+        let mut command = tintype();
+        let (code, output, said) = run(command.args(["cache", what, "--cache-dir"]).arg(cache.path()), b"");
+        (code, String::from_utf8_lossy(&output.stdout).into_owned(), said)
+    };
+    // while the server runs
+    let (code, shown, said) = ask("stats");
+    assert_eq!(code, Some(0), "{said}");
+    for expected in ["entries      3 of at most 1,000,000 files", "10.00 GiB", "foreign      0", "originals    2"] {
+        assert!(shown.contains(expected), "{expected} is not in:\n{shown}");
+    }
+    assert!(!shown.contains("shared"), "no two are equal:\n{shown}");
+    let coffee = shown.find("photos/coffee.png").expect("its name");
+    assert!(coffee < shown.find("generated/alpha.png").expect("its name"), "not the largest first:\n{shown}");
+    let (code, shown, said) = ask("verify");
+    assert_eq!((code, shown.as_str()), (Some(0), "3 sound, 0 damaged\n"), "{said}");
+    assert_eq!(server.stop().code(), Some(0));
+
+    let file = std::fs::read_dir(cache.path().join("v2")).expect("a folder").flatten().find_map(|folder| {
+        let mut files = std::fs::read_dir(folder.path()).ok()?.flatten().map(|entry| entry.path());
+        files.find(|path| path.extension().is_some())
+    });
+    let file = file.expect("a rendition");
+    let mut bytes = std::fs::read(&file).expect("its bytes");
+    bytes[20] ^= 1;
+    std::fs::write(&file, bytes).expect("written");
+    let (code, shown, said) = ask("verify");
+    assert_eq!(code, Some(1), "{said}");
+    let name = file.file_name().expect("a name").to_string_lossy().into_owned();
+    assert!(shown.contains(&name) && shown.contains("2 sound, 1 damaged"), "{shown}");
+    std::fs::remove_dir_all(cache.path().join("v2")).expect("removed");
+    let (code, _, said) = ask("stats");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("cannot be read"), "{said}");
+}
+
+#[test]
+fn convert_writes_files_and_pipes() {
+    let place = folder();
+    let (input, output) = (testdata().join("photos/coffee.png"), place.path().join("small.webp"));
+    let mut command = tintype();
+    let (code, _, said) = run(command.arg("convert").arg(&input).arg(&output).args(["--width", "120"]), b"");
+    assert_eq!(code, Some(0), "{said}");
+    let file = std::fs::read(&output).expect("the result");
+    let info = tintype::render::probe(&file).expect("a picture");
+    assert_eq!((info.format, info.size.width, info.size.height), (Format::WebP, 120, 80));
+
+    let original = std::fs::read(&input).expect("the original");
+    let mut command = tintype();
+    let (code, piped, said) = run(command.args(["convert", "-", "-", "--width=120", "--format=webp"]), &original);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(piped.stdout == file, "the same wish gives other bytes through a pipe");
+
+    // a failure leaves what was there
+    let hostile = testdata().join("hostile/png-header-100000.png");
+    let mut command = tintype();
+    let (code, _, said) = run(command.arg("convert").arg(&hostile).arg(&output), b"");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(std::fs::read(&output).expect("the earlier result") == file);
+}
+
+#[test]
+fn usage_errors_exit_with_2_and_a_suggestion() {
+    let place = folder();
+    let settings = |text: &str| {
+        let path = place.path().join("settings.toml");
+        std::fs::write(&path, text).expect("a file");
+        format!("--config={}", path.display())
+    };
+    let check = |arguments: &[&str], environment: &[(&str, &str)], meant: &str| {
+        let (code, _, said) = run(tintype().args(arguments).envs(environment.iter().copied()), b"");
+        assert_eq!(code, Some(2), "{arguments:?} {environment:?}: {said}");
+        assert!(said.contains(meant), "{arguments:?} {environment:?}: {said}");
+    };
+    check(&["sreve"], &[], "serve");
+    check(&["serve", "--lisen", "127.0.0.1:0"], &[], "--listen");
+    check(&["config"], &[("TINTYPE_CACHE_MAX_BITES", "1GiB")], "TINTYPE_CACHE_MAX_BYTES");
+    check(&["serve"], &[("TINTYPE_LIMITS_DEADLINE", "30")], "30s");
+    check(&["serve", &settings("[cashe]\nmax_bytes = \"1GiB\"\n")], &[], "[cache]");
+    check(&["serve", &settings("[limits]\nmax_pixel = 1\n")], &[], "max_pixels");
+    check(&["serve", &settings("[output]\nquality = 101\n")], &[], "output.quality");
+    check(&["serve", "--config=/nowhere/settings.toml"], &[], "/nowhere/settings.toml");
+    check(&["serve", "--cache-size=10apples"], &[], "10GiB");
+    check(&["convert", "in.png", "out.webp", "--qualty", "3"], &[], "--quality");
+    check(&["convert", "in.png", "out.webp", "--format", "wepb"], &[], "webp");
+    check(&["convert", "in.png", "out.webp", "--width", "0"], &[], "width");
+}
+
+#[test]
+fn cache_folder_among_the_originals_is_refused() {
+    let place = folder();
+    let root = place.path().join("pictures");
+    std::fs::create_dir(&root).expect("a folder");
+    std::os::unix::fs::symlink(&root, place.path().join("link")).expect("a link");
+    let check = |root: &Path, cache: &Path| {
+        let mut command = tintype();
+        command.arg("serve").arg(root).arg("--cache-dir").arg(cache).args(["--listen", "127.0.0.1:0"]);
+        let (code, _, said) = run(&mut command, b"");
+        assert_eq!(code, Some(2), "{}: {said}", cache.display());
+        assert!(said.contains("--cache-dir"), "{said}");
+    };
+    check(&root, &root);
+    check(&root, &root.join("not/there/yet"));
+    check(&root, &place.path().join("link/cache"));
+    check(&root, place.path());
+    assert_eq!(std::fs::read_dir(&root).expect("a folder").count(), 0, "nothing is made in the refused place");
+}
+
+#[test]
+fn urls_are_signed_with_keys_from_a_file() {
+    let place = folder();
+    let keys = place.path().join("keys");
+    std::fs::write(&keys, "# the one that signs\n0123456789abcdef\nfedcba9876543210\n").expect("written");
+    let environment = [("TINTYPE_SECURITY_KEYS_FILE", keys.to_str().expect("text"))];
+    let sign = |arguments: &[&str], input: &str| {
+        let (code, output, said) = run(tintype().arg("sign").args(arguments).envs(environment), input.as_bytes());
+        let lines: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+        (code, lines, said)
+    };
+    let (code, lines, said) = sign(&["/generated/alpha.png?w=20", "-"], "https://a.example/x%20y.png?w=1\n\n/b.png\n");
+    assert_eq!((code, lines.len()), (Some(0), 3), "{said}");
+    assert!(lines[0].starts_with("/generated/alpha.png?width=20&s="), "{lines:?}");
+    assert!(lines[1].starts_with("https://a.example/x%20y.png?width=1&s="), "{lines:?}");
+    assert!(lines[2].starts_with("/b.png?s="), "{lines:?}");
+    let (_, until, said) = sign(&["--expires", "4102444800", "/generated/alpha.png"], "");
+    assert!(until[0].starts_with("/generated/alpha.png?expires=4102444800&s="), "{until:?} {said}");
+    let (_, hour, said) = sign(&["--expires=1h", "/generated/alpha.png?w=20"], "");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let second = hour[0].split(['=', '&']).nth(1).and_then(|text| text.parse::<u64>().ok()).expect("a second");
+    assert!((now + 3000..now + 3601).contains(&second), "{hour:?} {said}");
+    for wrong in [&["--expires=soon", "/a.png"][..], &["a.png"], &["/a.png?w=0"], &["/a.png?expires=1", "--expires=1h"]]
+    {
+        assert_eq!(sign(wrong, "").0, Some(2), "{wrong:?}");
+    }
+
+    let cache = folder();
+    let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &environment);
+    assert_eq!(server.get(&lines[0], &[]).status, 200);
+    assert_eq!(server.get(&hour[0], &[]).status, 200);
+    server.get("/generated/alpha.png?w=20", &[]).assert_problem(403);
+    poll("a warning", || server.log().contains("everyone on this machine may read").then_some(()));
+    assert!(!server.log().contains("0123456789abcdef"));
+    std::fs::write(&keys, "short\n").expect("written");
+    let (code, _, said) = run(tintype().args(["serve", "--listen=127.0.0.1:0"]).arg(testdata()).envs(environment), b"");
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("line 1") && !said.contains("short"), "{said}");
+}
