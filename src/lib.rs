@@ -21,9 +21,9 @@
 //!
 //! # Three lowerings
 //!
-//! [`Params`](dialect::Params) is what was said; any field may be absent. [`Recipe`](render::Recipe) is what was meant:
-//! defaults, presets and negotiation applied, no original needed, so that a hit needs no original.
-//! [`Plan`](render::plan::Plan) is what will be done: pixel numbers for one original.
+//! [`Params`](dialect::Params) are the parameters of a URL, each optional. A [`Recipe`](render::Recipe) has preset, defaults and
+//! negotiation applied; it needs no original, so a hit needs none. A [`Plan`](render::plan::Plan) has the pixel numbers for
+//! one original.
 //!
 //! # Where each invariant lives
 //!
@@ -36,8 +36,8 @@
 //! | a picture of a damaged original is known as one | `render/codec/mod.rs`: `Integrity`, `cache/layout.rs` | decoders return it; it is part of the stored file's name |
 //! | a codec's panic is its file's fault | `render/codec/mod.rs`: `Guarded` | every call to a codec goes through it |
 //! | an image's name cannot leave its source | `source/id.rs`, `source/files.rs` | a private field; opened beneath the root by the kernel |
-//! | an upload that was acknowledged is whole and stays | `source/inbox.rs`, `service/uploads.rs` | decoded first; staged, synced, renamed, its folders synced, then said |
-//! | nobody's upload takes another's name | same | renamed without replacing; replacing has one turn at a time |
+//! | An acknowledged upload is valid and durable | `source/inbox.rs`, `service/uploads.rs` | it is decoded, staged, synced, renamed and its folders synced before the answer |
+//! | Concurrent uploads do not replace each other | same | a new name is renamed without replacing; replacements run one at a time |
 //! | who is not trusted is not believed about who they are | `http/clients.rs` | one header, read from its end for as long as its writers are trusted |
 //! | the odd row of chroma stays with its luma | `render/ops/planes.rs` | chroma is read from as far as it stands for; tests at odd sizes |
 //! | who reads a JPEG does not decide whether it is read, but for damage that does not show | `render/codec/jpeg/sequential.rs`, `progressive.rs` | what is odd in the least is left to the library; a fuzz target compares them |
@@ -52,14 +52,14 @@
 //! | bytes that are not known to lie in a file are sent all the same | `http/server/direct.rs` | they are told by where in memory they are, and are there in any case |
 //! | what is remembered of a URL is what the rules make of it | `http/known.rs` | it is kept beside the rules and goes with them; `expires` and the version are looked at every time |
 //! | the log's reader holds up neither requests nor the end | `http/access/writer.rs` | a bounded buffer and a thread for all lines; dropped lines are counted and reported |
-//! | results do not depend on who else asks | `service/decodes.rs` | what is shared is what decoding gives every time, by version and scale; scales made of one reading are to the bit those made alone |
+//! | A result does not depend on concurrent requests | `service/decode_cache.rs` | decoded images are shared by version and scale; scales decoded in one pass equal those decoded alone to the bit |
 //! | a picture in rows makes the same as one held whole, and a part the same as that of a whole | `render/ops/resize.rs`, `render/plan.rs` | one function resizes both, in the same bands; parts begin where blocks do |
-//! | bytes are kept under the version they came from | `service/make.rs` | another version than the key's begins anew |
+//! | Rendered bytes are stored under the version they were rendered from | `service/render_job.rs` | another version than the key's starts the request over |
 //! | one rendition is rendered once at a time | `crates/single-flight`, `cache/mod.rs`: `get_or_make` | concurrent requests for it wait for one execution; its locks are tested under a random scheduler |
 //! | a client that leaves does not stop what others wait for | same | the work runs in a task of its own |
-//! | whatever waits holds no memory | `service/make.rs` | a place first, then the original |
-//! | renders take no more memory together than they were given | `service/queue.rs`, `render/estimate.rs` | reckoned from the header before decoding, and waited for; `tests/it/memory.rs` compares |
-//! | a render whose clients have all left is not started | `service/make.rs`, `crates/single-flight`: `Waiters` | the wait for a permit ends when the last waiter leaves |
+//! | A waiting render holds no memory | `service/render_job.rs` | it fetches the original after it has a permit |
+//! | All renders together stay within `limits.memory` | `service/queue.rs`, `render/estimate.rs` | each waits for the memory that is estimated from its header; `tests/it/memory.rs` compares with the measured |
+//! | A render whose clients have all left is not started | `service/render_job.rs`, `crates/single-flight`: `Waiters` | the wait for a permit ends when the last waiter leaves |
 //! | a file in the cache is whole or absent | `cache/disk/write.rs` | staged, synced, renamed; its digest is in its name and checked |
 //! | what nginx is told to send was checked | `cache/disk/stored.rs` | its digest, lately, and every time that it is that very file |
 //! | of a request, only a plain range is left to nginx | `http/redirect.rs` | tests compare its answers with ours, header for header |
@@ -72,13 +72,13 @@
 //! | an original that is being rendered is in memory once | `source/shared.rs` | whoever comes later gets the bytes that are there |
 //! | an original that is sent as it is takes bounded memory, whatever its size | `source/chunks.rs`, `http/payload.rs` | it is read in chunks, and each connection has one of them |
 //! | an original that changes while it is sent is cut off and never blended | `source/chunks.rs` | a chunk is given out if the file was unchanged after it was read |
-//! | an original is read once to learn its digest, however many ask | `service/passthrough.rs` | single flight for each version, in a task of its own |
+//! | An original is read once for its digest | `service/passthrough.rs` | single flight by version, in a task of its own |
 //! | an idle connection keeps no body in memory | `http/server/direct.rs` | only the bytes on their way hold what they lie in |
 //! | who takes nothing holds nothing for long | `http/server/timed.rs` | limits on heads, on answers not taken, on silence |
-//! | one signature is good for one answer | `dialect/policy.rs`: `signed_text` | what the default means otherwise is signed |
+//! | A signature is valid for one answer only | `dialect/policy.rs`: `signed_text` | defaults are signed where leaving them out would change the answer |
 //! | a request that comes while the server ends is answered | `http/server.rs`: `connection`, `cli/sockets.rs` | idle connections get a moment for one more; sockets of the service manager stay open |
 //! | there are files left for those who are connected | `http/server.rs`: `connections` | a bound by the process's limit |
-//! | CPU work is bounded, and so is waiting for it | `service/workers.rs`, `queue.rs` | the only `spawn_blocking`; by number and by expected wait |
+//! | CPU work and the wait for it are bounded | `service/workers.rs`, `queue.rs` | the only `spawn_blocking`; the queue is bounded by length and by expected wait |
 //! | status codes for failures are chosen once | `http/problem.rs` | exhaustive matches, no `_` arm |
 //! | Settings are read in one place | `config/mod.rs` | no other file names `std::env` |
 //! | nobody is answered under a mixture of settings | `http/mod.rs`: `Rules` | one pointer is exchanged; a request takes all of them from it, once |

@@ -48,7 +48,7 @@ impl Config {
         http::Config {
             server_timing: live.server.server_timing,
             x_accel: fixed.server.x_accel.clone(),
-            stand_ins: fixed.limits.overload == Overload::Original && !live.security.require_signature,
+            overload_fallback: fixed.limits.overload == Overload::Original && !live.security.require_signature,
             admin_apart: !fixed.server.admin_listen.is_empty(),
             admin_token: live.security.admin_token.clone(),
             upload: fixed.security.upload,

@@ -18,8 +18,8 @@ use crate::clock;
 use crate::dialect::UnknownParam;
 use crate::render::Settings;
 use crate::service::Error;
-use crate::service::toll::Toll;
-use crate::service::workers::Refused;
+use crate::service::rate_limit::RateLimitCheck;
+use crate::service::workers::WorkError;
 use crate::source;
 
 /// The longest URL that is read, in bytes.
@@ -87,12 +87,12 @@ async fn respond(
     let Some(recipe) = &target.recipe else {
         return Ok((original(state, method, asked, read, timing).await?, Outcome::Original));
     };
-    let toll = || state.renders.as_ref().map(|limit| toll(limit, state.proxies.client(peer, asked)));
-    let (answer, head) = match state.service.rendition(&settings, &target.id, recipe, &read.key, toll).await {
-        Err(Error::Refused(refused @ Refused::Overloaded { .. })) if state.rules.load().config.stand_ins => {
-            let stand_in = state.service.stand_in(&target.id, recipe).await.ok_or(refused)?;
-            let head = headers::head_for_now(method, asked, target, &stand_in, timing)?;
-            (stand_in, head)
+    let limit = || state.renders.as_ref().map(|limit| rate_limit(limit, state.proxies.client(peer, asked)));
+    let (answer, head) = match state.service.rendition(&settings, &target.id, recipe, &read.key, limit).await {
+        Err(Error::Work(overloaded @ WorkError::Overloaded { .. })) if state.rules.load().config.overload_fallback => {
+            let original = state.service.overload_fallback(&target.id, recipe).await.ok_or(overloaded)?;
+            let head = headers::head_for_now(method, asked, target, &original, timing)?;
+            (original, head)
         }
         answer => {
             let answer = answer?;
@@ -136,7 +136,7 @@ fn note_unknown(state: &State, uri: &Uri, unknown: Option<UnknownParam>) {
 }
 
 /// What is taken from a client's allowance where something has to be rendered for it.
-fn toll(limit: &PerClient, client: Client) -> Arc<Toll> {
+fn rate_limit(limit: &PerClient, client: Client) -> Arc<RateLimitCheck> {
     let limit = limit.clone();
-    Arc::new(Toll::new(move || limit.take(client)))
+    Arc::new(RateLimitCheck::new(move || limit.take(client)))
 }

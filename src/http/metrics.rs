@@ -116,16 +116,20 @@ fn renders(text: &mut Text, service: &Service) {
     text.counter("renders_total", "Renders begun.", load(&stats.renders));
     text.counter(
         "renders_damaged_total",
-        "Renders of originals whose pixel data is cut off or corrupt, shown as far as it goes.",
+        "Renders of originals whose pixel data is truncated or corrupt.",
         load(&stats.damaged),
     );
     text.counter(
-        "renders_deserted_total",
-        "Renders given up, or never begun, because everyone who asked had left.",
-        load(&stats.deserted),
+        "renders_cancelled_total",
+        "Renders cancelled or not started because all their clients had left.",
+        load(&stats.cancelled),
     );
-    text.counter("renders_refused_total", "Renders refused because too much was waiting.", workers.refused());
-    text.counter("uploads_total", "Originals taken in.", load(&stats.uploads));
+    text.counter(
+        "renders_refused_total",
+        "Renders refused because the queue was full or the wait too long.",
+        workers.refused(),
+    );
+    text.counter("uploads_total", "Uploaded originals.", load(&stats.uploads));
     text.counter(
         "originals_cut_off_total",
         "Answers with an original that ended early because it was changed in place meanwhile.",
@@ -148,10 +152,10 @@ fn renders(text: &mut Text, service: &Service) {
         family.histogram(&[("stage", stage)], histogram);
     }
     // an original may be its own smallest rendition, in whichever format it has
-    let is_told = |format: &Format| format.is_output() || load(&stats.made(Content::Image(*format)).renditions) > 0;
+    let is_told = |format: &Format| format.is_output() || load(&stats.rendered(Content::Image(*format)).renditions) > 0;
     let contents = || {
         let images = Format::all().filter(is_told).map(|format| (format.name(), Content::Image(format)));
-        images.chain([("json", Content::Json)]).map(|(name, content)| (name, stats.made(content)))
+        images.chain([("json", Content::Json)]).map(|(name, content)| (name, stats.rendered(content)))
     };
     let mut family = text.counters("rendered_total", "Renders finished, by the format of the result.");
     contents().for_each(|(name, made)| family.sample(&[("format", name)], load(&made.renditions)));
@@ -171,14 +175,21 @@ fn renders(text: &mut Text, service: &Service) {
         family.sample(&[("format", name)], i128::from(before) - i128::from(after));
     });
     text.gauge("workers", "Renders that may run at a time.", workers.count());
-    text.gauge("workers_busy", "Renders running.", workers.busy());
-    text.gauge("queue_length", "Renders waiting for a worker.", workers.waiting());
+    text.gauge("workers_busy", "Running renders.", workers.busy());
+    text.gauge("queue_length", "Waiting renders.", workers.waiting());
     text.gauge("queue_max_length", "Renders that may wait; one more is refused.", service.bounds().queue);
-    let mut family = text.gauges("queue_class_length", "Renders waiting for a worker, by how much work they are.");
-    family.sample(&[("class", "cheap")], workers.waiting_in(Class::Cheap));
-    family.sample(&[("class", "dear")], workers.waiting_in(Class::Dear));
-    text.gauge("memory_account_bytes", "Bytes of memory that running renders were given.", workers.memory());
-    text.gauge("memory_account_max_bytes", "The most that they are given, all together.", service.bounds().memory);
+    let mut family = text.gauges(
+        "queue_class_length",
+        "Waiting renders by class: light, or heavy (AVIF, lossless, very large originals).",
+    );
+    family.sample(&[("class", "light")], workers.waiting_in(Class::Light));
+    family.sample(&[("class", "heavy")], workers.waiting_in(Class::Heavy));
+    text.gauge("render_memory_bytes", "Bytes of memory granted to running renders.", workers.memory());
+    text.gauge(
+        "render_memory_max_bytes",
+        "Bytes of memory that all renders may take together.",
+        service.bounds().memory,
+    );
     text.gauge(
         "decoded_bytes",
         "Bytes of decoded originals kept for a moment or put by for those being decoded.",

@@ -64,8 +64,8 @@ pub struct Config {
     pub admin_apart: bool,
     /// Below which path a proxy finds the cache folder and sends what lies there itself; empty where none does.
     pub x_accel: String,
-    /// Whether small originals stand in for what there is no room to render.
-    pub stand_ins: bool,
+    /// Whether small originals are sent in place of renditions that the queue refuses.
+    pub overload_fallback: bool,
     /// What purges and uploads must know; empty switches them off.
     pub admin_token: String,
     /// Whether originals are taken in.

@@ -15,8 +15,8 @@ use super::RequestId;
 use crate::dialect;
 use crate::render;
 use crate::service;
-use crate::service::uploads::NotTaken;
-use crate::service::workers::Refused;
+use crate::service::uploads::UploadError;
+use crate::service::workers::WorkError;
 use crate::source::{self, Rejected};
 
 /// Every title, for counting. A test holds that none is missing.
@@ -298,7 +298,7 @@ impl From<service::Error> for Problem {
         match error {
             service::Error::Source(error) => error.into(),
             service::Error::Render(error) => error.into(),
-            service::Error::Refused(refused) => refused.into(),
+            service::Error::Work(error) => error.into(),
         }
     }
 }
@@ -334,7 +334,7 @@ impl From<render::Error> for Problem {
             render::Error::Malformed { .. } => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Damaged image", detail),
             render::Error::Limit(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Image over a limit", detail),
             render::Error::Impossible(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Impossible result", detail),
-            render::Error::Cancelled => Refused::Deadline.into(),
+            render::Error::Cancelled => WorkError::DeadlineExceeded.into(),
             render::Error::Encode { .. } => {
                 tracing::error!(%detail, "an encoder failed");
                 internal()
@@ -343,13 +343,13 @@ impl From<render::Error> for Problem {
     }
 }
 
-impl From<NotTaken> for Problem {
-    fn from(error: NotTaken) -> Problem {
+impl From<UploadError> for Problem {
+    fn from(error: UploadError) -> Problem {
         match error {
-            NotTaken::Service(error) => error.into(),
-            NotTaken::Rejected(rejected) => rejected.into(),
-            NotTaken::Changed => Problem::conflict(&error.to_string()),
-            NotTaken::Closed => Problem::nothing_here(),
+            UploadError::Service(error) => error.into(),
+            UploadError::Rejected(rejected) => rejected.into(),
+            UploadError::Conflict => Problem::conflict(&error.to_string()),
+            UploadError::Disabled => Problem::nothing_here(),
         }
     }
 }
@@ -367,18 +367,18 @@ impl From<Rejected> for Problem {
     }
 }
 
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Problem {
-        let detail = refused.to_string();
-        match refused {
-            Refused::Overloaded { retry } => {
+impl From<WorkError> for Problem {
+    fn from(error: WorkError) -> Problem {
+        let detail = error.to_string();
+        match error {
+            WorkError::Overloaded { retry } => {
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Overloaded", detail).after(retry)
             }
-            Refused::Deadline => Problem::new(StatusCode::GATEWAY_TIMEOUT, "Deadline passed", detail),
-            Refused::TooMany(wait) => {
+            WorkError::DeadlineExceeded => Problem::new(StatusCode::GATEWAY_TIMEOUT, "Deadline passed", detail),
+            WorkError::RateLimited(wait) => {
                 Problem::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests", detail).after(wait)
             }
-            Refused::Lost => {
+            WorkError::Panicked => {
                 tracing::error!("a render ended without a result");
                 internal()
             }

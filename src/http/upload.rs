@@ -16,7 +16,7 @@ use super::problem::Problem;
 use super::{RequestId, State, admin, body, headers};
 use crate::cache::Digest;
 use crate::render::Format;
-use crate::service::uploads::{Current, Expected, Taken, Upload};
+use crate::service::uploads::{Current, Expected, Upload, Uploaded};
 use crate::source::ImageId;
 
 pub(super) use form::form;
@@ -39,9 +39,9 @@ async fn try_put(state: &State, parts: &Parts, body: &mut Body) -> Result<Respon
     }
     let name = ImageId::parse(path.strip_prefix(PREFIX).unwrap_or_default()).map_err(|_| Problem::no_name())?;
     fits_an_image(&name)?;
-    // a part of a file must not be taken for all of it (RFC 9110 §14.5)
+    // a part of a file must not be stored as the whole (RFC 9110 §14.5)
     if asked.contains_key(header::CONTENT_RANGE) {
-        return Err(Problem::body_wrong("a part of an original cannot be taken in; send all of it"));
+        return Err(Problem::body_wrong("partial uploads are not supported; send the whole file"));
     }
     if body::length(asked).is_some_and(|length| length > limit) {
         return Err(Problem::body_too_large(limit));
@@ -50,20 +50,20 @@ async fn try_put(state: &State, parts: &Parts, body: &mut Body) -> Result<Respon
     let _place = place(state)?;
     let mut upload = state.service.begin_upload()?;
     in_time(state, receive(&mut upload, body)).await?;
-    let sound = state.service.check_upload(upload).await?;
-    let (taken, is_new) = (sound.taken, expected == Expected::Absent);
-    let published = state.service.publish(vec![(name.clone(), sound)], expected).await;
+    let validated = state.service.validate_upload(upload).await?;
+    let (uploaded, is_new) = (validated.uploaded, expected == Expected::Absent);
+    let published = state.service.publish(vec![(name.clone(), validated)], expected).await;
     published.map_err(|(_, error)| match asked.contains_key(header::IF_NONE_MATCH) {
         true => Problem::from(error).if_conflict_then_precondition(),
         false => error.into(),
     })?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    let mut response = answer(status, &described(&name, &taken));
+    let mut response = answer(status, &described(&name, &uploaded));
     if is_new {
         headers::insert(response.headers_mut(), header::LOCATION, &headers::encoded_path(&name));
     }
     // what was sent is what will be sent (RFC 9110 §9.3.4)
-    headers::insert(response.headers_mut(), header::ETAG, &format!("\"{}\"", taken.digest.to_hex()));
+    headers::insert(response.headers_mut(), header::ETAG, &format!("\"{}\"", uploaded.digest.to_hex()));
     Ok(response)
 }
 
@@ -162,8 +162,8 @@ impl Tags {
     }
 }
 
-fn described(name: &ImageId, taken: &Taken) -> Value {
-    let Taken { image, bytes, digest: _ } = taken;
+fn described(name: &ImageId, uploaded: &Uploaded) -> Value {
+    let Uploaded { image, bytes, digest: _ } = uploaded;
     json!({
         "path": name.as_str(),
         "format": image.format.name(),

@@ -1,7 +1,7 @@
-//! Counters and histograms of what the service did, for metrics and tests.
+//! Counters and histograms of the service, for metrics and tests.
 //!
-//! They are counted on the way of every answer, so each is a plain atomic in a place that is known when the program is
-//! built: no lock, no map, no label to look up. What belongs together is only put together when somebody reads it.
+//! Every answer updates them, so each is an atomic in a field of its own: no lock, no map, no label lookup. Labels are
+//! added when the metrics are read.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,56 +13,56 @@ use crate::render::{Content, Encoded, Format};
 /// Counts since the start.
 #[derive(Debug, Default)]
 pub struct Stats {
-    /// Renders begun.
+    /// Renders started.
     pub renders: AtomicU64,
     /// Answers from memory.
     pub memory_hits: AtomicU64,
     /// Answers from disk.
     pub disk_hits: AtomicU64,
-    /// Answers that were rendered for the request.
+    /// Answers rendered for their request.
     pub misses: AtomicU64,
-    /// Answers that were rendered for another request that asked first.
+    /// Answers rendered for an earlier request for the same key.
     pub collapsed: AtomicU64,
-    /// Renders of originals whose pixel data is cut off or corrupt.
+    /// Renders of originals whose pixel data is truncated or corrupt.
     pub damaged: AtomicU64,
-    /// Renders that were given up because everyone who asked had left.
-    pub deserted: AtomicU64,
-    /// Originals taken in.
+    /// Renders cancelled because all their clients had left.
+    pub cancelled: AtomicU64,
+    /// Uploaded originals.
     pub uploads: AtomicU64,
-    /// Originals that were changed in place while they were sent, so that their answers were cut off.
+    /// Answers cut off because their original was changed in place while it was sent.
     pub cut_off: AtomicU64,
-    /// Where the time of finished renders went.
+    /// Duration of finished renders by stage.
     pub stages: Stages,
-    made: [Made; CONTENTS],
+    rendered: [Rendered; CONTENTS],
 }
 
-/// How long each stage of a finished render took.
+/// Duration of finished renders by stage.
 #[derive(Debug, Default)]
 pub struct Stages {
-    /// Waiting for a worker.
+    /// Wait for a worker.
     pub queue: Histogram,
-    /// Fetching the original.
+    /// Fetch of the original.
     pub source: Histogram,
-    /// Decoding.
+    /// Decode.
     pub decode: Histogram,
-    /// Resizing and the other operations.
+    /// Resize and other operations.
     pub resize: Histogram,
-    /// Encoding.
+    /// Encode.
     pub encode: Histogram,
 }
 
-/// What was rendered to one kind of content.
+/// Totals of finished renders to one type of content.
 #[derive(Debug, Default)]
-pub struct Made {
-    /// How many.
+pub struct Rendered {
+    /// Their number.
     pub renditions: AtomicU64,
-    /// Their bytes.
+    /// Bytes of the results.
     pub bytes: AtomicU64,
-    /// The bytes of the originals that they were made from, each counted every time.
+    /// Bytes of the originals, each counted for every render.
     pub original_bytes: AtomicU64,
 }
 
-/// Every format, and descriptions.
+/// All formats, and JSON.
 const CONTENTS: usize = Format::Svg as usize + 2;
 
 fn index(content: Content) -> usize {
@@ -73,9 +73,9 @@ fn index(content: Content) -> usize {
 }
 
 impl Stats {
-    /// What was rendered to that content.
-    pub fn made(&self, content: Content) -> &Made {
-        &self.made[index(content)]
+    /// Totals of one type of content.
+    pub fn rendered(&self, content: Content) -> &Rendered {
+        &self.rendered[index(content)]
     }
 
     pub(super) fn count(&self, found: Found) {
@@ -88,8 +88,8 @@ impl Stats {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A render that ended well: what it took, from how many bytes and to what.
-    pub(super) fn rendered(&self, timing: &Timing, original: usize, encoded: &Encoded) {
+    /// Counts a finished render of an original of so many bytes.
+    pub(super) fn count_render(&self, timing: &Timing, original_bytes: usize, encoded: &Encoded) {
         let Timing { cache: _, queue, source, decode, resize, encode } = *timing;
         let stages = &self.stages;
         for (stage, spent) in [
@@ -104,39 +104,39 @@ impl Stats {
         if encoded.damaged {
             self.damaged.fetch_add(1, Ordering::Relaxed);
         }
-        let made = self.made(encoded.content);
-        made.renditions.fetch_add(1, Ordering::Relaxed);
-        made.bytes.fetch_add(encoded.bytes.len() as u64, Ordering::Relaxed);
-        made.original_bytes.fetch_add(original as u64, Ordering::Relaxed);
+        let rendered = self.rendered(encoded.content);
+        rendered.renditions.fetch_add(1, Ordering::Relaxed);
+        rendered.bytes.fetch_add(encoded.bytes.len() as u64, Ordering::Relaxed);
+        rendered.original_bytes.fetch_add(original_bytes as u64, Ordering::Relaxed);
     }
 }
 
-/// The upper bounds of a histogram's buckets in microseconds: from a hit in memory to more than any deadline that is of
-/// use. One row for all, so that they can be compared and added.
+/// Upper bounds of the buckets in microseconds, from a hit in memory to the default deadline. All histograms have the same, so
+/// that they can be compared and added.
 pub const BOUNDS: [u64; 18] = [
     25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
     10_000_000, 30_000_000,
 ];
 
-/// How often something took how long.
+/// A histogram of durations.
 #[derive(Debug, Default)]
 pub struct Histogram {
-    /// Not cumulative; the last is for what is over every bound.
+    /// Not cumulative; the last is for durations above every bound.
     buckets: [AtomicU64; BOUNDS.len() + 1],
     nanoseconds: AtomicU64,
 }
 
 impl Histogram {
-    /// Counts one.
+    /// Counts one duration.
     pub fn observe(&self, spent: Duration) {
-        // longer than five hundred years does not happen
+        // saturates after five hundred years
         let nanoseconds = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
         let bucket = BOUNDS.partition_point(|bound| bound * 1000 < nanoseconds);
         self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
         self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
     }
 
-    /// How many there are up to each bound, then how many in all, and the sum in seconds.
+    /// Cumulative counts by bound, then the total count, and the sum in seconds.
     pub fn cumulative(&self) -> ([u64; BOUNDS.len() + 1], f64) {
         let mut all = 0;
         let counts = std::array::from_fn(|bucket| {
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bound_belongs_to_its_bucket() {
+    fn durations_at_a_bound_count_below_it() {
         let check = |nanoseconds: u64, bucket: usize| {
             let histogram = Histogram::default();
             histogram.observe(Duration::from_nanos(nanoseconds));
@@ -171,10 +171,10 @@ mod tests {
     }
 
     #[test]
-    fn every_content_has_a_place_of_its_own() {
+    fn contents_have_distinct_indices() {
         let contents = Format::all().map(Content::Image).chain([Content::Json]);
-        let mut places: Vec<usize> = contents.map(index).collect();
-        places.sort_unstable();
-        assert_eq!(places, (0..CONTENTS).collect::<Vec<_>>());
+        let mut indices: Vec<usize> = contents.map(index).collect();
+        indices.sort_unstable();
+        assert_eq!(indices, (0..CONTENTS).collect::<Vec<_>>());
     }
 }

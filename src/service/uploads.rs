@@ -1,96 +1,96 @@
-//! Taking originals in: staged, decoded to the last pixel by a worker as any render is, and only then published.
+//! Uploads of originals: staged, decoded completely by a worker, and only then published.
 //!
-//! An upload is data, not cache: whoever is told that it was taken in may forget their own copy.
+//! An acknowledged upload is durable: the client may delete its own copy.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::make::Clock;
-use super::workers::{Class, Need, Refused};
+use super::render_job::Clock;
+use super::workers::{Class, Need, WorkError};
 use super::{Error, Service};
 use crate::cache::Digest;
 use crate::render::{self, Checked};
 use crate::source::{self, ImageId, Inbox, Rejected, Staged};
 
-/// Why something was not taken in.
+/// Why an upload failed.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum NotTaken {
-    /// It is no sound image, or there was no room or time to find out.
+pub enum UploadError {
+    /// It is not a valid image, or was not validated in time.
     #[error(transparent)]
     Service(#[from] Error),
-    /// It could not be stored.
+    /// The source did not store it.
     #[error(transparent)]
     Rejected(#[from] Rejected),
-    /// What was to be replaced is not there, or not as it was.
+    /// The original to be replaced does not exist or has changed.
     #[error("the original is not the one that was to be replaced")]
-    Changed,
-    /// This source takes nothing in.
-    #[error("originals cannot be taken in here")]
-    Closed,
+    Conflict,
+    /// The source accepts no uploads.
+    #[error("uploads are disabled")]
+    Disabled,
 }
 
-impl From<Refused> for NotTaken {
-    fn from(refused: Refused) -> NotTaken {
-        NotTaken::Service(refused.into())
+impl From<WorkError> for UploadError {
+    fn from(error: WorkError) -> UploadError {
+        UploadError::Service(error.into())
     }
 }
 
-impl From<render::Error> for NotTaken {
-    fn from(error: render::Error) -> NotTaken {
-        NotTaken::Service(error.into())
+impl From<render::Error> for UploadError {
+    fn from(error: render::Error) -> UploadError {
+        UploadError::Service(error.into())
     }
 }
 
-/// A file on its way in.
+/// A file that is being received.
 #[derive(Debug)]
 pub struct Upload {
     staged: Staged,
     hasher: blake3::Hasher,
 }
 
-/// A file that is a sound image and can be published.
+/// A valid image within the limits, staged and synced.
 #[derive(Debug)]
-pub struct Sound {
+pub struct ValidatedUpload {
     staged: Staged,
-    /// What it is.
-    pub taken: Taken,
+    /// Its content.
+    pub uploaded: Uploaded,
 }
 
-/// What was taken in.
+/// The content of an uploaded file.
 #[derive(Clone, Copy, Debug)]
-pub struct Taken {
-    /// Its format, size and frames.
+pub struct Uploaded {
+    /// Format, size and frames.
     pub image: Checked,
-    /// How long it is.
+    /// Length in bytes.
     pub bytes: u64,
-    /// The digest of its bytes.
+    /// Of the bytes.
     pub digest: Digest,
 }
 
-/// What has a name at present.
+/// The file under a name at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Current {
-    /// Nothing.
+    /// None.
     Absent,
-    /// Something that is never sent, so that it has no digest.
+    /// A file that is never sent, so that it has no digest.
     Unsendable,
     /// An original of that digest.
     Image(Digest),
 }
 
-/// What must have the name for an upload to get it.
+/// The precondition of an upload: the file that must be under its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// Nothing.
+    /// None.
     Absent,
-    /// An original, whichever.
+    /// Any file.
     Present,
     /// An original of one of these digests.
     OneOf(Vec<Digest>),
 }
 
 impl Upload {
-    /// Adds to it.
+    /// Appends bytes.
     ///
     /// # Errors
     /// [`Rejected::TooLarge`], and failures of the storage.
@@ -101,129 +101,129 @@ impl Upload {
 }
 
 impl Service {
-    /// The most bytes of an upload; `None` where nothing is taken in.
+    /// The maximum size of an upload in bytes; `None` where uploads are disabled.
     pub fn upload_limit(&self) -> Option<u64> {
         self.inbox().ok().map(|inbox| inbox.max_bytes())
     }
 
-    /// Removes what uploads to a killed process left behind; says how many files that were.
+    /// Removes the staged files of a killed process; returns how many.
     ///
     /// # Errors
-    /// Where nothing can be taken in.
-    pub fn sweep_uploads(&self) -> Result<usize, NotTaken> {
+    /// [`UploadError::Disabled`], and failures of the storage.
+    pub fn sweep_uploads(&self) -> Result<usize, UploadError> {
         Ok(self.inbox()?.sweep()?)
     }
 
-    fn inbox(&self) -> Result<Inbox, NotTaken> {
-        self.source.inbox().ok_or(NotTaken::Closed)
+    fn inbox(&self) -> Result<Inbox, UploadError> {
+        self.source.inbox().ok_or(UploadError::Disabled)
     }
 
-    /// Begins to take something in.
+    /// Starts an upload.
     ///
     /// # Errors
-    /// Where nothing can be stored.
-    pub fn begin_upload(&self) -> Result<Upload, NotTaken> {
+    /// [`UploadError::Disabled`], and failures of the storage.
+    pub fn begin_upload(&self) -> Result<Upload, UploadError> {
         Ok(Upload { staged: self.inbox()?.stage()?, hasher: blake3::Hasher::new() })
     }
 
-    /// Finds out whether it is an image, whole and within the limits, by decoding all of it; then brings it onto the disk.
-    /// Takes a worker, as a render does, and waits for one as long.
+    /// Validates an upload by decoding all of it on a worker, and syncs it to disk.
     ///
     /// # Errors
-    /// All that rendering may fail with, and failures of the storage.
-    pub async fn check_upload(&self, upload: Upload) -> Result<Sound, NotTaken> {
+    /// Those of a render, and failures of the storage.
+    pub async fn validate_upload(&self, upload: Upload) -> Result<ValidatedUpload, UploadError> {
         let Upload { mut staged, hasher } = upload;
         let settings = self.settings.load_full();
-        let mut visit = self.workers.visit();
-        let deadline = visit.deadline();
-        let mut need = Need { class: Class::Cheap, bytes: staged.bytes() + render::FIXED_MEMORY, time: None };
+        let mut admission = self.workers.admission();
+        let deadline = admission.deadline();
+        let mut need = Need { class: Class::Light, bytes: staged.bytes() + render::FIXED_MEMORY, time: None };
         let checked = loop {
-            let place = visit.place(need).await?;
+            let permit = admission.permit(need).await?;
             let (bytes, settings) = (staged.read().await?, Arc::clone(&settings));
-            let work = place.run(move |account| {
-                account.tells_nothing();
-                let head = render::head(&bytes, &settings)?;
-                if let Some(info) = &head {
+            let work = permit.run(move |grant| {
+                grant.exclude_from_stats();
+                let header = render::head(&bytes, &settings)?;
+                if let Some(info) = &header {
                     let estimate = render::estimate_check(info, bytes.len() as u64, &settings)?;
-                    let need = Need { class: Class::Cheap, bytes: estimate.memory, time: Some(estimate.time) };
-                    if !account.change(need) {
+                    let need = Need { class: Class::Light, bytes: estimate.memory, time: Some(estimate.time) };
+                    if !grant.try_resize(need) {
                         return Ok(Err(need));
                     }
                 }
-                render::check(&bytes, head.as_ref(), &settings, &mut Clock::new(deadline, None)).map(Ok)
+                render::check(&bytes, header.as_ref(), &settings, &mut Clock::new(deadline, None)).map(Ok)
             });
-            match tokio::time::timeout_at(deadline.into(), work).await.map_err(|_| Refused::Deadline)?? {
-                // it takes more memory than is left, and waits for it without holding any
+            match tokio::time::timeout_at(deadline.into(), work).await.map_err(|_| WorkError::DeadlineExceeded)?? {
+                // it needs more memory than is free, and waits for it without holding any
                 Ok(Err(more)) => need = more,
                 Ok(Ok(checked)) => break Ok(checked),
                 Err(error) => break Err(error),
             }
         };
         let image = match checked {
-            // the only one who cancels is the clock
-            Err(render::Error::Cancelled) => return Err(Refused::Deadline.into()),
+            // only the clock cancels
+            Err(render::Error::Cancelled) => return Err(WorkError::DeadlineExceeded.into()),
             checked => checked?,
         };
         staged.sync().await?;
-        let taken = Taken { image, bytes: staged.bytes(), digest: Digest::from(hasher.finalize()) };
-        Ok(Sound { staged, taken })
+        let uploaded = Uploaded { image, bytes: staged.bytes(), digest: Digest::from(hasher.finalize()) };
+        Ok(ValidatedUpload { staged, uploaded })
     }
 
-    /// What has that name at present.
+    /// The file under a name at present.
     ///
     /// # Errors
-    /// Where that cannot be told.
+    /// Where the source or the workers fail.
     pub async fn current(self: &Arc<Self>, id: &ImageId) -> Result<Current, Error> {
         use source::Error::{Changing, Forbidden, NotFound, TooLarge, Unavailable};
         match self.original(id).await {
             Ok(answer) => Ok(Current::Image(answer.digest)),
             Err(Error::Source(NotFound)) => Ok(Current::Absent),
             Err(Error::Source(TooLarge { .. } | Forbidden) | Error::Render(_)) => Ok(Current::Unsendable),
-            Err(error @ (Error::Source(Changing | Unavailable(_)) | Error::Refused(_))) => Err(error),
+            Err(error @ (Error::Source(Changing | Unavailable(_)) | Error::Work(_))) => Err(error),
         }
     }
 
-    /// Gives sound files their names, all or none, if what has the names is as expected. Afterwards they cannot be lost,
-    /// and the next request is answered from them. Goes on where whoever asked leaves.
+    /// Gives validated files their names, all or none, if the files under these names are as expected. Afterwards they are
+    /// durable, and the next request sees them. Continues where the client leaves.
     ///
     /// # Errors
-    /// The place in the list of what could not be published, and why.
+    /// The index of the file that could not be published, and why.
     pub async fn publish(
-        self: &Arc<Self>, files: Vec<(ImageId, Sound)>, expected: Expected,
-    ) -> Result<(), (usize, NotTaken)> {
-        let at = |index: usize| move |error: NotTaken| (index, error);
-        // one at a time: between the look at what is there and the replacing of it nobody else may come
-        let turn = Arc::clone(&self.publishing).lock_owned().await;
+        self: &Arc<Self>, files: Vec<(ImageId, ValidatedUpload)>, expected: Expected,
+    ) -> Result<(), (usize, UploadError)> {
+        let at = |index: usize| move |error: UploadError| (index, error);
+        // one upload at a time: nothing may change between the check of the precondition and the rename
+        let guard = Arc::clone(&self.publishing).lock_owned().await;
         let inbox = self.inbox().map_err(at(0))?;
         if expected != Expected::Absent {
             for (index, (id, _)) in files.iter().enumerate() {
                 let current = self.current(id).await.map_err(|error| (index, error.into()))?;
                 if !expected.is_met_by(current) {
-                    return Err((index, NotTaken::Changed));
+                    return Err((index, UploadError::Conflict));
                 }
             }
         }
         let (done, wait) = tokio::sync::oneshot::channel();
         let service = Arc::clone(self);
-        // a thread of its own: it waits for the disk, and must not be stopped half-way
+        // a thread of its own: it blocks on the disk, and must not be cancelled half-way
         std::thread::spawn(move || {
-            let _turn = turn;
-            let mut files: Vec<_> = files.into_iter().map(|(id, Sound { staged, taken: _ })| (id, staged)).collect();
+            let _guard = guard;
+            let mut files: Vec<_> =
+                files.into_iter().map(|(id, ValidatedUpload { staged, uploaded: _ })| (id, staged)).collect();
             let result = inbox.publish(&mut files, expected != Expected::Absent);
             files.iter().for_each(|(id, _)| service.source.forget(id));
             if result.is_ok() {
                 service.stats.uploads.fetch_add(files.len() as u64, Ordering::Relaxed);
             }
-            // whoever asked may have left
+            // the client may have left
             let _ = done.send(result);
         });
-        let result = wait.await.map_err(|_| (0, Refused::Lost.into()))?;
+        let result = wait.await.map_err(|_| (0, WorkError::Panicked.into()))?;
         result.map_err(|(index, rejected)| (index, rejected.into()))
     }
 }
 
 impl Expected {
-    /// Whether that is it.
+    /// Whether the precondition holds.
     pub fn is_met_by(&self, current: Current) -> bool {
         match (self, current) {
             (Expected::Absent, Current::Absent) => true,

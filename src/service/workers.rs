@@ -1,8 +1,8 @@
-//! Who may use cores and memory: as many renders at a time as there are workers, none that would take more memory than
-//! is left, a bounded queue before them, and a deadline.
+//! Admission of renders to cores and memory: at most as many at a time as there are workers, within a bound of memory, with a
+//! bounded queue and a deadline.
 //!
-//! This is the only place that hands work to blocking threads. What does not find room is refused at once: a queue that
-//! only grows is how image servers die. In which order it goes on is decided in `queue.rs`.
+//! This is the only module that calls `spawn_blocking`. A render that finds no room is refused at once, since an image
+//! server with an unbounded queue answers nobody in time. `queue.rs` decides about the order.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,41 +11,41 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 pub use super::queue::{Class, Need};
-use super::queue::{Queue, Reception};
+use super::queue::{Outcome, Queue};
 
-/// How much work is taken in.
+/// The bounds of the workers.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Renders at a time; 0 is one for each core.
     pub workers: usize,
-    /// Renders waiting; one more is refused.
+    /// Waiting renders; one more is refused.
     pub queue: usize,
-    /// Bytes of memory for renders, all together.
+    /// Bytes of memory of all renders together.
     pub memory: u64,
-    /// How long a render may take, waiting included.
+    /// The time of a request, waiting included.
     pub deadline: Duration,
-    /// Bytes of decoded originals kept for renditions that are made together.
+    /// Bytes of the decode cache.
     pub decoded: u64,
 }
 
-/// Why work was not done.
+/// Why a render has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum WorkError {
     /// The queue is full, or the wait would be longer than the deadline allows.
-    #[error("too many renders are waiting; in {} s they will have been served", .retry.as_secs_f64().ceil().max(1.0))]
+    #[error("too many renders are waiting; retry in {} s", .retry.as_secs_f64().ceil().max(1.0))]
     Overloaded {
-        /// How long those who wait will take.
+        /// The expected time until the present queue is served.
         retry: Duration,
     },
-    /// It waited longer than it may.
+    /// The deadline passed before the render ended.
     #[error("the deadline passed")]
-    Deadline,
-    /// Whoever asks has had as much as they may for now.
-    #[error("too many renditions were asked for from this address; {} s from now there may be another", .0.as_secs_f64().ceil())]
-    TooMany(Duration),
-    /// The work panicked outside of any codec: a bug.
+    DeadlineExceeded,
+    /// The client is over its rate limit for so long.
+    #[error("too many renders for this client address; retry in {} s", .0.as_secs_f64().ceil())]
+    RateLimited(Duration),
+    /// The render panicked outside of any codec, which is a bug.
     #[error("the render ended without a result")]
-    Lost,
+    Panicked,
 }
 
 /// The workers and their queue.
@@ -55,7 +55,6 @@ pub struct Workers {
     count: usize,
 }
 
-/// What those who wait and those who run have in common.
 struct Shared {
     queue: Mutex<Queue<oneshot::Sender<Ticket>>>,
     refused: AtomicU64,
@@ -63,23 +62,23 @@ struct Shared {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue<oneshot::Sender<Ticket>>> {
-        // every change is made whole
+        // no change can be left half-way by a panic
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets in whoever is next, as long as there is something for them.
-    fn serve(self: &Arc<Self>) {
+    /// Grants resources to waiting renders, in order, while there are any.
+    fn grant_waiting(self: &Arc<Self>) {
         loop {
-            // the lock is not held while somebody is told: whoever left meanwhile gives back what they got
-            let next = self.lock().serve();
-            let Some((number, tell)) = next else { break };
-            let _ = tell.send(Ticket { shared: Arc::clone(self), number, took: None });
+            // the lock is not held while a ticket is sent: one that nobody receives is dropped here, which takes the lock
+            let next = self.lock().grant_next();
+            let Some((number, notify)) = next else { break };
+            let _ = notify.send(Ticket { shared: Arc::clone(self), number, took: None });
         }
     }
 }
 
 impl Workers {
-    /// Workers as the settings say.
+    /// Workers within those bounds.
     pub fn new(config: Config) -> Workers {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let count = if config.workers == 0 { cores() } else { config.workers };
@@ -87,360 +86,230 @@ impl Workers {
         Workers { shared: Arc::new(Shared { queue, refused: AtomicU64::new(0) }), config, count }
     }
 
-    /// Somebody comes to have something done; their time runs from now on.
-    pub fn visit(&self) -> Visit<'_> {
+    /// Starts the admission of a render, whose deadline counts from now.
+    pub fn admission(&self) -> Admission<'_> {
         let now = Instant::now();
-        Visit { workers: self, came: now, deadline: now + self.config.deadline, number: None }
+        Admission { workers: self, started: now, deadline: now + self.config.deadline, number: None }
     }
 
-    /// How long a request may take, waiting included.
+    /// The time of a request, waiting included.
     pub fn deadline(&self) -> Duration {
         self.config.deadline
     }
 
-    /// Renders waiting for a place.
+    /// Waiting renders.
     pub fn waiting(&self) -> usize {
-        self.shared.lock().waits()
+        self.shared.lock().queued()
     }
 
-    /// Renders of one class waiting for a place.
+    /// Waiting renders of a class.
     pub fn waiting_in(&self, class: Class) -> usize {
-        self.shared.lock().waits_in(class)
+        self.shared.lock().queued_in(class)
     }
 
-    /// Renders running.
+    /// Running renders.
     pub fn busy(&self) -> usize {
-        self.shared.lock().runs()
+        self.shared.lock().running()
     }
 
-    /// Bytes of memory that running renders were given.
+    /// Bytes of memory granted to running renders.
     pub fn memory(&self) -> u64 {
         self.shared.lock().held()
     }
 
-    /// How many were refused because of the queue so far.
+    /// Renders that the queue has refused.
     pub fn refused(&self) -> u64 {
         self.shared.refused.load(Ordering::Relaxed)
     }
 
-    /// How long the render has been running that began first of those that run.
+    /// The age of the longest-running render.
     pub fn longest(&self) -> Option<Duration> {
-        self.shared.lock().oldest().map(|began| began.elapsed())
+        self.shared.lock().oldest_start().map(|start| start.elapsed())
     }
 
-    /// How many may run at a time.
+    /// Renders that may run at a time.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Looks at how much waits, again and again.
+    /// A view of the queue for running renders.
     pub fn pressure(&self) -> Pressure {
         Pressure(Arc::clone(&self.shared))
     }
 }
 
-/// Whether others wait.
+/// Backpressure: tells a running render whether others wait.
 #[derive(Clone)]
 pub struct Pressure(Arc<Shared>);
 
 impl Pressure {
-    /// Whether anyone waits for a place.
-    pub fn is_felt(&self) -> bool {
-        self.0.lock().waits() > 0
+    /// Whether a render waits for a permit.
+    pub fn has_waiters(&self) -> bool {
+        self.0.lock().queued() > 0
     }
 }
 
-/// Somebody who wants something done, from their coming to the end of their patience.
-pub struct Visit<'a> {
+/// The admission of one render, from its request to its deadline.
+pub struct Admission<'a> {
     workers: &'a Workers,
-    came: Instant,
+    started: Instant,
     deadline: Instant,
-    /// The place in the queue of a first turn that was not enough.
+    /// The position in the queue of an earlier permit.
     number: Option<u64>,
 }
 
-impl Visit<'_> {
-    /// The moment by which the work must be done.
+impl Admission<'_> {
+    /// The deadline of the render.
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// Waits for a core and memory. Whatever the work needs is to be fetched once they are there: what waits must not hold
-    /// memory. Whoever had a place that was too small asks again, and stands where they stood.
+    /// Waits for a core and memory. The caller fetches the original after that: waiting renders must not hold memory. A
+    /// second call, after a permit that was too small, waits at the old position.
     ///
     /// # Errors
-    /// [`Refused::Overloaded`] at once, [`Refused::Deadline`] after a wait.
-    pub async fn place(&mut self, need: Need) -> Result<Place, Refused> {
-        let (tell, told) = oneshot::channel();
+    /// [`WorkError::Overloaded`] at once, [`WorkError::DeadlineExceeded`] after a wait.
+    pub async fn permit(&mut self, need: Need) -> Result<Permit, WorkError> {
+        let (notify, granted) = oneshot::channel();
         let shared = &self.workers.shared;
-        let received = {
+        let outcome = {
             let mut queue = shared.lock();
             let now = Instant::now();
             match self.number {
                 Some(number) => {
-                    queue.come_again(number, need, tell);
-                    Reception::Waits(number)
+                    queue.requeue(number, need, notify);
+                    Outcome::Queued(number)
                 }
-                None => queue.come(need, self.deadline.saturating_duration_since(now), tell, now),
+                None => queue.enqueue(need, self.deadline.saturating_duration_since(now), notify, now),
             }
         };
-        let number = match received {
-            Reception::Granted(number) => {
+        let number = match outcome {
+            Outcome::Granted(number) => {
                 let ticket = Ticket { shared: Arc::clone(shared), number, took: None };
-                return Ok(self.granted(ticket));
+                return Ok(self.permit_of(ticket));
             }
-            Reception::Waits(number) => number,
-            Reception::Refused(retry) => {
+            Outcome::Queued(number) => number,
+            Outcome::Refused(retry) => {
                 shared.refused.fetch_add(1, Ordering::Relaxed);
-                return Err(Refused::Overloaded { retry });
+                return Err(WorkError::Overloaded { retry });
             }
         };
-        let _waiting = Waiting { shared, number };
+        let _position = Position { shared, number };
         if self.number.is_some() {
-            // the place that was too small was given back before this one was asked for
-            shared.serve();
+            // the permit that was too small was released before this call, and may have left enough
+            shared.grant_waiting();
         }
-        let told = tokio::time::timeout_at(self.deadline.into(), told).await.map_err(|_| Refused::Deadline)?;
-        // whoever could tell does not go without
-        told.map(|ticket| self.granted(ticket)).map_err(|_| Refused::Lost)
+        let granted =
+            tokio::time::timeout_at(self.deadline.into(), granted).await.map_err(|_| WorkError::DeadlineExceeded)?;
+        // the queue keeps the sender until it grants
+        granted.map(|ticket| self.permit_of(ticket)).map_err(|_| WorkError::Panicked)
     }
 
-    fn granted(&mut self, ticket: Ticket) -> Place {
+    fn permit_of(&mut self, ticket: Ticket) -> Permit {
         self.number = Some(ticket.number);
-        Place { ticket, queued: self.came.elapsed() }
+        Permit { ticket, queued: self.started.elapsed() }
     }
 }
 
-/// Somebody in the queue, who leaves it however the wait ends.
-struct Waiting<'a> {
+/// A position in the queue, which is given up however the wait ends.
+struct Position<'a> {
     shared: &'a Arc<Shared>,
     number: u64,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Position<'_> {
     fn drop(&mut self) {
         let mut queue = self.shared.lock();
-        queue.leave(self.number);
+        queue.remove(self.number);
         drop(queue);
-        // who stood behind may fit where they did not
-        self.shared.serve();
+        // a render behind it may need less
+        self.shared.grant_waiting();
     }
 }
 
-/// What somebody was given, until it is given back.
+/// Granted resources; dropping it releases them.
 struct Ticket {
     shared: Arc<Shared>,
     number: u64,
-    /// How long the work took, where that says something about others.
+    /// The time of the render, where it may enter the statistics.
     took: Option<Duration>,
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.shared.lock().end(self.number, self.took);
-        self.shared.serve();
+        self.shared.lock().release(self.number, self.took);
+        self.shared.grant_waiting();
     }
 }
 
-/// The right to use one core and so much memory, until the work is done.
-pub struct Place {
+/// A core and memory for one render.
+pub struct Permit {
     ticket: Ticket,
-    /// How long the place was waited for.
+    /// The time in the queue.
     pub queued: Duration,
 }
 
-impl Place {
+impl Permit {
     /// Runs CPU-bound work on a blocking thread.
     ///
     /// # Errors
-    /// [`Refused::Lost`] where it panicked.
+    /// [`WorkError::Panicked`].
     pub async fn run<T: Send + 'static>(
-        self, work: impl FnOnce(&mut Account<'_>) -> T + Send + 'static,
-    ) -> Result<T, Refused> {
+        self, work: impl FnOnce(&mut Grant<'_>) -> T + Send + 'static,
+    ) -> Result<T, WorkError> {
         let mut ticket = self.ticket;
         let task = tokio::task::spawn_blocking(move || {
-            // the ticket is held until the work is done, even when nobody waits for it any more
-            yield_to_others();
-            let began = Instant::now();
-            ticket.shared.lock().started(ticket.number, began);
-            let mut account = Account { ticket: &ticket, is_telling: true };
-            let result = work(&mut account);
-            if account.is_telling {
-                ticket.took = Some(began.elapsed());
+            // the ticket lives until the work is done, also when nobody awaits it any more
+            lower_priority();
+            let started = Instant::now();
+            ticket.shared.lock().started(ticket.number, started);
+            let mut grant = Grant { ticket: &ticket, in_stats: true };
+            let result = work(&mut grant);
+            if grant.in_stats {
+                ticket.took = Some(started.elapsed());
             }
             drop(ticket);
             result
         });
-        task.await.map_err(|_| Refused::Lost)
+        task.await.map_err(|_| WorkError::Panicked)
     }
 }
 
-/// How much less a thread that renders counts than one that answers, of the 19 that there are.
+/// The nice value of rendering threads, 0 to 19.
 const NICE: i32 = 5;
 
-/// Lets answers, and whatever else the machine does, go first: a render has time, and a hit is done within microseconds.
-fn yield_to_others() {
+/// Lets threads that answer requests go first: a render takes milliseconds, a hit microseconds.
+fn lower_priority() {
     thread_local! {
         static IS_NICE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
     }
     if !IS_NICE.replace(true) {
-        // on Linux it is the thread's own; where it is not allowed, everyone counts alike
+        // on Linux this is per thread; where it is not permitted, all threads have the same priority
         let _ = rustix::process::setpriority_process(None, NICE);
     }
 }
 
-/// What running work was given.
-pub struct Account<'a> {
+/// The resources of running work.
+pub struct Grant<'a> {
     ticket: &'a Ticket,
-    is_telling: bool,
+    in_stats: bool,
 }
 
-impl Account<'_> {
-    /// Asks for what is needed, now that more is known; `false` where there is not so much memory at present: then the
-    /// work is to be given up, and a place to be asked for anew.
+impl Grant<'_> {
+    /// Changes the resources once the header is read. `false` where so much memory is not free at present: then the work has
+    /// to end and wait for another permit.
     #[must_use]
-    pub fn change(&mut self, need: Need) -> bool {
-        let changed = self.ticket.shared.lock().change(self.ticket.number, need);
-        self.is_telling &= changed;
-        changed
+    pub fn try_resize(&mut self, need: Need) -> bool {
+        let resized = self.ticket.shared.lock().try_resize(self.ticket.number, need);
+        self.in_stats &= resized;
+        resized
     }
 
-    /// How long this takes says nothing about what others take.
-    pub fn tells_nothing(&mut self) {
-        self.is_telling = false;
+    /// Keeps the time of this work out of the expected times of others.
+    pub fn exclude_from_stats(&mut self) {
+        self.in_stats = false;
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SMALL: Need = Need { class: Class::Cheap, bytes: 1, time: None };
-
-    impl Workers {
-        async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
-            self.visit().place(SMALL).await?.run(|_| work()).await
-        }
-    }
-
-    fn workers(workers: usize, queue: usize, deadline: Duration) -> Arc<Workers> {
-        Arc::new(Workers::new(Config { workers, queue, memory: 100, deadline, decoded: 0 }))
-    }
-
-    /// Work that goes on until the sender goes.
-    async fn occupy(
-        workers: &Arc<Workers>,
-    ) -> (std::sync::mpsc::Sender<()>, tokio::task::JoinHandle<Result<Result<(), std::sync::mpsc::RecvError>, Refused>>)
-    {
-        let busy = workers.busy();
-        let (go, wait) = std::sync::mpsc::channel::<()>();
-        let first = tokio::spawn({
-            let workers = Arc::clone(workers);
-            async move { workers.run(move || wait.recv()).await }
-        });
-        while workers.busy() == busy || workers.longest().is_none() {
-            tokio::task::yield_now().await;
-        }
-        (go, first)
-    }
-
-    #[tokio::test]
-    async fn one_more_than_the_queue_holds_is_refused_at_once() {
-        let workers = workers(1, 1, Duration::from_secs(60));
-        let (go, first) = occupy(&workers).await;
-        let second = tokio::spawn({
-            let workers = Arc::clone(&workers);
-            async move { workers.run(|| 2).await }
-        });
-        while workers.waiting() == 0 {
-            tokio::task::yield_now().await;
-        }
-        assert!(matches!(workers.run(|| 3).await, Err(Refused::Overloaded { .. })));
-        go.send(()).expect("the first waits for it");
-        assert_eq!(second.await.expect("no panic"), Ok(2));
-        assert!(first.await.expect("no panic").is_ok());
-        assert_eq!((workers.busy(), workers.waiting(), workers.memory(), workers.refused()), (0, 0, 0, 1));
-    }
-
-    #[tokio::test]
-    async fn waiting_ends_with_the_deadline() {
-        let workers = workers(1, 1, Duration::from_millis(200));
-        let (go, first) = occupy(&workers).await;
-        assert_eq!(workers.run(|| 2).await, Err(Refused::Deadline));
-        assert_eq!(workers.waiting(), 0);
-        drop(go);
-        assert!(first.await.expect("no panic").is_ok());
-    }
-
-    #[tokio::test]
-    async fn who_leaves_the_queue_is_not_served() {
-        let workers = workers(1, 2, Duration::from_secs(60));
-        let (go, first) = occupy(&workers).await;
-        let gone = tokio::spawn({
-            let workers = Arc::clone(&workers);
-            async move { workers.run(|| unreachable!("nobody waits for this")).await }
-        });
-        while workers.waiting() == 0 {
-            tokio::task::yield_now().await;
-        }
-        gone.abort();
-        assert!(gone.await.is_err());
-        assert_eq!(workers.waiting(), 0);
-        drop(go);
-        assert!(first.await.expect("no panic").is_ok());
-        assert_eq!(workers.run(|| 1).await, Ok(1));
-    }
-
-    #[tokio::test]
-    async fn who_needs_more_waits_for_it_where_they_stood() {
-        let workers = workers(2, 4, Duration::from_secs(60));
-        let mut first = workers.visit();
-        let place = first.place(Need { bytes: 60, ..SMALL }).await.expect("free");
-        let mut second = workers.visit();
-        let need = |bytes| Need { bytes, ..SMALL };
-        let small = second.place(need(10)).await.expect("free");
-        assert!(!small.run(move |account| account.change(need(50))).await.expect("no panic"));
-        assert_eq!(workers.memory(), 60);
-        let again = tokio::spawn({
-            let workers = Arc::clone(&workers);
-            async move {
-                let mut visit = workers.visit();
-                let place = visit.place(need(50)).await.expect("in the end");
-                place.run(move |account| account.change(need(40))).await
-            }
-        });
-        while workers.waiting() == 0 {
-            tokio::task::yield_now().await;
-        }
-        let mut asks = std::pin::pin!(second.place(need(50)));
-        assert!(tokio::time::timeout(Duration::from_millis(10), asks.as_mut()).await.is_err());
-        assert_eq!(workers.waiting(), 2);
-        drop(place);
-        let large = asks.await.expect("free");
-        // who came later waits for the rest
-        assert_eq!((workers.memory(), workers.busy()), (100, 2));
-        drop(large);
-        assert_eq!(again.await.expect("no panic"), Ok(true));
-        assert_eq!((workers.busy(), workers.memory()), (0, 0));
-    }
-
-    #[tokio::test]
-    async fn a_panic_frees_its_place() {
-        let workers = workers(1, 1, Duration::from_secs(60));
-        assert_eq!(workers.run(|| panic!("a bug")).await, Err::<(), _>(Refused::Lost));
-        assert_eq!(workers.run(|| 1).await, Ok(1));
-        assert_eq!(workers.longest(), None);
-    }
-
-    #[tokio::test]
-    async fn what_does_not_end_is_seen() {
-        let workers = workers(2, 1, Duration::from_secs(60));
-        let (go, stuck) = occupy(&workers).await;
-        let then = workers.longest();
-        assert_eq!(workers.run(|| 1).await, Ok(1));
-        assert!(workers.longest() > then, "others come and go, and it is still there");
-        drop(go);
-        assert!(stuck.await.expect("no panic").is_ok());
-        assert_eq!(workers.longest(), None);
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! Uploads from a form (RFC 7578): one or more files, taken in together or not at all.
+//! Uploads from a form (RFC 7578): one or more files, stored all or none.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -50,15 +50,16 @@ async fn try_form(state: &State, parts: &Parts, body: &mut Body) -> Result<Respo
     }
     let mut files = Vec::with_capacity(uploads.len());
     for (name, upload) in uploads {
-        let sound = state.service.check_upload(upload).await.map_err(|error| Problem::from(error).of_file(&name))?;
-        files.push((name, sound));
+        let validated =
+            state.service.validate_upload(upload).await.map_err(|error| Problem::from(error).of_file(&name))?;
+        files.push((name, validated));
     }
-    let taken: Vec<_> = files.iter().map(|(name, sound)| (name.clone(), sound.taken)).collect();
+    let uploaded: Vec<_> = files.iter().map(|(name, file)| (name.clone(), file.uploaded)).collect();
     let published = state.service.publish(files, Expected::Absent).await;
-    published.map_err(|(index, error)| Problem::from(error).of_file(&taken[index].0))?;
-    let described: Vec<_> = taken.iter().map(|(name, taken)| described(name, taken)).collect();
+    published.map_err(|(index, error)| Problem::from(error).of_file(&uploaded[index].0))?;
+    let described: Vec<_> = uploaded.iter().map(|(name, file)| described(name, file)).collect();
     let mut response = answer(StatusCode::CREATED, &json!({ "files": described }));
-    headers::insert(response.headers_mut(), header::LOCATION, &headers::encoded_path(&taken[0].0));
+    headers::insert(response.headers_mut(), header::LOCATION, &headers::encoded_path(&uploaded[0].0));
     Ok(response)
 }
 

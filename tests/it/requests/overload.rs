@@ -147,7 +147,7 @@ async fn abandoned_request_starts_no_render() {
     }
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
     let stats = server.service.stats();
-    assert_eq!((count(&stats.renders), count(&stats.deserted)), (6, 3));
+    assert_eq!((count(&stats.renders), count(&stats.cancelled)), (6, 3));
     assert_eq!((server.service.workers().waiting(), server.service.workers().memory()), (0, 0));
 }
 

@@ -1,7 +1,7 @@
-//! The short way to a rendition that is in memory already, which is where nearly all requests end.
+//! The fast path to a rendition in memory, where nearly all requests end.
 //!
-//! The original is looked at as on every request; a key that was made out before is taken again while nothing that it
-//! covers has changed.
+//! The version of the original is checked as on every request; a key that was computed before is used again while none of
+//! its parts has changed.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -13,7 +13,7 @@ use crate::cache::{Body, Found, Key};
 use crate::render::{Recipe, Settings};
 use crate::source::{ImageId, Version};
 
-/// What the key of one rendition, always of the same original by the same recipe, was when it was last asked for.
+/// The latest key of one rendition, for one original and recipe.
 #[derive(Default)]
 pub struct KeyMemo(ArcSwapOption<Keyed>);
 
@@ -24,19 +24,18 @@ struct Keyed {
 }
 
 impl Service {
-    /// The rendition as [`Service::rendition`] gives it, if it is in memory and nothing needs to be waited for to know
-    /// that. What the time went to is not measured.
+    /// The result of [`Service::rendition`], if it is in memory and the version of the original is known without waiting.
+    /// Its timing is not measured.
     pub fn in_memory(&self, settings: &Arc<Settings>, id: &ImageId, recipe: &Recipe, memo: &KeyMemo) -> Option<Answer> {
         let mut version = self.source.version(id);
         match version.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(version) => self.at_hand(settings, id, version.ok()?, recipe, memo),
+            Poll::Ready(version) => self.memory_hit(settings, id, version.ok()?, recipe, memo),
             Poll::Pending => None,
         }
     }
 
-    /// The rendition, if it is in memory and no more needs to be found out of the original than its version. `memo` is
-    /// of this original and recipe alone.
-    pub(super) fn at_hand(
+    /// The rendition of a version, if it is in memory. `memo` must belong to this original and recipe.
+    pub(super) fn memory_hit(
         &self, settings: &Arc<Settings>, id: &ImageId, version: Version, recipe: &Recipe, memo: &KeyMemo,
     ) -> Option<Answer> {
         let key = self.key(settings, id, &version, recipe, memo);
@@ -47,11 +46,9 @@ impl Service {
         let (modified, found) = (version.modified, Some(Found::Memory));
         Some(Answer { payload, digest, content, damaged, modified, found, timing: Timing::default() })
     }
-}
 
-impl Service {
-    /// The key of the rendition, remembered or made out. Where the original's header is not known, it is the key of the
-    /// recipe as it stands, which is the right one unless the header reduces it; then nothing is found under it.
+    /// The key of the rendition, from the memo or computed. Before the header of the original is known it is the key of the
+    /// recipe as it stands. That is the right key, or, where the header would reduce the recipe, one without a result.
     fn key(&self, settings: &Arc<Settings>, id: &ImageId, version: &Version, recipe: &Recipe, memo: &KeyMemo) -> Key {
         if let Some(known) = &*memo.0.load()
             && known.version == *version
@@ -63,17 +60,17 @@ impl Service {
             return Key::new(id, version, recipe, settings);
         };
         let mut key = Key::new(id, version, &effective, settings);
-        let mut is_sure = true;
-        if let Some(exact) = self.compared(*version, settings, &effective) {
-            let exact = Key::new(id, version, &exact, settings);
-            match self.cache.in_memory(exact) {
-                Some(body) if is_smallest(body.bytes.len() as u64, body.damaged, *version) => key = exact,
+        let mut is_final = true;
+        if let Some(compared) = self.compared(*version, settings, &effective) {
+            let compared = Key::new(id, version, &compared, settings);
+            match self.cache.in_memory(compared) {
+                Some(body) if is_smallest(body.bytes.len() as u64, body.damaged, *version) => key = compared,
                 Some(_) => {}
-                // which of the two is sent is not known
-                None => is_sure = false,
+                // whether the original is smaller is not known
+                None => is_final = false,
             }
         }
-        if is_sure {
+        if is_final {
             memo.0.store(Some(Arc::new(Keyed { version: *version, settings: Arc::clone(settings), key })));
         }
         key

@@ -1,4 +1,4 @@
-//! Whoever asks together gets what each gets alone, for less, and never more is kept than may be.
+//! Concurrent renders of one original give the same bytes as single ones for fewer decodes, within the bound.
 
 use std::sync::atomic::AtomicU32;
 
@@ -19,7 +19,7 @@ fn original(name: &str) -> Vec<u8> {
     std::fs::read(path).expect("a file of testdata")
 }
 
-/// Counts decodings that really happen.
+/// Counts the decodes that are not served from the cache.
 struct Counted<'a>(&'a dyn render::Decodes, AtomicU32);
 
 impl render::Decodes for Counted<'_> {
@@ -45,44 +45,43 @@ fn wide(format: Format, width: u32) -> Recipe {
     Recipe { resize: Resize::Contain(wish), ..Recipe::new(Output::Exactly(format), Quality::default()) }
 }
 
-fn make(decodes: &dyn render::Decodes, format: Format, width: u32) -> Vec<u8> {
-    make_of(decodes, &photograph(), &wide(format, width))
+fn render_wide(decodes: &dyn render::Decodes, format: Format, width: u32) -> Vec<u8> {
+    render(decodes, &photograph(), &wide(format, width))
 }
 
-fn make_of(decodes: &dyn render::Decodes, original: &[u8], recipe: &Recipe) -> Vec<u8> {
+fn render(decodes: &dyn render::Decodes, original: &[u8], recipe: &Recipe) -> Vec<u8> {
     render_from(decodes, original, None, recipe, &Settings::default(), &mut |_| true).expect("rendered").bytes
 }
 
-fn join(all: &Arc<Decodes>, number: u8, recipe: &Recipe) -> Together {
-    all.join(version(number), &Arc::new(recipe.clone()), &Arc::default())
+fn join(cache: &Arc<DecodeCache>, number: u8, recipe: &Recipe) -> DecodeTicket {
+    cache.join(version(number), &Arc::new(recipe.clone()), &Arc::default())
 }
 
 #[test]
-fn what_is_asked_for_together_is_decoded_once_and_is_the_same() {
-    let all = Decodes::new(64 << 20);
-    let (first, second) = (join(&all, 1, &wide(Format::WebP, 300)), join(&all, 1, &wide(Format::WebP, 300)));
+fn concurrent_renders_share_one_decode_and_equal_single_ones() {
+    let cache = DecodeCache::new(64 << 20);
+    let (first, second) = (join(&cache, 1, &wide(Format::WebP, 300)), join(&cache, 1, &wide(Format::WebP, 300)));
     let counted = Counted(&first, AtomicU32::new(0));
     for (format, width) in [(Format::WebP, 300), (Format::Jpeg, 310), (Format::Avif, 290), (Format::WebP, 300)] {
-        let alone = make(&join(&Decodes::new(0), 1, &wide(format, width)), format, width);
-        assert!(make(&counted, format, width) == alone, "{format} at {width}");
+        let alone = render_wide(&join(&DecodeCache::new(0), 1, &wide(format, width)), format, width);
+        assert!(render_wide(&counted, format, width) == alone, "{format} at {width}");
     }
     assert_eq!(counted.1.load(Ordering::Relaxed), 1);
-    assert!(all.bytes() > 0);
-    // another scale is another picture, and so is another version
-    make(&counted, Format::WebP, 60);
+    assert!(cache.bytes() > 0);
+    // another scale or version is another image
+    render_wide(&counted, Format::WebP, 60);
     assert_eq!(counted.1.load(Ordering::Relaxed), 2);
-    let other = (join(&all, 2, &wide(Format::WebP, 300)), join(&all, 2, &wide(Format::WebP, 300)));
+    let other = (join(&cache, 2, &wide(Format::WebP, 300)), join(&cache, 2, &wide(Format::WebP, 300)));
     let counted = Counted(&other.0, AtomicU32::new(0));
-    make(&counted, Format::WebP, 300);
+    render_wide(&counted, Format::WebP, 300);
     assert_eq!(counted.1.load(Ordering::Relaxed), 1);
     drop((first, second, other.1));
-    assert!(all.sweep(), "used a moment ago");
+    assert!(cache.sweep(), "used a moment ago");
 }
 
 #[test]
-fn what_is_waited_for_at_other_scales_comes_of_the_same_decoding_and_is_the_same() {
-    // an eighth, a quarter, three eighths twice, a half, three quarters; and all of it, which only our decoder of
-    // progressive files gives
+fn scales_of_waiting_renders_come_from_one_decode_and_equal_single_ones() {
+    // 1/8, 1/4, 3/8 twice, 1/2, 3/4 and full size, which only our decoder of progressive files gives in the same pass
     let recipes: Vec<Recipe> = [(Format::WebP, 35), (Format::Jpeg, 60), (Format::Avif, 90), (Format::WebP, 94)]
         .into_iter()
         .chain([(Format::Png, 120), (Format::WebP, 180), (Format::WebP, 300)])
@@ -90,45 +89,45 @@ fn what_is_waited_for_at_other_scales_comes_of_the_same_decoding_and_is_the_same
         .collect();
     for (name, native, pure) in [("rocket.jpg", 2, 4), ("astronaut-progressive.jpg", 1, 3)] {
         let original = original(&format!("photos/{name}"));
-        let all = Decodes::new(64 << 20);
-        let waiting: Vec<Together> = recipes.iter().map(|recipe| join(&all, 1, recipe)).collect();
+        let cache = DecodeCache::new(64 << 20);
+        let waiting: Vec<DecodeTicket> = recipes.iter().map(|recipe| join(&cache, 1, recipe)).collect();
         let mut decoded = 0;
-        for (recipe, together) in recipes.iter().zip(waiting) {
-            let counted = Counted(&together, AtomicU32::new(0));
-            let alone = make_of(&join(&Decodes::new(0), 1, recipe), &original, recipe);
-            assert!(make_of(&counted, &original, recipe) == alone, "{name}: {recipe}");
+        for (recipe, ticket) in recipes.iter().zip(waiting) {
+            let counted = Counted(&ticket, AtomicU32::new(0));
+            let alone = render(&join(&DecodeCache::new(0), 1, recipe), &original, recipe);
+            assert!(render(&counted, &original, recipe) == alone, "{name}: {recipe}");
             decoded += counted.1.into_inner();
         }
-        // other builds decode to one scale at a time, of which they have fewer
+        // builds without `native` decode one scale at a time, and have fewer of them
         assert_eq!(decoded, if cfg!(feature = "native") { native } else { pure }, "{name}");
-        let kept: u64 = all
+        let cached: u64 = cache
             .lock()
-            .pictures
+            .images
             .values()
-            .map(|picture| match picture {
-                Picture::Ready { decoded, .. } => decoded.bytes(),
-                Picture::Pending(_) => panic!("nothing is decoded any more"),
+            .map(|entry| match entry {
+                Entry::Ready { decoded, .. } => decoded.bytes(),
+                Entry::Pending(_) => panic!("no decode is running"),
             })
             .sum();
-        assert_eq!(all.bytes(), kept);
+        assert_eq!(cache.bytes(), cached);
     }
 }
 
 #[test]
-fn what_is_decoded_for_others_stays_within_the_bound() {
+fn images_decoded_for_waiting_renders_stay_within_the_bound() {
     let recipes = [30, 60, 90, 120, 180].map(|width| wide(Format::WebP, width));
     for max_bytes in [1000, 20_000, 100_000, 300_000] {
-        let all = Decodes::new(max_bytes);
-        let waiting: Vec<Together> = recipes.iter().map(|recipe| join(&all, 1, recipe)).collect();
-        for (recipe, together) in recipes.iter().zip(&waiting) {
-            let counted = Counted(together, AtomicU32::new(0));
-            make_of(&counted, &photograph(), recipe);
-            assert!(all.bytes() <= max_bytes, "{} of {max_bytes}", all.bytes());
+        let cache = DecodeCache::new(max_bytes);
+        let waiting: Vec<DecodeTicket> = recipes.iter().map(|recipe| join(&cache, 1, recipe)).collect();
+        for (recipe, ticket) in recipes.iter().zip(&waiting) {
+            let counted = Counted(ticket, AtomicU32::new(0));
+            render(&counted, &photograph(), recipe);
+            assert!(cache.bytes() <= max_bytes, "{} of {max_bytes}", cache.bytes());
         }
     }
 }
 
-/// A PNG of a photograph's colours and some opacity.
+/// A PNG of a photograph with an alpha channel.
 fn with_alpha(alpha: impl Fn(usize) -> u8) -> Vec<u8> {
     let decoded = image::load_from_memory(&original("photos/chelsea.png")).expect("a photograph").into_rgb8();
     let pixels = decoded.as_raw().chunks_exact(3).enumerate();
@@ -143,7 +142,7 @@ fn with_alpha(alpha: impl Fn(usize) -> u8) -> Vec<u8> {
 }
 
 #[test]
-fn rows_used_as_they_come_make_the_same_as_a_picture_held_whole() {
+fn streamed_rows_render_the_same_as_a_whole_image() {
     use crate::render::geometry::{Rect, Resize, Wish};
     let opaque = with_alpha(|_| 255);
     let translucent = with_alpha(|at| (at / 451) as u8);
@@ -159,7 +158,7 @@ fn rows_used_as_they_come_make_the_same_as_a_picture_held_whole() {
         {
             let wish = Wish { width, height: 0, enlarge: true };
             let resize = Resize::Contain(wish);
-            // a format that says how long a picture is shown
+            // GIF keeps the delay of a frame
             let format = if name.ends_with(".gif") && !linear { Format::Gif } else { Format::Png };
             let recipe = Recipe::new(Output::Exactly(format), Quality::default());
             let mut recipe = Recipe { resize, animated: false, ..recipe };
@@ -167,15 +166,15 @@ fn rows_used_as_they_come_make_the_same_as_a_picture_held_whole() {
                 recipe.rect = Some(Rect { x: 11, y: 31, width: 99, height: 41 });
             }
             let settings = Settings { linear, ..Settings::default() };
-            let make = |decodes: &dyn render::Decodes| {
+            let render_with = |decodes: &dyn render::Decodes| {
                 render_from(decodes, &original, None, &recipe, &settings, &mut |_| true).expect("rendered").bytes
             };
-            let all = Decodes::new(64 << 20);
-            let alone = join(&all, 1, &wide(Format::WebP, 300));
-            let streamed = make(&Counted(&alone, AtomicU32::new(0)));
-            let together = join(&all, 1, &wide(Format::WebP, 300));
-            let counted = Counted(&together, AtomicU32::new(0));
-            let shared = make(&counted);
+            let cache = DecodeCache::new(64 << 20);
+            let alone = join(&cache, 1, &wide(Format::WebP, 300));
+            let streamed = render_with(&Counted(&alone, AtomicU32::new(0)));
+            let ticket = join(&cache, 1, &wide(Format::WebP, 300));
+            let counted = Counted(&ticket, AtomicU32::new(0));
+            let shared = render_with(&counted);
             assert_eq!(counted.1.load(Ordering::Relaxed), 1);
             assert!(streamed == shared, "{name}, {width} columns, linear {linear}");
         }
@@ -183,7 +182,7 @@ fn rows_used_as_they_come_make_the_same_as_a_picture_held_whole() {
 }
 
 #[test]
-fn parts_decoded_alone_make_the_same_as_those_of_a_whole() {
+fn regions_decoded_alone_render_the_same_as_those_of_a_whole_image() {
     use crate::render::geometry::{Gravity, Rect, Resize, Wish};
     let box_of = |width, height| Wish { width, height, enlarge: false };
     let of = |resize, rect| Recipe { resize, rect, ..Recipe::new(Output::Exactly(Format::WebP), Quality::default()) };
@@ -192,7 +191,7 @@ fn parts_decoded_alone_make_the_same_as_those_of_a_whole() {
         (of(Resize::Contain(box_of(50, 0)), rect(301, 13, 203, 199)), true),
         (of(Resize::Contain(box_of(30, 0)), rect(0, 227, 190, 200)), true),
         (of(Resize::Cover(box_of(40, 100), Gravity::Point(10_000, 5000)), None), true),
-        // at full size a part is nobody else's
+        // a region at full size is not shared
         (of(Resize::Contain(box_of(150, 0)), rect(401, 100, 200, 150)), false),
         (of(Resize::Native, rect(401, 101, 99, 151)), false),
     ];
@@ -200,16 +199,16 @@ fn parts_decoded_alone_make_the_same_as_those_of_a_whole() {
         for (name, linear) in [("rocket.jpg", false), ("rocket.jpg", true), ("retina.jpg", false)] {
             let original = original(&format!("photos/{name}"));
             let settings = Settings { linear, ..Settings::default() };
-            let make = |decodes: &dyn render::Decodes| {
+            let render_with = |decodes: &dyn render::Decodes| {
                 render_from(decodes, &original, None, &recipe, &settings, &mut |_| true).expect("rendered").bytes
             };
-            let all = Decodes::new(64 << 20);
-            let alone = join(&all, 1, &wide(Format::WebP, 300));
-            let by_itself = make(&alone);
-            let together = join(&all, 1, &wide(Format::WebP, 300));
-            let counted = Counted(&together, AtomicU32::new(0));
-            assert!(make(&counted) == by_itself, "{name}, linear {linear}: {recipe:?}");
-            // other builds decode no parts
+            let cache = DecodeCache::new(64 << 20);
+            let alone = join(&cache, 1, &wide(Format::WebP, 300));
+            let by_itself = render_with(&alone);
+            let ticket = join(&cache, 1, &wide(Format::WebP, 300));
+            let counted = Counted(&ticket, AtomicU32::new(0));
+            assert!(render_with(&counted) == by_itself, "{name}, linear {linear}: {recipe:?}");
+            // builds without `native` decode no regions
             let decoded = u32::from(shares || cfg!(not(feature = "native")));
             assert_eq!(counted.1.load(Ordering::Relaxed), decoded, "{recipe:?}");
         }
@@ -217,21 +216,21 @@ fn parts_decoded_alone_make_the_same_as_those_of_a_whole() {
 }
 
 #[test]
-fn nothing_is_kept_for_one_that_comes_alone_nor_beyond_the_bound() {
-    let all = Decodes::new(64 << 20);
-    let alone = join(&all, 1, &wide(Format::WebP, 300));
-    make(&alone, Format::WebP, 300);
-    assert_eq!(all.bytes(), 0);
-    let all = Decodes::new(1000);
-    let both = (join(&all, 1, &wide(Format::WebP, 300)), join(&all, 1, &wide(Format::WebP, 300)));
-    make(&both.0, Format::WebP, 300);
-    assert_eq!(all.bytes(), 0);
-    // room is made for what is new
-    let all = Decodes::new(1_000_000);
+fn single_renders_and_images_beyond_the_bound_are_not_cached() {
+    let cache = DecodeCache::new(64 << 20);
+    let alone = join(&cache, 1, &wide(Format::WebP, 300));
+    render_wide(&alone, Format::WebP, 300);
+    assert_eq!(cache.bytes(), 0);
+    let cache = DecodeCache::new(1000);
+    let both = (join(&cache, 1, &wide(Format::WebP, 300)), join(&cache, 1, &wide(Format::WebP, 300)));
+    render_wide(&both.0, Format::WebP, 300);
+    assert_eq!(cache.bytes(), 0);
+    // older images are evicted
+    let cache = DecodeCache::new(1_000_000);
     for number in 1..20 {
-        let both = (join(&all, number, &wide(Format::WebP, 300)), join(&all, number, &wide(Format::WebP, 300)));
-        make(&both.0, Format::WebP, 300);
-        assert!((1..=1_000_000).contains(&all.bytes()), "{}", all.bytes());
+        let both = (join(&cache, number, &wide(Format::WebP, 300)), join(&cache, number, &wide(Format::WebP, 300)));
+        render_wide(&both.0, Format::WebP, 300);
+        assert!((1..=1_000_000).contains(&cache.bytes()), "{}", cache.bytes());
     }
 }
 
@@ -240,12 +239,12 @@ fn info() -> Info {
 }
 
 #[test]
-fn a_decoding_that_fails_or_panics_leaves_nobody_waiting() {
+fn failed_or_panicked_decode_wakes_the_waiting_render() {
     use crate::render::Decodes as _;
     let scale = Scale::default();
     for panics in [false, true] {
-        let all = Decodes::new(64 << 20);
-        let (first, second) = (join(&all, 1, &wide(Format::WebP, 300)), join(&all, 1, &wide(Format::WebP, 300)));
+        let cache = DecodeCache::new(64 << 20);
+        let (first, second) = (join(&cache, 1, &wide(Format::WebP, 300)), join(&cache, 1, &wide(Format::WebP, 300)));
         let (begun, begin) = std::sync::mpsc::channel();
         let waiting = std::thread::spawn(move || {
             begin.recv().expect("it begins");
@@ -261,26 +260,26 @@ fn a_decoding_that_fails_or_panics_leaves_nobody_waiting() {
         });
         assert!(matches!(waiting.join().expect("no panic"), Some(Error::Cancelled)));
         assert_eq!(failing.join().is_err(), panics);
-        assert_eq!(all.bytes(), 0);
+        assert_eq!(cache.bytes(), 0);
     }
 }
 
 #[test]
-fn after_one_has_failed_the_others_do_not_wait_for_each_other() {
+fn renders_after_a_failed_decode_do_not_wait_for_each_other() {
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     use crate::render::Decodes as _;
-    let all = Decodes::new(64 << 20);
-    let [first, second, third] = [(); 3].map(|()| join(&all, 1, &wide(Format::WebP, 300)));
+    let cache = DecodeCache::new(64 << 20);
+    let [first, second, third] = [(); 3].map(|()| join(&cache, 1, &wide(Format::WebP, 300)));
     let failed = first.get_or_decode(&info(), Scale::default(), &mut |_| Err(Error::UnknownFormat));
     assert!(failed.is_err());
-    // each tells the other that it decodes, and hears of the other, before it ends
+    // each signals the other while it decodes, which is possible only if both run at a time
     let (to_third, from_second) = channel();
     let (to_second, from_third) = channel();
-    let meets = |together: Together, to: Sender<()>, from: Receiver<()>| {
+    let meets = |ticket: DecodeTicket, to: Sender<()>, from: Receiver<()>| {
         std::thread::spawn(move || {
             let mut met = false;
-            let decoded = together.get_or_decode(&info(), Scale::default(), &mut |others| {
+            let decoded = ticket.get_or_decode(&info(), Scale::default(), &mut |others| {
                 assert!(others.is_empty());
                 to.send(()).expect("the other listens");
                 met = from.recv_timeout(Duration::from_secs(20)).is_ok();
@@ -294,25 +293,25 @@ fn after_one_has_failed_the_others_do_not_wait_for_each_other() {
 }
 
 #[test]
-fn who_needs_no_picture_has_none_made() {
+fn no_image_is_decoded_for_a_render_that_does_without() {
     use crate::render::Decodes as _;
     let (half, whole) = (wide(Format::WebP, 120), wide(Format::WebP, 180));
     for needs in [false, true] {
-        let all = Decodes::new(64 << 20);
-        let (first, second) = (join(&all, 1, &half), join(&all, 1, &whole));
+        let cache = DecodeCache::new(64 << 20);
+        let (first, second) = (join(&cache, 1, &half), join(&cache, 1, &whole));
         if !needs {
             second.do_without();
         }
-        make_of(&first, &photograph(), &half);
-        let pictures = all.lock().pictures.len();
-        assert_eq!(pictures, if needs && cfg!(feature = "native") { 2 } else { 1 });
+        render(&first, &photograph(), &half);
+        let images = cache.lock().images.len();
+        assert_eq!(images, if needs && cfg!(feature = "native") { 2 } else { 1 });
     }
 }
 
-/// Gives what is wanted and nothing else, and notes of how many others it was told.
-struct Stingy<'a>(&'a Together, std::cell::Cell<usize>);
+/// Decodes only the requested scale, and counts the others that it was told.
+struct SingleScale<'a>(&'a DecodeTicket, std::cell::Cell<usize>);
 
-impl render::Decodes for Stingy<'_> {
+impl render::Decodes for SingleScale<'_> {
     fn get_or_decode(&self, info: &Info, scale: Scale, decode: Decode<'_>) -> render::Result<Arc<Decoded>> {
         self.0.get_or_decode(info, scale, &mut |others| {
             self.1.set(others.len());
@@ -330,19 +329,19 @@ impl render::Decodes for Stingy<'_> {
 }
 
 #[test]
-fn a_file_that_gives_fewer_than_asked_for_is_read_for_one_at_a_time() {
+fn file_that_yields_fewer_scales_is_decoded_for_one_at_a_time() {
     let recipes = [120, 180, 60].map(|width| wide(Format::WebP, width));
-    let all = Decodes::new(64 << 20);
-    let waiting = recipes.each_ref().map(|recipe| join(&all, 1, recipe));
+    let cache = DecodeCache::new(64 << 20);
+    let waiting = recipes.each_ref().map(|recipe| join(&cache, 1, recipe));
     let told: Vec<usize> = recipes
         .iter()
         .zip(&waiting)
-        .map(|(recipe, together)| {
-            let stingy = Stingy(together, Default::default());
-            make_of(&stingy, &photograph(), recipe);
-            stingy.1.get()
+        .map(|(recipe, ticket)| {
+            let decoder = SingleScale(ticket, Default::default());
+            render(&decoder, &photograph(), recipe);
+            decoder.1.get()
         })
         .collect();
     assert_eq!(told, if cfg!(feature = "native") { [2, 0, 0] } else { [0, 0, 0] });
-    assert!(all.lock().pictures.values().all(|picture| matches!(picture, Picture::Ready { .. })));
+    assert!(cache.lock().images.values().all(|entry| matches!(entry, Entry::Ready { .. })));
 }

@@ -1,0 +1,227 @@
+//! One render: it waits for the resources that the header asks for, fetches the original and renders, until it is done,
+//! its deadline has passed, or all its clients have left and others wait.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::decode_cache::DecodeTicket;
+use super::header::Header;
+use super::resolve::Failed;
+use super::stats::Stats;
+use super::workers::{Class, Grant, Need, Pressure, WorkError};
+use super::{Service, Timing};
+use crate::cache::Waiters;
+use crate::render::recipe::{Choice, Output};
+use crate::render::{self, Estimate, Format, Progress, Recipe, Settings, Stage};
+use crate::source::{ImageId, Original, Version};
+
+/// Renders that are estimated to take longer are heavy.
+const HEAVY: Duration = Duration::from_millis(300);
+
+impl Service {
+    /// Fetches and renders. Runs in the cache's own task, so it outlives the client that caused it; but a render that
+    /// nobody waits for is not started.
+    pub(super) async fn render(
+        &self, id: &ImageId, version: Version, recipe: Recipe, settings: Arc<Settings>, waiters: Waiters,
+    ) -> Result<(render::Encoded, Timing), Failed> {
+        self.ensure_effective(version, &recipe, &settings)?;
+        let recipe = Arc::new(recipe);
+        // before the wait for a permit, so that the first of several renders knows about the others
+        let ticket = Arc::new(self.decode_cache.join(version, &recipe, &settings));
+        let mut admission = self.workers.admission();
+        let deadline = admission.deadline();
+        loop {
+            let header = self.headers.get(&version);
+            let need = match header.as_ref().and_then(Header::info) {
+                Some(info) => need_of(&render::estimate(info, version.length, &recipe, &settings)?, &recipe),
+                None => need_without_header(version, &recipe),
+            };
+            let permit = tokio::select! {
+                biased;
+                permit = admission.permit(need) => permit?,
+                () = waiters.abandoned() => return Err(self.cancelled()),
+            };
+            if header.is_none() {
+                // another render may have read the header meanwhile
+                self.ensure_effective(version, &recipe, &settings)?;
+            }
+            let started = Instant::now();
+            let original = self.source.fetch(id).await?;
+            if original.version != version {
+                return Err(Failed::Changed(original.version));
+            }
+            let (queue, source, length) = (permit.queued, started.elapsed(), original.bytes.len());
+            let job = Job {
+                ticket: Arc::clone(&ticket),
+                recipe: Arc::clone(&recipe),
+                settings: Arc::clone(&settings),
+                header,
+                original,
+                headers: self.headers.clone(),
+                stats: Arc::clone(&self.stats),
+            };
+            let backpressure = Some((waiters.clone(), self.workers.pressure()));
+            let ended = permit.run(move |grant| {
+                let mut clock = Clock::new(deadline, backpressure);
+                let ended = job.run(grant, &mut clock);
+                (ended, Timing { queue, source, ..clock.finish() })
+            });
+            let ended = ended.await;
+            self.decode_cache.sweep_later();
+            return match ended? {
+                (Ended::Rendered(encoded), timing) => {
+                    self.stats.count_render(&timing, length, &encoded);
+                    Ok((encoded, timing))
+                }
+                // it needs more memory than is free, and waits for it without holding any
+                (Ended::NoMemory, _) => continue,
+                (Ended::Reduced(recipe), _) => Err(Failed::Reduced(recipe)),
+                (Ended::Failed(render::Error::Cancelled), _) if Instant::now() < deadline => Err(self.cancelled()),
+                (Ended::Failed(render::Error::Cancelled), _) => Err(WorkError::DeadlineExceeded.into()),
+                (Ended::Failed(error), _) => Err(error.into()),
+            };
+        }
+    }
+
+    fn cancelled(&self) -> Failed {
+        self.stats.cancelled.fetch_add(1, Ordering::Relaxed);
+        Failed::Cancelled
+    }
+
+    /// Fails with the effective recipe where the original's header is known and makes it another one.
+    fn ensure_effective(&self, version: Version, recipe: &Recipe, settings: &Settings) -> Result<(), Failed> {
+        match self.effective(version, settings, recipe) {
+            Some(effective) if effective != *recipe => Err(Failed::Reduced(effective)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The part of a render that runs on a worker.
+struct Job {
+    ticket: Arc<DecodeTicket>,
+    recipe: Arc<Recipe>,
+    settings: Arc<Settings>,
+    /// `None` where the job has to read it.
+    header: Option<Header>,
+    original: Original,
+    headers: moka::sync::Cache<Version, Header>,
+    stats: Arc<Stats>,
+}
+
+/// The outcome of a [`Job`].
+enum Ended {
+    Rendered(render::Encoded),
+    Failed(render::Error),
+    /// By the header, which was not known before, this recipe gives the same result.
+    Reduced(Recipe),
+    /// By the header, the render needs more memory than is free at present.
+    NoMemory,
+}
+
+impl Job {
+    fn run(self, grant: &mut Grant<'_>, clock: &mut Clock) -> Ended {
+        let Job { ticket, recipe, settings, header, original, headers, stats } = self;
+        clock.begin(Stage::Decode);
+        let header = match header {
+            Some(header) => header,
+            None => match render::head(&original.bytes, &settings) {
+                Ok(info) => {
+                    let header = info.map_or(Header::Svg, |info| Header::Raster(Arc::new(info)));
+                    headers.insert(original.version, header.clone());
+                    let effective = header.effective(&recipe, &settings);
+                    if effective != *recipe {
+                        grant.exclude_from_stats();
+                        return Ended::Reduced(effective);
+                    }
+                    header
+                }
+                Err(error) => return Ended::Failed(error),
+            },
+        };
+        let info = header.info().map(Arc::as_ref);
+        if let Some(info) = info {
+            match render::estimate(info, original.version.length, &recipe, &settings) {
+                Ok(estimate) if grant.try_resize(need_of(&estimate, &recipe)) => {}
+                Ok(_) => return Ended::NoMemory,
+                Err(error) => return Ended::Failed(error),
+            }
+        }
+        stats.renders.fetch_add(1, Ordering::Relaxed);
+        let result = render::render_from(&*ticket, &original.bytes, info, &recipe, &settings, clock);
+        if result.is_err() || ticket.has_shared() {
+            grant.exclude_from_stats();
+        }
+        match result {
+            Ok(encoded) => Ended::Rendered(encoded),
+            Err(error) => Ended::Failed(error),
+        }
+    }
+}
+
+fn need_of(estimate: &Estimate, recipe: &Recipe) -> Need {
+    let class = if estimate.time > HEAVY { Class::Heavy } else { class_of(recipe) };
+    Need { class, bytes: estimate.memory, time: Some(estimate.time) }
+}
+
+/// What a job needs to read the header of an original.
+fn need_without_header(version: Version, recipe: &Recipe) -> Need {
+    Need { class: class_of(recipe), bytes: version.length + render::FIXED_MEMORY, time: None }
+}
+
+/// The class of a recipe for an original of any size.
+fn class_of(recipe: &Recipe) -> Class {
+    match recipe.output {
+        Output::Exactly(Format::Avif) | Output::Auto(Choice::Avif | Choice::AvifStill) => Class::Heavy,
+        _ if recipe.lossless => Class::Heavy,
+        _ => Class::Light,
+    }
+}
+
+/// Measures the stages of one render. It stops the render at the deadline, and when all clients have left and others wait
+/// for a worker.
+pub(super) struct Clock {
+    deadline: Instant,
+    backpressure: Option<(Waiters, Pressure)>,
+    started: Instant,
+    stage: Option<Stage>,
+    timing: Timing,
+}
+
+impl Clock {
+    pub(super) fn new(deadline: Instant, backpressure: Option<(Waiters, Pressure)>) -> Clock {
+        Clock { deadline, backpressure, started: Instant::now(), stage: None, timing: Timing::default() }
+    }
+
+    fn end_stage(&mut self, now: Instant) {
+        let spent = now - self.started;
+        match self.stage {
+            Some(Stage::Decode) => self.timing.decode += spent,
+            Some(Stage::Resize) => self.timing.resize += spent,
+            Some(Stage::Encode) => self.timing.encode += spent,
+            None => {}
+        }
+    }
+
+    fn finish(mut self) -> Timing {
+        self.end_stage(Instant::now());
+        self.timing
+    }
+}
+
+impl Progress for Clock {
+    fn begin(&mut self, stage: Stage) -> bool {
+        let now = Instant::now();
+        self.end_stage(now);
+        self.stage = Some(stage);
+        self.started = now;
+        self.goes_on()
+    }
+
+    fn goes_on(&mut self) -> bool {
+        // without others that wait, the render goes on, since the client may come back
+        let is_abandoned = |(waiters, pressure): &(Waiters, Pressure)| waiters.is_empty() && pressure.has_waiters();
+        Instant::now() < self.deadline && !self.backpressure.as_ref().is_some_and(is_abandoned)
+    }
+}

@@ -1,0 +1,195 @@
+//! A recipe resolved to an answer: the version of the original, the key, the cache, and a render on a miss.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Instant;
+
+use super::workers::WorkError;
+use super::{Answer, Error, File, KeyMemo, Payload, RateLimitCheck, Service, Timing};
+use crate::cache::{Body, Failure, Found, Key};
+use crate::render::{self, Recipe, Settings};
+use crate::source::{self, ImageId, Version};
+
+/// How often a request starts over because its original changed meanwhile.
+pub(super) const ATTEMPTS: usize = 3;
+
+/// Why a render inside the cache's task has no result.
+#[derive(Clone, Debug)]
+pub(super) enum Failed {
+    Error(Error),
+    /// The original has this version now, so the key was another's.
+    Changed(Version),
+    /// By the original's header, this recipe gives the same result, and has a key of its own.
+    Reduced(Recipe),
+    /// All clients that waited for it have left.
+    Cancelled,
+}
+
+impl<T: Into<Error>> From<T> for Failed {
+    fn from(error: T) -> Self {
+        Failed::Error(error.into())
+    }
+}
+
+impl Service {
+    /// The rendition of an original, by the deadline. At the deadline, a render stops before its next stage, or within the
+    /// encoder of WebP; other encoders finish, and their result is cached for the next request. A render that all its
+    /// clients have left is not started, and a running one stops if others wait.
+    ///
+    /// `memo` must belong to this original and recipe. `limit` is called where the rendition is not in memory, and acquired
+    /// where it has to be rendered.
+    ///
+    /// # Errors
+    /// All of [`Error`]; [`WorkError::RateLimited`] where `limit` refuses.
+    pub async fn rendition(
+        self: &Arc<Self>, settings: &Arc<Settings>, id: &ImageId, recipe: &Recipe, memo: &KeyMemo,
+        limit: impl FnOnce() -> Option<Arc<RateLimitCheck>>,
+    ) -> Result<Answer, Error> {
+        let answer = async {
+            let started = Instant::now();
+            let version = self.source.version(id).await?;
+            match self.memory_hit(settings, id, version, recipe, memo) {
+                Some(mut answer) => {
+                    answer.timing.cache = started.elapsed();
+                    Ok(answer)
+                }
+                None => self.resolve_output(settings, id, version, recipe, limit(), started).await,
+            }
+        };
+        let mut answer = std::pin::pin!(answer);
+        // a hit in memory is ready at the first poll, and needs no timer
+        let first_poll = std::future::poll_fn(|context| Poll::Ready(answer.as_mut().poll(context))).await;
+        match first_poll {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => {
+                let in_time = tokio::time::timeout(self.workers.deadline(), answer).await;
+                in_time.unwrap_or(Err(WorkError::DeadlineExceeded.into()))
+            }
+        }
+    }
+
+    /// The rendition as a file of the cache; `None` where there is none, and [`Service::rendition`] has to make it.
+    ///
+    /// # Errors
+    /// Those of the source, and [`WorkError::DeadlineExceeded`].
+    pub async fn file(&self, settings: &Settings, id: &ImageId, recipe: Recipe) -> Result<Option<File>, Error> {
+        let file = async {
+            let started = Instant::now();
+            let version = self.source.version(id).await?;
+            let recipe = self.effective(version, settings, &recipe).unwrap_or(recipe);
+            let stored = self.cache.stored(Key::new(id, &version, &recipe, settings)).await;
+            Ok(stored.map(|stored| {
+                self.stats.count(Found::Disk);
+                let timing = Timing { cache: started.elapsed(), ..Timing::default() };
+                File { stored, modified: version.modified, timing }
+            }))
+        };
+        let in_time = tokio::time::timeout(self.workers.deadline(), file).await;
+        in_time.unwrap_or(Err(WorkError::DeadlineExceeded.into()))
+    }
+
+    async fn resolve_output(
+        self: &Arc<Self>, settings: &Arc<Settings>, id: &ImageId, mut version: Version, recipe: &Recipe,
+        limit: Option<Arc<RateLimitCheck>>, started: Instant,
+    ) -> Result<Answer, Error> {
+        let mut attempts = 0;
+        if !self.cache.is_on_disk(Key::new(id, &version, recipe, settings)) {
+            self.read_header(id, version, settings).await;
+        }
+        let mut reduced = None;
+        while attempts < ATTEMPTS {
+            let recipe = reduced.take().or_else(|| self.effective(version, settings, recipe)).unwrap_or(recipe.clone());
+            let key = Key::new(id, &version, &recipe, settings);
+            if let Some(failure) = self.failures.get(&key) {
+                return Err(failure.into());
+            }
+            match self.get_or_render(id, version, key, recipe, settings, limit.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(Failed::Changed(now)) => {
+                    version = now;
+                    attempts += 1;
+                }
+                // reducing twice changes nothing, so this happens once for a version
+                Err(Failed::Reduced(recipe)) => reduced = Some(recipe),
+                // another client was limited, and this request waited for its render; each is limited at most once
+                Err(Failed::Error(Error::Work(WorkError::RateLimited(_))))
+                    if !limit.as_ref().is_some_and(|limit| limit.is_limited()) => {}
+                // this request joined as the others had just left, or ran out of their time, not of its own
+                Err(Failed::Cancelled) => {}
+                Err(Failed::Error(Error::Work(WorkError::DeadlineExceeded)))
+                    if started.elapsed() < self.workers.deadline() => {}
+                Err(Failed::Error(error)) => {
+                    if let Error::Render(failure) = &error {
+                        self.remember_failure(key, failure);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Err(source::Error::Changing.into())
+    }
+
+    /// Where the original itself may be the smallest, only the rendition that it is compared with is rendered; it is shared
+    /// with requests that name its format.
+    async fn get_or_render(
+        self: &Arc<Self>, id: &ImageId, version: Version, key: Key, recipe: Recipe, settings: &Arc<Settings>,
+        limit: Option<Arc<RateLimitCheck>>,
+    ) -> Result<Answer, Failed> {
+        if let Some(compared) = self.compared(version, settings, &recipe) {
+            let key = Key::new(id, &version, &compared, settings);
+            let answer = self.lookup(id, version, key, compared, settings, limit.clone()).await?;
+            if is_smallest(answer.payload.length(), answer.damaged, version) {
+                return Ok(answer);
+            }
+        }
+        self.lookup(id, version, key, recipe, settings, limit).await
+    }
+
+    async fn lookup(
+        self: &Arc<Self>, id: &ImageId, version: Version, key: Key, recipe: Recipe, settings: &Arc<Settings>,
+        limit: Option<Arc<RateLimitCheck>>,
+    ) -> Result<Answer, Failed> {
+        let started = Instant::now();
+        let (service, own_id, settings) = (Arc::clone(self), id.clone(), Arc::clone(settings));
+        let timing = Arc::<Mutex<Timing>>::default();
+        let measured = Arc::clone(&timing);
+        let cached = self.cache.get_or_make(id, key, move |waiters| async move {
+            if let Some(limit) = limit {
+                limit.acquire().map_err(WorkError::RateLimited)?;
+            }
+            let result = service.render(&own_id, version, recipe, settings, waiters).await;
+            result.map(|(encoded, timing)| {
+                *measured.lock().unwrap_or_else(PoisonError::into_inner) = timing;
+                encoded
+            })
+        });
+        let (body, found) = cached.await.map_err(|failure| match failure {
+            Failure::Make(failed) => failed,
+            Failure::Lost => WorkError::Panicked.into(),
+        })?;
+        let mut timing = *timing.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(found, Found::Memory | Found::Disk) {
+            timing.cache = started.elapsed();
+        }
+        self.stats.count(found);
+        let Body { bytes, digest, content, damaged, sealed } = (*body).clone();
+        let (payload, modified) = (Payload::Memory { bytes, sealed }, version.modified);
+        Ok(Answer { payload, digest, content, damaged, modified, found: Some(found), timing })
+    }
+
+    /// Remembers failures that the original causes, so that they are not rendered again.
+    fn remember_failure(&self, key: Key, failure: &render::Error) {
+        use render::Error::{Cancelled, Encode, Impossible, Limit, Malformed, UnknownFormat, Unsupported};
+        match failure {
+            UnknownFormat | Unsupported { .. } | Malformed { .. } | Limit(_) | Impossible(_) => {
+                self.failures.insert(key, failure.clone());
+            }
+            Cancelled | Encode { .. } => {}
+        }
+    }
+}
+
+/// Whether a rendition is sent rather than its original.
+pub(super) fn is_smallest(length: u64, damaged: bool, version: Version) -> bool {
+    damaged || length <= version.length
+}
