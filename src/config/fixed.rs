@@ -1,7 +1,7 @@
 //! The settings that stay as they were at the start, a struct for each section of the file, with their defaults. They
 //! size what is made once: listeners, workers, the cache.
 //!
-//! The comment of a field is what users read about it, in `tintype config --default` and in `docs/settings.md`: one or two
+//! The comment of a field is what users read about it, in `tintype config --default` and in `docs/configuration.md`: one or two
 //! sentences with the unit.
 
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Every setting described: for the file of defaults and for `docs/settings.md`.
+//! Every setting described: for the file of defaults and for `docs/configuration.md`.
 //!
 //! What is said of a setting is its comment in `sections.rs`, and nothing here has to be changed for a new one.
 

@@ -1,4 +1,5 @@
-//! The tables of the README and of `docs/` are made from the code. `TINTYPE_BLESS=1` writes them anew.
+//! The documents agree with the code and with each other: tables are generated (`TINTYPE_BLESS=1` writes them), examples of
+//! settings and URLs parse, links and paths lead somewhere.
 
 use crate::common::folder;
 use std::collections::BTreeSet;
@@ -83,59 +84,72 @@ async fn metrics() -> String {
     table
 }
 
-/// Puts each of these between its marks, and fails where something else stands there.
-fn hold(document: &str, parts: &[(&str, String)]) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
-    let mut text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{document}: {error}"));
-    let before = text.clone();
-    for (name, made) in parts {
-        let begin = format!("<!-- {name}: made from the code by tests/it/readme.rs -->\n");
-        let end = format!("<!-- end of {name} -->");
-        let start = text.find(&begin).expect("where it begins") + begin.len();
-        let stop = text.find(&end).expect("where it ends");
-        text.replace_range(start..stop, made);
+/// Every Markdown file that readers are sent to, by its path in the project.
+fn documents() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for folder in ["", "docs", "docs/migrate", ".github", "testdata"] {
+        let Ok(entries) = std::fs::read_dir(root.join(folder)) else { continue };
+        let names = entries.map(|entry| entry.expect("a directory entry").file_name().into_string().expect("UTF-8"));
+        found.extend(names.filter(|name| name.ends_with(".md")).map(|name| {
+            if folder.is_empty() { name } else { format!("{folder}/{name}") }
+        }));
     }
+    found.sort();
+    found
+}
+
+fn read(document: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{document}: {error}"))
+}
+
+/// Compares a generated table with the document, or writes it.
+fn assert_table(document: &str, name: &str, table: &str) {
+    let before = read(document);
+    let begin = format!("<!-- {name}: generated from the code; TINTYPE_BLESS=1 writes it -->\n");
+    let start = before.find(&begin).expect("the first mark") + begin.len();
+    let stop = before.find(&format!("<!-- end of {name} -->")).expect("the last mark");
+    let mut after = before.clone();
+    after.replace_range(start..stop, table);
     if std::env::var_os("TINTYPE_BLESS").is_some() {
-        std::fs::write(&path, &text).expect("written");
+        std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(document), &after).expect("a writable file");
     } else {
-        assert!(
-            before == text,
-            "{document} is old; TINTYPE_BLESS=1 cargo test --test it -- readme:: makes its tables anew"
-        );
+        assert!(before == after, "{document} is out of date: TINTYPE_BLESS=1 cargo test --test it readme::");
     }
 }
 
 #[test]
-fn readme_parameters_are_current() {
-    hold("README.md", &[("parameters", parameters())]);
+fn parameters_reference_is_current() {
+    assert_table("docs/url-parameters.md", "parameters", &parameters());
 }
 
 #[test]
 fn settings_reference_is_current() {
-    hold("docs/settings.md", &[("settings", settings_in_full())]);
+    assert_table("docs/configuration.md", "settings", &settings_in_full());
 }
 
 #[tokio::test]
 async fn metrics_reference_is_current() {
     let table = metrics().await;
-    hold("docs/metrics.md", &[("metrics", table.clone())]);
-    // and what its queries name is there
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
-    let text = std::fs::read_to_string(path).expect("a document");
-    for name in text.split(|c: char| !c.is_ascii_lowercase() && c != '_').filter(|word| word.starts_with("tintype_")) {
-        let name = ["_bucket", "_sum", "_count"].iter().fold(name, |name, end| name.trim_end_matches(end));
-        assert!(table.contains(&format!("| `{name}` |")), "there is no {name}");
+    assert_table("docs/metrics.md", "metrics", &table);
+    for document in documents().iter().filter(|document| document.as_str() != "CHANGELOG.md") {
+        let text = read(document);
+        let words = text.split(|c: char| !c.is_ascii_lowercase() && c != '_');
+        for name in words.filter(|word| word.starts_with("tintype_") && !word.ends_with('_')) {
+            let name = ["_bucket", "_sum", "_count"].iter().fold(name, |name, end| name.trim_end_matches(end));
+            // nginx's variables and zones of the shipped site
+            let is_metric = !text.contains(&format!("${name}")) && !text.contains(&format!("/_{name}"));
+            assert!(!is_metric || table.contains(&format!("| `{name}` |")), "{document}: there is no {name}");
+        }
     }
 }
 
-/// What the documents show of settings can be written down as it stands.
 #[test]
 fn settings_examples_are_valid() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut seen = 0;
-    for document in ["README.md", "docs/settings.md", "docs/install.md", "docs/html.md", "docs/openresty.md"] {
-        let text = std::fs::read_to_string(root.join(document)).expect("a document");
-        for block in text.split("```toml\n").skip(1).map(|rest| rest.split_once("```").expect("an end").0) {
+    for document in documents() {
+        for block in read(&document).split("```toml\n").skip(1).map(|rest| rest.split_once("```").expect("an end").0) {
             tintype::config::read_text(block).unwrap_or_else(|error| panic!("{document}: {error}"));
             seen += 1;
         }
@@ -143,14 +157,12 @@ fn settings_examples_are_valid() {
     assert!(seen >= 2);
 }
 
-/// Every status that a failure can have stands in the README's table.
+/// Every status that `problem.rs` names is in the table of statuses.
 #[test]
 fn every_status_is_documented() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let read = |name: &str| std::fs::read_to_string(root.join(name)).expect("a file");
-    let readme = read("README.md");
+    let document = read("docs/url-parameters.md");
     let table =
-        readme.split_once("| status | when |").and_then(|(_, rest)| rest.split_once("\n\n")).expect("a table").0;
+        document.split_once("| status | when |").and_then(|(_, rest)| rest.split_once("\n\n")).expect("a table").0;
     let explained: BTreeSet<&str> = table
         .lines()
         .filter_map(|line| line.strip_prefix("| ")?.split('|').next())
@@ -169,7 +181,79 @@ fn every_status_is_documented() {
             reason.is_some_and(|reason| reason.replace([' ', '-'], "_").to_uppercase() == name)
         };
         let code = (100..600).find(is_it).unwrap_or_else(|| panic!("{name} is no status"));
-        assert!(explained.contains(code.to_string().as_str()), "{code} {name} does not stand in the README");
+        assert!(explained.contains(code.to_string().as_str()), "{code} {name} is not in docs/url-parameters.md");
+    }
+}
+
+/// The lines of a document outside of fenced code.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut fenced = false;
+    text.lines().filter(move |line| {
+        let fence = line.trim_start().starts_with("```");
+        fenced ^= fence;
+        !fenced && !fence
+    })
+}
+
+/// The anchors that GitHub gives the headings of a document.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = prose(text).filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    let slug = |heading: &str| {
+        let kept = heading.to_lowercase().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>();
+        kept.replace(' ', "-")
+    };
+    headings.map(slug).collect()
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut seen = 0;
+    for document in documents() {
+        let text = read(&document);
+        let folder = Path::new(&document).parent().expect("a folder");
+        let links = prose(&text).flat_map(|line| line.split("](").skip(1)).filter_map(|rest| rest.split([')', ' ']).next());
+        for link in links.filter(|link| !link.contains("://") && !link.starts_with("mailto:")) {
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() { root.join(&document) } else { root.join(folder).join(path) };
+            assert!(target.exists(), "{document}: {link}");
+            if !anchor.is_empty() {
+                let target = std::fs::read_to_string(&target).expect("a document");
+                assert!(anchors(&target).contains(anchor), "{document}: no heading for {link}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 50, "{seen}");
+}
+
+#[test]
+fn every_page_is_in_the_index() {
+    let index = read("docs/README.md");
+    for document in documents().iter().filter_map(|document| document.strip_prefix("docs/")) {
+        assert!(document == "README.md" || index.contains(&format!("]({document})")), "docs/README.md: no {document}");
+    }
+}
+
+/// Paths of the project between backticks, as in `src/lib.rs` or `src/http/problem.rs:Problem`; those with `<` are patterns.
+#[test]
+fn paths_in_documents_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = ["src/", "crates/", "tests/", "testdata/", "benches/", "fuzz/", "deploy/", "docs/", ".github/", ".ci/"];
+    for document in documents().iter().filter(|document| document.as_str() != "CHANGELOG.md") {
+        let text = read(document);
+        let code = prose(&text).flat_map(|line| line.split('`').skip(1).step_by(2));
+        let paths = code.filter(|code| folders.iter().any(|folder| code.starts_with(folder)));
+        for path in paths.filter(|path| !path.contains(['<', '{', '*', '…'])) {
+            let (path, item) = path.split_once(':').unwrap_or((path, ""));
+            let (path, _) = path.split_once(' ').unwrap_or((path, ""));
+            assert!(root.join(path).exists(), "{document}: there is no {path}");
+            let names = item.trim_start_matches(':').split("::").filter(|name| !name.is_empty());
+            for name in names {
+                let source = std::fs::read_to_string(root.join(path)).expect("a file");
+                assert!(source.contains(name), "{document}: there is no {name} in {path}");
+            }
+        }
     }
 }
 
@@ -195,19 +279,20 @@ fn queries(text: &str) -> Vec<String> {
 
 #[test]
 fn documented_queries_are_valid() {
-    for (name, least) in [("html", 30), ("cloudflare", 3), ("openresty", 20), ("install", 2)] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/{name}.md"));
-        let text = std::fs::read_to_string(&path).expect("a document");
-        let found = queries(&text);
-        assert!(found.len() >= least, "docs/{name}.md: {found:?}");
+    for (name, least) in
+        [("html", 30), ("cloudflare", 3), ("migrate/openresty", 15), ("migrate/image-filter", 6), ("install", 2)]
+    {
+        let document = format!("docs/{name}.md");
+        let found = queries(&read(&document));
+        assert!(found.len() >= least, "{document}: {found:?}");
         for query in found {
             if let Err(wrong) = query::parse(&query) {
-                panic!("docs/{name}.md: {query}: {wrong:?}");
+                panic!("{document}: {query}: {wrong:?}");
             }
             // unknown names are ignored, which would hide a slip
             for (key, _) in query.split('&').map(|part| part.split_once('=').unwrap_or((part, ""))) {
                 let known = PARAMETERS.iter().any(|one| one.name == key || one.aliases.contains(&key));
-                assert!(known, "docs/{name}.md: {query}: there is no {key}");
+                assert!(known, "{document}: {query}: there is no {key}");
             }
         }
     }

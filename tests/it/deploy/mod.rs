@@ -295,7 +295,7 @@ fn readme_site_serves_renditions() {
 #[test]
 fn rewrites_of_the_migration_guide_map_old_urls() {
     needs!(Nginx);
-    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openresty.md");
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/migrate/openresty.md");
     let manual = std::fs::read_to_string(manual).expect("a document");
     let mut blocks = manual.split("```nginx\n").skip(1).map(|rest| rest.split_once("```").expect("an end").0);
     let (map, location) = (blocks.next().expect("a map"), blocks.next().expect("a location"));
