@@ -164,6 +164,8 @@ fn deployment_files_agree_with_the_program() {
         let name = if to.ends_with('/') { from.rsplit('/').next().unwrap_or_default() } else { "" };
         places.insert(format!("/{to}{name}"));
     }
+    let manual = unit.lines().find_map(|line| line.strip_prefix("Documentation=file:///usr/share/doc/tintype/"));
+    assert!(root.join(manual.expect("a manual")).exists(), "{manual:?}");
     for file in deb["conf-files"].as_array().expect("a list") {
         assert!(places.contains(file.as_str().expect("a path")), "{file}");
     }
