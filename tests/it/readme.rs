@@ -91,9 +91,11 @@ fn documents() -> Vec<String> {
     for folder in ["", "docs", "docs/migrate", ".github", "testdata"] {
         let Ok(entries) = std::fs::read_dir(root.join(folder)) else { continue };
         let names = entries.map(|entry| entry.expect("a directory entry").file_name().into_string().expect("UTF-8"));
-        found.extend(names.filter(|name| name.ends_with(".md")).map(|name| {
-            if folder.is_empty() { name } else { format!("{folder}/{name}") }
-        }));
+        found.extend(
+            names
+                .filter(|name| name.ends_with(".md"))
+                .map(|name| if folder.is_empty() { name } else { format!("{folder}/{name}") }),
+        );
     }
     found.sort();
     found
@@ -199,7 +201,8 @@ fn prose(text: &str) -> impl Iterator<Item = &str> {
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = prose(text).filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
     let slug = |heading: &str| {
-        let kept = heading.to_lowercase().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>();
+        let kept =
+            heading.to_lowercase().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>();
         kept.replace(' ', "-")
     };
     headings.map(slug).collect()
@@ -212,7 +215,8 @@ fn links_between_documents_lead_somewhere() {
     for document in documents() {
         let text = read(&document);
         let folder = Path::new(&document).parent().expect("a folder");
-        let links = prose(&text).flat_map(|line| line.split("](").skip(1)).filter_map(|rest| rest.split([')', ' ']).next());
+        let links =
+            prose(&text).flat_map(|line| line.split("](").skip(1)).filter_map(|rest| rest.split([')', ' ']).next());
         for link in links.filter(|link| !link.contains("://") && !link.starts_with("mailto:")) {
             let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
             let target = if path.is_empty() { root.join(&document) } else { root.join(folder).join(path) };
@@ -239,7 +243,8 @@ fn every_page_is_in_the_index() {
 #[test]
 fn paths_in_documents_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folders = ["src/", "crates/", "tests/", "testdata/", "benches/", "fuzz/", "deploy/", "docs/", ".github/", ".ci/"];
+    let folders =
+        ["src/", "crates/", "tests/", "testdata/", "benches/", "fuzz/", "deploy/", "docs/", ".github/", ".ci/"];
     for document in documents().iter().filter(|document| document.as_str() != "CHANGELOG.md") {
         let text = read(document);
         let code = prose(&text).flat_map(|line| line.split('`').skip(1).step_by(2));
