@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Makes the test pictures of tintype.
 
-Every picture under generated/ and hostile/ comes from this script, together
+Every picture under generated/, hostile/ and regressions/ comes from this script, together
 with expected.tsv and expected-frames.tsv, which say what a correct decoder
 must see in them.  The numbers in those two tables are worked out from the
 picture that was meant, never by decoding the file that was written, so they
 are a judgement on the decoder and not an echo of one.
 
-    python3 generate.py            write generated/, hostile/ and the tables
+    python3 generate.py            write generated/, hostile/, regressions/ and the tables
     python3 generate.py --photos   also write the derived files in photos/
     python3 generate.py --check    read everything back with Pillow and compare
 
@@ -32,6 +32,7 @@ from PIL import Image, ImageCms, ImageOps
 HERE = Path(__file__).resolve().parent
 GENERATED = HERE / "generated"
 HOSTILE = HERE / "hostile"
+REGRESSIONS = HERE / "regressions"
 PHOTOS = HERE / "photos"
 
 RED, GREEN, BLUE, YELLOW = (220, 30, 30), (30, 160, 60), (30, 60, 200), (240, 210, 40)
@@ -853,6 +854,81 @@ def make_hostile():
 
 
 # ---------------------------------------------------------------------------
+# regressions/: faults that files in the wild have; regressions/table.tsv says how each is answered
+# ---------------------------------------------------------------------------
+
+
+def grey_profile():
+    """A profile of a grey device: white point and one curve."""
+    body = b"XYZ \0\0\0\0" + s15f16(D50_XYZ) + gamma_curve_tag(2.2)
+    start = 128 + 4 + 12 * 2
+    table = struct.pack(">I4sII4sII", 2, b"wtpt", start, 20, b"kTRC", start + 20, 14)
+    header = SRGB_PROFILE[4:16] + b"GRAY" + SRGB_PROFILE[20:128]
+    body += bytes(-len(body) % 4)
+    return struct.pack(">I", start + len(body)) + header + table + body
+
+
+def webp_chunk(kind, data):
+    return kind + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
+
+
+def webp_file(*chunks):
+    body = b"WEBP" + b"".join(webp_chunk(kind, data) for kind, data in chunks)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def webp_chunks(data):
+    """The chunks of a WebP file by their names; each is there once."""
+    found, at = {}, 12
+    while at < len(data):
+        length = struct.unpack("<I", data[at + 4 : at + 8])[0]
+        found[data[at : at + 4]] = data[at + 8 : at + 8 + length]
+        at += 8 + length + length % 2
+    return found
+
+
+def vp8x(flags, w, h):
+    """The header of an extended WebP; flags: 0x20 profile, 0x10 alpha, 0x08 EXIF."""
+    return struct.pack("<I", flags) + struct.pack("<I", w - 1)[:3] + struct.pack("<I", h - 1)[:3]
+
+
+def make_regressions():
+    usual = scene()
+    sound = jpeg_bytes(usual)
+    put(REGRESSIONS / "no-eoi.jpg", sound[:-2])
+    # the scan header of a sequential JPEG says 0, 63, 0; some writers leave it zero
+    at = sound.index(b"\xff\xda")
+    length = struct.unpack(">H", sound[at + 2 : at + 4])[0]
+    put(REGRESSIONS / "spectral-selection-zero.jpg", sound[: at + length - 1] + b"\0\0\0" + sound[at + 2 + length :])
+    restarts = jpeg_bytes(usual, restart_marker_rows=2)
+    last = max(restarts.rfind(bytes((0xFF, 0xD0 + number))) for number in range(8))
+    put(REGRESSIONS / "last-restart-missing.jpg", restarts[:last] + b"\xff\xd9")
+    put(REGRESSIONS / "rgb-with-grey-profile.jpg", jpeg_bytes(usual, icc_profile=grey_profile()))
+
+    put(REGRESSIONS / "no-iend.png", png_bytes(usual)[:-12])
+
+    # the graphic control extension and the descriptor of the last frame stay, its codes are rubbish
+    moving = gif_bytes(animation(), repeats=0)
+    codes = moving.rindex(b"\x21\xf9\x04") + 8 + 10 + 1
+    rubbish = bytes((i * 73 + 41) % 256 for i in range(len(moving) - codes))
+    put(REGRESSIONS / "last-frame-rubbish.gif", moving[:codes] + rubbish)
+
+    # lossy and lossless pictures behind the header of an extended file
+    h, w = usual.shape[:2]
+    lossy = webp_chunks(saved(Image.fromarray(usual), "WEBP", quality=90))[b"VP8 "]
+    across = np.rint(np.linspace(0, 255, w))[None, :].repeat(h, 0).astype(np.uint8)
+    ramp = Image.fromarray(np.dstack([usual, across]), "RGBA")
+    lossless = webp_chunks(saved(ramp, "WEBP", lossless=True, exact=True))[b"VP8L"]
+    put(REGRESSIONS / "exif-flag-without-exif.webp", webp_file((b"VP8X", vp8x(0x08, w, h)), (b"VP8 ", lossy)))
+    chunks = (b"VP8X", vp8x(0x20, w, h)), (b"VP8 ", lossy), (b"ICCP", SRGB_PROFILE)
+    put(REGRESSIONS / "profile-behind-the-picture.webp", webp_file(*chunks))
+    chunks = (b"XYZW", b"unknown"), (b"VP8X", vp8x(0, w, h)), (b"VP8 ", lossy)
+    put(REGRESSIONS / "unknown-chunk-first.webp", webp_file(*chunks))
+    chunks = (b"VP8X", vp8x(0, w, h)), (b"VP8L", lossless)
+    put(REGRESSIONS / "alpha-without-flag.webp", webp_file(*chunks))
+
+
+# ---------------------------------------------------------------------------
 # photos/: what is derived from the photographs
 # ---------------------------------------------------------------------------
 
@@ -996,6 +1072,7 @@ def main():
         sys.exit(1 if check() else 0)
     GENERATED.mkdir(exist_ok=True)
     HOSTILE.mkdir(exist_ok=True)
+    REGRESSIONS.mkdir(exist_ok=True)
     make_oriented()
     make_alpha_and_depths()
     make_lossy_webps()
@@ -1005,6 +1082,7 @@ def main():
     make_resampling_targets()
     make_svgs()
     make_hostile()
+    make_regressions()
     write_tables()
     if options.photos:
         make_photos()

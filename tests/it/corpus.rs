@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::common::corpus;
 use crate::common::inside::Inside;
 use crate::common::need::needs;
+use crate::common::quarters::Quarters;
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
@@ -21,7 +22,7 @@ struct Row {
     shown: Option<(u32, u32)>,
     frames: Option<u32>,
     expect: String,
-    quads: Vec<[[u8; 3]; 4]>,
+    quarters: Vec<Quarters>,
 }
 
 fn manifest(corpus: &Path) -> Vec<Row> {
@@ -37,16 +38,8 @@ fn row(fields: &[&str]) -> Row {
         shown: number(5).zip(number(6)),
         frames: number(7),
         expect: fields[8].to_owned(),
-        quads: fields[9].split('|').filter_map(quads).collect(),
+        quarters: fields[9].split('|').filter_map(Quarters::parse).collect(),
     }
-}
-
-fn quads(text: &str) -> Option<[[u8; 3]; 4]> {
-    let colours: Vec<[u8; 3]> = text
-        .split(';')
-        .map(|hex| u32::from_str_radix(hex, 16).ok().map(|rgb| [(rgb >> 16) as u8, (rgb >> 8) as u8, rgb as u8]))
-        .collect::<Option<_>>()?;
-    colours.try_into().ok()
 }
 
 /// What a request came to.
@@ -72,7 +65,7 @@ async fn get(app: &App, path: &str, query: &str) -> Got {
 struct Seen {
     size: (u32, u32),
     frames: u32,
-    quads: [[u8; 3]; 4],
+    quarters: Quarters,
 }
 
 fn look(webp: &[u8]) -> Seen {
@@ -86,30 +79,7 @@ fn look(webp: &[u8]) -> Seen {
     } else {
         decoder.read_image(&mut pixels).expect("a picture");
     }
-    Seen { size: (width, height), frames, quads: means(&pixels, channels, width as usize, height as usize) }
-}
-
-/// The mean colours of the quarters, laid over white: top left, top right, bottom left, bottom right.
-fn means(pixels: &[u8], channels: usize, width: usize, height: usize) -> [[u8; 3]; 4] {
-    // a middle column or row belongs to no quarter
-    let (x, y) = ((width / 2).max(1), (height / 2).max(1));
-    let columns = [(0, x), (width - x, width)];
-    let rows = [(0, y), (height - y, height)];
-    let mean = |(top, bottom): (usize, usize), (left, right): (usize, usize)| {
-        let (mut sums, mut count) = ([0.0f64; 3], 0.0);
-        for y in top..bottom {
-            for x in left..right {
-                let pixel = &pixels[(y * width + x) * channels..][..channels];
-                let alpha = if channels == 4 { f64::from(pixel[3]) / 255.0 } else { 1.0 };
-                for (sum, &sample) in sums.iter_mut().zip(pixel) {
-                    *sum += f64::from(sample) * alpha + 255.0 * (1.0 - alpha);
-                }
-                count += 1.0;
-            }
-        }
-        sums.map(|sum| (sum / count).round() as u8)
-    };
-    [mean(rows[0], columns[0]), mean(rows[0], columns[1]), mean(rows[1], columns[0]), mean(rows[1], columns[1])]
+    Seen { size: (width, height), frames, quarters: Quarters::of(&pixels, channels, width as usize, height as usize) }
 }
 
 /// What is wrong with the answer to `width=200&format=webp`, if anything is.
@@ -158,17 +128,9 @@ fn judge(row: &Row, got: &Got) -> Option<String> {
         1001..=4000 => 16,
         _ => 10,
     };
-    let near = |expected: &[[u8; 3]; 4]| {
-        let mut pairs = expected.iter().flatten().zip(seen.quads.iter().flatten());
-        pairs.all(|(a, b)| a.abs_diff(*b) <= tolerance)
-    };
-    if !row.quads.is_empty() && !row.quads.iter().any(near) {
-        let hex = |quads: &[[u8; 3]; 4]| quads.map(|[r, g, b]| format!("{r:02x}{g:02x}{b:02x}")).join(";");
-        return Some(format!(
-            "shows {}, not {}",
-            hex(&seen.quads),
-            row.quads.iter().map(hex).collect::<Vec<_>>().join(" or ")
-        ));
+    if !row.quarters.is_empty() && !row.quarters.iter().any(|one| one.is_near(&seen.quarters, tolerance)) {
+        let expected: Vec<String> = row.quarters.iter().map(Quarters::to_string).collect();
+        return Some(format!("shows {}, not {}", seen.quarters, expected.join(" or ")));
     }
     None
 }

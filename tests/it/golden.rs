@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::common::quarters::Quarters;
 use fast_ssim2::{PixelDescriptor, PixelSlice, compute_ssimulacra2};
 use tintype::dialect::{Config, Policy};
 use tintype::render::recipe::Quality;
@@ -67,24 +68,6 @@ fn slice(picture: &Picture) -> PixelSlice<'_> {
     PixelSlice::new(rgb, *width, *height, *width as usize * 3, PixelDescriptor::RGB8_SRGB).expect("whole rows")
 }
 
-fn quarters(picture: &Picture) -> [[u8; 3]; 4] {
-    let (width, height) = (picture.width as usize, picture.height as usize);
-    let mean = |rows: std::ops::Range<usize>, columns: std::ops::Range<usize>| {
-        let mut sums = [0u64; 3];
-        for y in rows.clone() {
-            for x in columns.clone() {
-                for (sum, &sample) in sums.iter_mut().zip(&picture.rgb[(y * width + x) * 3..][..3]) {
-                    *sum += u64::from(sample);
-                }
-            }
-        }
-        let count = (rows.len() * columns.len()) as u64;
-        sums.map(|sum| ((sum + count / 2) / count) as u8)
-    };
-    let (x, y) = (width / 2, height / 2);
-    [mean(0..y, 0..x), mean(0..y, x..width), mean(y..height, 0..x), mean(y..height, x..width)]
-}
-
 #[test]
 fn decoded_colours_match_the_table() {
     let table = std::fs::read_to_string(testdata().join("expected.tsv")).expect("the table");
@@ -96,12 +79,9 @@ fn decoded_colours_match_the_table() {
         let original = std::fs::read(testdata().join(path)).expect("a file of testdata");
         let info = tintype::render::probe(&original).expect("an image");
         assert_eq!(info.frames.to_string(), frames, "{path}");
-        let got = quarters(&picture);
-        for (colour, expected) in got.iter().zip(colours.split(';')) {
-            let expected = u32::from_str_radix(expected, 16).expect("hexadecimal").to_be_bytes();
-            let near = colour.iter().zip(&expected[1..]).all(|(a, b)| a.abs_diff(*b) <= 3);
-            assert!(near, "{path}: {got:02x?}, not {colours}");
-        }
+        let got = Quarters::of(&picture.rgb, 3, picture.width as usize, picture.height as usize);
+        let expected = Quarters::parse(colours).expect("four colours");
+        assert!(got.is_near(&expected, 3), "{path}: {got}, not {expected}");
     }
 }
 

@@ -19,6 +19,7 @@ mod nginx;
 mod operations;
 mod originals;
 mod readme;
+mod regressions;
 mod reload;
 mod renditions;
 mod requests;

@@ -1,12 +1,12 @@
 //! The documents agree with the code and with each other: tables are generated (`TINTYPE_BLESS=1` writes them), examples of
 //! settings and URLs parse, links and paths lead somewhere.
 
-use crate::common::folder;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::common::folder;
 use http_body_util::BodyExt;
 use tintype::config::Config;
 use tintype::dialect::native::PARAMETERS;

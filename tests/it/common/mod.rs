@@ -4,6 +4,7 @@ mod client;
 pub(crate) mod inside;
 pub(crate) mod need;
 pub(crate) mod nginx;
+pub(crate) mod quarters;
 pub(crate) mod random;
 pub(crate) mod site;
 

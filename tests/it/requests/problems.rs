@@ -29,9 +29,6 @@ async fn failures_have_their_status_and_problem() {
     check("/photos//rocket.jpg?width=3", 404, "names no original").await;
     check("/hostile/text.txt", 415, "not an image").await;
     check("/hostile/text.txt?width=10", 415, "not an image").await;
-    check("/hostile/html-named.jpg?width=10", 415, "not an image").await;
-    check("/hostile/empty.jpg?width=10", 415, "not an image").await;
-    check("/hostile/one-byte.png", 415, "not an image").await;
     check("/hostile/png-header-100000.png?width=10", 422, "limit").await;
     check("/generated/svg.svg?width=10&format=png", 415, "SVG").await;
     check("/-/nothing", 404, "nothing").await;
