@@ -29,11 +29,11 @@
 //!
 //! | invariant | where | how it is held |
 //! |---|---|---|
-//! | a key covers everything that shapes the bytes | `cache/key.rs`, `render/recipe.rs` | structs are taken apart without `..` |
+//! | A key covers everything that shapes the bytes | `cache/key.rs`, `render/recipe.rs` | structs are taken apart without `..` |
 //! | code that changes output bytes changes keys | `render/settings.rs`: `EPOCH` | a test pins digests of small renditions |
 //! | no pixels before limits | `render/plan.rs` | decoders take a `&Plan`, which only `Plan::new` makes |
 //! | requests for one picture have one key | `render/effective.rs` | the recipe is reduced by the original's header before it is a key, and by `render_from` itself |
-//! | a picture of a damaged original is known as one | `render/codec/mod.rs`: `Integrity`, `cache/layout.rs` | decoders return it; it is part of the stored file's name |
+//! | A picture of a damaged original is known as one | `render/codec/mod.rs`: `Integrity`, `cache/attributes.rs` | decoders return it; it is part of the stored file's name |
 //! | a codec's panic is its file's fault | `render/codec/mod.rs`: `Guarded` | every call to a codec goes through it |
 //! | an image's name cannot leave its source | `source/id.rs`, `source/files.rs` | a private field; opened beneath the root by the kernel |
 //! | An acknowledged upload is valid and durable | `source/inbox.rs`, `service/uploads.rs` | it is decoded, staged, synced, renamed and its folders synced before the answer |
@@ -43,8 +43,8 @@
 //! | who reads a JPEG does not decide whether it is read, but for damage that does not show | `render/codec/jpeg/sequential.rs`, `progressive.rs` | what is odd in the least is left to the library; a fuzz target compares them |
 //! | who reads the codes of a GIF or of LZW in TIFF does not decide what is seen | `render/codec/lzw.rs`, `render/codec/gif/frames.rs` | what is odd in the least is left to the library; tests compare them |
 //! | who reads a lossy WebP at full size does not change a bit of it | `render/codec/webp/vp8.rs` | what is odd is left to the library; tests compare every plane, damaged files' too |
-//! | C is called from two modules alone | `render/codec/webp/libwebp.rs`, `avif/write/libaom/binding.rs` | `unsafe_code` is denied everywhere else, but in `cache/sealed.rs` and `cli/sockets.rs` |
-//! | what the kernel sends out of memory cannot change | `cache/sealed.rs` | a file without a name, sealed against writing |
+//! | C is called from two modules alone | `render/codec/webp/libwebp.rs`, `avif/write/libaom/binding.rs` | `unsafe_code` is denied everywhere else, but in `cache/memfd.rs` and `cli/sockets.rs` |
+//! | What the kernel sends out of memory cannot change | `cache/memfd.rs` | a file without a name, sealed against writing |
 //! | an answer may be read by the same pages whichever way it takes | `http/cors.rs` | one type says who may; a test compares both ways byte for byte |
 //! | a client that has only ended its side gets its answer, and one that has left costs no more work | `http/server/half_close.rs` | the answer's first bytes are sent ahead, which only the first kind takes |
 //! | a request has one host, and one that there can be | `http/host.rs` | both ways ask the same function before anything else is looked at |
@@ -55,20 +55,20 @@
 //! | A result does not depend on concurrent requests | `service/decode_cache.rs` | decoded images are shared by version and scale; scales decoded in one pass equal those decoded alone to the bit |
 //! | a picture in rows makes the same as one held whole, and a part the same as that of a whole | `render/ops/resize.rs`, `render/plan.rs` | one function resizes both, in the same bands; parts begin where blocks do |
 //! | Rendered bytes are stored under the version they were rendered from | `service/render_job.rs` | another version than the key's starts the request over |
-//! | one rendition is rendered once at a time | `crates/single-flight`, `cache/mod.rs`: `get_or_make` | concurrent requests for it wait for one execution; its locks are tested under a random scheduler |
-//! | a client that leaves does not stop what others wait for | same | the work runs in a task of its own |
+//! | One rendition is rendered once at a time | `crates/single-flight`, `cache/mod.rs`: `get_or_make` | concurrent requests for it wait for one execution; its locks are tested under a random scheduler |
+//! | A client that leaves does not cancel a render that others wait for | `cache/mod.rs`: `get_or_make` | the render runs in a task of its own |
 //! | A waiting render holds no memory | `service/render_job.rs` | it fetches the original after it has a permit |
 //! | All renders together stay within `limits.memory` | `service/queue.rs`, `render/estimate.rs` | each waits for the memory that is estimated from its header; `tests/it/memory.rs` compares with the measured |
 //! | A render whose clients have all left is not started | `service/render_job.rs`, `crates/single-flight`: `Waiters` | the wait for a permit ends when the last waiter leaves |
-//! | a file in the cache is whole or absent | `cache/disk/write.rs` | staged, synced, renamed; its digest is in its name and checked |
-//! | what nginx is told to send was checked | `cache/disk/stored.rs` | its digest, lately, and every time that it is that very file |
+//! | A file in the cache is whole or absent | `crates/store`: `disk/write.rs` | it is staged, synced and renamed; its name has its digest, which every read compares |
+//! | A file that nginx is told to send was verified | `crates/store`: `disk/verified.rs` | its digest within ten minutes, and each time that it is the same inode, unchanged |
 //! | of a request, only a plain range is left to nginx | `http/redirect.rs` | tests compare its answers with ours, header for header |
-//! | what is said to be stored survives the process | `cache/disk/write.rs`, `scan.rs` | it is staged before the answer; a start takes over what is staged |
-//! | the cache is never over its bounds | `cache/index.rs` | space is reserved before it is written, and given back after it is gone |
-//! | one process writes in a folder | `cache/disk/mod.rs`: `open` | a lock, held for as long as the folder is used |
-//! | nothing planted in the cache is followed | `cache/folder.rs` | opened beneath the folder by the kernel, without links |
+//! | A rendition reported as stored survives the process | `crates/store`: `disk/write.rs`, `disk/scan.rs` | it is staged before the answer; the next start takes over staged files |
+//! | The cache folder never exceeds its bounds | `crates/store`: `index/` | space is reserved before a byte is written and released after the file is gone |
+//! | One process writes in a cache folder | `crates/store`: `disk/mod.rs`, `open` | it holds a file lock for as long as it uses the folder |
+//! | Links and devices planted in the cache folder are not followed | `crates/store`: `folder.rs` | the kernel opens paths beneath the folder, without links |
 //! | two states of an original have two versions | `source/files.rs`: `settled` | a file that changed within a clock tick is waited for |
-//! | a broken cache never fails a request | `cache/mod.rs` | logged and counted there, and ends there |
+//! | A broken cache folder never fails a request | `crates/store`: `store.rs` | faults are logged and counted there; callers see a miss |
 //! | an original that is being rendered is in memory once | `source/shared.rs` | whoever comes later gets the bytes that are there |
 //! | an original that is sent as it is takes bounded memory, whatever its size | `source/chunks.rs`, `http/payload.rs` | it is read in chunks, and each connection has one of them |
 //! | an original that changes while it is sent is cut off and never blended | `source/chunks.rs` | a chunk is given out if the file was unchanged after it was read |

@@ -1,52 +1,38 @@
-//! Where results are kept: in memory while they are hot, on disk under a bound, and made once at a time.
+//! Where renditions are kept: in memory while they are hot, on disk under a bound, and made once at a time.
 //!
-//! A broken cache never fails a request: whatever goes wrong is logged and counted here, and ends here. The cache does
-//! not know how a result is made; it is given a future that does it.
+//! A broken cache never fails a request: whatever goes wrong is logged and counted in the store, and ends there. The cache
+//! does not know how a rendition is made; it is given a future that does it.
 
-mod disk;
-mod folder;
-mod index;
-#[cfg(test)]
-mod index_tests;
-pub mod inspect;
+mod attributes;
 mod key;
-mod layout;
+mod memfd;
 #[cfg(test)]
 mod model;
-mod names;
-mod sealed;
-#[cfg(test)]
-mod sharing_tests;
-pub mod survey;
-mod sync;
 #[cfg(test)]
 mod testsuite;
 
-pub use disk::Usage;
-pub use key::Key;
-#[doc(hidden)]
-pub use layout::name_again;
-pub use sealed::{Sealed, WeakSealed, files as sealed_files, live as live_sealed};
+pub use key::rendition_key;
+pub use memfd::{Sealed, WeakSealed, files as sealed_files, live as live_sealed};
+pub use tintype_single_flight::Waiters;
+pub use tintype_store::stats::Survey;
+pub use tintype_store::{Counters, Digest, FolderState, Key, Usage, preflight};
 
 use std::collections::HashSet;
 use std::future::Future;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
+use tintype_single_flight::{Leader, SingleFlight};
+use tintype_store::stats::{self, Damaged};
+use tintype_store::{Object, Selection, Store};
 
 use crate::render::{Content, Encoded};
 use crate::source::ImageId;
-use disk::Disk;
-use folder::Folder;
-pub use tintype_single_flight::Waiters;
-use tintype_single_flight::{Leader, SingleFlight};
+use attributes::Attributes;
 
 /// How much is kept, and where.
 #[derive(Clone, Debug)]
@@ -61,33 +47,6 @@ pub struct Config {
     pub min_free: u64,
     /// The most bytes of bodies held in memory.
     pub memory: u64,
-}
-
-/// The blake3 digest of a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Digest(blake3::Hash);
-
-impl Digest {
-    /// The digest of these bytes.
-    pub fn of(bytes: &[u8]) -> Digest {
-        Digest(blake3::hash(bytes))
-    }
-
-    /// As 64 lower-case hexadecimal digits.
-    pub fn to_hex(self) -> String {
-        self.0.to_hex().to_string()
-    }
-
-    /// The digest that these digits say.
-    pub fn from_hex(hex: &str) -> Option<Digest> {
-        blake3::Hash::from_hex(hex).ok().map(Digest)
-    }
-}
-
-impl From<blake3::Hash> for Digest {
-    fn from(hash: blake3::Hash) -> Digest {
-        Digest(hash)
-    }
 }
 
 /// A rendition's bytes.
@@ -112,11 +71,23 @@ impl Body {
         Body { digest: Digest::of(&bytes), bytes: bytes.into(), content, damaged, sealed: None }
     }
 
+    fn object(&self) -> Object<Attributes> {
+        let Body { content, damaged, .. } = *self;
+        Object { bytes: self.bytes.clone(), digest: self.digest, attributes: Attributes { content, damaged } }
+    }
+
     /// The same in a file, where that is of use and can be had.
     fn sealed(self: &Arc<Self>) -> Arc<Body> {
         let Some(sealed) = Sealed::copy(&self.bytes) else { return Arc::clone(self) };
         let Body { digest, content, damaged, .. } = **self;
         Arc::new(Body { bytes: sealed.bytes(), digest, content, damaged, sealed: Some(sealed) })
+    }
+}
+
+impl From<&Object<Attributes>> for Body {
+    fn from(object: &Object<Attributes>) -> Body {
+        let Attributes { content, damaged } = object.attributes;
+        Body { bytes: object.bytes.clone(), digest: object.digest, content, damaged, sealed: None }
     }
 }
 
@@ -160,23 +131,6 @@ pub enum Failure<E> {
     Lost,
 }
 
-/// Counters of what happened, for metrics and logs.
-#[derive(Debug, Default)]
-pub struct Stats {
-    /// Bodies kept on disk.
-    pub stored: AtomicU64,
-    /// Those of them that became another name of a file with the same bytes.
-    pub linked: AtomicU64,
-    /// Bodies that should have been written and were not: the queue was full or the disk failed.
-    pub not_stored: AtomicU64,
-    /// Files removed to make room.
-    pub evicted: AtomicU64,
-    /// Files that did not hold what their names said.
-    pub corrupt: AtomicU64,
-    /// Files that were left unfinished by processes that were killed, and removed.
-    pub strays: AtomicU64,
-}
-
 /// What is to be dropped.
 #[derive(Clone, Debug)]
 pub enum Purge {
@@ -187,16 +141,13 @@ pub enum Purge {
 }
 
 impl Purge {
-    fn means(&self, id: &ImageId) -> bool {
+    fn selection(&self) -> Selection<'_> {
         match self {
-            Purge::Original(original) => original == id,
-            Purge::Folder(prefix) => id.as_str().starts_with(prefix.as_str()),
+            Purge::Original(id) => Selection::Original(id.as_str()),
+            Purge::Folder(prefix) => Selection::Prefix(prefix),
         }
     }
 }
-
-/// How often the folder is looked after, and one that cannot be used is tried again.
-const TICK: Duration = Duration::from_millis(500);
 
 type Result<E> = std::result::Result<(Arc<Body>, Found), E>;
 
@@ -205,11 +156,10 @@ pub struct Cache<E> {
     hot: moka::sync::Cache<Key, Arc<Hot>>,
     /// Whether `hot` holds anything at all.
     has_memory: bool,
-    place: Arc<Place>,
-    /// Ends the keeper when it is dropped.
-    keeper: Option<(Sender<()>, JoinHandle<()>)>,
+    store: Store<Attributes>,
     single_flight: Arc<SingleFlight<Key, ImageId, Result<E>>>,
     began: Instant,
+    config: Config,
 }
 
 /// A body in memory.
@@ -223,120 +173,18 @@ struct Hot {
     touched: AtomicU32,
 }
 
-/// The folder, as it stands.
-struct Place {
-    state: RwLock<State>,
-    config: Config,
-    stats: Arc<Stats>,
-}
-
-enum State {
-    /// There is to be none.
-    None,
-    /// It is ours.
-    Open(Arc<Disk>),
-    /// It is another process's.
-    InUse,
-    /// It cannot be used.
-    Unusable,
-}
-
-/// How a cache has its folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FolderState {
-    /// Results are read from it and written to it.
-    Open,
-    /// Another process has it: results are neither read from it nor written to it until that process ends. Every request
-    /// is answered all the same.
-    InUse,
-    /// It cannot be opened, or the last write failed.
-    Unusable,
-    /// The settings say that there is none.
-    None,
-}
-
-impl FolderState {
-    /// Each with its name in metrics.
-    pub const ALL: [(FolderState, &str); 4] = [
-        (FolderState::Open, "open"),
-        (FolderState::InUse, "in_use"),
-        (FolderState::Unusable, "unusable"),
-        (FolderState::None, "none"),
-    ];
-}
-
-impl Place {
-    fn disk(&self) -> Option<Arc<Disk>> {
-        match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
-            State::Open(disk) => Some(Arc::clone(disk)),
-            State::None | State::InUse | State::Unusable => None,
-        }
-    }
-
-    fn set(&self, state: State) {
-        let former = std::mem::replace(&mut *self.state.write().unwrap_or_else(PoisonError::into_inner), state);
-        // letting go of a folder takes time, and nobody should wait for the lock meanwhile
-        drop(former);
-    }
-
-    /// Tries to open the folder. `is_first` where it has not been tried before.
-    fn open(&self, is_first: bool) {
-        let Some(path) = &self.config.dir else {
-            self.set(State::None);
-            return;
-        };
-        let dir = path.display();
-        match Disk::open(path, &self.config, Arc::clone(&self.stats)) {
-            Ok(disk) => {
-                if !is_first {
-                    tracing::info!(%dir, "the cache folder can be used now");
-                }
-                self.set(State::Open(Arc::new(disk)));
-            }
-            Err(error) if error.kind() == ErrorKind::ResourceBusy => {
-                if !matches!(*self.state.read().unwrap_or_else(PoisonError::into_inner), State::InUse) {
-                    tracing::warn!(%dir, "another process uses the cache folder; serving goes on without it until that one ends");
-                    self.set(State::InUse);
-                }
-            }
-            Err(error) => {
-                if is_first || !matches!(*self.state.read().unwrap_or_else(PoisonError::into_inner), State::Unusable) {
-                    tracing::warn!(%dir, %error, "the cache folder cannot be used; serving goes on without it");
-                    self.set(State::Unusable);
-                }
-            }
-        }
-    }
-
-    fn keep(&self) {
-        match self.disk() {
-            Some(disk) => {
-                disk.tick();
-                if disk.is_lost() {
-                    drop(disk);
-                    self.set(State::Unusable);
-                    self.open(false);
-                }
-            }
-            None => self.open(false),
-        }
-    }
-}
-
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// A cache in that folder. Where the folder cannot be used, that is logged, it is tried again now and then, and the
     /// cache works in memory alone.
     pub fn new(config: &Config) -> Cache<E> {
-        let place = Place { state: RwLock::new(State::Unusable), config: config.clone(), stats: Arc::default() };
-        place.open(true);
-        let place = Arc::new(place);
+        let Config { dir, max_bytes, max_files, min_free, memory } = config.clone();
         Cache {
-            hot: hot(config.memory),
-            has_memory: config.memory > 0,
-            keeper: config.dir.as_ref().and_then(|_| keeper(Arc::clone(&place))),
-            place,
+            hot: hot(memory),
+            has_memory: memory > 0,
+            store: Store::new(tintype_store::Config { dir, max_bytes, max_files, min_free }),
             single_flight: Arc::default(),
             began: Instant::now(),
+            config: config.clone(),
         }
     }
 
@@ -373,14 +221,15 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// Whether the folder has a rendition of that key, by the index alone.
     pub fn is_on_disk(&self, key: Key) -> bool {
-        self.place.disk().is_some_and(|disk| disk.holds(key))
+        self.store.contains(key)
     }
 
     /// The rendition of that key as a file, if it is one already. It was read and found right, now or not long ago; it
     /// may be evicted before whoever is told of it opens it.
     pub async fn stored(&self, key: Key) -> Option<Stored> {
-        let disk = self.place.disk()?;
-        disk.stored(key).await
+        let file = self.store.file(key).await?;
+        let Attributes { content, damaged } = file.attributes;
+        Some(Stored { path: file.path, length: file.length, digest: file.digest, content, damaged })
     }
 
     async fn find_or_make<F>(
@@ -393,23 +242,19 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         if let Some(body) = self.in_memory(key) {
             return Ok((body, Found::Memory));
         }
-        let disk = self.place.disk();
-        if let Some(disk) = &disk
-            && let Some(body) = disk.get(key).await
-        {
+        if let Some(object) = self.store.get(key).await {
+            let body = Arc::new(Body::from(&*object));
             // asked for a second time, so that a flood of what is asked for once does not push out the rest
             self.keep_in_memory(id, key, &body, leader);
             return Ok((body, Found::Disk));
         }
         let body = Arc::new(Body::new(make(leader.waiters()).await?));
         let mut stored = false;
-        if let Some(disk) = &disk
-            && leader.is_valid()
-        {
-            stored = disk.put(id, key, &body).await;
+        if leader.is_valid() {
+            stored = self.store.put(id.as_str(), key, &Arc::new(body.object())).await;
             if !leader.is_valid() {
-                // purged between the question and the putting
-                disk.discard(key);
+                // purged between the check and the put
+                self.store.remove(key);
                 stored = false;
             }
         }
@@ -428,10 +273,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let body = hot.body.load_full()?;
         // the disk decides what goes by what was used, and most uses are seen here only
         let now = u32::try_from(self.began.elapsed().as_secs()).unwrap_or(u32::MAX);
-        if hot.touched.swap(now, Ordering::Relaxed) != now
-            && let Some(disk) = self.place.disk()
-        {
-            disk.touch(key);
+        if hot.touched.swap(now, Ordering::Relaxed) != now {
+            self.store.touch(key);
         }
         Some(body)
     }
@@ -451,12 +294,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Removes every rendition that is meant, in memory and on disk, and says how many there were. What is being made
     /// meanwhile is sent to those who asked and not kept.
     pub fn purge(&self, what: &Purge) -> u64 {
-        self.single_flight.invalidate(|id| what.means(id));
-        let in_memory = || self.hot.iter().filter(|(_, hot)| what.means(&hot.id)).map(|(key, _)| *key);
+        let selection = what.selection();
+        self.single_flight.invalidate(|id| selection.matches(id.as_str()));
+        let in_memory = || self.hot.iter().filter(|(_, hot)| selection.matches(hot.id.as_str())).map(|(key, _)| *key);
         let mut purged: HashSet<Key> = in_memory().collect();
-        if let Some(disk) = self.place.disk() {
-            purged.extend(disk.purge(what));
-        }
+        purged.extend(self.store.purge(&selection));
         // once more: what was found on disk meanwhile is in memory now
         in_memory().collect::<Vec<Key>>().iter().for_each(|key| self.hot.invalidate(key));
         purged.iter().for_each(|key| self.hot.invalidate(key));
@@ -466,19 +308,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// Waits until everything that was made so far is on disk.
     pub fn flush(&self) {
-        if let Some(disk) = self.place.disk() {
-            disk.flush();
-        }
+        self.store.flush();
     }
 
     /// How the folder stands at present. After a write that failed, it is tried.
     pub fn folder_state(&self) -> FolderState {
-        match &*self.place.state.read().unwrap_or_else(PoisonError::into_inner) {
-            State::None => FolderState::None,
-            State::Open(disk) if disk.is_writable() => FolderState::Open,
-            State::InUse => FolderState::InUse,
-            State::Open(_) | State::Unusable => FolderState::Unusable,
-        }
+        self.store.folder_state()
     }
 
     /// Whether this process can keep renditions on disk at present.
@@ -488,12 +323,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// The usage of the folder, as far as it has been read; zeros while it is not ours.
     pub fn usage(&self) -> Usage {
-        self.place.disk().map_or_else(Usage::default, |disk| disk.usage())
+        self.store.usage()
     }
 
     /// Its bounds.
     pub fn config(&self) -> &Config {
-        &self.place.config
+        &self.config
     }
 
     /// Bodies in memory, and the bytes that they take.
@@ -502,33 +337,10 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         (self.hot.entry_count(), self.hot.weighted_size())
     }
 
-    /// What happened so far.
-    pub fn stats(&self) -> &Stats {
-        &self.place.stats
+    /// Counters of the store's events.
+    pub fn counters(&self) -> &Counters {
+        self.store.counters()
     }
-}
-
-impl<E> Drop for Cache<E> {
-    fn drop(&mut self) {
-        if let Some((end, thread)) = self.keeper.take() {
-            drop(end);
-            // one that panicked has said so
-            let _ = thread.join();
-        }
-    }
-}
-
-/// Starts the thread that looks after the folder until the sender is dropped.
-fn keeper(place: Arc<Place>) -> Option<(Sender<()>, JoinHandle<()>)> {
-    let (end, ended) = channel();
-    let keep = move || {
-        while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-            place.keep();
-        }
-    };
-    let thread = std::thread::Builder::new().name("cache-keeper".into()).spawn(keep);
-    let thread = thread.inspect_err(|error| tracing::warn!(%error, "no thread can be had to look after the cache"));
-    Some((end, thread.ok()?))
 }
 
 impl Hot {
@@ -549,19 +361,25 @@ fn hot(bytes: u64) -> moka::sync::Cache<Key, Arc<Hot>> {
     cache.eviction_listener(|_, hot, _| hot.body.store(None)).build()
 }
 
-/// Whether a folder, where it is there, is safe from others.
+/// Looks through a cache folder. A rendition that goes while it looks is not counted.
 ///
 /// # Errors
-/// Why it is not: whoever can write in it could have pictures of their own sent.
-pub fn distrust(dir: &Path) -> std::io::Result<()> {
-    match Folder::open(dir) {
-        Ok(folder) => folder::distrust(&folder),
-        Err(_) => Ok(()),
-    }
+/// Where the folder is not there or cannot be read.
+pub fn survey(dir: &Path) -> std::io::Result<Survey> {
+    stats::survey::<Attributes>(dir)
 }
 
-/// Whether a folder could hold a cache: a file can be written in it or, where it is not there yet, in what is above it.
-pub fn is_usable(dir: &Path) -> bool {
-    let there = dir.ancestors().find(|dir| dir.exists());
-    there.is_some_and(|dir| tempfile::Builder::new().prefix(".probe").tempfile_in(dir).is_ok())
+/// Reads every rendition and compares it with its name. `progress` is told how many of how many have been read. Gives how
+/// many are whole, and the others.
+///
+/// # Errors
+/// Where the folder is not there or cannot be listed.
+pub fn verify(dir: &Path, progress: impl FnMut(u64, u64)) -> std::io::Result<(u64, Vec<Damaged>)> {
+    stats::verify::<Attributes>(dir, progress)
+}
+
+/// The name that is made of what a stored file's name states; for tests of what is taken for one of ours.
+#[doc(hidden)]
+pub fn name_again(written: &str) -> Option<String> {
+    tintype_store::name_again::<Attributes>(written)
 }

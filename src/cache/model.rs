@@ -8,7 +8,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::testsuite::taken;
-use super::{Cache, Config, Found, Key, Purge, layout};
+use super::{Cache, Config, Found, Key, Purge, name_again, rendition_key};
 use crate::render::recipe::{Output, Quality};
 use crate::render::{Content, Encoded, Format, Recipe, Settings};
 use crate::source::{ImageId, Version};
@@ -75,7 +75,7 @@ fn original(number: u8) -> ImageId {
 fn key(number: u8, variant: u8) -> Key {
     let version = Version { identity: [variant; 32], modified: std::time::SystemTime::UNIX_EPOCH, length: 1 };
     let recipe = Recipe::new(Output::Original, Quality::new(80).expect("in range"));
-    Key::new(&original(number), &version, &recipe, &Settings::default())
+    rendition_key(&original(number), &version, &recipe, &Settings::default())
 }
 
 /// The renditions in a folder, sorted.
@@ -85,7 +85,7 @@ fn bodies(dir: &Path) -> Vec<PathBuf> {
         let Ok(entries) = std::fs::read_dir(folder.path()) else { continue };
         all.extend(entries.flatten().map(|entry| entry.path()).filter(|path| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            layout::parse(name).is_some()
+            name_again(name).is_some()
         }));
     }
     all.sort();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Body, Cache, Config, Failure, FolderState, Found, Key, Purge, layout};
+use super::{Body, Cache, Config, Failure, FolderState, Found, Key, Purge, rendition_key};
 use crate::render::recipe::{Output, Quality};
 use crate::render::{Content, Encoded, Format, Recipe, Settings};
 use crate::source::{ImageId, Version};
@@ -32,7 +32,7 @@ pub(super) fn rendition(name: &str, number: u32) -> (ImageId, Key) {
     identity[..4].copy_from_slice(&number.to_le_bytes());
     let version = Version { identity, modified: std::time::SystemTime::UNIX_EPOCH, length: 1 };
     let recipe = Recipe::new(Output::Original, Quality::new(80).expect("in range"));
-    (id(name), Key::new(&id(name), &version, &recipe, &Settings::default()))
+    (id(name), rendition_key(&id(name), &version, &recipe, &Settings::default()))
 }
 
 pub(super) fn encoded(text: &[u8]) -> Encoded {
@@ -150,94 +150,6 @@ async fn failures_and_panics_reach_everyone_and_are_not_kept() {
 }
 
 #[tokio::test]
-async fn no_damaged_file_is_served() {
-    let damage: [(&str, fn(&Path)); 5] = [
-        ("a flipped bit", |path| {
-            let mut bytes = std::fs::read(path).expect("a file");
-            bytes[1] ^= 1;
-            std::fs::write(path, bytes).expect("written");
-        }),
-        ("cut", |path| std::fs::write(path, b"on").expect("written")),
-        ("empty", |path| std::fs::write(path, b"").expect("written")),
-        ("longer", |path| std::fs::write(path, b"one!").expect("written")),
-        ("gone", |path| std::fs::remove_file(path).expect("removed")),
-    ];
-    for (name, damage) in damage {
-        let dir = tempfile::tempdir().expect("a folder");
-        let cache = open(dir.path());
-        ask(&cache, rendition("/a", 1), b"one").await.expect("made");
-        cache.flush();
-        drop(cache);
-        damage(&files(dir.path())[0]);
-        let cache = open(dir.path());
-        let (body, found) = ask(&cache, rendition("/a", 1), b"new").await.expect("made");
-        assert_eq!((&body.bytes[..], found), (&b"new"[..], MADE), "{name}");
-        cache.flush();
-        assert_eq!(files(dir.path()).len(), 1, "{name}: the damaged file is gone");
-    }
-}
-
-#[tokio::test]
-async fn swapped_files_are_told_apart() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let cache = open(dir.path());
-    ask(&cache, rendition("/a", 1), b"one").await.expect("made");
-    ask(&cache, rendition("/a", 2), b"two").await.expect("made");
-    cache.flush();
-    drop(cache);
-    let found = files(dir.path());
-    let (a, b) = (std::fs::read(&found[0]).expect("a file"), std::fs::read(&found[1]).expect("a file"));
-    std::fs::write(&found[0], b).expect("written");
-    std::fs::write(&found[1], a).expect("written");
-    let cache = open(dir.path());
-    for quality in [1, 2] {
-        assert_eq!(ask(&cache, rendition("/a", quality), b"new").await.expect("made").0.bytes, &b"new"[..]);
-    }
-}
-
-#[tokio::test]
-async fn strays_go_what_is_whole_is_taken_over_and_what_is_not_ours_stays() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let cache = open(dir.path());
-    for number in [1, 2, 3] {
-        ask(&cache, rendition("/a", number), body(number)).await.expect("made");
-    }
-    drop(cache);
-    // as a kill leaves them: staged and not renamed, one of them cut and one damaged
-    let staging = dir.path().join("v2/staging");
-    for (number, path) in files(dir.path()).iter().enumerate() {
-        let name = path.file_name().expect("a name").to_str().expect("text");
-        std::fs::rename(path, staging.join(format!("{number:x}-{name}"))).expect("moved");
-    }
-    let mut staged = files(&staging);
-    staged.sort();
-    std::fs::write(&staged[1], b"on").expect("cut");
-    std::fs::write(&staged[2], b"two").expect("damaged");
-    let put = |name: &str| std::fs::write(dir.path().join(name), b"x").expect("written");
-    for name in ["v2/staging/notes.txt", "v2/README", "v2/00-notes"] {
-        put(name);
-    }
-    std::fs::create_dir_all(dir.path().join("v2/00")).expect("made");
-    put("v2/00/abc.webp");
-    let cache = open(dir.path());
-    let mut found = Vec::new();
-    for number in [1, 2, 3] {
-        found.push(ask(&cache, rendition("/a", number), b"one").await.expect("there").1);
-    }
-    found.sort_by_key(|found| *found == MADE);
-    assert_eq!(found, [Found::Disk, MADE, MADE]);
-    assert_eq!(cache.stats().strays.load(Ordering::Relaxed), 2);
-    cache.flush();
-    poll(|| cache.usage().scanned == 1.0);
-    assert_eq!(cache.usage().foreign, 4);
-    let mut left: Vec<String> =
-        files(dir.path()).iter().map(|path| path.file_name().expect("a name").to_string_lossy().into_owned()).collect();
-    left.retain(|name| layout::parse(name).is_none());
-    left.sort();
-    assert_eq!(left, ["00-notes", "README", "abc.webp", "notes.txt"]);
-}
-
-#[tokio::test]
 async fn a_folder_that_cannot_be_used_does_not_fail_requests() {
     let dir = tempfile::tempdir().expect("a folder");
     std::fs::write(dir.path().join("file"), b"").expect("written");
@@ -258,20 +170,7 @@ async fn cache_without_a_folder_keeps_results_in_memory() {
     assert_eq!(cache.purge(&Purge::Original(id("/a"))), 1);
     cache.flush();
     // nothing has failed
-    assert_eq!(cache.stats().not_stored.load(Ordering::Relaxed), 0);
-}
-
-#[tokio::test]
-async fn a_folder_removed_while_running_is_made_again() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let cache = open(dir.path());
-    ask(&cache, rendition("/a", 1), b"one").await.expect("made");
-    std::fs::remove_dir_all(dir.path()).expect("removed");
-    poll(|| dir.path().join("v2").exists());
-    poll(|| cache.is_writable());
-    assert_eq!(ask(&cache, rendition("/a", 2), b"one").await.expect("made").1, MADE);
-    cache.flush();
-    assert_eq!(files(dir.path()).len(), 1);
+    assert_eq!(cache.counters().not_stored.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test]
@@ -322,55 +221,6 @@ pub(super) fn taken(dir: &Path) -> (u64, u64) {
         }
         before = now;
     }
-}
-
-#[tokio::test]
-async fn the_bounds_hold_at_every_moment() {
-    for (max_blocks, max_files) in [(32, 1000), (1000, 12)] {
-        let dir = tempfile::tempdir().expect("a folder");
-        let config = Config {
-            dir: Some(dir.path().to_owned()),
-            max_bytes: max_blocks * 4096,
-            max_files,
-            min_free: 0,
-            memory: 0,
-        };
-        let cache = Arc::new(Cache::<&'static str>::new(&config));
-        let mut stored = 0;
-        for number in 1..=200 {
-            let (_, found) = ask(&cache, rendition("/a", number), body(number)).await.expect("made");
-            stored += usize::from(found == MADE);
-            let (bytes, count) = taken(dir.path());
-            assert!(bytes <= config.max_bytes, "{bytes} bytes of {}", config.max_bytes);
-            assert!(count <= config.max_files, "{count} files of {}", config.max_files);
-        }
-        cache.flush();
-        assert_eq!(stored, 200);
-        assert!(files(dir.path()).len() >= 9, "{}", files(dir.path()).len());
-        let usage = cache.usage();
-        assert_eq!(usage.files, files(dir.path()).len() as u64 + 2);
-        assert!(usage.bytes >= taken(dir.path()).0);
-        drop(cache);
-        // a smaller bound is soon kept too
-        let config = Config { max_bytes: config.max_bytes / 4, max_files: max_files / 2, ..config };
-        let cache = Cache::<&'static str>::new(&config);
-        poll(|| {
-            let (bytes, count) = taken(dir.path());
-            bytes <= config.max_bytes && count <= config.max_files
-        });
-        poll(|| cache.usage().files == files(dir.path()).len() as u64 + 2);
-    }
-}
-
-#[tokio::test]
-async fn what_is_larger_than_the_cache_is_not_kept_and_pushes_nothing_out() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let cache = open_with(dir.path(), 16 * 4096, 0);
-    ask(&cache, rendition("/a", 1), b"one").await.expect("made");
-    let (_, found) = ask(&cache, rendition("/a", 2), &[7; 20 * 4096]).await.expect("made");
-    assert_eq!(found, Found::Made { stored: false, collapsed: false });
-    assert_eq!(ask(&cache, rendition("/a", 1), b"two").await.expect("there").1, Found::Disk);
-    assert!(cache.is_writable());
 }
 
 #[tokio::test]
@@ -470,137 +320,6 @@ async fn a_folder_belongs_to_one_process_and_goes_on_to_the_next() {
     ask(&second, rendition("/a", 2), b"two").await.expect("made");
     second.flush();
     assert_eq!(files(dir.path()).len(), 2);
-}
-
-#[tokio::test]
-async fn an_older_layout_is_counted_and_goes_first_and_a_newer_one_is_left_alone() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let old = dir.path().join("v1");
-    std::fs::create_dir_all(old.join("ab")).expect("made");
-    for number in 0..20 {
-        let name = layout::name(
-            rendition("/old", number).1,
-            &layout::Record {
-                digest: super::Digest::of(b"old"),
-                length: 3,
-                content: Content::Image(Format::WebP),
-                damaged: false,
-            },
-        );
-        std::fs::write(old.join("ab").join(name), b"old").expect("written");
-    }
-    std::fs::write(old.join("ab/notes"), b"mine").expect("written");
-    let cache = open_with(dir.path(), 32 * 4096, 0);
-    poll(|| cache.usage().scanned == 1.0);
-    assert_eq!(cache.usage().files, 22);
-    for number in 0..20 {
-        ask(&cache, rendition("/a", number), body(number)).await.expect("made");
-    }
-    cache.flush();
-    assert_eq!(files(&dir.path().join("v2")).len(), 20);
-    let left = files(&old).len();
-    assert!((1..=12).contains(&left), "{left}");
-    assert!(old.join("ab/notes").exists());
-    drop(cache);
-
-    std::fs::create_dir(dir.path().join("v3")).expect("made");
-    let before = files(dir.path());
-    let cache = open(dir.path());
-    assert_eq!(ask(&cache, rendition("/a", 1), b"one").await.expect("made").0.bytes, &b"one"[..]);
-    assert!(!cache.is_writable());
-    assert_eq!(files(dir.path()), before);
-}
-
-#[tokio::test]
-async fn nothing_planted_is_followed() {
-    let secret = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(secret.path(), b"one").expect("written");
-    let plants: [(&str, fn(&Path, &Path)); 4] = [
-        ("a link to the same bytes", |path, secret| std::os::unix::fs::symlink(secret, path).expect("a link")),
-        ("a fifo", |path, _| {
-            let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-            rustix::fs::mkfifoat(rustix::fs::CWD, path, mode).expect("a fifo");
-        }),
-        ("a folder", |path, _| std::fs::create_dir(path).expect("a folder")),
-        ("a socket", |path, _| drop(std::os::unix::net::UnixListener::bind(path))),
-    ];
-    for (name, plant) in plants {
-        for restart in [false, true] {
-            let dir = tempfile::tempdir().expect("a folder");
-            let mut cache = open_with(dir.path(), 1 << 30, 0);
-            ask(&cache, rendition("/a", 1), b"one").await.expect("made");
-            cache.flush();
-            let path = files(dir.path()).remove(0);
-            std::fs::remove_file(&path).expect("removed");
-            // the path is too long for a socket's address
-            let short = dir.path().join("plant");
-            plant(&short, secret.path());
-            std::fs::rename(&short, &path).expect("moved");
-            if restart {
-                drop(cache);
-                cache = open_with(dir.path(), 1 << 30, 0);
-                poll(|| cache.usage().scanned == 1.0);
-            }
-            let (body, found) = ask(&cache, rendition("/a", 1), b"one").await.expect("made");
-            assert_eq!(&body.bytes[..], b"one", "{name}");
-            assert!(matches!(found, Found::Made { .. }), "{name}: {found:?}");
-            cache.flush();
-        }
-    }
-    assert_eq!(std::fs::read(secret.path()).expect("still there"), b"one");
-}
-
-#[test]
-fn a_folder_that_others_may_write_in_is_refused() {
-    use std::os::unix::fs::PermissionsExt;
-    let dir = tempfile::tempdir().expect("a folder");
-    assert!(super::distrust(dir.path()).is_ok());
-    assert!(super::distrust(&dir.path().join("not there")).is_ok());
-    let mode = || std::fs::metadata(dir.path()).expect("there").permissions().mode() & 0o7777;
-    let opened = || std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).expect("changed");
-    // an empty one is closed to others
-    opened();
-    assert!(super::distrust(dir.path()).is_ok());
-    assert_eq!(mode(), 0o755);
-    std::fs::write(dir.path().join("anything"), b"planted").expect("written");
-    opened();
-    let reason = super::distrust(dir.path()).expect_err("it is not safe").to_string();
-    assert!(reason.contains("0777"), "{reason}");
-    let cache = open(dir.path());
-    assert!(!cache.is_writable());
-}
-
-#[tokio::test]
-async fn what_others_need_stays_free() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let config =
-        Config { dir: Some(dir.path().to_owned()), max_bytes: 1 << 30, max_files: 9, min_free: u64::MAX, memory: 0 };
-    let cache = Arc::new(Cache::<&'static str>::new(&config));
-    ask(&cache, rendition("/a", 1), b"one").await.expect("made");
-    cache.flush();
-    assert!(files(dir.path()).is_empty());
-    poll(|| cache.stats().not_stored.load(Ordering::Relaxed) == 1);
-    // nothing is wrong with the folder
-    assert!(cache.is_writable());
-}
-
-#[tokio::test]
-async fn a_failed_write_is_forgotten_once_the_folder_is_well_again() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let cache = open(dir.path());
-    let staging = dir.path().join("v2/staging");
-    std::fs::remove_dir_all(&staging).expect("removed");
-    std::fs::write(&staging, b"in the way").expect("written");
-    let (_, found) = ask(&cache, rendition("/a", 1), b"one").await.expect("made");
-    assert_eq!(found, Found::Made { stored: false, collapsed: false });
-    poll(|| !cache.is_writable());
-    std::fs::remove_file(&staging).expect("removed");
-    std::fs::create_dir(&staging).expect("made");
-    // without a request in between
-    poll(|| cache.is_writable());
-    assert_eq!(ask(&cache, rendition("/a", 2), b"two").await.expect("made").1, MADE);
-    cache.flush();
-    assert_eq!(files(dir.path()).len(), 1);
 }
 
 /// Waits for what another thread is about to do.

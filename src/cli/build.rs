@@ -24,7 +24,7 @@ pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
         )));
     }
     if let Some(dir) = config.fixed.cache.folder() {
-        crate::cache::distrust(dir).context("the cache folder is not safe")?;
+        crate::cache::preflight::distrust(dir).context("the cache folder is not safe")?;
     }
     let mut source: Arc<dyn Source> = Arc::new(Shared::new(Arc::new(source)));
     if !config.fixed.source.revalidate.0.is_zero() {

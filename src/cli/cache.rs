@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
 use super::{Common, Wrong};
-use crate::cache::survey::{self, Survey};
+use crate::cache::{self, Survey};
 use crate::config::Config;
 
 #[derive(Args, Debug)]
@@ -61,7 +61,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.what {
         What::Stats { top, folder } => {
             let (config, dir) = folder.load()?;
-            let survey = survey::survey(&dir).with_context(|| cannot_read(&dir))?;
+            let survey = cache::survey(&dir).with_context(|| cannot_read(&dir))?;
             print!("{}", report(&config, &survey, top));
             Ok(())
         }
@@ -125,7 +125,7 @@ fn verify(dir: &Path) -> anyhow::Result<()> {
     let bar = ProgressBar::new(0);
     let style = ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len}, {eta} left");
     bar.set_style(style.context("the progress bar's template")?);
-    let result = survey::verify(dir, |done, all| {
+    let result = cache::verify(dir, |done, all| {
         bar.set_length(all);
         bar.set_position(done);
     });

@@ -129,5 +129,5 @@ fn default_cache_dir(usual: PathBuf) -> PathBuf {
     let own =
         variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache"))).map(|dir| dir.join("tintype"));
     let candidates = [variable("CACHE_DIRECTORY"), Some(usual.clone()), own];
-    candidates.into_iter().flatten().find(|dir| cache::is_usable(dir)).unwrap_or(usual)
+    candidates.into_iter().flatten().find(|dir| cache::preflight::is_usable(dir)).unwrap_or(usual)
 }

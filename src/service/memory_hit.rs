@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use arc_swap::ArcSwapOption;
 
 use super::{Answer, Payload, Service, Timing, is_smallest};
-use crate::cache::{Body, Found, Key};
+use crate::cache::{Body, Found, Key, rendition_key};
 use crate::render::{Recipe, Settings};
 use crate::source::{ImageId, Version};
 
@@ -57,12 +57,12 @@ impl Service {
             return known.key;
         }
         let Some(effective) = self.effective(*version, settings, recipe) else {
-            return Key::new(id, version, recipe, settings);
+            return rendition_key(id, version, recipe, settings);
         };
-        let mut key = Key::new(id, version, &effective, settings);
+        let mut key = rendition_key(id, version, &effective, settings);
         let mut is_final = true;
         if let Some(compared) = self.compared(*version, settings, &effective) {
-            let compared = Key::new(id, version, &compared, settings);
+            let compared = rendition_key(id, version, &compared, settings);
             match self.cache.in_memory(compared) {
                 Some(body) if is_smallest(body.bytes.len() as u64, body.damaged, *version) => key = compared,
                 Some(_) => {}

@@ -143,8 +143,8 @@ impl Service {
     }
 
     /// Counters of the cache.
-    pub fn cache_stats(&self) -> &cache::Stats {
-        self.cache.stats()
+    pub fn cache_stats(&self) -> &cache::Counters {
+        self.cache.counters()
     }
 
     /// Bytes and files of the cache folder.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::workers::WorkError;
 use super::{Answer, Error, File, KeyMemo, Payload, RateLimitCheck, Service, Timing};
-use crate::cache::{Body, Failure, Found, Key};
+use crate::cache::{Body, Failure, Found, Key, rendition_key};
 use crate::render::{self, Recipe, Settings};
 use crate::source::{self, ImageId, Version};
 
@@ -77,7 +77,7 @@ impl Service {
             let started = Instant::now();
             let version = self.source.version(id).await?;
             let recipe = self.effective(version, settings, &recipe).unwrap_or(recipe);
-            let stored = self.cache.stored(Key::new(id, &version, &recipe, settings)).await;
+            let stored = self.cache.stored(rendition_key(id, &version, &recipe, settings)).await;
             Ok(stored.map(|stored| {
                 self.stats.count(Found::Disk);
                 let timing = Timing { cache: started.elapsed(), ..Timing::default() };
@@ -93,13 +93,13 @@ impl Service {
         limit: Option<Arc<RateLimitCheck>>, started: Instant,
     ) -> Result<Answer, Error> {
         let mut attempts = 0;
-        if !self.cache.is_on_disk(Key::new(id, &version, recipe, settings)) {
+        if !self.cache.is_on_disk(rendition_key(id, &version, recipe, settings)) {
             self.read_header(id, version, settings).await;
         }
         let mut reduced = None;
         while attempts < ATTEMPTS {
             let recipe = reduced.take().or_else(|| self.effective(version, settings, recipe)).unwrap_or(recipe.clone());
-            let key = Key::new(id, &version, &recipe, settings);
+            let key = rendition_key(id, &version, &recipe, settings);
             if let Some(failure) = self.failures.get(&key) {
                 return Err(failure.into());
             }
@@ -136,7 +136,7 @@ impl Service {
         limit: Option<Arc<RateLimitCheck>>,
     ) -> Result<Answer, Failed> {
         if let Some(compared) = self.compared(version, settings, &recipe) {
-            let key = Key::new(id, &version, &compared, settings);
+            let key = rendition_key(id, &version, &compared, settings);
             let answer = self.lookup(id, version, key, compared, settings, limit.clone()).await?;
             if is_smallest(answer.payload.length(), answer.damaged, version) {
                 return Ok(answer);

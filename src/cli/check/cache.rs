@@ -11,7 +11,7 @@ use super::Subject;
 use super::paths::{self, facts, nearest, usual_cache, why_not_written};
 use super::people::user_name;
 use super::report::Report;
-use crate::cache::inspect::{self, Doubt, Obstacle, Tried};
+use crate::cache::preflight::{self, Doubt, Obstacle, Tried};
 
 const ABOUT: &str = "cache.dir";
 
@@ -35,7 +35,7 @@ pub(super) fn check(subject: &Subject, report: &mut Report) {
         );
         return;
     }
-    if let Some(holder) = inspect::holder(&dir) {
+    if let Some(holder) = preflight::holder(&dir) {
         let who = holder.pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
         report.info(
             ABOUT,
@@ -45,7 +45,7 @@ pub(super) fn check(subject: &Subject, report: &mut Report) {
             ),
         );
     }
-    match inspect::try_out(&dir) {
+    match preflight::try_out(&dir) {
         Ok(()) if is_safe => {
             let there = if dir.exists() { "" } else { "; it is not there yet, and can be made" };
             report.ok(ABOUT, format!("{shown} can be written by {}{there}", subject.own.shown()));
@@ -127,7 +127,7 @@ fn place(subject: &Subject, dir: &Path, report: &mut Report) {
 /// Whether `serve` would trust it.
 fn safe(subject: &Subject, dir: &Path, report: &mut Report) -> bool {
     let own = &subject.own;
-    match inspect::doubt(dir) {
+    match preflight::doubt(dir) {
         Ok(None) => true,
         Ok(Some((path, Doubt::Open { mode }))) => {
             let is_empty = std::fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none());
@@ -180,7 +180,7 @@ fn safe(subject: &Subject, dir: &Path, report: &mut Report) -> bool {
 /// Two of its folders that are on different file systems.
 fn apart(dir: &Path) -> Option<(PathBuf, PathBuf)> {
     let device = |path: &Path| std::fs::metadata(path).ok().map(|metadata| metadata.dev());
-    let layout = inspect::layout_in(dir);
+    let layout = preflight::layout_in(dir);
     let own = device(&layout)?;
     let folders = std::fs::read_dir(&layout).ok()?.flatten().map(|entry| entry.path());
     let other = folders.filter(|path| path.is_dir()).find(|path| device(path).is_some_and(|device| device != own))?;

@@ -11,7 +11,7 @@ use super::paths::{barrier, facts, why_not_written};
 use super::people::{Person, SEARCH, WRITE, group_name};
 use super::report::Report;
 use super::sockets;
-use crate::cache::inspect;
+use crate::cache::preflight;
 
 /// The longest path of a socket, without the NUL behind it (unix(7)).
 const LONGEST_PATH: usize = 107;
@@ -86,7 +86,7 @@ fn tcp(subject: &Subject, about: &'static str, address: &str, report: &mut Repor
 
 /// What is taken by the very service that these settings are of is no fault.
 fn taken(subject: &Subject, about: &'static str, address: &str, by: Option<sockets::Process>, report: &mut Report) {
-    let holder = subject.config.fixed.cache.folder().and_then(inspect::holder).and_then(|holder| holder.pid);
+    let holder = subject.config.fixed.cache.folder().and_then(preflight::holder).and_then(|holder| holder.pid);
     let who = by.as_ref().map_or_else(|| "another process".into(), |by| format!("{} (process {})", by.name, by.pid));
     if by.as_ref().is_some_and(|by| Some(by.pid) == holder) {
         report.ok(

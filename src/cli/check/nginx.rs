@@ -10,7 +10,7 @@ use super::listen;
 use super::paths::{barrier, facts, nearest};
 use super::people::{Person, READ, SEARCH, group_name};
 use super::report::Report;
-use crate::cache::inspect;
+use crate::cache::preflight;
 
 const ABOUT: &str = "nginx";
 
@@ -54,7 +54,7 @@ fn originals(subject: &Subject, person: &Person, report: &mut Report) {
 
 fn cache(subject: &Subject, person: &Person, report: &mut Report) {
     let Some(dir) = subject.config.fixed.cache.folder().map(absolute) else { return };
-    let layout = inspect::layout_in(&dir);
+    let layout = preflight::layout_in(&dir);
     let above = nearest(dir.parent().unwrap_or(&dir));
     let barred = barrier(person, &above, SEARCH).or_else(|| match layout.exists() {
         true => closed(person, &dir, &layout),

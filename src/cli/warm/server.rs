@@ -8,7 +8,7 @@ use axum::body::Body;
 use http::{Request, header};
 use http_body_util::BodyExt;
 
-use crate::cache::inspect;
+use crate::cache::preflight;
 use crate::cli::client::{Answer, Connection, Place};
 use crate::cli::{Wrong, build};
 use crate::config::Config;
@@ -58,7 +58,7 @@ impl Server {
             anyhow::ensure!(is_tintype(&answer), "what listens on {place} is no tintype; say with --url where it is");
             return Ok(Server::Running(place));
         }
-        if let Some(holder) = config.fixed.cache.folder().and_then(inspect::holder) {
+        if let Some(holder) = config.fixed.cache.folder().and_then(preflight::holder) {
             let who = holder.pid.map_or_else(|| "another process".into(), |pid| format!("process {pid}"));
             let (dir, listen) = (config.fixed.cache.dir.display(), &config.fixed.server.listen);
             anyhow::bail!(

@@ -6,39 +6,38 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Result, Write};
 
-use super::folder::{Folder, blocks_of};
-use super::key::NameHash;
-use super::layout;
-use crate::source::ImageId;
+use crate::folder::{Folder, blocks_of};
+use crate::key::PathHash;
+use crate::layout;
 
 /// Longer lines are no names of ours.
 const LONGEST: u64 = 64 * 1024;
 
 /// The names that are written down.
-pub(super) struct Names {
-    known: HashSet<NameHash>,
+pub(crate) struct OriginalPaths {
+    known: HashSet<PathHash>,
     /// Whether the file ends within a line, as after a power loss.
     torn: bool,
 }
 
-impl Names {
+impl OriginalPaths {
     /// What is written down in that folder.
-    pub(super) fn load(folder: &Folder) -> Result<Names> {
+    pub(crate) fn load(folder: &Folder) -> Result<OriginalPaths> {
         let mut known = HashSet::new();
         let file = folder.append(layout::NAMES)?;
         let torn = each(&file, |name| {
-            known.insert(NameHash::of(name));
+            known.insert(PathHash::of(name));
         })?;
-        Ok(Names { known, torn })
+        Ok(OriginalPaths { known, torn })
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.known.len()
     }
 
     /// Writes a name down unless it is; gives the blocks that the file takes now if it has grown.
-    pub(super) fn keep(&mut self, folder: &Folder, id: &ImageId) -> Result<Option<u64>> {
-        let hash = NameHash::of(id.as_str());
+    pub(crate) fn keep(&mut self, folder: &Folder, original: &str) -> Result<Option<u64>> {
+        let hash = PathHash::of(original);
         if self.known.contains(&hash) {
             return Ok(None);
         }
@@ -46,14 +45,14 @@ impl Names {
         let separator = if self.torn { "\n" } else { "" };
         // until it is known that the line is whole
         self.torn = true;
-        file.write_all(format!("{separator}{}\n", id.as_str()).as_bytes())?;
+        file.write_all(format!("{separator}{}\n", original).as_bytes())?;
         self.torn = false;
         self.known.insert(hash);
         Ok(Some(blocks_of(&file)?))
     }
 
     /// Writes the file anew with those names alone that are still needed.
-    pub(super) fn compact(&mut self, folder: &Folder, needed: &HashSet<NameHash>) -> Result<u64> {
+    pub(crate) fn compact(&mut self, folder: &Folder, needed: &HashSet<PathHash>) -> Result<u64> {
         let old = folder.append(layout::NAMES)?;
         let path = format!("{}/{}", layout::STAGING, layout::NAMES);
         folder.remove(&path)?;
@@ -61,7 +60,7 @@ impl Names {
         let mut new = std::io::BufWriter::new(folder.create(&path)?);
         let mut written = Ok(());
         each(&old, |name| {
-            let hash = NameHash::of(name);
+            let hash = PathHash::of(name);
             if needed.contains(&hash) && kept.insert(hash) && written.is_ok() {
                 written = writeln!(new, "{name}");
             }
@@ -76,7 +75,7 @@ impl Names {
 }
 
 /// The names that are written down in that folder, each handed to `see`.
-pub(super) fn read(folder: &Folder, see: impl FnMut(&str)) -> Result<()> {
+pub(crate) fn read(folder: &Folder, see: impl FnMut(&str)) -> Result<()> {
     match folder.open_file(layout::NAMES) {
         Ok(file) => each(&file, see).map(|_torn| ()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),

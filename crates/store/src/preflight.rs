@@ -5,9 +5,9 @@ use std::io::{Error, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-pub use super::folder::Doubt;
-use super::folder::{self, Folder};
-use super::{disk, layout};
+pub use crate::folder::Doubt;
+use crate::folder::{self, Folder};
+use crate::{disk, layout};
 
 /// What was being done when a folder turned out to be of no use.
 #[derive(Debug)]
@@ -97,6 +97,23 @@ pub fn try_out(dir: &Path) -> Result<(), Obstacle> {
     });
     let removed = folder.remove(&staged).and_then(|()| folder.remove(&target));
     done.and_then(|()| removed.map_err(stopped(Tried::Stage, &path)))
+}
+
+/// Whether a folder, where it is there, is safe from others.
+///
+/// # Errors
+/// Why it is not: whoever can write in it could have pictures of their own sent.
+pub fn distrust(dir: &Path) -> std::io::Result<()> {
+    match Folder::open(dir) {
+        Ok(folder) => folder::distrust(&folder),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Whether a folder could hold a cache: a file can be written in it or, where it is not there yet, in what is above it.
+pub fn is_usable(dir: &Path) -> bool {
+    let there = dir.ancestors().find(|dir| dir.exists());
+    there.is_some_and(|dir| tempfile::Builder::new().prefix(".probe").tempfile_in(dir).is_ok())
 }
 
 /// Folders that were made, removed with this unless somebody has put something in them meanwhile.

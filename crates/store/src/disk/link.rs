@@ -12,16 +12,16 @@ use std::sync::{Arc, Mutex, OnceLock};
 use rustix::io::Errno;
 
 use super::{Shared, lock};
-use crate::cache::layout::{self, Record};
-use crate::cache::{Digest, Key};
+use crate::layout::{self, Record};
+use crate::{Attributes, Digest, Key};
 
 /// Whether the bytes of a staged file have reached the disk, once that has been tried; all names of the file share it. A
 /// sync that failed is not repeated: the kernel may have dropped the pages that it was about.
-pub(super) type Synced = Arc<OnceLock<bool>>;
+pub(crate) type Synced = Arc<OnceLock<bool>>;
 
 /// Files that are staged and not in the index yet, by their bodies.
 #[derive(Default)]
-pub(super) struct StagedBodies(Mutex<HashMap<Digest, StagedFile>>);
+pub(crate) struct StagedBodies(Mutex<HashMap<Digest, StagedFile>>);
 
 #[derive(Clone)]
 struct StagedFile {
@@ -31,13 +31,13 @@ struct StagedFile {
 }
 
 impl StagedBodies {
-    pub(super) fn add(&self, digest: Digest, path: &str, target: String, synced: &Synced) {
+    pub(crate) fn add(&self, digest: Digest, path: &str, target: String, synced: &Synced) {
         let file = StagedFile { path: path.to_owned(), target, synced: Arc::clone(synced) };
         lock(&self.0).insert(digest, file);
     }
 
     /// To be called once the file is in the index, or has been given up.
-    pub(super) fn remove(&self, digest: &Digest, path: &str) {
+    pub(crate) fn remove(&self, digest: &Digest, path: &str) {
         let mut files = lock(&self.0);
         // a later one of the same body may have taken its place
         if files.get(digest).is_some_and(|file| file.path == path) {
@@ -50,14 +50,14 @@ impl StagedBodies {
     }
 }
 
-impl Shared {
+impl<A: Attributes> Shared<A> {
     /// Stages a rendition as another name of a file with the same body; `None` where it has to be written.
-    pub(super) fn link(&self, path: &str, key: Key, record: &Record) -> Option<Synced> {
+    pub(crate) fn link(&self, path: &str, key: Key, record: &Record<A>) -> Option<Synced> {
         // in this order: a file is in the index before it is no longer among the staged ones
         self.link_to_staged(path, record).or_else(|| self.link_to_stored(path, key, record))
     }
 
-    fn link_to_staged(&self, path: &str, record: &Record) -> Option<Synced> {
+    fn link_to_staged(&self, path: &str, record: &Record<A>) -> Option<Synced> {
         let StagedFile { path: from, target, synced } = self.staged.get(&record.digest)?;
         if synced.get() == Some(&false) {
             return None;
@@ -67,7 +67,7 @@ impl Shared {
         is_linked.then_some(synced)
     }
 
-    fn link_to_stored(&self, path: &str, key: Key, record: &Record) -> Option<Synced> {
+    fn link_to_stored(&self, path: &str, key: Key, record: &Record<A>) -> Option<Synced> {
         let (other, found) = lock(&self.index).with_body(&record.digest)?;
         if other == key {
             // its file is there and could not be read, or the body would not have been made again

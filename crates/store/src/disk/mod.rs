@@ -11,10 +11,10 @@
 //! - **Behind the answers.** One thread stages, one syncs and renames, one reads the folder in at the start, and
 //!   [`Disk::tick`] is called now and then to look after the rest.
 
+mod legacy;
 mod link;
-mod older;
 mod scan;
-mod stored;
+mod verified;
 mod write;
 
 use std::collections::{HashMap, HashSet};
@@ -30,19 +30,18 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::io::AsyncReadExt;
 use tokio::sync::oneshot;
 
-use super::folder::{self, Folder};
-use super::index::{Charge, Index, Removed, Space};
-use super::key::NameHash;
-use super::layout::{self, FAN_OUT, Record};
-use super::names::{self, Names};
-use super::sync::lock;
-use super::{Body, Config, Digest, Key, Purge, Stats};
-use crate::source::ImageId;
+use crate::folder::{self, Folder};
+use crate::index::{Charge, Index, Removed, Space};
+use crate::key::PathHash;
+use crate::layout::{self, FAN_OUT, Record};
+use crate::original_paths::{self, OriginalPaths};
+use crate::sync::lock;
+use crate::{Attributes, Config, Counters, Digest, Key, Object, Selection, Usage};
+use legacy::LegacyLayouts;
+pub(crate) use legacy::refuse_newer;
 use link::StagedBodies;
-use older::Older;
-pub(super) use older::refuse_newer;
 use scan::Phase;
-use stored::Checked;
+use verified::Checked;
 use write::Job;
 
 /// Renditions waiting to be written, in number and bytes; what comes beyond is not kept.
@@ -57,18 +56,18 @@ const STAGED_WITHIN: Duration = Duration::from_millis(250);
 const STEP: usize = 512;
 
 /// The folder, its index and its writers.
-pub(super) struct Disk {
-    shared: Arc<Shared>,
-    stage: Option<SyncSender<Job>>,
+pub(crate) struct Disk<A: Attributes> {
+    shared: Arc<Shared<A>>,
+    stage: Option<SyncSender<Job<A>>>,
     threads: Vec<JoinHandle<()>>,
 }
 
-struct Shared {
+struct Shared<A: Attributes> {
     /// The folder of this layout.
     folder: Folder,
     /// Held while this process owns the folder.
     lock: File,
-    index: Mutex<Index<Key, Record>>,
+    index: Mutex<Index<Key, Record<A>>>,
     /// What the store takes beside its entries: each fan-out folder beyond its first block, then the rest.
     fixed: Mutex<[Space; FIXED]>,
     /// Which of the fan-out folders have been listed into the index.
@@ -80,7 +79,7 @@ struct Shared {
     /// Files in the folder that are not ours.
     foreign: AtomicU64,
     /// What is being written, so that it is found before it is on disk.
-    pending: Mutex<HashMap<Key, Pending>>,
+    pending: Mutex<HashMap<Key, Pending<A>>>,
     pending_bytes: AtomicU64,
     /// What is reserved for files that are staged and not renamed yet.
     in_flight: Mutex<Space>,
@@ -89,8 +88,8 @@ struct Shared {
     staged: StagedBodies,
     /// The most that `in_flight` may be, unless it is one file: what waits for the disk must not push out what is used.
     max_in_flight: Space,
-    names: Mutex<Names>,
-    older: Mutex<Older>,
+    names: Mutex<OriginalPaths>,
+    older: Mutex<LegacyLayouts>,
     /// Numbers staged files.
     next: AtomicU64,
     /// Files that may be named to others without being read again.
@@ -110,7 +109,7 @@ struct Shared {
     corrupt: Quiet,
     unreadable: Quiet,
     undeletable: Quiet,
-    stats: Arc<Stats>,
+    counters: Arc<Counters>,
 }
 
 /// Places in `fixed` after those of the fan-out folders.
@@ -119,35 +118,18 @@ const FIXED_NAMES: usize = FIXED_STAGING + 1;
 const FIXED_OLDER: usize = FIXED_NAMES + 1;
 const FIXED: usize = FIXED_OLDER + 1;
 
-struct Pending {
-    id: ImageId,
-    body: Arc<Body>,
+struct Pending<A> {
+    original: Arc<str>,
+    body: Arc<Object<A>>,
 }
 
-/// How the folder stands.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Usage {
-    /// Files of ours, with those being written and those being removed.
-    pub files: u64,
-    /// Bytes that they take, in whole blocks.
-    pub bytes: u64,
-    /// Bodies that are kept as files; equal ones are one.
-    pub bodies: u64,
-    /// Files in the folder that are not ours.
-    pub foreign: u64,
-    /// How much of the folder has been read in since the start, from 0 to 1.
-    pub scanned: f64,
-    /// Bytes of bodies that are being written.
-    pub pending: u64,
-}
-
-impl Disk {
+impl<A: Attributes> Disk<A> {
     /// Takes over the folder, made if it is not there, and starts its threads. Serving can begin at once: what has not
     /// been listed yet is listed when first asked for.
     ///
     /// # Errors
     /// Where the folder cannot be used, is not safe to be used, is another process's or of a newer layout.
-    pub(super) fn open(path: &Path, config: &Config, stats: Arc<Stats>) -> Result<Disk> {
+    pub(crate) fn open(path: &Path, config: &Config, counters: Arc<Counters>) -> Result<Disk<A>> {
         folder::make(path)?;
         let dir = Folder::open(path)?;
         folder::distrust(&dir)?;
@@ -164,7 +146,7 @@ impl Disk {
             std::fs::TryLockError::Error(error) => error,
         })?;
         folder.make_folder(layout::STAGING)?;
-        let names = Names::load(&folder)?;
+        let names = OriginalPaths::load(&folder)?;
         let blocks = config.max_bytes / folder::BLOCK;
         // a name that shares its blocks takes a place in a folder all the same, and folders do not shrink: no more names
         // than files of a block each could be, or a flood of equal bodies would leave nothing but folders
@@ -200,7 +182,7 @@ impl Disk {
             corrupt: Quiet::default(),
             unreadable: Quiet::default(),
             undeletable: Quiet::default(),
-            stats,
+            counters,
         });
         lock(&shared.index).set_fixed(Space { blocks: 0, files: layout::FIXED_FILES });
         let adopted = shared.adopt()?;
@@ -218,7 +200,7 @@ impl Disk {
     }
 
     /// The rendition of that key, checked against its name. Anything wrong with it makes it absent, for good.
-    pub(super) async fn get(&self, key: Key) -> Option<Arc<Body>> {
+    pub(crate) async fn get(&self, key: Key) -> Option<Arc<Object<A>>> {
         let shared = &self.shared;
         if let Some(pending) = lock(&shared.pending).get(&key) {
             return Some(Arc::clone(&pending.body));
@@ -227,43 +209,43 @@ impl Disk {
         let record = lock(&shared.index).get(&key)?;
         let bytes = shared.checked(key, &record).await?;
         shared.touch(key);
-        let Record { digest, content, damaged, .. } = record;
-        Some(Arc::new(Body { bytes: bytes.into(), digest, content, damaged, sealed: None }))
+        Some(Arc::new(Object { bytes: bytes.into(), digest: record.digest, attributes: record.attributes }))
     }
 
     /// Whether there is a rendition of that key, by the index alone.
-    pub(super) fn holds(&self, key: Key) -> bool {
+    pub(crate) fn holds(&self, key: Key) -> bool {
         self.shared.list(key.first_byte() % FAN_OUT);
         lock(&self.shared.index).get(&key).is_some()
     }
 
     /// Notes that a rendition was used that was found elsewhere.
-    pub(super) fn touch(&self, key: Key) {
+    pub(crate) fn touch(&self, key: Key) {
         self.shared.touch(key);
     }
 
     /// Hands a rendition over to be written. `true` once it would survive this process; `false` where it will not be
     /// kept, or where that is not known soon.
-    pub(super) async fn put(&self, id: &ImageId, key: Key, body: &Arc<Body>) -> bool {
+    pub(crate) async fn put(&self, original: &str, key: Key, body: &Arc<Object<A>>) -> bool {
         let shared = &self.shared;
         let length = body.bytes.len() as u64;
         let queued = shared.pending_bytes.fetch_add(length, Ordering::Relaxed) + length;
         let (staged, wait) = oneshot::channel();
         let accepted = queued <= QUEUE_BYTES.max(length) && {
-            lock(&shared.pending).insert(key, Pending { id: id.clone(), body: Arc::clone(body) });
-            let job = Job::write(id.clone(), key, Arc::clone(body), staged);
+            let original: Arc<str> = original.into();
+            lock(&shared.pending).insert(key, Pending { original: Arc::clone(&original), body: Arc::clone(body) });
+            let job = Job::write(original, key, Arc::clone(body), staged);
             self.stage.as_ref().is_some_and(|stage| stage.try_send(job).is_ok())
         };
         if !accepted {
             shared.drop_pending(key, body);
-            shared.stats.not_stored.fetch_add(1, Ordering::Relaxed);
+            shared.counters.not_stored.fetch_add(1, Ordering::Relaxed);
             return false;
         }
         matches!(tokio::time::timeout(STAGED_WITHIN, wait).await, Ok(Ok(())))
     }
 
     /// Waits until everything handed over so far is on disk.
-    pub(super) fn flush(&self) {
+    pub(crate) fn flush(&self) {
         let (done, wait) = std::sync::mpsc::channel();
         if self.stage.as_ref().is_some_and(|stage| stage.send(Job::Flush(done)).is_ok()) {
             // the writers went away without answering only if they panicked, and then nothing is left to wait for
@@ -273,22 +255,22 @@ impl Disk {
 
     /// Whether files can be written. After a write that failed, it is tried: a server that is sent no requests for not
     /// being ready would otherwise never find out.
-    pub(super) fn is_writable(&self) -> bool {
+    pub(crate) fn is_writable(&self) -> bool {
         self.shared.is_writable()
     }
 
     /// Whether the folder has been removed, or another one put in its place.
-    pub(super) fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         self.shared.lost.load(Ordering::Relaxed)
     }
 
     /// Looks after what nobody waits for. To be called every second or so.
-    pub(super) fn tick(&self) {
+    pub(crate) fn tick(&self) {
         self.shared.tick();
     }
 
     /// Removes every rendition that is meant, those being written too.
-    pub(super) fn purge(&self, what: &Purge) -> HashSet<Key> {
+    pub(crate) fn purge(&self, what: &Selection<'_>) -> HashSet<Key> {
         let purged = self.shared.purge(what);
         // what was being written is gone once the writers have seen that it is not wanted
         self.flush();
@@ -296,7 +278,7 @@ impl Disk {
     }
 
     /// Removes one rendition.
-    pub(super) fn discard(&self, key: Key) {
+    pub(crate) fn discard(&self, key: Key) {
         let shared = &self.shared;
         lock(&shared.pending).remove(&key);
         let removed = lock(&shared.index).remove(&key);
@@ -306,7 +288,7 @@ impl Disk {
     }
 
     /// How the folder stands; complete once it has been read in.
-    pub(super) fn usage(&self) -> Usage {
+    pub(crate) fn usage(&self) -> Usage {
         let shared = &self.shared;
         let (used, bodies) = {
             let index = lock(&shared.index);
@@ -323,7 +305,7 @@ impl Disk {
     }
 }
 
-impl Drop for Disk {
+impl<A: Attributes> Drop for Disk<A> {
     /// Writes what was handed over, then lets go of the folder.
     fn drop(&mut self) {
         self.shared.stopping.store(true, Ordering::Relaxed);
@@ -336,9 +318,9 @@ impl Drop for Disk {
     }
 }
 
-impl Shared {
+impl<A: Attributes> Shared<A> {
     /// Reads a rendition; [`ErrorKind::InvalidData`] where it is not what its name says.
-    async fn read(&self, key: Key, record: &Record) -> Result<Vec<u8>> {
+    async fn read(&self, key: Key, record: &Record<A>) -> Result<Vec<u8>> {
         let length = u64::from(record.length);
         let file = self.folder.read(&layout::path(key, record), length)?;
         let mut bytes = Vec::with_capacity(record.length as usize);
@@ -358,8 +340,8 @@ impl Shared {
     }
 
     /// Takes a damaged file away. Its other names are as damaged; each goes when it is read, and none is linked to.
-    fn drop_corrupt(&self, key: Key, record: &Record) {
-        self.stats.corrupt.fetch_add(1, Ordering::Relaxed);
+    fn drop_corrupt(&self, key: Key, record: &Record<A>) {
+        self.counters.corrupt.fetch_add(1, Ordering::Relaxed);
         let file = layout::path(key, record);
         if let Some(others) = self.corrupt.say() {
             tracing::warn!(%file, others, "a cached file does not hold what its name says; it is removed");
@@ -378,14 +360,14 @@ impl Shared {
     }
 
     /// Takes out of the index what is no longer in the folder.
-    fn forget(&self, key: Key, record: &Record) {
+    fn forget(&self, key: Key, record: &Record<A>) {
         if let Some(removed) = self.take(key, record) {
             lock(&self.index).release(removed.charge);
         }
     }
 
     /// Takes an entry out if it still is the one that is meant.
-    fn take(&self, key: Key, record: &Record) -> Option<Removed<Key, Record>> {
+    fn take(&self, key: Key, record: &Record<A>) -> Option<Removed<Key, Record<A>>> {
         let mut index = lock(&self.index);
         if index.get(&key) == Some(*record) { index.remove(&key) } else { None }
     }
@@ -417,7 +399,7 @@ impl Shared {
     }
 
     /// Gives up on writing a body that was handed over.
-    fn drop_pending(&self, key: Key, body: &Arc<Body>) {
+    fn drop_pending(&self, key: Key, body: &Arc<Object<A>>) {
         let mut pending = lock(&self.pending);
         if pending.get(&key).is_some_and(|pending| Arc::ptr_eq(&pending.body, body)) {
             pending.remove(&key);
@@ -425,20 +407,20 @@ impl Shared {
         self.pending_bytes.fetch_sub(body.bytes.len() as u64, Ordering::Relaxed);
     }
 
-    fn purge(&self, what: &Purge) -> HashSet<Key> {
+    fn purge(&self, what: &Selection<'_>) -> HashSet<Key> {
         let folders = match what {
-            Purge::Original(id) => {
-                let number = NameHash::of(id.as_str()).first_byte() % FAN_OUT;
+            Selection::Original(path) => {
+                let number = PathHash::of(path).first_byte() % FAN_OUT;
                 number..number + 1
             }
-            Purge::Folder(_) => 0..FAN_OUT,
+            Selection::Prefix(_) => 0..FAN_OUT,
         };
         folders.for_each(|number| self.list(number));
         let is_meant = self.meant_by(what);
         let mut purged = HashSet::new();
         // a writer takes these locks in the same order when it is done: what it writes is found here or there
         lock(&self.pending).retain(|key, pending| {
-            let keep = !what.means(&pending.id);
+            let keep = !what.matches(&pending.original);
             if !keep {
                 purged.insert(*key);
             }
@@ -459,24 +441,24 @@ impl Shared {
     }
 
     /// Tells the keys that a purge means. One whose original's name is not known may be meant, so it is.
-    fn meant_by(&self, what: &Purge) -> Box<dyn Fn(Key) -> bool> {
+    fn meant_by(&self, what: &Selection<'_>) -> Box<dyn Fn(Key) -> bool> {
         match what {
-            Purge::Original(id) => {
-                let hash = NameHash::of(id.as_str());
-                Box::new(move |key| key.name_hash() == hash)
+            Selection::Original(path) => {
+                let hash = PathHash::of(path);
+                Box::new(move |key| key.original() == hash)
             }
-            Purge::Folder(prefix) => {
+            Selection::Prefix(prefix) => {
                 let mut others = HashSet::new();
-                let read = names::read(&self.folder, |name| {
-                    if !name.starts_with(prefix.as_str()) {
-                        others.insert(NameHash::of(name));
+                let read = original_paths::read(&self.folder, |name| {
+                    if !name.starts_with(prefix) {
+                        others.insert(PathHash::of(name));
                     }
                 });
                 if let Err(error) = read {
                     tracing::warn!(%error, "the names of the originals cannot be read; everything is purged");
                     others.clear();
                 }
-                Box::new(move |key| !others.contains(&key.name_hash()))
+                Box::new(move |key| !others.contains(&key.original()))
             }
         }
     }

@@ -10,6 +10,10 @@
 //! again it is protected at once, or a flood could keep a set of things out that is asked for steadily but slowly.
 
 mod inodes;
+#[cfg(test)]
+mod interleavings;
+#[cfg(test)]
+mod tests;
 
 use std::collections::hash_map::RandomState;
 use std::collections::{HashSet, VecDeque};
@@ -17,7 +21,7 @@ use std::hash::{BuildHasher, Hash};
 
 use hashbrown::HashTable;
 
-pub(super) use inodes::{Charge, Inode, Value};
+pub(crate) use inodes::{Charge, Inode, Value};
 use inodes::{Inodes, Sharing};
 
 /// The end of a list.
@@ -36,13 +40,13 @@ const WRITE_DOWN: u32 = 3600;
 
 /// An amount of disk: blocks, and files (that is, names).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Space {
-    pub(super) blocks: u64,
-    pub(super) files: u64,
+pub(crate) struct Space {
+    pub(crate) blocks: u64,
+    pub(crate) files: u64,
 }
 
 impl Space {
-    pub(super) fn file(blocks: u64) -> Space {
+    pub(crate) fn file(blocks: u64) -> Space {
         Space { blocks, files: 1 }
     }
 
@@ -128,15 +132,15 @@ impl Gone {
 /// An entry that has been taken out of the index and is counted until its charge is given back with [`Index::release`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "its space is counted until it is released"]
-pub(super) struct Removed<K, V: Value> {
-    pub(super) key: K,
-    pub(super) value: V,
-    pub(super) charge: Charge<V::Body>,
+pub(crate) struct Removed<K, V: Value> {
+    pub(crate) key: K,
+    pub(crate) value: V,
+    pub(crate) charge: Charge<V::Body>,
     inode: Inode,
 }
 
 /// The index. Times are seconds since 1970.
-pub(super) struct Index<K, V: Value> {
+pub(crate) struct Index<K, V: Value> {
     table: HashTable<u32>,
     slots: Vec<Slot<K, V>>,
     free: Vec<u32>,
@@ -155,9 +159,9 @@ pub(super) struct Index<K, V: Value> {
 impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
     /// Bytes of memory for an entry, beside its places in the tables.
     #[cfg(test)]
-    pub(super) const ENTRY: usize = size_of::<Slot<K, V>>();
+    pub(crate) const ENTRY: usize = size_of::<Slot<K, V>>();
 
-    pub(super) fn new(bound: Space) -> Index<K, V> {
+    pub(crate) fn new(bound: Space) -> Index<K, V> {
         Index {
             table: HashTable::new(),
             slots: Vec::new(),
@@ -173,21 +177,21 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
 
     /// All that is taken at present.
-    pub(super) fn used(&self) -> Space {
+    pub(crate) fn used(&self) -> Space {
         self.used
     }
 
-    pub(super) fn get(&self, key: &K) -> Option<V> {
+    pub(crate) fn get(&self, key: &K) -> Option<V> {
         self.find(key).map(|slot| self.slots[slot as usize].value)
     }
 
     /// Notes that an entry was used; `true` where that should be written down with the file.
-    pub(super) fn touch(&mut self, key: &K, now: u32) -> bool {
+    pub(crate) fn touch(&mut self, key: &K, now: u32) -> bool {
         let Some(slot) = self.find(key) else { return false };
         let entry = &mut self.slots[slot as usize];
         // a clock that was set back leaves stamps of the future
@@ -204,7 +208,7 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
     }
 
     /// Sets space aside for something to be written; `false` where there is none, and then nothing is changed.
-    pub(super) fn reserve(&mut self, space: Space) -> bool {
+    pub(crate) fn reserve(&mut self, space: Space) -> bool {
         let mut after = self.used;
         after.add(space);
         let fits = after.fits(self.bound);
@@ -215,19 +219,19 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
     }
 
     /// Whether that much would fit if there were no entries at all.
-    pub(super) fn could_hold(&self, space: Space) -> bool {
+    pub(crate) fn could_hold(&self, space: Space) -> bool {
         let mut least = self.fixed;
         least.add(space);
         least.fits(self.bound)
     }
 
     /// Whether more is taken than may be.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         !self.used.fits(self.bound)
     }
 
     /// Takes out what should go first.
-    pub(super) fn evict(&mut self) -> Option<Removed<K, V>> {
+    pub(crate) fn evict(&mut self) -> Option<Removed<K, V>> {
         let slot = if self.probation.oldest != NONE { self.probation.oldest } else { self.protected.oldest };
         (slot != NONE).then(|| {
             let removed = self.take(slot);
@@ -238,7 +242,7 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
     }
 
     /// Puts back, to go first, what was taken out and could not be removed.
-    pub(super) fn put_back(&mut self, removed: Removed<K, V>) {
+    pub(crate) fn put_back(&mut self, removed: Removed<K, V>) {
         if self.find(&removed.key).is_none() {
             let counted = self.settle(removed.charge, true);
             self.used.subtract(counted);
@@ -250,7 +254,7 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
 
     /// Gives back space that was reserved and not used, or that something removed no longer takes; gives the blocks and
     /// inodes that are free by that.
-    pub(super) fn release(&mut self, charge: impl Into<Charge<V::Body>>) -> Space {
+    pub(crate) fn release(&mut self, charge: impl Into<Charge<V::Body>>) -> Space {
         let charge = charge.into();
         let is_shared = charge.inode.is_some();
         let space = self.settle(charge, false);
@@ -261,7 +265,7 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
 
     /// Replaces a reservation by the entry that was written, or linked to a file that was there: what that takes is not
     /// counted again. An entry of the same key is taken out.
-    pub(super) fn commit(
+    pub(crate) fn commit(
         &mut self, key: K, value: V, reserved: Space, (inode, blocks): (Inode, u32), now: u32,
     ) -> Option<Removed<K, V>> {
         let former = self.remove(&key);
@@ -278,7 +282,7 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
     }
 
     /// Adds what was found in the folder, behind everything else; `false` where its key is known.
-    pub(super) fn found(&mut self, key: K, value: V, (inode, blocks): (Inode, u32)) -> bool {
+    pub(crate) fn found(&mut self, key: K, value: V, (inode, blocks): (Inode, u32)) -> bool {
         if self.find(&key).is_some() {
             return false;
         }
@@ -287,13 +291,13 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
     }
 
     /// Takes an entry out.
-    pub(super) fn remove(&mut self, key: &K) -> Option<Removed<K, V>> {
+    pub(crate) fn remove(&mut self, key: &K) -> Option<Removed<K, V>> {
         let slot = self.find(key)?;
         Some(self.take(slot))
     }
 
     /// Sets what the store takes beside its entries.
-    pub(super) fn set_fixed(&mut self, fixed: Space) {
+    pub(crate) fn set_fixed(&mut self, fixed: Space) {
         self.used.subtract(self.fixed);
         self.fixed = fixed;
         self.used.add(fixed);
@@ -301,7 +305,7 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
 
     /// Corrects what is known of an entry that was found: its inode and size, when it was last used, and whether more
     /// than once.
-    pub(super) fn describe(&mut self, key: &K, (inode, blocks): (Inode, u32), stamp: u32, used: bool) {
+    pub(crate) fn describe(&mut self, key: &K, (inode, blocks): (Inode, u32), stamp: u32, used: bool) {
         let Some(slot) = self.find(key) else { return };
         if self.slots[slot as usize].placed {
             return;
@@ -315,7 +319,7 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
     }
 
     /// The entries whose place is not known yet, with their stamps. To be sorted and handed to [`Index::place`].
-    pub(super) fn unplaced(&self) -> Vec<(u32, u32)> {
+    pub(crate) fn unplaced(&self) -> Vec<(u32, u32)> {
         let unplaced = |(at, slot): (usize, &Slot<K, V>)| {
             // there are fewer slots than a u32 can number: insert() sees to that
             (slot.segment != Segment::Free && !slot.placed).then_some((slot.stamp, at as u32))
@@ -324,7 +328,7 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
     }
 
     /// Puts entries behind all others of their segment, in this order: the most recently used first.
-    pub(super) fn place(&mut self, sorted: &[(u32, u32)]) {
+    pub(crate) fn place(&mut self, sorted: &[(u32, u32)]) {
         for &(stamp, slot) in sorted {
             let entry = &mut self.slots[slot as usize];
             // used, evicted or replaced meanwhile
@@ -340,7 +344,7 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
     }
 
     /// All entries from slot `from` on, at most `count` slots; the second value is where to go on.
-    pub(super) fn some(&self, from: usize, count: usize) -> (Vec<(K, V)>, Option<usize>) {
+    pub(crate) fn some(&self, from: usize, count: usize) -> (Vec<(K, V)>, Option<usize>) {
         let end = from.saturating_add(count).min(self.slots.len());
         let part = self.slots.get(from..end).unwrap_or_default();
         let entries = part.iter().filter(|slot| slot.segment != Segment::Free).map(|slot| (slot.key, slot.value));

@@ -1,29 +1,17 @@
-//! The index of the cache under many schedules of a random scheduler.
-//!
-//! A binary of its own, since shuttle replaces the panic hook of the process: failures of other tests would be reported as
-//! those of a schedule.
-
-#[allow(dead_code)]
-#[path = "../src/cache/index/mod.rs"]
-mod index;
-
-/// The library's locks, as the scheduler has them.
-mod sync {
-    pub(crate) use shuttle::sync::{Arc, Mutex, MutexGuard};
-
-    pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-        mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
+//! The index under many schedules of a random scheduler.
 
 use std::collections::BTreeMap;
 
-use index::{Index, Inode, Removed, Space};
+use shuttle::sync::{Arc, Mutex, MutexGuard};
 use shuttle::thread;
-use sync::{Arc, Mutex, lock};
 
-/// How many schedules each is tried under.
+use super::{Index, Inode, Removed, Space};
+
 const SCHEDULES: usize = 2000;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no panic")
+}
 
 /// A name on the disk: the inode that it is of, and the body that this holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +20,7 @@ struct Name {
     body: u32,
 }
 
-impl index::Value for Name {
+impl super::Value for Name {
     type Body = u32;
 
     fn body(&self) -> u32 {
@@ -74,7 +62,7 @@ impl Names {
 }
 
 #[test]
-fn bound_holds_under_concurrent_writes_links_and_removals() {
+fn concurrent_writes_links_and_removals_stay_within_the_bound() {
     let store = || {
         let bound = Space { blocks: 8, files: 4 };
         let index: Arc<Mutex<Index<u32, Name>>> = Arc::new(Mutex::new(Index::new(bound)));

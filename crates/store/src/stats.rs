@@ -6,11 +6,11 @@ use std::io::{ErrorKind, Read, Result};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::folder::{BLOCK, Facts, Folder};
-use super::key::NameHash;
-use super::layout::{self, FAN_OUT, Record};
-use super::names;
-use super::{Digest, Key};
+use crate::folder::{BLOCK, Facts, Folder};
+use crate::key::PathHash;
+use crate::layout::{self, FAN_OUT, Record};
+use crate::original_paths;
+use crate::{Attributes, Digest, Key};
 
 /// What lies in a cache folder.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ fn open(dir: &Path) -> Result<Folder> {
 }
 
 /// The renditions in one fan-out folder, and how many files there are not ours.
-fn entries(folder: &Folder, number: u8) -> Result<(Vec<(Key, Record)>, u64, u64)> {
+fn entries<A: Attributes>(folder: &Folder, number: u8) -> Result<(Vec<(Key, Record<A>)>, u64, u64)> {
     let (mut entries, mut foreign) = (Vec::new(), 0);
     let listed = folder.list(&layout::folder(number), |name, is_file| {
         match name.to_str().ok().and_then(layout::parse).filter(|(key, _)| is_file && layout::is_in(*key, number)) {
@@ -80,15 +80,15 @@ fn entries(folder: &Folder, number: u8) -> Result<(Vec<(Key, Record)>, u64, u64)
 ///
 /// # Errors
 /// Where the folder is not there or cannot be read.
-pub fn survey(dir: &Path) -> Result<Survey> {
+pub fn survey<A: Attributes>(dir: &Path) -> Result<Survey> {
     let folder = open(dir)?;
     let mut survey = Survey::default();
-    let mut shares: HashMap<NameHash, Share> = HashMap::new();
+    let mut shares: HashMap<PathHash, Share> = HashMap::new();
     // inodes with several names, and which originals have one of them
     let (mut seen, mut seen_of) = (HashSet::new(), HashSet::new());
     let mut times: Option<(u32, u32)> = None;
     for number in 0..FAN_OUT {
-        let (entries, foreign, blocks) = entries(&folder, number)?;
+        let (entries, foreign, blocks) = entries::<A>(&folder, number)?;
         survey.foreign += foreign;
         survey.bytes += blocks * BLOCK;
         for (key, record) in entries {
@@ -104,22 +104,22 @@ pub fn survey(dir: &Path) -> Result<Survey> {
             }
             let (first, last) = times.unwrap_or((seconds, seconds));
             times = Some((first.min(seconds), last.max(seconds)));
-            let share = shares.entry(key.name_hash()).or_default();
+            let share = shares.entry(key.original()).or_default();
             share.entries += 1;
-            if !is_shared || seen_of.insert((key.name_hash(), inode)) {
+            if !is_shared || seen_of.insert((key.original(), inode)) {
                 share.bytes += bytes;
             }
         }
     }
     folder.list(layout::STAGING, |name, _| {
-        if name.to_str().is_ok_and(|name| layout::parse_staged(name).is_some()) {
+        if name.to_str().is_ok_and(|name| layout::parse_staged::<A>(name).is_some()) {
             survey.staged += 1;
         } else {
             survey.foreign += 1;
         }
     })?;
-    names::read(&folder, |name| {
-        if let Some(share) = shares.get_mut(&NameHash::of(name)) {
+    original_paths::read(&folder, |name| {
+        if let Some(share) = shares.get_mut(&PathHash::of(name)) {
             share.name = Some(name.to_owned());
         }
     })?;
@@ -137,11 +137,11 @@ pub fn survey(dir: &Path) -> Result<Survey> {
 ///
 /// # Errors
 /// Where the folder is not there or cannot be listed.
-pub fn verify(dir: &Path, mut progress: impl FnMut(u64, u64)) -> Result<(u64, Vec<Damaged>)> {
+pub fn verify<A: Attributes>(dir: &Path, mut progress: impl FnMut(u64, u64)) -> Result<(u64, Vec<Damaged>)> {
     let folder = open(dir)?;
     let mut all = Vec::new();
     for number in 0..FAN_OUT {
-        all.extend(entries(&folder, number)?.0);
+        all.extend(entries::<A>(&folder, number)?.0);
     }
     let (mut read, mut damaged) = (0, Vec::new());
     // files with several names are read once
@@ -164,8 +164,8 @@ pub fn verify(dir: &Path, mut progress: impl FnMut(u64, u64)) -> Result<(u64, Ve
 }
 
 /// What is wrong with a rendition.
-fn check(
-    folder: &Folder, path: &str, record: &Record, known: &mut HashMap<(u64, Digest), Option<String>>,
+fn check<A: Attributes>(
+    folder: &Folder, path: &str, record: &Record<A>, known: &mut HashMap<(u64, Digest), Option<String>>,
 ) -> Result<Option<String>> {
     let facts = folder.facts(path)?;
     let Facts { is_file, length, names, .. } = facts;
@@ -184,7 +184,7 @@ fn check(
     check_bytes(folder, path, record, length)
 }
 
-fn check_bytes(folder: &Folder, path: &str, record: &Record, length: u64) -> Result<Option<String>> {
+fn check_bytes<A: Attributes>(folder: &Folder, path: &str, record: &Record<A>, length: u64) -> Result<Option<String>> {
     if length != u64::from(record.length) {
         return Ok(Some(format!("it has {length} bytes and should have {}", record.length)));
     }

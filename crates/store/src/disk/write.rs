@@ -13,11 +13,10 @@ use tokio::sync::oneshot;
 use super::link::Synced;
 use super::scan::Phase;
 use super::{FIXED_NAMES, FIXED_OLDER, FIXED_STAGING, Shared, lock, now};
-use crate::cache::folder::{BLOCK, blocks};
-use crate::cache::index::{Inode, Space};
-use crate::cache::layout::{self, FAN_OUT, Record};
-use crate::cache::{Body, Key};
-use crate::source::ImageId;
+use crate::folder::{BLOCK, blocks};
+use crate::index::{Inode, Space};
+use crate::layout::{self, FAN_OUT, Record};
+use crate::{Attributes, Key, Object};
 
 /// Inodes of the file system that are always left to others, where it has many; otherwise a sixteenth.
 const MIN_FREE_FILES: u64 = 1024;
@@ -29,28 +28,28 @@ const ORDERED_WITHIN: Duration = Duration::from_millis(200);
 const REOPENED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the staging thread is given.
-pub(super) enum Job {
-    Write(Box<Rendition>),
+pub(crate) enum Job<A> {
+    Write(Box<Rendition<A>>),
     Flush(Sender<()>),
 }
 
-pub(super) struct Rendition {
-    id: ImageId,
+pub(crate) struct Rendition<A> {
+    original: Arc<str>,
     key: Key,
-    body: Arc<Body>,
+    body: Arc<Object<A>>,
     staged: oneshot::Sender<()>,
 }
 
 /// What the syncing thread is given.
-pub(super) enum Next {
-    Sync(Box<Staged>),
+pub(crate) enum Next<A> {
+    Sync(Box<Staged<A>>),
     Flush(Sender<()>),
 }
 
-pub(super) struct Staged {
+pub(crate) struct Staged<A> {
     key: Key,
-    record: Record,
-    body: Arc<Body>,
+    record: Record<A>,
+    body: Arc<Object<A>>,
     /// It is opened again to be synced: what waits for the disk must not use up the process's files.
     path: String,
     reserved: Space,
@@ -59,14 +58,14 @@ pub(super) struct Staged {
     is_link: bool,
 }
 
-impl Job {
-    pub(super) fn write(id: ImageId, key: Key, body: Arc<Body>, staged: oneshot::Sender<()>) -> Job {
-        Job::Write(Box::new(Rendition { id, key, body, staged }))
+impl<A> Job<A> {
+    pub(crate) fn write(original: Arc<str>, key: Key, body: Arc<Object<A>>, staged: oneshot::Sender<()>) -> Job<A> {
+        Job::Write(Box::new(Rendition { original, key, body, staged }))
     }
 }
 
 /// Why something is not written.
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// There is no room that may be taken.
     Full(String),
     /// Something failed.
@@ -79,8 +78,8 @@ impl From<Error> for Trouble {
     }
 }
 
-impl Shared {
-    pub(super) fn stage_all(&self, jobs: &Receiver<Job>, sync: &SyncSender<Next>) {
+impl<A: Attributes> Shared<A> {
+    pub(crate) fn stage_all(&self, jobs: &Receiver<Job<A>>, sync: &SyncSender<Next<A>>) {
         while let Ok(job) = jobs.recv() {
             let next = match job {
                 Job::Flush(done) => Next::Flush(done),
@@ -103,7 +102,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn sync_all(&self, jobs: &Receiver<Next>) {
+    pub(crate) fn sync_all(&self, jobs: &Receiver<Next<A>>) {
         while let Ok(next) = jobs.recv() {
             match next {
                 // whoever waited may have given up
@@ -120,9 +119,9 @@ impl Shared {
         }
     }
 
-    fn not_stored(&self, key: Key, body: &Arc<Body>, trouble: &Trouble) {
+    fn not_stored(&self, key: Key, body: &Arc<Object<A>>, trouble: &Trouble) {
         self.drop_pending(key, body);
-        self.stats.not_stored.fetch_add(1, Ordering::Relaxed);
+        self.counters.not_stored.fetch_add(1, Ordering::Relaxed);
         let dir = self.folder.path().display();
         // once, not for every request: the reason stays the same until it changes
         match trouble {
@@ -143,17 +142,17 @@ impl Shared {
     }
 
     /// From here on it survives this process.
-    fn stage(&self, rendition: &Rendition) -> std::result::Result<Staged, Trouble> {
-        let Rendition { id, key, body, staged: _ } = rendition;
+    fn stage(&self, rendition: &Rendition<A>) -> std::result::Result<Staged<A>, Trouble> {
+        let Rendition { original, key, body, staged: _ } = rendition;
         let length = u32::try_from(body.bytes.len()).map_err(|_| Trouble::Full("it is larger than 4 GiB".into()))?;
-        let record = Record { digest: body.digest, length, content: body.content, damaged: body.damaged };
+        let record = Record { digest: body.digest, length, attributes: body.attributes };
         if !self.reached(Phase::Ordering, Duration::MAX) {
             return Err(Trouble::Full("the folder has not been read in yet".into()));
         }
         // one block more for the folder, should it have to grow
         let space = Space::file(blocks(length.into()) + 1);
         self.take_off(space);
-        let staged = self.stage_within(space, id, *key, record, body);
+        let staged = self.stage_within(space, original, *key, record, body);
         if staged.is_err() {
             self.touch_down(space);
         }
@@ -161,10 +160,10 @@ impl Shared {
     }
 
     fn stage_within(
-        &self, space: Space, id: &ImageId, key: Key, record: Record, body: &Arc<Body>,
-    ) -> std::result::Result<Staged, Trouble> {
+        &self, space: Space, original: &str, key: Key, record: Record<A>, body: &Arc<Object<A>>,
+    ) -> std::result::Result<Staged<A>, Trouble> {
         self.make_room(space)?;
-        let written = self.leave_free(space).and_then(|()| self.write_down(id)).and_then(|()| {
+        let written = self.leave_free(space).and_then(|()| self.write_down(original)).and_then(|()| {
             let path = format!(
                 "{}/{}",
                 layout::STAGING,
@@ -254,7 +253,7 @@ impl Shared {
     }
 
     /// Sees to it that the bytes of a staged file are on the disk; gives its inode and the blocks that it takes.
-    fn persist(&self, Staged { path, synced, .. }: &Staged) -> Result<(Inode, u32)> {
+    fn persist(&self, Staged { path, synced, .. }: &Staged<A>) -> Result<(Inode, u32)> {
         match synced.get() {
             Some(true) => {}
             Some(false) => return Err(Error::other("another name of the same file could not be synced")),
@@ -272,7 +271,7 @@ impl Shared {
     }
 
     /// Brings a staged body under its final name.
-    fn sync(&self, staged: &Staged) -> Result<()> {
+    fn sync(&self, staged: &Staged<A>) -> Result<()> {
         let Staged { key, record, body, path, reserved, is_link, .. } = staged;
         if !self.is_pending(*key, body) {
             // purged meanwhile
@@ -314,8 +313,8 @@ impl Shared {
             Some(former) => self.remove(&layout::path(*key, &former.value), former.charge),
             None => {}
         }
-        self.stats.stored.fetch_add(1, Ordering::Relaxed);
-        self.stats.linked.fetch_add(u64::from(*is_link), Ordering::Relaxed);
+        self.counters.stored.fetch_add(1, Ordering::Relaxed);
+        self.counters.linked.fetch_add(u64::from(*is_link), Ordering::Relaxed);
         self.full.store(false, Ordering::Relaxed);
         if self.failing.swap(false, Ordering::Relaxed) {
             tracing::info!(dir = %self.folder.path().display(), "the cache can be written again");
@@ -323,13 +322,13 @@ impl Shared {
         Ok(())
     }
 
-    fn is_pending(&self, key: Key, body: &Arc<Body>) -> bool {
+    fn is_pending(&self, key: Key, body: &Arc<Object<A>>) -> bool {
         lock(&self.pending).get(&key).is_some_and(|pending| Arc::ptr_eq(&pending.body, body))
     }
 
     /// Writes down whose rendition it is.
-    fn write_down(&self, id: &ImageId) -> std::result::Result<(), Trouble> {
-        if let Some(blocks) = lock(&self.names).keep(&self.folder, id)? {
+    fn write_down(&self, original: &str) -> std::result::Result<(), Trouble> {
+        if let Some(blocks) = lock(&self.names).keep(&self.folder, original)? {
             self.set_fixed(FIXED_NAMES, Space { blocks, files: 0 });
         }
         Ok(())
@@ -355,7 +354,7 @@ impl Shared {
     }
 
     /// Sees to it that others keep what they were promised of the file system.
-    pub(super) fn leave_free(&self, space: Space) -> std::result::Result<(), Trouble> {
+    pub(crate) fn leave_free(&self, space: Space) -> std::result::Result<(), Trouble> {
         let short = self.short_of_free(space)?;
         if short == Space::default() {
             return Ok(());
@@ -392,14 +391,14 @@ impl Shared {
 
     /// Removes what should go first; gives the blocks and inodes that are free now, which are none where other names
     /// share them. `None` where there is nothing or it cannot be removed.
-    pub(super) fn evict_one(&self) -> std::result::Result<Option<Space>, Trouble> {
+    pub(crate) fn evict_one(&self) -> std::result::Result<Option<Space>, Trouble> {
         let mut older = lock(&self.older);
         if !older.is_empty() {
             let before = older.space();
-            let removed = older.remove_one();
+            let removed = older.remove_one::<A>();
             self.set_fixed(FIXED_OLDER, older.space());
             if removed? {
-                self.stats.evicted.fetch_add(1, Ordering::Relaxed);
+                self.counters.evicted.fetch_add(1, Ordering::Relaxed);
                 let after = older.space();
                 let (blocks, files) = (before.blocks - after.blocks, before.files - after.files);
                 return Ok(Some(Space { blocks, files }));
@@ -419,11 +418,11 @@ impl Shared {
             return Ok(None);
         }
         let freed = lock(&self.index).release(victim.charge);
-        self.stats.evicted.fetch_add(1, Ordering::Relaxed);
+        self.counters.evicted.fetch_add(1, Ordering::Relaxed);
         Ok(Some(freed))
     }
 
-    pub(super) fn is_writable(&self) -> bool {
+    pub(crate) fn is_writable(&self) -> bool {
         if self.failing.load(Ordering::Relaxed) && self.folder.probe(layout::STAGING).is_ok() {
             self.failing.store(false, Ordering::Relaxed);
             tracing::info!(dir = %self.folder.path().display(), "the cache can be written again");

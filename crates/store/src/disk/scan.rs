@@ -7,16 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{FIXED_NAMES, FIXED_OLDER, Folder, Older, STEP, Shared, lock, now};
-use crate::cache::folder::{blocks, blocks_of};
-use crate::cache::index::{Inode, Space};
-use crate::cache::key::NameHash;
-use crate::cache::layout::{self, FAN_OUT, Record};
-use crate::cache::{Digest, Key};
+use super::{FIXED_NAMES, FIXED_OLDER, Folder, LegacyLayouts, STEP, Shared, lock, now};
+use crate::folder::{blocks, blocks_of};
+use crate::index::{Inode, Space};
+use crate::key::PathHash;
+use crate::layout::{self, FAN_OUT, Record};
+use crate::{Attributes, Digest, Key};
 
 /// How far reading the folder in has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     /// Names are being listed: what is there is not known, so nothing is written.
     Listing,
     /// Times are being read: what has been used least is not known, so nothing is evicted.
@@ -31,10 +31,10 @@ const NICE: i32 = 10;
 /// How often a long reading tells how far it is.
 const TELL: Duration = Duration::from_secs(5);
 
-impl Shared {
+impl<A: Attributes> Shared<A> {
     /// Takes in what earlier processes staged and did not rename, and removes what they left unfinished. Gives the
     /// files taken in, which are to be synced.
-    pub(super) fn adopt(&self) -> Result<Vec<String>> {
+    pub(crate) fn adopt(&self) -> Result<Vec<String>> {
         let mut staged = Vec::new();
         self.folder.list(layout::STAGING, |name, _| staged.extend(name.to_str().ok().map(str::to_owned)))?;
         let mut adopted = Vec::new();
@@ -57,7 +57,7 @@ impl Shared {
                     self.foreign.fetch_add(1, Ordering::Relaxed);
                 }
                 _ => {
-                    self.stats.strays.fetch_add(1, Ordering::Relaxed);
+                    self.counters.strays.fetch_add(1, Ordering::Relaxed);
                 }
             }
         }
@@ -68,7 +68,7 @@ impl Shared {
     }
 
     /// Whether a file holds what its name says, as far as it can be read.
-    pub(super) fn holds(&self, path: &str, record: &Record) -> Result<bool> {
+    pub(crate) fn holds(&self, path: &str, record: &Record<A>) -> Result<bool> {
         let mut bytes = Vec::new();
         match self.folder.read(path, record.length.into()) {
             Err(error) if error.kind() == ErrorKind::InvalidData => return Ok(false),
@@ -78,7 +78,7 @@ impl Shared {
     }
 
     /// Reads the whole folder in: first the names, then when each file was used.
-    pub(super) fn scan(self: &Arc<Self>, dir: &Folder, adopted: &[String]) {
+    pub(crate) fn scan(self: &Arc<Self>, dir: &Folder, adopted: &[String]) {
         // serving comes first; without the right to be nicer it is read all the same
         let _ = rustix::process::setpriority_process(None, NICE);
         let started = Instant::now();
@@ -132,7 +132,7 @@ impl Shared {
 
     /// Counts what lies beside the fan-out folders.
     fn count_rest(&self, dir: &Folder) {
-        match Older::find(dir) {
+        match LegacyLayouts::find::<A>(dir) {
             Ok(older) => {
                 self.set_fixed(FIXED_OLDER, older.space());
                 *lock(&self.older) = older;
@@ -154,7 +154,7 @@ impl Shared {
     }
 
     /// Lists one fan-out folder into the index, once.
-    pub(super) fn list(&self, number: u8) {
+    pub(crate) fn list(&self, number: u8) {
         let mut listed = lock(&self.listed[usize::from(number)]);
         if *listed {
             return;
@@ -198,7 +198,7 @@ impl Shared {
     }
 
     /// Whether reading the folder in has come that far, waiting for it.
-    pub(super) fn reached(&self, wished: Phase, patience: Duration) -> bool {
+    pub(crate) fn reached(&self, wished: Phase, patience: Duration) -> bool {
         let began = Instant::now();
         let mut phase = lock(&self.phase);
         while *phase < wished && began.elapsed() < patience && !self.stopping.load(Ordering::Relaxed) {
@@ -214,7 +214,7 @@ impl Shared {
     }
 
     /// Looks at one file: what it takes, and when it was used.
-    fn look_at(&self, key: Key, record: &Record) {
+    fn look_at(&self, key: Key, record: &Record<A>) {
         match self.folder.facts(&layout::path(key, record)) {
             Ok(facts) if facts.is_file && facts.length == u64::from(record.length) => {
                 let file = (Inode::new(facts.inode()), u32::try_from(facts.blocks).unwrap_or(u32::MAX));
@@ -230,7 +230,7 @@ impl Shared {
     }
 
     /// What is to be done every second or so.
-    pub(super) fn tick(&self) {
+    pub(crate) fn tick(&self) {
         let is_ours = self.lock.metadata().map_or(true, |lock| lock.nlink() > 0) && self.folder.is_current();
         if !is_ours && !self.lost.swap(true, Ordering::Relaxed) {
             let dir = self.folder.path().display();
@@ -270,11 +270,11 @@ impl Shared {
         if names.len() < 1024 + 2 * lock(&self.index).len() {
             return;
         }
-        let mut needed: HashSet<NameHash> = lock(&self.pending).keys().map(|key| key.name_hash()).collect();
+        let mut needed: HashSet<PathHash> = lock(&self.pending).keys().map(|key| key.original()).collect();
         let mut from = Some(0);
         while let Some(at) = from {
             let (entries, next) = lock(&self.index).some(at, STEP);
-            needed.extend(entries.iter().map(|(key, _)| key.name_hash()));
+            needed.extend(entries.iter().map(|(key, _)| key.original()));
             from = next;
         }
         match names.compact(&self.folder, &needed) {

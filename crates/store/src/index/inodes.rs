@@ -13,7 +13,7 @@ use hashbrown::HashTable;
 use super::{Index, Space};
 
 /// A value of the index, which tells the body that its file holds.
-pub(in super::super) trait Value: Copy {
+pub(crate) trait Value: Copy {
     /// Equal for equal bodies alone.
     type Body: Copy + Eq + Hash;
 
@@ -23,10 +23,10 @@ pub(in super::super) trait Value: Copy {
 /// The number of an inode, folded to four bytes. It is compared between entries of equal bodies only: two of these would
 /// have to be different inodes of one fold, which is one chance in 2^32 and costs the account one body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in super::super) struct Inode(u32);
+pub(crate) struct Inode(u32);
 
 impl Inode {
-    pub(in super::super) fn new(number: u64) -> Inode {
+    pub(crate) fn new(number: u64) -> Inode {
         // the low and the high half; inodes of most file systems fit in the low one
         Inode((number ^ (number >> 32)) as u32)
     }
@@ -34,7 +34,7 @@ impl Inode {
 
 /// Whether new names may be linked to an inode. The entry in [`Inodes::table`] has it for its whole ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sharing {
+pub(crate) enum Sharing {
     Open,
     /// The file system allows no further name until one is removed.
     Full,
@@ -45,10 +45,10 @@ pub(super) enum Sharing {
 /// The charge for a name that has been taken out of the index, until it is gone from the disk; or a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "its space is counted until it is released"]
-pub(in super::super) struct Charge<B> {
-    pub(super) space: Space,
+pub(crate) struct Charge<B> {
+    pub(crate) space: Space,
     /// The inode, where other names of it remained when this one was taken out.
-    pub(super) inode: Option<(B, Inode)>,
+    pub(crate) inode: Option<(B, Inode)>,
 }
 
 impl<B> From<Space> for Charge<B> {
@@ -58,7 +58,7 @@ impl<B> From<Space> for Charge<B> {
 }
 
 /// Which entries are names of which inode. Numbers are those of slots.
-pub(super) struct Inodes<B> {
+pub(crate) struct Inodes<B> {
     /// One entry of each inode, found by its body.
     table: HashTable<u32>,
     /// The entries before and after one in its ring. An entry that is alone has no place here and so takes no memory.
@@ -91,7 +91,7 @@ impl Leaving {
 }
 
 impl<B> Inodes<B> {
-    pub(super) fn new() -> Inodes<B> {
+    pub(crate) fn new() -> Inodes<B> {
         Inodes { table: HashTable::new(), rings: HashMap::new(), leaving: HashMap::new() }
     }
 
@@ -131,12 +131,12 @@ impl<B> Inodes<B> {
 
 impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
     /// How many inodes the entries are names of.
-    pub(in super::super) fn inodes(&self) -> u64 {
+    pub(crate) fn inodes(&self) -> u64 {
         self.inodes.table.len() as u64
     }
 
     /// An entry whose file holds that body and may be given another name.
-    pub(in super::super) fn with_body(&self, body: &V::Body) -> Option<(K, V)> {
+    pub(crate) fn with_body(&self, body: &V::Body) -> Option<(K, V)> {
         let is_one = |slot: &u32| {
             let entry = &self.slots[*slot as usize];
             entry.sharing == Sharing::Open && entry.value.body() == *body
@@ -147,12 +147,12 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
     }
 
     /// Notes that the file of an entry can have no further name for now.
-    pub(in super::super) fn note_full(&mut self, key: &K) {
+    pub(crate) fn note_full(&mut self, key: &K) {
         self.set_sharing(key, Sharing::Full);
     }
 
     /// Notes that the file of an entry is damaged, and so under all of its names.
-    pub(in super::super) fn note_corrupt(&mut self, key: &K) {
+    pub(crate) fn note_corrupt(&mut self, key: &K) {
         self.set_sharing(key, Sharing::Corrupt);
     }
 
@@ -177,7 +177,7 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
 
     /// Makes an entry a name of its inode; gives the blocks that are to be counted for it. Where the inode has names
     /// already, they carry its blocks.
-    pub(super) fn attach(&mut self, slot: u32) -> u64 {
+    pub(crate) fn attach(&mut self, slot: u32) -> u64 {
         let (body, inode) = self.inode_of(slot);
         if let Some(first) = self.first_of(&body, inode) {
             self.inodes.join(slot, first);
@@ -192,7 +192,7 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
 
     /// Undoes [`Index::attach`]; `true` where the inode has other names, one of which carries the blocks from now on. The
     /// entry is in no list.
-    pub(super) fn detach(&mut self, slot: u32) -> bool {
+    pub(crate) fn detach(&mut self, slot: u32) -> bool {
         let (body, inode) = self.inode_of(slot);
         let hash = self.hasher.hash_one(body);
         let next = self.inodes.leave(slot);
@@ -221,7 +221,7 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
     }
 
     /// The charge for a name that has just been detached, until it is released.
-    pub(super) fn charge(&mut self, slot: u32, blocks: u32, has_others: bool) -> Charge<V::Body> {
+    pub(crate) fn charge(&mut self, slot: u32, blocks: u32, has_others: bool) -> Charge<V::Body> {
         let at = self.inode_of(slot);
         if has_others {
             self.inodes.leaving.entry(at).or_default().names += 1;
@@ -238,7 +238,7 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
 
     /// The space that is free now that the name of that charge is gone, or is no longer counted for it. With `takes_over`, the
     /// blocks that wait for the last name are had at once, by an entry that carries them from now on.
-    pub(super) fn settle(&mut self, charge: Charge<V::Body>, takes_over: bool) -> Space {
+    pub(crate) fn settle(&mut self, charge: Charge<V::Body>, takes_over: bool) -> Space {
         let mut space = charge.space;
         if let Some(at) = charge.inode
             && let Some(leaving) = self.inodes.leaving.get_mut(&at)
@@ -255,7 +255,7 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
     }
 
     /// Corrects the inode and the size of an entry that is in no list.
-    pub(super) fn reattach(&mut self, slot: u32, inode: Inode, blocks: u32) {
+    pub(crate) fn reattach(&mut self, slot: u32, inode: Inode, blocks: u32) {
         let entry = &self.slots[slot as usize];
         let (former, is_same) = (entry.blocks, entry.inode == inode);
         let at = self.inode_of(slot);

@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
 
-use super::index::{self, Index, Inode, Removed, Space};
+use super::{Index, Inode, Removed, Space};
+use crate::Key;
+use crate::layout::Record;
+use crate::testsuite::Extension;
 
 /// A value with a number of its own and the body of its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +16,7 @@ struct Value {
     body: u32,
 }
 
-impl index::Value for Value {
+impl super::Value for Value {
     type Body = u32;
 
     fn body(&self) -> u32 {
@@ -307,7 +310,7 @@ fn corrupt_inode_is_never_linked_to_whichever_names_go() {
 #[test]
 fn an_entry_takes_no_more_memory_than_it_needs() {
     // a million of them are 96 MB, and 5 to 10 MB in each of the two tables
-    const { assert!(Index::<super::Key, super::layout::Record>::ENTRY <= 96) };
+    const { assert!(Index::<Key, Record<Extension>>::ENTRY <= 96) };
 }
 
 #[test]

@@ -3,11 +3,11 @@
 
 use std::io::{Error, ErrorKind, Result};
 
-use super::{Folder, Space, layout};
+use super::{Attributes, Folder, Space, layout};
 
 /// The files of older layouts.
 #[derive(Default)]
-pub(super) struct Older {
+pub(crate) struct LegacyLayouts {
     folders: Vec<Layout>,
     space: Space,
 }
@@ -21,7 +21,7 @@ struct Layout {
 }
 
 /// Refuses a folder that a newer program has used.
-pub(in crate::cache) fn refuse_newer(dir: &Folder) -> Result<()> {
+pub(crate) fn refuse_newer(dir: &Folder) -> Result<()> {
     match versions(dir)?.into_iter().max() {
         Some(newest) if newest > layout::VERSION => Err(Error::new(
             ErrorKind::Unsupported,
@@ -40,10 +40,10 @@ fn versions(dir: &Folder) -> Result<Vec<u32>> {
     Ok(versions)
 }
 
-impl Older {
+impl LegacyLayouts {
     /// Counts what older layouts have left in that folder.
-    pub(super) fn find(dir: &Folder) -> Result<Older> {
-        let mut older = Older::default();
+    pub(crate) fn find<A: Attributes>(dir: &Folder) -> Result<LegacyLayouts> {
+        let mut older = LegacyLayouts::default();
         for version in versions(dir)?.into_iter().filter(|version| *version < layout::VERSION) {
             let Ok(folder) = dir.folder(&format!("v{version}")) else { continue };
             let mut parts = Vec::new();
@@ -53,7 +53,7 @@ impl Older {
                 }
             })?;
             for part in &parts {
-                for file in ours(&folder, part)? {
+                for file in ours::<A>(&folder, part)? {
                     older.space.files += 1;
                     older.space.blocks += folder.facts(&format!("{part}/{file}")).map_or(0, |facts| facts.blocks);
                 }
@@ -63,17 +63,17 @@ impl Older {
         Ok(older)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.folders.is_empty()
     }
 
     /// What they take.
-    pub(super) fn space(&self) -> Space {
+    pub(crate) fn space(&self) -> Space {
         self.space
     }
 
     /// Removes one file; `false` where there is none left.
-    pub(super) fn remove_one(&mut self) -> Result<bool> {
+    pub(crate) fn remove_one<A: Attributes>(&mut self) -> Result<bool> {
         while let Some(layout) = self.folders.last_mut() {
             if let Some(file) = layout.files.pop() {
                 let part = layout.parts.last().map(String::as_str).unwrap_or_default();
@@ -88,7 +88,7 @@ impl Older {
                 self.folders.pop();
                 continue;
             };
-            layout.files = ours(&layout.folder, part)?;
+            layout.files = ours::<A>(&layout.folder, part)?;
             if layout.files.is_empty() {
                 layout.parts.pop();
             }
@@ -99,12 +99,12 @@ impl Older {
 }
 
 /// The files in a folder that an older tintype wrote: renditions, and what it staged.
-fn ours(folder: &Folder, part: &str) -> Result<Vec<String>> {
+fn ours<A: Attributes>(folder: &Folder, part: &str) -> Result<Vec<String>> {
     let mut files = Vec::new();
     let listed = folder.list(part, |name, is_file| {
         if let (Ok(name), true) = (name.to_str(), is_file) {
             let is_staged = part == layout::STAGING && name.starts_with(".tmp");
-            if is_staged || layout::parse(name).is_some() {
+            if is_staged || layout::parse::<A>(name).is_some() {
                 files.push(name.to_owned());
             }
         }

@@ -11,75 +11,75 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
 
 /// Space is counted in this unit; file systems give it out in blocks of this size, or their multiples.
-pub(super) const BLOCK: u64 = 4096;
+pub(crate) const BLOCK: u64 = 4096;
 
 /// The blocks that a file of that length takes.
-pub(super) fn blocks(length: u64) -> u64 {
+pub(crate) fn blocks(length: u64) -> u64 {
     length.div_ceil(BLOCK)
 }
 
 /// An open folder.
-pub(super) struct Folder {
+pub(crate) struct Folder {
     fd: OwnedFd,
     path: PathBuf,
 }
 
 /// What the file system says of a file.
-pub(super) struct Facts {
-    pub(super) is_file: bool,
-    pub(super) length: u64,
+pub(crate) struct Facts {
+    pub(crate) is_file: bool,
+    pub(crate) length: u64,
     /// What it takes, in units of [`BLOCK`].
-    pub(super) blocks: u64,
+    pub(crate) blocks: u64,
     /// When it was last changed, in seconds since 1970.
-    pub(super) seconds: u32,
+    pub(crate) seconds: u32,
     /// Whether that is a whole second, as [`Folder::mark`] sets it and a write hardly ever does.
-    pub(super) is_marked: bool,
+    pub(crate) is_marked: bool,
     /// Its inode, and when that was last changed in any way, in seconds and nanoseconds.
-    pub(super) identity: (u64, i64, i64),
+    pub(crate) identity: (u64, i64, i64),
     /// How many names it has.
-    pub(super) names: u64,
+    pub(crate) names: u64,
 }
 
 /// What a file system has left for this process.
-pub(super) struct Free {
-    pub(super) bytes: u64,
+pub(crate) struct Free {
+    pub(crate) bytes: u64,
     /// `None` where the file system does not number its files beforehand.
-    pub(super) files: Option<Files>,
+    pub(crate) files: Option<Files>,
 }
 
 /// How many files there can be.
-pub(super) struct Files {
-    pub(super) free: u64,
-    pub(super) all: u64,
+pub(crate) struct Files {
+    pub(crate) free: u64,
+    pub(crate) all: u64,
 }
 
 impl Facts {
     /// The number of its inode.
-    pub(super) fn inode(&self) -> u64 {
+    pub(crate) fn inode(&self) -> u64 {
         self.identity.0
     }
 }
 
 impl Folder {
     /// Opens a folder, which may be reached through links.
-    pub(super) fn open(path: &Path) -> Result<Folder> {
+    pub(crate) fn open(path: &Path) -> Result<Folder> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Folder { fd: rustix::fs::open(path, flags, Mode::empty())?, path: path.to_owned() })
     }
 
     /// Opens a folder in this one.
-    pub(super) fn folder(&self, name: &str) -> Result<Folder> {
+    pub(crate) fn folder(&self, name: &str) -> Result<Folder> {
         let fd = self.open_at(name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
         Ok(Folder { fd, path: self.path.join(name) })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Whether its path still leads to this folder, as far as that can be told: a file system that cannot be asked for a
     /// moment has not lost it.
-    pub(super) fn is_current(&self) -> bool {
+    pub(crate) fn is_current(&self) -> bool {
         let Ok(own) = rustix::fs::fstat(&self.fd) else { return true };
         match rustix::fs::stat(&self.path) {
             Ok(now) => own.st_nlink > 0 && (own.st_dev, own.st_ino) == (now.st_dev, now.st_ino),
@@ -89,7 +89,7 @@ impl Folder {
     }
 
     /// Who owns it and what others may do with it.
-    pub(super) fn ownership(&self) -> Result<(u32, u32)> {
+    pub(crate) fn ownership(&self) -> Result<(u32, u32)> {
         let stat = rustix::fs::fstat(&self.fd)?;
         Ok((stat.st_uid, stat.st_mode & 0o7777))
     }
@@ -111,12 +111,12 @@ impl Folder {
 
     /// The names in a folder below, with whether each is a regular file (as far as the folder tells), and how many
     /// blocks the folder itself takes.
-    pub(super) fn list(&self, name: &str, mut each: impl FnMut(&std::ffi::CStr, bool)) -> Result<u64> {
+    pub(crate) fn list(&self, name: &str, mut each: impl FnMut(&std::ffi::CStr, bool)) -> Result<u64> {
         self.list_inodes(name, |name, is_file, _| each(name, is_file))
     }
 
     /// As [`Folder::list`], with the number of each inode, which the folder tells without a look at the file.
-    pub(super) fn list_inodes(&self, name: &str, mut each: impl FnMut(&std::ffi::CStr, bool, u64)) -> Result<u64> {
+    pub(crate) fn list_inodes(&self, name: &str, mut each: impl FnMut(&std::ffi::CStr, bool, u64)) -> Result<u64> {
         let fd = self.open_at(name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
         let blocks = blocks(rustix::fs::fstat(&fd)?.st_blocks.unsigned_abs() * 512);
         for entry in rustix::fs::Dir::new(fd)? {
@@ -130,7 +130,7 @@ impl Folder {
     }
 
     /// Opens a regular file of that length to be read. Anything else is [`ErrorKind::InvalidData`].
-    pub(super) fn read(&self, path: &str, length: u64) -> Result<File> {
+    pub(crate) fn read(&self, path: &str, length: u64) -> Result<File> {
         // nonblocking, since opening a FIFO waits for its writer
         let fd = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty());
         let file: File = match fd {
@@ -146,35 +146,35 @@ impl Folder {
     }
 
     /// Opens a regular file of any length to be read.
-    pub(super) fn open_file(&self, path: &str) -> Result<File> {
+    pub(crate) fn open_file(&self, path: &str) -> Result<File> {
         let file: File = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty())?.into();
         if file.metadata()?.is_file() { Ok(file) } else { Err(ErrorKind::InvalidData.into()) }
     }
 
     /// A new file, which nothing of that name may be in the way of. The group may read: so nginx is given the files.
-    pub(super) fn create(&self, path: &str) -> Result<File> {
+    pub(crate) fn create(&self, path: &str) -> Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         Ok(self.open_at(path, flags, Mode::from_raw_mode(0o640))?.into())
     }
 
     /// A file to be written at its end, made if it is not there.
-    pub(super) fn append(&self, path: &str) -> Result<File> {
+    pub(crate) fn append(&self, path: &str) -> Result<File> {
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file: File = self.open_at(path, flags, Mode::from_raw_mode(0o640))?.into();
         if file.metadata()?.is_file() { Ok(file) } else { Err(ErrorKind::InvalidData.into()) }
     }
 
-    pub(super) fn rename(&self, from: &str, to: &str) -> Result<()> {
+    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<()> {
         Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
     }
 
     /// Gives a file another name, which nothing may have yet.
-    pub(super) fn link(&self, from: &str, to: &str) -> std::result::Result<(), rustix::io::Errno> {
+    pub(crate) fn link(&self, from: &str, to: &str) -> std::result::Result<(), rustix::io::Errno> {
         rustix::fs::linkat(&self.fd, from, &self.fd, to, AtFlags::empty())
     }
 
     /// Removes a file; that it is gone already is no error.
-    pub(super) fn remove(&self, path: &str) -> Result<()> {
+    pub(crate) fn remove(&self, path: &str) -> Result<()> {
         match rustix::fs::unlinkat(&self.fd, path, AtFlags::empty()) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
@@ -182,7 +182,7 @@ impl Folder {
     }
 
     /// Makes a folder below if it is not there, for good: a power loss after this leaves it.
-    pub(super) fn make_folder(&self, name: &str) -> Result<()> {
+    pub(crate) fn make_folder(&self, name: &str) -> Result<()> {
         match rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o750)) {
             Ok(()) => Ok(rustix::fs::fsync(&self.fd)?),
             Err(rustix::io::Errno::EXIST) => Ok(()),
@@ -190,7 +190,7 @@ impl Folder {
         }
     }
 
-    pub(super) fn facts(&self, path: &str) -> Result<Facts> {
+    pub(crate) fn facts(&self, path: &str) -> Result<Facts> {
         let stat = rustix::fs::statat(&self.fd, path, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(Facts {
             is_file: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
@@ -204,13 +204,13 @@ impl Folder {
     }
 
     /// Writes down that a file was used: its time of change becomes that second.
-    pub(super) fn mark(&self, path: &str, seconds: u32) -> Result<()> {
+    pub(crate) fn mark(&self, path: &str, seconds: u32) -> Result<()> {
         let time = Timespec { tv_sec: seconds.into(), tv_nsec: 0 };
         let times = Timestamps { last_access: time, last_modification: time };
         Ok(rustix::fs::utimensat(&self.fd, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
-    pub(super) fn free(&self) -> Result<Free> {
+    pub(crate) fn free(&self) -> Result<Free> {
         let system = rustix::fs::fstatvfs(&self.fd)?;
         let files = Files { free: system.f_favail, all: system.f_files };
         Ok(Free {
@@ -220,7 +220,7 @@ impl Folder {
     }
 
     /// Whether a file can be made in a folder below, and written.
-    pub(super) fn probe(&self, name: &str) -> Result<()> {
+    pub(crate) fn probe(&self, name: &str) -> Result<()> {
         let path = format!("{name}/probe-{}", std::process::id());
         self.remove(&path)?;
         let written = self.create(&path).and_then(|file| std::io::Write::write_all(&mut &file, b"probe"));
@@ -241,7 +241,7 @@ impl Folder {
 }
 
 /// The blocks that an open file takes.
-pub(super) fn blocks_of(file: &File) -> Result<u64> {
+pub(crate) fn blocks_of(file: &File) -> Result<u64> {
     Ok(blocks(file.metadata()?.blocks() * 512))
 }
 
@@ -263,7 +263,7 @@ pub enum Doubt {
 }
 
 /// What speaks against a folder, as it is.
-pub(super) fn doubt(folder: &Folder) -> Result<Option<Doubt>> {
+pub(crate) fn doubt(folder: &Folder) -> Result<Option<Doubt>> {
     let (owner, mode) = folder.ownership()?;
     let own = rustix::process::geteuid().as_raw();
     Ok(if mode & 0o1002 == 0o002 {
@@ -278,7 +278,7 @@ pub(super) fn doubt(folder: &Folder) -> Result<Option<Doubt>> {
 /// Refuses a folder that there are doubts about.
 ///
 /// A new folder of ours that is merely open, with nothing in it yet, is closed to others instead of being refused.
-pub(super) fn distrust(folder: &Folder) -> Result<()> {
+pub(crate) fn distrust(folder: &Folder) -> Result<()> {
     let path = folder.path().display();
     let mut doubt = self::doubt(folder)?;
     let is_own = || Ok::<_, Error>(folder.ownership()?.0 == rustix::process::geteuid().as_raw());
@@ -302,7 +302,7 @@ pub(super) fn distrust(folder: &Folder) -> Result<()> {
 }
 
 /// Makes a folder and those above it, for the owner and to be read by the group.
-pub(super) fn make(path: &Path) -> Result<()> {
+pub(crate) fn make(path: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().recursive(true).mode(0o750).create(path)
 }

@@ -1,43 +1,39 @@
 //! Names in the cache folder. A rendition is one plain file whose record is its name:
-//! `<fan-out>/<key>.<blake3 of the body>.<length>.<extension>`. There is no second file and no database: listing the
-//! folders is the index, and a truncation, a swap or a flipped bit shows against the name. The extension of a rendition
-//! of a damaged original is preceded by `damaged`.
+//! `<fan-out>/<key>.<blake3 of the body>.<length>.<attributes>`. There is no second file and no database: listing the
+//! folders is the index, and a truncation, a swap or a flipped bit shows against the name.
 
-use super::index::Value;
-use super::{Digest, Key};
-use crate::render::Content;
+use crate::index::Value;
+use crate::{Attributes, Digest, Key};
 
 /// The number of this layout; a folder `v<number>` has all of it. A change takes the next number.
-pub(super) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 2;
 
 /// How many folders renditions lie in: enough that one is listed in milliseconds, few enough that the folders
 /// themselves take little.
-pub(super) const FAN_OUT: u8 = 64;
+pub(crate) const FAN_OUT: u8 = 64;
 
 /// Where files are while they are written.
-pub(super) const STAGING: &str = "staging";
+pub(crate) const STAGING: &str = "staging";
 
 /// Held by the process that the folder belongs to.
-pub(super) const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 
 /// The paths of the originals that there are renditions of, one a line.
-pub(super) const NAMES: &str = "names";
+pub(crate) const NAMES: &str = "names";
 
 /// Files beside the renditions, the lock and the names.
-pub(super) const FIXED_FILES: u64 = 2;
+pub(crate) const FIXED_FILES: u64 = 2;
 
 /// What is known of a rendition from its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    pub(super) digest: Digest,
+pub(crate) struct Record<A> {
+    pub(crate) digest: Digest,
     /// Bytes.
-    pub(super) length: u32,
-    pub(super) content: Content,
-    /// Whether the original was damaged.
-    pub(super) damaged: bool,
+    pub(crate) length: u32,
+    pub(crate) attributes: A,
 }
 
-impl Value for Record {
+impl<A: Attributes> Value for Record<A> {
     type Body = Digest;
 
     fn body(&self) -> Digest {
@@ -45,67 +41,61 @@ impl Value for Record {
     }
 }
 
-/// The part of a name that says that the original was damaged.
-const DAMAGED: &str = "damaged";
-
 /// The name of a fan-out folder.
-pub(super) fn folder(number: u8) -> String {
+pub(crate) fn folder(number: u8) -> String {
     format!("{number:02x}")
 }
 
 /// Whether renditions of that key lie in that folder.
-pub(super) fn is_in(key: Key, number: u8) -> bool {
+pub(crate) fn is_in(key: Key, number: u8) -> bool {
     key.first_byte() % FAN_OUT == number
 }
 
 /// The path of a rendition below the layout's folder.
-pub(super) fn path(key: Key, record: &Record) -> String {
+pub(crate) fn path<A: Attributes>(key: Key, record: &Record<A>) -> String {
     format!("{}/{}", folder(key.first_byte() % FAN_OUT), name(key, record))
 }
 
 /// The name of a rendition's file.
-pub(super) fn name(key: Key, record: &Record) -> String {
-    let Record { digest, length, content, damaged } = record;
-    let (mark, dot) = if *damaged { (DAMAGED, ".") } else { ("", "") };
-    format!("{}.{}.{length}.{mark}{dot}{}", key.to_hex(), digest.to_hex(), content.extension())
+pub(crate) fn name<A: Attributes>(key: Key, record: &Record<A>) -> String {
+    let Record { digest, length, attributes } = record;
+    format!("{}.{}.{length}.{}", key.to_hex(), digest.to_hex(), attributes.to_suffix())
 }
 
 /// The key and the record that a file name states; `None` for every name that [`name`] does not make.
-pub(super) fn parse(name: &str) -> Option<(Key, Record)> {
-    let mut parts = name.split('.');
-    let (key, digest, length, mark) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let damaged = mark == DAMAGED;
-    let extension = if damaged { parts.next()? } else { mark };
+pub(crate) fn parse<A: Attributes>(name: &str) -> Option<(Key, Record<A>)> {
+    let mut parts = name.splitn(4, '.');
+    let (key, digest, length, suffix) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     let is_number = !length.starts_with(['0', '+']) && length.len() <= 10;
-    if parts.next().is_some() || !is_hex(key) || !is_hex(digest) || !is_number {
+    if !is_hex(key) || !is_hex(digest) || !is_number {
         return None;
     }
-    let content = Content::from_extension(extension).filter(|content| content.extension() == extension)?;
-    let record = Record { digest: Digest::from_hex(digest)?, length: length.parse().ok()?, content, damaged };
+    let attributes = A::from_suffix(suffix).filter(|attributes| attributes.to_suffix() == suffix)?;
+    let record = Record { digest: Digest::from_hex(digest)?, length: length.parse().ok()?, attributes };
     Some((Key::from_hex(key)?, record))
 }
 
 /// The name that is made of what a name states; for tests of what is taken for one of ours.
 #[doc(hidden)]
-pub fn name_again(written: &str) -> Option<String> {
-    parse(written).map(|(key, record)| name(key, &record))
+pub fn name_again<A: Attributes>(written: &str) -> Option<String> {
+    parse::<A>(written).map(|(key, record)| name(key, &record))
 }
 
 /// The name of a file in the staging folder: a number that no other has, and its final name.
-pub(super) fn staged(number: u64, key: Key, record: &Record) -> String {
+pub(crate) fn staged<A: Attributes>(number: u64, key: Key, record: &Record<A>) -> String {
     format!("{number:x}-{}", name(key, record))
 }
 
 /// What is staged under that name, if it is one of ours.
-pub(super) fn parse_staged(staged: &str) -> Option<(Key, Record)> {
+pub(crate) fn parse_staged<A: Attributes>(staged: &str) -> Option<(Key, Record<A>)> {
     let (number, name) = staged.split_once('-')?;
     u64::from_str_radix(number, 16).ok()?;
     parse(name)
 }
 
 /// The number of the layout that a folder of that name holds.
-pub(super) fn version(name: &str) -> Option<u32> {
+pub(crate) fn version(name: &str) -> Option<u32> {
     let digits = name.strip_prefix('v').filter(|digits| !digits.starts_with(['0', '+']))?;
     digits.parse().ok()
 }
@@ -115,10 +105,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::render::Format;
+    use crate::testsuite::Extension;
 
-    fn record(length: u32) -> Record {
-        Record { digest: Digest::of(b"a body"), length, content: Content::Image(Format::WebP), damaged: false }
+    fn record(length: u32) -> Record<Extension> {
+        Record { digest: Digest::of(b"a body"), length, attributes: Extension::WebP }
     }
 
     fn key() -> Key {
@@ -129,8 +119,8 @@ mod tests {
     fn names_are_read_as_they_are_written_and_nothing_else_is() {
         let name = name(key(), &record(6));
         assert_eq!(parse(&name), Some((key(), record(6))));
-        let damaged = Record { damaged: true, ..record(6) };
-        assert_eq!(parse(&super::name(key(), &damaged)), Some((key(), damaged)));
+        let dotted = Record { attributes: Extension::Json, ..record(6) };
+        assert_eq!(parse(&super::name(key(), &dotted)), Some((key(), dotted)));
         assert_eq!(parse_staged(&staged(300, key(), &record(6))), Some((key(), record(6))));
         let digest = Digest::of(b"a body").to_hex();
         let key = key().to_hex();
@@ -150,15 +140,14 @@ mod tests {
             format!("{key}.{digest}.6.WEBP"),
             format!("{key}.{digest}.6.html"),
             format!("{key}.{digest}.6"),
-            format!("{key}.{digest}.6.damaged"),
-            format!("{key}.{digest}.6.damaged.damaged.webp"),
-            format!("{key}.{digest}.6.whole.webp"),
+            format!("{key}.{digest}.6.json"),
+            format!("{key}.{digest}.6.part.webp"),
             format!("{key}.{key}{digest}.6.webp"),
         ] {
-            assert_eq!(parse(&near), None, "{near}");
+            assert_eq!(parse::<Extension>(&near), None, "{near}");
         }
         for near in [name.as_str(), "", "-", "x-", &format!("x-{name}"), &format!("-{name}")] {
-            assert_eq!(parse_staged(near), None, "{near}");
+            assert_eq!(parse_staged::<Extension>(near), None, "{near}");
         }
     }
 
@@ -171,15 +160,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_read_would_be_written_so(text in "[0-9a-fA-F]{64}\\.[0-9a-f]{64}\\.[0-9+]{1,11}(\\.damaged)?\\.(webp|WebP|x|)") {
-            if let Some((key, record)) = parse(&text) {
+        fn whatever_is_read_would_be_written_so(text in "[0-9a-fA-F]{64}\\.[0-9a-f]{64}\\.[0-9+]{1,11}\\.(webp|WebP|part\\.json|json|x|)") {
+            if let Some((key, record)) = parse::<Extension>(&text) {
                 prop_assert_eq!(name(key, &record), text);
             }
         }
 
         #[test]
         fn no_text_is_a_danger(text in "\\PC{0,200}") {
-            let _ = (parse(&text), parse_staged(&text), version(&text));
+            let _ = (parse::<Extension>(&text), parse_staged::<Extension>(&text), version(&text));
         }
     }
 }

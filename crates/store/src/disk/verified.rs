@@ -8,9 +8,9 @@ use std::io::ErrorKind;
 use std::time::{Duration, SystemTime};
 
 use super::{Disk, FAN_OUT, Shared, lock};
-use crate::cache::folder::Facts;
-use crate::cache::layout::{self, Record};
-use crate::cache::{Key, Stored};
+use crate::folder::Facts;
+use crate::layout::{self, Record};
+use crate::{Attributes, Key, StoredFile};
 
 /// How long a file that was read and found right is taken to be so.
 const CHECKED_FOR: Duration = Duration::from_secs(600);
@@ -22,7 +22,7 @@ const CHECKED: u64 = 100_000;
 type Identity = (u64, i64, i64);
 
 /// The files that were read and found right.
-pub(super) struct Checked(moka::sync::Cache<Key, Identity>);
+pub(crate) struct Checked(moka::sync::Cache<Key, Identity>);
 
 impl Default for Checked {
     fn default() -> Self {
@@ -30,9 +30,9 @@ impl Default for Checked {
     }
 }
 
-impl Disk {
+impl<A: Attributes> Disk<A> {
     /// The file of that key, if it has its final name already and holds what that says.
-    pub(in crate::cache) async fn stored(&self, key: Key) -> Option<Stored> {
+    pub(crate) async fn stored(&self, key: Key) -> Option<StoredFile<A>> {
         let shared = &self.shared;
         shared.list(key.first_byte() % FAN_OUT);
         let record = lock(&shared.index).get(&key)?;
@@ -47,12 +47,12 @@ impl Disk {
             }
         }
         shared.touch(key);
-        let Record { digest, length, content, damaged } = record;
-        Some(Stored { path: format!("v{}/{path}", layout::VERSION), length: length.into(), digest, content, damaged })
+        let Record { digest, length, attributes } = record;
+        Some(StoredFile { path: format!("v{}/{path}", layout::VERSION), length: length.into(), digest, attributes })
     }
 }
 
-fn is_whole(facts: &Facts, record: &Record) -> bool {
+fn is_whole<A: Attributes>(facts: &Facts, record: &Record<A>) -> bool {
     facts.is_file && facts.length == u64::from(record.length)
 }
 
@@ -64,9 +64,9 @@ fn is_settled((_, seconds, nanoseconds): Identity) -> bool {
     i128::try_from(now.as_nanos()).is_ok_and(|now| now - changed >= TICK)
 }
 
-impl Shared {
+impl<A: Attributes> Shared<A> {
     /// The bytes of a rendition, checked against its name. Anything wrong with it makes it absent, for good.
-    pub(super) async fn checked(&self, key: Key, record: &Record) -> Option<Vec<u8>> {
+    pub(crate) async fn checked(&self, key: Key, record: &Record<A>) -> Option<Vec<u8>> {
         match self.read(key, record).await {
             Ok(bytes) => Some(bytes),
             Err(error) if error.kind() == ErrorKind::InvalidData => {

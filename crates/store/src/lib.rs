@@ -1,0 +1,161 @@
+//! A bounded store of files in one folder of a local file system.
+//!
+//! [`Store::put`] hands a file over, [`Store::get`] reads one back, [`Store::purge`] removes all files of an original. The
+//! store promises four things:
+//!
+//! - **A file is whole or absent.** It is staged, synced and renamed (`disk/write.rs`), and its name has its digest and
+//!   length (`layout.rs`), which are compared whenever it is read.
+//! - **What [`Store::put`] reports as stored survives the process.** It lies in a staged file that the next start takes
+//!   over (`disk/scan.rs`). A power failure can lose files that were not synced yet; the next start finds and removes them.
+//! - **The folder never exceeds its bounds.** Space is reserved in the index before a byte is written and released after
+//!   the file is gone (`index/`). Files are evicted by a segmented LRU.
+//! - **Nothing planted in the folder is followed or served.** Paths are resolved beneath the folder, without links
+//!   (`folder.rs`).
+//!
+//! Files with equal bytes are hard links to one inode, whose blocks count once (`disk/link.rs`). Three threads work behind
+//! the callers: one stages, one syncs and renames, one reads the folder at the start; a fourth looks after the folder
+//! twice a second and opens it again when it has been removed.
+//!
+//! The store knows neither what the bytes are nor how they are made. Its caller says what it wants to know of a file
+//! without reading it in [`Attributes`], which become the end of the file's name.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | `store` | the folder as it is now: open, in another process's hands, unusable |
+//! | `disk` | an open folder: reads, writes, links, eviction, the scan at the start |
+//! | `index` | which files there are, what they take, which goes next; no I/O and no clock |
+//! | `layout` | names of files and folders |
+//! | `folder` | system calls beneath one folder |
+//! | `original_paths` | the paths of the originals that files belong to |
+//! | [`preflight`], [`stats`] | a folder seen from outside, while a service may be using it |
+
+#![forbid(unsafe_code)]
+
+mod digest;
+mod disk;
+mod folder;
+mod index;
+mod key;
+mod layout;
+mod original_paths;
+pub mod preflight;
+#[cfg(test)]
+mod sharing_tests;
+pub mod stats;
+mod store;
+mod sync;
+#[cfg(test)]
+mod testsuite;
+
+use std::borrow::Cow;
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+
+use bytes::Bytes;
+
+pub use digest::Digest;
+pub use key::Key;
+#[doc(hidden)]
+pub use layout::name_again;
+pub use store::{FolderState, Store};
+
+/// The folder and its bounds.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The folder, made if it is not there. Files in it that are not the store's stay untouched. `None` stores nothing.
+    pub dir: Option<PathBuf>,
+    /// The most bytes on disk, in whole blocks.
+    pub max_bytes: u64,
+    /// The most files.
+    pub max_files: u64,
+    /// Bytes of the file system that are left to others.
+    pub min_free: u64,
+}
+
+/// What the caller wants to know of a file without reading it, its media type above all.
+pub trait Attributes: Copy + Eq + Debug + Send + Sync + 'static {
+    /// The end of the file's name after the last dot of the store's own part: an extension such as `webp`, perhaps with
+    /// parts before it. Few characters, no slash.
+    fn to_suffix(&self) -> Cow<'static, str>;
+
+    /// The attributes with that suffix; `None` for every text that [`to_suffix`](Attributes::to_suffix) does not give.
+    fn from_suffix(suffix: &str) -> Option<Self>;
+}
+
+/// A file's bytes and what is known of them.
+#[derive(Clone, Debug)]
+pub struct Object<A> {
+    /// All bytes.
+    pub bytes: Bytes,
+    /// Their digest.
+    pub digest: Digest,
+    /// The caller's attributes.
+    pub attributes: A,
+}
+
+/// A verified file, for another program to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredFile<A> {
+    /// Its path below the store's folder.
+    pub path: String,
+    /// Bytes.
+    pub length: u64,
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// The caller's attributes.
+    pub attributes: A,
+}
+
+/// The files that a purge removes.
+#[derive(Clone, Copy, Debug)]
+pub enum Selection<'a> {
+    /// Those of the original of that path.
+    Original(&'a str),
+    /// Those of all originals whose paths start so. Files whose original's path is not known are removed, too.
+    Prefix(&'a str),
+}
+
+impl Selection<'_> {
+    /// Whether it selects the files of the original of that path.
+    pub fn matches(&self, path: &str) -> bool {
+        match self {
+            Selection::Original(original) => *original == path,
+            Selection::Prefix(prefix) => path.starts_with(prefix),
+        }
+    }
+}
+
+/// Counters of events since the store was made, across reopened folders.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Files stored.
+    pub stored: AtomicU64,
+    /// Those of them that became another name of a file with the same bytes.
+    pub linked: AtomicU64,
+    /// Files that should have been stored and were not: the queue was full or the disk failed.
+    pub not_stored: AtomicU64,
+    /// Files removed to make room.
+    pub evicted: AtomicU64,
+    /// Files that did not hold what their names said.
+    pub corrupt: AtomicU64,
+    /// Unfinished files of processes that were killed, removed.
+    pub strays: AtomicU64,
+}
+
+/// How full the folder is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Files of the store, with those being written and those being removed.
+    pub files: u64,
+    /// Bytes that they take, in whole blocks.
+    pub bytes: u64,
+    /// Bodies that are kept as files; equal ones are one.
+    pub bodies: u64,
+    /// Files in the folder that are not the store's.
+    pub foreign: u64,
+    /// How much of the folder has been read since the start, from 0 to 1.
+    pub scanned: f64,
+    /// Bytes of bodies that are being written.
+    pub pending: u64,
+}

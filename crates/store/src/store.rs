@@ -1,0 +1,231 @@
+//! A folder that comes and goes: opened when it can be, given up when it is removed, tried again twice a second.
+
+use std::collections::HashSet;
+use std::io::ErrorKind;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::disk::Disk;
+use crate::{Attributes, Config, Counters, Key, Object, Selection, StoredFile, Usage};
+
+/// How often the folder is looked after, and one that cannot be used is tried again.
+const TICK: Duration = Duration::from_millis(500);
+
+/// A bounded store of files. Whatever goes wrong with its folder is logged and counted here; to callers it is a file that
+/// is not there or was not stored.
+pub struct Store<A: Attributes> {
+    place: Arc<Place<A>>,
+    /// Ends the maintenance thread when it is dropped.
+    maintenance: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+/// The folder, as it is now.
+struct Place<A: Attributes> {
+    state: RwLock<State<A>>,
+    config: Config,
+    counters: Arc<Counters>,
+}
+
+enum State<A: Attributes> {
+    /// The settings name no folder.
+    None,
+    /// This process has it.
+    Open(Arc<Disk<A>>),
+    /// Another process has it.
+    InUse,
+    /// It cannot be used.
+    Unusable,
+}
+
+/// Whether a store can use its folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FolderState {
+    /// Files are read from it and written to it.
+    Open,
+    /// Another process has it: files are neither read from it nor written to it until that process ends.
+    InUse,
+    /// It cannot be opened, or the last write failed.
+    Unusable,
+    /// The settings name no folder.
+    None,
+}
+
+impl FolderState {
+    /// Each state with its name in metrics.
+    pub const ALL: [(FolderState, &str); 4] = [
+        (FolderState::Open, "open"),
+        (FolderState::InUse, "in_use"),
+        (FolderState::Unusable, "unusable"),
+        (FolderState::None, "none"),
+    ];
+}
+
+impl<A: Attributes> Place<A> {
+    fn disk(&self) -> Option<Arc<Disk<A>>> {
+        match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::Open(disk) => Some(Arc::clone(disk)),
+            State::None | State::InUse | State::Unusable => None,
+        }
+    }
+
+    fn set(&self, state: State<A>) {
+        let former = std::mem::replace(&mut *self.state.write().unwrap_or_else(PoisonError::into_inner), state);
+        // letting go of a folder takes time, and nobody should wait for the lock meanwhile
+        drop(former);
+    }
+
+    /// Tries to open the folder. `is_first` where it has not been tried before.
+    fn open(&self, is_first: bool) {
+        let Some(path) = &self.config.dir else {
+            self.set(State::None);
+            return;
+        };
+        let dir = path.display();
+        match Disk::open(path, &self.config, Arc::clone(&self.counters)) {
+            Ok(disk) => {
+                if !is_first {
+                    tracing::info!(%dir, "the cache folder can be used now");
+                }
+                self.set(State::Open(Arc::new(disk)));
+            }
+            Err(error) if error.kind() == ErrorKind::ResourceBusy => {
+                if !matches!(*self.state.read().unwrap_or_else(PoisonError::into_inner), State::InUse) {
+                    tracing::warn!(%dir, "another process uses the cache folder; serving goes on without it until that one ends");
+                    self.set(State::InUse);
+                }
+            }
+            Err(error) => {
+                if is_first || !matches!(*self.state.read().unwrap_or_else(PoisonError::into_inner), State::Unusable) {
+                    tracing::warn!(%dir, %error, "the cache folder cannot be used; serving goes on without it");
+                    self.set(State::Unusable);
+                }
+            }
+        }
+    }
+
+    fn tick(&self) {
+        match self.disk() {
+            Some(disk) => {
+                disk.tick();
+                if disk.is_lost() {
+                    drop(disk);
+                    self.set(State::Unusable);
+                    self.open(false);
+                }
+            }
+            None => self.open(false),
+        }
+    }
+}
+
+impl<A: Attributes> Store<A> {
+    /// A store in the folder of `config`. Where that cannot be used, this is logged, it is tried again twice a second, and
+    /// until then nothing is stored and nothing found.
+    pub fn new(config: Config) -> Store<A> {
+        let place = Arc::new(Place { state: RwLock::new(State::Unusable), config, counters: Arc::default() });
+        place.open(true);
+        let maintenance = place.config.dir.is_some().then(|| maintain(Arc::clone(&place))).flatten();
+        Store { place, maintenance }
+    }
+
+    /// The file of that key, verified. A damaged one is removed.
+    pub async fn get(&self, key: Key) -> Option<Arc<Object<A>>> {
+        self.place.disk()?.get(key).await
+    }
+
+    /// Whether the index has that key; the file is not looked at.
+    pub fn contains(&self, key: Key) -> bool {
+        self.place.disk().is_some_and(|disk| disk.holds(key))
+    }
+
+    /// The path of that key's file for another program to read. It was verified now or within the last ten minutes, and
+    /// is checked to be the same inode since. It may be evicted before it is opened.
+    pub async fn file(&self, key: Key) -> Option<StoredFile<A>> {
+        self.place.disk()?.stored(key).await
+    }
+
+    /// Hands over a file of the original at `path` to be written. `true` once it would survive this process; `false` where
+    /// it will not be stored, or where that is not known within a quarter of a second.
+    pub async fn put(&self, path: &str, key: Key, object: &Arc<Object<A>>) -> bool {
+        match self.place.disk() {
+            Some(disk) => disk.put(path, key, object).await,
+            None => false,
+        }
+    }
+
+    /// Notes a use of the file for eviction.
+    pub fn touch(&self, key: Key) {
+        if let Some(disk) = self.place.disk() {
+            disk.touch(key);
+        }
+    }
+
+    /// Removes one file, also one that is being written.
+    pub fn remove(&self, key: Key) {
+        if let Some(disk) = self.place.disk() {
+            disk.discard(key);
+        }
+    }
+
+    /// Removes the selected files, those being written too, and returns their keys.
+    pub fn purge(&self, selection: &Selection<'_>) -> HashSet<Key> {
+        self.place.disk().map(|disk| disk.purge(selection)).unwrap_or_default()
+    }
+
+    /// Waits until everything handed over so far is on disk.
+    pub fn flush(&self) {
+        if let Some(disk) = self.place.disk() {
+            disk.flush();
+        }
+    }
+
+    /// Whether the folder can be used now. After a write that failed, a file is written to find out.
+    pub fn folder_state(&self) -> FolderState {
+        match &*self.place.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::None => FolderState::None,
+            State::Open(disk) if disk.is_writable() => FolderState::Open,
+            State::InUse => FolderState::InUse,
+            State::Open(_) | State::Unusable => FolderState::Unusable,
+        }
+    }
+
+    /// Whether this process can store files now.
+    pub fn is_writable(&self) -> bool {
+        self.folder_state() == FolderState::Open
+    }
+
+    /// How full the folder is, as far as it has been read; zeros while this process does not have it.
+    pub fn usage(&self) -> Usage {
+        self.place.disk().map_or_else(Usage::default, |disk| disk.usage())
+    }
+
+    /// Counters of events.
+    pub fn counters(&self) -> &Counters {
+        &self.place.counters
+    }
+}
+
+impl<A: Attributes> Drop for Store<A> {
+    fn drop(&mut self) {
+        if let Some((end, thread)) = self.maintenance.take() {
+            drop(end);
+            // a panic in it was printed
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Starts the thread that looks after the folder until the sender is dropped.
+fn maintain<A: Attributes>(place: Arc<Place<A>>) -> Option<(Sender<()>, JoinHandle<()>)> {
+    let (end, ended) = channel();
+    let work = move || {
+        while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+            place.tick();
+        }
+    };
+    let thread = std::thread::Builder::new().name("cache-keeper".into()).spawn(work);
+    let thread = thread.inspect_err(|error| tracing::warn!(%error, "cannot start the cache maintenance thread"));
+    Some((end, thread.ok()?))
+}
