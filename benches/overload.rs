@@ -1,7 +1,7 @@
-//! What becomes of hits, of what can be rendered and of what cannot while ten times as much is asked for as the machine can
-//! render: open loop, so that whoever waits does not keep others from asking.
+//! Latency of hits, renders and refusals at ten times the rate of misses that the machine can render. Open loop: requests are
+//! sent at a fixed rate, whether or not earlier ones were answered.
 //!
-//! `cargo bench --bench overload`; `OVERLOAD_SECONDS=120 OVERLOAD_TIMES=10` say for how long and how much.
+//! `cargo bench --bench overload`; `OVERLOAD_SECONDS=120 OVERLOAD_TIMES=10` set duration and factor.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,10 +16,10 @@ use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// Hits asked for in a second.
-const HITS: f64 = 200.0;
-/// Renditions that are hits.
-const KEPT: u64 = 50;
+/// Hits a second.
+const HIT_RATE: f64 = 200.0;
+/// Distinct renditions that are hits.
+const CACHED: u64 = 50;
 
 fn main() {
     let seconds = setting("OVERLOAD_SECONDS", 20.0);
@@ -35,12 +35,12 @@ fn setting(name: &str, default: f64) -> f64 {
 async fn run(seconds: f64, times: f64) {
     let server = Server::start();
     let client = Arc::new(Client::to(&server.address));
-    for number in 0..KEPT {
-        assert_eq!(client.get(&hit(number)).await.0, 200, "a hit is there to begin with");
+    for number in 0..CACHED {
+        assert_eq!(client.get(&hit(number)).await.0, 200, "the rendition is cached before the run");
     }
 
-    let calm = load(&client, 5.0, HITS, 0.0).await;
-    println!("hits without load:   {}", calm.hits.shown());
+    let idle = load(&client, 5.0, HIT_RATE, 0.0).await;
+    println!("hits without load:   {}", idle.hits.summary());
 
     let (began, before) = (Instant::now(), cpu_seconds(server.child.id()));
     let mut workers = Vec::new();
@@ -64,14 +64,18 @@ async fn run(seconds: f64, times: f64) {
 
     let before = [cpu_seconds(server.child.id()), cpu_seconds(std::process::id())];
 
-    let stormy = load(&client, seconds, HITS, capacity * times).await;
+    let overloaded = load(&client, seconds, HIT_RATE, capacity * times).await;
     let after = [cpu_seconds(server.child.id()), cpu_seconds(std::process::id())];
     let [cpu, own] = [0, 1].map(|index| (after[index] - before[index]) / seconds);
-    let made = stormy.made.count(200) as f64 / seconds;
-    println!("hits under load:     {}", stormy.hits.shown());
-    println!("renditions:          {made:.1} a second, {:.2} of capacity; {}", made / capacity, stormy.made.shown());
-    println!("                     with {cpu:.2} cores, and {own:.2} for who asks");
-    println!("refused:             {}", stormy.refused.shown());
+    let rate = overloaded.rendered.count(200) as f64 / seconds;
+    println!("hits under load:     {}", overloaded.hits.summary());
+    println!(
+        "renditions:          {rate:.1} a second, {:.2} of capacity; {}",
+        rate / capacity,
+        overloaded.rendered.summary()
+    );
+    println!("                     with {cpu:.2} cores, and {own:.2} for the client");
+    println!("refused:             {}", overloaded.refused.summary());
 
     let began = Instant::now();
     loop {
@@ -82,33 +86,33 @@ async fn run(seconds: f64, times: f64) {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    println!("back to normal:      after {:.2} s", began.elapsed().as_secs_f64());
-    println!("most memory:         {} MB", server.peak_kibibytes() / 1024);
+    println!("recovered:           after {:.2} s", began.elapsed().as_secs_f64());
+    println!("peak memory:         {} MB", server.peak_kibibytes() / 1024);
 }
 
-/// What a process has had of the cores.
+/// CPU time of a process, user and system.
 fn cpu_seconds(process: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("it runs");
     let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
     let ticks = |index: usize| fields.split_whitespace().nth(index).and_then(|text| text.parse::<f64>().ok());
-    // a hundredth of a second each, as all kernels tell it to programs
+    // in ticks of 10 ms (USER_HZ)
     (ticks(11).expect("user time") + ticks(12).expect("system time")) / 100.0
 }
 
 fn hit(number: u64) -> String {
-    format!("/photos/chelsea.png?width={}&format=webp", 200 + number % KEPT)
+    format!("/photos/chelsea.png?width={}&format=webp", 200 + number % CACHED)
 }
 
-/// What was seen while hits and misses were asked for at those rates.
+/// Answers of one run.
 #[derive(Default)]
-struct Seen {
+struct Answers {
     hits: Times,
-    made: Times,
+    rendered: Times,
     refused: Times,
 }
 
-async fn load(client: &Arc<Client>, seconds: f64, hits: f64, misses: f64) -> Seen {
-    let seen = Arc::<Mutex<Seen>>::default();
+async fn load(client: &Arc<Client>, seconds: f64, hits: f64, misses: f64) -> Answers {
+    let answers = Arc::<Mutex<Answers>>::default();
     let began = Instant::now();
     let (mut sent, mut tasks) = ([0_u64; 2], Vec::new());
     while began.elapsed().as_secs_f64() < seconds {
@@ -117,14 +121,14 @@ async fn load(client: &Arc<Client>, seconds: f64, hits: f64, misses: f64) -> See
             while (sent[kind] as f64) < now * rate {
                 let url = if kind == 0 { hit(sent[kind]) } else { client.miss() };
                 sent[kind] += 1;
-                let (client, seen) = (Arc::clone(client), Arc::clone(&seen));
+                let (client, answers) = (Arc::clone(client), Arc::clone(&answers));
                 tasks.push(tokio::spawn(async move {
                     let (status, took) = client.get(&url).await;
-                    let mut seen = seen.lock().expect("no panic");
+                    let mut answers = answers.lock().expect("no panic");
                     let times = match (kind, status) {
-                        (0, _) => &mut seen.hits,
-                        (_, 503) => &mut seen.refused,
-                        _ => &mut seen.made,
+                        (0, _) => &mut answers.hits,
+                        (_, 503) => &mut answers.refused,
+                        _ => &mut answers.rendered,
                     };
                     times.add(status, took);
                 }));
@@ -135,10 +139,10 @@ async fn load(client: &Arc<Client>, seconds: f64, hits: f64, misses: f64) -> See
     for task in tasks {
         task.await.expect("no panic");
     }
-    Arc::into_inner(seen).expect("all have ended").into_inner().expect("no panic")
+    Arc::into_inner(answers).expect("all have ended").into_inner().expect("no panic")
 }
 
-/// Seconds that answers took, and their status codes.
+/// Latencies and status codes of answers.
 #[derive(Default)]
 struct Times {
     seconds: Vec<f64>,
@@ -155,16 +159,16 @@ impl Times {
         self.codes.get(&status).copied().unwrap_or_default()
     }
 
-    fn shown(&self) -> String {
+    fn summary(&self) -> String {
         let mut sorted = self.seconds.clone();
         sorted.sort_by(f64::total_cmp);
         let at =
             |part: f64| sorted.get((sorted.len() as f64 * part) as usize).or(sorted.last()).map_or(0.0, |s| s * 1e3);
-        format!("p50 {:.2} ms, p99 {:.2} ms, most {:.1} ms, answers {:?}", at(0.5), at(0.99), at(1.0), self.codes)
+        format!("p50 {:.2} ms, p99 {:.2} ms, max {:.1} ms, statuses {:?}", at(0.5), at(0.99), at(1.0), self.codes)
     }
 }
 
-/// Asks over connections that are kept.
+/// A client with keep-alive connections.
 struct Client {
     address: String,
     idle: Mutex<Vec<SendRequest<Empty<Bytes>>>>,
@@ -176,12 +180,12 @@ impl Client {
         Client { address: address.to_owned(), idle: Mutex::default(), misses: AtomicU64::new(0) }
     }
 
-    /// A rendition that nobody has asked for: of several originals, one in ten as AVIF.
+    /// A URL that was not requested before: of several originals, one in ten as AVIF.
     fn miss(&self) -> String {
         let number = self.misses.fetch_add(1, Ordering::Relaxed);
         let originals = ["large-12mp.jpg", "hubble_deep_field.jpg", "rocket.jpg", "astronaut-progressive.jpg"];
-        // in no order that the ups and downs of a queue could fall into step with (Steele, Lea and Flood, "Fast splittable
-        // pseudorandom number generators", 2014)
+        // SplitMix64, so that the order does not resonate with the queue (Steele, Lea and Flood, "Fast splittable pseudorandom
+        // number generators", 2014)
         let mixed = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mixed = ((mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 32) as usize;
         let original = originals[mixed % originals.len()];
@@ -190,7 +194,7 @@ impl Client {
         format!("/photos/{original}?width={width}&quality={quality}&format={format}")
     }
 
-    /// The status of the answer, and the seconds until its last byte; 0 where there was none.
+    /// Status and seconds until the last byte; status 0 without an answer.
     async fn get(&self, url: &str) -> (u16, f64) {
         let began = Instant::now();
         let status = self.try_get(url).await.unwrap_or(0);
@@ -219,7 +223,7 @@ impl Client {
     }
 }
 
-/// The service with its defaults. Killed when it goes out of scope.
+/// The service with its defaults, killed on drop.
 struct Server {
     child: Child,
     address: String,
@@ -234,7 +238,7 @@ impl Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tintype"));
         command.arg("serve").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata"));
         command.args(["--listen", &port.to_string()]).arg("--cache-dir").arg(cache.path());
-        // each rendition costs what it costs alone
+        // no decode is shared, so that each render has its full cost
         command.env("TINTYPE_LIMITS_DECODED", "0");
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
         let server = Server { child, address: port.to_string(), _cache: cache };
@@ -253,7 +257,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // both fail only if it has ended already
+        // both fail only if the process has already ended
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

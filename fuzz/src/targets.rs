@@ -1,5 +1,5 @@
-//! What strangers can send, one function each: it must not panic, hang or take more than it was given, and what it says
-//! must hold. libFuzzer drives them through `run`; `tests/it/fuzz.rs` replays the inputs that are kept.
+//! Fuzz targets, one for each kind of untrusted input: no input may panic, hang or exceed the limits, and results must be
+//! consistent. libFuzzer drives them through `run`; `tests/it/fuzz.rs` replays the inputs of the corpus.
 
 use std::cell::RefCell;
 use std::sync::{Arc, LazyLock};
@@ -18,24 +18,23 @@ use tintype::service::Service;
 use tintype::source::{BoxFuture, Error, ImageId, Opened, Original, Source, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// Takes one input.
+/// Runs one input.
 pub(crate) type Target = fn(&[u8]);
 
-/// Every target by its name; one that reads a picture has the picture's format for its name. One that compares
-/// two decoders of one format stands here like any other.
+/// Targets by name. A target that decodes images is named after their format.
 pub(crate) const TARGETS: &[(&str, Target)] = &[
-    ("jpeg", |data| picture(Format::Jpeg, data)),
-    ("png", |data| picture(Format::Png, data)),
-    ("gif", |data| picture(Format::Gif, data)),
-    ("webp", |data| picture(Format::WebP, data)),
-    ("avif", |data| picture(Format::Avif, data)),
-    ("jxl", |data| picture(Format::Jxl, data)),
-    ("bmp", |data| picture(Format::Bmp, data)),
-    ("tiff", |data| picture(Format::Tiff, data)),
-    ("ico", |data| picture(Format::Ico, data)),
-    ("pnm", |data| picture(Format::Pnm, data)),
-    ("qoi", |data| picture(Format::Qoi, data)),
-    ("svg", |data| picture(Format::Svg, data)),
+    ("jpeg", |data| image(Format::Jpeg, data)),
+    ("png", |data| image(Format::Png, data)),
+    ("gif", |data| image(Format::Gif, data)),
+    ("webp", |data| image(Format::WebP, data)),
+    ("avif", |data| image(Format::Avif, data)),
+    ("jxl", |data| image(Format::Jxl, data)),
+    ("bmp", |data| image(Format::Bmp, data)),
+    ("tiff", |data| image(Format::Tiff, data)),
+    ("ico", |data| image(Format::Ico, data)),
+    ("pnm", |data| image(Format::Pnm, data)),
+    ("qoi", |data| image(Format::Qoi, data)),
+    ("svg", |data| image(Format::Svg, data)),
     ("jpeg-scaled", scaled),
     ("exif", exif),
     ("icc", icc),
@@ -54,8 +53,8 @@ pub(crate) fn find(name: &str) -> Option<Target> {
     TARGETS.iter().find(|(this, _)| *this == name).map(|&(_, target)| target)
 }
 
-/// What is made of pictures: every operation once, and the encoders that take no time.
-const WISHES: [&str; 12] = [
+/// The queries for images: each operation once, and the fast encoders.
+const QUERIES: [&str; 12] = [
     "format=png",
     "width=16&format=jpeg",
     "width=7&height=9&fit=cover&position=smart&format=png",
@@ -70,59 +69,58 @@ const WISHES: [&str; 12] = [
     "aspect_ratio=16:9&metadata=copyright&format=jpeg",
 ];
 
-/// Small enough that thousands of pictures are read in a second.
+/// Small enough for thousands of images a second.
 fn small() -> Settings {
     Settings { max_dimension: 64, max_pixels: 1 << 16, max_frames: 8, max_memory: 32 << 20, ..Settings::default() }
 }
 
-/// Files of that format, rendered; the last byte says as what.
-fn picture(format: Format, data: &[u8]) {
+/// Renders a file of that format; its last byte selects the query.
+fn image(format: Format, data: &[u8]) {
     if Format::sniff(data) != Some(format) {
         return;
     }
-    let wish = WISHES[usize::from(*data.last().expect("sniffed")) % WISHES.len()];
-    render(data, wish);
+    let query = QUERIES[usize::from(*data.last().expect("sniffed")) % QUERIES.len()];
+    render(data, query);
 }
 
-/// Renders a file; a result is a whole picture within the limits.
-fn render(original: &[u8], wish: &str) {
+/// Renders a file; a result must be a valid image within the limits.
+fn render(original: &[u8], query: &str) {
     static POLICY: LazyLock<Policy> = LazyLock::new(|| policy(&[]));
-    let target = POLICY.target("/a", Some(wish), "", 0).expect("a good wish");
+    let target = POLICY.target("/a", Some(query), "", 0).expect("a valid query");
     let recipe = target.recipe.expect("a rendition");
     let settings = small();
-    let Ok(made) = render::render(original, &recipe, &settings, &mut |_| true) else { return };
-    match made.content {
-        // the original's own bytes may be smaller than what was made of them
-        Content::Image(_) if made.bytes == original => {}
+    let Ok(rendered) = render::render(original, &recipe, &settings, &mut |_| true) else { return };
+    match rendered.content {
+        // the original may be the smallest
+        Content::Image(_) if rendered.bytes == original => {}
         Content::Image(format) => {
-            let info = render::probe(&made.bytes).expect("what was made is a picture");
+            let info = render::probe(&rendered.bytes).expect("a rendition is an image");
             let side = info.size.width.max(info.size.height);
-            assert!(info.format == format && side <= settings.max_dimension, "{wish}: {info:?}");
+            assert!(info.format == format && side <= settings.max_dimension, "{query}: {info:?}");
         }
-        Content::Json => assert!(made.bytes.starts_with(b"{") && made.bytes.ends_with(b"}")),
+        Content::Json => assert!(rendered.bytes.starts_with(b"{") && rendered.bytes.ends_with(b"}")),
     }
 }
 
-/// JPEG files made smaller, which decoders of ours read where nothing about them is odd: they must refuse whatever the
-/// library refuses, but for damage in scans that do not show. A fill byte before the end is odd, and so leaves the same file
-/// to the library.
+/// Scaled JPEG files: tintype's own decoders read the regular ones, and must refuse every file that the library refuses, but
+/// for damage in AC scans that they skip. A fill byte before EOI makes a file irregular, which leaves it to the library.
 fn scaled(data: &[u8]) {
     let Some(cut) = data.strip_suffix(&[0xFF, 0xD9]).filter(|_| Format::sniff(data) == Some(Format::Jpeg)) else {
         return;
     };
     let by_library = [cut, &[0xFF, 0xFF, 0xD9]].concat();
-    // the bytes before the end say how small
+    // the byte before EOI selects the size
     let side = [2, 5, 7, 9, 11, 13, 17, 24][usize::from(cut.last().copied().unwrap_or_default()) % 8];
     static POLICY: LazyLock<Policy> = LazyLock::new(|| policy(&[]));
     let target = POLICY.target("/a", Some(&format!("width={side}&height={side}&format=png")), "", 0);
-    let recipe = target.expect("a good wish").recipe.expect("a rendition");
-    let made = |original: &[u8]| {
-        let made = render::render(original, &recipe, &small(), &mut |_| true).ok()?;
-        Some(render::probe(&made.bytes).expect("what was made is a picture").size)
+    let recipe = target.expect("a valid query").recipe.expect("a rendition");
+    let size_of = |original: &[u8]| {
+        let rendered = render::render(original, &recipe, &small(), &mut |_| true).ok()?;
+        Some(render::probe(&rendered.bytes).expect("a rendition is an image").size)
     };
-    let (ours, by_library) = (made(data), made(&by_library));
-    let may_be_in_scans = data.windows(2).any(|pair| pair == [0xFF, 0xC2]);
-    if by_library.is_some() || !may_be_in_scans {
+    let (ours, by_library) = (size_of(data), size_of(&by_library));
+    let is_progressive = data.windows(2).any(|pair| pair == [0xFF, 0xC2]);
+    if by_library.is_some() || !is_progressive {
         assert_eq!(ours, by_library);
     }
 }
@@ -136,7 +134,7 @@ fn exif(data: &[u8]) {
 
 /// Colour profiles, in a PNG of one pixel.
 fn icc(data: &[u8]) {
-    // not compressed, so that the bytes that are changed are the profile's own
+    // stored without compression, so that mutations hit the profile itself
     let mut chunk = b"p\0\0\x78\x01".to_vec();
     let data = &data[..data.len().min(usize::from(u16::MAX))];
     let length = data.len() as u16;
@@ -158,7 +156,7 @@ fn icc(data: &[u8]) {
 /// A PNG of one pixel with these chunks in front of it.
 fn png(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     let header: &[u8] = &[0, 0, 0, 1, 0, 0, 0, 1, 8, 2, 0, 0, 0];
-    // one line: its filter, red, green and blue
+    // one scanline: filter type, red, green, blue
     let pixel: &[u8] = &[0x78, 1, 1, 4, 0, 0xfb, 0xff, 0, 200, 100, 50, 3, 0xe5, 1, 0x5f];
     let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
     for (name, content) in [(b"IHDR", header)].iter().chain(chunks).chain(&[(b"IDAT", pixel), (b"IEND", &[])]) {
@@ -177,7 +175,7 @@ fn crc32(bytes: &[u8]) -> u32 {
     })
 }
 
-/// Queries: what is canonical is its own canonical form and asks for the same.
+/// Queries: the canonical form is stable and parses to the same parameters.
 fn parameters(data: &[u8]) {
     static POLICY: LazyLock<Policy> = LazyLock::new(|| policy(&[]));
     let Ok(text) = std::str::from_utf8(data) else { return };
@@ -185,7 +183,7 @@ fn parameters(data: &[u8]) {
     let _ = POLICY.target("/a.jpg", Some(text), "image/webp", 0);
     let Ok(parsed) = query::parse(text) else { return };
     let once = query::canonical(&parsed.params, &[]);
-    let again = query::parse(&once).unwrap_or_else(|wrong| panic!("{once}: {wrong:?}"));
+    let again = query::parse(&once).unwrap_or_else(|invalid| panic!("{once}: {invalid:?}"));
     assert_eq!(again.params, parsed.params, "{once}");
     assert_eq!(query::canonical(&again.params, &[]), once);
 }
@@ -196,11 +194,11 @@ fn accept(data: &[u8]) {
     let chosen = negotiate::choose(text, &[Format::Avif, Format::WebP]);
     let lower = text.to_ascii_lowercase();
     if !lower.contains("image/avif") && !lower.contains("image/webp") {
-        assert_eq!(chosen, render::recipe::Choice::Baseline, "what is not named is not chosen");
+        assert_eq!(chosen, render::recipe::Choice::Baseline, "a format that is not named is not chosen");
     }
 }
 
-/// Paths: what is a name cannot climb, and has one spelling once it is decoded.
+/// Paths: a name cannot leave the root, and has one decoded form.
 fn path(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let Ok(id) = ImageId::parse(text) else { return };
@@ -215,14 +213,14 @@ fn path(data: &[u8]) {
     assert_eq!(ImageId::parse(&encoded).as_ref(), Ok(&id), "{encoded}");
 }
 
-/// Signed URLs: one that was signed is good, one that was made up never is, and no signature is good for two answers. A path
+/// Signed URLs: a signed one is valid, an unsigned one is not, and no signature is valid for two answers. The input is a path
 /// and two queries, one a line.
 fn signature(data: &[u8]) {
     static POLICY: LazyLock<Policy> =
         LazyLock::new(|| policy(&["a key that nobody guesses", "another one of its kind"]));
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut lines = text.splitn(3, '\n');
-    let (path, query, made_up) =
+    let (path, query, unsigned) =
         (lines.next().unwrap_or_default(), lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
     let refused = |query: &str| matches!(POLICY.target(path, Some(query), "", 0), Err(dialect::Error::Signature(_)));
     if let Ok(signed) = POLICY.sign(path, query) {
@@ -230,13 +228,13 @@ fn signature(data: &[u8]) {
         let query = signed[path.len()..].strip_prefix('?').expect("a query");
         assert!(!refused(query), "{signed} was signed");
         let cut = &query[..query.len() - 1];
-        assert!(refused(cut), "{path}?{cut} was not");
+        assert!(refused(cut), "{path}?{cut} was not signed");
     }
-    if query::parse(made_up).is_ok() {
-        assert!(refused(made_up), "{path}?{made_up}");
+    if query::parse(unsigned).is_ok() {
+        assert!(refused(unsigned), "{path}?{unsigned}");
     }
-    static FREE: LazyLock<Policy> = LazyLock::new(|| policy(&[]));
-    let both = format!("{query}&{made_up}");
+    static WITHOUT_KEYS: LazyLock<Policy> = LazyLock::new(|| policy(&[]));
+    let both = format!("{query}&{unsigned}");
     if query::parse(&both).map_or(true, |parsed| parsed.params.s.is_some()) {
         return;
     }
@@ -244,12 +242,12 @@ fn signature(data: &[u8]) {
     if let (Some(one), Some(other)) = (signature(query), signature(&both))
         && one == other
     {
-        let answer = |query: &str| FREE.target(path, Some(query), "", 0).ok();
+        let answer = |query: &str| WITHOUT_KEYS.target(path, Some(query), "", 0).ok();
         assert_eq!(answer(query), answer(&both), "{path}?{query} and {both}");
     }
 }
 
-/// Headers of a request for a picture in memory: conditions and ranges. Each line is one header.
+/// Conditional and range headers of a request for an image in memory, one a line.
 fn conditions(data: &[u8]) {
     let names = [header::RANGE, header::IF_RANGE, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::ACCEPT];
     let mut headers = HeaderMap::new();
@@ -265,26 +263,23 @@ fn conditions(data: &[u8]) {
             let (parts, body) = world.app.answer(request).await.into_parts();
             (parts, body.collect().await.expect("a body in memory").to_bytes())
         });
-        let said = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let header_value = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         match parts.status {
-            StatusCode::OK => assert_eq!(body, world.picture),
+            StatusCode::OK => assert_eq!(body, world.image),
             StatusCode::PARTIAL_CONTENT => {
-                let range = said(header::CONTENT_RANGE).and_then(|range| range.strip_prefix("bytes "));
+                let range = header_value(header::CONTENT_RANGE).and_then(|range| range.strip_prefix("bytes "));
                 let (range, length) = range.and_then(|range| range.split_once('/')).expect("a range");
                 let (first, last) = range.split_once('-').expect("two ends");
                 let (first, last): (usize, usize) = (first.parse().expect("a number"), last.parse().expect("a number"));
-                assert_eq!(
-                    (length, &body[..]),
-                    (world.picture.len().to_string().as_str(), &world.picture[first..=last])
-                );
+                assert_eq!((length, &body[..]), (world.image.len().to_string().as_str(), &world.image[first..=last]));
             }
-            StatusCode::NOT_MODIFIED => assert!(body.is_empty() && said(header::CONTENT_LENGTH).is_none()),
+            StatusCode::NOT_MODIFIED => assert!(body.is_empty() && header_value(header::CONTENT_LENGTH).is_none()),
             status => assert_eq!(status, StatusCode::RANGE_NOT_SATISFIABLE),
         }
     });
 }
 
-/// Bytes as they come from a connection: the server answers or ends it, and it is never its own fault.
+/// Bytes of a connection: the server answers or closes it, and never with a 500.
 fn wire(data: &[u8]) {
     WORLD.with_borrow(|world| {
         let (mut client, server) = tokio::io::duplex(64 * 1024);
@@ -299,7 +294,7 @@ fn wire(data: &[u8]) {
             .serve_connection(hyper_util::rt::TokioIo::new(server), service);
         let answer = world.runtime.block_on(async {
             let talk = async {
-                // the server may have hung up already
+                // the server may have closed it already
                 let _ = client.write_all(data).await;
                 let _ = client.shutdown().await;
                 let mut answer = Vec::new();
@@ -320,7 +315,7 @@ fn wire(data: &[u8]) {
     });
 }
 
-/// Two futures to their ends, both in this task.
+/// Polls two futures to completion in this task.
 async fn join<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
     let (mut a, mut b) = (Box::pin(a), Box::pin(b));
     let (mut from_a, mut from_b) = (None, None);
@@ -346,7 +341,7 @@ async fn join<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (
     .await
 }
 
-/// Names of files in the cache: what is taken for one of ours is exactly what would be written.
+/// Names of files in the cache: a name that parses is printed as the same.
 fn names(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Some(again) = tintype::cache::name_again(text) {
@@ -354,12 +349,12 @@ fn names(data: &[u8]) {
     }
 }
 
-/// Settings files: what is read can be written and read again.
+/// Settings files: parsed settings can be printed and parsed again.
 fn settings(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let Ok(Loaded { config, .. }) = tintype::config::read_text(text) else { return };
     let again = toml::to_string(&config).expect("TOML");
-    let read = tintype::config::read_text(&again).unwrap_or_else(|wrong| panic!("{wrong}\n{again}"));
+    let read = tintype::config::read_text(&again).unwrap_or_else(|error| panic!("{error}\n{again}"));
     assert_eq!(read.config, config, "{again}");
 }
 
@@ -368,14 +363,14 @@ fn policy(keys: &[&str]) -> Policy {
     config.live.security.keys = keys.iter().map(|&key| key.to_owned()).collect();
     config.live.security.require_signature = !keys.is_empty();
     config.live.presets.insert("a".into(), "width=96&fit=cover&quality=50&blur=2&position=top&animated=false".into());
-    config.live.policy().expect("a good preset")
+    config.live.policy().expect("a valid preset")
 }
 
-/// A server over one picture in memory.
+/// A server with one image in memory.
 struct World {
     runtime: tokio::runtime::Runtime,
     app: App,
-    picture: Bytes,
+    image: Bytes,
     _cache: tempfile::TempDir,
 }
 
@@ -388,16 +383,16 @@ impl World {
         let cache = tempfile::tempdir().expect("a folder");
         let mut config = Config::default();
         config.fixed.cache.dir = cache.path().to_owned();
-        let picture = Bytes::from(png(&[]));
-        let source = Arc::new(Memory(picture.clone()));
+        let image = Bytes::from(png(&[]));
+        let source = Arc::new(Memory(image.clone()));
         let service = Service::new(source, &config.fixed.cache(), config.fixed.workers(), small());
         let app = app(State::new(service, policy(&[]), config.http()));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        World { runtime, app, picture, _cache: cache }
+        World { runtime, app, image, _cache: cache }
     }
 }
 
-/// The source of one picture that has every name.
+/// A source with one image under every name.
 struct Memory(Bytes);
 
 impl Source for Memory {

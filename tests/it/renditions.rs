@@ -1,5 +1,5 @@
-//! One picture is rendered once and stored once, under however many URLs it is asked for; and the picture of a damaged
-//! original is marked for as long as it is kept.
+//! Requests with equal results share one render and one file; renditions of damaged originals are marked for as long as they
+//! are cached.
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -43,7 +43,7 @@ fn renders(server: &Inside) -> u64 {
     server.service.stats().renders.load(Ordering::Relaxed)
 }
 
-/// The renditions that are stored.
+/// The files of renditions in the cache.
 fn stored(server: &Inside) -> Vec<PathBuf> {
     server.service.flush();
     let folders = std::fs::read_dir(server.cache.path().join("v2"))
@@ -70,7 +70,7 @@ async fn widths_above_the_original_share_one_rendition() {
     let root = originals(&[("tom.jpg", read("photos/rocket.jpg"))]);
     let server = Inside::new(root.path(), |_| {});
     let mut etags = std::collections::HashSet::new();
-    // at once at first, before anything is known of the original
+    // concurrently at first, before the header of the original is known
     let first = futures(&server, (0..8).map(|step| format!("/tom.jpg?width={}&format=webp", 3000 + step))).await;
     etags.extend(first.iter().map(|answer| answer.header("etag").to_owned()));
     for width in 2000..3000 {
@@ -164,13 +164,13 @@ async fn enlarged_results_are_bounded() {
             assert_eq!((size.width, size.height), expected, "{query}");
         }
     }
-    // a result that is not larger than its original is none of that
+    // a result that is not larger than its original is not bounded
     let answer = get(&server, "/photos/coffee.png?w=1200&format=jpeg").await;
     assert_eq!(tintype::render::probe(&answer.body).expect("an image").size.width, 600);
 }
 
-/// Files whose pixel data ends early, each with a format that it is shown in.
-fn cut_off() -> Vec<(&'static str, Vec<u8>)> {
+/// Files whose pixel data ends early.
+fn truncated() -> Vec<(&'static str, Vec<u8>)> {
     let cut = |name: &str, tenths: usize| {
         let mut file = read(name);
         file.truncate(file.len() * tenths / 10);
@@ -190,12 +190,12 @@ fn strict(config: &mut Config) {
 
 #[tokio::test]
 async fn damaged_original_is_shown_and_marked_until_replaced() {
-    let files = cut_off();
+    let files = truncated();
     let root = originals(&files);
     let cache = folder();
     let shared = |config: &mut Config| config.fixed.cache.dir = cache.path().to_owned();
     let mut seen = Vec::new();
-    // made, from disk or memory, and after a restart
+    // rendered, from disk or memory, and after a restart
     for round in 0..2 {
         let server = Inside::new(root.path(), shared);
         for _ in 0..3 {
@@ -232,7 +232,7 @@ async fn damaged_original_is_shown_and_marked_until_replaced() {
 
 #[tokio::test]
 async fn damaged_original_is_refused_by_setting() {
-    let files = cut_off();
+    let files = truncated();
     let root = originals(&files);
     let server = Inside::new(root.path(), strict);
     for (name, _) in &files {
@@ -243,7 +243,7 @@ async fn damaged_original_is_refused_by_setting() {
             assert_eq!(answer.status.as_u16(), 422, "{name}?{query}");
             assert!(String::from_utf8_lossy(&answer.body).contains("damaged"), "{name}");
         }
-        // untouched, it is sent as a static server would
+        // the original itself is sent as by a static server
         assert_eq!(get(&server, &format!("/{name}")).await.status.as_u16(), 200, "{name}");
     }
 }
@@ -258,7 +258,7 @@ async fn files_of_public_reports_are_shown() {
         let name = entry.expect("an entry").file_name().into_string().expect("a name");
         let answer = get(&server, &format!("/{name}?width=64&format=png")).await;
         assert_eq!(answer.status.as_u16(), 200, "{name}: {}", String::from_utf8_lossy(&answer.body));
-        look(&name, &answer.body);
+        assert_not_uniform(&name, &answer.body);
         // all frames of an animation
         let answer = get(&server, &format!("/{name}?width=64&format=webp")).await;
         let is_marked = answer.header("cache-status").contains("detail=damaged");
@@ -266,8 +266,8 @@ async fn files_of_public_reports_are_shown() {
     }
 }
 
-/// Black all over is what was once shown of a picture whose alpha was lost.
-fn look(name: &str, png: &[u8]) {
+/// An image whose alpha was lost was once rendered all black.
+fn assert_not_uniform(name: &str, png: &[u8]) {
     let picture = image::load_from_memory_with_format(png, image::ImageFormat::Png).expect("a PNG").to_rgba8();
     let seen = picture.pixels().map(|pixel| pixel.0).collect::<std::collections::HashSet<_>>();
     assert!(seen.len() > 1, "{name} is one colour: {seen:?}");

@@ -1,4 +1,4 @@
-//! URLs and what they mean: tables in `testdata/urls`, a line each.
+//! URLs and their recipes: the tables in `testdata/urls`, one URL a line.
 
 use std::path::{Path, PathBuf};
 
@@ -19,24 +19,24 @@ fn policy() -> Policy {
         keys: tintype::dialect::signature::Keys::default(),
         require_signature: false,
     })
-    .expect("good presets")
+    .expect("valid presets")
 }
 
 /// The right-hand side of a line.
-fn meaning(policy: &Policy, query: &str) -> String {
-    // a moment of 2026, for what expires
+fn describe(policy: &Policy, query: &str) -> String {
+    // a second of 2026, for `expires`
     match policy.target("/a.jpg", Some(query), "", 1_780_000_000) {
         Ok(target) => {
             let mut text = target.recipe.map_or("the original".into(), |recipe| recipe.to_string());
-            for (said, word) in [(target.immutable, "immutable"), (target.negotiable, "negotiable")] {
-                if said {
+            for (is_set, word) in [(target.immutable, "immutable"), (target.negotiable, "negotiable")] {
+                if is_set {
                     text = format!("{text}; {word}");
                 }
             }
             target.download.map_or(text.clone(), |name| format!("{text}; saved as {name}"))
         }
-        Err(Error::InvalidParams(wrong)) => {
-            let each = wrong.iter().map(|one| {
+        Err(Error::InvalidParams(invalid)) => {
+            let each = invalid.iter().map(|one| {
                 let hint = one.did_you_mean.as_ref().map_or(String::new(), |word| format!(" ({word}?)"));
                 format!("400 {}{hint}", one.name)
             });
@@ -66,11 +66,11 @@ fn urls_parse_as_the_tables_say() {
             }
             count += 1;
             let (query, expected) = line.split_once(" => ").unwrap_or((line, ""));
-            let meant = meaning(&policy, query.trim_end().trim_start_matches('?'));
-            if meant != expected {
-                wrong.push(format!("{query} => {meant}, not {expected}"));
+            let actual = describe(&policy, query.trim_end().trim_start_matches('?'));
+            if actual != expected {
+                wrong.push(format!("{query} => {actual}, not {expected}"));
             }
-            lines.push(format!("?{:<40} => {meant}", query.trim_end().trim_start_matches('?')));
+            lines.push(format!("?{:<40} => {actual}", query.trim_end().trim_start_matches('?')));
         }
         if bless {
             std::fs::write(&path, lines.join("\n") + "\n").expect("written");

@@ -3,7 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`params`] | [`Params`]: the parameters of one URL, each optional, and the default of each |
-//! | [`table`] | [`PARAMETERS`]: one row for each parameter, from which the parser, the canonical form, the suggestions in errors, the options of `tintype convert` and the table of the README come |
+//! | [`table`] | [`PARAMETERS`]: one row for each parameter, the source of the parser, the canonical form and the documentation |
 //! | `values` | the text of a value to its type and back |
 //! | `colours` | the named colours of CSS |
 //! | [`query`] | a query to [`Params`] and back |

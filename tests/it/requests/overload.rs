@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn renders_are_rate_limited_by_client_and_hits_are_not() {
-    // a rate so low that no test takes long enough for another token
+    // so low that the test is shorter than the refill of one token
     let server = Server::new(&testdata(), |config| {
         (config.fixed.limits.rate, config.fixed.limits.burst) = (1, 2);
         config.fixed.server.real_ip_from = vec!["127.0.0.0/8".into()];
@@ -15,7 +15,7 @@ async fn renders_are_rate_limited_by_client_and_hits_are_not() {
         send(&server.for_client(from), Method::GET, &uri, &[("x-forwarded-for", forwarded)], Body::empty()).await
     };
     let (mut refused, mut width) = (None, 10);
-    // the bucket fills up meanwhile on a slow machine: it is emptied sooner or later
+    // on a slow machine the bucket is refilled meanwhile, and takes longer to empty
     while refused.is_none() && width < 1000 {
         width += 1;
         let (status, wait) = ask("192.0.2.1", "203.0.113.1", width).await;
@@ -27,7 +27,7 @@ async fn renders_are_rate_limited_by_client_and_hits_are_not() {
     for _ in 0..50 {
         assert_eq!(ask("192.0.2.1", "", 11).await.0, 200, "hits are free");
     }
-    // others have their own, also behind a proxy that is believed
+    // each client has its own bucket, also behind a trusted proxy
     assert_eq!(ask("192.0.2.2", "", 1001).await.0, 200);
     assert_eq!(ask("127.0.0.1", "203.0.113.1", 1002).await.0, 200);
     assert_eq!(ask("127.0.0.1", "203.0.113.2", 1003).await.0, 200);
@@ -39,11 +39,11 @@ async fn waiter_is_not_limited_for_the_leader() {
     let ask =
         async |from: &str, uri: &str| send(&server.for_client(from), Method::GET, uri, &[], Body::empty()).await.0;
     for round in 0..20 {
-        let (debtor, other) = (format!("192.0.2.{round}"), format!("198.51.100.{round}"));
-        ask(&debtor, &format!("/generated/grey.png?w={}", 100 + round)).await;
+        let (limited, other) = (format!("192.0.2.{round}"), format!("198.51.100.{round}"));
+        ask(&limited, &format!("/generated/grey.png?w={}", 100 + round)).await;
         let uri = format!("/generated/grey.png?w={}", 200 + round);
-        // the debtor asks first, and is the one who should pay
-        let (_, answered) = tokio::join!(ask(&debtor, &uri), ask(&other, &uri));
+        // the limited client leads the flight, and the other one joins it
+        let (_, answered) = tokio::join!(ask(&limited, &uri), ask(&other, &uri));
         assert_eq!(answered, 200, "round {round}");
     }
 }
@@ -79,27 +79,27 @@ async fn overload_fallback_sends_the_original() {
         "/photos/chelsea.png?width=50&format=auto",
         "/photos/chelsea.png?v=1&width=60&format=avif",
     ] {
-        let stand_in = server.get(uri).await;
-        assert_eq!((stand_in.status, stand_in.header("content-type")), (StatusCode::OK, "image/png"), "{uri}");
-        assert!(stand_in.body == original.body);
-        assert_eq!(stand_in.header("cache-control"), "public, max-age=10, no-transform");
-        assert_eq!(stand_in.header("cache-status"), "tintype; fwd=bypass; detail=overloaded");
-        assert_eq!(stand_in.headers.contains_key("vary"), uri.contains("auto"));
+        let fallback = server.get(uri).await;
+        assert_eq!((fallback.status, fallback.header("content-type")), (StatusCode::OK, "image/png"), "{uri}");
+        assert!(fallback.body == original.body);
+        assert_eq!(fallback.header("cache-control"), "public, max-age=10, no-transform");
+        assert_eq!(fallback.header("cache-status"), "tintype; fwd=bypass; detail=overloaded");
+        assert_eq!(fallback.headers.contains_key("vary"), uri.contains("auto"));
         for absent in ["last-modified", "content-location"] {
-            assert!(!stand_in.headers.contains_key(absent), "{absent}");
+            assert!(!fallback.headers.contains_key(absent), "{absent}");
         }
-        let again = server.ask(Method::GET, uri, &[("if-none-match", stand_in.header("etag"))]).await;
-        assert_eq!((again.status.as_u16(), again.header("cache-control")), (304, stand_in.header("cache-control")));
+        let again = server.ask(Method::GET, uri, &[("if-none-match", fallback.header("etag"))]).await;
+        assert_eq!((again.status.as_u16(), again.header("cache-control")), (304, fallback.header("cache-control")));
     }
-    // too large, no picture at all, and none that is there
+    // too large, not an image, and absent
     assert_eq!(server.get("/photos/large-12mp.jpg?width=80&format=webp").await.status, 503);
     assert_eq!(server.get("/photos/chelsea.png?format=json").await.status, 503);
     assert_eq!(server.get("/photos/none.png?width=80").await.status, 404);
     busy.await.expect("it was rendered");
-    let made = server.get("/photos/chelsea.png?width=90&format=webp").await;
-    assert_eq!((made.format(), made.size().0), (Some(Format::WebP), 90));
+    let rendered = server.get("/photos/chelsea.png?width=90&format=webp").await;
+    assert_eq!((rendered.format(), rendered.size().0), (Some(Format::WebP), 90));
 
-    // whoever may have a small picture need not be allowed the whole one
+    // a signature for a small rendition does not allow the original
     let mut policy = None;
     let signed = Server::new(&testdata(), |config| {
         without_room(config);
@@ -107,7 +107,7 @@ async fn overload_fallback_sends_the_original() {
         policy = Some(config.live.policy().expect("good presets"));
     });
     let sign = |path: &str, query: &str| {
-        let policy = policy.as_ref().expect("it was made");
+        let policy = policy.as_ref().expect("a policy");
         policy.sign(path, query).expect("a good query").expect("a key")
     };
     let long = sign("/photos/large-12mp.jpg", "width=2400&format=avif");
@@ -132,7 +132,7 @@ async fn abandoned_request_starts_no_render() {
     };
     let (leaving, staying): (Vec<_>, Vec<_>) =
         ((0..4).map(|n| ask(60 + n)).collect(), (0..4).map(|n| ask(70 + n)).collect());
-    // two ask for one of them, and one of the two stays
+    // two requests for one rendition, and one of the two stays
     let second = ask(60);
     while server.service.workers().waiting() < 8 {
         tokio::task::yield_now().await;
@@ -153,26 +153,26 @@ async fn abandoned_request_starts_no_render() {
 
 #[tokio::test]
 async fn concurrent_renders_stay_within_the_memory_limit() {
-    // room for one 12 MP photograph at full size, not for two
+    // enough for one 12 MP photograph at full size, not for two
     let server = Server::new(&testdata(), |config| {
         (config.fixed.limits.workers, config.fixed.limits.queue) = (4, 64);
         config.fixed.limits.memory = tintype::config::Bytes(128 << 20);
     });
-    let asked: Vec<_> = (0..8)
+    let requests: Vec<_> = (0..8)
         .map(|n| {
             let app = server.app.clone();
             let uri = format!("/photos/large-12mp.jpg?width={}&format=jpeg", 3000 + n);
             tokio::spawn(async move { send(&app, Method::GET, &uri, &[], Body::empty()).await.0 })
         })
         .collect();
-    let mut most = 0;
-    while !asked.iter().all(tokio::task::JoinHandle::is_finished) {
-        most = most.max(server.service.workers().memory());
+    let mut peak = 0;
+    while !requests.iter().all(tokio::task::JoinHandle::is_finished) {
+        peak = peak.max(server.service.workers().memory());
         tokio::task::yield_now().await;
     }
-    for one in asked {
-        assert_eq!(one.await.expect("no panic"), 200);
+    for request in requests {
+        assert_eq!(request.await.expect("no panic"), 200);
     }
-    assert!((1 << 20..=128 << 20).contains(&most), "{most}");
+    assert!((1 << 20..=128 << 20).contains(&peak), "{peak}");
     assert_eq!(server.service.workers().memory(), 0);
 }

@@ -14,7 +14,7 @@ fn staged_files_of_dead_processes_are_removed() {
     let server = start(root.path(), cache.path(), &[]);
     let left = || files(&staging).into_keys().map(|path| path.display().to_string()).collect::<Vec<_>>();
     assert_eq!(left(), ["notes.txt", "upload-0123"]);
-    // what another process is writing is no stray
+    // a file that another process has locked is not removed
     std::fs::write(staging.join(stray), b"half a pict").expect("written");
     let other = std::fs::File::open(staging.join(stray)).expect("a file");
     other.lock().expect("a lock");
@@ -25,7 +25,7 @@ fn staged_files_of_dead_processes_are_removed() {
     assert_eq!(left(), ["notes.txt", "upload-0123"]);
 }
 
-/// The status of one PUT; `None` where the server has gone meanwhile.
+/// The status of one PUT; `None` where the server was killed meanwhile.
 fn try_put(address: &Address, name: &str, replaces: bool, body: &[u8]) -> Option<u16> {
     let Address::Tcp(address) = address else { panic!("this test goes over TCP") };
     let mut stream = TcpStream::connect(address).ok()?;
@@ -45,14 +45,37 @@ fn try_put(address: &Address, name: &str, replaces: bool, body: &[u8]) -> Option
     head.contains("\r\n\r\n").then(|| head.split(' ').nth(1)?.parse().ok())?
 }
 
-/// What one client of the killed server knows.
+/// Uploads of one client of the killed server.
 #[derive(Default)]
-struct Known {
-    /// New names that were acknowledged.
-    taken: Vec<u64>,
-    /// The last replacement that was acknowledged, and the one that was sent and not answered.
+struct Client {
+    /// Acknowledged new names.
+    created: Vec<u64>,
+    /// The last acknowledged replacement, and one that was sent and not answered.
     replaced: Option<u64>,
     unanswered: Option<u64>,
+}
+
+impl Client {
+    /// Uploads new names and replacements in turn, until the server is killed.
+    fn run(address: &Address, client: u64, cycle: u64, first: u64, exists: bool) -> Client {
+        let mut known = Client::default();
+        for number in first.. {
+            match try_put(address, &format!("{client}/{cycle}/{number}.ppm"), false, &body(number)) {
+                Some(201) => known.created.push(number),
+                Some(status) => panic!("a new name: {status}"),
+                None => break,
+            }
+            known.unanswered = Some(number);
+            let replaces = exists || known.replaced.is_some();
+            match try_put(address, &format!("replaced-{client}.ppm"), replaces, &body(number)) {
+                Some(200 | 201) => known.replaced = Some(number),
+                Some(status) => panic!("a replacement: {status}"),
+                None => break,
+            }
+            known.unanswered = None;
+        }
+        known
+    }
 }
 
 #[test]
@@ -68,44 +91,25 @@ fn killed_server_loses_no_upload_and_keeps_no_part() {
         assert!(files(&staging).is_empty(), "strays after a start");
         let clients: Vec<_> = (0..CLIENTS)
             .map(|client| {
-                let (address, mut known) = (server.address.clone(), Known::default());
-                let begun = last[client as usize].is_some();
-                std::thread::spawn(move || {
-                    for step in 0.. {
-                        let number = (cycle * CLIENTS + client) * 100_000 + step;
-                        let status = try_put(&address, &format!("{client}/{cycle}/{number}.ppm"), false, &body(number));
-                        match status {
-                            Some(201) => known.taken.push(number),
-                            Some(status) => panic!("a new name: {status}"),
-                            None => return known,
-                        }
-                        known.unanswered = Some(number);
-                        let replaces = begun || known.replaced.is_some();
-                        match try_put(&address, &format!("replaced-{client}.ppm"), replaces, &body(number)) {
-                            Some(200 | 201) => known.replaced = Some(number),
-                            Some(status) => panic!("a replacement: {status}"),
-                            None => return known,
-                        }
-                        known.unanswered = None;
-                    }
-                    known
-                })
+                let (address, exists) = (server.address.clone(), last[client as usize].is_some());
+                let first = (cycle * CLIENTS + client) * 100_000;
+                std::thread::spawn(move || Client::run(&address, client, cycle, first, exists))
             })
             .collect();
-        // at a moment that differs in each cycle
+        // at another moment in each cycle
         std::thread::sleep(Duration::from_millis(5 + (cycle * 37) % 120));
         server.signal(Signal::KILL);
         server.wait();
         strays += files(&staging).len();
-        let known: Vec<Known> = clients.into_iter().map(|client| client.join().expect("no refusal")).collect();
+        let known: Vec<Client> = clients.into_iter().map(|client| client.join().expect("no refusal")).collect();
 
         let kept = files(root.path());
         for (client, known) in known.iter().enumerate() {
-            for number in &known.taken {
+            for number in &known.created {
                 let path = PathBuf::from(format!("{client}/{cycle}/{number}.ppm"));
                 assert!(kept.contains_key(&path), "{} was acknowledged and is lost", path.display());
             }
-            acknowledged += known.taken.len();
+            acknowledged += known.created.len();
             replacements += usize::from(known.replaced.is_some());
             let shown = kept.get(Path::new(&format!("replaced-{client}.ppm")));
             let newest = known.replaced.or(last[client]);
@@ -120,12 +124,12 @@ fn killed_server_loses_no_upload_and_keeps_no_part() {
         let this_cycle = |path: &Path| path.iter().nth(1).is_some_and(|part| part.to_str() == Some(&cycle.to_string()));
         for (path, bytes) in kept.iter().filter(|(path, _)| path.components().count() == 3 && this_cycle(path)) {
             let number = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok()).expect("a number");
-            assert!(*bytes == body(number), "{} is no whole upload", path.display());
+            assert!(*bytes == body(number), "{} is not a complete upload", path.display());
             unacknowledged += 1;
         }
     }
     unacknowledged -= acknowledged;
-    // and at the end all of them once more
+    // all uploads of all cycles
     let kept = files(root.path());
     let whole = kept.iter().filter(|(path, _)| path.components().count() == 3);
     let wrong = whole.filter(|(path, bytes)| {

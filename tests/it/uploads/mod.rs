@@ -1,8 +1,8 @@
-//! Uploads to the built program: every refusal of the contract, names that try to get out, clients that race each other,
-//! and a program that is killed while it takes them in.
+//! Uploads to the built program: refusals, names that try to leave the root, races between clients, and a server that is
+//! killed during uploads.
 //!
-//! The kills are few with all other tests; `TINTYPE_FAULTS=200 cargo test --release --test it -- uploads::killed --nocapture`
-//! makes them many and prints the figures.
+//! There are few kills by default; `TINTYPE_FAULTS=200 cargo test --release --test it -- uploads::killed --nocapture` makes more
+//! and prints the figures.
 
 mod kill;
 mod refusals;
@@ -45,7 +45,7 @@ fn send(server: &Server, method: &str, target: &str, headers: &[(&str, &str)], b
     connection.receive(method)
 }
 
-/// Puts a file with the token and one more header.
+/// Uploads a file with the token and more headers.
 fn put(server: &Server, name: &str, more: &[(&str, &str)], body: &[u8]) -> Answer {
     let headers: Vec<_> = [TOKEN].iter().chain(more).copied().collect();
     send(server, "PUT", &format!("/-/upload/{name}"), &headers, body)
@@ -75,18 +75,18 @@ fn upload_is_served_and_replaced_only_if_matched() {
     let (first, second) = (picture("photos/coffee.png"), picture("photos/rocket.jpg"));
     let name = "new/folder/caf%C3%A9%20one.jpg";
 
-    let taken = put(&server, name, &[], &first);
-    assert_eq!(taken.status, 201, "{}", taken.text());
-    assert_eq!(taken.header("location"), format!("/{name}"));
-    let said: serde_json::Value = serde_json::from_slice(&taken.body).expect("JSON");
+    let created = put(&server, name, &[], &first);
+    assert_eq!(created.status, 201, "{}", created.text());
+    assert_eq!(created.header("location"), format!("/{name}"));
+    let answer: serde_json::Value = serde_json::from_slice(&created.body).expect("JSON");
     let expected = serde_json::json!({
         "path": "new/folder/café one.jpg", "format": "png", "width": 600, "height": 400, "frames": 1, "bytes": first.len(),
     });
-    assert_eq!(said, expected);
+    assert_eq!(answer, expected);
     let got = server.get(&format!("/{name}"), &[]);
     assert!(got.status == 200 && got.body == first);
     let etag = got.header("etag");
-    assert_eq!(taken.header("etag"), etag);
+    assert_eq!(created.header("etag"), etag);
     let before = server.get(&format!("/{name}?width=30"), &[]);
 
     let (weak, other) = (format!("W/{etag}"), "\"0000\"".to_owned());
@@ -112,7 +112,7 @@ fn upload_is_served_and_replaced_only_if_matched() {
     let after = server.get(&format!("/{name}?width=30"), &[]);
     assert_eq!(after.header("cache-status"), "tintype; fwd=uri-miss; stored");
     assert_ne!(after.body, before.body);
-    // the ETag that was good for one replacement is not for another
+    // an ETag is valid for one replacement only
     put(&server, name, &[("If-Match", &etag)], &first).assert_problem(409);
     assert_eq!(put(&server, name, &[("If-Match", "*")], &first).status, 200);
     assert_eq!(put(&server, "fresh.png", &[("If-None-Match", "*")], &first).status, 201);
@@ -163,12 +163,12 @@ fn form_files_are_stored_together_or_not_at_all() {
     let mut body = b"--edge\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhello\r\n".to_vec();
     body.extend(b"--edge\r\nContent-Disposition: form-data; name=\"f\"; filename=\"\"\r\n\r\n\r\n");
     body.extend(form(&[("C:\\fakepath\\one.png", &png), ("../../two two.jpg", &jpeg)]));
-    let taken = post("?path=/album%2F2026/", &body);
-    assert_eq!(taken.status, 201, "{}", taken.text());
-    assert_eq!(taken.header("location"), "/album/2026/one.png");
-    let said: serde_json::Value = serde_json::from_slice(&taken.body).expect("JSON");
+    let created = post("?path=/album%2F2026/", &body);
+    assert_eq!(created.status, 201, "{}", created.text());
+    assert_eq!(created.header("location"), "/album/2026/one.png");
+    let answer: serde_json::Value = serde_json::from_slice(&created.body).expect("JSON");
     assert_eq!(
-        (&said["files"][1]["path"], &said["files"][1]["format"]),
+        (&answer["files"][1]["path"], &answer["files"][1]["format"]),
         (&"album/2026/two two.jpg".into(), &"jpeg".into())
     );
     assert!(server.get("/album/2026/one.png", &[]).body == png);
@@ -211,7 +211,7 @@ fn form_files_are_stored_together_or_not_at_all() {
         );
     }
     send(&server, "POST", "/-/upload", &[TOKEN, ("Content-Type", "image/png")], &png).assert_problem(415);
-    // what was staged is removed behind the answer
+    // staged files are removed after the answer
     poll("a refused form leaves nothing", || (files(root.path()) == before).then_some(()));
     assert!(!root.path().join("fresh").exists(), "a refused form left its folder");
 }
@@ -222,10 +222,10 @@ fn uploads_racing_for_a_name_have_one_winner() {
     let (root, cache) = (folder(), folder());
     let server = start(root.path(), cache.path(), &[("TINTYPE_LIMITS_UPLOADS", "100")]);
     let race = |more: &[(&str, &str)], first: u64| {
-        let together = Barrier::new(CLIENTS);
+        let barrier = Barrier::new(CLIENTS);
         let ask = |number: u64| {
             let body = body(number);
-            together.wait();
+            barrier.wait();
             (number, put(&server, "contested.ppm", more, &body).status)
         };
         let answers: Vec<_> = std::thread::scope(|scope| {
@@ -242,7 +242,7 @@ fn uploads_racing_for_a_name_have_one_winner() {
         assert!(answers.iter().all(|(_, status)| [won, 409].contains(status)), "{answers:?}");
         assert_eq!(winners.len(), 1, "{answers:?}");
         let got = server.get("/contested.ppm", &[]);
-        assert!(got.body == body(winners[0].0), "it is not the winner's");
+        assert!(got.body == body(winners[0].0), "another upload than the winner's");
         got.header("etag")
     };
     let etag = race(&[], 0);
@@ -250,7 +250,7 @@ fn uploads_racing_for_a_name_have_one_winner() {
     race(&[("If-Match", &next)], 200);
 }
 
-/// A picture that no other number has, of 30 to 400 kB.
+/// An image of 30 to 400 kB, distinct for each number.
 fn body(number: u64) -> Vec<u8> {
     let (width, height) = (100 + number % 7 * 30, 100 + number % 11 * 30);
     let mut bytes = format!("P6\n{width} {height}\n255\n").into_bytes();

@@ -1,4 +1,4 @@
-//! Uploads that are refused, and what that leaves behind.
+//! Refused uploads, which leave nothing behind.
 
 use super::*;
 
@@ -31,7 +31,7 @@ fn refused_upload_leaves_nothing() {
     }
     put(&server, "a.svg", &[], b"<svg><g>").assert_problem(422);
     put(&server, "a.png", &[("Content-Range", "bytes 0-9/10")], &good).assert_problem(400);
-    // by what is said at once, by what comes otherwise
+    // by Content-Length before the body, otherwise while it arrives
     let mut connection = server.connect();
     connection.send_request("PUT", "/-/upload/a.png", &[TOKEN, ("Content-Length", "500001")]);
     connection.receive("PUT").assert_problem(413);
@@ -102,7 +102,7 @@ fn upload_names_stay_below_the_root() {
         (".git/a.png", 404),
         (".tintype-uploads/a.png", 404),
         ("a/", 404),
-        // what is asked for below it is never an original
+        // `/-/` is reserved
         ("-/a.png", 404),
         ("", 404),
         (&long, 404),
@@ -121,7 +121,7 @@ fn upload_names_stay_below_the_root() {
         let refused = put(&server, name, &[], &good);
         assert_eq!(refused.status, status, "{name}: {}", refused.text());
     }
-    // what a link leads to is not written through
+    // the target of a link is not written
     assert_eq!(put(&server, "out.png", &[("If-Match", "*")], &good).status, 412);
     assert_eq!(files(outside.path()), BTreeMap::new());
     let before = files(root.path());
@@ -156,8 +156,8 @@ fn slow_upload_is_ended_by_timeout() {
     refused.assert_problem(408);
     assert_eq!(refused.header("connection"), "close");
     drop(connection);
-    // its place is free again
-    poll("the place", || (put(&server, "a.png", &[], &good).status == 201).then_some(()));
+    // its slot is free again
+    poll("a free slot", || (put(&server, "a.png", &[], &good).status == 201).then_some(()));
     assert_eq!(files(root.path()).into_keys().collect::<Vec<_>>(), [PathBuf::from("a.png")]);
 }
 
@@ -176,11 +176,11 @@ fn uploads_above_the_limit_are_refused() {
     refused.header("retry-after");
     first.send(&good);
     assert_eq!(first.receive("PUT").status, 201);
-    // one that leaves half-way leaves nothing, and its place
+    // a client that leaves half-way frees its slot and leaves no file
     let mut leaving = server.connect();
     leaving.send_request("PUT", "/-/upload/c.png", &[TOKEN, ("Content-Length", &length)]);
     poll("it is staged", || (std::fs::read_dir(&staging).ok()?.count() == 1).then_some(()));
     drop(leaving);
     poll("it is gone", || (std::fs::read_dir(&staging).ok()?.count() == 0).then_some(()));
-    poll("the place", || (put(&server, "b.png", &[], &good).status == 201).then_some(()));
+    poll("a free slot", || (put(&server, "b.png", &[], &good).status == 201).then_some(()));
 }
