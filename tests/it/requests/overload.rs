@@ -157,6 +157,8 @@ async fn concurrent_renders_stay_within_the_memory_limit() {
     let server = Server::new(&testdata(), |config| {
         (config.fixed.limits.workers, config.fixed.limits.queue) = (4, 64);
         config.fixed.limits.memory = tintype::config::Bytes(128 << 20);
+        // debug builds take longer than the default
+        config.fixed.limits.deadline = tintype::config::Span(std::time::Duration::from_secs(300));
     });
     let requests: Vec<_> = (0..8)
         .map(|n| {
