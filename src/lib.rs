@@ -38,20 +38,20 @@
 //! | an image's name cannot leave its source | `source/id.rs`, `source/files.rs` | a private field; opened beneath the root by the kernel |
 //! | An acknowledged upload is valid and durable | `source/inbox.rs`, `service/uploads.rs` | it is decoded, staged, synced, renamed and its folders synced before the answer |
 //! | Concurrent uploads do not replace each other | same | a new name is renamed without replacing; replacements run one at a time |
-//! | who is not trusted is not believed about who they are | `http/clients.rs` | one header, read from its end for as long as its writers are trusted |
+//! | The client's address comes from trusted proxies only | `http/clients.rs` | one header, read from its end as long as the writers are trusted |
 //! | the odd row of chroma stays with its luma | `render/ops/planes.rs` | chroma is read from as far as it stands for; tests at odd sizes |
 //! | who reads a JPEG does not decide whether it is read, but for damage that does not show | `render/codec/jpeg/sequential.rs`, `progressive.rs` | what is odd in the least is left to the library; a fuzz target compares them |
 //! | who reads the codes of a GIF or of LZW in TIFF does not decide what is seen | `render/codec/lzw.rs`, `render/codec/gif/frames.rs` | what is odd in the least is left to the library; tests compare them |
 //! | who reads a lossy WebP at full size does not change a bit of it | `render/codec/webp/vp8.rs` | what is odd is left to the library; tests compare every plane, damaged files' too |
 //! | C is called from two modules alone | `render/codec/webp/libwebp.rs`, `avif/write/libaom/binding.rs` | `unsafe_code` is denied everywhere else, but in `cache/memfd.rs` and `cli/sockets.rs` |
 //! | What the kernel sends out of memory cannot change | `cache/memfd.rs` | a file without a name, sealed against writing |
-//! | an answer may be read by the same pages whichever way it takes | `http/cors.rs` | one type says who may; a test compares both ways byte for byte |
-//! | a client that has only ended its side gets its answer, and one that has left costs no more work | `http/server/half_close.rs` | the answer's first bytes are sent ahead, which only the first kind takes |
-//! | a request has one host, and one that there can be | `http/host.rs` | both ways ask the same function before anything else is looked at |
-//! | a request that is answered before hyper sees it has the answer it would have had | `http/server/shortcut.rs`, `http/at_once.rs` | only while hyper is between requests, by its own parser, from the same functions |
-//! | bytes that are not known to lie in a file are sent all the same | `http/server/direct.rs` | they are told by where in memory they are, and are there in any case |
-//! | what is remembered of a URL is what the rules make of it | `http/known.rs` | it is kept beside the rules and goes with them; `expires` and the version are looked at every time |
-//! | the log's reader holds up neither requests nor the end | `http/access/writer.rs` | a bounded buffer and a thread for all lines; dropped lines are counted and reported |
+//! | Both paths allow the same origins to read an answer | `http/cors.rs` | one type decides; a test compares both paths byte for byte |
+//! | A half-closed client gets its answer; the work of a disconnected one is dropped | `http/stream/half_close.rs` | the first bytes of the answer are sent ahead, which only a half-closed client receives |
+//! | A request has exactly one valid host | `http/host.rs` | both paths call the same function before they read anything else |
+//! | The fast path gives the same answers as the slow path | `http/fast_path/` | hyper's parser, shared functions, only while hyper is between requests; `tests/it/fast_path.rs` compares them byte for byte |
+//! | A body that is not recognised as a file's is sent all the same | `http/fast_path/sendfile.rs` | bodies are recognised by their address, and all bytes are in memory in any case |
+//! | A cached request is parsed under the current settings | `http/request_cache.rs` | the cache belongs to `LiveConfig` and is dropped with it; `expires` and the version are checked every time |
+//! | A slow reader of the log blocks neither requests nor the shutdown | `http/access/writer.rs` | a bounded buffer and a thread for all lines; dropped lines are counted and logged |
 //! | A result does not depend on concurrent requests | `service/decode_cache.rs` | decoded images are shared by version and scale; scales decoded in one pass equal those decoded alone to the bit |
 //! | a picture in rows makes the same as one held whole, and a part the same as that of a whole | `render/ops/resize.rs`, `render/plan.rs` | one function resizes both, in the same bands; parts begin where blocks do |
 //! | Rendered bytes are stored under the version they were rendered from | `service/render_job.rs` | another version than the key's starts the request over |
@@ -62,7 +62,7 @@
 //! | A render whose clients have all left is not started | `service/render_job.rs`, `crates/single-flight`: `Waiters` | the wait for a permit ends when the last waiter leaves |
 //! | A file in the cache is whole or absent | `crates/store`: `disk/write.rs` | it is staged, synced and renamed; its name has its digest, which every read compares |
 //! | A file that nginx is told to send was verified | `crates/store`: `disk/verified.rs` | its digest within ten minutes, and each time that it is the same inode, unchanged |
-//! | of a request, only a plain range is left to nginx | `http/redirect.rs` | tests compare its answers with ours, header for header |
+//! | With X-Accel-Redirect, nginx applies only plain ranges | `http/x_accel.rs` | tests compare its answers with tintype's, header for header |
 //! | A rendition reported as stored survives the process | `crates/store`: `disk/write.rs`, `disk/scan.rs` | it is staged before the answer; the next start takes over staged files |
 //! | The cache folder never exceeds its bounds | `crates/store`: `index/` | space is reserved before a byte is written and released after the file is gone |
 //! | One process writes in a cache folder | `crates/store`: `disk/mod.rs`, `open` | it holds a file lock for as long as it uses the folder |
@@ -70,18 +70,18 @@
 //! | two states of an original have two versions | `source/files.rs`: `settled` | a file that changed within a clock tick is waited for |
 //! | A broken cache folder never fails a request | `crates/store`: `store.rs` | faults are logged and counted there; callers see a miss |
 //! | an original that is being rendered is in memory once | `source/shared.rs` | whoever comes later gets the bytes that are there |
-//! | an original that is sent as it is takes bounded memory, whatever its size | `source/chunks.rs`, `http/payload.rs` | it is read in chunks, and each connection has one of them |
+//! | An unchanged original takes bounded memory, whatever its size | `source/chunks.rs`, `http/response_body.rs` | it is read in chunks, of which each connection has one |
 //! | an original that changes while it is sent is cut off and never blended | `source/chunks.rs` | a chunk is given out if the file was unchanged after it was read |
 //! | An original is read once for its digest | `service/passthrough.rs` | single flight by version, in a task of its own |
-//! | an idle connection keeps no body in memory | `http/server/direct.rs` | only the bytes on their way hold what they lie in |
-//! | who takes nothing holds nothing for long | `http/server/timed.rs` | limits on heads, on answers not taken, on silence |
+//! | An idle connection keeps no body in memory | `http/fast_path/sendfile.rs` | only bytes in flight keep the file that they are in |
+//! | Stalled clients are disconnected after `send_timeout` | `http/stream/timeout.rs` | limits on heads, on answers that are not received, on silence |
 //! | A signature is valid for one answer only | `dialect/policy.rs`: `signed_text` | defaults are signed where leaving them out would change the answer |
-//! | a request that comes while the server ends is answered | `http/server.rs`: `connection`, `cli/sockets.rs` | idle connections get a moment for one more; sockets of the service manager stay open |
-//! | there are files left for those who are connected | `http/server.rs`: `connections` | a bound by the process's limit |
+//! | A request that arrives during the shutdown is answered | `http/server/connection.rs`, `cli/sockets.rs` | idle connections get a moment for one more; sockets of the service manager stay open |
+//! | Connections never run out of file descriptors | `http/server/listener.rs`: `max_connections` | their number is limited by the process's limit |
 //! | CPU work and the wait for it are bounded | `service/workers.rs`, `queue.rs` | the only `spawn_blocking`; the queue is bounded by length and by expected wait |
-//! | status codes for failures are chosen once | `http/problem.rs` | exhaustive matches, no `_` arm |
+//! | Status codes of errors are chosen in one place | `http/problem.rs` | exhaustive matches without a `_` arm |
 //! | Settings are read in one place | `config/mod.rs` | no other file names `std::env` |
-//! | nobody is answered under a mixture of settings | `http/mod.rs`: `Rules` | one pointer is exchanged; a request takes all of them from it, once |
+//! | No request is answered under a mixture of old and new settings | `http/state.rs`: `LiveConfig` | a reload swaps one pointer, which a request loads once |
 //! | A setting that needs a restart keeps its value until then | `config/fixed.rs`, `config/live.rs` | two types; a reload replaces the live one alone |
 //! | Every setting is documented | `config/reference.rs` | its doc comment is the users' documentation; it does not compile without |
 

@@ -57,7 +57,7 @@ impl Reloader {
         let Reload { loaded, applied, waiting } = config::reload(&self.loaded, self.read().await?)?;
         let policy = loaded.config.live.policy().map_err(|invalid| Invalid::new(invalid.to_string()))?;
         warn_of(&loaded);
-        state.set_rules(policy, loaded.config.http(), loaded.config.render());
+        state.set_live_config(policy, loaded.config.http(), loaded.config.render());
         self.loaded = loaded;
         let (applied, waiting) = (applied.join(" "), waiting.join(" "));
         tracing::info!(applied, "the settings were read again");

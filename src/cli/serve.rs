@@ -153,8 +153,8 @@ async fn serve(mut reloader: Reloader, handed_over: Vec<HandedOver>, log: &Log) 
 fn state(config: &Config, service: &Arc<Service>, sockets: &Inherited, log: &Log) -> anyhow::Result<State> {
     let policy = config.live.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
     let mut http = config.http();
-    http.admin_apart |= !sockets.admin.is_empty();
-    Ok(State::new(Arc::clone(service), policy, http).logging_to(Arc::clone(&log.writer), log.as_json))
+    http.separate_admin |= !sockets.admin.is_empty();
+    Ok(State::new(Arc::clone(service), policy, http).with_access_log(Arc::clone(&log.writer), log.as_json))
 }
 
 /// The servers of both apps, which stop one after the other.
@@ -235,7 +235,7 @@ impl Tasks {
 
 /// The maximum number of connections for images, within the process's limit on open files.
 fn max_connections(server: &Server) -> usize {
-    let possible = server::connections().saturating_sub(ADMIN_CONNECTIONS).max(4);
+    let possible = server::max_connections().saturating_sub(ADMIN_CONNECTIONS).max(4);
     match server.max_connections {
         0 => possible,
         configured => configured.min(possible),

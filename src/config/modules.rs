@@ -46,10 +46,11 @@ impl Config {
     pub fn http(&self) -> http::Config {
         let (fixed, live) = (&self.fixed, &self.live);
         http::Config {
+            fast_path: live.server.fast_path,
             server_timing: live.server.server_timing,
             x_accel: fixed.server.x_accel.clone(),
             overload_fallback: fixed.limits.overload == Overload::Original && !live.security.require_signature,
-            admin_apart: !fixed.server.admin_listen.is_empty(),
+            separate_admin: !fixed.server.admin_listen.is_empty(),
             admin_token: live.security.admin_token.clone(),
             upload: fixed.security.upload,
             uploads: fixed.limits.uploads,
@@ -95,9 +96,9 @@ impl FixedSettings {
     }
 
     /// The time limits of connections.
-    pub fn connections(&self) -> http::server::Patience {
+    pub fn connections(&self) -> http::server::Timeouts {
         let Server { header_timeout, send_timeout, idle_timeout, .. } = &self.server;
-        http::server::Patience { header: header_timeout.0, send: send_timeout.0, idle: idle_timeout.0 }
+        http::server::Timeouts { header: header_timeout.0, send: send_timeout.0, idle: idle_timeout.0 }
     }
 }
 

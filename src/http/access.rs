@@ -1,10 +1,8 @@
-//! The access log: one line for each request, with what it asked and how it was answered.
+//! The access log: one line for each request.
 //!
-//! All other lines go to the same writer, which blocks nobody.
-//!
-//! For collectors the lines are written here, as JSON of the same shape as the rest of the log: making a line by way of
-//! `tracing` and writing each by itself took a quarter of the time of a hit. On a terminal they are lines like all others.
-//! Both are switched by the target `tintype::access`.
+//! On a terminal its lines are written through `tracing`, like the rest of the log. Elsewhere they are JSON of the same shape
+//! as the rest of the log, and are written here: going through `tracing`, with a system call for each line, took a quarter
+//! of the CPU of a hit. The target `tintype::access` switches both.
 
 mod streamed;
 mod writer;
@@ -20,33 +18,34 @@ use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{format, time};
 
 use super::clients::Client;
-use super::payload::Streamed;
-use super::{App, RequestId, headers};
+use super::headers;
+use super::request_id::RequestId;
+use super::traffic::Streamed;
 pub use writer::LogWriter;
 
-/// The access log's own lines for collectors, in JSON.
+/// The access log in JSON.
 pub(super) struct AccessLog(pub(super) Arc<LogWriter>);
 
 impl LogWriter {
-    /// Lines go to standard error; the one about dropped lines is JSON, or a line for people.
+    /// Writes to standard error. `as_json` is the form of the line about dropped lines.
     ///
     /// # Errors
     /// If the thread cannot be started, or standard error is closed.
     pub fn to_stderr(as_json: bool) -> std::io::Result<LogWriter> {
-        LogWriter::stderr(if as_json { loss_in_json } else { loss_in_words })
+        LogWriter::stderr(if as_json { loss_as_json } else { loss_as_text })
     }
 }
 
-const LOSS: &str = "lines of the log were dropped: standard error did not take them fast enough";
+const LOSS: &str = "log lines were dropped: standard error was not read fast enough";
 
-fn loss_in_json(lines: u64) -> Vec<u8> {
+fn loss_as_json(lines: u64) -> Vec<u8> {
     let mut json = Json::begin(Vec::new(), "WARN");
     json.text("message", LOSS);
     json.number("lines", lines);
     json.end("tintype::log")
 }
 
-fn loss_in_words(lines: u64) -> Vec<u8> {
+fn loss_as_text(lines: u64) -> Vec<u8> {
     let mut line = Vec::new();
     timestamp(&mut line);
     // writing to memory does not fail
@@ -54,7 +53,7 @@ fn loss_in_words(lines: u64) -> Vec<u8> {
     line
 }
 
-/// A request that is being answered.
+/// The log line of a request in flight.
 pub(super) struct Line {
     started: Instant,
     client: Client,
@@ -63,17 +62,17 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Notes what is asked, if such lines are wanted at all.
-    pub(super) fn begin<B>(request: &Request<B>, app: &App) -> Option<Line> {
-        is_wanted().then(|| Line {
+    /// `None` if the access log is off.
+    pub(super) fn begin<B>(request: &Request<B>, client: impl FnOnce() -> Client) -> Option<Line> {
+        is_enabled().then(|| Line {
             started: Instant::now(),
-            client: app.client(request.headers()),
+            client: client(),
             method: request.method().clone(),
             uri: request.uri().clone(),
         })
     }
 
-    /// Says how it was answered; where the body is streamed, when that has ended.
+    /// Logs the answer; a streamed one at the end of its body.
     pub(super) fn end(self, log: Option<&Arc<AccessLog>>, id: &RequestId, response: Response) -> Response {
         if response.extensions().get::<Streamed>().is_some() {
             return streamed::log_at_end(response, self, id, log);
@@ -83,7 +82,9 @@ impl Line {
         response
     }
 
-    fn entry<'a>(&'a self, id: &'a RequestId, status: StatusCode, fields: &'a HeaderMap, spent: Duration) -> Entry<'a> {
+    fn entry<'a>(
+        &'a self, id: &'a RequestId, status: StatusCode, headers: &'a HeaderMap, duration: Duration,
+    ) -> Entry<'a> {
         Entry {
             id: id.0.to_str().unwrap_or("-"),
             client: self.client,
@@ -91,18 +92,18 @@ impl Line {
             path: self.uri.path(),
             query: self.uri.query().unwrap_or(""),
             status,
-            fields,
-            spent,
+            headers,
+            duration,
         }
     }
 }
 
-/// Whether lines of requests are wanted at all.
-pub(super) fn is_wanted() -> bool {
+/// Whether the access log is on.
+pub(super) fn is_enabled() -> bool {
     tracing::enabled!(target: TARGET, tracing::Level::INFO)
 }
 
-/// What the line of an answered request says.
+/// The content of a line.
 pub(super) struct Entry<'a> {
     pub(super) id: &'a str,
     pub(super) client: Client,
@@ -110,13 +111,13 @@ pub(super) struct Entry<'a> {
     pub(super) path: &'a str,
     pub(super) query: &'a str,
     pub(super) status: StatusCode,
-    /// Those of the answer.
-    pub(super) fields: &'a HeaderMap,
-    pub(super) spent: Duration,
+    /// The headers of the answer.
+    pub(super) headers: &'a HeaderMap,
+    pub(super) duration: Duration,
 }
 
 impl Entry<'_> {
-    /// Writes it there, or to where all other lines go.
+    /// Writes the line to `log`, or through `tracing`.
     pub(super) fn write(&self, log: Option<&AccessLog>) {
         match log {
             Some(log) => SCRATCH.with_borrow_mut(|line| {
@@ -135,10 +136,10 @@ impl Entry<'_> {
         json.text("path", self.path);
         json.text("query", self.query);
         json.number("status", self.status.as_u16().into());
-        json.text("kind", self.said(header::CONTENT_TYPE));
-        json.text("bytes", self.said(header::CONTENT_LENGTH));
-        json.text("cache", self.said(headers::CACHE_STATUS));
-        json.milliseconds("ms", self.spent);
+        json.text("kind", self.header(header::CONTENT_TYPE));
+        json.text("bytes", self.header(header::CONTENT_LENGTH));
+        json.text("cache", self.header(headers::CACHE_STATUS));
+        json.milliseconds("ms", self.duration);
         json.end(TARGET)
     }
 
@@ -151,27 +152,27 @@ impl Entry<'_> {
             path = self.path,
             query = self.query,
             status = self.status.as_u16(),
-            kind = self.said(header::CONTENT_TYPE),
-            bytes = self.said(header::CONTENT_LENGTH),
-            cache = self.said(headers::CACHE_STATUS),
-            ms = self.spent.as_secs_f64() * 1000.0,
+            kind = self.header(header::CONTENT_TYPE),
+            bytes = self.header(header::CONTENT_LENGTH),
+            cache = self.header(headers::CACHE_STATUS),
+            ms = self.duration.as_secs_f64() * 1000.0,
         );
     }
 
-    fn said(&self, name: HeaderName) -> &str {
-        self.fields.get(name).and_then(|value| value.to_str().ok()).unwrap_or("-")
+    fn header(&self, name: HeaderName) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("-")
     }
 }
 
-/// The target of these lines in `RUST_LOG`.
+/// The target in `RUST_LOG`.
 const TARGET: &str = "tintype::access";
 
 thread_local! {
-    /// The line that was written last, for its allocation.
+    /// The last line, for its allocation.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// One object of JSON on a line of its own, shaped as `tracing_subscriber` writes the others.
+/// A JSON object on a line, of the shape that `tracing_subscriber` writes.
 struct Json(Vec<u8>);
 
 impl Json {
@@ -185,7 +186,7 @@ impl Json {
         json
     }
 
-    /// The names are ours and plain.
+    /// Names are constants that need no escaping.
     fn name(&mut self, name: &str) {
         self.0.extend_from_slice(b",\"");
         self.0.extend_from_slice(name.as_bytes());
@@ -199,7 +200,7 @@ impl Json {
         self.0.push(b'"');
     }
 
-    /// An address, which needs no escaping.
+    /// An address needs no escaping.
     fn client(&mut self, client: &Client) {
         self.name("client");
         self.0.push(b'"');
@@ -222,9 +223,9 @@ impl Json {
         decimal(&mut self.0, value, 1);
     }
 
-    fn milliseconds(&mut self, name: &str, span: Duration) {
+    fn milliseconds(&mut self, name: &str, duration: Duration) {
         self.name(name);
-        let microseconds = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        let microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         decimal(&mut self.0, microseconds / 1000, 1);
         self.0.push(b'.');
         decimal(&mut self.0, microseconds % 1000, 3);
@@ -237,8 +238,8 @@ impl Json {
     }
 }
 
-/// RFC 8259 §7: quotes, backslashes and control characters are escaped, everything else stands for itself. DEL and what
-/// Unicode has for ends of lines are escaped as well, for readers that take JSON for text.
+/// Escapes quotes, backslashes and control characters (RFC 8259 §7), and also DEL and Unicode's line separators, since many
+/// readers split the log into lines before they parse it.
 fn escape(out: &mut Vec<u8>, text: &str) {
     let plain = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
     if text.bytes().all(plain) {
@@ -256,7 +257,7 @@ fn escape(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// A number with at least so many digits.
+/// Appends a number with at least `digits` digits.
 fn decimal(out: &mut Vec<u8>, number: u64, digits: usize) {
     let mut text = [b'0'; 20];
     let (mut at, mut rest) = (text.len(), number);
@@ -268,10 +269,10 @@ fn decimal(out: &mut Vec<u8>, number: u64, digits: usize) {
     out.extend_from_slice(&text[at..]);
 }
 
-/// This moment, as the rest of the log has it: to the microsecond, in UTC.
+/// Appends the time as the rest of the log has it: in UTC, with microseconds.
 fn timestamp(out: &mut Vec<u8>) {
     thread_local! {
-        /// The second that was written last, and how it is written up to its fraction.
+        /// The second that was written last, and its text without the fraction.
         static SECOND: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
     }
     let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -283,7 +284,7 @@ fn timestamp(out: &mut Vec<u8>) {
             let _ = time::SystemTime.format_time(&mut format::Writer::new(text));
             text.truncate(text.find('.').unwrap_or(text.len()));
             let written = now();
-            // or else it may have been written in the next one already
+            // otherwise the text may be of the next second
             if written.as_secs() == since.as_secs() {
                 *second = since.as_secs();
             }
@@ -304,18 +305,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_json_whatever_is_asked() {
+    fn line_is_json_for_every_request() {
         let client = Proxies::default().client(Peer::Ip("2001:db8::1".parse().expect("an address")), &<_>::default());
         let check = |method: &str, target: &str, kind: &[u8]| {
-            // what is none does not get here
+            // other targets are refused before
             let Ok(uri) = target.parse::<Uri>() else { return false };
             let line =
                 Line { started: Instant::now(), client, method: method.parse().expect("a method"), uri: uri.clone() };
             let mut response = Response::new(axum::body::Body::empty());
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_bytes(kind).expect("a value"));
             let id = RequestId(HeaderValue::from_static("a-1"));
-            let (status, fields) = (response.status(), response.headers());
-            let line = line.entry(&id, status, fields, line.started.elapsed()).json(b"what was there before".to_vec());
+            let (status, headers) = (response.status(), response.headers());
+            let line = line.entry(&id, status, headers, line.started.elapsed()).json(b"a previous line".to_vec());
             let text = String::from_utf8(line).expect("UTF-8");
             assert!(text.ends_with("}\n") && text.matches('\n').count() == 1, "{text}");
             assert!(!text.trim_end().contains(|c: char| c.is_control()), "{text:?}");
@@ -347,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_written_as_in_the_rest_of_the_log() {
+    fn timestamps_are_those_of_tracing() {
         let theirs = || {
             let mut text = String::new();
             time::SystemTime.format_time(&mut format::Writer::new(&mut text)).expect("memory");
@@ -359,13 +360,13 @@ mod tests {
             timestamp(&mut out);
             let ours = String::from_utf8(out).expect("ASCII");
             assert!(ours.len() == before.len() && before <= ours && ours <= theirs(), "{before} {ours}");
-            // past some ends of seconds
+            // across some seconds
             std::thread::sleep(Duration::from_millis(30));
         }
     }
 
     #[test]
-    fn what_is_escaped() {
+    fn control_characters_and_line_separators_are_escaped() {
         let check = |text: &str, expected: &str| {
             let mut out = Vec::new();
             escape(&mut out, text);
@@ -379,7 +380,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn every_text_is_read_back(text: String) {
+        fn every_text_round_trips(text: String) {
             let mut json = Json::begin(Vec::new(), "INFO");
             json.text("text", &text);
             let read: serde_json::Value = serde_json::from_slice(&json.end("a")).expect("JSON");

@@ -1,4 +1,4 @@
-//! What only the operator may do.
+//! `POST /-/purge`, and what requests that need the admin token share.
 
 use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
@@ -7,66 +7,67 @@ use http::{HeaderMap, Method, Uri, header};
 use serde_json::json;
 
 use super::problem::Problem;
-use super::{RequestId, State};
+use super::request_id::RequestId;
+use super::state::State;
 use crate::cache::Purge;
 use crate::dialect::native::query;
 use crate::source::ImageId;
 
-/// Drops every rendition of an original.
+/// Removes every rendition of an original or a folder from the cache.
 pub(super) async fn purge(
-    Shared(state): Shared<State>, id: Extension<RequestId>, method: Method, uri: Uri, asked: HeaderMap,
+    Shared(state): Shared<State>, id: Extension<RequestId>, method: Method, uri: Uri, request_headers: HeaderMap,
 ) -> Response {
-    match try_purge(&state, &method, &uri, &asked).await {
+    match try_purge(&state, &method, &uri, &request_headers).await {
         Ok(purged) => ([(header::CACHE_CONTROL, "no-store")], Json(json!({ "purged": purged }))).into_response(),
         Err(problem) => problem.respond(Some(&id)),
     }
 }
 
-async fn try_purge(state: &State, method: &Method, uri: &Uri, asked: &HeaderMap) -> Result<u64, Problem> {
-    let rules = state.rules.load_full();
-    let token = &rules.config.admin_token;
+async fn try_purge(state: &State, method: &Method, uri: &Uri, request_headers: &HeaderMap) -> Result<u64, Problem> {
+    let live = state.live.load_full();
+    let token = &live.config.admin_token;
     if token.is_empty() {
-        return Err(Problem::nothing_here());
+        return Err(Problem::no_such_path());
     }
     if method != Method::POST {
         return Err(Problem::method("POST"));
     }
-    authorize(token, asked)?;
+    authorize(token, request_headers)?;
     let allowed = "the path of an original, as in its URL but decoded; with a slash at its end, of a folder";
-    let said = path_said(uri, allowed)?;
-    let wrong = || Problem::parameter(PATH, &said, allowed);
-    // an empty one is a script's empty variable rather than a wish to drop everything, which is /
-    if said.is_empty() {
-        return Err(wrong());
+    let value = path_param(uri, allowed)?;
+    let invalid = || Problem::parameter(PATH, &value, allowed);
+    // an empty variable of a script must not purge everything, which `/` does
+    if value.is_empty() {
+        return Err(invalid());
     }
-    let path = said.trim_start_matches('/');
-    let what = match path.strip_suffix('/') {
-        Some(folder) => Purge::Folder(format!("{}/", name(folder).ok_or_else(wrong)?.as_str())),
-        // the root alone: the slash in front was its own
+    let path = value.trim_start_matches('/');
+    let purge = match path.strip_suffix('/') {
+        Some(folder) => Purge::Folder(format!("{}/", name(folder).ok_or_else(invalid)?.as_str())),
+        // the root, of which the leading slash was trimmed
         None if path.is_empty() => Purge::Folder(String::new()),
-        None => Purge::Original(name(path).ok_or_else(wrong)?),
+        None => Purge::Original(name(path).ok_or_else(invalid)?),
     };
-    Ok(state.service.purge(what).await)
+    Ok(state.service.purge(purge).await)
 }
 
-/// The parameter that says about which path it is.
+/// The parameter with a path.
 pub(super) const PATH: &str = "path";
 
-/// What that parameter says; nothing where it is not there.
-pub(super) fn path_said(uri: &Uri, allowed: &str) -> Result<String, Problem> {
+/// The value of that parameter; empty if it is absent.
+pub(super) fn path_param(uri: &Uri, allowed: &str) -> Result<String, Problem> {
     let mut values = query::values(uri.query().unwrap_or_default(), PATH);
-    let said = values.next().unwrap_or(Ok("".into()));
-    let said = said.map_err(|written| Problem::parameter(PATH, written, allowed))?;
+    let value = values.next().unwrap_or(Ok("".into()));
+    let value = value.map_err(|raw| Problem::parameter(PATH, raw, allowed))?;
     match values.next() {
-        None => Ok(said.into_owned()),
+        None => Ok(value.into_owned()),
         Some(again) => {
-            let again = again.unwrap_or_else(|written| written.into());
-            Err(Problem::parameter(PATH, &again, "it may be said once only"))
+            let again = again.unwrap_or_else(|raw| raw.into());
+            Err(Problem::parameter(PATH, &again, "it may be given only once"))
         }
     }
 }
 
-/// The name that a decoded path says. It is checked as a URL's would be.
+/// The original's name for a decoded path, validated like the path of a URL.
 pub(super) fn name(path: &str) -> Option<ImageId> {
     let encoded: String = path
         .split('/')
@@ -77,13 +78,13 @@ pub(super) fn name(path: &str) -> Option<ImageId> {
     ImageId::parse(&encoded).ok()
 }
 
-/// The token of the settings must be brought along.
-pub(super) fn authorize(token: &str, asked: &HeaderMap) -> Result<(), Problem> {
-    let given = asked.get(header::AUTHORIZATION).map(http::HeaderValue::as_bytes).unwrap_or_default();
-    // the scheme may be written in any case (RFC 9110 §11.1)
+/// Checks the bearer token.
+pub(super) fn authorize(token: &str, request_headers: &HeaderMap) -> Result<(), Problem> {
+    let given = request_headers.get(header::AUTHORIZATION).map(http::HeaderValue::as_bytes).unwrap_or_default();
+    // the scheme is case-insensitive (RFC 9110 §11.1)
     const SCHEME: &[u8] = b"Bearer ";
     let (scheme, given) = given.split_at(SCHEME.len().min(given.len()));
-    // digests take the same time to compare wherever the texts differ (blake3's equality is constant-time)
-    let is_right = blake3::hash(given) == blake3::hash(token.as_bytes());
-    if scheme.eq_ignore_ascii_case(SCHEME) && is_right { Ok(()) } else { Err(Problem::unauthorized()) }
+    // blake3 compares digests in constant time
+    let is_valid = blake3::hash(given) == blake3::hash(token.as_bytes());
+    if scheme.eq_ignore_ascii_case(SCHEME) && is_valid { Ok(()) } else { Err(Problem::unauthorized()) }
 }

@@ -1,5 +1,5 @@
-//! Beacons: a line from a page into the log, whoever sends it. So it is bounded, it is one line, and there are only so
-//! many.
+//! `POST /-/log`: beacons of pages, each a line of the log. Anybody can send them, so their length and their rate are limited,
+//! and they stay on one line.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -8,67 +8,41 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 
 use super::clients::Client;
 use super::problem::Problem;
-use super::rate::{PerClient, take};
-use super::{RequestId, State, body};
+use super::request_body;
+use super::request_id::RequestId;
+use super::state::State;
 
-/// The most bytes of one.
-const LONGEST: usize = 8 * 1024;
+/// Bytes of a beacon at most.
+const MAX_BYTES: usize = 8 * 1024;
 
-/// How long one may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a beacon may take to arrive.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many a second, and at once: for one client, and for all together, so that the log grows no faster than that.
-const RATE: u32 = 5;
-const BURST: u32 = 50;
-const RATE_OF_ALL: u32 = 50;
-const BURST_OF_ALL: u32 = 500;
-
-/// How often there may be one.
-pub(super) struct Limits {
-    each: Option<PerClient>,
-    all: Option<DefaultDirectRateLimiter>,
-}
-
-impl Limits {
-    pub(super) fn new() -> Limits {
-        let quota =
-            |rate: u32, burst: u32| Some(Quota::per_second(rate.try_into().ok()?).allow_burst(burst.try_into().ok()?));
-        Limits { each: PerClient::new(RATE, BURST), all: quota(RATE_OF_ALL, BURST_OF_ALL).map(RateLimiter::direct) }
-    }
-
-    fn take(&self, client: Client) -> Result<(), Problem> {
-        let each = self.each.as_ref().map_or(Ok(()), |each| each.take(client));
-        let all = || self.all.as_ref().map_or(Ok(()), take);
-        each.and_then(|()| all()).map_err(Problem::too_many_beacons)
-    }
-}
-
-/// Takes one in.
+/// The handler.
 pub(super) async fn log(
     Shared(state): Shared<State>, id: Extension<RequestId>, client: Extension<Client>, request: Request<Body>,
 ) -> Response {
     let (parts, mut body) = request.into_parts();
     let result = try_log(&state, &id, client.0, &parts, &mut body).await;
-    body::finish(result, &id, &parts.headers, body)
+    request_body::finish(result, &id, &parts.headers, body)
 }
 
 async fn try_log(
     state: &State, id: &RequestId, client: Client, parts: &Parts, body: &mut Body,
 ) -> Result<Response, Problem> {
-    let Some(limits) = &state.beacons else { return Err(Problem::nothing_here()) };
+    let Some(limit) = &state.beacons else { return Err(Problem::no_such_path()) };
     if parts.method != Method::POST {
         return Err(Problem::method("POST"));
     }
-    limits.take(client)?;
+    limit.acquire(client).map_err(Problem::too_many_beacons)?;
     let kind = Kind::of(&parts.headers)?;
-    let read = tokio::time::timeout(PATIENCE, body::read(body, &parts.headers, LONGEST));
-    let bytes = read.await.map_err(|_| Problem::too_slow(PATIENCE))??;
+    let read = tokio::time::timeout(TIMEOUT, request_body::read(body, &parts.headers, MAX_BYTES));
+    let bytes = read.await.map_err(|_| Problem::request_timeout(TIMEOUT))??;
     let line = kind.line(bytes)?;
     tracing::info!(
         target: "tintype::beacon",
@@ -80,7 +54,7 @@ async fn try_log(
     Ok((StatusCode::NO_CONTENT, [(header::CACHE_CONTROL, "no-store")]).into_response())
 }
 
-/// What one is made of.
+/// The content type of a beacon.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Json,
@@ -88,14 +62,14 @@ enum Kind {
 }
 
 impl Kind {
-    /// `navigator.sendBeacon` with a text says `text/plain;charset=UTF-8`, and with a blob of no type nothing.
-    fn of(asked: &HeaderMap) -> Result<Kind, Problem> {
-        let Some(kind) = asked.get(header::CONTENT_TYPE) else { return Ok(Kind::Text) };
+    /// `navigator.sendBeacon` sends `text/plain;charset=UTF-8` with a string, and no type with an untyped blob.
+    fn of(request_headers: &HeaderMap) -> Result<Kind, Problem> {
+        let Some(kind) = request_headers.get(header::CONTENT_TYPE) else { return Ok(Kind::Text) };
         let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match kind.as_str() {
             "application/json" => Ok(Kind::Json),
             text if text.starts_with("text/") => Ok(Kind::Text),
-            _ => Err(Problem::media_type("a beacon is application/json or text/plain")),
+            _ => Err(Problem::media_type("a beacon must be application/json or text/plain")),
         }
     }
 
@@ -106,19 +80,18 @@ impl Kind {
         }
     }
 
-    /// The line for the log.
     fn line(self, bytes: Vec<u8>) -> Result<String, Problem> {
-        let text = String::from_utf8(bytes).map_err(|_| Problem::body_wrong("a beacon is text in UTF-8"))?;
+        let text = String::from_utf8(bytes).map_err(|_| Problem::invalid_body("a beacon must be valid UTF-8"))?;
         if self == Kind::Text {
             return Ok(on_one_line(text.trim_end()));
         }
-        let wrong = |_| Problem::body_wrong("the beacon says that it is JSON, and is no JSON object");
-        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).map_err(wrong)?;
+        let invalid = |_| Problem::invalid_body("a beacon of type application/json must be a JSON object");
+        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).map_err(invalid)?;
         Ok(on_one_line(&serde_json::Value::Object(object).to_string()))
     }
 }
 
-/// The text with everything that could end or colour a line written as JSON would write it.
+/// Escapes everything that could end or colour a line, as JSON does.
 fn on_one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
@@ -141,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines() {
+    fn beacon_stays_on_one_line() {
         let check = |kind: Kind, body: &[u8], expected: Option<&str>| {
             assert_eq!(kind.line(body.to_vec()).ok().as_deref(), expected, "{}", String::from_utf8_lossy(body));
         };

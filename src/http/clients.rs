@@ -1,4 +1,4 @@
-//! Who asks: the address at the other end of a connection, or the one that a trusted proxy passes on.
+//! The address of the client: the other end of the connection, or the one that a trusted proxy passes on.
 
 use std::fmt::{Display, Formatter, Result as Written};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -10,21 +10,21 @@ use ipnet::IpNet;
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Peer {
-    /// An address of the network.
+    /// A TCP connection.
     Ip(IpAddr),
-    /// A process on this machine, which has no address.
+    /// A Unix socket, which has no address.
     #[default]
     Unix,
 }
 
-/// Who is taken for the one who asks.
+/// The client of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Client(Peer);
 
-/// The proxies that are believed, and the header that they say it in.
+/// The trusted proxies, and the header in which they pass on the client's address.
 ///
-/// There is one header, and it must be the one that the proxy writes: what a proxy does not write it passes on from
-/// whoever asks.
+/// There is one header, and it must be one that the proxy writes: a proxy passes on other headers unchanged, and a client
+/// can send them itself.
 #[derive(Clone, Debug)]
 pub struct Proxies {
     networks: Vec<IpNet>,
@@ -32,14 +32,14 @@ pub struct Proxies {
     header: HeaderName,
 }
 
-/// A setting that names no proxy or no header.
+/// An invalid proxy or header in the settings.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidProxies {
     /// Neither an address, nor a network, nor `unix:`.
     #[error("{0:?} is neither an address such as 127.0.0.1, nor a network such as 10.0.0.0/8, nor \"unix:\"")]
     Address(String),
-    /// No name of a header.
-    #[error("{0:?} is no name of a header")]
+    /// Not a header name.
+    #[error("{0:?} is not a valid header name")]
     Header(String),
 }
 
@@ -50,10 +50,10 @@ impl Default for Proxies {
 }
 
 impl Proxies {
-    /// Those addresses, networks and `unix:`, and that header.
+    /// Parses a list of addresses, networks and `unix:`, and the name of the header.
     ///
     /// # Errors
-    /// The first that cannot be read.
+    /// The first invalid one.
     pub fn new(addresses: &[String], header: &str) -> Result<Proxies, InvalidProxies> {
         let header = HeaderName::from_str(header).map_err(|_| InvalidProxies::Header(header.to_owned()))?;
         let mut proxies = Proxies { header, ..Proxies::default() };
@@ -75,24 +75,23 @@ impl Proxies {
         }
     }
 
-    /// The header that they are believed in.
+    /// The header in which proxies pass on the client's address.
     pub(super) fn header(&self) -> &HeaderName {
         &self.header
     }
 
-    /// Who asks.
-    pub(super) fn client(&self, peer: Peer, asked: &HeaderMap) -> Client {
-        self.client_by(peer, asked.get_all(&self.header).iter().map(|line| line.to_str().ok()))
+    pub(super) fn client(&self, peer: Peer, request_headers: &HeaderMap) -> Client {
+        self.client_by(peer, request_headers.get_all(&self.header).iter().map(|line| line.to_str().ok()))
     }
 
-    /// The client, by the lines of [`Proxies::header`]; `None` is a line that is no text. Proxies add to the end of the list,
-    /// so it is read from there, for as long as the one who wrote it is trusted; anything before that can be made up. The
-    /// same holds for anything before a line that cannot be read, so the nearest proxy is the client then.
+    /// The client by the lines of [`Proxies::header`]; `None` is a line that is not text. Proxies append to the list, so it is
+    /// read from its end, as long as the writer of the entry is trusted; anything before can be forged. So can anything
+    /// before an entry that cannot be parsed, and then the nearest proxy is the client.
     pub(super) fn client_by<'a>(&self, peer: Peer, lines: impl DoubleEndedIterator<Item = Option<&'a str>>) -> Client {
         let mut client = canonical(peer);
-        let mut said = lines.rev().flat_map(|line| line.unwrap_or_default().rsplit(','));
+        let mut addresses = lines.rev().flat_map(|line| line.unwrap_or_default().rsplit(','));
         while self.trusts(client)
-            && let Some(address) = said.next().and_then(address)
+            && let Some(address) = addresses.next().and_then(address)
         {
             client = canonical(Peer::Ip(address));
         }
@@ -100,14 +99,14 @@ impl Proxies {
     }
 }
 
-/// An address as proxies write it: some add the port, and then brackets.
+/// Parses an address, to which some proxies add a port or brackets.
 fn address(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()))
 }
 
-/// A socket for both families shows IPv4 addresses within IPv6.
+/// IPv4 addresses are mapped into IPv6 by a socket of both families.
 fn canonical(peer: Peer) -> Peer {
     match peer {
         Peer::Ip(address) => Peer::Ip(address.to_canonical()),
@@ -124,8 +123,8 @@ impl Client {
         }
     }
 
-    /// What shares one allowance: an IPv4 address, or the 64 bits of IPv6 that one household is given.
-    pub(super) fn household(self) -> Client {
+    /// The unit of rate limits: an IPv4 address, or a /64 of IPv6, which is what one subscriber has.
+    pub(super) fn network(self) -> Client {
         match self.0 {
             Peer::Ip(IpAddr::V6(address)) => {
                 let network = Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64));
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn clients() {
+    fn client_is_the_last_untrusted_address() {
         let trusted = ["127.0.0.1".to_owned(), "10.0.0.0/8".into(), "::1".into(), "fd00::/8".into(), "unix:".into()];
         let proxies = Proxies::new(&trusted, "X-Forwarded-For").expect("good settings");
         let check = |peer: Peer, lines: &[&str], expected: &str| {
@@ -171,13 +170,13 @@ mod tests {
             assert_eq!(proxies.client(peer, &asked).to_string(), expected, "{peer:?} {lines:?}");
         };
         check(ip("192.0.2.1"), &[], "192.0.2.1");
-        // who is not trusted is not listened to
+        // an untrusted peer is the client, whatever it sends
         check(ip("192.0.2.1"), &["203.0.113.9"], "192.0.2.1");
         check(ip("127.0.0.1"), &["203.0.113.9"], "203.0.113.9");
         check(ip("::ffff:127.0.0.1"), &["::ffff:203.0.113.9"], "203.0.113.9");
         check(Peer::Unix, &["203.0.113.9"], "203.0.113.9");
         check(Peer::Unix, &[], "unix");
-        // what was there before the last who is not trusted can be made up
+        // what precedes the last untrusted address can be forged
         check(ip("127.0.0.1"), &["198.51.100.1, 203.0.113.9, 10.1.2.3"], "203.0.113.9");
         check(ip("127.0.0.1"), &["198.51.100.1", "203.0.113.9", "10.1.2.3"], "203.0.113.9");
         check(ip("::1"), &["10.0.0.1,10.0.0.2"], "10.0.0.1");
@@ -189,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_line_leaves_the_nearest_proxy() {
+    fn unreadable_line_makes_the_nearest_proxy_the_client() {
         let trusted = ["127.0.0.1".to_owned(), "10.0.0.0/8".into()];
         let proxies = Proxies::new(&trusted, "X-Forwarded-For").expect("good settings");
         let check = |lines: &[&[u8]], expected: &str| {
@@ -198,19 +197,19 @@ mod tests {
             assert_eq!(proxies.client(ip("127.0.0.1"), &asked).to_string(), expected, "{lines:?}");
         };
         check(&[b"198.51.100.1", b"203.0.113.9"], "203.0.113.9");
-        // what is before it is not believed in its place
+        // the line before it is not used instead
         check(&[b"198.51.100.1", b"203.0.113.9\xe9"], "127.0.0.1");
         check(&[b"198.51.100.1", b"\xff\xfe"], "127.0.0.1");
         check(&[b"198.51.100.1", b"\xe9, 10.0.0.7"], "127.0.0.1");
         check(&["198.51.100.1".as_bytes(), "é, 10.0.0.7".as_bytes()], "127.0.0.1");
-        // one that nobody needs to read does no harm
+        // a line before the client's address is not read
         check(&[b"\xe9", b"203.0.113.9"], "203.0.113.9");
         check(&[b"\xe9", b"203.0.113.9, 10.0.0.7"], "203.0.113.9");
         check(&[b"198.51.100.1", b"\xe9", b"10.0.0.7"], "10.0.0.7");
     }
 
     #[test]
-    fn nobody_is_trusted_unasked() {
+    fn no_proxy_is_trusted_by_default() {
         let asked = HeaderMap::from_iter([(
             HeaderName::from_static("x-forwarded-for"),
             "203.0.113.9".parse().expect("a value"),
@@ -220,14 +219,14 @@ mod tests {
     }
 
     #[test]
-    fn households() {
-        let household = |text: &str| Client(ip(text)).household().to_string();
-        assert_eq!(household("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
-        assert_eq!(household("192.0.2.1"), "192.0.2.1");
+    fn ipv6_network_has_64_bits() {
+        let network = |text: &str| Client(ip(text)).network().to_string();
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(network("192.0.2.1"), "192.0.2.1");
     }
 
     #[test]
-    fn settings_that_are_wrong() {
+    fn invalid_settings_are_refused() {
         for wrong in ["localhost", "10.0.0.0/33", "", "unix:/run/nginx.sock"] {
             assert!(Proxies::new(&[wrong.to_owned()], "X-Real-IP").is_err(), "{wrong}");
         }

@@ -1,58 +1,58 @@
-//! Cross-origin resource sharing: which pages of other sites may read answers, rather than only show them.
+//! Cross-origin resource sharing: the origins whose pages may read answers with a script.
 //!
-//! Images are answered without going through layers, and so are most hits without a request that a layer could look at. So
-//! the headers are put on in one place for answers with headers, [`AllowOrigin::apply`], and in one for heads that are
-//! already written, [`AllowOrigin::write`]; tests hold that both give the same bytes.
+//! Images do not go through tower's layers, and the fast path has no response that a layer could change. So
+//! [`AllowOrigin::apply`] adds the headers to a response, and [`AllowOrigin::write`] to a head that is already written; a test
+//! checks that both give the same bytes.
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use memchr::memmem;
 
-/// The headers that a page may read of an answer, its body and those that it may always read.
+/// The headers that a page may read beside those that it may always read.
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("ETag, Cache-Status, Content-Length, Server-Timing, X-Request-Id");
 const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
 static ANY: HeaderValue = HeaderValue::from_static("*");
 const VARY: HeaderValue = HeaderValue::from_static("Origin");
 const VARY_ACCEPT: HeaderValue = HeaderValue::from_static("Accept, Origin");
-/// How long a browser may keep the answer to a preflight; the longest that any of them does.
+/// How long a browser may cache the answer to a preflight, in seconds: the longest that any browser does.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 
-/// The origins whose pages may read answers.
+/// The setting `server.allow_origin`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum AllowOrigin {
-    /// None: no header is sent.
+    /// No origin: no header is sent.
     Off,
-    /// All of them. No credentials are ever involved.
+    /// Every origin. Credentials are never allowed.
     #[default]
     Any,
-    /// A list, so that answers differ by `Origin`.
+    /// These origins; answers vary by `Origin`.
     List(Vec<HeaderValue>),
 }
 
-/// A setting that names no origin.
+/// An invalid origin in the settings.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidOrigin {
-    /// Not as browsers write it.
+    /// Not an origin.
     #[error(
         "{0:?} is not an origin such as \"https://www.example.com\": scheme, host and, unless it is the default, port"
     )]
     Form(String),
-    /// An origin in another spelling than that of browsers, which is the one that is compared with.
-    #[error("{0:?} is written {1:?} by browsers")]
+    /// An origin in another spelling than that of browsers, with which it is compared.
+    #[error("browsers write {0:?} as {1:?}")]
     Spelling(String, String),
-    /// Sandboxed and local pages of anyone, which have this one in common.
-    #[error("\"null\" is the origin of sandboxed pages, whoever made them; \"*\" allows these and all others")]
+    /// The origin of all sandboxed and local pages.
+    #[error("\"null\" is the origin of every sandboxed page; \"*\" allows these and all others")]
     Null,
-    /// All of them, and others.
-    #[error("\"*\" allows every origin, and stands alone")]
+    /// Every origin, beside others.
+    #[error("\"*\" allows every origin, and cannot be combined with others")]
     AnyAndOthers,
 }
 
 impl AllowOrigin {
-    /// Allows the given origins; `*` alone is all of them.
+    /// Parses a list of origins; `*` alone is every origin.
     ///
     /// # Errors
-    /// The first that is none.
+    /// The first invalid one.
     pub fn new(origins: &[String]) -> Result<AllowOrigin, InvalidOrigin> {
         match origins {
             [] => Ok(AllowOrigin::Off),
@@ -61,15 +61,14 @@ impl AllowOrigin {
         }
     }
 
-    /// Whether anything is said of origins.
     pub(super) fn is_on(&self) -> bool {
         *self != AllowOrigin::Off
     }
 
-    /// Puts the headers of an answer on: those for the page that asks, and that others may be answered otherwise.
+    /// Adds the headers to an answer: those for the page of `origin`, and `Vary: Origin`.
     pub(super) fn apply(&self, headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
         if let AllowOrigin::List(_) = self {
-            // one line, in the place of the one that is there: caches are known to look at one only
+            // one line, in the place of the existing one: some caches look at one line only
             let vary = if headers.contains_key(header::VARY) { VARY_ACCEPT } else { VARY };
             headers.insert(header::VARY, vary);
         }
@@ -79,8 +78,7 @@ impl AllowOrigin {
         headers.insert(TIMING_ALLOW_ORIGIN, granted.clone());
     }
 
-    /// Says in a written head, in a line about `Accept` that is there, that others may be answered otherwise. Says whether
-    /// there is such a line.
+    /// Extends the line `vary: Accept` of a written head by `Origin`; returns whether there is such a line.
     pub(super) fn extend_vary(&self, head: &mut Vec<u8>) -> bool {
         const LINE: &[u8] = b"\r\nvary: Accept\r\n";
         let AllowOrigin::List(_) = self else { return false };
@@ -90,8 +88,8 @@ impl AllowOrigin {
         true
     }
 
-    /// Adds the lines of [`AllowOrigin::apply`] to a head that went through [`AllowOrigin::extend_vary`], which said
-    /// `is_extended`.
+    /// Adds the other lines of [`AllowOrigin::apply`] to a written head; `is_extended` is what
+    /// [`AllowOrigin::extend_vary`] returned.
     pub(super) fn write(&self, head: &mut Vec<u8>, is_extended: bool, origin: Option<&str>) {
         if matches!(self, AllowOrigin::List(_)) && !is_extended {
             line(head, &header::VARY, &VARY);
@@ -102,7 +100,7 @@ impl AllowOrigin {
         line(head, &TIMING_ALLOW_ORIGIN, granted);
     }
 
-    /// The headers of the answer to a preflight (Fetch standard, §3.3.3): reading is allowed, with any headers.
+    /// Adds the headers to the answer to a preflight (Fetch standard, §3.3.3), which allows any request headers.
     pub(super) fn apply_to_preflight(&self, headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
         self.apply(headers, origin);
         if self.granted(origin.map(HeaderValue::as_bytes)).is_none() {
@@ -124,9 +122,9 @@ impl AllowOrigin {
     }
 }
 
-/// The origin that a request says it comes from; none where it says several.
-pub(super) fn origin(asked: &HeaderMap) -> Option<&HeaderValue> {
-    let mut origins = asked.get_all(header::ORIGIN).iter();
+/// The value of `Origin`; `None` if there are several.
+pub(super) fn origin(request_headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut origins = request_headers.get_all(header::ORIGIN).iter();
     origins.next().filter(|_| origins.next().is_none())
 }
 
@@ -136,7 +134,7 @@ fn line(head: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
     }
 }
 
-/// An origin as browsers serialise it (RFC 6454 §6.2): in lower case, without a default port, and with nothing behind.
+/// Parses an origin as browsers serialise it (RFC 6454 §6.2): in lower case, without a default port and without a path.
 fn parse(text: &str) -> Result<HeaderValue, InvalidOrigin> {
     let form = || InvalidOrigin::Form(text.to_owned());
     match text {
@@ -169,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn origins_are_taken_in_the_spelling_of_browsers() {
+    fn origin_in_another_spelling_is_refused() {
         let parse = |texts: &[&str]| AllowOrigin::new(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
         assert_eq!(parse(&[]), Ok(AllowOrigin::Off));
         assert_eq!(parse(&["*"]), Ok(AllowOrigin::Any));
@@ -183,14 +181,14 @@ mod tests {
         ] {
             assert_eq!(parse(&[good]), Ok(AllowOrigin::List(vec![good.parse().expect("a value")])), "{good}");
         }
-        for (odd, meant) in [
+        for (spelling, canonical) in [
             ("https://A.example", "https://a.example"),
             ("https://a.example/", "https://a.example"),
             ("https://a.example:443", "https://a.example"),
             ("http://a.example:80/", "http://a.example"),
         ] {
-            let spelling = InvalidOrigin::Spelling(odd.into(), meant.into());
-            assert_eq!(parse(&["https://b.example", odd]), Err(spelling));
+            let error = InvalidOrigin::Spelling(spelling.into(), canonical.into());
+            assert_eq!(parse(&["https://b.example", spelling]), Err(error));
         }
         for wrong in [
             "",
@@ -208,9 +206,8 @@ mod tests {
         assert_eq!(parse(&["https://a.example", "*"]), Err(InvalidOrigin::AnyAndOthers));
     }
 
-    /// Both ways write the same lines.
     #[test]
-    fn written_heads_have_the_headers_of_the_others() {
+    fn apply_and_write_give_the_same_bytes() {
         let list = AllowOrigin::List(vec!["https://a.example".parse().expect("a value")]);
         for allowed in [AllowOrigin::Off, AllowOrigin::Any, list] {
             for vary in [None, Some("Accept")] {
@@ -234,11 +231,11 @@ mod tests {
     }
 
     #[test]
-    fn several_origins_are_none() {
-        let asked =
+    fn several_origins_are_ignored() {
+        let headers =
             |count| std::iter::repeat_n((header::ORIGIN, HeaderValue::from_static("https://a.example")), 2).take(count);
-        assert_eq!(origin(&asked(0).collect()), None);
-        assert_eq!(origin(&asked(1).collect()), Some(&HeaderValue::from_static("https://a.example")));
-        assert_eq!(origin(&asked(2).collect()), None);
+        assert_eq!(origin(&headers(0).collect()), None);
+        assert_eq!(origin(&headers(1).collect()), Some(&HeaderValue::from_static("https://a.example")));
+        assert_eq!(origin(&headers(2).collect()), None);
     }
 }

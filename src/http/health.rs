@@ -1,4 +1,4 @@
-//! Whether the process lives, and whether it should be sent requests.
+//! `/-/live` and `/-/ready`.
 
 use std::sync::atomic::Ordering;
 
@@ -8,18 +8,18 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 
-use super::State;
+use super::state::State;
 use crate::cache::FolderState;
 use crate::render;
 
-/// Never tied to load: an overloaded server that fails its liveness probe is restarted, and then again.
+/// Never tied to load: an overloaded server that fails its liveness probe is restarted again and again.
 pub(super) async fn live() -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(json!({ "status": "live" }))).into_response()
 }
 
-/// 503 while draining or while the cache folder is broken, so that a balancer looks elsewhere. A process whose folder
-/// another one has answers every request rightly and is ready: at a restart without a gap the new process is in that
-/// state until the old one has ended, and it must be sent requests for the old one to end.
+/// 503 while draining or while the cache folder is not writable, so that a load balancer takes another server. A process is
+/// ready while another one has the cache folder open: in a restart without downtime that is the state of the new process
+/// until the old one has ended.
 pub(super) async fn ready(Shared(state): Shared<State>) -> Response {
     let draining = state.draining.load(Ordering::Relaxed);
     let folder = state.service.cache_folder_state();

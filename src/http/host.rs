@@ -1,17 +1,16 @@
-//! Whether a request says for whom it is (RFC 9112 §3.2): one Host header with the name or address of a host.
+//! Validates `Host` (RFC 9112 §3.2): exactly one, with the name or the address of a host.
 //!
-//! A value that is none is understood differently by whatever else reads the request, such as a cache in front.
+//! Other software that reads the request, such as a cache in front, may take another host from an invalid value.
 
 use std::net::Ipv6Addr;
 
 use http::{HeaderMap, Uri, Version, header};
 
-/// Whether a request of that version, target and headers names its host once, and rightly.
+/// Whether a request of that version, target and headers has exactly one valid host.
 ///
-/// With a whole URL as the target, the host in it is the one that counts (RFC 9112 §3.2.2); the header has to be right all
-/// the same.
-pub(super) fn is_valid(version: Version, uri: &Uri, asked: &HeaderMap) -> bool {
-    let mut hosts = asked.get_all(header::HOST).iter();
+/// In an absolute target the host in it counts (RFC 9112 §3.2.2); the header must be valid all the same.
+pub(super) fn is_valid(version: Version, uri: &Uri, request_headers: &HeaderMap) -> bool {
+    let mut hosts = request_headers.get_all(header::HOST).iter();
     let is_named = match (hosts.next(), hosts.next()) {
         (Some(host), None) => is_host(host.as_bytes()),
         (None, _) => version < Version::HTTP_11,
@@ -20,8 +19,8 @@ pub(super) fn is_valid(version: Version, uri: &Uri, asked: &HeaderMap) -> bool {
     is_named && uri.authority().is_none_or(|authority| is_host(authority.as_str().as_bytes()))
 }
 
-/// Whether these bytes are `host` or `host:port` as RFC 3986 §3.2.2 has them. A name may not be empty (RFC 9110 §4.2.1); nor
-/// may it hold a comma, which is what joins two headers to one.
+/// Whether a value is `host` or `host:port` (RFC 3986 §3.2.2). A name must not be empty (RFC 9110 §4.2.1), nor contain a
+/// comma, which joins two headers.
 pub(super) fn is_host(value: &[u8]) -> bool {
     if let Some(rest) = value.strip_prefix(b"[") {
         let Some(end) = rest.iter().position(|&byte| byte == b']') else { return false };
@@ -35,7 +34,7 @@ pub(super) fn is_host(value: &[u8]) -> bool {
     is_name(name) && is_port(port)
 }
 
-/// Digits up to the last port that there is; RFC 3986 §3.2.3 lets there be none behind the colon.
+/// Whether these are digits of a port number; there may be none behind the colon (RFC 3986 §3.2.3).
 fn is_port(port: &[u8]) -> bool {
     let number = port.iter().try_fold(0_u32, |number, byte| {
         let digit = byte.is_ascii_digit().then(|| u32::from(byte - b'0'))?;
@@ -44,7 +43,7 @@ fn is_port(port: &[u8]) -> bool {
     number.is_some_and(|number| number <= u32::from(u16::MAX))
 }
 
-/// `reg-name`, which an IPv4 address is, too.
+/// `reg-name`, which includes IPv4 addresses.
 fn is_name(name: &[u8]) -> bool {
     let is_encoded = |at: usize| name.get(at + 1..at + 3).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));
     !name.is_empty()
@@ -54,7 +53,7 @@ fn is_name(name: &[u8]) -> bool {
             .all(|(at, &byte)| is_unreserved(byte) || is_delimiter(byte) || byte == b'%' && is_encoded(at))
 }
 
-/// An IPv6 address, or `v1.` and something of the future.
+/// `IP-literal`: an IPv6 address, or `IPvFuture`.
 fn is_literal(literal: &[u8]) -> bool {
     if let [b'v' | b'V', future @ ..] = literal {
         let Some(dot) = future.iter().position(|&byte| byte == b'.') else { return false };
@@ -152,7 +151,7 @@ mod tests {
     ];
 
     #[test]
-    fn hosts_are_told_from_other_values() {
+    fn invalid_hosts_are_refused() {
         for good in GOOD {
             assert!(is_host(good.as_bytes()), "{good:?}");
         }
@@ -162,12 +161,12 @@ mod tests {
     }
 
     #[test]
-    fn requests_name_their_host_once() {
+    fn request_without_exactly_one_host_is_invalid() {
         let check = |version: Version, target: &str, hosts: &[&str], expected: bool| {
             let value = |host: &&str| HeaderValue::from_bytes(host.as_bytes()).expect("a value");
-            let asked = hosts.iter().map(|host| (header::HOST, value(host))).collect();
+            let headers = hosts.iter().map(|host| (header::HOST, value(host))).collect();
             let uri = target.parse().expect("a target");
-            assert_eq!(is_valid(version, &uri, &asked), expected, "{version:?} {target} {hosts:?}");
+            assert_eq!(is_valid(version, &uri, &headers), expected, "{version:?} {target} {hosts:?}");
         };
         check(Version::HTTP_11, "/", &["a"], true);
         check(Version::HTTP_11, "/", &[], false);
@@ -176,7 +175,7 @@ mod tests {
         check(Version::HTTP_10, "/", &["a", "a"], false);
         check(Version::HTTP_11, "/", &["a", "a"], false);
         check(Version::HTTP_11, "/", &["a b"], false);
-        // the header is ignored where the target names the host, and still has to be right
+        // the host of an absolute target counts, and the header must be valid
         check(Version::HTTP_11, "http://b/x", &["a"], true);
         check(Version::HTTP_11, "http://b/x", &["a b"], false);
         check(Version::HTTP_11, "http://b/x", &[], false);
@@ -184,9 +183,9 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// The parser of `http` takes all that are taken here, so none is read otherwise further on.
+        /// The `http` crate parses every valid host.
         #[test]
-        fn hosts_are_authorities(text in "[a-z0-9.:@%\\[\\]/ ,v~-]{0,12}") {
+        fn valid_hosts_are_authorities(text in "[a-z0-9.:@%\\[\\]/ ,v~-]{0,12}") {
             if is_host(text.as_bytes()) && !text.ends_with(':') && !text.contains('%') {
                 proptest::prop_assert!(text.parse::<http::uri::Authority>().is_ok(), "{text}");
             }

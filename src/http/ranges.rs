@@ -1,19 +1,19 @@
-//! The Range header (RFC 9110 §14): one range of bytes is answered, everything else is as if it were absent.
+//! The `Range` header (RFC 9110 §14): one range of bytes is supported, anything else is ignored.
 
 use std::ops::Range;
 
-/// What a Range header asks of a body.
+/// The part of a body that a request is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// All of it: no range, several, or none that is understood.
+    /// All of it: no range, several, or an invalid one.
     All,
-    /// These bytes; not empty and within the body.
+    /// These bytes: not empty, and within the body.
     Part(Range<u64>),
-    /// Bytes that it does not have.
+    /// A range outside of the body.
     Unsatisfiable,
 }
 
-/// Reads the header's value for a body of `length` bytes.
+/// Parses the header's value for a body of `length` bytes.
 pub(super) fn wanted(value: &str, length: u64) -> Wanted {
     let Some((unit, set)) = value.split_once('=') else { return Wanted::All };
     if !unit.trim().eq_ignore_ascii_case("bytes") || set.contains(',') {
@@ -29,7 +29,7 @@ pub(super) fn wanted(value: &str, length: u64) -> Wanted {
         }
         (Some(first), None) if last.is_empty() => Wanted::Part(first..length),
         (Some(first), Some(last)) if last >= first => Wanted::Part(first..last.saturating_add(1).min(length)),
-        // the last so many bytes
+        // a suffix range
         (None, Some(0)) if first.is_empty() => Wanted::Unsatisfiable,
         (None, Some(_)) if first.is_empty() && length == 0 => Wanted::Unsatisfiable,
         (None, Some(suffix)) if first.is_empty() => Wanted::Part(length.saturating_sub(suffix)..length),
@@ -37,8 +37,8 @@ pub(super) fn wanted(value: &str, length: u64) -> Wanted {
     }
 }
 
-/// Whether every reader of the header takes the same range out of it: one range, in the common form, of numbers that any
-/// of them can count to.
+/// Whether all software parses the value as the same range: a single one in the common form, with numbers that do not
+/// overflow.
 pub(super) fn is_plain(value: &str) -> bool {
     const DIGITS: usize = 15;
     let Some((first, last)) = value.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
@@ -50,7 +50,7 @@ pub(super) fn is_plain(value: &str) -> bool {
 
 fn number(text: &str) -> Option<u64> {
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    // more digits than fit lie beyond every body
+    // a number that overflows is beyond every body
     plain.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers() {
+    fn ranges_are_parsed_or_ignored() {
         let check = |value: &str, expected: Wanted| assert_eq!(wanted(value, 100), expected, "{value}");
         check("bytes=0-9", Wanted::Part(0..10));
         check("bytes=90-", Wanted::Part(90..100));
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_ones() {
+    fn plain_ranges_are_recognised() {
         for value in ["bytes=0-9", "bytes=90-", "bytes=-10", "bytes=-0", "bytes=100-999999999999999"] {
             assert!(is_plain(value), "{value}");
         }
@@ -98,7 +98,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_part_is_always_within(value in "(bytes=)?[0-9,-]{0,12}", length in 0u64..1000) {
+        fn part_is_within_the_body(value in "(bytes=)?[0-9,-]{0,12}", length in 0u64..1000) {
             if let Wanted::Part(part) = wanted(&value, length) {
                 assert!(part.start < part.end && part.end <= length);
             }

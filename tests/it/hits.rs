@@ -244,7 +244,7 @@ fn idle_connections_hold_no_body() {
             });
             assert!(bodies.iter().all(|body| *body == bodies[0]) && bodies[0].len() > 100_000);
         }
-        let held = server.metric("tintype_sealed_bytes");
+        let held = server.metric("tintype_memfd_bytes");
         assert!(held > 0.0 || memory == "1MiB");
         assert!(held <= server.metric("tintype_cache_memory_max_bytes"), "{memory}: {held}");
         let mut connection = server.connect();
@@ -255,8 +255,8 @@ fn idle_connections_hold_no_body() {
         );
         assert_eq!(connection.receive("POST").status, 200);
         // the purge does not wait for what is still being sent, and here nothing is
-        poll("the memory is given back", || (server.metric("tintype_sealed_files") == 0.0).then_some(()));
-        assert_eq!(server.metric("tintype_sealed_bytes"), 0.0);
+        poll("the memory is given back", || (server.metric("tintype_memfd_files") == 0.0).then_some(()));
+        assert_eq!(server.metric("tintype_memfd_bytes"), 0.0);
         // none of them was closed for that
         for (client, connection) in idle.iter_mut().enumerate() {
             assert_eq!(connection.ask("GET", &url(client), &[]).status, 200);

@@ -114,7 +114,7 @@ fn cores(subject: &Subject, report: &mut Report) {
 }
 
 fn files(report: &mut Report) {
-    let connections = server::connections();
+    let connections = server::max_connections();
     let text = format!("file descriptors for {connections} connections at a time");
     if connections < FEW_CONNECTIONS {
         report.warning(

@@ -1,5 +1,4 @@
-//! The line of an answer whose body is read while it is sent: it is written at the end of the body, and its `bytes` are
-//! those that were sent until then.
+//! The log line of a streamed answer: it is written at the end of the body, with the number of bytes that were sent.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,29 +11,30 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-use super::{AccessLog, Line, RequestId};
+use super::{AccessLog, Line};
+use crate::http::request_id::RequestId;
 
-/// A body with the line that is written when it ends, however it ends.
-pub(super) struct Logged {
+/// A body whose log line is written when it is dropped.
+pub(super) struct LoggedBody {
     body: Body,
     line: Line,
     id: RequestId,
     status: StatusCode,
-    fields: HeaderMap,
-    /// How long it took to begin the answer, as in other lines.
-    spent: Duration,
+    headers: HeaderMap,
+    /// The time until the answer's head, as in other lines.
+    duration: Duration,
     sent: u64,
     log: Option<Arc<AccessLog>>,
 }
 
-/// That answer, whose line is written after its body.
+/// Wraps the body of an answer, which logs it.
 pub(super) fn log_at_end(response: Response, line: Line, id: &RequestId, log: Option<&Arc<AccessLog>>) -> Response {
-    let (status, fields) = (response.status(), response.headers().clone());
-    let (id, log, spent) = (id.clone(), log.cloned(), line.started.elapsed());
-    response.map(|body| Body::new(Logged { body, line, id, status, fields, spent, sent: 0, log }))
+    let (status, headers) = (response.status(), response.headers().clone());
+    let (id, log, duration) = (id.clone(), log.cloned(), line.started.elapsed());
+    response.map(|body| Body::new(LoggedBody { body, line, id, status, headers, duration, sent: 0, log }))
 }
 
-impl HttpBody for Logged {
+impl HttpBody for LoggedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -57,10 +57,10 @@ impl HttpBody for Logged {
     }
 }
 
-impl Drop for Logged {
+impl Drop for LoggedBody {
     fn drop(&mut self) {
-        self.fields.insert(header::CONTENT_LENGTH, self.sent.into());
-        let entry = self.line.entry(&self.id, self.status, &self.fields, self.spent);
+        self.headers.insert(header::CONTENT_LENGTH, self.sent.into());
+        let entry = self.line.entry(&self.id, self.status, &self.headers, self.duration);
         entry.write(self.log.as_deref());
     }
 }

@@ -1,8 +1,7 @@
-//! All lines of the log on their way to standard error, which may be slow or not read at all: gathered, and written many at a
-//! time by a thread of their own.
+//! Writes the log to standard error, which may be slow or not read at all: a thread writes many lines at a time.
 //!
-//! Pushing a line never waits for the file. Lines that it does not take in time are dropped and counted, and the number is
-//! written where the lines would have been.
+//! Pushing a line never waits for the file. Lines that do not fit into the buffer are dropped and counted, and their number
+//! is logged in their place.
 
 use std::fs::File;
 use std::io::{ErrorKind, Write};
@@ -11,53 +10,53 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// So much is written at once, without waiting for more.
-const ENOUGH: usize = 128 * 1024;
+/// Buffered bytes that are written without waiting for more lines.
+const BATCH_BYTES: usize = 128 * 1024;
 
-/// The most that waits: a tenth of a second of lines at a hundred thousand requests a second.
-const MOST: usize = 4 * 1024 * 1024;
+/// Buffered bytes at most: a tenth of a second of lines at a hundred thousand requests per second.
+const MAX_BUFFERED_BYTES: usize = 4 * 1024 * 1024;
 
-/// How old a line of the access log gets here.
-const LINGER: Duration = Duration::from_millis(200);
+/// How long a line of the access log may wait for more.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long a file that takes nothing at present is left alone before it is tried again.
-const PAUSE: Duration = Duration::from_millis(10);
+/// The time between two attempts to write to a non-blocking file that is full.
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Writes the lines of the log without ever blocking the caller.
+/// The writer of the log, which never blocks its callers.
 ///
-/// As an [`io::Write`](std::io::Write), which is how `tracing` uses it, it takes one whole line, or several, at each call.
+/// As an [`io::Write`](std::io::Write), which `tracing` uses, it takes whole lines at each call.
 pub struct LogWriter(Arc<Shared>);
 
 struct Shared {
     lines: Mutex<Lines>,
     /// Lines that were dropped since the start.
     dropped: AtomicU64,
-    /// There is something to do for the thread.
+    /// Signals the thread that there is work.
     more: Condvar,
-    /// It has done something.
+    /// Signals that a batch was written.
     done: Condvar,
 }
 
 #[derive(Default)]
 struct Lines {
     waiting: Vec<u8>,
-    /// How many were dropped since that was last written down.
+    /// Lines that were dropped since that was last logged.
     lost: u64,
-    /// Whether some are being written.
+    /// Whether a batch is being written.
     writing: bool,
-    /// Whether the thread sleeps until there is a line.
+    /// Whether the thread waits without a timeout.
     idle: bool,
-    /// Whether one of them is to be written without waiting for more.
+    /// Whether a line is to be written without waiting for more.
     urgent: bool,
-    /// How many wait for everything to be written.
-    hurried: usize,
+    /// Callers of [`LogWriter::flush`] that wait.
+    flushing: usize,
     ending: bool,
 }
 
 impl Lines {
-    /// Whether the thread has a reason not to wait for more lines.
+    /// Whether the thread does not wait for more lines.
     fn are_due(&self) -> bool {
-        self.waiting.len() >= ENOUGH || self.urgent || self.hurried > 0 || self.ending
+        self.waiting.len() >= BATCH_BYTES || self.urgent || self.flushing > 0 || self.ending
     }
 }
 
@@ -73,13 +72,12 @@ impl Shared {
 }
 
 impl LogWriter {
-    /// Writes to standard error; `loss` formats the line that says how many were dropped.
+    /// Writes to standard error; `loss` formats the line about dropped lines.
     ///
     /// # Errors
     /// If the thread cannot be started, or standard error is closed.
     pub(super) fn stderr(loss: fn(u64) -> Vec<u8>) -> std::io::Result<LogWriter> {
-        // a descriptor of its own: the lock of `std::io::stderr` would be held while the write blocks, and block other
-        // writers that could give up
+        // a descriptor of its own: a blocked write would hold the lock of `std::io::stderr`, and block other writers
         let stderr = File::from(std::io::stderr().as_fd().try_clone_to_owned()?);
         LogWriter::start(Box::new(stderr), loss)
     }
@@ -101,8 +99,7 @@ impl LogWriter {
                 let failed = write_all(&mut out, &batch).is_err();
                 let mut lines = shared.lines();
                 if failed {
-                    // as many as there were in it at most; what is left of one is at least ended by the next. The line
-                    // about losses is none of them
+                    // an upper bound: some may have been written. The line about dropped lines does not count
                     let count = memchr::memchr_iter(b'\n', &batch).count() as u64 - u64::from(lost > 0);
                     shared.drop_lines(&mut lines, count);
                     lines.lost += lost;
@@ -116,19 +113,19 @@ impl LogWriter {
         Ok(writer)
     }
 
-    /// Hands in one line, its end included. It may wait for others for [`LINGER`].
+    /// Buffers a line with its line feed. It may wait up to [`FLUSH_INTERVAL`] for more.
     pub(super) fn push(&self, line: &[u8]) {
-        self.hand_in(line, false);
+        self.buffer(line, false);
     }
 
-    /// Hands in one line that is written without waiting for others.
+    /// Buffers a line that is written without waiting for more.
     pub fn push_now(&self, line: &[u8]) {
-        self.hand_in(line, true);
+        self.buffer(line, true);
     }
 
-    fn hand_in(&self, line: &[u8], urgent: bool) {
+    fn buffer(&self, line: &[u8], urgent: bool) {
         let mut lines = self.0.lines();
-        if lines.waiting.len() + line.len() > MOST {
+        if lines.waiting.len() + line.len() > MAX_BUFFERED_BYTES {
             self.0.drop_lines(&mut lines, 1);
             return;
         }
@@ -143,17 +140,16 @@ impl LogWriter {
         }
     }
 
-    /// Waits until everything that was handed in is written, at most for that long.
-    pub fn flush(&self, patience: Duration) {
+    /// Waits until all buffered lines are written, at most for `timeout`.
+    pub fn flush(&self, timeout: Duration) {
         let mut lines = self.0.lines();
-        lines.hurried += 1;
+        lines.flushing += 1;
         self.0.more.notify_one();
-        let waited =
-            self.0.done.wait_timeout_while(lines, patience, |lines| lines.writing || !lines.waiting.is_empty());
-        waited.unwrap_or_else(PoisonError::into_inner).0.hurried -= 1;
+        let waited = self.0.done.wait_timeout_while(lines, timeout, |lines| lines.writing || !lines.waiting.is_empty());
+        waited.unwrap_or_else(PoisonError::into_inner).0.flushing -= 1;
     }
 
-    /// How many lines were dropped since the start.
+    /// Lines that were dropped since the start.
     pub fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
     }
@@ -178,15 +174,16 @@ impl Drop for LogWriter {
 }
 
 impl Shared {
-    /// Waits for lines and puts them in the place of what is in `batch`; how many were lost beside them, or `None` at the
-    /// end.
+    /// Waits for lines, and replaces the content of `batch` by them. Returns the number of lines that were dropped, or `None`
+    /// at the end.
     fn take(&self, batch: &mut Vec<u8>) -> Option<u64> {
         batch.clear();
         let mut lines = self.lines();
-        // while there are lines all the time, each batch wakes the thread once; it sleeps for good only when there are none
+        // while lines keep coming, each batch wakes the thread once; it waits without a timeout only when there are none
         loop {
             let early = |lines: &mut Lines| !lines.are_due();
-            lines = self.more.wait_timeout_while(lines, LINGER, early).unwrap_or_else(PoisonError::into_inner).0;
+            lines =
+                self.more.wait_timeout_while(lines, FLUSH_INTERVAL, early).unwrap_or_else(PoisonError::into_inner).0;
             if !lines.waiting.is_empty() || lines.ending {
                 break;
             }
@@ -196,7 +193,7 @@ impl Shared {
         }
         lines.idle = false;
         lines.urgent = false;
-        // where the file fails, what was lost is no reason to go on for ever
+        // dropped lines alone are not written: with a broken file that would never end
         if lines.waiting.is_empty() {
             return None;
         }
@@ -206,13 +203,13 @@ impl Shared {
     }
 }
 
-/// Writes all of it. Another program may have made the file non-blocking for everyone who has it open; then it is tried again.
+/// Writes everything, also to a file that another process has made non-blocking.
 fn write_all(out: &mut dyn Write, mut bytes: &[u8]) -> std::io::Result<()> {
     while !bytes.is_empty() {
         match out.write(bytes) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(count) => bytes = &bytes[count..],
-            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(PAUSE),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(RETRY_INTERVAL),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -228,16 +225,16 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    /// Takes nothing until it is let.
+    /// A file that blocks until it is opened.
     struct Slow {
-        let_in: Receiver<()>,
+        open: Receiver<()>,
         written: Arc<Mutex<Vec<u8>>>,
     }
 
     impl Write for Slow {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            // once the other end is gone, everything is taken
-            let _ = self.let_in.recv();
+            // fails, and so does not block, once the other end is dropped
+            let _ = self.open.recv();
             self.written.lock().expect("no panic").extend_from_slice(bytes);
             Ok(bytes.len())
         }
@@ -248,11 +245,11 @@ mod tests {
     }
 
     fn start() -> (LogWriter, SyncSender<()>, Arc<Mutex<Vec<u8>>>) {
-        let (open, let_in) = sync_channel(0);
+        let (opener, open) = sync_channel(0);
         let written = Arc::<Mutex<Vec<u8>>>::default();
-        let slow = Slow { let_in, written: Arc::clone(&written) };
+        let slow = Slow { open, written: Arc::clone(&written) };
         let loss = |lines: u64| format!("lost {lines}\n").into_bytes();
-        (LogWriter::start(Box::new(slow), loss).expect("a thread"), open, written)
+        (LogWriter::start(Box::new(slow), loss).expect("a thread"), opener, written)
     }
 
     #[test]
@@ -265,17 +262,17 @@ mod tests {
         }
         writer.flush(LONG);
         assert_eq!(*written.lock().expect("no panic"), lines.concat().into_bytes());
-        // nothing is waited for where there is nothing
+        // returns at once if there is nothing
         writer.flush(LONG);
         writer.push(b"last\n");
         drop(writer);
     }
 
     #[test]
-    fn nobody_waits_for_a_file_that_takes_nothing_and_what_is_lost_is_said() {
+    fn blocked_file_drops_lines_and_blocks_nobody() {
         let (writer, open, written) = start();
         let line = [b"x".repeat(1023), b"\n".to_vec()].concat();
-        let pushed = 3 * MOST / line.len();
+        let pushed = 3 * MAX_BUFFERED_BYTES / line.len();
         for _ in 0..pushed {
             writer.push(&line);
         }
@@ -287,17 +284,17 @@ mod tests {
         let (lost, kept): (Vec<&str>, Vec<&str>) = written.lines().partition(|line| line.starts_with("lost "));
         let lost: usize = lost.iter().map(|line| line[5..].parse::<usize>().expect("a number")).sum();
         assert_eq!(kept.len() + lost, pushed);
-        assert!(kept.len() * line.len() >= MOST - line.len() && lost > 0, "{} {lost}", kept.len());
+        assert!(kept.len() * line.len() >= MAX_BUFFERED_BYTES - line.len() && lost > 0, "{} {lost}", kept.len());
     }
 
     #[test]
-    fn lines_do_not_wait_for_others() {
+    fn single_line_is_written_after_the_interval() {
         let (writer, open, written) = start();
         drop(open);
         writer.push(b"alone\n");
         let begun = std::time::Instant::now();
         while written.lock().expect("no panic").is_empty() {
-            assert!(begun.elapsed() < LONG, "it is never written");
+            assert!(begun.elapsed() < LONG, "never written");
             std::thread::yield_now();
         }
     }

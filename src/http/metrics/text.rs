@@ -1,48 +1,47 @@
-//! Prometheus' text format, version 0.0.4.
+//! The text format of Prometheus, version 0.0.4.
 //!
-//! Written here because the libraries for it each lack something: the official one writes OpenMetrics instead, and keeps
-//! histograms behind a lock; others look counters up by their labels where they are counted.
+//! Written here because the official library writes OpenMetrics and keeps histograms behind a lock, and others look up
+//! counters by their labels on every increment.
 
 use std::fmt::Write;
 
 use crate::service::stats::{BOUNDS, Histogram};
 
-/// Metrics as they are read by Prometheus. Every name begins with `tintype_`.
+/// A text of metrics. Every name is prefixed with `tintype_`.
 #[derive(Default)]
 pub(super) struct Text(String);
 
-/// What one line counts: pairs of a name and a value.
+/// Labels of a sample: pairs of a name and a value.
 pub(super) type Labels<'a> = &'a [(&'a str, &'a str)];
 
 impl Text {
-    /// A number that only rises.
+    /// A counter without labels.
     pub(super) fn counter(&mut self, name: &str, help: &str, value: impl std::fmt::Display) {
         self.counters(name, help).sample(&[], value);
     }
 
-    /// A number that rises and falls.
+    /// A gauge without labels.
     pub(super) fn gauge(&mut self, name: &str, help: &str, value: impl std::fmt::Display) {
         self.gauges(name, help).sample(&[], value);
     }
 
-    /// Numbers that only rise, told apart by labels.
+    /// Counters with labels.
     pub(super) fn counters(&mut self, name: &str, help: &str) -> Family<'_> {
         debug_assert!(name.ends_with("_total"), "{name}");
         self.family(name, "counter", help)
     }
 
-    /// Numbers that rise and fall, told apart by labels.
+    /// Gauges with labels.
     pub(super) fn gauges(&mut self, name: &str, help: &str) -> Family<'_> {
         self.family(name, "gauge", help)
     }
 
-    /// Times, told apart by labels.
+    /// Histograms of times, with labels.
     pub(super) fn histograms(&mut self, name: &str, help: &str) -> Family<'_> {
         debug_assert!(name.ends_with("_seconds"), "{name}");
         self.family(name, "histogram", help)
     }
 
-    /// The whole text.
     pub(super) fn finish(self) -> String {
         self.0
     }
@@ -54,14 +53,13 @@ impl Text {
     }
 }
 
-/// The lines of one name.
+/// A metric family: the samples of one name.
 pub(super) struct Family<'a> {
     text: &'a mut String,
     name: String,
 }
 
 impl Family<'_> {
-    /// One number.
     pub(super) fn sample(&mut self, labels: Labels<'_>, value: impl std::fmt::Display) {
         self.line("", labels, value);
     }

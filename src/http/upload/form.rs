@@ -1,4 +1,4 @@
-//! Uploads from a form (RFC 7578): one or more files, stored all or none.
+//! `POST /-/upload`: files of a form (RFC 7578), which are stored all or none.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,42 +11,43 @@ use http::{Request, StatusCode, header};
 use multer::{Constraints, Field, Multipart, SizeLimit};
 use serde_json::json;
 
-use super::{admitted, answer, described, fits_an_image, in_time, place};
-use crate::http::body::{self, Chunks};
+use super::{answer, authorize, check_extension, described, permit, with_timeout};
 use crate::http::problem::Problem;
-use crate::http::{RequestId, State, admin, headers};
+use crate::http::request_body::{self, Chunks};
+use crate::http::request_id::RequestId;
+use crate::http::state::State;
+use crate::http::{admin, headers};
 use crate::service::uploads::{Expected, Upload};
 use crate::source::ImageId;
 
-/// How many files one form may have.
-const FILES: usize = 32;
+/// Files of a form at most.
+const MAX_FILES: usize = 32;
 
-/// How many times the limit of one original the whole form may have.
-const TOTAL: u64 = 8;
+/// The limit of a whole form, as a multiple of the limit of one original.
+const FORM_FACTOR: u64 = 8;
 
-/// Takes the files of a form in, below the folder that the query says.
+/// Stores the files of a form below the folder in the query.
 pub(in crate::http) async fn form(
     Shared(state): Shared<State>, id: Extension<RequestId>, request: Request<Body>,
 ) -> Response {
     let (parts, mut body) = request.into_parts();
     let result = try_form(&state, &parts, &mut body).await;
-    body::finish(result, &id, &parts.headers, body)
+    request_body::finish(result, &id, &parts.headers, body)
 }
 
 async fn try_form(state: &State, parts: &Parts, body: &mut Body) -> Result<Response, Problem> {
-    let limit = admitted(state, parts, "POST")?.saturating_mul(TOTAL);
+    let limit = authorize(state, parts, "POST")?.saturating_mul(FORM_FACTOR);
     let folder = folder(parts)?;
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let boundary = multer::parse_boundary(kind).map_err(|_| {
-        Problem::media_type("files are posted as multipart/form-data; to send one by itself, PUT it to its path")
-    })?;
-    if body::length(&parts.headers).is_some_and(|length| length > limit) {
+    let boundary = multer::parse_boundary(kind)
+        .map_err(|_| Problem::media_type("the form must be multipart/form-data; PUT a single file to its path"))?;
+    if request_body::length(&parts.headers).is_some_and(|length| length > limit) {
         return Err(Problem::body_too_large(limit));
     }
-    let _place = place(state)?;
-    let uploads = in_time(state, receive(state, &folder, boundary, limit, body)).await?;
+    let _permit = permit(state)?;
+    let uploads = with_timeout(state, receive(state, &folder, boundary, limit, body)).await?;
     if uploads.is_empty() {
-        return Err(Problem::body_wrong("there is no file in the form"));
+        return Err(Problem::invalid_body("there is no file in the form"));
     }
     let mut files = Vec::with_capacity(uploads.len());
     for (name, upload) in uploads {
@@ -54,26 +55,26 @@ async fn try_form(state: &State, parts: &Parts, body: &mut Body) -> Result<Respo
             state.service.validate_upload(upload).await.map_err(|error| Problem::from(error).of_file(&name))?;
         files.push((name, validated));
     }
-    let uploaded: Vec<_> = files.iter().map(|(name, file)| (name.clone(), file.uploaded)).collect();
+    let uploaded: Vec<_> = files.iter().map(|(name, validated)| (name.clone(), validated.uploaded)).collect();
     let published = state.service.publish(files, Expected::Absent).await;
     published.map_err(|(index, error)| Problem::from(error).of_file(&uploaded[index].0))?;
-    let described: Vec<_> = uploaded.iter().map(|(name, file)| described(name, file)).collect();
+    let described: Vec<_> = uploaded.iter().map(|(name, uploaded)| described(name, uploaded)).collect();
     let mut response = answer(StatusCode::CREATED, &json!({ "files": described }));
     headers::insert(response.headers_mut(), header::LOCATION, &headers::encoded_path(&uploaded[0].0));
     Ok(response)
 }
 
-/// The folder that the query says, with a slash at its end; nothing is the root.
+/// The folder in the query, with a trailing slash; empty for the root.
 fn folder(parts: &Parts) -> Result<String, Problem> {
-    let allowed = "the folder for the files, as in a URL but decoded; none for the root";
-    let said = admin::path_said(&parts.uri, allowed)?;
-    // one slash at each end is its own
-    let path = said.strip_prefix('/').unwrap_or(&said);
+    let allowed = "the folder for the files, as in a URL but decoded; absent for the root";
+    let value = admin::path_param(&parts.uri, allowed)?;
+    // a slash at each end is allowed
+    let path = value.strip_prefix('/').unwrap_or(&value);
     let path = path.strip_suffix('/').unwrap_or(path);
     if path.is_empty() {
         return Ok(String::new());
     }
-    let name = admin::name(path).ok_or_else(|| Problem::parameter(admin::PATH, &said, allowed))?;
+    let name = admin::name(path).ok_or_else(|| Problem::parameter(admin::PATH, &value, allowed))?;
     Ok(format!("{}/", name.as_str()))
 }
 
@@ -81,26 +82,26 @@ fn folder(parts: &Parts) -> Result<String, Problem> {
 async fn receive(
     state: &State, folder: &str, boundary: String, limit: u64, body: &mut Body,
 ) -> Result<Vec<(ImageId, Upload)>, Problem> {
-    let ahead = AtomicUsize::new(0);
+    let buffered = AtomicUsize::new(0);
     let constraints = Constraints::new().size_limit(SizeLimit::new().whole_stream(limit));
-    let mut form = Multipart::with_constraints(Chunks::new(body, &ahead), boundary, constraints);
+    let mut form = Multipart::with_constraints(Chunks::new(body, &buffered), boundary, constraints);
     let mut uploads = Vec::new();
     while let Some(mut field) = form.next_field().await.map_err(|error| failed(error, limit))? {
-        ahead.store(0, Ordering::Relaxed);
-        // a file that was not chosen is sent as one without a name
+        buffered.store(0, Ordering::Relaxed);
+        // browsers send an empty file field without a name
         let Some(name) = field.file_name().filter(|name| !name.is_empty()).map(str::to_owned) else {
-            while next(&mut field, &ahead, limit).await?.is_some() {}
+            while next(&mut field, &buffered, limit).await?.is_some() {}
             continue;
         };
-        let name = named(folder, &name)?;
-        if uploads.len() == FILES {
-            return Err(Problem::body_wrong(&format!("a form has at most {FILES} files")));
+        let name = self::name(folder, &name)?;
+        if uploads.len() == MAX_FILES {
+            return Err(Problem::invalid_body(&format!("a form has at most {MAX_FILES} files")));
         }
         if uploads.iter().any(|(other, _)| *other == name) {
             return Err(Problem::conflict("two files of the form have the same name").of_file(&name));
         }
         let mut upload = state.service.begin_upload()?;
-        while let Some(bytes) = next(&mut field, &ahead, limit).await? {
+        while let Some(bytes) = next(&mut field, &buffered, limit).await? {
             upload.write(&bytes).await.map_err(|error| Problem::from(error).of_file(&name))?;
         }
         uploads.push((name, upload));
@@ -108,31 +109,31 @@ async fn receive(
     Ok(uploads)
 }
 
-async fn next(field: &mut Field<'_>, ahead: &AtomicUsize, limit: u64) -> Result<Option<bytes::Bytes>, Problem> {
+async fn next(field: &mut Field<'_>, buffered: &AtomicUsize, limit: u64) -> Result<Option<bytes::Bytes>, Problem> {
     let bytes = field.chunk().await.map_err(|error| failed(error, limit))?;
-    ahead.store(0, Ordering::Relaxed);
+    buffered.store(0, Ordering::Relaxed);
     Ok(bytes)
 }
 
 fn failed(error: multer::Error, limit: u64) -> Problem {
     match error {
         multer::Error::StreamSizeExceeded { .. } => Problem::body_too_large(limit),
-        error => Problem::body_wrong(&format!("the form cannot be read: {error}")),
+        error => Problem::invalid_body(&format!("the form cannot be read: {error}")),
     }
 }
 
-/// The original's name that a file of a form gets.
-fn named(folder: &str, said: &str) -> Result<ImageId, Problem> {
-    let cleaned = cleaned(said);
+/// The original's name for a file of a form.
+fn name(folder: &str, file_name: &str) -> Result<ImageId, Problem> {
+    let cleaned = clean(file_name);
     let name = admin::name(&format!("{folder}{cleaned}")).filter(|_| !cleaned.is_empty());
-    let name = name.ok_or_else(|| Problem::body_wrong("a file of the form has no name that an original could have"))?;
-    fits_an_image(&name)?;
+    let name = name.ok_or_else(|| Problem::invalid_body("a file of the form has a name that no original can have"))?;
+    check_extension(&name)?;
     Ok(name)
 }
 
-/// A file's name as a browser says it: without the folders that some send along, control characters, and dots in front.
-fn cleaned(said: &str) -> String {
-    let last = said.rsplit(['/', '\\']).next().unwrap_or_default();
+/// A file's name without folders, which some browsers send, control characters and leading dots.
+fn clean(file_name: &str) -> String {
+    let last = file_name.rsplit(['/', '\\']).next().unwrap_or_default();
     let plain: String = last.chars().filter(|c| !c.is_control()).collect();
     plain.trim_start_matches(|c: char| c == '.' || c.is_whitespace()).trim_end().to_owned()
 }
@@ -142,8 +143,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_from_browsers() {
-        for (said, expected) in [
+    fn file_names_of_browsers_are_cleaned() {
+        for (file_name, expected) in [
             ("a.jpg", "a.jpg"),
             ("My photo (1).JPG", "My photo (1).JPG"),
             ("C:\\fakepath\\a.jpg", "a.jpg"),
@@ -154,11 +155,11 @@ mod tests {
             ("caf\u{e9}.png", "caf\u{e9}.png"),
             ("a%2fb.png", "a%2fb.png"),
         ] {
-            assert_eq!(named("f/", said).expect(said).as_str(), format!("f/{expected}"), "{said}");
+            assert_eq!(name("f/", file_name).expect(file_name).as_str(), format!("f/{expected}"), "{file_name}");
         }
         let long = format!("{}.jpg", "x".repeat(300));
-        for said in ["", ".", "..", "a/", "a.html", "jpg", ".jpg", "a.jpg.php", &long] {
-            assert!(named("f/", said).is_err(), "{said}");
+        for file_name in ["", ".", "..", "a/", "a.html", "jpg", ".jpg", "a.jpg.php", &long] {
+            assert!(name("f/", file_name).is_err(), "{file_name}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The bodies of images: from memory as a whole, or from an original's file while it is sent.
+//! Bodies of images: whole from memory, or read from an original's file while they are sent.
 
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -10,33 +10,28 @@ use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-use super::State;
 use super::headers::Head;
-use super::traffic::Outcome;
+use super::state::State;
+use super::traffic::{Outcome, Streamed};
 use crate::service::Payload;
 use crate::source::{Chunks, Error};
 
-/// Marks an answer whose body is read while it is sent. Its bytes are counted as they leave.
-#[derive(Clone, Copy)]
-pub(super) struct Streamed;
-
-/// Adds to the head of an answer the part of the body that it announces.
+/// Adds the part of the body that the head announces.
 ///
-/// The beginning of an original is read before anything is sent: whatever fits into one chunk is never cut off.
+/// The first chunk of an original is read before anything is sent, so an original of one chunk is never cut off.
 ///
 /// # Errors
-/// Where the beginning of the original cannot be read.
+/// If the first chunk cannot be read.
 pub(super) async fn attach(head: Head, payload: Payload, state: &State) -> Result<Response, Error> {
     let Head { mut response, part } = head;
     let Some(part) = part else { return Ok(response) };
     match payload {
         Payload::Memory { bytes, sealed } => {
-            // a part of what is in memory
-            let place = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-            let part = place(part.start)..place(part.end);
+            let index = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+            let part = index(part.start)..index(part.end);
             *response.body_mut() = Body::from(bytes.slice(part));
             if let Some(sealed) = sealed {
-                // for whoever sends it
+                // for sendfile
                 response.extensions_mut().insert(sealed);
             }
         }
@@ -53,7 +48,7 @@ pub(super) async fn attach(head: Head, payload: Payload, state: &State) -> Resul
 
 /// A part of an original.
 struct OriginalBody {
-    /// The bytes that were read already.
+    /// A chunk that was read ahead.
     next: Option<Bytes>,
     chunks: Chunks,
     /// Bytes that are still to be sent.
@@ -89,63 +84,62 @@ impl HttpBody for OriginalBody {
 }
 
 impl OriginalBody {
-    /// The connection ends now, and with it an answer that is shorter than it said.
+    /// Counts and logs the error. The connection is closed, and the answer is shorter than its `Content-Length`.
     fn fail(&self, error: &Error) {
         if matches!(error, Error::Changing) {
             self.state.service.stats().cut_off.fetch_add(1, Ordering::Relaxed);
         }
-        tracing::warn!(%error, left = self.left, "the answer with an original was cut off");
+        tracing::warn!(%error, left = self.left, "the original could not be sent to its end");
     }
 }
 
-/// A body that is handed out one chunk at a time, the next when the one before has been sent: hyper takes as much ahead as
-/// a request's head may have, from each client that reads nothing.
+/// A body that yields a chunk only once the previous one was sent. hyper would buffer as much as the longest head, for each
+/// client that reads nothing.
 ///
-/// A consumer that keeps a chunk waits for the next one in vain, so this is for connections only.
-pub(super) struct OneAtATime {
+/// A consumer that keeps a chunk never gets the next one, so this is for connections only.
+pub(super) struct BackpressureBody {
     body: Body,
-    lent: Lent,
+    in_flight: InFlight,
 }
 
-impl OneAtATime {
-    /// That body.
-    pub(super) fn new(body: Body) -> OneAtATime {
-        OneAtATime { body, lent: Lent::default() }
+impl BackpressureBody {
+    pub(super) fn new(body: Body) -> BackpressureBody {
+        BackpressureBody { body, in_flight: InFlight::default() }
     }
 }
 
-/// Whether a chunk is out, and who waits for its return.
+/// Whether a chunk is in flight, and the task that waits for its end.
 #[derive(Clone, Default)]
-struct Lent(Arc<Mutex<(bool, Option<Waker>)>>);
+struct InFlight(Arc<Mutex<(bool, Option<Waker>)>>);
 
-impl Lent {
+impl InFlight {
     fn lock(&self) -> MutexGuard<'_, (bool, Option<Waker>)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A chunk that is out.
-struct Loan {
+/// A chunk in flight.
+struct Chunk {
     bytes: Bytes,
-    lent: Lent,
+    in_flight: InFlight,
 }
 
-impl AsRef<[u8]> for Loan {
+impl AsRef<[u8]> for Chunk {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-impl Drop for Loan {
+impl Drop for Chunk {
     fn drop(&mut self) {
-        let waiting = std::mem::take(&mut *self.lent.lock()).1;
+        let waiting = std::mem::take(&mut *self.in_flight.lock()).1;
         if let Some(waker) = waiting {
             waker.wake();
         }
     }
 }
 
-impl HttpBody for OneAtATime {
+impl HttpBody for BackpressureBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -154,17 +148,17 @@ impl HttpBody for OneAtATime {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = &mut *self;
         {
-            let mut lent = this.lent.lock();
-            if lent.0 {
-                lent.1 = Some(context.waker().clone());
+            let mut in_flight = this.in_flight.lock();
+            if in_flight.0 {
+                in_flight.1 = Some(context.waker().clone());
                 return Poll::Pending;
             }
         }
         let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
         Poll::Ready(frame.map(|frame| {
             Ok(frame?.map_data(|bytes| {
-                this.lent.lock().0 = true;
-                Bytes::from_owner(Loan { bytes, lent: this.lent.clone() })
+                this.in_flight.lock().0 = true;
+                Bytes::from_owner(Chunk { bytes, in_flight: this.in_flight.clone() })
             }))
         }))
     }
@@ -211,16 +205,16 @@ mod tests {
     }
 
     #[test]
-    fn next_chunk_waits_until_the_one_before_is_dropped() {
+    fn next_chunk_waits_until_the_previous_one_is_dropped() {
         let woken = Arc::new(Woken::default());
         let waker = Arc::clone(&woken).into();
-        let mut body = OneAtATime::new(Body::new(Numbers(2)));
+        let mut body = BackpressureBody::new(Body::new(Numbers(2)));
         let mut poll = || Pin::new(&mut body).poll_frame(&mut Context::from_waker(&waker));
         for expected in [1, 0] {
             let Poll::Ready(Some(Ok(frame))) = poll() else { panic!("no chunk {expected}") };
             let chunk = frame.into_data().expect("bytes");
             assert_eq!(chunk, [expected].as_slice());
-            // a part of it is as much as all of it
+            // a slice keeps the chunk
             let part = chunk.slice(..);
             drop(chunk);
             assert!(poll().is_pending());

@@ -1,7 +1,7 @@
-//! A stream that leaves what lies in a file to the kernel (sendfile(2)), which sends it without copying it.
+//! Sends bodies that are in a memfd by sendfile(2), without copying them.
 //!
-//! Whoever writes knows nothing of it: the bytes are told by where in memory they are. All others are written as ever, so
-//! that a body that is not recognised is sent all the same.
+//! The layers above write bytes as to any stream; this one recognises those of the current body by their address. All other
+//! bytes are written as they are, so a body that is not recognised is sent all the same.
 
 use std::io::{ErrorKind, IoSlice, Result};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,24 +13,24 @@ use rustix::net::SendFlags;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::Abort;
+use super::super::stream::{Abort, Probe, forward_probe};
 use crate::cache::{Sealed, WeakSealed};
 
-/// The body that is sent at present over a connection, where it is one in a file.
+/// The file of the body that a connection is sending, if it has one. Clones share it.
 ///
-/// The bytes on their way hold the file. This does not, or else a connection that stays open after the last of them would
-/// keep the memory of a body that was purged or evicted.
+/// The reference is weak: the bytes in flight keep the file. An idle connection would otherwise keep the memory of a body
+/// that was purged or evicted.
 #[derive(Clone, Default)]
-pub(super) struct Outgoing(Arc<Mutex<Option<WeakSealed>>>);
+pub(super) struct CurrentBody(Arc<Mutex<Option<WeakSealed>>>);
 
-impl Outgoing {
-    /// What is sent from now on.
+impl CurrentBody {
+    /// Sets the body of the next answer.
     pub(super) fn set(&self, body: Option<&Sealed>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = body.map(Sealed::downgrade);
     }
 
-    /// What of these parts lies in the file, where it is the first or comes after one other.
-    fn find(&self, parts: &[IoSlice<'_>]) -> Option<Piece> {
+    /// The part that is in the file, if it is the first, or the second after a head.
+    fn find(&self, parts: &[IoSlice<'_>]) -> Option<FilePart> {
         let body = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.upgrade()?;
         let (part, offset) = parts
             .iter()
@@ -38,25 +38,25 @@ impl Outgoing {
             .enumerate()
             .filter(|(_, bytes)| !bytes.is_empty())
             .find_map(|(part, bytes)| Some((part, body.place(bytes)?)))?;
-        Some(Piece { body, part, offset })
+        Some(FilePart { body, part, offset })
     }
 }
 
-/// A part of what is to be written that lies in a file.
-struct Piece {
+/// A part of a vectored write that is in a file.
+struct FilePart {
     body: Sealed,
-    /// Which part.
+    /// The index of the part.
     part: usize,
-    /// Where in the file.
+    /// Its offset in the file.
     offset: u64,
 }
 
-impl Piece {
-    /// Sends what comes before it, if anything does, and as much of it as is taken.
+impl FilePart {
+    /// Sends the part before it, if there is one, and as much of it as the socket takes.
     fn send(&mut self, to: BorrowedFd<'_>, parts: &[IoSlice<'_>]) -> Result<usize> {
         let mut sent = 0;
         if self.part == 1 {
-            // more follows at once, in the same packet where there is room
+            // the body follows in the same packet where there is room
             sent = rustix::net::send(to, &parts[0], SendFlags::MORE | SendFlags::NOSIGNAL)?;
             if sent < parts[0].len() {
                 return Ok(sent);
@@ -64,24 +64,24 @@ impl Piece {
         }
         match rustix::fs::sendfile(to, self.body.file(), Some(&mut self.offset), parts[self.part].len()) {
             Ok(count) => Ok(sent + count),
-            // it is met again when the rest is written
+            // the next write meets the same error
             Err(_) if sent > 0 => Ok(sent),
             Err(error) => Err(error.into()),
         }
     }
 }
 
-/// A stream of the system, which can be written to in other ways than `AsyncWrite` has.
-pub(super) trait Raw: AsyncRead + AsyncWrite + Abort + Send + Unpin {
-    /// Waits until it may take something.
-    fn poll_may_write(&self, context: &mut Context<'_>) -> Poll<Result<()>>;
+/// A stream with a file descriptor, which can be written to by other system calls than `AsyncWrite` has.
+pub(in crate::http) trait Socket: AsyncRead + AsyncWrite + Abort + Probe + Send + Unpin {
+    /// Waits until the socket may be writable.
+    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<Result<()>>;
 
-    /// Writes in some other way.
+    /// Writes by `write`, which says how many bytes it wrote.
     fn write_with(&self, write: impl FnOnce(BorrowedFd<'_>) -> Result<usize>) -> Result<usize>;
 }
 
-impl Raw for TcpStream {
-    fn poll_may_write(&self, context: &mut Context<'_>) -> Poll<Result<()>> {
+impl Socket for TcpStream {
+    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<Result<()>> {
         self.poll_write_ready(context)
     }
 
@@ -90,8 +90,8 @@ impl Raw for TcpStream {
     }
 }
 
-impl Raw for UnixStream {
-    fn poll_may_write(&self, context: &mut Context<'_>) -> Poll<Result<()>> {
+impl Socket for UnixStream {
+    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<Result<()>> {
         self.poll_write_ready(context)
     }
 
@@ -100,42 +100,39 @@ impl Raw for UnixStream {
     }
 }
 
-/// A stream whose bytes are sent out of their file where they have one.
-pub(super) struct Direct<S> {
+/// A socket that sends the current body from its file.
+pub(in crate::http) struct SendfileStream<S> {
     stream: S,
-    outgoing: Outgoing,
+    current: CurrentBody,
 }
 
-impl<S> Direct<S> {
-    /// That stream.
-    pub(super) fn new(stream: S) -> Direct<S> {
-        Direct { stream, outgoing: Outgoing::default() }
+impl<S> SendfileStream<S> {
+    pub(super) fn new(stream: S, current: CurrentBody) -> SendfileStream<S> {
+        SendfileStream { stream, current }
     }
 
-    /// Where it is told what is sent.
-    pub(super) fn outgoing(&self) -> Outgoing {
-        self.outgoing.clone()
-    }
-
-    /// The stream itself.
-    pub(super) fn stream(&self) -> &S {
+    fn stream(&self) -> &S {
         &self.stream
     }
 }
 
-impl<S: Abort> Abort for Direct<S> {
+impl<S: Probe> Probe for SendfileStream<S> {
+    forward_probe!(stream);
+}
+
+impl<S: Abort> Abort for SendfileStream<S> {
     fn abort(&self) {
         self.stream.abort();
     }
 }
 
-impl<S: Raw> AsyncRead for Direct<S> {
+impl<S: Socket> AsyncRead for SendfileStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
-impl<S: Raw> AsyncWrite for Direct<S> {
+impl<S: Socket> AsyncWrite for SendfileStream<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         self.poll_write_vectored(context, &[IoSlice::new(bytes)])
     }
@@ -156,16 +153,16 @@ impl<S: Raw> AsyncWrite for Direct<S> {
         mut self: Pin<&mut Self>, context: &mut Context<'_>, parts: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
         let this = &mut *self;
-        let Some(mut piece) = this.outgoing.find(parts) else {
+        let Some(mut part) = this.current.find(parts) else {
             return Pin::new(&mut this.stream).poll_write_vectored(context, parts);
         };
         loop {
-            ready!(this.stream.poll_may_write(context))?;
-            match this.stream.write_with(|to| piece.send(to, parts)) {
+            ready!(this.stream.poll_writable(context))?;
+            match this.stream.write_with(|to| part.send(to, parts)) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                // a system that cannot send it so
+                // the system has no sendfile for this kind of socket
                 Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
-                    this.outgoing.set(None);
+                    this.current.set(None);
                     return Pin::new(&mut this.stream).poll_write_vectored(context, parts);
                 }
                 result => return Poll::Ready(result),

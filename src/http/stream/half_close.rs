@@ -1,9 +1,9 @@
-//! A stream that finds out whether its client is still there while a request is being answered.
+//! Tells half-closed clients from disconnected ones while a request is being answered.
 //!
-//! A client may end its side of a connection once it has asked, and wait (RFC 9112 §9.6). From here that looks the same as
-//! having left, until something is sent: a client that waits takes it, and for one that has left the kernel at its end
-//! refuses it. So the first bytes of the answer, which are the same for all answers, are sent ahead. If they are refused the
-//! request is dropped, and so is the work that nobody else waits for.
+//! A client may close its sending side once it has sent its request, and wait (RFC 9112 §9.6). From here that looks the same
+//! as a disconnected client until something is sent: a waiting client receives it, and the kernel of a disconnected one
+//! resets the connection. So the first bytes of the answer, which all answers share, are sent ahead. If that fails the
+//! request is dropped, and its work is abandoned unless others wait for it.
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -16,35 +16,21 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, Sleep};
 
-use super::direct::{Direct, Raw};
-use super::timed::{Abort, Phase};
-use crate::http::traffic::Counted;
+use super::{Abort, ConnectionState, Probe};
 
-/// The beginning of every answer (RFC 9112 §4), which may be sent before there is one.
-const BEGINNING: &[u8] = b"HTTP/1.";
+/// The beginning of every answer (RFC 9112 §4), which may be sent before the answer is known.
+const PREFIX: &[u8] = b"HTTP/1.";
 
-/// How often it is seen whether a client that has ended its side has left since.
+/// How often a half-closed client is probed.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// A stream of the system that can tell about its other end without anything being read or sent.
-pub(super) trait Probe {
-    /// Waits until there is something to read, which the end of the stream and its failure are, too.
-    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<Result<()>>;
-
-    /// How much there is to read of a buffer of one byte, which stays to be read; 0 at the end.
-    fn peek(&self) -> Result<usize>;
-
-    /// Fails if the other end has gone.
-    fn probe(&self) -> Result<()>;
-}
-
-/// The bytes that are there are left to be read.
+/// The bytes stay in the kernel's buffer.
 fn peek(socket: BorrowedFd<'_>) -> Result<usize> {
     let (_, count) = rustix::net::recv(socket, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
     Ok(count)
 }
 
-/// Sends no bytes, which fails where bytes would.
+/// Sends zero bytes, which fails where bytes would.
 fn probe(socket: BorrowedFd<'_>) -> Result<()> {
     match rustix::net::send(socket, &[], SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
         Ok(_) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(()),
@@ -80,101 +66,72 @@ impl Probe for UnixStream {
     }
 }
 
-/// Forwards to what is within, which `$stream` gives.
-macro_rules! forward {
-    ($stream:ident) => {
-        fn poll_readable(&self, context: &mut Context<'_>) -> Poll<Result<()>> {
-            self.$stream().poll_readable(context)
-        }
-
-        fn peek(&self) -> Result<usize> {
-            self.$stream().peek()
-        }
-
-        fn probe(&self) -> Result<()> {
-            self.$stream().probe()
-        }
-    };
-}
-
-impl<S: Raw + Probe> Probe for Direct<S> {
-    forward!(stream);
-}
-
-impl<S: Probe> Probe for Counted<S> {
-    forward!(stream);
-}
-
-impl Probe for Box<dyn super::Stream> {
-    forward!(as_ref);
-}
-
-/// A stream whose client is checked on while a request is being answered.
-pub(super) struct HalfClose<S> {
+/// A stream that fails when its client disconnects during an answer.
+pub(in crate::http) struct HalfCloseStream<S> {
     stream: S,
-    phase: Phase,
-    /// Set once the client has ended its side.
-    ended: Option<Ended>,
-    /// Bytes of the next answer that have been sent already.
+    state: ConnectionState,
+    /// Set once the client has closed its sending side.
+    half_closed: Option<HalfClosed>,
+    /// Bytes of the next answer that were sent ahead.
     ahead: usize,
 }
 
-struct Ended {
-    /// Bytes of [`BEGINNING`] that were sent; once in a connection is enough.
+struct HalfClosed {
+    /// Bytes of [`PREFIX`] that were sent; it is sent ahead once in a connection.
     sent: usize,
-    /// When it is looked at again.
-    again: Pin<Box<Sleep>>,
+    next_probe: Pin<Box<Sleep>>,
 }
 
-impl<S> HalfClose<S> {
-    /// That stream, whose requests are told by `phase`.
-    pub(super) fn new(stream: S, phase: Phase) -> HalfClose<S> {
-        HalfClose { stream, phase, ended: None, ahead: 0 }
+impl<S> HalfCloseStream<S> {
+    pub(in crate::http) fn new(stream: S, state: ConnectionState) -> HalfCloseStream<S> {
+        HalfCloseStream { stream, state, half_closed: None, ahead: 0 }
     }
 }
 
-impl<S: AsyncWrite + Probe + Unpin> HalfClose<S> {
-    /// Looks whether the client is there, and has this task woken when that may have changed.
+impl<S: AsyncWrite + Probe + Unpin> HalfCloseStream<S> {
+    /// Fails if the client has disconnected, and registers the task for when that may change.
     fn check_client(&mut self, context: &mut Context<'_>) -> Result<()> {
-        while self.ended.is_none() {
+        while self.half_closed.is_none() {
             match self.stream.poll_readable(context) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => return Ok(()),
             }
             match self.stream.peek() {
-                Ok(0) => self.ended = Some(Ended { sent: 0, again: Box::pin(tokio::time::sleep(INTERVAL)) }),
+                Ok(0) => {
+                    self.half_closed = Some(HalfClosed { sent: 0, next_probe: Box::pin(tokio::time::sleep(INTERVAL)) })
+                }
                 // the next request, or the body of this one
                 Ok(_) => return Ok(()),
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
                 Err(error) => return Err(error),
             }
         }
-        let Some(ended) = &mut self.ended else { return Ok(()) };
-        // a socket of this machine says at once that nobody is there any more
+        let Some(half_closed) = &mut self.half_closed else { return Ok(()) };
+        // Unix sockets and loopback connections fail at once
         self.stream.probe()?;
-        while ended.sent < BEGINNING.len() {
-            match Pin::new(&mut self.stream).poll_write(context, &BEGINNING[ended.sent..]) {
+        while half_closed.sent < PREFIX.len() {
+            match Pin::new(&mut self.stream).poll_write(context, &PREFIX[half_closed.sent..]) {
                 Poll::Ready(count) => {
                     let count = count?;
-                    ended.sent += count;
+                    half_closed.sent += count;
                     self.ahead += count;
                 }
-                // the answer before is still on its way, and will tell
+                // the previous answer is still being sent, and will fail in the same way
                 Poll::Pending => break,
             }
         }
-        while ended.again.as_mut().poll(context).is_ready() {
-            ended.again.as_mut().reset(Instant::now() + INTERVAL);
+        while half_closed.next_probe.as_mut().poll(context).is_ready() {
+            half_closed.next_probe.as_mut().reset(Instant::now() + INTERVAL);
         }
         Ok(())
     }
 
-    /// Writes what comes after the bytes that were sent ahead.
+    /// Writes without the bytes that were sent ahead.
     fn poll_rest(&mut self, context: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<Result<usize>> {
         let Some((first, others)) = parts.split_first() else { return Poll::Ready(Ok(0)) };
         let sent = self.ahead.min(first.len());
-        if first[..sent] != BEGINNING[BEGINNING.len() - self.ahead..][..sent] {
+        if first[..sent] != PREFIX[PREFIX.len() - self.ahead..][..sent] {
             return Poll::Ready(Err(Error::new(ErrorKind::InvalidData, "an answer does not begin as answers do")));
         }
         let rest: Vec<IoSlice<'_>> =
@@ -188,19 +145,19 @@ impl<S: AsyncWrite + Probe + Unpin> HalfClose<S> {
     }
 }
 
-impl<S: Abort> Abort for HalfClose<S> {
+impl<S: Abort> Abort for HalfCloseStream<S> {
     fn abort(&self) {
         self.stream.abort();
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for HalfClose<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for HalfCloseStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
-impl<S: AsyncWrite + Probe + Unpin> AsyncWrite for HalfClose<S> {
+impl<S: AsyncWrite + Probe + Unpin> AsyncWrite for HalfCloseStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         match self.ahead {
             0 => Pin::new(&mut self.stream).poll_write(context, bytes),
@@ -208,10 +165,10 @@ impl<S: AsyncWrite + Probe + Unpin> AsyncWrite for HalfClose<S> {
         }
     }
 
-    /// Asked for by hyper, too, whenever there is nothing to write: while it waits for an answer nothing else is.
+    /// The only method that hyper calls while it waits for an answer.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-        if self.phase.answering() {
+        if self.state.is_answering() {
             self.check_client(context)?;
         }
         Poll::Ready(Ok(()))
@@ -241,16 +198,16 @@ mod tests {
 
     use super::*;
 
-    /// A stream over which a request is being answered, and its client.
-    async fn pair() -> (HalfClose<UnixStream>, UnixStream) {
+    /// A server's stream with a request in flight, and its client.
+    async fn pair() -> (HalfCloseStream<UnixStream>, UnixStream) {
         let (server, client) = UnixStream::pair().expect("sockets");
-        let phase = Phase::default();
-        phase.begin_answer();
-        (HalfClose::new(server, phase), client)
+        let state = ConnectionState::default();
+        state.begin_answer();
+        (HalfCloseStream::new(server, state), client)
     }
 
     /// Polls as hyper does while it waits for an answer.
-    async fn wait(server: &mut HalfClose<UnixStream>, time: Duration) -> Result<()> {
+    async fn wait(server: &mut HalfCloseStream<UnixStream>, time: Duration) -> Result<()> {
         let flush = std::future::poll_fn(|context| match Pin::new(&mut *server).poll_flush(context) {
             Poll::Ready(Err(error)) => Poll::Ready(error),
             _ => Poll::Pending,
@@ -259,14 +216,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn client_that_ended_its_side_gets_the_whole_answer() {
+    async fn half_closed_client_gets_the_whole_answer() {
         for chunk in [1, 3, 7, 8, 100] {
             let (mut server, mut client) = pair().await;
-            client.shutdown().await.expect("ended");
-            wait(&mut server, 2 * INTERVAL).await.expect("it waits");
+            client.shutdown().await.expect("closed");
+            wait(&mut server, 2 * INTERVAL).await.expect("connected");
             let answer = b"HTTP/1.1 200 OK\r\n\r\nbody";
             for part in answer.chunks(chunk) {
-                server.write_all(part).await.expect("taken");
+                server.write_all(part).await.expect("received");
             }
             drop(server);
             let mut all = Vec::new();
@@ -276,36 +233,36 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn client_that_left_is_noticed_whenever_it_leaves() {
-        for ends_first in [false, true] {
+    async fn disconnected_client_is_noticed() {
+        for closes_first in [false, true] {
             let (mut server, mut client) = pair().await;
-            wait(&mut server, INTERVAL).await.expect("it is there");
-            if ends_first {
-                client.shutdown().await.expect("ended");
-                wait(&mut server, 2 * INTERVAL).await.expect("it is there");
+            wait(&mut server, INTERVAL).await.expect("connected");
+            if closes_first {
+                client.shutdown().await.expect("closed");
+                wait(&mut server, 2 * INTERVAL).await.expect("connected");
             }
             drop(client);
-            wait(&mut server, Duration::from_secs(10)).await.expect_err("it has left");
+            wait(&mut server, Duration::from_secs(10)).await.expect_err("disconnected");
         }
     }
 
     #[tokio::test]
-    async fn next_request_is_left_to_be_read() {
+    async fn next_request_stays_to_be_read() {
         let (mut server, mut client) = pair().await;
         client.write_all(b"GET").await.expect("sent");
-        wait(&mut server, INTERVAL).await.expect("it is there");
+        wait(&mut server, INTERVAL).await.expect("connected");
         let mut bytes = [0; 3];
         server.read_exact(&mut bytes).await.expect("all of it");
         assert_eq!(&bytes, b"GET");
-        client.shutdown().await.expect("ended");
-        wait(&mut server, INTERVAL).await.expect("it is there");
+        client.shutdown().await.expect("closed");
+        wait(&mut server, INTERVAL).await.expect("connected");
     }
 
     #[tokio::test]
-    async fn other_bytes_than_an_answer_are_not_sent_behind_its_beginning() {
+    async fn bytes_that_do_not_begin_like_an_answer_are_refused() {
         let (mut server, mut client) = pair().await;
-        client.shutdown().await.expect("ended");
-        wait(&mut server, INTERVAL).await.expect("it is there");
+        client.shutdown().await.expect("closed");
+        wait(&mut server, INTERVAL).await.expect("connected");
         assert!(server.write_all(b"something else").await.is_err());
     }
 }

@@ -1,0 +1,80 @@
+//! How long an image may be cached (`Cache-Control`, RFC 9111).
+
+use std::borrow::Cow;
+
+use http::HeaderValue;
+
+use crate::clock;
+use crate::dialect::Target;
+
+/// A day, and a week in which a shared cache may answer with what it has while it revalidates. `no-transform` keeps
+/// networks from encoding a picture once more.
+const FRESH: &str = "public, max-age=86400, stale-while-revalidate=604800, stale-if-error=604800, no-transform";
+/// For URLs that change when the picture does (`v`).
+const IMMUTABLE: &str = "public, max-age=31536000, immutable, no-transform";
+/// `max-age` and `stale-while-revalidate` of [`FRESH`], in seconds.
+const DAY: u64 = 86_400;
+const WEEK: u64 = 604_800;
+/// `max-age` of the picture of a damaged original, in seconds: the file may still be being written.
+const MINUTE: u64 = 60;
+/// `max-age` of [`IMMUTABLE`], in seconds.
+const YEAR: u64 = 31_536_000;
+
+/// The freshness of an original that is sent in place of a rendition for which there was no room.
+pub(super) const FALLBACK_MAX_AGE: HeaderValue = HeaderValue::from_static("public, max-age=10, no-transform");
+
+/// How long an answer may be cached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Freshness {
+    Fresh,
+    Immutable,
+    /// So many seconds and no longer: then its URL expires.
+    Seconds(u64),
+    /// So many seconds, since the original is damaged.
+    Damaged(u64),
+}
+
+impl Freshness {
+    /// The freshness of a target's image, which never outlives the URL's `expires`.
+    pub(super) fn of(target: &Target, damaged: bool) -> Freshness {
+        let left = target.expires.map_or(u64::MAX, |expires| expires.saturating_sub(clock::seconds()));
+        if damaged { Freshness::Damaged(left.min(MINUTE)) } else { Freshness::within(target.immutable, left) }
+    }
+
+    fn within(immutable: bool, left: u64) -> Freshness {
+        let (usual, longest, age) =
+            if immutable { (Freshness::Immutable, YEAR, YEAR) } else { (Freshness::Fresh, DAY + WEEK, DAY) };
+        if longest <= left { usual } else { Freshness::Seconds(age.min(left)) }
+    }
+
+    /// The value of `Cache-Control`.
+    pub(super) fn cache_control(self) -> Cow<'static, str> {
+        match self {
+            Freshness::Fresh => FRESH.into(),
+            Freshness::Immutable => IMMUTABLE.into(),
+            Freshness::Seconds(seconds) => format!("public, max-age={seconds}, no-transform").into(),
+            Freshness::Damaged(seconds) => format!("public, max-age={seconds}").into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn freshness_ends_when_the_url_expires() {
+        for (immutable, left, expected) in [
+            (false, u64::MAX, FRESH),
+            (false, 691_200, FRESH),
+            (false, 691_199, "public, max-age=86400, no-transform"),
+            (false, 86_399, "public, max-age=86399, no-transform"),
+            (false, 0, "public, max-age=0, no-transform"),
+            (true, u64::MAX, IMMUTABLE),
+            (true, 31_536_000, IMMUTABLE),
+            (true, 31_535_999, "public, max-age=31535999, no-transform"),
+        ] {
+            assert_eq!(Freshness::within(immutable, left).cache_control(), expected);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The state that all requests share, and the settings under which they are answered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
+
+use super::access::{AccessLog, LogWriter};
+use super::clients::Proxies;
+use super::cors::AllowOrigin;
+use super::rate_limit::{BeaconLimit, PerClient};
+use super::request_cache::RequestCache;
+use super::traffic::Traffic;
+use crate::dialect::Policy;
+use crate::render::Settings;
+use crate::service::Service;
+
+/// The settings of the HTTP layer.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Whether hits are answered by the fast path.
+    pub fast_path: bool,
+    /// Whether answers have a `Server-Timing` header.
+    pub server_timing: bool,
+    /// Whether `/-/` is served on a listener of its own only.
+    pub separate_admin: bool,
+    /// The path below which a proxy finds the cache folder (X-Accel-Redirect); empty for none.
+    pub x_accel: String,
+    /// Whether small originals are sent in place of renditions that are refused for overload.
+    pub overload_fallback: bool,
+    /// The bearer token of purges and uploads; empty switches both off.
+    pub admin_token: String,
+    /// Whether uploads are enabled.
+    pub upload: bool,
+    /// Concurrent uploads.
+    pub uploads: usize,
+    /// How long the body of an upload may take to arrive.
+    pub upload_timeout: Duration,
+    /// Whether beacons are logged.
+    pub log_beacons: bool,
+    /// Renders per second and client; 0 for no limit.
+    pub rate: u32,
+    /// Renders that one client may cause at once, after a while of none.
+    pub burst: u32,
+    /// The proxies whose header names the client.
+    pub proxies: Proxies,
+    /// The origins whose pages may read answers (CORS).
+    pub allow_origin: AllowOrigin,
+}
+
+/// What every request handler has access to. Clones share everything.
+#[derive(Clone)]
+pub struct State {
+    pub(super) service: Arc<Service>,
+    pub(super) live: Arc<ArcSwap<LiveConfig>>,
+    pub(super) traffic: Arc<Traffic>,
+    pub(super) draining: Arc<AtomicBool>,
+    pub(super) started: SystemTime,
+    pub(super) proxies: Arc<Proxies>,
+    /// [`Config::x_accel`] unless it is empty.
+    pub(super) x_accel: Option<Arc<str>>,
+    /// Permits of concurrent uploads.
+    pub(super) uploads: Arc<Semaphore>,
+    /// `None` where beacons are off.
+    pub(super) beacons: Option<Arc<BeaconLimit>>,
+    /// The limit on renders; `None` for no limit.
+    pub(super) renders: Option<PerClient>,
+    /// The access log in JSON; `None` writes it through `tracing`.
+    pub(super) access: Option<Arc<AccessLog>>,
+    /// The writer of the whole log; `None` in tests.
+    pub(super) log: Option<Arc<LogWriter>>,
+}
+
+/// The settings that a reload replaces. They are swapped as one pointer, which a request loads once, so that no request
+/// is answered under a mixture of old and new settings. Requests in flight keep the ones that they began with.
+pub(super) struct LiveConfig {
+    pub(super) policy: Policy,
+    pub(super) config: Config,
+    /// The settings of renders.
+    pub(super) settings: Arc<Settings>,
+    /// Requests that were parsed under this policy.
+    pub(super) requests: RequestCache,
+}
+
+impl LiveConfig {
+    fn new(policy: Policy, config: Config, settings: Arc<Settings>) -> LiveConfig {
+        LiveConfig { policy, config, settings, requests: RequestCache::default() }
+    }
+}
+
+impl State {
+    /// The state of a service that begins to answer requests.
+    pub fn new(service: Arc<Service>, policy: Policy, config: Config) -> State {
+        let settings = service.settings();
+        State {
+            service,
+            traffic: Arc::default(),
+            draining: Arc::default(),
+            started: SystemTime::now(),
+            proxies: config.proxies.clone().into(),
+            x_accel: Some(config.x_accel.as_str()).filter(|prefix| !prefix.is_empty()).map(Into::into),
+            uploads: Arc::new(Semaphore::new(config.uploads)),
+            beacons: config.log_beacons.then(|| Arc::new(BeaconLimit::new())),
+            renders: PerClient::new(config.rate, config.burst),
+            access: None,
+            log: None,
+            live: Arc::new(ArcSwap::from_pointee(LiveConfig::new(policy, config, settings))),
+        }
+    }
+
+    /// Counts the lines that `log` drops, and writes the access log to it directly if it is in JSON (`as_json`).
+    #[must_use]
+    pub fn with_access_log(self, log: Arc<LogWriter>, as_json: bool) -> State {
+        let access = as_json.then(|| Arc::new(AccessLog(Arc::clone(&log))));
+        State { access, log: Some(log), ..self }
+    }
+
+    /// Replaces the settings of requests that arrive from now on: the policy, the settings of renders, and of `config` the
+    /// admin token, the allowed origins, `server_timing` and `fast_path`. The rest of `config` keeps its value from the
+    /// start.
+    pub fn set_live_config(&self, policy: Policy, config: Config, settings: Settings) {
+        self.service.set_settings(settings);
+        let settings = self.service.settings();
+        self.live.store(LiveConfig::new(policy, config, settings).into());
+    }
+
+    /// Makes `/-/ready` answer 503 from now on.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+}
