@@ -90,33 +90,6 @@ fn every_answer_names_the_origins_that_may_read_it() {
     }
 }
 
-/// The head of an answer without what differs each time.
-fn lasting(answer: &Answer) -> String {
-    let lines = answer.head.split_inclusive("\r\n");
-    lines.filter(|line| !line.starts_with("x-request-id: ") && !line.starts_with("date: ")).collect()
-}
-
-#[test]
-fn fast_path_sends_the_bytes_of_the_slow_path() {
-    for setting in ["*", "", LIST, A] {
-        let (server, _cache) = start(setting);
-        for target in [IMAGE, NEGOTIATED] {
-            for origin in [None, Some(A), Some(B), Some("https://c.example"), Some("null")] {
-                // made, from disk, and from memory
-                (0..3).for_each(|_| drop(server.get(target, &with_origin(&[], origin))));
-                let before = server.metric("tintype_fast_path_answers_total");
-                let fast = server.get(target, &with_origin(&[], origin));
-                assert_eq!(server.metric("tintype_fast_path_answers_total"), before + 1.0, "{setting} {origin:?}");
-                // an unknown unit is no range (RFC 9110 §14.2)
-                let slow = server.get(target, &with_origin(&[("Range", "lines=1-2")], origin));
-                assert_eq!(server.metric("tintype_fast_path_answers_total"), before + 1.0, "{setting} {origin:?}");
-                assert_eq!(lasting(&fast), lasting(&slow), "{setting} {origin:?}");
-                assert!(fast.body == slow.body && fast.status == 200);
-            }
-        }
-    }
-}
-
 #[test]
 fn preflights_are_allowed_to_read() {
     let ask = |server: &Server, target: &str, origin: Option<&str>, method: Option<&str>| {

@@ -8,6 +8,7 @@ mod connections;
 mod corpus;
 mod cors;
 mod deploy;
+mod fast_path;
 mod faults;
 mod fuzz;
 mod golden;
