@@ -53,14 +53,14 @@ fn memory(subject: &Subject, report: &mut Report) {
             mend,
         );
     }
-    let sum = [limits.memory.0, limits.decoded.0, cache.memory.0, OVERHEAD]
+    let sum = [limits.memory.0, limits.decode_cache.0, cache.memory.0, OVERHEAD]
         .iter()
         .fold(0_u64, |sum, part| sum.saturating_add(*part));
     let parts = format!(
-        "{} (limits.memory {}, limits.decoded {}, cache.memory {}, {} for the rest)",
+        "{} (limits.memory {}, limits.decode_cache {}, cache.memory {}, {} for the rest)",
         HumanBytes(sum),
         limits.memory,
-        limits.decoded,
+        limits.decode_cache,
         cache.memory,
         HumanBytes(OVERHEAD)
     );
