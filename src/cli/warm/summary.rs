@@ -1,60 +1,58 @@
-//! What became of the requests.
+//! The results of all requests, counted.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::cli::client::Answer;
 
-/// How many answers there were of each kind.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
-    pub(super) made: u64,
-    /// Made, and on disk: the others were made and not kept.
+pub(super) struct Summary {
+    pub(super) rendered: u64,
+    /// Of those, the ones that were stored on disk.
     pub(super) stored: u64,
-    pub(super) there: u64,
-    /// Originals, which pass through.
-    pub(super) as_they_are: u64,
-    /// A cache in front answered, or took out what tintype says of its own.
-    pub(super) untold: u64,
-    /// The server was gone before it was their turn.
-    pub(super) unasked: u64,
+    pub(super) cached: u64,
+    /// Originals, which are sent unchanged.
+    pub(super) passthrough: u64,
+    /// Without tintype's entry in `Cache-Status`, which a cache in front may remove.
+    pub(super) unattributed: u64,
+    /// The server became unreachable before.
+    pub(super) not_sent: u64,
+    /// By status and reason: the number, and a target as an example.
     failed: BTreeMap<(u16, String), (u64, String)>,
 }
 
-/// What an answer tells.
+/// The result of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
-    /// It was made for us.
-    Made,
-    /// It was there, or passed through.
+pub(super) enum Outcome {
+    Rendered,
+    /// Answered without a render.
     Quick,
-    /// It failed.
     Failed,
 }
 
-impl Tally {
-    pub(super) fn count(&mut self, target: &str, answer: &Answer) -> Told {
+impl Summary {
+    pub(super) fn count(&mut self, target: &str, answer: &Answer) -> Outcome {
         if !answer.status.is_success() {
             self.fail(answer.status.as_u16(), &reason(answer), target);
-            return Told::Failed;
+            return Outcome::Failed;
         }
-        let said = answer.header("cache-status");
-        let own = said.split(',').map(str::trim).rfind(|entry| entry.starts_with("tintype")).unwrap_or_default();
+        let status = answer.header("cache-status");
+        let own = status.split(',').map(str::trim).rfind(|entry| entry.starts_with("tintype")).unwrap_or_default();
         if own.contains("; hit") {
-            self.there += 1;
+            self.cached += 1;
         } else if own.contains("fwd=uri-miss") {
-            self.made += 1;
+            self.rendered += 1;
             self.stored += u64::from(own.contains("stored"));
-            return Told::Made;
+            return Outcome::Rendered;
         } else if own.contains("fwd=bypass") {
-            self.as_they_are += 1;
+            self.passthrough += 1;
         } else {
-            self.untold += 1;
+            self.unattributed += 1;
         }
-        Told::Quick
+        Outcome::Quick
     }
 
-    /// A failure; 0 where there was no answer at all.
+    /// Counts a failure; `status` is 0 without an answer.
     pub(super) fn fail(&mut self, status: u16, reason: &str, target: &str) {
         self.failed.entry((status, reason.to_owned())).or_insert_with(|| (0, target.to_owned())).0 += 1;
     }
@@ -64,19 +62,19 @@ impl Tally {
     }
 
     fn successes(&self) -> u64 {
-        self.made + self.there + self.as_they_are + self.untold
+        self.rendered + self.cached + self.passthrough + self.unattributed
     }
 
-    /// Why the command as a whole has failed, if it has: what one URL gets wrong is its own affair.
+    /// The reason why the command as a whole fails. Single URLs with a 4xx are not one.
     pub(super) fn verdict(&self) -> Option<String> {
         let failed = |matches: &dyn Fn(u16) -> bool| {
             self.failed.iter().filter(|((status, _), _)| matches(*status)).map(|(_, (count, _))| count).sum::<u64>()
         };
-        let (unreached, broken) = (failed(&|status| status == 0), failed(&|status| status == 429 || status >= 500));
-        if unreached > 0 {
-            Some("the server could not be reached".into())
-        } else if broken > 0 {
-            Some(format!("{broken} requests failed in the server"))
+        let (unreachable, refused) = (failed(&|status| status == 0), failed(&|status| status == 429 || status >= 500));
+        if unreachable > 0 {
+            Some("the server is unreachable".into())
+        } else if refused > 0 {
+            Some(format!("{refused} requests failed on the server"))
         } else if self.successes() == 0 && self.failures() > 0 {
             Some("every request failed".into())
         } else {
@@ -84,23 +82,21 @@ impl Tally {
         }
     }
 
-    /// For people.
+    /// Lines for a terminal.
     pub(super) fn text(&self) -> String {
-        let mut text = format!("{} made, {} already there", self.made, self.there);
+        let mut text = format!("{} rendered, {} already cached", self.rendered, self.cached);
         // writing to a String does not fail
-        if self.stored < self.made {
-            let _ = write!(text, ", {} of those made were not kept", self.made - self.stored);
+        if self.stored < self.rendered {
+            let _ = write!(text, ", {} of those rendered were not stored", self.rendered - self.stored);
         }
-        for (count, what) in
-            [(self.as_they_are, "originals as they are"), (self.untold, "answered without a word on the cache")]
-        {
+        for (count, what) in [(self.passthrough, "originals"), (self.unattributed, "without Cache-Status of tintype")] {
             if count > 0 {
                 let _ = write!(text, ", {count} {what}");
             }
         }
         let _ = write!(text, ", {} failed", self.failures());
-        if self.unasked > 0 {
-            let _ = write!(text, ", {} not asked", self.unasked);
+        if self.not_sent > 0 {
+            let _ = write!(text, ", {} not sent", self.not_sent);
         }
         text.push('\n');
         for ((status, reason), (count, example)) in &self.failed {
@@ -111,11 +107,11 @@ impl Tally {
     }
 }
 
-/// What a problem says of itself (RFC 9457), or its status.
+/// The detail or title of a problem document (RFC 9457), or the reason phrase.
 fn reason(answer: &Answer) -> String {
     let problem: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
-    let told = problem.as_ref().and_then(|problem| problem.get("detail").or_else(|| problem.get("title"))?.as_str());
-    told.unwrap_or_else(|| answer.status.canonical_reason().unwrap_or("no reason")).to_owned()
+    let detail = problem.as_ref().and_then(|problem| problem.get("detail").or_else(|| problem.get("title"))?.as_str());
+    detail.unwrap_or_else(|| answer.status.canonical_reason().unwrap_or("no reason")).to_owned()
 }
 
 #[cfg(test)]
@@ -136,26 +132,29 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_told_apart() {
-        let mut tally = Tally::default();
+    fn answers_are_counted_by_cache_status() {
+        let mut summary = Summary::default();
         for (cache, expected) in [
-            ("tintype; hit", Told::Quick),
-            ("tintype; fwd=uri-miss; stored", Told::Made),
-            ("tintype; fwd=uri-miss", Told::Made),
-            ("tintype; fwd=uri-miss; stored, cdn; fwd=miss", Told::Made),
-            ("tintype; fwd=bypass", Told::Quick),
-            ("cdn; hit", Told::Quick),
+            ("tintype; hit", Outcome::Quick),
+            ("tintype; fwd=uri-miss; stored", Outcome::Rendered),
+            ("tintype; fwd=uri-miss", Outcome::Rendered),
+            ("tintype; fwd=uri-miss; stored, cdn; fwd=miss", Outcome::Rendered),
+            ("tintype; fwd=bypass", Outcome::Quick),
+            ("cdn; hit", Outcome::Quick),
         ] {
-            assert_eq!(tally.count("/a", &answer(200, cache, "")), expected, "{cache}");
+            assert_eq!(summary.count("/a", &answer(200, cache, "")), expected, "{cache}");
         }
-        assert_eq!((tally.made, tally.stored, tally.there, tally.as_they_are, tally.untold), (3, 2, 1, 1, 1));
-        assert_eq!(tally.verdict(), None);
-        tally.count("/b", &answer(404, "", "{\"detail\":\"no such original\"}"));
-        assert_eq!(tally.verdict(), None);
-        assert!(tally.text().contains("404      1  no such original, such as /b"), "{}", tally.text());
-        tally.count("/c", &answer(504, "", "not JSON"));
-        assert!(tally.verdict().is_some());
-        let mut alone = Tally::default();
+        assert_eq!(
+            (summary.rendered, summary.stored, summary.cached, summary.passthrough, summary.unattributed),
+            (3, 2, 1, 1, 1)
+        );
+        assert_eq!(summary.verdict(), None);
+        summary.count("/b", &answer(404, "", "{\"detail\":\"no such original\"}"));
+        assert_eq!(summary.verdict(), None);
+        assert!(summary.text().contains("404      1  no such original, such as /b"), "{}", summary.text());
+        summary.count("/c", &answer(504, "", "not JSON"));
+        assert!(summary.verdict().is_some());
+        let mut alone = Summary::default();
         alone.count("/b", &answer(404, "", ""));
         assert!(alone.verdict().is_some());
     }
