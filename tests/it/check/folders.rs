@@ -116,7 +116,10 @@ fn missing_and_unsafe_folders_are_reported() {
     let dir = place.folder("cache");
     set_mode(&dir, 0o777);
     // empty and ours: serve will close it, and the check does not
-    place.check().says("warning", "cache.dir", &["0777", "serve will remove the permission"], "chmod o-w").has_no_error();
+    place
+        .check()
+        .says("warning", "cache.dir", &["0777", "serve will remove the permission"], "chmod o-w")
+        .has_no_error();
     assert_eq!(std::fs::metadata(&dir).expect("there").permissions().mode() & 0o7777, 0o777);
     std::fs::write(dir.join("planted"), b"x").expect("written");
     place.check().says("error", "cache.dir", &["is world-writable", "serve refuses to use it"], "chmod o-w");
@@ -227,7 +230,10 @@ fn links_out_of_the_root_are_reported() {
         std::os::unix::fs::symlink(target, place.path("originals").join(name)).expect("a link");
     }
     let fix = format!("source.links = [{:?}]", shared.canonicalize().expect("there"));
-    place.check().says("warning", "source.links", &["2 of the sampled symbolic links", "are a 404"], &fix).has_no_error();
+    place
+        .check()
+        .says("warning", "source.links", &["2 of the sampled symbolic links", "are a 404"], &fix)
+        .has_no_error();
     let place = place.with("SOURCE_LINKS", shared.display());
     let checked = place.check();
     assert!(!checked.all.contains("source.links"), "{}", checked.all);
