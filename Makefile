@@ -36,8 +36,8 @@ test: setup
 
 ## Run what differs in a build without native codecs.
 test-pure:
-	cargo test --locked --no-default-features --features pure --lib
-	cargo test --locked --no-default-features --features pure --test it -- golden:: requests::
+	cargo test --locked --no-default-features --features pure --lib -p tintype -p tintype-codecs -p tintype-render
+	cargo test --locked --no-default-features --features pure -p tintype --test it -- golden:: requests::
 
 ## Measure it.
 bench: tools

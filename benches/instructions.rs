@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::path::Path;
 
 use gungraun::{library_benchmark, library_benchmark_group, main};
-use tintype::render::geometry::{Resize, Wish};
+use tintype::render::geometry::{Resize, TargetSize};
 use tintype::render::recipe::{Output, Quality};
 use tintype::render::{Format, Recipe, Settings, render};
 
@@ -22,8 +22,8 @@ struct Wanted {
 
 fn wanted((path, format, width): (&str, Format, u32)) -> Wanted {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(path);
-    let resize = Resize::Contain(Wish { width, height: 0, enlarge: false });
-    let recipe = Recipe { resize, ..Recipe::new(Output::Exactly(format), Quality::default()) };
+    let resize = Resize::Contain(TargetSize { width, height: 0, enlarge: false });
+    let recipe = Recipe::new(Output::Exactly(format), Quality::default()).with_resize(resize);
     Wanted { original: std::fs::read(path).expect("a file of testdata"), recipe }
 }
 

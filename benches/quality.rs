@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use fast_ssim2::{PixelDescriptor, PixelSlice, compute_ssimulacra2};
-use tintype::render::geometry::Size;
-use tintype::render::pixels::Pixels;
+use tintype::render::Pixels;
+use tintype::render::Size;
 use tintype::render::{AvifEncoder, Effort, Encoding, Format, encode_at};
 
 /// The points of the common scale at which the tables are made.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use tintype::render::geometry::{Resize, Wish};
+use tintype::render::geometry::{Resize, TargetSize};
 use tintype::render::recipe::{Output, Quality};
 use tintype::render::{Format, Recipe, Settings, probe, render};
 
@@ -29,10 +29,8 @@ fn pairs(criterion: &mut Criterion) {
             group.throughput(Throughput::Elements(size.pixels())).sample_size(10);
             group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
             for width in [320, 640, 1280] {
-                let recipe = Recipe {
-                    resize: Resize::Contain(Wish { width, height: 0, enlarge: false }),
-                    ..Recipe::new(Output::Exactly(*output), Quality::default())
-                };
+                let recipe = Recipe::new(Output::Exactly(*output), Quality::default());
+                let recipe = recipe.with_resize(Resize::Contain(TargetSize { width, height: 0, enlarge: false }));
                 group.bench_function(width.to_string(), |bencher| {
                     bencher.iter(|| render(&original, &recipe, &Settings::default(), &mut |_| true).expect("rendered"));
                 });

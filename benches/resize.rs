@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use fast_ssim2::{PixelDescriptor, PixelSlice, compute_ssimulacra2};
 use image::RgbImage;
-use tintype::render::geometry::{Resize, Wish};
+use tintype::render::geometry::{Resize, TargetSize};
 use tintype::render::recipe::{Output, Quality};
 use tintype::render::{Encoding, Format, Recipe, Settings, encode_at, render};
 
@@ -84,15 +84,15 @@ fn cost(paths: &[PathBuf]) {
 }
 
 fn make(original: &[u8], width: u32, format: Format, linear: bool) -> Vec<u8> {
-    let wish = Wish { width, height: 0, enlarge: true };
-    let recipe = Recipe { resize: Resize::Contain(wish), ..Recipe::new(Output::Exactly(format), Quality::default()) };
+    let wish = TargetSize { width, height: 0, enlarge: true };
+    let recipe = Recipe::new(Output::Exactly(format), Quality::default()).with_resize(Resize::Contain(wish));
     let settings = Settings { linear, smallest_wins: false, ..Settings::default() };
     render(original, &recipe, &settings, &mut |_| true).expect("rendered").bytes
 }
 
 fn jpeg(picture: &RgbImage) -> Vec<u8> {
-    let size = tintype::render::geometry::Size::new(picture.width(), picture.height());
-    let pixels = tintype::render::pixels::Pixels { size, channels: 3, data: picture.as_raw().clone() };
+    let size = tintype::render::Size::new(picture.width(), picture.height());
+    let pixels = tintype::render::Pixels { size, channels: 3, data: picture.as_raw().clone() };
     encode_at(pixels, Format::Jpeg, 95.0, Encoding::default()).expect("encoded")
 }
 

@@ -5,11 +5,23 @@
 //! the rendition of that recipe in the cache, or fetches the original from its source, renders it, and keeps it.*
 //!
 //! Every noun in that sentence is a module or a type, every verb a function. In reading order, each module uses only
-//! those before it (a test holds this):
+//! those before it (a test holds this). Below them are the crates, whose order the compiler holds:
+//!
+//! | crate | what it is for |
+//! |---|---|
+//! | `tintype-pixels` | the types that codecs and operations share: sizes, pixels, planes, profiles, headers, limits |
+//! | `tintype-jpeg`, `tintype-vp8` | decoders that scale while they decode |
+//! | `tintype-codec-sys` | libwebp and libaom behind safe functions |
+//! | `tintype-codecs` | one module a format behind one trait |
+//! | `tintype-render` | a recipe becomes a plan, pixels, bytes |
+//! | `tintype-store` | files under a bound: staged, synced, verified, evicted |
+//! | `tintype-single-flight` | concurrent calls for one key share one execution |
+//!
+//! The modules of the service:
 //!
 //! | module | what it is for | what it refuses to know |
 //! |---|---|---|
-//! | [`render`] | bytes and a recipe in, bytes out: probe, plan, decode, operations, encode | where bytes come from, URLs, time, threads |
+//! | [`render`] | a crate of its own: bytes and a recipe in, bytes out | where bytes come from, URLs, time, threads |
 //! | `clock` | the time to some milliseconds, for next to nothing | what it is needed for |
 //! | [`source`] | where originals live, and which version of one is current | what is wanted from an original |
 //! | [`cache`] | where results are kept, once each, under a bound | how a result is made |
@@ -29,21 +41,21 @@
 //!
 //! | invariant | where | how it is held |
 //! |---|---|---|
-//! | A key covers everything that shapes the bytes | `cache/key.rs`, `render/recipe.rs` | structs are taken apart without `..` |
-//! | code that changes output bytes changes keys | `render/settings.rs`: `EPOCH` | a test pins digests of small renditions |
-//! | no pixels before limits | `render/plan.rs` | decoders take a `&Plan`, which only `Plan::new` makes |
-//! | requests for one picture have one key | `render/effective.rs` | the recipe is reduced by the original's header before it is a key, and by `render_from` itself |
-//! | A picture of a damaged original is known as one | `render/codec/mod.rs`: `Integrity`, `cache/attributes.rs` | decoders return it; it is part of the stored file's name |
-//! | a codec's panic is its file's fault | `render/codec/mod.rs`: `Guarded` | every call to a codec goes through it |
+//! | A cache key covers everything that shapes the bytes | `cache/key.rs`, `crates/render/src/recipe.rs` | structs are taken apart without `..` |
+//! | Code that changes output bytes changes cache keys | `crates/render/src/settings.rs`: `EPOCH` | a test pins digests of small renditions |
+//! | No pixel is decoded before the limits are checked | `crates/pixels/src/limits.rs` | decoders take an `&Admitted`, which only `Limits::admit` makes |
+//! | Requests for the same image have the same key | `crates/render/src/effective.rs` | the recipe is reduced by the original's header before it is a key, and by `render_from` itself |
+//! | A rendition of a damaged original is marked | `crates/pixels/src/decoded.rs`: `Integrity`, `cache/attributes.rs` | decoders return it; it is part of the stored file's name |
+//! | A panic in a codec fails one request | `crates/codecs/src/formats.rs`: `Guarded` | every call to a codec goes through it |
 //! | an image's name cannot leave its source | `source/id.rs`, `source/files.rs` | a private field; opened beneath the root by the kernel |
 //! | An acknowledged upload is valid and durable | `source/inbox.rs`, `service/uploads.rs` | it is decoded, staged, synced, renamed and its folders synced before the answer |
 //! | Concurrent uploads do not replace each other | same | a new name is renamed without replacing; replacements run one at a time |
 //! | The client's address comes from trusted proxies only | `http/clients.rs` | one header, read from its end as long as the writers are trusted |
-//! | the odd row of chroma stays with its luma | `render/ops/planes.rs` | chroma is read from as far as it stands for; tests at odd sizes |
-//! | who reads a JPEG does not decide whether it is read, but for damage that does not show | `render/codec/jpeg/sequential.rs`, `progressive.rs` | what is odd in the least is left to the library; a fuzz target compares them |
-//! | who reads the codes of a GIF or of LZW in TIFF does not decide what is seen | `render/codec/lzw.rs`, `render/codec/gif/frames.rs` | what is odd in the least is left to the library; tests compare them |
-//! | who reads a lossy WebP at full size does not change a bit of it | `render/codec/webp/vp8.rs` | what is odd is left to the library; tests compare every plane, damaged files' too |
-//! | C is called from two modules alone | `render/codec/webp/libwebp.rs`, `avif/write/libaom/binding.rs` | `unsafe_code` is denied everywhere else, but in `cache/memfd.rs` and `cli/sockets.rs` |
+//! | Chroma stays aligned with luma at odd sizes | `crates/render/src/ops/planes.rs` | a region is read in whole samples of chroma; tests at odd sizes |
+//! | Our JPEG decoder and libjpeg-turbo accept the same files, except for damage that is not visible | `crates/jpeg` | a file with any irregularity is left to the library; a fuzz target compares them |
+//! | Our LZW decoder and the libraries decode GIF and TIFF alike | `crates/codecs/src/lzw.rs`, `gif/frames.rs` | an irregular file is left to the library; tests compare them |
+//! | Our VP8 decoder equals libwebp's output at full size to the bit | `crates/vp8` | an irregular frame is left to the library; tests compare every plane, of damaged files too |
+//! | C is called from one crate | `crates/codec-sys` | the other crates forbid `unsafe_code`; this one denies it but in `cache/memfd.rs` and `cli/sockets.rs` |
 //! | What the kernel sends out of memory cannot change | `cache/memfd.rs` | a file without a name, sealed against writing |
 //! | Both paths allow the same origins to read an answer | `http/cors.rs` | one type decides; a test compares both paths byte for byte |
 //! | A half-closed client gets its answer; the work of a disconnected one is dropped | `http/stream/half_close.rs` | the first bytes of the answer are sent ahead, which only a half-closed client receives |
@@ -53,12 +65,12 @@
 //! | A cached request is parsed under the current settings | `http/request_cache.rs` | the cache belongs to `LiveConfig` and is dropped with it; `expires` and the version are checked every time |
 //! | A slow reader of the log blocks neither requests nor the shutdown | `http/access/writer.rs` | a bounded buffer and a thread for all lines; dropped lines are counted and logged |
 //! | A result does not depend on concurrent requests | `service/decode_cache.rs` | decoded images are shared by version and scale; scales decoded in one pass equal those decoded alone to the bit |
-//! | a picture in rows makes the same as one held whole, and a part the same as that of a whole | `render/ops/resize.rs`, `render/plan.rs` | one function resizes both, in the same bands; parts begin where blocks do |
+//! | An image decoded by rows or by region equals the one decoded whole | `crates/render/src/bands.rs`, `plan.rs` | one function resizes both, in the same bands; regions begin at block boundaries |
 //! | Rendered bytes are stored under the version they were rendered from | `service/render_job.rs` | another version than the key's starts the request over |
 //! | One rendition is rendered once at a time | `crates/single-flight`, `cache/mod.rs`: `get_or_make` | concurrent requests for it wait for one execution; its locks are tested under a random scheduler |
 //! | A client that leaves does not cancel a render that others wait for | `cache/mod.rs`: `get_or_make` | the render runs in a task of its own |
 //! | A waiting render holds no memory | `service/render_job.rs` | it fetches the original after it has a permit |
-//! | All renders together stay within `limits.memory` | `service/queue.rs`, `render/estimate.rs` | each waits for the memory that is estimated from its header; `tests/it/memory.rs` compares with the measured |
+//! | All renders together stay within `limits.memory` | `service/queue.rs`, `crates/render/src/cost.rs` | each waits for the memory that is estimated from its header; `tests/it/memory.rs` compares with the measured |
 //! | A render whose clients have all left is not started | `service/render_job.rs`, `crates/single-flight`: `Waiters` | the wait for a permit ends when the last waiter leaves |
 //! | A file in the cache is whole or absent | `crates/store`: `disk/write.rs` | it is staged, synced and renamed; its name has its digest, which every read compares |
 //! | A file that nginx is told to send was verified | `crates/store`: `disk/verified.rs` | its digest within ten minutes, and each time that it is the same inode, unchanged |
@@ -85,20 +97,13 @@
 //! | A setting that needs a restart keeps its value until then | `config/fixed.rs`, `config/live.rs` | two types; a reload replaces the live one alone |
 //! | Every setting is documented | `config/reference.rs` | its doc comment is the users' documentation; it does not compile without |
 
-// in builds without native codecs JPEG has no planes
-#![cfg_attr(not(feature = "native"), allow(dead_code))]
-
-#[cfg(not(any(feature = "native", feature = "pure")))]
-compile_error!(
-    "no JPEG codec: take the default features (cmake and nasm build them), or `--no-default-features --features pure`"
-);
-
 pub mod cache;
 pub mod cli;
 mod clock;
 pub mod config;
 pub mod dialect;
 pub mod http;
-pub mod render;
 pub mod service;
 pub mod source;
+
+pub use tintype_render as render;

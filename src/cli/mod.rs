@@ -1,5 +1,4 @@
-//! The commands, and the only place that builds everything. Exit codes: 0 (success), 1 (failure), 2 (usage or settings
-//! error).
+//! The commands, and the only place that builds everything. Exit codes: 0, 1 (it failed), 2 (asked wrongly).
 
 mod build;
 mod cache;
@@ -25,7 +24,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::config::{ConfigError, Flag, Loaded};
+use crate::config::{Flag, Invalid, Loaded};
 
 /// On-demand images: resized, converted and cached behind nginx.
 #[derive(Debug, Parser)]
@@ -39,31 +38,31 @@ struct Cli {
 enum Command {
     /// Serve the images of a folder.
     Serve(serve::Arguments),
-    /// Convert an image file as the service would.
+    /// Convert one file into another with the same pipeline.
     Convert(convert::Arguments),
-    /// Check settings, permissions and limits, and print how to fix problems.
+    /// Look for whatever could stop the service from working, and say what would mend it.
     Check(check::Arguments),
-    /// Purge all renditions of an original or a folder from a running server.
+    /// Drop every rendition of an original, or of a folder, from a running server.
     Purge(purge::Arguments),
-    /// Render images before visitors request them (cache warming).
+    /// Have renditions made before they are asked for.
     Warm(warm::Arguments),
-    /// Show statistics of the cache folder, or verify it.
+    /// Look at the cache folder.
     Cache(cache::Arguments),
-    /// Sign URLs.
+    /// Sign a URL.
     Sign(sign::Arguments),
-    /// Show the settings in effect and where each comes from.
+    /// Show the settings in effect and where each came from.
     Config(config::Arguments),
-    /// Check that a running server responds, for containers.
+    /// Ask a running server whether it lives, for containers.
     Healthcheck(healthcheck::Arguments),
-    /// Write manual pages to a folder.
+    /// Write the manual's pages into a folder.
     #[command(hide = true)]
     Man(manual::Pages),
-    /// Print a completion script for a shell.
+    /// Print what a shell needs to complete commands and options.
     #[command(hide = true)]
     Completions(manual::Completions),
 }
 
-/// The options of every command.
+/// What every command takes.
 #[derive(Args, Debug)]
 struct Common {
     /// Settings file (TOML)
@@ -72,43 +71,43 @@ struct Common {
 }
 
 impl Common {
-    fn load(&self, flags: &[Flag]) -> Result<Loaded, UsageError> {
+    fn load(&self, flags: &[Flag]) -> Result<Loaded, Wrong> {
         Ok(crate::config::load(self.config.as_deref(), flags)?)
     }
 }
 
-/// Writes to standard output. A closed pipe is no error.
-fn print(text: &str) -> std::io::Result<()> {
+/// Says something on standard output, to whoever still listens.
+fn say(text: &str) -> std::io::Result<()> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
 }
 
-/// The time limit of the error message.
-const ERROR_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the reason for a failure may take to be written.
+const COMPLAINING: Duration = Duration::from_secs(1);
 
-/// Writes to standard error, which may be a pipe that is full and not read: the exit waits a bounded time only.
-fn print_error(text: String) {
+/// Says on standard error why it failed. Where that is full and not read, the end is not held up for long.
+fn complain(text: String) {
     let (done, written) = std::sync::mpsc::channel();
     let write = move || {
-        // errors have nowhere to go
+        // fails if nobody can read it, or nobody waits any more
         let _ = writeln!(std::io::stderr(), "{text}");
         let _ = done.send(());
     };
     if std::thread::Builder::new().spawn(write).is_ok() {
-        let _ = written.recv_timeout(ERROR_TIMEOUT);
+        let _ = written.recv_timeout(COMPLAINING);
     }
 }
 
-/// A wrong argument or setting: exit code 2, where every other failure is 1.
+/// Asked wrongly: exit code 2, where every other failure is 1.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct UsageError(String);
+struct Wrong(String);
 
-impl From<ConfigError> for UsageError {
-    fn from(invalid: ConfigError) -> UsageError {
-        UsageError(invalid.to_string())
+impl From<Invalid> for Wrong {
+    fn from(invalid: Invalid) -> Wrong {
+        Wrong(invalid.to_string())
     }
 }
 
@@ -131,8 +130,8 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            print_error(format!("tintype: {error:#}"));
-            ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
+            complain(format!("tintype: {error:#}"));
+            ExitCode::from(if error.is::<Wrong>() { 2 } else { 1 })
         }
     }
 }

@@ -6,9 +6,9 @@ use super::native::params::{Fit, Params, RequestedFormat, defaults};
 use super::native::query;
 use super::signature::Keys;
 use super::{Error, InvalidParam, InvalidParams, Target, negotiate};
-use crate::render::geometry::{Orientation, Resize, Wish};
-use crate::render::recipe::{Output, Quality};
-use crate::render::{Format, Recipe};
+use crate::render::geometry::{Resize, TargetSize};
+use crate::render::recipe::{Effects, Encode, Geometry, Output, Quality};
+use crate::render::{Format, Orientation, Recipe};
 use crate::source::ImageId;
 
 /// The settings for URLs.
@@ -266,18 +266,25 @@ impl Policy {
             mirror_y: flip.vertical,
         });
         Ok(Recipe {
-            rect: params.rect,
-            trim: params.trim.filter(|&tolerance| tolerance != defaults::TRIM),
-            turn: turn.then(flip),
-            resize: self.resize(params)?,
-            blur: params.blur,
-            sharpen: params.sharpen.filter(|&amount| amount != defaults::SHARPEN),
-            background: params.background.filter(|colour| colour.0[3] > 0),
-            lossless,
-            animated: params.animated.unwrap_or(defaults::ANIMATED),
-            metadata: params.metadata.unwrap_or(defaults::METADATA),
-            // a lossless rendition does not depend on the quality, so it must not be two recipes
-            ..Recipe::new(output, if lossless { self.config.quality } else { quality })
+            geometry: Geometry {
+                rect: params.rect,
+                trim: params.trim.filter(|&tolerance| tolerance != defaults::TRIM),
+                turn: turn.then(flip),
+                resize: self.resize(params)?,
+                background: params.background.filter(|colour| colour.0[3] > 0),
+            },
+            effects: Effects {
+                blur: params.blur,
+                sharpen: params.sharpen.filter(|&amount| amount != defaults::SHARPEN),
+            },
+            encode: Encode {
+                output,
+                // a lossless rendition does not depend on the quality, so it must not be two recipes
+                quality: if lossless { self.config.quality } else { quality },
+                lossless,
+                animated: params.animated.unwrap_or(defaults::ANIMATED),
+                metadata: params.metadata.unwrap_or(defaults::METADATA),
+            },
         })
     }
 
@@ -301,13 +308,13 @@ impl Policy {
             }
         }
         let [width, height] = [width, height].map(Option::unwrap_or_default);
-        let wish = Wish { width, height, enlarge: params.enlarge.unwrap_or(defaults::ENLARGE) };
+        let target = TargetSize { width, height, enlarge: params.enlarge.unwrap_or(defaults::ENLARGE) };
         let resize = match params.fit.unwrap_or(default_fit(params)) {
-            Fit::Contain => Resize::Contain(wish),
-            Fit::Cover => Resize::Cover(wish, gravity),
-            Fit::Fill => Resize::Fill(wish),
-            Fit::Outside => Resize::Outside(wish),
-            Fit::Pad => Resize::Pad(wish, gravity),
+            Fit::Contain => Resize::Contain(target),
+            Fit::Cover => Resize::Cover(target, gravity),
+            Fit::Fill => Resize::Fill(target),
+            Fit::Outside => Resize::Outside(target),
+            Fit::Pad => Resize::Pad(target, gravity),
         };
         Ok(resize.canonical())
     }

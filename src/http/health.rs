@@ -42,7 +42,7 @@ pub(super) async fn ready(Shared(state): Shared<State>) -> Response {
         "status": text,
         "cache": cache,
         "version": env!("CARGO_PKG_VERSION"),
-        "backends": render::codec::BACKENDS,
+        "backends": render::BACKENDS,
     });
     (status, headers, Json(body)).into_response()
 }

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::render::codec::Info;
-use crate::render::{self, Decode, Decoded, Error, Recipe, Scale, Settings};
+use crate::render::Info;
+use crate::render::{self, Decode, DecodeKey, Decoded, Error, Recipe, Settings};
 use crate::source::Version;
 
 /// The time that an image is cached after its last use, and in which another render of the same original shares it.
@@ -32,7 +32,7 @@ pub(super) struct DecodeCache {
 
 #[derive(Default)]
 struct State {
-    images: HashMap<(Version, Scale), Entry>,
+    images: HashMap<(Version, DecodeKey), Entry>,
     /// Of cached images, and reserved for images that are decoded for waiting renders.
     bytes: u64,
     demand: HashMap<Version, Demand>,
@@ -190,7 +190,7 @@ impl State {
         true
     }
 
-    fn remove(&mut self, key: &(Version, Scale)) {
+    fn remove(&mut self, key: &(Version, DecodeKey)) {
         self.bytes -= match self.images.remove(key) {
             Some(Entry::Ready { decoded, .. }) => decoded.bytes(),
             Some(Entry::Pending(bytes)) => bytes,
@@ -206,7 +206,7 @@ impl DecodeTicket {
     }
 
     /// Takes an image from the cache, waits for its decode, or lets the caller decode it.
-    fn claim(&self, scale: Scale) -> Claim {
+    fn claim(&self, scale: DecodeKey) -> Claim {
         let key = (self.version, scale);
         let mut state = self.cache.lock();
         state.demand.entry(self.version).and_modify(|demand| _ = demand.waiting.remove(&self.number));
@@ -234,8 +234,8 @@ impl DecodeTicket {
     }
 }
 
-impl render::Decodes for DecodeTicket {
-    fn get_or_decode(&self, info: &Info, scale: Scale, decode: Decode<'_>) -> render::Result<Arc<Decoded>> {
+impl render::SharedDecodes for DecodeTicket {
+    fn get_or_decode(&self, info: &Info, scale: DecodeKey, decode: Decode<'_>) -> render::Result<Arc<Decoded>> {
         let waiting = match self.claim(scale) {
             Claim::Ready(decoded) => {
                 self.has_shared.store(true, Ordering::Relaxed);
@@ -248,7 +248,7 @@ impl render::Decodes for DecodeTicket {
             Claim::Pending(waiting) => waiting,
         };
         let mut pending = Pending { cache: &self.cache, version: self.version, scales: vec![scale] };
-        if scale.comes_with_others(info) {
+        if scale.is_shared_scale(info) {
             pending.reserve(info, &waiting);
         }
         let others = pending.scales[1..].to_vec();
@@ -263,11 +263,11 @@ impl render::Decodes for DecodeTicket {
         Ok(pending.publish(decoded))
     }
 
-    fn do_without(&self) {
+    fn decline(&self) {
         self.cache.lock().demand.entry(self.version).and_modify(|demand| _ = demand.waiting.remove(&self.number));
     }
 
-    fn are_shared(&self) -> bool {
+    fn is_shared(&self) -> bool {
         self.cache.max_bytes > 0 && self.cache.lock().is_shared(&self.version)
     }
 }
@@ -287,14 +287,14 @@ struct Pending<'a> {
     cache: &'a DecodeCache,
     version: Version,
     /// The scales that are not published yet, the requested one first.
-    scales: Vec<Scale>,
+    scales: Vec<DecodeKey>,
 }
 
 impl Pending<'_> {
     /// Reserves memory for the scales that waiting renders will need and no other decode produces, as far as they fit.
     fn reserve(&mut self, info: &Info, waiting: &[Rendition]) {
-        let scales = waiting.iter().filter_map(|(recipe, settings)| Scale::wanted(info, recipe, settings));
-        let scales: Vec<(Scale, u64)> = scales.filter(|(scale, _)| scale.comes_with_others(info)).collect();
+        let scales = waiting.iter().filter_map(|(recipe, settings)| DecodeKey::wanted(info, recipe, settings));
+        let scales: Vec<(DecodeKey, u64)> = scales.filter(|(scale, _)| scale.is_shared_scale(info)).collect();
         let mut state = self.cache.lock();
         for (scale, bytes) in scales {
             let key = (self.version, scale);
@@ -307,7 +307,7 @@ impl Pending<'_> {
     }
 
     /// Caches the decoded images, as far as they fit, and returns the first, which is the requested one.
-    fn publish(mut self, decoded: Vec<(Scale, Decoded)>) -> Arc<Decoded> {
+    fn publish(mut self, decoded: Vec<(DecodeKey, Decoded)>) -> Arc<Decoded> {
         let decoded: Vec<_> = decoded.into_iter().map(|(scale, decoded)| (scale, Arc::new(decoded))).collect();
         let requested = Arc::clone(&decoded[0].1);
         let is_single_scale = decoded.len() < self.scales.len();

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Error, Service};
-use crate::render::codec::Info;
+use crate::render::Info;
 use crate::render::{self, Recipe, Settings};
 use crate::source::{self, ImageId, Version};
 

@@ -15,7 +15,7 @@ impl Service {
     /// no worker, since it is streamed from its file.
     pub async fn overload_fallback(self: &Arc<Self>, id: &ImageId, recipe: &Recipe) -> Option<Answer> {
         let version = self.source.version(id).await.ok()?;
-        if recipe.output == Output::Json || version.length > MAX_BYTES {
+        if recipe.encode.output == Output::Json || version.length > MAX_BYTES {
             return None;
         }
         let answer = self.original(id).await.ok()?;

@@ -1,19 +1,19 @@
-//! The order of the modules, held by looking at the source: a module uses only those before it.
+//! The order of the modules in `src`, held by looking at the source: a module uses only those before it. The order of the crates
+//! is the compiler's to hold.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Each module and the modules of this crate that it may use. `lib.rs` has the same order in words.
+/// Each module and the modules of the service that it may use. `lib.rs` has the same order in words.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("render", &[]),
     ("clock", &[]),
     ("source", &["clock"]),
-    ("cache", &["render", "source"]),
-    ("dialect", &["render", "source"]),
-    ("service", &["render", "source", "cache"]),
-    ("http", &["clock", "render", "source", "cache", "dialect", "service"]),
-    ("config", &["render", "source", "cache", "dialect", "service", "http"]),
-    ("cli", &["render", "source", "cache", "dialect", "service", "http", "config"]),
+    ("cache", &["source"]),
+    ("dialect", &["source"]),
+    ("service", &["source", "cache"]),
+    ("http", &["clock", "source", "cache", "dialect", "service"]),
+    ("config", &["source", "cache", "dialect", "service", "http"]),
+    ("cli", &["source", "cache", "dialect", "service", "http", "config"]),
     ("main", &["cli"]),
 ];
 

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use crate::common::need::needs;
 use crate::common::{corpus, testdata};
-use tintype::render::geometry::{Resize, Wish};
+use tintype::render::geometry::{Resize, TargetSize};
 use tintype::render::recipe::{Output, Quality};
 use tintype::render::{self, Format, Recipe, Settings};
 
@@ -29,8 +29,8 @@ fn measure(path: &Path) {
     let format = Format::from_name(&std::env::var(FORMAT).expect("a format")).expect("a format");
     let original = std::fs::read(path).expect("a file");
     let settings = Settings::default();
-    let wish = Wish { width: 640, height: 0, enlarge: false };
-    let recipe = Recipe { resize: Resize::Contain(wish), ..Recipe::new(Output::Exactly(format), Quality::default()) };
+    let wish = TargetSize { width: 640, height: 0, enlarge: false };
+    let recipe = Recipe::new(Output::Exactly(format), Quality::default()).with_resize(Resize::Contain(wish));
     let length = original.len() as u64;
     // without an estimate nothing is decoded: that must take next to nothing
     let estimated = match render::head(&original, &settings) {

@@ -1,13 +1,13 @@
-//! The requests of `warm`: one for each rendition, however its URL is written, the most frequent ones first.
+//! What is asked for: each wish once, whatever its spelling, those first that are asked for most.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
-use super::input::{Input, SeenUrl};
+use super::input::{Input, Met};
 use crate::cli::client::CHROMIUM;
 use crate::dialect::{Error, Policy, Target};
 
-/// A class of clients, by the formats that they accept.
+/// A kind of client, by the formats that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Client {
     pub(super) name: String,
@@ -15,12 +15,12 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// The classes that `format=auto` tells apart.
+    /// All that there are as far as formats are concerned.
     pub(super) fn all() -> Vec<Client> {
         ["avif", "webp", "any"].iter().filter_map(|name| Client::named(name)).collect()
     }
 
-    /// A class by its name, or by an Accept header.
+    /// One of them, or one with a header of its own.
     pub(super) fn named(text: &str) -> Option<Client> {
         let accept = match text {
             "avif" => CHROMIUM,
@@ -32,62 +32,63 @@ impl Client {
         Some(Client { name: text.into(), accept: accept.into() })
     }
 
-    /// Whether the class uses a `<source>` of that media type.
-    fn accepts(&self, media_type: &str) -> bool {
-        let named = |media_type: &str| {
-            self.accept.split(',').any(|part| part.split(';').next().is_some_and(|name| name.trim() == media_type))
+    /// Whether it would take what a page says is of that type.
+    fn takes(&self, kind: &str) -> bool {
+        let named = |kind: &str| {
+            self.accept.split(',').any(|part| part.split(';').next().is_some_and(|name| name.trim() == kind))
         };
-        !matches!(media_type, "image/avif" | "image/webp") || named(media_type)
+        !matches!(kind, "image/avif" | "image/webp") || named(kind)
     }
 }
 
-/// A GET to send.
+/// One GET.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct PlannedRequest {
+pub(super) struct TargetSize {
     pub(super) target: String,
     pub(super) client: Client,
-    /// Whether the rendition depends on the client.
+    /// Whether the client makes a difference.
     pub(super) is_negotiable: bool,
 }
 
-/// All requests, in order.
+/// Everything that is asked for, in order.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    pub(super) requests: Vec<PlannedRequest>,
+    pub(super) wishes: Vec<TargetSize>,
     pub(super) originals: usize,
 }
 
-/// The requests for one original.
+/// What one original is wanted as.
 #[derive(Default)]
 struct Original {
     times: u64,
-    requests: Vec<(u64, PlannedRequest)>,
-    /// The index in `requests` of each rendition.
-    index: HashMap<String, usize>,
+    wishes: Vec<(u64, TargetSize)>,
+    /// Where each rendition stands in `wishes`.
+    known: HashMap<String, usize>,
 }
 
 impl Plan {
-    /// `is_remote`: the server may have other settings than `policy`, so requests that the policy refuses are sent as well.
-    pub(super) fn new(input: &mut Input, policy: &Policy, clients: &[Client], is_remote: bool) -> Plan {
+    /// `is_elsewhere` where the server that is asked may have other settings than these: what they refuse is asked all
+    /// the same.
+    pub(super) fn new(input: &mut Input, policy: &Policy, clients: &[Client], is_elsewhere: bool) -> Plan {
         let mut originals: BTreeMap<String, Original> = BTreeMap::new();
-        let mut urls: Vec<(SeenUrl, u64)> = input.urls.drain().collect();
-        urls.sort();
-        for (url, times) in urls {
-            let requests = match requests(&url, policy, clients, is_remote) {
-                Ok(requests) => requests,
+        let mut met: Vec<(Met, u64)> = input.met.drain().collect();
+        met.sort();
+        for (met, times) in met {
+            let wishes = match wishes(&met, policy, clients, is_elsewhere) {
+                Ok(wishes) => wishes,
                 Err(why) => {
-                    *input.skipped.entry(why).or_default() += times;
+                    *input.passed.entry(why).or_default() += times;
                     continue;
                 }
             };
-            for (id, rendition, request) in requests {
+            for (id, rendition, wish) in wishes {
                 let original = originals.entry(id).or_default();
                 original.times += times;
-                match original.index.get(&rendition) {
-                    Some(&at) => original.requests[at].0 += times,
+                match original.known.get(&rendition) {
+                    Some(&at) => original.wishes[at].0 += times,
                     None => {
-                        original.index.insert(rendition, original.requests.len());
-                        original.requests.push((times, request));
+                        original.known.insert(rendition, original.wishes.len());
+                        original.wishes.push((times, wish));
                     }
                 }
             }
@@ -96,46 +97,44 @@ impl Plan {
         let mut originals: Vec<Original> = originals.into_values().collect();
         originals.sort_by_key(|original| std::cmp::Reverse(original.times));
         let in_order = |mut original: Original| {
-            original.requests.sort_by_key(|(times, _)| std::cmp::Reverse(*times));
-            original.requests.into_iter().map(|(_, request)| request)
+            original.wishes.sort_by_key(|(times, _)| std::cmp::Reverse(*times));
+            original.wishes.into_iter().map(|(_, wish)| wish)
         };
-        // renditions of one original stay together, to share its decoding
-        Plan { requests: originals.into_iter().flat_map(in_order).collect(), originals: count }
+        // an original's renditions stay together, so that they share its decoding
+        Plan { wishes: originals.into_iter().flat_map(in_order).collect(), originals: count }
     }
 }
 
-/// The requests for one URL, each with the original's name and a key of its rendition.
-fn requests(
-    url: &SeenUrl, policy: &Policy, clients: &[Client], is_remote: bool,
-) -> Result<Vec<(String, String, PlannedRequest)>, String> {
+/// What is to be asked for one URL: the original's name, what tells its renditions apart, and the request.
+fn wishes(
+    met: &Met, policy: &Policy, clients: &[Client], is_elsewhere: bool,
+) -> Result<Vec<(String, String, TargetSize)>, String> {
     let (path, query) =
-        url.target.split_once('?').map_or((url.target.as_str(), None), |(path, query)| (path, Some(query)));
+        met.target.split_once('?').map_or((met.target.as_str(), None), |(path, query)| (path, Some(query)));
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let mut requests = Vec::new();
-    let matching =
-        clients.iter().filter(|client| url.media_type.as_ref().is_none_or(|media_type| client.accepts(media_type)));
-    for client in matching {
-        let request =
-            |is_negotiable| PlannedRequest { target: url.target.clone(), client: client.clone(), is_negotiable };
+    let mut wishes = Vec::new();
+    let takers = clients.iter().filter(|client| met.kind.as_ref().is_none_or(|kind| client.takes(kind)));
+    for client in takers {
+        let wish = |is_negotiable| TargetSize { target: met.target.clone(), client: client.clone(), is_negotiable };
         match policy.target(path, query, &client.accept, now) {
-            Ok(Target { recipe: None, .. }) if url.is_logged => {
-                return Err("requests for originals, which are not cached".into());
+            Ok(Target { recipe: None, .. }) if met.is_logged => {
+                return Err("they ask for an original as it is, of which nothing is kept".into());
             }
             Ok(Target { id, recipe, negotiable, .. }) => {
-                requests.push((id.as_str().to_owned(), format!("{recipe:?}"), request(negotiable)));
+                wishes.push((id.as_str().to_owned(), format!("{recipe:?}"), wish(negotiable)));
                 if !negotiable {
                     break;
                 }
             }
-            Err(Error::InvalidName) => return Err("invalid paths".into()),
-            Err(_) if is_remote => {
-                requests.push((path.to_owned(), format!("{} {}", url.target, client.name), request(true)))
+            Err(Error::InvalidName) => return Err("their paths can be no original's".into()),
+            Err(_) if is_elsewhere => {
+                wishes.push((path.to_owned(), format!("{} {}", met.target, client.name), wish(true)))
             }
-            Err(Error::InvalidParams(_)) => return Err("invalid parameters".into()),
+            Err(Error::InvalidParams(_)) => return Err("a parameter of theirs is wrong".into()),
             Err(error @ (Error::Signature(_) | Error::Expired)) => return Err(error.to_string()),
         }
     }
-    Ok(requests)
+    Ok(wishes)
 }
 
 #[cfg(test)]
@@ -143,55 +142,55 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    fn plan(urls: &[(&str, Option<&str>, u64)], is_remote: bool) -> (Vec<String>, Input) {
+    fn plan(met: &[(&str, Option<&str>, u64)], is_elsewhere: bool) -> (Vec<String>, Input) {
         let mut input = Input::default();
-        for (target, media_type, times) in urls {
-            let url = SeenUrl { target: (*target).into(), media_type: media_type.map(str::to_owned), is_logged: true };
-            input.urls.insert(url, *times);
+        for (target, kind, times) in met {
+            let met = Met { target: (*target).into(), kind: kind.map(str::to_owned), is_logged: true };
+            input.met.insert(met, *times);
         }
         let policy = Config::default().live.policy().expect("the defaults are good");
-        let plan = Plan::new(&mut input, &policy, &Client::all(), is_remote);
-        (plan.requests.iter().map(|request| format!("{} {}", request.target, request.client.name)).collect(), input)
+        let plan = Plan::new(&mut input, &policy, &Client::all(), is_elsewhere);
+        (plan.wishes.iter().map(|wish| format!("{} {}", wish.target, wish.client.name)).collect(), input)
     }
 
     #[test]
-    fn spellings_of_one_rendition_are_requested_once() {
-        let (requests, _) = plan(
+    fn spellings_of_one_wish_are_asked_once() {
+        let (wishes, _) = plan(
             &[("/a.jpg?w=8&v=1", None, 1), ("/a.jpg?width=8&utm_source=x", None, 1), ("/a.jpg?w=4&dpr=2", None, 1)],
             false,
         );
-        assert_eq!(requests, ["/a.jpg?w=4&dpr=2 avif"]);
+        assert_eq!(wishes, ["/a.jpg?w=4&dpr=2 avif"]);
     }
 
     #[test]
-    fn negotiated_format_is_requested_for_each_class_of_clients() {
-        let (requests, _) = plan(&[("/a.jpg?w=8&format=auto", None, 1), ("/a.jpg?auto=format&w=8", None, 1)], false);
+    fn a_format_left_open_is_asked_as_each_client_would() {
+        let (wishes, _) = plan(&[("/a.jpg?w=8&format=auto", None, 1), ("/a.jpg?auto=format&w=8", None, 1)], false);
         assert_eq!(
-            requests,
+            wishes,
             ["/a.jpg?auto=format&w=8 avif", "/a.jpg?auto=format&w=8 webp", "/a.jpg?auto=format&w=8 any"]
         );
-        let (requests, _) = plan(&[("/a.jpg?w=8&format=auto", Some("image/avif"), 1)], false);
-        assert_eq!(requests, ["/a.jpg?w=8&format=auto avif"]);
-        let (requests, _) = plan(&[("/a.jpg?w=8&format=auto", Some("image/webp"), 1)], false);
-        assert_eq!(requests.len(), 2);
+        let (wishes, _) = plan(&[("/a.jpg?w=8&format=auto", Some("image/avif"), 1)], false);
+        assert_eq!(wishes, ["/a.jpg?w=8&format=auto avif"]);
+        let (wishes, _) = plan(&[("/a.jpg?w=8&format=auto", Some("image/webp"), 1)], false);
+        assert_eq!(wishes.len(), 2);
     }
 
     #[test]
-    fn most_frequent_original_comes_first() {
-        let (requests, _) = plan(&[("/a.jpg?w=1", None, 5), ("/b.jpg?w=1", None, 4), ("/b.jpg?w=2", None, 6)], false);
-        assert_eq!(requests, ["/b.jpg?w=2 avif", "/b.jpg?w=1 avif", "/a.jpg?w=1 avif"]);
+    fn what_is_asked_most_comes_first_and_originals_stay_together() {
+        let (wishes, _) = plan(&[("/a.jpg?w=1", None, 5), ("/b.jpg?w=1", None, 4), ("/b.jpg?w=2", None, 6)], false);
+        assert_eq!(wishes, ["/b.jpg?w=2 avif", "/b.jpg?w=1 avif", "/a.jpg?w=1 avif"]);
     }
 
     #[test]
-    fn uncacheable_requests_are_skipped_with_the_reason() {
-        let url =
+    fn what_cannot_be_kept_is_passed_over_with_the_reason() {
+        let met =
             [("/a.jpg", None, 2), ("/a.jpg?w=0", None, 3), ("/../a.jpg?w=1", None, 1), ("/a.jpg?w=1&s=AAAA", None, 1)];
-        let (requests, input) = plan(&url, false);
-        assert!(requests.is_empty());
-        assert_eq!(input.skipped.values().sum::<u64>(), 7, "{:?}", input.skipped);
-        // another server may accept them
-        let (requests, input) = plan(&url, true);
-        assert_eq!(requests.len(), 6);
-        assert_eq!(input.skipped.values().sum::<u64>(), 3, "{:?}", input.skipped);
+        let (wishes, input) = plan(&met, false);
+        assert!(wishes.is_empty());
+        assert_eq!(input.passed.values().sum::<u64>(), 7, "{:?}", input.passed);
+        // another server may know better
+        let (wishes, input) = plan(&met, true);
+        assert_eq!(wishes.len(), 6);
+        assert_eq!(input.passed.values().sum::<u64>(), 3, "{:?}", input.passed);
     }
 }

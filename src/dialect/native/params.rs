@@ -2,7 +2,8 @@
 
 use super::table::PARAMETERS;
 use crate::render::Format;
-use crate::render::geometry::{Gravity, Ratio, Rect};
+use crate::render::Rect;
+use crate::render::geometry::{Gravity, Ratio};
 use crate::render::recipe::{Metadata, Quality, Rgba};
 
 /// The parameters of a URL; `None` where it leaves one out.

@@ -3,7 +3,8 @@
 use super::colours;
 use super::params::{Auto, Fit, Flip, RequestedFormat};
 use crate::render::Format;
-use crate::render::geometry::{Gravity, Ratio, Rect};
+use crate::render::Rect;
+use crate::render::geometry::{Gravity, Ratio};
 use crate::render::recipe::{Metadata, Quality, Rgba};
 
 /// The tolerance of `trim=true`, in percent.

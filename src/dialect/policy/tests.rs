@@ -95,7 +95,7 @@ fn widths_snap_to_allowed_ones() {
 fn explicit_formats_are_not_negotiated() {
     let auto = target(config(), "auto=format,compress").expect("good");
     assert!(auto.negotiable);
-    assert_eq!(auto.recipe.map(|recipe| recipe.output), Some(Output::Auto(Choice::Baseline)));
+    assert_eq!(auto.recipe.map(|recipe| recipe.encode.output), Some(Output::Auto(Choice::Baseline)));
     assert!(!target(config(), "f=webp").expect("good").negotiable);
     assert!(!target(config(), "f=webp&auto=format").expect("good").negotiable);
 }

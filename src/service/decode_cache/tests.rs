@@ -20,36 +20,36 @@ fn original(name: &str) -> Vec<u8> {
 }
 
 /// Counts the decodes that are not served from the cache.
-struct Counted<'a>(&'a dyn render::Decodes, AtomicU32);
+struct Counted<'a>(&'a dyn render::SharedDecodes, AtomicU32);
 
-impl render::Decodes for Counted<'_> {
-    fn get_or_decode(&self, info: &Info, scale: Scale, decode: Decode<'_>) -> render::Result<Arc<Decoded>> {
+impl render::SharedDecodes for Counted<'_> {
+    fn get_or_decode(&self, info: &Info, scale: DecodeKey, decode: Decode<'_>) -> render::Result<Arc<Decoded>> {
         self.0.get_or_decode(info, scale, &mut |others| {
             self.1.fetch_add(1, Ordering::Relaxed);
             decode(others)
         })
     }
 
-    fn do_without(&self) {
-        self.0.do_without();
+    fn decline(&self) {
+        self.0.decline();
     }
 
-    fn are_shared(&self) -> bool {
-        self.0.are_shared()
+    fn is_shared(&self) -> bool {
+        self.0.is_shared()
     }
 }
 
 fn wide(format: Format, width: u32) -> Recipe {
-    use crate::render::geometry::{Resize, Wish};
-    let wish = Wish { width, height: 0, enlarge: false };
-    Recipe { resize: Resize::Contain(wish), ..Recipe::new(Output::Exactly(format), Quality::default()) }
+    use crate::render::geometry::{Resize, TargetSize};
+    let target = TargetSize { width, height: 0, enlarge: false };
+    Recipe::new(Output::Exactly(format), Quality::default()).with_resize(Resize::Contain(target))
 }
 
-fn render_wide(decodes: &dyn render::Decodes, format: Format, width: u32) -> Vec<u8> {
+fn render_wide(decodes: &dyn render::SharedDecodes, format: Format, width: u32) -> Vec<u8> {
     render(decodes, &photograph(), &wide(format, width))
 }
 
-fn render(decodes: &dyn render::Decodes, original: &[u8], recipe: &Recipe) -> Vec<u8> {
+fn render(decodes: &dyn render::SharedDecodes, original: &[u8], recipe: &Recipe) -> Vec<u8> {
     render_from(decodes, original, None, recipe, &Settings::default(), &mut |_| true).expect("rendered").bytes
 }
 
@@ -143,7 +143,8 @@ fn with_alpha(alpha: impl Fn(usize) -> u8) -> Vec<u8> {
 
 #[test]
 fn streamed_rows_render_the_same_as_a_whole_image() {
-    use crate::render::geometry::{Rect, Resize, Wish};
+    use crate::render::Rect;
+    use crate::render::geometry::{Resize, TargetSize};
     let opaque = with_alpha(|_| 255);
     let translucent = with_alpha(|at| (at / 451) as u8);
     let of_other_kinds = ["grey", "grey-alpha", "palette-trns", "rgb16", "p3", "alpha", "thin-lines"];
@@ -156,17 +157,17 @@ fn streamed_rows_render_the_same_as_a_whole_image() {
         for (linear, crops, width) in
             [(false, false, 97), (false, true, 300), (true, true, 130), (false, false, 700), (true, false, 20)]
         {
-            let wish = Wish { width, height: 0, enlarge: true };
-            let resize = Resize::Contain(wish);
+            let resize = Resize::Contain(TargetSize { width, height: 0, enlarge: true });
             // GIF keeps the delay of a frame
             let format = if name.ends_with(".gif") && !linear { Format::Gif } else { Format::Png };
             let recipe = Recipe::new(Output::Exactly(format), Quality::default());
-            let mut recipe = Recipe { resize, animated: false, ..recipe };
+            let mut recipe = recipe.with_resize(resize);
+            recipe.encode.animated = false;
             if crops {
-                recipe.rect = Some(Rect { x: 11, y: 31, width: 99, height: 41 });
+                recipe.geometry.rect = Some(Rect { x: 11, y: 31, width: 99, height: 41 });
             }
             let settings = Settings { linear, ..Settings::default() };
-            let render_with = |decodes: &dyn render::Decodes| {
+            let render_with = |decodes: &dyn render::SharedDecodes| {
                 render_from(decodes, &original, None, &recipe, &settings, &mut |_| true).expect("rendered").bytes
             };
             let cache = DecodeCache::new(64 << 20);
@@ -183,9 +184,14 @@ fn streamed_rows_render_the_same_as_a_whole_image() {
 
 #[test]
 fn regions_decoded_alone_render_the_same_as_those_of_a_whole_image() {
-    use crate::render::geometry::{Gravity, Rect, Resize, Wish};
-    let box_of = |width, height| Wish { width, height, enlarge: false };
-    let of = |resize, rect| Recipe { resize, rect, ..Recipe::new(Output::Exactly(Format::WebP), Quality::default()) };
+    use crate::render::Rect;
+    use crate::render::geometry::{Gravity, Resize, TargetSize};
+    let box_of = |width, height| TargetSize { width, height, enlarge: false };
+    let of = |resize, rect| {
+        let mut recipe = Recipe::new(Output::Exactly(Format::WebP), Quality::default()).with_resize(resize);
+        recipe.geometry.rect = rect;
+        recipe
+    };
     let rect = |x, y, width, height| Some(Rect { x, y, width, height });
     let cases = [
         (of(Resize::Contain(box_of(50, 0)), rect(301, 13, 203, 199)), true),
@@ -199,7 +205,7 @@ fn regions_decoded_alone_render_the_same_as_those_of_a_whole_image() {
         for (name, linear) in [("rocket.jpg", false), ("rocket.jpg", true), ("retina.jpg", false)] {
             let original = original(&format!("photos/{name}"));
             let settings = Settings { linear, ..Settings::default() };
-            let render_with = |decodes: &dyn render::Decodes| {
+            let render_with = |decodes: &dyn render::SharedDecodes| {
                 render_from(decodes, &original, None, &recipe, &settings, &mut |_| true).expect("rendered").bytes
             };
             let cache = DecodeCache::new(64 << 20);
@@ -240,8 +246,8 @@ fn info() -> Info {
 
 #[test]
 fn failed_or_panicked_decode_wakes_the_waiting_render() {
-    use crate::render::Decodes as _;
-    let scale = Scale::default();
+    use crate::render::SharedDecodes as _;
+    let scale = DecodeKey::default();
     for panics in [false, true] {
         let cache = DecodeCache::new(64 << 20);
         let (first, second) = (join(&cache, 1, &wide(Format::WebP, 300)), join(&cache, 1, &wide(Format::WebP, 300)));
@@ -251,7 +257,7 @@ fn failed_or_panicked_decode_wakes_the_waiting_render() {
             second.get_or_decode(&info(), scale, &mut |_| Err(Error::Cancelled)).err()
         });
         let failing = std::thread::spawn(move || {
-            let mut decode = |_: &[Scale]| {
+            let mut decode = |_: &[DecodeKey]| {
                 begun.send(()).expect("the other waits");
                 std::thread::sleep(Duration::from_millis(20));
                 if panics { panic!("a bug") } else { Err(Error::UnknownFormat) }
@@ -268,10 +274,10 @@ fn failed_or_panicked_decode_wakes_the_waiting_render() {
 fn renders_after_a_failed_decode_do_not_wait_for_each_other() {
     use std::sync::mpsc::{Receiver, Sender, channel};
 
-    use crate::render::Decodes as _;
+    use crate::render::SharedDecodes as _;
     let cache = DecodeCache::new(64 << 20);
     let [first, second, third] = [(); 3].map(|()| join(&cache, 1, &wide(Format::WebP, 300)));
-    let failed = first.get_or_decode(&info(), Scale::default(), &mut |_| Err(Error::UnknownFormat));
+    let failed = first.get_or_decode(&info(), DecodeKey::default(), &mut |_| Err(Error::UnknownFormat));
     assert!(failed.is_err());
     // each signals the other while it decodes, which is possible only if both run at a time
     let (to_third, from_second) = channel();
@@ -279,7 +285,7 @@ fn renders_after_a_failed_decode_do_not_wait_for_each_other() {
     let meets = |ticket: DecodeTicket, to: Sender<()>, from: Receiver<()>| {
         std::thread::spawn(move || {
             let mut met = false;
-            let decoded = ticket.get_or_decode(&info(), Scale::default(), &mut |others| {
+            let decoded = ticket.get_or_decode(&info(), DecodeKey::default(), &mut |others| {
                 assert!(others.is_empty());
                 to.send(()).expect("the other listens");
                 met = from.recv_timeout(Duration::from_secs(20)).is_ok();
@@ -294,13 +300,13 @@ fn renders_after_a_failed_decode_do_not_wait_for_each_other() {
 
 #[test]
 fn no_image_is_decoded_for_a_render_that_does_without() {
-    use crate::render::Decodes as _;
+    use crate::render::SharedDecodes as _;
     let (half, whole) = (wide(Format::WebP, 120), wide(Format::WebP, 180));
     for needs in [false, true] {
         let cache = DecodeCache::new(64 << 20);
         let (first, second) = (join(&cache, 1, &half), join(&cache, 1, &whole));
         if !needs {
-            second.do_without();
+            second.decline();
         }
         render(&first, &photograph(), &half);
         let images = cache.lock().images.len();
@@ -311,20 +317,20 @@ fn no_image_is_decoded_for_a_render_that_does_without() {
 /// Decodes only the requested scale, and counts the others that it was told.
 struct SingleScale<'a>(&'a DecodeTicket, std::cell::Cell<usize>);
 
-impl render::Decodes for SingleScale<'_> {
-    fn get_or_decode(&self, info: &Info, scale: Scale, decode: Decode<'_>) -> render::Result<Arc<Decoded>> {
+impl render::SharedDecodes for SingleScale<'_> {
+    fn get_or_decode(&self, info: &Info, scale: DecodeKey, decode: Decode<'_>) -> render::Result<Arc<Decoded>> {
         self.0.get_or_decode(info, scale, &mut |others| {
             self.1.set(others.len());
             decode(others).map(|mut decoded| decoded.drain(..1).collect())
         })
     }
 
-    fn do_without(&self) {
-        self.0.do_without();
+    fn decline(&self) {
+        self.0.decline();
     }
 
-    fn are_shared(&self) -> bool {
-        self.0.are_shared()
+    fn is_shared(&self) -> bool {
+        self.0.is_shared()
     }
 }
 

@@ -1,0 +1,7 @@
+//! libwebp and libaom behind safe functions: the one crate of tintype's codecs with `unsafe`.
+//!
+//! Each module states what its `unsafe` blocks rely on.
+
+#[cfg(feature = "native")]
+pub mod libaom;
+pub mod libwebp;

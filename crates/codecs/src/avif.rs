@@ -1,0 +1,83 @@
+//! AVIF: read through rav1d, a port of dav1d to Rust, and written by one of two encoders (`write.rs`).
+
+mod read;
+mod write;
+
+pub(crate) use write::BACKEND;
+
+use crate::codec::{Codec, KeepGoing, Sink};
+use crate::encoding::Encoding;
+use crate::picture::Picture;
+use tintype_pixels::colour::{ColourModel, Profile};
+use tintype_pixels::error::{Error, Result};
+use tintype_pixels::format::Format;
+use tintype_pixels::geometry::{Orientation, Size};
+use tintype_pixels::{Admitted, DecodeMemory, DecodeOptions, Decoded, Info, Integrity};
+
+/// Reads and writes AVIF stills.
+pub(crate) struct Avif;
+
+const FORMAT: Format = Format::Avif;
+
+impl Codec for Avif {
+    fn probe(&self, original: &[u8]) -> Result<Info> {
+        let header = read::probe(original).map_err(failed)?;
+        let (_, _, width, height) = shown(&header);
+        let info = Info::new(FORMAT, Size::new(width, height)).with_exif(header.exif.clone());
+        let mut info = info.with_profile(profile(&header).as_ref());
+        // whatever EXIF says of it: turned first, then mirrored (ISO/IEC 23000-22 §7.3.6.7); the container counts anticlockwise
+        let turn = Orientation::quarter_turns(4 - u32::from(header.rotation % 4));
+        let mirror =
+            Orientation { transpose: false, mirror_x: header.mirror == Some(1), mirror_y: header.mirror == Some(0) };
+        info.orientation = turn.then(mirror);
+        info.has_alpha = header.has_alpha;
+        info.has_metadata |= header.has_others;
+        let shown = f64::from(width) * f64::from(height);
+        info.caps.memory =
+            DecodeMemory { per_stored_pixel: header.decoded_bytes as f64 / shown, per_decoded_pixel: 8.0 };
+        Ok(info)
+    }
+
+    fn decode(
+        &self, original: &[u8], admitted: &Admitted<'_>, _options: &DecodeOptions, sink: Sink<'_>,
+    ) -> Result<Integrity> {
+        let info = admitted.info();
+        let header = read::probe(original).map_err(failed)?;
+        let decoded = read::decode(original, &header).map_err(failed)?;
+        let (pixels, profile) = decoded.into_pixels(FORMAT, profile(&header))?;
+        let (left, top, ..) = shown(&header);
+        let pixels = if pixels.size == info.size { pixels } else { pixels.cut(left, top, info.size) };
+        sink(Decoded::still(pixels, profile))?;
+        Ok(Integrity::Whole)
+    }
+
+    fn accepts_ycbcr(&self, _size: Size, encoding: Encoding) -> bool {
+        write::accepts_ycbcr(encoding.avif)
+    }
+
+    fn encode(&self, picture: &Picture, _go_on: KeepGoing<'_>) -> Result<Vec<u8>> {
+        write::encode(picture).map_err(|reason| Error::Encode { format: FORMAT, reason })
+    }
+}
+
+fn failed(failure: read::Failure) -> Error {
+    match failure {
+        read::Failure::Unsupported(reason) => Error::unsupported(FORMAT, reason),
+        read::Failure::Damaged(reason) => Error::malformed(FORMAT, reason),
+    }
+}
+
+/// The part that is shown: left, top, columns, rows.
+fn shown(header: &read::Header) -> read::Crop {
+    header.clap.unwrap_or((0, 0, header.width, header.height))
+}
+
+/// An embedded profile, or what the code points stand for.
+fn profile(header: &read::Header) -> Option<Profile> {
+    let model = ColourModel::of(if header.monochrome { 1 } else { 3 });
+    if let Some(profile) = header.icc.as_deref().filter(|icc| model.is_of(icc)).and_then(Profile::from_icc) {
+        return Some(profile);
+    }
+    let nclx = header.nclx?;
+    Profile::from_cicp(nclx.primaries.try_into().ok()?, nclx.transfer.try_into().ok()?)
+}

@@ -1,0 +1,137 @@
+//! Which codec serves which format, and the guard around every call to one: a panic in a codec is damage in the file that
+//! caused it.
+
+use std::panic::AssertUnwindSafe;
+
+use tintype_pixels::{Admitted, DecodeOptions, Decoded, Error, Format, Info, Integrity, Result, Size};
+
+use crate::codec::{Codec, KeepGoing, RowSink, Sink};
+use crate::encoding::Encoding;
+use crate::picture::Picture;
+use crate::refused::Refused;
+use crate::{avif, bmp, gif, ico, jpeg, jxl, png, pnm, qoi, tiff, webp};
+
+/// The libraries that read and write the formats in this build, for people.
+pub const BACKENDS: &[&str] = &[
+    jpeg::BACKEND,
+    "webp: libwebp (writing), image-webp (reading); its own for lossy pictures that are opaque or made smaller",
+    avif::BACKEND,
+    "jxl: jxl-oxide (reading)",
+    "resize: fast_image_resize",
+];
+
+/// The codec that serves a format.
+pub fn of(format: Format) -> Guarded {
+    Guarded(
+        format,
+        match format {
+            Format::Jpeg => &jpeg::Jpeg,
+            Format::Png => &png::Png,
+            Format::Gif => &gif::Gif,
+            Format::WebP => &webp::WebP,
+            Format::Avif => &avif::Avif,
+            Format::Bmp => &bmp::Bmp,
+            Format::Tiff => &tiff::Tiff,
+            Format::Ico => &ico::Ico,
+            Format::Pnm => &pnm::Pnm,
+            Format::Qoi => &qoi::Qoi,
+            Format::Jxl => &jxl::Jxl,
+            Format::Heic => &Refused(Format::Heic, "no decoder for HEVC pictures is free to use"),
+            Format::Svg => &Refused(Format::Svg, "SVG is passed through untouched and has no pixels to change"),
+        },
+    )
+}
+
+/// A codec whose panics are contained.
+#[derive(Clone, Copy)]
+pub struct Guarded(Format, &'static dyn Codec);
+
+impl Codec for Guarded {
+    fn probe(&self, original: &[u8]) -> Result<Info> {
+        guarded(self.0, || self.1.probe(original))
+    }
+
+    fn decode(
+        &self, original: &[u8], admitted: &Admitted<'_>, options: &DecodeOptions, sink: Sink<'_>,
+    ) -> Result<Integrity> {
+        guarded(self.0, || self.1.decode(original, admitted, options, sink))
+    }
+
+    fn decode_several(
+        &self, original: &[u8], admitted: &Admitted<'_>, options: &DecodeOptions, others: &[u32],
+    ) -> Result<Vec<Decoded>> {
+        guarded(self.0, || self.1.decode_several(original, admitted, options, others))
+    }
+
+    fn stream(&self, original: &[u8], admitted: &Admitted<'_>, sink: RowSink<'_>) -> Result<Integrity> {
+        guarded(self.0, || self.1.stream(original, admitted, sink))
+    }
+
+    fn accepts_ycbcr(&self, size: Size, encoding: Encoding) -> bool {
+        self.1.accepts_ycbcr(size, encoding)
+    }
+
+    fn has_end(&self, original: &[u8]) -> bool {
+        self.1.has_end(original)
+    }
+
+    fn encode(&self, picture: &Picture, keep_going: KeepGoing<'_>) -> Result<Vec<u8>> {
+        guarded(self.0, || self.1.encode(picture, keep_going))
+    }
+}
+
+fn guarded<T>(format: Format, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    // unwind safe: whatever the codec left half done is dropped here, nothing outlives the call
+    std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Err(Error::malformed(format, format!("the codec gave up ({text})")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tintype_pixels::{ChromaSubsampling, Frame, Loops, Pixels, Planes, Size};
+
+    use super::*;
+    use crate::encoding::{AvifEncoder, Effort, Encoding};
+    use crate::picture::{Picture, Shown};
+
+    fn picture(shown: Shown, encoding: Encoding, quality: f32) -> Picture {
+        Picture { shown, loops: Loops::Forever, quality, lossless: false, encoding, exif: None, profile: None }
+    }
+
+    /// Samples that are neither flat nor all alike.
+    fn samples(length: usize, seed: u32) -> Vec<u8> {
+        (0..length as u32).map(|at| (at.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 24) as u8).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+        // what the bindings to C are given comes from here: any size, odd ones above all, and any samples
+        #[test]
+        fn whatever_size_is_encoded_comes_back(
+            width in 1_u32..70, height in 1_u32..70, seed: u32, quality in 0.0_f32..100.0, channels in 3_usize..5,
+        ) {
+            let size = Size::new(width, height);
+            let data = samples(size.pixels() as usize * channels, seed);
+            let planes = samples(Planes::bytes(size, Some(ChromaSubsampling::S420)), seed);
+            let encoding = Encoding { effort: Effort::Fast, avif: AvifEncoder::default() };
+            for format in [Format::WebP, Format::Avif, Format::Jpeg] {
+                let pixels = Pixels { size, channels, data: data.clone() };
+                let shown = Shown::Frames(vec![Frame { pixels, delay: 0 }]);
+                let packed = of(format).encode(&picture(shown, encoding, quality.max(1.0)), &mut || true);
+                let probed = of(format).probe(&packed.expect("encoded")).expect("what was encoded");
+                prop_assert_eq!(probed.size, size);
+                prop_assert_eq!(probed.has_alpha, channels == 4 && format.has_alpha() && data.chunks(4).any(|p| p[3] < 255));
+                if of(format).accepts_ycbcr(size, encoding) {
+                    let planes = Planes::new(size, Some(ChromaSubsampling::S420), planes.clone());
+                    let encoded = of(format).encode(&picture(Shown::Planes(planes), encoding, quality.max(1.0)), &mut || true);
+                    prop_assert_eq!(of(format).probe(&encoded.expect("encoded")).expect("what was encoded").size, size);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! JPEG in Rust: read by the crate `jpeg-decoder`, which scales down while it decodes too, written by `jpeg-encoder`.
+//!
+//! `jpeg-decoder` refuses some damage that libjpeg gets over: bits that are no code, and restart markers that are missing. Where
+//! data ends early it reads zeros, so that what is missing is not always grey. It says nothing then; whether all data is there
+//! is found out by [`super::repair`].
+
+use std::io::Cursor;
+
+use jpeg_decoder::{Decoder, PixelFormat};
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+
+use super::FORMAT;
+use crate::picture::Picture;
+use tintype_jpeg::header::Header;
+use tintype_jpeg::repair::{cut, integrity, repaired};
+use tintype_pixels::colour::{self, Profile};
+use tintype_pixels::error::{Error, Result};
+use tintype_pixels::geometry::Size;
+use tintype_pixels::{Admitted, DecodeOptions, PixelLayout};
+use tintype_pixels::{Decoded, Info};
+use tintype_pixels::{Pixels, Samples};
+
+/// Decodes a picture scaled down as planned.
+pub(super) fn decode(
+    original: &[u8], header: &Header, admitted: &Admitted<'_>, options: &DecodeOptions,
+) -> Result<Decoded> {
+    let sound = repaired(original, header);
+    match decode_repaired(&sound.bytes, sound.has_end, header, admitted, options) {
+        // what it gave up at may be behind all image data, or what is before it can be shown
+        Err(error @ (Error::Malformed { .. } | Error::Unsupported { .. })) => match cut(&sound.bytes) {
+            Some(before) => decode_repaired(&before, false, header, admitted, options),
+            None => Err(error),
+        },
+        result => result,
+    }
+}
+
+fn decode_repaired(
+    original: &[u8], has_end: bool, header: &Header, admitted: &Admitted<'_>, options: &DecodeOptions,
+) -> Result<Decoded> {
+    let failed = |error: jpeg_decoder::Error| match error {
+        jpeg_decoder::Error::Unsupported(feature) => Error::unsupported(FORMAT, format!("{feature:?}")),
+        error => Error::malformed(FORMAT, error),
+    };
+    let mut decoder = Decoder::new(Cursor::new(original));
+    decoder.set_max_decoding_buffer_size(usize::try_from(admitted.memory()).unwrap_or(usize::MAX));
+    decoder.read_info().map_err(failed)?;
+    let part = |length: u32| length.div_ceil(8 / options.eighths);
+    let size = Size::new(part(admitted.info().size.width), part(admitted.info().size.height));
+    let side = |length: u32| u16::try_from(length).map_err(|_| Error::malformed(FORMAT, "a side is too long"));
+    // it takes the smallest of its scales that is no smaller than what is asked for
+    decoder.scale(side(size.width)?, side(size.height)?).map_err(failed)?;
+    let samples = decoder.decode().map_err(failed)?;
+    let integrity = integrity(original, has_end, None)?;
+    let found = decoder.info().ok_or_else(|| Error::malformed(FORMAT, "it has no frame header"))?;
+    let got = Size::new(found.width.into(), found.height.into());
+    if got != size {
+        return Err(Error::malformed(FORMAT, format!("it was decoded to {got} pixels, not to {size}")));
+    }
+    let profile = header.profile.as_deref().and_then(Profile::from_icc);
+    let (rgb, profile) = match found.pixel_format {
+        PixelFormat::L8 => (samples.iter().flat_map(|&level| [level; 3]).collect(), profile),
+        PixelFormat::RGB24 => (samples, profile),
+        // the decoder undoes Adobe's inversion
+        PixelFormat::CMYK32 => (colour::cmyk_to_rgb(&samples, false, header.profile.as_deref()), None),
+        PixelFormat::L16 => return Err(Error::unsupported(FORMAT, "it has 16 bits a sample, only 8 are read")),
+    };
+    let pixels = Pixels::new(FORMAT, size, 3, rgb)?;
+    let samples = Samples::Packed(pixels);
+    Ok(Decoded { samples, profile, eighths: options.eighths, origin: (0, 0), delay: 0, integrity })
+}
+
+/// Encodes with chroma halved both ways, or without where there is no colour.
+pub(super) fn encode(picture: &Picture) -> Result<Vec<u8>> {
+    let failed = |reason: String| Error::Encode { format: FORMAT, reason };
+    let pixels = picture.first();
+    let side = |length: u32| u16::try_from(length).map_err(|_| failed("a side is too long".into()));
+    let (width, height) = (side(pixels.size.width)?, side(pixels.size.height)?);
+    let mut bytes = Vec::new();
+    let mut encoder = Encoder::new(&mut bytes, picture.quality.round() as u8);
+    encoder.set_sampling_factor(SamplingFactor::F_2_2);
+    encoder.set_optimized_huffman_tables(true);
+    let encoded = if picture.is_grey() {
+        encoder.encode(&pixels.grey(), width, height, ColorType::Luma)
+    } else {
+        let kind = if pixels.has_alpha() { ColorType::Rgba } else { ColorType::Rgb };
+        encoder.encode(&pixels.data, width, height, kind)
+    };
+    encoded.map_err(|error| failed(error.to_string()))?;
+    Ok(bytes)
+}

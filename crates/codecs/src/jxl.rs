@@ -1,0 +1,52 @@
+//! JPEG XL: read through jxl-oxide.
+
+mod read;
+
+use crate::codec::{Codec, Sink};
+use tintype_pixels::colour::{ColourModel, Profile};
+use tintype_pixels::error::{Error, Result};
+use tintype_pixels::format::Format;
+use tintype_pixels::geometry::{Orientation, Size};
+use tintype_pixels::{Admitted, DecodeMemory, DecodeOptions, Decoded, Info, Integrity};
+
+/// Reads the first frame of a JPEG XL.
+pub(crate) struct Jxl;
+
+const FORMAT: Format = Format::Jxl;
+
+/// The profile that counts: one of another kind of pixels does not.
+fn profile(header: &read::Header) -> Option<Profile> {
+    let model = ColourModel::of(if header.is_grey { 1 } else { 3 });
+    header.icc.as_deref().filter(|icc| model.is_of(icc)).and_then(Profile::from_icc)
+}
+
+impl Codec for Jxl {
+    fn probe(&self, original: &[u8]) -> Result<Info> {
+        let header = read::probe(original).map_err(|reason| Error::malformed(FORMAT, reason))?;
+        let profile = profile(&header);
+        let exif = read::exif(original).map(<[u8]>::to_vec);
+        let info = Info::new(FORMAT, Size::new(header.width, header.height)).with_exif(exif);
+        let mut info = info.with_profile(profile.as_ref());
+        // the decoder turns the picture upright by itself, whatever EXIF says
+        info.orientation = Orientation::UPRIGHT;
+        info.has_alpha = header.has_alpha;
+        // it works in floating point, with a copy or two of each channel
+        let per_stored_pixel = if header.has_alpha || header.frames > 1 { 80.0 } else { 32.0 };
+        info.caps.memory = DecodeMemory { per_stored_pixel, per_decoded_pixel: 8.0 };
+        Ok(info)
+    }
+
+    fn decode(
+        &self, original: &[u8], admitted: &Admitted<'_>, _options: &DecodeOptions, sink: Sink<'_>,
+    ) -> Result<Integrity> {
+        let info = admitted.info();
+        let failed = |reason: String| Error::malformed(FORMAT, reason);
+        let header = read::probe(original).map_err(failed)?;
+        let profile = profile(&header);
+        // layers may be painted over each other; the decoder's own account bounds what they take
+        let decoded = read::decode(original, &header, info.size.pixels().saturating_mul(2)).map_err(failed)?;
+        let (pixels, profile) = decoded.into_pixels(FORMAT, profile)?;
+        sink(Decoded::still(pixels, profile))?;
+        Ok(Integrity::Whole)
+    }
+}

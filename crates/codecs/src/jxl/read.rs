@@ -1,0 +1,334 @@
+//! JPEG XL: what a file holds ([`probe`]) and the pixels of its first frame
+//! ([`decode`]), by `jxl-oxide`.
+//!
+//! `jxl-oxide` applies the codestream's orientation itself, so sizes and pixels
+//! are as displayed; Exif must not be applied on top (ISO/IEC 18181-2, 9.5).
+//! The codestream is taken out of its container here: `jxl-oxide` would also
+//! unpack the metadata boxes, which a few bytes of Brotli can blow up without
+//! bound.
+
+use std::borrow::Cow;
+
+use jxl_oxide::image::BitDepth;
+use jxl_oxide::{
+    AllocTracker, EnumColourEncoding, ExtraChannelType, FrameBufferSample, InitializeResult, JxlImage, Render,
+    RenderingIntent,
+};
+
+use crate::samples::{Decoded, Samples};
+use tintype_pixels::exif;
+
+type Result<T> = std::result::Result<T, String>;
+
+/// A codestream without container starts so (18181-1, annex D).
+const CODESTREAM_SIGNATURE: &[u8] = &[0xff, 0x0a];
+
+/// A container starts so (18181-2, 9.1).
+const CONTAINER_SIGNATURE: &[u8] = b"\0\0\0\x0cJXL \r\n\x87\n";
+
+/// Bytes fed to the decoder between two looks at the limits.
+const CHUNK: usize = 4096;
+
+/// Most frames that are read; the rest of an animation is left alone.
+const MAX_FRAMES: usize = 4096;
+
+/// How many pixels the layers of the first picture may add up to, as a
+/// multiple of the caller's pixel limit.
+const LAYER_AREA: u64 = 4;
+
+/// Bytes that the decoder may hold, whatever the picture's size.
+const BASE_MEMORY: usize = 64 << 20;
+
+/// Bytes that the decoder may hold for a sample of the picture, and for one of
+/// each layer. The corpus takes 5 at most.
+const MEMORY_PER_SAMPLE: u64 = 8;
+
+/// What the file says about the picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Pixels a row as displayed, after orientation.
+    pub(crate) width: u32,
+    /// Rows as displayed, after orientation.
+    pub(crate) height: u32,
+    /// Whether there is an alpha channel.
+    pub(crate) has_alpha: bool,
+    /// Bits a sample of the original; 32 for floating point.
+    pub(crate) depth: u8,
+    /// The profile of the pixels that [`decode`] returns; `None` is sRGB.
+    pub(crate) icc: Option<Vec<u8>>,
+    /// Whether the picture is grey. Its pixels are RGB all the same, but
+    /// `icc`, if there is one, is then a profile of one channel.
+    pub(crate) is_grey: bool,
+    /// Whether the original is PQ or HLG; it is tone-mapped to sRGB.
+    pub(crate) is_hdr: bool,
+    /// Frames of the animation; 1 for a still.
+    pub(crate) frames: u32,
+}
+
+/// Reads what a file holds, without decoding pixels.
+///
+/// # Errors
+///
+/// A message for the log where the file is not JPEG XL, is damaged or cut, or
+/// is CMYK.
+pub(crate) fn probe(bytes: &[u8]) -> Result<Header> {
+    let image = load(&codestream(bytes)?, &AllocTracker::with_limit(BASE_MEMORY))?;
+    read_header(&image)
+}
+
+/// Decodes the first frame, oriented. Files of up to 8 bits give 8-bit
+/// samples, deeper ones 16-bit samples.
+///
+/// `header` is what [`probe`] returned for the same bytes. Runs on the calling
+/// thread.
+///
+/// # Errors
+///
+/// A message for the log where the picture has more than `max_pixels` pixels,
+/// would take more memory than its size explains, or is damaged or cut.
+pub(crate) fn decode(bytes: &[u8], header: &Header, max_pixels: u64) -> Result<Decoded> {
+    let pixels = u64::from(header.width) * u64::from(header.height);
+    if pixels > max_pixels {
+        let Header { width, height, .. } = header;
+        return Err(format!("{width}x{height} is over the limit of {max_pixels} pixels"));
+    }
+    let tracker = AllocTracker::with_limit(BASE_MEMORY);
+    let mut image = load(&codestream(bytes)?, &tracker)?;
+    if read_header(&image)? != *header {
+        return Err("header is of another file".into());
+    }
+    let area = layer_area(&image);
+    if area > max_pixels.saturating_mul(LAYER_AREA) {
+        return Err(format!("layers of {area} pixels together are too many"));
+    }
+    let samples = pixels.saturating_add(area).saturating_mul(samples_per_pixel(&image));
+    let memory = samples.saturating_mul(MEMORY_PER_SAMPLE);
+    tracker.expand_limit(usize::try_from(memory).unwrap_or(usize::MAX / 2));
+    if let Some(encoding) = output_encoding(&image) {
+        image.request_color_encoding(encoding);
+    }
+    let render = image.render_frame(0).map_err(|error| error.to_string())?;
+    if header.depth > 8 {
+        interleave::<u16>(&render, header).map(Samples::Sixteen)
+    } else {
+        interleave::<u8>(&render, header).map(Samples::Eight)
+    }
+    .map(|samples| Decoded {
+        width: header.width,
+        height: header.height,
+        channels: if header.has_alpha { 4 } else { 3 },
+        premultiplied: header.has_alpha && is_premultiplied(&image),
+        samples,
+    })
+}
+
+/// The codestream: the whole file, or what the container's `jxlc` box or
+/// `jxlp` boxes hold (18181-2, 9.8 and 9.9).
+fn codestream(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
+    if bytes.starts_with(CODESTREAM_SIGNATURE) {
+        return Ok(Cow::Borrowed(bytes));
+    }
+    let mut rest = bytes.strip_prefix(CONTAINER_SIGNATURE).ok_or("not a JPEG XL file")?;
+    let mut joined = Vec::new();
+    while !rest.is_empty() {
+        let (kind, body, after) = split_box(rest).ok_or("JPEG XL container is cut")?;
+        rest = after;
+        match &kind {
+            b"jxlc" => return Ok(Cow::Borrowed(body)),
+            b"jxlp" => {
+                let (index, part) = body.split_first_chunk().ok_or("jxlp box is cut")?;
+                joined.extend_from_slice(part);
+                let is_last = u32::from_be_bytes(*index) >> 31 == 1;
+                if is_last {
+                    return Ok(Cow::Owned(joined));
+                }
+            }
+            _ => {}
+        }
+    }
+    Err("no complete codestream".into())
+}
+
+/// The EXIF block of the container's first box of it; none is looked for in boxes that Brotli packs.
+pub(crate) fn exif(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes.strip_prefix(CONTAINER_SIGNATURE)?;
+    while let Some((kind, body, after)) = split_box(rest) {
+        if kind == *b"Exif" {
+            return exif::behind_offset(body);
+        }
+        rest = after;
+    }
+    None
+}
+
+/// Splits the first box off: its type, its body and what follows (ISO/IEC
+/// 14496-12, 4.2).
+fn split_box(bytes: &[u8]) -> Option<([u8; 4], &[u8], &[u8])> {
+    let (size, rest) = bytes.split_first_chunk()?;
+    let (kind, rest) = rest.split_first_chunk()?;
+    let (body_length, rest) = match u32::from_be_bytes(*size) {
+        0 => (rest.len(), rest),
+        1 => {
+            let (size, rest) = rest.split_first_chunk()?;
+            (usize::try_from(u64::from_be_bytes(*size).checked_sub(16)?).ok()?, rest)
+        }
+        size => (usize::try_from(size.checked_sub(8)?).ok()?, rest),
+    };
+    let (body, after) = rest.split_at_checked(body_length)?;
+    Some((*kind, body, after))
+}
+
+/// Reads headers and stores frames, all of them, without decoding pixels.
+fn load(codestream: &[u8], tracker: &AllocTracker) -> Result<JxlImage> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| error.to_string();
+    let mut loading = JxlImage::builder().alloc_tracker(tracker.clone()).build_uninit();
+    let mut position = 0;
+    let mut chunk = CHUNK;
+    let mut image = loop {
+        let end = codestream.len().min(position + chunk);
+        let consumed = loading.feed_bytes(&codestream[position..end]).map_err(failed)?;
+        position += consumed;
+        match loading.try_init().map_err(failed)? {
+            InitializeResult::Initialized(image) => break image,
+            InitializeResult::NeedMoreData(_) if position == codestream.len() || consumed == 0 => {
+                return Err("JPEG XL header is cut".into());
+            }
+            InitializeResult::NeedMoreData(more) => loading = more,
+        }
+        // each try starts over, so the steps grow: profiles can be long
+        chunk *= 2;
+    };
+    while !image.is_loading_done() && image.num_loaded_frames() < MAX_FRAMES {
+        let end = codestream.len().min(position + CHUNK);
+        let consumed = image.feed_bytes(&codestream[position..end]).map_err(failed)?;
+        if consumed == 0 {
+            return Err("JPEG XL data is cut".into());
+        }
+        position += consumed;
+    }
+    if image.num_loaded_keyframes() == 0 {
+        return Err("no JPEG XL frame".into());
+    }
+    Ok(image)
+}
+
+fn read_header(image: &JxlImage) -> Result<Header> {
+    let metadata = &image.image_header().metadata;
+    if metadata.colour_encoding.want_icc() && image.original_icc().is_none() {
+        // jxl-oxide would panic on it
+        return Err("empty ICC profile".into());
+    }
+    let channels = &metadata.ec_info;
+    let is_black = |ty: &ExtraChannelType| matches!(ty, ExtraChannelType::Black);
+    if image.pixel_format().has_black() || channels.iter().any(|channel| is_black(&channel.ty)) {
+        return Err("CMYK is not supported".into());
+    }
+    let depth = match metadata.bit_depth {
+        BitDepth::IntegerSample { bits_per_sample } => bits_per_sample.min(32) as u8,
+        BitDepth::FloatSample { .. } => 32,
+    };
+    let icc = match output_encoding(image) {
+        Some(_) => None,
+        None => image.original_icc().map(<[u8]>::to_vec),
+    };
+    Ok(Header {
+        width: image.width(),
+        height: image.height(),
+        has_alpha: image.pixel_format().has_alpha(),
+        depth,
+        icc,
+        is_grey: metadata.grayscale(),
+        is_hdr: image.hdr_type().is_some(),
+        frames: image.num_loaded_keyframes() as u32,
+    })
+}
+
+/// The encoding to render in: sRGB, or `None` where the samples are in the
+/// space of an embedded profile, which takes a colour management system.
+fn output_encoding(image: &JxlImage) -> Option<EnumColourEncoding> {
+    let metadata = &image.image_header().metadata;
+    if metadata.colour_encoding.want_icc() && !metadata.xyb_encoded {
+        return None;
+    }
+    let intent = RenderingIntent::Relative;
+    Some(if metadata.grayscale() { EnumColourEncoding::gray_srgb(intent) } else { EnumColourEncoding::srgb(intent) })
+}
+
+fn samples_per_pixel(image: &JxlImage) -> u64 {
+    // at least alpha, at most a few extra channels: the limit is there for the rest
+    3 + image.image_header().metadata.ec_info.len().clamp(1, 5) as u64
+}
+
+/// Whether the first alpha channel is associated (18181-1, C.6).
+fn is_premultiplied(image: &JxlImage) -> bool {
+    image
+        .image_header()
+        .metadata
+        .ec_info
+        .iter()
+        .find_map(|channel| match channel.ty {
+            ExtraChannelType::Alpha { alpha_associated } => Some(alpha_associated),
+            _ => None,
+        })
+        .unwrap_or(false)
+}
+
+/// Pixels of all the frames that the first keyframe is put together from.
+fn layer_area(image: &JxlImage) -> u64 {
+    let first = image.frame_by_keyframe(0).map_or(0, |frame| frame.index());
+    (0..=first)
+        .filter_map(|index| image.frame(index))
+        .map(|frame| u64::from(frame.header().width) * u64::from(frame.header().height))
+        .fold(0, u64::saturating_add)
+}
+
+/// The frame as RGB or RGBA samples; grey is repeated.
+fn interleave<S>(render: &Render, header: &Header) -> Result<Vec<S>>
+where
+    S: FrameBufferSample + Copy + Default,
+{
+    let mut stream = render.stream();
+    if (stream.width(), stream.height()) != (header.width, header.height) {
+        return Err("frame is not of the picture's size".into());
+    }
+    let coded = stream.channels() as usize;
+    let pixels = header.width as usize * header.height as usize;
+    let mut samples = vec![S::default(); pixels * coded];
+    stream.write_to_buffer(&mut samples);
+    match (coded, header.has_alpha) {
+        (3, false) | (4, true) => Ok(samples),
+        (1, false) => Ok(samples.iter().flat_map(|&grey| [grey; 3]).collect()),
+        (2, true) => Ok(expand_grey_alpha(&samples)),
+        (channels, _) => Err(format!("frame of {channels} channels")),
+    }
+}
+
+fn expand_grey_alpha<S: Copy>(samples: &[S]) -> Vec<S> {
+    let (pixels, _) = samples.as_chunks::<2>();
+    pixels.iter().flat_map(|&[grey, alpha]| [grey, grey, grey, alpha]).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test may fail
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codestream_is_found_in_its_container() {
+        let part = |index: u32, bytes: &[u8]| {
+            let size = (12 + bytes.len() as u32).to_be_bytes();
+            [&size[..], b"jxlp", &index.to_be_bytes(), bytes].concat()
+        };
+        let file = [CONTAINER_SIGNATURE, &part(0, b"ab"), &part(1 << 31 | 1, b"cd")].concat();
+        assert_eq!(codestream(&file).unwrap(), &b"abcd"[..]);
+        let cut = [CONTAINER_SIGNATURE, &part(0, b"ab")].concat();
+        assert!(codestream(&cut).is_err());
+    }
+
+    #[test]
+    fn noise_is_an_error() {
+        for bytes in [&b""[..], b"\xff\x0a", &[0xff; 64], CONTAINER_SIGNATURE] {
+            assert!(probe(bytes).is_err());
+        }
+    }
+}

@@ -1,0 +1,567 @@
+//! PNG files that are not as they should be, and what is shown of them: the table of `header.rs`, row by row.
+
+use ::png::{BitDepth, ColorType};
+use proptest::prelude::*;
+
+use super::Png;
+use crate::codec::Codec;
+use crate::testing::shown;
+use tintype_pixels::Integrity;
+use tintype_pixels::Pixels;
+use tintype_pixels::error::Error;
+
+const SIDE: u32 = 24;
+
+/// A chunk with its checksum.
+fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    let mut chunk = [&(data.len() as u32).to_be_bytes()[..], kind, data].concat();
+    chunk.extend(crc32fast::hash(&chunk[4..]).to_be_bytes());
+    chunk
+}
+
+/// The same with a wrong checksum.
+fn wrong(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    let mut chunk = chunk(kind, data);
+    if let Some(last) = chunk.last_mut() {
+        *last ^= 1;
+    }
+    chunk
+}
+
+fn sample(at: u32) -> u8 {
+    (at * at / 11 + at / 3 * 5) as u8
+}
+
+/// A kind of picture: its colours, bits of a sample, and whether it is interlaced.
+#[derive(Clone, Copy, Debug)]
+struct Kind(ColorType, u8, bool);
+
+const KINDS: [Kind; 8] = [
+    Kind(ColorType::Rgb, 8, false),
+    Kind(ColorType::Rgba, 8, false),
+    Kind(ColorType::Grayscale, 8, false),
+    Kind(ColorType::Grayscale, 2, false),
+    Kind(ColorType::Indexed, 4, false),
+    Kind(ColorType::Rgb, 16, false),
+    Kind(ColorType::Rgba, 8, true),
+    Kind(ColorType::Indexed, 4, true),
+];
+
+/// The parts of a file: the header, and a palette where there is one, the data, and the end.
+struct Parts {
+    before: Vec<u8>,
+    data: Vec<u8>,
+}
+
+const END: [u8; 12] = [0, 0, 0, 0, b'I', b'E', b'N', b'D', 0xAE, 0x42, 0x60, 0x82];
+
+fn header(Kind(colours, depth, interlaced): Kind) -> Vec<u8> {
+    let sides = [SIDE.to_be_bytes(), SIDE.to_be_bytes()].concat();
+    let ihdr = [&sides[..], &[depth, colours as u8, 0, 0, interlaced.into()]].concat();
+    [&b"\x89PNG\r\n\x1a\n"[..], &chunk(b"IHDR", &ihdr)].concat()
+}
+
+/// Sixteen colours.
+fn palette() -> Vec<u8> {
+    (0..48).map(|at| (at * 5) as u8).collect()
+}
+
+/// Not compressed, so that a part of the data is a part of the rows.
+fn deflated(raw: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::none());
+    encoder.write_all(raw).expect("written");
+    encoder.finish().expect("finished")
+}
+
+/// Rows without filters, of a picture or of its passes.
+fn raw(Kind(colours, depth, interlaced): Kind) -> Vec<u8> {
+    let bits = colours.samples() * usize::from(depth);
+    let pixel = |x: u32, y: u32| -> Vec<u8> {
+        let bytes = bits.div_ceil(8).max(1) as u32;
+        (0..bytes).map(|at| sample((y * SIDE + x) * bytes + at)).collect()
+    };
+    let row = |columns: &[u32], y: u32| -> Vec<u8> {
+        let mut row = vec![0];
+        if bits >= 8 {
+            columns.iter().for_each(|&x| row.extend(pixel(x, y)));
+        } else {
+            let each = 8 / bits;
+            row.extend(columns.chunks(each).map(|columns| {
+                let places = columns.iter().map(|&x| pixel(x, y)[0] & ((1 << bits) - 1));
+                places.zip(1..).fold(0, |byte, (place, at)| byte | place << (8 - bits * at))
+            }));
+        }
+        row
+    };
+    let passes = [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
+    let passes = if interlaced { &passes[..] } else { &[[0, 0, 1, 1]] };
+    let mut raw = Vec::new();
+    for &[left, top, across, down] in passes {
+        let columns: Vec<u32> = (left..SIDE).step_by(across as usize).collect();
+        (top..SIDE).step_by(down as usize).for_each(|y| raw.extend(row(&columns, y)));
+    }
+    raw
+}
+
+fn parts(kind: Kind) -> Parts {
+    let mut before = header(kind);
+    if kind.0 == ColorType::Indexed {
+        before.extend(chunk(b"PLTE", &palette()));
+    }
+    Parts { before, data: deflated(&raw(kind)) }
+}
+
+impl Parts {
+    /// The data in chunks of so many bytes.
+    fn split(&self, length: usize) -> Vec<u8> {
+        self.data.chunks(length).flat_map(|data| chunk(b"IDAT", data)).collect()
+    }
+
+    fn with(&self, extra: &[u8]) -> Vec<u8> {
+        [&self.before[..], extra, &self.split(200), &END].concat()
+    }
+
+    fn whole(&self) -> Vec<u8> {
+        self.with(&[])
+    }
+}
+
+fn one(file: &[u8]) -> (Pixels, Integrity) {
+    let (mut pixels, integrity) = shown(&Png, file, false).expect("a picture");
+    (pixels.remove(0), integrity)
+}
+
+/// The pixels that the crate `png` gives of a sound file.
+fn by_library(file: &[u8]) -> Pixels {
+    let mut decoder = ::png::Decoder::new(std::io::Cursor::new(file));
+    decoder.set_transformations(::png::Transformations::EXPAND);
+    let mut reader = decoder.read_info().expect("a header");
+    let mut data = vec![0; reader.output_buffer_size().expect("it fits")];
+    let info = reader.next_frame(&mut data).expect("a picture");
+    if info.bit_depth == BitDepth::Sixteen {
+        let wide: Vec<u16> = data.as_chunks::<2>().0.iter().map(|&pair| u16::from_be_bytes(pair)).collect();
+        data = wide.into_iter().map(tintype_pixels::colour::narrow).collect();
+    }
+    let samples = info.color_type.samples();
+    let data = if samples < 3 { tintype_pixels::pixels::grey_to_rgb(&data, samples) } else { data };
+    Pixels {
+        size: tintype_pixels::geometry::Size::new(info.width, info.height),
+        channels: if samples.is_multiple_of(2) { 4 } else { 3 },
+        data,
+    }
+}
+
+#[test]
+fn sound_files_are_read_as_the_library_reads_them() {
+    for kind in KINDS {
+        for with_hole in [false, true] {
+            let hole: &[u8] = match kind.0 {
+                ColorType::Grayscale => &[0, 2],
+                ColorType::Rgb => &[0, 5, 0, 5, 0, 5],
+                ColorType::Indexed => &[0, 90, 255],
+                _ => continue,
+            };
+            let file = parts(kind).with(&if with_hole { chunk(b"tRNS", hole) } else { Vec::new() });
+            let (pixels, integrity) = one(&file);
+            assert_eq!(integrity, Integrity::Whole, "{kind:?}");
+            assert!(pixels.with_alpha().data == by_library(&file).with_alpha().data, "{kind:?} {with_hole}");
+        }
+    }
+    for (path, file) in crate::testing::originals(|bytes| bytes.starts_with(b"\x89PNG")) {
+        let path = path.display().to_string();
+        let mut decoder = ::png::Decoder::new(std::io::Cursor::new(&file[..]));
+        decoder.set_transformations(::png::Transformations::EXPAND);
+        // pictures with a profile are converted where they have 16 bits
+        let Ok(mut reader) = decoder.read_info() else { continue };
+        let size = reader.info().size();
+        if u64::from(size.0) * u64::from(size.1) > 1 << 21 || Png.probe(&file).is_ok_and(|info| info.has_profile) {
+            continue;
+        }
+        let mut data = vec![0; reader.output_buffer_size().expect("it fits")];
+        if reader.next_frame(&mut data).is_ok() && reader.info().animation_control().is_none() {
+            let (pixels, _) = one(&file);
+            assert!(pixels.with_alpha().data == by_library(&file).with_alpha().data, "{path}");
+        }
+    }
+}
+
+#[test]
+fn what_libpng_warns_of_changes_nothing() {
+    let icc = [&b"name\0\0"[..], &deflated(b"no profile")].concat();
+    for kind in KINDS {
+        let parts = parts(kind);
+        let (expected, _) = one(&parts.whole());
+        let (before, data) = (&parts.before[..], parts.split(200));
+        let mut cases: Vec<(String, Vec<u8>)> = Vec::new();
+        let mut case = |name: &str, file: Vec<&[u8]>| cases.push((name.to_owned(), file.concat()));
+        case("no IEND", vec![before, &data]);
+        case("an IEND with a wrong checksum", vec![before, &data, &END[..11], &[0]]);
+        case("an IEND that is cut off", vec![before, &data, &END[..6]]);
+        case("an IEND with data", vec![before, &data, &chunk(b"IEND", b"abc")]);
+        case("bytes behind the end", vec![before, &data, &END, b"garbage IDAT"]);
+        case("another picture behind the end", vec![before, &data, &END, &parts.whole()]);
+        case("the last checksum cut off", vec![before, &data[..data.len() - 4]]);
+        case(
+            "a chunk between the data",
+            vec![before, &parts.split(90)[..102], &chunk(b"tEXt", b"a\0b"), &parts.split(90)[102..], &END],
+        );
+        case("an empty chunk of data", vec![before, &chunk(b"IDAT", b""), &data, &END]);
+        case("an unknown critical chunk behind the data", vec![before, &data, &chunk(b"ABCD", b"x"), &END]);
+        case("a chunk before the header", vec![&before[..8], &chunk(b"tEXt", b"a\0b"), &before[8..], &data, &END]);
+        let more = deflated(&[raw(kind), vec![7; 500]].concat());
+        case("more data than pixels", vec![before, &chunk(b"IDAT", &more), &END]);
+        case("no checksum of zlib", vec![before, &chunk(b"IDAT", &parts.data[..parts.data.len() - 4]), &END]);
+        let ancillary: [(&[u8; 4], &[u8]); 14] = [
+            (b"gAMA", &[0, 0, 1, 1]),
+            (b"cHRM", &[1; 32]),
+            (b"sRGB", &[0]),
+            (b"pHYs", &[0, 0, 11, 19, 0, 0, 11, 19, 1]),
+            (b"sBIT", &[8, 8, 8]),
+            (b"bKGD", &[0, 1, 0, 1, 0, 1]),
+            (b"zTXt", b"k\0\0junk"),
+            (b"iTXt", b"k\0\0\0\0\0v"),
+            (b"tIME", &[7, 1, 1, 1, 1, 1, 1]),
+            (b"iCCP", &icc),
+            (b"eXIf", b"II*\0\x08\0\0\0\0\0\0\0\0\0"),
+            (b"cICP", &[1, 13, 0, 1]),
+            (b"acTL", &[0, 0, 0, 1, 0, 0, 0, 0]),
+            (b"tRNS", &[0, 1, 0, 1, 0, 1]),
+        ];
+        for (name, data) in ancillary {
+            let junk = vec![0xFE; data.len()];
+            let named = |what: &str| format!("{} {what}", String::from_utf8_lossy(name));
+            cases.push((named("with a wrong checksum"), parts.with(&wrong(name, data))));
+            cases.push((named("without data"), parts.with(&chunk(name, b""))));
+            cases.push((named("behind the data"), [before, &parts.split(200), &chunk(name, data), &END].concat()));
+            if !matches!(name, b"tRNS" | b"eXIf") {
+                cases.push((named("of junk"), parts.with(&chunk(name, &junk))));
+            }
+            if !matches!(name, b"tRNS" | b"gAMA" | b"cHRM") {
+                cases.push((named("twice"), parts.with(&[chunk(name, data), chunk(name, data)].concat())));
+            }
+        }
+        for (name, file) in cases {
+            let shown = shown(&Png, &file, false);
+            let (pixels, integrity) = shown.unwrap_or_else(|error| panic!("{kind:?}, {name}: {error}"));
+            assert_eq!(integrity, Integrity::Whole, "{kind:?}, {name}");
+            assert!(pixels[0].clone().with_alpha().data == expected.clone().with_alpha().data, "{kind:?}, {name}");
+        }
+    }
+}
+
+#[test]
+fn what_libpng_has_no_picture_of_is_refused() {
+    let rgb = parts(KINDS[0]);
+    let ihdr = |change: fn(&mut Vec<u8>)| {
+        let mut data = rgb.before[16..29].to_vec();
+        change(&mut data);
+        [&rgb.before[..8], &chunk(b"IHDR", &data), &rgb.split(200), &END].concat()
+    };
+    let indexed = header(Kind(ColorType::Indexed, 4, false));
+    let data = parts(Kind(ColorType::Indexed, 4, false)).split(200);
+    let cases = [
+        ("a wrong checksum of the header", [&rgb.before[..28], &[9, 9, 9, 9, 9], &rgb.split(200), &END].concat()),
+        ("a long header", ihdr(|data| data.push(0))),
+        ("no width", ihdr(|data| data[..4].fill(0))),
+        ("an impossible depth", ihdr(|data| data[8] = 3)),
+        ("two headers", [&rgb.before[..], &rgb.before[8..], &rgb.split(200), &END].concat()),
+        ("no data", [&rgb.before[..], &END].concat()),
+        ("empty data", [&rgb.before[..], &chunk(b"IDAT", b""), &END].concat()),
+        ("no palette", [&indexed[..], &data, &END].concat()),
+        ("a palette with a wrong checksum", [&indexed[..], &wrong(b"PLTE", &palette()), &data, &END].concat()),
+        ("a palette behind the data", [&indexed[..], &data, &chunk(b"PLTE", &palette()), &END].concat()),
+        ("a header of zlib that is none", [&rgb.before[..], &chunk(b"IDAT", &[0x79; 50]), &END].concat()),
+    ];
+    for (name, file) in cases {
+        let error = shown(&Png, &file, false).expect_err(name);
+        assert!(matches!(error, Error::Malformed { .. }), "{name}: {error}");
+    }
+    for (name, file) in [
+        ("an unknown critical chunk", rgb.with(&chunk(b"ABCD", b"x"))),
+        ("an unknown way of filtering", ihdr(|data| data[11] = 64)),
+    ] {
+        let error = shown(&Png, &file, false).expect_err(name);
+        assert!(matches!(error, Error::Unsupported { .. }), "{name}: {error}");
+    }
+}
+
+#[test]
+fn palettes_of_odd_lengths_are_used_as_far_as_they_go() {
+    let kind = Kind(ColorType::Indexed, 4, false);
+    let parts = parts(kind);
+    let (expected, _) = one(&parts.whole());
+    let with = |palette: &[u8]| one(&[&header(kind)[..], &chunk(b"PLTE", palette), &parts.split(200), &END].concat()).0;
+    assert_eq!(with(&[palette(), vec![0; 721]].concat()).data, expected.data, "257 colours");
+    assert_eq!(with(&[palette(), vec![1]].concat()).data, expected.data, "no multiple of three");
+    let short = with(&palette()[..24]);
+    let pairs = short.data.chunks_exact(3).zip(expected.data.chunks_exact(3));
+    assert!(pairs.clone().any(|(short, _)| short == [0; 3]), "places beyond the palette are black");
+    assert!(pairs.clone().all(|(short, whole)| short == whole || short == [0; 3]));
+    // of colours it is a suggestion
+    let rgb = self::parts(KINDS[0]);
+    let (expected, _) = one(&rgb.whole());
+    for palette in [vec![0; 771], vec![0; 10], Vec::new()] {
+        assert_eq!(one(&rgb.with(&chunk(b"PLTE", &palette))).0.data, expected.data);
+        assert_eq!(one(&rgb.with(&wrong(b"PLTE", &palette))).0.data, expected.data);
+    }
+}
+
+#[test]
+fn data_that_end_early_are_shown_as_far_as_they_came() {
+    for kind in KINDS {
+        let parts = parts(kind);
+        let whole = parts.whole();
+        let (expected, _) = one(&whole);
+        let (length, stride) = (parts.data.len(), expected.stride());
+        let mut flipped = parts.data.clone();
+        flipped[length / 2] ^= 0x10;
+        let mut adler = parts.data.clone();
+        adler[length - 1] ^= 1;
+        let short = deflated(&raw(kind)[..raw(kind).len() / 2]);
+        let mut filter = raw(kind);
+        // the row in the middle, where rows have one length
+        let line = filter.len() / SIDE as usize;
+        filter[line * (SIDE as usize / 2)] = 9;
+        let cases: [(&str, Vec<u8>, bool); 8] = [
+            ("the file is cut off", whole[..parts.before.len() + length * 6 / 10].to_vec(), false),
+            (
+                "the data are cut off",
+                [&parts.before[..], &chunk(b"IDAT", &parts.data[..length / 2]), &END].concat(),
+                false,
+            ),
+            (
+                "a chunk is missing",
+                [&parts.before[..], &parts.split(length / 2 + 1)[..length / 2 + 13], &END].concat(),
+                false,
+            ),
+            ("a bit is wrong", [&parts.before[..], &chunk(b"IDAT", &flipped), &END].concat(), false),
+            ("zlib's checksum is wrong", [&parts.before[..], &chunk(b"IDAT", &adler), &END].concat(), true),
+            ("a checksum is wrong", [&parts.before[..], &wrong(b"IDAT", &parts.data), &END].concat(), true),
+            ("fewer rows", [&parts.before[..], &chunk(b"IDAT", &short), &END].concat(), false),
+            ("an unknown filter", [&parts.before[..], &chunk(b"IDAT", &deflated(&filter)), &END].concat(), false),
+        ];
+        for (name, file, all) in cases {
+            if kind.2 && name == "an unknown filter" {
+                continue;
+            }
+            let shown = shown(&Png, &file, false);
+            let (shown, integrity) = shown.unwrap_or_else(|error| panic!("{kind:?}, {name}: {error}"));
+            assert!(integrity.is_damaged(), "{kind:?}, {name}");
+            let shown = &shown[0];
+            if all {
+                assert!(shown.data == expected.data, "{kind:?}, {name}");
+            } else if !kind.2 && name != "a bit is wrong" {
+                let expected = if shown.channels == 4 { expected.clone().with_alpha() } else { expected.clone() };
+                let same = shown.rows().zip(expected.rows()).take_while(|(a, b)| a == b).count();
+                assert!(same >= 3, "{kind:?}, {name}: {same} rows");
+                let rest = &shown.data[same * shown.stride()..];
+                assert!(rest.iter().all(|&sample| sample == 0), "{kind:?}, {name}: {same} rows");
+                assert!(stride > 0);
+            } else if kind.2 && shown.channels == 4 && name == "the file is cut off" {
+                let filled = shown.data.chunks_exact(4).filter(|pixel| **pixel != [0; 4]).count();
+                assert!(filled > shown.data.len() / 5, "{kind:?}: passes that came fill the picture");
+            }
+        }
+    }
+}
+
+/// The parts of an animation of three frames of one colour each.
+mod animated {
+    use super::*;
+
+    pub(super) fn control(number: u32, size: (u32, u32), at: (u32, u32)) -> Vec<u8> {
+        let numbers = [number, size.0, size.1, at.0, at.1].map(u32::to_be_bytes).concat();
+        chunk(b"fcTL", &[&numbers[..], &[0, 1, 0, 10, 0, 0]].concat())
+    }
+
+    pub(super) fn colour(size: (u32, u32), rgb: [u8; 3]) -> Vec<u8> {
+        let row = [&[0][..], &rgb.repeat(size.0 as usize)].concat();
+        deflated(&row.repeat(size.1 as usize))
+    }
+
+    pub(super) fn data(number: u32, data: &[u8]) -> Vec<u8> {
+        chunk(b"fdAT", &[&number.to_be_bytes()[..], data].concat())
+    }
+
+    pub(super) fn count(frames: u32) -> Vec<u8> {
+        chunk(b"acTL", &[frames.to_be_bytes(), [0; 4]].concat())
+    }
+}
+
+#[test]
+fn animations_out_of_order_are_their_still_picture_and_cut_ones_their_whole_frames() {
+    use animated::{colour, control, count, data};
+    let all = (SIDE, SIDE);
+    let red = chunk(b"IDAT", &colour(all, [255, 0, 0]));
+    let (green, blue) = (colour(all, [0, 255, 0]), colour(all, [0, 0, 255]));
+    let head = header(KINDS[0]);
+    let first = || control(0, all, (0, 0));
+    let second = || [control(1, all, (0, 0)), data(2, &green)].concat();
+    let third = || [control(3, all, (0, 0)), data(4, &blue)].concat();
+    let file = |parts: &[Vec<u8>]| [&head[..], &parts.concat(), &END].concat();
+    let whole = file(&[count(3), first(), red.clone(), second(), third()]);
+    let cut = |bytes: usize| whole[..whole.len() - bytes].to_vec();
+    let short = |number: u32| data(number, &green[..green.len() / 2]);
+    let cases: [(&str, Vec<u8>, usize, bool); 25] = [
+        ("as it should be", whole.clone(), 3, false),
+        ("no end", cut(12), 3, false),
+        (
+            "without the control of the first",
+            file(&[
+                count(2),
+                red.clone(),
+                control(0, all, (0, 0)),
+                data(1, &green),
+                control(2, all, (0, 0)),
+                data(3, &blue),
+            ]),
+            2,
+            false,
+        ),
+        ("more frames stated", file(&[count(9), first(), red.clone(), second(), third()]), 3, false),
+        ("fewer frames stated", file(&[count(2), first(), red.clone(), second(), third()]), 2, false),
+        ("no frames stated", file(&[count(0), first(), red.clone(), second()]), 1, false),
+        ("no animation stated", file(&[first(), red.clone(), second()]), 1, false),
+        ("stated behind the data", file(&[first(), red.clone(), count(2), second()]), 1, false),
+        (
+            "a number left out",
+            file(&[count(2), first(), red.clone(), control(5, all, (0, 0)), data(6, &green)]),
+            1,
+            false,
+        ),
+        ("a number twice", file(&[count(2), first(), red.clone(), control(1, all, (0, 0)), data(1, &green)]), 1, false),
+        (
+            "the first number is not 0",
+            file(&[count(2), control(1, all, (0, 0)), red.clone(), control(2, all, (0, 0)), data(3, &green)]),
+            1,
+            false,
+        ),
+        (
+            "data before their control",
+            file(&[count(2), first(), red.clone(), data(1, &green), control(2, all, (0, 0))]),
+            1,
+            false,
+        ),
+        (
+            "two controls",
+            file(&[count(2), first(), red.clone(), control(1, all, (0, 0)), control(2, all, (0, 0)), data(3, &green)]),
+            1,
+            false,
+        ),
+        (
+            "a frame outside",
+            file(&[count(2), first(), red.clone(), control(1, all, (1, 0)), data(2, &green)]),
+            1,
+            false,
+        ),
+        (
+            "a frame of no size",
+            file(&[count(2), first(), red.clone(), control(1, (0, 0), (0, 0)), data(2, &green)]),
+            1,
+            false,
+        ),
+        (
+            "a first frame that is smaller",
+            file(&[count(2), control(0, (SIDE, 1), (0, 0)), red.clone(), control(1, all, (0, 0)), data(2, &green)]),
+            1,
+            false,
+        ),
+        ("a control without data", file(&[count(2), first(), red.clone(), control(1, all, (0, 0))]), 1, false),
+        ("data before the still picture", file(&[count(2), first(), data(1, &green), red.clone()]), 1, false),
+        ("cut off in the third", cut(30), 2, true),
+        ("cut off behind the second", [&head[..], &count(3), &first(), &red, &second()].concat(), 2, true),
+        (
+            "cut off in a control",
+            [&head[..], &count(3), &first(), &red, &second(), &control(3, all, (0, 0))[..20]].concat(),
+            2,
+            true,
+        ),
+        (
+            "the third's data are short",
+            file(&[count(3), first(), red.clone(), second(), control(3, all, (0, 0)), short(4)]),
+            2,
+            true,
+        ),
+        (
+            "the second's data are short",
+            file(&[count(3), first(), red.clone(), control(1, all, (0, 0)), short(2), third()]),
+            1,
+            true,
+        ),
+        (
+            "the second's checksum is wrong",
+            file(&[
+                count(3),
+                first(),
+                red.clone(),
+                control(1, all, (0, 0)),
+                wrong(b"fdAT", &[&2_u32.to_be_bytes()[..], &green].concat()),
+                third(),
+            ]),
+            1,
+            true,
+        ),
+        (
+            "a small frame in data of two chunks",
+            file(&[
+                count(2),
+                first(),
+                red.clone(),
+                control(1, (2, 3), (4, 5)),
+                data(2, &colour((2, 3), [0, 255, 0])[..9]),
+                data(3, &colour((2, 3), [0, 255, 0])[9..]),
+            ]),
+            2,
+            false,
+        ),
+    ];
+    for (name, file, frames, damaged) in cases {
+        let (shown, integrity) = shown(&Png, &file, true).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!((shown.len(), integrity.is_damaged()), (frames, damaged), "{name}: {integrity:?}");
+        let first = if name.starts_with("without") { [0, 255, 0] } else { [255, 0, 0] };
+        assert_eq!(shown[0].data[..3], first, "{name}");
+        let still = self::shown(&Png, &file, false).expect("a still picture").0;
+        assert_eq!(still[0].data[..3], [255, 0, 0], "{name}");
+        if name.starts_with("a small") {
+            let at = ((5 * SIDE + 4) * 3) as usize;
+            assert_eq!((&shown[1].data[at..at + 3], &shown[1].data[at - 3..at]), (&[0, 255, 0][..], &[255, 0, 0][..]));
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_damage_gives_pictures_of_the_right_size_or_an_error(
+        kind in prop::sample::select(KINDS.to_vec()), animated: bool, cut in any::<prop::sample::Index>(),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4), mends: bool,
+        order in Just((0..6).collect::<Vec<usize>>()).prop_shuffle(), shuffles: bool,
+    ) {
+        use animated::{colour, control, count, data};
+        let parts = parts(kind);
+        let all = (SIDE, SIDE);
+        let mut chunks = [
+            count(3), control(0, all, (0, 0)), parts.split(150), control(1, (5, 5), (1, 1)),
+            data(2, &colour((5, 5), [9, 9, 9])), control(3, all, (0, 0)),
+        ].to_vec();
+        if shuffles {
+            chunks = order.into_iter().map(|at| chunks[at].clone()).collect();
+        }
+        let mut file = [&parts.before[..], &chunks.concat(), &data(4, &parts.data), &END].concat();
+        for (place, byte) in flips {
+            // the size stays, so that pictures are small
+            let place = 24 + place.index(file.len() - 24);
+            file[place] = byte;
+        }
+        if mends {
+            let mut at = 8;
+            while let Some(chunk) = super::chunk(&file, at).filter(|chunk| chunk.end() <= file.len()) {
+                let checksum = crc32fast::hash(&file[chunk.data.start - 4..chunk.data.end]).to_be_bytes();
+                file[chunk.data.end..chunk.end()].copy_from_slice(&checksum);
+                at = chunk.end();
+            }
+        }
+        file.truncate(cut.index(file.len() * 2).min(file.len()));
+        let _ = shown(&Png, &file, animated);
+    }
+}

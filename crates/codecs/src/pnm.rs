@@ -1,0 +1,157 @@
+//! PNM (PBM, PGM, PPM and PAM), through the crate `image`. Of a binary file that is cut off what came is shown, and the rest is
+//! as zeros are.
+
+use std::cell::Cell;
+use std::io::{BufRead, Read};
+
+use image::codecs::pnm::PnmDecoder;
+use image::{ColorType, ImageDecoder};
+
+use crate::codec::{Codec, Sink};
+use tintype_pixels::colour;
+use tintype_pixels::error::{Error, Result};
+use tintype_pixels::format::Format;
+use tintype_pixels::geometry::Size;
+use tintype_pixels::{Admitted, DecodeMemory, DecodeOptions, Decoded, Info, Integrity};
+use tintype_pixels::{Pixels, pixels::grey_to_rgb};
+
+/// Reads PNM.
+pub(crate) struct Pnm;
+
+const FORMAT: Format = Format::Pnm;
+
+/// Bytes that a decoder may allocate besides the pixels that were accounted for.
+const HEADROOM: u64 = 16 << 20;
+
+impl Codec for Pnm {
+    fn probe(&self, original: &[u8]) -> Result<Info> {
+        let decoder = PnmDecoder::new(original).map_err(failed)?;
+        let (width, height) = decoder.dimensions();
+        let mut info = Info::new(FORMAT, Size::new(width, height));
+        info.has_alpha = decoder.color_type().has_alpha();
+        info.caps.memory = DecodeMemory {
+            per_stored_pixel: 2.0 * f64::from(decoder.color_type().bytes_per_pixel()),
+            per_decoded_pixel: 5.0,
+        };
+        Ok(info)
+    }
+
+    fn decode(
+        &self, original: &[u8], admitted: &Admitted<'_>, _options: &DecodeOptions, sink: Sink<'_>,
+    ) -> Result<Integrity> {
+        let info = admitted.info();
+        let (left, added) = (Cell::new(original.len()), Cell::new(0));
+        let is_binary = matches!(original.get(1), Some(b'4'..=b'7'));
+        let file = Padded { rest: original, is_binary, left: &left, added: &added };
+        let decoder = PnmDecoder::new(file).map_err(failed)?;
+        let kind = decoder.color_type();
+        let length = decoder.total_bytes();
+        if length > admitted.memory() + HEADROOM {
+            return Err(Error::Limit(format!("{length} bytes of pixels")));
+        }
+        if left.get() == 0 {
+            return Err(Error::malformed(FORMAT, "it ends before its first pixel"));
+        }
+        let mut samples = vec![0; usize::try_from(length).map_err(|error| Error::malformed(FORMAT, error))?];
+        decoder.read_image(&mut samples).map_err(failed)?;
+        let integrity = match added.get() {
+            0 => Integrity::Whole,
+            added => Integrity::Damaged(format!("{added} bytes of its pixels are missing").into()),
+        };
+        let (channels, data) = to_rgb(samples, kind)?;
+        sink(Decoded::still(Pixels::new(FORMAT, info.size, channels, data)?, None))?;
+        Ok(integrity)
+    }
+}
+
+/// A file, and zeros behind it, which are counted.
+struct Padded<'a> {
+    rest: &'a [u8],
+    /// Whether there are any: not behind numbers in digits.
+    is_binary: bool,
+    /// How much is left of the file.
+    left: &'a Cell<usize>,
+    added: &'a Cell<u64>,
+}
+
+impl BufRead for Padded<'_> {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        const ZEROS: [u8; 4096] = [0; 4096];
+        Ok(if self.rest.is_empty() && self.is_binary { &ZEROS } else { self.rest })
+    }
+
+    fn consume(&mut self, amount: usize) {
+        match self.rest.split_at_checked(amount) {
+            Some((_, rest)) if !self.rest.is_empty() => self.rest = rest,
+            _ if self.is_binary => self.added.set(self.added.get() + amount as u64),
+            _ => {}
+        }
+        self.left.set(self.rest.len());
+    }
+}
+
+impl Read for Padded<'_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let ready = self.fill_buf()?;
+        let length = ready.len().min(out.len());
+        out[..length].copy_from_slice(&ready[..length]);
+        self.consume(length);
+        Ok(length)
+    }
+}
+
+fn failed(error: image::ImageError) -> Error {
+    match error {
+        image::ImageError::Unsupported(error) => Error::unsupported(FORMAT, error.to_string()),
+        image::ImageError::Limits(error) => Error::Limit(error.to_string()),
+        error => Error::malformed(FORMAT, error),
+    }
+}
+
+/// Any layout of samples (native byte order) as 8-bit RGB or RGBA; PNM carries no profile.
+fn to_rgb(samples: Vec<u8>, kind: ColorType) -> Result<(usize, Vec<u8>)> {
+    let channels = if kind.has_alpha() { 4 } else { 3 };
+    Ok(match kind {
+        ColorType::Rgb8 | ColorType::Rgba8 => (channels, samples),
+        ColorType::L8 | ColorType::La8 => (channels, grey_to_rgb(&samples, channels - 2)),
+        ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16 => {
+            let (pairs, _) = samples.as_chunks::<2>();
+            let wide: Vec<u16> = pairs.iter().map(|&pair| u16::from_ne_bytes(pair)).collect();
+            let wide = if kind.has_color() { wide } else { grey_to_rgb(&wide, channels - 2) };
+            (channels, colour::to_srgb8(&wide, channels, None))
+        }
+        other => return Err(Error::unsupported(FORMAT, format!("its samples are {other:?}"))),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{decode, packed};
+
+    fn decoded(file: &[u8]) -> Result<(Vec<u8>, bool)> {
+        let (mut all, integrity) = decode(&Pnm, file, false)?;
+        Ok((packed(all.remove(0)).data, integrity == Integrity::Whole))
+    }
+
+    #[test]
+    fn pixels_that_came_are_shown() {
+        let table: Vec<(&str, &[u8], Option<(Vec<u8>, bool)>)> = vec![
+            ("whole", b"P6 2 1 255\nabcdef", Some((b"abcdef".to_vec(), true))),
+            ("with more behind it", b"P6 2 1 255\nabcdefghi", Some((b"abcdef".to_vec(), true))),
+            ("cut off", b"P6 2 1 255\nabcd", Some((b"abcd\0\0".to_vec(), false))),
+            ("grey, cut off", b"P5 2 1 255\na", Some((b"aaa\0\0\0".to_vec(), false))),
+            ("no pixels", b"P6 2 1 255\n", None),
+            ("no header", b"P6 2", None),
+            ("in digits", b"P2 2 1 255\n7 8", Some((vec![7, 7, 7, 8, 8, 8], true))),
+            ("in digits, cut off", b"P2 2 1 255\n7", None),
+        ];
+        for (name, file, expected) in table {
+            match (decoded(file), expected) {
+                (Ok(decoded), Some(expected)) => assert_eq!(decoded, expected, "{name}"),
+                (Err(Error::Malformed { .. }), None) => {}
+                (other, _) => panic!("{name}: {other:?}"),
+            }
+        }
+    }
+}

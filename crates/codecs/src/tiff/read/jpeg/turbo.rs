@@ -1,0 +1,47 @@
+//! A stream's samples through libjpeg-turbo.
+
+use turbojpeg::{Decompressor, Image, PixelFormat};
+
+use crate::tiff::read::Failure;
+
+/// As for JPEG files: each scan of a progressive picture touches every coefficient.
+const MAX_SCANS: u32 = 100;
+
+/// The library, set up.
+pub(super) struct Library(Decompressor);
+
+impl Library {
+    pub(super) fn new() -> Result<Library, Failure> {
+        let mut library = Decompressor::new().map_err(fault)?;
+        library.set_scan_limit(MAX_SCANS).map_err(fault)?;
+        Ok(Library(library))
+    }
+
+    /// Grey, RGB, or four inks as the stream has them.
+    pub(super) fn decode(
+        &mut self, stream: &[u8], width: u16, height: u16, components: u8,
+    ) -> Result<Vec<u8>, Failure> {
+        let pitch = usize::from(width) * usize::from(components);
+        let mut samples = vec![0; pitch * usize::from(height)];
+        let format = match components {
+            1 => PixelFormat::GRAY,
+            3 => PixelFormat::RGB,
+            // they come as they are, inks or not, where the marker says "no transform"
+            _ => PixelFormat::CMYK,
+        };
+        let image = Image { pixels: &mut samples[..], width: width.into(), pitch, height: height.into(), format };
+        match self.0.decompress(stream, image) {
+            Err(turbojpeg::Error::TurboJpegError(text)) if is_harmless(&text) => Ok(samples),
+            result => result.map(|()| samples).map_err(fault),
+        }
+    }
+}
+
+fn fault(error: turbojpeg::Error) -> Failure {
+    Failure::malformed(format!("a JPEG stream: {error}"))
+}
+
+/// Whether a warning leaves the picture whole (the text is that of libjpeg's `jerror.h`).
+fn is_harmless(text: &str) -> bool {
+    text.contains("extraneous bytes before marker")
+}

@@ -1,0 +1,221 @@
+//! The alpha of lossy pictures (RFC 9649 §2.7.1.2), and such pictures made smaller while they are decoded.
+
+use std::io::Cursor;
+
+use image_webp::WebPDecoder;
+
+use super::{CHROMA, FORMAT, HEADROOM, Integrity, LUMA, failed};
+use tintype_pixels::Pixels;
+use tintype_pixels::error::{Error, Result};
+use tintype_pixels::geometry::Size;
+use tintype_pixels::ycbcr;
+use tintype_vp8::{self as vp8, Reduced};
+
+/// A picture of that size made smaller to so many eighths, by its `VP8 ` and `ALPH` chunks. It is for pictures that are made
+/// still smaller: edges between blocks are as they are coded, and pixels have the chroma that they share.
+pub(super) fn reduced(
+    frame: &[u8], alpha: &[u8], size: Size, eighths: u32, memory: usize,
+) -> Result<(Pixels, Integrity)> {
+    let mut alpha = plane(alpha, size, memory)?;
+    // rows are of whole macroblocks of 16 by 16 pixels (RFC 6386 §2)
+    let stride = (size.width.next_multiple_of(16) / 8 * eighths) as usize;
+    if eighths == 8 {
+        let (planes, rows) = super::whole_planes(frame, size, false)?;
+        alpha[rows as usize * size.width as usize..].fill(0);
+        let pixels = packed(&planes, stride, Some((&alpha, size.width as usize)), size)?;
+        return Ok((pixels, super::integrity(rows, size)));
+    }
+    let kept = Reduced::new(size, eighths).with_alpha(alpha);
+    let (kept, rows) = super::reduced_planes(frame, size, false, kept)?;
+    let alpha = Some((kept.alpha().unwrap_or_default(), stride));
+    Ok((packed(&kept.planes, stride, alpha, size.eighths(eighths))?, super::integrity(rows, size)))
+}
+
+/// The rows that came of a damaged picture at its full size, and how many they are; `None` where none did. A picture whose alpha
+/// is damaged is not shown, as in browsers.
+pub(super) fn rows(frame: &[u8], alpha: Option<&[u8]>, size: Size, memory: usize) -> Result<Option<(Pixels, u32)>> {
+    let mut alpha = alpha.map(|alpha| plane(alpha, size, memory)).transpose()?;
+    let Some((planes, rows)) = vp8::rows(frame, size, true) else { return Ok(None) };
+    let width = size.width as usize;
+    if let Some(alpha) = &mut alpha {
+        alpha[rows as usize * width..].fill(0);
+    }
+    let alpha = alpha.as_deref().map(|alpha| (alpha, width));
+    Ok(Some((packed(&planes, size.width.next_multiple_of(16) as usize, alpha, size)?, rows)))
+}
+
+/// Red, green, blue and alpha, if there is one, of a picture of that size, by planes in WebP's range with rows of `stride`
+/// samples of luma and half as many of chroma, and an alpha with rows of its own.
+fn packed([luma, cb, cr]: &[Vec<u8>; 3], stride: usize, alpha: Option<(&[u8], usize)>, size: Size) -> Result<Pixels> {
+    let (width, height) = (size.width as usize, size.height as usize);
+    let channels = if alpha.is_some() { 4 } else { 3 };
+    let mut samples = Vec::with_capacity(width * height * channels);
+    let (mut y_row, mut chroma, mut rgb) = (vec![0; width], [vec![0; width], vec![0; width]], vec![0; width * 3]);
+    for y in 0..height {
+        y_row.iter_mut().zip(&luma[y * stride..]).for_each(|(to, &level)| *to = LUMA[usize::from(level)]);
+        for (to, plane) in chroma.iter_mut().zip([cb, cr]) {
+            let row = &plane[y / 2 * (stride / 2)..];
+            to.iter_mut().enumerate().for_each(|(x, to)| *to = CHROMA[usize::from(row[x / 2])]);
+        }
+        ycbcr::write_rgb(&mut rgb, &y_row, &chroma[0], &chroma[1]);
+        match alpha {
+            Some((alpha, stride)) => {
+                let pixels = rgb.as_chunks::<3>().0.iter().zip(&alpha[y * stride..]);
+                samples.extend(pixels.flat_map(|(&[r, g, b], &a)| [r, g, b, a]));
+            }
+            None => samples.extend_from_slice(&rgb),
+        }
+    }
+    Pixels::new(FORMAT, size, channels, samples)
+}
+
+/// The alpha of a picture of that size, a byte for each pixel.
+fn plane(chunk: &[u8], size: Size, memory: usize) -> Result<Vec<u8>> {
+    let damaged = || Error::malformed(FORMAT, "its alpha is damaged");
+    let (&how, data) = chunk.split_first().ok_or_else(damaged)?;
+    let (width, height) = (size.width as usize, size.height as usize);
+    // bits 4 and 5 say what was done before it was coded, which is nothing to us but may not be 2 or 3
+    let mut alpha = match (how & 3, how >> 4 & 3) {
+        (0, 0 | 1) => data.get(..width * height).ok_or_else(damaged)?.to_vec(),
+        (1, 0 | 1) => lossless(data, size, memory)?,
+        _ => return Err(damaged()),
+    };
+    unfilter(&mut alpha, width, how >> 2 & 3);
+    Ok(alpha)
+}
+
+/// What is coded without loss as green, by a file of its own around it.
+fn lossless(data: &[u8], size: Size, memory: usize) -> Result<Vec<u8>> {
+    // a byte that says what follows, 14 bits of width and of height less one, that there is alpha, version 0 (§3.4)
+    let sides = (size.width - 1) | (size.height - 1) << 14 | 1 << 28;
+    let mut chunk = Vec::with_capacity(data.len() + 16);
+    super::put_chunk(&mut chunk, b"VP8L", &[&[0x2F][..], &sides.to_le_bytes(), data].concat());
+    let mut decoder = WebPDecoder::new(Cursor::new(super::riff(&chunk))).map_err(failed)?;
+    decoder.set_memory_limit(memory + HEADROOM);
+    let mut samples = vec![0; (size.pixels() * 4) as usize];
+    decoder.read_image(&mut samples).map_err(failed)?;
+    Ok(samples.chunks_exact(4).map(|pixel| pixel[1]).collect())
+}
+
+/// Adds to each alpha what its neighbours let expect: the one to the left, the one above, or what both make (method 1, 2
+/// and 3). Along the upper edge it is always the one to the left, along the left edge the one above.
+fn unfilter(alpha: &mut [u8], width: usize, method: u8) {
+    if method == 0 {
+        return;
+    }
+    let (first, rest) = alpha.split_at_mut(width);
+    let mut left = 0_u8;
+    for value in &mut *first {
+        left = left.wrapping_add(*value);
+        *value = left;
+    }
+    let mut above: &[u8] = first;
+    for row in rest.chunks_exact_mut(width) {
+        row[0] = row[0].wrapping_add(above[0]);
+        match method {
+            1 => (1..width).for_each(|x| row[x] = row[x].wrapping_add(row[x - 1])),
+            2 => (1..width).for_each(|x| row[x] = row[x].wrapping_add(above[x])),
+            _ => {
+                for x in 1..width {
+                    let expected = i16::from(row[x - 1]) + i16::from(above[x]) - i16::from(above[x - 1]);
+                    row[x] = row[x].wrapping_add(expected.clamp(0, 255) as u8);
+                }
+            }
+        }
+        above = row;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::webp::testing::lossy;
+    use tintype_codec_sys::libwebp;
+
+    /// A picture with an alpha of its own, coded with loss of its colours, by the library that writes them.
+    fn written(size: Size, filter: i32, compressed: bool, seed: u32) -> (Vec<u8>, Vec<u8>) {
+        let alpha = |at: u32| {
+            let (x, y) = (at % size.width, at / size.width);
+            ((x * 9 + y * 4 + seed % 7) as u8).saturating_sub(if (x / 5 + y / 3) % 2 == 0 { 255 } else { 20 })
+        };
+        let pixel = |at: u32| [(at % size.width * 3) as u8, (at / size.width * 2) as u8, seed as u8, alpha(at)];
+        let data = (0..size.pixels() as u32).flat_map(pixel).collect();
+        let mut config = webp::WebPConfig::new().expect("a configuration");
+        (config.quality, config.alpha_filtering, config.alpha_compression) = (90.0, filter, i32::from(compressed));
+        let shown = Pixels { size, channels: 4, data };
+        let file = libwebp::encode(&libwebp::Shown::Packed(&shown), &config, &mut || true).unwrap_or_default();
+        (file, (0..size.pixels() as u32).map(alpha).collect())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+        #[test]
+        fn smaller_pictures_are_means_of_what_is_to_be_seen(
+            width in 1_u32..80, height in 1_u32..80, filter in 0..3, compressed: bool, seed: u32,
+            eighths in prop::sample::select(vec![1_u32, 2, 4, 8]),
+        ) {
+            let size = Size::new(width, height);
+            let (file, alpha) = written(size, filter, compressed, seed);
+            let (frame, chunk) = lossy(&file).expect("coded with loss");
+            // a picture that is opaque after all is written without
+            prop_assume!(chunk.is_some());
+            let chunk = chunk.unwrap_or_default();
+            prop_assert_eq!(&plane(chunk, size, 1 << 20).expect("an alpha"), &alpha);
+            let ours = reduced(frame, chunk, size, eighths, 1 << 20).expect("as written").0;
+            prop_assert_eq!(ours.size, size.eighths(eighths));
+
+            let mut decoder = WebPDecoder::new(Cursor::new(&file)).expect("a WebP");
+            let mut whole = vec![0; decoder.output_buffer_size().expect("it fits")];
+            decoder.read_image(&mut whole).expect("a picture");
+            let factor = 8 / eighths;
+            let (mut off, mut count) = (0, 0);
+            for (at, ours) in (0..).zip(ours.data.chunks_exact(4)) {
+                let (left, top) = (at % ours_width(size, eighths) * factor, at / ours_width(size, eighths) * factor);
+                let square = (top..(top + factor).min(height))
+                    .flat_map(|y| (left..(left + factor).min(width)).map(move |x| (y * width + x) as usize * 4));
+                let square: Vec<&[u8]> = square.map(|at| &whole[at..at + 4]).collect();
+                let all: u32 = square.iter().map(|pixel| u32::from(pixel[3])).sum();
+                // rows that are not there count as the last one
+                if top + factor <= height {
+                    let mean = (all + square.len() as u32 / 2) / square.len() as u32;
+                    prop_assert!(mean.abs_diff(ours[3].into()) <= 1, "alpha {} for {}", ours[3], mean);
+                }
+                if all > 64 * square.len() as u32 && top + factor <= height {
+                    for channel in 0..3 {
+                        let sum: u32 = square.iter().map(|pixel| u32::from(pixel[channel]) * u32::from(pixel[3])).sum();
+                        off += (sum / all).abs_diff(ours[channel].into());
+                        count += 1;
+                    }
+                }
+            }
+            // the library filters edges and puts chroma between its samples, which a few samples do not make up for
+            prop_assert!(off <= 6 * count + 12, "{} of {}", off, count);
+        }
+
+        #[test]
+        fn damage_is_told(
+            filter in 0..3, compressed: bool, cut in any::<prop::sample::Index>(),
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        ) {
+            let size = Size::new(40, 30);
+            let (file, _) = written(size, filter, compressed, 3);
+            let (_, chunk) = lossy(&file).expect("coded with loss");
+            let mut chunk = chunk.expect("alpha").to_vec();
+            for (place, value) in damage {
+                let place = place.index(chunk.len());
+                chunk[place] = value;
+            }
+            chunk.truncate(cut.index(chunk.len() + 1));
+            if let Ok(alpha) = plane(&chunk, size, 1 << 20) {
+                prop_assert_eq!(alpha.len(), 1200);
+            }
+        }
+    }
+
+    fn ours_width(size: Size, eighths: u32) -> u32 {
+        size.eighths(eighths).width
+    }
+}

@@ -1,0 +1,59 @@
+//! libjpeg-turbo as the reference of the tests.
+
+use std::borrow::Cow;
+
+use tintype_pixels::{ChromaSubsampling, Planes, Size};
+use turbojpeg::{Colorspace, DecompressHeader, Decompressor, Error, ScalingFactor, Subsamp, YuvImage};
+
+use crate::repair::{is_warning, without_oddities};
+
+/// What libjpeg-turbo makes of a file that has planes: the size of the picture, its subsampling, and its planes at that scale, or
+/// its warning where data is damaged.
+pub(crate) fn planes_alone(
+    original: &[u8], eighths: u32,
+) -> Option<(Size, Option<ChromaSubsampling>, Result<Planes, String>)> {
+    let mut decoder = Decompressor::new().expect("memory");
+    let scale = ScalingFactor::new(eighths as usize, 8);
+    decoder.set_scaling_factor(scale).expect("a scale it has");
+    let (header, original) = open(&mut decoder, original)?;
+    let subsampling = subsampling(&header)?;
+    let size = Size::new(header.width as u32, header.height as u32);
+    let scaled = Size::new(scale.scale(header.width) as u32, scale.scale(header.height) as u32);
+    let mut samples = vec![0; Planes::bytes(scaled, subsampling)];
+    let image = YuvImage {
+        pixels: &mut samples[..],
+        width: scaled.width as usize,
+        align: 1,
+        height: scaled.height as usize,
+        subsamp: header.subsamp,
+    };
+    let planes = match decoder.decompress_to_yuv(&original, image) {
+        Err(error) if !error.to_string().contains("extraneous bytes") => Err(error.to_string()),
+        _ => Ok(Planes::new(scaled, subsampling, samples).edges_repeated()),
+    };
+    Some((size, subsampling, planes))
+}
+
+/// Reads the header; a file with a harmless oddity is read without it.
+fn open<'a>(decoder: &mut Decompressor, original: &'a [u8]) -> Option<(DecompressHeader, Cow<'a, [u8]>)> {
+    match decoder.read_header(original) {
+        Ok(header) => Some((header, Cow::Borrowed(original))),
+        Err(Error::TurboJpegError(text)) if is_warning(&text) => {
+            let clean = without_oddities(original);
+            Some((decoder.read_header(&clean).ok()?, Cow::Owned(clean)))
+        }
+        Err(_) => None,
+    }
+}
+
+fn subsampling(header: &DecompressHeader) -> Option<Option<ChromaSubsampling>> {
+    let factors = match (header.colorspace, header.subsamp) {
+        (Colorspace::Gray, Subsamp::Gray) => return Some(None),
+        (Colorspace::YCbCr, Subsamp::None) => (1, 1),
+        (Colorspace::YCbCr, Subsamp::Sub2x1) => (2, 1),
+        (Colorspace::YCbCr, Subsamp::Sub1x2) => (1, 2),
+        (Colorspace::YCbCr, Subsamp::Sub2x2) => (2, 2),
+        _ => return None,
+    };
+    Some(Some(ChromaSubsampling { across: factors.0, down: factors.1 }))
+}

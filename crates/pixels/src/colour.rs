@@ -1,0 +1,467 @@
+//! Colours: from what the original's samples mean to sRGB.
+//!
+//! Conversion runs on the resized picture wherever the samples have 8 bits: it costs a fifteenth there of what it costs
+//! on a 12-megapixel original. Profiles that cannot be read count as absent, as they do in browsers.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use moxcms::{
+    CicpProfile, ColorPrimaries, ColorProfile, DataColorSpace, Layout, ProfileText, ToneReprCurve, TransformExecutor,
+    TransformOptions,
+};
+
+use crate::pixels::Pixels;
+
+/// The kind of samples of a picture, as a profile names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColourModel {
+    /// One sample of luminance.
+    Grey,
+    /// Red, green and blue.
+    Rgb,
+    /// Cyan, magenta, yellow and black.
+    Cmyk,
+}
+
+impl ColourModel {
+    /// That of pixels of so many components without alpha.
+    pub fn of(components: u8) -> ColourModel {
+        match components {
+            1 => ColourModel::Grey,
+            4 => ColourModel::Cmyk,
+            _ => ColourModel::Rgb,
+        }
+    }
+
+    /// Whether an ICC profile can be meant for samples of this kind, by its header (ICC.1:2022, §7.2.8). Decoders ignore any
+    /// other: it is left over from another version of the picture. Browsers take one of RGB for grey pictures, too, which are
+    /// those with three equal samples; libpng warns of it.
+    pub fn is_of(self, icc: &[u8]) -> bool {
+        let kind = icc.get(16..20).unwrap_or_default();
+        match self {
+            ColourModel::Grey => kind == b"GRAY" || kind == b"RGB ",
+            ColourModel::Rgb => kind == b"RGB ",
+            ColourModel::Cmyk => kind == b"CMYK",
+        }
+    }
+}
+
+/// What the samples of a picture mean: an RGB or a grey colour space.
+#[derive(Clone)]
+pub struct Profile {
+    profile: Arc<ColorProfile>,
+    name: Option<String>,
+    /// The embedded profile itself, where it was one.
+    icc: Option<Arc<[u8]>>,
+}
+
+impl Profile {
+    /// Reads an ICC profile (ICC.1:2022); `None` where it is damaged or describes neither RGB nor grey.
+    pub fn from_icc(icc: &[u8]) -> Option<Profile> {
+        let mut profile = contained(|| ColorProfile::new_from_slice(icc).ok())?;
+        // curves and a matrix lead to XYZ, whatever the header says
+        let tables = [&profile.lut_a_to_b_perceptual, &profile.lut_a_to_b_colorimetric, &profile.lut_a_to_b_saturation];
+        if tables.iter().all(|table| table.is_none()) {
+            profile.pcs = DataColorSpace::Xyz;
+        }
+        let known = matches!(profile.color_space, DataColorSpace::Rgb | DataColorSpace::Gray);
+        let name = profile.description.as_ref().map(text).filter(|name| !name.is_empty());
+        known.then(|| Profile { profile: Arc::new(profile), name, icc: Some(icc.into()) })
+    }
+
+    /// The colour space that PNG's gAMA and cHRM chunks describe: samples are light to the power of `gamma`;
+    /// chromaticities are white, red, green, blue, each x and y.
+    pub fn from_gamma(gamma: f32, [white, red, green, blue]: [(f32, f32); 4]) -> Option<Profile> {
+        let sane = |(x, y): (f32, f32)| x > 0.0 && y > 0.0 && x + y <= 1.0001;
+        if ![white, red, green, blue].into_iter().all(sane) {
+            return None;
+        }
+        let point = |(x, y)| moxcms::Chromaticity { x, y };
+        let primaries = ColorPrimaries { red: point(red), green: point(green), blue: point(blue) };
+        let mut profile = ColorProfile::new_srgb();
+        profile.update_rgb_colorimetry(point(white).to_xyyb(), primaries);
+        if !(0.1..=10.0).contains(&gamma) {
+            return None;
+        }
+        let curve = ToneReprCurve::Parametric(vec![1.0 / gamma]);
+        profile.red_trc = Some(curve.clone());
+        profile.green_trc = Some(curve.clone());
+        profile.blue_trc = Some(curve);
+        profile.cicp = None;
+        Some(Profile { profile: Arc::new(profile), name: None, icc: None })
+    }
+
+    /// The colour space of coded values (ITU-T H.273): colour primaries and transfer characteristics. `None` where they
+    /// are sRGB's own or unspecified.
+    pub fn from_cicp(primaries: u8, transfer: u8) -> Option<Profile> {
+        // 1 is BT.709 and 2 unspecified; 13 is sRGB, and pictures tagged with video's curves are made to be shown as sRGB
+        let plain_curve = matches!(transfer, 1 | 2 | 6 | 13 | 14 | 15);
+        // PQ and HLG are made for brighter screens than sRGB's; without mapping their tones, which nobody does alike,
+        // their values are better left alone
+        if matches!(transfer, 16 | 18) || matches!(primaries, 1 | 2) && plain_curve {
+            return None;
+        }
+        let cicp = CicpProfile {
+            color_primaries: primaries.try_into().ok()?,
+            transfer_characteristics: if plain_curve { 13 } else { transfer }.try_into().ok()?,
+            matrix_coefficients: moxcms::MatrixCoefficients::Identity,
+            full_range: true,
+        };
+        let profile = contained(|| Some(ColorProfile::new_from_cicp(cicp)))?;
+        Some(Profile { profile: Arc::new(profile), name: None, icc: None })
+    }
+
+    /// The name that the profile has for itself.
+    pub fn name(&self) -> Option<String> {
+        self.name.clone()
+    }
+
+    /// The embedded ICC profile, if it describes RGB samples such as results have and can be converted from: a profile that
+    /// readers ignore is not passed on to them.
+    pub fn rgb_icc(&self) -> Option<&Arc<[u8]>> {
+        self.icc.as_ref().filter(|_| !self.is_grey() && !matches!(conversion(self, 3), Conversion::Impossible))
+    }
+
+    /// Whether opaque pixels in it are sRGB as they are: most profiles in photographs are sRGB under some name.
+    pub fn is_srgb(&self) -> bool {
+        !self.is_grey() && !matches!(conversion(self, 3), Conversion::By(_))
+    }
+
+    fn is_grey(&self) -> bool {
+        self.profile.color_space == DataColorSpace::Gray
+    }
+
+    /// The 256 sRGB values of a grey profile's 256 samples.
+    fn grey_curve(&self) -> Option<[u8; 256]> {
+        let transform =
+            contained(|| self.profile.create_transform_8bit(Layout::Gray, &srgb(), Layout::Rgb, options()).ok())?;
+        let levels: Vec<u8> = (0..=255).collect();
+        let mut rgb = vec![0; 256 * 3];
+        transform.transform(&levels, &mut rgb).ok()?;
+        let mut curve = [0; 256];
+        for (level, pixel) in curve.iter_mut().zip(rgb.chunks_exact(3)) {
+            *level = pixel[0];
+        }
+        Some(curve)
+    }
+}
+
+impl std::fmt::Debug for Profile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Profile({})", self.name.as_deref().unwrap_or("unnamed"))
+    }
+}
+
+fn text(text: &ProfileText) -> String {
+    let text = match text {
+        ProfileText::PlainString(text) => text.as_str(),
+        ProfileText::Localizable(all) => all.first().map_or("", |text| text.value.as_str()),
+        ProfileText::Description(description) => description.ascii_string.as_str(),
+    };
+    text.trim_matches(|c: char| c.is_control() || c.is_whitespace()).chars().take(200).collect()
+}
+
+fn srgb() -> ColorProfile {
+    ColorProfile::new_srgb()
+}
+
+fn options() -> TransformOptions {
+    TransformOptions::default()
+}
+
+/// Converts 8-bit pixels to sRGB. A profile that no transform can be made from leaves them as they are.
+pub fn to_srgb(pixels: Pixels, profile: &Profile) -> Pixels {
+    if profile.is_grey() {
+        return match profile.grey_curve() {
+            Some(curve) => with_curve(pixels, &curve),
+            None => pixels,
+        };
+    }
+    let Conversion::By(transform) = conversion(profile, pixels.channels) else { return pixels };
+    let mut data = vec![0; pixels.data.len()];
+    match transform.transform(&pixels.data, &mut data) {
+        Ok(()) => Pixels { data, ..pixels },
+        Err(_) => pixels,
+    }
+}
+
+type Transform = Arc<dyn TransformExecutor<u8> + Send + Sync>;
+
+/// How many transforms a thread keeps: cameras of a make share their profile, and a site has few of them.
+const TRANSFORMS: usize = 8;
+
+/// The meaning of a profile for 8-bit pixels.
+#[derive(Clone)]
+enum Conversion {
+    /// They are sRGB as they are.
+    None,
+    /// No transform can be made from it, so that it counts as absent.
+    Impossible,
+    By(Transform),
+}
+
+/// A conversion as it is kept: the profile and the number of channels it is for.
+type Known = (Arc<[u8]>, usize, Conversion);
+
+thread_local! {
+    /// The conversions used last, the latest at the end. Making one takes as long as converting half a megapixel.
+    static KNOWN: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The transform of 8-bit pixels of that many channels into sRGB.
+fn conversion(profile: &Profile, channels: usize) -> Conversion {
+    let Some(icc) = &profile.icc else { return new_conversion(profile, channels) };
+    KNOWN.with_borrow_mut(|known| {
+        let found = known.iter().position(|(its, for_channels, _)| for_channels == &channels && its == icc);
+        let entry = match found {
+            Some(at) => known.remove(at),
+            None => (Arc::clone(icc), channels, new_conversion(profile, channels)),
+        };
+        if known.len() >= TRANSFORMS {
+            known.remove(0);
+        }
+        let conversion = entry.2.clone();
+        known.push(entry);
+        conversion
+    })
+}
+
+fn new_conversion(profile: &Profile, channels: usize) -> Conversion {
+    let layout = if channels == 4 { Layout::Rgba } else { Layout::Rgb };
+    let made = contained(|| profile.profile.create_transform_8bit(layout, &srgb(), layout, options()).ok());
+    match made {
+        None => Conversion::Impossible,
+        Some(transform) if is_identity(&*transform, channels) => Conversion::None,
+        Some(transform) => Conversion::By(transform),
+    }
+}
+
+/// The parser and the transforms are another project's code on untrusted bytes: a panic in it is a profile that cannot be
+/// read.
+fn contained<T>(work: impl FnOnce() -> Option<T>) -> Option<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).ok().flatten()
+}
+
+/// Converts 16-bit samples (native byte order) to 8-bit sRGB at their full precision.
+pub fn to_srgb8(samples: &[u16], channels: usize, profile: Option<&Profile>) -> Vec<u8> {
+    Narrowing::new(channels, profile).apply(samples)
+}
+
+/// How 16-bit samples become 8-bit sRGB, for pictures that come in parts.
+pub struct Narrowing {
+    channels: usize,
+    by: By,
+}
+
+enum By {
+    /// Nothing but the precision changes.
+    Precision,
+    /// The curve of a profile for grey.
+    Curve(Box<[u8; 256]>),
+    Transform(Arc<dyn TransformExecutor<u16> + Send + Sync>),
+}
+
+impl Narrowing {
+    /// Out of the colours of a profile; one that no transform can be made from leaves them as they are.
+    pub fn new(channels: usize, profile: Option<&Profile>) -> Narrowing {
+        let layout = if channels == 4 { Layout::Rgba } else { Layout::Rgb };
+        let by = match profile {
+            None => By::Precision,
+            Some(profile) if profile.is_grey() => {
+                profile.grey_curve().map_or(By::Precision, |curve| By::Curve(Box::new(curve)))
+            }
+            Some(profile) => {
+                let transform =
+                    contained(|| profile.profile.create_transform_16bit(layout, &srgb(), layout, options()).ok());
+                transform.map_or(By::Precision, By::Transform)
+            }
+        };
+        Narrowing { channels, by }
+    }
+
+    /// Whole pixels.
+    pub fn apply(&self, samples: &[u16]) -> Vec<u8> {
+        let narrow = |samples: &[u16]| samples.iter().map(|&sample| narrow(sample)).collect();
+        match &self.by {
+            By::Precision => narrow(samples),
+            By::Curve(curve) => {
+                let mut data: Vec<u8> = narrow(samples);
+                apply_curve(&mut data, self.channels, curve);
+                data
+            }
+            By::Transform(transform) => {
+                let mut converted = vec![0; samples.len()];
+                match transform.transform(samples, &mut converted) {
+                    Ok(()) => narrow(&converted),
+                    Err(_) => narrow(samples),
+                }
+            }
+        }
+    }
+}
+
+/// The nearest of 256 levels to one of 65536.
+pub fn narrow(sample: u16) -> u8 {
+    // exact for all 65536 values: 65535 is 255 × 257
+    ((u32::from(sample) + 128) / 257) as u8
+}
+
+/// Converts CMYK samples, four bytes a pixel, to sRGB.
+///
+/// `inverted` says that 255 is no ink rather than full ink. With an ICC profile for inks the colours are those of that
+/// press; without one they are the plain product that every other program shows.
+pub fn cmyk_to_rgb(samples: &[u8], inverted: bool, icc: Option<&[u8]>) -> Vec<u8> {
+    let inks: Vec<u8> = if inverted { samples.iter().map(|&sample| 255 - sample).collect() } else { samples.to_vec() };
+    if let Some(rgb) = icc.and_then(|icc| by_press(&inks, icc)) {
+        return rgb;
+    }
+    inks.chunks_exact(4)
+        .flat_map(|ink| {
+            let [c, m, y, k] = [ink[0], ink[1], ink[2], ink[3]].map(|ink| 255 - u32::from(ink));
+            [c, m, y].map(|light| ((light * k + 127) / 255) as u8)
+        })
+        .collect()
+}
+
+fn by_press(inks: &[u8], icc: &[u8]) -> Option<Vec<u8>> {
+    let convert = || {
+        let profile = ColorProfile::new_from_slice(icc).ok()?;
+        if profile.color_space != DataColorSpace::Cmyk {
+            return None;
+        }
+        // the perceptual intent maps the press's black to black; without compensation of the black point, which is not
+        // to be had here, the colorimetric one leaves it a grey
+        let transform = profile.create_transform_8bit(Layout::Rgba, &srgb(), Layout::Rgb, options()).ok()?;
+        let mut rgb = vec![0; inks.len() / 4 * 3];
+        transform.transform(inks, &mut rgb).ok()?;
+        Some(rgb)
+    };
+    contained(convert)
+}
+
+fn with_curve(mut pixels: Pixels, curve: &[u8; 256]) -> Pixels {
+    let channels = pixels.channels;
+    apply_curve(&mut pixels.data, channels, curve);
+    pixels
+}
+
+fn apply_curve(data: &mut [u8], channels: usize, curve: &[u8; 256]) {
+    for pixel in data.chunks_exact_mut(channels) {
+        for sample in &mut pixel[..3] {
+            *sample = curve[usize::from(*sample)];
+        }
+    }
+}
+
+/// Whether a transform changes nothing that can be seen: most profiles in photographs are sRGB under some name.
+fn is_identity(transform: &(dyn TransformExecutor<u8> + Send + Sync), channels: usize) -> bool {
+    const LEVELS: [u8; 7] = [0, 16, 64, 128, 180, 220, 255];
+    let mut probe = Vec::new();
+    for r in LEVELS {
+        for g in LEVELS {
+            for b in LEVELS {
+                probe.extend([r, g, b]);
+                probe.extend(std::iter::repeat_n(255, channels - 3));
+            }
+        }
+    }
+    let mut out = vec![0; probe.len()];
+    transform.transform(&probe, &mut out).is_ok() && probe.iter().zip(&out).all(|(a, b)| a.abs_diff(*b) <= 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::Size;
+
+    fn convert(profile: &ColorProfile, rgb: [u8; 3]) -> [u8; 3] {
+        let profile = Profile { profile: Arc::new(profile.clone()), name: None, icc: None };
+        let out = to_srgb(Pixels::filled(Size::new(4, 4), &rgb), &profile);
+        [out.data[0], out.data[1], out.data[2]]
+    }
+
+    #[test]
+    fn wide_colours_become_srgb() {
+        let check = |profile: &ColorProfile, rgb: [u8; 3], expected: [u8; 3]| {
+            let got = convert(profile, rgb);
+            let near = got.iter().zip(expected).all(|(a, b)| a.abs_diff(b) <= 2);
+            assert!(near, "{rgb:?} became {got:?}, not {expected:?}");
+        };
+        check(&ColorProfile::new_srgb(), [10, 120, 250], [10, 120, 250]);
+        // the sRGB primaries as Display P3 writes them (CSS Color 4, color-mix examples)
+        check(&ColorProfile::new_display_p3(), [234, 51, 35], [255, 0, 0]);
+        check(&ColorProfile::new_display_p3(), [128, 128, 128], [128, 128, 128]);
+        check(&ColorProfile::new_adobe_rgb(), [219, 0, 0], [255, 0, 0]);
+    }
+
+    #[test]
+    fn sixteen_bits_are_rounded_to_nearest() {
+        for level in 0..=255u16 {
+            assert_eq!(u16::from(narrow(level * 257)), level);
+        }
+        assert_eq!(to_srgb8(&[0, 65535, 32768], 3, None), [0, 255, 128]);
+    }
+
+    #[test]
+    fn inks_without_a_profile() {
+        let check = |inks: [u8; 4], inverted, expected: [u8; 3]| {
+            assert_eq!(cmyk_to_rgb(&inks, inverted, None), expected, "{inks:?}");
+        };
+        check([0, 0, 0, 0], false, [255, 255, 255]);
+        check([255, 255, 255, 255], true, [255, 255, 255]);
+        check([255, 0, 0, 0], false, [0, 255, 255]);
+        check([0, 0, 0, 255], false, [0, 0, 0]);
+        check([0, 255, 255, 255], true, [0, 255, 255]);
+    }
+
+    #[test]
+    fn profiles_are_for_pictures_of_their_kind() {
+        let icc = |kind: &[u8; 4]| {
+            let mut icc = ColorProfile::new_display_p3().encode().expect("written");
+            icc[16..20].copy_from_slice(kind);
+            icc
+        };
+        for (kind, grey, rgb, cmyk) in [
+            (b"RGB ", true, true, false),
+            (b"GRAY", true, false, false),
+            (b"CMYK", false, false, true),
+            (b"Lab ", false, false, false),
+            (b"XYZ ", false, false, false),
+        ] {
+            let icc = icc(kind);
+            let found = [1, 3, 4].map(|components| ColourModel::of(components).is_of(&icc));
+            assert_eq!(found, [grey, rgb, cmyk], "{}", String::from_utf8_lossy(kind));
+        }
+        assert!(!ColourModel::Rgb.is_of(b"") && !ColourModel::Grey.is_of(&[7; 18]));
+    }
+
+    #[test]
+    fn a_matrix_leads_to_xyz_whatever_the_header_says() {
+        let mut icc = ColorProfile::new_display_p3().encode().expect("written");
+        let expected = Profile::from_icc(&icc).expect("a profile");
+        icc[20..24].copy_from_slice(b"Lab ");
+        let profile = Profile::from_icc(&icc).expect("a profile");
+        let pixels = || Pixels::filled(Size::new(4, 4), &[234, 51, 35]);
+        assert_eq!(to_srgb(pixels(), &profile).data, to_srgb(pixels(), &expected).data);
+        assert!(profile.rgb_icc().is_some());
+    }
+
+    #[test]
+    fn profiles_that_no_transform_can_be_made_from_are_not_passed_on() {
+        let mut plain = ColorProfile::new_display_p3();
+        (plain.red_trc, plain.green_trc, plain.blue_trc) = (None, None, None);
+        let profile = Profile { profile: Arc::new(plain), name: None, icc: Some(vec![1, 2, 3].into()) };
+        assert!(profile.is_srgb() && profile.rgb_icc().is_none());
+        let pixels = Pixels::filled(Size::new(2, 2), &[1, 2, 3]);
+        assert_eq!(to_srgb(pixels.clone(), &profile).data, pixels.data);
+    }
+
+    #[test]
+    fn junk_is_no_profile() {
+        assert!(Profile::from_icc(b"").is_none());
+        assert!(Profile::from_icc(&[7; 500]).is_none());
+        assert!(Profile::from_gamma(0.45, [(0.0, 0.0); 4]).is_none());
+        assert!(Profile::from_gamma(0.0, [(0.3127, 0.329), (0.64, 0.33), (0.3, 0.6), (0.15, 0.06)]).is_none());
+    }
+}

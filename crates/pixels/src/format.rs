@@ -1,0 +1,450 @@
+//! The table of image formats: names, extensions, media types, capabilities, and signatures.
+//!
+//! What a file is, is read from its first bytes and never from its name: originals come from cameras, phones and
+//! people who rename things.
+
+/// An image format that tintype knows by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Format {
+    /// JPEG (ITU-T T.81).
+    Jpeg,
+    /// PNG and its animated form APNG (W3C PNG, third edition).
+    Png,
+    /// GIF 87a and 89a.
+    Gif,
+    /// WebP (RFC 9649).
+    WebP,
+    /// AV1 Image File Format.
+    Avif,
+    /// Windows bitmap.
+    Bmp,
+    /// TIFF 6.0.
+    Tiff,
+    /// Windows icon and cursor.
+    Ico,
+    /// Portable anymap: PBM, PGM, PPM and PAM.
+    Pnm,
+    /// Quite OK Image.
+    Qoi,
+    /// JPEG XL (ISO/IEC 18181).
+    Jxl,
+    /// HEIF with HEVC: recognised so that it can be refused by name.
+    Heic,
+    /// SVG: passed through untouched, never rasterised.
+    Svg,
+}
+
+/// One row of the table behind [`Format`]'s methods. A new format is a variant, a row, and a module in `tintype-codecs`.
+struct Row {
+    format: Format,
+    name: &'static str,
+    extension: &'static str,
+    media_type: &'static str,
+    /// Other names and extensions, in lower case.
+    aliases: &'static [&'static str],
+    /// Nanoseconds of one core to decode a pixel. These figures are of one machine; only their ratios matter.
+    decode_time: f64,
+    /// What tintype writes in this format; `None` where it only reads it.
+    output: Option<Output>,
+}
+
+/// The capabilities of a format that tintype writes.
+struct Output {
+    alpha: bool,
+    /// Whether any animation may be written in it.
+    animation: bool,
+    /// Whether it is written without loss on request.
+    lossless: bool,
+    /// Whether every pixel is kept, whatever the quality.
+    ignores_quality: bool,
+    /// Whether an ICC profile is written along.
+    profile: bool,
+    /// Whether every client is assumed to show it, whatever it accepts.
+    universal: bool,
+    /// Pixels of the longest side that the format can express.
+    longest_side: u32,
+    /// Bytes of memory that the encoder takes for each pixel: lossy, lossless.
+    memory: [u64; 2],
+    /// Nanoseconds of one core to resize and encode a pixel: lossy, lossless.
+    time: [f64; 2],
+}
+
+/// In the order of the enum, so that a format is its own index; a test holds this.
+const TABLE: [Row; 13] = [
+    Row {
+        format: Format::Jpeg,
+        name: "jpeg",
+        extension: "jpg",
+        media_type: "image/jpeg",
+        aliases: &["jpe", "jfif", "pjpg"],
+        decode_time: 2.5,
+        output: Some(Output {
+            alpha: false,
+            animation: false,
+            lossless: false,
+            ignores_quality: false,
+            profile: true,
+            universal: true,
+            longest_side: 65_535,
+            memory: [4, 4],
+            time: [20.0, 20.0],
+        }),
+    },
+    Row {
+        format: Format::Png,
+        name: "png",
+        extension: "png",
+        media_type: "image/png",
+        aliases: &["apng"],
+        decode_time: 10.0,
+        output: Some(Output {
+            alpha: true,
+            // many viewers show the first frame only; an animated PNG that keeps its format stays animated all the same
+            animation: false,
+            lossless: true,
+            ignores_quality: true,
+            profile: true,
+            universal: true,
+            longest_side: i32::MAX as u32,
+            memory: [4, 4],
+            time: [40.0, 40.0],
+        }),
+    },
+    Row {
+        format: Format::Gif,
+        name: "gif",
+        extension: "gif",
+        media_type: "image/gif",
+        aliases: &[],
+        decode_time: 10.0,
+        output: Some(Output {
+            alpha: true,
+            animation: true,
+            lossless: false,
+            ignores_quality: true,
+            profile: false,
+            universal: true,
+            longest_side: 65_535,
+            memory: [9, 9],
+            time: [100.0, 100.0],
+        }),
+    },
+    Row {
+        format: Format::WebP,
+        name: "webp",
+        extension: "webp",
+        media_type: "image/webp",
+        aliases: &[],
+        decode_time: 15.0,
+        output: Some(Output {
+            alpha: true,
+            animation: true,
+            lossless: true,
+            ignores_quality: false,
+            profile: true,
+            universal: false,
+            // RFC 9649 §2.7: canvas and frame sizes of lossy and lossless bitstreams are 14 bits wide
+            longest_side: 16_383,
+            memory: [8, 24],
+            time: [70.0, 550.0],
+        }),
+    },
+    Row {
+        format: Format::Avif,
+        name: "avif",
+        extension: "avif",
+        media_type: "image/avif",
+        aliases: &[],
+        decode_time: 25.0,
+        output: Some(Output {
+            alpha: true,
+            animation: false,
+            lossless: false,
+            ignores_quality: false,
+            profile: false,
+            universal: false,
+            longest_side: 65_535,
+            memory: [28, 28],
+            time: [250.0, 250.0],
+        }),
+    },
+    read_only(Format::Bmp, "bmp", "bmp", "image/bmp", &["dib"], 8.0),
+    read_only(Format::Tiff, "tiff", "tif", "image/tiff", &[], 8.0),
+    read_only(Format::Ico, "ico", "ico", "image/vnd.microsoft.icon", &["cur"], 10.0),
+    read_only(Format::Pnm, "pnm", "pnm", "image/x-portable-anymap", &["pbm", "pgm", "ppm", "pam"], 8.0),
+    read_only(Format::Qoi, "qoi", "qoi", "image/qoi", &[], 8.0),
+    read_only(Format::Jxl, "jxl", "jxl", "image/jxl", &[], 60.0),
+    read_only(Format::Heic, "heic", "heic", "image/heic", &["heif"], 8.0),
+    read_only(Format::Svg, "svg", "svg", "image/svg+xml", &[], 8.0),
+];
+
+const fn read_only(
+    format: Format, name: &'static str, extension: &'static str, media_type: &'static str,
+    aliases: &'static [&'static str], decode_time: f64,
+) -> Row {
+    Row { format, name, extension, media_type, aliases, decode_time, output: None }
+}
+
+impl Format {
+    /// Every format, in the order of the enum.
+    pub fn all() -> impl Iterator<Item = Format> {
+        TABLE.iter().map(|row| row.format)
+    }
+
+    fn row(self) -> &'static Row {
+        &TABLE[self as usize]
+    }
+
+    /// The name used in URLs, settings and messages: `jpeg`, `webp`.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// The usual file name extension, without the dot.
+    pub fn extension(self) -> &'static str {
+        self.row().extension
+    }
+
+    /// The media type for `Content-Type`.
+    pub fn media_type(self) -> &'static str {
+        self.row().media_type
+    }
+
+    /// The format of that name, alias or extension, in any case.
+    pub fn from_name(name: &str) -> Option<Format> {
+        let lower = name.to_ascii_lowercase();
+        let names = |row: &&Row| row.name == lower || row.extension == lower || row.aliases.contains(&lower.as_str());
+        TABLE.iter().find(names).map(|row| row.format)
+    }
+
+    fn output(self) -> Option<&'static Output> {
+        self.row().output.as_ref()
+    }
+
+    /// Whether a picture of this format may have transparent pixels when tintype writes it.
+    pub fn has_alpha(self) -> bool {
+        self.output().is_some_and(|output| output.alpha)
+    }
+
+    /// Whether tintype writes this format.
+    pub fn is_output(self) -> bool {
+        self.output().is_some()
+    }
+
+    /// Whether any animation may be written in this format. PNG is not among them, as many viewers show its first frame only;
+    /// an animated PNG that keeps its format stays animated all the same.
+    pub fn can_move(self) -> bool {
+        self.output().is_some_and(|output| output.animation)
+    }
+
+    /// Whether tintype writes this format without loss on request.
+    pub fn can_be_lossless(self) -> bool {
+        self.output().is_some_and(|output| output.lossless)
+    }
+
+    /// Whether every pixel is kept whatever the quality, so that a quality makes no difference.
+    pub fn ignores_quality(self) -> bool {
+        self.output().is_some_and(|output| output.ignores_quality)
+    }
+
+    /// Whether tintype writes ICC profiles into this format.
+    pub fn keeps_profile(self) -> bool {
+        self.output().is_some_and(|output| output.profile)
+    }
+
+    /// Whether every client is assumed to show this format, whatever its `Accept` says.
+    pub fn is_universal(self) -> bool {
+        self.output().is_some_and(|output| output.universal)
+    }
+
+    /// Pixels of the longest side that the format can express.
+    pub fn longest_side(self) -> u32 {
+        self.output().map_or(i32::MAX as u32, |output| output.longest_side)
+    }
+
+    /// Bytes of memory that the encoder takes for each pixel of the result.
+    pub fn encode_memory(self, lossless: bool) -> u64 {
+        self.output().map_or(4, |output| output.memory[usize::from(lossless)])
+    }
+
+    /// Nanoseconds of one core to resize and encode a pixel of the result; only ratios matter.
+    pub fn encode_time(self, lossless: bool) -> f64 {
+        self.output().map_or(20.0, |output| output.time[usize::from(lossless)])
+    }
+
+    /// Nanoseconds of one core to decode a pixel; only ratios matter.
+    pub fn decode_time(self) -> f64 {
+        self.row().decode_time
+    }
+
+    /// The format that a file's first bytes show, or `None` where they show no image that tintype knows.
+    pub fn sniff(bytes: &[u8]) -> Option<Format> {
+        let starts = |signature: &[u8]| bytes.starts_with(signature);
+        if starts(&[0xFF, 0xD8, 0xFF]) {
+            Some(Format::Jpeg)
+        } else if starts(b"\x89PNG\r\n\x1a\n") {
+            Some(Format::Png)
+        } else if starts(b"GIF87a") || starts(b"GIF89a") {
+            Some(Format::Gif)
+        } else if starts(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") {
+            Some(Format::WebP)
+        } else if starts(&[0xFF, 0x0A]) || starts(b"\0\0\0\x0cJXL \r\n\x87\n") {
+            Some(Format::Jxl)
+        } else if bytes.get(4..8) == Some(b"ftyp") {
+            sniff_heif(bytes)
+        } else if is_tiff(bytes) {
+            Some(Format::Tiff)
+        } else if starts(b"qoif") {
+            Some(Format::Qoi)
+        } else if is_ico(bytes) {
+            Some(Format::Ico)
+        } else if is_bmp(bytes) {
+            Some(Format::Bmp)
+        } else if is_pnm(bytes) {
+            Some(Format::Pnm)
+        } else if is_svg(bytes) {
+            Some(Format::Svg)
+        } else {
+            None
+        }
+    }
+}
+
+impl std::fmt::Display for Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// ISO/IEC 14496-12 §4.3: `ftyp` is size, type, major brand, minor version, then compatible brands of four bytes each.
+fn sniff_heif(bytes: &[u8]) -> Option<Format> {
+    let size = u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
+    let end = size.min(bytes.len()).min(1024);
+    let brands = || {
+        let compatible = bytes.get(16..end).unwrap_or_default().chunks_exact(4);
+        bytes.get(8..12).into_iter().chain(compatible)
+    };
+    if brands().any(|brand| matches!(brand, b"avif" | b"avis")) {
+        return Some(Format::Avif);
+    }
+    let heif = |brand: &[u8]| {
+        matches!(brand, b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1" | b"mif2")
+    };
+    brands().any(heif).then_some(Format::Heic)
+}
+
+fn is_tiff(bytes: &[u8]) -> bool {
+    // 42 is TIFF, 43 is BigTIFF
+    matches!(bytes.get(..4), Some(b"II\x2a\0" | b"MM\0\x2a" | b"II\x2b\0" | b"MM\0\x2b"))
+}
+
+fn is_ico(bytes: &[u8]) -> bool {
+    // type 1 is an icon, 2 a cursor; the signature is weak, so there must be an entry with its reserved byte in place
+    matches!(bytes.get(..4), Some([0, 0, 1 | 2, 0])) && bytes.len() >= 22 && bytes[4..6] != [0, 0]
+}
+
+fn is_bmp(bytes: &[u8]) -> bool {
+    // the size of the second header tells a bitmap from any text that begins with "BM"
+    let Some(size) = bytes.get(14..18) else { return false };
+    bytes.starts_with(b"BM") && matches!(u32::from_le_bytes([size[0], size[1], size[2], size[3]]), 12..=256)
+}
+
+fn is_pnm(bytes: &[u8]) -> bool {
+    matches!(bytes.get(..3), Some([b'P', b'1'..=b'7', b' ' | b'\t' | b'\n' | b'\r' | b'#']))
+}
+
+/// An SVG has no signature: it is text whose first element is `svg`, after any declaration, doctype and comments.
+fn is_svg(bytes: &[u8]) -> bool {
+    let head = &bytes[..bytes.len().min(64 * 1024)];
+    let mut rest = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
+    loop {
+        rest = rest.trim_ascii_start();
+        if let Some(after) = rest.strip_prefix(b"<?") {
+            rest = after_marker(after, b"?>");
+        } else if let Some(after) = rest.strip_prefix(b"<!--") {
+            rest = after_marker(after, b"-->");
+        } else if rest.len() > 9 && rest[..9].eq_ignore_ascii_case(b"<!doctype") {
+            rest = after_doctype(rest);
+        } else {
+            return is_svg_element(rest);
+        }
+    }
+}
+
+fn is_svg_element(rest: &[u8]) -> bool {
+    let Some(tag) = rest.strip_prefix(b"<") else { return false };
+    let end = tag.iter().position(|b| b.is_ascii_whitespace() || matches!(b, b'>' | b'/')).unwrap_or(tag.len());
+    let name = &tag[..end];
+    // a prefix bound to the SVG namespace is legal XML: <svg:svg>
+    end < tag.len() && (name == b"svg" || name.ends_with(b":svg"))
+}
+
+fn after_marker<'a>(bytes: &'a [u8], marker: &[u8]) -> &'a [u8] {
+    match bytes.windows(marker.len()).position(|window| window == marker) {
+        Some(at) => &bytes[at + marker.len()..],
+        None => &[],
+    }
+}
+
+/// Past a doctype, whose internal subset in brackets may hold `>` of its own.
+fn after_doctype(bytes: &[u8]) -> &[u8] {
+    let mut depth = 0usize;
+    for (at, byte) in bytes.iter().enumerate() {
+        match byte {
+            b'[' => depth += 1,
+            b']' => depth = depth.saturating_sub(1),
+            b'>' if depth == 0 => return &bytes[at + 1..],
+            _ => {}
+        }
+    }
+    &[]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_enum() {
+        for (index, row) in TABLE.iter().enumerate() {
+            assert_eq!(row.format as usize, index, "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn names_and_extensions_lead_back() {
+        for format in Format::all() {
+            assert_eq!(Format::from_name(format.name()), Some(format));
+            assert_eq!(Format::from_name(&format.extension().to_uppercase()), Some(format));
+        }
+        assert_eq!(Format::from_name("html"), None);
+    }
+
+    #[test]
+    fn signatures() {
+        let check = |bytes: &[u8], expected: Option<Format>| assert_eq!(Format::sniff(bytes), expected, "{bytes:?}");
+        check(b"", None);
+        check(b"\xFF\xD8\xFF\xE0", Some(Format::Jpeg));
+        check(b"\x89PNG\r\n\x1a\n", Some(Format::Png));
+        check(b"\x89PNG\n\x1a\n", None);
+        check(b"GIF89a", Some(Format::Gif));
+        check(b"RIFF\0\0\0\0WEBPVP8 ", Some(Format::WebP));
+        check(b"RIFF\0\0\0\0WAVE", None);
+        check(b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", Some(Format::Avif));
+        check(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", Some(Format::Heic));
+        check(b"\0\0\0\x18ftypisom\0\0\0\0mp41isom", None);
+        check(b"II\x2a\0\x08\0\0\0", Some(Format::Tiff));
+        check(b"MM\0\x2a\0\0\0\x08", Some(Format::Tiff));
+        check(b"P6\n2 2\n255\n", Some(Format::Pnm));
+        check(b"P9\n", None);
+        check(b"BM is how some sentences begin.", None);
+        check(b"<svg xmlns='http://www.w3.org/2000/svg'/>", Some(Format::Svg));
+        check(
+            b"\xEF\xBB\xBF<?xml version='1.0'?>\n<!-- a --><!DOCTYPE svg [<!ENTITY a 'b>'>]>\n<svg >",
+            Some(Format::Svg),
+        );
+        check(b"<!doctype html><html><svg></svg></html>", None);
+        check(b"<svgfoo>", None);
+        check(b"<html>", None);
+    }
+}

@@ -1,0 +1,143 @@
+//! What an original's header says, and what the decoder of its format can do with it.
+
+use crate::colour::Profile;
+use crate::exif;
+use crate::format::Format;
+use crate::geometry::{Orientation, Size};
+
+/// What an original is, by its header alone.
+#[derive(Clone, Debug)]
+pub struct Info {
+    /// The format, by its signature.
+    pub format: Format,
+    /// Columns and rows as stored, before the orientation is applied.
+    pub size: Size,
+    /// The transformation from the stored to the upright picture.
+    pub orientation: Orientation,
+    /// Number of frames; 1 for a still picture.
+    pub frames: u32,
+    /// How often an animation plays.
+    pub loops: Loops,
+    /// Whether any pixel may be transparent.
+    pub has_alpha: bool,
+    /// Whether its colours are stated to be anything else than plain sRGB.
+    pub has_profile: bool,
+    /// The description inside its ICC profile.
+    pub profile_name: Option<String>,
+    /// Whether it carries EXIF, XMP or comments.
+    pub has_metadata: bool,
+    /// Its EXIF block, without the prefix of its container.
+    pub exif: Option<Vec<u8>>,
+    /// What the decoder can do with this file, and what it costs.
+    pub caps: DecoderCaps,
+}
+
+/// What a decoder can do with one file, and what it costs.
+#[derive(Clone, Copy, Debug)]
+pub struct DecoderCaps {
+    /// The scales, in eighths, at which it decodes (scaled IDCT), smallest first; 8, full size, is the last.
+    pub scales: &'static [u32],
+    /// By how much more a scaled picture must be oversampled than one from a scaled IDCT: box means blur what transforms keep.
+    pub scale_margin: f64,
+    /// Whether it has a loop filter that can be skipped.
+    pub has_loop_filter: bool,
+    /// Whether it can decode a region alone, where it returns planes.
+    pub decodes_regions: bool,
+    /// The scales, in eighths, of which it can make several in one pass, where it returns planes.
+    pub shared_scales: &'static [u32],
+    /// How it returns rows one after the other, if it does.
+    pub rows: Option<RowDecoding>,
+    /// Memory that decoding takes.
+    pub memory: DecodeMemory,
+    /// Nanoseconds of one core for each stored pixel, as measured on one machine: only ratios matter.
+    pub time: f64,
+}
+
+/// A picture that is decoded row by row.
+#[derive(Clone, Copy, Debug)]
+pub struct RowDecoding {
+    /// Samples of a pixel.
+    pub channels: usize,
+    /// Bytes that the decoder holds beside the rows that it returns.
+    pub memory: u64,
+}
+
+/// Bytes of memory that a decoder needs.
+#[derive(Clone, Copy, Debug)]
+pub struct DecodeMemory {
+    /// For each stored pixel, whatever the scale.
+    pub per_stored_pixel: f64,
+    /// For each decoded pixel, at the scale that is decoded.
+    pub per_decoded_pixel: f64,
+}
+
+/// How often an animation plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loops {
+    /// Without end.
+    Forever,
+    /// That many times in all, at least once.
+    Times(u16),
+}
+
+impl Info {
+    /// An upright, opaque, sRGB still picture of that size, which is what most headers say.
+    pub fn new(format: Format, size: Size) -> Info {
+        Info {
+            format,
+            size,
+            orientation: Orientation::UPRIGHT,
+            frames: 1,
+            loops: Loops::Forever,
+            has_alpha: false,
+            has_profile: false,
+            profile_name: None,
+            has_metadata: false,
+            exif: None,
+            caps: DecoderCaps {
+                scales: &[8],
+                scale_margin: 1.0,
+                has_loop_filter: false,
+                decodes_regions: false,
+                shared_scales: &[],
+                rows: None,
+                memory: DecodeMemory { per_stored_pixel: 1.0, per_decoded_pixel: 5.0 },
+                time: format.decode_time(),
+            },
+        }
+    }
+
+    /// Adds an EXIF block, and with it the orientation that it states.
+    #[must_use]
+    pub fn with_exif(mut self, exif: Option<Vec<u8>>) -> Info {
+        if let Some(exif) = exif {
+            self.orientation = exif::orientation(&exif);
+            self.has_metadata = true;
+            self.exif = Some(exif);
+        }
+        self
+    }
+
+    /// Adds a colour profile.
+    #[must_use]
+    pub fn with_profile(mut self, profile: Option<&Profile>) -> Info {
+        self.has_profile = profile.is_some();
+        self.profile_name = profile.and_then(Profile::name);
+        self
+    }
+
+    /// The size as displayed, orientation applied.
+    pub fn displayed(&self) -> Size {
+        self.orientation.apply(self.size)
+    }
+
+    /// Bytes that decoding one frame holds at most, at `eighths` of its size, by estimate.
+    pub fn decoded_bytes(&self, eighths: u32) -> u64 {
+        let stored = self.size.pixels() as f64;
+        // some files are not scaled as planned, but to the next half
+        let eighths = eighths.next_power_of_two();
+        let decoded = stored * f64::from(eighths * eighths) / 64.0;
+        let DecodeMemory { per_stored_pixel, per_decoded_pixel } = self.caps.memory;
+        (stored * per_stored_pixel + decoded * per_decoded_pixel) as u64
+    }
+}

@@ -1,0 +1,122 @@
+//! The check that every original passes before any of its pixels is decoded.
+//!
+//! Decoders take an [`Admitted`], and [`Limits::admit`] is the only function that makes one.
+
+use crate::error::{Error, Result};
+use crate::geometry::{Rect, Size};
+use crate::info::Info;
+
+/// What one original may ask of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Pixels of an original, all of its frames together.
+    pub max_pixels: u64,
+    /// Frames of an original.
+    pub max_frames: u32,
+    /// Bytes of memory that decoding and resizing one original may take, by the estimate from its header.
+    pub max_memory: u64,
+}
+
+impl Limits {
+    /// Checks what a header says against the limits on size: `frames` are the frames that are decoded.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] for too many pixels or frames, [`Error::Malformed`] for a side of 0 pixels.
+    pub fn check(&self, info: &Info, frames: u32) -> Result<()> {
+        let Size { width, height } = info.size;
+        if width == 0 || height == 0 {
+            return Err(Error::malformed(info.format, format!("its header says {width}x{height} pixels")));
+        }
+        if info.frames > self.max_frames && frames > 1 {
+            return Err(Error::Limit(format!("it has {} frames; {} are allowed", info.frames, self.max_frames)));
+        }
+        let pixels = info.size.pixels().saturating_mul(frames.into());
+        if pixels > self.max_pixels {
+            let what = if frames > 1 { format!("{frames} frames of {}", info.size) } else { info.size.to_string() };
+            let limit = self.max_pixels;
+            return Err(Error::Limit(format!("it has {what} pixels, {pixels} in all; {limit} are allowed")));
+        }
+        Ok(())
+    }
+
+    /// Admits an original to decoding: `frames` of its frames, for a purpose (`making`, `decoding`) that takes `memory` bytes.
+    ///
+    /// # Errors
+    /// As [`Limits::check`], and [`Error::Limit`] where the memory is more than is allowed.
+    pub fn admit<'a>(&self, info: &'a Info, frames: u32, purpose: &str, memory: u64) -> Result<Admitted<'a>> {
+        self.check(info, frames)?;
+        if memory > self.max_memory {
+            let (needed, allowed) = (memory.div_ceil(1 << 20), self.max_memory >> 20);
+            return Err(Error::Limit(format!(
+                "{purpose} it takes about {needed} MiB of memory; {allowed} MiB are allowed"
+            )));
+        }
+        Ok(Admitted { info, frames, memory })
+    }
+}
+
+/// An original whose header was within every limit: the ticket to its pixels.
+#[derive(Clone, Copy, Debug)]
+pub struct Admitted<'a> {
+    info: &'a Info,
+    frames: u32,
+    memory: u64,
+}
+
+impl<'a> Admitted<'a> {
+    /// What the original's header says.
+    pub fn info(&self) -> &'a Info {
+        self.info
+    }
+
+    /// Number of frames to decode, from the first; at least 1.
+    pub fn frames(&self) -> u32 {
+        self.frames
+    }
+
+    /// Bytes of memory that decoding and resizing hold at most, by estimate.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    /// The same admission for a picture embedded in the original, such as a PNG in an icon. Its header must state the size that
+    /// the container's header stated.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where the two sizes differ.
+    pub fn embedded<'b>(&self, info: &'b Info) -> Result<Admitted<'b>> {
+        if info.size != self.info.size {
+            return Err(Error::malformed(self.info.format, "it states two different sizes"));
+        }
+        Ok(Admitted { info, frames: self.frames, memory: self.memory })
+    }
+}
+
+/// How a decoder returns samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PixelLayout {
+    /// Red, green and blue interleaved, and alpha where there is any.
+    #[default]
+    Rgb,
+    /// Planes of luma and chroma, where the file has them so.
+    YCbCr,
+}
+
+/// What a decoder is asked for. A decoder that lacks a capability ([`DecoderCaps`](crate::DecoderCaps)) ignores the option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodeOptions {
+    /// The scale in eighths, one of the decoder's scales.
+    pub eighths: u32,
+    /// Whether the loop filter between blocks is skipped.
+    pub skip_loop_filter: bool,
+    /// How samples are returned.
+    pub layout: PixelLayout,
+    /// The region to decode alone, in pixels of the scaled picture; `None` decodes all of it.
+    pub region: Option<Rect>,
+}
+
+impl DecodeOptions {
+    /// The whole picture at full size, as interleaved pixels.
+    pub const FULL: DecodeOptions =
+        DecodeOptions { eighths: 8, skip_loop_filter: false, layout: PixelLayout::Rgb, region: None };
+}

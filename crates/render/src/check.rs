@@ -1,0 +1,120 @@
+//! Whether a file is a sound picture from its first byte to its last: everything is decoded and nothing is made of it.
+//! Uploads are checked so. They are held to more than originals that are only shown: damage is refused, and so is a file
+//! without its end marker, which may have been cut off on its way.
+
+use quick_xml::events::Event;
+
+use tintype_codecs::Codec;
+use tintype_pixels::{DecodeOptions, Error, Format, Info, Result, Size};
+
+use crate::json;
+use crate::probe::{known_or_probed, switched_off};
+use crate::progress::{Progress, Stage, begin};
+use crate::settings::Settings;
+
+/// What a sound picture is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// Its format.
+    pub format: Format,
+    /// Its size as displayed; `None` for an SVG that states none.
+    pub size: Option<Size>,
+    /// How many pictures it shows one after the other.
+    pub frames: u32,
+}
+
+/// Decodes all of an original, within the limits of `settings`. `info` is what its header says, where that is known.
+///
+/// # Errors
+/// [`Error::UnknownFormat`], [`Error::Unsupported`], [`Error::Malformed`], [`Error::Limit`], [`Error::Cancelled`].
+pub fn check(
+    original: &[u8], info: Option<&Info>, settings: &Settings, progress: &mut dyn Progress,
+) -> Result<Checked> {
+    begin(progress, Stage::Decode)?;
+    let format = Format::sniff(original).ok_or(Error::UnknownFormat)?;
+    if format == Format::Svg {
+        return if settings.accepts(format) { check_svg(original) } else { Err(switched_off(format)) };
+    }
+    let info = &*known_or_probed(info, format, original, settings)?;
+    let admitted = settings.limits().admit(info, info.frames, "decoding", info.decoded_bytes(8))?;
+    let codec = tintype_codecs::of(format);
+    let integrity = codec.decode(original, &admitted, &DecodeOptions::FULL, &mut |_| {
+        // each frame is let go of before the next
+        if progress.goes_on() { Ok(()) } else { Err(Error::Cancelled) }
+    })?;
+    integrity.require_whole(format)?;
+    if !codec.has_end(original) {
+        return Err(Error::malformed(format, "its end marker is missing; it may have been cut off"));
+    }
+    Ok(Checked { format, size: Some(info.displayed()), frames: info.frames })
+}
+
+/// An SVG has no pixels to decode: it must be well-formed XML, to the end of its outermost element.
+fn check_svg(original: &[u8]) -> Result<Checked> {
+    let damaged = |reason: &str| Error::malformed(Format::Svg, reason);
+    let text = std::str::from_utf8(original).map_err(|_| damaged("it is no text in UTF-8"))?;
+    let mut reader = quick_xml::Reader::from_str(text);
+    let mut depth = 0_usize;
+    let mut has_ended = false;
+    loop {
+        match reader.read_event().map_err(|error| damaged(&error.to_string()))? {
+            Event::Start(_) | Event::Empty(_) if has_ended => return Err(damaged("it has two outermost elements")),
+            Event::Start(_) => depth += 1,
+            // that each end has the name of its start is seen to by the reader
+            Event::End(_) => {
+                depth = depth.saturating_sub(1);
+                has_ended = depth == 0;
+            }
+            Event::Empty(_) => has_ended = depth == 0,
+            Event::Eof if has_ended => break,
+            Event::Eof => return Err(damaged("it is cut off")),
+            _ => {}
+        }
+    }
+    Ok(Checked { format: Format::Svg, size: json::svg_size(text), frames: 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(bytes: &[u8]) -> Result<Checked> {
+        check(bytes, None, &Settings::default(), &mut |_: Stage| true)
+    }
+
+    #[test]
+    fn an_svg_is_read_to_its_end() {
+        let sound = |svg: &str| assert!(checked(svg.as_bytes()).is_ok(), "{svg}: {:?}", checked(svg.as_bytes()));
+        sound("<svg/>");
+        sound("<?xml version='1.0'?><!-- a --><svg width='3' height='4'><g><path d='M0 0'/></g></svg>\n");
+        for svg in ["<svg>", "<svg><g></svg>", "<svg><path d='", "<svg></svg><svg></svg>", "<svg/><svg/>", "<svg></g>"]
+        {
+            assert!(matches!(checked(svg.as_bytes()), Err(Error::Malformed { .. })), "{svg}");
+        }
+        assert!(matches!(checked(b"<svg>\xff</svg>"), Err(Error::Malformed { .. })));
+    }
+
+    #[test]
+    fn every_byte_that_is_missing_is_missed() {
+        for name in ["photos/retina.jpg", "generated/alpha.png", "generated/animated.gif", "generated/alpha.webp"] {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name);
+            let file = std::fs::read(path).expect("a picture");
+            assert!(checked(&file).is_ok(), "{name}");
+            for part in [file.len() / 3, file.len() / 2, file.len() * 9 / 10] {
+                assert!(matches!(checked(&file[..part]), Err(Error::Malformed { .. })), "{name}, {part} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn limits_hold_here_as_well() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/photos/retina.jpg");
+        let file = std::fs::read(path).expect("a picture");
+        for settings in
+            [Settings { max_pixels: 1000, ..Settings::default() }, Settings { max_memory: 1000, ..Settings::default() }]
+        {
+            assert!(matches!(check(&file, None, &settings, &mut |_: Stage| true), Err(Error::Limit(_))));
+        }
+        assert!(matches!(check(&file, None, &Settings::default(), &mut |_: Stage| false), Err(Error::Cancelled)));
+    }
+}

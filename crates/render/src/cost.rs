@@ -1,0 +1,55 @@
+//! What decoding, resizing and encoding take of memory and time: every formula, by sizes alone.
+//!
+//! The figures were measured; `tests/memory.rs` compares them with real renders.
+
+use tintype_pixels::{Format, Info, Size};
+
+use crate::bands::{CUT_AT_ONCE, linear_rows_at_once, rows_at_once, window};
+
+/// Bytes that neither pixels nor the original take: tables of codecs, small buffers, what an allocator rounds up.
+pub const FIXED_MEMORY: u64 = 4 << 20;
+
+/// Nanoseconds that do not depend on pixels: opening, parsing, starting an encoder.
+pub(crate) const FIXED_TIME: f64 = 500_000.0;
+
+/// Bytes that an original takes whatever its size: the tables of a profile's transform, and a large codec's own.
+pub(crate) fn fixed_memory(info: &Info) -> u64 {
+    let profile = if info.has_profile { 3 << 20 } else { 0 };
+    profile + if info.format == Format::Jxl { 1 << 20 } else { 0 }
+}
+
+/// Bytes that the pixels of the result and its encoder take.
+pub(crate) fn encode_memory(format: Format, lossless: bool, canvas: Size, frames: u32) -> u64 {
+    // frames of an animation are allocated and freed between larger ones, which leaves gaps
+    let frame = if frames > 1 { 6 } else { 4 };
+    canvas.pixels() * (frame * u64::from(frames) + format.encode_memory(lossless))
+}
+
+/// Nanoseconds of one core that a render takes: `decoded` and `made` are pixels, frames included.
+pub(crate) fn render_time(info: &Info, format: Format, lossless: bool, decoded: f64, made: f64) -> f64 {
+    FIXED_TIME + decoded * info.caps.time + made * format.encode_time(lossless)
+}
+
+/// Bytes that a resize of rows as they come holds, beside a result of `rows` rows, each of which stands for `down` rows of the
+/// stored picture, at most.
+pub(crate) fn row_resize_memory(stored: Size, rows: u32, down: f64, channels: usize, linear: bool) -> u64 {
+    let row = u64::from(stored.width) * channels as u64;
+    let window = |at_once| (u64::from(window(stored, down, at_once)) + CUT_AT_ONCE as u64) * row;
+    if linear {
+        window(linear_rows_at_once(down)) + linear_light_memory(stored, down)
+    } else {
+        window(rows_at_once(stored, down)) + row * u64::from(rows)
+    }
+}
+
+/// Bytes of the rows that are copied of a picture out of which a part was cut, at most.
+pub(crate) fn cut_memory(stored: Size, down: f64, linear: bool) -> u64 {
+    let at_once = if linear { linear_rows_at_once(down) } else { rows_at_once(stored, down) };
+    (u64::from(window(stored, down, at_once)) + CUT_AT_ONCE as u64) * u64::from(stored.width) * 4
+}
+
+/// Bytes that a resize in linear light holds beside the picture and the result, at most.
+pub(crate) fn linear_light_memory(stored: Size, down: f64) -> u64 {
+    // four samples as they are coded, and four of light
+    u64::from(window(stored, down, linear_rows_at_once(down))) * u64::from(stored.width) * 12
+}

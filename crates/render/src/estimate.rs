@@ -1,0 +1,57 @@
+//! What a render will take of the machine, by the original's header and the recipe, before anything is decoded. Admission goes by
+//! it.
+
+use std::time::Duration;
+
+use tintype_pixels::{Info, Result};
+
+use crate::cost;
+use crate::plan::Plan;
+use crate::recipe::{Output, Recipe};
+use crate::settings::Settings;
+
+/// What one render takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Estimate {
+    /// Bytes of memory at most, the original among them.
+    pub memory: u64,
+    /// Time of one core, as it was on the machine where the figures were measured. Others are faster or slower, so it is the ratio
+    /// between two renders that counts.
+    pub time: Duration,
+}
+
+/// What rendering an original of `length` bytes with that header will take.
+///
+/// # Errors
+/// As [`Plan::new`]: what is over a limit will not be rendered.
+pub fn estimate(info: &Info, length: u64, recipe: &Recipe, settings: &Settings) -> Result<Estimate> {
+    let plan = Plan::new(info, recipe, settings)?;
+    let frames = f64::from(plan.frames());
+    let (decoded, made) = (info.size.pixels() as f64 * frames, plan.canvas.pixels() as f64 * frames);
+    let time = cost::render_time(info, plan.format, recipe.encode.lossless, decoded, made);
+    let estimate = of(info, length, plan.memory(), time);
+    if recipe.encode.output != Output::Json || info.frames == 1 {
+        return Ok(estimate);
+    }
+    // a description looks at every frame, unless all of them are over a limit
+    Ok(match estimate_check(info, length, settings) {
+        Ok(check) => Estimate { memory: estimate.memory.max(check.memory), time: estimate.time + check.time },
+        Err(_) => estimate,
+    })
+}
+
+/// What decoding all of it to make nothing of it will take.
+///
+/// # Errors
+/// Where it is over a limit.
+pub fn estimate_check(info: &Info, length: u64, settings: &Settings) -> Result<Estimate> {
+    let admitted = settings.limits().admit(info, info.frames, "decoding", info.decoded_bytes(8))?;
+    let decoded = info.size.pixels() as f64 * f64::from(info.frames);
+    let time = cost::render_time(info, info.format, false, decoded, 0.0);
+    Ok(of(info, length, admitted.memory(), time))
+}
+
+fn of(info: &Info, length: u64, memory: u64, time: f64) -> Estimate {
+    let memory = length + memory + cost::FIXED_MEMORY + cost::fixed_memory(info);
+    Estimate { memory, time: Duration::from_nanos(time as u64) }
+}

@@ -1,0 +1,56 @@
+//! Bytes and a recipe in, bytes out. Pure: no I/O, no async, no clock, no threads.
+//!
+//! [`render`] is the whole of it: probe the header, plan within the limits, decode, apply the operations, encode. The server,
+//! `tintype convert`, the benches and the golden tests all call the same function.
+//!
+//! In reading order, each module uses only those before it:
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`geometry`] | how a part of an original is fitted into a result |
+//! | [`recipe`], [`settings`] | what is asked for; limits and defaults |
+//! | `bands`, `cost` | rows held at a time; every formula of memory and time |
+//! | `viewport`, [`plan`] | a recipe in the pixels of one original; what is decoded and how |
+//! | `ops`, `pipeline` | the operations on pixels, and their order |
+//! | `quality`, `metadata`, `placeholder`, `json` | what encoders are told; descriptions |
+//! | `probe`, `passthrough`, `effective`, `estimate` | questions that a header answers |
+//! | `shared`, `render`, `check` | decoded pictures that are shared; the whole path; validation of uploads |
+
+#![forbid(unsafe_code)]
+
+mod bands;
+mod check;
+mod cost;
+mod effective;
+mod encoded;
+mod estimate;
+pub mod geometry;
+mod json;
+mod metadata;
+mod ops;
+mod passthrough;
+mod pipeline;
+mod placeholder;
+pub mod plan;
+mod probe;
+mod progress;
+mod quality;
+pub mod recipe;
+mod render;
+pub mod settings;
+mod shared;
+mod viewport;
+
+pub use check::{Checked, check};
+pub use cost::FIXED_MEMORY;
+pub use encoded::{Content, Encoded};
+pub use estimate::{Estimate, estimate, estimate_check};
+pub use probe::{head, head_of_beginning, identify, probe};
+pub use progress::{Progress, Stage};
+pub use recipe::Recipe;
+pub use render::{encode_at, render, render_from};
+pub use settings::Settings;
+pub use shared::{Decode, DecodeKey, SharedDecodes};
+
+pub use tintype_codecs::{AvifEncoder, BACKENDS, Effort, Encoding};
+pub use tintype_pixels::{Decoded, Error, Format, Info, Limits, Orientation, Pixels, Rect, Result, Size};

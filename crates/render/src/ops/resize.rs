@@ -1,0 +1,370 @@
+//! Resampling with Lanczos3, from any part of a picture, edges between pixels included.
+//!
+//! A part with fractional edges is not a luxury: after a decoder has scaled a picture of 4031 columns down by 4, its
+//! 1008 columns stand for 1007.75, and resizing all 1008 shifts and stretches the picture enough to be seen.
+
+use std::cell::RefCell;
+use std::sync::LazyLock;
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{
+    FilterType, MulDiv, PixelComponentMapper, PixelType, ResizeAlg, ResizeOptions, Resizer, create_srgb_mapper,
+};
+
+use crate::bands::{CUT_AT_ONCE, bands, linear_rows_at_once, reach, rows_at_once, window};
+use crate::geometry::{Resize, TargetSize};
+use tintype_pixels::error::{Error, Result};
+use tintype_pixels::format::Format;
+use tintype_pixels::pixels::grey_to_rgb;
+use tintype_pixels::{Pixels, Rows};
+use tintype_pixels::{Rect, Region, Size};
+
+thread_local! {
+    /// Keeps its coefficient and intermediate buffers from one picture to the next.
+    static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
+}
+
+/// Resamples `region` of a picture to `size`. Alpha is premultiplied meanwhile, so that the colour of what cannot be
+/// seen does not bleed into what can. `linear` averages light instead of its sRGB code.
+///
+/// The filter reaches beyond the region, but not beyond `within`, if that is said: what is outside of it was cut off.
+pub(crate) fn resize(pixels: Pixels, region: Region, within: Option<Rect>, size: Size, linear: bool) -> Result<Pixels> {
+    if region == Region::whole(pixels.size) && size == pixels.size {
+        return Ok(pixels);
+    }
+    resized(&pixels, region, within, size, linear)
+}
+
+/// The same of a picture that is still needed.
+pub(crate) fn resized(
+    pixels: &Pixels, region: Region, within: Option<Rect>, size: Size, linear: bool,
+) -> Result<Pixels> {
+    let region = inside(region, pixels.size);
+    let same_scale = region.width == f64::from(size.width) && region.height == f64::from(size.height);
+    if same_scale && region.x.fract() == 0.0 && region.y.fract() == 0.0 {
+        // at its own scale, rows are copied and nothing is resampled
+        return Ok(pixels.cut(region.x as u32, region.y as u32, size));
+    }
+    // only what is cut or multiplied with alpha has to be copied
+    if within.is_some() || pixels.has_alpha() && !linear {
+        streamed(&mut PixelRows { pixels, next: 0 }, region, within, size, linear)
+    } else if linear {
+        in_linear_light(pixels, region, size)
+    } else {
+        as_coded(pixels, region, size)
+    }
+}
+
+/// A picture made to fit a square of `side` pixels.
+pub(crate) fn thumbnail(pixels: &Pixels, side: u32) -> Result<Pixels> {
+    let target = TargetSize { width: side, height: side, enlarge: false };
+    let size = Resize::Contain(target).fit(pixels.size.width.into(), pixels.size.height.into(), side).size;
+    resized(pixels, Region::whole(pixels.size), None, size, false)
+}
+
+/// The region with rounding errors at the far edges taken back, since the resizer refuses what lies outside.
+pub(super) fn inside(region: Region, size: Size) -> Region {
+    let x = region.x.clamp(0.0, f64::from(size.width));
+    let y = region.y.clamp(0.0, f64::from(size.height));
+    Region {
+        x,
+        y,
+        width: region.width.min(f64::from(size.width) - x),
+        height: region.height.min(f64::from(size.height) - y),
+    }
+}
+
+/// Resamples rows as they come, without ever holding all of them: the result is that of [`resized`].
+pub(crate) fn streamed(
+    rows: &mut dyn Rows, region: Region, within: Option<Rect>, size: Size, linear: bool,
+) -> Result<Pixels> {
+    if let Some(within) = within {
+        let region = Region { x: region.x - f64::from(within.x), y: region.y - f64::from(within.y), ..region };
+        return streamed(&mut Cut::new(rows, within)?, region, None, size, linear);
+    }
+    let region = inside(region, rows.size());
+    let has_alpha = rows.channels() == 4;
+    if linear {
+        in_linear_light(Window::new(rows, false), region, size)
+    } else {
+        as_coded(Window::new(rows, has_alpha), region, size)
+    }
+}
+
+/// A part of rows.
+pub(super) struct Cut<'a> {
+    rows: &'a mut dyn Rows,
+    part: Rect,
+    whole: Vec<u8>,
+}
+
+impl<'a> Cut<'a> {
+    /// That part of rows of which none has been read.
+    pub(super) fn new(rows: &'a mut dyn Rows, part: Rect) -> Result<Cut<'a>> {
+        rows.skip(part.y)?;
+        Ok(Cut { rows, part, whole: Vec::new() })
+    }
+}
+
+impl Rows for Cut<'_> {
+    fn size(&self) -> Size {
+        Size::new(self.part.width, self.part.height)
+    }
+
+    fn channels(&self) -> usize {
+        self.rows.channels()
+    }
+
+    fn read(&mut self, out: &mut [u8]) -> Result<()> {
+        let (width, channels) = (self.rows.size().width as usize, self.rows.channels());
+        if self.part.width as usize == width {
+            return self.rows.read(out);
+        }
+        let (left, stride) = (self.part.x as usize * channels, self.part.width as usize * channels);
+        for out in out.chunks_mut(stride * CUT_AT_ONCE) {
+            self.whole.resize(out.len() / stride * width * channels, 0);
+            self.rows.read(&mut self.whole)?;
+            for (to, whole) in out.chunks_exact_mut(stride).zip(self.whole.chunks_exact(width * channels)) {
+                to.copy_from_slice(&whole[left..left + stride]);
+            }
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, rows: u32) -> Result<()> {
+        self.rows.skip(rows)
+    }
+}
+
+/// A picture some rows at a time.
+pub(super) trait Windows {
+    /// Columns and rows of the picture.
+    fn size(&self) -> Size;
+
+    /// Samples of a pixel.
+    fn channels(&self) -> usize;
+
+    /// Whether colours are multiplied with alpha.
+    fn is_premultiplied(&self) -> bool;
+
+    /// `count` rows, packed, of which the first is `first`: always the same count, and no first above the one before.
+    ///
+    /// # Errors
+    /// For a file in which damage comes to light.
+    fn rows(&mut self, first: u32, count: u32) -> Result<&[u8]>;
+}
+
+/// A picture that is there.
+impl Windows for &Pixels {
+    fn size(&self) -> Size {
+        self.size
+    }
+
+    fn channels(&self) -> usize {
+        self.channels
+    }
+
+    fn is_premultiplied(&self) -> bool {
+        false
+    }
+
+    fn rows(&mut self, first: u32, count: u32) -> Result<&[u8]> {
+        let stride = self.stride();
+        Ok(&self.data[first as usize * stride..][..count as usize * stride])
+    }
+}
+
+/// Rows that come one after the other, as many of them as are needed together.
+pub(super) struct Window<'a> {
+    rows: &'a mut dyn Rows,
+    premultiplies: bool,
+    held: Vec<u8>,
+    /// The row after the last that is held.
+    next: u32,
+}
+
+impl<'a> Window<'a> {
+    pub(super) fn new(rows: &'a mut dyn Rows, premultiplies: bool) -> Window<'a> {
+        Window { rows, premultiplies, held: Vec::new(), next: 0 }
+    }
+}
+
+impl Windows for Window<'_> {
+    fn size(&self) -> Size {
+        self.rows.size()
+    }
+
+    fn channels(&self) -> usize {
+        self.rows.channels()
+    }
+
+    fn is_premultiplied(&self) -> bool {
+        self.premultiplies
+    }
+
+    fn rows(&mut self, first: u32, count: u32) -> Result<&[u8]> {
+        let width = self.rows.size().width;
+        let stride = width as usize * self.rows.channels();
+        self.held.resize(count as usize * stride, 0);
+        // rows that are there and stay
+        let stay = self.next.saturating_sub(first).min(count);
+        if stay == 0 {
+            self.rows.skip(first - self.next)?;
+        } else {
+            let held = count as usize * stride;
+            self.held.copy_within(held - stay as usize * stride.., 0);
+        }
+        let new = &mut self.held[stay as usize * stride..];
+        self.rows.read(new)?;
+        // most pictures with an alpha channel hide nothing
+        if self.premultiplies && new.chunks_exact(4).any(|pixel| pixel[3] != 255) {
+            let mut new = Image::from_slice_u8(width, count - stay, new, PixelType::U8x4).map_err(internal)?;
+            MulDiv::new().multiply_alpha_inplace(&mut new).map_err(internal)?;
+        }
+        self.next = first + count;
+        Ok(&self.held)
+    }
+}
+
+/// The rows of a picture that is there.
+struct PixelRows<'a> {
+    pixels: &'a Pixels,
+    next: u32,
+}
+
+impl Rows for PixelRows<'_> {
+    fn size(&self) -> Size {
+        self.pixels.size
+    }
+
+    fn channels(&self) -> usize {
+        self.pixels.channels
+    }
+
+    fn read(&mut self, out: &mut [u8]) -> Result<()> {
+        let stride = self.pixels.stride();
+        out.copy_from_slice(&self.pixels.data[self.next as usize * stride..][..out.len()]);
+        self.skip((out.len() / stride) as u32)
+    }
+
+    fn skip(&mut self, rows: u32) -> Result<()> {
+        self.next += rows;
+        Ok(())
+    }
+}
+
+/// Resamples a region, first down the columns, a band of rows after the other, then along the rows of the result.
+fn as_coded(mut windows: impl Windows, region: Region, size: Size) -> Result<Pixels> {
+    let (stored, channels) = (windows.size(), windows.channels());
+    let (kind, _) = kinds(channels);
+    let (across, down) = (region.width / f64::from(size.width), region.height / f64::from(size.height));
+    // columns that are read
+    let left = (region.x - reach(across)).max(0.0) as u32;
+    let right = ((region.x + region.width + reach(across)).ceil() as u32).min(stored.width);
+    let tall = Size::new(right - left, size.height);
+    let mut narrowed = vec![0; tall.pixels() as usize * channels];
+    let rows_at_once = rows_at_once(stored, down);
+    let count = window(stored, down, rows_at_once);
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).use_alpha(false);
+    let rows = narrowed.chunks_mut(tall.width as usize * channels * rows_at_once as usize);
+    for (band, rows) in bands(stored, region, size, rows_at_once, count).zip(rows) {
+        let from = ImageRef::new(stored.width, count, windows.rows(band.first, count)?, kind).map_err(internal)?;
+        let mut to = Image::from_slice_u8(tall.width, band.made, rows, kind).map_err(internal)?;
+        run(&from, &mut to, &options.crop(left.into(), band.from, tall.width.into(), band.height))?;
+    }
+    let from = ImageRef::new(tall.width, tall.height, &narrowed, kind).map_err(internal)?;
+    let mut to = Image::new(size.width, size.height, kind);
+    let x = region.x - f64::from(left);
+    let width = region.width.min(f64::from(tall.width) - x);
+    run(&from, &mut to, &options.crop(x, 0.0, width, size.height.into()))?;
+    if windows.is_premultiplied() {
+        MulDiv::new().divide_alpha_inplace(&mut to).map_err(internal)?;
+    }
+    Ok(coloured(size, channels, to.into_vec()))
+}
+
+/// What the resizer calls pixels of so many samples, of 8 bits and of 16.
+fn kinds(channels: usize) -> (PixelType, PixelType) {
+    match channels {
+        1 => (PixelType::U8, PixelType::U16),
+        4 => (PixelType::U8x4, PixelType::U16x4),
+        _ => (PixelType::U8x3, PixelType::U16x3),
+    }
+}
+
+/// A result, of which grey is red, green and blue from here on.
+fn coloured(size: Size, channels: usize, data: Vec<u8>) -> Pixels {
+    match channels {
+        1 => Pixels { size, channels: 3, data: grey_to_rgb(&data, 1) },
+        _ => Pixels { size, channels, data },
+    }
+}
+
+/// Resamples a region as light, by way of 16 bits a sample: 8 would band in the shadows. A band of rows at a time, so
+/// that what is twice or four times as large as the picture is never held whole.
+pub(super) fn in_linear_light(windows: impl Windows, region: Region, size: Size) -> Result<Pixels> {
+    let rows_at_once = linear_rows_at_once(region.height / f64::from(size.height));
+    in_bands(windows, region, size, rows_at_once)
+}
+
+fn in_bands(mut windows: impl Windows, region: Region, size: Size, rows_at_once: u32) -> Result<Pixels> {
+    static MAPPER: LazyLock<PixelComponentMapper> = LazyLock::new(create_srgb_mapper);
+    let (stored, channels) = (windows.size(), windows.channels());
+    let (narrow, wide) = kinds(channels);
+    let stride = size.width as usize * channels;
+    let mut data = vec![0; stride * size.height as usize];
+    let count = window(stored, region.height / f64::from(size.height), rows_at_once);
+    // one for all bands: fresh memory for each would have to be cleared each time
+    let mut light = Image::new(stored.width, count, wide);
+    let options =
+        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).use_alpha(channels == 4);
+    let rows = data.chunks_mut(stride * rows_at_once as usize);
+    for (band, rows) in bands(stored, region, size, rows_at_once, count).zip(rows) {
+        let coded = ImageRef::new(stored.width, count, windows.rows(band.first, count)?, narrow).map_err(internal)?;
+        MAPPER.forward_map(&coded, &mut light).map_err(internal)?;
+        let mut resized = Image::new(size.width, band.made, wide);
+        run(&light, &mut resized, &options.crop(region.x, band.from, region.width, band.height))?;
+        let mut to = Image::from_slice_u8(size.width, band.made, rows, narrow).map_err(internal)?;
+        MAPPER.backward_map(&resized, &mut to).map_err(internal)?;
+    }
+    Ok(coloured(size, channels, data))
+}
+
+pub(super) fn run(
+    from: &impl fast_image_resize::IntoImageView, to: &mut Image<'_>, options: &ResizeOptions,
+) -> Result<()> {
+    RESIZER.with_borrow_mut(|resizer| resizer.resize(from, to, options)).map_err(internal)
+}
+
+/// The resizer refuses only regions and buffers that do not match, which were worked out here.
+pub(super) fn internal(error: impl std::fmt::Display) -> Error {
+    Error::Encode { format: Format::Png, reason: format!("resizing: {error}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn light_in_bands_is_the_light_of_the_whole() {
+        for channels in [3, 4] {
+            let stored = Size::new(90, 211);
+            let sample = |at: u32| (at.wrapping_mul(2_654_435_761) >> 24) as u8;
+            let data = (0..stored.pixels() as u32 * channels).map(sample).collect();
+            let pixels = Pixels::new(Format::Png, stored, channels as usize, data).expect("pixels");
+            for (region, size) in [
+                (Region::whole(stored), Size::new(30, 70)),
+                (Region { x: 3.5, y: 20.25, width: 80.0, height: 190.75 }, Size::new(41, 97)),
+                (Region { x: 0.0, y: 0.0, width: 90.0, height: 50.0 }, Size::new(120, 133)),
+                (Region { x: 10.0, y: 100.0, width: 5.0, height: 111.0 }, Size::new(2, 1)),
+            ] {
+                let whole = in_bands(&pixels, region, size, size.height).expect("resampled");
+                for rows_at_once in [1, 7, 64] {
+                    let bands = in_bands(&pixels, region, size, rows_at_once).expect("resampled");
+                    let off = whole.data.iter().zip(&bands.data).map(|(a, b)| a.abs_diff(*b)).max();
+                    assert!(off <= Some(1), "{region:?} to {size}, {rows_at_once} rows at once: {off:?}");
+                }
+            }
+        }
+    }
+}

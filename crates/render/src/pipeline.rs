@@ -1,0 +1,160 @@
+//! The operations between decoder and encoder, in their order: the part that is shown, resize, orientation, colours, canvas,
+//! effects, background.
+//!
+//! Everything that can be done on the pixels of the result is done there and not on the original's, which are often twenty times
+//! as many.
+
+use std::sync::Arc;
+
+use tintype_pixels::{Decoded, PixelLayout, Pixels, Profile, Rect, Region, Result, Rows, Samples, Size};
+
+use crate::geometry::{Fitted, Gravity};
+use crate::ops;
+use crate::plan::Plan;
+use crate::recipe::Recipe;
+
+/// Applies a plan's operations to each frame of an original in turn.
+pub(crate) struct Pipeline<'a> {
+    plan: &'a Plan<'a>,
+    /// What of the original is shown and at what size. The first frame decides it for all: a window that followed each
+    /// frame's own borders or interest would shake.
+    placed: Option<Placed>,
+    /// The original's profile, where the result keeps it.
+    profile: Option<Arc<[u8]>>,
+}
+
+/// What of the stored picture is shown and at what size.
+#[derive(Clone, Copy)]
+struct Placed {
+    /// The part that is read, in pixels of the original as it is displayed.
+    window: Region,
+    /// What `rect` and `trim` left, which it is part of.
+    left: Region,
+    fitted: Fitted,
+}
+
+impl<'a> Pipeline<'a> {
+    /// A pipeline for one original.
+    pub(crate) fn new(plan: &'a Plan<'a>) -> Pipeline<'a> {
+        Pipeline { plan, placed: None, profile: None }
+    }
+
+    /// One frame from the decoder as it goes to the encoder. What nobody else holds is used up rather than copied.
+    pub(crate) fn apply(&mut self, decoded: Arc<Decoded>) -> Result<Samples> {
+        let plan = self.plan;
+        let eighths = decoded.eighths;
+        let Placed { window, left: all, fitted } = match self.placed {
+            Some(placed) => placed,
+            None => *self.placed.insert(place(&decoded.samples, plan, eighths)?),
+        };
+        let (left, top) = decoded.origin;
+        let region = plan.viewport.stored_region(window, eighths);
+        let region = Region { x: region.x - f64::from(left), y: region.y - f64::from(top), ..region };
+        let within =
+            plan.viewport.bounds(all, eighths).and_then(|rect| rect.seen_from(left, top, decoded.samples.size()));
+        let size = plan.viewport.orientation.inverse().apply(fitted.size);
+        let profile = decoded.profile.clone().filter(|profile| !profile.is_srgb() || plan.keeps_profile());
+        let pixels = match &decoded.samples {
+            Samples::Planes(planes) if plan.encode_layout == PixelLayout::YCbCr && profile.is_none() => {
+                return ops::planes::resized(planes, region, within, size).map(Samples::Planes);
+            }
+            Samples::Planes(_) => part(&decoded.samples, region, within, size, plan.viewport.linear)?,
+            Samples::Packed(_) => match Arc::try_unwrap(decoded).map(|decoded| decoded.samples) {
+                Ok(Samples::Packed(pixels)) => ops::resize::resize(pixels, region, within, size, plan.viewport.linear)?,
+                Ok(planes) => part(&planes, region, within, size, plan.viewport.linear)?,
+                Err(shared) => part(&shared.samples, region, within, size, plan.viewport.linear)?,
+            },
+        };
+        Ok(Samples::Packed(self.finish(pixels, fitted, profile)?))
+    }
+
+    /// The only frame, in rows that are used as they come; for plans in [`DecodeMode::Rows`](crate::plan::DecodeMode).
+    pub(crate) fn apply_rows(&mut self, rows: &mut dyn Rows, profile: Option<Profile>) -> Result<Pixels> {
+        let plan = self.plan;
+        let fitted = plan.viewport.fit(plan.viewport.region);
+        let region = plan.viewport.stored_region(fitted.window(plan.viewport.region), 8);
+        let size = plan.viewport.orientation.inverse().apply(fitted.size);
+        let within = plan.viewport.bounds(plan.viewport.region, 8).and_then(|rect| rect.seen_from(0, 0, rows.size()));
+        let pixels = ops::resize::streamed(rows, region, within, size, plan.viewport.linear)?;
+        self.finish(pixels, fitted, profile.filter(|profile| !profile.is_srgb() || plan.keeps_profile()))
+    }
+
+    /// What is done after resizing.
+    fn finish(&mut self, pixels: Pixels, fitted: Fitted, profile: Option<Profile>) -> Result<Pixels> {
+        let plan = self.plan;
+        let Recipe { geometry, effects, .. } = plan.recipe();
+        // a part may be opaque that is of what is not; frames of one picture stay alike
+        let pixels = if plan.frames() == 1 { pixels.without_opaque_alpha() } else { pixels };
+        let mut pixels = ops::orient::orient(pixels, plan.viewport.orientation);
+        if let Some(profile) = &profile {
+            match profile.rgb_icc().filter(|_| plan.keeps_profile()) {
+                Some(icc) => self.profile = Some(Arc::clone(icc)),
+                None => pixels = tintype_pixels::colour::to_srgb(pixels, profile),
+            }
+        }
+        pixels = ops::pad::pad(pixels, fitted, geometry.background, plan.format.has_alpha());
+        for effect in effects.in_order() {
+            ops::apply(effect, &mut pixels);
+        }
+        Ok(ops::flatten::flatten(pixels, geometry.background, plan.format.has_alpha()))
+    }
+}
+
+impl Pipeline<'_> {
+    /// The profile that the pixels still are in; `None` is sRGB.
+    pub(crate) fn into_profile(self) -> Option<Arc<[u8]>> {
+        self.profile
+    }
+}
+
+/// Finds what is shown, looking at the pixels where the recipe asks for that.
+fn place(samples: &Samples, plan: &Plan<'_>, eighths: u32) -> Result<Placed> {
+    let region = match plan.recipe().geometry.trim {
+        Some(tolerance) => trimmed(samples, plan, tolerance)?,
+        None => plan.viewport.region,
+    };
+    let fitted = plan.viewport.fit(region);
+    let window = match fitted.gravity {
+        Gravity::Smart => interesting(samples, plan, eighths, region, fitted)?,
+        Gravity::Point(..) => fitted.window(region),
+    };
+    Ok(Placed { window, left: region, fitted })
+}
+
+/// A part of what was decoded, which is still needed, in red, green and blue.
+fn part(samples: &Samples, region: Region, within: Option<Rect>, size: Size, linear: bool) -> Result<Pixels> {
+    match samples {
+        Samples::Packed(pixels) => ops::resize::resized(pixels, region, within, size, linear),
+        // luma is no measure of light where there is colour
+        Samples::Planes(planes)
+            if linear && (region.width, region.height) != (size.width.into(), size.height.into()) =>
+        {
+            ops::planes::to_rgb_as_light(planes, region, within, size)
+        }
+        Samples::Planes(planes) => ops::planes::to_rgb(planes, region, within, size),
+    }
+}
+
+/// The part of the region that borders of one colour leave. Trimming is planned without scaling in the decoder, so that
+/// pixels here are pixels of the original.
+fn trimmed(samples: &Samples, plan: &Plan<'_>, tolerance: u8) -> Result<Region> {
+    let stored = plan.viewport.stored_region(plan.viewport.region, 8);
+    let size = Size::new(stored.width as u32, stored.height as u32);
+    let part = part(samples, stored, None, size, false)?;
+    let (x, y, width, height) = ops::trim::bounds(&ops::orient::orient(part, plan.viewport.orientation), tolerance);
+    let Region { x: left, y: top, .. } = plan.viewport.region;
+    Ok(Region { x: left + f64::from(x), y: top + f64::from(y), width: width.into(), height: height.into() })
+}
+
+/// The window on the region in which most is to be seen, by a look at a thumbnail.
+fn interesting(samples: &Samples, plan: &Plan<'_>, eighths: u32, region: Region, fitted: Fitted) -> Result<Region> {
+    let scale = (f64::from(ops::smart::THUMBNAIL_SIDE) / region.width.max(region.height)).min(1.0);
+    let side = |length: f64| ((length * scale).round() as u32).max(1);
+    let size = Size::new(side(region.width), side(region.height));
+    let stored = plan.viewport.orientation.inverse().apply(size);
+    let thumbnail = part(samples, plan.viewport.stored_region(region, eighths), None, stored, false)?;
+    let thumbnail = ops::orient::orient(thumbnail, plan.viewport.orientation);
+    let (across, down) = (f64::from(size.width) / region.width, f64::from(size.height) / region.height);
+    let (left, top) = ops::smart::focus(&thumbnail, fitted.shown.0 * across, fitted.shown.1 * down);
+    Ok(fitted.window_at(region, left / across, top / down))
+}

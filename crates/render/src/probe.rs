@@ -1,0 +1,74 @@
+//! What an original is, by its header, without decoding it.
+
+use std::borrow::Cow;
+
+use tintype_codecs::Codec;
+use tintype_pixels::{Error, Format, Info, Result};
+
+use crate::settings::Settings;
+
+/// What the header of an original says, without decoding it.
+///
+/// # Errors
+/// [`Error::UnknownFormat`], [`Error::Unsupported`] or [`Error::Malformed`].
+pub fn probe(original: &[u8]) -> Result<Info> {
+    let format = Format::sniff(original).ok_or(Error::UnknownFormat)?;
+    tintype_codecs::of(format).probe(original)
+}
+
+/// The same, where originals of that format are accepted; `None` for one that has nothing to probe, which is SVG.
+///
+/// # Errors
+/// As [`probe`], and [`Error::Unsupported`] for a format that is switched off.
+pub fn head(original: &[u8], settings: &Settings) -> Result<Option<Info>> {
+    match Format::sniff(original).ok_or(Error::UnknownFormat)? {
+        Format::Svg => Ok(None),
+        format => probe_as(format, original, settings).map(Some),
+    }
+}
+
+/// The same, by the beginning and the last two bytes of an original, where these say all that the whole original would:
+/// `None` where they do not, and for every format but JPEG.
+pub fn head_of_beginning(beginning: &[u8], last: [u8; 2], settings: &Settings) -> Option<Info> {
+    let is_enough = Format::sniff(beginning) == Some(Format::Jpeg) && tintype_codecs::jpeg::has_all_segments(beginning);
+    // a probe reads the segments before the first scan, and whether the file ends with an end marker
+    let short = || [beginning, &last].concat();
+    is_enough.then(|| probe_as(Format::Jpeg, &short(), settings).ok()).flatten()
+}
+
+/// Whether these bytes are an image that may be sent as it is: of a format that is read here. Damage does not matter to
+/// bytes that nobody changes.
+///
+/// # Errors
+/// [`Error::UnknownFormat`], and [`Error::Unsupported`] for a format or a form of one that is not read.
+pub fn identify(original: &[u8], settings: &Settings) -> Result<Format> {
+    let format = Format::sniff(original).ok_or(Error::UnknownFormat)?;
+    if !settings.accepts(format) {
+        return Err(switched_off(format));
+    }
+    // an SVG has no header to read, and no codec
+    match tintype_codecs::of(format).probe(original) {
+        Err(error @ Error::Unsupported { .. }) if format != Format::Svg => Err(error),
+        _ => Ok(format),
+    }
+}
+
+fn probe_as(format: Format, original: &[u8], settings: &Settings) -> Result<Info> {
+    if !settings.accepts(format) {
+        return Err(switched_off(format));
+    }
+    tintype_codecs::of(format).probe(original)
+}
+
+pub(crate) fn known_or_probed<'a>(
+    info: Option<&'a Info>, format: Format, original: &[u8], settings: &Settings,
+) -> Result<Cow<'a, Info>> {
+    match info {
+        Some(info) if settings.accepts(format) => Ok(Cow::Borrowed(info)),
+        _ => probe_as(format, original, settings).map(Cow::Owned),
+    }
+}
+
+pub(crate) fn switched_off(format: Format) -> Error {
+    Error::unsupported(format, "it is not among the formats that this server accepts")
+}

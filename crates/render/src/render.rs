@@ -1,0 +1,210 @@
+//! The path from an original's bytes to a rendition's: probe, plan, decode, operations, encode.
+
+use std::sync::Arc;
+
+use tintype_codecs::{Codec, Encoding, Picture, Shown};
+use tintype_pixels::{
+    DecodeOptions, Decoded, Error, Format, Frame, Info, Integrity, Loops, Pixels, Planes, Result, Samples,
+};
+
+use crate::encoded::{Content, Encoded};
+use crate::passthrough::original_will_do;
+use crate::pipeline::Pipeline;
+use crate::plan::{DecodeMode, Plan};
+use crate::probe::{known_or_probed, switched_off};
+use crate::progress::{CancellableRows, Progress, Stage, begin};
+use crate::recipe::{Output, Recipe};
+use crate::settings::Settings;
+use crate::shared::{DecodeKey, SharedDecodes, Unshared};
+use crate::{json, metadata, quality};
+
+/// Makes the rendition of `original` that `recipe` describes.
+///
+/// # Errors
+/// All of [`Error`]; nothing is decoded before the limits in `settings` were checked against the header.
+pub fn render(original: &[u8], recipe: &Recipe, settings: &Settings, progress: &mut dyn Progress) -> Result<Encoded> {
+    render_from(&Unshared, original, None, recipe, settings, progress)
+}
+
+/// The same, where others may have decoded the original already, and what its header says may be known. The bytes are the
+/// same, too.
+///
+/// # Errors
+/// As [`render`].
+pub fn render_from(
+    decodes: &dyn SharedDecodes, original: &[u8], info: Option<&Info>, recipe: &Recipe, settings: &Settings,
+    progress: &mut dyn Progress,
+) -> Result<Encoded> {
+    begin(progress, Stage::Decode)?;
+    let format = Format::sniff(original).ok_or(Error::UnknownFormat)?;
+    if format == Format::Svg
+        && let Some(encoded) = svg(original, recipe, settings)
+    {
+        return encoded;
+    }
+    let info = &*known_or_probed(info, format, original, settings)?;
+    let recipe = &recipe.effective(info, settings);
+    let plan = Plan::new(info, recipe, settings)?;
+    let mut pipeline = Pipeline::new(&plan);
+    let (shown, mut integrity) = shown(decodes, original, &plan, &mut pipeline, progress)?;
+    if recipe.encode.output == Output::Json && !integrity.is_damaged() {
+        integrity = later_frames(original, info, settings, progress)?;
+    }
+    if settings.refuse_damaged {
+        integrity.require_whole(format)?;
+    }
+    let damaged = integrity.is_damaged();
+
+    begin(progress, Stage::Encode)?;
+    let picture = Picture {
+        shown,
+        loops: info.loops,
+        quality: quality::own(plan.format, recipe.encode.quality, settings.encoding),
+        lossless: recipe.encode.lossless,
+        encoding: settings.encoding,
+        exif: metadata::exif(recipe.encode.metadata, info),
+        profile: pipeline.into_profile(),
+    };
+    if recipe.encode.output == Output::Json {
+        return json::describe(original, info, picture.first(), damaged);
+    }
+    let encoded = tintype_codecs::of(plan.format).encode(&picture, &mut || progress.goes_on())?;
+    if settings.smallest_wins && !damaged && encoded.len() > original.len() && original_will_do(info, &plan) {
+        return Ok(Encoded::whole(original.to_vec(), Content::Image(format)));
+    }
+    Ok(Encoded { bytes: encoded, content: Content::Image(plan.format), damaged })
+}
+
+/// What is made of an SVG, which has no pixels: its description, or itself. `None` where pixels are asked for.
+fn svg(original: &[u8], recipe: &Recipe, settings: &Settings) -> Option<Result<Encoded>> {
+    if recipe.encode.output == Output::Json {
+        return Some(json::describe_svg(original));
+    }
+    // a vector scales by itself
+    recipe.passes_svg_through().then(|| match settings.accepts(Format::Svg) {
+        true => Ok(Encoded::whole(original.to_vec(), Content::Image(Format::Svg))),
+        false => Err(switched_off(Format::Svg)),
+    })
+}
+
+/// Decodes as planned and applies the operations to each frame.
+fn shown(
+    decodes: &dyn SharedDecodes, original: &[u8], plan: &Plan<'_>, pipeline: &mut Pipeline<'_>,
+    progress: &mut dyn Progress,
+) -> Result<(Shown, Integrity)> {
+    let info = plan.admitted.info();
+    let codec = tintype_codecs::of(info.format);
+    let mode = plan.mode(decodes.is_shared());
+    if mode != DecodeMode::SharedWhole {
+        decodes.decline();
+    }
+    let mut made = Made::default();
+    let integrity = match mode {
+        DecodeMode::Rows => codec.stream(original, &plan.admitted, &mut |rows, profile| {
+            let mut rows = CancellableRows { rows, progress: &mut *progress };
+            made.frames.push(Frame { pixels: pipeline.apply_rows(&mut rows, profile)?, delay: 0 });
+            Ok(())
+        })?,
+        DecodeMode::Whole => codec.decode(original, &plan.admitted, &plan.options(mode), &mut |decoded| {
+            let delay = decoded.delay;
+            made.add(pipeline, progress, Arc::new(decoded), delay)
+        })?,
+        DecodeMode::Region | DecodeMode::SharedWhole => {
+            let key = DecodeKey::of(plan);
+            let mut decode = |others: &[DecodeKey]| {
+                // it may have waited for another decoding that then failed
+                if !progress.goes_on() {
+                    return Err(Error::Cancelled);
+                }
+                several(original, plan, mode, others)
+            };
+            let decoded = match mode {
+                DecodeMode::Region => Unshared.get_or_decode(info, key, &mut decode),
+                _ => decodes.get_or_decode(info, key, &mut decode),
+            };
+            let decoded = decoded?.region(info.size, plan.shown_options());
+            let integrity = decoded.integrity.clone();
+            // a still frame has no delay, wherever it comes from
+            made.add(pipeline, progress, decoded, 0)?;
+            integrity
+        }
+    };
+    Ok((made.into_shown(info.format)?, integrity))
+}
+
+/// The frames that were made so far.
+#[derive(Default)]
+struct Made {
+    frames: Vec<Frame>,
+    planes: Option<Planes>,
+}
+
+impl Made {
+    /// Applies the operations to a decoded frame, which is shown for `delay` milliseconds.
+    fn add(
+        &mut self, pipeline: &mut Pipeline<'_>, progress: &mut dyn Progress, decoded: Arc<Decoded>, delay: u32,
+    ) -> Result<()> {
+        begin(progress, Stage::Resize)?;
+        match pipeline.apply(decoded)? {
+            Samples::Packed(pixels) => self.frames.push(Frame { pixels, delay }),
+            Samples::Planes(planes) => self.planes = Some(planes),
+        }
+        begin(progress, Stage::Decode)
+    }
+
+    fn into_shown(self, format: Format) -> Result<Shown> {
+        match self.planes {
+            Some(planes) => Ok(Shown::Planes(planes)),
+            None if self.frames.is_empty() => Err(Error::malformed(format, "it holds no picture")),
+            None => Ok(Shown::Frames(self.frames)),
+        }
+    }
+}
+
+/// Whether the frames behind the first are whole: a description is of all of an animation, and made from its first frame.
+fn later_frames(original: &[u8], info: &Info, settings: &Settings, progress: &mut dyn Progress) -> Result<Integrity> {
+    match settings.limits().admit(info, info.frames, "decoding", info.decoded_bytes(8)) {
+        Ok(admitted) if info.frames > 1 => {
+            tintype_codecs::of(info.format).decode(original, &admitted, &DecodeOptions::FULL, &mut |_| match progress
+                .goes_on()
+            {
+                true => Ok(()),
+                false => Err(Error::Cancelled),
+            })
+        }
+        // an animation over a limit is described by its first frame
+        _ => Ok(Integrity::Whole),
+    }
+}
+
+/// The picture that is planned, and behind it those of the others that come of the same pass.
+fn several(
+    original: &[u8], plan: &Plan<'_>, mode: DecodeMode, others: &[DecodeKey],
+) -> Result<Vec<(DecodeKey, Decoded)>> {
+    let (info, key) = (plan.admitted.info(), DecodeKey::of(plan));
+    let comes_along = |other: &&DecodeKey| key.is_shared_scale(info) && other.is_shared_scale(info) && **other != key;
+    let eighths: Vec<u32> = others.iter().filter(comes_along).map(|other| other.eighths).collect();
+    let codec = tintype_codecs::of(info.format);
+    let mut decoded = codec.decode_several(original, &plan.admitted, &plan.options(mode), &eighths)?.into_iter();
+    // some files are not scaled as planned, and are the picture that was asked for all the same
+    let first = decoded.next().ok_or_else(|| Error::malformed(info.format, "it holds no picture"))?;
+    let others = decoded.map(|decoded| (DecodeKey { eighths: decoded.eighths, ..key }, decoded));
+    Ok([(key, first)].into_iter().chain(others).collect())
+}
+
+/// Encodes opaque pixels at an encoder's own quality, beside the common scale: for the bench that measures that scale.
+///
+/// # Errors
+/// [`Error::Encode`], [`Error::Impossible`].
+pub fn encode_at(pixels: Pixels, format: Format, own_quality: f32, encoding: Encoding) -> Result<Vec<u8>> {
+    let picture = Picture {
+        shown: Shown::Frames(vec![Frame { pixels, delay: 0 }]),
+        loops: Loops::Forever,
+        quality: own_quality,
+        lossless: false,
+        encoding,
+        exif: None,
+        profile: None,
+    };
+    tintype_codecs::of(format).encode(&picture, &mut || true)
+}

@@ -1,0 +1,90 @@
+//! Limits and encoder defaults: everything that shapes a rendition besides the original and the recipe.
+
+use tintype_codecs::Encoding;
+use tintype_pixels::{Format, Limits};
+
+/// Changes whenever the same original and recipe give other bytes than before, so that cached results of older code
+/// are never taken for new ones. A test pins digests of small renditions beside it.
+pub const EPOCH: u32 = 9;
+
+/// What every rendition of this process is made under.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The longest side of a result in pixels; larger wishes are scaled down.
+    pub max_dimension: u32,
+    /// The most pixels of a result that is larger than its original; larger ones are scaled down to it.
+    pub max_enlarged: u64,
+    /// The most pixels of an original, all frames together.
+    pub max_pixels: u64,
+    /// The most frames of an original.
+    pub max_frames: u32,
+    /// The most bytes that decoding one original may take, by the estimate from its header.
+    pub max_memory: u64,
+    /// The formats that originals may have.
+    pub formats_in: Vec<Format>,
+    /// Whether the original is sent where converting it only made it larger.
+    pub smallest_wins: bool,
+    /// Whether originals whose pixel data ends early or fails a checksum are refused rather than shown as far as they go.
+    pub refuse_damaged: bool,
+    /// Whether pixels are averaged as light (linear) or as they are coded (sRGB).
+    pub linear: bool,
+    /// How many times as many pixels as are wanted a decoder that scales down must leave on each side: 1 or 2.
+    pub oversampling: u32,
+    /// How results are encoded.
+    pub encoding: Encoding,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            max_dimension: 8192,
+            max_enlarged: 4_000_000,
+            max_pixels: 100_000_000,
+            max_frames: 1000,
+            max_memory: 512 << 20,
+            formats_in: Format::all().filter(|&format| format != Format::Heic).collect(),
+            smallest_wins: true,
+            refuse_damaged: false,
+            linear: false,
+            oversampling: 2,
+            encoding: Encoding::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// The limits that originals are admitted under.
+    pub fn limits(&self) -> Limits {
+        let Settings { max_pixels, max_frames, max_memory, .. } = *self;
+        Limits { max_pixels, max_frames, max_memory }
+    }
+
+    /// Whether originals of that format are taken.
+    pub fn accepts(&self, format: Format) -> bool {
+        // HEIC is always passed on to the codec that refuses it with its own reason
+        format == Format::Heic || self.formats_in.contains(&format)
+    }
+
+    /// The settings that shape bytes, for a cache key. Limits that only refuse are left out: they make no other picture.
+    pub fn canonical(&self) -> Vec<u8> {
+        let Settings {
+            max_dimension,
+            max_enlarged,
+            max_pixels: _,
+            max_frames: _,
+            max_memory: _,
+            formats_in: _,
+            smallest_wins,
+            refuse_damaged,
+            linear,
+            oversampling,
+            encoding: Encoding { effort, avif },
+        } = self;
+        // a refusal makes no picture, but a picture of a damaged original must not be found where it is to be refused
+        let strict = if *refuse_damaged { " strict" } else { "" };
+        format!(
+            "{EPOCH} {max_dimension} {max_enlarged} {smallest_wins} {linear} {oversampling} {effort:?} {avif:?}{strict}"
+        )
+        .into_bytes()
+    }
+}

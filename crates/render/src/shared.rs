@@ -1,0 +1,79 @@
+//! Decoded pictures that several renditions of one original share.
+
+use std::sync::Arc;
+
+use tintype_pixels::{Decoded, Info, PixelLayout, Result, Size};
+
+use crate::plan::{DecodeMode, Plan};
+use crate::recipe::Recipe;
+use crate::settings::Settings;
+
+/// Decoded pictures of one original, for renditions that are made of it at about the same time.
+pub trait SharedDecodes {
+    /// The picture of that key, from here or else from `decode`, which makes the same pictures whenever it is called. It is told for
+    /// which keys others wait, and may make some of those in the same pass.
+    ///
+    /// # Errors
+    /// What `decode` fails with.
+    fn get_or_decode(&self, info: &Info, key: DecodeKey, decode: Decode<'_>) -> Result<Arc<Decoded>>;
+
+    /// Says that the rendition is made without such a picture, so that nobody makes one for it.
+    fn decline(&self);
+
+    /// Whether others need the picture, too, so that it is worth being held whole.
+    fn is_shared(&self) -> bool;
+}
+
+/// Makes the picture that is asked for, and behind it those of the others that come of the same pass.
+pub type Decode<'a> = &'a mut dyn FnMut(&[DecodeKey]) -> Result<Vec<(DecodeKey, Decoded)>>;
+
+/// Which of the pictures that a decoder can make of an original.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DecodeKey {
+    pub(crate) eighths: u32,
+    pub(crate) layout: PixelLayout,
+    pub(crate) skip_loop_filter: bool,
+}
+
+impl DecodeKey {
+    pub(crate) fn of(plan: &Plan<'_>) -> DecodeKey {
+        let options = plan.shown_options();
+        DecodeKey { eighths: options.eighths, layout: options.layout, skip_loop_filter: options.skip_loop_filter }
+    }
+
+    /// Whether the decoder can make it in the same pass as others.
+    pub fn is_shared_scale(self, info: &Info) -> bool {
+        let is_ycbcr = self.layout == PixelLayout::YCbCr;
+        is_ycbcr && !self.skip_loop_filter && info.caps.shared_scales.contains(&self.eighths)
+    }
+
+    /// What a rendition will ask [`SharedDecodes`] for where the original is shared, and how many bytes that has at most; `None`
+    /// where it does not ask.
+    pub fn wanted(info: &Info, recipe: &Recipe, settings: &Settings) -> Option<(DecodeKey, u64)> {
+        let plan = Plan::new(info, recipe, settings).ok()?;
+        let key = DecodeKey::of(&plan);
+        let size = info.size.eighths(key.eighths);
+        let bytes = match key.layout {
+            // planes may be padded, up to a whole group of chroma
+            PixelLayout::YCbCr => Size::new(size.width + 4, size.height + 4).pixels() * 3,
+            PixelLayout::Rgb => size.pixels() * 4,
+        };
+        (plan.mode(true) == DecodeMode::SharedWhole).then_some((key, bytes))
+    }
+}
+
+/// Keeps nothing.
+pub(crate) struct Unshared;
+
+impl SharedDecodes for Unshared {
+    fn get_or_decode(&self, _info: &Info, _key: DecodeKey, decode: Decode<'_>) -> Result<Arc<Decoded>> {
+        let (_, decoded) = decode(&[])?.swap_remove(0);
+        Ok(Arc::new(decoded))
+    }
+
+    fn decline(&self) {}
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,118 @@
+//! What of one original is shown, how it is turned, and how it is fitted into the result.
+
+use tintype_pixels::{Error, Format, Info, Orientation, Rect, Region, Result, Size};
+
+use crate::geometry::{Fitted, Gravity, Resize, TargetSize};
+use crate::recipe::{Geometry, Output, Recipe};
+use crate::settings::Settings;
+
+/// The longest side of the picture that a description is made from.
+const THUMBNAIL: u32 = 100;
+
+/// A recipe's geometry in the pixels of one original, for a result of one format.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Viewport<'a> {
+    /// The recipe.
+    pub(crate) recipe: &'a Recipe,
+    /// The size of the original as it is stored.
+    pub(crate) stored: Size,
+    /// The part of the displayed original that is used, by `rect` alone.
+    pub(crate) region: Region,
+    /// From the stored to the displayed picture: EXIF orientation, `rotate` and `flip` in one.
+    pub(crate) orientation: Orientation,
+    /// Pixels of the longest side of the result.
+    pub(crate) max_dimension: u32,
+    /// Pixels of a result that is larger than its original, at most.
+    max_enlarged: u64,
+    /// Whether pixels are averaged as light.
+    pub(crate) linear: bool,
+}
+
+impl<'a> Viewport<'a> {
+    /// # Errors
+    /// [`Error::Impossible`] where `rect` lies outside of the original.
+    pub(crate) fn new(info: &Info, recipe: &'a Recipe, settings: &Settings, format: Format) -> Result<Viewport<'a>> {
+        let upright = info.orientation.apply(info.size);
+        let Geometry { rect, turn, .. } = recipe.geometry;
+        let region = match rect {
+            None => Region::whole(upright),
+            Some(rect) => Region::of_rect(rect, upright).ok_or_else(|| outside(rect, upright))?,
+        };
+        Ok(Viewport {
+            recipe,
+            stored: info.size,
+            region: turn.map(region, upright),
+            orientation: info.orientation.then(turn),
+            max_dimension: settings.max_dimension.min(format.longest_side()),
+            max_enlarged: settings.max_enlarged,
+            linear: settings.linear,
+        })
+    }
+
+    /// Fits a part of the displayed original.
+    pub(crate) fn fit(&self, region: Region) -> Fitted {
+        let resize = match self.recipe.encode.output {
+            // a description looks at a thumbnail
+            Output::Json => Resize::Contain(TargetSize { width: THUMBNAIL, height: THUMBNAIL, enlarge: false }),
+            _ => self.recipe.geometry.resize,
+        };
+        self.fit_as(resize, region)
+    }
+
+    /// Fits a part of the displayed original by another resize than the recipe's.
+    pub(crate) fn fit_as(&self, resize: Resize, region: Region) -> Fitted {
+        resize.fit_within(region.width, region.height, self.max_dimension, self.max_enlarged)
+    }
+
+    /// The longest side of the result if the format had no limit.
+    pub(crate) fn longest_requested(&self, settings: &Settings) -> u32 {
+        let Region { width, height, .. } = self.region;
+        let canvas = self.recipe.geometry.resize.fit(width, height, settings.max_dimension).canvas;
+        canvas.width.max(canvas.height)
+    }
+
+    /// Where a part of the displayed original lies in the stored picture, scaled to `eighths`.
+    pub(crate) fn stored_region(&self, displayed: Region, eighths: u32) -> Region {
+        let size = self.orientation.apply(self.stored);
+        self.orientation.inverse().map(displayed, size).scaled(f64::from(eighths) / 8.0)
+    }
+
+    /// What `rect` and `trim` left of the displayed original, in whole pixels of the stored picture scaled to `eighths`; `None`
+    /// where they left all.
+    pub(crate) fn bounds(&self, displayed: Region, eighths: u32) -> Option<Rect> {
+        let Geometry { rect, trim, .. } = self.recipe.geometry;
+        if rect.is_none() && trim.is_none() {
+            return None;
+        }
+        let region = self.stored_region(displayed, eighths);
+        let size = self.stored.eighths(eighths);
+        let (x, y) = (region.x.max(0.0).floor() as u32, region.y.max(0.0).floor() as u32);
+        let right = ((region.x + region.width).ceil() as u32).min(size.width);
+        let bottom = ((region.y + region.height).ceil() as u32).min(size.height);
+        let all = (x, y) == (0, 0) && (right, bottom) == (size.width, size.height);
+        (!all).then(|| Rect { x, y, width: right - x, height: bottom - y })
+    }
+
+    /// Whether the pixels decide what is shown, so that all of them are looked at.
+    pub(crate) fn inspects_pixels(&self, fitted: &Fitted) -> bool {
+        self.recipe.geometry.trim.is_some() || fitted.gravity == Gravity::Smart
+    }
+
+    /// Pixels of the original for each pixel of the result, along the side where there are fewer.
+    pub(crate) fn shrinks(&self, fitted: &Fitted) -> f64 {
+        // trimming compares pixels of the original with each other
+        if self.recipe.geometry.trim.is_some() {
+            return 1.0;
+        }
+        (fitted.shown.0 / f64::from(fitted.size.width)).min(fitted.shown.1 / f64::from(fitted.size.height))
+    }
+}
+
+/// Pixels of the original for each pixel of the result, along the side where there are more.
+pub(crate) fn ratio(fitted: &Fitted) -> f64 {
+    (fitted.shown.0 / f64::from(fitted.size.width)).max(fitted.shown.1 / f64::from(fitted.size.height))
+}
+
+fn outside(rect: Rect, size: Size) -> Error {
+    Error::Impossible(format!("rect begins at {},{}, outside of the original's {size} pixels", rect.x, rect.y))
+}
