@@ -17,7 +17,7 @@ use rustix::fs::Stat;
 use rustix::io::ReadWriteFlags;
 use tokio::io::AsyncReadExt;
 
-use super::files::{number, stat, unavailable};
+use super::stat::{stat, unavailable, unsigned};
 use super::{BoxFuture, Chunks, Error, Reader};
 
 /// The bytes of a chunk while there is room, and when there is hardly any left.
@@ -78,12 +78,16 @@ struct Content {
 impl Seen {
     fn of(stat: &Stat) -> Seen {
         let content = Content {
-            device: number(stat.st_dev),
-            inode: number(stat.st_ino),
-            size: number(stat.st_size),
-            modified: (number(stat.st_mtime), number(stat.st_mtime_nsec)),
+            device: unsigned(stat.st_dev),
+            inode: unsigned(stat.st_ino),
+            size: unsigned(stat.st_size),
+            modified: (unsigned(stat.st_mtime), unsigned(stat.st_mtime_nsec)),
         };
-        Seen { content, changed: (number(stat.st_ctime), number(stat.st_ctime_nsec)), links: number(stat.st_nlink) }
+        Seen {
+            content,
+            changed: (unsigned(stat.st_ctime), unsigned(stat.st_ctime_nsec)),
+            links: unsigned(stat.st_nlink),
+        }
     }
 
     /// Whether a file that was in the state `self` has the same content in the state `now`.

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FileType, OFlags, Stat};
-use rustix::io::Errno;
 use tokio::io::AsyncReadExt;
 
 use super::chunks::FileReader;
 use super::root::{Place, Root};
+use super::stat::{from_errno, stat, unavailable, unsigned, version};
 use super::{BoxFuture, Error, ImageId, Inbox, Opened, Original, Source, Version};
 use crate::clock;
 
@@ -93,10 +93,10 @@ impl Files {
             let now = clock::now();
             let stat = stat()?;
             self.told_by(&stat)?;
-            let seconds = number(stat.st_ctime);
+            let seconds = unsigned(stat.st_ctime);
             let changed = SystemTime::UNIX_EPOCH
                 + Duration::from_secs(seconds)
-                + Duration::from_nanos(number(stat.st_ctime_nsec));
+                + Duration::from_nanos(unsigned(stat.st_ctime_nsec));
             match now.duration_since(changed) {
                 Ok(ago) if ago < TICK => tokio::time::sleep(TICK - ago).await,
                 Ok(_) => return Ok(stat),
@@ -114,7 +114,7 @@ impl Files {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(Error::NotFound);
         }
-        let bytes = number(stat.st_size);
+        let bytes = unsigned(stat.st_size);
         if bytes > self.max_bytes {
             return Err(Error::TooLarge { bytes, limit: self.max_bytes });
         }
@@ -160,47 +160,6 @@ impl Source for Files {
     fn inbox(&self) -> Option<Inbox> {
         Some(Inbox::new(self.root().ok()?, self.max_bytes))
     }
-}
-
-/// Device, inode, size, mtime and ctime in nanoseconds. Without ctime, a rewrite by `cp -p` goes unseen.
-fn version(stat: &Stat) -> Version {
-    let mut told = [[0; 8]; 7];
-    let unsigned = [number(stat.st_dev), number(stat.st_ino), number(stat.st_mtime_nsec), number(stat.st_ctime_nsec)];
-    for (to, number) in told.iter_mut().zip(unsigned) {
-        *to = number.to_le_bytes();
-    }
-    for (to, number) in told[4..].iter_mut().zip([stat.st_size, stat.st_mtime, stat.st_ctime]) {
-        *to = number.to_le_bytes();
-    }
-    let seconds = number(stat.st_mtime);
-    Version {
-        identity: blake3::hash(told.as_flattened()).into(),
-        modified: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
-        length: number(stat.st_size),
-    }
-}
-
-/// A number that has fewer bits on some machines; 0 where it is negative.
-pub(super) fn number(number: impl TryInto<u64>) -> u64 {
-    number.try_into().unwrap_or(0)
-}
-
-pub(super) fn stat(file: &File) -> Result<Stat, Error> {
-    rustix::fs::fstat(file).map_err(from_errno)
-}
-
-fn from_errno(error: Errno) -> Error {
-    match error {
-        Errno::NOENT | Errno::NOTDIR | Errno::XDEV | Errno::LOOP | Errno::NAMETOOLONG | Errno::NXIO | Errno::INVAL => {
-            Error::NotFound
-        }
-        Errno::ACCESS | Errno::PERM => Error::Forbidden,
-        error => unavailable(error.into()),
-    }
-}
-
-pub(super) fn unavailable(error: std::io::Error) -> Error {
-    Error::Unavailable(Arc::new(error))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod inbox;
 mod remembered;
 mod root;
 mod shared;
+mod stat;
 #[cfg(test)]
 mod testsuite;
 
