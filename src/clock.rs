@@ -1,6 +1,5 @@
-//! The time of the kernel's last tick, some milliseconds ago at most: for what is looked at on every request and need not
-//! be known any better. Reading it is a few loads from memory, where the exact time takes the processor's counter, and a
-//! hit looked at that twenty times.
+//! The time of the kernel's last clock tick, at most some milliseconds ago. Reading it takes a few loads from memory; the
+//! exact time takes the processor's counter, which a cache hit read twenty times.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
@@ -12,17 +11,17 @@ fn read(clock: ClockId) -> Duration {
     Duration::new(tv_sec.try_into().unwrap_or(0), tv_nsec.try_into().unwrap_or(0))
 }
 
-/// The time of day. What files are marked with is the same clock's.
+/// The time of day, of the same clock as file times.
 pub(crate) fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + read(ClockId::RealtimeCoarse)
 }
 
-/// The same in seconds of unix time.
+/// Seconds since 1970.
 pub(crate) fn seconds() -> u64 {
     read(ClockId::RealtimeCoarse).as_secs()
 }
 
-/// A point on the steady clock, off by a tick either way.
+/// Monotonic time, exact to a tick in either direction.
 pub(crate) fn instant() -> Instant {
     static START: LazyLock<(Instant, Duration)> = LazyLock::new(|| (Instant::now(), read(ClockId::MonotonicCoarse)));
     let (start, read_then) = *START;
@@ -34,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_the_time_within_some_ticks() {
+    fn coarse_time_is_exact_to_some_ticks() {
         const TICKS: Duration = Duration::from_millis(50);
         for _ in 0..20 {
             let (exact, coarse) = (SystemTime::now(), now());

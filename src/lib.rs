@@ -47,8 +47,8 @@
 //! | Requests for the same image have the same key | `crates/render/src/effective.rs` | the recipe is reduced by the original's header before it is a key, and by `render_from` itself |
 //! | A rendition of a damaged original is marked | `crates/pixels/src/decoded.rs`: `Integrity`, `cache/attributes.rs` | decoders return it; it is part of the stored file's name |
 //! | A panic in a codec fails one request | `crates/codecs/src/formats.rs`: `Guarded` | every call to a codec goes through it |
-//! | an image's name cannot leave its source | `source/id.rs`, `source/files.rs` | a private field; opened beneath the root by the kernel |
-//! | An acknowledged upload is valid and durable | `source/inbox.rs`, `service/uploads.rs` | it is decoded, staged, synced, renamed and its folders synced before the answer |
+//! | An original's name cannot leave its source | `source/id.rs`, `source/root.rs` | `ImageId::parse` alone makes names; the kernel opens them beneath the root |
+//! | An acknowledged upload is valid and durable | `source/upload_store.rs`, `service/uploads.rs` | it is decoded, staged, synced, renamed and its folders synced before the answer |
 //! | Concurrent uploads do not replace each other | same | a new name is renamed without replacing; replacements run one at a time |
 //! | The client's address comes from trusted proxies only | `http/clients.rs` | one header, read from its end as long as the writers are trusted |
 //! | Chroma stays aligned with luma at odd sizes | `crates/render/src/ops/planes.rs` | a region is read in whole samples of chroma; tests at odd sizes |
@@ -79,11 +79,11 @@
 //! | The cache folder never exceeds its bounds | `crates/store`: `index/` | space is reserved before a byte is written and released after the file is gone |
 //! | One process writes in a cache folder | `crates/store`: `disk/mod.rs`, `open` | it holds a file lock for as long as it uses the folder |
 //! | Links and devices planted in the cache folder are not followed | `crates/store`: `folder.rs` | the kernel opens paths beneath the folder, without links |
-//! | two states of an original have two versions | `source/files.rs`: `settled` | a file that changed within a clock tick is waited for |
+//! | Two states of an original have two versions | `source/files.rs`: `stable_stat` | a file that was changed within the last clock tick is waited for |
 //! | A broken cache folder never fails a request | `crates/store`: `store.rs` | faults are logged and counted there; callers see a miss |
-//! | an original that is being rendered is in memory once | `source/shared.rs` | whoever comes later gets the bytes that are there |
-//! | An unchanged original takes bounded memory, whatever its size | `source/chunks.rs`, `http/response_body.rs` | it is read in chunks, of which each connection has one |
-//! | an original that changes while it is sent is cut off and never blended | `source/chunks.rs` | a chunk is given out if the file was unchanged after it was read |
+//! | An original is in memory at most once | `source/shared_bytes.rs` | concurrent fetches of a version share its bytes |
+//! | Sending an original takes bounded memory, whatever its size | `source/chunks.rs`, `http/response_body.rs` | it is read in chunks, one for each connection |
+//! | A response never mixes two versions of an original | `source/chunks.rs` | after each chunk is read the file must be unchanged; otherwise the response is cut off |
 //! | An original is read once for its digest | `service/passthrough.rs` | single flight by version, in a task of its own |
 //! | An idle connection keeps no body in memory | `http/fast_path/sendfile.rs` | only bytes in flight keep the file that they are in |
 //! | Stalled clients are disconnected after `send_timeout` | `http/stream/timeout.rs` | limits on heads, on answers that are not received, on silence |

@@ -8,7 +8,7 @@ use anyhow::Context;
 use super::Wrong;
 use crate::config::Config;
 use crate::service::Service;
-use crate::source::{Files, Remembered, Shared, Source};
+use crate::source::{CachedVersions, Files, SharedBytes, Source};
 
 /// The service of these settings, without anything that listens.
 pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
@@ -26,9 +26,9 @@ pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
     if let Some(dir) = config.fixed.cache.folder() {
         crate::cache::preflight::distrust(dir).context("the cache folder is not safe")?;
     }
-    let mut source: Arc<dyn Source> = Arc::new(Shared::new(Arc::new(source)));
+    let mut source: Arc<dyn Source> = Arc::new(SharedBytes::new(Arc::new(source)));
     if !config.fixed.source.revalidate.0.is_zero() {
-        source = Arc::new(Remembered::new(source, config.fixed.source.revalidate.0));
+        source = Arc::new(CachedVersions::new(source, config.fixed.source.revalidate.0));
     }
     Ok(Service::new(source, &config.fixed.cache(), config.fixed.workers(), config.render()))
 }

@@ -10,7 +10,7 @@ use super::workers::{Class, Need, WorkError};
 use super::{Error, Service};
 use crate::cache::Digest;
 use crate::render::{self, Checked};
-use crate::source::{self, ImageId, Inbox, Rejected, Staged};
+use crate::source::{self, ImageId, Rejected, StagedUpload, UploadStore};
 
 /// Why an upload failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -44,14 +44,14 @@ impl From<render::Error> for UploadError {
 /// A file that is being received.
 #[derive(Debug)]
 pub struct Upload {
-    staged: Staged,
+    staged: StagedUpload,
     hasher: blake3::Hasher,
 }
 
 /// A valid image within the limits, staged and synced.
 #[derive(Debug)]
 pub struct ValidatedUpload {
-    staged: Staged,
+    staged: StagedUpload,
     /// Its content.
     pub uploaded: Uploaded,
 }
@@ -103,7 +103,7 @@ impl Upload {
 impl Service {
     /// The maximum size of an upload in bytes; `None` where uploads are disabled.
     pub fn upload_limit(&self) -> Option<u64> {
-        self.inbox().ok().map(|inbox| inbox.max_bytes())
+        self.upload_store().ok().map(|store| store.max_bytes())
     }
 
     /// Removes the staged files of a killed process; returns how many.
@@ -111,11 +111,11 @@ impl Service {
     /// # Errors
     /// [`UploadError::Disabled`], and failures of the storage.
     pub fn sweep_uploads(&self) -> Result<usize, UploadError> {
-        Ok(self.inbox()?.sweep()?)
+        Ok(self.upload_store()?.sweep()?)
     }
 
-    fn inbox(&self) -> Result<Inbox, UploadError> {
-        self.source.inbox().ok_or(UploadError::Disabled)
+    fn upload_store(&self) -> Result<UploadStore, UploadError> {
+        self.source.upload_store().ok_or(UploadError::Disabled)
     }
 
     /// Starts an upload.
@@ -123,7 +123,7 @@ impl Service {
     /// # Errors
     /// [`UploadError::Disabled`], and failures of the storage.
     pub fn begin_upload(&self) -> Result<Upload, UploadError> {
-        Ok(Upload { staged: self.inbox()?.stage()?, hasher: blake3::Hasher::new() })
+        Ok(Upload { staged: self.upload_store()?.stage()?, hasher: blake3::Hasher::new() })
     }
 
     /// Validates an upload by decoding all of it on a worker, and syncs it to disk.
@@ -193,7 +193,7 @@ impl Service {
         let at = |index: usize| move |error: UploadError| (index, error);
         // one upload at a time: nothing may change between the check of the precondition and the rename
         let guard = Arc::clone(&self.publishing).lock_owned().await;
-        let inbox = self.inbox().map_err(at(0))?;
+        let store = self.upload_store().map_err(at(0))?;
         if expected != Expected::Absent {
             for (index, (id, _)) in files.iter().enumerate() {
                 let current = self.current(id).await.map_err(|error| (index, error.into()))?;
@@ -209,7 +209,7 @@ impl Service {
             let _guard = guard;
             let mut files: Vec<_> =
                 files.into_iter().map(|(id, ValidatedUpload { staged, uploaded: _ })| (id, staged)).collect();
-            let result = inbox.publish(&mut files, expected != Expected::Absent);
+            let result = store.publish(&mut files, expected != Expected::Absent);
             files.iter().for_each(|(id, _)| service.source.forget(id));
             if result.is_ok() {
                 service.stats.uploads.fetch_add(files.len() as u64, Ordering::Relaxed);

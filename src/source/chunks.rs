@@ -1,8 +1,8 @@
-//! Files read chunk by chunk, so that sending one takes a bounded amount of memory, whatever its size.
+//! Files read in chunks, so that sending one takes bounded memory, whatever its size.
 //!
-//! Each chunk is read before it is given out, and the file is looked at once more in between: sendfile(2) would save a
-//! copy, but what it sends is whatever the file holds when the packet leaves. Bytes that the kernel has in memory are
-//! read in place; only a read that has to wait for the disk goes to another thread.
+//! After each chunk is read, the file is checked to be unchanged. sendfile(2) would save a copy, but sends what the file
+//! holds when the packet leaves. Bytes in the page cache are read in place; only a read that has to wait for the disk goes
+//! to another thread.
 
 use std::fs::File;
 use std::io::{IoSliceMut, Seek, SeekFrom};
@@ -20,47 +20,47 @@ use tokio::io::AsyncReadExt;
 use super::stat::{stat, unavailable, unsigned};
 use super::{BoxFuture, Chunks, Error, Reader};
 
-/// The bytes of a chunk while there is room, and when there is hardly any left.
-const LARGEST: usize = 128 * 1024;
-const SMALLEST: usize = 8 * 1024;
+/// The bounds of a chunk's length: chunks shrink as the budget is used up.
+const MAX_CHUNK: usize = 128 * 1024;
+const MIN_CHUNK: usize = 8 * 1024;
 
-/// Bytes of all chunks together, above which they are as small as they get.
-const ROOM: usize = 32 << 20;
+/// Bytes of all chunks together, above which new ones have the minimum length.
+const BUDGET: usize = 32 << 20;
 
-/// Of what room is left, the part that one chunk may take.
-const PART: usize = 16;
+/// A chunk takes at most this fraction of the rest of the budget.
+const FRACTION: usize = 16;
 
 /// Bytes of all chunks that exist.
 static BUFFERED: AtomicUsize = AtomicUsize::new(0);
 
-/// Bytes of originals that were read to be sent, and have not been sent yet.
+/// Bytes of originals that have been read and not been sent yet.
 pub fn buffered_bytes() -> u64 {
     BUFFERED.load(Ordering::Relaxed) as u64
 }
 
-/// A file that is open, as it was then.
+/// An open file and its state at that time.
 pub(super) struct FileReader {
     file: File,
-    seen: Seen,
+    state: FileState,
 }
 
 impl FileReader {
-    /// Reads that file, which was in that state when it was opened.
+    /// Reads `file`, of which `stat` was taken after opening it.
     pub(super) fn new(file: File, stat: &Stat) -> FileReader {
-        FileReader { file, seen: Seen::of(stat) }
+        FileReader { file, state: FileState::of(stat) }
     }
 }
 
 impl Reader for FileReader {
     fn read(self: Box<Self>, range: Range<u64>) -> Chunks {
-        let FileReader { file, seen } = *self;
-        Chunks::new(FileChunks { state: State::Idle(file), seen, range })
+        let FileReader { file, state } = *self;
+        Chunks::new(FileChunks { step: Step::Idle(file), state, range })
     }
 }
 
-/// The identity of a file's content.
+/// What tells whether a file's content has changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Seen {
+struct FileState {
     content: Content,
     /// ctime.
     changed: (u64, u64),
@@ -75,15 +75,15 @@ struct Content {
     modified: (u64, u64),
 }
 
-impl Seen {
-    fn of(stat: &Stat) -> Seen {
+impl FileState {
+    fn of(stat: &Stat) -> FileState {
         let content = Content {
             device: unsigned(stat.st_dev),
             inode: unsigned(stat.st_ino),
             size: unsigned(stat.st_size),
             modified: (unsigned(stat.st_mtime), unsigned(stat.st_mtime_nsec)),
         };
-        Seen {
+        FileState {
             content,
             changed: (unsigned(stat.st_ctime), unsigned(stat.st_ctime_nsec)),
             links: unsigned(stat.st_nlink),
@@ -94,22 +94,22 @@ impl Seen {
     ///
     /// ctime moves when the file loses its name, as one does that is replaced by another; the number of links then moves
     /// as well. ctime alone says that the content may have been exchanged and mtime set back.
-    fn is_same_content(&self, now: &Seen) -> bool {
+    fn is_same_content(&self, now: &FileState) -> bool {
         self.content == now.content && (self.changed == now.changed || self.links != now.links)
     }
 }
 
-/// The bytes of a range of a file.
+/// A stream of a range of a file.
 struct FileChunks {
-    state: State,
-    seen: Seen,
+    step: Step,
+    state: FileState,
     /// The range that is still to be read.
     range: Range<u64>,
 }
 
-enum State {
+enum Step {
     Idle(File),
-    /// The disk is waited for.
+    /// A read waits for the disk.
     Waiting(BoxFuture<'static, (File, std::io::Result<Chunk>)>),
     Ended,
 }
@@ -119,51 +119,51 @@ impl Stream for FileChunks {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        let (file, read) = match std::mem::replace(&mut this.state, State::Ended) {
-            State::Ended => return Poll::Ready(None),
-            State::Idle(_) if this.range.is_empty() => return Poll::Ready(None),
-            State::Idle(file) => {
+        let (file, read) = match std::mem::replace(&mut this.step, Step::Ended) {
+            Step::Ended => return Poll::Ready(None),
+            Step::Idle(_) if this.range.is_empty() => return Poll::Ready(None),
+            Step::Idle(file) => {
                 let left = this.range.end - this.range.start;
                 let length = next_length(left, BUFFERED.load(Ordering::Relaxed));
-                match read_from_memory(&file, this.range.start, length) {
+                match read_from_page_cache(&file, this.range.start, length) {
                     Some(chunk) => (file, Ok(chunk)),
                     None => {
-                        this.state = State::Waiting(Box::pin(read_from_disk(file, this.range.start, length)));
+                        this.step = Step::Waiting(Box::pin(read_from_disk(file, this.range.start, length)));
                         return self.poll_next(context);
                     }
                 }
             }
-            State::Waiting(mut reading) => match reading.as_mut().poll(context) {
+            Step::Waiting(mut reading) => match reading.as_mut().poll(context) {
                 Poll::Ready(read) => read,
                 Poll::Pending => {
-                    this.state = State::Waiting(reading);
+                    this.step = Step::Waiting(reading);
                     return Poll::Pending;
                 }
             },
         };
-        let checked = read.map_err(unavailable).and_then(|chunk| this.checked(&file, chunk));
+        let checked = read.map_err(unavailable).and_then(|chunk| this.verify(&file, chunk));
         if checked.is_ok() {
-            this.state = State::Idle(file);
+            this.step = Step::Idle(file);
         }
         Poll::Ready(Some(checked))
     }
 }
 
 impl FileChunks {
-    /// A chunk that has just been read, if the file had not been changed by then.
-    fn checked(&mut self, file: &File, chunk: Chunk) -> Result<Bytes, Error> {
-        let now = Seen::of(&stat(file)?);
-        // shorter than it says that it is: it is being cut
-        if chunk.0.is_empty() || !self.seen.is_same_content(&now) {
+    /// The bytes of a chunk, if the file has not changed since it was opened.
+    fn verify(&mut self, file: &File, chunk: Chunk) -> Result<Bytes, Error> {
+        let now = FileState::of(&stat(file)?);
+        // an empty read before the end: the file is being truncated
+        if chunk.0.is_empty() || !self.state.is_same_content(&now) {
             return Err(Error::Changing);
         }
-        self.seen = now;
+        self.state = now;
         self.range.start += chunk.0.len() as u64;
         Ok(Bytes::from_owner(chunk))
     }
 }
 
-/// Bytes that count for as long as they are in memory.
+/// A buffer that is counted in [`BUFFERED`] until it is dropped.
 struct Chunk(Vec<u8>);
 
 impl Chunk {
@@ -185,15 +185,14 @@ impl Drop for Chunk {
     }
 }
 
-/// How many of the bytes that are left the next chunk has, where so many are buffered.
+/// The length of the next chunk, of `left` remaining bytes, while all chunks have `buffered` bytes.
 fn next_length(left: u64, buffered: usize) -> usize {
-    let most = (ROOM.saturating_sub(buffered) / PART).clamp(SMALLEST, LARGEST);
+    let most = (BUDGET.saturating_sub(buffered) / FRACTION).clamp(MIN_CHUNK, MAX_CHUNK);
     usize::try_from(left).unwrap_or(usize::MAX).min(most)
 }
 
-/// As much of it as the kernel has in memory; `None` where the disk may have to be waited for, or where the file system
-/// cannot say.
-fn read_from_memory(file: &File, offset: u64, length: usize) -> Option<Chunk> {
+/// Reads what the page cache has of it; `None` where the read might wait for the disk, or the file system cannot tell.
+fn read_from_page_cache(file: &File, offset: u64, length: usize) -> Option<Chunk> {
     let mut bytes = vec![0; length];
     let read = rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut bytes)], offset, ReadWriteFlags::NOWAIT).ok()?;
     bytes.truncate(read);
@@ -201,7 +200,7 @@ fn read_from_memory(file: &File, offset: u64, length: usize) -> Option<Chunk> {
 }
 
 async fn read_from_disk(mut file: File, offset: u64, length: usize) -> (File, std::io::Result<Chunk>) {
-    // the position is nobody else's: a file is opened for each reader
+    // each reader has its own open file, so moving the position affects no other
     if let Err(error) = file.seek(SeekFrom::Start(offset)) {
         return (file, Err(error));
     }
@@ -220,7 +219,7 @@ mod tests {
     use super::super::{Files, ImageId, Source};
     use super::*;
 
-    const LENGTH: usize = 3 * LARGEST + 5;
+    const LENGTH: usize = 3 * MAX_CHUNK + 5;
 
     fn content() -> Vec<u8> {
         (0..LENGTH as u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
@@ -236,15 +235,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn range_is_read_in_chunks() {
+    async fn range_is_read_in_bounded_chunks() {
         let dir = tempfile::tempdir().expect("a folder");
-        for range in [0..LENGTH, 0..0, 5..6, 1..LARGEST + 1, LENGTH - 1..LENGTH, LENGTH..LENGTH] {
+        for range in [0..LENGTH, 0..0, 5..6, 1..MAX_CHUNK + 1, LENGTH - 1..LENGTH, LENGTH..LENGTH] {
             let (_, opened) = opened(dir.path()).await;
             let mut chunks = opened.read(range.start as u64..range.end as u64);
             let mut all = Vec::new();
             while let Some(chunk) = chunks.next().await {
                 let chunk = chunk.expect("it is not changed");
-                assert!(!chunk.is_empty() && chunk.len() <= LARGEST, "{range:?}: {}", chunk.len());
+                assert!(!chunk.is_empty() && chunk.len() <= MAX_CHUNK, "{range:?}: {}", chunk.len());
                 all.extend_from_slice(&chunk);
             }
             assert!(all == content()[range.clone()], "{range:?}");
@@ -256,12 +255,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn disk_and_memory_give_the_same() {
+    async fn disk_and_page_cache_reads_are_equal() {
         let dir = tempfile::tempdir().expect("a folder");
         std::fs::write(dir.path().join("a"), content()).expect("a file");
         for (offset, length, expected) in [(0, 10, 0..10), (7, 1000, 7..1007), (LENGTH - 3, 10, LENGTH - 3..LENGTH)] {
             let file = File::open(dir.path().join("a")).expect("the file");
-            if let Some(chunk) = read_from_memory(&file, offset as u64, length) {
+            if let Some(chunk) = read_from_page_cache(&file, offset as u64, length) {
                 assert!(content()[expected.clone()].starts_with(&chunk.0), "{expected:?}");
             }
             let (_, chunk) = read_from_disk(file, offset as u64, length).await;
@@ -295,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn file_that_loses_its_name_is_read_to_the_end() {
+    async fn unlinked_or_replaced_file_is_read_to_the_end() {
         type Change = fn(&Path);
         let changes: [(&str, Change); 3] = [
             ("replaced", |path| {
@@ -317,14 +316,14 @@ mod tests {
     }
 
     #[test]
-    fn chunks_shrink_as_room_runs_out() {
+    fn chunks_shrink_as_the_budget_is_used_up() {
         let check = |free: usize, left: u64, expected: usize| {
-            assert_eq!(next_length(left, ROOM - free), expected, "{free} {left}");
+            assert_eq!(next_length(left, BUDGET - free), expected, "{free} {left}");
         };
-        check(ROOM, u64::MAX, LARGEST);
-        check(ROOM / 2, 7, 7);
-        check(PART * 2 * SMALLEST, u64::MAX, 2 * SMALLEST);
-        check(0, u64::MAX, SMALLEST);
-        assert_eq!(next_length(u64::MAX, usize::MAX), SMALLEST);
+        check(BUDGET, u64::MAX, MAX_CHUNK);
+        check(BUDGET / 2, 7, 7);
+        check(FRACTION * 2 * MIN_CHUNK, u64::MAX, 2 * MIN_CHUNK);
+        check(0, u64::MAX, MIN_CHUNK);
+        assert_eq!(next_length(u64::MAX, usize::MAX), MIN_CHUNK);
     }
 }

@@ -1,7 +1,7 @@
 //! Originals in a folder.
 //!
-//! Everything is opened beneath the root by the kernel. What is opened is looked at before it is read: a FIFO or a device
-//! is never waited for.
+//! The kernel resolves every path beneath the root. A path is checked to be a regular file before it is opened and read, so
+//! that no FIFO or device is ever waited for.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -12,44 +12,44 @@ use rustix::fs::{FileType, OFlags, Stat};
 use tokio::io::AsyncReadExt;
 
 use super::chunks::FileReader;
-use super::root::{Place, Root};
+use super::root::{Root, RootPath};
 use super::stat::{from_errno, stat, unavailable, unsigned, version};
-use super::{BoxFuture, Error, ImageId, Inbox, Opened, Original, Source, Version};
+use super::{BoxFuture, Error, ImageId, Opened, Original, Source, UploadStore, Version};
 use crate::clock;
 
-/// How often a file that changes while it is read is read again.
-const ATTEMPTS: usize = 3;
+/// How many times a file that changes during the read is read.
+const READ_ATTEMPTS: usize = 3;
 
 /// Longer than the kernel's clock tick, which is 1 to 10 ms.
 const TICK: Duration = Duration::from_millis(20);
 
-/// How often it is waited for a file to be left alone for a tick.
-const SETTLING_ATTEMPTS: usize = 5;
+/// How many times a file that was changed within the last tick is waited for.
+const STABLE_ATTEMPTS: usize = 5;
 
 /// A folder with originals.
 #[derive(Debug)]
 pub struct Files {
-    place: Place,
-    /// Folders outside of it that links may lead to.
-    linked: Vec<Place>,
+    root: RootPath,
+    /// Folders outside of the root that links may lead to.
+    linked: Vec<RootPath>,
     max_bytes: u64,
 }
 
 impl Files {
-    /// The folder `root`; originals of more than `max_bytes` are refused.
+    /// Serves the folder `root`; originals of more than `max_bytes` bytes are refused.
     ///
     /// # Errors
     /// Where the folder is not there or may not be opened.
     pub fn new(root: &Path, max_bytes: u64) -> std::io::Result<Files> {
-        Ok(Files { place: Place::open_at(root)?, linked: Vec::new(), max_bytes })
+        Ok(Files { root: RootPath::open_at(root)?, linked: Vec::new(), max_bytes })
     }
 
-    /// The same, where links may lead to these folders outside of the root as well.
+    /// Also follows links into these folders outside of the root.
     ///
     /// # Errors
-    /// Where the folder that the process runs in is not known.
+    /// Where a path is relative and the working directory is not known.
     pub fn with_links(self, folders: &[PathBuf]) -> std::io::Result<Files> {
-        let linked = folders.iter().map(|folder| Place::linked(folder)).collect::<std::io::Result<_>>()?;
+        let linked = folders.iter().map(|folder| RootPath::linked(folder)).collect::<std::io::Result<_>>()?;
         Ok(Files { linked, ..self })
     }
 
@@ -57,27 +57,29 @@ impl Files {
         root.open(Path::new(id.as_str()), flags, &self.linked).map_err(from_errno)
     }
 
-    /// Opens what is known to be a regular file.
-    fn open_to_read(&self, id: &ImageId) -> Result<File, Error> {
-        // nonblocking, since opening a FIFO waits for its writer; regular files do not know the flag
-        self.open_with(&*self.root()?, id, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)
+    /// Opens a file that was checked to be regular.
+    fn open_for_reading(&self, id: &ImageId) -> Result<File, Error> {
+        // nonblocking, since opening a FIFO waits for its writer; regular files ignore the flag
+        self.open_with(&*self.open_root()?, id, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)
     }
 
-    /// The folder; while it is gone, nothing is known of what was in it.
-    fn root(&self) -> Result<Arc<Root>, Error> {
-        self.place.current().clone().ok_or_else(|| unavailable(std::io::ErrorKind::NotFound.into()))
+    /// The root; [`Error::Unavailable`] while it is gone: that does not mean that its originals are.
+    fn open_root(&self) -> Result<Arc<Root>, Error> {
+        self.root.current().clone().ok_or_else(|| unavailable(std::io::ErrorKind::NotFound.into()))
     }
 
     async fn read(&self, id: &ImageId) -> Result<Original, Error> {
-        for _ in 0..ATTEMPTS {
-            let file = self.open_to_read(id)?;
-            let (version, bytes) = self.told_by(&self.settled(|| stat(&file)).await?)?;
+        for _ in 0..READ_ATTEMPTS {
+            let file = self.open_for_reading(id)?;
+            let (version, bytes) = self.version_within_limit(&self.stable_stat(|| stat(&file)).await?)?;
             let mut file = tokio::fs::File::from_std(file);
             let mut buffer = Vec::with_capacity(bytes as usize);
-            // one byte more than there should be, to see a file that grows
+            // one byte more than expected, to notice a file that grows
             (&mut file).take(bytes + 1).read_to_end(&mut buffer).await.map_err(unavailable)?;
             let file = file.into_std().await;
-            let unchanged = stat(&file).and_then(|after| self.told_by(&after)).is_ok_and(|(after, _)| after == version);
+            let unchanged = stat(&file)
+                .and_then(|after| self.version_within_limit(&after))
+                .is_ok_and(|(after, _)| after == version);
             if unchanged && buffer.len() as u64 == bytes {
                 return Ok(Original { bytes: buffer.into(), version });
             }
@@ -85,14 +87,14 @@ impl Files {
         Err(Error::Changing)
     }
 
-    /// The same, of a file that was last changed long enough ago for another change to show in its times. They advance
-    /// with the kernel's clock tick: two changes within one leave the same times, and what was read between them would
-    /// pass for what came after (git calls such files racy).
-    async fn settled(&self, stat: impl Fn() -> Result<Stat, Error>) -> Result<Stat, Error> {
-        for _ in 0..SETTLING_ATTEMPTS {
+    /// The metadata of a file whose last change is at least a clock tick ago. File times advance with the kernel's clock tick:
+    /// two changes within one tick leave the same times, and the content between them would have the version of the content
+    /// after them (git calls such files racy).
+    async fn stable_stat(&self, stat: impl Fn() -> Result<Stat, Error>) -> Result<Stat, Error> {
+        for _ in 0..STABLE_ATTEMPTS {
             let now = clock::now();
             let stat = stat()?;
-            self.told_by(&stat)?;
+            self.version_within_limit(&stat)?;
             let seconds = unsigned(stat.st_ctime);
             let changed = SystemTime::UNIX_EPOCH
                 + Duration::from_secs(seconds)
@@ -100,17 +102,17 @@ impl Files {
             match now.duration_since(changed) {
                 Ok(ago) if ago < TICK => tokio::time::sleep(TICK - ago).await,
                 Ok(_) => return Ok(stat),
-                // the file's clock is ahead of ours by a tick, or someone set the clock back
+                // the file's clock is a tick ahead of ours, or the clock was set back
                 Err(ahead) if ahead.duration() < TICK => tokio::time::sleep(TICK).await,
                 Err(_) => return Ok(stat),
             }
         }
-        // it is written to all the time; reading it will show whether it can be had whole
+        // it is written all the time; the read finds out whether it is stable
         stat()
     }
 
-    /// The version and length of what is a regular file within the limit.
-    fn told_by(&self, stat: &Stat) -> Result<(Version, u64), Error> {
+    /// The version and length of a regular file within the limit.
+    fn version_within_limit(&self, stat: &Stat) -> Result<(Version, u64), Error> {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(Error::NotFound);
         }
@@ -124,23 +126,23 @@ impl Files {
 
 impl Source for Files {
     fn version<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Version, Error>> {
-        // a few system calls that touch no data: handing them to another thread would cost more than they do
+        // a few system calls that read no data: another thread would cost more
         Box::pin(async move {
             let look = || {
-                let place = self.place.current();
-                let root = place.as_deref().ok_or_else(|| unavailable(std::io::ErrorKind::NotFound.into()))?;
-                match root.look(Path::new(id.as_str())) {
+                let current = self.root.current();
+                let root = current.as_deref().ok_or_else(|| unavailable(std::io::ErrorKind::NotFound.into()))?;
+                match root.stat_regular_file(Path::new(id.as_str())) {
                     Some(stat) => Ok(stat),
                     None => stat(&self.open_with(root, id, OFlags::PATH)?),
                 }
             };
-            Ok(self.told_by(&self.settled(look).await?)?.0)
+            Ok(self.version_within_limit(&self.stable_stat(look).await?)?.0)
         })
     }
 
     fn fetch<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Original, Error>> {
         Box::pin(async move {
-            // a look before the opening, since opening some devices does something
+            // before the open, since opening some devices has effects
             self.version(id).await?;
             self.read(id).await
         })
@@ -148,17 +150,17 @@ impl Source for Files {
 
     fn open<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Opened, Error>> {
         Box::pin(async move {
-            // a look before the opening, since opening some devices does something
+            // before the open, since opening some devices has effects
             self.version(id).await?;
-            let file = self.open_to_read(id)?;
-            let stat = self.settled(|| stat(&file)).await?;
-            let (version, _) = self.told_by(&stat)?;
+            let file = self.open_for_reading(id)?;
+            let stat = self.stable_stat(|| stat(&file)).await?;
+            let (version, _) = self.version_within_limit(&stat)?;
             Ok(Opened::new(version, FileReader::new(file, &stat)))
         })
     }
 
-    fn inbox(&self) -> Option<Inbox> {
-        Some(Inbox::new(self.root().ok()?, self.max_bytes))
+    fn upload_store(&self) -> Option<UploadStore> {
+        Some(UploadStore::new(self.open_root().ok()?, self.max_bytes))
     }
 }
 
@@ -178,178 +180,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn keeps_the_promises_of_a_source() {
+    async fn files_pass_the_source_suite() {
         testsuite::run::<Folder>().await;
     }
 
-    async fn fetch(folder: &Folder, name: &str) -> Result<Vec<u8>, Error> {
-        let id = ImageId::parse(&format!("/{name}")).expect("a name");
-        folder.source.fetch(&id).await.map(|original| original.bytes.to_vec())
-    }
-
     #[tokio::test]
-    async fn links_are_followed_beneath_the_root_only() {
-        let outside = tempfile::tempdir().expect("a folder");
-        std::fs::write(outside.path().join("secret"), b"secret").expect("a file");
-        let folder = Folder::new(100);
-        folder.put("sub/real.jpg", b"real");
-        let root = folder.dir.path();
-        let link = |target: &Path, name: &str| std::os::unix::fs::symlink(target, root.join(name)).expect("a link");
-        link(Path::new("sub/real.jpg"), "relative.jpg");
-        link(&root.join("sub/real.jpg"), "absolute.jpg");
-        link(&outside.path().join("secret"), "out.jpg");
-        link(Path::new("../../../../../../etc/passwd"), "climbing.jpg");
-        link(outside.path(), "folder");
-        link(Path::new("circle.jpg"), "circle.jpg");
-        assert_eq!(fetch(&folder, "relative.jpg").await.expect("inside"), b"real");
-        assert_eq!(fetch(&folder, "absolute.jpg").await.expect("inside"), b"real");
-        for name in ["out.jpg", "climbing.jpg", "folder/secret", "circle.jpg"] {
-            assert!(matches!(fetch(&folder, name).await, Err(Error::NotFound)), "{name}");
-        }
-    }
-
-    /// A root and a folder beside it, as capistrano lays them out: `current` and `shared`.
-    struct Linked {
-        all: tempfile::TempDir,
-        files: Files,
-    }
-
-    impl Linked {
-        fn new() -> Linked {
-            let all = tempfile::tempdir().expect("a folder");
-            for folder in ["current", "shared/sub/.git", "other", "private"] {
-                std::fs::create_dir_all(all.path().join(folder)).expect("a folder");
-            }
-            for file in [
-                "shared/a.jpg",
-                "shared/sub/b.jpg",
-                "shared/.hidden.jpg",
-                "shared/sub/.git/c.jpg",
-                "other/o.jpg",
-                "private/p.jpg",
-            ] {
-                std::fs::write(all.path().join(file), file).expect("a file");
-            }
-            let files = Files::new(&all.path().join("current"), 100).expect("a source");
-            let folders = ["shared", "other", "not-there-yet"].map(|name| all.path().join(name));
-            let files = files.with_links(&folders).expect("folders");
-            Linked { all, files }
-        }
-
-        fn link(&self, target: impl AsRef<Path>, name: &str) {
-            std::os::unix::fs::symlink(target, self.all.path().join(name)).expect("a link");
-        }
-
-        fn path(&self, name: &str) -> PathBuf {
-            self.all.path().join(name)
-        }
-
-        async fn fetch(&self, name: &str) -> Option<String> {
-            let id = ImageId::parse(&format!("/{name}")).expect("a name");
-            match self.files.fetch(&id).await {
-                Ok(original) => Some(String::from_utf8(original.bytes.to_vec()).expect("text")),
-                Err(Error::NotFound) => None,
-                Err(error) => panic!("{name}: {error}"),
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn links_lead_to_allowed_folders_alone() {
-        let linked = Linked::new();
-        linked.link(linked.path("shared/a.jpg"), "current/absolute.jpg");
-        linked.link("../shared/a.jpg", "current/relative.jpg");
-        linked.link("../shared", "current/folder");
-        linked.link(linked.path("shared/sub"), "current/sub");
-        // chains: out of the root, through another allowed folder, and back into the root
-        linked.link("../current/sub/b.jpg", "other/chain.jpg");
-        linked.link("../other/chain.jpg", "current/chain.jpg");
-        std::fs::write(linked.path("current/own.jpg"), "own").expect("a file");
-        linked.link(linked.path("current/own.jpg"), "shared/back.jpg");
-        // not there when the source was opened
-        std::fs::create_dir(linked.path("not-there-yet")).expect("a folder");
-        std::fs::write(linked.path("not-there-yet/late.jpg"), "late").expect("a file");
-        linked.link("../not-there-yet/late.jpg", "current/late.jpg");
-        // nowhere, or not by names like these
-        linked.link("../private/p.jpg", "current/private.jpg");
-        linked.link("../private/p.jpg", "shared/private.jpg");
-        linked.link("../private", "shared/private");
-        linked.link("../shared/.hidden.jpg", "current/hidden.jpg");
-        linked.link("../shared/sub/.git", "current/git");
-        linked.link("../../../../../../etc/passwd", "current/passwd");
-        linked.link("../shared-not", "current/beside");
-        std::fs::create_dir(linked.path("shared-not")).expect("a folder");
-        std::fs::write(linked.path("shared-not/a.jpg"), "beside").expect("a file");
-        for (name, expected) in [
-            ("absolute.jpg", Some("shared/a.jpg")),
-            ("relative.jpg", Some("shared/a.jpg")),
-            ("folder/a.jpg", Some("shared/a.jpg")),
-            ("folder/sub/b.jpg", Some("shared/sub/b.jpg")),
-            ("sub/b.jpg", Some("shared/sub/b.jpg")),
-            ("chain.jpg", Some("shared/sub/b.jpg")),
-            ("folder/back.jpg", Some("own")),
-            ("private.jpg", None),
-            ("folder/private.jpg", None),
-            ("folder/private/p.jpg", None),
-            ("hidden.jpg", None),
-            ("git/c.jpg", None),
-            ("passwd", None),
-            ("folder", None),
-            ("beside/a.jpg", None),
-        ] {
-            assert_eq!(linked.fetch(name).await.as_deref(), expected, "{name}");
-        }
-        tokio::time::timeout(Duration::from_secs(30), async {
-            while linked.fetch("late.jpg").await.is_none() {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await
-        .expect("a folder that is made later is found");
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn link_that_is_swapped_leads_nowhere_else() {
-        let linked = Arc::new(Linked::new());
-        for folder in ["shared", "other"] {
-            std::fs::write(linked.path(folder).join("p.jpg"), folder).expect("a file");
-        }
-        let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let swapping = std::thread::spawn({
-            let (linked, stop) = (Arc::clone(&linked), Arc::clone(&stop));
-            move || {
-                let swap = |target: &str, name: &str| {
-                    let new = linked.path("new");
-                    std::os::unix::fs::symlink(target, &new).expect("a link");
-                    std::fs::rename(&new, linked.path(name)).expect("renamed");
-                };
-                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                    for target in ["../shared", "../private", "../other"] {
-                        // the link in the root, and one within the allowed folder that it leads through
-                        swap(&format!("{target}/p.jpg"), "shared/within.jpg");
-                        swap(target, "current/link");
-                    }
-                }
-            }
-        });
-        let (mut found, mut missed) = (0, 0);
-        for name in ["a.jpg", "o.jpg", "p.jpg", "within.jpg"].iter().cycle().take(4000) {
-            let id = ImageId::parse(&format!("/link/{name}")).expect("a name");
-            match linked.files.fetch(&id).await {
-                Ok(original) => {
-                    assert!(!original.bytes.starts_with(b"private"), "{name}");
-                    found += 1;
-                }
-                Err(_) => missed += 1,
-            }
-        }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        swapping.join().expect("no panic");
-        assert!(found > 0 && missed > 0, "{found} found, {missed} missed");
-    }
-
-    #[tokio::test]
-    async fn a_replaced_folder_is_seen() {
+    async fn replaced_root_is_reopened() {
         let all = tempfile::tempdir().expect("a folder");
         let [one, two, link] = ["one", "two", "current"].map(|name| all.path().join(name));
         for (folder, bytes) in [(&one, b"one"), (&two, b"two")] {
@@ -372,7 +208,7 @@ mod tests {
         assert_eq!(fetch().await.expect("there"), b"two");
         std::fs::rename(&two, all.path().join("away")).expect("renamed");
         assert!(matches!(fetch().await, Err(Error::Unavailable(_))), "nobody can say that it is not there");
-        assert!(files.inbox().is_none(), "what is put there could not be found again");
+        assert!(files.upload_store().is_none(), "what is put there could not be found again");
         std::fs::create_dir(&two).expect("a folder");
         assert!(matches!(fetch().await, Err(Error::NotFound)));
         std::fs::write(two.join("a.jpg"), b"new").expect("a file");
@@ -387,12 +223,12 @@ mod tests {
         rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, Mode::RUSR | Mode::WUSR).expect("a fifo");
         let _socket = std::os::unix::net::UnixListener::bind(folder.dir.path().join("socket.jpg")).expect("a socket");
         for name in ["sub", "fifo.jpg", "socket.jpg", "sub/a.jpg/b"] {
-            assert!(matches!(fetch(&folder, name).await, Err(Error::NotFound)), "{name}");
+            assert!(matches!(folder.fetch(name).await, Err(Error::NotFound)), "{name}");
         }
     }
 
     #[tokio::test]
-    async fn a_rewrite_that_keeps_size_and_mtime_is_seen() {
+    async fn rewrite_that_keeps_size_and_mtime_is_a_new_version() {
         let folder = Folder::new(100);
         folder.put("a.jpg", b"one");
         let id = ImageId::parse("/a.jpg").expect("a name");

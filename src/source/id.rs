@@ -1,9 +1,9 @@
-//! The checked name of an original. Everything that could make a name mean a file elsewhere, or one file have two names,
-//! is refused here and never repaired: each repaired spelling would be one more key for the same picture.
+//! The validated name of an original. A name that could reach a file outside of the source, or be a second name of a file, is
+//! refused and never normalised: each accepted spelling would be another key for the same picture.
 
 use percent_encoding::percent_decode_str;
 
-/// The name of an original within its source: segments joined by `/`, without one at the front.
+/// The name of an original within its source: segments joined by `/`, without a leading one.
 ///
 /// No segment is empty, `.`, `..` or begins with a dot, and none has a slash, a backslash or a control character.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -14,14 +14,14 @@ pub struct ImageId(String);
 #[error("the path names no original")]
 pub struct InvalidName;
 
-/// What file systems allow for one name, in bytes.
-const LONGEST_SEGMENT: usize = 255;
+/// The maximum length of a file name in bytes (`NAME_MAX`).
+const MAX_SEGMENT: usize = 255;
 
 impl ImageId {
-    /// Reads the path of a URL as it was sent, `/` in front; it is percent-decoded once, segment by segment.
+    /// Parses the path of a URL as it was sent, with the leading `/`. Each segment is percent-decoded once.
     ///
     /// # Errors
-    /// [`InvalidName`] for anything a file under the root could not be named by, or only in a second way.
+    /// [`InvalidName`] for a path that no file beneath the root has, or that is not the canonical spelling.
     pub fn parse(path: &str) -> Result<ImageId, InvalidName> {
         let path = path.strip_prefix('/').ok_or(InvalidName)?;
         let mut name = String::with_capacity(path.len());
@@ -30,7 +30,7 @@ impl ImageId {
                 return Err(InvalidName);
             }
             let decoded = percent_decode_str(segment).decode_utf8().map_err(|_| InvalidName)?;
-            if !is_plain(&decoded) {
+            if !is_valid_segment(&decoded) {
                 return Err(InvalidName);
             }
             if !name.is_empty() {
@@ -41,7 +41,7 @@ impl ImageId {
         Ok(ImageId(name))
     }
 
-    /// The name.
+    /// The decoded name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -58,7 +58,7 @@ impl std::fmt::Display for ImageId {
     }
 }
 
-/// Every `%` is followed by two hexadecimal digits; otherwise decoding would keep it, and `%zz` be a second spelling
+/// Whether two hexadecimal digits follow every `%`. Decoding would keep any other `%`, so that `%zz` were a second spelling
 /// of `%25zz`.
 fn is_well_encoded(segment: &str) -> bool {
     let bytes = segment.as_bytes();
@@ -69,10 +69,10 @@ fn is_well_encoded(segment: &str) -> bool {
         .all(|(at, _)| bytes.get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)))
 }
 
-/// Whether a name can be a segment of an original's.
-pub(super) fn is_plain(segment: &str) -> bool {
+/// Whether a decoded segment is allowed in a name.
+pub(super) fn is_valid_segment(segment: &str) -> bool {
     let strange = |c: char| matches!(c, '/' | '\\') || c.is_control();
-    !segment.is_empty() && !segment.starts_with('.') && segment.len() <= LONGEST_SEGMENT && !segment.contains(strange)
+    !segment.is_empty() && !segment.starts_with('.') && segment.len() <= MAX_SEGMENT && !segment.contains(strange)
 }
 
 #[cfg(test)]
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names() {
+    fn names_that_could_leave_the_source_are_refused() {
         let check = |path: &str, expected: Option<&str>| {
             let got = ImageId::parse(path).ok();
             assert_eq!(got.as_ref().map(ImageId::as_str), expected, "{path}");
@@ -127,7 +127,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_path_climbs(path in "[/.%\\\\a-z0-9]{0,40}") {
+        fn no_parsed_path_has_dot_segments(path in "[/.%\\\\a-z0-9]{0,40}") {
             if let Ok(id) = ImageId::parse(&path) {
                 for segment in id.as_str().split('/') {
                     assert!(!segment.is_empty() && !segment.starts_with('.'));

@@ -1,26 +1,28 @@
 //! Where originals live: a [`Source`] knows which version of an original is current and can fetch it.
 //!
-//! Sources know nothing of what is wanted from an original. The promise that the cache rests on is in [`Version`]: bytes
-//! that differ have versions that differ.
+//! A source does not know what an original is needed for. The cache relies on [`Version`]: different bytes have different
+//! versions.
 
+mod cached_versions;
 mod chunks;
 mod files;
 mod id;
-mod inbox;
-mod remembered;
+#[cfg(test)]
+mod link_tests;
 mod root;
-mod shared;
+mod shared_bytes;
 mod stat;
 #[cfg(test)]
 mod testsuite;
+mod upload_store;
 
+pub use cached_versions::CachedVersions;
 pub use chunks::buffered_bytes;
 pub use files::Files;
 pub use id::{ImageId, InvalidName};
-pub(crate) use inbox::STAGING;
-pub use inbox::{Inbox, Rejected, Staged};
-pub use remembered::Remembered;
-pub use shared::Shared;
+pub use shared_bytes::SharedBytes;
+pub(crate) use upload_store::STAGING;
+pub use upload_store::{Rejected, StagedUpload, UploadStore};
 
 use std::future::Future;
 use std::ops::Range;
@@ -32,56 +34,56 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use futures_core::Stream;
 
-/// A future in a box, so that sources can be chosen when the program starts.
+/// A boxed future: which source is used is decided when the program starts.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A place with originals.
 ///
-/// Promises, checked by one suite for every implementation: what `fetch` gives is one version whole, never a blend of
-/// two, and so is what is read after `open`; a name that is not there is [`Error::NotFound`] and nothing outside of the
-/// source is ever opened; an original above the limit is refused without being read.
+/// Every implementation passes one suite of tests: `fetch`, and reads after `open`, return bytes of a single version; a
+/// missing original is [`Error::NotFound`]; nothing outside of the source is opened; an original above the limit is refused
+/// without being read.
 pub trait Source: Send + Sync {
-    /// The current version of an original. Cheap: asked on every request.
+    /// The current version of an original. Called on every request, so it must be cheap.
     fn version<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Version, Error>>;
 
-    /// The original's bytes, and the version that they are.
+    /// The bytes of an original and their version.
     fn fetch<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Original, Error>>;
 
-    /// Opens an original, to read a part of it without holding all of it in memory.
+    /// Opens an original to read it in chunks.
     fn open<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Opened, Error>>;
 
-    /// Where new originals come in, if any can.
-    fn inbox(&self) -> Option<Inbox> {
+    /// Stores uploads; `None` where the source accepts none.
+    fn upload_store(&self) -> Option<UploadStore> {
         None
     }
 
-    /// Lets go of what is remembered of an original that was just changed.
+    /// Drops cached state of an original that was just replaced.
     fn forget(&self, _id: &ImageId) {}
 }
 
-/// Which bytes an original has at present: equal only while they are the same.
+/// The version of an original's bytes: equal versions have equal bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Version {
-    /// A digest of whatever the source tells versions apart by.
+    /// A digest of what the source distinguishes versions by.
     pub identity: [u8; 32],
-    /// When it was last changed, for `Last-Modified`.
+    /// The time of the last change, for `Last-Modified`.
     pub modified: SystemTime,
-    /// How many bytes it has.
+    /// Length in bytes.
     pub length: u64,
 }
 
-/// An original's bytes.
+/// An original in memory.
 #[derive(Clone, Debug)]
 pub struct Original {
-    /// All of them.
+    /// All bytes.
     pub bytes: Bytes,
-    /// The version that they are.
+    /// Their version.
     pub version: Version,
 }
 
-/// An original that is open for reading. It stays the same version when another file takes its name.
+/// An original that is open for reading. Its version stays the same when its file is replaced.
 pub struct Opened {
-    /// The version that is read.
+    /// The version that reads return.
     pub version: Version,
     reader: Box<dyn Reader>,
 }
@@ -90,12 +92,12 @@ pub struct Opened {
 pub trait Reader: Send + Sync {
     /// The bytes of a range, which lies within the original.
     ///
-    /// Every chunk is checked before it is given out: if the original was changed in place, the stream ends with
-    /// [`Error::Changing`] and has given out nothing of the other version. Chunks have a bounded size.
+    /// If the original is changed in place, the stream ends with [`Error::Changing`] before any byte of the other version.
+    /// Chunks have a bounded size.
     fn read(self: Box<Self>, range: Range<u64>) -> Chunks;
 }
 
-/// An original that is in memory; its bytes are one chunk.
+/// An original in memory is read as one chunk.
 impl Reader for Bytes {
     fn read(self: Box<Self>, range: Range<u64>) -> Chunks {
         let place = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(self.len());
@@ -104,7 +106,7 @@ impl Reader for Bytes {
     }
 }
 
-/// A stream of one chunk, or of none.
+/// A stream of at most one chunk.
 struct OneChunk(Option<Bytes>);
 
 impl Stream for OneChunk {
@@ -116,12 +118,12 @@ impl Stream for OneChunk {
 }
 
 impl Opened {
-    /// That version, read by that reader.
+    /// An original of that version, read by `reader`.
     pub fn new(version: Version, reader: impl Reader + 'static) -> Opened {
         Opened { version, reader: Box::new(reader) }
     }
 
-    /// The bytes of a range, cut to what the original has.
+    /// The bytes of a range, clamped to the length of the original.
     pub fn read(self, range: Range<u64>) -> Chunks {
         let end = range.end.min(self.version.length);
         self.reader.read(range.start.min(end)..end)
@@ -138,7 +140,7 @@ impl std::fmt::Debug for Opened {
 pub struct Chunks(Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>);
 
 impl Chunks {
-    /// The chunks of that stream.
+    /// Wraps a stream.
     pub fn new(stream: impl Stream<Item = Result<Bytes, Error>> + Send + 'static) -> Chunks {
         Chunks(Box::pin(stream))
     }
@@ -153,10 +155,10 @@ impl Chunks {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// All that is left, in one piece.
+    /// Collects the remaining chunks.
     ///
     /// # Errors
-    /// The first one of the stream.
+    /// The first error of the stream.
     pub async fn read_to_end(mut self) -> Result<Vec<u8>, Error> {
         let mut all = Vec::new();
         while let Some(chunk) = self.next().await {
@@ -166,27 +168,27 @@ impl Chunks {
     }
 }
 
-/// Why there is no original.
+/// Why an original cannot be had.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// There is none of that name, or what has the name is no regular file.
+    /// No regular file has that name.
     #[error("there is no such original")]
     NotFound,
-    /// There is one, but tintype may not read it.
+    /// The process has no permission to read it.
     #[error("the original may not be read by tintype's user")]
     Forbidden,
-    /// It has more bytes than are allowed.
+    /// It exceeds the limit.
     #[error("the original has {bytes} bytes; {limit} are allowed")]
     TooLarge {
-        /// What it has.
+        /// Its length in bytes.
         bytes: u64,
-        /// What is allowed.
+        /// The limit, in bytes.
         limit: u64,
     },
-    /// It was being written each time it was read.
+    /// It changed during every attempt to read it.
     #[error("the original changes faster than it can be read")]
     Changing,
-    /// The place it lives in failed.
+    /// The storage failed.
     #[error("the original's storage failed")]
     Unavailable(#[source] Arc<std::io::Error>),
 }

@@ -1,4 +1,4 @@
-//! What every source must do, whatever it is: the suite behind the promises of [`Source`].
+//! The suite that every [`Source`] passes.
 
 use super::{Error, Files, ImageId, Source};
 
@@ -26,6 +26,14 @@ impl<S> Folder<S> {
         let dir = tempfile::tempdir().expect("a folder");
         let files = Files::new(dir.path(), max_bytes).expect("a source");
         Folder { dir, source: source(files) }
+    }
+}
+
+impl<S: Source> Folder<S> {
+    /// The bytes of an original.
+    pub(super) async fn fetch(&self, name: &str) -> Result<Vec<u8>, Error> {
+        let id = ImageId::parse(&format!("/{name}")).expect("a name");
+        self.source.fetch(&id).await.map(|original| original.bytes.to_vec())
     }
 }
 

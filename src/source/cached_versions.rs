@@ -1,32 +1,30 @@
-//! Versions remembered for a while: where that is allowed, an original is not looked at on every request.
+//! Versions cached for `source.revalidate`, so that not every request asks the source.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BoxFuture, Error, ImageId, Inbox, Opened, Original, Source, Version};
+use super::{BoxFuture, Error, ImageId, Opened, Original, Source, UploadStore, Version};
 
-/// Of how many originals the version is remembered.
-const REMEMBERED: u64 = 100_000;
+/// The number of cached versions.
+const CAPACITY: u64 = 100_000;
 
-/// A source whose versions are looked up at most once in a given time. What is fetched is always what is there.
-pub struct Remembered {
+/// A source whose version of an original is asked for at most once in a given time. Fetches are not cached.
+pub struct CachedVersions {
     source: Arc<dyn Source>,
     versions: moka::sync::Cache<ImageId, Version>,
 }
 
-impl Remembered {
-    /// That source, with each version remembered for `time`.
-    pub fn new(source: Arc<dyn Source>, time: Duration) -> Remembered {
-        Remembered {
+impl CachedVersions {
+    /// Caches each version of `source` for `time`.
+    pub fn new(source: Arc<dyn Source>, time: Duration) -> CachedVersions {
+        CachedVersions {
             source,
-            versions: moka::sync::Cache::builder().max_capacity(REMEMBERED).time_to_live(time).build(),
+            versions: moka::sync::Cache::builder().max_capacity(CAPACITY).time_to_live(time).build(),
         }
     }
-}
 
-impl Remembered {
-    /// Takes over what was learnt by reading an original: it holds from now on.
-    fn learn(&self, id: &ImageId, version: Option<Version>) {
+    /// Caches the version that was just read; `None` where the read failed.
+    fn update(&self, id: &ImageId, version: Option<Version>) {
         match version {
             Some(version) => self.versions.insert(id.clone(), version),
             None => self.versions.invalidate(id),
@@ -34,7 +32,7 @@ impl Remembered {
     }
 }
 
-impl Source for Remembered {
+impl Source for CachedVersions {
     fn version<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Version, Error>> {
         Box::pin(async move {
             if let Some(version) = self.versions.get(id) {
@@ -49,7 +47,7 @@ impl Source for Remembered {
     fn fetch<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Original, Error>> {
         Box::pin(async move {
             let fetched = self.source.fetch(id).await;
-            self.learn(id, fetched.as_ref().ok().map(|original| original.version));
+            self.update(id, fetched.as_ref().ok().map(|original| original.version));
             fetched
         })
     }
@@ -57,13 +55,13 @@ impl Source for Remembered {
     fn open<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Opened, Error>> {
         Box::pin(async move {
             let opened = self.source.open(id).await;
-            self.learn(id, opened.as_ref().ok().map(|opened| opened.version));
+            self.update(id, opened.as_ref().ok().map(|opened| opened.version));
             opened
         })
     }
 
-    fn inbox(&self) -> Option<Inbox> {
-        self.source.inbox()
+    fn upload_store(&self) -> Option<UploadStore> {
+        self.source.upload_store()
     }
 
     fn forget(&self, id: &ImageId) {
@@ -78,23 +76,23 @@ mod tests {
     use super::*;
     use crate::source::Files;
 
-    type Folder = testsuite::Folder<Remembered>;
+    type Folder = testsuite::Folder<CachedVersions>;
 
-    impl OverFiles for Remembered {
-        fn over(files: Files) -> Remembered {
-            // so short that it is a source like any other
-            Remembered::new(Arc::new(files), Duration::from_nanos(1))
+    impl OverFiles for CachedVersions {
+        fn over(files: Files) -> CachedVersions {
+            // too short to be noticed by the suite
+            CachedVersions::new(Arc::new(files), Duration::from_nanos(1))
         }
     }
 
     #[tokio::test]
-    async fn keeps_the_promises_of_a_source() {
+    async fn cached_versions_pass_the_source_suite() {
         testsuite::run::<Folder>().await;
     }
 
     #[tokio::test]
-    async fn a_version_holds_for_its_time_and_never_against_what_was_fetched() {
-        let folder = Folder::with(100, |files| Remembered::new(Arc::new(files), Duration::from_secs(3600)));
+    async fn cached_version_expires_and_is_replaced_by_a_fetched_one() {
+        let folder = Folder::with(100, |files| CachedVersions::new(Arc::new(files), Duration::from_secs(3600)));
         folder.put("a.jpg", b"one");
         let id = ImageId::parse("/a.jpg").expect("a name");
         let first = folder.source.version(&id).await.expect("a version");

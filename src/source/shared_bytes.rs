@@ -1,61 +1,61 @@
-//! Bytes of originals held once: whoever asks for an original while others are still being sent it gets theirs.
+//! One copy of each original in memory, shared by all concurrent fetches.
 //!
-//! An answer holds its bytes until the last of them has left. Without this, a few hundred clients that take a large
-//! original slowly, or not at all, would hold as many copies of it.
+//! A response holds its bytes until the last of them has been sent. Without sharing, a few hundred slow clients of one
+//! large original would hold as many copies of it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 
-use super::{BoxFuture, Error, ImageId, Inbox, Opened, Original, Source, Version};
+use super::{BoxFuture, Error, ImageId, Opened, Original, Source, UploadStore, Version};
 
-/// A source whose originals are in memory at most once for each version.
-pub struct Shared {
+/// A source that has each version of an original in memory at most once.
+pub struct SharedBytes {
     source: Arc<dyn Source>,
     held: Mutex<HashMap<Version, Weak<Bytes>>>,
 }
 
-/// Bytes that others may hold as well.
-struct Held(Arc<Bytes>);
+/// The owner of shared [`Bytes`].
+struct Owner(Arc<Bytes>);
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for Owner {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// Below this many nothing is cleared out.
-const FEW: usize = 64;
+/// Below this many entries, dead ones are not cleared.
+const MIN_CLEANUP: usize = 64;
 
-impl Shared {
-    /// That source, with its bytes shared.
-    pub fn new(source: Arc<dyn Source>) -> Shared {
-        Shared { source, held: Mutex::default() }
+impl SharedBytes {
+    /// Shares the bytes of `source`.
+    pub fn new(source: Arc<dyn Source>) -> SharedBytes {
+        SharedBytes { source, held: Mutex::default() }
     }
 
-    /// The bytes of that version, if somebody still holds them.
+    /// The bytes of that version, if a caller still holds them.
     fn get(&self, version: &Version) -> Option<Bytes> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.get(version).and_then(Weak::upgrade).map(|bytes| Bytes::from_owner(Held(bytes)))
+        held.get(version).and_then(Weak::upgrade).map(|bytes| Bytes::from_owner(Owner(bytes)))
     }
 
     fn keep(&self, version: Version, bytes: Bytes) -> Bytes {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        // two that were read at the same time become one
+        // read twice at the same time: the first copy is kept
         if let Some(bytes) = held.get(&version).and_then(Weak::upgrade) {
-            return Bytes::from_owner(Held(bytes));
+            return Bytes::from_owner(Owner(bytes));
         }
-        if held.len() >= FEW && held.len() == held.capacity() {
+        if held.len() >= MIN_CLEANUP && held.len() == held.capacity() {
             held.retain(|_, bytes| bytes.strong_count() > 0);
         }
         let bytes = Arc::new(bytes);
         held.insert(version, Arc::downgrade(&bytes));
-        Bytes::from_owner(Held(bytes))
+        Bytes::from_owner(Owner(bytes))
     }
 }
 
-impl Source for Shared {
+impl Source for SharedBytes {
     fn version<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Version, Error>> {
         self.source.version(id)
     }
@@ -75,8 +75,8 @@ impl Source for Shared {
         self.source.open(id)
     }
 
-    fn inbox(&self) -> Option<Inbox> {
-        self.source.inbox()
+    fn upload_store(&self) -> Option<UploadStore> {
+        self.source.upload_store()
     }
 
     fn forget(&self, id: &ImageId) {
@@ -90,21 +90,21 @@ mod tests {
     use super::*;
     use crate::source::Files;
 
-    type Folder = testsuite::Folder<Shared>;
+    type Folder = testsuite::Folder<SharedBytes>;
 
-    impl OverFiles for Shared {
-        fn over(files: Files) -> Shared {
-            Shared::new(Arc::new(files))
+    impl OverFiles for SharedBytes {
+        fn over(files: Files) -> SharedBytes {
+            SharedBytes::new(Arc::new(files))
         }
     }
 
     #[tokio::test]
-    async fn keeps_the_promises() {
+    async fn shared_bytes_pass_the_source_suite() {
         testsuite::run::<Folder>().await;
     }
 
     #[tokio::test]
-    async fn bytes_are_held_once_and_not_longer_than_needed() {
+    async fn bytes_are_shared_and_released_with_their_last_user() {
         let fixture = Folder::new(1000);
         let fetch = async |name: &str| {
             let id = ImageId::parse(name).expect("a name");
@@ -115,7 +115,7 @@ mod tests {
         let other = fetch("/a.jpg").await;
         assert_eq!(one.as_ptr(), other.as_ptr());
         assert_eq!(one, other);
-        // what it was is still whole when it has become something else
+        // bytes of the former version are unchanged
         fixture.put("a.jpg", &[2; 400]);
         let new = fetch("/a.jpg").await;
         assert_eq!((&one[..], &new[..]), (&[1; 500][..], &[2; 400][..]));
@@ -128,6 +128,6 @@ mod tests {
             fetch(&format!("/{number}.jpg")).await;
         }
         assert_eq!(held(), 0);
-        assert!(fixture.source.held.lock().expect("no panic").len() < 300, "the names of what is gone are kept");
+        assert!(fixture.source.held.lock().expect("no panic").len() < 300, "dead entries are cleared");
     }
 }

@@ -1,8 +1,7 @@
-//! Where new originals come in: staged beneath the root under a name that is never served, and published whole.
+//! Uploads into a folder of originals: staged beneath the root under a name that is never served, then renamed.
 //!
-//! What is published is on the disk before anybody hears of it: the file, its name, and every folder that leads to it.
-//! Staged files are locked by the process that writes them, so that what a killed one left behind can be told from what
-//! another is still writing.
+//! Publishing syncs the file, its name and every folder on the way to it before it returns. A process locks the files that
+//! it stages, so that [`UploadStore::sweep`] can tell the leftovers of a killed process from files being written.
 
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -17,56 +16,56 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use super::ImageId;
 use super::root::{Links, Root, create_beneath, open_beneath};
 
-/// The folder of what is being taken in. No original's name begins with a dot.
+/// The folder of staged uploads. No original's name begins with a dot.
 pub(crate) const STAGING: &str = ".tintype-uploads";
 
-/// What the names of staged files begin with; sixteen hexadecimal digits follow.
+/// The start of a staged file's name; sixteen hexadecimal digits follow.
 const PREFIX: &str = "upload-";
 
-/// How often another name is tried for a staged file.
-const ATTEMPTS: usize = 8;
+/// How many random names are tried for a staged file.
+const NAME_ATTEMPTS: usize = 8;
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
 
-/// Why an original was not taken in.
+/// Why the source did not store an upload.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Rejected {
-    /// Something has that name.
-    #[error("there is something of that name already")]
+    /// A file or folder has that name.
+    #[error("a file or folder of that name exists")]
     Exists,
-    /// A part of the path that should be a folder is none, or the path is longer than the file system allows.
-    #[error("a part of the path is no folder, or the path is too long")]
+    /// A part of the path is not a folder, or the path is longer than the file system allows.
+    #[error("a part of the path is not a folder, or the path is too long")]
     NoFolder,
-    /// A link on the way leads out of the originals.
-    #[error("the path leads out of the originals")]
+    /// A symbolic link on the way leads out of the root.
+    #[error("the path leads out of the folder of originals")]
     Outside,
-    /// It has more bytes than are allowed.
+    /// It exceeds the limit.
     #[error("it has more than the {limit} bytes that are allowed")]
     TooLarge {
-        /// What is allowed.
+        /// The limit, in bytes.
         limit: u64,
     },
-    /// This process may not write there.
+    /// The process has no permission to write there.
     #[error("tintype's user may not write there")]
     Forbidden,
     /// The disk is full.
-    #[error("there is no space left for it")]
+    #[error("no space left on the device")]
     Full,
     /// The storage failed.
     #[error("the originals' storage failed")]
     Unavailable(#[source] Arc<std::io::Error>),
 }
 
-/// The way into a folder of originals.
+/// Stores uploads in a folder of originals.
 #[derive(Clone, Debug)]
-pub struct Inbox {
+pub struct UploadStore {
     root: Arc<Root>,
     max_bytes: u64,
 }
 
-/// A file that is being taken in. Dropped before it is published, it leaves nothing behind.
+/// A file that is being uploaded. Dropped before it is published, it is removed.
 #[derive(Debug)]
-pub struct Staged {
+pub struct StagedUpload {
     file: tokio::fs::File,
     folder: File,
     name: String,
@@ -75,9 +74,9 @@ pub struct Staged {
     is_published: bool,
 }
 
-impl Inbox {
-    pub(super) fn new(root: Arc<Root>, max_bytes: u64) -> Inbox {
-        Inbox { root, max_bytes }
+impl UploadStore {
+    pub(super) fn new(root: Arc<Root>, max_bytes: u64) -> UploadStore {
+        UploadStore { root, max_bytes }
     }
 
     /// The most bytes of one original.
@@ -85,7 +84,7 @@ impl Inbox {
         self.max_bytes
     }
 
-    /// Removes what killed processes left unfinished; says how many files that were.
+    /// Removes the staged files of killed processes and returns their number.
     ///
     /// # Errors
     /// Where the staging folder cannot be made or read.
@@ -93,14 +92,14 @@ impl Inbox {
         Ok(sweep(&self.staging()?)?)
     }
 
-    /// Begins to take something in.
+    /// Creates an empty staged file.
     ///
     /// # Errors
-    /// Where nothing can be written.
-    pub fn stage(&self) -> Result<Staged, Rejected> {
+    /// Where no file can be created.
+    pub fn stage(&self) -> Result<StagedUpload, Rejected> {
         let folder = self.staging()?;
         sweep(&folder)?;
-        for _ in 0..ATTEMPTS {
+        for _ in 0..NAME_ATTEMPTS {
             let name = format!("{PREFIX}{:016x}", RandomState::new().build_hasher().finish());
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
             let file = match create_beneath(&folder, Path::new(&name), flags, Mode::from_raw_mode(0o666), Links::Refuse)
@@ -109,7 +108,7 @@ impl Inbox {
                 Err(Errno::EXIST) => continue,
                 Err(error) => return Err(error.into()),
             };
-            let mut staged = Staged {
+            let mut staged = StagedUpload {
                 file: tokio::fs::File::from_std(file),
                 folder: folder.try_clone().map_err(unavailable)?,
                 name,
@@ -121,10 +120,10 @@ impl Inbox {
                 return Ok(staged);
             }
         }
-        Err(unavailable(std::io::Error::other("no name could be had for a staged file")))
+        Err(unavailable(std::io::Error::other("no free name for a staged file")))
     }
 
-    /// The staging folder; nobody else may look into it.
+    /// Opens the staging folder, which only this user may read; creates it where it is missing.
     fn staging(&self) -> Result<File, Rejected> {
         match rustix::fs::mkdirat(self.root.dir(), STAGING, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
@@ -133,12 +132,12 @@ impl Inbox {
         Ok(open_beneath(self.root.dir(), Path::new(STAGING), FOLDER, Links::Refuse)?)
     }
 
-    /// Gives staged files their names, all or none, and returns when that can no longer be lost. `replaces` says whether
-    /// what has a name already gives way. Blocks.
+    /// Renames staged files to their final names, all or none, and returns once that is durable. `replaces` says whether
+    /// existing files are replaced. Blocks.
     ///
     /// # Errors
-    /// The place in the list of what could not be published, and why.
-    pub fn publish(&self, files: &mut [(ImageId, Staged)], replaces: bool) -> Result<(), (usize, Rejected)> {
+    /// The index of the file that failed, and why. With `replaces`, files before it stay replaced.
+    pub fn publish(&self, files: &mut [(ImageId, StagedUpload)], replaces: bool) -> Result<(), (usize, Rejected)> {
         let mut done: Vec<File> = Vec::new();
         let mut failed = None;
         for (index, (id, staged)) in files.iter_mut().enumerate() {
@@ -154,7 +153,7 @@ impl Inbox {
             }
         }
         let failed = failed.or_else(|| {
-            let synced = files.iter().map(|(id, _)| self.sync_way_to(id));
+            let synced = files.iter().map(|(id, _)| self.sync_folders_to(id));
             synced.enumerate().find_map(|(index, result)| result.err().map(|rejected| (index, rejected)))
         });
         let Some(failed) = failed else { return Ok(()) };
@@ -166,27 +165,27 @@ impl Inbox {
         Err(failed)
     }
 
-    /// Opens the folder that an original lies in, and makes what is missing of it.
+    /// Opens the folder of an original; creates it and those above it where they are missing.
     fn folder_of(&self, id: &ImageId) -> Result<File, Rejected> {
-        let ways = ways_to(id);
-        let (mut folder, missing) = self.deepest(&ways)?;
-        for way in missing {
-            let name = Path::new(way.file_name().unwrap_or_default());
+        let folders = folders_to(id);
+        let (mut folder, missing) = self.deepest(&folders)?;
+        for path in missing {
+            let name = Path::new(path.file_name().unwrap_or_default());
             match rustix::fs::mkdirat(&folder, name, Mode::from_raw_mode(0o777)) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
             }
-            // what is new is no link, and what is a link leads nowhere or outside
+            // the kernel found nothing here through links: a link leads nowhere or outside
             folder = open_beneath(&folder, name, FOLDER, Links::Refuse)?;
         }
         Ok(folder)
     }
 
-    /// The deepest of these folders, each within the one before, that is there; and those that are not.
-    fn deepest<'a>(&self, ways: &'a [PathBuf]) -> Result<(File, &'a [PathBuf]), Rejected> {
-        for (index, way) in ways.iter().enumerate().rev() {
-            match self.root.open(way, FOLDER, &[]) {
-                Ok(folder) => return Ok((folder, &ways[index + 1..])),
+    /// Opens the deepest of these folders that exists and returns the others. Each lies within the one before.
+    fn deepest<'a>(&self, folders: &'a [PathBuf]) -> Result<(File, &'a [PathBuf]), Rejected> {
+        for (index, path) in folders.iter().enumerate().rev() {
+            match self.root.open(path, FOLDER, &[]) {
+                Ok(folder) => return Ok((folder, &folders[index + 1..])),
                 Err(Errno::NOENT) if index > 0 => {}
                 Err(error) => return Err(error.into()),
             }
@@ -194,12 +193,12 @@ impl Inbox {
         Err(Errno::NOENT.into())
     }
 
-    /// Brings every folder on the way to an original onto the disk, whoever made it: one that another upload has only
-    /// just made may not be there yet after a power loss.
-    fn sync_way_to(&self, id: &ImageId) -> Result<(), Rejected> {
-        for way in ways_to(id).iter().rev() {
-            match rustix::fs::fsync(self.root.open(way, FOLDER, &[])?) {
-                // some network file systems keep folders without being asked, and refuse to be
+    /// Syncs every folder on the way to an original, also those that another upload has just created: they may not be
+    /// durable yet.
+    fn sync_folders_to(&self, id: &ImageId) -> Result<(), Rejected> {
+        for path in folders_to(id).iter().rev() {
+            match rustix::fs::fsync(self.root.open(path, FOLDER, &[])?) {
+                // some network file systems sync folders by themselves and refuse the call
                 Ok(()) | Err(Errno::INVAL) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -209,30 +208,30 @@ impl Inbox {
 }
 
 /// The root and each folder on the way to an original.
-fn ways_to(id: &ImageId) -> Vec<PathBuf> {
-    let mut ways = vec![PathBuf::from(".")];
+fn folders_to(id: &ImageId) -> Vec<PathBuf> {
+    let mut paths = vec![PathBuf::from(".")];
     let folders = id.as_str().rsplit_once('/').map_or("", |(folders, _)| folders);
     for segment in folders.split('/').filter(|segment| !segment.is_empty()) {
-        let way = ways.last().map(|above| above.join(segment)).unwrap_or_default();
-        ways.push(way);
+        let path = paths.last().map(|above| above.join(segment)).unwrap_or_default();
+        paths.push(path);
     }
-    ways
+    paths
 }
 
-impl Staged {
-    /// Takes the file for this process; `false` where somebody was quicker and took it for a stray.
+impl StagedUpload {
+    /// Locks the file; `false` where a sweep of another process was first.
     fn lock(&mut self) -> Result<bool, Rejected> {
-        // where there are no locks, nobody takes it for a stray either
+        // on a file system without locks no sweep can lock it either
         if rustix::fs::flock(&self.file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
             return Ok(false);
         }
         Ok(rustix::fs::fstat(&self.file)?.st_nlink > 0)
     }
 
-    /// Adds to the file.
+    /// Appends bytes.
     ///
     /// # Errors
-    /// [`Rejected::TooLarge`] at the first byte too many; failures of the disk.
+    /// [`Rejected::TooLarge`] at the first byte above the limit; failures of the disk.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Rejected> {
         self.bytes += bytes.len() as u64;
         if self.bytes > self.max_bytes {
@@ -241,12 +240,12 @@ impl Staged {
         self.file.write_all(bytes).await.map_err(rejected)
     }
 
-    /// How long it is so far.
+    /// The bytes written so far.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// All of it.
+    /// Reads all that was written.
     ///
     /// # Errors
     /// Failures of the disk.
@@ -258,7 +257,7 @@ impl Staged {
         Ok(buffer.into())
     }
 
-    /// Brings its bytes onto the disk.
+    /// Syncs the bytes to disk.
     ///
     /// # Errors
     /// Failures of the disk.
@@ -270,12 +269,12 @@ impl Staged {
     fn rename(&mut self, folder: &File, name: &str, replaces: bool) -> Result<(), Rejected> {
         let flags = if replaces { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
         let renamed = match rustix::fs::renameat_with(&self.folder, &self.name, folder, name, flags) {
-            // not every file system can rename without replacing; a link never replaces
+            // the file system has no RENAME_NOREPLACE; a hard link never replaces
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) if !replaces => {
                 rustix::fs::linkat(&self.folder, &self.name, folder, name, AtFlags::empty())
                     .and_then(|()| rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty()))
             }
-            // the folder is a mount of its own
+            // the folder is another mount
             Err(Errno::XDEV) => return Err(unavailable(std::io::ErrorKind::CrossesDevices.into())),
             result => result,
         };
@@ -284,7 +283,7 @@ impl Staged {
         Ok(())
     }
 
-    /// Takes back what was published under a new name, unless something else has that name by now.
+    /// Removes the published name, unless another file has it by now.
     fn retract(&self, folder: &File, name: &str) {
         let (Ok(own), Ok(there)) =
             (rustix::fs::fstat(&self.file), rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW))
@@ -292,16 +291,16 @@ impl Staged {
             return;
         };
         if (own.st_dev, own.st_ino) == (there.st_dev, there.st_ino) {
-            // nobody was told that it is there
+            // the upload fails, so a leftover is not an acknowledged original
             let _ = rustix::fs::unlinkat(folder, name, AtFlags::empty());
         }
     }
 }
 
-impl Drop for Staged {
+impl Drop for StagedUpload {
     fn drop(&mut self) {
         if !self.is_published {
-            // what cannot be removed now is a stray for the next upload
+            // the next sweep removes it otherwise
             let _ = rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty());
         }
     }
@@ -317,7 +316,7 @@ fn sweep(folder: &File) -> Result<usize, Errno> {
             continue;
         }
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        // gone already, or nothing of ours
+        // gone, or not created by an upload
         let Ok(file) = open_beneath(folder, Path::new(name), flags, Links::Refuse) else { continue };
         let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
         if is_file && rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
