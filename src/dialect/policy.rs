@@ -248,13 +248,13 @@ impl Policy {
         let output = match requested_format(params) {
             // a description depends on no other parameter
             RequestedFormat::Json => return Ok(Recipe::description()),
-            RequestedFormat::Exactly(format) if lossless && !format.can_be_lossless() => {
+            RequestedFormat::Exactly(format) if lossless && !format.supports_lossless() => {
                 return Err(conflict("lossless", "true", &format!("WebP and PNG only, not {format}")));
             }
             RequestedFormat::Exactly(format) => Output::Exactly(format),
             RequestedFormat::Original => Output::Original,
             RequestedFormat::Auto => {
-                let suits = |format: &Format| !lossless || format.can_be_lossless();
+                let suits = |format: &Format| !lossless || format.supports_lossless();
                 let formats: Vec<Format> = self.config.formats.iter().copied().filter(suits).collect();
                 Output::Auto(negotiate::choose(accept, &formats))
             }

@@ -77,6 +77,6 @@ impl Service {
 
     /// The recipe whose result is compared with the original, where the original may be the smaller of the two.
     pub(super) fn compared(&self, version: Version, settings: &Settings, recipe: &Recipe) -> Option<Recipe> {
-        recipe.compared(self.headers.get(&version)?.info()?, settings)
+        recipe.with_chosen_format(self.headers.get(&version)?.info()?, settings)
     }
 }

@@ -216,10 +216,10 @@ impl Progress for Clock {
         self.end_stage(now);
         self.stage = Some(stage);
         self.started = now;
-        self.goes_on()
+        self.keep_going()
     }
 
-    fn goes_on(&mut self) -> bool {
+    fn keep_going(&mut self) -> bool {
         // without others that wait, the render goes on, since the client may come back
         let is_abandoned = |(waiters, pressure): &(Waiters, Pressure)| waiters.is_empty() && pressure.has_waiters();
         Instant::now() < self.deadline && !self.backpressure.as_ref().is_some_and(is_abandoned)

@@ -35,8 +35,8 @@ impl ColourModel {
     }
 
     /// Whether an ICC profile can be meant for samples of this kind, by its header (ICC.1:2022, §7.2.8). Decoders ignore any
-    /// other: it is left over from another version of the picture. Browsers take one of RGB for grey pictures, too, which are
-    /// those with three equal samples; libpng warns of it.
+    /// other: it is left over from another version of the image. Browsers accept an RGB profile for grey images, too, and apply it to
+    /// three equal samples; libpng warns of it.
     pub fn is_of(self, icc: &[u8]) -> bool {
         let kind = icc.get(16..20).unwrap_or_default();
         match self {
@@ -47,7 +47,7 @@ impl ColourModel {
     }
 }
 
-/// What the samples of a picture mean: an RGB or a grey colour space.
+/// The colour space of an image's samples: RGB or grey.
 #[derive(Clone)]
 pub struct Profile {
     profile: Arc<ColorProfile>,
@@ -97,8 +97,8 @@ impl Profile {
     pub fn from_cicp(primaries: u8, transfer: u8) -> Option<Profile> {
         // 1 is BT.709 and 2 unspecified; 13 is sRGB, and pictures tagged with video's curves are made to be shown as sRGB
         let plain_curve = matches!(transfer, 1 | 2 | 6 | 13 | 14 | 15);
-        // PQ and HLG are made for brighter screens than sRGB's; without mapping their tones, which nobody does alike,
-        // their values are better left alone
+        // PQ and HLG are made for brighter screens than sRGB's. Without tone mapping, which has no standard, their values are
+        // kept
         if matches!(transfer, 16 | 18) || matches!(primaries, 1 | 2) && plain_curve {
             return None;
         }

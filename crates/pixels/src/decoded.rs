@@ -1,4 +1,4 @@
-//! What decoders return: a picture, its colour profile, and whether all of its data was there.
+//! A decoder's result: an image, its colour profile, and whether all of its data was there.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -14,17 +14,17 @@ pub enum Error {
     /// The format is known but is not read, or not in this form.
     #[error("{format} is not read here: {reason}")]
     Unsupported {
-        /// What the content is.
+        /// The format of the content.
         format: Format,
-        /// Which form of it, or why not at all.
+        /// The feature that is not supported.
         reason: String,
     },
     /// Damaged or cut off.
     #[error("the {format} file is damaged: {reason}")]
     Malformed {
-        /// What the content is.
+        /// The format of the content.
         format: Format,
-        /// What the decoder met.
+        /// The decoder's message.
         reason: String,
     },
     /// Larger than was allowed; nothing was decoded.
@@ -39,9 +39,9 @@ pub enum Error {
     /// An encoder failed on pixels that were right: a bug.
     #[error("encoding {format} failed: {reason}")]
     Encode {
-        /// What was being written.
+        /// The format of the result.
         format: Format,
-        /// What the encoder said.
+        /// The encoder's message.
         reason: String,
     },
 }

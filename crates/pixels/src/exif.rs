@@ -41,10 +41,10 @@ pub fn copyright(exif: &[u8]) -> Option<Vec<u8>> {
     (!fields.is_empty()).then(|| write(true, [fields, Vec::new(), Vec::new()]))
 }
 
-/// What a directory says under one tag.
+/// One field of an IFD.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// What it is.
+    /// The tag.
     pub tag: u16,
     /// The type of its values (EXIF 2.32 §4.6.2).
     pub kind: u16,

@@ -1,7 +1,6 @@
 //! The table of image formats: names, extensions, media types, capabilities, and signatures.
 //!
-//! What a file is, is read from its first bytes and never from its name: originals come from cameras, phones and
-//! people who rename things.
+//! The format of a file is detected from its first bytes and never from its name, since files are renamed.
 
 /// An image format that tintype knows by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,7 +43,7 @@ struct Row {
     aliases: &'static [&'static str],
     /// Nanoseconds of one core to decode a pixel. These figures are of one machine; only their ratios matter.
     decode_time: f64,
-    /// What tintype writes in this format; `None` where it only reads it.
+    /// The capabilities of the encoder; `None` for a format that is only read.
     output: Option<Output>,
 }
 
@@ -222,7 +221,7 @@ impl Format {
     }
 
     /// Whether a picture of this format may have transparent pixels when tintype writes it.
-    pub fn has_alpha(self) -> bool {
+    pub fn supports_alpha(self) -> bool {
         self.output().is_some_and(|output| output.alpha)
     }
 
@@ -233,12 +232,12 @@ impl Format {
 
     /// Whether any animation may be written in this format. PNG is not among them, as many viewers show its first frame only;
     /// an animated PNG that keeps its format stays animated all the same.
-    pub fn can_move(self) -> bool {
+    pub fn supports_animation(self) -> bool {
         self.output().is_some_and(|output| output.animation)
     }
 
     /// Whether tintype writes this format without loss on request.
-    pub fn can_be_lossless(self) -> bool {
+    pub fn supports_lossless(self) -> bool {
         self.output().is_some_and(|output| output.lossless)
     }
 

@@ -1,7 +1,7 @@
-//! Sizes, rectangles, orientations and the arithmetic of fitting one into another.
+//! Sizes, rectangles, regions and orientations.
 //!
-//! Pure numbers: nothing here has seen a pixel. Three spaces are told apart in the comments: *stored* (as the file
-//! keeps the rows), *upright* (after the EXIF orientation) and *displayed* (after `rotate` and `flip` too).
+//! Comments name three coordinate systems: *stored* (the rows as the file has them), *upright* (after the EXIF orientation) and
+//! *displayed* (after `rotate` and `flip`, too).
 
 /// A width and a height in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,9 +54,9 @@ pub struct Rect {
 }
 
 impl Rect {
-    /// What of it lies in a picture of that size whose corner is at `left`, `top`, by that picture's pixels; `None` where that
-    /// is all of the picture.
-    pub fn seen_from(self, left: u32, top: u32, size: Size) -> Option<Rect> {
+    /// The part of this rectangle inside an image of `size` whose corner is at `left`, `top`, in the pixels of that image; `None` if
+    /// the part is the whole image.
+    pub fn relative_to(self, left: u32, top: u32, size: Size) -> Option<Rect> {
         let inside = |from: u32, length: u32, corner: u32, all: u32| {
             let first = from.saturating_sub(corner).min(all.saturating_sub(1));
             (first, (from + length).saturating_sub(corner).clamp(first + 1, all.max(first + 1)) - first)
@@ -115,15 +115,15 @@ pub struct Orientation {
 }
 
 impl Orientation {
-    /// Nothing to do.
+    /// The identity.
     pub const UPRIGHT: Orientation = Orientation { transpose: false, mirror_x: false, mirror_y: false };
 
     const fn new(transpose: bool, mirror_x: bool, mirror_y: bool) -> Orientation {
         Orientation { transpose, mirror_x, mirror_y }
     }
 
-    /// What brings a picture stored under this value of the EXIF tag 0x0112 upright (EXIF 2.32 §4.6.4). Values outside
-    /// 1 to 8 are met in the wild and mean nothing, so they turn nothing.
+    /// The transformation to upright for a value of the EXIF tag 0x0112 (EXIF 2.32 §4.6.4). Values outside of 1 to 8 occur in
+    /// real files and are ignored.
     pub const fn from_exif(value: u32) -> Orientation {
         match value {
             2 => Self::new(false, true, false),
@@ -161,14 +161,14 @@ impl Orientation {
         }
     }
 
-    /// This one, and the other after it.
+    /// This transformation followed by `next`.
     pub const fn then(self, next: Orientation) -> Orientation {
         // transposing a mirrored picture is mirroring the transposed one along the other axis
         let (x, y) = if next.transpose { (self.mirror_y, self.mirror_x) } else { (self.mirror_x, self.mirror_y) };
         Self::new(self.transpose ^ next.transpose, x ^ next.mirror_x, y ^ next.mirror_y)
     }
 
-    /// What undoes this one.
+    /// The inverse transformation.
     pub const fn inverse(self) -> Orientation {
         if self.transpose { Self::new(true, self.mirror_y, self.mirror_x) } else { self }
     }
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn orientations_are_a_group() {
+    fn orientations_compose_and_invert() {
         let size = Size::new(3, 2);
         let spot = Region { x: 2.0, y: 0.0, width: 1.0, height: 1.0 };
         for a in every() {
@@ -212,9 +212,9 @@ mod tests {
             assert_eq!(a.then(a.inverse()), Orientation::UPRIGHT);
             assert_eq!(a.inverse().then(a), Orientation::UPRIGHT);
             for b in every() {
-                let at_once = a.then(b).map(spot, size);
+                let composed = a.then(b).map(spot, size);
                 let in_turn = b.map(a.map(spot, size), a.apply(size));
-                assert_eq!(at_once, in_turn, "{a:?} {b:?}");
+                assert_eq!(composed, in_turn, "{a:?} {b:?}");
             }
         }
         assert_eq!(Orientation::quarter_turns(1).then(Orientation::quarter_turns(3)), Orientation::UPRIGHT);

@@ -1,11 +1,11 @@
-//! What an original's header says, and what the decoder of its format can do with it.
+//! The facts in an original's header, and the capabilities of its decoder.
 
 use crate::colour::Profile;
 use crate::exif;
 use crate::format::Format;
 use crate::geometry::{Orientation, Size};
 
-/// What an original is, by its header alone.
+/// The facts in an original's header.
 #[derive(Clone, Debug)]
 pub struct Info {
     /// The format, by its signature.
@@ -28,11 +28,11 @@ pub struct Info {
     pub has_metadata: bool,
     /// Its EXIF block, without the prefix of its container.
     pub exif: Option<Vec<u8>>,
-    /// What the decoder can do with this file, and what it costs.
+    /// The capabilities of the decoder for this file, and their cost.
     pub caps: DecoderCaps,
 }
 
-/// What a decoder can do with one file, and what it costs.
+/// The capabilities of a decoder for one file, and their cost.
 #[derive(Clone, Copy, Debug)]
 pub struct DecoderCaps {
     /// The scales, in eighths, at which it decodes (scaled IDCT), smallest first; 8, full size, is the last.
@@ -58,7 +58,7 @@ pub struct DecoderCaps {
 pub struct RowDecoding {
     /// Samples of a pixel.
     pub channels: usize,
-    /// Bytes that the decoder holds beside the rows that it returns.
+    /// Bytes that the decoder holds in addition to the rows that it returns.
     pub memory: u64,
 }
 

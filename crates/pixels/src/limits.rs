@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::geometry::{Rect, Size};
 use crate::info::Info;
 
-/// What one original may ask of the machine.
+/// Upper bounds for one original.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Pixels of an original, all of its frames together.
@@ -64,7 +64,7 @@ pub struct Admitted<'a> {
 }
 
 impl<'a> Admitted<'a> {
-    /// What the original's header says.
+    /// The original's header.
     pub fn info(&self) -> &'a Info {
         self.info
     }
@@ -102,7 +102,7 @@ pub enum PixelLayout {
     YCbCr,
 }
 
-/// What a decoder is asked for. A decoder that lacks a capability ([`DecoderCaps`](crate::DecoderCaps)) ignores the option.
+/// The options of a decoding. A decoder that lacks a capability ([`DecoderCaps`](crate::DecoderCaps)) ignores the option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeOptions {
     /// The scale in eighths, one of the decoder's scales.

@@ -33,7 +33,7 @@ impl ChromaSubsampling {
     pub const S420: ChromaSubsampling = ChromaSubsampling { across: 2, down: 2 };
 }
 
-/// What Cb and Cr are where there is no colour.
+/// The value of Cb and Cr for grey.
 pub const NO_COLOUR: u8 = 128;
 
 /// Rows of 8-bit samples of one kind.

@@ -17,7 +17,7 @@ pub(crate) fn window(stored: Size, down: f64, rows_at_once: u32) -> u32 {
     ((f64::from(rows_at_once) * down + 2.0 * reach(down) + 2.0) as u32).min(stored.height)
 }
 
-/// What a band of a result's rows is made from.
+/// The rows of the original from which one band of the result is made.
 pub(crate) struct Band {
     /// The first row of the window.
     pub(crate) first: u32,

@@ -1,6 +1,7 @@
-//! Whether a file is a sound picture from its first byte to its last: everything is decoded and nothing is made of it.
-//! Uploads are checked so. They are held to more than originals that are only shown: damage is refused, and so is a file
-//! without its end marker, which may have been cut off on its way.
+//! Validation of a file by decoding all of it. Uploads are validated.
+//!
+//! The check is stricter than rendering: damage is refused, and so is a file without its end marker, which may have been truncated
+//! on its way.
 
 use quick_xml::events::Event;
 
@@ -12,7 +13,7 @@ use crate::probe::{known_or_probed, switched_off};
 use crate::progress::{Progress, Stage, begin};
 use crate::settings::Settings;
 
-/// What a sound picture is.
+/// The facts of a valid file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checked {
     /// Its format.
@@ -39,8 +40,8 @@ pub fn check(
     let admitted = settings.limits().admit(info, info.frames, "decoding", info.decoded_bytes(8))?;
     let codec = tintype_codecs::of(format);
     let integrity = codec.decode(original, &admitted, &DecodeOptions::FULL, &mut |_| {
-        // each frame is let go of before the next
-        if progress.goes_on() { Ok(()) } else { Err(Error::Cancelled) }
+        // each frame is freed before the next
+        if progress.keep_going() { Ok(()) } else { Err(Error::Cancelled) }
     })?;
     integrity.require_whole(format)?;
     if !codec.has_end(original) {
@@ -60,7 +61,7 @@ fn check_svg(original: &[u8]) -> Result<Checked> {
         match reader.read_event().map_err(|error| damaged(&error.to_string()))? {
             Event::Start(_) | Event::Empty(_) if has_ended => return Err(damaged("it has two outermost elements")),
             Event::Start(_) => depth += 1,
-            // that each end has the name of its start is seen to by the reader
+            // the reader compares the names of start and end tags
             Event::End(_) => {
                 depth = depth.saturating_sub(1);
                 has_ended = depth == 0;
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn an_svg_is_read_to_its_end() {
+    fn svg_is_parsed_to_its_end() {
         let sound = |svg: &str| assert!(checked(svg.as_bytes()).is_ok(), "{svg}: {:?}", checked(svg.as_bytes()));
         sound("<svg/>");
         sound("<?xml version='1.0'?><!-- a --><svg width='3' height='4'><g><path d='M0 0'/></g></svg>\n");
@@ -95,10 +96,9 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_that_is_missing_is_missed() {
+    fn truncated_file_is_refused() {
         for name in ["photos/retina.jpg", "generated/alpha.png", "generated/animated.gif", "generated/alpha.webp"] {
-            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name);
-            let file = std::fs::read(path).expect("a picture");
+            let file = tintype_testing::testdata(name);
             assert!(checked(&file).is_ok(), "{name}");
             for part in [file.len() / 3, file.len() / 2, file.len() * 9 / 10] {
                 assert!(matches!(checked(&file[..part]), Err(Error::Malformed { .. })), "{name}, {part} bytes");
@@ -107,9 +107,8 @@ mod tests {
     }
 
     #[test]
-    fn limits_hold_here_as_well() {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/photos/retina.jpg");
-        let file = std::fs::read(path).expect("a picture");
+    fn file_over_a_limit_is_refused() {
+        let file = tintype_testing::testdata("photos/retina.jpg");
         for settings in
             [Settings { max_pixels: 1000, ..Settings::default() }, Settings { max_memory: 1000, ..Settings::default() }]
         {

@@ -1,4 +1,4 @@
-//! What decoding, resizing and encoding take of memory and time: every formula, by sizes alone.
+//! Estimates of the memory and the time of decoding, resizing and encoding: every formula, by sizes alone.
 //!
 //! The figures were measured; `tests/memory.rs` compares them with real renders.
 
@@ -30,7 +30,7 @@ pub(crate) fn render_time(info: &Info, format: Format, lossless: bool, decoded: 
     FIXED_TIME + decoded * info.caps.time + made * format.encode_time(lossless)
 }
 
-/// Bytes that a resize of rows as they come holds, beside a result of `rows` rows, each of which stands for `down` rows of the
+/// Bytes that a resize of rows as they come holds in addition to a result of `rows` rows, each of which stands for `down` rows of the
 /// stored picture, at most.
 pub(crate) fn row_resize_memory(stored: Size, rows: u32, down: f64, channels: usize, linear: bool) -> u64 {
     let row = u64::from(stored.width) * channels as u64;
@@ -48,7 +48,7 @@ pub(crate) fn cut_memory(stored: Size, down: f64, linear: bool) -> u64 {
     (u64::from(window(stored, down, at_once)) + CUT_AT_ONCE as u64) * u64::from(stored.width) * 4
 }
 
-/// Bytes that a resize in linear light holds beside the picture and the result, at most.
+/// Bytes that a resize in linear light holds in addition to the image and the result, at most.
 pub(crate) fn linear_light_memory(stored: Size, down: f64) -> u64 {
     // four samples as they are coded, and four of light
     u64::from(window(stored, down, linear_rows_at_once(down))) * u64::from(stored.width) * 12

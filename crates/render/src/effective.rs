@@ -1,14 +1,14 @@
-//! The recipe reduced to its effect on one original. Requests that come to the same picture of an original, such as all
-//! widths above its own, are then one recipe, with one key and one file in the cache.
+//! The recipe reduced to its effect on one original. Requests for the same image of an original, such as all widths above its own,
+//! become one recipe, with one key and one file in the cache.
 //!
 //! [`render_from`](super::render_from) applies the reduction itself, so a recipe and its reduced form make the same
-//! bytes by construction, whoever reduces.
+//! bytes by construction.
 
 use tintype_pixels::{Info, Rect, Region, Size};
 
 use crate::geometry::{Fitted, Gravity, Resize, TargetSize};
 use crate::metadata;
-use crate::passthrough::original_will_do;
+use crate::passthrough::can_send_original;
 use crate::plan::Plan;
 use crate::recipe::{Effects, Encode, Geometry, Metadata, Output, Quality, Recipe, Rgba};
 use crate::settings::Settings;
@@ -28,7 +28,7 @@ impl Recipe {
 
     /// For an effective recipe whose result may be the original itself, since that may be smaller: the recipe of what it
     /// is compared with, which others may ask for by the format's name.
-    pub fn compared(&self, info: &Info, settings: &Settings) -> Option<Recipe> {
+    pub fn with_chosen_format(&self, info: &Info, settings: &Settings) -> Option<Recipe> {
         if !matches!(self.encode.output, Output::Auto(_) | Output::Original) {
             return None;
         }
@@ -69,14 +69,14 @@ fn reduced(plan: &Plan<'_>, info: &Info, settings: &Settings) -> Option<Recipe> 
         encode: Encode { animated: encode.animated || info.frames == 1, ..*encode },
     };
     let sized_plan = Plan::new(info, &sized, settings).ok().filter(|new| is_same(plan, new))?;
-    let has_same_rival = |new: &Plan<'_>| original_will_do(info, new) == original_will_do(info, &sized_plan);
+    let has_same_alternative = |new: &Plan<'_>| can_send_original(info, new) == can_send_original(info, &sized_plan);
     let exact = sized.clone().with_output(Output::Exactly(plan.format));
     let chosen = match Plan::new(info, &exact, settings) {
-        Ok(new) if is_same(plan, &new) && (!settings.smallest_wins || has_same_rival(&new)) => exact,
+        Ok(new) if is_same(plan, &new) && (!settings.smallest_wins || has_same_alternative(&new)) => exact,
         // the original may be sent in place of what was chosen, or a moving PNG is meant
         _ => sized,
     };
-    let result = without_idle_parts(chosen, plan, info);
+    let result = without_unused_fields(chosen, plan, info);
     let result_plan = Plan::new(info, &result, settings).ok()?;
     is_same(plan, &result_plan).then_some(result)
 }
@@ -163,7 +163,7 @@ fn is_same(one: &Plan<'_>, other: &Plan<'_>) -> bool {
 }
 
 /// Without the fields that do nothing in the format of the result, or for this original.
-fn without_idle_parts(recipe: Recipe, plan: &Plan<'_>, info: &Info) -> Recipe {
+fn without_unused_fields(recipe: Recipe, plan: &Plan<'_>, info: &Info) -> Recipe {
     let Recipe { geometry, effects, encode } = recipe;
     let is_padded = matches!(geometry.resize, Resize::Pad(..));
     let background = geometry.background.filter(|_| info.has_alpha || is_padded);
@@ -175,12 +175,12 @@ fn without_idle_parts(recipe: Recipe, plan: &Plan<'_>, info: &Info) -> Recipe {
     let lossless = encode.lossless && !is_exact;
     let quality = if lossless || is_exact { Quality::default() } else { encode.quality };
     // a format without alpha is laid over white by itself
-    let background = background.filter(|colour| format.has_alpha() || *colour != Rgba::WHITE);
+    let background = background.filter(|colour| format.supports_alpha() || *colour != Rgba::WHITE);
     let keeps_profile = encode.metadata == Metadata::Keep && info.has_profile && plan.keeps_profile();
     let keeps_exif = metadata::exif(encode.metadata, info).is_some();
     let metadata = if keeps_profile || keeps_exif { encode.metadata } else { Metadata::None };
     // animated or not, such a format shows the first frame
-    let animated = encode.animated || (plan.frames() == 1 && !format.can_move());
+    let animated = encode.animated || (plan.frames() == 1 && !format.supports_animation());
     Recipe {
         geometry: Geometry { background, ..geometry },
         effects,
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_for_the_same_picture_have_one_recipe() {
+    fn equivalent_requests_have_equal_recipes() {
         let webp = Output::Exactly(Format::WebP);
         let box_of = |width, height, enlarge| TargetSize { width, height, enlarge };
         let info = photo(1000, 500);
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_chosen_format_is_named() {
+    fn negotiated_format_becomes_exact() {
         let info = photo(1000, 500);
         for (choice, format) in [
             (Choice::Avif, Format::Avif),
@@ -269,14 +269,14 @@ mod tests {
         let auto = recipe(Output::Auto(Choice::Avif), Resize::Native);
         assert_eq!(reduce(&auto, &info), auto);
         let avif = recipe(Output::Exactly(Format::Avif), Resize::Native);
-        assert_eq!(auto.compared(&info, &Settings::default()), Some(avif.clone()));
-        assert_eq!(avif.compared(&info, &Settings::default()), None);
+        assert_eq!(auto.with_chosen_format(&info, &Settings::default()), Some(avif.clone()));
+        assert_eq!(avif.with_chosen_format(&info, &Settings::default()), None);
         let original = recipe(Output::Original, Resize::Native);
         assert_eq!(reduce(&original, &info), recipe(Output::Exactly(Format::Jpeg), Resize::Native));
     }
 
     #[test]
-    fn fields_without_effect_are_left_out() {
+    fn fields_without_effect_are_reset() {
         let info = photo(1000, 500);
         let base = recipe(Output::Exactly(Format::Jpeg), contain(300, 0));
         let geometry = |geometry| Recipe { geometry, ..base.clone() };
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn trimmed_pictures_keep_their_size_unless_it_is_beyond_all() {
+    fn size_after_trim_is_kept_unless_larger_than_the_original() {
         let info = photo(1000, 500);
         let trim = |resize| {
             let mut recipe = recipe(Output::Exactly(Format::WebP), resize);
@@ -336,7 +336,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reduced_recipes_show_the_same_and_stay_as_they_are(
+        fn reduction_is_idempotent_and_keeps_the_image(
             width in 1_u32..4000, height in 1_u32..4000, resize in resizes(), exif in 0_u32..9, turns in 0_u32..4,
             rect in proptest::option::of((0_u32..2000, 0_u32..2000, 1_u32..3000, 1_u32..3000)),
             output in 0_usize..8, has_alpha: bool, lossless: bool,

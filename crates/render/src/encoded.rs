@@ -7,9 +7,9 @@ use tintype_pixels::Format;
 pub struct Encoded {
     /// The file.
     pub bytes: Vec<u8>,
-    /// What it is.
+    /// The content type of the bytes.
     pub content: Content,
-    /// Whether the original is damaged, so that this shows what there is of it.
+    /// Whether the original is damaged, so that parts of the image may be missing.
     pub damaged: bool,
 }
 
@@ -19,7 +19,7 @@ impl Encoded {
     }
 }
 
-/// What a rendition's bytes are.
+/// The content of a rendition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Content {
     /// A picture of that format.

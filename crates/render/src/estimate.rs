@@ -1,5 +1,5 @@
-//! What a render will take of the machine, by the original's header and the recipe, before anything is decoded. Admission goes by
-//! it.
+//! The estimate of a render's memory and time, from the original's header and the recipe, before anything is decoded. Admission
+//! uses it.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::plan::Plan;
 use crate::recipe::{Output, Recipe};
 use crate::settings::Settings;
 
-/// What one render takes.
+/// The estimated cost of one render.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
     /// Bytes of memory at most, the original among them.
@@ -20,7 +20,7 @@ pub struct Estimate {
     pub time: Duration,
 }
 
-/// What rendering an original of `length` bytes with that header will take.
+/// Estimates the render of an original of `length` bytes with that header.
 ///
 /// # Errors
 /// As [`Plan::new`]: what is over a limit will not be rendered.
@@ -40,7 +40,7 @@ pub fn estimate(info: &Info, length: u64, recipe: &Recipe, settings: &Settings) 
     })
 }
 
-/// What decoding all of it to make nothing of it will take.
+/// Estimates the validation of an original of `length` bytes by [`check`](crate::check()).
 ///
 /// # Errors
 /// Where it is over a limit.

@@ -4,13 +4,13 @@
 
 use tintype_pixels::{Region, Size};
 
-/// Where in the original the part that is kept lies, when a crop must choose.
+/// The position of a crop in the original.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Gravity {
     /// A point that stays as near to the middle as the edges allow, in 1/10000 of the width and the height; the compass
     /// words are the points at 0, a half and 1.
     Point(u16, u16),
-    /// Wherever most is to be seen.
+    /// The region with the highest saliency.
     Smart,
 }
 
@@ -50,7 +50,7 @@ fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a.max(1) } else { gcd(b, a % b) }
 }
 
-/// What size the result has and what of the original it shows.
+/// The size of the result, and the part of the original that it shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Resize {
     /// The original's own size.
@@ -225,25 +225,25 @@ fn scaled(width: f64, height: f64, scale: f64, max: u32) -> Fitted {
 /// The largest part of that ratio, at `size` or at its own scale.
 fn cropped(width: f64, height: f64, ratio: f64, size: Option<Size>, gravity: Gravity, max: u32) -> Fitted {
     let shown = if width > height * ratio { (height * ratio, height) } else { (width, width / ratio) };
-    // what a division put a hair beside a whole number is that number still: at its own scale nothing is resampled
-    let snapped = |length: f64| if (length - length.round()).abs() < HAIR { length.round() } else { length };
+    // division errors are removed, so that a region at its own scale is copied and not resampled
+    let snapped = |length: f64| if (length - length.round()).abs() < EPSILON { length.round() } else { length };
     let shown = (snapped(shown.0), snapped(shown.1));
     // a part narrower than a pixel still shows one
     let mut shown = (shown.0.clamp(1.0_f64.min(width), width), shown.1.clamp(1.0_f64.min(height), height));
     let size = size.unwrap_or_else(|| {
-        shown = ((shown.0 + HAIR).round().max(1.0), (shown.1 + HAIR).round().max(1.0));
+        shown = ((shown.0 + EPSILON).round().max(1.0), (shown.1 + EPSILON).round().max(1.0));
         scaled(shown.0, shown.1, 1.0, max).size
     });
     Fitted { shown, size, canvas: size, gravity }
 }
 
-/// How far beside what it should be a division may put a length, in pixels.
-const HAIR: f64 = 1e-6;
+/// The largest error of a division, in pixels.
+const EPSILON: f64 = 1e-6;
 
 /// A length in whole pixels: rounded to nearest, at least 1 (a 4000 × 2 line at width 10 is still a line).
 fn side(length: f64, max: u32) -> u32 {
-    // a half that the division put a hair below itself is a half still
-    ((length + HAIR).round() as u32).clamp(1, max.max(1))
+    // a half stays a half despite division errors
+    ((length + EPSILON).round() as u32).clamp(1, max.max(1))
 }
 
 #[cfg(test)]
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_resampled_at_its_own_scale() {
+    fn crop_at_native_scale_is_not_resampled() {
         for side in 1..400 {
             for (size, from) in [((600, side), (600.0, 400.0)), ((side, 400), (600.0, 400.0))] {
                 let fitted = Resize::Cover(target(size.0, size.1), Gravity::CENTER).fit(from.0, from.1, 8192);
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn fitting() {
+    fn resize_modes_give_expected_sizes() {
         let check = |resize: Resize, from: (u32, u32), size: (u32, u32), canvas: (u32, u32)| {
             let fitted = resize.fit(from.0.into(), from.1.into(), 8192);
             let got = ((fitted.size.width, fitted.size.height), (fitted.canvas.width, fitted.canvas.height));
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_stay_inside_and_copy_whole_pixels() {
+    fn crop_windows_stay_inside_the_original() {
         let region = Region::whole(Size::new(1000, 750));
         let fitted = Resize::Cover(target(750, 750), Gravity::CENTER).fit(1000.0, 750.0, 8192);
         assert_eq!(fitted.window(region), Region { x: 125.0, y: 0.0, width: 750.0, height: 750.0 });
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn pads_by_gravity() {
+    fn padding_follows_gravity() {
         let check = |gravity: Gravity, expected: (u32, u32)| {
             assert_eq!(Resize::Pad(target(100, 100), gravity).fit(50.0, 20.0, 8192).offset(), expected);
         };

@@ -1,4 +1,4 @@
-//! `format=json`: what an original is, and what to show in its place until it has loaded.
+//! `format=json`: the facts of an original, and placeholders to show until it has loaded.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +10,7 @@ use crate::encoded::{Content, Encoded};
 use crate::recipe::{Output, Quality, Recipe};
 use crate::{ops, placeholder};
 
-/// The longest side of the ready-to-paste picture: about 300 bytes, blurred by whoever shows it.
+/// Pixels of the longest side of the placeholder: about 300 bytes, which the page blurs.
 const PLACEHOLDER_SIDE: u32 = 16;
 
 /// Describes a picture, of which a thumbnail was made.
@@ -129,9 +129,8 @@ fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
     value[1..].split(quote).next()
 }
 
-/// The recipe of a description.
 impl Recipe {
-    /// What an original is; nothing else that was asked for makes a difference to it.
+    /// The recipe of a description, which does not depend on other parameters.
     pub fn description() -> Recipe {
         Recipe::new(Output::Json, Quality::default())
     }

@@ -1,4 +1,4 @@
-//! What of an original's metadata goes into a rendition.
+//! The metadata of a rendition.
 
 use tintype_pixels::{Info, exif};
 

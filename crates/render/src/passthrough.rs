@@ -7,7 +7,7 @@ use crate::recipe::{Choice, Output};
 
 /// Whether sending the original instead would change nothing that was asked for: it needs no turning and no colour
 /// conversion, carries nothing that should be removed, and is in a format the client takes.
-pub(crate) fn original_will_do(info: &Info, plan: &Plan<'_>) -> bool {
+pub(crate) fn can_send_original(info: &Info, plan: &Plan<'_>) -> bool {
     let recipe = plan.recipe();
     let acceptable = match recipe.encode.output {
         Output::Exactly(format) => format == info.format,
@@ -22,6 +22,6 @@ pub(crate) fn original_will_do(info: &Info, plan: &Plan<'_>) -> bool {
     };
     let pristine = info.orientation == Orientation::UPRIGHT && !info.has_profile && !info.has_metadata;
     let same_size = info.size.width.max(info.size.height) <= plan.viewport.max_dimension;
-    let stays = info.frames == plan.frames() || recipe.encode.animated && info.format.can_move();
+    let stays = info.frames == plan.frames() || recipe.encode.animated && info.format.supports_animation();
     acceptable && pristine && same_size && stays && recipe.only_recodes()
 }

@@ -16,19 +16,19 @@ use crate::recipe::Recipe;
 /// Applies a plan's operations to each frame of an original in turn.
 pub(crate) struct Pipeline<'a> {
     plan: &'a Plan<'a>,
-    /// What of the original is shown and at what size. The first frame decides it for all: a window that followed each
-    /// frame's own borders or interest would shake.
+    /// The region that is shown, and its size. The first frame decides for all: a window that followed each frame's own borders or
+    /// saliency would shake.
     placed: Option<Placed>,
     /// The original's profile, where the result keeps it.
     profile: Option<Arc<[u8]>>,
 }
 
-/// What of the stored picture is shown and at what size.
+/// The region of the stored image that is shown, and its size.
 #[derive(Clone, Copy)]
 struct Placed {
     /// The part that is read, in pixels of the original as it is displayed.
     window: Region,
-    /// What `rect` and `trim` left, which it is part of.
+    /// The region that `rect` and `trim` leave, which contains the window.
     left: Region,
     fitted: Fitted,
 }
@@ -39,7 +39,7 @@ impl<'a> Pipeline<'a> {
         Pipeline { plan, placed: None, profile: None }
     }
 
-    /// One frame from the decoder as it goes to the encoder. What nobody else holds is used up rather than copied.
+    /// One frame from the decoder as it goes to the encoder. An image without other owners is consumed rather than copied.
     pub(crate) fn apply(&mut self, decoded: Arc<Decoded>) -> Result<Samples> {
         let plan = self.plan;
         let eighths = decoded.eighths;
@@ -51,7 +51,7 @@ impl<'a> Pipeline<'a> {
         let region = plan.viewport.stored_region(window, eighths);
         let region = Region { x: region.x - f64::from(left), y: region.y - f64::from(top), ..region };
         let within =
-            plan.viewport.bounds(all, eighths).and_then(|rect| rect.seen_from(left, top, decoded.samples.size()));
+            plan.viewport.bounds(all, eighths).and_then(|rect| rect.relative_to(left, top, decoded.samples.size()));
         let size = plan.viewport.orientation.inverse().apply(fitted.size);
         let profile = decoded.profile.clone().filter(|profile| !profile.is_srgb() || plan.keeps_profile());
         let pixels = match &decoded.samples {
@@ -74,12 +74,12 @@ impl<'a> Pipeline<'a> {
         let fitted = plan.viewport.fit(plan.viewport.region);
         let region = plan.viewport.stored_region(fitted.window(plan.viewport.region), 8);
         let size = plan.viewport.orientation.inverse().apply(fitted.size);
-        let within = plan.viewport.bounds(plan.viewport.region, 8).and_then(|rect| rect.seen_from(0, 0, rows.size()));
+        let within = plan.viewport.bounds(plan.viewport.region, 8).and_then(|rect| rect.relative_to(0, 0, rows.size()));
         let pixels = ops::resize::streamed(rows, region, within, size, plan.viewport.linear)?;
         self.finish(pixels, fitted, profile.filter(|profile| !profile.is_srgb() || plan.keeps_profile()))
     }
 
-    /// What is done after resizing.
+    /// The operations after resizing.
     fn finish(&mut self, pixels: Pixels, fitted: Fitted, profile: Option<Profile>) -> Result<Pixels> {
         let plan = self.plan;
         let Recipe { geometry, effects, .. } = plan.recipe();
@@ -92,11 +92,11 @@ impl<'a> Pipeline<'a> {
                 None => pixels = tintype_pixels::colour::to_srgb(pixels, profile),
             }
         }
-        pixels = ops::pad::pad(pixels, fitted, geometry.background, plan.format.has_alpha());
+        pixels = ops::pad::pad(pixels, fitted, geometry.background, plan.format.supports_alpha());
         for effect in effects.in_order() {
             ops::apply(effect, &mut pixels);
         }
-        Ok(ops::flatten::flatten(pixels, geometry.background, plan.format.has_alpha()))
+        Ok(ops::flatten::flatten(pixels, geometry.background, plan.format.supports_alpha()))
     }
 }
 

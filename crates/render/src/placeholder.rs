@@ -1,4 +1,4 @@
-//! What a page can show before a picture has arrived: its dominant colour, or a few dozen bytes
+//! Placeholders that a page shows until an image has loaded: its dominant colour, or a few dozen bytes
 //! that decode to a blurred preview (ThumbHash, BlurHash).
 //!
 //! Surprising: BlurHash has no idea of alpha and reads the bytes of an RGBA picture as though
@@ -205,7 +205,7 @@ mod tests {
                 [128, 128, 128],
                 2,
             ),
-            // what is invisible does not count, what is hardly visible counts little
+            // transparent pixels do not count, translucent ones count little
             (|x, _| if x < 4 { RED } else { CLEAR }, 4, [200, 30, 40], 0),
             (|x, _| if x < 10 { RED } else { [20, 60, 180, 50] }, 4, [200, 30, 40], 0),
             (|_, _| CLEAR, 4, [0, 0, 0], 0),
@@ -290,7 +290,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Whatever the shape: no panic, and hashes that decode.
+        /// Any shape gives hashes that decode.
         #[test]
         fn any_picture_has_all_three(w in 1u32..130, h in 1u32..130, thin: bool, alpha: bool, seed: u32) {
             let h = if thin { 1 } else { h };

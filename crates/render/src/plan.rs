@@ -33,7 +33,7 @@ pub enum DecodeMode {
     SharedWhole,
 }
 
-/// What will be done with one original.
+/// The decisions for one original: format, decoding, size.
 #[derive(Debug)]
 pub struct Plan<'a> {
     pub(crate) viewport: Viewport<'a>,
@@ -41,7 +41,7 @@ pub struct Plan<'a> {
     pub(crate) admitted: Admitted<'a>,
     /// The format of the result.
     pub(crate) format: Format,
-    /// What the decoder is asked for; the region is the one that is shown, where it is small enough to be decoded alone.
+    /// The decoder's options; the region is set where it is small enough to be decoded alone.
     options: DecodeOptions,
     /// How the original is decoded for this result alone.
     alone: DecodeMode,
@@ -138,7 +138,7 @@ impl<'a> Plan<'a> {
         if is_shared { self.shared } else { self.alone }
     }
 
-    /// What the decoder is asked for in that mode.
+    /// The decoder's options in that mode.
     pub(crate) fn options(&self, mode: DecodeMode) -> DecodeOptions {
         let region = self.options.region.filter(|_| mode == DecodeMode::Region);
         DecodeOptions { region, ..self.options }
@@ -155,7 +155,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// What the decisions of a plan depend on.
+/// The inputs of a plan's decisions.
 struct Draft<'a> {
     viewport: Viewport<'a>,
     info: &'a Info,
@@ -235,7 +235,7 @@ impl Draft<'_> {
         let down = ratio(fitted) * f64::from(eighths) / 8.0;
         let linear = if viewport.linear { cost::linear_light_memory(decoded, down) } else { 0 };
         let geometry = &viewport.recipe.geometry;
-        // what is cut off is cut off by copying what is left, a window of packed pixels or a plane at a time
+        // cutting copies the rest, a window of packed pixels or a plane at a time
         let is_cut = geometry.rect.is_some() || geometry.trim.is_some();
         let cut = if is_cut { decoded.pixels() + cost::cut_memory(decoded, down, viewport.linear) } else { 0 };
         linear + cut + if geometry.trim.is_some() { decoded.pixels() * 8 } else { 0 }
@@ -248,7 +248,7 @@ fn frames(info: &Info, recipe: &Recipe, format: Format) -> u32 {
     let own = info.format == Format::Png
         && format == Format::Png
         && !matches!(recipe.encode.output, Output::Exactly(_) | Output::Json);
-    let moves = recipe.encode.animated && info.frames > 1 && (format.can_move() || own);
+    let moves = recipe.encode.animated && info.frames > 1 && (format.supports_animation() || own);
     if moves { info.frames } else { 1 }
 }
 
@@ -272,7 +272,7 @@ fn formats(info: &Info, recipe: &Recipe) -> Vec<Format> {
     let shows_through = info.has_alpha && !covers;
     let baseline = if shows_through || lossless { Format::Png } else { Format::Jpeg };
     // an animation stays what it is, as exactly as that can be: standing still it would lose more
-    let own = if info.format.is_output() && (!lossless || info.format.can_be_lossless() || moves) {
+    let own = if info.format.is_output() && (!lossless || info.format.supports_lossless() || moves) {
         info.format
     } else {
         baseline

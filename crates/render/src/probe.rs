@@ -1,4 +1,4 @@
-//! What an original is, by its header, without decoding it.
+//! Reading an original's header, without decoding pixels.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use tintype_pixels::{Error, Format, Info, Result};
 
 use crate::settings::Settings;
 
-/// What the header of an original says, without decoding it.
+/// Reads the header of an original, without decoding pixels.
 ///
 /// # Errors
 /// [`Error::UnknownFormat`], [`Error::Unsupported`] or [`Error::Malformed`].

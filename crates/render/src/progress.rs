@@ -16,13 +16,13 @@ pub enum Stage {
 
 /// Hears of each stage as it begins and says whether to go on; `false` ends the rendering with [`Error::Cancelled`].
 ///
-/// This is how a caller measures time and stops work nobody waits for, while rendering itself knows neither.
+/// This is how a caller measures time and stops work that no client waits for, while rendering itself knows neither.
 pub trait Progress {
     /// A stage begins.
     fn begin(&mut self, stage: Stage) -> bool;
 
     /// Whether to go on within a stage; asked often by encoders that can be stopped half-way.
-    fn goes_on(&mut self) -> bool {
+    fn keep_going(&mut self) -> bool {
         true
     }
 }
@@ -49,7 +49,7 @@ pub(crate) struct CancellableRows<'a> {
 
 impl CancellableRows<'_> {
     fn check(&mut self) -> Result<()> {
-        if self.progress.goes_on() { Ok(()) } else { Err(Error::Cancelled) }
+        if self.progress.keep_going() { Ok(()) } else { Err(Error::Cancelled) }
     }
 }
 

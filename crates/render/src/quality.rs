@@ -1,6 +1,6 @@
-//! One perceptual scale for all encoders: what each must be told so that the same number looks alike.
+//! The perceptual quality scale: each encoder's own number for a quality, so that the same quality looks alike in all formats.
 //!
-//! JPEG's familiar numbers are the reference; the others are mapped by a table of what was measured.
+//! libjpeg's numbers are the reference; the other encoders are mapped by measured tables.
 
 use tintype_codecs::{AvifEncoder, Effort, Encoding};
 use tintype_pixels::Format;
@@ -8,7 +8,7 @@ use tintype_pixels::Format;
 use crate::recipe::Quality;
 
 /// The encoder's own number for a quality on the common scale.
-pub(crate) fn own(format: Format, quality: Quality, encoding: Encoding) -> f32 {
+pub(crate) fn encoder_quality(format: Format, quality: Quality, encoding: Encoding) -> f32 {
     match format {
         Format::WebP => interpolate(webp(encoding.effort), quality),
         Format::Avif => interpolate(avif(encoding), quality),
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_rise_over_the_whole_scale() {
+    fn quality_tables_are_monotonic() {
         let tables = [
             &WEBP,
             &WEBP_DENSE,
@@ -195,7 +195,10 @@ mod tests {
             assert!(table.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1));
         }
         let q = |value| Quality::new(value).expect("1 to 100");
-        assert_eq!(own(Format::Jpeg, q(80), Encoding::default()), 80.0);
-        assert!(own(Format::Avif, q(1), Encoding::default()) < own(Format::Avif, q(2), Encoding::default()));
+        assert_eq!(encoder_quality(Format::Jpeg, q(80), Encoding::default()), 80.0);
+        assert!(
+            encoder_quality(Format::Avif, q(1), Encoding::default())
+                < encoder_quality(Format::Avif, q(2), Encoding::default())
+        );
     }
 }

@@ -1,7 +1,7 @@
-//! What to make, without knowing from what: every default filled in, every choice made that needs no original.
+//! A rendition as it was requested: defaults, presets and negotiation are applied, and no original is needed.
 //!
-//! A recipe is half of a cache key, so two ways to say one target must be one recipe, and every field must be in
-//! [`Recipe::canonical`]: it takes the struct apart without `..`, so that a field left out does not compile.
+//! A recipe is half of a cache key, so equivalent requests must give equal recipes, and every field must be in
+//! [`Recipe::canonical`]: it takes the structs apart without `..`, so that a missing field does not compile.
 
 use tintype_pixels::{Format, Orientation, Rect};
 
@@ -10,15 +10,15 @@ use crate::geometry::{Gravity, Resize, TargetSize};
 /// A rendition to make of some original.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
-    /// What of the original is shown, and at what size.
+    /// The part of the original that is shown, and its size.
     pub geometry: Geometry,
-    /// What is done to the pixels of the result.
+    /// The operations on the pixels of the result.
     pub effects: Effects,
     /// How the result is written.
     pub encode: Encode,
 }
 
-/// What of the original is shown, and at what size.
+/// The part of the original that is shown, and its size.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Geometry {
     /// The part of the upright original that is used, before anything else.
@@ -34,7 +34,7 @@ pub struct Geometry {
     pub background: Option<Rgba>,
 }
 
-/// What is done to the pixels of the result, after resizing.
+/// The operations on the pixels of the result, after resizing.
 ///
 /// An operation has its field here and its place in [`Effects::in_order`], which takes the struct apart without `..`: an operation
 /// that is not applied does not compile.
@@ -82,7 +82,7 @@ pub struct Encode {
     pub lossless: bool,
     /// Whether an animated original stays animated.
     pub animated: bool,
-    /// What of the original's metadata is kept.
+    /// The metadata that is kept.
     pub metadata: Metadata,
 }
 
@@ -177,22 +177,21 @@ pub enum Output {
     Exactly(Format),
     /// Negotiated with the client: the best that it accepts and that can hold the original.
     Auto(Choice),
-    /// No picture: what the original is, as JSON.
+    /// A description of the original as JSON.
     Json,
 }
 
-/// What a client accepts, reduced to what makes a difference. Three classes, so that all `Accept` headers of the world
-/// make at most three renditions of one target.
+/// The class of an `Accept` header. All headers fall into few classes, so that one request has few renditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Choice {
-    /// AVIF for pictures that stand still, WebP for those that move.
+    /// AVIF for still images, WebP for animations.
     Avif,
-    /// AVIF for pictures that stand still, the baseline for those that move, and never WebP. The service replaces this by
+    /// AVIF for still images, the baseline for animations, and never WebP. The service replaces this by
     /// [`Choice::Avif`] or [`Choice::Baseline`] where the original's format and whether it moves make no difference.
     AvifStill,
     /// WebP.
     WebP,
-    /// JPEG, or PNG where there is alpha; the original's own format where it moves.
+    /// JPEG, or PNG for images with alpha; the original's own format for animations.
     Baseline,
 }
 
@@ -218,7 +217,7 @@ impl Default for Quality {
     }
 }
 
-/// What of the original's metadata goes into the result.
+/// The metadata of the result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Metadata {
     /// Nothing.

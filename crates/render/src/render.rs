@@ -8,7 +8,7 @@ use tintype_pixels::{
 };
 
 use crate::encoded::{Content, Encoded};
-use crate::passthrough::original_will_do;
+use crate::passthrough::can_send_original;
 use crate::pipeline::Pipeline;
 use crate::plan::{DecodeMode, Plan};
 use crate::probe::{known_or_probed, switched_off};
@@ -59,7 +59,7 @@ pub fn render_from(
     let picture = Picture {
         shown,
         loops: info.loops,
-        quality: quality::own(plan.format, recipe.encode.quality, settings.encoding),
+        quality: quality::encoder_quality(plan.format, recipe.encode.quality, settings.encoding),
         lossless: recipe.encode.lossless,
         encoding: settings.encoding,
         exif: metadata::exif(recipe.encode.metadata, info),
@@ -68,14 +68,14 @@ pub fn render_from(
     if recipe.encode.output == Output::Json {
         return json::describe(original, info, picture.first(), damaged);
     }
-    let encoded = tintype_codecs::of(plan.format).encode(&picture, &mut || progress.goes_on())?;
-    if settings.smallest_wins && !damaged && encoded.len() > original.len() && original_will_do(info, &plan) {
+    let encoded = tintype_codecs::of(plan.format).encode(&picture, &mut || progress.keep_going())?;
+    if settings.smallest_wins && !damaged && encoded.len() > original.len() && can_send_original(info, &plan) {
         return Ok(Encoded::whole(original.to_vec(), Content::Image(format)));
     }
     Ok(Encoded { bytes: encoded, content: Content::Image(plan.format), damaged })
 }
 
-/// What is made of an SVG, which has no pixels: its description, or itself. `None` where pixels are asked for.
+/// The rendition of an SVG, which has no pixels: its description, or the file itself. `None` if pixels are requested.
 fn svg(original: &[u8], recipe: &Recipe, settings: &Settings) -> Option<Result<Encoded>> {
     if recipe.encode.output == Output::Json {
         return Some(json::describe_svg(original));
@@ -113,7 +113,7 @@ fn shown(
             let key = DecodeKey::of(plan);
             let mut decode = |others: &[DecodeKey]| {
                 // it may have waited for another decoding that then failed
-                if !progress.goes_on() {
+                if !progress.keep_going() {
                     return Err(Error::Cancelled);
                 }
                 several(original, plan, mode, others)
@@ -166,7 +166,7 @@ fn later_frames(original: &[u8], info: &Info, settings: &Settings, progress: &mu
     match settings.limits().admit(info, info.frames, "decoding", info.decoded_bytes(8)) {
         Ok(admitted) if info.frames > 1 => {
             tintype_codecs::of(info.format).decode(original, &admitted, &DecodeOptions::FULL, &mut |_| match progress
-                .goes_on()
+                .keep_going()
             {
                 true => Ok(()),
                 false => Err(Error::Cancelled),

@@ -7,10 +7,10 @@ use tintype_pixels::{Format, Limits};
 /// are never taken for new ones. A test pins digests of small renditions beside it.
 pub const EPOCH: u32 = 9;
 
-/// What every rendition of this process is made under.
+/// The settings that every rendition of this process is made under.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// The longest side of a result in pixels; larger wishes are scaled down.
+    /// The longest side of a result in pixels; larger requests are scaled down.
     pub max_dimension: u32,
     /// The most pixels of a result that is larger than its original; larger ones are scaled down to it.
     pub max_enlarged: u64,

@@ -14,10 +14,10 @@ pub trait SharedDecodes {
     /// which keys others wait, and may make some of those in the same pass.
     ///
     /// # Errors
-    /// What `decode` fails with.
+    /// The errors of `decode`.
     fn get_or_decode(&self, info: &Info, key: DecodeKey, decode: Decode<'_>) -> Result<Arc<Decoded>>;
 
-    /// Says that the rendition is made without such a picture, so that nobody makes one for it.
+    /// Says that the rendition is made without such a picture, so that none is decoded for it.
     fn decline(&self);
 
     /// Whether others need the picture, too, so that it is worth being held whole.
@@ -47,8 +47,8 @@ impl DecodeKey {
         is_ycbcr && !self.skip_loop_filter && info.caps.shared_scales.contains(&self.eighths)
     }
 
-    /// What a rendition will ask [`SharedDecodes`] for where the original is shared, and how many bytes that has at most; `None`
-    /// where it does not ask.
+    /// The key that a rendition will ask [`SharedDecodes`] for if the original is shared, and the most bytes of that image; `None` if
+    /// it will not ask.
     pub fn wanted(info: &Info, recipe: &Recipe, settings: &Settings) -> Option<(DecodeKey, u64)> {
         let plan = Plan::new(info, recipe, settings).ok()?;
         let key = DecodeKey::of(&plan);

@@ -1,4 +1,4 @@
-//! What of one original is shown, how it is turned, and how it is fitted into the result.
+//! The region of one original that is shown, its orientation, and its fit into the result.
 
 use tintype_pixels::{Error, Format, Info, Orientation, Rect, Region, Result, Size};
 
@@ -77,8 +77,8 @@ impl<'a> Viewport<'a> {
         self.orientation.inverse().map(displayed, size).scaled(f64::from(eighths) / 8.0)
     }
 
-    /// What `rect` and `trim` left of the displayed original, in whole pixels of the stored picture scaled to `eighths`; `None`
-    /// where they left all.
+    /// The part of the displayed original that `rect` and `trim` leave, in whole pixels of the stored image scaled to `eighths`; `None`
+    /// if they leave all.
     pub(crate) fn bounds(&self, displayed: Region, eighths: u32) -> Option<Rect> {
         let Geometry { rect, trim, .. } = self.recipe.geometry;
         if rect.is_none() && trim.is_none() {

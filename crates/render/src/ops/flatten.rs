@@ -1,4 +1,4 @@
-//! What stands behind transparent pixels.
+//! The background behind transparent pixels.
 
 use crate::recipe::Rgba;
 use tintype_pixels::Pixels;

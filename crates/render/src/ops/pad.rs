@@ -1,10 +1,10 @@
-//! The canvas around a picture that does not fill the wished box.
+//! The canvas around a picture that does not fill the requested box.
 
 use crate::geometry::Fitted;
 use crate::recipe::Rgba;
 use tintype_pixels::Pixels;
 
-/// Puts a picture on its canvas. What is left over has the background's colour; without one it is transparent, or white
+/// Puts a picture on its canvas. The rest has the background's colour; without one it is transparent, or white
 /// where the format has no alpha.
 pub(crate) fn pad(pixels: Pixels, fitted: Fitted, background: Option<Rgba>, format_has_alpha: bool) -> Pixels {
     if fitted.canvas == pixels.size {

@@ -41,7 +41,7 @@ pub(crate) fn resized(planes: &Planes, region: Region, within: Option<Rect>, siz
         Some(subsampling) => {
             let ([cb, cr], stored) = planes.chroma();
             let (region, within) =
-                (shared(region, subsampling), within.map(|rect| sharing_with(rect, subsampling, stored)));
+                (shared(region, subsampling), within.map(|rect| chroma_part(rect, subsampling, stored)));
             for plane in [cb, cr] {
                 append(&mut data, plane, stored, region, within, halves)?;
             }
@@ -78,7 +78,7 @@ impl Upsampled<'_> {
         let Some(ChromaSubsampling { across, down }) = self.planes.subsampling else { return };
         let (chroma, size) = self.planes.chroma();
         let near = y / down;
-        // what is shared by two lies between them: a row is a quarter of the way from one sample to its neighbour
+        // a chroma sample lies between the two rows that share it: each row is a quarter of the way to a neighbour
         let far = match (down, y % 2) {
             (2, 0) => near.saturating_sub(1),
             (2, _) => (near + 1).min(size.height - 1),
@@ -146,8 +146,7 @@ pub(crate) fn to_rgb(planes: &Planes, region: Region, within: Option<Rect>, size
     let mut chroma = [Vec::new(), Vec::new()];
     if let Some(subsampling) = planes.subsampling {
         let (two, stored) = planes.chroma();
-        let (region, within) =
-            (shared(region, subsampling), within.map(|rect| sharing_with(rect, subsampling, stored)));
+        let (region, within) = (shared(region, subsampling), within.map(|rect| chroma_part(rect, subsampling, stored)));
         for (to, plane) in chroma.iter_mut().zip(two) {
             append(to, plane, stored, region, within, size)?;
         }
@@ -166,7 +165,7 @@ fn shared(region: Region, ChromaSubsampling { across, down }: ChromaSubsampling)
 }
 
 /// Chroma that a part of luma shares.
-fn sharing_with(part: Rect, ChromaSubsampling { across, down }: ChromaSubsampling, stored: Size) -> Rect {
+fn chroma_part(part: Rect, ChromaSubsampling { across, down }: ChromaSubsampling, stored: Size) -> Rect {
     let (x, y) = (part.x / across, part.y / down);
     let (right, bottom) = ((part.x + part.width).div_ceil(across), (part.y + part.height).div_ceil(down));
     Rect { x, y, width: right.min(stored.width) - x, height: bottom.min(stored.height) - y }
@@ -205,7 +204,7 @@ fn append(
 
 /// The plane with packed rows, its last column and row repeated until the region lies within it.
 fn reaching(plane: Plane<'_>, stored: Size, region: Region) -> (Cow<'_, [u8]>, Size) {
-    // what is beyond by less than this is a rounding error
+    // an excess below this is a rounding error
     const ROUNDING: f64 = 1e-6;
     let needed = |far: f64, stored: u32| stored.max((far - ROUNDING).ceil() as u32);
     let wanted =

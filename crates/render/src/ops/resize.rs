@@ -24,10 +24,10 @@ thread_local! {
     static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
 }
 
-/// Resamples `region` of a picture to `size`. Alpha is premultiplied meanwhile, so that the colour of what cannot be
-/// seen does not bleed into what can. `linear` averages light instead of its sRGB code.
+/// Resamples `region` of a picture to `size`. Alpha is premultiplied meanwhile, so that the colour of transparent pixels does not bleed
+/// into visible ones. `linear` averages light instead of its sRGB code.
 ///
-/// The filter reaches beyond the region, but not beyond `within`, if that is said: what is outside of it was cut off.
+/// The filter reads beyond the region, but not beyond `within`, if given: pixels outside of it were cut off.
 pub(crate) fn resize(pixels: Pixels, region: Region, within: Option<Rect>, size: Size, linear: bool) -> Result<Pixels> {
     if region == Region::whole(pixels.size) && size == pixels.size {
         return Ok(pixels);
@@ -35,7 +35,7 @@ pub(crate) fn resize(pixels: Pixels, region: Region, within: Option<Rect>, size:
     resized(&pixels, region, within, size, linear)
 }
 
-/// The same of a picture that is still needed.
+/// [`resize`] of a borrowed image.
 pub(crate) fn resized(
     pixels: &Pixels, region: Region, within: Option<Rect>, size: Size, linear: bool,
 ) -> Result<Pixels> {
@@ -45,7 +45,7 @@ pub(crate) fn resized(
         // at its own scale, rows are copied and nothing is resampled
         return Ok(pixels.cut(region.x as u32, region.y as u32, size));
     }
-    // only what is cut or multiplied with alpha has to be copied
+    // only cut or premultiplied rows have to be copied
     if within.is_some() || pixels.has_alpha() && !linear {
         streamed(&mut PixelRows { pixels, next: 0 }, region, within, size, linear)
     } else if linear {
@@ -55,7 +55,7 @@ pub(crate) fn resized(
     }
 }
 
-/// A picture made to fit a square of `side` pixels.
+/// Scales an image down to fit a square of `side` pixels.
 pub(crate) fn thumbnail(pixels: &Pixels, side: u32) -> Result<Pixels> {
     let target = TargetSize { width: side, height: side, enlarge: false };
     let size = Resize::Contain(target).fit(pixels.size.width.into(), pixels.size.height.into(), side).size;
@@ -283,7 +283,7 @@ fn as_coded(mut windows: impl Windows, region: Region, size: Size) -> Result<Pix
     Ok(coloured(size, channels, to.into_vec()))
 }
 
-/// What the resizer calls pixels of so many samples, of 8 bits and of 16.
+/// The resizer's pixel types for a number of channels, at 8 and at 16 bits a sample.
 fn kinds(channels: usize) -> (PixelType, PixelType) {
     match channels {
         1 => (PixelType::U8, PixelType::U16),

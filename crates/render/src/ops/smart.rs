@@ -30,7 +30,7 @@ const DARKEST: f32 = 0.15;
 /// Saturation (of HSL, 0..=1) from which a colour stands out.
 const SATURATED_FROM: f32 = 0.4;
 
-/// What an edge, skin and saturation are worth, all on a scale of 0..=1.
+/// The weights of edges, skin and saturation, each on a scale of 0..=1.
 const DETAIL_WEIGHT: f32 = 1.0;
 const SKIN_WEIGHT: f32 = 1.8;
 const SATURATION_WEIGHT: f32 = 0.3;
@@ -41,7 +41,7 @@ const FLAT: f32 = 0.08;
 /// Sobel magnitude, as a share of the greatest possible, that is worth half of full detail. The
 /// strongest edges of a picture are often mere silhouettes and must not outbid the rest.
 const HALF_DETAIL: f32 = 0.1;
-/// What the middle two thirds of a crop count once more.
+/// The extra weight of the middle two thirds of a crop.
 const MIDDLE_WEIGHT: f64 = 1.0;
 /// Share of its score that a crop loses when it lies as far from the centre as it can.
 const OFF_CENTRE: f64 = 0.05;
@@ -152,7 +152,7 @@ impl Sums {
     }
 }
 
-/// What each pixel is worth, 0..=4096 × the sum of all weights.
+/// The saliency of each pixel, 0..=4096 × the sum of all weights.
 fn saliency(pixels: &Pixels) -> Vec<u32> {
     let (width, height) = (pixels.size.width as usize, pixels.size.height as usize);
     let colours: Vec<[f32; 4]> = pixels

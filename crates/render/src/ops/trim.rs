@@ -97,7 +97,7 @@ mod tests {
             // only the top-left pixel says what border is
             ("..#### ..####", 3, 0, (2, 0, 4, 2)),
             ("####.. ####..", 3, 0, (4, 0, 2, 2)),
-            // what is transparent is alike
+            // transparent pixels are equal
             ("tutu u..t tutu", 4, 0, (1, 1, 2, 1)),
             ("utut tutu", 4, 0, (0, 0, 4, 2)),
             ("tvtu v..t tutv", 4, 0, (0, 0, 4, 3)),
