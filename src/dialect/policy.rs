@@ -243,49 +243,88 @@ impl Policy {
     }
 
     fn recipe(&self, params: &Params, accept: &str) -> Result<Recipe, Error> {
-        let quality = params.quality.unwrap_or(self.config.quality);
-        let lossless = params.lossless.unwrap_or(defaults::LOSSLESS);
-        let output = match requested_format(params) {
+        // without `..`, so that a new parameter does not compile before it has its place
+        let Params {
+            // in `output`
+            format: _,
+            auto: _,
+            // in `snap_width`
+            dpr: _,
+            // in `resize`
+            width: _,
+            height: _,
+            aspect_ratio: _,
+            fit: _,
+            position: _,
+            enlarge: _,
+            // here
+            rect,
+            quality,
+            lossless,
+            background,
+            rotate,
+            flip,
+            blur,
+            sharpen,
+            trim,
+            animated,
+            metadata,
+            // do not change the rendition
+            preset: _,
+            download: _,
+            v: _,
+            expires: _,
+            s: _,
+        } = *params;
+        let lossless = lossless.unwrap_or(defaults::LOSSLESS);
+        let output = self.output(params, lossless, accept)?;
+        if output == Output::Json {
             // a description depends on no other parameter
-            RequestedFormat::Json => return Ok(Recipe::description()),
-            RequestedFormat::Exactly(format) if lossless && !format.supports_lossless() => {
-                return Err(conflict("lossless", "true", &format!("WebP and PNG only, not {format}")));
-            }
-            RequestedFormat::Exactly(format) => Output::Exactly(format),
-            RequestedFormat::Original => Output::Original,
-            RequestedFormat::Auto => {
-                let suits = |format: &Format| !lossless || format.supports_lossless();
-                let formats: Vec<Format> = self.config.formats.iter().copied().filter(suits).collect();
-                Output::Auto(negotiate::choose(accept, &formats))
-            }
-        };
-        let turn = Orientation::quarter_turns(u32::from(params.rotate.unwrap_or(defaults::ROTATE)) / 90);
-        let flip = params.flip.map_or(Orientation::UPRIGHT, |flip| Orientation {
+            return Ok(Recipe::description());
+        }
+        let turn = Orientation::quarter_turns(u32::from(rotate.unwrap_or(defaults::ROTATE)) / 90);
+        let flip = flip.map_or(Orientation::UPRIGHT, |flip| Orientation {
             transpose: false,
             mirror_x: flip.horizontal,
             mirror_y: flip.vertical,
         });
         Ok(Recipe {
             geometry: Geometry {
-                rect: params.rect,
-                trim: params.trim.filter(|&tolerance| tolerance != defaults::TRIM),
+                rect,
+                trim: trim.filter(|&tolerance| tolerance != defaults::TRIM),
                 turn: turn.then(flip),
                 resize: self.resize(params)?,
-                background: params.background.filter(|colour| colour.0[3] > 0),
+                background: background.filter(|colour| colour.0[3] > 0),
             },
             effects: Effects {
-                blur: params.blur,
-                sharpen: params.sharpen.filter(|&amount| amount != defaults::SHARPEN),
+                blur,
+                sharpen: sharpen.filter(|&amount| amount != defaults::SHARPEN),
             },
             encode: Encode {
                 output,
                 // a lossless rendition does not depend on the quality, so it must not be two recipes
-                quality: if lossless { self.config.quality } else { quality },
+                quality: quality.filter(|_| !lossless).unwrap_or(self.config.quality),
                 lossless,
-                animated: params.animated.unwrap_or(defaults::ANIMATED),
-                metadata: params.metadata.unwrap_or(defaults::METADATA),
+                animated: animated.unwrap_or(defaults::ANIMATED),
+                metadata: metadata.unwrap_or(defaults::METADATA),
             },
         })
+    }
+
+    fn output(&self, params: &Params, lossless: bool, accept: &str) -> Result<Output, Error> {
+        match requested_format(params) {
+            RequestedFormat::Json => Ok(Output::Json),
+            RequestedFormat::Exactly(format) if lossless && !format.supports_lossless() => {
+                Err(conflict("lossless", "true", &format!("WebP and PNG only, not {format}")))
+            }
+            RequestedFormat::Exactly(format) => Ok(Output::Exactly(format)),
+            RequestedFormat::Original => Ok(Output::Original),
+            RequestedFormat::Auto => {
+                let suits = |format: &Format| !lossless || format.supports_lossless();
+                let formats: Vec<Format> = self.config.formats.iter().copied().filter(suits).collect();
+                Ok(Output::Auto(negotiate::choose(accept, &formats)))
+            }
+        }
     }
 
     fn resize(&self, params: &Params) -> Result<Resize, Error> {

@@ -17,6 +17,7 @@ fn names_and_aliases_are_unique() {
 fn printed_values_parse_to_the_same() {
     let values: &[(&str, &[&str])] = &[
         ("width", &["1", "800", "99999999999"]),
+        ("height", &["1", "600"]),
         ("aspect_ratio", &["16:9", "1.5", "0.5625", "1.85:1", "10:10"]),
         ("dpr", &["1", "2.0", "0.1", "1.25", ".5", "5"]),
         ("fit", FITS),
@@ -27,6 +28,8 @@ fn printed_values_parse_to_the_same() {
         ("auto", &["format", "compress", "compress,format"]),
         ("quality", &["1", "100", "low", "HIGH"]),
         ("lossless", BOOLEANS),
+        ("enlarge", BOOLEANS),
+        ("animated", BOOLEANS),
         ("background", &["fff", "FFF8", "336699", "33669980", "RebeccaPurple", "transparent"]),
         ("rotate", &["0", "90", "180", "270"]),
         ("flip", &["h", "v", "hv", "vh"]),
@@ -38,7 +41,11 @@ fn printed_values_parse_to_the_same() {
         ("download", &["my photo.jpg", "ü.png"]),
         ("v", &["", "2024-01-01"]),
         ("expires", &["0", "1893456000"]),
+        ("s", &["AAAA"]),
     ];
+    for parameter in PARAMETERS {
+        assert!(values.iter().any(|(name, _)| *name == parameter.name), "{} has no values here", parameter.name);
+    }
     for (name, values) in values {
         let parameter = Parameter::find(name).expect("a parameter");
         for value in *values {
