@@ -296,10 +296,7 @@ impl Policy {
                 resize: self.resize(params)?,
                 background: background.filter(|colour| colour.0[3] > 0),
             },
-            effects: Effects {
-                blur,
-                sharpen: sharpen.filter(|&amount| amount != defaults::SHARPEN),
-            },
+            effects: Effects { blur, sharpen: sharpen.filter(|&amount| amount != defaults::SHARPEN) },
             encode: Encode {
                 output,
                 // a lossless rendition does not depend on the quality, so it must not be two recipes
