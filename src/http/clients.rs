@@ -115,14 +115,6 @@ fn canonical(peer: Peer) -> Peer {
 }
 
 impl Client {
-    /// The octets of an IPv4 address.
-    pub(super) fn ipv4(self) -> Option<[u8; 4]> {
-        match self.0 {
-            Peer::Ip(IpAddr::V4(address)) => Some(address.octets()),
-            _ => None,
-        }
-    }
-
     /// The unit of rate limits: an IPv4 address, or a /64 of IPv6, which is what one subscriber has.
     pub(super) fn network(self) -> Client {
         match self.0 {
@@ -166,8 +158,8 @@ mod tests {
         let trusted = ["127.0.0.1".to_owned(), "10.0.0.0/8".into(), "::1".into(), "fd00::/8".into(), "unix:".into()];
         let proxies = Proxies::new(&trusted, "X-Forwarded-For").expect("good settings");
         let check = |peer: Peer, lines: &[&str], expected: &str| {
-            let asked = lines.iter().map(|line| (proxies.header.clone(), line.parse().expect("a value"))).collect();
-            assert_eq!(proxies.client(peer, &asked).to_string(), expected, "{peer:?} {lines:?}");
+            let headers = lines.iter().map(|line| (proxies.header.clone(), line.parse().expect("a value"))).collect();
+            assert_eq!(proxies.client(peer, &headers).to_string(), expected, "{peer:?} {lines:?}");
         };
         check(ip("192.0.2.1"), &[], "192.0.2.1");
         // an untrusted peer is the client, whatever it sends
@@ -193,8 +185,8 @@ mod tests {
         let proxies = Proxies::new(&trusted, "X-Forwarded-For").expect("good settings");
         let check = |lines: &[&[u8]], expected: &str| {
             let value = |line: &&[u8]| http::HeaderValue::from_bytes(line).expect("a value");
-            let asked = lines.iter().map(|line| (proxies.header.clone(), value(line))).collect();
-            assert_eq!(proxies.client(ip("127.0.0.1"), &asked).to_string(), expected, "{lines:?}");
+            let headers = lines.iter().map(|line| (proxies.header.clone(), value(line))).collect();
+            assert_eq!(proxies.client(ip("127.0.0.1"), &headers).to_string(), expected, "{lines:?}");
         };
         check(&[b"198.51.100.1", b"203.0.113.9"], "203.0.113.9");
         // the line before it is not used instead
@@ -210,12 +202,12 @@ mod tests {
 
     #[test]
     fn no_proxy_is_trusted_by_default() {
-        let asked = HeaderMap::from_iter([(
+        let headers = HeaderMap::from_iter([(
             HeaderName::from_static("x-forwarded-for"),
             "203.0.113.9".parse().expect("a value"),
         )]);
-        assert_eq!(Proxies::default().client(ip("127.0.0.1"), &asked).to_string(), "127.0.0.1");
-        assert_eq!(Proxies::default().client(Peer::Unix, &asked).to_string(), "unix");
+        assert_eq!(Proxies::default().client(ip("127.0.0.1"), &headers).to_string(), "127.0.0.1");
+        assert_eq!(Proxies::default().client(Peer::Unix, &headers).to_string(), "unix");
     }
 
     #[test]

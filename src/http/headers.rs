@@ -19,7 +19,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::conditions;
 use super::freshness::{FALLBACK_MAX_AGE, Freshness};
 use super::problem::Problem;
-use super::ranges::{self, Wanted};
+use super::ranges::{self, Selected};
 use super::request_id::X_REQUEST_ID;
 use crate::cache::{Digest, Found};
 use crate::clock;
@@ -146,13 +146,13 @@ pub(super) fn head(
     let length = answer.payload.length();
     let range = request_headers.get(header::RANGE).and_then(|value| value.to_str().ok());
     let range = range.filter(|_| method == Method::GET && conditions::if_range_holds(request_headers, etag));
-    let (status, part, content_range) = match range.map_or(Wanted::All, |range| ranges::wanted(range, length)) {
-        Wanted::All => (StatusCode::OK, 0..length, None),
-        Wanted::Part(part) => {
+    let (status, part, content_range) = match range.map_or(Selected::All, |range| ranges::select(range, length)) {
+        Selected::All => (StatusCode::OK, 0..length, None),
+        Selected::Part(part) => {
             let content_range = format!("bytes {}-{}/{length}", part.start, part.end - 1);
             (StatusCode::PARTIAL_CONTENT, part, Some(content_range))
         }
-        Wanted::Unsatisfiable => return Err(Problem::range(length)),
+        Selected::Unsatisfiable => return Err(Problem::range(length)),
     };
     let mut headers = prepared.headers().clone();
     if let Some(content_range) = content_range {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// The part of a body that a request is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum Selected {
     /// All of it: no range, several, or an invalid one.
     All,
     /// These bytes: not empty, and within the body.
@@ -14,26 +14,26 @@ pub(super) enum Wanted {
 }
 
 /// Parses the header's value for a body of `length` bytes.
-pub(super) fn wanted(value: &str, length: u64) -> Wanted {
-    let Some((unit, set)) = value.split_once('=') else { return Wanted::All };
+pub(super) fn select(value: &str, length: u64) -> Selected {
+    let Some((unit, set)) = value.split_once('=') else { return Selected::All };
     if !unit.trim().eq_ignore_ascii_case("bytes") || set.contains(',') {
-        return Wanted::All;
+        return Selected::All;
     }
-    let Some((first, last)) = set.trim().split_once('-') else { return Wanted::All };
+    let Some((first, last)) = set.trim().split_once('-') else { return Selected::All };
     match (number(first), number(last)) {
         (Some(first), _) if first >= length => {
             match last.is_empty() || number(last).is_some_and(|last| last >= first) {
-                true => Wanted::Unsatisfiable,
-                false => Wanted::All,
+                true => Selected::Unsatisfiable,
+                false => Selected::All,
             }
         }
-        (Some(first), None) if last.is_empty() => Wanted::Part(first..length),
-        (Some(first), Some(last)) if last >= first => Wanted::Part(first..last.saturating_add(1).min(length)),
+        (Some(first), None) if last.is_empty() => Selected::Part(first..length),
+        (Some(first), Some(last)) if last >= first => Selected::Part(first..last.saturating_add(1).min(length)),
         // a suffix range
-        (None, Some(0)) if first.is_empty() => Wanted::Unsatisfiable,
-        (None, Some(_)) if first.is_empty() && length == 0 => Wanted::Unsatisfiable,
-        (None, Some(suffix)) if first.is_empty() => Wanted::Part(length.saturating_sub(suffix)..length),
-        _ => Wanted::All,
+        (None, Some(0)) if first.is_empty() => Selected::Unsatisfiable,
+        (None, Some(_)) if first.is_empty() && length == 0 => Selected::Unsatisfiable,
+        (None, Some(suffix)) if first.is_empty() => Selected::Part(length.saturating_sub(suffix)..length),
+        _ => Selected::All,
     }
 }
 
@@ -45,7 +45,7 @@ pub(super) fn is_plain(value: &str) -> bool {
         return false;
     };
     let short = |text: &str| text.len() <= DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
-    short(first) && short(last) && wanted(value, u64::MAX) != Wanted::All
+    short(first) && short(last) && select(value, u64::MAX) != Selected::All
 }
 
 fn number(text: &str) -> Option<u64> {
@@ -60,28 +60,28 @@ mod tests {
 
     #[test]
     fn ranges_are_parsed_or_ignored() {
-        let check = |value: &str, expected: Wanted| assert_eq!(wanted(value, 100), expected, "{value}");
-        check("bytes=0-9", Wanted::Part(0..10));
-        check("bytes=90-", Wanted::Part(90..100));
-        check("bytes=90-200", Wanted::Part(90..100));
-        check("bytes=-10", Wanted::Part(90..100));
-        check("bytes=-1000", Wanted::Part(0..100));
-        check("bytes=99-99", Wanted::Part(99..100));
-        check("Bytes = 0-0", Wanted::Part(0..1));
-        check("bytes=0-99999999999999999999999", Wanted::Part(0..100));
-        check("bytes=100-", Wanted::Unsatisfiable);
-        check("bytes=100-200", Wanted::Unsatisfiable);
-        check("bytes=-0", Wanted::Unsatisfiable);
-        check("bytes=0-1,5-6", Wanted::All);
-        check("bytes=9-1", Wanted::All);
-        check("bytes=900-1", Wanted::All);
-        check("bytes=a-b", Wanted::All);
-        check("bytes=-", Wanted::All);
-        check("bytes=", Wanted::All);
-        check("lines=0-1", Wanted::All);
-        check("", Wanted::All);
-        assert_eq!(wanted("bytes=0-", 0), Wanted::Unsatisfiable);
-        assert_eq!(wanted("bytes=-5", 0), Wanted::Unsatisfiable);
+        let check = |value: &str, expected: Selected| assert_eq!(select(value, 100), expected, "{value}");
+        check("bytes=0-9", Selected::Part(0..10));
+        check("bytes=90-", Selected::Part(90..100));
+        check("bytes=90-200", Selected::Part(90..100));
+        check("bytes=-10", Selected::Part(90..100));
+        check("bytes=-1000", Selected::Part(0..100));
+        check("bytes=99-99", Selected::Part(99..100));
+        check("Bytes = 0-0", Selected::Part(0..1));
+        check("bytes=0-99999999999999999999999", Selected::Part(0..100));
+        check("bytes=100-", Selected::Unsatisfiable);
+        check("bytes=100-200", Selected::Unsatisfiable);
+        check("bytes=-0", Selected::Unsatisfiable);
+        check("bytes=0-1,5-6", Selected::All);
+        check("bytes=9-1", Selected::All);
+        check("bytes=900-1", Selected::All);
+        check("bytes=a-b", Selected::All);
+        check("bytes=-", Selected::All);
+        check("bytes=", Selected::All);
+        check("lines=0-1", Selected::All);
+        check("", Selected::All);
+        assert_eq!(select("bytes=0-", 0), Selected::Unsatisfiable);
+        assert_eq!(select("bytes=-5", 0), Selected::Unsatisfiable);
     }
 
     #[test]
@@ -99,7 +99,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn part_is_within_the_body(value in "(bytes=)?[0-9,-]{0,12}", length in 0u64..1000) {
-            if let Wanted::Part(part) = wanted(&value, length) {
+            if let Selected::Part(part) = select(&value, length) {
                 assert!(part.start < part.end && part.end <= length);
             }
         }

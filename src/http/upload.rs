@@ -179,6 +179,6 @@ fn described(name: &ImageId, uploaded: &Uploaded) -> Value {
 }
 
 fn answer(status: StatusCode, body: &Value) -> Response {
-    let kept = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    (status, kept, axum::Json(body)).into_response()
+    let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    (status, no_store, axum::Json(body)).into_response()
 }

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, Method, header};
 use super::conditions;
 use super::headers;
 use super::problem::Problem;
-use super::ranges::{self, Wanted};
+use super::ranges::{self, Selected};
 use crate::cache::Found;
 use crate::dialect::Target;
 use crate::service::File;
@@ -49,7 +49,7 @@ pub(super) fn respond(
     let range = request_headers.get(header::RANGE).and_then(|value| value.to_str().ok());
     let range = range.filter(|_| method == Method::GET && conditions::if_range_holds(request_headers, &etag));
     let length = file.stored.length;
-    if range.is_some_and(|range| ranges::wanted(range, length) == Wanted::Unsatisfiable) {
+    if range.is_some_and(|range| ranges::select(range, length) == Selected::Unsatisfiable) {
         return Err(Problem::range(length));
     }
     let mut response = Response::new(Body::empty());

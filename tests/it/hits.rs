@@ -278,10 +278,10 @@ fn access_log_names_the_client_of_the_proxy() {
         assert_eq!(server.get(SMALL, &headers).status, 200);
     }
     let line = |id: &str| {
-        let wanted = format!("\"id\":\"{id}\"");
+        let wanted = format!("\"request_id\":\"{id}\"");
         let line = poll("its line", || server.log().lines().find(|line| line.contains(&wanted)).map(str::to_owned));
         let mut line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
-        for differs in ["timestamp", "id", "ms"] {
+        for differs in ["timestamp", "request_id", "duration_ms"] {
             assert!(line.as_object_mut().expect("an object").remove(differs).is_some(), "{differs}");
         }
         line
@@ -322,6 +322,6 @@ fn access_log_is_complete_after_shutdown() {
     let read = lines.iter().map(|line| -> serde_json::Value {
         serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
     });
-    let seen: BTreeSet<String> = read.map(|line| format!("{} {}", line["id"], line["path"])).collect();
+    let seen: BTreeSet<String> = read.map(|line| format!("{} {}", line["request_id"], line["path"])).collect();
     assert_eq!((lines.len(), seen.len()), (ROUNDS * targets.len(), ROUNDS * targets.len()));
 }

@@ -150,7 +150,7 @@ fn body_bytes_count_what_was_sent() {
     assert!(sent() < LARGE as f64 / 2.0, "{}", sent());
     // and the access log says the same of each
     let line = |id: &str| {
-        let wanted = format!("\"id\":\"{id}\"");
+        let wanted = format!("\"request_id\":\"{id}\"");
         let line = poll("its line", || server.log().lines().find(|line| line.contains(&wanted)).map(str::to_owned));
         let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
         line["bytes"].as_str().and_then(|bytes| bytes.parse::<f64>().ok()).expect("a number")

@@ -240,7 +240,7 @@ fn request_id_of_a_problem_is_in_the_log() {
     let id = problem.header("x-request-id");
     problem.assert_problem(404);
     assert!(problem.text().contains(&format!("urn:request:{id}")), "{}", problem.text());
-    poll("its line", || server.log().contains(&format!("\"id\":\"{id}\"")).then_some(()));
+    poll("its line", || server.log().contains(&format!("\"request_id\":\"{id}\"")).then_some(()));
 }
 
 #[test]
