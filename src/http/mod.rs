@@ -5,16 +5,17 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `request_id`, `host`, `ranges`, `clients`, `rate_limit`, `cors` | read one header each, and know no state |
-//! | `problem` | every failure's status and body (RFC 9457) |
-//! | `traffic`, `access`, `metrics` | count requests, log them, and show the counts |
-//! | `headers`, `conditions` | the headers of an image; preconditions and 304 (RFC 9110 §13) |
+//! | `request_id`, `host`, `ranges`, `clients`, `rate_limit`, `cors` | one header each, and rate limits; no state |
+//! | `problem` | every error's status and body (RFC 9457) |
+//! | `traffic` | the counters of requests and connections |
+//! | `conditions`, `freshness`, `headers` | preconditions and 304 (RFC 9110 §13), `Cache-Control`, an image's headers |
+//! | `access` | the access log |
 //! | `request_cache` | requests that were parsed before |
 //! | `state` | settings, and what all requests share |
-//! | `image`, `x_accel`, `response_body` | a request for an image |
-//! | `admin`, `beacon`, `health`, `upload`, `request_body` | requests under `/-/` |
+//! | `x_accel`, `response_body`, `image` | a request for an image |
+//! | `request_body`, `admin`, `beacon`, `health`, `metrics`, `upload` | requests under `/-/` |
 //! | `app`, `bad_head` | one request, from its head to its answer |
-//! | `stream` | the layers of a connection's byte stream: counting, timeouts, half-closed clients |
+//! | `stream` | the layers of a connection's byte stream: counters, timeouts, half-closed clients, refusals |
 //! | `fast_path` | hits and 304s out of memory, answered without hyper |
 //! | `server` | listeners and connections |
 

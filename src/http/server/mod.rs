@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
-use super::App;
+use super::app::App;
 pub use super::stream::Timeouts;
 pub use listener::{Listener, max_connections};
 
