@@ -32,36 +32,36 @@ static BYTES: AtomicU64 = AtomicU64::new(0);
 /// The page size, in which the space of a file is counted.
 const PAGE: u64 = 4096;
 
-/// How many files there are, and the bytes of memory that they take. Counted until the memory is given back, so that
-/// one that is held too long shows: it is no part of what the kernel calls resident.
-pub fn live() -> (u64, u64) {
+/// The number of memfds, and the bytes of memory that they take, which are not part of resident memory. They are counted
+/// until they are unmapped, so that a leak shows.
+pub fn usage() -> (u64, u64) {
     (COUNT.load(Ordering::Relaxed) as u64, BYTES.load(Ordering::Relaxed))
 }
 
-/// A process that may have fewer files than this needs them for its connections.
-const FEW: u64 = 4096;
+/// With a lower limit on file descriptors, all of them are needed for connections.
+const MIN_DESCRIPTORS: u64 = 4096;
 
-/// How many file descriptors are taken at the most: a quarter of what the process may have at all.
-pub fn files() -> usize {
+/// Memfds at most: a quarter of the process's limit on file descriptors.
+pub fn max_files() -> usize {
     let all = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
-    if all < FEW {
+    if all < MIN_DESCRIPTORS {
         return 0;
     }
     usize::try_from(all / 4).unwrap_or(usize::MAX).min(MOST)
 }
 
-/// Bytes, and the file that they are.
+/// Bytes in a memfd. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Sealed(Arc<Mapping>);
+pub struct MemfdBytes(Arc<Mapping>);
 
-/// The same, which does not keep the memory from being given back.
+/// A reference that does not keep the memory.
 #[derive(Clone, Debug)]
-pub struct WeakSealed(Weak<Mapping>);
+pub struct WeakMemfdBytes(Weak<Mapping>);
 
-impl WeakSealed {
+impl WeakMemfdBytes {
     /// The file, while somebody still holds its bytes.
-    pub fn upgrade(&self) -> Option<Sealed> {
-        self.0.upgrade().map(Sealed)
+    pub fn upgrade(&self) -> Option<MemfdBytes> {
+        self.0.upgrade().map(MemfdBytes)
     }
 }
 
@@ -77,19 +77,19 @@ unsafe impl Send for Mapping {}
 // SAFETY: same
 unsafe impl Sync for Mapping {}
 
-impl Sealed {
+impl MemfdBytes {
     /// A copy of these bytes; `None` where they are few, or where it cannot be had.
-    pub(super) fn copy(bytes: &[u8]) -> Option<Sealed> {
+    pub(super) fn copy(bytes: &[u8]) -> Option<MemfdBytes> {
         if bytes.len() < LEAST {
             return None;
         }
         // given back when the mapping ends, or here
-        if COUNT.fetch_add(1, Ordering::Relaxed) >= files() {
+        if COUNT.fetch_add(1, Ordering::Relaxed) >= max_files() {
             COUNT.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
         match Mapping::of(bytes) {
-            Ok(mapping) => Some(Sealed(Arc::new(mapping))),
+            Ok(mapping) => Some(MemfdBytes(Arc::new(mapping))),
             Err(error) => {
                 COUNT.fetch_sub(1, Ordering::Relaxed);
                 tracing::debug!(%error, "bytes are kept without a file");
@@ -104,8 +104,8 @@ impl Sealed {
     }
 
     /// The same, which does not keep the memory from being given back.
-    pub fn downgrade(&self) -> WeakSealed {
-        WeakSealed(Arc::downgrade(&self.0))
+    pub fn downgrade(&self) -> WeakMemfdBytes {
+        WeakMemfdBytes(Arc::downgrade(&self.0))
     }
 
     /// The file.
@@ -121,7 +121,7 @@ impl Sealed {
     }
 }
 
-impl AsRef<[u8]> for Sealed {
+impl AsRef<[u8]> for MemfdBytes {
     fn as_ref(&self) -> &[u8] {
         // SAFETY: the mapping is so long, is there for as long as `self.0`, and nobody can write to what it shows
         unsafe { std::slice::from_raw_parts(self.0.start.as_ptr(), self.0.length) }
@@ -165,21 +165,21 @@ mod tests {
     #[test]
     fn bytes_stay_as_they_are() {
         let original: Vec<u8> = (0..100_000_u32).map(|number| (number * 7) as u8).collect();
-        let sealed = Sealed::copy(&original).expect("memory");
-        let bytes = sealed.bytes();
+        let body = MemfdBytes::copy(&original).expect("memory");
+        let bytes = body.bytes();
         assert_eq!(bytes, original);
-        assert!(sealed.file().write_at(b"x", 5).is_err());
-        assert!(sealed.file().set_len(10).is_err() && sealed.file().set_len(200_000).is_err());
-        assert_eq!(sealed.place(&bytes[7..500]), Some(7));
-        assert_eq!(sealed.place(&original[7..500]), None);
+        assert!(body.file().write_at(b"x", 5).is_err());
+        assert!(body.file().set_len(10).is_err() && body.file().set_len(200_000).is_err());
+        assert_eq!(body.place(&bytes[7..500]), Some(7));
+        assert_eq!(body.place(&original[7..500]), None);
         let mut read = vec![0; original.len()];
-        sealed.file().read_exact_at(&mut read, 0).expect("its bytes");
-        let weak = sealed.downgrade();
-        drop(sealed);
+        body.file().read_exact_at(&mut read, 0).expect("its bytes");
+        let weak = body.downgrade();
+        drop(body);
         assert!(weak.upgrade().is_some(), "its bytes hold it");
         assert_eq!((&bytes[..], &read), (&original[..], &original));
         drop(bytes);
         assert!(weak.upgrade().is_none());
-        assert!(Sealed::copy(b"few").is_none());
+        assert!(MemfdBytes::copy(b"few").is_none());
     }
 }

@@ -12,7 +12,7 @@ mod model;
 mod testsuite;
 
 pub use key::rendition_key;
-pub use memfd::{Sealed, WeakSealed, files as sealed_files, live as live_sealed};
+pub use memfd::{MemfdBytes, WeakMemfdBytes, max_files as max_memfds, usage as memfd_usage};
 pub use tintype_single_flight::Waiters;
 pub use tintype_store::stats::Survey;
 pub use tintype_store::{Counters, Digest, FolderState, Key, Usage, preflight};
@@ -61,14 +61,14 @@ pub struct Body {
     /// Whether they show what there is of a damaged original.
     pub damaged: bool,
     /// The file that they are, where they are kept in one.
-    pub sealed: Option<Sealed>,
+    pub memfd: Option<MemfdBytes>,
 }
 
 impl Body {
     /// Wraps what the renderer made.
     pub fn new(encoded: Encoded) -> Body {
         let Encoded { bytes, content, damaged } = encoded;
-        Body { digest: Digest::of(&bytes), bytes: bytes.into(), content, damaged, sealed: None }
+        Body { digest: Digest::of(&bytes), bytes: bytes.into(), content, damaged, memfd: None }
     }
 
     fn object(&self) -> Object<Attributes> {
@@ -77,17 +77,17 @@ impl Body {
     }
 
     /// The same in a file, where that is of use and can be had.
-    fn sealed(self: &Arc<Self>) -> Arc<Body> {
-        let Some(sealed) = Sealed::copy(&self.bytes) else { return Arc::clone(self) };
+    fn in_memfd(self: &Arc<Self>) -> Arc<Body> {
+        let Some(memfd) = MemfdBytes::copy(&self.bytes) else { return Arc::clone(self) };
         let Body { digest, content, damaged, .. } = **self;
-        Arc::new(Body { bytes: sealed.bytes(), digest, content, damaged, sealed: Some(sealed) })
+        Arc::new(Body { bytes: memfd.bytes(), digest, content, damaged, memfd: Some(memfd) })
     }
 }
 
 impl From<&Object<Attributes>> for Body {
     fn from(object: &Object<Attributes>) -> Body {
         let Attributes { content, damaged } = object.attributes;
-        Body { bytes: object.bytes.clone(), digest: object.digest, content, damaged, sealed: None }
+        Body { bytes: object.bytes.clone(), digest: object.digest, content, damaged, memfd: None }
     }
 }
 
@@ -281,7 +281,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     fn keep_in_memory(&self, id: &ImageId, key: Key, body: &Arc<Body>, leader: &Leader<Key, ImageId, Result<E>>) {
         if self.has_memory && leader.is_valid() {
-            self.hot.insert(key, Arc::new(Hot::new(id, body.sealed())));
+            self.hot.insert(key, Arc::new(Hot::new(id, body.in_memfd())));
             // purged at this moment
             if !leader.is_valid() {
                 self.hot.invalidate(&key);
@@ -349,7 +349,7 @@ impl Hot {
         const OVERHEAD: usize = 480;
         let length = body.bytes.len();
         // a file takes whole pages
-        let length = if body.sealed.is_some() { length.next_multiple_of(4096) } else { length };
+        let length = if body.memfd.is_some() { length.next_multiple_of(4096) } else { length };
         let weight = u32::try_from(length + id.as_str().len() + OVERHEAD).unwrap_or(u32::MAX);
         Hot { id: id.clone(), body: ArcSwapOption::new(Some(body)), weight, touched: AtomicU32::new(0) }
     }

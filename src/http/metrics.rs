@@ -192,7 +192,7 @@ fn renders(text: &mut Text, service: &Service) {
 fn cache(text: &mut Text, service: &Service) {
     let (stats, usage, bounds) = (service.cache_stats(), service.cache_usage(), service.cache_config());
     let (memory_entries, memory_bytes) = service.cache_memory();
-    let (sealed_files, sealed_bytes) = service.sealed_memory();
+    let (memfd_files, memfd_bytes) = service.memfd_usage();
     let folder = service.cache_folder_state();
     for (name, help, value) in [
         ("cache_files", "Files of the cache, including those being written or removed.", usage.files),
@@ -208,9 +208,9 @@ fn cache(text: &mut Text, service: &Service) {
         (
             "memfd_files",
             "Renditions in memory that have a file descriptor (memfd), including those being sent.",
-            sealed_files,
+            memfd_files,
         ),
-        ("memfd_bytes", "Bytes of these memfds, which are not part of resident memory.", sealed_bytes),
+        ("memfd_bytes", "Bytes of these memfds, which are not part of resident memory.", memfd_bytes),
         (
             "cache_writable",
             "1 if this process can store renditions on disk, 0 otherwise.",

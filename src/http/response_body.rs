@@ -26,13 +26,13 @@ pub(super) async fn attach(head: Head, payload: Payload, state: &State) -> Resul
     let Head { mut response, part } = head;
     let Some(part) = part else { return Ok(response) };
     match payload {
-        Payload::Memory { bytes, sealed } => {
+        Payload::Memory { bytes, memfd } => {
             let index = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
             let part = index(part.start)..index(part.end);
             *response.body_mut() = Body::from(bytes.slice(part));
-            if let Some(sealed) = sealed {
+            if let Some(memfd) = memfd {
                 // for sendfile
-                response.extensions_mut().insert(sealed);
+                response.extensions_mut().insert(memfd);
             }
         }
         Payload::Original(opened) => {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 use super::workers::WorkError;
-use crate::cache::{Digest, Found, Sealed, Stored};
+use crate::cache::{Digest, Found, MemfdBytes, Stored};
 use crate::render::{self, Content};
 use crate::source::{self, Opened};
 
@@ -50,7 +50,7 @@ pub enum Payload {
         /// All of it.
         bytes: Bytes,
         /// A file in memory with the same bytes, where there is one.
-        sealed: Option<Sealed>,
+        memfd: Option<MemfdBytes>,
     },
     /// An original, to be read while it is sent.
     Original(Opened),

@@ -41,8 +41,8 @@ impl Service {
         let key = self.key(settings, id, &version, recipe, memo);
         let body = self.cache.in_memory(key)?;
         self.stats.count(Found::Memory);
-        let Body { ref bytes, digest, content, damaged, ref sealed } = *body;
-        let payload = Payload::Memory { bytes: bytes.clone(), sealed: sealed.clone() };
+        let Body { ref bytes, digest, content, damaged, ref memfd } = *body;
+        let payload = Payload::Memory { bytes: bytes.clone(), memfd: memfd.clone() };
         let (modified, found) = (version.modified, Some(Found::Memory));
         Some(Answer { payload, digest, content, damaged, modified, found, timing: Timing::default() })
     }

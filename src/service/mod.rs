@@ -163,8 +163,8 @@ impl Service {
     }
 
     /// Bodies in sealed memory files, and their bytes: cached ones, and those still being sent.
-    pub fn sealed_memory(&self) -> (u64, u64) {
-        cache::live_sealed()
+    pub fn memfd_usage(&self) -> (u64, u64) {
+        cache::memfd_usage()
     }
 
     /// Bytes of originals that were read and not sent yet.

@@ -15,7 +15,7 @@ use super::super::headers::{self, PreparedHeaders};
 use super::super::request_id::{self, X_REQUEST_ID};
 use super::super::traffic::Outcome;
 use super::head::PlainRequest;
-use crate::cache::Sealed;
+use crate::cache::MemfdBytes;
 use crate::clock;
 use crate::service::Payload;
 
@@ -24,7 +24,7 @@ use crate::service::Payload;
 pub(super) struct Body {
     pub(super) bytes: Bytes,
     /// The file that holds the bytes.
-    pub(super) file: Option<Sealed>,
+    pub(super) memfd: Option<MemfdBytes>,
 }
 
 /// The answer to a plain request whose rendition is in memory; its head is written to `head`. `None` leaves the request to
@@ -44,10 +44,10 @@ pub(super) fn answer(app: &App, request: &PlainRequest<'_>, head: &mut Vec<u8>) 
     let prepared = headers::prepare(target, &answer, modified, &parsed.headers);
     let is_unchanged = request.is_conditional()
         && conditions::is_not_modified(request.if_none_match(), request.if_modified_since, prepared.etag(), modified);
-    let Payload::Memory { bytes, sealed: file } = answer.payload else { return None };
+    let Payload::Memory { bytes, memfd } = answer.payload else { return None };
     let (status, body) = match is_unchanged {
         true => (StatusCode::NOT_MODIFIED, Body::default()),
-        false => (StatusCode::OK, Body { bytes, file }),
+        false => (StatusCode::OK, Body { bytes, memfd }),
     };
 
     write_status(head, status, &prepared);

@@ -14,19 +14,19 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::super::stream::{Abort, Probe, forward_probe};
-use crate::cache::{Sealed, WeakSealed};
+use crate::cache::{MemfdBytes, WeakMemfdBytes};
 
 /// The file of the body that a connection is sending, if it has one. Clones share it.
 ///
 /// The reference is weak: the bytes in flight keep the file. An idle connection would otherwise keep the memory of a body
 /// that was purged or evicted.
 #[derive(Clone, Default)]
-pub(super) struct CurrentBody(Arc<Mutex<Option<WeakSealed>>>);
+pub(super) struct CurrentBody(Arc<Mutex<Option<WeakMemfdBytes>>>);
 
 impl CurrentBody {
     /// Sets the body of the next answer.
-    pub(super) fn set(&self, body: Option<&Sealed>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = body.map(Sealed::downgrade);
+    pub(super) fn set(&self, body: Option<&MemfdBytes>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = body.map(MemfdBytes::downgrade);
     }
 
     /// The part that is in the file, if it is the first, or the second after a head.
@@ -44,7 +44,7 @@ impl CurrentBody {
 
 /// A part of a vectored write that is in a file.
 struct FilePart {
-    body: Sealed,
+    body: MemfdBytes,
     /// The index of the part.
     part: usize,
     /// Its offset in the file.

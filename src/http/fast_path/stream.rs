@@ -62,7 +62,7 @@ impl<S> FastPathStream<S> {
             return false;
         };
         self.state.begin_answer();
-        self.current.set(body.file.as_ref());
+        self.current.set(body.memfd.as_ref());
         (self.body, self.sent) = (body.bytes, 0);
         self.state.end_answer();
         self.state.end_body();

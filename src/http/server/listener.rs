@@ -34,7 +34,7 @@ pub fn max_connections() -> usize {
     // if it fails the limit stays as it was
     let _ = setrlimit(Resource::Nofile, limit);
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::from(u32::MAX));
-    let files = files.saturating_sub(RESERVED_FILES + crate::cache::sealed_files() as u64);
+    let files = files.saturating_sub(RESERVED_FILES + crate::cache::max_memfds() as u64);
     usize::try_from((files / 2).max(4)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
 }
 
