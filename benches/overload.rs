@@ -239,7 +239,7 @@ impl Server {
         command.arg("serve").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata"));
         command.args(["--listen", &port.to_string()]).arg("--cache-dir").arg(cache.path());
         // no decode is shared, so that each render has its full cost
-        command.env("TINTYPE_LIMITS_DECODED", "0");
+        command.env("TINTYPE_LIMITS_DECODE_CACHE", "0");
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
         let server = Server { child, address: port.to_string(), _cache: cache };
         while std::net::TcpStream::connect(&server.address).is_err() {

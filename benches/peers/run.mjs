@@ -42,7 +42,7 @@ const names = originals.map((original, number) => {
 // nothing is kept, so that every request is a render; and renditions of one original that are asked for at about the same
 // time share no decoding, which would not be the same work
 const server = spawn(values.binary, ['serve', work, '--listen', '127.0.0.1:0', '--cache-dir', `${work}-cache`, '--cache-size', '4KiB'],
-  { env: { ...process.env, RUST_LOG: 'warn', TINTYPE_LIMITS_DECODED: '0', TINTYPE_CACHE_MEMORY: '0' }, stdio: ['ignore', 'ignore', 'pipe'] });
+  { env: { ...process.env, RUST_LOG: 'warn', TINTYPE_LIMITS_DECODE_CACHE: '0', TINTYPE_CACHE_MEMORY: '0' }, stdio: ['ignore', 'ignore', 'pipe'] });
 const address = await new Promise((found) => {
   let text = '';
   server.stderr.on('data', (data) => {

@@ -1,22 +1,22 @@
 //! Fuzz targets, one for each kind of untrusted input: no input may panic, hang or exceed the limits, and results must be
 //! consistent. libFuzzer drives them through `run`; `tests/it/fuzz.rs` replays the inputs of the corpus.
 
-use std::cell::RefCell;
-use std::sync::{Arc, LazyLock};
-use std::time::SystemTime;
+use std::sync::LazyLock;
 
 use axum::body::Body;
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use tintype::config::{Config, Loaded};
 use tintype::dialect::native::query;
 use tintype::dialect::{self, Policy, negotiate};
-use tintype::http::{App, State, app};
 use tintype::render::{self, Content, Format, Settings};
-use tintype::service::Service;
-use tintype::source::{BoxFuture, Error, ImageId, Opened, Original, Source, Version};
+use tintype::source::ImageId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+#[path = "world.rs"]
+mod world;
+
+use world::WORLD;
 
 /// Runs one input.
 pub(crate) type Target = fn(&[u8]);
@@ -364,51 +364,4 @@ fn policy(keys: &[&str]) -> Policy {
     config.live.security.require_signature = !keys.is_empty();
     config.live.presets.insert("a".into(), "width=96&fit=cover&quality=50&blur=2&position=top&animated=false".into());
     config.live.policy().expect("a valid preset")
-}
-
-/// A server with one image in memory.
-struct World {
-    runtime: tokio::runtime::Runtime,
-    app: App,
-    image: Bytes,
-    _cache: tempfile::TempDir,
-}
-
-thread_local! {
-    static WORLD: RefCell<World> = RefCell::new(World::new());
-}
-
-impl World {
-    fn new() -> World {
-        let cache = tempfile::tempdir().expect("a folder");
-        let mut config = Config::default();
-        config.fixed.cache.dir = cache.path().to_owned();
-        let image = Bytes::from(png(&[]));
-        let source = Arc::new(Memory(image.clone()));
-        let service = Service::new(source, &config.fixed.cache(), config.fixed.workers(), small());
-        let app = app(State::new(service, policy(&[]), config.http()));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        World { runtime, app, image, _cache: cache }
-    }
-}
-
-/// A source with one image under every name.
-struct Memory(Bytes);
-
-impl Source for Memory {
-    fn version<'a>(&'a self, _: &'a ImageId) -> BoxFuture<'a, Result<Version, Error>> {
-        Box::pin(std::future::ready(Ok(Version {
-            identity: [7; 32],
-            modified: SystemTime::UNIX_EPOCH,
-            length: self.0.len() as u64,
-        })))
-    }
-
-    fn fetch<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Original, Error>> {
-        Box::pin(async { Ok(Original { bytes: self.0.clone(), version: self.version(id).await? }) })
-    }
-
-    fn open<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Opened, Error>> {
-        Box::pin(async { Ok(Opened::new(self.version(id).await?, self.0.clone())) })
-    }
 }

@@ -5,26 +5,25 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use super::Wrong;
+use super::UsageError;
 use crate::config::Config;
 use crate::service::Service;
 use crate::source::{CachedVersions, Files, SharedBytes, Source};
 
-/// The service of these settings, without anything that listens.
 pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
     let root = &config.fixed.source.root;
     let source = Files::new(root, config.fixed.source.max_bytes.0)
         .and_then(|files| files.with_links(&config.fixed.source.links));
-    let source = source.with_context(|| format!("the folder with originals, {}, cannot be opened", root.display()))?;
+    let source = source.with_context(|| format!("cannot open the folder of originals, {}", root.display()))?;
     if let Some((cache, root)) = overlap(config)? {
         let (cache, root) = (cache.display(), root.display());
-        anyhow::bail!(Wrong(format!(
+        anyhow::bail!(UsageError(format!(
             "the cache folder {cache} and the originals in {root} lie within each other; set cache.dir or \
-                --cache-dir to a place of its own"
+                --cache-dir to a separate folder"
         )));
     }
     if let Some(dir) = config.fixed.cache.folder() {
-        crate::cache::preflight::distrust(dir).context("the cache folder is not safe")?;
+        crate::cache::preflight::distrust(dir).context("the cache folder is not safe to use")?;
     }
     let mut source: Arc<dyn Source> = Arc::new(SharedBytes::new(Arc::new(source)));
     if !config.fixed.source.revalidate.0.is_zero() {
@@ -33,11 +32,11 @@ pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
     Ok(Service::new(source, &config.fixed.cache(), config.fixed.workers(), config.render()))
 }
 
-/// The cache folder and the originals, where one lies within the other: a cache below the originals would be served as
-/// originals, and originals below the cache be evicted.
+/// The cache folder and the folder of originals if one lies within the other: the cache would be served as originals, or
+/// originals evicted from the cache.
 pub(super) fn overlap(config: &Config) -> std::io::Result<Option<(PathBuf, PathBuf)>> {
     let Some(dir) = config.fixed.cache.folder() else { return Ok(None) };
-    // it may not be there yet: the part of it that is there decides
+    // the folder may not exist yet: links are resolved in the part of the path that exists
     let mut dir = std::path::absolute(dir)?;
     let mut rest = Vec::new();
     let cache = loop {
@@ -53,7 +52,7 @@ pub(super) fn overlap(config: &Config) -> std::io::Result<Option<(PathBuf, PathB
         }
     };
     let root = config.fixed.source.root.canonicalize()?;
-    // one that is not there holds no originals
+    // a missing folder has no originals
     let linked = config.fixed.source.links.iter().filter_map(|folder| folder.canonicalize().ok());
     let mut originals = std::iter::once(root).chain(linked);
     Ok(originals.find(|folder| cache.starts_with(folder) || folder.starts_with(&cache)).map(|folder| (cache, folder)))

@@ -1,4 +1,4 @@
-//! `tintype cache`: what lies in the cache folder, and whether it is sound. Safe while the service runs.
+//! `tintype cache`: statistics of the cache folder, and its verification. Safe while the service runs.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,27 +7,27 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
-use super::{Common, Wrong};
+use super::{Common, UsageError};
 use crate::cache::{self, Survey};
 use crate::config::Config;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     #[command(subcommand)]
-    what: What,
+    action: Action,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
-    /// Entries, bytes against the bounds, the originals with the most, and ages
+enum Action {
+    /// Show the number of entries, their size against the limits, their age, and the originals with the largest share
     Stats {
-        /// How many originals to show
+        /// Number of originals to show
         #[arg(long, value_name = "N", default_value_t = 10)]
         top: usize,
         #[command(flatten)]
         folder: Folder,
     },
-    /// Read every body and compare it with its name; exit code 1 if one is damaged
+    /// Read every file and compare its digest with its name; exit code 1 if one is damaged
     Verify {
         #[command(flatten)]
         folder: Folder,
@@ -36,7 +36,7 @@ enum What {
 
 #[derive(Args, Debug)]
 struct Folder {
-    /// The cache folder, where it is not that of the settings
+    /// The cache folder [default: cache.dir]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
     #[command(flatten)]
@@ -44,33 +44,35 @@ struct Folder {
 }
 
 impl Folder {
-    /// The settings, and the folder.
-    fn load(&self) -> Result<(Config, PathBuf), Wrong> {
+    /// The settings and the path.
+    fn load(&self) -> Result<(Config, PathBuf), UsageError> {
         let mut config = self.common.load(&[])?.config;
         if let Some(dir) = &self.cache_dir {
             config.fixed.cache.dir.clone_from(dir);
         }
         match config.fixed.cache.folder().map(Path::to_owned) {
             Some(dir) => Ok((config, dir)),
-            None => Err(Wrong("cache.dir is \"none\": there is no cache folder; name one with --cache-dir".into())),
+            None => {
+                Err(UsageError("there is no cache folder (cache.dir is \"none\"); name one with --cache-dir".into()))
+            }
         }
     }
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    match arguments.what {
-        What::Stats { top, folder } => {
+    match arguments.action {
+        Action::Stats { top, folder } => {
             let (config, dir) = folder.load()?;
             let survey = cache::survey(&dir).with_context(|| cannot_read(&dir))?;
             print!("{}", report(&config, &survey, top));
             Ok(())
         }
-        What::Verify { folder } => verify(&folder.load()?.1),
+        Action::Verify { folder } => verify(&folder.load()?.1),
     }
 }
 
 fn cannot_read(dir: &Path) -> String {
-    format!("the cache folder {} cannot be read", dir.display())
+    format!("cannot read the cache folder {}", dir.display())
 }
 
 fn report(config: &Config, survey: &Survey, top: usize) -> String {
@@ -104,7 +106,7 @@ fn report(config: &Config, survey: &Survey, top: usize) -> String {
     line("bodies", HumanBytes(survey.length).to_string());
     if survey.shared > 0 {
         let (shared, sharing) = (count(survey.shared), count(survey.sharing));
-        line("shared", format!("bodies {shared}, entries {sharing}; each of these bodies is counted once"));
+        line("shared", format!("{shared} bodies are shared by {sharing} entries; each is counted once"));
     }
     if let Some((oldest, newest)) = survey.ages {
         let ago = |age: Duration| HumanDuration(age).to_string();
@@ -114,7 +116,7 @@ fn report(config: &Config, survey: &Survey, top: usize) -> String {
     line("foreign", count(survey.foreign));
     line("originals", count(survey.originals.len() as u64));
     for original in survey.originals.iter().take(top) {
-        let name = original.name.as_deref().unwrap_or("(name not known)");
+        let name = original.name.as_deref().unwrap_or("(unknown name)");
         line("", format!("{:>10} {:>7}  {name}", HumanBytes(original.bytes).to_string(), count(original.entries)));
     }
     text
@@ -137,7 +139,7 @@ fn verify(dir: &Path) -> anyhow::Result<()> {
     println!("{} sound, {} damaged", HumanCount(sound), HumanCount(damaged.len() as u64));
     anyhow::ensure!(
         damaged.is_empty(),
-        "damaged entries are never served; the service removes each when it is asked for"
+        "damaged entries are never served; the service removes each when it is requested"
     );
     Ok(())
 }

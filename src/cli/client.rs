@@ -1,4 +1,4 @@
-//! Asks servers: over TCP, TLS or a socket in the file system. For commands alone; the service itself asks nobody.
+//! An HTTP client over TCP, TLS or a Unix socket, for commands only: the service itself sends no requests.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,24 +17,23 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// Accept headers as browsers and curl send them.
+/// The Accept header of Chromium for images.
 pub(super) const CHROMIUM: &str = "image/jxl,image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8";
-/// Safari and its like.
+/// The same of WebKit (Safari).
 pub(super) const WEBKIT: &str = "image/webp,image/avif,video/*;q=0.8,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5";
-/// A client that names no format.
+/// The same of curl and other clients without a list of formats.
 pub(super) const CURL: &str = "*/*";
 
-/// How long it may take to get through to a server.
-const CONNECTING: Duration = Duration::from_secs(10);
+/// The time limit of a connection, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The most bytes of an answer.
-const LARGEST: usize = 256 << 20;
+/// The maximum bytes of a body.
+const MAX_BODY: usize = 256 << 20;
 
-/// Where a server is.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct Endpoint {
     address: Address,
-    /// What it is asked for: the Host header.
+    /// The Host header.
     host: String,
     tls: Option<Tls>,
 }
@@ -54,7 +53,7 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.address {
             Address::Tcp(..) => write!(f, "{}://{}", if self.tls.is_some() { "https" } else { "http" }, self.host),
@@ -63,11 +62,11 @@ impl std::fmt::Display for Place {
     }
 }
 
-impl Place {
-    /// The server of a URL, and what is asked of it there.
-    pub(super) fn of_url(url: &str) -> anyhow::Result<(Place, String)> {
+impl Endpoint {
+    /// The server of a URL, and its request target.
+    pub(super) fn of_url(url: &str) -> anyhow::Result<(Endpoint, String)> {
         if let Some(path) = url.strip_prefix("unix:") {
-            return Ok((Place::of_listener(&format!("unix:{path}")), "/".into()));
+            return Ok((Endpoint::of_listener(&format!("unix:{path}")), "/".into()));
         }
         let uri: Uri = url.parse().with_context(|| format!("{url:?} is not a URL"))?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
@@ -81,66 +80,66 @@ impl Place {
         let host = authority.host().trim_matches(['[', ']']).to_owned();
         let target = uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
         let address = Address::Tcp(host, authority.port_u16().unwrap_or(port));
-        let said = authority.as_str().rsplit('@').next().unwrap_or_default().to_owned();
-        Ok((Place { address, host: said, tls }, target))
+        let host = authority.as_str().rsplit('@').next().unwrap_or_default().to_owned();
+        Ok((Endpoint { address, host, tls }, target))
     }
 
-    /// The server that listens there, on this machine.
-    pub(super) fn of_listener(listen: &str) -> Place {
+    /// The server with this `server.listen` on this machine.
+    pub(super) fn of_listener(listen: &str) -> Endpoint {
         if let Some(path) = listen.strip_prefix("unix:") {
-            return Place { address: Address::Unix(path.into()), host: "tintype".into(), tls: None };
+            return Endpoint { address: Address::Unix(path.into()), host: "tintype".into(), tls: None };
         }
-        // what listens on every address is asked on this machine's own
+        // a listener on all addresses is reached on the loopback address
         let own = listen.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:");
         let (host, port) = own.rsplit_once(':').unwrap_or((&own, ""));
         let address = Address::Tcp(host.trim_matches(['[', ']']).to_owned(), port.parse().unwrap_or(0));
-        Place { address, host: own, tls: None }
+        Endpoint { address, host: own, tls: None }
     }
 
-    /// A connection, over which one request after the other may go.
+    /// A persistent connection, for one request at a time.
     pub(super) async fn connect(&self) -> anyhow::Result<Connection> {
-        let connected = tokio::time::timeout(CONNECTING, self.open()).await;
-        connected.with_context(|| format!("{self} does not answer within {} s", CONNECTING.as_secs()))?
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, self.open()).await;
+        connected.with_context(|| format!("{self} does not answer within {} s", CONNECT_TIMEOUT.as_secs()))?
     }
 
     async fn open(&self) -> anyhow::Result<Connection> {
         match &self.address {
             Address::Unix(path) => {
                 let stream = UnixStream::connect(path).await;
-                self.shake_hands(stream.with_context(|| format!("cannot connect to {self}"))?).await
+                self.handshake(stream.with_context(|| format!("cannot connect to {self}"))?).await
             }
             Address::Tcp(host, port) => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await;
                 let stream = stream.with_context(|| format!("cannot connect to {self}"))?;
                 stream.set_nodelay(true)?;
-                let Some(Tls(config)) = &self.tls else { return self.shake_hands(stream).await };
-                let name = ServerName::try_from(host.clone()).with_context(|| format!("{host} is no name for TLS"))?;
+                let Some(Tls(config)) = &self.tls else { return self.handshake(stream).await };
+                let name = ServerName::try_from(host.clone())
+                    .with_context(|| format!("{host} is not a valid host name for TLS"))?;
                 let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
-                self.shake_hands(stream.with_context(|| format!("TLS with {self}"))?).await
+                self.handshake(stream.with_context(|| format!("TLS with {self}"))?).await
             }
         }
     }
 
-    async fn shake_hands(
+    async fn handshake(
         &self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     ) -> anyhow::Result<Connection> {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        // what goes wrong with it is told to whoever waits for an answer
+        // its errors reach the requests on it
         tokio::spawn(connection);
         Ok(Connection { sender, host: self.host.clone() })
     }
 }
 
 impl Tls {
-    /// Trusts whom the system trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` say otherwise).
+    /// Trusts the system's root certificates, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
     fn new() -> anyhow::Result<Tls> {
         let mut roots = RootCertStore::empty();
         let found = rustls_native_certs::load_native_certs();
         roots.add_parsable_certificates(found.certs);
         anyhow::ensure!(
             !roots.is_empty(),
-            "the system has no certificates to trust; install the package ca-certificates, or name a file in \
-                SSL_CERT_FILE"
+            "the system has no root certificates; install the package ca-certificates, or set SSL_CERT_FILE"
         );
         let config = ClientConfig::builder_with_provider(ring::default_provider().into());
         let config = config.with_safe_default_protocol_versions()?;
@@ -148,13 +147,11 @@ impl Tls {
     }
 }
 
-/// A connection to a server.
 pub(super) struct Connection {
     sender: SendRequest<Empty<Bytes>>,
     host: String,
 }
 
-/// What a server answered.
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
@@ -163,27 +160,27 @@ pub(super) struct Answer {
 }
 
 impl Connection {
-    /// One GET with that Accept header. The target goes as it is.
-    pub(super) async fn get(&mut self, target: &str, accept: &str, patience: Duration) -> anyhow::Result<Answer> {
+    /// Sends a GET. The target is sent as it is.
+    pub(super) async fn get(&mut self, target: &str, accept: &str, timeout: Duration) -> anyhow::Result<Answer> {
         let request = Request::get(target)
             .header(header::HOST, &self.host)
             .header(header::ACCEPT, accept)
             .header(header::USER_AGENT, concat!("tintype/", env!("CARGO_PKG_VERSION")))
             .body(Empty::new())
-            .with_context(|| format!("{target:?} cannot be asked for"))?;
+            .with_context(|| format!("{target:?} is not a valid request target"))?;
         let exchange = async {
             self.sender.ready().await?;
             let (head, body) = self.sender.send_request(request).await?.into_parts();
-            let body = Limited::new(body, LARGEST).collect().await.map_err(|error| anyhow::anyhow!(error))?;
+            let body = Limited::new(body, MAX_BODY).collect().await.map_err(|error| anyhow::anyhow!(error))?;
             Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
         };
-        let answer = tokio::time::timeout(patience, exchange).await;
-        answer.with_context(|| format!("no answer within {} s", patience.as_secs()))?
+        let answer = tokio::time::timeout(timeout, exchange).await;
+        answer.with_context(|| format!("no answer within {} s", timeout.as_secs()))?
     }
 }
 
 impl Answer {
-    /// The values of a header, joined; empty where there is none.
+    /// The values of a header, joined by commas; empty without the header.
     pub(super) fn header(&self, name: &str) -> String {
         let values = self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         values.collect::<Vec<_>>().join(", ")

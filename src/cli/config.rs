@@ -1,4 +1,4 @@
-//! `tintype config`: the settings in effect, each with where it came from.
+//! `tintype config`: the settings in effect and where each comes from, or all settings with their documentation.
 
 use clap::Args;
 use toml::{Table, Value};
@@ -8,7 +8,7 @@ use crate::config::{Loaded, Origin, default_file};
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
-    /// Show every setting with its meaning and its default, as a file to begin with
+    /// Print a settings file with every setting, its documentation and its default
     #[arg(long)]
     default: bool,
     #[command(flatten)]
@@ -17,7 +17,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     if arguments.default {
-        super::say(&default_file())?;
+        super::print(&default_file())?;
         return Ok(());
     }
     let mut text = String::new();
@@ -32,6 +32,6 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         text.push('\n');
     }
-    super::say(&text)?;
+    super::print(&text)?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `tintype convert`: one file to another, through the same `render` as the server.
+//! `tintype convert`: converts a file through the same `render` as the server.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
-use super::{Common, Wrong};
+use super::{Common, UsageError};
 use crate::dialect::native::{PARAMETERS, Parameter};
 use crate::render::{self, Format};
 
@@ -15,37 +15,37 @@ use crate::render::{self, Format};
 pub(super) struct Arguments {
     /// The original; - is standard input
     input: PathBuf,
-    /// The result; - is standard output. Its extension decides the format where --format does not
+    /// The result; - is standard output. The extension sets the format unless --format does
     output: PathBuf,
     #[command(flatten)]
-    wishes: Wishes,
+    options: RenderOptions,
     #[command(flatten)]
     common: Common,
 }
 
-/// The parameters of a URL as options, made from the one table that there is: names and values as they were written.
+/// The parameters of a URL as options, by name and value, made from the table of parameters.
 #[derive(Debug)]
-struct Wishes(Vec<(&'static str, String)>);
+struct RenderOptions(Vec<(&'static str, String)>);
 
-impl Wishes {
-    /// What a single file can be asked for.
+impl RenderOptions {
+    /// The parameters that apply to a single file.
     fn parameters() -> impl Iterator<Item = &'static Parameter> {
         PARAMETERS.iter().filter(|parameter| parameter.renders)
     }
 }
 
-impl Args for Wishes {
+impl Args for RenderOptions {
     fn augment_args(command: Command) -> Command {
-        Wishes::parameters().fold(command, |command, parameter| {
+        RenderOptions::parameters().fold(command, |command, parameter| {
             let aliases = || parameter.aliases.iter().copied();
-            // -h is help already
+            // -h is --help
             let short =
                 aliases().find(|alias| alias.len() == 1 && *alias != "h").and_then(|alias| alias.chars().next());
             let option = Arg::new(parameter.name)
                 .long(parameter.name)
                 .short(short)
                 .visible_aliases(aliases().filter(|alias| alias.len() > 1))
-                // options are written with dashes where parameters have an underscore; whoever knows the URL's w writes --w
+                // options have dashes in place of underscores; --w works like the URL's w
                 .aliases((parameter.name == "aspect_ratio").then_some("aspect-ratio"))
                 .aliases(aliases().filter(|alias| alias.len() == 1))
                 .value_name(if parameter.is_switch { "BOOLEAN" } else { "VALUE" })
@@ -65,14 +65,16 @@ impl Args for Wishes {
     }
 }
 
-impl FromArgMatches for Wishes {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Wishes, clap::Error> {
-        let said = |parameter: &Parameter| matches.get_one::<String>(parameter.name).cloned();
-        Ok(Wishes(Wishes::parameters().filter_map(|parameter| Some((parameter.name, said(parameter)?))).collect()))
+impl FromArgMatches for RenderOptions {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<RenderOptions, clap::Error> {
+        let given = |parameter: &Parameter| matches.get_one::<String>(parameter.name).cloned();
+        Ok(RenderOptions(
+            RenderOptions::parameters().filter_map(|parameter| Some((parameter.name, given(parameter)?))).collect(),
+        ))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Wishes::from_arg_matches(matches)?;
+        *self = RenderOptions::from_arg_matches(matches)?;
         Ok(())
     }
 }
@@ -83,37 +85,37 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut unsigned = config.clone();
     unsigned.live.security = crate::config::live::Security::default();
     unsigned.live.output.unknown_params = crate::config::live::UnknownParams::Reject;
-    let policy = unsigned.live.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
-    let target = policy.target("/-", Some(&query), "", 0).map_err(|error| Wrong(error.to_string()))?;
-    let recipe = target.recipe.ok_or_else(|| Wrong("nothing is asked for".into()))?;
+    let policy = unsigned.live.policy().map_err(|invalid| UsageError(invalid.to_string()))?;
+    let target = policy.target("/-", Some(&query), "", 0).map_err(|error| UsageError(error.to_string()))?;
+    let recipe = target.recipe.ok_or_else(|| UsageError("no parameter changes the image".into()))?;
     let original = read(&arguments.input)?;
     let encoded = render::render(&original, &recipe, &config.render(), &mut |_| true)?;
     write(&arguments.output, &encoded.bytes)
 }
 
-/// The options as the query that would mean the same.
+/// The options as the query of a URL.
 fn query(arguments: &Arguments) -> String {
     let encode =
         |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
-    let mut said = arguments.wishes.0.clone();
-    let says = |wanted: &[&str]| said.iter().any(|(name, _)| wanted.contains(name));
-    // what is said goes before the name, and the name before a preset
+    let mut params = arguments.options.0.clone();
+    let has = |wanted: &[&str]| params.iter().any(|(name, _)| wanted.contains(name));
+    // an option takes precedence over the extension, and the extension over a preset
     let has_extension = arguments.output.extension().is_some();
-    if !says(&["format", "auto"]) && (has_extension || !says(&["preset"])) {
-        said.extend(format_of(&arguments.output).map(|format| ("format", format)));
+    if !has(&["format", "auto"]) && (has_extension || !has(&["preset"])) {
+        params.extend(format_of(&arguments.output).map(|format| ("format", format)));
     }
-    let pairs: Vec<String> = said.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+    let pairs: Vec<String> = params.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
     pairs.join("&")
 }
 
-/// The format that a file name's extension stands for; without one, the original's is kept.
+/// The format of a file name's extension; without an extension, the original's format.
 fn format_of(output: &Path) -> Option<String> {
     let Some(extension) = output.extension().and_then(|extension| extension.to_str()) else {
         return Some("original".into());
     };
     match Format::from_name(extension) {
         Some(format) => Some(format.name().into()),
-        // the parameter's own error says what there is
+        // the parameter's error lists the formats
         None => Some(extension.into()),
     }
 }
@@ -127,7 +129,7 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("reading {}", path.display()))
 }
 
-/// Staged beside the result and renamed, so that a failure leaves what was there.
+/// Writes a temporary file and renames it, so that a failure leaves an existing file as it was.
 fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if path == Path::new("-") {
         return std::io::stdout().write_all(bytes).context("writing standard output");

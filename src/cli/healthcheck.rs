@@ -1,4 +1,4 @@
-//! `tintype healthcheck`: whether the server of these settings lives. Containers have no curl.
+//! `tintype healthcheck`: requests `/-/live` from the running server, for containers, which have no curl.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -20,27 +20,26 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = arguments.common.load(&[])?.config;
-    let (status, _) = ask(&config.fixed.server, "GET", "/-/live", "", Some(PATIENCE))?;
+    let (status, _) = request(&config.fixed.server, "GET", "/-/live", "", Some(TIMEOUT))?;
     anyhow::ensure!(status == 200, "the server answered {status}");
     Ok(())
 }
 
-/// How long a connection may take, and an answer that is not worked for.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The time limit of a connection, and of an answer that needs no work.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One request to the listener that has `/-/`; gives the status and the body. The answer is waited for that long, or as long as
-/// it takes.
-pub(super) fn ask(
-    server: &Server, method: &str, path: &str, headers: &str, patience: Option<Duration>,
+/// Sends a request to the listener that serves `/-/`; returns status and body. Without `timeout` the answer may take any time.
+pub(super) fn request(
+    server: &Server, method: &str, path: &str, headers: &str, timeout: Option<Duration>,
 ) -> anyhow::Result<(u16, String)> {
     let address = if server.admin_listen.is_empty() { &server.listen } else { &server.admin_listen };
-    let request =
+    let text =
         format!("{method} {path} HTTP/1.1\r\nHost: tintype\r\nConnection: close\r\nContent-Length: 0\r\n{headers}\r\n");
     let exchanged = || match address.strip_prefix("unix:") {
-        Some(path) => exchange(connect_unix(path)?, &request, patience, UnixStream::set_read_timeout),
-        None => exchange(connect_tcp(address)?, &request, patience, TcpStream::set_read_timeout),
+        Some(path) => exchange(connect_unix(path)?, &text, timeout, UnixStream::set_read_timeout),
+        None => exchange(connect_tcp(address)?, &text, timeout, TcpStream::set_read_timeout),
     };
-    let answer = exchanged().with_context(|| format!("asking the server on {address}"))?;
+    let answer = exchanged().with_context(|| format!("request to the server on {address}"))?;
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").context("the server closed the connection before it answered")?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("the answer is not HTTP")?;
@@ -48,12 +47,12 @@ pub(super) fn ask(
 }
 
 fn connect_tcp(address: &str) -> anyhow::Result<TcpStream> {
-    // what listens on every address is asked on this machine's own
+    // a listener on all addresses is reached on the loopback address
     let own = address.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:");
-    let found = own.to_socket_addrs().with_context(|| format!("{own} has no address"))?;
+    let found = own.to_socket_addrs().with_context(|| format!("{own} does not resolve"))?;
     let mut last = None;
     for at in found {
-        match TcpStream::connect_timeout(&at, PATIENCE) {
+        match TcpStream::connect_timeout(&at, TIMEOUT) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = Some(error),
         }
@@ -61,28 +60,30 @@ fn connect_tcp(address: &str) -> anyhow::Result<TcpStream> {
     let error = last.unwrap_or_else(|| ErrorKind::AddrNotAvailable.into());
     match error.kind() {
         ErrorKind::ConnectionRefused => {
-            bail!("nothing listens on {own}: tintype does not run, or with another server.listen")
+            bail!("connection refused on {own}: tintype is not running, or has another server.listen")
         }
-        ErrorKind::TimedOut => bail!("{own} does not accept a connection within {} s", PATIENCE.as_secs()),
+        ErrorKind::TimedOut => bail!("{own} does not accept a connection within {} s", TIMEOUT.as_secs()),
         _ => Err(error).with_context(|| format!("cannot connect to {own}")),
     }
 }
 
 fn connect_unix(path: &str) -> anyhow::Result<UnixStream> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // a full queue is waited for without end otherwise
-    socket.set_write_timeout(Some(PATIENCE))?;
+    // otherwise a full backlog blocks for ever
+    socket.set_write_timeout(Some(TIMEOUT))?;
     match socket.connect(&SockAddr::unix(path)?) {
         Ok(()) => Ok(socket.into()),
         Err(error) => match error.kind() {
             ErrorKind::NotFound => {
-                bail!("there is no socket {path}: tintype does not run, or with another server.listen")
+                bail!("there is no socket {path}: tintype is not running, or has another server.listen")
             }
-            ErrorKind::ConnectionRefused => bail!("nothing listens on {path}: tintype does not run"),
-            ErrorKind::PermissionDenied => bail!("{path} may not be used by this user: its group may (ls -l {path})"),
+            ErrorKind::ConnectionRefused => bail!("connection refused on {path}: tintype is not running"),
+            ErrorKind::PermissionDenied => {
+                bail!("permission denied on {path}: it needs membership in the socket's group (ls -l {path})")
+            }
             ErrorKind::WouldBlock => bail!(
-                "{path} takes no connection within {} s: the server is overloaded or stopped, and its queue is full",
-                PATIENCE.as_secs()
+                "{path} does not accept a connection within {} s: the server is overloaded or stopped, and its backlog is full",
+                TIMEOUT.as_secs()
             ),
             _ => Err(error).with_context(|| format!("cannot connect to {path}")),
         },
@@ -90,16 +91,16 @@ fn connect_unix(path: &str) -> anyhow::Result<UnixStream> {
 }
 
 fn exchange<S: Read + Write>(
-    mut stream: S, request: &str, patience: Option<Duration>, limit: fn(&S, Option<Duration>) -> std::io::Result<()>,
+    mut stream: S, request: &str, timeout: Option<Duration>, limit: fn(&S, Option<Duration>) -> std::io::Result<()>,
 ) -> anyhow::Result<Vec<u8>> {
-    limit(&stream, patience)?;
+    limit(&stream, timeout)?;
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     match stream.read_to_end(&mut answer) {
         Ok(_) => Ok(answer),
-        // what a read that took too long fails with (EAGAIN)
+        // EAGAIN is the error of a read timeout
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-            bail!("no answer within {} s", patience.unwrap_or_default().as_secs())
+            bail!("no answer within {} s", timeout.unwrap_or_default().as_secs())
         }
         Err(error) => Err(error.into()),
     }
@@ -109,26 +110,26 @@ fn exchange<S: Read + Write>(
 mod tests {
     use super::*;
 
-    fn failure(listen: &str, patience: Duration) -> String {
+    fn failure(listen: &str, timeout: Duration) -> String {
         let server = Server { listen: listen.into(), ..Server::default() };
-        format!("{:#}", ask(&server, "GET", "/-/live", "", Some(patience)).expect_err(listen))
+        format!("{:#}", request(&server, "GET", "/-/live", "", Some(timeout)).expect_err(listen))
     }
 
     #[test]
-    fn failures_are_told_in_words() {
+    fn failed_connection_names_the_cause() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("socket");
         let unix = format!("unix:{}", path.display());
-        assert!(failure(&unix, PATIENCE).contains("there is no socket"));
+        assert!(failure(&unix, TIMEOUT).contains("there is no socket"));
         let listener = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
         assert!(failure(&unix, Duration::from_millis(50)).contains("no answer within"));
         drop(listener);
-        assert!(failure(&unix, PATIENCE).contains("nothing listens"));
+        assert!(failure(&unix, TIMEOUT).contains("connection refused"));
 
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let tcp = listener.local_addr().expect("its address").to_string();
         assert!(failure(&tcp, Duration::from_millis(50)).contains("no answer within"));
         drop(listener);
-        assert!(failure(&tcp, PATIENCE).contains("nothing listens"));
+        assert!(failure(&tcp, TIMEOUT).contains("connection refused"));
     }
 }

@@ -1,4 +1,4 @@
-//! `tintype man` and `tintype completions`: made from the commands themselves, for packages and `deploy/install`.
+//! `tintype man` and `tintype completions`: generated from the commands, for packages and `deploy/install`.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use clap_complete::Shell;
 
 #[derive(Args, Debug)]
 pub(super) struct Pages {
-    /// The folder; tintype.1 is the first page, and each command has one of its own
+    /// The folder for tintype.1 and a page for each command
     folder: PathBuf,
 }
 

@@ -1,4 +1,5 @@
-//! The commands, and the only place that builds everything. Exit codes: 0, 1 (it failed), 2 (asked wrongly).
+//! The commands, and the only place that builds everything. Exit codes: 0 (success), 1 (failure), 2 (usage or settings
+//! error).
 
 mod build;
 mod cache;
@@ -24,7 +25,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::config::{Flag, Invalid, Loaded};
+use crate::config::{ConfigError, Flag, Loaded};
 
 /// On-demand images: resized, converted and cached behind nginx.
 #[derive(Debug, Parser)]
@@ -38,31 +39,31 @@ struct Cli {
 enum Command {
     /// Serve the images of a folder.
     Serve(serve::Arguments),
-    /// Convert one file into another with the same pipeline.
+    /// Convert an image file as the service would.
     Convert(convert::Arguments),
-    /// Look for whatever could stop the service from working, and say what would mend it.
+    /// Check settings, permissions and limits, and print how to fix problems.
     Check(check::Arguments),
-    /// Drop every rendition of an original, or of a folder, from a running server.
+    /// Purge all renditions of an original or a folder from a running server.
     Purge(purge::Arguments),
-    /// Have renditions made before they are asked for.
+    /// Render images before visitors request them (cache warming).
     Warm(warm::Arguments),
-    /// Look at the cache folder.
+    /// Show statistics of the cache folder, or verify it.
     Cache(cache::Arguments),
-    /// Sign a URL.
+    /// Sign URLs.
     Sign(sign::Arguments),
-    /// Show the settings in effect and where each came from.
+    /// Show the settings in effect and where each comes from.
     Config(config::Arguments),
-    /// Ask a running server whether it lives, for containers.
+    /// Check that a running server responds, for containers.
     Healthcheck(healthcheck::Arguments),
-    /// Write the manual's pages into a folder.
+    /// Write manual pages to a folder.
     #[command(hide = true)]
     Man(manual::Pages),
-    /// Print what a shell needs to complete commands and options.
+    /// Print a completion script for a shell.
     #[command(hide = true)]
     Completions(manual::Completions),
 }
 
-/// What every command takes.
+/// The options of every command.
 #[derive(Args, Debug)]
 struct Common {
     /// Settings file (TOML)
@@ -71,43 +72,43 @@ struct Common {
 }
 
 impl Common {
-    fn load(&self, flags: &[Flag]) -> Result<Loaded, Wrong> {
+    fn load(&self, flags: &[Flag]) -> Result<Loaded, UsageError> {
         Ok(crate::config::load(self.config.as_deref(), flags)?)
     }
 }
 
-/// Says something on standard output, to whoever still listens.
-fn say(text: &str) -> std::io::Result<()> {
+/// Writes to standard output. A closed pipe is no error.
+fn print(text: &str) -> std::io::Result<()> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
 }
 
-/// How long the reason for a failure may take to be written.
-const COMPLAINING: Duration = Duration::from_secs(1);
+/// The time limit of the error message.
+const ERROR_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Says on standard error why it failed. Where that is full and not read, the end is not held up for long.
-fn complain(text: String) {
+/// Writes to standard error, which may be a pipe that is full and not read: the exit waits a bounded time only.
+fn print_error(text: String) {
     let (done, written) = std::sync::mpsc::channel();
     let write = move || {
-        // fails if nobody can read it, or nobody waits any more
+        // errors have nowhere to go
         let _ = writeln!(std::io::stderr(), "{text}");
         let _ = done.send(());
     };
     if std::thread::Builder::new().spawn(write).is_ok() {
-        let _ = written.recv_timeout(COMPLAINING);
+        let _ = written.recv_timeout(ERROR_TIMEOUT);
     }
 }
 
-/// Asked wrongly: exit code 2, where every other failure is 1.
+/// A wrong argument or setting: exit code 2, where every other failure is 1.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Wrong(String);
+struct UsageError(String);
 
-impl From<Invalid> for Wrong {
-    fn from(invalid: Invalid) -> Wrong {
-        Wrong(invalid.to_string())
+impl From<ConfigError> for UsageError {
+    fn from(invalid: ConfigError) -> UsageError {
+        UsageError(invalid.to_string())
     }
 }
 
@@ -130,8 +131,8 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(format!("tintype: {error:#}"));
-            ExitCode::from(if error.is::<Wrong>() { 2 } else { 1 })
+            print_error(format!("tintype: {error:#}"));
+            ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `tintype serve`: the service.
+//! `tintype serve`: runs the service until a signal stops it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use tokio::task::JoinHandle;
 use super::build;
 use super::log::Log;
 use super::reload::{self, Reloader};
-use super::sockets::{self, HandedOver, Inherited};
-use super::{Common, Wrong, supervisor};
+use super::sockets::{self, PassedSocket, Sockets};
+use super::{Common, UsageError, supervisor};
 use crate::config::fixed::Server;
 use crate::config::{Config, FLAGS, FixedSettings, Flag};
 use crate::http::server::{self, Listener};
@@ -23,15 +23,15 @@ use crate::service::Service;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
-    /// The folder with originals
+    /// The folder of originals [default: source.root]
     folder: Option<PathBuf>,
-    /// host:port or unix:/path
+    /// Address to listen on: host:port or unix:/path
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// Where results are kept; "none" for memory alone
+    /// Folder of the cache; "none" for memory only
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
-    /// How much is kept, such as 10GiB
+    /// Maximum size of the cache, such as 10GiB
     #[arg(long, value_name = "SIZE")]
     cache_size: Option<String>,
     #[command(flatten)]
@@ -39,12 +39,12 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    fn flags(&self) -> Result<Vec<Flag>, Wrong> {
+    fn flags(&self) -> Result<Vec<Flag>, UsageError> {
         let path = |path: &Option<PathBuf>| match path {
             None => Ok(None),
             Some(path) => match path.to_str() {
                 Some(text) => Ok(Some(text.to_owned())),
-                None => Err(Wrong(format!("{} is not valid UTF-8", path.display()))),
+                None => Err(UsageError(format!("{} is not valid UTF-8", path.display()))),
             },
         };
         // in the order of FLAGS
@@ -55,21 +55,21 @@ impl Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let handed_over = sockets::handed_over()?;
+    let passed = sockets::passed_sockets()?;
     let flags = arguments.flags()?;
-    let loaded = arguments.common.load(&flags)?.with_secrets().map_err(Wrong::from)?;
+    let loaded = arguments.common.load(&flags)?.with_secrets().map_err(UsageError::from)?;
     let log = Log::start().context("cannot write the log")?;
-    if !loaded.strangers.is_empty() {
-        tracing::warn!(variables = loaded.strangers.join(" "), "ignored: no settings have these names");
+    if !loaded.unknown_env.is_empty() {
+        tracing::warn!(variables = loaded.unknown_env.join(" "), "ignored: no settings have these names");
     }
     if !loaded.service_links.is_empty() {
         let variables = loaded.service_links.join(" ");
         tracing::debug!(variables, "ignored: Kubernetes service variables");
     }
-    reload::warn_of(&loaded);
+    reload::warn_world_readable(&loaded);
     let reloader = Reloader::new(arguments.common.config, flags, loaded);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(serve(reloader, handed_over, &log));
+    let result = runtime.block_on(serve(reloader, passed, &log));
     let wait = match result {
         Ok(End::Now) => SHORT_WAIT,
         Ok(End::Drained) | Err(_) => LAST_WAIT,
@@ -116,7 +116,7 @@ impl StopSignals {
 /// Connections reserved for the listener of health, metrics and administration.
 const ADMIN_CONNECTIONS: usize = 8;
 
-async fn serve(mut reloader: Reloader, handed_over: Vec<HandedOver>, log: &Log) -> anyhow::Result<End> {
+async fn serve(mut reloader: Reloader, passed: Vec<PassedSocket>, log: &Log) -> anyhow::Result<End> {
     // first of all: SIGHUP ends the program until there is a handler for it
     let mut hangup = signal(SignalKind::hangup())?;
     let mut stop_signals = StopSignals::listen()?;
@@ -125,7 +125,7 @@ async fn serve(mut reloader: Reloader, handed_over: Vec<HandedOver>, log: &Log) 
     if config.fixed.security.upload {
         prepare_uploads(&config, &service);
     }
-    let sockets = listen(&config.fixed.server, handed_over).await?;
+    let sockets = listen(&config.fixed.server, passed).await?;
     let state = state(&config, &service, &sockets, log)?;
     let servers = Servers::start(sockets, &state, &config.fixed, &service, log);
     supervisor::ready(&service);
@@ -150,8 +150,8 @@ async fn serve(mut reloader: Reloader, handed_over: Vec<HandedOver>, log: &Log) 
     }
 }
 
-fn state(config: &Config, service: &Arc<Service>, sockets: &Inherited, log: &Log) -> anyhow::Result<State> {
-    let policy = config.live.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
+fn state(config: &Config, service: &Arc<Service>, sockets: &Sockets, log: &Log) -> anyhow::Result<State> {
+    let policy = config.live.policy().map_err(|invalid| UsageError(invalid.to_string()))?;
     let mut http = config.http();
     http.separate_admin |= !sockets.admin.is_empty();
     Ok(State::new(Arc::clone(service), policy, http).with_access_log(Arc::clone(&log.writer), log.as_json))
@@ -164,7 +164,7 @@ struct Servers {
 }
 
 impl Servers {
-    fn start(sockets: Inherited, state: &State, config: &FixedSettings, service: &Service, log: &Log) -> Servers {
+    fn start(sockets: Sockets, state: &State, config: &FixedSettings, service: &Service, log: &Log) -> Servers {
         let addresses: Vec<String> = sockets.images.iter().map(Listener::shown).collect();
         sockets.admin.iter().for_each(|listener| {
             tracing::info!(address = listener.shown(), "health, metrics and administration");
@@ -243,9 +243,9 @@ fn max_connections(server: &Server) -> usize {
 }
 
 /// The sockets that the service manager passed, or else those of the settings.
-async fn listen(server: &Server, handed_over: Vec<HandedOver>) -> anyhow::Result<Inherited> {
+async fn listen(server: &Server, passed: Vec<PassedSocket>) -> anyhow::Result<Sockets> {
     let Server { listen, admin_listen, .. } = server;
-    let mut sockets = Inherited::listen(handed_over)?;
+    let mut sockets = Sockets::listen(passed)?;
     if sockets.images.is_empty() {
         sockets.images.push(bind(server, listen).await?);
     } else {

@@ -1,4 +1,4 @@
-//! `tintype sign`: the signed forms of URLs.
+//! `tintype sign`: signs URLs.
 
 use std::io::{BufRead, Write};
 use std::time::SystemTime;
@@ -6,20 +6,20 @@ use std::time::SystemTime;
 use clap::Args;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::{Common, Wrong};
+use super::{Common, UsageError};
 use crate::config::Span;
 use crate::config::live::UnknownParams;
 use crate::dialect::Policy;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
-    /// URLs or their paths with the query, as they will be requested; `-` reads them from standard input, one a line
+    /// URLs, or paths with queries, as they will be requested; `-` reads them from standard input, one per line
     #[arg(required = true)]
     urls: Vec<String>,
-    /// When they cease to be good: after a time such as 1h or 7d, or at that unix second
+    /// Expiry: a duration such as 1h or 7d, or a Unix time in seconds
     #[arg(long, value_name = "WHEN")]
     expires: Option<String>,
-    /// Sign parameters that tintype does not know as if they were not there; without this they are an error
+    /// Ignore unknown parameters, as the server does by default; without this they are an error
     #[arg(long)]
     allow_unknown: bool,
     #[command(flatten)]
@@ -27,12 +27,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let mut config = arguments.common.load(&[])?.with_secrets().map_err(Wrong::from)?.config;
-    // A misspelt one would be left out, and what is signed ask for something else: for the original, if it was the only one
+    let mut config = arguments.common.load(&[])?.with_secrets().map_err(UsageError::from)?.config;
+    // a misspelt parameter would be ignored, and the signed URL be one of another image, possibly of the original
     let unknown = if arguments.allow_unknown { UnknownParams::Ignore } else { UnknownParams::Reject };
     config.live.output.unknown_params = unknown;
-    let policy = config.live.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
-    let expires = arguments.expires.as_deref().map(|text| second(text, SystemTime::now())).transpose()?;
+    let policy = config.live.policy().map_err(|invalid| UsageError(invalid.to_string()))?;
+    let expires = arguments.expires.as_deref().map(|text| expiry(text, SystemTime::now())).transpose()?;
     let mut out = std::io::stdout().lock();
     for url in &arguments.urls {
         if url != "-" {
@@ -50,8 +50,8 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What no path in a request has as it is (RFC 3986 §3.3); the percent signs of what is encoded already stay.
-const NEVER_SENT: &AsciiSet = &CONTROLS
+/// Characters that a path must not have unencoded (RFC 3986 §3.3). Percent signs stay, since the path may be encoded already.
+const UNSAFE: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
     .add(b'<')
@@ -65,34 +65,35 @@ const NEVER_SENT: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-fn signed(policy: &Policy, url: &str, expires: Option<u64>) -> Result<String, Wrong> {
+fn signed(policy: &Policy, url: &str, expires: Option<u64>) -> Result<String, UsageError> {
     let (origin, rest) = split_origin(url);
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    // a fragment is the browser's and is never requested
+    // a fragment is never sent to the server
     if !path.starts_with('/') || rest.contains('#') {
-        return Err(Wrong(format!("{url:?} has no path that begins with /, or more than a path and a query")));
+        return Err(UsageError(format!("{url:?} is not a path that begins with / and an optional query")));
     }
-    // as a request must have them: what is signed is what is sent
-    let path = &utf8_percent_encode(path, NEVER_SENT).to_string();
+    // encoded as a request sends it, since that is what the signature covers
+    let path = &utf8_percent_encode(path, UNSAFE).to_string();
     let joint = if query.is_empty() { "" } else { "&" };
     let query = expires.map_or(query.to_owned(), |second| format!("{query}{joint}expires={second}"));
-    let signed = policy.sign(path, &query).map_err(|error| Wrong(format!("{url}: {error}")))?;
-    let signed = signed.ok_or_else(|| Wrong("there is no key to sign with; set security.keys".into()))?;
+    let signed = policy.sign(path, &query).map_err(|error| UsageError(format!("{url}: {error}")))?;
+    let signed = signed.ok_or_else(|| UsageError("there is no signing key; set security.keys".into()))?;
     Ok(format!("{origin}{signed}"))
 }
 
-/// The unix second that a text means: itself, or that long from now.
-fn second(text: &str, now: SystemTime) -> Result<u64, Wrong> {
+/// Parses an expiry: a Unix time, or a duration from now.
+fn expiry(text: &str, now: SystemTime) -> Result<u64, UsageError> {
     if let Ok(second) = text.parse() {
         return Ok(second);
     }
-    let wrong = || Wrong(format!("--expires {text} is neither a time such as 1h or 7d nor a unix second"));
+    let wrong =
+        || UsageError(format!("--expires {text} is neither a duration such as 1h or 7d nor a Unix time in seconds"));
     let span: Span = text.parse().map_err(|_| wrong())?;
     let then = now.checked_add(span.0).ok_or_else(wrong)?;
     Ok(then.duration_since(SystemTime::UNIX_EPOCH).map_err(|_| wrong())?.as_secs())
 }
 
-/// Scheme and host, if they are there, and what follows them.
+/// Splits off scheme and host, if the URL has them.
 fn split_origin(url: &str) -> (&str, &str) {
     let start =
         url.find("://").filter(|&at| url[..at].bytes().all(|byte| byte.is_ascii_alphanumeric())).map_or(0, |at| at + 3);
@@ -134,7 +135,7 @@ mod tests {
         let strict = config.live.policy().expect("good settings");
         for (url, part) in [("/a.jpg?widht=10", "width"), ("/a.jpg?w=10&qualty=5", "quality"), ("/a.jpg?utm=1", "utm")]
         {
-            let Wrong(message) = signed(&strict, url, None).expect_err(url);
+            let UsageError(message) = signed(&strict, url, None).expect_err(url);
             assert!(message.contains(part), "{message}");
             assert!(signed(&lax, url, None).is_ok(), "{url}");
         }

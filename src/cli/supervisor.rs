@@ -1,5 +1,5 @@
-//! What systemd is told of the service (`Type=notify`, `WatchdogSec=`): that it listens, that it reads its settings again,
-//! that it ends, and, as long as it is true, that the workers move. Where no service manager listens, nothing is sent.
+//! Notifications to systemd (sd_notify(3)): ready, reloading, stopping, and the watchdog as long as no render is stuck.
+//! Without a service manager nothing is sent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,68 +8,63 @@ use sd_notify::NotifyState;
 
 use crate::service::Service;
 
-/// How many times its deadline a render may take before it counts as stuck. An encoder that cannot be stopped may well go
-/// on for some time after nobody waits for it any more.
-const STUCK: u32 = 4;
+/// A render is stuck after this multiple of its deadline. Some encoders cannot be stopped, and run on after the deadline.
+const STUCK_FACTOR: u32 = 4;
 
-/// The least that counts as stuck, however short the deadline.
-const STUCK_LEAST: Duration = Duration::from_secs(60);
+/// The minimum, for short deadlines.
+const STUCK_MIN: Duration = Duration::from_secs(60);
 
-/// The service listens. From now on the watchdog is fed, if it wants to be.
+/// Reports that the service listens, and starts to feed the watchdog if the unit has one.
 pub(super) fn ready(service: &Arc<Service>) {
-    say(&[NotifyState::Ready]);
-    if let Some(patience) = sd_notify::watchdog_enabled() {
-        tokio::spawn(feed_watchdog(Arc::clone(service), patience));
+    notify(&[NotifyState::Ready]);
+    if let Some(timeout) = sd_notify::watchdog_enabled() {
+        tokio::spawn(feed_watchdog(Arc::clone(service), timeout));
     }
 }
 
-/// The settings are being read again. The time makes it known which request to do so this answers (`Type=notify-reload`,
-/// since systemd 253); older ones do without.
+/// Reports that a reload begins. The time tells systemd which request it answers (`Type=notify-reload`, since version 253).
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => say(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::warn!(%error, "there is no clock"),
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "the monotonic clock cannot be read"),
     }
 }
 
-/// That is over, and how it went.
-pub(super) fn reloaded(how: &str) {
-    say(&[NotifyState::Ready, NotifyState::Status(how)]);
+/// Reports that the reload is over, with its result.
+pub(super) fn reloaded(status: &str) {
+    notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// The service has been asked to end.
+/// Reports that the service is stopping.
 pub(super) fn stopping() {
-    say(&[NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping]);
 }
 
-/// That this runs shows that the runtime gives out its threads; that nothing is stuck is looked at.
-async fn feed_watchdog(service: Arc<Service>, patience: Duration) {
-    let limit = (service.workers().deadline() * STUCK).max(STUCK_LEAST);
-    // one may come late, and one more may be lost
-    let mut times = tokio::time::interval((patience / 3).max(Duration::from_millis(1)));
-    let mut told = false;
+/// Feeds the watchdog while no render is stuck. Running at all shows that the runtime's threads are not blocked.
+async fn feed_watchdog(service: Arc<Service>, timeout: Duration) {
+    let limit = (service.workers().deadline() * STUCK_FACTOR).max(STUCK_MIN);
+    // a third of the timeout: one may be late and another one lost
+    let mut interval = tokio::time::interval((timeout / 3).max(Duration::from_millis(1)));
+    let mut is_logged = false;
     loop {
-        times.tick().await;
+        interval.tick().await;
         match service.workers().longest() {
             Some(since) if since > limit => {
-                if !told {
-                    tracing::error!(
-                        seconds = since.as_secs(),
-                        "a render does not end; the watchdog is not fed any more"
-                    );
-                    told = true;
+                if !is_logged {
+                    tracing::error!(seconds = since.as_secs(), "a render is stuck; the watchdog is no longer fed");
+                    is_logged = true;
                 }
             }
             _ => {
-                told = false;
-                say(&[NotifyState::Watchdog]);
+                is_logged = false;
+                notify(&[NotifyState::Watchdog]);
             }
         }
     }
 }
 
-fn say(states: &[NotifyState<'_>]) {
+fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "the service manager cannot be told");
+        tracing::warn!(%error, "cannot notify the service manager");
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use toml::{Table, Value};
 
-use super::Invalid;
+use super::ConfigError;
 use crate::dialect;
 
 /// The one variable that must not be empty: keys that were to be filled in elsewhere would leave URLs unsigned.
@@ -13,11 +13,11 @@ pub(super) const KEYS: &str = "TINTYPE_SECURITY_KEYS";
 const PREFIX: &str = "TINTYPE_";
 
 /// The variables that begin like settings.
-pub(super) fn ours(all: impl Iterator<Item = (OsString, OsString)>) -> Result<Vec<(String, String)>, Invalid> {
+pub(super) fn ours(all: impl Iterator<Item = (OsString, OsString)>) -> Result<Vec<(String, String)>, ConfigError> {
     let mut ours = Vec::new();
     for (name, text) in all {
         let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
-        let Ok(text) = text.into_string() else { return Err(Invalid(format!("${name} is not valid UTF-8"))) };
+        let Ok(text) = text.into_string() else { return Err(ConfigError(format!("${name} is not valid UTF-8"))) };
         ours.push((name.to_owned(), text));
     }
     Ok(ours)
@@ -75,10 +75,10 @@ fn nearest_variable(name: &str, table: &Table) -> Option<String> {
     dialect::nearest(name, known.iter().map(String::as_str)).map(str::to_owned)
 }
 
-pub(super) fn unknown(name: &str, table: &Table) -> Invalid {
+pub(super) fn unknown(name: &str, table: &Table) -> ConfigError {
     let nearest = nearest_variable(name, table);
     let hint = nearest.map(|nearest| format!("; did you mean {}?", nearest.to_ascii_uppercase())).unwrap_or_default();
-    Invalid(format!("${name}: there is no such setting{hint}"))
+    ConfigError(format!("${name}: there is no such setting{hint}"))
 }
 
 /// A text as the type that is there by default: lists are separated by commas.

@@ -99,8 +99,8 @@ pub struct Cache {
 pub struct Limits {
     /// The most bytes of memory that renders may take, all together; what one alone would take more than is a 422.
     pub memory: Bytes,
-    /// The most bytes of decoded originals kept for a moment, for renditions that are asked for together; 0 for none.
-    pub decoded: Bytes,
+    /// The most bytes of decoded originals that concurrent renders share; 0 shares none.
+    pub decode_cache: Bytes,
     /// Renders at a time; 0 for one on each core.
     pub workers: usize,
     /// Renders that may wait; one more is refused with 503.
@@ -200,7 +200,7 @@ impl Default for Limits {
         let settings = render::Settings::default();
         Limits {
             memory: Bytes(settings.max_memory),
-            decoded: Bytes(64 << 20),
+            decode_cache: Bytes(64 << 20),
             workers: 0,
             queue: 128,
             overload: Overload::default(),

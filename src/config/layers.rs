@@ -7,20 +7,20 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::validate::validate;
-use super::{Config, Flag, Invalid, Loaded, Origin, environment};
+use super::{Config, ConfigError, Flag, Loaded, Origin, environment};
 use crate::dialect;
 
 pub(super) fn merge(
     file: Option<(&Path, String)>, environment: Vec<(String, String)>, flags: &[Flag],
-) -> Result<Loaded, Invalid> {
-    let mut table = Table::try_from(Config::default()).map_err(|error| Invalid(error.to_string()))?;
-    let (mut origins, mut strangers, mut service_links) = (BTreeMap::new(), Vec::new(), Vec::new());
+) -> Result<Loaded, ConfigError> {
+    let mut table = Table::try_from(Config::default()).map_err(|error| ConfigError(error.to_string()))?;
+    let (mut origins, mut unknown_env, mut service_links) = (BTreeMap::new(), Vec::new(), Vec::new());
     if let Some((path, text)) = file {
-        let said: Table = text.parse().map_err(|error| Invalid(format!("{}: {error}", path.display())))?;
+        let said: Table = text.parse().map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
         for (section, values) in said {
             let origin = Origin::File(path.to_owned());
             let Value::Table(values) = values else {
-                return Err(Invalid(format!("{origin}: {section} stands outside of a section")));
+                return Err(ConfigError(format!("{origin}: {section} stands outside of a section")));
             };
             // an empty one, too: whoever wrote it believes in it
             known(&table, &section, &origin)?;
@@ -48,7 +48,7 @@ pub(super) fn merge(
                 return Err(environment::unknown(&name, &table));
             }
             // a script may have variables of that prefix for itself
-            strangers.push(name);
+            unknown_env.push(name);
             continue;
         };
         let value = environment::value_like(table.get(&section).and_then(|table| table.get(&key)), &text);
@@ -68,35 +68,44 @@ pub(super) fn merge(
     let empty = config.live.security.keys.is_empty();
     if let Some(Origin::Environment(name)) = origins.get("security.keys").filter(|_| empty) {
         // a variable that was to be filled in elsewhere would leave the door open
-        return Err(Invalid(format!("${name} is wrong: it is empty; leave it out where there are no keys")));
+        return Err(ConfigError(format!("${name} is wrong: it is empty; leave it out where there are no keys")));
     }
-    Ok(Loaded { config, origins, strangers, service_links, exposed: Vec::new(), withheld: Vec::new() })
+    Ok(Loaded {
+        config,
+        origins,
+        unknown_env,
+        service_links,
+        world_readable: Vec::new(),
+        unreadable_secrets: Vec::new(),
+    })
 }
 
 /// A section that there is.
-fn known(table: &Table, section: &str, origin: &Origin) -> Result<(), Invalid> {
+fn known(table: &Table, section: &str, origin: &Origin) -> Result<(), ConfigError> {
     if table.contains_key(section) {
         return Ok(());
     }
     let nearest = dialect::nearest(section, table.keys().map(String::as_str));
     let hint = nearest.map(|nearest| format!("; did you mean [{nearest}]?")).unwrap_or_default();
-    Err(Invalid(format!("{origin}: there is no section [{section}]{hint}")))
+    Err(ConfigError(format!("{origin}: there is no section [{section}]{hint}")))
 }
 
 /// Puts one value in its place, if there is such a place.
 fn put(
     table: &mut Table, origins: &mut BTreeMap<String, Origin>, section: &str, key: &str, value: Value, origin: Origin,
-) -> Result<(), Invalid> {
+) -> Result<(), ConfigError> {
     known(table, section, &origin)?;
     let Some(Value::Table(values)) = table.get_mut(section) else { return Ok(()) };
     if section != "presets" && !values.contains_key(key) {
         let nearest = dialect::nearest(key, values.keys().map(String::as_str));
         let hint = nearest.map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
-        return Err(Invalid(format!("{origin}: there is no setting {section}.{key}{hint}")));
+        return Err(ConfigError(format!("{origin}: there is no setting {section}.{key}{hint}")));
     }
     if section == "presets" && !value.is_str() {
         let like = format!("{key} = \"width=96&height=96\"");
-        return Err(Invalid(format!("{origin}: presets.{key} is wrong: it is parameters in a text, such as {like}")));
+        return Err(ConfigError(format!(
+            "{origin}: presets.{key} is wrong: it is parameters in a text, such as {like}"
+        )));
     }
     values.insert(key.to_owned(), value);
     origins.insert(format!("{section}.{key}"), origin);
@@ -104,7 +113,7 @@ fn put(
 }
 
 /// Reads the table; where that fails, finds out which value is to blame by reading them one by one.
-fn check_each(table: &Table, origins: &BTreeMap<String, Origin>) -> Result<Config, Invalid> {
+fn check_each(table: &Table, origins: &BTreeMap<String, Origin>) -> Result<Config, ConfigError> {
     let error = match Config::deserialize(table.clone()) {
         Ok(config) => return Ok(config),
         Err(error) => error,
@@ -115,10 +124,10 @@ fn check_each(table: &Table, origins: &BTreeMap<String, Origin>) -> Result<Confi
         let alone = Table::from_iter([(key.to_owned(), value.clone())]);
         let alone = Table::from_iter([(section.to_owned(), Value::Table(alone))]);
         if let Err(error) = Config::deserialize(alone) {
-            return Err(Invalid(format!("{origin}: {name} is wrong: {}", without_types(error.message()))));
+            return Err(ConfigError(format!("{origin}: {name} is wrong: {}", without_types(error.message()))));
         }
     }
-    Err(Invalid(error.to_string()))
+    Err(ConfigError(error.to_string()))
 }
 
 /// A message that says what numbers there may be, rather than which type has them.
@@ -145,7 +154,7 @@ mod tests {
     use super::*;
     use crate::config::{Bytes, fixed};
 
-    fn read(file: &str, environment: &[(&str, &str)], flags: &[Flag]) -> Result<Loaded, Invalid> {
+    fn read(file: &str, environment: &[(&str, &str)], flags: &[Flag]) -> Result<Loaded, ConfigError> {
         let environment = environment.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect();
         merge(Some((Path::new("t.toml"), file.to_owned())), environment, flags)
     }
@@ -183,7 +192,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_what_is_near() {
         let check = |file: &str, expected: &[&str]| {
-            let Invalid(message) = read(file, &[], &[]).expect_err(file);
+            let ConfigError(message) = read(file, &[], &[]).expect_err(file);
             for part in expected {
                 assert!(message.contains(part), "{file}: {message}");
             }
@@ -220,16 +229,16 @@ mod tests {
         check("listen = \"a\"\n", &["listen"]);
         check("[server\n", &["t.toml"]);
         let read_all = read("", &[("TINTYPE_CMD", "x"), ("TINTYPE_URL", "x")], &[]).expect("somebody else's");
-        assert_eq!(read_all.strangers, ["TINTYPE_CMD", "TINTYPE_URL"]);
+        assert_eq!(read_all.unknown_env, ["TINTYPE_CMD", "TINTYPE_URL"]);
         for (name, meant) in [
             ("TINTYPE_LISTEN", "TINTYPE_SERVER_LISTEN"),
             ("TINTYPE_CAHCE_DIR", "TINTYPE_CACHE_DIR"),
             ("TINTYPE_LIMITS_X", "TINTYPE_LIMITS_X"),
         ] {
-            let Invalid(message) = read("", &[(name, "1")], &[]).expect_err("unknown");
+            let ConfigError(message) = read("", &[(name, "1")], &[]).expect_err("unknown");
             assert!(message.contains(meant), "{message}");
         }
-        let Invalid(message) = read("", &[("TINTYPE_CACHE_MAX_BITES", "1")], &[]).expect_err("unknown");
+        let ConfigError(message) = read("", &[("TINTYPE_CACHE_MAX_BITES", "1")], &[]).expect_err("unknown");
         assert!(message.contains("TINTYPE_CACHE_MAX_BYTES"), "{message}");
     }
 
@@ -251,10 +260,10 @@ mod tests {
             ("TINTYPE_CACHE_DIR_PORT_53_UDP", "udp://10.0.0.1:53"),
             ("TINTYPE_CACHE_PORT_9_SCTP_PROTO", "sctp"),
         ];
-        let Loaded { config, service_links, strangers, .. } = read("", &links, &[]).expect("no settings");
+        let Loaded { config, service_links, unknown_env, .. } = read("", &links, &[]).expect("no settings");
         assert_eq!(config, Config::default());
         assert_eq!(service_links, links.map(|(name, _)| name));
-        assert!(strangers.is_empty());
+        assert!(unknown_env.is_empty());
         for (name, value) in [
             ("TINTYPE_SERVER_PORT", "8080"),
             ("TINTYPE_SERVER_PORT", "http://10.0.0.1:80"),
@@ -281,7 +290,7 @@ mod tests {
         ];
         assert_eq!(read(file, &empty, &[]).expect("good").config, read(file, &[], &[]).expect("good").config);
         // unsigned URLs would be answered
-        let Invalid(message) = read("", &[("TINTYPE_SECURITY_KEYS", "")], &[]).expect_err("no keys");
+        let ConfigError(message) = read("", &[("TINTYPE_SECURITY_KEYS", "")], &[]).expect_err("no keys");
         assert!(message.contains("empty"), "{message}");
     }
 
@@ -302,7 +311,7 @@ mod tests {
         ] {
             let read = read("", &[("TINTYPE_SERVER_SERVER_TIMING", text)], &[]);
             assert_eq!(read.as_ref().ok().map(|loaded| loaded.config.live.server.server_timing), expected, "{text}");
-            if let Err(Invalid(message)) = read {
+            if let Err(ConfigError(message)) = read {
                 assert!(message.contains("true") && message.contains("TINTYPE_SERVER_SERVER_TIMING"), "{message}");
             }
         }
@@ -311,10 +320,10 @@ mod tests {
     #[test]
     fn addresses_without_a_host_are_refused_with_what_is_right() {
         for text in [":8080", "8080"] {
-            let Invalid(message) = read("", &[("TINTYPE_SERVER_LISTEN", text)], &[]).expect_err(text);
+            let ConfigError(message) = read("", &[("TINTYPE_SERVER_LISTEN", text)], &[]).expect_err(text);
             assert!(message.contains("127.0.0.1:8080") && message.contains("0.0.0.0:8080"), "{message}");
         }
-        let Invalid(message) = read("", &[("TINTYPE_SERVER_LISTEN", "x:99999")], &[]).expect_err("no port");
+        let ConfigError(message) = read("", &[("TINTYPE_SERVER_LISTEN", "x:99999")], &[]).expect_err("no port");
         assert!(message.contains("host:port"), "{message}");
     }
 

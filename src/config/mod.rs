@@ -56,12 +56,12 @@ impl std::fmt::Display for Origin {
 /// A settings problem, with what was being read and what would have been right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Invalid(String);
+pub struct ConfigError(String);
 
-impl Invalid {
+impl ConfigError {
     /// A problem in those words.
-    pub fn new(what: String) -> Invalid {
-        Invalid(what)
+    pub fn new(what: String) -> ConfigError {
+        ConfigError(what)
     }
 }
 
@@ -73,23 +73,23 @@ pub struct Loaded {
     /// Where each key's value came from; what is absent is a default.
     pub origins: BTreeMap<String, Origin>,
     /// Variables of the environment that begin like settings and are none.
-    pub strangers: Vec<String>,
+    pub unknown_env: Vec<String>,
     /// Variables that Kubernetes and Docker make for services whose names begin like ours.
     pub service_links: Vec<String>,
     /// Files with secrets in them that everyone may read.
-    pub exposed: Vec<PathBuf>,
+    pub world_readable: Vec<PathBuf>,
     /// Secrets that are not for this process, each in a sentence: what can do without them goes on.
-    pub withheld: Vec<String>,
+    pub unreadable_secrets: Vec<String>,
 }
 
 impl Loaded {
     /// The same for whoever needs the secrets.
     ///
     /// # Errors
-    /// Where one is withheld.
-    pub fn with_secrets(self) -> Result<Loaded, Invalid> {
-        match self.withheld.first() {
-            Some(why) => Err(Invalid(why.clone())),
+    /// Where one is unreadable_secrets.
+    pub fn with_secrets(self) -> Result<Loaded, ConfigError> {
+        match self.unreadable_secrets.first() {
+            Some(why) => Err(ConfigError(why.clone())),
             None => Ok(self),
         }
     }
@@ -101,12 +101,13 @@ pub type Flag = (&'static str, &'static str, String, &'static str);
 /// Reads all layers: defaults, the file if there is one, this process's environment, flags.
 ///
 /// # Errors
-/// [`Invalid`] at the first key or value that is wrong.
-pub fn load(file: Option<&Path>, flags: &[Flag]) -> Result<Loaded, Invalid> {
+/// [`ConfigError`] at the first key or value that is wrong.
+pub fn load(file: Option<&Path>, flags: &[Flag]) -> Result<Loaded, ConfigError> {
     let environment = environment::ours(std::env::vars_os())?;
     let text = file.map(|path| {
         let text = std::fs::read_to_string(path);
-        text.map(|text| (path, text)).map_err(|error| Invalid(format!("{} cannot be read: {error}", path.display())))
+        text.map(|text| (path, text))
+            .map_err(|error| ConfigError(format!("{} cannot be read: {error}", path.display())))
     });
     let mut loaded = merge(text.transpose()?, environment, flags)?;
     if !loaded.origins.contains_key("cache.dir") {
@@ -119,7 +120,7 @@ pub fn load(file: Option<&Path>, flags: &[Flag]) -> Result<Loaded, Invalid> {
 
 /// Reads the text of a settings file and nothing else, not even the files that it names; for tests.
 #[doc(hidden)]
-pub fn read_text(text: &str) -> Result<Loaded, Invalid> {
+pub fn read_text(text: &str) -> Result<Loaded, ConfigError> {
     merge(Some((Path::new("settings"), text.to_owned())), Vec::new(), &[])
 }
 

@@ -90,9 +90,9 @@ impl FixedSettings {
 
     /// What the workers are built from.
     pub fn workers(&self) -> workers::Config {
-        let Limits { workers, queue, memory, deadline, decoded, .. } = &self.limits;
+        let Limits { workers, queue, memory, deadline, decode_cache, .. } = &self.limits;
         let (workers, queue, memory) = (*workers, *queue, memory.0);
-        workers::Config { workers, queue, memory, deadline: deadline.0, decoded: decoded.0 }
+        workers::Config { workers, queue, memory, deadline: deadline.0, decode_cache: decode_cache.0 }
     }
 
     /// The time limits of connections.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use toml::{Table, Value};
 
-use super::{Config, Invalid, Loaded};
+use super::{Config, ConfigError, Loaded};
 
 /// What a new reading comes to.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct Reload {
 ///
 /// # Errors
 /// Where settings cannot be compared.
-pub fn reload(now: &Loaded, read: Loaded) -> Result<Reload, Invalid> {
+pub fn reload(now: &Loaded, read: Loaded) -> Result<Reload, ConfigError> {
     let applied = changed(&now.config.live, &read.config.live)?;
     let mut waiting = changed(&now.config.fixed, &read.config.fixed)?;
     if [now, &read].iter().all(|loaded| !loaded.origins.contains_key("cache.dir")) {
@@ -32,8 +32,8 @@ pub fn reload(now: &Loaded, read: Loaded) -> Result<Reload, Invalid> {
 }
 
 /// The settings that differ, by `section.key`, sorted.
-fn changed<T: Serialize>(before: &T, after: &T) -> Result<Vec<String>, Invalid> {
-    let table = |settings: &T| Table::try_from(settings).map_err(|error| Invalid(error.to_string()));
+fn changed<T: Serialize>(before: &T, after: &T) -> Result<Vec<String>, ConfigError> {
+    let table = |settings: &T| Table::try_from(settings).map_err(|error| ConfigError(error.to_string()));
     let (before, after) = (table(before)?, table(after)?);
     let names = |table: &Table| -> Vec<(String, String)> {
         let keys = |(section, values): (&String, &Value)| {

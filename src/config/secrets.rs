@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Invalid, Loaded, Origin};
+use super::{ConfigError, Loaded, Origin};
 use crate::dialect::signature::{Keys, MIN_KEY_BYTES};
 
 /// More than this is no list of keys but some other file.
@@ -13,7 +13,7 @@ const MOST: u64 = 64 * 1024;
 
 /// Reads the files that the settings name. `credentials` is where systemd puts those of the unit (`LoadCredential=`): a
 /// name without a slash is looked for there.
-pub(super) fn read(loaded: &mut Loaded, credentials: Option<&Path>) -> Result<(), Invalid> {
+pub(super) fn read(loaded: &mut Loaded, credentials: Option<&Path>) -> Result<(), ConfigError> {
     let place = |path: &Path| match credentials {
         Some(folder) if path.components().count() == 1 && !path.is_absolute() => folder.join(path),
         _ => path.to_owned(),
@@ -26,16 +26,16 @@ pub(super) fn read(loaded: &mut Loaded, credentials: Option<&Path>) -> Result<()
         }
     }
     inline.dedup();
-    loaded.exposed.extend(inline.into_iter().filter(is_for_everyone));
+    loaded.world_readable.extend(inline.into_iter().filter(is_for_everyone));
     if !security.keys_file.as_os_str().is_empty() {
         let path = place(&security.keys_file);
         match open(&path, "security.keys_file", credentials.is_some())? {
-            Found::Withheld(why) => loaded.withheld.push(why),
+            Found::Withheld(why) => loaded.unreadable_secrets.push(why),
             Found::File(file) => {
                 let keys = keys(&path, &text(file, &path, "security.keys_file")?)?;
                 security.keys.extend(keys);
                 loaded.origins.entry("security.keys".into()).or_insert(Origin::File(path.clone()));
-                loaded.exposed.extend(Some(path).filter(is_for_everyone));
+                loaded.world_readable.extend(Some(path).filter(is_for_everyone));
             }
         }
     }
@@ -44,7 +44,7 @@ pub(super) fn read(loaded: &mut Loaded, credentials: Option<&Path>) -> Result<()
         let file = match open(&path, "security.admin_token_file", credentials.is_some())? {
             Found::File(file) => file,
             Found::Withheld(why) => {
-                loaded.withheld.push(why);
+                loaded.unreadable_secrets.push(why);
                 return Ok(());
             }
         };
@@ -52,11 +52,11 @@ pub(super) fn read(loaded: &mut Loaded, credentials: Option<&Path>) -> Result<()
         let token = text.trim_end_matches(['\n', '\r']);
         if token.trim().is_empty() || token.contains(char::is_control) {
             let why = "it holds a token, in one line";
-            return Err(Invalid(format!("security.admin_token_file is wrong: {}: {why}", path.display())));
+            return Err(ConfigError(format!("security.admin_token_file is wrong: {}: {why}", path.display())));
         }
         token.clone_into(&mut security.admin_token);
         loaded.origins.insert("security.admin_token".into(), Origin::File(path.clone()));
-        loaded.exposed.extend(Some(path).filter(is_for_everyone));
+        loaded.world_readable.extend(Some(path).filter(is_for_everyone));
     }
     Ok(())
 }
@@ -69,7 +69,7 @@ enum Found {
 }
 
 /// Opens a file, once: it may be a pipe.
-fn open(path: &Path, setting: &str, has_credentials: bool) -> Result<Found, Invalid> {
+fn open(path: &Path, setting: &str, has_credentials: bool) -> Result<Found, ConfigError> {
     let is_bare = path.components().count() == 1 && !path.is_absolute();
     let name = path.display();
     match File::open(path) {
@@ -83,13 +83,13 @@ fn open(path: &Path, setting: &str, has_credentials: bool) -> Result<Found, Inva
         Err(error) if error.kind() == ErrorKind::PermissionDenied && !has_credentials => {
             Ok(Found::Withheld(format!("{setting} = \"{name}\" may not be read by this user")))
         }
-        Err(error) => Err(Invalid(format!("{setting} is wrong: {name}: it cannot be read: {error}"))),
+        Err(error) => Err(ConfigError(format!("{setting} is wrong: {name}: it cannot be read: {error}"))),
     }
 }
 
 /// A key on each line; empty lines and those that begin with `#` are none.
-fn keys(path: &Path, text: &str) -> Result<Vec<String>, Invalid> {
-    let wrong = |why: String| Invalid(format!("security.keys_file is wrong: {}: {why}", path.display()));
+fn keys(path: &Path, text: &str) -> Result<Vec<String>, ConfigError> {
+    let wrong = |why: String| ConfigError(format!("security.keys_file is wrong: {}: {why}", path.display()));
     let mut keys = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let key = line.trim_end_matches('\r');
@@ -105,8 +105,8 @@ fn keys(path: &Path, text: &str) -> Result<Vec<String>, Invalid> {
     Ok(keys)
 }
 
-fn text(file: File, path: &Path, setting: &str) -> Result<String, Invalid> {
-    let wrong = |why: String| Invalid(format!("{setting} is wrong: {}: {why}", path.display()));
+fn text(file: File, path: &Path, setting: &str) -> Result<String, ConfigError> {
+    let wrong = |why: String| ConfigError(format!("{setting} is wrong: {}: {why}", path.display()));
     let mut text = String::new();
     file.take(MOST + 1).read_to_string(&mut text).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
     if text.len() as u64 > MOST {
@@ -141,7 +141,7 @@ mod tests {
             assert!(loaded.config.live.security.require_signature);
             match (read(&mut loaded, None), expected) {
                 (Ok(()), Ok(keys)) => assert_eq!(loaded.config.live.security.keys, keys, "{text:?}"),
-                (Err(Invalid(said)), Err(part)) => {
+                (Err(ConfigError(said)), Err(part)) => {
                     assert!(said.contains(part) && said.contains("keys_file"), "{text:?}: {said}");
                     assert!(!said.contains("secret"), "{said}");
                 }
@@ -176,8 +176,8 @@ mod tests {
         // by hand there are none: who needs no secret goes on
         let mut by_hand = loaded("keys_file = 'signing-keys'\nadmin_token_file = 'token'");
         read(&mut by_hand, None).expect("readable without");
-        assert_eq!((by_hand.withheld.len(), by_hand.config.live.security.keys.len()), (2, 0));
-        let why = by_hand.with_secrets().expect_err("withheld").to_string();
+        assert_eq!((by_hand.unreadable_secrets.len(), by_hand.config.live.security.keys.len()), (2, 0));
+        let why = by_hand.with_secrets().expect_err("unreadable_secrets").to_string();
         assert!(why.contains("CREDENTIALS_DIRECTORY") && why.contains("keys_file"), "{why}");
         std::fs::write(place.path().join("token"), "\n").expect("written");
         assert!(read(&mut loaded("admin_token_file = 'token'"), Some(place.path())).is_err());
@@ -196,7 +196,7 @@ mod tests {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("ours");
             let mut loaded = loaded(&format!("keys_file = {path:?}"));
             read(&mut loaded, None).expect("good");
-            assert_eq!(!loaded.exposed.is_empty(), told, "{mode:o}");
+            assert_eq!(!loaded.world_readable.is_empty(), told, "{mode:o}");
         }
     }
 }

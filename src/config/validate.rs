@@ -2,13 +2,13 @@
 
 use super::fixed::Server;
 use super::live::Security;
-use super::{Config, FixedSettings, Invalid, LiveSettings};
+use super::{Config, ConfigError, FixedSettings, LiveSettings};
 use crate::dialect::{self, Snap};
 use crate::http;
 use crate::render::Format;
 
 /// What types do not say.
-pub(super) fn validate(config: &Config) -> Result<(), Invalid> {
+pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
     server(&config.fixed.server)?;
     source_and_limits(&config.fixed)?;
     output(&config.live)?;
@@ -16,11 +16,11 @@ pub(super) fn validate(config: &Config) -> Result<(), Invalid> {
     presets(&config.live)
 }
 
-fn wrong(name: &str, why: impl std::fmt::Display) -> Result<(), Invalid> {
-    Err(Invalid(format!("{name} is wrong: {why}")))
+fn wrong(name: &str, why: impl std::fmt::Display) -> Result<(), ConfigError> {
+    Err(ConfigError(format!("{name} is wrong: {why}")))
 }
 
-fn server(server: &Server) -> Result<(), Invalid> {
+fn server(server: &Server) -> Result<(), ConfigError> {
     for (name, address) in [("server.listen", &server.listen), ("server.admin_listen", &server.admin_listen)] {
         // no admin listener is a setting, too
         let may_be_empty = name == "server.admin_listen";
@@ -40,7 +40,7 @@ fn server(server: &Server) -> Result<(), Invalid> {
     Ok(())
 }
 
-fn source_and_limits(FixedSettings { source, limits, .. }: &FixedSettings) -> Result<(), Invalid> {
+fn source_and_limits(FixedSettings { source, limits, .. }: &FixedSettings) -> Result<(), ConfigError> {
     if let Some(name) = source.formats_in.iter().find(|name| Format::from_name(name).is_none()) {
         return wrong("source.formats_in", format!("{name:?} is no format"));
     }
@@ -64,7 +64,7 @@ fn source_and_limits(FixedSettings { source, limits, .. }: &FixedSettings) -> Re
 
 const NOTHING_ALLOWED: &str = "with nothing allowed no image could be sent";
 
-fn output(LiveSettings { server, limits, output, .. }: &LiveSettings) -> Result<(), Invalid> {
+fn output(LiveSettings { server, limits, output, .. }: &LiveSettings) -> Result<(), ConfigError> {
     if let Err(invalid) = http::AllowOrigin::new(&server.allow_origin.0) {
         return wrong("server.allow_origin", invalid);
     }
@@ -98,7 +98,7 @@ fn output(LiveSettings { server, limits, output, .. }: &LiveSettings) -> Result<
     Ok(())
 }
 
-fn security(security: &Security) -> Result<(), Invalid> {
+fn security(security: &Security) -> Result<(), ConfigError> {
     let Security { keys, keys_file, require_signature, admin_token, admin_token_file } = security;
     if *require_signature && keys.is_empty() && keys_file.as_os_str().is_empty() {
         return wrong("security.require_signature", "there are no security.keys");
@@ -112,7 +112,7 @@ fn security(security: &Security) -> Result<(), Invalid> {
     }
 }
 
-fn presets(live: &LiveSettings) -> Result<(), Invalid> {
+fn presets(live: &LiveSettings) -> Result<(), ConfigError> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
     let is_name = |name: &str| (1..=32).contains(&name.len()) && name.bytes().all(plain);
     if let Some(name) = live.presets.keys().find(|name| !is_name(name)) {

@@ -182,11 +182,11 @@ fn renders(text: &mut Text, service: &Service) {
         service.bounds().memory,
     );
     text.gauge(
-        "decoded_bytes",
-        "Bytes of decoded originals that are kept for a moment, or reserved for those being decoded.",
-        service.decoded_bytes(),
+        "decode_cache_bytes",
+        "Bytes of decoded originals that concurrent renders share, or that are reserved for them.",
+        service.decode_cache_bytes(),
     );
-    text.gauge("decoded_max_bytes", "Bytes of decoded originals that are kept at most.", service.bounds().decoded);
+    text.gauge("decode_cache_max_bytes", "Bytes of the decode cache at most.", service.bounds().decode_cache);
 }
 
 fn cache(text: &mut Text, service: &Service) {

@@ -94,7 +94,7 @@ impl Service {
         Arc::new(Service {
             source,
             cache: Arc::new(Cache::new(cache)),
-            decode_cache: DecodeCache::new(workers.decoded),
+            decode_cache: DecodeCache::new(workers.decode_cache),
             bounds: workers.clone(),
             workers: Workers::new(workers),
             settings: ArcSwap::from_pointee(settings),
@@ -173,7 +173,7 @@ impl Service {
     }
 
     /// Bytes of the decode cache, reserved ones included.
-    pub fn decoded_bytes(&self) -> u64 {
+    pub fn decode_cache_bytes(&self) -> u64 {
         self.decode_cache.bytes()
     }
 

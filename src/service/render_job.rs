@@ -33,10 +33,7 @@ impl Service {
         let deadline = admission.deadline();
         loop {
             let header = self.headers.get(&version);
-            let need = match header.as_ref().and_then(Header::info) {
-                Some(info) => need_of(&render::estimate(info, version.length, &recipe, &settings)?, &recipe),
-                None => need_without_header(version, &recipe),
-            };
+            let need = need(header.as_ref(), version, &recipe, &settings)?;
             let permit = tokio::select! {
                 biased;
                 permit = admission.permit(need) => permit?,
@@ -160,14 +157,17 @@ impl Job {
     }
 }
 
+/// The resources of a render; before the header is known, those of a job that reads it.
+fn need(header: Option<&Header>, version: Version, recipe: &Recipe, settings: &Settings) -> render::Result<Need> {
+    match header.and_then(Header::info) {
+        Some(info) => Ok(need_of(&render::estimate(info, version.length, recipe, settings)?, recipe)),
+        None => Ok(Need { class: class_of(recipe), bytes: version.length + render::FIXED_MEMORY, time: None }),
+    }
+}
+
 fn need_of(estimate: &Estimate, recipe: &Recipe) -> Need {
     let class = if estimate.time > HEAVY { Class::Heavy } else { class_of(recipe) };
     Need { class, bytes: estimate.memory, time: Some(estimate.time) }
-}
-
-/// What a job needs to read the header of an original.
-fn need_without_header(version: Version, recipe: &Recipe) -> Need {
-    Need { class: class_of(recipe), bytes: version.length + render::FIXED_MEMORY, time: None }
 }
 
 /// The class of a recipe for an original of any size.

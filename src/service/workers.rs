@@ -25,7 +25,7 @@ pub struct Config {
     /// The time of a request, waiting included.
     pub deadline: Duration,
     /// Bytes of the decode cache.
-    pub decoded: u64,
+    pub decode_cache: u64,
 }
 
 /// Why a render has no result.

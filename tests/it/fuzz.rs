@@ -1,7 +1,7 @@
-//! What strangers can send, without libFuzzer: the inputs that are kept in `fuzz/corpus`, URLs with every byte of a
-//! signature changed, and paths that try to leave the folder with originals.
+//! Untrusted input without libFuzzer: the inputs of `fuzz/corpus`, signed URLs with each byte changed, and random paths that
+//! try to leave the root.
 //!
-//! `TINTYPE_FAULTS=1000000` makes that many paths of the last.
+//! `TINTYPE_FAULTS=1000000` sets the number of paths.
 
 #[path = "../../fuzz/src/targets.rs"]
 mod targets;
@@ -34,7 +34,7 @@ fn corpus_inputs_of_every_target_pass() {
 }
 
 impl Inside {
-    /// The answer to a GET; `None` where that is no URL at all, which hyper refuses before anybody sees it.
+    /// The answer to a GET; `None` where hyper would refuse the URL itself.
     async fn try_get(&self, url: &[u8]) -> Option<(StatusCode, Vec<u8>)> {
         let uri: http::Uri = url.try_into().ok()?;
         let request = Request::get(uri).body(Body::empty()).ok()?;
@@ -45,8 +45,8 @@ impl Inside {
 
 const KEY: &str = "a key of more than sixteen bytes";
 
-/// What the path and the query of a URL ask for, the signature included.
-fn wish(url: &[u8]) -> Option<(String, Params)> {
+/// The path and the parameters of a URL, the signature included.
+fn parsed(url: &[u8]) -> Option<(String, Params)> {
     let (path, query) = std::str::from_utf8(url).ok()?.split_once('?')?;
     Some((path.to_owned(), query::parse(query).ok()?.params))
 }
@@ -61,7 +61,7 @@ async fn signed_url_with_a_changed_byte_is_refused() {
     });
     let policy = server.config.live.policy().expect("good presets");
     let mut random = Random(7);
-    let (mut tried, mut spelt_otherwise) = (0, 0);
+    let (mut tried, mut equivalent) = (0, 0);
     for number in 0..100 {
         let path = random.of(&["/alpha.png", "/grey.png", "/orient-6.jpg", "/checker.png", "/alpha.webp"]);
         let width = 8 + random.below(40);
@@ -72,7 +72,7 @@ async fn signed_url_with_a_changed_byte_is_refused() {
         let (status, signed) = server.try_get(url.as_bytes()).await.expect("a URL");
         assert_eq!(status, StatusCode::OK, "{url}");
         for at in 0..url.len() {
-            // one bit, another letter of the alphabet of signatures, and what has a meaning in URLs
+            // one bit, the other case, another letter, and a reserved character of URLs
             let byte = url.as_bytes()[at];
             for new in [byte ^ 1, byte ^ 0x20, b'A' + (byte + number) % 26, b"&=%/?+.-"[random.below(8) as usize]] {
                 if new == byte {
@@ -81,11 +81,11 @@ async fn signed_url_with_a_changed_byte_is_refused() {
                 let mut changed = url.clone().into_bytes();
                 changed[at] = new;
                 if let Some((status, body)) = server.try_get(&changed).await {
-                    // Top,right is top-right: the same wish in other letters gets the same answer
-                    let same = status == StatusCode::OK && body == signed && wish(&changed) == wish(url.as_bytes());
+                    // Top,right is top-right: other spellings of the same parameters get the same answer
+                    let same = status == StatusCode::OK && body == signed && parsed(&changed) == parsed(url.as_bytes());
                     let refused = matches!(status.as_u16(), 400 | 403 | 404 | 410);
                     assert!(refused || same, "{url} as {}: {status}", String::from_utf8_lossy(&changed));
-                    spelt_otherwise += u32::from(same);
+                    equivalent += u32::from(same);
                 }
                 tried += 1;
             }
@@ -99,7 +99,7 @@ async fn signed_url_with_a_changed_byte_is_refused() {
         {
             expect(format!("{url}&{more}"), &[400, 403]).await;
         }
-        // what has no meaning is not signed, and order and names are free
+        // unknown parameters are not signed; order and aliases are free
         expect(format!("{url}&utm_source=x"), &[200]).await;
         expect(format!("{path}?s={signature}&{}", start.split_once('?').expect("a query").1), &[200]).await;
         expect(format!("{path}?sig={signature}&{}", start.split_once('?').expect("a query").1), &[200]).await;
@@ -111,8 +111,8 @@ async fn signed_url_with_a_changed_byte_is_refused() {
             expect(format!("{start}s={}", &signature[..cut]), &[400, 403]).await;
         }
     }
-    println!("{tried} changes; {spelt_otherwise} were the same wish in other letters, all others were refused");
-    assert!(tried > 15_000 && spelt_otherwise < tried / 50, "{tried} {spelt_otherwise}");
+    println!("{tried} changes; {equivalent} were other spellings of the same parameters, all others were refused");
+    assert!(tried > 15_000 && equivalent < tried / 50, "{tried} {equivalent}");
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn wrong_signature_is_refused_before_the_lookup() {
         config.live.security.require_signature = true;
     });
     let free = Inside::new(place.path(), |_| {});
-    // there is no such file, and nobody is told so
+    // the answer does not tell that the file does not exist
     let refused =
         async |server: &Inside, url: &str| server.try_get(url.as_bytes()).await.map(|answer| answer.0.as_u16());
     assert_eq!(refused(&required, "/none.png").await, Some(403));
@@ -143,7 +143,7 @@ async fn random_path_stays_below_the_root() {
     std::fs::create_dir_all(root.join("a/b")).expect("a folder");
     let picture =
         std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/generated/grey.png")).expect("a file");
-    // a picture, or it would be refused for what it is
+    // an image, since another file would be refused for its format
     let mut canary = Vec::new();
     image::GrayImage::new(64, 8)
         .write_to(&mut std::io::Cursor::new(&mut canary), image::ImageFormat::Png)

@@ -42,7 +42,7 @@ impl Set {
 
     fn readings(&self) -> usize {
         let log = self.server.log();
-        log.matches("the settings were read again").count() + log.matches("the settings are wrong").count()
+        log.matches("settings reloaded").count() + log.matches("invalid settings were not applied").count()
     }
 
     /// The last line of the log that has these words.
@@ -84,7 +84,7 @@ fn reload_applies_presets_keys_and_limits() {
     std::fs::write(keys.path(), format!("{NEW}\n")).expect("written");
     set.reload(&settings(30, ""));
     assert_eq!((set.status(url), set.status(&old), set.width(&new)), (403, 403, 30));
-    let said = set.log_line("read again");
+    let said = set.log_line("settings reloaded");
     assert!(said.contains("presets.a") && said.contains("security.keys") && !said.contains(NEW), "{said}");
 
     // both keys, and none wanted; what renders are made under; the headers
@@ -149,7 +149,7 @@ fn reload_of_invalid_settings_changes_nothing() {
     ] {
         let errors = set.server.log().matches("ERROR").count();
         set.reload(wrong);
-        let said = set.log_line("the settings are wrong");
+        let said = set.log_line("invalid settings were not applied");
         assert!(said.contains(part), "{said}");
         assert_eq!(set.server.log().matches("ERROR").count(), errors + 1, "one clear error");
         assert_eq!(set.width("/photos/coffee.png?preset=a"), 20);
@@ -174,7 +174,7 @@ fn reload_names_settings_that_need_a_restart() {
         [cache]\nmax_files = 5\ndir = \"/nowhere\"\n[server]\nlisten = \"127.0.0.1:1\"\n[security]\nlog_beacons = true\n";
     for _ in 0..2 {
         set.reload(more);
-        let said = set.log_line("only after a restart");
+        let said = set.log_line("need a restart");
         for name in ["limits.workers", "cache.max_files", "security.log_beacons"] {
             assert!(said.contains(name), "{said}");
         }
@@ -261,10 +261,10 @@ fn service_manager_is_notified_of_reloads() {
     let set = Set::start("", &[("NOTIFY_SOCKET", manager.to_str().expect("UTF-8"))]);
     assert_eq!(next(), "READY=1\n");
     for (settings, status) in [
-        ("[output]\nquality = 70\n", "the settings were read again"),
-        ("[output]\nquality = 0\n", "wrong settings were not applied: output.quality"),
-        ("[limits]\nqueue = 1\n", "waiting for a restart: limits.queue"),
-        ("[output\n", "wrong settings were not applied: "),
+        ("[output]\nquality = 70\n", "settings reloaded"),
+        ("[output]\nquality = 0\n", "invalid settings were not applied: output.quality"),
+        ("[limits]\nqueue = 1\n", "settings reloaded; a restart is needed for: limits.queue"),
+        ("[output\n", "invalid settings were not applied: "),
     ] {
         set.reload(settings);
         let (first, second) = (next(), next());

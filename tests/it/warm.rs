@@ -111,8 +111,8 @@ fn warmed_log_is_replayed_from_the_cache() {
     assert_eq!(code, Some(0), "{shown}{said}");
     let made = server.metric("tintype_renders_total");
     // several requests may come to one picture
-    assert!(shown.contains(&format!("\n{made} made, ")) && shown.contains(" already there, 0 failed"), "{shown}");
-    assert!(shown.contains("400 entries read: 5 originals") && shown.contains("passed over"), "{shown}");
+    assert!(shown.contains(&format!("\n{made} rendered, ")) && shown.contains(" already cached, 0 failed"), "{shown}");
+    assert!(shown.contains("400 entries read: 5 originals") && shown.contains("skipped"), "{shown}");
     let (hits, asked) = replay(&server, &log);
     let after = f64::from(hits) / f64::from(asked);
     eprintln!(
@@ -127,7 +127,7 @@ fn warmed_log_is_replayed_from_the_cache() {
     // a second time there is nothing to do
     let (code, shown, _) = outcome(warm(&address(&server), cache.path()).args(["--concurrency", "4"]).arg(&file), "");
     assert_eq!(code, Some(0));
-    assert!(shown.contains("\n0 made, ") && shown.contains(" already there, 0 failed"), "{shown}");
+    assert!(shown.contains("\n0 rendered, ") && shown.contains(" already cached, 0 failed"), "{shown}");
 }
 
 #[test]
@@ -146,8 +146,8 @@ fn list_summary_counts_every_outcome() {
     let (code, shown, said) = outcome(warm(&address(&server), cache.path()).arg("-"), list);
     assert_eq!(code, Some(0), "{shown}{said}");
     assert!(shown.contains("7 entries read"), "{shown}");
-    assert!(shown.contains("1 passed over: neither a URL"), "{shown}");
-    assert!(shown.contains("1 made, 1 already there, 1 originals as they are, 2 failed"), "{shown}");
+    assert!(shown.contains("1 skipped: neither a URL"), "{shown}");
+    assert!(shown.contains("1 rendered, 1 already cached, 1 originals, 2 failed"), "{shown}");
     assert!(shown.contains("404      1  ") && shown.contains("such as /generated/none.png?width=30"), "{shown}");
     assert!(shown.contains("415      1  "), "{shown}");
     // where everything fails, so does the command
@@ -185,7 +185,7 @@ fn html_page_is_read_for_its_images() {
         "/generated/grey.png?rect=0,0,8,8&format=webp",
     ];
     assert_eq!(asked, HashSet::from(expected), "{shown}");
-    assert!(shown.starts_with("7 entries read: 2 originals, 5 renditions to ask for"), "{shown}");
+    assert!(shown.starts_with("7 entries read: 2 originals, 5 renditions to request"), "{shown}");
     // nothing was made
     assert!(!cache.path().join("v2").exists());
 }
@@ -212,7 +212,10 @@ fn warm_without_a_server_renders_in_process() {
     let list = "/generated/p3.png?width=16&format=auto\n/generated/grey.png?width=20&format=webp\n";
     let (code, shown, said) = outcome(warm(&unused(), cache.path()).arg("-"), list);
     assert_eq!(code, Some(0), "{shown}{said}");
-    assert!(shown.contains("asking this process") && shown.contains("4 made, 0 already there, 0 failed"), "{shown}");
+    assert!(
+        shown.contains("sending requests to this process") && shown.contains("4 rendered, 0 already cached, 0 failed"),
+        "{shown}"
+    );
     // the service finds what was made
     let server = Server::start(&testdata(), cache.path());
     for accept in [CHROMIUM, WEBP_ONLY, "*/*"] {
@@ -226,7 +229,7 @@ fn warm_without_a_server_renders_in_process() {
     let url = format!("http://{}", address(&server));
     let (code, shown, said) = outcome(warm(&unused(), cache.path()).args(["--url", &url, "-"]), list);
     assert_eq!(code, Some(0), "{said}");
-    assert!(shown.contains("0 made, 4 already there"), "{shown}");
+    assert!(shown.contains("0 rendered, 4 already cached"), "{shown}");
     drop(server);
     let (code, _, said) = outcome(warm(&unused(), cache.path()).args(["--url", &url, "-"]), list);
     assert_eq!(code, Some(1));
@@ -241,14 +244,14 @@ fn warm_connects_to_a_unix_socket() {
     let list = "/generated/grey.png?width=20&format=webp\n";
     let (code, shown, said) = outcome(warm(&listen, cache.path()).arg("-"), list);
     assert_eq!(code, Some(0), "{said}");
-    assert!(shown.contains(&listen) && shown.contains("1 made"), "{shown}");
+    assert!(shown.contains(&listen) && shown.contains("1 rendered"), "{shown}");
     let (code, shown, _) = outcome(warm(&unused(), cache.path()).args(["--url", &listen, "-"]), list);
     assert_eq!(code, Some(0));
-    assert!(shown.contains("1 already there"), "{shown}");
+    assert!(shown.contains("1 already cached"), "{shown}");
     assert_eq!(server.metric("tintype_renders_total"), 1.0);
 }
 
-/// A server that is no tintype or in trouble: gives these answers in turn, over and over, and notes what was asked.
+/// A server that is not tintype or in trouble: gives these answers in turn, over and over, and notes what was asked.
 fn stand_in(answers: &'static [&'static str]) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("its address").to_string();
@@ -294,7 +297,7 @@ fn warm_obeys_retry_after() {
     let (code, shown, said) =
         outcome(warm(&unused(), cache.path()).args(["--url", &format!("http://{address}"), "-"]), list);
     assert_eq!(code, Some(0), "{shown}{said}");
-    assert!(shown.contains("2 made, 0 already there, 0 failed"), "{shown}");
+    assert!(shown.contains("2 rendered, 0 already cached, 0 failed"), "{shown}");
     let targets = asked.lock().expect("no panic").iter().filter(|line| line.starts_with("GET /a.png")).count();
     assert_eq!(targets, 3);
 
@@ -302,7 +305,7 @@ fn warm_obeys_retry_after() {
     let url = format!("http://{address}");
     let (code, shown, said) = outcome(warm(&unused(), cache.path()).args(["--url", &url, "-"]), "/a.png?width=1\n");
     assert_eq!(code, Some(1), "{shown}");
-    assert!(shown.contains("503      1  ") && said.contains("failed in the server"), "{shown}{said}");
+    assert!(shown.contains("503      1  ") && said.contains("failed on the server"), "{shown}{said}");
 
     // one that goes away; the first connection only sees that somebody is there
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -317,15 +320,15 @@ fn warm_obeys_retry_after() {
     let list = "/a.png?width=1\n/b.png?width=1\n/c.png?width=1\n";
     let (code, shown, said) = outcome(warm(&unused(), cache.path()).args(["--url", &url, "-"]), list);
     assert_eq!(code, Some(1), "{shown}");
-    assert!(shown.contains("1 made, 0 already there, 1 failed, 1 not asked"), "{shown}");
-    assert!(shown.contains("cannot connect") && said.contains("could not be reached"), "{shown}{said}");
+    assert!(shown.contains("1 rendered, 0 already cached, 1 failed, 1 not sent"), "{shown}");
+    assert!(shown.contains("cannot connect") && said.contains("unreachable"), "{shown}{said}");
 
     // what listens where the settings say is not bothered unless it is a tintype
     const OTHER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi";
     let (address, asked) = stand_in(&[OTHER]);
     let (code, _, said) = outcome(warm(&address, cache.path()).arg("-"), list);
     assert_eq!(code, Some(1));
-    assert!(said.contains("is no tintype"), "{said}");
+    assert!(said.contains("is not tintype"), "{said}");
     assert_eq!(asked.lock().expect("no panic").len(), 1);
     let path = PathBuf::from(cache.path());
     assert!(!path.join("v2").exists(), "something was made in the folder");

@@ -1,20 +1,21 @@
-//! What visitors get: one URL asked for as Chromium, WebKit and curl would, through whatever stands before the service.
+//! Checks the answers that visitors get at a URL, as Chromium, WebKit and curl would request it, through the proxies and
+//! CDNs in front of the service.
 
 use std::time::Duration;
 
 use super::report::Report;
-use crate::cli::client::{Answer, CHROMIUM, CURL, Place, WEBKIT};
+use crate::cli::client::{Answer, CHROMIUM, CURL, Endpoint, WEBKIT};
 use crate::dialect::native::query;
 use crate::render::{self, Format};
 
 const ABOUT: &str = "url";
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Who asks, and with what header.
+/// Clients by name, with their Accept header.
 const CLIENTS: [(&str, &str); 3] = [("Chromium", CHROMIUM), ("WebKit", WEBKIT), ("curl", CURL)];
 
 pub(super) fn check(url: &str, report: &mut Report) -> anyhow::Result<()> {
-    let (place, target) = match Place::of_url(url) {
+    let (endpoint, target) = match Endpoint::of_url(url) {
         Ok(found) => found,
         Err(error) => {
             report.error(
@@ -26,36 +27,36 @@ pub(super) fn check(url: &str, report: &mut Report) -> anyhow::Result<()> {
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    match runtime.block_on(ask(&place, &target)) {
-        Ok(answers) => judge(&target, &answers, report),
-        Err(error) => report.error(ABOUT, format!("{error:#}"), mend(&format!("{error:#}"))),
+    match runtime.block_on(request_all(&endpoint, &target)) {
+        Ok(answers) => evaluate(&target, &answers, report),
+        Err(error) => report.error(ABOUT, format!("{error:#}"), fix(&format!("{error:#}"))),
     }
     Ok(())
 }
 
-/// What the three get, and once more the first: what was kept for one must not be given to another.
-async fn ask(place: &Place, target: &str) -> anyhow::Result<Vec<Answer>> {
+/// The answers to all clients, and to the first once more: a cache must not give one client's answer to another.
+async fn request_all(endpoint: &Endpoint, target: &str) -> anyhow::Result<Vec<Answer>> {
     let mut answers = Vec::new();
     for (_, accept) in CLIENTS.iter().chain(&CLIENTS[..1]) {
-        // one connection each, as different visitors would have
-        answers.push(place.connect().await?.get(target, accept, PATIENCE).await?);
+        // one connection each, as different visitors have
+        answers.push(endpoint.connect().await?.get(target, accept, TIMEOUT).await?);
     }
     Ok(answers)
 }
 
-fn mend(error: &str) -> &'static str {
+fn fix(error: &str) -> &'static str {
     if error.contains("TLS") || error.contains("certificate") {
         "renew or complete the certificate chain (certbot renew); SSL_CERT_FILE names a file with others to trust"
     } else if error.contains("refused") {
-        "nobody listens there: systemctl status nginx tintype"
+        "nothing listens there: systemctl status nginx tintype"
     } else if error.contains("lookup") || error.contains("Name or service") {
-        "the name has no address: look at the DNS records"
+        "the name does not resolve: check the DNS records"
     } else {
-        "look at the firewall, and the error log of what stands before tintype"
+        "check the firewall, and the error log of the proxy in front of tintype"
     }
 }
 
-fn judge(target: &str, answers: &[Answer], report: &mut Report) {
+fn evaluate(target: &str, answers: &[Answer], report: &mut Report) {
     if let Some((answer, (name, _))) = answers.iter().zip(CLIENTS).find(|(answer, _)| answer.status != 200) {
         let location = answer.header("location");
         let to = if location.is_empty() { String::new() } else { format!(", to {location}") };
@@ -63,29 +64,29 @@ fn judge(target: &str, answers: &[Answer], report: &mut Report) {
             String::from_utf8_lossy(&answer.body).chars().filter(|c| !c.is_control()).take(200).collect();
         report.error(
             ABOUT,
-            format!("{name} is answered {}{to}: {detail}", answer.status),
+            format!("{name} gets {}{to}: {detail}", answer.status),
             if to.is_empty() {
-                "ask tintype itself for the same path; the log says why"
+                "request the same path from tintype itself; see its log"
             } else {
-                "check the URL that it leads to"
+                "check the URL that it redirects to"
             },
         );
         return;
     }
-    if stands_in(target, answers, report) {
+    if is_original(target, answers, report) {
         return;
     }
     let kinds: Vec<String> = answers.iter().map(kind).collect();
     let shown: Vec<String> = CLIENTS.iter().zip(&kinds).map(|((name, _), kind)| format!("{name} {kind}")).collect();
-    report.info(ABOUT, format!("what is sent: {}", shown.join(", ")));
+    report.info(ABOUT, format!("formats sent: {}", shown.join(", ")));
     formats(target, answers, &kinds, report);
     changed(answers, report);
-    kept(answers, report);
+    cached(answers, report);
 }
 
-/// Whether the original was sent where a rendition was asked for, which the shipped site of nginx does while tintype is away, and
-/// tintype itself where `limits.overload` says so.
-fn stands_in(target: &str, answers: &[Answer], report: &mut Report) -> bool {
+/// Whether the original was sent in place of a rendition: by nginx while tintype is down, or by tintype itself with
+/// `limits.overload = "original"`.
+fn is_original(target: &str, answers: &[Answer], report: &mut Report) -> bool {
     if !target.contains('?') {
         return false;
     }
@@ -99,100 +100,96 @@ fn stands_in(target: &str, answers: &[Answer], report: &mut Report) -> bool {
         report.error(
             ABOUT,
             format!(
-                "the original ({}, {} bytes) stood in for tintype, which did not answer: there is no Cache-Status of tintype's, \
-                    and Cache-Control is no-store",
+                "the original was sent instead of a rendition ({}, {} bytes), as nginx does while tintype is down: there is \
+                    no Cache-Status of tintype, and Cache-Control is no-store",
                 kind(answer),
                 answer.body.len()
             ),
-            "systemctl status tintype; the error log of nginx says why it could not be asked",
+            "systemctl status tintype; the error log of nginx names the reason",
         );
         return true;
     }
     if answers.iter().any(|answer| is_overloaded(&answer)) {
         report.warning(
             ABOUT,
-            "the original stood in for a rendition that there was no room to make (limits.overload = \"original\")",
-            "ask again; if it stays so, look at tintype_renders_refused_total and at limits.workers and limits.queue",
+            "the original was sent instead of a rendition because of overload (limits.overload = \"original\")",
+            "try again; if it persists, see tintype_renders_refused_total, limits.workers and limits.queue",
         );
         return true;
     }
     false
 }
 
-/// The media type, as the bytes say; where those are none of ours, as the header does.
+/// The media type by the bytes of the body, or by the header if they are of an unknown format.
 fn kind(answer: &Answer) -> String {
-    let said = answer.header("content-type");
-    Format::sniff(&answer.body).map_or(said, |format| format.media_type().to_owned())
+    let declared = answer.header("content-type");
+    Format::sniff(&answer.body).map_or(declared, |format| format.media_type().to_owned())
 }
 
-/// Whether everyone gets a format that they can show, and caches are told that it depends on who asks.
+/// Whether every client gets a format that it supports, and `Vary` tells caches that it depends on the client.
 fn formats(target: &str, answers: &[Answer], kinds: &[String], report: &mut Report) {
     let is_modern = |kind: &str| matches!(kind, "image/avif" | "image/webp");
     let query = target.split_once('?').map_or("", |(_, query)| query);
-    // what a preset says is the server's to know, and tintype varies only where the format is open
+    // presets are known to the server only, and tintype sends Vary only if the format is negotiated
     let has_preset = query::parse(query).is_ok_and(|query| query.params.preset.is_some());
     let leaves_open = query::negotiates_format(query) || has_preset && answers.iter().all(varies);
-    // what moves keeps the original's format for all who cannot be given another that moves
-    let moves = |answer: &Answer| render::probe(&answer.body).is_ok_and(|info| info.frames > 1);
-    let is_open = leaves_open && !answers.iter().any(moves);
+    // an animation keeps its format for clients that support no other animated one
+    let is_animated = |answer: &Answer| render::probe(&answer.body).is_ok_and(|info| info.frames > 1);
+    let is_open = leaves_open && !answers.iter().any(is_animated);
     let (browser, curl, again) = (&kinds[0], &kinds[2], &kinds[3]);
-    const PASS_ON: &str = "make Accept part of the cache's key, or let it honour Vary (Cloudflare: a Cache Rule, \
+    const CACHE_KEY: &str = "make Accept part of the cache key, or let the cache honour Vary (Cloudflare: a Cache Rule, \
         Vary for Images); or put format= into the URL, or use <picture>";
     if is_open && is_modern(curl) {
         report.error(
             "formats",
-            format!("a client that names no format got {curl}: what was kept for another was given to it"),
-            PASS_ON,
+            format!("a client that accepts no modern format got {curl}: a cache gives it another client's answer"),
+            CACHE_KEY,
         );
     } else if is_open && browser != again {
         report.error(
             "formats",
-            format!("Chromium got {browser} first and then {again}: what was kept for another was given to it"),
-            PASS_ON,
+            format!("Chromium got {browser} first and then {again}: a cache gives it another client's answer"),
+            CACHE_KEY,
         );
     } else if is_open && browser == curl {
         report.warning(
             "formats",
             format!(
-                "all get {curl}, though the format is left open: Accept does not arrive, another's answer is \
-                kept, or output.formats is empty"
+                "all clients get {curl}, although the format is negotiated: Accept does not reach tintype, a cache \
+                ignores Vary, or output.formats is empty"
             ),
-            format!(
-                "{PASS_ON}; behind nginx: proxy_set_header Accept $http_accept (it passes it on unless told \
-                otherwise)"
-            ),
+            format!("{CACHE_KEY}; behind nginx: proxy_set_header Accept $http_accept (the default)"),
         );
     } else if !is_open && kinds.iter().any(|kind| kind != browser) {
         report.error(
             "formats",
-            "the URL says its format or leaves it as it is, and yet not all get the same: something on the way \
-                converts",
+            "the URL fixes the format, but clients get different ones: something in between converts images",
             "switch the conversion off (Cloudflare: Polish, Mirage; ngx_pagespeed)",
         );
     } else {
         report.ok(
             "formats",
-            if is_open { "each gets a format that it can show" } else { "all get the same, as they should" },
+            if is_open { "each client gets a format that it supports" } else { "all clients get the same format" },
         );
     }
     if leaves_open && !answers.iter().all(varies) {
         report.warning(
             "vary",
-            "Vary: Accept is missing, though the format is left open: a cache between here and there will give one \
-                client's format to others",
-            "let it through (nginx: no proxy_hide_header Vary; CDNs: keep the origin's Vary), or put format= into \
+            "Vary: Accept is missing, although the format is negotiated: caches will give one client's format to \
+                others",
+            "pass it on (nginx: no proxy_hide_header Vary; CDNs: keep the origin's Vary), or put format= into \
                 the URL",
         );
     }
 }
 
-/// Whether an answer says that it depends on Accept.
+/// Whether the answer has `Vary: Accept`.
 fn varies(answer: &Answer) -> bool {
     let vary = answer.header("vary");
     vary.split(',').any(|name| name.trim() == "*" || name.trim().eq_ignore_ascii_case("accept"))
 }
 
-/// Whether the bytes are those that tintype sent: its ETag is their digest.
+/// Whether the body is the one that tintype sent: the ETag is its digest.
 fn changed(answers: &[Answer], report: &mut Report) {
     for (answer, (name, _)) in answers.iter().zip(CLIENTS) {
         let etag = answer.header("etag");
@@ -202,8 +199,8 @@ fn changed(answers: &[Answer], report: &mut Report) {
             report.warning(
                 "content",
                 format!(
-                    "the answer to {name} has no ETag of tintype's ({etag}): it is another's answer, or its ETag \
-                    was taken away"
+                    "the answer to {name} has no ETag of tintype ({etag}): it is from another server, or the ETag \
+                    was removed"
                 ),
                 "nginx: etag off where it sends files for tintype; CDNs: respect strong ETags",
             );
@@ -214,22 +211,21 @@ fn changed(answers: &[Answer], report: &mut Report) {
             report.error(
                 "content",
                 format!(
-                    "{name} does not get what tintype sent{how}: {} bytes that its ETag {etag} is not the digest \
-                    of",
+                    "the image was changed on the way to {name}{how}: its {} bytes do not match the ETag {etag}",
                     answer.body.len()
                 ),
-                "switch off what changes images on the way (Cloudflare: Polish, Mirage; nginx: image_filter, \
+                "switch off image optimisation (Cloudflare: Polish, Mirage; nginx: image_filter, \
                     gzip_types with image/…)",
             );
             return;
         }
     }
-    report.ok("content", "the bytes are those that tintype sent");
+    report.ok("content", "images arrive unchanged");
 }
 
-/// Whether something before tintype keeps answers.
-fn kept(answers: &[Answer], report: &mut Report) {
-    // the last was asked for before
+/// Whether a cache in front of tintype stores answers.
+fn cached(answers: &[Answer], report: &mut Report) {
+    // the last request repeats the first
     let Some(last) = answers.last() else { return };
     let others = |value: &str| {
         value
@@ -240,36 +236,36 @@ fn kept(answers: &[Answer], report: &mut Report) {
     };
     let cloudflare = last.header("cf-cache-status");
     let age = last.header("age");
-    let said = [
+    let headers = [
         ("CF-Cache-Status", cloudflare.clone()),
         ("Age", age),
         ("X-Cache", last.header("x-cache")),
         ("X-Cache-Status", last.header("x-cache-status")),
     ];
-    let mut said: Vec<String> = said
+    let mut headers: Vec<String> = headers
         .into_iter()
         .filter(|(_, value)| !value.is_empty())
         .map(|(name, value)| format!("{name}: {value}"))
         .collect();
-    said.extend(others(&last.header("cache-status")).map(|entry| format!("Cache-Status: {entry}")));
+    headers.extend(others(&last.header("cache-status")).map(|entry| format!("Cache-Status: {entry}")));
     if matches!(cloudflare.as_str(), "DYNAMIC" | "BYPASS") {
         report.warning(
             "cdn",
-            format!("Cloudflare does not keep it (CF-Cache-Status: {cloudflare})"),
-            "a Cache Rule for these paths: eligible for cache, edge TTL by the origin's Cache-Control; it keeps \
-                known extensions by itself",
+            format!("Cloudflare does not cache it (CF-Cache-Status: {cloudflare})"),
+            "a Cache Rule for these paths: eligible for cache, edge TTL by the origin's Cache-Control; by default it caches \
+                known extensions only",
         );
-    } else if said.is_empty() {
-        report.info("cdn", "nothing says that a cache stands before tintype, which needs none");
+    } else if headers.is_empty() {
+        report.info("cdn", "no sign of a cache in front of tintype, which needs none");
     } else {
-        report.info("cdn", format!("asked for a second time: {}", said.join(", ")));
+        report.info("cdn", format!("at the second request: {}", headers.join(", ")));
     }
     let control = last.header("cache-control");
     if !control.contains("max-age") || control.contains("no-store") || control.contains("private") {
         report.warning(
             "cdn",
-            format!("Cache-Control is {control:?}, not what tintype sends: browsers will ask again each time"),
-            "nginx: no expires or add_header Cache-Control there; CDNs: respect the origin's headers",
+            format!("Cache-Control is {control:?}, unlike tintype's: browsers will not cache images"),
+            "nginx: remove expires and add_header Cache-Control; CDNs: respect the origin's headers",
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The addresses to listen on: whether they can be had.
+//! Checks the addresses to listen on: whether they can be bound.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -8,9 +8,9 @@ use std::path::Path;
 
 use super::Subject;
 use super::paths::{barrier, facts, why_not_written};
-use super::people::{Person, SEARCH, WRITE, group_name};
 use super::report::Report;
 use super::sockets;
+use super::users::{SEARCH, UnixUser, WRITE, group_name};
 use crate::cache::preflight;
 
 /// The longest path of a socket, without the NUL behind it (unix(7)).
@@ -25,8 +25,8 @@ pub(super) fn check(subject: &Subject, report: &mut Report) {
     if server.admin_listen == server.listen && !server.listen.ends_with(":0") {
         report.error(
             "server.admin_listen",
-            format!("{} is server.listen already", server.listen),
-            "server.admin_listen = \"\" puts /-/ on the main listener; or take another port",
+            format!("{} is the address of server.listen as well", server.listen),
+            "server.admin_listen = \"\" puts /-/ on the main listener; or use another port",
         );
         return;
     }
@@ -47,59 +47,52 @@ fn tcp(subject: &Subject, about: &'static str, address: &str, report: &mut Repor
             let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
             report.error(
                 about,
-                format!("{host} has no address: {error}"),
+                format!("{host} does not resolve: {error}"),
                 format!("getent hosts {host}; or {about} = \"127.0.0.1:8080\""),
             );
             return;
         }
     };
-    // as the server does: the first that can be had
+    // as the server does: the first that can be bound
     let Some(error) = addresses.iter().try_fold(None, |_, address| TcpListener::bind(address).err().map(Some)) else {
-        report.ok(about, format!("{address} can be listened on"));
+        report.ok(about, format!("{address} is available"));
         return;
     };
     let port = addresses.first().map_or(0, SocketAddr::port);
     match error.as_ref().map(std::io::Error::kind) {
-        Some(ErrorKind::AddrInUse) => taken(subject, about, address, sockets::listener(port), report),
+        Some(ErrorKind::AddrInUse) => in_use(subject, about, address, sockets::listener(port), report),
         Some(ErrorKind::AddrNotAvailable) => report.error(
             about,
-            format!("{address} is no address of this machine"),
-            format!("ip address; or {about} = \"127.0.0.1:{port}\", or 0.0.0.0:{port} for all that it has"),
+            format!("{address} is not an address of this machine"),
+            format!("ip address; or {about} = \"127.0.0.1:{port}\", or 0.0.0.0:{port} for all of them"),
         ),
         Some(ErrorKind::PermissionDenied) => report.error(
             about,
-            format!("port {port} is privileged, and this runs as {}", subject.own.shown()),
+            format!("port {port} is privileged, and {} may not bind it", subject.own),
             format!(
                 "{about} = \"127.0.0.1:8080\" behind nginx; or AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit"
             ),
         ),
         _ => {
-            let why = error.map_or_else(|| "no address was found".into(), |error| error.to_string());
-            report.error(
-                about,
-                format!("{address} cannot be listened on: {why}"),
-                format!("{about} = \"127.0.0.1:8080\""),
-            );
+            let why = error.map_or_else(|| "no address found".into(), |error| error.to_string());
+            report.error(about, format!("cannot bind {address}: {why}"), format!("{about} = \"127.0.0.1:8080\""));
         }
     }
 }
 
-/// What is taken by the very service that these settings are of is no fault.
-fn taken(subject: &Subject, about: &'static str, address: &str, by: Option<sockets::Process>, report: &mut Report) {
+/// An address in use is no error if the service of these settings has it.
+fn in_use(subject: &Subject, about: &'static str, address: &str, by: Option<sockets::Process>, report: &mut Report) {
     let holder = subject.config.fixed.cache.folder().and_then(preflight::holder).and_then(|holder| holder.pid);
     let who = by.as_ref().map_or_else(|| "another process".into(), |by| format!("{} (process {})", by.name, by.pid));
     if by.as_ref().is_some_and(|by| Some(by.pid) == holder) {
-        report.ok(
-            about,
-            format!("{address} is listened on by {who}, which has the cache folder of these settings: it runs"),
-        );
+        report.ok(about, format!("{address} is in use by {who}, the running service of these settings"));
         return;
     }
-    let mend = match &by {
-        Some(by) => format!("stop it (systemctl status {}), or take another port with {about}", by.pid),
-        None => format!("ss -ltnp; stop it, or take another port with {about}"),
+    let fix = match &by {
+        Some(by) => format!("stop it (systemctl status {}), or set another port with {about}", by.pid),
+        None => format!("ss -ltnp; stop it, or set another port with {about}"),
     };
-    report.error(about, format!("{address} is taken by {who}"), mend);
+    report.error(about, format!("{address} is already in use by {who}"), fix);
 }
 
 fn unix(subject: &Subject, about: &'static str, path: &Path, report: &mut Report) {
@@ -108,97 +101,91 @@ fn unix(subject: &Subject, about: &'static str, path: &Path, report: &mut Report
     if length > LONGEST_PATH {
         report.error(
             about,
-            format!("the path of the socket has {length} bytes, and a socket's may have {LONGEST_PATH}: {shown}"),
+            format!("the path of the socket is too long ({length} bytes, at most {LONGEST_PATH}): {shown}"),
             format!("{about} = \"unix:/run/tintype/tintype.sock\""),
         );
         return;
     }
     let Some(folder) = path.parent() else { return };
     let (socket, folder_shown) = (path.symlink_metadata(), folder.display());
-    let made_by_systemd = "RuntimeDirectory=tintype in the unit makes /run/tintype";
+    let created_by_systemd = "RuntimeDirectory=tintype in the unit creates /run/tintype";
     if !folder.is_dir() {
-        let (cause, mend) = barrier(&subject.own, folder, SEARCH).unwrap_or_else(|| {
-            (format!("{folder_shown} is a file where a folder should be"), format!("remove {folder_shown}"))
-        });
-        report.error(
-            about,
-            format!("the folder of the socket cannot be used: {cause}"),
-            format!("{mend}; {made_by_systemd}"),
-        );
+        let (cause, fix) = barrier(&subject.own, folder, SEARCH)
+            .unwrap_or_else(|| (format!("{folder_shown} is not a folder"), format!("remove {folder_shown}")));
+        report.error(about, format!("cannot create the socket: {cause}"), format!("{fix}; {created_by_systemd}"));
         return;
     }
     match &socket {
         Ok(metadata) if !metadata.file_type().is_socket() => {
             report.error(
                 about,
-                format!("{shown} is there and is no socket"),
-                format!("remove it, or take another path with {about}"),
+                format!("{shown} exists and is not a socket"),
+                format!("remove it, or set another path with {about}"),
             );
             return;
         }
         Ok(_) => match UnixStream::connect(path).map_err(|error| error.kind()) {
-            Ok(_) => return taken(subject, about, &format!("unix:{shown}"), sockets::unix_listener(path), report),
+            Ok(_) => return in_use(subject, about, &format!("unix:{shown}"), sockets::unix_listener(path), report),
             Err(ErrorKind::ConnectionRefused) => {
-                report
-                    .info(about, format!("{shown} was left behind by a process that was killed; serve takes it over"));
+                report.info(about, format!("{shown} is a stale socket of a killed process; serve replaces it"));
             }
             Err(_) => {}
         },
         Err(_) => {}
     }
     match tempfile::Builder::new().prefix(".tintype-probe").tempfile_in(folder) {
-        Ok(_) => report.ok(about, format!("unix:{shown} can be listened on")),
+        Ok(_) => report.ok(about, format!("unix:{shown} is available")),
         Err(error) => {
-            let (cause, mend) =
+            let (cause, fix) =
                 why_not_written(&subject.own, &subject.mounts, folder, error_of(&error).as_ref().unwrap_or(&error));
-            report.error(about, format!("the socket cannot be made: {cause}"), format!("{mend}; {made_by_systemd}"));
+            report.error(about, format!("cannot create the socket: {cause}"), format!("{fix}; {created_by_systemd}"));
         }
     }
 }
 
-/// The system's error; tempfile wraps it with the path.
+/// The system's error, which tempfile wraps with the path.
 fn error_of(error: &std::io::Error) -> Option<std::io::Error> {
     use std::error::Error;
     let inner = error.source()?.downcast_ref::<std::io::Error>()?;
     Some(inner.raw_os_error().map_or_else(|| inner.kind().into(), std::io::Error::from_raw_os_error))
 }
 
-/// Whether somebody may connect to a socket: go to it, and write to it.
-pub(super) fn reachable(subject: &Subject, person: &Person, path: &Path, report: &mut Report) {
+/// Whether a user may connect to a socket, which needs search permission on its folders and write permission on it.
+pub(super) fn reachable(subject: &Subject, user: &UnixUser, path: &Path, report: &mut Report) {
     const ABOUT: &str = "nginx";
     let shown = path.display();
     let Some(folder) = path.parent() else { return };
-    if let Some((cause, mend)) = barrier(person, folder, SEARCH) {
-        report.error(ABOUT, format!("{} cannot connect to {shown}: {cause}", person.name), mend);
+    if let Some((cause, fix)) = barrier(user, folder, SEARCH) {
+        report.error(ABOUT, format!("{} cannot connect to {shown}: {cause}", user.name), fix);
         return;
     }
     if let Ok(metadata) = std::fs::metadata(path) {
-        if person.may(WRITE, &metadata) {
-            report.ok(ABOUT, format!("{} may connect to {shown}", person.name));
+        if user.can_access(WRITE, &metadata) {
+            report.ok(ABOUT, format!("{} can connect to {shown}", user.name));
         } else {
             let cause =
-                format!("{} cannot connect to {shown}, for which it has to write: {}", person.name, facts(&metadata));
-            report.error(ABOUT, cause, person.joins(metadata.gid()));
+                format!("{} cannot connect to {shown}, which needs write permission: {}", user.name, facts(&metadata));
+            report.error(ABOUT, cause, user.suggest_group(metadata.gid()));
         }
         return;
     }
-    // as serve will make it
+    // the permissions that serve will set
     let above = std::fs::metadata(folder).ok();
     let own_group = subject.own.groups.first().copied().unwrap_or_default();
     let group = above.filter(|folder| folder.mode() & 0o2000 != 0).map_or(own_group, |folder| folder.gid());
     let mode = subject.config.fixed.server.socket_mode.0;
-    if person.may_with(WRITE, mode, subject.own.uid, group) {
-        report.ok(ABOUT, format!("{} will be able to connect to {shown}", person.name));
+    if user.can_access_mode(WRITE, mode, subject.own.uid, group) {
+        report.ok(ABOUT, format!("{} will be able to connect to {shown}", user.name));
     } else {
         report.error(
             ABOUT,
             format!(
-                "{} will not be able to connect to {shown}: serve makes it for {} and the group {}, mode {mode:04o}",
-                person.name,
-                subject.own.shown(),
+                "{} will not be able to connect to {shown}: serve creates it with owner {}, group {}, mode {mode:04o}",
+                user.name,
+                subject.own,
                 group_name(group)
             ),
-            format!("{}; or chgrp {} {} and chmod g+s it", person.joins(group), person.name, folder.display()),
+            format!("{}; or chgrp {} {} and chmod g+s it", user.suggest_group(group), user.name, folder.display()),
         );
     }
 }

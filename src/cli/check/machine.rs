@@ -1,9 +1,10 @@
-//! What the machine, or the container, gives: memory, cores, file descriptors, and what of them this build makes use
-//! of.
+//! Checks the machine or container against the settings: memory, cores, file descriptors; and lists the codecs and SIMD
+//! of this build.
 
 use std::path::Path;
 
 use indicatif::HumanBytes;
+use procfs::Current;
 
 use super::Subject;
 use super::report::Report;
@@ -11,11 +12,10 @@ use crate::http::server;
 use crate::render;
 use crate::render::BACKENDS;
 
-/// What the program takes beside what the settings bound: itself with its threads, and renditions waiting to be
-/// written.
+/// Memory besides what settings bound: the program with its threads, and renditions waiting to be written.
 const OVERHEAD: u64 = (32 + 64) << 20;
 
-/// Fewer connections than a proxy keeps open to us by itself are too few.
+/// A proxy alone may keep this many connections open.
 const FEW_CONNECTIONS: usize = 128;
 
 pub(super) fn check(subject: &Subject, report: &mut Report) {
@@ -26,60 +26,59 @@ pub(super) fn check(subject: &Subject, report: &mut Report) {
     formats(subject, report);
 }
 
-/// Decoded pixels of an original of 4 megapixels and its rendition, beside what every render needs: less is enough for icons
-/// alone.
+/// Memory to render an original of 4 megapixels; less is enough for icons only.
 const SMALL_PHOTOGRAPH: u64 = render::FIXED_MEMORY + (32 << 20);
 
 fn memory(subject: &Subject, report: &mut Report) {
     let (limits, cache) = (&subject.config.fixed.limits, &subject.config.fixed.cache);
-    let mend = "limits.memory = \"512MiB\", or as much as there is";
+    let fix = "limits.memory = \"512MiB\", or as much as is available";
     if limits.memory.0 <= render::FIXED_MEMORY {
         report.warning(
             "limits.memory",
             format!(
-                "{} is less than any render needs ({} and its pixels): every rendition will be a 422",
+                "{} is less than any render needs ({} and its pixels): every rendition fails with 422",
                 limits.memory,
                 HumanBytes(render::FIXED_MEMORY)
             ),
-            mend,
+            fix,
         );
     } else if limits.memory.0 < SMALL_PHOTOGRAPH {
         report.warning(
             "limits.memory",
-            format!(
-                "{} is less than photographs need: renditions of all but small pictures will be a 422",
-                limits.memory
-            ),
-            mend,
+            format!("{} is less than photographs need: all but small images fail with 422", limits.memory),
+            fix,
         );
     }
-    let sum = [limits.memory.0, limits.decoded.0, cache.memory.0, OVERHEAD]
+    let sum = [limits.memory.0, limits.decode_cache.0, cache.memory.0, OVERHEAD]
         .iter()
         .fold(0_u64, |sum, part| sum.saturating_add(*part));
     let parts = format!(
-        "{} (limits.memory {}, limits.decoded {}, cache.memory {}, {} for the rest)",
+        "{} (limits.memory {}, limits.decode_cache {}, cache.memory {}, {} for the rest)",
         HumanBytes(sum),
         limits.memory,
-        limits.decoded,
+        limits.decode_cache,
         cache.memory,
         HumanBytes(OVERHEAD)
     );
     let cgroups = read("/proc/self/cgroup");
     let bounds = [
         (
-            "the control group's bound",
+            "the memory limit of the cgroup",
             cgroup(&cgroups, "memory", &["memory.max", "memory.limit_in_bytes"]).and_then(|text| bytes(&text)),
         ),
-        ("what the machine has", total(&read("/proc/meminfo"))),
+        ("the memory of the machine", procfs::Meminfo::current().ok().map(|memory| memory.mem_total)),
     ];
     let known = bounds.iter().filter_map(|(what, bytes)| Some((what, (*bytes)?)));
     match known.min_by_key(|(_, bytes)| *bytes) {
-        None => report.info("limits.memory", format!("the settings allow {parts}; how much there is cannot be read")),
+        None => report.info("limits.memory", format!("the settings allow {parts}; the available memory is unknown")),
         Some((what, most)) if sum > most => report.warning(
             "limits.memory",
-            format!("the settings allow {parts}, and {what} is {}: the kernel would end the process", HumanBytes(most)),
             format!(
-                "limits.memory = \"{}MiB\", or MemoryMax= (docker run -m) of more than {}",
+                "the settings allow {parts}, and {what} is {}: the OOM killer would end the process",
+                HumanBytes(most)
+            ),
+            format!(
+                "limits.memory = \"{}MiB\", or MemoryMax= (docker run -m) above {}",
                 (most.saturating_sub(sum - limits.memory.0) >> 20).max(32),
                 HumanBytes(sum)
             ),
@@ -99,10 +98,10 @@ fn cores(subject: &Subject, report: &mut Report) {
         Some(quota) if workers as f64 > quota.ceil() => report.warning(
             "limits.workers",
             format!(
-                "{workers} workers share {quota} cores, which is what the control group grants: each render \
-                takes longer, and all stand still while the share is used up"
+                "{workers} workers share the CPU quota of {quota} cores: each render takes longer, and all are \
+                throttled when the quota is used up"
             ),
-            format!("limits.workers = {} (0 finds out by itself)", quota.ceil().max(1.0)),
+            format!("limits.workers = {} (0 sets it automatically)", quota.ceil().max(1.0)),
         ),
         _ if workers > all => report.warning(
             "limits.workers",
@@ -119,7 +118,7 @@ fn files(report: &mut Report) {
     if connections < FEW_CONNECTIONS {
         report.warning(
             "files",
-            format!("{text}; whoever comes beyond waits"),
+            format!("{text}; further connections wait"),
             "LimitNOFILE=65536 in the unit, or ulimit -Hn 65536",
         );
     } else {
@@ -127,7 +126,7 @@ fn files(report: &mut Report) {
     }
 }
 
-/// What encoders and resizers make use of, where the processor has it.
+/// The instruction sets that encoders and resizers use, by whether the processor has them.
 fn simd() -> String {
     #[cfg(target_arch = "x86_64")]
     let found = [
@@ -152,18 +151,15 @@ fn simd() -> String {
 fn formats(subject: &Subject, report: &mut Report) {
     let chosen = &subject.config.live.output.formats;
     if chosen.is_empty() {
-        report.info(
-            "output.formats",
-            "format=auto keeps the original's format: neither AVIF nor WebP is among its choices",
-        );
+        report.info("output.formats", "format=auto keeps the original's format: output.formats is empty");
     } else {
         report.info(
             "output.formats",
-            format!("format=auto chooses among {}, best first, and the original's format", chosen.join(", ")),
+            format!("format=auto prefers {}, in this order, to the original's format", chosen.join(", ")),
         );
     }
-    if let Some(dear) = chosen.first().filter(|first| *first == "avif" && !cfg!(feature = "native")) {
-        report.info("output.formats", format!("{dear} is written by rav1e in this build, which takes long"));
+    if let Some(format) = chosen.first().filter(|first| *first == "avif" && !cfg!(feature = "native")) {
+        report.info("output.formats", format!("{format} is encoded by rav1e in this build, which is slow"));
     }
 }
 
@@ -171,7 +167,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }
 
-/// What a control group says, the tightest on the way up: version 2 in one hierarchy, version 1 in one for each
+/// The lowest limit of this process's cgroup and those above it. Version 2 has one hierarchy, version 1 one for each
 /// controller.
 fn cgroup(groups: &str, controller: &str, files: &[&str]) -> Option<String> {
     groups.lines().find_map(|line| {
@@ -184,12 +180,12 @@ fn cgroup(groups: &str, controller: &str, files: &[&str]) -> Option<String> {
         };
         let own = hierarchy.join(path.trim_start_matches('/'));
         let levels = own.ancestors().take_while(|level| level.starts_with(&hierarchy));
-        let said = levels.flat_map(|level| files.iter().filter_map(|file| said_by(&level.join(file))));
-        said.min_by_key(|text| bytes(text.split(' ').next().unwrap_or_default()).unwrap_or(u64::MAX))
+        let limits = levels.flat_map(|level| files.iter().filter_map(|file| read_limit(&level.join(file))));
+        limits.min_by_key(|text| bytes(text.split(' ').next().unwrap_or_default()).unwrap_or(u64::MAX))
     })
 }
 
-fn said_by(file: &Path) -> Option<String> {
+fn read_limit(file: &Path) -> Option<String> {
     let text = std::fs::read_to_string(file).ok()?.trim().to_owned();
     if !file.ends_with("cpu.cfs_quota_us") {
         return Some(text);
@@ -198,22 +194,16 @@ fn said_by(file: &Path) -> Option<String> {
     Some(format!("{text} {}", period.trim()))
 }
 
-/// A bound in bytes; what stands for none is none.
+/// A limit in bytes. Version 1 writes a huge number for no limit.
 fn bytes(text: &str) -> Option<u64> {
     text.parse().ok().filter(|bytes| *bytes < 1 << 60)
 }
 
-/// `200000 100000` are two cores; `max` and -1 stand for all.
+/// CPU quota and period in microseconds: `200000 100000` is two cores; `max` and -1 are no limit.
 fn quota(text: &str) -> Option<f64> {
     let (quota, period) = text.split_once(' ')?;
     let (quota, period): (f64, f64) = (quota.parse().ok()?, period.parse().ok()?);
     (quota > 0.0 && period > 0.0).then(|| quota / period)
-}
-
-/// `MemTotal:       16384 kB`
-fn total(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
 #[cfg(test)]
@@ -221,8 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_kernel_writes() {
-        assert_eq!(total("MemFree: 1 kB\nMemTotal:       16384 kB\n"), Some(16 << 20));
+    fn cgroup_limits_are_parsed() {
         assert_eq!((quota("200000 100000"), quota("max 100000"), quota("-1 100000")), (Some(2.0), None, None));
         assert_eq!((bytes("400"), bytes("max"), bytes("9223372036854771712")), (Some(400), None, None));
         assert_eq!(cgroup("", "memory", &["memory.max"]), None);

@@ -1,5 +1,5 @@
-//! `tintype check`: everything that could stop the service from working, each with its cause and its mend. It runs as
-//! whoever starts it, and what it tries it undoes.
+//! `tintype check`: looks for problems of settings, permissions, limits and the machine, and names the cause and the fix of
+//! each. It runs as the user who starts it, and removes all that it creates.
 
 mod cache;
 mod cdn;
@@ -9,10 +9,10 @@ mod mounts;
 mod nginx;
 mod originals;
 mod paths;
-mod people;
 mod report;
 mod secrets;
 mod sockets;
+mod users;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,30 +22,29 @@ use clap::Args;
 use super::Common;
 use crate::config::{Config, Loaded, Origin};
 use mounts::Mounts;
-use people::Person;
 use report::{Level, Report};
+use users::UnixUser;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
-    /// A URL of the service as its visitors see it: what a proxy or CDN on the way makes of it
+    /// Also check the answers that visitors get at this URL, through a proxy or CDN
     url: Option<String>,
-    /// Whether this user could connect to the socket and read what it may have to send, such as www-data
+    /// Also check that this user (such as www-data) can connect to the socket and read originals and the cache
     #[arg(long, value_name = "USER")]
     nginx_user: Option<String>,
-    /// One JSON object instead of lines
+    /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     common: Common,
 }
 
-/// What is checked.
 struct Subject<'a> {
     config: &'a Config,
     origins: &'a BTreeMap<String, Origin>,
-    /// Files with secrets that everyone may read.
-    exposed: &'a [PathBuf],
-    own: Person,
+    /// Files with secrets that every user may read.
+    world_readable: &'a [PathBuf],
+    own: UnixUser,
     mounts: Mounts,
 }
 
@@ -55,49 +54,52 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         Ok(loaded) => settings(&arguments, &loaded, &mut report),
         Err(wrong) => {
             let file = arguments.common.config.as_deref();
-            let barred = file.and_then(|file| paths::barrier(&Person::own(), file, people::READ));
-            let (cause, mend) = barred.unwrap_or_else(|| {
-                let mend = "put it right; tintype config --default shows every setting as it is written";
-                (wrong.to_string(), mend.into())
+            let barred = file.and_then(|file| paths::barrier(&UnixUser::current(), file, users::READ));
+            let (cause, fix) = barred.unwrap_or_else(|| {
+                let fix = "correct the setting; tintype config --default lists all settings with their format";
+                (wrong.to_string(), fix.into())
             });
-            report.error("settings", cause, mend);
+            report.error("settings", cause, fix);
         }
     }
     if let Some(url) = &arguments.url {
         cdn::check(url, &mut report)?;
     }
     if arguments.json {
-        super::say(&format!("{:#}\n", report.json()))?;
+        super::print(&format!("{:#}\n", report.json()))?;
     } else {
-        super::say(&report.text())?;
+        super::print(&report.text())?;
     }
-    anyhow::ensure!(report.count(Level::Error) == 0, "{}", report.sum());
+    anyhow::ensure!(report.count(Level::Error) == 0, "{}", report.summary());
     Ok(())
 }
 
-/// Everything that the settings say of this machine.
+/// Checks the settings, and this machine against them.
 fn settings(arguments: &Arguments, loaded: &Loaded, report: &mut Report) {
-    let Loaded { config, origins, strangers, exposed, withheld, .. } = loaded;
-    let subject = Subject { config, origins, exposed, own: Person::own(), mounts: Mounts::read() };
+    let Loaded { config, origins, unknown_env, world_readable, unreadable_secrets, .. } = loaded;
+    let subject = Subject { config, origins, world_readable, own: UnixUser::current(), mounts: Mounts::read() };
     report.ok(
         "settings",
         arguments
             .common
             .config
             .as_ref()
-            .map_or_else(|| "good; no file was named".into(), |path| format!("{} is good", path.display())),
+            .map_or_else(|| "valid; no settings file (--config)".into(), |path| format!("{} is valid", path.display())),
     );
-    if !strangers.is_empty() {
-        report.info("settings", format!("these variables are no settings and change nothing: {}", strangers.join(" ")));
+    if !unknown_env.is_empty() {
+        report.info(
+            "settings",
+            format!("environment variables that are not settings are ignored: {}", unknown_env.join(" ")),
+        );
     }
-    for why in withheld {
-        report.info("secrets", format!("not looked at: {why}"));
+    for why in unreadable_secrets {
+        report.info("secrets", format!("not checked: {why}"));
     }
     if subject.own.uid == 0 {
         report.info(
             "user",
-            "this runs as root, whom no permissions hinder; what the service will see is seen by its \
-            own user: runuser -u tintype -- tintype check",
+            "running as root, to whom permissions do not apply; run it as the service's user as well: \
+            runuser -u tintype -- tintype check",
         );
     }
     originals::check(&subject, report);

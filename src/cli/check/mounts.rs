@@ -1,25 +1,26 @@
-//! The file systems that this process sees, from `/proc/self/mountinfo` (proc(5)).
+//! The mounts that this process sees, from `/proc/self/mountinfo` (proc(5)). Parsed here, since `procfs` leaves escaped blanks
+//! in paths as they are, and gives up at a line that it cannot parse.
 
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-/// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mount {
     pub(super) point: PathBuf,
-    /// What of its file system is mounted there.
+    /// The folder of its file system that is mounted there.
     pub(super) root: PathBuf,
     pub(super) kind: String,
-    /// Whether it may only be read here, and whether its file system may only be read anywhere.
+    /// Whether this mount is read-only.
     pub(super) is_read_only: bool,
+    /// Whether the file system itself is read-only, wherever it is mounted.
     pub(super) is_system_read_only: bool,
 }
 
-/// All of them, in the order in which they were made.
+/// In the order in which they were mounted.
 pub(super) struct Mounts(Vec<Mount>);
 
 impl Mounts {
-    /// Those of this process; none where the system does not tell.
+    /// The mounts of this process; empty if `/proc` is not available.
     pub(super) fn read() -> Mounts {
         Mounts::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default())
     }
@@ -28,13 +29,13 @@ impl Mounts {
         Mounts(text.split(|&byte| byte == b'\n').filter_map(parse).collect())
     }
 
-    /// The one that a path lies in; the later of two at one point covers the former.
+    /// The mount that a path is in; a later mount at the same point covers an earlier one.
     pub(super) fn of(&self, path: &Path) -> Option<&Mount> {
         let candidates = self.0.iter().filter(|mount| path.starts_with(&mount.point));
         candidates.max_by_key(|mount| mount.point.components().count())
     }
 
-    /// The private `/tmp` or `/var/tmp` that a path lies in: what a unit with `PrivateTmp=` sees there is its own.
+    /// The private `/tmp` or `/var/tmp` that a path is in, which a unit with `PrivateTmp=` has.
     pub(super) fn private_tmp(&self, path: &Path) -> Option<&Path> {
         ["/tmp", "/var/tmp"].map(Path::new).into_iter().find(|tmp| {
             let is_private = |mount: &Mount| {
@@ -98,7 +99,7 @@ mod tests {
         torn line\n";
 
     #[test]
-    fn the_mount_of_a_path() {
+    fn deepest_mount_contains_the_path() {
         let mounts = Mounts::parse(TABLE);
         let root = mounts.of(Path::new("/srv/a")).expect("one");
         assert_eq!((root.is_read_only, root.is_system_read_only, root.kind.as_str()), (true, false, "ext4"));
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn private_ones_are_told_by_what_is_mounted() {
+    fn private_tmp_is_recognised_by_its_root() {
         let mounts = Mounts::parse(TABLE);
         assert_eq!(mounts.private_tmp(Path::new("/tmp/cache")), Some(Path::new("/tmp")));
         assert_eq!(mounts.private_tmp(Path::new("/var/tmp/cache")), None);

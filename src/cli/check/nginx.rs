@@ -1,5 +1,5 @@
-//! What another user, nginx's, would see of the socket, the originals and the cache: by permission bits, along every
-//! folder on the way.
+//! Checks the permissions of another user, nginx's, on the socket, the originals and the cache, and on all folders above
+//! them.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -7,67 +7,67 @@ use std::path::{Path, PathBuf};
 use super::Subject;
 use super::cache::absolute;
 use super::listen;
-use super::paths::{barrier, facts, nearest};
-use super::people::{Person, READ, SEARCH, group_name};
+use super::paths::{barrier, existing_part, facts};
 use super::report::Report;
+use super::users::{READ, SEARCH, UnixUser, group_name};
 use crate::cache::preflight;
 
 const ABOUT: &str = "nginx";
 
 pub(super) fn check(subject: &Subject, name: &str, report: &mut Report) {
-    let Some(person) = Person::find(name) else {
+    let Some(user) = UnixUser::find(name) else {
         report.error(
             ABOUT,
-            format!("there is no user {name} in /etc/passwd"),
-            "ps -o user= -C nginx shows who its workers run as; www-data or nginx is usual",
+            format!("there is no user {name}"),
+            "ps -o user= -C nginx shows the user of its workers, usually www-data or nginx",
         );
         return;
     };
     match subject.config.fixed.server.listen.strip_prefix("unix:") {
         Some(path) => {
-            listen::reachable(subject, &person, Path::new(path), report);
+            listen::reachable(subject, &user, Path::new(path), report);
             if ["/tmp", "/var/tmp"].iter().any(|tmp| Path::new(path).starts_with(tmp)) {
                 report.warning(
                     ABOUT,
                     format!(
-                        "{path} lies in a place for temporary files: with PrivateTmp= in either unit nginx does \
-                        not see it"
+                        "{path} is in a folder for temporary files: nginx does not see it if either unit has \
+                        PrivateTmp="
                     ),
                     "server.listen = \"unix:/run/tintype/tintype.sock\", with RuntimeDirectory=tintype in the unit",
                 );
             }
         }
-        None => report.info(ABOUT, "tintype listens on TCP, for which no permissions are needed"),
+        None => report.info(ABOUT, "tintype listens on TCP, which needs no permissions"),
     }
-    originals(subject, &person, report);
-    cache(subject, &person, report);
+    originals(subject, &user, report);
+    cache(subject, &user, report);
 }
 
-/// Where nginx sends files by itself, it opens them as itself.
-const NEEDED: &str = "where it is to send them itself (try_files, X-Accel-Redirect)";
+/// nginx opens the files that it sends as its own user.
+const NEEDED: &str = "needed to send them itself (try_files, X-Accel-Redirect)";
 
-fn originals(subject: &Subject, person: &Person, report: &mut Report) {
+fn originals(subject: &Subject, user: &UnixUser, report: &mut Report) {
     let root = absolute(&subject.config.fixed.source.root);
-    let barred = barrier(person, &root, SEARCH).or_else(|| barrier(person, &first_file(&root)?, READ));
-    tell(person, "originals", barred, false, report);
+    let barred = barrier(user, &root, SEARCH).or_else(|| barrier(user, &first_file(&root)?, READ));
+    add(user, "originals", barred, false, report);
 }
 
-fn cache(subject: &Subject, person: &Person, report: &mut Report) {
+fn cache(subject: &Subject, user: &UnixUser, report: &mut Report) {
     let Some(dir) = subject.config.fixed.cache.folder().map(absolute) else { return };
     let layout = preflight::layout_in(&dir);
-    let above = nearest(dir.parent().unwrap_or(&dir));
-    let barred = barrier(person, &above, SEARCH).or_else(|| match layout.exists() {
-        true => closed(person, &dir, &layout),
-        false => to_come(subject, person, &layout),
+    let above = existing_part(dir.parent().unwrap_or(&dir));
+    let barred = barrier(user, &above, SEARCH).or_else(|| match layout.exists() {
+        true => existing(user, &dir, &layout),
+        false => future(subject, user, &layout),
     });
     let must = !subject.config.fixed.server.x_accel.is_empty();
-    tell(person, "renditions in the cache", barred, must, report);
+    add(user, "renditions in the cache", barred, must, report);
     if let Some(tmp) = subject.mounts.private_tmp(&dir) {
         report.error(
             ABOUT,
             format!(
                 "{} does not see {}: {} is private to this unit (PrivateTmp=)",
-                person.name,
+                user.name,
                 dir.display(),
                 tmp.display()
             ),
@@ -76,49 +76,45 @@ fn cache(subject: &Subject, person: &Person, report: &mut Report) {
     }
 }
 
-/// `must` says that the settings have nginx read them.
-fn tell(person: &Person, what: &str, barred: Option<(String, String)>, must: bool, report: &mut Report) {
+/// `must` is whether the settings depend on it.
+fn add(user: &UnixUser, what: &str, barred: Option<(String, String)>, must: bool, report: &mut Report) {
     match barred {
-        None => report.ok(ABOUT, format!("{} may read {what}", person.name)),
-        Some((cause, mend)) if must => {
-            let name = &person.name;
-            report.error(ABOUT, format!("{name} cannot read {what}, which server.x_accel has it send: {cause}"), mend);
+        None => report.ok(ABOUT, format!("{} can read {what}", user.name)),
+        Some((cause, fix)) if must => {
+            let name = &user.name;
+            report.error(ABOUT, format!("{name} cannot read {what}, as server.x_accel requires: {cause}"), fix);
         }
-        Some((cause, mend)) => {
-            report.warning(
-                ABOUT,
-                format!("{} cannot read {what}, which it has to {NEEDED}: {cause}", person.name),
-                mend,
-            );
+        Some((cause, fix)) => {
+            report.warning(ABOUT, format!("{} cannot read {what}, {NEEDED}: {cause}", user.name), fix);
         }
     }
 }
 
-/// Its folders and files are the service's: what lets others read them is their group.
-fn closed(person: &Person, dir: &Path, layout: &Path) -> Option<(String, String)> {
+/// The first obstacle in an existing cache. Its files are the service's, so the fix is membership in their group.
+fn existing(user: &UnixUser, dir: &Path, layout: &Path) -> Option<(String, String)> {
     let rendition = first_rendition(layout);
     let folders = [Some(dir), Some(layout), rendition.as_deref().and_then(Path::parent)];
     let wanted =
         folders.into_iter().flatten().map(|path| (path, SEARCH)).chain(rendition.as_deref().map(|path| (path, READ)));
     wanted.into_iter().find_map(|(path, bits)| {
         let metadata = std::fs::metadata(path).ok()?;
-        let is_closed = !person.may(bits, &metadata);
-        is_closed.then(|| (format!("{}: {}", path.display(), facts(&metadata)), person.joins(metadata.gid())))
+        let is_closed = !user.can_access(bits, &metadata);
+        is_closed.then(|| (format!("{}: {}", path.display(), facts(&metadata)), user.suggest_group(metadata.gid())))
     })
 }
 
-/// The cache makes its folders for its owner and, to be read, its group.
-fn to_come(subject: &Subject, person: &Person, layout: &Path) -> Option<(String, String)> {
+/// The obstacle in a cache that `serve` has yet to create, readable by owner and group.
+fn future(subject: &Subject, user: &UnixUser, layout: &Path) -> Option<(String, String)> {
     let group = subject.own.groups.first().copied().unwrap_or_default();
-    if person.may_with(SEARCH, 0o750, subject.own.uid, group) {
+    if user.can_access_mode(SEARCH, 0o750, subject.own.uid, group) {
         return None;
     }
-    let (layout, own) = (layout.display(), subject.own.shown());
-    let cause = format!("serve will make {layout} for {own} and the group {}, mode 0750", group_name(group));
-    Some((cause, person.joins(group)))
+    let (layout, own) = (layout.display(), &subject.own);
+    let cause = format!("serve will create {layout} with owner {own}, group {}, mode 0750", group_name(group));
+    Some((cause, user.suggest_group(group)))
 }
 
-/// Some file below a folder, two levels down at most.
+/// A file below a folder, at most two levels down.
 fn first_file(folder: &Path) -> Option<PathBuf> {
     let list =
         |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten().take(100).map(|entry| entry.path());
@@ -127,7 +123,7 @@ fn first_file(folder: &Path) -> Option<PathBuf> {
     here.iter().find(|path| path.is_file()).cloned().or_else(below)
 }
 
-/// A rendition: of what is in the cache, those alone lie in a numbered folder and have an extension.
+/// A rendition in the cache. Only renditions are in a folder of two digits and have an extension.
 fn first_rendition(layout: &Path) -> Option<PathBuf> {
     let folders = std::fs::read_dir(layout).ok()?.flatten().map(|entry| entry.path());
     let numbered = folders.filter(|path| path.file_name().is_some_and(|name| name.len() == 2));

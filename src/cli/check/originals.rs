@@ -1,4 +1,4 @@
-//! The folder with originals, and a look at the first ones in it.
+//! Checks the folder of originals and a sample of its files.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -6,52 +6,46 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::Subject;
 use super::paths::{self, barrier};
-use super::people::{READ, SEARCH};
 use super::report::Report;
+use super::users::{READ, SEARCH};
 use crate::cli::build;
 use crate::source::STAGING;
 
 const ABOUT: &str = "source.root";
 
-/// How many entries are looked at, and for how long: a folder may have millions.
-const MOST: usize = 2000;
-const LONGEST: Duration = Duration::from_secs(2);
+/// The limits of the sample: a folder may have millions of entries.
+const SAMPLE_ENTRIES: usize = 2000;
+const SAMPLE_TIME: Duration = Duration::from_secs(2);
 
 pub(super) fn check(subject: &Subject, report: &mut Report) {
     let root = &subject.config.fixed.source.root;
     let shown = root.display();
     if let Err(error) = std::fs::read_dir(root) {
         let barred = match error.kind() {
-            ErrorKind::NotADirectory => Some((
-                format!("{shown} is a file where a folder should be"),
-                "name the folder that the originals are in".into(),
-            )),
+            ErrorKind::NotADirectory => {
+                Some((format!("{shown} is not a folder"), "use the folder that contains the originals".into()))
+            }
             _ => barrier(&subject.own, root, READ | SEARCH),
         };
-        let (cause, mend) = barred.unwrap_or_else(|| {
-            (format!("{shown}: {error}"), format!("ls -ld {shown}; name a folder that can be read"))
-        });
-        report.error(ABOUT, format!("originals cannot be read: {cause}"), format!("{mend} (source.root)"));
+        let (cause, fix) =
+            barred.unwrap_or_else(|| (format!("{shown}: {error}"), format!("ls -ld {shown}; use a readable folder")));
+        report.error(ABOUT, format!("originals are not readable: {cause}"), format!("{fix} (source.root)"));
         return;
     }
-    let sample = Sample::take(root);
+    let sample = Sample::of(root);
     report.ok(
         ABOUT,
         format!(
-            "{} can be read{}",
+            "{} is readable{}",
             std::path::absolute(root).unwrap_or_else(|_| root.clone()).display(),
             sample.shown()
         ),
     );
-    if let Some((path, error)) = sample.closed.first() {
-        let (cause, mend) = barrier(&subject.own, path, READ)
+    if let Some((path, error)) = sample.unreadable.first() {
+        let (cause, fix) = barrier(&subject.own, path, READ)
             .unwrap_or_else(|| (format!("{}: {error}", path.display()), format!("ls -l {}", path.display())));
-        let count = sample.closed.len();
-        report.warning(
-            ABOUT,
-            format!("{count} of the originals looked at cannot be read, the first since {cause}"),
-            mend,
-        );
+        let count = sample.unreadable.len();
+        report.warning(ABOUT, format!("{count} of the sampled originals are not readable; the first: {cause}"), fix);
     }
     links(subject, &sample, report);
     clock(&sample, report);
@@ -60,7 +54,7 @@ pub(super) fn check(subject: &Subject, report: &mut Report) {
     }
 }
 
-/// Links that lead out of the root, and folders that they may lead to.
+/// Checks symbolic links that lead out of the root, and the folders of `source.links`.
 fn links(subject: &Subject, sample: &Sample, report: &mut Report) {
     let source = &subject.config.fixed.source;
     let mut allowed = Vec::new();
@@ -70,9 +64,9 @@ fn links(subject: &Subject, sample: &Sample, report: &mut Report) {
             Ok(real) if std::fs::read_dir(&real).is_ok() => allowed.push(real),
             _ => {
                 let barred = barrier(&subject.own, folder, READ | SEARCH);
-                let (cause, mend) = barred
-                    .unwrap_or_else(|| (format!("{shown} is no folder that can be read"), format!("ls -ld {shown}")));
-                report.warning("source.links", format!("links cannot lead there: {cause}"), mend);
+                let (cause, fix) =
+                    barred.unwrap_or_else(|| (format!("{shown} is not a readable folder"), format!("ls -ld {shown}")));
+                report.warning("source.links", format!("links to this folder do not work: {cause}"), fix);
             }
         }
     }
@@ -89,50 +83,48 @@ fn links(subject: &Subject, sample: &Sample, report: &mut Report) {
         report.warning(
             "source.links",
             format!(
-                "{} of the links looked at lead out of source.root and are a 404, the first {} to {}",
+                "{} of the sampled symbolic links lead out of source.root and are a 404; the first: {} -> {}",
                 out.len(),
                 first.display(),
                 target.display()
             ),
-            format!(
-                "source.links = [{folder:?}], the folders that links may lead to, if what is in them is for everyone"
-            ),
+            format!("source.links = [{folder:?}] allows links to folders whose files are public"),
         );
     }
 }
 
-/// Whether originals can be taken in.
+/// Whether uploads can be written.
 fn uploads(subject: &Subject, root: &Path, report: &mut Report) {
     let staging = root.join(STAGING);
     for folder in [root, &staging].into_iter().filter(|folder| folder.exists()) {
         let may = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
         if let Err(error) = rustix::fs::accessat(rustix::fs::CWD, folder, may, rustix::fs::AtFlags::EACCESS) {
-            let (cause, mend) = paths::why_not_written(&subject.own, &subject.mounts, folder, &error.into());
-            // nobody else has a use for it: it was left behind by another user
+            let (cause, fix) = paths::why_not_written(&subject.own, &subject.mounts, folder, &error.into());
+            // only tintype uses it: another user's process has created it
             let own = format!("chown -R {}: {}", subject.own.name, staging.display());
-            let mend = if folder == staging { own } else { mend };
-            report.error("security.upload", format!("nothing can be uploaded: {cause}"), mend);
+            let fix = if folder == staging { own } else { fix };
+            report.error("security.upload", format!("uploads are disabled: {cause}"), fix);
             return;
         }
     }
-    report.ok("security.upload", format!("{} can be written", root.display()));
+    report.ok("security.upload", format!("{} is writable", root.display()));
 }
 
-/// What originals say of the clock, and it of them.
+/// Compares the clock with a plausible date and with the modification times of originals.
 fn clock(sample: &Sample, report: &mut Report) {
-    // when tintype was not there yet
-    const LONG_AGO: Duration = Duration::from_secs(1_704_067_200);
+    // 2024-01-01, before the first release
+    const EARLIEST: Duration = Duration::from_secs(1_704_067_200);
     let now = SystemTime::now();
-    let mend = "timedatectl set-ntp true, or whatever sets the clock of this machine";
-    if now.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since < LONG_AGO) {
+    let fix = "timedatectl set-ntp true, or what else sets the clock of this machine";
+    if now.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since < EARLIEST) {
         let date = httpdate::fmt_http_date(now);
         report.warning(
             "clock",
             format!(
-                "it is {date} by the clock of this machine, which cannot be: dates, ages and \
-            signatures that expire are wrong"
+                "the system clock is wrong ({date}): dates, cache lifetimes and expiring signatures are wrong \
+                as well"
             ),
-            mend,
+            fix,
         );
     } else if let Some((path, time)) = &sample.newest
         && time.duration_since(now).is_ok_and(|ahead| ahead > Duration::from_secs(60))
@@ -141,28 +133,28 @@ fn clock(sample: &Sample, report: &mut Report) {
         report.warning(
             "clock",
             format!(
-                "{path} was changed at {date}, which is in the future: the clock of this machine is slow, or was \
-                fast when it was written"
+                "{path} was modified at {date}, in the future: the system clock is slow, or was fast when the file \
+                was written"
             ),
-            format!("{mend}; or touch {path}"),
+            format!("{fix}; or touch {path}"),
         );
     } else {
         report.ok("clock", httpdate::fmt_http_date(now));
     }
 }
 
-/// The first originals.
+/// The first entries below the root.
 #[derive(Default)]
 struct Sample {
     files: usize,
-    closed: Vec<(PathBuf, std::io::Error)>,
+    unreadable: Vec<(PathBuf, std::io::Error)>,
     newest: Option<(PathBuf, SystemTime)>,
     links: Vec<PathBuf>,
     is_all: bool,
 }
 
 impl Sample {
-    fn take(root: &Path) -> Sample {
+    fn of(root: &Path) -> Sample {
         let (began, mut seen) = (Instant::now(), 0);
         let mut sample = Sample { is_all: true, ..Sample::default() };
         let mut folders = vec![root.to_owned()];
@@ -170,13 +162,13 @@ impl Sample {
             let entries = match std::fs::read_dir(&folder) {
                 Ok(entries) => entries,
                 Err(error) => {
-                    sample.closed.push((folder, error));
+                    sample.unreadable.push((folder, error));
                     continue;
                 }
             };
             for entry in entries.flatten().filter(|entry| !entry.file_name().to_string_lossy().starts_with('.')) {
                 seen += 1;
-                if seen > MOST || began.elapsed() > LONGEST {
+                if seen > SAMPLE_ENTRIES || began.elapsed() > SAMPLE_TIME {
                     sample.is_all = false;
                     return sample;
                 }
@@ -195,7 +187,7 @@ impl Sample {
         self.files += 1;
         let opened = std::fs::File::open(&path).and_then(|file| file.metadata()?.modified());
         match opened {
-            Err(error) => self.closed.push((path, error)),
+            Err(error) => self.unreadable.push((path, error)),
             Ok(time) if self.newest.as_ref().is_none_or(|(_, newest)| time > *newest) => {
                 self.newest = Some((path, time))
             }
@@ -205,27 +197,27 @@ impl Sample {
 
     fn shown(&self) -> String {
         match (self.files, self.is_all) {
-            (0, true) => ", and nothing is in it".into(),
+            (0, true) => " and empty".into(),
             (count, true) => format!(" ({count} files)"),
-            (count, false) => format!(" (the first {count} files were looked at)"),
+            (count, false) => format!(" (a sample of {count} files)"),
         }
     }
 }
 
-/// Whether the cache lies among the originals, or they in it.
+/// Whether the cache lies within the originals, or they within the cache.
 pub(super) fn overlap(subject: &Subject, report: &mut Report) {
     match build::overlap(subject.config) {
         Ok(None) => {}
         Ok(Some((cache, root))) => report.error(
             "cache.dir",
             format!(
-                "the cache folder {} and the originals in {} lie within each other; serve refuses that",
+                "the cache folder {} and the originals in {} lie within each other; serve refuses to start",
                 cache.display(),
                 root.display()
             ),
-            format!("cache.dir = {:?}, or another place of its own", paths::usual_cache()),
+            format!("cache.dir = {:?}, or another separate folder", paths::usual_cache()),
         ),
-        // that the root is not there has been said
+        // a missing root is reported above
         Err(_) => {}
     }
 }

@@ -1,18 +1,17 @@
-//! What a check found: each finding with how bad it is, its cause, and what mends it.
+//! The findings of a check, each with its level, cause and fix.
 
 use serde::Serialize;
 
-/// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Level {
-    /// It is as it should be.
+    /// As it should be.
     Ok,
-    /// Good to know.
+    /// Worth knowing.
     Info,
-    /// It works, and not as well as it could or not for long.
+    /// Works, but badly or not for long.
     Warning,
-    /// It does not work.
+    /// Does not work.
     Error,
 }
 
@@ -27,18 +26,16 @@ impl Level {
     }
 }
 
-/// One thing that was found.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Finding {
     pub(super) level: Level,
-    /// The setting or the part that it is about.
+    /// The setting or the part concerned.
     pub(super) about: &'static str,
     pub(super) cause: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) mend: Option<String>,
+    pub(super) fix: Option<String>,
 }
 
-/// Everything that was found.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Report {
     findings: Vec<Finding>,
@@ -53,38 +50,38 @@ impl Report {
         self.add(Level::Info, about, cause.into(), None);
     }
 
-    pub(super) fn warning(&mut self, about: &'static str, cause: impl Into<String>, mend: impl Into<String>) {
-        self.add(Level::Warning, about, cause.into(), Some(mend.into()));
+    pub(super) fn warning(&mut self, about: &'static str, cause: impl Into<String>, fix: impl Into<String>) {
+        self.add(Level::Warning, about, cause.into(), Some(fix.into()));
     }
 
-    pub(super) fn error(&mut self, about: &'static str, cause: impl Into<String>, mend: impl Into<String>) {
-        self.add(Level::Error, about, cause.into(), Some(mend.into()));
+    pub(super) fn error(&mut self, about: &'static str, cause: impl Into<String>, fix: impl Into<String>) {
+        self.add(Level::Error, about, cause.into(), Some(fix.into()));
     }
 
-    fn add(&mut self, level: Level, about: &'static str, cause: String, mend: Option<String>) {
-        self.findings.push(Finding { level, about, cause, mend });
+    fn add(&mut self, level: Level, about: &'static str, cause: String, fix: Option<String>) {
+        self.findings.push(Finding { level, about, cause, fix });
     }
 
     pub(super) fn count(&self, level: Level) -> usize {
         self.findings.iter().filter(|finding| finding.level == level).count()
     }
 
-    /// For people.
+    /// Lines for a terminal.
     pub(super) fn text(&self) -> String {
         use std::fmt::Write;
         let mut text = String::new();
         // writing to a String does not fail
-        for Finding { level, about, cause, mend } in &self.findings {
+        for Finding { level, about, cause, fix } in &self.findings {
             let _ = writeln!(text, "{:<8} {about}: {cause}", level.name());
-            if let Some(mend) = mend {
-                let _ = writeln!(text, "         mend: {mend}");
+            if let Some(fix) = fix {
+                let _ = writeln!(text, "         fix: {fix}");
             }
         }
-        let _ = writeln!(text, "{}", self.sum());
+        let _ = writeln!(text, "{}", self.summary());
         text
     }
 
-    /// For programs.
+    /// The object of `--json`.
     pub(super) fn json(&self) -> serde_json::Value {
         serde_json::json!({
             "errors": self.count(Level::Error),
@@ -93,12 +90,12 @@ impl Report {
         })
     }
 
-    /// How many errors and warnings there are, in words.
-    pub(super) fn sum(&self) -> String {
-        let counted = |count: usize, what: &str| match count {
-            0 => format!("no {what}s"),
-            1 => format!("1 {what}"),
-            count => format!("{count} {what}s"),
+    /// The numbers of errors and warnings, in words.
+    pub(super) fn summary(&self) -> String {
+        let counted = |count: usize, noun: &str| match count {
+            0 => format!("no {noun}s"),
+            1 => format!("1 {noun}"),
+            count => format!("{count} {noun}s"),
         };
         format!("{}, {}", counted(self.count(Level::Error), "error"), counted(self.count(Level::Warning), "warning"))
     }

@@ -1,4 +1,4 @@
-//! Keys, tokens and who can reach what they guard.
+//! Checks keys and tokens: their strength, the permissions of their files, and the listener that takes them.
 
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
@@ -8,61 +8,61 @@ use super::Subject;
 use super::report::Report;
 use crate::config::Origin;
 
-/// A key is as good as what had to be guessed; text that people make up has little of it.
-const FEW_LETTERS: usize = 8;
-const SHORT_TOKEN: usize = 16;
+/// Secrets of fewer different characters are guessable.
+const MIN_DIFFERENT: usize = 8;
+const MIN_TOKEN_BYTES: usize = 16;
 
 const NEW_SECRET: &str = "head -c 32 /dev/urandom | base64";
 
 pub(super) fn check(subject: &Subject, report: &mut Report) {
     let security = &subject.config.live.security;
-    if security.keys.iter().any(|key| letters(key) < FEW_LETTERS) {
+    if security.keys.iter().any(|key| different_bytes(key) < MIN_DIFFERENT) {
         report.warning(
             "security.keys",
-            format!("a key is made of fewer than {FEW_LETTERS} different characters, which can be guessed"),
+            format!("a key has fewer than {MIN_DIFFERENT} different characters: it can be guessed"),
             NEW_SECRET,
         );
     }
     if !security.keys.is_empty() && !security.require_signature {
-        report.info("security.require_signature", "there are keys, and unsigned URLs are answered all the same");
+        report.info("security.require_signature", "signing keys are set, but unsigned URLs are answered as well");
     }
     let token = &security.admin_token;
-    if !token.is_empty() && token.len() < SHORT_TOKEN {
+    if !token.is_empty() && token.len() < MIN_TOKEN_BYTES {
         report.warning(
             "security.admin_token",
-            format!("the token has {} bytes, fewer than {SHORT_TOKEN}: it is short, and can be guessed", token.len()),
+            format!("the token is short ({} bytes, fewer than {MIN_TOKEN_BYTES}): it can be guessed", token.len()),
             NEW_SECRET,
         );
-    } else if !token.is_empty() && letters(token) < FEW_LETTERS {
+    } else if !token.is_empty() && different_bytes(token) < MIN_DIFFERENT {
         report.warning(
             "security.admin_token",
-            format!("the token is made of fewer than {FEW_LETTERS} different characters, and can be guessed"),
+            format!("the token has fewer than {MIN_DIFFERENT} different characters: it can be guessed"),
             NEW_SECRET,
         );
     }
-    readable(subject, report);
-    open(subject, report);
+    file_permissions(subject, report);
+    admin_listener(subject, report);
 }
 
-fn letters(text: &str) -> usize {
+fn different_bytes(text: &str) -> usize {
     text.bytes().collect::<std::collections::HashSet<u8>>().len()
 }
 
-/// Files with secrets in them, and whether others may read them.
-fn readable(subject: &Subject, report: &mut Report) {
+/// Whether other users may read files with secrets.
+fn file_permissions(subject: &Subject, report: &mut Report) {
     let mode = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.mode() & 0o7777);
-    for path in subject.exposed {
+    for path in subject.world_readable {
         let (mode, path) = (mode(path), path.display());
         report.warning(
             "security",
-            format!("{path} holds secrets, and everyone on this machine may read it (mode {mode:04o})"),
+            format!("{path} contains secrets and is world-readable (mode {mode:04o})"),
             format!("chmod o-rwx {path}"),
         );
     }
     let mut files: Vec<&PathBuf> = ["security.keys", "security.admin_token"]
         .into_iter()
         .filter_map(|name| match subject.origins.get(name) {
-            Some(Origin::File(path)) if !subject.exposed.contains(path) => Some(path),
+            Some(Origin::File(path)) if !subject.world_readable.contains(path) => Some(path),
             _ => None,
         })
         .collect();
@@ -73,12 +73,12 @@ fn readable(subject: &Subject, report: &mut Report) {
     }
     for path in files {
         let (mode, path) = (mode(path), path.display());
-        report.ok("security", format!("{path} holds secrets, and not everyone may read it (mode {mode:04o})"));
+        report.ok("security", format!("{path} contains secrets and is not world-readable (mode {mode:04o})"));
     }
 }
 
-/// Administration where the whole network can try.
-fn open(subject: &Subject, report: &mut Report) {
+/// Whether the listener that takes the token is reachable from other machines.
+fn admin_listener(subject: &Subject, report: &mut Report) {
     let server = &subject.config.fixed.server;
     let (about, address) = if server.admin_listen.is_empty() {
         ("server.listen", &server.listen)
@@ -86,23 +86,23 @@ fn open(subject: &Subject, report: &mut Report) {
         ("server.admin_listen", &server.admin_listen)
     };
     if subject.config.live.security.admin_token.is_empty() {
-        report.info("security.admin_token", "empty: purging and uploads are off");
+        report.info("security.admin_token", "empty: purges and uploads are disabled");
         if subject.config.fixed.security.upload {
-            report.warning("security.upload", "it does nothing without a token", NEW_SECRET);
+            report.warning("security.upload", "uploads stay disabled without security.admin_token", NEW_SECRET);
         }
     } else if is_public(address) {
         report.warning(
             about,
             format!(
-                "{address} can be reached from outside without TLS, and purging and uploads with the token are open there: \
-                the token can be read on its way"
+                "{address} is reachable from other machines without TLS and accepts purges and uploads: the token can be \
+                intercepted"
             ),
             "server.admin_listen = \"127.0.0.1:8081\" or \"unix:/run/tintype/admin.sock\"",
         );
     }
 }
 
-/// Whether other machines may reach it.
+/// Whether an address is reachable from other machines.
 fn is_public(address: &str) -> bool {
     let Some((host, _)) = address.rsplit_once(':').filter(|_| !address.starts_with("unix:")) else { return false };
     let host = host.trim_matches(['[', ']']);
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_that_others_reach() {
+    fn address_beyond_loopback_is_public() {
         for (address, expected) in [
             ("127.0.0.1:80", false),
             ("localhost:80", false),

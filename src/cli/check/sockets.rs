@@ -1,22 +1,22 @@
-//! Who listens where, from `/proc`: as far as this user may see it.
+//! The processes that listen on an address, from `/proc`, as far as this user may see them. Parsed here, since `procfs` drops
+//! blanks in the paths of sockets.
 
 use std::path::Path;
 
-/// A process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Process {
     pub(super) pid: u32,
     pub(super) name: String,
 }
 
-/// Who listens on a port.
+/// The process that listens on a port.
 pub(super) fn listener(port: u16) -> Option<Process> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let inode = inode_of_port(&read("/proc/net/tcp"), port).or_else(|| inode_of_port(&read("/proc/net/tcp6"), port))?;
     holder(inode)
 }
 
-/// Who listens on a socket in the file system.
+/// The process that listens on a Unix socket.
 pub(super) fn unix_listener(path: &Path) -> Option<Process> {
     let table = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
     holder(inode_of_path(&table, path.to_str()?)?)
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_of_the_kernel() {
+    fn tables_of_the_kernel_are_parsed() {
         let tcp = "  sl  local_address rem_address   st\n   0: 0100007F:1F90 00000000:0000 0A 0:0 00:0 0 0 0 31337 1 0\n\
                       1: 0100007F:1F91 0100007F:1F90 01 0:0 00:0 0 0 0 31338 1 0\n";
         assert_eq!(inode_of_port(tcp, 8080), Some(31337));
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process_finds_itself() {
+    fn listener_of_this_process_is_found() {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = socket.local_addr().expect("an address").port();
         // some sandboxes show no tables

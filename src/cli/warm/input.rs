@@ -1,4 +1,4 @@
-//! What is read: lists of URLs, access logs and pages, told apart by what stands in them.
+//! The files that `warm` reads: lists of URLs, access logs and HTML pages, recognised by their contents.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader, Read};
@@ -9,28 +9,28 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::html;
 
-/// The largest page, and the longest line; what is larger is neither.
-const LARGEST_PAGE: u64 = 64 << 20;
-const LONGEST_LINE: u64 = 64 << 10;
+/// Size limits in bytes.
+const MAX_PAGE: u64 = 64 << 20;
+const MAX_LINE: u64 = 64 << 10;
 
-/// Everything that was read.
+/// The contents of all files.
 #[derive(Debug, Default)]
 pub(super) struct Input {
-    /// Each URL that was met, with how often.
-    pub(super) met: HashMap<Met, u64>,
-    /// Lines, and images of pages.
+    /// Each URL, with how often it occurred.
+    pub(super) urls: HashMap<SeenUrl, u64>,
+    /// Lines of lists and logs, and images of pages.
     pub(super) entries: u64,
-    /// What was passed over, and why.
-    pub(super) passed: BTreeMap<String, u64>,
+    /// How many entries were skipped, by reason.
+    pub(super) skipped: BTreeMap<String, u64>,
 }
 
-/// A URL without its host, and what is known of who asked for it.
+/// A URL without its host, and its context.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Met {
+pub(super) struct SeenUrl {
     pub(super) target: String,
-    /// The media type that a page expects of it.
-    pub(super) kind: Option<String>,
-    /// Whether it comes from a log, which has everything that was ever asked for.
+    /// The media type that a page declares for it.
+    pub(super) media_type: Option<String>,
+    /// Whether it comes from an access log, which also has requests that are not for renditions.
     pub(super) is_logged: bool,
 }
 
@@ -41,9 +41,9 @@ impl Input {
         for path in paths {
             let mut read = || -> anyhow::Result<()> {
                 if path == Path::new("-") {
-                    input.take(std::io::stdin().lock())
+                    input.read_from(std::io::stdin().lock())
                 } else {
-                    input.take(std::fs::File::open(path)?)
+                    input.read_from(std::fs::File::open(path)?)
                 }
             };
             read().with_context(|| format!("reading {}", path.display()))?;
@@ -51,16 +51,16 @@ impl Input {
         Ok(input)
     }
 
-    /// Logs that were put away are often compressed.
-    fn take(&mut self, reader: impl Read) -> anyhow::Result<()> {
+    /// Reads one file, compressed by gzip (as rotated logs are) or not.
+    fn read_from(&mut self, reader: impl Read) -> anyhow::Result<()> {
         let mut reader = BufReader::new(reader);
         if reader.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
-            return self.take_plain(BufReader::new(flate2::bufread::MultiGzDecoder::new(reader)));
+            return self.read_plain(BufReader::new(flate2::bufread::MultiGzDecoder::new(reader)));
         }
-        self.take_plain(reader)
+        self.read_plain(reader)
     }
 
-    fn take_plain(&mut self, mut reader: impl BufRead) -> anyhow::Result<()> {
+    fn read_plain(&mut self, mut reader: impl BufRead) -> anyhow::Result<()> {
         let start = reader.fill_buf()?;
         let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
         if start.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'<') {
@@ -69,7 +69,7 @@ impl Input {
         let mut line = Vec::new();
         loop {
             line.clear();
-            if reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)? == 0 {
+            if reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
                 return Ok(());
             }
             self.line(String::from_utf8_lossy(&line).trim());
@@ -78,14 +78,14 @@ impl Input {
 
     fn page(&mut self, reader: impl BufRead) -> anyhow::Result<()> {
         let mut bytes = Vec::new();
-        reader.take(LARGEST_PAGE + 1).read_to_end(&mut bytes)?;
-        anyhow::ensure!(bytes.len() as u64 <= LARGEST_PAGE, "a page of more than {LARGEST_PAGE} bytes");
+        reader.take(MAX_PAGE + 1).read_to_end(&mut bytes)?;
+        anyhow::ensure!(bytes.len() as u64 <= MAX_PAGE, "a page of more than {MAX_PAGE} bytes");
         for found in html::images(&String::from_utf8_lossy(&bytes)) {
             self.entries += 1;
             if found.url.starts_with("data:") {
-                self.pass("they stand in the page itself (data:)");
+                self.skip("data: URLs, which are part of the page");
             } else {
-                self.meet(&found.url, found.kind, false);
+                self.add(&found.url, found.media_type, false);
             }
         }
         Ok(())
@@ -97,25 +97,25 @@ impl Input {
         }
         self.entries += 1;
         match log_line(line) {
-            Some(Logged::Wanted(target)) => self.meet(&target, None, true),
-            Some(Logged::Other(why)) => self.pass(why),
-            None => self.meet(line, None, false),
+            Some(Logged::Target(target)) => self.add(&target, None, true),
+            Some(Logged::Skipped(why)) => self.skip(why),
+            None => self.add(line, None, false),
         }
     }
 
-    fn meet(&mut self, url: &str, kind: Option<String>, is_logged: bool) {
+    fn add(&mut self, url: &str, media_type: Option<String>, is_logged: bool) {
         match target(url) {
-            Some(target) => *self.met.entry(Met { target, kind, is_logged }).or_default() += 1,
-            None => self.pass("neither a URL, a line of an access log nor a path that begins with /"),
+            Some(target) => *self.urls.entry(SeenUrl { target, media_type, is_logged }).or_default() += 1,
+            None => self.skip("neither a URL, a line of an access log nor a path that begins with /"),
         }
     }
 
-    pub(super) fn pass(&mut self, why: &str) {
-        *self.passed.entry(why.to_owned()).or_default() += 1;
+    pub(super) fn skip(&mut self, why: &str) {
+        *self.skipped.entry(why.to_owned()).or_default() += 1;
     }
 }
 
-/// Path and query of a URL; its host, and what follows a `#`, make no difference here.
+/// Path and query of a URL, without host and fragment.
 fn target(url: &str) -> Option<String> {
     let rest = ["https://", "http://", "//"].iter().find_map(|start| url.strip_prefix(start));
     let path = match rest {
@@ -123,21 +123,20 @@ fn target(url: &str) -> Option<String> {
         None => url,
     };
     let path = path.split('#').next().unwrap_or_default();
-    // what browsers encode before they send it
+    // the characters that browsers percent-encode
     const UNSENT: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`');
     (path.starts_with('/') && !path.starts_with("//")).then(|| utf8_percent_encode(path, UNSENT).to_string())
 }
 
-/// A request in an access log.
 #[derive(Debug, PartialEq, Eq)]
 enum Logged {
-    /// What was asked for and there.
-    Wanted(String),
-    /// It is not to be repeated.
-    Other(&'static str),
+    /// A request target to repeat.
+    Target(String),
+    /// The reason not to repeat it.
+    Skipped(&'static str),
 }
 
-/// A line of a log in the combined format, or another that has the request in the first quotes and the status behind:
+/// Parses a line of the combined log format, or another with the request in the first quotes and the status after it:
 /// `1.2.3.4 - - [25/Nov/2026:10:00:00 +0000] "GET /a.jpg?w=1 HTTP/1.1" 200 4711 "-" "curl"`.
 fn log_line(line: &str) -> Option<Logged> {
     let (_, rest) = line.split_once('"')?;
@@ -150,9 +149,9 @@ fn log_line(line: &str) -> Option<Logged> {
     }
     let status: u16 = rest.split_whitespace().next()?.parse().ok()?;
     Some(match (method, status) {
-        ("GET" | "HEAD", 200..=299 | 304 | 499..=599) => Logged::Wanted(unescaped(target)),
-        ("GET" | "HEAD", _) => Logged::Other("their answers were refusals or led elsewhere"),
-        _ => Logged::Other("they were no GET"),
+        ("GET" | "HEAD", 200..=299 | 304 | 499..=599) => Logged::Target(unescaped(target)),
+        ("GET" | "HEAD", _) => Logged::Skipped("requests that were redirected or refused"),
+        _ => Logged::Skipped("requests other than GET and HEAD"),
     })
 }
 
@@ -165,7 +164,7 @@ fn closing_quote(text: &str) -> Option<usize> {
     })
 }
 
-/// nginx writes quotes, backslashes and what is not ASCII as `\x22`.
+/// Undoes nginx's escapes of quotes, backslashes and bytes outside ASCII, such as `\x22`.
 fn unescaped(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -192,18 +191,18 @@ mod tests {
 
     fn read(text: &[u8]) -> Input {
         let mut input = Input::default();
-        input.take(text).expect("a text can be read");
+        input.read_from(text).expect("a text can be read");
         input
     }
 
     fn targets(text: &[u8]) -> Vec<String> {
-        let mut all: Vec<String> = read(text).met.into_keys().map(|met| met.target).collect();
+        let mut all: Vec<String> = read(text).urls.into_keys().map(|url| url.target).collect();
         all.sort();
         all
     }
 
     #[test]
-    fn lists() {
+    fn list_of_urls_is_read() {
         let check = |line: &str, expected: &[&str]| assert_eq!(targets(line.as_bytes()), expected, "{line}");
         check("/a.jpg?w=1\r\n# no\n\n  /b.jpg  \n", &["/a.jpg?w=1", "/b.jpg"]);
         check("https://example.com/a.jpg?w=1#top", &["/a.jpg?w=1"]);
@@ -216,33 +215,33 @@ mod tests {
     }
 
     #[test]
-    fn logs() {
+    fn access_log_is_read() {
         let check = |request: &str, rest: &str, expected: Option<Logged>| {
             let line = format!("::1 - - [25/Nov/2026:10:00:00 +0000] \"{request}\" {rest}");
             assert_eq!(log_line(&line), expected, "{line}");
         };
-        let wanted = |target: &str| Some(Logged::Wanted(target.into()));
-        check("GET /a.jpg?w=1 HTTP/1.1", "200 12 \"-\" \"Mozilla/5.0 (X11)\"", wanted("/a.jpg?w=1"));
-        check("GET /a.jpg?w=1 HTTP/2.0", "503 12", wanted("/a.jpg?w=1"));
-        check("HEAD /a\\x22b\\xC3\\xA9.jpg HTTP/1.1", "304 0 \"-\" \"-\"", wanted("/a\"b\u{e9}.jpg"));
-        check("GET /a b.jpg HTTP/1.1", "200 1", wanted("/a b.jpg"));
-        check("GET /a.jpg HTTP/1.1", "404 1", Some(Logged::Other("their answers were refusals or led elsewhere")));
-        check("POST /-/purge HTTP/1.1", "200 1", Some(Logged::Other("they were no GET")));
+        let repeated = |target: &str| Some(Logged::Target(target.into()));
+        check("GET /a.jpg?w=1 HTTP/1.1", "200 12 \"-\" \"Mozilla/5.0 (X11)\"", repeated("/a.jpg?w=1"));
+        check("GET /a.jpg?w=1 HTTP/2.0", "503 12", repeated("/a.jpg?w=1"));
+        check("HEAD /a\\x22b\\xC3\\xA9.jpg HTTP/1.1", "304 0 \"-\" \"-\"", repeated("/a\"b\u{e9}.jpg"));
+        check("GET /a b.jpg HTTP/1.1", "200 1", repeated("/a b.jpg"));
+        check("GET /a.jpg HTTP/1.1", "404 1", Some(Logged::Skipped("requests that were redirected or refused")));
+        check("POST /-/purge HTTP/1.1", "200 1", Some(Logged::Skipped("requests other than GET and HEAD")));
         check("\\x16\\x03\\x01", "400 0", None);
         assert_eq!(log_line("/a.jpg?w=1"), None);
     }
 
     #[test]
-    fn what_is_met_often_is_counted() {
+    fn repeated_urls_are_counted() {
         let log = "1.1.1.1 - - [x] \"GET /a?w=1 HTTP/1.1\" 200 1\n".repeat(3) + "nonsense\n/b\n";
         let input = read(log.as_bytes());
         assert_eq!(input.entries, 5);
-        assert_eq!(input.met.values().copied().max(), Some(3));
-        assert_eq!(input.passed.values().sum::<u64>(), 1);
+        assert_eq!(input.urls.values().copied().max(), Some(3));
+        assert_eq!(input.skipped.values().sum::<u64>(), 1);
     }
 
     #[test]
-    fn compressed_ones_are_read_too() {
+    fn gzip_is_read() {
         use std::io::Write;
         let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         packed.write_all(b"/a.jpg?w=1\n").expect("memory");
@@ -250,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_told_by_their_first_sign() {
+    fn page_is_recognised_by_its_first_character() {
         assert_eq!(targets(b"\xef\xbb\xbf\n <p><img src=/a.jpg?w=3><img src='data:,'>"), ["/a.jpg?w=3"]);
     }
 }

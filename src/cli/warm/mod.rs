@@ -1,12 +1,12 @@
-//! `tintype warm`: has renditions made before somebody waits for them. What is asked for comes from lists, logs and
-//! pages; each wish is asked once, slowly enough that live traffic does not notice.
+//! `tintype warm`: renders images before visitors request them. URLs come from lists, access logs and HTML pages; each
+//! rendition is requested once, at a pace that leaves the server free for live traffic.
 
 mod html;
 mod input;
 mod pace;
 mod plan;
 mod server;
-mod tally;
+mod summary;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -18,35 +18,33 @@ use anyhow::Context;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Common, Wrong};
+use super::{Common, UsageError};
 use crate::config::Config;
 use input::Input;
-use pace::{Others, Pace};
-use plan::{Client, Plan, TargetSize};
-use server::{Line, Server};
-use tally::{Tally, Told};
+use pace::{LiveTraffic, Pace};
+use plan::{Client, Plan, PlannedRequest};
+use server::{KeepAlive, Server};
+use summary::{Outcome, Summary};
 
 #[derive(Args, Debug)]
 #[command(
-    after_help = "A file is a list of URLs, one a line, an access log of nginx (also gzipped), or an HTML page; \
-        which, it says \
-    itself. Hosts in URLs make no difference."
+    after_help = "FILE is a list of URLs, one per line, an access log of nginx (also gzipped), or an HTML page; the format \
+        is detected. Hosts of URLs are ignored."
 )]
 pub(super) struct Arguments {
-    /// What to read; - is standard input
+    /// Files with URLs; - is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The server to ask, such as https://images.example or unix:/run/tintype/tintype.sock, where it is not that of
-    /// the settings
+    /// The server, such as https://images.example or unix:/run/tintype/tintype.sock [default: server.listen]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// Requests at a time
+    /// Concurrent requests
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     concurrency: u16,
-    /// Only say what would be asked
+    /// Print the requests without sending them
     #[arg(long)]
     dry_run: bool,
-    /// As whom to ask where a URL leaves the format open: avif, webp, any, or an Accept header [default: all three]
+    /// Clients to request negotiated formats for: avif, webp, any, or an Accept header [default: all three]
     #[arg(long, value_name = "CLIENT")]
     accept: Vec<String>,
     #[command(flatten)]
@@ -55,191 +53,193 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let loaded = arguments.common.load(&[])?;
-    // a server that is asked checks signatures by itself
-    let loaded = if arguments.url.is_some() { loaded } else { loaded.with_secrets().map_err(Wrong::from)? };
+    // a remote server checks signatures itself
+    let loaded = if arguments.url.is_some() { loaded } else { loaded.with_secrets().map_err(UsageError::from)? };
     let config = loaded.config;
     let clients = clients(&arguments.accept)?;
-    let policy = config.live.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
+    let policy = config.live.policy().map_err(|invalid| UsageError(invalid.to_string()))?;
     let mut input = Input::read(&arguments.files)?;
     let plan = Plan::new(&mut input, &policy, &clients, arguments.url.is_some());
     println!(
-        "{} entries read: {} originals, {} renditions to ask for",
+        "{} entries read: {} originals, {} renditions to request",
         input.entries,
         plan.originals,
-        plan.wishes.len()
+        plan.requests.len()
     );
-    for (why, count) in &input.passed {
-        println!("{count} passed over: {why}");
+    for (why, count) in &input.skipped {
+        println!("{count} skipped: {why}");
     }
     if arguments.dry_run {
         let mut out = std::io::stdout().lock();
-        for wish in &plan.wishes {
-            // whoever has seen enough, as head has, closes the pipe
-            if writeln!(out, "{}", shown(wish)).is_err() {
+        for request in &plan.requests {
+            // the reader, such as head, has closed the pipe
+            if writeln!(out, "{}", shown(request)).is_err() {
                 break;
             }
         }
         return Ok(());
     }
-    if plan.wishes.is_empty() {
+    if plan.requests.is_empty() {
         return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let tally = runtime.block_on(warm(&arguments, &config, plan.wishes));
+    let summary = runtime.block_on(warm(&arguments, &config, plan.requests));
     runtime.shutdown_timeout(Duration::from_secs(1));
-    let tally = tally?;
-    print!("{}", tally.text());
-    match tally.verdict() {
+    let summary = summary?;
+    print!("{}", summary.text());
+    match summary.verdict() {
         Some(why) => anyhow::bail!(why),
         None => Ok(()),
     }
 }
 
-fn clients(said: &[String]) -> Result<Vec<Client>, Wrong> {
-    if said.is_empty() {
+fn clients(names: &[String]) -> Result<Vec<Client>, UsageError> {
+    if names.is_empty() {
         return Ok(Client::all());
     }
     let named = |text: &String| {
-        Client::named(text)
-            .ok_or_else(|| Wrong(format!("--accept {text}: it is avif, webp, any, or a header such as image/webp,*/*")))
+        Client::named(text).ok_or_else(|| {
+            UsageError(format!("--accept {text} is neither avif, webp, any nor a header such as image/webp,*/*"))
+        })
     };
-    said.iter().map(named).collect()
+    names.iter().map(named).collect()
 }
 
-fn shown(wish: &TargetSize) -> String {
-    if wish.is_negotiable { format!("{}\t{}", wish.target, wish.client.name) } else { wish.target.clone() }
+fn shown(request: &PlannedRequest) -> String {
+    if request.is_negotiable { format!("{}\t{}", request.target, request.client.name) } else { request.target.clone() }
 }
 
-/// What all who ask share.
+/// The state that all workers share.
 struct Shared {
     server: Server,
-    wishes: Vec<TargetSize>,
+    requests: Vec<PlannedRequest>,
     next: AtomicUsize,
     deadline: Duration,
-    tally: Mutex<Tally>,
+    summary: Mutex<Summary>,
     pace: Mutex<Pace>,
-    others: Mutex<Others>,
+    live_traffic: Mutex<LiveTraffic>,
     concurrency: u16,
-    /// Nobody asks before.
+    /// No request is sent before this time.
     resume: Mutex<Instant>,
-    /// Set when the server is gone.
+    /// Set when the server has become unreachable.
     is_over: AtomicBool,
     bar: ProgressBar,
 }
 
-async fn warm(arguments: &Arguments, config: &Config, wishes: Vec<TargetSize>) -> anyhow::Result<Tally> {
+async fn warm(arguments: &Arguments, config: &Config, requests: Vec<PlannedRequest>) -> anyhow::Result<Summary> {
     let server = Server::find(arguments.url.as_deref(), config).await?;
-    println!("asking {server}");
-    let bar = ProgressBar::new(wishes.len() as u64);
+    println!("sending requests to {server}");
+    let bar = ProgressBar::new(requests.len() as u64);
     let style = ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len}, {eta} left");
     bar.set_style(style.context("the progress bar's template")?);
     let shared = Arc::new(Shared {
         server,
-        wishes,
+        requests,
         next: AtomicUsize::new(0),
         deadline: config.fixed.limits.deadline.0,
-        tally: Mutex::default(),
+        summary: Mutex::default(),
         pace: Mutex::default(),
-        others: Mutex::default(),
+        live_traffic: Mutex::default(),
         concurrency: arguments.concurrency,
         resume: Mutex::new(Instant::now()),
         is_over: AtomicBool::new(false),
         bar,
     });
-    let said = tokio::spawn(tell_now_and_then(Arc::clone(&shared)));
+    let progress = tokio::spawn(print_progress(Arc::clone(&shared)));
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..arguments.concurrency {
-        workers.spawn(ask_all(Arc::clone(&shared)));
+        workers.spawn(worker(Arc::clone(&shared)));
     }
     while let Some(done) = workers.join_next().await {
-        done.context("a request was not finished")?;
+        done.context("a worker failed")?;
     }
-    said.abort();
-    let left = (shared.wishes.len() as u64).saturating_sub(shared.bar.position());
+    progress.abort();
+    let left = (shared.requests.len() as u64).saturating_sub(shared.bar.position());
     shared.bar.finish_and_clear();
     shared.server.finish();
-    let mut tally = std::mem::take(&mut *lock(&shared.tally));
-    tally.unasked = left;
-    Ok(tally)
+    let mut summary = std::mem::take(&mut *lock(&shared.summary));
+    summary.not_sent = left;
+    Ok(summary)
 }
 
-/// Where nobody sees a bar, a line says how far it is.
-async fn tell_now_and_then(shared: Arc<Shared>) {
-    const EVERY: Duration = Duration::from_secs(10);
+/// Prints lines with the progress where the bar is not shown.
+async fn print_progress(shared: Arc<Shared>) {
+    const INTERVAL: Duration = Duration::from_secs(10);
     while shared.bar.is_hidden() {
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(INTERVAL).await;
         eprintln!(
-            "{} of {} asked, {} failed",
+            "{} of {} sent, {} failed",
             shared.bar.position(),
-            shared.wishes.len(),
-            lock(&shared.tally).failures()
+            shared.requests.len(),
+            lock(&shared.summary).failures()
         );
     }
 }
 
-/// One after the other, over one connection.
-async fn ask_all(shared: Arc<Shared>) {
-    let mut line = Line::default();
+/// Sends requests one after the other, over one connection.
+async fn worker(shared: Arc<Shared>) {
+    let mut connection = KeepAlive::default();
     while !shared.is_over.load(Ordering::Relaxed)
-        && let Some(wish) = shared.wishes.get(shared.next.fetch_add(1, Ordering::Relaxed))
+        && let Some(request) = shared.requests.get(shared.next.fetch_add(1, Ordering::Relaxed))
     {
-        shared.ask(&mut line, wish).await;
+        shared.send(&mut connection, request).await;
         shared.bar.inc(1);
     }
 }
 
-/// How often a server that refuses, or does not answer, is asked for the same.
-const ATTEMPTS: u32 = 6;
-const UNREACHED: u32 = 3;
+/// How often a request is repeated that is refused (429, 503), and how often one is sent that gets no answer.
+const RETRIES: u32 = 6;
+const ATTEMPTS: u32 = 3;
 
 impl Shared {
-    async fn ask(&self, line: &mut Line, wish: &TargetSize) {
-        let (mut refused, mut unreached) = (0, 0);
+    async fn send(&self, connection: &mut KeepAlive, request: &PlannedRequest) {
+        let (mut refused, mut unanswered) = (0, 0);
         loop {
             let resume = *lock(&self.resume);
             tokio::time::sleep_until(resume.into()).await;
             let began = Instant::now();
-            let answer = match self.server.get(line, &wish.target, &wish.client.accept, self.deadline).await {
+            let answer = match self.server.get(connection, &request.target, &request.client.accept, self.deadline).await
+            {
                 Ok(answer) => answer,
                 Err(error) => {
-                    unreached += 1;
-                    if unreached == UNREACHED {
+                    unanswered += 1;
+                    if unanswered == ATTEMPTS {
                         self.is_over.store(true, Ordering::Relaxed);
-                        lock(&self.tally).fail(0, &format!("{error:#}"), &wish.target);
+                        lock(&self.summary).fail(0, &format!("{error:#}"), &request.target);
                         return;
                     }
-                    self.pause(pace::refused("", unreached - 1));
+                    self.pause(pace::backoff("", unanswered - 1));
                     continue;
                 }
             };
-            if matches!(answer.status.as_u16(), 429 | 503) && refused < ATTEMPTS {
-                self.pause(pace::refused(&answer.header("retry-after"), refused));
+            if matches!(answer.status.as_u16(), 429 | 503) && refused < RETRIES {
+                self.pause(pace::backoff(&answer.header("retry-after"), refused));
                 refused += 1;
                 continue;
             }
-            if lock(&self.tally).count(&wish.target, &answer) == Told::Made {
+            if lock(&self.summary).count(&request.target, &answer) == Outcome::Rendered {
                 let took = began.elapsed();
                 let pause = lock(&self.pace).after(&answer.header("content-type"), took);
-                self.look_for_others(line).await;
-                self.pause(pause.max(lock(&self.others).share(took)));
+                self.poll_live_traffic(connection).await;
+                self.pause(pause.max(lock(&self.live_traffic).pause_after(took)));
             }
             return;
         }
     }
 
-    /// Asks the server now and then how much it does for others.
-    async fn look_for_others(&self, line: &mut Line) {
-        if !lock(&self.others).is_due(Instant::now()) {
+    /// Polls the server's count of renders if it is due.
+    async fn poll_live_traffic(&self, connection: &mut KeepAlive) {
+        if !lock(&self.live_traffic).is_due(Instant::now()) {
             return;
         }
-        let answer = self.server.get(line, "/-/metrics", "*/*", self.deadline).await;
+        let answer = self.server.get(connection, "/-/metrics", "*/*", self.deadline).await;
         let text = answer.ok().filter(|answer| answer.status == 200).map(|answer| answer.body);
         let text = text.as_ref().map(|body| String::from_utf8_lossy(body));
         let renders = text.as_ref().and_then(|text| {
             text.lines().find_map(|line| line.strip_prefix("tintype_renders_total ")?.trim().parse::<u64>().ok())
         });
-        let own = lock(&self.tally).made;
-        lock(&self.others).learn(renders, own, self.concurrency.into());
+        let own = lock(&self.summary).rendered;
+        lock(&self.live_traffic).record(renders, own, self.concurrency.into());
     }
 
     fn pause(&self, time: Duration) {
@@ -249,6 +249,6 @@ impl Shared {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // what is behind these is whole whenever the lock is let go of
+    // the values are consistent whenever a lock is released
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

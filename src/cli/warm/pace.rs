@@ -1,83 +1,85 @@
-//! How fast it may go: whoever warms is never the reason that somebody else waits.
+//! The pace of requests: pauses that leave the server free for live traffic.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// An answer that takes this many times as long as usual is slow, if that is more than a moment.
-const SLOW: u32 = 4;
-const MOMENT: Duration = Duration::from_millis(100);
+/// A render is slow at this multiple of the usual time, and above this minimum.
+const SLOW_FACTOR: u32 = 4;
+const SLOW_MIN: Duration = Duration::from_millis(100);
 
-/// The longest pause, whatever is asked for.
-const LONGEST: Duration = Duration::from_secs(60);
+/// The longest pause, also of a longer `Retry-After`.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
-/// How long answers take by their media type: a render's time depends on what it writes more than on anything else.
+/// The usual time of a render by media type, which it depends on most.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     usual: HashMap<String, Duration>,
 }
 
 impl Pace {
-    /// How long to wait after an answer that was made for us: as long as it took, where it took long by what is usual.
+    /// The pause after a render of ours: as long as it took if it was slow, which means that the server is busy.
     pub(super) fn after(&mut self, kind: &str, took: Duration) -> Duration {
         let Some(usual) = self.usual.get_mut(kind) else {
             self.usual.insert(kind.to_owned(), took);
             return Duration::ZERO;
         };
-        let is_slow = took > *usual * SLOW && took > MOMENT;
-        // one large original is no reason to think that everything is slow
-        let counted = took.min(*usual * SLOW).max(Duration::from_micros(100));
+        let is_slow = took > *usual * SLOW_FACTOR && took > SLOW_MIN;
+        // bounded, so that one large original does not raise the average
+        let counted = took.min(*usual * SLOW_FACTOR).max(Duration::from_micros(100));
         *usual = (*usual * 9 + counted) / 10;
-        if is_slow { took.min(LONGEST) } else { Duration::ZERO }
+        if is_slow { took.min(MAX_PAUSE) } else { Duration::ZERO }
     }
 }
 
-/// Whether others have pictures made meanwhile: the server counts its renders, and we our own.
+/// Whether the server renders for other clients as well, by its count of renders minus ours.
 #[derive(Debug, Default)]
-pub(super) struct Others {
-    looked: Option<Instant>,
+pub(super) struct LiveTraffic {
+    last_poll: Option<Instant>,
+    /// The server's renders and ours at the last poll.
     before: Option<(u64, u64)>,
-    is_silent: bool,
-    are_there: bool,
+    /// Whether the server's metrics are not available.
+    is_unknown: bool,
+    is_active: bool,
 }
 
-impl Others {
-    /// How often the server is asked for its count.
-    const EVERY: Duration = Duration::from_secs(1);
+impl LiveTraffic {
+    /// The interval of polls.
+    const INTERVAL: Duration = Duration::from_secs(1);
 
-    /// Whether it is time to ask; whoever is told so does.
+    /// Whether the next poll is due; `true` counts as the poll.
     pub(super) fn is_due(&mut self, now: Instant) -> bool {
-        let is_due = !self.is_silent && self.looked.is_none_or(|looked| now - looked >= Self::EVERY);
+        let is_due = !self.is_unknown && self.last_poll.is_none_or(|last| now - last >= Self::INTERVAL);
         if is_due {
-            self.looked = Some(now);
+            self.last_poll = Some(now);
         }
         is_due
     }
 
-    /// Takes in what the server says, which is nothing where its numbers are not ours to see, and how many renders were
-    /// ours. As many as we have under way may be counted there and not here yet.
-    pub(super) fn learn(&mut self, renders: Option<u64>, own: u64, under_way: u64) {
+    /// Records a poll: the server's renders (`None` if its metrics are not available) and ours. Renders in flight may be
+    /// counted by the server only.
+    pub(super) fn record(&mut self, renders: Option<u64>, own: u64, in_flight: u64) {
         let Some(renders) = renders else {
-            self.is_silent = true;
-            self.are_there = false;
+            self.is_unknown = true;
+            self.is_active = false;
             return;
         };
         if let Some((renders_before, own_before)) = self.before {
             let others = renders.saturating_sub(renders_before).saturating_sub(own.saturating_sub(own_before));
-            self.are_there = others > under_way;
+            self.is_active = others > in_flight;
         }
         self.before = Some((renders, own));
     }
 
-    /// How long to wait after a render that took so long: while others are there, they have half of the time.
-    pub(super) fn share(&self, took: Duration) -> Duration {
-        if self.are_there { took.min(LONGEST) } else { Duration::ZERO }
+    /// The pause after a render of that duration: live traffic gets half of the time.
+    pub(super) fn pause_after(&self, took: Duration) -> Duration {
+        if self.is_active { took.min(MAX_PAUSE) } else { Duration::ZERO }
     }
 }
 
-/// How long a server that has too much to do wants to be left alone: what it says, or longer each time.
-pub(super) fn refused(retry_after: &str, attempt: u32) -> Duration {
-    let said = retry_after.trim().parse().map(Duration::from_secs).ok();
-    said.unwrap_or_else(|| Duration::from_millis(500) * 2_u32.saturating_pow(attempt.min(10))).min(LONGEST)
+/// The pause after a 429 or 503: `Retry-After`, or exponential backoff.
+pub(super) fn backoff(retry_after: &str, attempt: u32) -> Duration {
+    let seconds = retry_after.trim().parse().map(Duration::from_secs).ok();
+    seconds.unwrap_or_else(|| Duration::from_millis(500) * 2_u32.saturating_pow(attempt.min(10))).min(MAX_PAUSE)
 }
 
 #[cfg(test)]
@@ -85,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slow_answers_are_followed_by_pauses() {
+    fn slow_render_is_followed_by_a_pause() {
         let ms = Duration::from_millis;
         let mut pace = Pace::default();
         assert_eq!(pace.after("image/webp", ms(50)), Duration::ZERO);
@@ -103,28 +105,28 @@ mod tests {
     }
 
     #[test]
-    fn others_are_what_the_server_counts_beside_ours() {
-        let mut others = Others::default();
+    fn live_traffic_is_the_servers_count_minus_ours() {
+        let mut traffic = LiveTraffic::default();
         let (now, took) = (Instant::now(), Duration::from_millis(40));
-        assert!(others.is_due(now) && !others.is_due(now) && others.is_due(now + Others::EVERY));
-        others.learn(Some(1000), 0, 1);
-        assert_eq!(others.share(took), Duration::ZERO);
+        assert!(traffic.is_due(now) && !traffic.is_due(now) && traffic.is_due(now + LiveTraffic::INTERVAL));
+        traffic.record(Some(1000), 0, 1);
+        assert_eq!(traffic.pause_after(took), Duration::ZERO);
         // ours, and one that is not finished
-        others.learn(Some(1011), 10, 1);
-        assert_eq!(others.share(took), Duration::ZERO);
-        others.learn(Some(1031), 20, 1);
-        assert_eq!(others.share(took), took);
-        others.learn(Some(1041), 30, 1);
-        assert_eq!(others.share(took), Duration::ZERO);
-        others.learn(None, 30, 1);
-        assert!(!others.is_due(now + Others::EVERY * 9));
+        traffic.record(Some(1011), 10, 1);
+        assert_eq!(traffic.pause_after(took), Duration::ZERO);
+        traffic.record(Some(1031), 20, 1);
+        assert_eq!(traffic.pause_after(took), took);
+        traffic.record(Some(1041), 30, 1);
+        assert_eq!(traffic.pause_after(took), Duration::ZERO);
+        traffic.record(None, 30, 1);
+        assert!(!traffic.is_due(now + LiveTraffic::INTERVAL * 9));
     }
 
     #[test]
-    fn the_server_says_for_how_long() {
-        assert_eq!(refused("3", 0), Duration::from_secs(3));
-        assert_eq!(refused("100000", 0), LONGEST);
-        assert_eq!(refused("", 0), Duration::from_millis(500));
-        assert_eq!(refused("Wed, 25 Nov 2026 10:00:00 GMT", 2), Duration::from_secs(2));
+    fn retry_after_is_obeyed_within_bounds() {
+        assert_eq!(backoff("3", 0), Duration::from_secs(3));
+        assert_eq!(backoff("100000", 0), MAX_PAUSE);
+        assert_eq!(backoff("", 0), Duration::from_millis(500));
+        assert_eq!(backoff("Wed, 25 Nov 2026 10:00:00 GMT", 2), Duration::from_secs(2));
     }
 }

@@ -1,13 +1,13 @@
-//! What is asked for: each wish once, whatever its spelling, those first that are asked for most.
+//! The requests of `warm`: one for each rendition, however its URL is written, the most frequent ones first.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
-use super::input::{Input, Met};
+use super::input::{Input, SeenUrl};
 use crate::cli::client::CHROMIUM;
 use crate::dialect::{Error, Policy, Target};
 
-/// A kind of client, by the formats that it names.
+/// A class of clients, by the formats that they accept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Client {
     pub(super) name: String,
@@ -15,12 +15,12 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// All that there are as far as formats are concerned.
+    /// The classes that `format=auto` tells apart.
     pub(super) fn all() -> Vec<Client> {
         ["avif", "webp", "any"].iter().filter_map(|name| Client::named(name)).collect()
     }
 
-    /// One of them, or one with a header of its own.
+    /// A class by its name, or by an Accept header.
     pub(super) fn named(text: &str) -> Option<Client> {
         let accept = match text {
             "avif" => CHROMIUM,
@@ -32,63 +32,62 @@ impl Client {
         Some(Client { name: text.into(), accept: accept.into() })
     }
 
-    /// Whether it would take what a page says is of that type.
-    fn takes(&self, kind: &str) -> bool {
-        let named = |kind: &str| {
-            self.accept.split(',').any(|part| part.split(';').next().is_some_and(|name| name.trim() == kind))
+    /// Whether the class uses a `<source>` of that media type.
+    fn accepts(&self, media_type: &str) -> bool {
+        let named = |media_type: &str| {
+            self.accept.split(',').any(|part| part.split(';').next().is_some_and(|name| name.trim() == media_type))
         };
-        !matches!(kind, "image/avif" | "image/webp") || named(kind)
+        !matches!(media_type, "image/avif" | "image/webp") || named(media_type)
     }
 }
 
-/// One GET.
+/// A GET to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TargetSize {
+pub(super) struct PlannedRequest {
     pub(super) target: String,
     pub(super) client: Client,
-    /// Whether the client makes a difference.
+    /// Whether the rendition depends on the client.
     pub(super) is_negotiable: bool,
 }
 
-/// Everything that is asked for, in order.
+/// All requests, in order.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    pub(super) wishes: Vec<TargetSize>,
+    pub(super) requests: Vec<PlannedRequest>,
     pub(super) originals: usize,
 }
 
-/// What one original is wanted as.
+/// The requests for one original.
 #[derive(Default)]
 struct Original {
     times: u64,
-    wishes: Vec<(u64, TargetSize)>,
-    /// Where each rendition stands in `wishes`.
-    known: HashMap<String, usize>,
+    requests: Vec<(u64, PlannedRequest)>,
+    /// The index in `requests` of each rendition.
+    index: HashMap<String, usize>,
 }
 
 impl Plan {
-    /// `is_elsewhere` where the server that is asked may have other settings than these: what they refuse is asked all
-    /// the same.
-    pub(super) fn new(input: &mut Input, policy: &Policy, clients: &[Client], is_elsewhere: bool) -> Plan {
+    /// `is_remote`: the server may have other settings than `policy`, so requests that the policy refuses are sent as well.
+    pub(super) fn new(input: &mut Input, policy: &Policy, clients: &[Client], is_remote: bool) -> Plan {
         let mut originals: BTreeMap<String, Original> = BTreeMap::new();
-        let mut met: Vec<(Met, u64)> = input.met.drain().collect();
-        met.sort();
-        for (met, times) in met {
-            let wishes = match wishes(&met, policy, clients, is_elsewhere) {
-                Ok(wishes) => wishes,
+        let mut urls: Vec<(SeenUrl, u64)> = input.urls.drain().collect();
+        urls.sort();
+        for (url, times) in urls {
+            let requests = match requests(&url, policy, clients, is_remote) {
+                Ok(requests) => requests,
                 Err(why) => {
-                    *input.passed.entry(why).or_default() += times;
+                    *input.skipped.entry(why).or_default() += times;
                     continue;
                 }
             };
-            for (id, rendition, wish) in wishes {
+            for (id, rendition, request) in requests {
                 let original = originals.entry(id).or_default();
                 original.times += times;
-                match original.known.get(&rendition) {
-                    Some(&at) => original.wishes[at].0 += times,
+                match original.index.get(&rendition) {
+                    Some(&at) => original.requests[at].0 += times,
                     None => {
-                        original.known.insert(rendition, original.wishes.len());
-                        original.wishes.push((times, wish));
+                        original.index.insert(rendition, original.requests.len());
+                        original.requests.push((times, request));
                     }
                 }
             }
@@ -97,44 +96,46 @@ impl Plan {
         let mut originals: Vec<Original> = originals.into_values().collect();
         originals.sort_by_key(|original| std::cmp::Reverse(original.times));
         let in_order = |mut original: Original| {
-            original.wishes.sort_by_key(|(times, _)| std::cmp::Reverse(*times));
-            original.wishes.into_iter().map(|(_, wish)| wish)
+            original.requests.sort_by_key(|(times, _)| std::cmp::Reverse(*times));
+            original.requests.into_iter().map(|(_, request)| request)
         };
-        // an original's renditions stay together, so that they share its decoding
-        Plan { wishes: originals.into_iter().flat_map(in_order).collect(), originals: count }
+        // renditions of one original stay together, to share its decoding
+        Plan { requests: originals.into_iter().flat_map(in_order).collect(), originals: count }
     }
 }
 
-/// What is to be asked for one URL: the original's name, what tells its renditions apart, and the request.
-fn wishes(
-    met: &Met, policy: &Policy, clients: &[Client], is_elsewhere: bool,
-) -> Result<Vec<(String, String, TargetSize)>, String> {
+/// The requests for one URL, each with the original's name and a key of its rendition.
+fn requests(
+    url: &SeenUrl, policy: &Policy, clients: &[Client], is_remote: bool,
+) -> Result<Vec<(String, String, PlannedRequest)>, String> {
     let (path, query) =
-        met.target.split_once('?').map_or((met.target.as_str(), None), |(path, query)| (path, Some(query)));
+        url.target.split_once('?').map_or((url.target.as_str(), None), |(path, query)| (path, Some(query)));
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let mut wishes = Vec::new();
-    let takers = clients.iter().filter(|client| met.kind.as_ref().is_none_or(|kind| client.takes(kind)));
-    for client in takers {
-        let wish = |is_negotiable| TargetSize { target: met.target.clone(), client: client.clone(), is_negotiable };
+    let mut requests = Vec::new();
+    let matching =
+        clients.iter().filter(|client| url.media_type.as_ref().is_none_or(|media_type| client.accepts(media_type)));
+    for client in matching {
+        let request =
+            |is_negotiable| PlannedRequest { target: url.target.clone(), client: client.clone(), is_negotiable };
         match policy.target(path, query, &client.accept, now) {
-            Ok(Target { recipe: None, .. }) if met.is_logged => {
-                return Err("they ask for an original as it is, of which nothing is kept".into());
+            Ok(Target { recipe: None, .. }) if url.is_logged => {
+                return Err("requests for originals, which are not cached".into());
             }
             Ok(Target { id, recipe, negotiable, .. }) => {
-                wishes.push((id.as_str().to_owned(), format!("{recipe:?}"), wish(negotiable)));
+                requests.push((id.as_str().to_owned(), format!("{recipe:?}"), request(negotiable)));
                 if !negotiable {
                     break;
                 }
             }
-            Err(Error::InvalidName) => return Err("their paths can be no original's".into()),
-            Err(_) if is_elsewhere => {
-                wishes.push((path.to_owned(), format!("{} {}", met.target, client.name), wish(true)))
+            Err(Error::InvalidName) => return Err("invalid paths".into()),
+            Err(_) if is_remote => {
+                requests.push((path.to_owned(), format!("{} {}", url.target, client.name), request(true)))
             }
-            Err(Error::InvalidParams(_)) => return Err("a parameter of theirs is wrong".into()),
+            Err(Error::InvalidParams(_)) => return Err("invalid parameters".into()),
             Err(error @ (Error::Signature(_) | Error::Expired)) => return Err(error.to_string()),
         }
     }
-    Ok(wishes)
+    Ok(requests)
 }
 
 #[cfg(test)]
@@ -142,55 +143,55 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    fn plan(met: &[(&str, Option<&str>, u64)], is_elsewhere: bool) -> (Vec<String>, Input) {
+    fn plan(urls: &[(&str, Option<&str>, u64)], is_remote: bool) -> (Vec<String>, Input) {
         let mut input = Input::default();
-        for (target, kind, times) in met {
-            let met = Met { target: (*target).into(), kind: kind.map(str::to_owned), is_logged: true };
-            input.met.insert(met, *times);
+        for (target, media_type, times) in urls {
+            let url = SeenUrl { target: (*target).into(), media_type: media_type.map(str::to_owned), is_logged: true };
+            input.urls.insert(url, *times);
         }
         let policy = Config::default().live.policy().expect("the defaults are good");
-        let plan = Plan::new(&mut input, &policy, &Client::all(), is_elsewhere);
-        (plan.wishes.iter().map(|wish| format!("{} {}", wish.target, wish.client.name)).collect(), input)
+        let plan = Plan::new(&mut input, &policy, &Client::all(), is_remote);
+        (plan.requests.iter().map(|request| format!("{} {}", request.target, request.client.name)).collect(), input)
     }
 
     #[test]
-    fn spellings_of_one_wish_are_asked_once() {
-        let (wishes, _) = plan(
+    fn spellings_of_one_rendition_are_requested_once() {
+        let (requests, _) = plan(
             &[("/a.jpg?w=8&v=1", None, 1), ("/a.jpg?width=8&utm_source=x", None, 1), ("/a.jpg?w=4&dpr=2", None, 1)],
             false,
         );
-        assert_eq!(wishes, ["/a.jpg?w=4&dpr=2 avif"]);
+        assert_eq!(requests, ["/a.jpg?w=4&dpr=2 avif"]);
     }
 
     #[test]
-    fn a_format_left_open_is_asked_as_each_client_would() {
-        let (wishes, _) = plan(&[("/a.jpg?w=8&format=auto", None, 1), ("/a.jpg?auto=format&w=8", None, 1)], false);
+    fn negotiated_format_is_requested_for_each_class_of_clients() {
+        let (requests, _) = plan(&[("/a.jpg?w=8&format=auto", None, 1), ("/a.jpg?auto=format&w=8", None, 1)], false);
         assert_eq!(
-            wishes,
+            requests,
             ["/a.jpg?auto=format&w=8 avif", "/a.jpg?auto=format&w=8 webp", "/a.jpg?auto=format&w=8 any"]
         );
-        let (wishes, _) = plan(&[("/a.jpg?w=8&format=auto", Some("image/avif"), 1)], false);
-        assert_eq!(wishes, ["/a.jpg?w=8&format=auto avif"]);
-        let (wishes, _) = plan(&[("/a.jpg?w=8&format=auto", Some("image/webp"), 1)], false);
-        assert_eq!(wishes.len(), 2);
+        let (requests, _) = plan(&[("/a.jpg?w=8&format=auto", Some("image/avif"), 1)], false);
+        assert_eq!(requests, ["/a.jpg?w=8&format=auto avif"]);
+        let (requests, _) = plan(&[("/a.jpg?w=8&format=auto", Some("image/webp"), 1)], false);
+        assert_eq!(requests.len(), 2);
     }
 
     #[test]
-    fn what_is_asked_most_comes_first_and_originals_stay_together() {
-        let (wishes, _) = plan(&[("/a.jpg?w=1", None, 5), ("/b.jpg?w=1", None, 4), ("/b.jpg?w=2", None, 6)], false);
-        assert_eq!(wishes, ["/b.jpg?w=2 avif", "/b.jpg?w=1 avif", "/a.jpg?w=1 avif"]);
+    fn most_frequent_original_comes_first() {
+        let (requests, _) = plan(&[("/a.jpg?w=1", None, 5), ("/b.jpg?w=1", None, 4), ("/b.jpg?w=2", None, 6)], false);
+        assert_eq!(requests, ["/b.jpg?w=2 avif", "/b.jpg?w=1 avif", "/a.jpg?w=1 avif"]);
     }
 
     #[test]
-    fn what_cannot_be_kept_is_passed_over_with_the_reason() {
-        let met =
+    fn uncacheable_requests_are_skipped_with_the_reason() {
+        let url =
             [("/a.jpg", None, 2), ("/a.jpg?w=0", None, 3), ("/../a.jpg?w=1", None, 1), ("/a.jpg?w=1&s=AAAA", None, 1)];
-        let (wishes, input) = plan(&met, false);
-        assert!(wishes.is_empty());
-        assert_eq!(input.passed.values().sum::<u64>(), 7, "{:?}", input.passed);
-        // another server may know better
-        let (wishes, input) = plan(&met, true);
-        assert_eq!(wishes.len(), 6);
-        assert_eq!(input.passed.values().sum::<u64>(), 3, "{:?}", input.passed);
+        let (requests, input) = plan(&url, false);
+        assert!(requests.is_empty());
+        assert_eq!(input.skipped.values().sum::<u64>(), 7, "{:?}", input.skipped);
+        // another server may accept them
+        let (requests, input) = plan(&url, true);
+        assert_eq!(requests.len(), 6);
+        assert_eq!(input.skipped.values().sum::<u64>(), 3, "{:?}", input.skipped);
     }
 }

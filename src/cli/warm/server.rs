@@ -1,4 +1,4 @@
-//! Who is asked: a running server, or the service itself in this process where none runs.
+//! The server that `warm` sends requests to: a running one, or the service in this process if none runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,103 +9,107 @@ use http::{Request, header};
 use http_body_util::BodyExt;
 
 use crate::cache::preflight;
-use crate::cli::client::{Answer, Connection, Place};
-use crate::cli::{Wrong, build};
+use crate::cli::client::{Answer, Connection, Endpoint};
+use crate::cli::{UsageError, build};
 use crate::config::Config;
 use crate::http::{self as wire, App, State};
 use crate::service::Service;
 
-/// How long an answer may take beyond the deadline of renders.
+/// The time limit of an answer beyond the deadline of renders.
 const MARGIN: Duration = Duration::from_secs(30);
 
-/// Who is asked.
 #[derive(Clone)]
 pub(super) enum Server {
-    /// One that runs.
-    Running(Place),
+    Running(Endpoint),
     /// This process.
-    Own(App, Arc<Service>),
+    InProcess(App, Arc<Service>),
 }
 
-/// What goes from one request to the next.
+/// A connection that is kept from one request to the next.
 #[derive(Default)]
-pub(super) struct Line(Option<Connection>);
+pub(super) struct KeepAlive(Option<Connection>);
 
 impl std::fmt::Display for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Server::Running(place) => write!(f, "the server at {place}"),
-            Server::Own(..) => f.write_str("this process, since no server runs"),
+            Server::Running(endpoint) => write!(f, "the server at {endpoint}"),
+            Server::InProcess(..) => f.write_str("this process, since no server is running"),
         }
     }
 }
 
 impl Server {
-    /// The one of that URL; or the one that listens where the settings say; or, where none does, this process. One
-    /// process at a time writes in a cache folder, so a server that runs has to be the one that is asked.
+    /// The server at `url`, or else the one at `server.listen`, or else this process. Only one process may write to a cache
+    /// folder, so a running server must answer.
     pub(super) async fn find(url: Option<&str>, config: &Config) -> anyhow::Result<Server> {
         if let Some(url) = url {
-            let (place, target) = Place::of_url(url).map_err(|error| Wrong(format!("{error:#}")))?;
+            let (endpoint, target) = Endpoint::of_url(url).map_err(|error| UsageError(format!("{error:#}")))?;
             if target != "/" {
-                anyhow::bail!(Wrong(format!("{url:?} has a path; the URLs that are read have theirs")));
+                anyhow::bail!(UsageError(format!("{url:?} has a path; give the address of the server only")));
             }
-            place.connect().await?;
-            return Ok(Server::Running(place));
+            endpoint.connect().await?;
+            return Ok(Server::Running(endpoint));
         }
-        let place = Place::of_listener(&config.fixed.server.listen);
-        if let Ok(mut connection) = place.connect().await {
-            let answer = connection.get("/-/live", "*/*", MARGIN).await.with_context(|| format!("asking {place}"))?;
-            anyhow::ensure!(is_tintype(&answer), "what listens on {place} is no tintype; say with --url where it is");
-            return Ok(Server::Running(place));
+        let endpoint = Endpoint::of_listener(&config.fixed.server.listen);
+        if let Ok(mut connection) = endpoint.connect().await {
+            let answer = connection
+                .get("/-/live", "*/*", MARGIN)
+                .await
+                .with_context(|| format!("requesting /-/live from {endpoint}"))?;
+            anyhow::ensure!(
+                is_tintype(&answer),
+                "the server on {endpoint} is not tintype; name the right one with --url"
+            );
+            return Ok(Server::Running(endpoint));
         }
         if let Some(holder) = config.fixed.cache.folder().and_then(preflight::holder) {
             let who = holder.pid.map_or_else(|| "another process".into(), |pid| format!("process {pid}"));
             let (dir, listen) = (config.fixed.cache.dir.display(), &config.fixed.server.listen);
             anyhow::bail!(
-                "{who} uses the cache folder {dir} and does not listen on {listen}; say with --url where it does"
+                "{who} uses the cache folder {dir} but does not listen on {listen}; name its address with --url"
             );
         }
         let service = build::service(config)?;
-        let policy = config.live.policy().map_err(|invalid| Wrong(invalid.to_string()))?;
+        let policy = config.live.policy().map_err(|invalid| UsageError(invalid.to_string()))?;
         let app = wire::app(State::new(Arc::clone(&service), policy, config.http()));
-        Ok(Server::Own(app, service))
+        Ok(Server::InProcess(app, service))
     }
 
-    /// One GET. What was connected is kept for the next; a connection that the other side ended is opened again.
+    /// Sends a GET over the kept connection, or a new one if the server has closed it.
     pub(super) async fn get(
-        &self, line: &mut Line, target: &str, accept: &str, deadline: Duration,
+        &self, connection: &mut KeepAlive, target: &str, accept: &str, deadline: Duration,
     ) -> anyhow::Result<Answer> {
-        let patience = deadline + MARGIN;
+        let timeout = deadline + MARGIN;
         match self {
-            Server::Own(app, _) => {
+            Server::InProcess(app, _) => {
                 let request = Request::get(target).header(header::ACCEPT, accept).body(Body::empty())?;
                 let (head, body) = app.answer(request).await.into_parts();
                 Ok(Answer { status: head.status, headers: head.headers, body: body.collect().await?.to_bytes() })
             }
-            Server::Running(place) => {
-                if let Some(mut connection) = line.0.take()
-                    && let Ok(answer) = connection.get(target, accept, patience).await
+            Server::Running(endpoint) => {
+                if let Some(mut kept) = connection.0.take()
+                    && let Ok(answer) = kept.get(target, accept, timeout).await
                 {
-                    line.0 = Some(connection);
+                    connection.0 = Some(kept);
                     return Ok(answer);
                 }
-                let mut connection = place.connect().await?;
-                let answer = connection.get(target, accept, patience).await?;
-                line.0 = Some(connection);
+                let mut opened = endpoint.connect().await?;
+                let answer = opened.get(target, accept, timeout).await?;
+                connection.0 = Some(opened);
                 Ok(answer)
             }
         }
     }
 
-    /// Brings what was made in this process onto disk.
+    /// Writes the results of this process to disk.
     pub(super) fn finish(&self) {
-        if let Server::Own(_, service) = self {
+        if let Server::InProcess(_, service) = self {
             service.flush();
         }
     }
 }
 
-/// Whether that was tintype's answer to whether it lives, or its refusal where that is told elsewhere.
+/// Whether an answer to `/-/live` is tintype's: of the admin listener, or the 404 of the one for images.
 fn is_tintype(answer: &Answer) -> bool {
     let says_live = answer.status == 200 && answer.body.starts_with(b"{\"status\":\"live\"");
     says_live || answer.status == 404 && answer.header("content-type") == "application/problem+json"

@@ -36,7 +36,7 @@ fn site(config: Config) -> (App, tempfile::TempDir) {
         memory: 1 << 20,
     };
     let deadline = std::time::Duration::from_secs(60);
-    let workers = workers::Config { workers: 1, queue: 4, memory: 1 << 26, deadline, decoded: 0 };
+    let workers = workers::Config { workers: 1, queue: 4, memory: 1 << 26, deadline, decode_cache: 0 };
     let policy = PolicyConfig {
         quality: Quality::new(80).expect("a quality"),
         formats: Vec::new(),

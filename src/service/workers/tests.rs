@@ -11,7 +11,7 @@ impl Workers {
 }
 
 fn workers(workers: usize, queue: usize, deadline: Duration) -> Arc<Workers> {
-    Arc::new(Workers::new(Config { workers, queue, memory: 100, deadline, decoded: 0 }))
+    Arc::new(Workers::new(Config { workers, queue, memory: 100, deadline, decode_cache: 0 }))
 }
 
 /// Blocks a worker until the sender is dropped.

@@ -1,4 +1,4 @@
-//! `tintype check URL`: what stands before tintype, and what it makes of its answers.
+//! `tintype check URL`: proxies and CDNs in front of tintype, and what they do to its answers.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -70,28 +70,28 @@ fn cdn_and_proxy_faults_are_reported() {
     let open = "/a.png?width=9&format=auto";
     let fixed = "/a.png?width=9&format=webp";
     let check =
-        |answer: fn(&str, &str, usize) -> String, path: &str, level: &str, about: &str, cause: &[&str], mend: &str| {
+        |answer: fn(&str, &str, usize) -> String, path: &str, level: &str, about: &str, cause: &[&str], fix: &str| {
             let between = Between::start(answer);
-            check_url(&format!("http://{}{path}", between.0), &[]).says(level, about, cause, mend);
+            check_url(&format!("http://{}{path}", between.0), &[]).says(level, about, cause, fix);
         };
     // what was made for the first is kept for all
     let mixed = |_: &str, _: &str, _: usize| answer("avif", VARY, false);
-    check(mixed, open, "error", "formats", &["names no format got image/avif"], "Vary");
+    check(mixed, open, "error", "formats", &["accepts no modern format got image/avif"], "Vary");
     let mixed_later = |_: &str, accept: &str, count: usize| {
         let kind = if count == 3 { "png" } else { best(accept) };
         answer(if accept == "*/*" { "png" } else { kind }, VARY, false)
     };
     check(mixed_later, open, "error", "formats", &["Chromium got image/avif first and then image/png"], "Accept");
     let plain = |_: &str, _: &str, _: usize| answer("png", VARY, false);
-    check(plain, open, "warning", "formats", &["all get image/png"], "proxy_set_header Accept");
+    check(plain, open, "warning", "formats", &["all clients get image/png"], "proxy_set_header Accept");
     let mute = |_: &str, accept: &str, _: usize| answer(if accept == "*/*" { "png" } else { "avif" }, "", false);
     check(mute, open, "warning", "vary", &["Vary: Accept is missing"], "proxy_hide_header");
     let converts = |_: &str, accept: &str, _: usize| answer(best(accept), "", false);
-    check(converts, fixed, "error", "formats", &["something on the way converts"], "Polish");
+    check(converts, fixed, "error", "formats", &["something in between converts"], "Polish");
     let changes = |_: &str, _: &str, _: usize| answer("webp", "", true);
-    check(changes, fixed, "error", "content", &["does not get what tintype sent"], "Polish");
+    check(changes, fixed, "error", "content", &["was changed on the way"], "Polish");
     let dynamic = |_: &str, _: &str, _: usize| answer("webp", "CF-Cache-Status: DYNAMIC\r\n", false);
-    check(dynamic, fixed, "warning", "cdn", &["does not keep it"], "Cache Rule");
+    check(dynamic, fixed, "warning", "cdn", &["does not cache it"], "Cache Rule");
     let keeps = |_: &str, _: &str, _: usize| answer("webp", "CF-Cache-Status: HIT\r\nAge: 9\r\n", false);
     check(keeps, fixed, "info", "cdn", &["CF-Cache-Status: HIT", "Age: 9"], "");
     // the shipped site's way while tintype is away, and tintype's own where there is no room
@@ -104,19 +104,19 @@ fn cdn_and_proxy_faults_are_reported() {
         fixed,
         "error",
         "url",
-        &["the original", "stood in for tintype", "8 bytes"],
+        &["the original", "sent instead of a rendition", "8 bytes"],
         "systemctl status tintype",
     );
     let full = |_: &str, _: &str, _: usize| {
         answer("webp", "Cache-Status: tintype; fwd=uri-miss\r\n", false)
             .replace("max-age=86400", "max-age=10, no-transform")
     };
-    check(full, fixed, "warning", "url", &["no room"], "limits.workers");
+    check(full, fixed, "warning", "url", &["overload"], "limits.workers");
     let moved = |_: &str, _: &str, _: usize| {
         "HTTP/1.1 301 Moved\r\nLocation: https://elsewhere/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             .to_owned()
     };
-    check(moved, fixed, "error", "url", &["301", "https://elsewhere/"], "leads to");
+    check(moved, fixed, "error", "url", &["301", "https://elsewhere/"], "redirects to");
 
     // tintype itself, and nobody
     let place = Place::new();
@@ -125,16 +125,23 @@ fn cdn_and_proxy_faults_are_reported() {
     let server = Server::start_with(&place.path("originals"), &place.path("cache"), "127.0.0.1:0", &presets);
     let Address::Tcp(address) = server.address else { panic!("TCP") };
     let checked = check_url(&format!("http://{address}{open}"), &[]);
-    checked.says("ok", "formats", &["each gets a format"], "").says("ok", "content", &["the bytes are"], "");
+    checked.says("ok", "formats", &["each client gets a format"], "").says(
+        "ok",
+        "content",
+        &["images arrive unchanged"],
+        "",
+    );
     checked.says("info", "url", &["Chromium image/avif", "WebKit image/avif", "curl image/png"], "").has_no_error();
-    check_url(&format!("http://{address}{fixed}"), &[]).says("ok", "formats", &["all get the same"], "").has_no_error();
+    check_url(&format!("http://{address}{fixed}"), &[])
+        .says("ok", "formats", &["all clients get the same format"], "")
+        .has_no_error();
     let preset = check_url(&format!("http://{address}/a.png?preset=small"), &[]);
-    preset.says("ok", "formats", &["each gets a format"], "").has_no_error();
+    preset.says("ok", "formats", &["each client gets a format"], "").has_no_error();
     let moving = check_url(&format!("http://{address}/moving.webp?width=9&format=auto"), &[]);
     moving.says("ok", "formats", &[], "").has_no_error();
-    check_url(&format!("http://{address}/none.png?width=9"), &[]).says("error", "url", &["404"], "the log");
+    check_url(&format!("http://{address}/none.png?width=9"), &[]).says("error", "url", &["404"], "its log");
     drop(server);
-    check_url(&format!("http://{address}{open}"), &[]).says("error", "url", &["cannot connect"], "nobody listens");
+    check_url(&format!("http://{address}{open}"), &[]).says("error", "url", &["cannot connect"], "nothing listens");
     check_url("ftp://127.0.0.1/a", &[]).says("error", "url", &["neither http://"], "https://");
 }
 
@@ -173,7 +180,7 @@ fn tls_uses_the_system_certificates() {
     std::fs::write(&bundle, pem).expect("written");
     let trusted = [("SSL_CERT_FILE", bundle.to_str().expect("text"))];
     let url = format!("https://localhost:{port}/a.png?width=9&format=webp");
-    check_url(&url, &trusted).says("ok", "content", &["the bytes are"], "").has_no_error();
+    check_url(&url, &trusted).says("ok", "content", &["images arrive unchanged"], "").has_no_error();
     // another name than the certificate's
     let url = format!("https://127.0.0.1:{port}/a.png?width=9&format=webp");
     check_url(&url, &trusted).says("error", "url", &["TLS", "certificate"], "certificate chain");

@@ -26,7 +26,7 @@ fn folders_without_permission_are_errors() {
     checked.says(
         "error",
         "cache.dir",
-        &[&cache, "cannot be made", "root (0)", "mode 0755", "nobody (65534)"],
+        &[&cache, "cannot be created", "root (0)", "mode 0755", "nobody (65534)"],
         &install,
     );
 
@@ -35,14 +35,14 @@ fn folders_without_permission_are_errors() {
     place.check_as_nobody().says(
         "error",
         "cache.dir",
-        &["cannot be written by nobody", "root (0)"],
+        &["is not writable by nobody", "root (0)"],
         &format!("chown nobody: {cache}"),
     );
 
     // our own, closed to ourselves
     give(&dir, NOBODY);
     set_mode(&dir, 0o500);
-    place.check_as_nobody().says("error", "cache.dir", &["cannot be written by nobody", "mode 0500"], "chmod u+");
+    place.check_as_nobody().says("error", "cache.dir", &["is not writable by nobody", "mode 0500"], "chmod u+");
     set_mode(&dir, 0o750);
     place.check_as_nobody().has_no_error();
 
@@ -50,17 +50,17 @@ fn folders_without_permission_are_errors() {
     give(&dir, STRANGER);
     set_mode(&dir, 0o777);
     let checked = place.check_as_nobody();
-    checked.says("error", "cache.dir", &["may be written by everyone", "0777"], &format!("chmod o-w {cache}"));
+    checked.says("error", "cache.dir", &["is world-writable", "0777"], &format!("chmod o-w {cache}"));
     set_mode(&dir, 0o750);
     let checked = place.check();
-    checked.says("error", "cache.dir", &["belongs to 12345", "root (0)"], "runuser -u 12345");
+    checked.says("error", "cache.dir", &["is owned by 12345", "root (0)"], "runuser -u 12345");
 
     // a sticky folder in which another user's service left its own
     give(&dir, 0);
     set_mode(&dir, 0o1777);
     let left = place.folder("cache/v2");
     give(&left, STRANGER);
-    place.check_as_nobody().says("error", "cache.dir", &["v2 belongs to 12345", "sticky"], "chown -R nobody:");
+    place.check_as_nobody().says("error", "cache.dir", &["v2 is owned by 12345", "sticky"], "chown -R nobody:");
     std::fs::remove_dir(&left).expect("empty");
     place.check_as_nobody().has_no_error();
 
@@ -73,7 +73,7 @@ fn folders_without_permission_are_errors() {
     place.check_as_nobody().says(
         "error",
         "cache.dir",
-        &[&closed, "cannot be searched by nobody", "0700"],
+        &[&closed, "is not searchable by nobody", "0700"],
         &format!("chmod o+x {closed}"),
     );
 
@@ -82,11 +82,11 @@ fn folders_without_permission_are_errors() {
     place.check_as_nobody().says(
         "warning",
         "source.root",
-        &["1 of the originals", "a.png cannot be read by nobody"],
+        &["1 of the sampled originals", "a.png is not readable by nobody"],
         "chmod o+r",
     );
     set_mode(&place.path("originals"), 0o700);
-    place.check_as_nobody().says("error", "source.root", &["cannot be read by nobody", "0700"], "chmod o+rx");
+    place.check_as_nobody().says("error", "source.root", &["is not readable by nobody", "0700"], "chmod o+rx");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn unwritable_upload_folder_is_an_error() {
     place.check_as_nobody().says(
         "error",
         "security.upload",
-        &["nothing can be uploaded", "root (0)"],
+        &["uploads are disabled", "root (0)"],
         &format!("chown nobody: {}", originals.display()),
     );
     give(&originals, NOBODY);
@@ -116,16 +116,19 @@ fn missing_and_unsafe_folders_are_reported() {
     let dir = place.folder("cache");
     set_mode(&dir, 0o777);
     // empty and ours: serve will close it, and the check does not
-    place.check().says("warning", "cache.dir", &["0777", "serve will close it"], "chmod o-w").has_no_error();
+    place
+        .check()
+        .says("warning", "cache.dir", &["0777", "serve will remove the permission"], "chmod o-w")
+        .has_no_error();
     assert_eq!(std::fs::metadata(&dir).expect("there").permissions().mode() & 0o7777, 0o777);
     std::fs::write(dir.join("planted"), b"x").expect("written");
-    place.check().says("error", "cache.dir", &["may be written by everyone", "serve refuses it"], "chmod o-w");
+    place.check().says("error", "cache.dir", &["is world-writable", "serve refuses to use it"], "chmod o-w");
     std::fs::remove_file(dir.join("planted")).expect("there");
     set_mode(&dir, 0o750);
 
     // the folder above
     set_mode(place.folder.path(), 0o777);
-    place.check().says("warning", "cache.dir", &["everyone may write in", "0777"], "chmod o-w");
+    place.check().says("warning", "cache.dir", &["is world-writable", "0777"], "chmod o-w");
     set_mode(place.folder.path(), 0o755);
 
     std::fs::create_dir(dir.join("v9")).expect("made");
@@ -133,7 +136,7 @@ fn missing_and_unsafe_folders_are_reported() {
     std::fs::remove_dir_all(&dir).expect("removed");
 
     std::fs::write(&dir, b"a file").expect("written");
-    let cause = format!("{} is a file where a folder should be", dir.display());
+    let cause = format!("{} is not a folder", dir.display());
     place.check().says("error", "cache.dir", &[&cause], "remove or rename");
     let place = place.with("CACHE_DIR", dir.join("below/it").display());
     place.check().says("error", "cache.dir", &[&cause], "remove or rename");
@@ -144,10 +147,10 @@ fn missing_and_unsafe_folders_are_reported() {
     place.check().says("error", "cache.dir", &["lie within each other"], "cache.dir = ");
 
     let place = place.with("SOURCE_ROOT", "/nowhere/at/all");
-    place.check().says("error", "source.root", &["/nowhere is not there"], "mkdir -p");
+    place.check().says("error", "source.root", &["/nowhere does not exist"], "mkdir -p");
     let file = place.path("originals/a.png");
     let place = place.with("SOURCE_ROOT", file.display());
-    place.check().says("error", "source.root", &["a.png is a file"], "name the folder");
+    place.check().says("error", "source.root", &["a.png is not a folder"], "use the folder");
 }
 
 #[test]
@@ -156,8 +159,8 @@ fn full_and_read_only_file_systems_are_reported() {
     let place = Place::new().with("CACHE_MIN_FREE", "0").with("CACHE_MAX_BYTES", "1MiB");
     let dir = place.folder("cache");
     let shown = dir.display();
-    let check = |script: String, level: &str, about: &str, cause: &[&str], mend: &str| {
-        place.check_by(in_namespace(&script), &[]).says(level, about, cause, mend);
+    let check = |script: String, level: &str, about: &str, cause: &[&str], fix: &str| {
+        place.check_by(in_namespace(&script), &[]).says(level, about, cause, fix);
     };
     let fill = format!("mount -t tmpfs -o size=256k tmpfs {shown}; head -c 1000000 /dev/zero > {shown}/x || true");
     check(fill, "error", "cache.dir", &["is full"], "df -h");
@@ -174,15 +177,15 @@ fn full_and_read_only_file_systems_are_reported() {
     check(apart, "error", "cache.dir", &["v2/staging is on another file system"], "umount");
     // made by the script, where there can be one
     let _ = std::fs::remove_dir_all(dir.join("v2"));
-    check(format!("mount -t tmpfs tmpfs {shown}"), "ok", "cache.dir", &["can be written"], "");
-    let check = |setting, value, about: &str, cause: &[&str], mend: &str| {
+    check(format!("mount -t tmpfs tmpfs {shown}"), "ok", "cache.dir", &["is writable"], "");
+    let check = |setting, value, about: &str, cause: &[&str], fix: &str| {
         let command = in_namespace(&format!("mount -t tmpfs -o size=16m tmpfs {shown}"));
         let place = Place { folder: folder(), settings: place.settings.clone() };
-        place.with(setting, value).check_by(command, &[]).says("warning", about, cause, mend).has_no_error();
+        place.with(setting, value).check_by(command, &[]).says("warning", about, cause, fix).has_no_error();
     };
     let larger = ["1.00 GiB", "16.00 MiB"];
     check("CACHE_MAX_BYTES", "1GiB", "cache.max_bytes", &larger, "cache.max_bytes = \"1");
-    check("CACHE_MIN_FREE", "1GiB", "cache.min_free", &["nothing more can be kept"], "cache.min_free = ");
+    check("CACHE_MIN_FREE", "1GiB", "cache.min_free", &["no space to store results"], "cache.min_free = ");
 }
 
 #[test]
@@ -190,10 +193,10 @@ fn missing_cache_folder_is_sound() {
     let place = Place::new().with("CACHE_DIR", "none");
     let before = listing(place.folder.path());
     let checked = place.check();
-    checked.says("ok", "cache.dir", &["memory alone", "cache.memory"], "").has_no_error();
+    checked.says("ok", "cache.dir", &["memory only", "cache.memory"], "").has_no_error();
     assert_eq!(listing(place.folder.path()), before);
     let place = place.with("SERVER_X_ACCEL", "/_store");
-    place.check().says("warning", "server.x_accel", &["does nothing"], "cache.dir").has_no_error();
+    place.check().says("warning", "server.x_accel", &["has no effect"], "cache.dir").has_no_error();
 }
 
 #[test]
@@ -226,8 +229,11 @@ fn links_out_of_the_root_are_reported() {
     for (target, name) in [("../shared/b.png", "b.png"), ("a.png", "within.png"), ("../shared", "more")] {
         std::os::unix::fs::symlink(target, place.path("originals").join(name)).expect("a link");
     }
-    let mend = format!("source.links = [{:?}]", shared.canonicalize().expect("there"));
-    place.check().says("warning", "source.links", &["2 of the links", "are a 404"], &mend).has_no_error();
+    let fix = format!("source.links = [{:?}]", shared.canonicalize().expect("there"));
+    place
+        .check()
+        .says("warning", "source.links", &["2 of the sampled symbolic links", "are a 404"], &fix)
+        .has_no_error();
     let place = place.with("SOURCE_LINKS", shared.display());
     let checked = place.check();
     assert!(!checked.all.contains("source.links"), "{}", checked.all);

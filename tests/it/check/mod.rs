@@ -1,4 +1,4 @@
-//! `tintype check` in circumstances that are really broken: each is made, and the check has to name the cause and the mend.
+//! `tintype check` in circumstances that are really broken: each is made, and the check has to name the cause and the fix.
 
 mod cdn;
 mod folders;
@@ -86,19 +86,19 @@ fn checked(command: &mut Command) -> Checked {
 }
 
 impl Checked {
-    /// There is one finding of that level about that setting that says all of this of its cause, and that of its mend.
+    /// There is one finding of that level about that setting that says all of this of its cause, and that of its fix.
     #[track_caller]
-    fn says(&self, level: &str, about: &str, cause: &[&str], mend: &str) -> &Checked {
+    fn says(&self, level: &str, about: &str, cause: &[&str], fix: &str) -> &Checked {
         let fits = |finding: &&Value| {
             let text = |name: &str| finding[name].as_str().unwrap_or_default();
             text("level") == level
                 && text("about") == about
                 && cause.iter().all(|part| text("cause").contains(part))
-                && text("mend").contains(mend)
+                && text("fix").contains(fix)
         };
         assert!(
             self.findings.iter().any(|finding| fits(&finding)),
-            "no {level} {about} {cause:?} {mend:?} in {}",
+            "no {level} {about} {cause:?} {fix:?} in {}",
             self.all
         );
         assert_eq!(self.code, Some(i32::from(self.has("error"))), "{}", self.all);
@@ -134,7 +134,7 @@ fn sound_setup_is_reported_and_unchanged() {
     checked.has_no_error();
     // where temporary folders are
     checked.says("warning", "cache.dir", &["temporary files"], "/var/cache/tintype");
-    checked.says("ok", "cache.dir", &["can be written", "not there yet"], "");
+    checked.says("ok", "cache.dir", &["is writable", "does not exist yet"], "");
     checked.says("ok", "source.root", &["1 files"], "");
     checked.says("ok", "server.listen", &["127.0.0.1:0"], "");
     checked.says("info", "backends", &["webp: libwebp", "SIMD"], "");
@@ -153,12 +153,12 @@ fn sound_setup_is_reported_and_unchanged() {
     let (code, output, _) = run(&mut command, b"");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("warning  cache.dir: ") && text.contains("\n         mend: cache.dir = "), "{text}");
+    assert!(text.contains("warning  cache.dir: ") && text.contains("\n         fix: cache.dir = "), "{text}");
     assert!(text.lines().last().is_some_and(|line| line.starts_with("no errors, ")), "{text}");
 }
 
 fn checked_ok(command: &mut Command) {
-    checked(command).says("ok", "settings", &["no file was named"], "");
+    checked(command).says("ok", "settings", &["no settings file"], "");
 }
 
 /// Everything below a folder.
@@ -185,8 +185,8 @@ fn invalid_settings_are_errors() {
     place.check_by(tintype(), &["--config=/nowhere/a.toml"]).says(
         "error",
         "settings",
-        &["/nowhere is not there"],
-        "mkdir -p /nowhere, or name another path",
+        &["/nowhere does not exist"],
+        "mkdir -p /nowhere, or use another path",
     );
     assert_eq!(run(tintype().args(["check", "--jsn"]), b"").0, Some(2));
 }
@@ -199,7 +199,7 @@ fn unreadable_settings_file_is_an_error() {
     std::fs::write(&file, "").expect("written");
     set_mode(&file, 0o600);
     let config = format!("--config={}", file.display());
-    let cause = "settings.toml cannot be read by nobody (65534)";
+    let cause = "settings.toml is not readable by nobody (65534)";
     place.check_by(nobody(), &[&config]).says("error", "settings", &[cause, "mode 0600"], "chmod o+r");
 }
 
@@ -210,7 +210,7 @@ fn low_limits_are_reported() {
     let place = place.with("LIMITS_MEMORY", "16MiB");
     place.check().says("warning", "limits.memory", &["less than photographs need"], "limits.memory = ").has_no_error();
     let place = place.with("LIMITS_MEMORY", "128MiB").with("SECURITY_UPLOAD", "yes");
-    place.check().says("warning", "security.upload", &["does nothing without a token"], "/dev/urandom");
+    place.check().says("warning", "security.upload", &["stay disabled without security.admin_token"], "/dev/urandom");
     let place = place.with("SECURITY_ADMIN_TOKEN", "fifteen letters");
     place.check().says("warning", "security.admin_token", &["15 bytes", "short"], "/dev/urandom");
 }
@@ -222,30 +222,30 @@ fn unavailable_addresses_are_errors() {
     let place = Place::new().with("SERVER_LISTEN", taken);
     // this very test has it
     let who = format!("(process {})", std::process::id());
-    place.check().says("error", "server.listen", &["is taken by", &who], "another port");
+    place.check().says("error", "server.listen", &["is already in use by", &who], "another port");
     let place = place.with("SERVER_LISTEN", "127.0.0.1:0").with("SERVER_ADMIN_LISTEN", taken);
-    place.check().says("error", "server.admin_listen", &["is taken by"], "another port");
+    place.check().says("error", "server.admin_listen", &["is already in use by"], "another port");
     let place = place.with("SERVER_LISTEN", "127.0.0.1:29999").with("SERVER_ADMIN_LISTEN", "127.0.0.1:29999");
-    place.check().says("error", "server.admin_listen", &["is server.listen already"], "another port");
+    place.check().says("error", "server.admin_listen", &["is the address of server.listen as well"], "another port");
     let place = place.with("SERVER_ADMIN_LISTEN", "");
     let place = place.with("SERVER_LISTEN", "192.0.2.1:8080");
-    place.check().says("error", "server.listen", &["no address of this machine"], "127.0.0.1:8080");
+    place.check().says("error", "server.listen", &["is not an address of this machine"], "127.0.0.1:8080");
     let place = place.with("SERVER_LISTEN", "no-such-host.invalid:8080");
-    place.check().says("error", "server.listen", &["no-such-host.invalid has no address"], "getent hosts");
+    place.check().says("error", "server.listen", &["no-such-host.invalid does not resolve"], "getent hosts");
 
     let place = place.with("SERVER_LISTEN", format!("unix:/run/{}.sock", "x".repeat(110)));
-    place.check().says("error", "server.listen", &["has 120 bytes", "107"], "unix:/run/tintype/tintype.sock");
+    place.check().says("error", "server.listen", &["120 bytes", "107"], "unix:/run/tintype/tintype.sock");
     let missing = place.path("run/tintype.sock");
     let place = place.with("SERVER_LISTEN", format!("unix:{}", missing.display()));
-    let cause = format!("{} is not there", place.path("run").display());
+    let cause = format!("{} does not exist", place.path("run").display());
     place.check().says("error", "server.listen", &[&cause], "RuntimeDirectory=tintype");
     place.folder("run");
-    place.check().says("ok", "server.listen", &["can be listened on"], "");
+    place.check().says("ok", "server.listen", &["is available"], "");
     std::fs::write(&missing, b"no socket").expect("written");
-    place.check().says("error", "server.listen", &["is there and is no socket"], "remove it");
+    place.check().says("error", "server.listen", &["exists and is not a socket"], "remove it");
     std::fs::remove_file(&missing).expect("there");
     drop(std::os::unix::net::UnixListener::bind(&missing).expect("a socket"));
-    place.check().says("info", "server.listen", &["left behind"], "").has_no_error();
+    place.check().says("info", "server.listen", &["stale socket"], "").has_no_error();
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn socket_in_a_folder_of_another_user_is_an_error() {
     let place = Place::new();
     let socket = place.folder("run").join("tintype.sock");
     let place = place.with("SERVER_LISTEN", format!("unix:{}", socket.display()));
-    place.check_as_nobody().says("error", "server.listen", &["cannot be written by nobody"], "chown nobody:");
+    place.check_as_nobody().says("error", "server.listen", &["is not writable by nobody"], "chown nobody:");
 }
 
 #[test]
@@ -273,11 +273,11 @@ fn running_server_is_recognised() {
     let place = place.with("SERVER_LISTEN", address);
     let checked = place.check();
     let pid = format!("(process {})", server.pid());
-    checked.says("info", "cache.dir", &["serves from", &pid], "").has_no_error();
-    checked.says("ok", "server.listen", &["tintype", &pid, "it runs"], "");
+    checked.says("info", "cache.dir", &["a running tintype", &pid], "").has_no_error();
+    checked.says("ok", "server.listen", &["tintype", &pid, "the running service"], "");
     // the same port, for another cache
     let place = place.with("CACHE_DIR", cache.with_extension("other").display());
-    place.check().says("error", "server.listen", &["is taken by tintype", &pid], "stop it");
+    place.check().says("error", "server.listen", &["is already in use by tintype", &pid], "stop it");
     // and what was tried in the folder did not disturb it
     assert_eq!(server.get("/a.png?width=9", &[]).header("cache-status"), "tintype; fwd=uri-miss; stored");
 }
@@ -286,7 +286,7 @@ fn running_server_is_recognised() {
 fn limits_above_the_machine_are_reported() {
     let place = Place::new().with("LIMITS_MEMORY", "10TiB").with("LIMITS_WORKERS", "4000");
     let checked = place.check();
-    checked.says("warning", "limits.memory", &["10TiB", "the kernel would end the process"], "limits.memory = ");
+    checked.says("warning", "limits.memory", &["10TiB", "the OOM killer would end the process"], "limits.memory = ");
     checked.says("warning", "limits.workers", &["4000 workers share"], "limits.workers = ").has_no_error();
 
     let mut few = Command::new("prlimit");
@@ -306,7 +306,9 @@ fn cgroup_memory_limit_is_reported() {
     command.args(["-ec", &script]).arg(tintype().get_program());
     let checked = Place::new().check_by(command, &[]);
     std::fs::remove_dir(&group).expect("nobody is in it");
-    checked.says("warning", "limits.memory", &["the control group's bound is 300.00 MiB"], "MemoryMax=").has_no_error();
+    checked
+        .says("warning", "limits.memory", &["the memory limit of the cgroup is 300.00 MiB"], "MemoryMax=")
+        .has_no_error();
 }
 
 #[test]
@@ -319,15 +321,15 @@ fn exposed_secrets_are_reported() {
     let mut place = place;
     place.settings.remove("SERVER_LISTEN");
     let checked = place.check_by(tintype(), &[&config]);
-    checked.says("warning", "security", &["holds secrets", "everyone on this machine"], "chmod o-rwx");
-    checked.says("warning", "security.keys", &["few"], "/dev/urandom");
+    checked.says("warning", "security", &["contains secrets", "is world-readable"], "chmod o-rwx");
+    checked.says("warning", "security.keys", &["fewer than 8"], "/dev/urandom");
     checked.says("warning", "security.admin_token", &["short"], "/dev/urandom");
     checked
-        .says("warning", "server.listen", &["reached from outside without TLS"], "server.admin_listen")
+        .says("warning", "server.listen", &["reachable from other machines without TLS"], "server.admin_listen")
         .has_no_error();
     assert!(!checked.all.contains("aaaaaaaa"), "a secret is shown");
     set_mode(&file, 0o640);
-    place.check_by(tintype(), &[&config]).says("ok", "security", &["not everyone may read it"], "");
+    place.check_by(tintype(), &[&config]).says("ok", "security", &["is not world-readable"], "");
 }
 
 #[test]
@@ -347,7 +349,7 @@ fn permissions_of_nginx_are_checked() {
     let place = place.with("SERVER_LISTEN", format!("unix:{}", socket.display()));
     let checked = ask(&place);
     checked.says("error", "nginx", &["will not be able to connect", "mode 0660"], "User=tintype");
-    checked.says("ok", "nginx", &["may read originals"], "");
+    checked.says("ok", "nginx", &["can read originals"], "");
     checked.says("warning", "nginx", &["cannot read renditions", "mode 0750"], "usermod -aG tintype nobody");
     let place = place.with("SERVER_X_ACCEL", "/_tintype_store");
     ask(&place).says("error", "nginx", &["cannot read renditions", "server.x_accel"], "usermod -aG tintype nobody");
@@ -356,16 +358,16 @@ fn permissions_of_nginx_are_checked() {
         Server::start_with(&place.path("originals"), &place.path("cache"), &place.settings["SERVER_LISTEN"], &[]);
     assert_eq!(server.get("/a.png?width=9", &[]).status, 200);
     server.wait_for("tintype_cache_stored_total", 1.0);
-    ask(&place).says("error", "nginx", &["cannot connect", "has to write", "0660"], "User=tintype");
+    ask(&place).says("error", "nginx", &["cannot connect", "needs write permission", "0660"], "User=tintype");
     chown(&socket, None, Some(NOBODY)).expect("root may");
     for path in [place.path("cache"), place.path("cache/v2")].iter().chain(&listing(&place.path("cache"))) {
         chown(path, None, Some(NOBODY)).expect("root may");
     }
     let checked = ask(&place);
-    checked.says("ok", "nginx", &["may connect to"], "");
-    checked.says("ok", "nginx", &["may read renditions"], "").has_no_error();
+    checked.says("ok", "nginx", &["can connect to"], "");
+    checked.says("ok", "nginx", &["can read renditions"], "").has_no_error();
     set_mode(&place.path("run"), 0o750);
-    ask(&place).says("error", "nginx", &["cannot connect", "run cannot be searched by nobody"], "chmod o+x");
+    ask(&place).says("error", "nginx", &["cannot connect", "run is not searchable by nobody"], "chmod o+x");
     set_mode(&place.path("originals"), 0o750);
     ask(&place).says("warning", "nginx", &["cannot read originals"], "chmod o+x");
 
