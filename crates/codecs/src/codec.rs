@@ -1,5 +1,6 @@
 //! The trait of codecs.
 
+use tintype_pixels::DctScale;
 use tintype_pixels::{Admitted, DecodeOptions, Decoded, Error, Info, Integrity, Profile, Result, Rows, Size};
 
 use crate::encoding::Encoding;
@@ -33,13 +34,13 @@ pub trait Codec: Sync {
         &self, original: &[u8], admitted: &Admitted<'_>, options: &DecodeOptions, sink: Sink<'_>,
     ) -> Result<Integrity>;
 
-    /// Decodes a still picture as asked for, and behind it the same picture at such `others` of the scales, in eighths, as come of
+    /// Decodes a still picture as asked for, and behind it the same picture at such `others` of the scales as come of
     /// the same pass. Each is to the bit what it is when it is decoded alone.
     ///
     /// # Errors
     /// As [`Codec::decode`].
     fn decode_several(
-        &self, original: &[u8], admitted: &Admitted<'_>, options: &DecodeOptions, _others: &[u32],
+        &self, original: &[u8], admitted: &Admitted<'_>, options: &DecodeOptions, _others: &[DctScale],
     ) -> Result<Vec<Decoded>> {
         let mut found = None;
         let integrity = self.decode(original, admitted, options, &mut |decoded| {

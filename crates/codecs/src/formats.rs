@@ -3,6 +3,7 @@
 
 use std::panic::AssertUnwindSafe;
 
+use tintype_pixels::DctScale;
 use tintype_pixels::{Admitted, DecodeOptions, Decoded, Error, Format, Info, Integrity, Result, Size};
 
 use crate::codec::{Codec, KeepGoing, RowSink, Sink};
@@ -58,7 +59,7 @@ impl Codec for Guarded {
     }
 
     fn decode_several(
-        &self, original: &[u8], admitted: &Admitted<'_>, options: &DecodeOptions, others: &[u32],
+        &self, original: &[u8], admitted: &Admitted<'_>, options: &DecodeOptions, others: &[DctScale],
     ) -> Result<Vec<Decoded>> {
         guarded(self.0, || self.1.decode_several(original, admitted, options, others))
     }

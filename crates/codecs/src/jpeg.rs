@@ -24,7 +24,7 @@ use crate::picture::Picture;
 use tintype_pixels::colour::Profile;
 use tintype_pixels::error::Result;
 use tintype_pixels::format::Format;
-use tintype_pixels::geometry::Size;
+use tintype_pixels::geometry::{DctScale, Size};
 use tintype_pixels::{Admitted, DecodeMemory, DecodeOptions, Info, Integrity};
 
 /// Reads and writes JPEG.
@@ -32,22 +32,21 @@ pub(crate) struct Jpeg;
 
 const FORMAT: Format = Format::Jpeg;
 
-/// To how many eighths of its size a picture is scaled while it is decoded. Five and seven save next to nothing over six and
-/// eight, and the fewer there are, the more often one decoding does for several renditions.
+/// The scales at which a picture is decoded.
 #[cfg(feature = "native")]
-const EIGHTHS: [u32; 6] = tintype_jpeg::EIGHTHS;
+const SCALES: [DctScale; 6] = tintype_jpeg::SCALES;
 #[cfg(not(feature = "native"))]
-const EIGHTHS: [u32; 4] = [1, 2, 4, 8];
+const SCALES: [DctScale; 4] = [DctScale::new(1), DctScale::new(2), DctScale::new(4), DctScale::FULL];
 
 /// Of these several are made at once. A sequential file is the library's to read at full size.
 #[cfg(feature = "native")]
-const ALL_TOGETHER: &[u32] = &EIGHTHS;
+const ALL_TOGETHER: &[DctScale] = &SCALES;
 #[cfg(feature = "native")]
-const SMALL_TOGETHER: &[u32] = &[1, 2, 3, 4, 6];
+const SMALL_TOGETHER: &[DctScale] = SCALES.split_last().expect("not empty").1;
 #[cfg(not(feature = "native"))]
-const ALL_TOGETHER: &[u32] = &[];
+const ALL_TOGETHER: &[DctScale] = &[];
 #[cfg(not(feature = "native"))]
-const SMALL_TOGETHER: &[u32] = &[];
+const SMALL_TOGETHER: &[DctScale] = &[];
 
 /// What reads and writes JPEG in this build, for people.
 pub(crate) const BACKEND: &str = if cfg!(feature = "native") {
@@ -65,7 +64,7 @@ impl Codec for Jpeg {
         // CMYK has no profile-free meaning that a browser would show alike
         info.has_profile |= header.components == 4;
         if !header.lossless {
-            info.caps.scales = &EIGHTHS;
+            info.caps.scales = &SCALES;
             info.caps.decodes_regions = cfg!(feature = "native");
             info.caps.shared_scales = match header.progressive {
                 // inks are the library's to read
@@ -98,7 +97,7 @@ impl Codec for Jpeg {
 
     #[cfg(feature = "native")]
     fn decode_several(
-        &self, original: &[u8], admitted: &Admitted<'_>, options: &DecodeOptions, others: &[u32],
+        &self, original: &[u8], admitted: &Admitted<'_>, options: &DecodeOptions, others: &[DctScale],
     ) -> Result<Vec<tintype_pixels::Decoded>> {
         library::decode_several(original, &Header::read(original)?, admitted, options, others)
     }

@@ -1,7 +1,7 @@
 //! What the tests of codecs share.
 
 use tintype_pixels::pixels::grey_to_rgb;
-use tintype_pixels::{DecodeOptions, Decoded, Integrity, Limits, Pixels, Result, Samples};
+use tintype_pixels::{DctScale, DecodeOptions, Decoded, Integrity, Limits, Pixels, Result, Samples};
 
 use crate::codec::Codec;
 
@@ -14,7 +14,7 @@ pub(crate) const LIMITS: Limits = Limits { max_pixels: 100_000_000, max_frames: 
 pub(crate) fn decode(codec: &dyn Codec, file: &[u8], animated: bool) -> Result<(Vec<Decoded>, Integrity)> {
     let info = codec.probe(file)?;
     let frames = if animated { info.frames } else { 1 };
-    let admitted = LIMITS.admit(&info, frames, "decoding", info.decoded_bytes(8))?;
+    let admitted = LIMITS.admit(&info, frames, "decoding", info.decoded_bytes(DctScale::FULL))?;
     let mut all = Vec::new();
     let integrity = codec.decode(file, &admitted, &DecodeOptions::FULL, &mut |decoded| {
         all.push(decoded);
@@ -34,7 +34,7 @@ pub(crate) fn packed(decoded: Decoded) -> Pixels {
 pub(crate) fn shown(codec: &dyn Codec, file: &[u8], animated: bool) -> Result<(Vec<Pixels>, Integrity)> {
     let info = codec.probe(file)?;
     let frames = if animated { info.frames } else { 1 };
-    let admitted = LIMITS.admit(&info, frames, "decoding", info.decoded_bytes(8))?;
+    let admitted = LIMITS.admit(&info, frames, "decoding", info.decoded_bytes(DctScale::FULL))?;
     let mut shown = Vec::new();
     let decoded = codec.decode(file, &admitted, &DecodeOptions::FULL, &mut |decoded| {
         shown.push(packed(decoded));

@@ -9,7 +9,7 @@ use tintype_pixels::Rows;
 use tintype_pixels::colour::{self, ColourModel, Profile};
 use tintype_pixels::error::{Error, Result};
 use tintype_pixels::format::Format;
-use tintype_pixels::geometry::{Orientation, Size};
+use tintype_pixels::geometry::{DctScale, Orientation, Size};
 use tintype_pixels::{Admitted, DecodeMemory, DecodeOptions, Decoded, Info, Integrity, RowDecoding};
 
 /// Reads TIFF.
@@ -113,7 +113,7 @@ mod tests {
         for (path, bytes) in originals(|bytes| matches!(bytes.get(..2), Some(b"II" | b"MM"))) {
             let Ok(info) = Tiff.probe(&bytes) else { continue };
             let Some(RowDecoding { channels, .. }) = info.caps.rows else { continue };
-            let Ok(admitted) = LIMITS.admit(&info, 1, "decoding", info.decoded_bytes(8)) else { continue };
+            let Ok(admitted) = LIMITS.admit(&info, 1, "decoding", info.decoded_bytes(DctScale::FULL)) else { continue };
             let decoded = decode(&Tiff, &bytes, false);
             let stride = info.size.width as usize * channels;
             let mut rows = vec![0; stride * info.size.height as usize];

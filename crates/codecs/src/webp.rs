@@ -27,7 +27,7 @@ use crate::picture::{Picture, Shown};
 use tintype_pixels::colour::{ColourModel, Profile};
 use tintype_pixels::error::{Error, Result};
 use tintype_pixels::format::Format;
-use tintype_pixels::geometry::Size;
+use tintype_pixels::geometry::{DctScale, Size};
 use tintype_pixels::{Admitted, DecodeMemory, DecodeOptions, Decoded, Info, Integrity, Loops, PixelLayout};
 use tintype_pixels::{ChromaSubsampling, Pixels, Planes, Samples};
 
@@ -35,6 +35,9 @@ use tintype_pixels::{ChromaSubsampling, Pixels, Planes, Samples};
 pub(crate) struct WebP;
 
 const FORMAT: Format = Format::WebP;
+
+/// The scales at which lossy pictures are decoded: by box means, of two, four or eight pixels a side.
+const SCALES: [DctScale; 4] = [DctScale::new(1), DctScale::new(2), DctScale::new(4), DctScale::FULL];
 
 /// libwebp's method, 0 to 6. At equal SSIMULACRA2, 2 takes 0.4 of the work of 4, which is libwebp's default, for 5 to 7
 /// percent more bytes; 6 takes twice that of 4 for 2 to 4 percent fewer. Its other knobs are best left as they are at
@@ -71,7 +74,7 @@ impl Codec for WebP {
                 info.has_alpha = image.has_alpha();
                 info.caps.memory = DecodeMemory { per_stored_pixel: 3.0, per_decoded_pixel: 8.0 };
                 if let Image::Lossy { alpha, .. } = image {
-                    info.caps.scales = &[1, 2, 4, 8];
+                    info.caps.scales = &SCALES;
                     (info.caps.scale_margin, info.caps.has_loop_filter) = (1.25, true);
                     // the planes of the library, where it has to read the picture, and an alpha that is coded as a colour
                     let per_stored_pixel = if alpha.is_some() { 6.6 } else { 1.6 };
@@ -88,7 +91,7 @@ impl Codec for WebP {
         let info = admitted.info();
         let container = Container::read(original)?;
         let profile = profile(&container);
-        let (eighths, memory) = (options.eighths, admitted.memory() as usize);
+        let (scale, memory) = (options.scale, admitted.memory() as usize);
         let image = match container.shown {
             container::Shown::Still(image) => image,
             // where one frame is asked for it need not cover the canvas, either
@@ -100,15 +103,15 @@ impl Codec for WebP {
         };
         match image {
             Image::Lossy { frame, alpha: None } if options.layout == PixelLayout::YCbCr => {
-                let (planes, integrity) = planes(frame, info.size, eighths, !options.skip_loop_filter)?;
+                let (planes, integrity) = planes(frame, info.size, scale, !options.skip_loop_filter)?;
                 let samples = Samples::Planes(planes);
                 let kept = integrity.clone();
-                sink(Decoded { samples, profile, eighths, origin: (0, 0), delay: 0, integrity: kept })?;
+                sink(Decoded { samples, profile, scale, origin: (0, 0), delay: 0, integrity: kept })?;
                 Ok(integrity)
             }
             Image::Lossy { frame, alpha: Some(alpha) } if options.skip_loop_filter => {
-                let (pixels, integrity) = alpha::reduced(frame, alpha, info.size, eighths, memory)?;
-                sink(Decoded { eighths, ..Decoded::still(pixels, profile) })?;
+                let (pixels, integrity) = alpha::reduced(frame, alpha, info.size, scale, memory)?;
+                sink(Decoded { scale, ..Decoded::still(pixels, profile) })?;
                 Ok(integrity)
             }
             image => {
@@ -208,19 +211,19 @@ fn by_library(image: &Image<'_>, size: Size, memory: usize) -> Result<Pixels> {
     Pixels::new(FORMAT, size, if decoder.has_alpha() { 4 } else { 3 }, samples)
 }
 
-/// The planes in full range of a frame of that size, made smaller to so many eighths; at all eight the edges between blocks
+/// The planes in full range of a frame of that size, at that scale; at full size the edges between blocks
 /// may be smoothed.
-fn planes(frame: &[u8], size: Size, eighths: u32, smooths: bool) -> Result<(Planes, Integrity)> {
-    let (planes, rows) = if eighths == 8 {
+fn planes(frame: &[u8], size: Size, scale: DctScale, smooths: bool) -> Result<(Planes, Integrity)> {
+    let (planes, rows) = if scale == DctScale::FULL {
         whole_planes(frame, size, smooths)?
     } else {
-        let (kept, rows) = reduced_planes(frame, size, smooths, Reduced::new(size, eighths))?;
+        let (kept, rows) = reduced_planes(frame, size, smooths, Reduced::new(size, scale))?;
         (kept.planes, rows)
     };
     let integrity = integrity(rows, size);
     // rows are of whole macroblocks of 16 by 16 pixels (RFC 6386 §2)
-    let stored = (size.width.next_multiple_of(16) / 8 * eighths) as usize;
-    let size = size.eighths(eighths);
+    let stored = (size.width.next_multiple_of(16) / 8 * scale.eighths()) as usize;
+    let size = size.scaled(scale);
     let (luma, chroma) = Planes::stored(size, Some(ChromaSubsampling::S420));
     let mut data = Vec::with_capacity(Planes::bytes(size, Some(ChromaSubsampling::S420)));
     let kinds = [(stored, luma, &LUMA), (stored / 2, chroma, &CHROMA), (stored / 2, chroma, &CHROMA)];
@@ -520,7 +523,7 @@ mod tests {
             let config = config(&picture).expect("a configuration");
             let webp = encode(&libwebp::Shown::Packed(picture.first()), &config, &mut || true).expect("encoded");
             let (frame, _) = testing::lossy(&webp).expect("coded with loss");
-            let (planes, _) = planes(frame, size, 8, true).expect("planes");
+            let (planes, _) = planes(frame, size, DctScale::FULL, true).expect("planes");
             let (luma, stored) = planes.luma();
             let ([cb, cr], _) = planes.chroma();
             let mut decoder = WebPDecoder::new(Cursor::new(&webp)).expect("a WebP");

@@ -8,6 +8,8 @@
 
 use std::ops::{Add, Mul, Sub};
 
+use tintype_pixels::DctScale;
+
 /// Coefficients of a block.
 const COUNT: usize = 64;
 
@@ -217,9 +219,9 @@ pub(crate) fn put_within<const N: usize>(
     }
 }
 
-/// [`Places::SHOWN`] at so many eighths of the size.
-pub(crate) fn shown_at(eighths: u32) -> u64 {
-    match eighths {
+/// [`Places::SHOWN`] at that scale.
+pub(crate) fn shown_at(scale: DctScale) -> u64 {
+    match scale.eighths() {
         1 => Places::<1>::SHOWN,
         2 => Places::<2>::SHOWN,
         3 => Places::<3>::SHOWN,
@@ -238,9 +240,9 @@ pub(crate) fn fewer<const N: usize>(group: &[i16], held: usize) -> Group {
     fewer
 }
 
-/// [`factors`] for so many eighths of the size.
-pub(crate) fn factors_at(eighths: u32, steps: &[u16; COUNT]) -> [f32; COUNT] {
-    match eighths {
+/// [`factors`] for that scale.
+pub(crate) fn factors_at(scale: DctScale, steps: &[u16; COUNT]) -> [f32; COUNT] {
+    match scale.eighths() {
         1 => factors::<1>(steps),
         2 => factors::<2>(steps),
         3 => factors::<3>(steps),
@@ -252,8 +254,8 @@ pub(crate) fn factors_at(eighths: u32, steps: &[u16; COUNT]) -> [f32; COUNT] {
 
 /// Whether a part of a component's samples that begins there begins with a group of blocks, so that no group lies across
 /// its edge.
-pub(crate) fn begins_with_group(eighths: u32, (left, top): (usize, usize)) -> bool {
-    left.is_multiple_of(LANES * eighths as usize) && top.is_multiple_of(eighths as usize)
+pub(crate) fn begins_with_group(scale: DctScale, (left, top): (usize, usize)) -> bool {
+    left.is_multiple_of(LANES * scale.eighths() as usize) && top.is_multiple_of(scale.eighths() as usize)
 }
 
 /// What is added to all samples, which are coded around zero (§A.3.1), and a little more: a half, which flat areas often

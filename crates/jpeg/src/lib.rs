@@ -26,10 +26,12 @@ mod testing;
 pub mod verify;
 mod views;
 
+use tintype_pixels::DctScale;
 pub use views::Pictures;
 
 const FORMAT: tintype_pixels::Format = tintype_pixels::Format::Jpeg;
 
-/// The scales, in eighths, at which files are decoded. Five and seven save next to nothing over six and eight, and the fewer
-/// there are, the more often one decoding serves several results.
-pub const EIGHTHS: [u32; 6] = [1, 2, 3, 4, 6, 8];
+/// The scales at which files are decoded. 5/8 and 7/8 save next to nothing over 6/8 and 8/8, and the fewer there are, the more
+/// often one decoding serves several results.
+pub const SCALES: [DctScale; 6] =
+    [DctScale::new(1), DctScale::new(2), DctScale::new(3), DctScale::new(4), DctScale::new(6), DctScale::FULL];

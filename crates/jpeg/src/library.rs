@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use tintype_pixels::{ChromaSubsampling, Planes, Size};
+use tintype_pixels::{ChromaSubsampling, DctScale, Planes, Size};
 use turbojpeg::{Colorspace, DecompressHeader, Decompressor, Error, ScalingFactor, Subsamp, YuvImage};
 
 use crate::repair::{is_warning, without_oddities};
@@ -10,15 +10,15 @@ use crate::repair::{is_warning, without_oddities};
 /// What libjpeg-turbo makes of a file that has planes: the size of the picture, its subsampling, and its planes at that scale, or
 /// its warning where data is damaged.
 pub(crate) fn planes_alone(
-    original: &[u8], eighths: u32,
+    original: &[u8], scale: DctScale,
 ) -> Option<(Size, Option<ChromaSubsampling>, Result<Planes, String>)> {
     let mut decoder = Decompressor::new().expect("memory");
-    let scale = ScalingFactor::new(eighths as usize, 8);
-    decoder.set_scaling_factor(scale).expect("a scale it has");
+    let factor = ScalingFactor::new(scale.eighths() as usize, 8);
+    decoder.set_scaling_factor(factor).expect("a scale it has");
     let (header, original) = open(&mut decoder, original)?;
     let subsampling = subsampling(&header)?;
     let size = Size::new(header.width as u32, header.height as u32);
-    let scaled = Size::new(scale.scale(header.width) as u32, scale.scale(header.height) as u32);
+    let scaled = Size::new(factor.scale(header.width) as u32, factor.scale(header.height) as u32);
     let mut samples = vec![0; Planes::bytes(scaled, subsampling)];
     let image = YuvImage {
         pixels: &mut samples[..],

@@ -15,7 +15,7 @@ use crate::idct::{self, LANES, Places};
 use crate::tables::{Definition, Tables, shared};
 use crate::views::{Pictures, View};
 use tintype_pixels::Planes;
-use tintype_pixels::Size;
+use tintype_pixels::{DctScale, Size};
 
 /// The marker codes that matter here (T.81 table B.1).
 const SOF2: u8 = 0xC2;
@@ -32,23 +32,23 @@ const MAX_SCANS: usize = 100;
 /// The most blocks that a unit has (§B.2.3).
 const MAX_BLOCKS: usize = 10;
 
-/// The planes of a file whose header the library has read, at one scale or at several, each with how many eighths of its
-/// size it has, which are of [`super::EIGHTHS`]. Of those after the first some may be missing: what one of them leaves out
+/// The planes of a file whose header the library has read, at one scale or at several, each with its
+/// scale, which is of [`super::SCALES`]. Of those after the first some may be missing: what one of them leaves out
 /// another may need at the wrong time.
-pub fn planes(original: &[u8], wanted: &Pictures<'_>) -> Option<Vec<(u32, Planes)>> {
+pub fn planes(original: &[u8], wanted: &Pictures<'_>) -> Option<Vec<(DctScale, Planes)>> {
     planes_of(original, wanted, shows)
 }
 
-/// Whether a scan adds anything to be seen at so many eighths of the size, as [`shows`] says.
-type Shows = fn(&Scan<'_>, u32) -> bool;
+/// Whether a scan adds anything to be seen at that scale, as [`shows`] says.
+type Shows = fn(&Scan<'_>, DctScale) -> bool;
 
-fn planes_of(original: &[u8], wanted: &Pictures<'_>, shows: Shows) -> Option<Vec<(u32, Planes)>> {
+fn planes_of(original: &[u8], wanted: &Pictures<'_>, shows: Shows) -> Option<Vec<(DctScale, Planes)>> {
     let file = File::read(original)?;
     let factors = file.components.iter().map(|component| (component.across, component.down));
     if file.size != wanted.size || !shared(factors, wanted.subsampling) {
         return None;
     }
-    let needs: Vec<Need> = wanted.eighths.iter().map(|&eighths| file.need(eighths, shows)).collect();
+    let needs: Vec<Need> = wanted.scales.iter().map(|&scale| file.need(scale, shows)).collect();
     let mut together: Vec<&Need> = Vec::new();
     for need in &needs {
         together.push(need);
@@ -56,9 +56,9 @@ fn planes_of(original: &[u8], wanted: &Pictures<'_>, shows: Shows) -> Option<Vec
             together.pop();
         }
     }
-    let eighths: Vec<u32> = together.iter().map(|need| need.eighths).collect();
-    let (wanted, turns) = (Pictures { eighths: &eighths, ..*wanted }, file.turns(&together)?);
-    match wanted.largest() {
+    let scales: Vec<DctScale> = together.iter().map(|need| need.scale).collect();
+    let (wanted, turns) = (Pictures { scales: &scales, ..*wanted }, file.turns(&together)?);
+    match wanted.largest()?.eighths() {
         1 => file.decode::<1>(original, &wanted, &turns),
         2 => file.decode::<2>(original, &wanted, &turns),
         3 => file.decode::<3>(original, &wanted, &turns),
@@ -167,7 +167,7 @@ impl<'a> File<'a> {
     /// Decodes blocks of `N` by `N` samples, and what else is wanted, which has fewer.
     fn decode<const N: usize>(
         &self, original: &[u8], wanted: &Pictures<'_>, turns: &Turns,
-    ) -> Option<Vec<(u32, Planes)>> {
+    ) -> Option<Vec<(DctScale, Planes)>> {
         let steps = self.components.iter().map(|component| &component.steps);
         wanted.filled(steps, |views| self.decode_into::<N>(original, views, turns))
     }
@@ -194,10 +194,10 @@ impl<'a> File<'a> {
         Some(())
     }
 
-    /// Which scans a picture of so many eighths of the size needs: those that show, and those without which a later one that
+    /// Which scans a picture at that scale needs: those that show, and those without which a later one that
     /// is needed cannot be read.
-    fn need(&self, eighths: u32, shows: Shows) -> Need {
-        let shown = idct::shown_at(eighths);
+    fn need(&self, scale: DctScale, shows: Shows) -> Need {
+        let shown = idct::shown_at(scale);
         // for each component the coefficients that must be known to be zero or not
         let mut history = vec![0_u64; self.components.len()];
         let mut scans: Vec<bool> = self
@@ -207,7 +207,7 @@ impl<'a> File<'a> {
             .map(|scan| {
                 let [(part, _), ..] = scan.parts[..] else { return false };
                 let band = band(scan.first, scan.last);
-                let is_needed = shows(scan, eighths) && band & (shown | history[part]) != 0;
+                let is_needed = shows(scan, scale) && band & (shown | history[part]) != 0;
                 if is_needed && scan.finer {
                     history[part] |= band;
                 }
@@ -215,7 +215,7 @@ impl<'a> File<'a> {
             })
             .collect();
         scans.reverse();
-        Need { eighths, scans }
+        Need { scale, scans }
     }
 
     /// When each of several pictures is made of the coefficients while these are read for all of them: before the first scan
@@ -223,7 +223,7 @@ impl<'a> File<'a> {
     fn turns(&self, together: &[&Need]) -> Option<Turns> {
         let read: Vec<bool> = (0..self.scans.len()).map(|at| together.iter().any(|need| need.scans[at])).collect();
         let turn = |need: &Need, part: usize| {
-            let shown = idct::shown_at(need.eighths);
+            let shown = idct::shown_at(need.scale);
             let changes = |scan: &Scan<'_>| {
                 band(scan.first, scan.last) & shown != 0 && scan.parts.iter().any(|&(of, _)| of == part)
             };
@@ -239,8 +239,7 @@ impl<'a> File<'a> {
 
 /// The scans that one picture needs.
 struct Need {
-    /// How many eighths of the size it has.
-    eighths: u32,
+    scale: DctScale,
     /// For each scan whether it is one of them.
     scans: Vec<bool>,
 }
@@ -253,14 +252,14 @@ struct Turns {
     before: Vec<Vec<usize>>,
 }
 
-/// Whether a scan adds anything to be seen at so many eighths of the size. Measured by SSIMULACRA2 against the whole file
+/// Whether a scan adds anything to be seen at that scale. Measured by SSIMULACRA2 against the whole file
 /// on five photographs of 6 to 13 megapixels: an eighth needs no more than the means of the blocks (100, as it uses nothing
 /// else); at a quarter the lowest bits can go (above 96; the two lowest, 94 to 96); at a half only those of chroma can
 /// (luma's too, 93 to 95).
-fn shows(scan: &Scan<'_>, eighths: u32) -> bool {
+fn shows(scan: &Scan<'_>, scale: DctScale) -> bool {
     let is_finest = scan.finer && scan.low == 0;
     let is_of_luma = matches!(scan.parts[..], [(0, _), ..]);
-    match (scan.first, eighths) {
+    match (scan.first, scale.eighths()) {
         (0, _) => true,
         (_, 0 | 1) => false,
         (_, 2) => !is_finest,
@@ -555,7 +554,7 @@ mod tests {
     use turbojpeg::{Transform, TransformOp, Transformer};
 
     use super::*;
-    use crate::EIGHTHS;
+    use crate::SCALES;
     use crate::library::planes_alone;
     use crate::testing::{
         SAMPLINGS, changed, changes, check_part, check_several, check_several_changed, difference, encoded, near, one,
@@ -572,21 +571,21 @@ mod tests {
         Transformer::new().expect("memory").transform_to_vec(&transform, sequential).expect("a sound file")
     }
 
-    fn everything(_: &Scan<'_>, _: u32) -> bool {
+    fn everything(_: &Scan<'_>, _: DctScale) -> bool {
         true
     }
 
     fn planes(
-        original: &[u8], size: Size, subsampling: Option<ChromaSubsampling>, eighths: u32, shown: Option<Rect>,
+        original: &[u8], size: Size, subsampling: Option<ChromaSubsampling>, scale: DctScale, shown: Option<Rect>,
     ) -> Option<Planes> {
-        one(super::planes, original, size, subsampling, eighths, shown)
+        one(super::planes, original, size, subsampling, scale, shown)
     }
 
     /// With all scans.
     fn whole_planes(
-        original: &[u8], size: Size, subsampling: Option<ChromaSubsampling>, eighths: u32,
+        original: &[u8], size: Size, subsampling: Option<ChromaSubsampling>, scale: DctScale,
     ) -> Option<Planes> {
-        one(|original, wanted| planes_of(original, wanted, everything), original, size, subsampling, eighths, None)
+        one(|original, wanted| planes_of(original, wanted, everything), original, size, subsampling, scale, None)
     }
 
     #[test]
@@ -596,13 +595,12 @@ mod tests {
                 for (interval, quality) in [(0, 30), (0, 90), (3, 98)] {
                     let sequential = encoded(width, height, sampling, interval, quality);
                     let progressive = in_scans(&sequential);
-                    for eighths in EIGHTHS {
-                        let case =
-                            format!("{width}x{height}, {sampling:?}, restarts {interval}, {quality}, {eighths}/8");
-                        let (size, subsampling, _) = planes_alone(&sequential, eighths).expect("planes");
+                    for scale in SCALES {
+                        let case = format!("{width}x{height}, {sampling:?}, restarts {interval}, {quality}, {scale}");
+                        let (size, subsampling, _) = planes_alone(&sequential, scale).expect("planes");
                         let expected =
-                            one(sequential::planes, &sequential, size, subsampling, eighths, None).expect("read");
-                        let ours = whole_planes(&progressive, size, subsampling, eighths);
+                            one(sequential::planes, &sequential, size, subsampling, scale, None).expect("read");
+                        let ours = whole_planes(&progressive, size, subsampling, scale);
                         let ours = ours.unwrap_or_else(|| panic!("{case}: not read"));
                         assert_eq!(difference(&ours, &expected), (0.0, 0), "{case}");
                     }
@@ -618,12 +616,12 @@ mod tests {
             if !Header::read(&original).is_ok_and(|header| header.progressive) {
                 continue;
             }
-            for eighths in EIGHTHS {
-                let Some((size, subsampling, by_library)) = planes_alone(&original, eighths) else { continue };
-                let Some(ours) = whole_planes(&original, size, subsampling, eighths) else { continue };
+            for scale in SCALES {
+                let Some((size, subsampling, by_library)) = planes_alone(&original, scale) else { continue };
+                let Some(ours) = whole_planes(&original, size, subsampling, scale) else { continue };
                 let by_library = by_library.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
                 let off = difference(&ours, &by_library);
-                assert!(near(eighths, size, off), "{} at {eighths}/8: {off:?}", path.display());
+                assert!(near(scale, size, off), "{} at {scale}: {off:?}", path.display());
                 read += 1;
             }
         }
@@ -637,17 +635,18 @@ mod tests {
         let read = |needed: Vec<bool>| needed.into_iter().filter(|&needed| needed).count();
         // of ten: at an eighth the two of means, at a quarter all but the last bits, at a half but those of chroma
         let counts = [
-            read(file.need(1, shows).scans),
-            read(file.need(2, shows).scans),
-            read(file.need(4, shows).scans),
-            read(file.need(6, shows).scans),
+            read(file.need(DctScale::new(1), shows).scans),
+            read(file.need(DctScale::new(2), shows).scans),
+            read(file.need(DctScale::new(4), shows).scans),
+            read(file.need(DctScale::new(6), shows).scans),
         ];
         assert_eq!((file.scans.len(), counts), (10, [2, 7, 8, 10]));
-        for (eighths, mean) in [(1, 0.0), (2, 3.0), (3, 1.0), (4, 1.0), (6, 0.0), (8, 0.0)] {
-            let all = whole_planes(&original, file.size, Some(ChromaSubsampling::S420), eighths).expect("planes");
-            let ours = planes(&original, file.size, Some(ChromaSubsampling::S420), eighths, None).expect("planes");
+        for (scale, mean) in [(1, 0.0), (2, 3.0), (3, 1.0), (4, 1.0), (6, 0.0), (8, 0.0)] {
+            let scale = DctScale::new(scale);
+            let all = whole_planes(&original, file.size, Some(ChromaSubsampling::S420), scale).expect("planes");
+            let ours = planes(&original, file.size, Some(ChromaSubsampling::S420), scale, None).expect("planes");
             let off = difference(&ours, &all);
-            assert!(off.0 <= mean, "{eighths}: {off:?}");
+            assert!(off.0 <= mean, "{scale}: {off:?}");
         }
     }
 
@@ -661,9 +660,10 @@ mod tests {
         let swapped = [&original[..ends[5]], chroma, dc, &original[ends[7]..]].concat();
         for (file, count) in [(&original, 2), (&swapped, 1)] {
             let (size, subsampling) = (Size::new(120, 90), Some(ChromaSubsampling::S420));
-            for (eighths, count) in [([4, 6], count), ([6, 4], count), ([8, 6], 2)] {
-                let made = check_several(super::planes, file, size, subsampling, &eighths).expect("the same");
-                assert_eq!(made, count, "{eighths:?}");
+            for (scales, count) in [([4, 6], count), ([6, 4], count), ([8, 6], 2)] {
+                let scales = scales.map(DctScale::new);
+                let made = check_several(super::planes, file, size, subsampling, &scales).expect("the same");
+                assert_eq!(made, count, "{scales:?}");
             }
         }
     }
@@ -673,12 +673,12 @@ mod tests {
         for (width, height) in [(9, 300), (400, 33), (333, 201)] {
             for sampling in SAMPLINGS {
                 let file = in_scans(&encoded(width, height, sampling, 0, 90));
-                for eighths in EIGHTHS {
-                    let (size, subsampling, _) = planes_alone(&file, eighths).expect("planes");
-                    let whole = planes(&file, size, subsampling, eighths, None).expect("read");
-                    for part in parts(size.eighths(eighths), eighths) {
-                        let ours = planes(&file, size, subsampling, eighths, Some(part)).expect("read");
-                        assert!(same(&ours, &whole.cut(part)), "{width}x{height}, {sampling:?}, {eighths}/8: {part:?}");
+                for scale in SCALES {
+                    let (size, subsampling, _) = planes_alone(&file, scale).expect("planes");
+                    let whole = planes(&file, size, subsampling, scale, None).expect("read");
+                    for part in parts(size.scaled(scale), scale) {
+                        let ours = planes(&file, size, subsampling, scale, Some(part)).expect("read");
+                        assert!(same(&ours, &whole.cut(part)), "{width}x{height}, {sampling:?}, {scale}: {part:?}");
                     }
                 }
             }
@@ -689,7 +689,7 @@ mod tests {
     fn what_is_odd_is_left_to_the_library() {
         let sound = in_scans(&encoded(40, 30, SAMPLINGS[4], 0, 80));
         let size = Size::new(40, 30);
-        let read = |file: &[u8]| whole_planes(file, size, Some(ChromaSubsampling::S420), 4).is_some();
+        let read = |file: &[u8]| whole_planes(file, size, Some(ChromaSubsampling::S420), DctScale::new(4)).is_some();
         assert!(read(&sound));
         for length in 0..sound.len() {
             assert!(!read(&sound[..length]), "{length} bytes of it");
@@ -711,14 +711,14 @@ mod tests {
         // at an eighth nothing but the means is read, whatever the rest is
         #[test]
         fn nothing_is_read_that_the_library_refuses(
-            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, eighths in prop::sample::select(&EIGHTHS[1..]),
+            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, scale in prop::sample::select(&SCALES[1..]),
             changes in changes(),
         ) {
             let file = changed(in_scans(&encoded(50, 37, SAMPLINGS[kind], interval, 70)), changes);
-            if let Some((size, subsampling, by_library)) = planes_alone(&file, eighths)
+            if let Some((size, subsampling, by_library)) = planes_alone(&file, scale)
                 // the limits are the plan's
                 && size.pixels() < 1 << 20
-                && let Some(ours) = whole_planes(&file, size, subsampling, eighths)
+                && let Some(ours) = whole_planes(&file, size, subsampling, scale)
             {
                 prop_assert_eq!(by_library.expect("it reads it, too").size, ours.size);
             }
@@ -726,24 +726,24 @@ mod tests {
 
         #[test]
         fn damage_is_found_whatever_part_is_wanted(
-            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, eighths in prop::sample::select(&EIGHTHS[..]),
+            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, scale in prop::sample::select(&SCALES[..]),
             changes in changes(), which in any::<prop::sample::Index>(),
         ) {
             let file = changed(in_scans(&encoded(300, 90, SAMPLINGS[kind], interval, 70)), changes);
-            if let Some((size, subsampling, _)) = planes_alone(&file, eighths)
+            if let Some((size, subsampling, _)) = planes_alone(&file, scale)
                 && size.pixels() < 1 << 18
             {
-                check_part(size, eighths, which, |part| planes(&file, size, subsampling, eighths, part))?;
+                check_part(size, scale, which, |part| planes(&file, size, subsampling, scale, part))?;
             }
         }
 
         #[test]
         fn several_scales_of_one_reading_are_those_of_many(
-            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, eighths in scales(),
+            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, scales in scales(),
             changes in prop_oneof![1 => Just(Vec::new()), 3 => changes()],
         ) {
             let file = in_scans(&encoded(90, 57, SAMPLINGS[kind], interval, 70));
-            check_several_changed(super::planes, file, &eighths, changes)?;
+            check_several_changed(super::planes, file, &scales, changes)?;
         }
     }
 }

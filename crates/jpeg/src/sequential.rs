@@ -5,7 +5,7 @@
 //!
 //! At a half, a quarter and an eighth this takes 0.78, 0.66 and 0.52 of the library's time (the mean of fifteen
 //! photographs; the worst, 0.24 megapixels at a half, 1.01, as building the tables is a good part of it). At three and
-//! six eighths the library has no fast transforms. At full size it is the faster one, by its transform.
+//! six scale the library has no fast transforms. At full size it is the faster one, by its transform.
 //!
 //! This reads what cameras and encoders write nearly always: one scan of 8-bit samples, luma and two of chroma or luma
 //! alone. Whatever is otherwise, or odd, or damaged in the least gives `None`: it is the library's to read or to refuse.
@@ -19,7 +19,7 @@ use crate::idct::{Group, LANES, Places};
 use crate::tables::{Tables, shared};
 use crate::views::{Pictures, View};
 use tintype_pixels::Planes;
-use tintype_pixels::Size;
+use tintype_pixels::{DctScale, Size};
 
 /// The marker codes that matter here (T.81 table B.1).
 const SOF0: u8 = 0xC0;
@@ -33,15 +33,15 @@ const DRI: u8 = 0xDD;
 /// The most blocks that a unit has (§B.2.3).
 const MAX_BLOCKS: usize = 10;
 
-/// The planes of a file whose header the library has read, at one scale or at several, each with how many eighths of its
-/// size it has, which are of [`super::EIGHTHS`].
-pub fn planes(original: &[u8], wanted: &Pictures<'_>) -> Option<Vec<(u32, Planes)>> {
+/// The planes of a file whose header the library has read, at one scale or at several, each with its
+/// scale, which is of [`super::SCALES`].
+pub fn planes(original: &[u8], wanted: &Pictures<'_>) -> Option<Vec<(DctScale, Planes)>> {
     let scan = Scan::read(original)?;
     let factors = scan.components.iter().map(|component| (component.across, component.down));
     if scan.size != wanted.size || !shared(factors, wanted.subsampling) {
         return None;
     }
-    match wanted.largest() {
+    match wanted.largest()?.eighths() {
         1 => scan.decode::<1>(original, wanted),
         2 => scan.decode::<2>(original, wanted),
         3 => scan.decode::<3>(original, wanted),
@@ -128,7 +128,7 @@ impl Scan {
     }
 
     /// Decodes blocks of `N` by `N` samples, and what else is wanted, which has fewer.
-    fn decode<const N: usize>(&self, original: &[u8], wanted: &Pictures<'_>) -> Option<Vec<(u32, Planes)>> {
+    fn decode<const N: usize>(&self, original: &[u8], wanted: &Pictures<'_>) -> Option<Vec<(DctScale, Planes)>> {
         let steps = self.components.iter().map(|component| &component.steps);
         wanted.filled(steps, |views| self.decode_into::<N>(original, views))
     }
@@ -244,7 +244,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::EIGHTHS;
+    use crate::SCALES;
     use crate::header::Header;
     use crate::library::planes_alone;
     use crate::testing::{
@@ -255,9 +255,9 @@ mod tests {
     use tintype_pixels::Rect;
 
     fn planes(
-        original: &[u8], size: Size, subsampling: Option<ChromaSubsampling>, eighths: u32, shown: Option<Rect>,
+        original: &[u8], size: Size, subsampling: Option<ChromaSubsampling>, scale: DctScale, shown: Option<Rect>,
     ) -> Option<Planes> {
-        one(super::planes, original, size, subsampling, eighths, shown)
+        one(super::planes, original, size, subsampling, scale, shown)
     }
 
     #[test]
@@ -267,12 +267,12 @@ mod tests {
             if Header::read(&original).is_ok_and(|header| header.progressive) {
                 continue;
             }
-            for eighths in EIGHTHS {
-                let Some((size, subsampling, by_library)) = planes_alone(&original, eighths) else { continue };
-                let Some(ours) = planes(&original, size, subsampling, eighths, None) else { continue };
+            for scale in SCALES {
+                let Some((size, subsampling, by_library)) = planes_alone(&original, scale) else { continue };
+                let Some(ours) = planes(&original, size, subsampling, scale, None) else { continue };
                 let by_library = by_library.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
                 let off = difference(&ours, &by_library);
-                assert!(near(eighths, size, off), "{} at {eighths}/8: {off:?}", path.display());
+                assert!(near(scale, size, off), "{} at {scale}: {off:?}", path.display());
                 read += 1;
             }
         }
@@ -288,13 +288,13 @@ mod tests {
                 SAMPLINGS.iter().flat_map(|&sampling| [0, 1, 2, 7].map(|interval| (sampling, interval)))
             {
                 let file = encoded(width, height, sampling, interval, 90);
-                for eighths in EIGHTHS {
-                    let case = format!("{width}x{height}, {sampling:?}, restarts {interval}, {eighths}/8");
-                    let (size, subsampling, by_library) = planes_alone(&file, eighths).expect("planes");
+                for scale in SCALES {
+                    let case = format!("{width}x{height}, {sampling:?}, restarts {interval}, {scale}");
+                    let (size, subsampling, by_library) = planes_alone(&file, scale).expect("planes");
                     let ours =
-                        planes(&file, size, subsampling, eighths, None).unwrap_or_else(|| panic!("{case}: not read"));
+                        planes(&file, size, subsampling, scale, None).unwrap_or_else(|| panic!("{case}: not read"));
                     let off = difference(&ours, &by_library.expect("a sound file"));
-                    assert!(off.0 <= 4.0 && near(eighths, size, off), "{case}: {off:?}");
+                    assert!(off.0 <= 4.0 && near(scale, size, off), "{case}: {off:?}");
                 }
             }
         }
@@ -307,12 +307,12 @@ mod tests {
                 SAMPLINGS.iter().flat_map(|&sampling| [0, 5].map(|interval| (sampling, interval)))
             {
                 let file = encoded(width, height, sampling, interval, 90);
-                for eighths in EIGHTHS {
-                    let case = format!("{width}x{height}, {sampling:?}, restarts {interval}, {eighths}/8");
-                    let (size, subsampling, _) = planes_alone(&file, eighths).expect("planes");
-                    let whole = planes(&file, size, subsampling, eighths, None).expect("read");
-                    for part in parts(size.eighths(eighths), eighths) {
-                        let ours = planes(&file, size, subsampling, eighths, Some(part)).expect("read");
+                for scale in SCALES {
+                    let case = format!("{width}x{height}, {sampling:?}, restarts {interval}, {scale}");
+                    let (size, subsampling, _) = planes_alone(&file, scale).expect("planes");
+                    let whole = planes(&file, size, subsampling, scale, None).expect("read");
+                    for part in parts(size.scaled(scale), scale) {
+                        let ours = planes(&file, size, subsampling, scale, Some(part)).expect("read");
                         assert!(same(&ours, &whole.cut(part)), "{case}: {part:?}");
                     }
                 }
@@ -323,7 +323,9 @@ mod tests {
     #[test]
     fn what_is_odd_is_left_to_the_library() {
         let sound = encoded(40, 30, Some(SamplingFactor::F_2_2), 0, 80);
-        let read = |file: &[u8]| planes(file, Size::new(40, 30), Some(ChromaSubsampling::S420), 4, None).is_some();
+        let read = |file: &[u8]| {
+            planes(file, Size::new(40, 30), Some(ChromaSubsampling::S420), DctScale::new(4), None).is_some()
+        };
         assert!(read(&sound));
         let end = sound.len() - 2;
         for (what, file) in [
@@ -349,14 +351,14 @@ mod tests {
 
         #[test]
         fn nothing_is_read_that_the_library_refuses(
-            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, eighths in prop::sample::select(&EIGHTHS[..]),
+            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, scale in prop::sample::select(&SCALES[..]),
             changes in changes(),
         ) {
             let file = changed(encoded(50, 37, SAMPLINGS[kind], interval, 70), changes);
-            if let Some((size, subsampling, by_library)) = planes_alone(&file, eighths)
+            if let Some((size, subsampling, by_library)) = planes_alone(&file, scale)
                 // the limits are the plan's
                 && size.pixels() < 1 << 20
-                && let Some(ours) = planes(&file, size, subsampling, eighths, None)
+                && let Some(ours) = planes(&file, size, subsampling, scale, None)
             {
                 prop_assert_eq!(by_library.expect("it reads it, too").size, ours.size);
             }
@@ -364,24 +366,24 @@ mod tests {
 
         #[test]
         fn damage_is_found_whatever_part_is_wanted(
-            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, eighths in prop::sample::select(&EIGHTHS[..]),
+            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, scale in prop::sample::select(&SCALES[..]),
             changes in changes(), which in any::<prop::sample::Index>(),
         ) {
             let file = changed(encoded(300, 90, SAMPLINGS[kind], interval, 70), changes);
-            if let Some((size, subsampling, _)) = planes_alone(&file, eighths)
+            if let Some((size, subsampling, _)) = planes_alone(&file, scale)
                 && size.pixels() < 1 << 18
             {
-                check_part(size, eighths, which, |part| planes(&file, size, subsampling, eighths, part))?;
+                check_part(size, scale, which, |part| planes(&file, size, subsampling, scale, part))?;
             }
         }
 
         #[test]
         fn several_scales_of_one_reading_are_those_of_many(
-            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, eighths in scales(),
+            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, scales in scales(),
             changes in prop_oneof![1 => Just(Vec::new()), 3 => changes()],
         ) {
             let file = encoded(90, 57, SAMPLINGS[kind], interval, 70);
-            check_several_changed(super::planes, file, &eighths, changes)?;
+            check_several_changed(super::planes, file, &scales, changes)?;
         }
     }
 }

@@ -6,9 +6,10 @@ use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::EIGHTHS;
+use crate::SCALES;
 use crate::library::planes_alone;
 use crate::views::Pictures;
+use tintype_pixels::DctScale;
 use tintype_pixels::{ChromaSubsampling, Planes};
 use tintype_pixels::{Rect, Size};
 
@@ -31,13 +32,13 @@ pub(crate) fn originals() -> impl Iterator<Item = (PathBuf, Vec<u8>)> {
 }
 
 /// Parts of a picture of that size as plans want them: here and there, to its edges and within.
-pub(crate) fn parts(size: Size, eighths: u32) -> impl Iterator<Item = Rect> {
+pub(crate) fn parts(size: Size, scale: DctScale) -> impl Iterator<Item = Rect> {
     let starts = |all: u32, step: u32| [0, all / 2, all - 1].map(|at| at / step * step);
     let lengths = |from: u32, all: u32| [8, all].map(|length| length.min(all - from));
     let across = move |x: u32| lengths(x, size.width).map(|width| (x, width));
     let down = move |y: u32| lengths(y, size.height).map(|height| (y, height));
-    let columns: Vec<_> = starts(size.width, 32 * eighths).into_iter().flat_map(across).collect();
-    let rows: Vec<_> = starts(size.height, 4 * eighths).into_iter().flat_map(down).collect();
+    let columns: Vec<_> = starts(size.width, 32 * scale.eighths()).into_iter().flat_map(across).collect();
+    let rows: Vec<_> = starts(size.height, 4 * scale.eighths()).into_iter().flat_map(down).collect();
     columns
         .into_iter()
         .flat_map(move |(x, width)| rows.clone().into_iter().map(move |(y, height)| Rect { x, y, width, height }))
@@ -45,9 +46,9 @@ pub(crate) fn parts(size: Size, eighths: u32) -> impl Iterator<Item = Rect> {
 
 /// Holds a part of a file, damaged or not, to be read where the whole is, and to be that of the whole. `read` reads it.
 pub(crate) fn check_part(
-    size: Size, eighths: u32, which: Index, read: impl Fn(Option<Rect>) -> Option<Planes>,
+    size: Size, scale: DctScale, which: Index, read: impl Fn(Option<Rect>) -> Option<Planes>,
 ) -> Result<(), TestCaseError> {
-    let all: Vec<Rect> = parts(size.eighths(eighths), eighths).collect();
+    let all: Vec<Rect> = parts(size.scaled(scale), scale).collect();
     let part = all[which.index(all.len())];
     let (whole, ours) = (read(None), read(Some(part)));
     prop_assert_eq!(ours.is_some(), whole.is_some());
@@ -58,48 +59,48 @@ pub(crate) fn check_part(
 }
 
 /// What decodes pictures of one kind of file.
-pub(crate) type Decoder = fn(&[u8], &Pictures<'_>) -> Option<Vec<(u32, Planes)>>;
+pub(crate) type Decoder = fn(&[u8], &Pictures<'_>) -> Option<Vec<(DctScale, Planes)>>;
 
 /// One picture, by a decoder.
 pub(crate) fn one(
-    decoder: Decoder, original: &[u8], size: Size, subsampling: Option<ChromaSubsampling>, eighths: u32,
+    decoder: Decoder, original: &[u8], size: Size, subsampling: Option<ChromaSubsampling>, scale: DctScale,
     shown: Option<Rect>,
 ) -> Option<Planes> {
-    let made = decoder(original, &Pictures { eighths: &[eighths], shown, size, subsampling })?;
-    let [(at, planes)] = <[(u32, Planes); 1]>::try_from(made).expect("one was asked for");
-    assert_eq!(at, eighths);
+    let made = decoder(original, &Pictures { scales: &[scale], shown, size, subsampling })?;
+    let [(at, planes)] = <[(DctScale, Planes); 1]>::try_from(made).expect("one was asked for");
+    assert_eq!(at, scale);
     Some(planes)
 }
 
 /// Scales in any order, each once.
-pub(crate) fn scales() -> impl Strategy<Value = Vec<u32>> {
-    prop::sample::subsequence(&EIGHTHS[..], 1..=EIGHTHS.len()).prop_shuffle()
+pub(crate) fn scales() -> impl Strategy<Value = Vec<DctScale>> {
+    prop::sample::subsequence(&SCALES[..], 1..=SCALES.len()).prop_shuffle()
 }
 
 /// Holds pictures at several scales made together to be those made alone. Gives out how many are made.
 pub(crate) fn check_several(
-    decoder: Decoder, original: &[u8], size: Size, subsampling: Option<ChromaSubsampling>, eighths: &[u32],
+    decoder: Decoder, original: &[u8], size: Size, subsampling: Option<ChromaSubsampling>, scales: &[DctScale],
 ) -> Result<usize, TestCaseError> {
-    let together = decoder(original, &Pictures { eighths, shown: None, size, subsampling }).unwrap_or_default();
-    prop_assert!(together.first().is_none_or(|(first, _)| *first == eighths[0]));
+    let together = decoder(original, &Pictures { scales, shown: None, size, subsampling }).unwrap_or_default();
+    prop_assert!(together.first().is_none_or(|(first, _)| *first == scales[0]));
     for (at, planes) in &together {
         let alone = one(decoder, original, size, subsampling, *at, None);
-        prop_assert!(alone.is_some_and(|alone| same(&alone, planes)), "{}/8 of {:?}", at, eighths);
+        prop_assert!(alone.is_some_and(|alone| same(&alone, planes)), "{} of {:?}", at, scales);
     }
     Ok(together.len())
 }
 
 /// The same of a file with changes; where there are none, all are made.
 pub(crate) fn check_several_changed(
-    decoder: Decoder, file: Vec<u8>, eighths: &[u32], changes: Vec<(Index, u8, u8)>,
+    decoder: Decoder, file: Vec<u8>, scales: &[DctScale], changes: Vec<(Index, u8, u8)>,
 ) -> Result<(), TestCaseError> {
     let is_sound = changes.is_empty();
     let file = changed(file, changes);
-    if let Some((size, subsampling, _)) = planes_alone(&file, 8)
+    if let Some((size, subsampling, _)) = planes_alone(&file, DctScale::FULL)
         && size.pixels() < 1 << 18
     {
-        let made = check_several(decoder, &file, size, subsampling, eighths)?;
-        prop_assert!(!is_sound || made == eighths.len(), "{} of {:?}", made, eighths);
+        let made = check_several(decoder, &file, size, subsampling, scales)?;
+        prop_assert!(!is_sound || made == scales.len(), "{} of {:?}", made, scales);
     }
     Ok(())
 }
@@ -113,9 +114,9 @@ pub(crate) fn same(a: &Planes, b: &Planes) -> bool {
 /// Whether a picture is what the library shows. At an eighth both have nothing but the means, which are the same. At
 /// three, six and eight of them both do the transform of that size. At a half and a quarter it does other ones, which shows
 /// where every pixel differs from its neighbours, and most of all where there are few.
-pub(crate) fn near(eighths: u32, size: Size, (mean, worst): (f64, u8)) -> bool {
+pub(crate) fn near(scale: DctScale, size: Size, (mean, worst): (f64, u8)) -> bool {
     let few = size.width.min(size.height) < 64;
-    match eighths {
+    match scale.eighths() {
         1 => worst == 0,
         2 | 4 => mean <= if few { 16.0 } else { 8.0 },
         _ => mean <= 0.5 && worst <= 4,

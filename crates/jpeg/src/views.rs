@@ -6,13 +6,14 @@
 
 use crate::idct;
 use crate::tables::{planes_shown, whole_picture};
+use tintype_pixels::DctScale;
 use tintype_pixels::{ChromaSubsampling, Planes};
 use tintype_pixels::{Rect, Size};
 
 /// The pictures that are made, the wanted one first.
 pub struct Pictures<'a> {
-    /// At how many eighths of its size each is.
-    pub eighths: &'a [u32],
+    /// The scale of each.
+    pub scales: &'a [DctScale],
     /// The part of it that is shown; only of one that is made alone.
     pub shown: Option<Rect>,
     /// The size of the original.
@@ -22,13 +23,13 @@ pub struct Pictures<'a> {
 }
 
 impl Pictures<'_> {
-    /// How many eighths the largest has.
-    pub fn largest(&self) -> u32 {
-        self.eighths.iter().copied().max().unwrap_or(0)
+    /// The largest scale.
+    pub fn largest(&self) -> Option<DctScale> {
+        self.scales.iter().copied().max()
     }
 
-    fn shown(&self, eighths: u32) -> Rect {
-        self.shown.unwrap_or_else(|| whole_picture(self.size.eighths(eighths)))
+    fn shown(&self, scale: DctScale) -> Rect {
+        self.shown.unwrap_or_else(|| whole_picture(self.size.scaled(scale)))
     }
 
     /// Decodes into all of them: `decode` is given for each component its plane of each picture, and what its coefficients
@@ -37,35 +38,34 @@ impl Pictures<'_> {
     pub fn filled<'s>(
         &self, steps: impl Iterator<Item = &'s [u16; 64]> + Clone,
         decode: impl FnOnce(Vec<Vec<View<'_>>>) -> Option<()>,
-    ) -> Option<Vec<(u32, Planes)>> {
-        let size = |eighths| {
-            let Rect { width, height, .. } = self.shown(eighths);
+    ) -> Option<Vec<(DctScale, Planes)>> {
+        let size = |scale| {
+            let Rect { width, height, .. } = self.shown(scale);
             Size::new(width, height)
         };
         let mut all: Vec<Vec<u8>> =
-            self.eighths.iter().map(|&eighths| vec![0; Planes::bytes(size(eighths), self.subsampling)]).collect();
+            self.scales.iter().map(|&scale| vec![0; Planes::bytes(size(scale), self.subsampling)]).collect();
         let mut views: Vec<Vec<View<'_>>> = steps.clone().map(|_| Vec::with_capacity(all.len())).collect();
-        for (&eighths, data) in self.eighths.iter().zip(&mut all) {
+        for (&scale, data) in self.scales.iter().zip(&mut all) {
             let mut rest = &mut data[..];
-            let shown = planes_shown(self.shown(eighths), self.subsampling);
+            let shown = planes_shown(self.shown(scale), self.subsampling);
             for ((steps, views), (origin, size)) in steps.clone().zip(&mut views).zip(shown) {
                 let (plane, others) = rest.split_at_mut(size.pixels() as usize);
                 rest = others;
-                let factors = idct::factors_at(eighths, steps);
-                views.push(View { eighths, factors, origin, plane, width: size.width as usize });
+                let factors = idct::factors_at(scale, steps);
+                views.push(View { scale, factors, origin, plane, width: size.width as usize });
             }
         }
-        let begin = views.iter().flatten().all(|view| idct::begins_with_group(view.eighths, view.origin));
+        let begin = views.iter().flatten().all(|view| idct::begins_with_group(view.scale, view.origin));
         begin.then(|| decode(views))??;
-        let planes = |(&eighths, data)| (eighths, Planes::new(size(eighths), self.subsampling, data).edges_repeated());
-        Some(self.eighths.iter().zip(all).map(planes).collect())
+        let planes = |(&scale, data)| (scale, Planes::new(size(scale), self.subsampling, data).edges_repeated());
+        Some(self.scales.iter().zip(all).map(planes).collect())
     }
 }
 
 /// The plane of one component in one picture.
 pub struct View<'a> {
-    /// At how many eighths of its size the picture is.
-    eighths: u32,
+    scale: DctScale,
     /// What coefficients are multiplied with.
     factors: [f32; 64],
     /// Where the plane begins in the component's samples.
@@ -78,7 +78,7 @@ impl View<'_> {
     /// Whether anything is seen of so many columns and rows of blocks, which begin with that one.
     #[inline(always)]
     pub fn shows(&self, (column, row): (usize, usize), (across, down): (usize, usize)) -> bool {
-        let n = self.eighths as usize;
+        let n = self.scale.eighths() as usize;
         let (left, top, height) = (column * n, row * n, self.plane.len() / self.width);
         let (x0, y0) = self.origin;
         (left + across * n > x0 && left < x0 + self.width) && (top + down * n > y0 && top < y0 + height)
@@ -88,7 +88,7 @@ impl View<'_> {
     /// held, as far as the plane reaches.
     #[inline(always)]
     pub fn put(&mut self, group: &[i16], held: usize, block: (usize, usize)) {
-        match self.eighths {
+        match self.scale.eighths() {
             1 => self.put_as::<1>(group, held, block),
             2 => self.put_as::<2>(group, held, block),
             3 => self.put_as::<3>(group, held, block),

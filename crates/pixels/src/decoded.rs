@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::colour::Profile;
 use crate::error::{Error, Result};
 use crate::format::Format;
-use crate::geometry::Size;
+use crate::geometry::{DctScale, Size};
 use crate::limits::DecodeOptions;
 use crate::pixels::Pixels;
 use crate::planes::Planes;
@@ -81,8 +81,8 @@ pub struct Decoded {
     pub samples: Samples,
     /// The colours that the samples mean; `None` is sRGB.
     pub profile: Option<Profile>,
-    /// The scale in eighths: the scaled picture has ceil(width × eighths / 8) columns, of which the last may be a part of one.
-    pub eighths: u32,
+    /// The scale that it is decoded at, of which [`Size::scaled`] is the size; the last column and row may be parts of one.
+    pub scale: DctScale,
     /// The left and the top edge of the decoded region, in pixels of the scaled picture.
     pub origin: (u32, u32),
     /// How long it is shown, in milliseconds.
@@ -98,7 +98,7 @@ impl Decoded {
     pub fn region(self: Arc<Decoded>, stored: Size, options: &DecodeOptions) -> Arc<Decoded> {
         match (options.region, &self.samples) {
             (Some(region), Samples::Planes(planes))
-                if self.eighths == options.eighths && planes.size == stored.eighths(options.eighths) =>
+                if self.scale == options.scale && planes.size == stored.scaled(options.scale) =>
             {
                 let (samples, profile) = (Samples::Planes(planes.cut(region)), self.profile.clone());
                 let integrity = self.integrity.clone();
@@ -113,7 +113,7 @@ impl Decoded {
         Decoded {
             samples: Samples::Packed(pixels.without_opaque_alpha()),
             profile,
-            eighths: 8,
+            scale: DctScale::FULL,
             origin: (0, 0),
             delay: 0,
             integrity: Integrity::Whole,

@@ -23,9 +23,10 @@ impl Size {
         self.width as u64 * self.height as u64
     }
 
-    /// So many eighths of it, rounded up as decoders do.
-    pub const fn eighths(self, count: u32) -> Size {
-        Size { width: (self.width * count).div_ceil(8), height: (self.height * count).div_ceil(8) }
+    /// The size of a picture of this size that is decoded at that scale: sides are rounded up, as in all decoders.
+    pub const fn scaled(self, scale: DctScale) -> Size {
+        let n = scale.eighths();
+        Size { width: (self.width * n).div_ceil(8), height: (self.height * n).div_ceil(8) }
     }
 
     /// The same size lying on its side.
@@ -37,6 +38,52 @@ impl Size {
 impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}x{}", self.width, self.height)
+    }
+}
+
+/// A scale n/8, 1/8 to 8/8, at which a decoder returns a picture: each block of 8 × 8 coefficients becomes n × n samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DctScale(u8);
+
+impl DctScale {
+    /// 8/8, the picture's own size.
+    pub const FULL: DctScale = DctScale(8);
+
+    /// The scale `eighths`/8.
+    ///
+    /// # Panics
+    /// If `eighths` is not 1 to 8.
+    pub const fn new(eighths: u32) -> DctScale {
+        assert!(eighths >= 1 && eighths <= 8, "a scale has one to eight eighths");
+        DctScale(eighths as u8)
+    }
+
+    /// Its numerator, 1 to 8.
+    pub const fn eighths(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// The scaled length of one pixel, 0.125 to 1.
+    pub fn factor(self) -> f64 {
+        f64::from(self.0) / 8.0
+    }
+
+    /// The smallest of 1/8, 1/4, 1/2 and 1 that is not smaller: the scales that every decoder with a scaled IDCT has.
+    #[must_use]
+    pub const fn next_power_of_two(self) -> DctScale {
+        DctScale(self.0.next_power_of_two())
+    }
+}
+
+impl Default for DctScale {
+    fn default() -> DctScale {
+        DctScale::FULL
+    }
+}
+
+impl std::fmt::Display for DctScale {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/8", self.0)
     }
 }
 

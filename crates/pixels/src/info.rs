@@ -3,7 +3,7 @@
 use crate::colour::Profile;
 use crate::exif;
 use crate::format::Format;
-use crate::geometry::{Orientation, Size};
+use crate::geometry::{DctScale, Orientation, Size};
 
 /// The facts in an original's header.
 #[derive(Clone, Debug)]
@@ -35,16 +35,16 @@ pub struct Info {
 /// The capabilities of a decoder for one file, and their cost.
 #[derive(Clone, Copy, Debug)]
 pub struct DecoderCaps {
-    /// The scales, in eighths, at which it decodes (scaled IDCT), smallest first; 8, full size, is the last.
-    pub scales: &'static [u32],
+    /// The scales at which it decodes (scaled IDCT), smallest first; [`DctScale::FULL`] is the last.
+    pub scales: &'static [DctScale],
     /// By how much more a scaled picture must be oversampled than one from a scaled IDCT: box means blur what transforms keep.
     pub scale_margin: f64,
     /// Whether it has a loop filter that can be skipped.
     pub has_loop_filter: bool,
     /// Whether it can decode a region alone, where it returns planes.
     pub decodes_regions: bool,
-    /// The scales, in eighths, of which it can make several in one pass, where it returns planes.
-    pub shared_scales: &'static [u32],
+    /// The scales of which it can make several in one pass, where it returns planes.
+    pub shared_scales: &'static [DctScale],
     /// How it returns rows one after the other, if it does.
     pub rows: Option<RowDecoding>,
     /// Memory that decoding takes.
@@ -95,7 +95,7 @@ impl Info {
             has_metadata: false,
             exif: None,
             caps: DecoderCaps {
-                scales: &[8],
+                scales: &[DctScale::FULL],
                 scale_margin: 1.0,
                 has_loop_filter: false,
                 decodes_regions: false,
@@ -131,12 +131,12 @@ impl Info {
         self.orientation.apply(self.size)
     }
 
-    /// Bytes that decoding one frame holds at most, at `eighths` of its size, by estimate.
-    pub fn decoded_bytes(&self, eighths: u32) -> u64 {
+    /// Bytes that decoding one frame holds at most, at that scale, by estimate.
+    pub fn decoded_bytes(&self, scale: DctScale) -> u64 {
         let stored = self.size.pixels() as f64;
         // some files are not scaled as planned, but to the next half
-        let eighths = eighths.next_power_of_two();
-        let decoded = stored * f64::from(eighths * eighths) / 64.0;
+        let factor = scale.next_power_of_two().factor();
+        let decoded = stored * factor * factor;
         let DecodeMemory { per_stored_pixel, per_decoded_pixel } = self.caps.memory;
         (stored * per_stored_pixel + decoded * per_decoded_pixel) as u64
     }

@@ -2,7 +2,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`geometry`] | sizes, rectangles, regions, EXIF orientations |
+//! | [`geometry`] | sizes, scales, rectangles, regions, EXIF orientations |
 //! | [`pixels`], [`planes`], [`rows`] | a picture as interleaved pixels, as planes of luma and chroma, as rows read once |
 //! | [`colour`], [`ycbcr`] | ICC profiles and conversion to sRGB; Y′CbCr to RGB and back |
 //! | [`exif`] | the EXIF fields that matter: orientation, artist, copyright |
@@ -31,7 +31,7 @@ pub use colour::{ColourModel, Profile};
 pub use decoded::{Decoded, Frame, Integrity, Samples};
 pub use error::{Error, Result};
 pub use format::Format;
-pub use geometry::{Orientation, Rect, Region, Size};
+pub use geometry::{DctScale, Orientation, Rect, Region, Size};
 pub use info::{DecodeMemory, DecoderCaps, Info, Loops, RowDecoding};
 pub use limits::{Admitted, DecodeOptions, Limits, PixelLayout};
 pub use pixels::Pixels;

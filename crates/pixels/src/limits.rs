@@ -3,7 +3,7 @@
 //! Decoders take an [`Admitted`], and [`Limits::admit`] is the only function that makes one.
 
 use crate::error::{Error, Result};
-use crate::geometry::{Rect, Size};
+use crate::geometry::{DctScale, Rect, Size};
 use crate::info::Info;
 
 /// Upper bounds for one original.
@@ -105,8 +105,8 @@ pub enum PixelLayout {
 /// The options of a decoding. A decoder that lacks a capability ([`DecoderCaps`](crate::DecoderCaps)) ignores the option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeOptions {
-    /// The scale in eighths, one of the decoder's scales.
-    pub eighths: u32,
+    /// One of [`DecoderCaps::scales`](crate::DecoderCaps::scales).
+    pub scale: DctScale,
     /// Whether the loop filter between blocks is skipped.
     pub skip_loop_filter: bool,
     /// How samples are returned.
@@ -118,5 +118,5 @@ pub struct DecodeOptions {
 impl DecodeOptions {
     /// The whole picture at full size, as interleaved pixels.
     pub const FULL: DecodeOptions =
-        DecodeOptions { eighths: 8, skip_loop_filter: false, layout: PixelLayout::Rgb, region: None };
+        DecodeOptions { scale: DctScale::FULL, skip_loop_filter: false, layout: PixelLayout::Rgb, region: None };
 }

@@ -6,7 +6,7 @@
 use quick_xml::events::Event;
 
 use tintype_codecs::Codec;
-use tintype_pixels::{DecodeOptions, Error, Format, Info, Result, Size};
+use tintype_pixels::{DctScale, DecodeOptions, Error, Format, Info, Result, Size};
 
 use crate::json;
 use crate::probe::{known_or_probed, switched_off};
@@ -37,7 +37,7 @@ pub fn check(
         return if settings.accepts(format) { check_svg(original) } else { Err(switched_off(format)) };
     }
     let info = &*known_or_probed(info, format, original, settings)?;
-    let admitted = settings.limits().admit(info, info.frames, "decoding", info.decoded_bytes(8))?;
+    let admitted = settings.limits().admit(info, info.frames, "decoding", info.decoded_bytes(DctScale::FULL))?;
     let codec = tintype_codecs::of(format);
     let integrity = codec.decode(original, &admitted, &DecodeOptions::FULL, &mut |_| {
         // each frame is freed before the next

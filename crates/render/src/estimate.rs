@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tintype_pixels::{Info, Result};
+use tintype_pixels::{DctScale, Info, Result};
 
 use crate::cost;
 use crate::plan::Plan;
@@ -45,7 +45,7 @@ pub fn estimate(info: &Info, length: u64, recipe: &Recipe, settings: &Settings) 
 /// # Errors
 /// Where it is over a limit.
 pub fn estimate_check(info: &Info, length: u64, settings: &Settings) -> Result<Estimate> {
-    let admitted = settings.limits().admit(info, info.frames, "decoding", info.decoded_bytes(8))?;
+    let admitted = settings.limits().admit(info, info.frames, "decoding", info.decoded_bytes(DctScale::FULL))?;
     let decoded = info.size.pixels() as f64 * f64::from(info.frames);
     let time = cost::render_time(info, info.format, false, decoded, 0.0);
     Ok(of(info, length, admitted.memory(), time))

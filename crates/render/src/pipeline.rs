@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use tintype_pixels::DctScale;
 use tintype_pixels::{Decoded, PixelLayout, Pixels, Profile, Rect, Region, Result, Rows, Samples, Size};
 
 use crate::geometry::{Fitted, Gravity};
@@ -42,16 +43,16 @@ impl<'a> Pipeline<'a> {
     /// One frame from the decoder as it goes to the encoder. An image without other owners is consumed rather than copied.
     pub(crate) fn apply(&mut self, decoded: Arc<Decoded>) -> Result<Samples> {
         let plan = self.plan;
-        let eighths = decoded.eighths;
+        let scale = decoded.scale;
         let Placed { window, left: all, fitted } = match self.placed {
             Some(placed) => placed,
-            None => *self.placed.insert(place(&decoded.samples, plan, eighths)?),
+            None => *self.placed.insert(place(&decoded.samples, plan, scale)?),
         };
         let (left, top) = decoded.origin;
-        let region = plan.viewport.stored_region(window, eighths);
+        let region = plan.viewport.stored_region(window, scale);
         let region = Region { x: region.x - f64::from(left), y: region.y - f64::from(top), ..region };
         let within =
-            plan.viewport.bounds(all, eighths).and_then(|rect| rect.relative_to(left, top, decoded.samples.size()));
+            plan.viewport.bounds(all, scale).and_then(|rect| rect.relative_to(left, top, decoded.samples.size()));
         let size = plan.viewport.orientation.inverse().apply(fitted.size);
         let profile = decoded.profile.clone().filter(|profile| !profile.is_srgb() || plan.keeps_profile());
         let pixels = match &decoded.samples {
@@ -72,9 +73,12 @@ impl<'a> Pipeline<'a> {
     pub(crate) fn apply_rows(&mut self, rows: &mut dyn Rows, profile: Option<Profile>) -> Result<Pixels> {
         let plan = self.plan;
         let fitted = plan.viewport.fit(plan.viewport.region);
-        let region = plan.viewport.stored_region(fitted.window(plan.viewport.region), 8);
+        let region = plan.viewport.stored_region(fitted.window(plan.viewport.region), DctScale::FULL);
         let size = plan.viewport.orientation.inverse().apply(fitted.size);
-        let within = plan.viewport.bounds(plan.viewport.region, 8).and_then(|rect| rect.relative_to(0, 0, rows.size()));
+        let within = plan
+            .viewport
+            .bounds(plan.viewport.region, DctScale::FULL)
+            .and_then(|rect| rect.relative_to(0, 0, rows.size()));
         let pixels = ops::resize::streamed(rows, region, within, size, plan.viewport.linear)?;
         self.finish(pixels, fitted, profile.filter(|profile| !profile.is_srgb() || plan.keeps_profile()))
     }
@@ -108,14 +112,14 @@ impl Pipeline<'_> {
 }
 
 /// Finds what is shown, looking at the pixels where the recipe asks for that.
-fn place(samples: &Samples, plan: &Plan<'_>, eighths: u32) -> Result<Placed> {
+fn place(samples: &Samples, plan: &Plan<'_>, scale: DctScale) -> Result<Placed> {
     let region = match plan.recipe().geometry.trim {
         Some(tolerance) => trimmed(samples, plan, tolerance)?,
         None => plan.viewport.region,
     };
     let fitted = plan.viewport.fit(region);
     let window = match fitted.gravity {
-        Gravity::Smart => interesting(samples, plan, eighths, region, fitted)?,
+        Gravity::Smart => interesting(samples, plan, scale, region, fitted)?,
         Gravity::Point(..) => fitted.window(region),
     };
     Ok(Placed { window, left: region, fitted })
@@ -138,7 +142,7 @@ fn part(samples: &Samples, region: Region, within: Option<Rect>, size: Size, lin
 /// The part of the region that borders of one colour leave. Trimming is planned without scaling in the decoder, so that
 /// pixels here are pixels of the original.
 fn trimmed(samples: &Samples, plan: &Plan<'_>, tolerance: u8) -> Result<Region> {
-    let stored = plan.viewport.stored_region(plan.viewport.region, 8);
+    let stored = plan.viewport.stored_region(plan.viewport.region, DctScale::FULL);
     let size = Size::new(stored.width as u32, stored.height as u32);
     let part = part(samples, stored, None, size, false)?;
     let (x, y, width, height) = ops::trim::bounds(&ops::orient::orient(part, plan.viewport.orientation), tolerance);
@@ -147,12 +151,12 @@ fn trimmed(samples: &Samples, plan: &Plan<'_>, tolerance: u8) -> Result<Region> 
 }
 
 /// The window on the region in which most is to be seen, by a look at a thumbnail.
-fn interesting(samples: &Samples, plan: &Plan<'_>, eighths: u32, region: Region, fitted: Fitted) -> Result<Region> {
-    let scale = (f64::from(ops::smart::THUMBNAIL_SIDE) / region.width.max(region.height)).min(1.0);
-    let side = |length: f64| ((length * scale).round() as u32).max(1);
+fn interesting(samples: &Samples, plan: &Plan<'_>, scale: DctScale, region: Region, fitted: Fitted) -> Result<Region> {
+    let factor = (f64::from(ops::smart::THUMBNAIL_SIDE) / region.width.max(region.height)).min(1.0);
+    let side = |length: f64| ((length * factor).round() as u32).max(1);
     let size = Size::new(side(region.width), side(region.height));
     let stored = plan.viewport.orientation.inverse().apply(size);
-    let thumbnail = part(samples, plan.viewport.stored_region(region, eighths), None, stored, false)?;
+    let thumbnail = part(samples, plan.viewport.stored_region(region, scale), None, stored, false)?;
     let thumbnail = ops::orient::orient(thumbnail, plan.viewport.orientation);
     let (across, down) = (f64::from(size.width) / region.width, f64::from(size.height) / region.height);
     let (left, top) = ops::smart::focus(&thumbnail, fitted.shown.0 * across, fitted.shown.1 * down);

@@ -3,6 +3,7 @@
 //! A plan exists only for an original whose header was within every limit: it holds the [`Admitted`] that decoders take.
 
 use tintype_codecs::Codec;
+use tintype_pixels::DctScale;
 use tintype_pixels::{
     Admitted, DecodeOptions, Error, Format, Info, Orientation, PixelLayout, Rect, Region, Result, RowDecoding, Size,
 };
@@ -88,29 +89,29 @@ impl<'a> Plan<'a> {
         let draft = Draft { viewport, info, fitted, frames, format };
         let encode_layout = draft.encode_layout(settings);
         let layout = draft.decode_layout(encode_layout);
-        let eighths = draft.eighths(settings.oversampling);
+        let scale = draft.scale(settings.oversampling);
         let skip_loop_filter = info.caps.has_loop_filter
             && viewport.shrinks(&fitted) >= BLOCK_EDGES_HIDDEN * f64::from(settings.oversampling);
-        let region = draft.region(eighths, layout);
+        let region = draft.region(scale, layout);
         let rows = info.caps.rows.filter(|_| draft.can_stream());
         let is_shareable = rows.is_none_or(|rows| info.size.pixels() * rows.channels as u64 <= MAX_SHARED);
         let decoding = match rows {
             Some(rows) if !is_shareable => rows.memory + draft.row_memory(rows),
-            _ => info.decoded_bytes(eighths) + draft.copy_memory(eighths),
+            _ => info.decoded_bytes(scale) + draft.copy_memory(scale),
         };
         let encoding = cost::encode_memory(format, recipe.encode.lossless, fitted.canvas, frames);
         let whole = if frames > 1 { DecodeMode::Whole } else { DecodeMode::SharedWhole };
         let mode = |is_shared: bool| match () {
             () if rows.is_some() && !(is_shared && is_shareable) => DecodeMode::Rows,
             // at full size the region is not decoded by the decoder that decodes the whole
-            () if region.is_some() && (eighths == 8 || !is_shared) => DecodeMode::Region,
+            () if region.is_some() && (scale == DctScale::FULL || !is_shared) => DecodeMode::Region,
             () => whole,
         };
         Ok(Plan {
             viewport,
             admitted: limits.admit(info, frames, "making", decoding + encoding)?,
             format,
-            options: DecodeOptions { eighths, skip_loop_filter, layout, region },
+            options: DecodeOptions { scale, skip_loop_filter, layout, region },
             alone: mode(false),
             shared: mode(true),
             encode_layout,
@@ -188,27 +189,33 @@ impl Draft<'_> {
 
     /// The smallest scale that leaves at least `oversampling` times the requested pixels on each side. At twice as many there is no
     /// visible difference to decoding all of them, and the resampling filter does the rest.
-    fn eighths(&self, oversampling: u32) -> u32 {
+    fn scale(&self, oversampling: u32) -> DctScale {
         let ratio = self.viewport.shrinks(&self.fitted);
         let least = f64::from(oversampling * 8) * self.info.caps.scale_margin;
-        self.info.caps.scales.iter().copied().find(|&scale| ratio * f64::from(scale) >= least).unwrap_or(8)
+        self.info
+            .caps
+            .scales
+            .iter()
+            .copied()
+            .find(|scale| ratio * f64::from(scale.eighths()) >= least)
+            .unwrap_or(DctScale::FULL)
     }
 
     /// The region that is read of the scaled picture, where it is little enough to be decoded alone. It begins where groups of blocks
     /// do, whatever the subsampling, and reaches as far as the filter.
-    fn region(&self, eighths: u32, layout: PixelLayout) -> Option<Rect> {
+    fn region(&self, scale: DctScale, layout: PixelLayout) -> Option<Rect> {
         let Draft { viewport, info, fitted, .. } = self;
         let is_ycbcr = layout == PixelLayout::YCbCr;
         if viewport.inspects_pixels(fitted) || self.frames > 1 || !is_ycbcr || !info.caps.decodes_regions {
             return None;
         }
-        let decoded = info.size.eighths(eighths);
-        let region = viewport.stored_region(fitted.window(viewport.region), eighths);
+        let decoded = info.size.scaled(scale);
+        let region = viewport.stored_region(fitted.window(viewport.region), scale);
         // in columns of luma, of which up to four share one of chroma
         let reach = 4.0 * (3.0 * ratio(fitted).max(1.0) + 2.0);
         let first = |from: f64, multiple: u32| (from - reach).max(0.0) as u32 / multiple * multiple;
         let last = |to: f64, all: u32| ((to + reach).ceil() as u32).next_multiple_of(8).min(all);
-        let (x, y) = (first(region.x, 32 * eighths), first(region.y, 4 * eighths));
+        let (x, y) = (first(region.x, 32 * scale.eighths()), first(region.y, 4 * scale.eighths()));
         let (right, bottom) =
             (last(region.x + region.width, decoded.width), last(region.y + region.height, decoded.height));
         let (width, height) = (right.checked_sub(x)?, bottom.checked_sub(y)?);
@@ -229,10 +236,10 @@ impl Draft<'_> {
     }
 
     /// Bytes of the copies that operations make of what was decoded.
-    fn copy_memory(&self, eighths: u32) -> u64 {
+    fn copy_memory(&self, scale: DctScale) -> u64 {
         let Draft { viewport, info, fitted, .. } = self;
-        let decoded = info.size.eighths(eighths.next_power_of_two());
-        let down = ratio(fitted) * f64::from(eighths) / 8.0;
+        let decoded = info.size.scaled(scale.next_power_of_two());
+        let down = ratio(fitted) * scale.factor();
         let linear = if viewport.linear { cost::linear_light_memory(decoded, down) } else { 0 };
         let geometry = &viewport.recipe.geometry;
         // cutting copies the rest, a window of packed pixels or a plane at a time

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tintype_codecs::{Codec, Encoding, Picture, Shown};
+use tintype_pixels::DctScale;
 use tintype_pixels::{
     DecodeOptions, Decoded, Error, Format, Frame, Info, Integrity, Loops, Pixels, Planes, Result, Samples,
 };
@@ -163,7 +164,7 @@ impl Made {
 
 /// Whether the frames behind the first are whole: a description is of all of an animation, and made from its first frame.
 fn later_frames(original: &[u8], info: &Info, settings: &Settings, progress: &mut dyn Progress) -> Result<Integrity> {
-    match settings.limits().admit(info, info.frames, "decoding", info.decoded_bytes(8)) {
+    match settings.limits().admit(info, info.frames, "decoding", info.decoded_bytes(DctScale::FULL)) {
         Ok(admitted) if info.frames > 1 => {
             tintype_codecs::of(info.format).decode(original, &admitted, &DecodeOptions::FULL, &mut |_| match progress
                 .keep_going()
@@ -183,12 +184,12 @@ fn several(
 ) -> Result<Vec<(DecodeKey, Decoded)>> {
     let (info, key) = (plan.admitted.info(), DecodeKey::of(plan));
     let comes_along = |other: &&DecodeKey| key.is_shared_scale(info) && other.is_shared_scale(info) && **other != key;
-    let eighths: Vec<u32> = others.iter().filter(comes_along).map(|other| other.eighths).collect();
+    let scales: Vec<DctScale> = others.iter().filter(comes_along).map(|other| other.scale).collect();
     let codec = tintype_codecs::of(info.format);
-    let mut decoded = codec.decode_several(original, &plan.admitted, &plan.options(mode), &eighths)?.into_iter();
+    let mut decoded = codec.decode_several(original, &plan.admitted, &plan.options(mode), &scales)?.into_iter();
     // some files are not scaled as planned, and are the picture that was asked for all the same
     let first = decoded.next().ok_or_else(|| Error::malformed(info.format, "it holds no picture"))?;
-    let others = decoded.map(|decoded| (DecodeKey { eighths: decoded.eighths, ..key }, decoded));
+    let others = decoded.map(|decoded| (DecodeKey { scale: decoded.scale, ..key }, decoded));
     Ok([(key, first)].into_iter().chain(others).collect())
 }
 

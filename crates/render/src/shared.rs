@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tintype_pixels::DctScale;
 use tintype_pixels::{Decoded, Info, PixelLayout, Result, Size};
 
 use crate::plan::{DecodeMode, Plan};
@@ -30,7 +31,7 @@ pub type Decode<'a> = &'a mut dyn FnMut(&[DecodeKey]) -> Result<Vec<(DecodeKey, 
 /// Which of the pictures that a decoder can make of an original.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DecodeKey {
-    pub(crate) eighths: u32,
+    pub(crate) scale: DctScale,
     pub(crate) layout: PixelLayout,
     pub(crate) skip_loop_filter: bool,
 }
@@ -38,13 +39,13 @@ pub struct DecodeKey {
 impl DecodeKey {
     pub(crate) fn of(plan: &Plan<'_>) -> DecodeKey {
         let options = plan.shown_options();
-        DecodeKey { eighths: options.eighths, layout: options.layout, skip_loop_filter: options.skip_loop_filter }
+        DecodeKey { scale: options.scale, layout: options.layout, skip_loop_filter: options.skip_loop_filter }
     }
 
     /// Whether the decoder can make it in the same pass as others.
     pub fn is_shared_scale(self, info: &Info) -> bool {
         let is_ycbcr = self.layout == PixelLayout::YCbCr;
-        is_ycbcr && !self.skip_loop_filter && info.caps.shared_scales.contains(&self.eighths)
+        is_ycbcr && !self.skip_loop_filter && info.caps.shared_scales.contains(&self.scale)
     }
 
     /// The key that a rendition will ask [`SharedDecodes`] for if the original is shared, and the most bytes of that image; `None` if
@@ -52,7 +53,7 @@ impl DecodeKey {
     pub fn wanted(info: &Info, recipe: &Recipe, settings: &Settings) -> Option<(DecodeKey, u64)> {
         let plan = Plan::new(info, recipe, settings).ok()?;
         let key = DecodeKey::of(&plan);
-        let size = info.size.eighths(key.eighths);
+        let size = info.size.scaled(key.scale);
         let bytes = match key.layout {
             // planes may be padded, up to a whole group of chroma
             PixelLayout::YCbCr => Size::new(size.width + 4, size.height + 4).pixels() * 3,

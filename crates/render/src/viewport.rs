@@ -1,5 +1,6 @@
 //! The region of one original that is shown, its orientation, and its fit into the result.
 
+use tintype_pixels::DctScale;
 use tintype_pixels::{Error, Format, Info, Orientation, Rect, Region, Result, Size};
 
 use crate::geometry::{Fitted, Gravity, Resize, TargetSize};
@@ -71,21 +72,21 @@ impl<'a> Viewport<'a> {
         canvas.width.max(canvas.height)
     }
 
-    /// Where a part of the displayed original lies in the stored picture, scaled to `eighths`.
-    pub(crate) fn stored_region(&self, displayed: Region, eighths: u32) -> Region {
+    /// Where a part of the displayed original lies in the stored picture, at that scale.
+    pub(crate) fn stored_region(&self, displayed: Region, scale: DctScale) -> Region {
         let size = self.orientation.apply(self.stored);
-        self.orientation.inverse().map(displayed, size).scaled(f64::from(eighths) / 8.0)
+        self.orientation.inverse().map(displayed, size).scaled(scale.factor())
     }
 
-    /// The part of the displayed original that `rect` and `trim` leave, in whole pixels of the stored image scaled to `eighths`; `None`
+    /// The part of the displayed original that `rect` and `trim` leave, in whole pixels of the stored image at that scale; `None`
     /// if they leave all.
-    pub(crate) fn bounds(&self, displayed: Region, eighths: u32) -> Option<Rect> {
+    pub(crate) fn bounds(&self, displayed: Region, scale: DctScale) -> Option<Rect> {
         let Geometry { rect, trim, .. } = self.recipe.geometry;
         if rect.is_none() && trim.is_none() {
             return None;
         }
-        let region = self.stored_region(displayed, eighths);
-        let size = self.stored.eighths(eighths);
+        let region = self.stored_region(displayed, scale);
+        let size = self.stored.scaled(scale);
         let (x, y) = (region.x.max(0.0).floor() as u32, region.y.max(0.0).floor() as u32);
         let right = ((region.x + region.width).ceil() as u32).min(size.width);
         let bottom = ((region.y + region.height).ceil() as u32).min(size.height);

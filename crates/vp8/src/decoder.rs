@@ -656,6 +656,7 @@ impl Work {
 mod tests {
     use image_webp::vp8::Vp8Decoder;
     use proptest::prelude::*;
+    use tintype_pixels::DctScale;
 
     use super::*;
 
@@ -759,13 +760,13 @@ mod tests {
         #[test]
         fn smaller_pictures_are_the_means_of_those_that_are_not_filtered(
             width in 1_u32..90, height in 1_u32..90, quality in 0.0_f32..100.0, method in 0..5, seed: u32,
-            eighths in prop::sample::select(vec![1_u32, 2, 4]),
+            scale in prop::sample::select(vec![1_u32, 2, 4]).prop_map(DctScale::new),
         ) {
             let data = written((width, height), quality, method, 0, false, true, seed);
             let size = Size::new(width, height);
             let whole = decode(&data, size, true).expect("as written");
-            let reduced = reduced(&data, size, Reduced::new(size, eighths)).ok().expect("as written").planes;
-            let factor = 8 / eighths;
+            let reduced = reduced(&data, size, Reduced::new(size, scale)).ok().expect("as written").planes;
+            let factor = 8 / scale.eighths();
             for (number, (whole, reduced)) in whole.iter().zip(&reduced).enumerate() {
                 let side = side(number) as u32;
                 let (stride, share) = (size.width.div_ceil(16) * side, 16 / side);

@@ -1,7 +1,7 @@
 //! Planes of macroblocks made smaller as they come: each pixel is the mean of those that it stands for, by how much of each is
 //! to be seen.
 
-use tintype_pixels::Size;
+use tintype_pixels::{DctScale, Size};
 
 /// Columns and rows of a macroblock in a plane: Y, Cb and Cr.
 pub fn side(plane: usize) -> usize {
@@ -32,10 +32,10 @@ struct Alpha {
 }
 
 impl Reduced {
-    /// For a picture of that size, to be made `eighths` of it: 1, 2 or 4.
-    pub fn new(size: Size, eighths: u32) -> Reduced {
+    /// For a picture of that size, to be decoded at 1/8, 2/8 or 4/8.
+    pub fn new(size: Size, scale: DctScale) -> Reduced {
         let (across, down) = (size.width.div_ceil(16) as usize, size.height.div_ceil(16) as usize);
-        let factor = 8 / eighths as usize;
+        let factor = 8 / scale.eighths() as usize;
         let planes = std::array::from_fn(|plane| {
             let side = side(plane) / factor;
             Vec::with_capacity(across * down * side * side)

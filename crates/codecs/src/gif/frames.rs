@@ -286,7 +286,7 @@ mod tests {
     use crate::canvas::{Blend, Canvas};
     use crate::codec::Codec;
     use crate::testing::{LIMITS, decode, originals, packed};
-    use tintype_pixels::Pixels;
+    use tintype_pixels::{DctScale, Pixels};
 
     fn disposal(method: DisposalMethod) -> Dispose {
         match method {
@@ -329,7 +329,7 @@ mod tests {
             return false;
         }
         let expected = by_library(original, info.size, 1).and_then(|mut shown| shown.pop());
-        let Ok(admitted) = LIMITS.admit(&info, 1, "decoding", info.decoded_bytes(8)) else { return false };
+        let Ok(admitted) = LIMITS.admit(&info, 1, "decoding", info.decoded_bytes(DctScale::FULL)) else { return false };
         let decoded = decode(&Gif, original, false);
         let mut rows = Vec::new();
         let streamed = Gif.stream(original, &admitted, &mut |lines, _| {

@@ -4,10 +4,11 @@ use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::{EIGHTHS, Jpeg};
+use super::{Jpeg, SCALES};
 use crate::codec::Codec;
 use tintype_jpeg::scans::{END_OF_IMAGE, File, RST0, STANDARD_CODES};
 use tintype_jpeg::verify::verify;
+use tintype_pixels::DctScale;
 use tintype_pixels::Samples;
 use tintype_pixels::error::{Error, Result};
 use tintype_pixels::{DecodeOptions, PixelLayout};
@@ -59,14 +60,15 @@ fn without(file: &[u8], marker: u8) -> Vec<u8> {
     out
 }
 
-/// Decodes it at so many eighths of its size, and along with it at others.
-fn decoded(file: &[u8], eighths: u32, others: &[u32]) -> Result<Vec<Decoded>> {
+/// Decodes it at that scale, and along with it at others.
+fn decoded(file: &[u8], scale: DctScale, others: &[DctScale]) -> Result<Vec<Decoded>> {
     let info = Jpeg.probe(file)?;
-    let admitted = crate::testing::LIMITS.admit(&info, 1, "decoding", info.decoded_bytes(8))?;
-    let options = DecodeOptions { eighths, layout: PixelLayout::YCbCr, ..DecodeOptions::FULL };
+    let admitted = crate::testing::LIMITS.admit(&info, 1, "decoding", info.decoded_bytes(DctScale::FULL))?;
+    let options = DecodeOptions { scale, layout: PixelLayout::YCbCr, ..DecodeOptions::FULL };
     // others are only asked for where they come along
-    let come_along = |eighths: &u32| info.caps.shared_scales.contains(eighths);
-    let others: Vec<u32> = others.iter().copied().filter(|other| come_along(&eighths) && come_along(other)).collect();
+    let come_along = |scale: &DctScale| info.caps.shared_scales.contains(scale);
+    let others: Vec<DctScale> =
+        others.iter().copied().filter(|other| come_along(&scale) && come_along(other)).collect();
     Jpeg.decode_several(file, &admitted, &options, &others)
 }
 
@@ -79,8 +81,8 @@ enum Outcome {
     Unsupported,
 }
 
-fn outcome(file: &[u8], eighths: u32) -> (Outcome, String) {
-    match decoded(file, eighths, &[]) {
+fn outcome(file: &[u8], scale: DctScale) -> (Outcome, String) {
+    match decoded(file, scale, &[]) {
         Ok(decoded) => match &decoded[0].integrity {
             Integrity::Whole => (Outcome::Whole, String::new()),
             Integrity::Damaged(reason) => (Outcome::Damaged, reason.to_string()),
@@ -198,11 +200,11 @@ const REFUSED_IN_RUST: [&str; 7] = [
 #[test]
 fn files_that_are_odd_or_damaged_are_shown_as_browsers_show_them() {
     for (name, file, expected) in cases() {
-        for eighths in EIGHTHS {
-            let (outcome, reason) = outcome(&file, eighths);
+        for scale in SCALES {
+            let (outcome, reason) = outcome(&file, scale);
             let may_refuse = cfg!(not(feature = "native")) && REFUSED_IN_RUST.contains(&name);
             let as_expected = outcome == expected || may_refuse && outcome == Outcome::Refused;
-            assert!(as_expected, "{name} at {eighths}/8: {outcome:?}, {reason}");
+            assert!(as_expected, "{name} at {scale}: {outcome:?}, {reason}");
         }
     }
 }
@@ -214,16 +216,16 @@ fn whole_files_look_like_the_sound_one() {
         if expected != Outcome::Whole {
             continue;
         }
-        for eighths in [1, 2, 4, 8] {
-            let own = decoded(&file, eighths, &[]).expect(name);
+        for scale in [1, 2, 4, 8].map(DctScale::new) {
+            let own = decoded(&file, scale, &[]).expect(name);
             let alike = [&sound, &restarts, &progressive].into_iter().any(|sound| {
-                let sound = decoded(sound, eighths, &[]).expect("a sound file");
+                let sound = decoded(sound, scale, &[]).expect("a sound file");
                 let pairs = || samples(&own[0]).into_iter().zip(samples(&sound[0]));
                 // ours and the library's transforms differ a little
                 samples(&own[0]).len() == samples(&sound[0]).len()
                     && pairs().map(|(a, b)| u64::from(a.abs_diff(b))).sum::<u64>() <= 8 * pairs().count() as u64
             });
-            assert!(alike, "{name} at {eighths}/8");
+            assert!(alike, "{name} at {scale}");
         }
     }
 }
@@ -232,7 +234,7 @@ fn whole_files_look_like_the_sound_one() {
 fn damage_is_told_by_its_place() {
     let plain = encoded(0, false);
     let middle = (data(&plain) + plain.len()) / 2;
-    let (_, reason) = outcome(&plain[..middle], 8);
+    let (_, reason) = outcome(&plain[..middle], DctScale::FULL);
     let row: u32 = reason
         .strip_prefix("the image data ends at row ")
         .and_then(|rest| rest.strip_suffix(" of 96"))
@@ -245,8 +247,8 @@ fn damage_is_told_by_its_place() {
 fn rows_before_the_damage_are_those_of_the_sound_file() {
     let plain = encoded(0, false);
     let middle = (data(&plain) + plain.len()) / 2;
-    let sound = samples(&decoded(&plain, 8, &[]).expect("a sound file")[0]);
-    let shown = samples(&decoded(&plain[..middle], 8, &[]).expect("a cut file")[0]);
+    let sound = samples(&decoded(&plain, DctScale::FULL, &[]).expect("a sound file")[0]);
+    let shown = samples(&decoded(&plain[..middle], DctScale::FULL, &[]).expect("a cut file")[0]);
     let rows = 120 * 16;
     assert_eq!(sound[..rows], shown[..rows]);
     assert_ne!(sound, shown);
@@ -265,7 +267,7 @@ fn is_large(file: &[u8]) -> bool {
 }
 
 fn same(a: &Decoded, b: &Decoded) -> bool {
-    (a.eighths, a.origin, &a.integrity) == (b.eighths, b.origin, &b.integrity) && samples(a) == samples(b)
+    (a.scale, a.origin, &a.integrity) == (b.scale, b.origin, &b.integrity) && samples(a) == samples(b)
 }
 
 /// Changes to a file: cut somewhere, or with bytes that are others, new or gone.
@@ -302,20 +304,20 @@ proptest! {
 
     #[test]
     fn a_damaged_file_is_one_picture_at_each_scale(
-        file in files(), changes in changes(), eighths in prop::sample::subsequence(&EIGHTHS[..], 1..=EIGHTHS.len()).prop_shuffle(),
+        file in files(), changes in changes(), scales in prop::sample::subsequence(&SCALES[..], 1..=SCALES.len()).prop_shuffle(),
     ) {
         let file = changed(file, changes);
         prop_assume!(!is_large(&file));
-        let together = decoded(&file, eighths[0], &eighths[1..]);
+        let together = decoded(&file, scales[0], &scales[1..]);
         if let Ok(together) = &together {
             // the first is what is asked for, though it may be of another scale
             for (at, one) in together.iter().enumerate() {
-                let wanted = if at == 0 { eighths[0] } else { one.eighths };
+                let wanted = if at == 0 { scales[0] } else { one.scale };
                 let alone = decoded(&file, wanted, &[]);
-                prop_assert!(alone.is_ok_and(|alone| same(&alone[0], one)), "{wanted} of {eighths:?}");
+                prop_assert!(alone.is_ok_and(|alone| same(&alone[0], one)), "{wanted} of {scales:?}");
             }
         } else {
-            prop_assert!(decoded(&file, eighths[0], &[]).is_err());
+            prop_assert!(decoded(&file, scales[0], &[]).is_err());
         }
     }
 
@@ -324,7 +326,7 @@ proptest! {
         let start = data(&file);
         // of what is before the last two bytes of data, the least that a unit takes may be filling
         let file = &file[..start + cut.index(file.len() - start - 8)];
-        prop_assert_ne!(outcome(file, 8).0, Outcome::Whole);
+        prop_assert_ne!(outcome(file, DctScale::FULL).0, Outcome::Whole);
     }
 }
 
@@ -372,9 +374,9 @@ mod beside_the_library {
             let missing = [&sound[..tables(at)], &sound[tables(at + 1)..]].concat();
             // a file with fewer scans may be meant so; one in which a later scan needs the one that is missing is not
             if complaint(&missing).is_some() {
-                assert_eq!(outcome(&missing, 8).0, Outcome::Damaged, "without scan {at}");
+                assert_eq!(outcome(&missing, DctScale::FULL).0, Outcome::Damaged, "without scan {at}");
             }
-            let cut = outcome(&sound[..tables(at)], 8);
+            let cut = outcome(&sound[..tables(at)], DctScale::FULL);
             assert_eq!(cut, (Outcome::Damaged, "it ends before its last scan".into()), "cut before scan {at}");
         }
     }
@@ -405,15 +407,15 @@ mod beside_the_library {
 
         #[test]
         fn refined_scans_are_one_picture_at_each_scale(
-            changes in changes(), eighths in prop::sample::subsequence(&EIGHTHS[..], 1..=EIGHTHS.len()).prop_shuffle(),
+            changes in changes(), scales in prop::sample::subsequence(&SCALES[..], 1..=SCALES.len()).prop_shuffle(),
         ) {
             let file = changed(in_scans(&encoded(0, false)), changes);
             prop_assume!(!is_large(&file));
-            if let Ok(together) = decoded(&file, eighths[0], &eighths[1..]) {
+            if let Ok(together) = decoded(&file, scales[0], &scales[1..]) {
                 for (at, one) in together.iter().enumerate() {
-                    let wanted = if at == 0 { eighths[0] } else { one.eighths };
+                    let wanted = if at == 0 { scales[0] } else { one.scale };
                     let alone = decoded(&file, wanted, &[]);
-                    prop_assert!(alone.is_ok_and(|alone| same(&alone[0], one)), "{wanted} of {eighths:?}");
+                    prop_assert!(alone.is_ok_and(|alone| same(&alone[0], one)), "{wanted} of {scales:?}");
                 }
             }
         }
@@ -428,7 +430,7 @@ mod beside_the_library {
             {
                 continue;
             }
-            let ours = decoded(&file, 8, &[]).expect(name);
+            let ours = decoded(&file, DctScale::FULL, &[]).expect(name);
             let mut decoder = Decompressor::new().expect("memory");
             let mut pixels = vec![0; 120 * 96 * 3 / 2];
             let subsamp = turbojpeg::Subsamp::Sub2x2;

@@ -45,7 +45,7 @@ fn decode_repaired(
     let mut decoder = Decoder::new(Cursor::new(original));
     decoder.set_max_decoding_buffer_size(usize::try_from(admitted.memory()).unwrap_or(usize::MAX));
     decoder.read_info().map_err(failed)?;
-    let part = |length: u32| length.div_ceil(8 / options.eighths);
+    let part = |length: u32| length.div_ceil(8 / options.scale.eighths());
     let size = Size::new(part(admitted.info().size.width), part(admitted.info().size.height));
     let side = |length: u32| u16::try_from(length).map_err(|_| Error::malformed(FORMAT, "a side is too long"));
     // it takes the smallest of its scales that is no smaller than what is asked for
@@ -67,7 +67,7 @@ fn decode_repaired(
     };
     let pixels = Pixels::new(FORMAT, size, 3, rgb)?;
     let samples = Samples::Packed(pixels);
-    Ok(Decoded { samples, profile, eighths: options.eighths, origin: (0, 0), delay: 0, integrity })
+    Ok(Decoded { samples, profile, scale: options.scale, origin: (0, 0), delay: 0, integrity })
 }
 
 /// Encodes with chroma halved both ways, or without where there is no colour.

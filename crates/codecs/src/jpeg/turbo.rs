@@ -21,7 +21,7 @@ use tintype_jpeg::repair::{cut, integrity, is_warning, repaired, without_odditie
 use tintype_jpeg::{progressive, sequential};
 use tintype_pixels::colour::{self, Profile};
 use tintype_pixels::error::{Error, Result};
-use tintype_pixels::geometry::Size;
+use tintype_pixels::geometry::{DctScale, Size};
 use tintype_pixels::{Admitted, DecodeOptions, PixelLayout};
 use tintype_pixels::{ChromaSubsampling, Pixels, Plane, Planes, Samples};
 use tintype_pixels::{Decoded, Integrity};
@@ -38,9 +38,9 @@ pub(super) fn decode(
     decoded.pop().ok_or_else(|| Error::malformed(FORMAT, "it holds no picture"))
 }
 
-/// The same, and behind it such of the others as come of the same reading, each with how many eighths of its size it has.
+/// The same, and behind it such of the others as come of the same reading, each with its scale.
 pub(super) fn decode_several(
-    original: &[u8], header: &Header, admitted: &Admitted<'_>, options: &DecodeOptions, others: &[u32],
+    original: &[u8], header: &Header, admitted: &Admitted<'_>, options: &DecodeOptions, others: &[DctScale],
 ) -> Result<Vec<Decoded>> {
     let sound = repaired(original, header);
     match decode_repaired(&sound.bytes, sound.has_end, header, admitted, options, others) {
@@ -54,15 +54,16 @@ pub(super) fn decode_several(
 }
 
 fn decode_repaired(
-    original: &[u8], has_end: bool, header: &Header, admitted: &Admitted<'_>, options: &DecodeOptions, others: &[u32],
+    original: &[u8], has_end: bool, header: &Header, admitted: &Admitted<'_>, options: &DecodeOptions,
+    others: &[DctScale],
 ) -> Result<Vec<Decoded>> {
     let profile = header.profile.as_deref().and_then(Profile::from_icc);
     let mut decoder = Decompressor::new().map_err(|error| Error::malformed(FORMAT, error))?;
     decoder.set_scan_limit(MAX_SCANS).map_err(|error| Error::malformed(FORMAT, error))?;
     // its own transforms to other sizes take longer than decoding more and resizing it
-    let eighths = options.eighths.next_power_of_two();
-    let scale = ScalingFactor::new(eighths as usize, 8);
-    decoder.set_scaling_factor(scale).map_err(|error| Error::malformed(FORMAT, error))?;
+    let scale = options.scale.next_power_of_two();
+    let factor = ScalingFactor::new(scale.eighths() as usize, 8);
+    decoder.set_scaling_factor(factor).map_err(|error| Error::malformed(FORMAT, error))?;
     let (found, original) = open(&mut decoder, original)?;
     if (found.width, found.height) != (admitted.info().size.width as usize, admitted.info().size.height as usize) {
         return Err(Error::malformed(FORMAT, "it states two different sizes"));
@@ -71,47 +72,47 @@ fn decode_repaired(
         let part = options.region;
         // ours does not read scans that do not show, so that it would not find out where the last one ends too early
         let is_cut_off = header.progressive && !has_end && integrity(&original, false, None)?.is_damaged();
-        let ours = |eighths: &[u32]| {
-            let wanted = Pictures { eighths, shown: part, size: admitted.info().size, subsampling };
+        let ours = |scales: &[DctScale]| {
+            let wanted = Pictures { scales, shown: part, size: admitted.info().size, subsampling };
             match header.progressive {
                 _ if is_cut_off => None,
                 true => progressive::planes(&original, &wanted),
                 // at full size the library is faster
-                false if options.eighths == 8 && part.is_none() => None,
+                false if options.scale == DctScale::FULL && part.is_none() => None,
                 false => sequential::planes(&original, &wanted),
             }
         };
-        let decoded = |(eighths, planes, origin), integrity| Decoded {
+        let decoded = |(scale, planes, origin), integrity| Decoded {
             samples: Samples::Planes(planes),
             profile: profile.clone(),
-            eighths,
+            scale,
             origin,
             delay: 0,
             integrity,
         };
-        let all: Vec<u32> = [options.eighths].into_iter().chain(others.iter().copied()).collect();
+        let all: Vec<DctScale> = [options.scale].into_iter().chain(others.iter().copied()).collect();
         // damage that does not show in one may be in the way of others; a sequential file is read alike for all
         let apart = header.progressive && all.len() > 1;
         let planes = ours(&all).or_else(|| if apart { ours(&all[..1]) } else { None });
-        let was_tried = header.progressive || options.eighths < 8 || part.is_some();
+        let was_tried = header.progressive || options.scale < DctScale::FULL || part.is_some();
         return Ok(match planes {
             Some(planes) => {
                 let origin = part.map_or((0, 0), |part| (part.x, part.y));
                 // ours read nothing but what is whole
-                let whole = |(eighths, planes)| decoded((eighths, planes, origin), Integrity::Whole);
+                let whole = |(scale, planes)| decoded((scale, planes, origin), Integrity::Whole);
                 planes.into_iter().map(whole).collect()
             }
             None => {
-                let (planes, warning) = to_planes(&mut decoder, &original, &found, scale, subsampling)?;
+                let (planes, warning) = to_planes(&mut decoder, &original, &found, factor, subsampling)?;
                 // ours are stricter: the library passes over codes that do not exist without a word where it is in a hurry
                 let integrity = checked(&original, has_end, was_tried, warning)?;
-                vec![decoded((eighths, planes, (0, 0)), integrity)]
+                vec![decoded((scale, planes, (0, 0)), integrity)]
             }
         });
     }
     let inks = matches!(found.colorspace, Colorspace::CMYK | Colorspace::YCCK);
     let layout = if inks { PixelFormat::CMYK } else { PixelFormat::RGB };
-    let (width, height) = (scale.scale(found.width), scale.scale(found.height));
+    let (width, height) = (factor.scale(found.width), factor.scale(found.height));
     let pitch = width * layout.size();
     let mut samples = vec![0; pitch * height];
     let image = Image { pixels: &mut samples[..], width, pitch, height, format: layout };
@@ -126,7 +127,7 @@ fn decode_repaired(
     } else {
         (Pixels::new(FORMAT, size, 3, samples)?, profile)
     };
-    Ok(vec![Decoded { samples: Samples::Packed(pixels), profile, eighths, origin: (0, 0), delay: 0, integrity }])
+    Ok(vec![Decoded { samples: Samples::Packed(pixels), profile, scale, origin: (0, 0), delay: 0, integrity }])
 }
 
 /// Encodes with chroma halved both ways, or without where there is no colour.
@@ -189,10 +190,10 @@ fn planes_of(found: &DecompressHeader) -> Option<Option<ChromaSubsampling>> {
 }
 
 fn to_planes(
-    decoder: &mut Decompressor, original: &[u8], found: &DecompressHeader, scale: ScalingFactor,
+    decoder: &mut Decompressor, original: &[u8], found: &DecompressHeader, factor: ScalingFactor,
     subsampling: Option<ChromaSubsampling>,
 ) -> Result<(Planes, Option<String>)> {
-    let (width, height) = (scale.scale(found.width), scale.scale(found.height));
+    let (width, height) = (factor.scale(found.width), factor.scale(found.height));
     let size = Size::new(width as u32, height as u32);
     let mut samples = vec![0; Planes::bytes(size, subsampling)];
     let image = YuvImage { pixels: &mut samples[..], width, align: 1, height, subsamp: found.subsamp };

@@ -7,28 +7,28 @@ use image_webp::WebPDecoder;
 use super::{CHROMA, FORMAT, HEADROOM, Integrity, LUMA, failed};
 use tintype_pixels::Pixels;
 use tintype_pixels::error::{Error, Result};
-use tintype_pixels::geometry::Size;
+use tintype_pixels::geometry::{DctScale, Size};
 use tintype_pixels::ycbcr;
 use tintype_vp8::{self as vp8, Reduced};
 
-/// A picture of that size made smaller to so many eighths, by its `VP8 ` and `ALPH` chunks. It is for pictures that are made
+/// A picture of that size at that scale, by its `VP8 ` and `ALPH` chunks. It is for pictures that are made
 /// still smaller: edges between blocks are as they are coded, and pixels have the chroma that they share.
 pub(super) fn reduced(
-    frame: &[u8], alpha: &[u8], size: Size, eighths: u32, memory: usize,
+    frame: &[u8], alpha: &[u8], size: Size, scale: DctScale, memory: usize,
 ) -> Result<(Pixels, Integrity)> {
     let mut alpha = plane(alpha, size, memory)?;
     // rows are of whole macroblocks of 16 by 16 pixels (RFC 6386 §2)
-    let stride = (size.width.next_multiple_of(16) / 8 * eighths) as usize;
-    if eighths == 8 {
+    let stride = (size.width.next_multiple_of(16) / 8 * scale.eighths()) as usize;
+    if scale == DctScale::FULL {
         let (planes, rows) = super::whole_planes(frame, size, false)?;
         alpha[rows as usize * size.width as usize..].fill(0);
         let pixels = packed(&planes, stride, Some((&alpha, size.width as usize)), size)?;
         return Ok((pixels, super::integrity(rows, size)));
     }
-    let kept = Reduced::new(size, eighths).with_alpha(alpha);
+    let kept = Reduced::new(size, scale).with_alpha(alpha);
     let (kept, rows) = super::reduced_planes(frame, size, false, kept)?;
     let alpha = Some((kept.alpha().unwrap_or_default(), stride));
-    Ok((packed(&kept.planes, stride, alpha, size.eighths(eighths))?, super::integrity(rows, size)))
+    Ok((packed(&kept.planes, stride, alpha, size.scaled(scale))?, super::integrity(rows, size)))
 }
 
 /// The rows that came of a damaged picture at its full size, and how many they are; `None` where none did. A picture whose alpha
@@ -155,7 +155,7 @@ mod tests {
         #[test]
         fn smaller_pictures_are_means_of_what_is_to_be_seen(
             width in 1_u32..80, height in 1_u32..80, filter in 0..3, compressed: bool, seed: u32,
-            eighths in prop::sample::select(vec![1_u32, 2, 4, 8]),
+            scale in prop::sample::select(vec![1_u32, 2, 4, 8]).prop_map(DctScale::new),
         ) {
             let size = Size::new(width, height);
             let (file, alpha) = written(size, filter, compressed, seed);
@@ -164,16 +164,16 @@ mod tests {
             prop_assume!(chunk.is_some());
             let chunk = chunk.unwrap_or_default();
             prop_assert_eq!(&plane(chunk, size, 1 << 20).expect("an alpha"), &alpha);
-            let ours = reduced(frame, chunk, size, eighths, 1 << 20).expect("as written").0;
-            prop_assert_eq!(ours.size, size.eighths(eighths));
+            let ours = reduced(frame, chunk, size, scale, 1 << 20).expect("as written").0;
+            prop_assert_eq!(ours.size, size.scaled(scale));
 
             let mut decoder = WebPDecoder::new(Cursor::new(&file)).expect("a WebP");
             let mut whole = vec![0; decoder.output_buffer_size().expect("it fits")];
             decoder.read_image(&mut whole).expect("a picture");
-            let factor = 8 / eighths;
+            let factor = 8 / scale.eighths();
             let (mut off, mut count) = (0, 0);
             for (at, ours) in (0..).zip(ours.data.chunks_exact(4)) {
-                let (left, top) = (at % ours_width(size, eighths) * factor, at / ours_width(size, eighths) * factor);
+                let (left, top) = (at % ours_width(size, scale) * factor, at / ours_width(size, scale) * factor);
                 let square = (top..(top + factor).min(height))
                     .flat_map(|y| (left..(left + factor).min(width)).map(move |x| (y * width + x) as usize * 4));
                 let square: Vec<&[u8]> = square.map(|at| &whole[at..at + 4]).collect();
@@ -215,7 +215,7 @@ mod tests {
         }
     }
 
-    fn ours_width(size: Size, eighths: u32) -> u32 {
-        size.eighths(eighths).width
+    fn ours_width(size: Size, scale: DctScale) -> u32 {
+        size.scaled(scale).width
     }
 }
