@@ -2,6 +2,7 @@
 
 pub(crate) mod blur;
 pub(crate) mod flatten;
+mod kernel;
 pub(crate) mod orient;
 pub(crate) mod pad;
 pub(crate) mod planes;

@@ -17,7 +17,7 @@
 //! they were and no fringes appear. Sources: ITU-R BT.601-7 section 2.5.1 for the weights;
 //! libvips' `vips_sharpen` for limiting.
 
-use super::blur::{Kernel, Window, to_byte};
+use super::kernel::{Kernel, Window, to_byte};
 use tintype_pixels::Pixels;
 
 /// Largest amount on offer.

@@ -1,0 +1,94 @@
+//! Profiles and conversions, against known colours.
+
+use super::*;
+use crate::geometry::Size;
+
+fn convert(profile: &ColorProfile, rgb: [u8; 3]) -> [u8; 3] {
+    let profile = Profile { profile: Arc::new(profile.clone()), name: None, icc: None };
+    let out = to_srgb(Pixels::filled(Size::new(4, 4), &rgb), &profile);
+    [out.data[0], out.data[1], out.data[2]]
+}
+
+#[test]
+fn wide_colours_become_srgb() {
+    let check = |profile: &ColorProfile, rgb: [u8; 3], expected: [u8; 3]| {
+        let got = convert(profile, rgb);
+        let near = got.iter().zip(expected).all(|(a, b)| a.abs_diff(b) <= 2);
+        assert!(near, "{rgb:?} became {got:?}, not {expected:?}");
+    };
+    check(&ColorProfile::new_srgb(), [10, 120, 250], [10, 120, 250]);
+    // the sRGB primaries as Display P3 writes them (CSS Color 4, color-mix examples)
+    check(&ColorProfile::new_display_p3(), [234, 51, 35], [255, 0, 0]);
+    check(&ColorProfile::new_display_p3(), [128, 128, 128], [128, 128, 128]);
+    check(&ColorProfile::new_adobe_rgb(), [219, 0, 0], [255, 0, 0]);
+}
+
+#[test]
+fn sixteen_bits_are_rounded_to_nearest() {
+    for level in 0..=255u16 {
+        assert_eq!(u16::from(narrow(level * 257)), level);
+    }
+    assert_eq!(to_srgb8(&[0, 65535, 32768], 3, None), [0, 255, 128]);
+}
+
+#[test]
+fn inks_without_a_profile() {
+    let check = |inks: [u8; 4], inverted, expected: [u8; 3]| {
+        assert_eq!(cmyk_to_rgb(&inks, inverted, None), expected, "{inks:?}");
+    };
+    check([0, 0, 0, 0], false, [255, 255, 255]);
+    check([255, 255, 255, 255], true, [255, 255, 255]);
+    check([255, 0, 0, 0], false, [0, 255, 255]);
+    check([0, 0, 0, 255], false, [0, 0, 0]);
+    check([0, 255, 255, 255], true, [0, 255, 255]);
+}
+
+#[test]
+fn profiles_are_for_pictures_of_their_kind() {
+    let icc = |kind: &[u8; 4]| {
+        let mut icc = ColorProfile::new_display_p3().encode().expect("written");
+        icc[16..20].copy_from_slice(kind);
+        icc
+    };
+    for (kind, grey, rgb, cmyk) in [
+        (b"RGB ", true, true, false),
+        (b"GRAY", true, false, false),
+        (b"CMYK", false, false, true),
+        (b"Lab ", false, false, false),
+        (b"XYZ ", false, false, false),
+    ] {
+        let icc = icc(kind);
+        let found = [1, 3, 4].map(|components| ColourModel::of(components).is_of(&icc));
+        assert_eq!(found, [grey, rgb, cmyk], "{}", String::from_utf8_lossy(kind));
+    }
+    assert!(!ColourModel::Rgb.is_of(b"") && !ColourModel::Grey.is_of(&[7; 18]));
+}
+
+#[test]
+fn a_matrix_leads_to_xyz_whatever_the_header_says() {
+    let mut icc = ColorProfile::new_display_p3().encode().expect("written");
+    let expected = Profile::from_icc(&icc).expect("a profile");
+    icc[20..24].copy_from_slice(b"Lab ");
+    let profile = Profile::from_icc(&icc).expect("a profile");
+    let pixels = || Pixels::filled(Size::new(4, 4), &[234, 51, 35]);
+    assert_eq!(to_srgb(pixels(), &profile).data, to_srgb(pixels(), &expected).data);
+    assert!(profile.rgb_icc().is_some());
+}
+
+#[test]
+fn profiles_that_no_transform_can_be_made_from_are_not_passed_on() {
+    let mut plain = ColorProfile::new_display_p3();
+    (plain.red_trc, plain.green_trc, plain.blue_trc) = (None, None, None);
+    let profile = Profile { profile: Arc::new(plain), name: None, icc: Some(vec![1, 2, 3].into()) };
+    assert!(profile.is_srgb() && profile.rgb_icc().is_none());
+    let pixels = Pixels::filled(Size::new(2, 2), &[1, 2, 3]);
+    assert_eq!(to_srgb(pixels.clone(), &profile).data, pixels.data);
+}
+
+#[test]
+fn junk_is_no_profile() {
+    assert!(Profile::from_icc(b"").is_none());
+    assert!(Profile::from_icc(&[7; 500]).is_none());
+    assert!(Profile::from_gamma(0.45, [(0.0, 0.0); 4]).is_none());
+    assert!(Profile::from_gamma(0.0, [(0.3127, 0.329), (0.64, 0.33), (0.3, 0.6), (0.15, 0.06)]).is_none());
+}

@@ -1,0 +1,158 @@
+//! The separable Gaussian that blurring and sharpening share: a kernel, and the window of rows that it slides over.
+
+/// Samples worked on at once. Eight SSE registers of four floats: enough independent sums to
+/// hide the latency of an addition, and still half the register file.
+pub(crate) const LANES: usize = 32;
+
+/// Half of a symmetrical kernel whose weights sum to 1 over both halves; all are positive.
+#[derive(Clone, Debug)]
+pub(crate) struct Kernel {
+    /// `half[0]` is the centre's weight, `half[k]` that of both pixels `k` away.
+    half: Vec<f32>,
+}
+
+impl Kernel {
+    /// The Gaussian sampled at whole pixels (as libvips and OpenCV do), cut off at 3 sigma.
+    pub(crate) fn gaussian(sigma: f64) -> Self {
+        let radius = (3.0 * sigma).ceil().max(1.0) as usize;
+        let raw = |k: usize| (-((k * k) as f64) / (2.0 * sigma * sigma)).exp();
+        let sum: f64 = raw(0) + 2.0 * (1..=radius).map(raw).sum::<f64>();
+        Self { half: (0..=radius).map(|k| (raw(k) / sum) as f32).collect() }
+    }
+
+    /// Pixels reached to either side.
+    fn radius(&self) -> usize {
+        self.half.len() - 1
+    }
+}
+
+/// The last `2 × radius + 1` rows pushed, from which the middle one can be had blurred.
+///
+/// Rows are pushed from `radius` above the picture to `radius` below it. Both passes add shifted
+/// *contiguous* runs of samples to one another, so that the compiler can use vector instructions
+/// however many channels are interleaved.
+pub(crate) struct Window {
+    kernel: Kernel,
+    width: usize,
+    channels: usize,
+    /// Samples a row takes in `ring`, a multiple of [`LANES`].
+    stride: usize,
+    ring: Vec<f32>,
+    /// Which row of the ring is replaced next, which is also the oldest.
+    next: usize,
+    /// Where in the ring the rows start, oldest first.
+    order: Vec<usize>,
+    /// The sum over the columns, still with its margins.
+    column: Vec<f32>,
+}
+
+impl Window {
+    /// For rows of `width` pixels × `channels` samples.
+    pub(crate) fn new(kernel: Kernel, width: usize, channels: usize) -> Self {
+        let radius = kernel.radius();
+        // The horizontal pass reads whole blocks, the last of which may start just before the
+        // end of the row and then sees all the shifts.
+        let samples = (width * channels).next_multiple_of(LANES) + 2 * radius * channels;
+        let stride = samples.next_multiple_of(LANES);
+        Self {
+            width,
+            channels,
+            stride,
+            ring: vec![0.0; stride * (2 * radius + 1)],
+            next: 0,
+            order: vec![0; 2 * radius + 1],
+            column: vec![0.0; stride],
+            kernel,
+        }
+    }
+
+    /// Rows and pixels needed around a pixel.
+    pub(crate) fn radius(&self) -> usize {
+        self.kernel.radius()
+    }
+
+    /// A buffer fit for [`Self::blurred`]: at least width × channels samples.
+    pub(crate) fn line(&self) -> Vec<f32> {
+        vec![0.0; (self.width * self.channels).next_multiple_of(LANES)]
+    }
+
+    fn slot(&mut self) -> &mut [f32] {
+        let at = self.next * self.stride;
+        self.next = (self.next + 1) % (2 * self.radius() + 1);
+        &mut self.ring[at..][..self.stride]
+    }
+
+    /// Adds a row: `fill` writes its width × channels samples, the margins are made here from
+    /// the outermost pixels.
+    pub(crate) fn push(&mut self, fill: impl FnOnce(&mut [f32])) {
+        let (channels, samples) = (self.channels, self.width * self.channels);
+        let margin = self.radius() * channels;
+        let slot = self.slot();
+        fill(&mut slot[margin..][..samples]);
+        for at in (0..margin).step_by(channels) {
+            slot.copy_within(margin..margin + channels, at);
+            slot.copy_within(margin + samples - channels..margin + samples, margin + samples + at);
+        }
+    }
+
+    /// Adds a row whose margins are known: `fill(i, pixel)` writes pixel `i - radius`.
+    pub(crate) fn push_extended(&mut self, mut fill: impl FnMut(usize, &mut [f32])) {
+        let (channels, pixels) = (self.channels, self.width + 2 * self.radius());
+        let slot = self.slot();
+        for (i, pixel) in slot[..pixels * channels].chunks_exact_mut(channels).enumerate() {
+            fill(i, pixel);
+        }
+    }
+
+    /// Blurs the middle row into `out`, a [`Self::line`].
+    pub(crate) fn blurred(&mut self, out: &mut [f32]) {
+        let (radius, rows) = (self.radius(), self.order.len());
+        for (i, at) in self.order.iter_mut().enumerate() {
+            *at = (self.next + i) % rows * self.stride;
+        }
+        let half = &self.kernel.half[..=radius];
+        for (at, block) in (0..).step_by(LANES).zip(self.column.as_chunks_mut().0) {
+            *block = symmetrical(half, |k| {
+                (lanes(&self.ring, self.order[radius - k] + at), lanes(&self.ring, self.order[radius + k] + at))
+            });
+        }
+        for (at, block) in (0..).step_by(LANES).zip(out.as_chunks_mut().0) {
+            *block = symmetrical(half, |k| {
+                (
+                    lanes(&self.column, at + (radius - k) * self.channels),
+                    lanes(&self.column, at + (radius + k) * self.channels),
+                )
+            });
+        }
+    }
+}
+
+/// `half[0] × a₀ + Σ half[k] × (aₖ + bₖ)` for a block of samples; `pair(k)` gives aₖ and bₖ.
+#[inline(always)]
+fn symmetrical<'a>(half: &[f32], pair: impl Fn(usize) -> (&'a [f32; LANES], &'a [f32; LANES])) -> [f32; LANES] {
+    let (centre, _) = pair(0);
+    let mut sum = centre.map(|v| v * half[0]);
+    for (k, weight) in half.iter().enumerate().skip(1) {
+        let (a, b) = pair(k);
+        for i in 0..LANES {
+            sum[i] += weight * (a[i] + b[i]);
+        }
+    }
+    sum
+}
+
+#[inline(always)]
+pub(crate) fn lanes(samples: &[f32], at: usize) -> &[f32; LANES] {
+    samples[at..].first_chunk().expect("rows are as long as whole blocks")
+}
+
+/// Rounds `v`, which must be in 0..=255 (a rounding error above is fine).
+///
+/// Adding 2²³ leaves no bits for a fraction, so the whole number is in the lowest byte of the
+/// float. `v.round() as u8` says the same, but neither it nor its saturation is vectorised for
+/// SSE2: with it a blur at sigma 10 took 7.7 ms instead of 2.6, one at sigma 5 10.8 instead of 5.6
+/// (1280 × 960 RGB); with `(v + 0.5) as u8` 4.0 and 7.1.
+#[inline(always)]
+pub(crate) fn to_byte(v: f32) -> u8 {
+    (v + 8_388_608.0).to_bits() as u8
+}
