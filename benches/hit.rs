@@ -20,7 +20,7 @@ fn hits(criterion: &mut Criterion) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
     let source = Files::new(&root, config.fixed.source.max_bytes.0).expect("testdata");
     let service = Service::new(Arc::new(source), &config.fixed.cache(), config.fixed.workers(), config.render());
-    let app = app(State::new(service, config.live.policy().expect("no presets"), config.http()));
+    let app = app(State::new(service, config.fixed.http(), config.live_http().expect("no presets")));
 
     let ask = async |if_none_match: Option<&str>| {
         let mut request = Request::get("/photos/coffee.png?width=300&format=webp");

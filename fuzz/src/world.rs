@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use tintype::config::Config;
-use tintype::http::{App, State, app};
+use tintype::http::{App, LiveConfig, State, app};
 use tintype::service::Service;
 use tintype::source::{BoxFuture, Error, ImageId, Opened, Original, Source, Version};
 
@@ -32,7 +32,9 @@ impl World {
         let image = Bytes::from(png(&[]));
         let source = Arc::new(Memory(image.clone()));
         let service = Service::new(source, &config.fixed.cache(), config.fixed.workers(), small());
-        let app = app(State::new(service, policy(&[]), config.http()));
+        let live = config.live_http().expect("no presets");
+        let live = LiveConfig { policy: policy(&[]), ..live };
+        let app = app(State::new(service, config.fixed.http(), live));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         World { runtime, app, image, _cache: cache }
     }

@@ -52,9 +52,9 @@ impl Reloader {
 
     async fn reload(&mut self, state: &State) -> Result<String, ConfigError> {
         let Reload { loaded, applied, waiting } = config::reload(&self.loaded, self.read().await?)?;
-        let policy = loaded.config.live.policy().map_err(|invalid| ConfigError::new(invalid.to_string()))?;
+        let live = loaded.config.live_http().map_err(|invalid| ConfigError::new(invalid.to_string()))?;
         warn_world_readable(&loaded);
-        state.set_live_config(policy, loaded.config.http(), loaded.config.render());
+        state.set_live_config(live, loaded.config.render());
         self.loaded = loaded;
         let (applied, waiting) = (applied.join(" "), waiting.join(" "));
         tracing::info!(applied, "settings reloaded");

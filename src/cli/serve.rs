@@ -151,10 +151,10 @@ async fn serve(mut reloader: Reloader, passed: Vec<PassedSocket>, log: &Log) -> 
 }
 
 fn state(config: &Config, service: &Arc<Service>, sockets: &Sockets, log: &Log) -> anyhow::Result<State> {
-    let policy = config.live.policy().map_err(|invalid| UsageError(invalid.to_string()))?;
-    let mut http = config.http();
+    let live = config.live_http().map_err(|invalid| UsageError(invalid.to_string()))?;
+    let mut http = config.fixed.http();
     http.separate_admin |= !sockets.admin.is_empty();
-    Ok(State::new(Arc::clone(service), policy, http).with_access_log(Arc::clone(&log.writer), log.as_json))
+    Ok(State::new(Arc::clone(service), http, live).with_access_log(Arc::clone(&log.writer), log.as_json))
 }
 
 /// The servers of both apps, which stop one after the other.

@@ -42,26 +42,21 @@ impl Config {
         }
     }
 
-    /// What `http` sees.
-    pub fn http(&self) -> http::Config {
-        let (fixed, live) = (&self.fixed, &self.live);
-        http::Config {
-            fast_path: live.server.fast_path,
-            server_timing: live.server.server_timing,
-            x_accel: fixed.server.x_accel.clone(),
-            overload_fallback: fixed.limits.overload == Overload::Original && !live.security.require_signature,
-            separate_admin: !fixed.server.admin_listen.is_empty(),
-            admin_token: live.security.admin_token.clone(),
-            upload: fixed.security.upload,
-            uploads: fixed.limits.uploads,
-            upload_timeout: fixed.limits.upload_timeout.0,
-            log_beacons: fixed.security.log_beacons,
-            rate: fixed.limits.rate,
-            burst: fixed.limits.burst,
-            proxies: fixed.server.proxies().unwrap_or_default(),
-            // checked when it was read; what is wrong all the same allows nothing
-            allow_origin: http::AllowOrigin::new(&live.server.allow_origin.0).unwrap_or(http::AllowOrigin::Off),
-        }
+    /// What a reload replaces in the HTTP layer.
+    ///
+    /// # Errors
+    /// If a preset is invalid.
+    pub fn live_http(&self) -> Result<http::LiveConfig, InvalidPreset> {
+        let LiveSettings { server, security, .. } = &self.live;
+        Ok(http::LiveConfig {
+            policy: self.live.policy()?,
+            fast_path: server.fast_path,
+            server_timing: server.server_timing,
+            overload_fallback: self.fixed.limits.overload == Overload::Original && !security.require_signature,
+            admin_token: security.admin_token.clone(),
+            // validated when it was read; an invalid one would allow nothing
+            allow_origin: http::AllowOrigin::new(&server.allow_origin.0).unwrap_or(http::AllowOrigin::Off),
+        })
     }
 
     /// The same settings with secrets replaced, for showing.
@@ -93,6 +88,21 @@ impl FixedSettings {
         let Limits { workers, queue, memory, deadline, decode_cache, .. } = &self.limits;
         let (workers, queue, memory) = (*workers, *queue, memory.0);
         workers::Config { workers, queue, memory, deadline: deadline.0, decode_cache: decode_cache.0 }
+    }
+
+    /// What the HTTP layer is built from.
+    pub fn http(&self) -> http::Config {
+        http::Config {
+            separate_admin: !self.server.admin_listen.is_empty(),
+            x_accel: self.server.x_accel.clone(),
+            upload: self.security.upload,
+            uploads: self.limits.uploads,
+            upload_timeout: self.limits.upload_timeout.0,
+            log_beacons: self.security.log_beacons,
+            rate: self.limits.rate,
+            burst: self.limits.burst,
+            proxies: self.server.proxies().unwrap_or_default(),
+        }
     }
 
     /// The time limits of connections.

@@ -41,7 +41,7 @@ struct Routes {
 
 /// The handler of the main listener.
 pub fn app(state: State) -> App {
-    let routes = if state.live.load().config.separate_admin {
+    let routes = if state.config.separate_admin {
         // a path below /-/ must not become an original's name just because the admin listener is elsewhere
         Router::new().route("/-/{*path}", any(problem::not_found))
     } else {

@@ -54,8 +54,9 @@ pub(super) async fn answer(state: &State, peer: Peer, id: &RequestId, request: &
 async fn try_answer(
     state: &State, peer: Peer, method: &Method, uri: &Uri, request_headers: &HeaderMap,
 ) -> Result<(Response, Outcome), (Problem, bool)> {
-    let unparsed =
-        |problem: Problem| (problem, state.live.load().policy.negotiates_format(uri.query().unwrap_or_default()));
+    let unparsed = |problem: Problem| {
+        (problem, state.live.load().config.policy.negotiates_format(uri.query().unwrap_or_default()))
+    };
     if !matches!(*method, Method::GET | Method::HEAD) {
         return Err(unparsed(Problem::method("GET, HEAD")));
     }
@@ -66,7 +67,7 @@ async fn try_answer(
     let now = clock::seconds();
     let (parsed, settings, timing) = {
         let live = state.live.load();
-        let parsed = live.requests.get_or_parse(&live.policy, uri, &headers::accept(request_headers), now);
+        let parsed = live.requests.get_or_parse(&live.config.policy, uri, &headers::accept(request_headers), now);
         (parsed, Arc::clone(&live.settings), live.config.server_timing)
     };
     let parsed = parsed.map_err(|error| unparsed(error.into()))?;

@@ -17,21 +17,13 @@ use crate::dialect::Policy;
 use crate::render::Settings;
 use crate::service::Service;
 
-/// The settings of the HTTP layer.
+/// The settings of the HTTP layer that stay as they were at the start.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// Whether hits are answered by the fast path.
-    pub fast_path: bool,
-    /// Whether answers have a `Server-Timing` header.
-    pub server_timing: bool,
     /// Whether `/-/` is served on a listener of its own only.
     pub separate_admin: bool,
     /// The path below which a proxy finds the cache folder (X-Accel-Redirect); empty for none.
     pub x_accel: String,
-    /// Whether small originals are sent in place of renditions that are refused for overload.
-    pub overload_fallback: bool,
-    /// The bearer token of purges and uploads; empty switches both off.
-    pub admin_token: String,
     /// Whether uploads are enabled.
     pub upload: bool,
     /// Concurrent uploads.
@@ -46,6 +38,20 @@ pub struct Config {
     pub burst: u32,
     /// The proxies whose header names the client.
     pub proxies: Proxies,
+}
+
+/// The settings of the HTTP layer that a reload replaces.
+pub struct LiveConfig {
+    /// How URLs are parsed.
+    pub policy: Policy,
+    /// Whether hits are answered by the fast path.
+    pub fast_path: bool,
+    /// Whether answers have a `Server-Timing` header.
+    pub server_timing: bool,
+    /// Whether small originals are sent in place of renditions that are refused for overload.
+    pub overload_fallback: bool,
+    /// The bearer token of purges and uploads; empty switches both off.
+    pub admin_token: String,
     /// The origins whose pages may read answers (CORS).
     pub allow_origin: AllowOrigin,
 }
@@ -54,7 +60,8 @@ pub struct Config {
 #[derive(Clone)]
 pub struct State {
     pub(super) service: Arc<Service>,
-    pub(super) live: Arc<ArcSwap<LiveConfig>>,
+    pub(super) config: Arc<Config>,
+    pub(super) live: Arc<ArcSwap<Live>>,
     pub(super) traffic: Arc<Traffic>,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) started: SystemTime,
@@ -73,26 +80,25 @@ pub struct State {
     pub(super) log: Option<Arc<LogWriter>>,
 }
 
-/// The settings that a reload replaces. They are swapped as one pointer, which a request loads once, so that no request
-/// is answered under a mixture of old and new settings. Requests in flight keep the ones that they began with.
-pub(super) struct LiveConfig {
-    pub(super) policy: Policy,
-    pub(super) config: Config,
+/// The live settings and what depends on them. They are swapped as one pointer, which a request loads once, so that no
+/// request is answered under a mixture of old and new settings. Requests in flight keep the ones that they began with.
+pub(super) struct Live {
+    pub(super) config: LiveConfig,
     /// The settings of renders.
     pub(super) settings: Arc<Settings>,
     /// Requests that were parsed under this policy.
     pub(super) requests: RequestCache,
 }
 
-impl LiveConfig {
-    fn new(policy: Policy, config: Config, settings: Arc<Settings>) -> LiveConfig {
-        LiveConfig { policy, config, settings, requests: RequestCache::default() }
+impl Live {
+    fn new(config: LiveConfig, settings: Arc<Settings>) -> Live {
+        Live { config, settings, requests: RequestCache::default() }
     }
 }
 
 impl State {
     /// The state of a service that begins to answer requests.
-    pub fn new(service: Arc<Service>, policy: Policy, config: Config) -> State {
+    pub fn new(service: Arc<Service>, config: Config, live: LiveConfig) -> State {
         let settings = service.settings();
         State {
             service,
@@ -106,7 +112,8 @@ impl State {
             renders: PerClient::new(config.rate, config.burst),
             access: None,
             log: None,
-            live: Arc::new(ArcSwap::from_pointee(LiveConfig::new(policy, config, settings))),
+            live: Arc::new(ArcSwap::from_pointee(Live::new(live, settings))),
+            config: Arc::new(config),
         }
     }
 
@@ -117,13 +124,10 @@ impl State {
         State { access, log: Some(log), ..self }
     }
 
-    /// Replaces the settings of requests that arrive from now on: the policy, the settings of renders, and of `config` the
-    /// admin token, the allowed origins, `server_timing` and `fast_path`. The rest of `config` keeps its value from the
-    /// start.
-    pub fn set_live_config(&self, policy: Policy, config: Config, settings: Settings) {
+    /// Replaces the settings of requests that arrive from now on.
+    pub fn set_live_config(&self, config: LiveConfig, settings: Settings) {
         self.service.set_settings(settings);
-        let settings = self.service.settings();
-        self.live.store(LiveConfig::new(policy, config, settings).into());
+        self.live.store(Live::new(config, self.service.settings()).into());
     }
 
     /// Makes `/-/ready` answer 503 from now on.

@@ -74,7 +74,7 @@ async fn try_put(state: &State, parts: &Parts, body: &mut Body) -> Result<Respon
 fn authorize(state: &State, parts: &Parts, method: &'static str) -> Result<u64, Problem> {
     let live = state.live.load();
     let token = &live.config.admin_token;
-    let limit = state.service.upload_limit().filter(|_| live.config.upload && !token.is_empty());
+    let limit = state.service.upload_limit().filter(|_| state.config.upload && !token.is_empty());
     let limit = limit.ok_or_else(Problem::no_such_path)?;
     if parts.method.as_str() != method {
         return Err(Problem::method(method));
@@ -90,7 +90,7 @@ fn permit(state: &State) -> Result<SemaphorePermit<'_>, Problem> {
 
 /// Receives a body within `limits.upload_timeout`.
 async fn with_timeout<T>(state: &State, receiving: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
-    let timeout = state.live.load().config.upload_timeout;
+    let timeout = state.config.upload_timeout;
     tokio::time::timeout(timeout, receiving).await.unwrap_or_else(|_| Err(Problem::request_timeout(timeout)))
 }
 

@@ -51,7 +51,7 @@ async fn metrics() -> String {
     config.fixed.cache.dir = cache.path().to_owned();
     let source = Arc::new(Files::new(cache.path(), 1).expect("a folder"));
     let service = Service::new(source, &config.fixed.cache(), config.fixed.workers(), config.render());
-    let app = tintype::http::app(State::new(service, config.live.policy().expect("no presets"), config.http()));
+    let app = tintype::http::app(State::new(service, config.fixed.http(), config.live_http().expect("no presets")));
     let request = http::Request::builder().uri("/-/metrics").body(axum::body::Body::empty()).expect("a request");
     let body = app.answer(request).await.into_body().collect().await.expect("a body").to_bytes();
     let body = String::from_utf8(body.to_vec()).expect("UTF-8");

@@ -70,8 +70,8 @@ impl Server {
             );
         }
         let service = build::service(config)?;
-        let policy = config.live.policy().map_err(|invalid| UsageError(invalid.to_string()))?;
-        let app = wire::app(State::new(Arc::clone(&service), policy, config.http()));
+        let live = config.live_http().map_err(|invalid| UsageError(invalid.to_string()))?;
+        let app = wire::app(State::new(Arc::clone(&service), config.fixed.http(), live));
         Ok(Server::InProcess(app, service))
     }
 

@@ -12,7 +12,7 @@ use super::head::{self, Head, MAX_HEADERS};
 use crate::cache::Config as CacheConfig;
 use crate::dialect::{Config as PolicyConfig, Policy, Snap};
 use crate::http::request_id::X_REQUEST_ID;
-use crate::http::{App, Config, State, app};
+use crate::http::{AllowOrigin, App, Config, LiveConfig, State, app};
 use crate::render::Settings;
 use crate::render::recipe::Quality;
 use crate::service::{Service, workers};
@@ -20,12 +20,8 @@ use crate::source::Files;
 
 const TARGET: &str = "/generated/alpha.png?width=20";
 
-fn config() -> Config {
-    Config { fast_path: true, ..Config::default() }
-}
-
 /// A server of testdata.
-fn site(config: Config) -> (App, tempfile::TempDir) {
+fn site(config: Config, change: impl FnOnce(&mut LiveConfig)) -> (App, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata");
     let cache = CacheConfig {
@@ -51,7 +47,16 @@ fn site(config: Config) -> (App, tempfile::TempDir) {
     let policy = Policy::new(policy).expect("no presets");
     let source = Arc::new(Files::new(root.as_ref(), 1 << 20).expect("testdata"));
     let service = Service::new(source, &cache, workers, Settings::default());
-    (app(State::new(service, policy, config)), folder)
+    let mut live = LiveConfig {
+        policy,
+        fast_path: true,
+        server_timing: false,
+        overload_fallback: false,
+        admin_token: String::new(),
+        allow_origin: AllowOrigin::default(),
+    };
+    change(&mut live);
+    (app(State::new(service, config, live)), folder)
 }
 
 /// The answer of the slow path as it is sent, but for `Date`.
@@ -79,7 +84,7 @@ fn fast(app: &App, head: &str) -> Option<(String, Body)> {
 
 #[tokio::test]
 async fn rendition_in_memory_is_answered_as_by_the_slow_path() {
-    let (app, _folder) = site(config());
+    let (app, _folder) = site(Config::default(), |_| {});
     let head = format!("GET {TARGET} HTTP/1.1\r\nHost: test\r\nX-Request-Id: mine\r\n\r\n");
     assert!(fast(&app, &head).is_none(), "not rendered yet");
     let (rendered, bytes) = slow(&app, &[]).await;
@@ -113,12 +118,11 @@ async fn rendition_in_memory_is_answered_as_by_the_slow_path() {
 
 #[tokio::test]
 async fn settings_leave_requests_to_the_slow_path() {
-    for config in [
-        Config { fast_path: false, ..config() },
-        Config { server_timing: true, ..config() },
-        Config { x_accel: "/files".into(), ..config() },
+    for (app, _folder) in [
+        site(Config::default(), |live| live.fast_path = false),
+        site(Config::default(), |live| live.server_timing = true),
+        site(Config { x_accel: "/files".into(), ..Config::default() }, |_| {}),
     ] {
-        let (app, _folder) = site(config);
         slow(&app, &[]).await;
         slow(&app, &[]).await;
         assert!(fast(&app, &format!("GET {TARGET} HTTP/1.1\r\nHost: test\r\n\r\n")).is_none());

@@ -25,8 +25,8 @@ impl Inside {
         change(&mut config);
         let source = Files::new(root, config.fixed.source.max_bytes.0).expect("a folder with originals");
         let service = Service::new(Arc::new(source), &config.fixed.cache(), config.fixed.workers(), config.render());
-        let policy = config.live.policy().expect("good presets");
-        let app = app(State::new(Arc::clone(&service), policy, config.http()));
+        let live = config.live_http().expect("good presets");
+        let app = app(State::new(Arc::clone(&service), config.fixed.http(), live));
         Inside { app, service, config, cache }
     }
 }
