@@ -1,4 +1,4 @@
-//! Variables of the environment: which of them are settings, which were meant to be, and which are somebody else's.
+//! Environment variables: settings, misspelt settings, and variables of other programs.
 
 use std::ffi::OsString;
 
@@ -7,12 +7,12 @@ use toml::{Table, Value};
 use super::ConfigError;
 use crate::dialect;
 
-/// The one variable that must not be empty: keys that were to be filled in elsewhere would leave URLs unsigned.
+/// The one variable that must not be empty, since that would leave URLs unsigned.
 pub(super) const KEYS: &str = "TINTYPE_SECURITY_KEYS";
 
 const PREFIX: &str = "TINTYPE_";
 
-/// The variables that begin like settings.
+/// The variables with the prefix of settings.
 pub(super) fn ours(all: impl Iterator<Item = (OsString, OsString)>) -> Result<Vec<(String, String)>, ConfigError> {
     let mut ours = Vec::new();
     for (name, text) in all {
@@ -23,7 +23,7 @@ pub(super) fn ours(all: impl Iterator<Item = (OsString, OsString)>) -> Result<Ve
     Ok(ours)
 }
 
-/// Whether Kubernetes makes such a variable for a service named like ours (`tintype`, `tintype-server`), as Docker does for
+/// Whether Kubernetes sets such a variable for a service named like ours (`tintype`, `tintype-server`), as Docker does for
 /// links: `…_SERVICE_HOST`, `…_SERVICE_PORT`, `…_SERVICE_PORT_NAME`, `…_PORT=tcp://…`, `…_PORT_80_TCP`, `…_PORT_80_TCP_ADDR`.
 pub(super) fn is_service_link(name: &str, text: &str) -> bool {
     let is_url = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| text.starts_with(scheme));
@@ -39,7 +39,7 @@ pub(super) fn is_service_link(name: &str, text: &str) -> bool {
     })
 }
 
-/// `TINTYPE_SECTION_KEY`; both may hold underscores, so the known sections are tried.
+/// Splits `TINTYPE_SECTION_KEY`. Both may contain underscores, so it is matched against the sections.
 pub(super) fn split(name: &str, table: &Table) -> Option<(String, String)> {
     let rest = name.strip_prefix("TINTYPE_")?.to_ascii_lowercase();
     let (section, values) = table
@@ -49,15 +49,14 @@ pub(super) fn split(name: &str, table: &Table) -> Option<(String, String)> {
     (section == "presets" || values.get(&key).is_some()).then(|| (section.clone(), key))
 }
 
-/// Whether a variable that is no setting was meant to be one: it names a section, or nearly a setting.
-pub(super) fn is_meant_for_us(name: &str, table: &Table) -> bool {
+/// Whether a variable is a misspelt setting: it names a section, or nearly a setting.
+pub(super) fn is_misspelt(name: &str, table: &Table) -> bool {
     let lower = name.to_ascii_lowercase();
     let names_section = table.keys().any(|section| lower.starts_with(&format!("tintype_{section}_")));
     names_section || nearest_variable(name, table).is_some()
 }
 
-/// The setting that a variable was meant to be: the one of that key, whose section was left out, or the one of the nearest
-/// name.
+/// The variable that was probably meant: the one with that key if the section is missing, or the one with the nearest name.
 fn nearest_variable(name: &str, table: &Table) -> Option<String> {
     let named = |section: &str, key: &str| format!("tintype_{section}_{key}");
     let alone = name.to_ascii_lowercase();
@@ -81,7 +80,7 @@ pub(super) fn unknown(name: &str, table: &Table) -> ConfigError {
     ConfigError(format!("${name}: there is no such setting{hint}"))
 }
 
-/// A text as the type that is there by default: lists are separated by commas.
+/// Parses a value as the type of the default. Lists are separated by commas.
 pub(super) fn value_like(default: Option<&Value>, text: &str) -> Value {
     let one = |default: Option<&Value>, text: &str| match default {
         Some(Value::Boolean(_)) => match text.to_ascii_lowercase().as_str() {
@@ -94,7 +93,7 @@ pub(super) fn value_like(default: Option<&Value>, text: &str) -> Value {
     };
     if let Some(Value::Array(_)) = default {
         let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-        // widths are the one list of numbers, and what is no number is told by the type
+        // widths are the only list of numbers; deserialization reports what is not a number
         return Value::Array(items.map(|item| item.parse().map_or_else(|_| item.into(), Value::Integer)).collect());
     }
     one(default, text).unwrap_or_else(|| Value::String(text.to_owned()))

@@ -1,8 +1,8 @@
-//! The settings that stay as they were at the start, a struct for each section of the file, with their defaults. They
-//! size what is made once: listeners, workers, the cache.
+//! The settings that need a restart, a struct for each section of the file, with their defaults: those of listeners,
+//! workers and the cache, which are created once.
 //!
-//! The comment of a field is what users read about it, in `tintype config --default` and in `docs/configuration.md`: one or two
-//! sentences with the unit.
+//! The doc comment of a field is the users' documentation, in `tintype config --default` and in `docs/configuration.md`: one
+//! or two sentences with the unit.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,13 +19,13 @@ use crate::render;
 pub struct FixedSettings {
     /// Listeners and connections.
     pub server: Server,
-    /// Where originals live.
+    /// The originals.
     pub source: Source,
-    /// Where results are kept.
+    /// The cache of results.
     pub cache: Cache,
-    /// What is never exceeded, and how long things may take.
+    /// Limits of memory, concurrency, time and size.
     pub limits: Limits,
-    /// Who may ask for what.
+    /// Signed URLs, administration, uploads and beacons.
     pub security: Security,
 }
 
@@ -33,29 +33,31 @@ pub struct FixedSettings {
 #[derive(Clone, Debug, Deserialize, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
-    /// Where images are served: `host:port` or `unix:/path`.
+    /// Address to listen on for images: `host:port` or `unix:/path`.
     pub listen: String,
-    /// Where health, metrics and administration (`/-/`) are served; empty for the main listener.
+    /// Address to listen on for health, metrics and administration (`/-/`); empty serves them on `listen`.
     pub admin_listen: String,
-    /// The permissions of a socket at `unix:/path`.
+    /// Permissions of the socket at `unix:/path`.
     pub socket_mode: Mode,
-    /// The most connections; 0 is as many as there are files for.
+    /// Maximum number of open connections; 0 is as many as the limit on open files allows.
     pub max_connections: usize,
-    /// Proxies that are believed about whom a request is from: addresses, networks, and `unix:` for whoever comes over a socket.
+    /// Trusted proxies, whose `real_ip_header` gives the client's address: addresses, networks, and `unix:` for all peers of a
+    /// Unix socket.
     pub real_ip_from: Vec<String>,
-    /// The header that those proxies say it in.
+    /// The header in which trusted proxies give the client's address.
     pub real_ip_header: String,
-    /// Below which path nginx sends files of the cache itself (X-Accel-Redirect); empty for none.
+    /// Path of nginx's internal location for the cache folder (X-Accel-Redirect), so that nginx sends hits itself; empty switches
+    /// it off.
     pub x_accel: String,
-    /// How long after SIGTERM new connections are still taken, while `/-/ready` says 503, so that a balancer looks elsewhere first.
+    /// How long new connections are still accepted after SIGTERM, while `/-/ready` answers 503, so that load balancers notice.
     pub drain_delay: Span,
-    /// How long a request's head may take.
+    /// Time limit to receive the head of a request.
     pub header_timeout: Span,
-    /// How long a client may take nothing of its answer, before it is let go.
+    /// A client that receives nothing of a response for this long is disconnected.
     pub send_timeout: Span,
-    /// How long a connection may wait for its next request. It should be longer than the proxy keeps its own.
+    /// How long an idle connection is kept open (keep-alive). It should exceed the keep-alive timeout of the proxy.
     pub idle_timeout: Span,
-    /// How long requests in flight may take after SIGTERM.
+    /// Time limit of requests in flight after SIGTERM.
     pub shutdown_timeout: Span,
 }
 
@@ -63,16 +65,17 @@ pub struct Server {
 #[derive(Clone, Debug, Deserialize, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Source {
-    /// The folder with originals.
+    /// Folder of the originals.
     pub root: PathBuf,
-    /// Folders outside of `root` that symbolic links in it may lead to, such as `shared/` of a deployment; elsewhere a link is
-    /// a 404.
+    /// Folders outside of `root` that symbolic links in it may lead to, such as `shared/` of a deployment; other links out of
+    /// `root` are a 404.
     pub links: Vec<PathBuf>,
-    /// The most bytes of an original; larger ones are refused with 413.
+    /// Maximum size of an original; larger ones are refused with 413.
     pub max_bytes: Bytes,
-    /// How long it is believed that an original is as it was; `0s` looks at it on every request.
+    /// How long a version check is cached: an original's modification time is read again after this time; `0s` reads it for every
+    /// request.
     pub revalidate: Span,
-    /// The formats that originals may have.
+    /// Accepted formats of originals; others are refused with 415.
     pub formats_in: Vec<String>,
 }
 
@@ -80,16 +83,16 @@ pub struct Source {
 #[derive(Clone, Debug, Deserialize, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cache {
-    /// The folder for results. Where none is named, $CACHE_DIRECTORY, this one or $XDG_CACHE_HOME/tintype, the first that can
-    /// be written. "none" keeps results in memory alone, for a read-only container; a folder of that name is "./none".
+    /// Folder of the cache. If it is not set, the first writable one of $CACHE_DIRECTORY, this default and
+    /// $XDG_CACHE_HOME/tintype. "none" keeps results in memory only, for read-only containers; a folder of that name is "./none".
     pub dir: PathBuf,
-    /// The most bytes that it takes on disk.
+    /// Maximum size of the cache on disk.
     pub max_bytes: Bytes,
-    /// The most files in it.
+    /// Maximum number of files in the cache.
     pub max_files: u64,
-    /// Free bytes of the file system that are left to others.
+    /// Space of the file system to keep free; with less, results are not stored.
     pub min_free: Bytes,
-    /// The most bytes of results held in memory.
+    /// Maximum size of results in memory.
     pub memory: Bytes,
 }
 
@@ -97,38 +100,38 @@ pub struct Cache {
 #[derive(Clone, Debug, Deserialize, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// The most bytes of memory that renders may take, all together; what one alone would take more than is a 422.
+    /// Maximum memory of all renders together; one that would need more alone is a 422.
     pub memory: Bytes,
-    /// The most bytes of decoded originals that concurrent renders share; 0 shares none.
+    /// Maximum memory of decoded originals that concurrent renders share; 0 shares none.
     pub decode_cache: Bytes,
-    /// Renders at a time; 0 for one on each core.
+    /// Concurrent renders; 0 is one per core.
     pub workers: usize,
-    /// Renders that may wait; one more is refused with 503.
+    /// Maximum number of waiting renders; further ones are refused with 503.
     pub queue: usize,
-    /// What is sent for one that is refused: a 503 (`refuse`), or the untouched `original`, to be kept for ten seconds, if
-    /// it is at most 2 MB and URLs need not be signed.
+    /// Response for renders refused because of overload: 503 (`refuse`), or the unchanged `original`, cached for ten seconds, if
+    /// it has at most 2 MB and URLs need no signature.
     pub overload: Overload,
-    /// How long an image may take, waiting included; then it is a 504.
+    /// Time limit of an image, waiting included; then it is a 504.
     pub deadline: Span,
-    /// Renders that one client may cause in a second, 429 beyond; 0 for any number.
+    /// Rate limit: renders per second and client, further ones are refused with 429; 0 is no limit.
     pub rate: u32,
-    /// Renders that one client may cause at once, after a while of none.
+    /// Renders that an idle client may cause at once before `rate` applies.
     pub burst: u32,
-    /// Uploads at a time.
+    /// Concurrent uploads.
     pub uploads: usize,
-    /// How long an upload may take to arrive.
+    /// Time limit to receive an upload.
     pub upload_timeout: Span,
 }
 
-/// What is sent for what there is no room to render.
+/// The response for renders refused because of overload.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Overload {
     /// 503.
     #[default]
     Refuse,
-    /// The untouched original, to be kept for ten seconds, if it is at most 2 MB and every browser shows it; not where URLs
-    /// must be signed, since whoever may have a small picture need not be allowed the whole one.
+    /// The unchanged original, cached for ten seconds, if it has at most 2 MB and a format that every browser shows. Not if URLs
+    /// must be signed: permission for a small rendition is none for the original.
     Original,
 }
 
@@ -136,9 +139,9 @@ pub enum Overload {
 #[derive(Clone, Debug, Default, Deserialize, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Security {
-    /// Whether originals are taken in at `/-/upload`.
+    /// Whether originals can be uploaded to `/-/upload`.
     pub upload: bool,
-    /// Whether beacons at `/-/log` are logged.
+    /// Whether `POST /-/log` logs beacons of web pages.
     pub log_beacons: bool,
 }
 
@@ -155,7 +158,7 @@ impl Default for Server {
             drain_delay: Span(Duration::ZERO),
             header_timeout: Span(Duration::from_secs(10)),
             send_timeout: Span(Duration::from_secs(30)),
-            // nginx keeps its own for 60 seconds by default, and it should be the one who closes
+            // above nginx's default of 60 s, so that nginx closes the connection
             idle_timeout: Span(Duration::from_secs(75)),
             shutdown_timeout: Span(Duration::from_secs(25)),
         }
@@ -176,9 +179,9 @@ impl Default for Source {
 }
 
 impl Cache {
-    /// The folder; `None` where results are kept in memory alone.
+    /// The folder; `None` if results are kept in memory only.
     pub fn folder(&self) -> Option<&Path> {
-        // a folder of that name is written ./none, which is another path
+        // a folder of that name is set as ./none
         (self.dir.as_os_str() != "none").then_some(self.dir.as_path())
     }
 }

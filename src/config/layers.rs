@@ -1,4 +1,4 @@
-//! The layers of settings put one over the other: defaults, file, environment, flags.
+//! Merges the layers of settings: defaults, file, environment, flags.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,26 +16,26 @@ pub(super) fn merge(
     let mut table = Table::try_from(Config::default()).map_err(|error| ConfigError(error.to_string()))?;
     let (mut origins, mut unknown_env, mut service_links) = (BTreeMap::new(), Vec::new(), Vec::new());
     if let Some((path, text)) = file {
-        let said: Table = text.parse().map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
-        for (section, values) in said {
+        let sections: Table = text.parse().map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
+        for (section, values) in sections {
             let origin = Origin::File(path.to_owned());
             let Value::Table(values) = values else {
-                return Err(ConfigError(format!("{origin}: {section} stands outside of a section")));
+                return Err(ConfigError(format!("{origin}: {section} is not in a section")));
             };
-            // an empty one, too: whoever wrote it believes in it
-            known(&table, &section, &origin)?;
+            // checked for an empty section as well
+            check_section(&table, &section, &origin)?;
             for (key, value) in values {
                 let origin = origin.clone();
-                put(&mut table, &mut origins, &section, &key, value, origin)?;
+                set(&mut table, &mut origins, &section, &key, value, origin)?;
             }
         }
     }
     for (name, text) in environment {
-        // Compose files and charts pass on what is not set as empty
+        // Compose files and charts pass unset variables as empty ones
         if text.is_empty() && name != environment::KEYS {
             continue;
         }
-        // any name may be a preset's
+        // any name could be one of a preset
         let setting = environment::split(&name, &table);
         if setting.as_ref().is_none_or(|(section, _)| section == "presets")
             && environment::is_service_link(&name, &text)
@@ -44,22 +44,22 @@ pub(super) fn merge(
             continue;
         }
         let Some((section, key)) = setting else {
-            if environment::is_meant_for_us(&name, &table) {
+            if environment::is_misspelt(&name, &table) {
                 return Err(environment::unknown(&name, &table));
             }
-            // a script may have variables of that prefix for itself
+            // a script may use that prefix for variables of its own
             unknown_env.push(name);
             continue;
         };
         let value = environment::value_like(table.get(&section).and_then(|table| table.get(&key)), &text);
-        put(&mut table, &mut origins, &section, &key, value, Origin::Environment(name))?;
+        set(&mut table, &mut origins, &section, &key, value, Origin::Environment(name))?;
     }
     for (section, key, text, flag) in flags {
         let value = environment::value_like(table.get(*section).and_then(|table| table.get(key)), text);
-        put(&mut table, &mut origins, section, key, value, Origin::Flag(flag))?;
+        set(&mut table, &mut origins, section, key, value, Origin::Flag(flag))?;
     }
-    let mut config: Config = check_each(&table, &origins)?;
-    // keys are there to be used, unless somebody says otherwise
+    let mut config: Config = deserialize(&table, &origins)?;
+    // keys require signatures unless it is set otherwise
     let has_keys = !config.live.security.keys.is_empty() || !config.live.security.keys_file.as_os_str().is_empty();
     if has_keys && !origins.contains_key("security.require_signature") {
         config.live.security.require_signature = true;
@@ -67,8 +67,8 @@ pub(super) fn merge(
     validate(&config)?;
     let empty = config.live.security.keys.is_empty();
     if let Some(Origin::Environment(name)) = origins.get("security.keys").filter(|_| empty) {
-        // a variable that was to be filled in elsewhere would leave the door open
-        return Err(ConfigError(format!("${name} is wrong: it is empty; leave it out where there are no keys")));
+        // a variable that a script failed to fill would leave URLs unsigned
+        return Err(ConfigError(format!("${name} is empty; remove the variable if there are no keys")));
     }
     Ok(Loaded {
         config,
@@ -80,8 +80,8 @@ pub(super) fn merge(
     })
 }
 
-/// A section that there is.
-fn known(table: &Table, section: &str, origin: &Origin) -> Result<(), ConfigError> {
+/// Checks that a section exists.
+fn check_section(table: &Table, section: &str, origin: &Origin) -> Result<(), ConfigError> {
     if table.contains_key(section) {
         return Ok(());
     }
@@ -90,11 +90,11 @@ fn known(table: &Table, section: &str, origin: &Origin) -> Result<(), ConfigErro
     Err(ConfigError(format!("{origin}: there is no section [{section}]{hint}")))
 }
 
-/// Puts one value in its place, if there is such a place.
-fn put(
+/// Sets a value, if there is such a setting.
+fn set(
     table: &mut Table, origins: &mut BTreeMap<String, Origin>, section: &str, key: &str, value: Value, origin: Origin,
 ) -> Result<(), ConfigError> {
-    known(table, section, &origin)?;
+    check_section(table, section, &origin)?;
     let Some(Value::Table(values)) = table.get_mut(section) else { return Ok(()) };
     if section != "presets" && !values.contains_key(key) {
         let nearest = dialect::nearest(key, values.keys().map(String::as_str));
@@ -104,7 +104,7 @@ fn put(
     if section == "presets" && !value.is_str() {
         let like = format!("{key} = \"width=96&height=96\"");
         return Err(ConfigError(format!(
-            "{origin}: presets.{key} is wrong: it is parameters in a text, such as {like}"
+            "{origin}: presets.{key} is invalid: a preset is a string of parameters, such as {like}"
         )));
     }
     values.insert(key.to_owned(), value);
@@ -112,8 +112,8 @@ fn put(
     Ok(())
 }
 
-/// Reads the table; where that fails, finds out which value is to blame by reading them one by one.
-fn check_each(table: &Table, origins: &BTreeMap<String, Origin>) -> Result<Config, ConfigError> {
+/// Deserializes the table. If that fails, values are deserialized one by one, to name the invalid one.
+fn deserialize(table: &Table, origins: &BTreeMap<String, Origin>) -> Result<Config, ConfigError> {
     let error = match Config::deserialize(table.clone()) {
         Ok(config) => return Ok(config),
         Err(error) => error,
@@ -124,13 +124,13 @@ fn check_each(table: &Table, origins: &BTreeMap<String, Origin>) -> Result<Confi
         let alone = Table::from_iter([(key.to_owned(), value.clone())]);
         let alone = Table::from_iter([(section.to_owned(), Value::Table(alone))]);
         if let Err(error) = Config::deserialize(alone) {
-            return Err(ConfigError(format!("{origin}: {name} is wrong: {}", without_types(error.message()))));
+            return Err(ConfigError(format!("{origin}: {name} is invalid: {}", without_types(error.message()))));
         }
     }
     Err(ConfigError(error.to_string()))
 }
 
-/// A message that says what numbers there may be, rather than which type has them.
+/// Replaces the Rust types in serde's message by ranges.
 fn without_types(message: &str) -> String {
     let ranges = [
         ("u8", "0 to 255"),
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn cache_folder_may_be_none() {
+    fn cache_dir_none_is_no_folder() {
         let folder = |file: &str| read(file, &[], &[]).expect("good").config.fixed.cache().dir;
         assert_eq!(folder("[cache]\ndir = \"none\"\n"), None);
         for dir in ["./none", "/var/none", "None"] {
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn later_layers_win_and_are_remembered() {
+    fn later_layer_overrides_and_is_the_origin() {
         let file = "[server]\nlisten = \"a:1\"\n[cache]\nmax_bytes = \"1GiB\"\nmax_files = 7\n";
         let environment = [("TINTYPE_CACHE_MAX_BYTES", "2GiB"), ("TINTYPE_OUTPUT_FORMATS", "webp, avif")];
         let flag = ("server", "listen", "b:2".to_owned(), "--listen");
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_what_is_near() {
+    fn error_names_the_setting_and_the_nearest_one() {
         let check = |file: &str, expected: &[&str]| {
             let ConfigError(message) = read(file, &[], &[]).expect_err(file);
             for part in expected {
@@ -200,9 +200,9 @@ mod tests {
         check("[sever]\nlisten = 1\n", &["[sever]", "[server]"]);
         check("[cashe]\n", &["[cashe]", "[cache]"]);
         check("[server]\n[server.tls]\n", &["server.tls"]);
-        check("[presets.avatar]\nwidth = 96\n", &["presets.avatar", "in a text"]);
+        check("[presets.avatar]\nwidth = 96\n", &["presets.avatar", "a string"]);
         check("[presets]\navatar = \"widht=96\"\n", &["preset avatar", "width"]);
-        check("[presets]\navatar = 96\n", &["presets.avatar", "in a text"]);
+        check("[presets]\navatar = 96\n", &["presets.avatar", "a string"]);
         check("[[server]]\n", &["server"]);
         check("[server]\nlisen = \"a\"\n", &["server.lisen", "listen"]);
         check("[cache]\nmax_bytes = \"10 apples\"\n", &["cache.max_bytes", "10 apples", "10GiB"]);
@@ -216,11 +216,11 @@ mod tests {
             &["server.allow_origin", "a.example", "https://www.example.com"],
         );
         check("[server]\nallow_origin = [\"*\", \"https://a.example\"]\n", &["server.allow_origin", "alone"]);
-        check("[server]\nallow_origin = true\n", &["server.allow_origin", "a list of texts"]);
+        check("[server]\nallow_origin = true\n", &["server.allow_origin", "a list of strings"]);
         check("[output]\nquality = 0\n", &["output.quality", "1 to 100"]);
         check("[output]\nquality = 900\n", &["output.quality", "1 to 100"]);
         for nothing in ["memory = \"0B\"", "deadline = \"0s\"", "max_pixels = 0"] {
-            check(&format!("[limits]\n{nothing}\n"), &["limits", "nothing"]);
+            check(&format!("[limits]\n{nothing}\n"), &["limits", "no image"]);
         }
         check("[output]\nformats = [\"jpeg\"]\n", &["output.formats", "jpeg"]);
         check("[output]\nsnap = \"up\"\n", &["output.widths"]);
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn service_links_are_no_settings() {
+    fn kubernetes_service_variables_are_ignored() {
         let links = [
             ("TINTYPE_PORT", "tcp://10.0.0.1:80"),
             ("TINTYPE_PORT_80_TCP", "tcp://10.0.0.1:80"),
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_variables_are_as_none() {
+    fn empty_variable_is_ignored() {
         let file = "[server]\nadmin_listen = \"127.0.0.1:9000\"\n";
         let empty = [
             ("TINTYPE_SERVER_LISTEN", ""),
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn booleans_of_the_environment_are_written_in_many_ways() {
+    fn booleans_of_the_environment_have_several_spellings() {
         for (text, expected) in [
             ("true", Some(true)),
             ("True", Some(true)),
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_without_a_host_are_refused_with_what_is_right() {
+    fn address_without_a_host_is_refused_with_a_hint() {
         for text in [":8080", "8080"] {
             let ConfigError(message) = read("", &[("TINTYPE_SERVER_LISTEN", text)], &[]).expect_err(text);
             assert!(message.contains("127.0.0.1:8080") && message.contains("0.0.0.0:8080"), "{message}");
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn origins_are_a_text_or_a_list() {
+    fn allow_origin_is_a_string_or_a_list() {
         let check = |file: &str, environment: &[(&str, &str)], expected: &[&str]| {
             let loaded = read(file, environment, &[]).unwrap_or_else(|invalid| panic!("{file}: {invalid}"));
             assert_eq!(loaded.config.live.server.allow_origin.0, expected, "{file} {environment:?}");
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_there_to_be_used() {
+    fn keys_require_signatures_by_default() {
         let keys = "[security]\nkeys = [\"0123456789abcdef\"]\n";
         assert!(read(keys, &[], &[]).expect("good").config.live.security.require_signature);
         let off = format!("{keys}require_signature = false\n");
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_a_good_file() {
+    fn defaults_are_a_valid_file() {
         let text = toml::to_string(&Config::default()).expect("TOML");
         assert_eq!(read(&text, &[], &[]).expect("good").config, Config::default());
     }

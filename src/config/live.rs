@@ -1,7 +1,7 @@
-//! The settings that SIGHUP changes while the service runs, a struct for each section of the file, with their defaults.
-//! A setting is live because it is a field here: requests read these through one pointer, which is exchanged.
+//! The settings that SIGHUP applies while the service runs, a struct for each section of the file, with their defaults. A
+//! setting is live because it is a field here: a reload replaces the pointer through which requests read all of them.
 //!
-//! The comment of a field is what users read about it, as in `fixed.rs`.
+//! The doc comment of a field is the users' documentation, as in `fixed.rs`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,18 +18,18 @@ use crate::render::recipe::Quality;
 #[derive(Clone, Debug, Default, Deserialize, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LiveSettings {
-    /// What answers say of themselves.
+    /// Headers of responses, and the fast path.
     pub server: Server,
-    /// How originals are read.
+    /// Damaged originals.
     pub source: Source,
-    /// The largest originals and results.
+    /// Maximum dimensions.
     pub limits: Limits,
-    /// What results are like where a URL does not say.
+    /// Defaults of renditions, and what URLs may ask for.
     pub output: Output,
     /// Keys and tokens.
     pub security: Security,
-    /// Names for sets of parameters, each written as a query: `?preset=avatar` stands for them, and what a URL says besides goes
-    /// before.
+    /// Named sets of parameters, each written as a query: `?preset=avatar` stands for them. Parameters of the URL take
+    /// precedence.
     pub presets: BTreeMap<String, String>,
 }
 
@@ -37,13 +37,13 @@ pub struct LiveSettings {
 #[derive(Clone, Debug, Deserialize, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
-    /// Whether answers say what the time went to, in a `Server-Timing` header.
+    /// Whether responses have a `Server-Timing` header with the time of each step.
     pub server_timing: bool,
     /// Whether hits and 304s out of memory are answered before the HTTP library (hyper) sees the request, for a quarter less
     /// CPU. `false` sends every request through the library; the answers are the same.
     pub fast_path: bool,
-    /// Pages of which sites may read images with a script (CORS): `"*"` for all, `""` for none, or a list of origins such as
-    /// `"https://www.example.com"`. Showing them needs no permission.
+    /// Sites whose scripts may read images (CORS): `"*"` for all, `""` for none, or a list of origins such as
+    /// `"https://www.example.com"`. Displaying images needs no permission.
     pub allow_origin: StringList,
 }
 
@@ -51,16 +51,16 @@ pub struct Server {
 #[derive(Clone, Debug, Default, Deserialize, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Source {
-    /// Whether an original whose pixel data ends early or fails a checksum is shown as far as browsers would (`show`), to be
-    /// kept for a minute, or refused with 422 (`refuse`).
+    /// Originals whose pixel data is truncated or fails a checksum: `show` renders what browsers would show, cached for a minute;
+    /// `refuse` answers 422.
     pub damaged: Damaged,
 }
 
-/// The answer for an original whose pixel data ends early or fails a checksum.
+/// The treatment of originals whose pixel data is truncated or fails a checksum.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Damaged {
-    /// The picture as far as browsers show it.
+    /// Render what browsers would show.
     #[default]
     Show,
     /// 422.
@@ -71,13 +71,13 @@ pub enum Damaged {
 #[derive(Clone, Debug, Deserialize, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// The longest side of a result, in pixels; larger wishes are scaled down to it.
+    /// Maximum width and height of a rendition, in pixels; larger requests are scaled down to it.
     pub max_dimension: u32,
-    /// The most pixels of a result that is larger than its original; larger ones are scaled down to it.
+    /// Maximum number of pixels of a rendition larger than its original; larger requests are scaled down to it.
     pub max_enlarged: u64,
-    /// The most pixels of an original, all frames together; more are refused with 422.
+    /// Maximum number of pixels of an original, all frames together; larger ones are refused with 422.
     pub max_pixels: u64,
-    /// The most frames of an original.
+    /// Maximum number of frames of an original; longer animations are refused with 422.
     pub max_frames: u32,
 }
 
@@ -85,45 +85,45 @@ pub struct Limits {
 #[derive(Clone, Debug, Deserialize, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Output {
-    /// The quality where a URL says none, 1 to 100 on one scale for all formats.
+    /// Default quality, 1 to 100 on one scale for all formats.
     pub quality: u16,
-    /// What `format=auto` may choose beside the baseline, best first: `avif` and `webp`.
+    /// Formats that `format=auto` may choose besides the baseline, in order of preference: `avif` and `webp`.
     pub formats: Vec<String>,
-    /// The widths that may be had, in pixels; empty for all. Who gives a height alone is not held to them.
+    /// Allowed widths, in pixels; empty allows all. They do not apply to URLs with a height only.
     pub widths: Vec<u32>,
-    /// What becomes of other widths: made all the same, the next larger one instead, or an error.
+    /// Other widths are rendered as well (`off`), replaced by the next larger allowed width (`up`), or an error (`reject`).
     pub snap: Snap,
-    /// Whether the original is sent where converting it only made it larger.
+    /// Whether the original is sent if its conversion would only be larger.
     pub smallest_wins: bool,
-    /// Whether pixels are averaged as light, which keeps thin bright lines brighter; it takes a quarter to three quarters
-    /// more time. What a decoder of JPEG or WebP scales away beforehand is averaged as it is coded.
+    /// Whether images are resized in linear light, which keeps thin bright lines bright and takes 25 to 75 % more time. Scaling
+    /// within the JPEG and WebP decoders is not affected.
     pub linear: bool,
-    /// How many times as many pixels as are wanted a JPEG decoder that scales down leaves on each side: 2, or 1 for speed.
+    /// Minimum factor between the size that the JPEG decoder scales to and the size of the rendition: 2, or 1 for speed.
     pub oversampling: u32,
-    /// How hard encoders try; `dense` is for what is made ahead of time.
+    /// Effort of encoders; `dense` gives smaller files for several times the work, for images that are rendered in advance.
     pub effort: Effort,
-    /// Which encoder writes AVIF; `auto` is the better one of this build.
+    /// AVIF encoder; `auto` is the best one of this build.
     pub avif: AvifEncoder,
-    /// What becomes of parameters that tintype does not know.
+    /// Whether unknown parameters are ignored or an error.
     pub unknown_params: UnknownParams,
 }
 
-/// How hard encoders try.
+/// The effort of encoders.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Effort {
-    /// Somebody waits for it.
+    /// For images that a visitor waits for.
     #[default]
     Fast,
-    /// Fewer bytes for the same look, for several times the work.
+    /// Smaller files of the same quality, for several times the work.
     Dense,
 }
 
-/// Which encoder writes AVIF.
+/// The AVIF encoder.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AvifEncoder {
-    /// The better one of this build.
+    /// The best one of this build.
     #[default]
     Auto,
     /// libaom.
@@ -133,14 +133,14 @@ pub enum AvifEncoder {
     Ravif,
 }
 
-/// What becomes of parameters that tintype does not know.
+/// The treatment of unknown parameters.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UnknownParams {
-    /// They are as if they were absent.
+    /// They have no effect.
     #[default]
     Ignore,
-    /// They are an error.
+    /// 400.
     Reject,
 }
 
@@ -148,15 +148,15 @@ pub enum UnknownParams {
 #[derive(Clone, Debug, Default, Deserialize, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Security {
-    /// Signing keys of at least 16 bytes, the one that signs first.
+    /// Keys of signed URLs, each of at least 16 bytes; the first one signs, all are accepted.
     pub keys: Vec<String>,
-    /// A file with more signing keys, one a line; a bare name is one of systemd's credentials.
+    /// File with more keys, one per line; a name without a slash is a systemd credential.
     pub keys_file: PathBuf,
-    /// Whether URLs must be signed; with any key they must, unless this says otherwise.
+    /// Whether URLs must be signed; `true` by default if there is a key.
     pub require_signature: bool,
-    /// The bearer token that purges and uploads must bring along; empty switches both off.
+    /// Bearer token of purges and uploads; empty switches both off.
     pub admin_token: String,
-    /// A file with that token instead; a bare name is one of systemd's credentials.
+    /// File with that token instead; a name without a slash is a systemd credential.
     pub admin_token_file: PathBuf,
 }
 

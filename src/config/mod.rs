@@ -1,4 +1,4 @@
-//! Settings: defaults, then a TOML file, then the environment, then flags; each value knows where it came from.
+//! Settings: defaults, overridden by a TOML file, the environment and flags; each value has its origin.
 //!
 //! Settings are of two types: [`FixedSettings`] stay as they were at the start, [`LiveSettings`] change on SIGHUP. This is
 //! the only file that reads the environment. The defaults are a value of the same type as the result, so every
@@ -29,10 +29,10 @@ pub use units::{Bytes, Mode, Span, StringList};
 use crate::cache;
 use layers::merge;
 
-/// Where a value came from.
+/// The origin of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody said anything.
+    /// It is not set.
     Default,
     /// The settings file.
     File(PathBuf),
@@ -53,15 +53,15 @@ impl std::fmt::Display for Origin {
     }
 }
 
-/// A settings problem, with what was being read and what would have been right.
+/// An invalid setting; the message names the setting, its origin and what is valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(String);
 
 impl ConfigError {
-    /// A problem in those words.
-    pub fn new(what: String) -> ConfigError {
-        ConfigError(what)
+    /// An error with that message.
+    pub fn new(message: String) -> ConfigError {
+        ConfigError(message)
     }
 }
 
@@ -70,23 +70,23 @@ impl ConfigError {
 pub struct Loaded {
     /// The settings.
     pub config: Config,
-    /// Where each key's value came from; what is absent is a default.
+    /// The origin of each key; a missing key has its default.
     pub origins: BTreeMap<String, Origin>,
-    /// Variables of the environment that begin like settings and are none.
+    /// Environment variables with the prefix of settings that are no settings.
     pub unknown_env: Vec<String>,
-    /// Variables that Kubernetes and Docker make for services whose names begin like ours.
+    /// Environment variables that Kubernetes and Docker set for services named like tintype.
     pub service_links: Vec<String>,
-    /// Files with secrets in them that everyone may read.
+    /// Files with secrets that every user may read.
     pub world_readable: Vec<PathBuf>,
-    /// Secrets that are not for this process, each in a sentence: what can do without them goes on.
+    /// Secrets that this process may not read, each in a sentence; commands that need no secrets go on.
     pub unreadable_secrets: Vec<String>,
 }
 
 impl Loaded {
-    /// The same for whoever needs the secrets.
+    /// For commands that need the secrets.
     ///
     /// # Errors
-    /// Where one is unreadable_secrets.
+    /// If a secret cannot be read.
     pub fn with_secrets(self) -> Result<Loaded, ConfigError> {
         match self.unreadable_secrets.first() {
             Some(why) => Err(ConfigError(why.clone())),
@@ -95,19 +95,18 @@ impl Loaded {
     }
 }
 
-/// A value from the command line: its section, key, text and the flag's name.
+/// A value of the command line: section, key, text and name of the flag.
 pub type Flag = (&'static str, &'static str, String, &'static str);
 
 /// Reads all layers: defaults, the file if there is one, this process's environment, flags.
 ///
 /// # Errors
-/// [`ConfigError`] at the first key or value that is wrong.
+/// [`ConfigError`] at the first invalid key or value.
 pub fn load(file: Option<&Path>, flags: &[Flag]) -> Result<Loaded, ConfigError> {
     let environment = environment::ours(std::env::vars_os())?;
     let text = file.map(|path| {
         let text = std::fs::read_to_string(path);
-        text.map(|text| (path, text))
-            .map_err(|error| ConfigError(format!("{} cannot be read: {error}", path.display())))
+        text.map(|text| (path, text)).map_err(|error| ConfigError(format!("cannot read {}: {error}", path.display())))
     });
     let mut loaded = merge(text.transpose()?, environment, flags)?;
     if !loaded.origins.contains_key("cache.dir") {
@@ -118,17 +117,17 @@ pub fn load(file: Option<&Path>, flags: &[Flag]) -> Result<Loaded, ConfigError> 
     Ok(loaded)
 }
 
-/// Reads the text of a settings file and nothing else, not even the files that it names; for tests.
+/// Reads the text of a settings file only, without the files that it names; for tests.
 #[doc(hidden)]
 pub fn read_text(text: &str) -> Result<Loaded, ConfigError> {
     merge(Some((Path::new("settings"), text.to_owned())), Vec::new(), &[])
 }
 
-/// systemd's `$CACHE_DIRECTORY`, then the usual place, then the user's own, whichever can be written first.
-fn default_cache_dir(usual: PathBuf) -> PathBuf {
+/// The first writable folder of systemd's `$CACHE_DIRECTORY`, the default and the user's cache folder.
+fn default_cache_dir(default: PathBuf) -> PathBuf {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let own =
         variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache"))).map(|dir| dir.join("tintype"));
-    let candidates = [variable("CACHE_DIRECTORY"), Some(usual.clone()), own];
-    candidates.into_iter().flatten().find(|dir| cache::preflight::is_usable(dir)).unwrap_or(usual)
+    let candidates = [variable("CACHE_DIRECTORY"), Some(default.clone()), own];
+    candidates.into_iter().flatten().find(|dir| cache::preflight::is_usable(dir)).unwrap_or(default)
 }

@@ -1,4 +1,4 @@
-//! Each module's own `Config`, made from the settings: the only file that sees all of them.
+//! The `Config` of each module, built from the settings: the only file that knows all of them.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::service::workers;
 use crate::{cache, dialect, http, render};
 
 impl Config {
-    /// What renders are made under.
+    /// The settings of renders, some of which are live.
     pub fn render(&self) -> Settings {
         let Config { fixed, live } = self;
         let (limits, output) = (&live.limits, &live.output);
@@ -42,7 +42,7 @@ impl Config {
         }
     }
 
-    /// What a reload replaces in the HTTP layer.
+    /// The live settings of the HTTP layer.
     ///
     /// # Errors
     /// If a preset is invalid.
@@ -59,7 +59,7 @@ impl Config {
         })
     }
 
-    /// The same settings with secrets replaced, for showing.
+    /// The settings with secrets replaced by `(hidden)`, for display.
     pub fn without_secrets(&self) -> Config {
         let mut shown = self.clone();
         let security = &mut shown.live.security;
@@ -72,7 +72,7 @@ impl Config {
 }
 
 impl FixedSettings {
-    /// What the cache is built from.
+    /// The settings of the cache.
     pub fn cache(&self) -> cache::Config {
         cache::Config {
             dir: self.cache.folder().map(Path::to_owned),
@@ -83,14 +83,14 @@ impl FixedSettings {
         }
     }
 
-    /// What the workers are built from.
+    /// The settings of the workers.
     pub fn workers(&self) -> workers::Config {
         let Limits { workers, queue, memory, deadline, decode_cache, .. } = &self.limits;
         let (workers, queue, memory) = (*workers, *queue, memory.0);
         workers::Config { workers, queue, memory, deadline: deadline.0, decode_cache: decode_cache.0 }
     }
 
-    /// What the HTTP layer is built from.
+    /// The settings of the HTTP layer.
     pub fn http(&self) -> http::Config {
         http::Config {
             separate_admin: !self.server.admin_listen.is_empty(),
@@ -113,10 +113,10 @@ impl FixedSettings {
 }
 
 impl LiveSettings {
-    /// What URLs are read under.
+    /// The policy under which URLs are parsed.
     ///
     /// # Errors
-    /// Where a preset is wrong.
+    /// If a preset is invalid.
     pub fn policy(&self) -> Result<dialect::Policy, InvalidPreset> {
         let keys = dialect::signature::Keys::new(self.security.keys.iter().map(String::as_str));
         dialect::Policy::new(dialect::Config {

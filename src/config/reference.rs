@@ -1,6 +1,6 @@
-//! Every setting described: for the file of defaults and for `docs/configuration.md`.
+//! The reference of all settings, for `tintype config --default` and `docs/configuration.md`.
 //!
-//! What is said of a setting is its comment in `sections.rs`, and nothing here has to be changed for a new one.
+//! It is derived from the doc comments and defaults in `fixed.rs` and `live.rs`: a new setting needs no change here.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ use super::table::is_live;
 use super::units::{Bytes, Mode, Span};
 use super::{Config, FixedSettings, LiveSettings, fixed, live};
 
-/// The settings that `tintype serve` also takes on its command line: section, key and what it is called there.
+/// The settings with a flag of `tintype serve`: section, key and name of the flag.
 pub const FLAGS: [(&str, &str, &str); 4] = [
     ("source", "root", "FOLDER"),
     ("server", "listen", "--listen"),
@@ -20,61 +20,61 @@ pub const FLAGS: [(&str, &str, &str); 4] = [
     ("cache", "max_bytes", "--cache-size"),
 ];
 
-/// How wide the file of defaults is.
+/// The maximum length of a line in the file of defaults.
 const WIDTH: usize = 120;
 
-/// One setting.
+/// The documentation of a setting.
 #[derive(Clone, Debug)]
 pub struct Setting {
-    /// Its section.
+    /// The section of the file.
     pub section: &'static str,
-    /// What its section is about.
+    /// The documentation of the section.
     pub section_about: &'static str,
-    /// Its name within the section.
+    /// The name within the section.
     pub key: &'static str,
-    /// What it means, in one line.
+    /// The documentation, on one line.
     pub about: String,
-    /// What holds where nothing is said.
+    /// The default.
     pub default: Value,
-    /// The texts that it may be; empty where it may be any, or is none.
+    /// The valid strings; empty unless it is an enumeration.
     pub choices: Vec<String>,
 }
 
 impl Setting {
-    /// How its value is written, where neither its default nor what is said of it shows it.
+    /// The format of the value, unless it is obvious from the default.
     pub fn unit(&self) -> Option<String> {
         let Value::String(default) = &self.default else { return None };
         if !self.choices.is_empty() {
             let choices: Vec<String> = self.choices.iter().map(|name| format!("{name:?}")).collect();
             return Some(format!("One of {}", choices.join(", ")));
         }
-        // a mode is four digits, which would be a size, too
+        // four digits would be a size as well
         let is_mode = default.starts_with('0') && default.parse::<Mode>().is_ok();
         let units = [
             (is_mode, "A mode as chmod takes it"),
-            (default.parse::<Span>().is_ok(), "A time such as \"500ms\", \"30s\" or \"2h\""),
+            (default.parse::<Span>().is_ok(), "A duration such as \"500ms\", \"30s\" or \"2h\""),
             (default.parse::<Bytes>().is_ok(), "A size such as \"64MiB\" or \"10GB\""),
         ];
         units.into_iter().find(|(is_one, _)| *is_one).map(|(_, unit)| unit.to_owned())
     }
 
-    /// The environment's variable for it.
+    /// The environment variable.
     pub fn variable(&self) -> String {
         format!("TINTYPE_{}_{}", self.section, self.key).to_ascii_uppercase()
     }
 
-    /// What it is called on the command line of `tintype serve`, if it is there.
+    /// The flag of `tintype serve`.
     pub fn flag(&self) -> Option<&'static str> {
         FLAGS.iter().find(|(section, key, _)| (*section, *key) == (self.section, self.key)).map(|&(.., flag)| flag)
     }
 
-    /// Whether SIGHUP applies it; otherwise it waits for the next start.
+    /// Whether it takes effect on SIGHUP; otherwise it needs a restart.
     pub fn is_live(&self) -> bool {
         is_live(self.section, self.key)
     }
 }
 
-/// Every setting, in the order of the code. Presets are names of the operator's own and none of these.
+/// All settings by section, fixed ones first; without presets, which have names of the operator's own.
 pub fn settings() -> Vec<Setting> {
     let defaults = Table::try_from(Config::default()).unwrap_or_default();
     let mut all = Vec::new();
@@ -107,12 +107,12 @@ pub fn settings() -> Vec<Setting> {
     all
 }
 
-/// What a section is about.
+/// The documentation of a section.
 fn about(section: &str) -> &'static str {
     FixedSettings::get_field_docs(section).or_else(|_| LiveSettings::get_field_docs(section)).unwrap_or_default()
 }
 
-/// What a setting of few texts may be, as its type says when it is given another.
+/// The valid strings of an enumeration, from the error message for another string.
 fn choices(section: &str, key: &str) -> Vec<String> {
     let other = Table::from_iter([(key.to_owned(), Value::String("?".into()))]);
     let error = Config::deserialize(Table::from_iter([(section.to_owned(), Value::Table(other))])).err();
@@ -123,12 +123,12 @@ fn choices(section: &str, key: &str) -> Vec<String> {
     }
 }
 
-/// A file with every setting, its meaning and its default. All of them are commented out: what is written down stays as it
-/// is when a default changes, and some settings mean something else when they are said than when they are not.
+/// A settings file with every setting, its documentation and its default, all commented out: a copied default would stay when
+/// the default changes, and some settings have another effect when they are set to their default.
 pub fn default_file() -> String {
     let mut file = String::from(
-        "# Every setting of tintype with its default. A line takes effect when its # is taken away; keep only what differs.\n\
-         # Those marked [live] are applied by SIGHUP (systemctl reload tintype), the others at the next start.\n",
+        "# All settings of tintype with their defaults. Uncomment those that you change.\n\
+         # Settings marked [live] take effect on SIGHUP (systemctl reload tintype), the others need a restart.\n",
     );
     let mut section = "";
     for setting in settings() {
@@ -150,7 +150,7 @@ pub fn default_file() -> String {
     file
 }
 
-/// A text as comments of the file, in lines.
+/// Writes a text as comment lines.
 fn comment(file: &mut String, text: &str) {
     let mut line = String::from("#");
     for word in text.split_whitespace() {
@@ -170,10 +170,10 @@ mod tests {
     use crate::config::read_text;
 
     #[test]
-    fn the_file_of_defaults_is_one() {
+    fn file_of_defaults_is_valid() {
         let file = default_file();
         assert_eq!(read_text(&file).expect("good settings").config, Config::default());
-        // and so is what it says of each
+        // and with all settings uncommented
         let said: Vec<&str> = file.lines().map(|line| line.strip_prefix('#').unwrap_or(line)).collect();
         let said: Vec<&str> = said.into_iter().filter(|line| !line.starts_with([' ']) && !line.is_empty()).collect();
         let loaded = read_text(&said.join("\n").replace("avatar = ", "# ")).expect("good settings");
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_is_described() {
+    fn every_setting_is_documented() {
         let all = settings();
         for setting in &all {
             let name = format!("{}.{}", setting.section, setting.key);
@@ -206,8 +206,8 @@ mod tests {
         assert_eq!(of("output", "snap").choices, ["off", "up", "reject"]);
         assert_eq!(of("cache", "max_bytes").flag(), Some("--cache-size"));
         let unit = |section, key| of(section, key).unit().unwrap_or_default();
-        assert!(unit("limits", "deadline").starts_with("A time"));
-        assert!(unit("source", "revalidate").starts_with("A time"));
+        assert!(unit("limits", "deadline").starts_with("A duration"));
+        assert!(unit("source", "revalidate").starts_with("A duration"));
         assert!(unit("cache", "memory").starts_with("A size"));
         assert!(unit("server", "socket_mode").starts_with("A mode"));
         assert!(unit("output", "effort").starts_with("One of \"fast\""));

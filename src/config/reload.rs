@@ -1,37 +1,37 @@
-//! Settings read again while the program runs: live ones take effect, fixed ones stay as they were at the start.
+//! A reload: live settings take effect, fixed ones keep their value from the start.
 
 use serde::Serialize;
 use toml::{Table, Value};
 
 use super::{Config, ConfigError, Loaded};
 
-/// What a new reading comes to.
+/// The result of a reload.
 #[derive(Clone, Debug)]
 pub struct Reload {
-    /// The settings from now on: the fixed ones in effect, and the live ones that were read.
+    /// The settings in effect: fixed ones from the start, live ones as they were read.
     pub loaded: Loaded,
-    /// The live settings that change, by `section.key`.
+    /// Live settings that change, as `section.key`.
     pub applied: Vec<String>,
-    /// The fixed settings that differ from those in effect, and need a restart.
+    /// Fixed settings that were changed and need a restart.
     pub waiting: Vec<String>,
 }
 
-/// Takes the live settings of a new reading, and names the fixed ones that it would change.
+/// Takes the live settings of `read`, and lists the fixed ones that differ from those in effect.
 ///
 /// # Errors
-/// Where settings cannot be compared.
+/// If settings cannot be serialized, to compare them.
 pub fn reload(now: &Loaded, read: Loaded) -> Result<Reload, ConfigError> {
     let applied = changed(&now.config.live, &read.config.live)?;
     let mut waiting = changed(&now.config.fixed, &read.config.fixed)?;
     if [now, &read].iter().all(|loaded| !loaded.origins.contains_key("cache.dir")) {
-        // nobody names it: what could be written in first is no decision that changed
+        // the default depends on which folders are writable, which is no change of settings
         waiting.retain(|name| name != "cache.dir");
     }
     let config = Config { fixed: now.config.fixed.clone(), live: read.config.live.clone() };
     Ok(Reload { loaded: Loaded { config, ..read }, applied, waiting })
 }
 
-/// The settings that differ, by `section.key`, sorted.
+/// The settings that differ, as `section.key`, sorted.
 fn changed<T: Serialize>(before: &T, after: &T) -> Result<Vec<String>, ConfigError> {
     let table = |settings: &T| Table::try_from(settings).map_err(|error| ConfigError(error.to_string()));
     let (before, after) = (table(before)?, table(after)?);
@@ -42,7 +42,7 @@ fn changed<T: Serialize>(before: &T, after: &T) -> Result<Vec<String>, ConfigErr
         };
         table.iter().flat_map(keys).collect()
     };
-    // a preset may be on one side alone
+    // a preset may exist on one side only
     let mut all = [names(&before), names(&after)].concat();
     all.sort();
     all.dedup();
@@ -57,7 +57,7 @@ mod tests {
     use crate::config::read_text;
 
     #[test]
-    fn what_waits_stays_as_it_was() {
+    fn fixed_setting_keeps_its_value() {
         let read = |text: &str| read_text(text).expect("good settings");
         let before = read("[output]\nquality = 70\n[limits]\nqueue = 5\n[presets]\na = 'w=1'\nb = 'w=2'\n");
         let after = "[output]\nquality = 60\n[limits]\nqueue = 6\nmax_pixels = 9\n[presets]\nb = 'w=3'\nc = 'w=4'\n";
@@ -67,7 +67,7 @@ mod tests {
         assert_eq!((loaded.config.live.output.quality, loaded.config.live.limits.max_pixels), (60, 9));
         assert_eq!(loaded.config.fixed.limits.queue, 5);
         assert_eq!(loaded.config.live.presets.keys().collect::<Vec<_>>(), ["b", "c"]);
-        // it is told each time, and what was applied is not
+        // a fixed one is reported each time, an applied one once
         let again = reload(&loaded, read(after)).expect("good");
         assert_eq!((again.applied.len(), again.waiting), (0, vec!["limits.queue".to_owned()]));
         let back = reload(&loaded, before.clone()).expect("good");
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_nobody_named_is_no_change() {
+    fn default_cache_dir_is_no_change() {
         let read = |text: &str| read_text(text).expect("good settings");
         let mut now = read("");
         now.config.fixed.cache.dir = "/found/at/the/start".into();

@@ -1,4 +1,4 @@
-//! Secrets in files of their own, so that neither the settings file nor the environment has to hold them.
+//! Secrets in separate files, so that neither the settings file nor the environment contains them.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use super::{ConfigError, Loaded, Origin};
 use crate::dialect::signature::{Keys, MIN_KEY_BYTES};
 
-/// More than this is no list of keys but some other file.
-const MOST: u64 = 64 * 1024;
+/// The maximum bytes of such a file.
+const MAX_BYTES: u64 = 64 * 1024;
 
-/// Reads the files that the settings name. `credentials` is where systemd puts those of the unit (`LoadCredential=`): a
-/// name without a slash is looked for there.
+/// Reads the files that the settings name. `credentials` is the folder of the unit's credentials (systemd's
+/// `LoadCredential=`), which names without a slash refer to.
 pub(super) fn read(loaded: &mut Loaded, credentials: Option<&Path>) -> Result<(), ConfigError> {
     let place = |path: &Path| match credentials {
         Some(folder) if path.components().count() == 1 && !path.is_absolute() => folder.join(path),
@@ -26,24 +26,24 @@ pub(super) fn read(loaded: &mut Loaded, credentials: Option<&Path>) -> Result<()
         }
     }
     inline.dedup();
-    loaded.world_readable.extend(inline.into_iter().filter(is_for_everyone));
+    loaded.world_readable.extend(inline.into_iter().filter(is_world_readable));
     if !security.keys_file.as_os_str().is_empty() {
         let path = place(&security.keys_file);
         match open(&path, "security.keys_file", credentials.is_some())? {
-            Found::Withheld(why) => loaded.unreadable_secrets.push(why),
-            Found::File(file) => {
+            Secret::Unreadable(why) => loaded.unreadable_secrets.push(why),
+            Secret::File(file) => {
                 let keys = keys(&path, &text(file, &path, "security.keys_file")?)?;
                 security.keys.extend(keys);
                 loaded.origins.entry("security.keys".into()).or_insert(Origin::File(path.clone()));
-                loaded.world_readable.extend(Some(path).filter(is_for_everyone));
+                loaded.world_readable.extend(Some(path).filter(is_world_readable));
             }
         }
     }
     if !security.admin_token_file.as_os_str().is_empty() {
         let path = place(&security.admin_token_file);
         let file = match open(&path, "security.admin_token_file", credentials.is_some())? {
-            Found::File(file) => file,
-            Found::Withheld(why) => {
+            Secret::File(file) => file,
+            Secret::Unreadable(why) => {
                 loaded.unreadable_secrets.push(why);
                 return Ok(());
             }
@@ -51,45 +51,44 @@ pub(super) fn read(loaded: &mut Loaded, credentials: Option<&Path>) -> Result<()
         let text = text(file, &path, "security.admin_token_file")?;
         let token = text.trim_end_matches(['\n', '\r']);
         if token.trim().is_empty() || token.contains(char::is_control) {
-            let why = "it holds a token, in one line";
-            return Err(ConfigError(format!("security.admin_token_file is wrong: {}: {why}", path.display())));
+            let why = "the file must contain a token on one line";
+            return Err(ConfigError(format!("security.admin_token_file is invalid: {}: {why}", path.display())));
         }
         token.clone_into(&mut security.admin_token);
         loaded.origins.insert("security.admin_token".into(), Origin::File(path.clone()));
-        loaded.world_readable.extend(Some(path).filter(is_for_everyone));
+        loaded.world_readable.extend(Some(path).filter(is_world_readable));
     }
     Ok(())
 }
 
-/// A file with a secret.
-enum Found {
+enum Secret {
     File(File),
-    /// It is there for the service and not for this process, and why.
-    Withheld(String),
+    /// Readable for the service, but not for this process; with the reason.
+    Unreadable(String),
 }
 
-/// Opens a file, once: it may be a pipe.
-fn open(path: &Path, setting: &str, has_credentials: bool) -> Result<Found, ConfigError> {
+/// Opens a file, once, since it may be a pipe.
+fn open(path: &Path, setting: &str, has_credentials: bool) -> Result<Secret, ConfigError> {
     let is_bare = path.components().count() == 1 && !path.is_absolute();
     let name = path.display();
     match File::open(path) {
-        Ok(file) => Ok(Found::File(file)),
+        Ok(file) => Ok(Secret::File(file)),
         Err(error) if error.kind() == ErrorKind::NotFound && is_bare && !has_credentials => {
-            Ok(Found::Withheld(format!(
-                "{setting} = \"{name}\" is one of systemd's credentials, which only the service has; say where they \
-                are: CREDENTIALS_DIRECTORY=FOLDER tintype ..."
+            Ok(Secret::Unreadable(format!(
+                "{setting} = \"{name}\" is a systemd credential, which only the service has; name their folder: \
+                CREDENTIALS_DIRECTORY=FOLDER tintype ..."
             )))
         }
         Err(error) if error.kind() == ErrorKind::PermissionDenied && !has_credentials => {
-            Ok(Found::Withheld(format!("{setting} = \"{name}\" may not be read by this user")))
+            Ok(Secret::Unreadable(format!("permission denied on {setting} = \"{name}\"")))
         }
-        Err(error) => Err(ConfigError(format!("{setting} is wrong: {name}: it cannot be read: {error}"))),
+        Err(error) => Err(ConfigError(format!("{setting} is invalid: cannot read {name}: {error}"))),
     }
 }
 
-/// A key on each line; empty lines and those that begin with `#` are none.
+/// Parses one key per line; empty lines and lines that begin with `#` are skipped.
 fn keys(path: &Path, text: &str) -> Result<Vec<String>, ConfigError> {
-    let wrong = |why: String| ConfigError(format!("security.keys_file is wrong: {}: {why}", path.display()));
+    let wrong = |why: String| ConfigError(format!("security.keys_file is invalid: {}: {why}", path.display()));
     let mut keys = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let key = line.trim_end_matches('\r');
@@ -100,23 +99,23 @@ fn keys(path: &Path, text: &str) -> Result<Vec<String>, ConfigError> {
         keys.push(key.to_owned());
     }
     if keys.is_empty() {
-        return Err(wrong(format!("it holds no key; a line of at least {MIN_KEY_BYTES} bytes is one")));
+        return Err(wrong(format!("it contains no key; a line of at least {MIN_KEY_BYTES} bytes is one")));
     }
     Ok(keys)
 }
 
 fn text(file: File, path: &Path, setting: &str) -> Result<String, ConfigError> {
-    let wrong = |why: String| ConfigError(format!("{setting} is wrong: {}: {why}", path.display()));
+    let wrong = |why: String| ConfigError(format!("{setting} is invalid: {}: {why}", path.display()));
     let mut text = String::new();
-    file.take(MOST + 1).read_to_string(&mut text).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
-    if text.len() as u64 > MOST {
-        return Err(wrong(format!("it has more than {MOST} bytes")));
+    file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(|error| wrong(format!("cannot read it: {error}")))?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(wrong(format!("it has more than {MAX_BYTES} bytes")));
     }
     Ok(text)
 }
 
-/// Whether users who have nothing to do with the file may read it.
-fn is_for_everyone(path: &PathBuf) -> bool {
+/// Whether every user may read the file.
+fn is_world_readable(path: &PathBuf) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o004 != 0)
 }
 
@@ -132,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_come_from_lines() {
+    fn keys_file_has_a_key_per_line() {
         let place = tempfile::tempdir().expect("a folder");
         let path = place.path().join("keys");
         let check = |text: &str, expected: Result<&[&str], &str>| {
@@ -157,11 +156,11 @@ mod tests {
         check(&"x".repeat(70_000), Err("65536"));
         std::fs::remove_file(&path).expect("removed");
         let error = read(&mut loaded(&format!("keys_file = {path:?}")), None).expect_err("not there");
-        assert!(error.to_string().contains("cannot be read"), "{error}");
+        assert!(error.to_string().contains("cannot read"), "{error}");
     }
 
     #[test]
-    fn bare_names_are_credentials() {
+    fn name_without_a_slash_is_a_credential() {
         let place = tempfile::tempdir().expect("a folder");
         std::fs::write(place.path().join("signing-keys"), format!("{KEY}\n")).expect("written");
         std::fs::write(place.path().join("token"), "let me in\n").expect("written");
@@ -173,7 +172,7 @@ mod tests {
         let shown = toml::to_string(&both.config.without_secrets()).expect("TOML");
         assert!(!shown.contains(KEY) && !shown.contains("let me in"), "{shown}");
         assert!(read(&mut loaded("keys_file = './signing-keys'"), Some(place.path())).is_err());
-        // by hand there are none: who needs no secret goes on
+        // without systemd there are none, which is no error yet
         let mut by_hand = loaded("keys_file = 'signing-keys'\nadmin_token_file = 'token'");
         read(&mut by_hand, None).expect("readable without");
         assert_eq!((by_hand.unreadable_secrets.len(), by_hand.config.live.security.keys.len()), (2, 0));
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_everyone_may_read_is_told() {
+    fn world_readable_file_is_reported() {
         let place = tempfile::tempdir().expect("a folder");
         let path = place.path().join("keys");
         std::fs::write(&path, KEY).expect("written");

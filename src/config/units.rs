@@ -1,10 +1,10 @@
-//! Quantities as people write them: sizes, lengths of time, modes; and lists that may be one text.
+//! Values in human-readable form: sizes, durations, file modes; and lists that may be one string.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A number of bytes, written `64MiB`, `10GB` or plainly.
+/// A number of bytes, such as `64MiB`, `10GB` or `1024`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes(pub u64);
 
@@ -42,7 +42,7 @@ impl std::fmt::Display for Bytes {
     }
 }
 
-/// A length of time, written `500ms`, `30s`, `5m`, `1h` or `7d`.
+/// A duration, such as `500ms`, `30s`, `5m`, `1h` or `7d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
@@ -76,7 +76,7 @@ impl std::fmt::Display for Span {
     }
 }
 
-/// Permissions of a file, written in octal digits as `chmod` takes them.
+/// Permissions of a file, in octal digits as for `chmod`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mode(pub u32);
 
@@ -102,7 +102,7 @@ fn split_unit(text: &str) -> (&str, &str) {
     (&text[..end], text[end..].trim_start())
 }
 
-/// All of these are texts in TOML; a bare number of bytes is taken too.
+/// All of these are strings in TOML; sizes may be numbers as well.
 macro_rules! as_text {
     ($type:ty, $number:expr) => {
         impl Serialize for $type {
@@ -132,9 +132,11 @@ macro_rules! as_text {
 as_text!(Bytes, |number| Ok::<_, String>(Bytes(number)));
 as_text!(Span, |number: u64| Err(format!("{number} has no unit; write {number}s or {number}ms")));
 // 0o660 and 660 would both be numbers
-as_text!(Mode, |number: u64| Err(format!("{number} is a number; write the octal digits as a text, such as \"0660\"")));
+as_text!(Mode, |number: u64| Err(format!(
+    "{number} is a number; write the octal digits as a string, such as \"0660\""
+)));
 
-/// Several texts, written as a list, or as one text with commas; an empty text is none.
+/// Strings, written as a list or as one string with commas; an empty string is an empty list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StringList(pub Vec<String>);
 
@@ -158,7 +160,7 @@ impl Serialize for StringList {
 impl<'de> Deserialize<'de> for StringList {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        #[serde(untagged, expecting = "a text or a list of texts")]
+        #[serde(untagged, expecting = "a string or a list of strings")]
         enum Written {
             One(String),
             Several(Vec<String>),
@@ -175,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantities() {
+    fn sizes_and_durations_are_parsed() {
         let bytes = |text: &str| text.parse::<Bytes>().ok().map(|bytes| bytes.0);
         assert_eq!(bytes("64MiB"), Some(64 << 20));
         assert_eq!(bytes("10 gib"), Some(10 << 30));

@@ -1,4 +1,4 @@
-//! What the types of settings do not say: ranges, names, and settings that do not go together.
+//! Checks that types do not make: ranges, names, and settings that exclude each other.
 
 use super::fixed::Server;
 use super::live::Security;
@@ -7,7 +7,6 @@ use crate::dialect::{self, Snap};
 use crate::http;
 use crate::render::Format;
 
-/// What types do not say.
 pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
     server(&config.fixed.server)?;
     source_and_limits(&config.fixed)?;
@@ -17,12 +16,12 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
 }
 
 fn wrong(name: &str, why: impl std::fmt::Display) -> Result<(), ConfigError> {
-    Err(ConfigError(format!("{name} is wrong: {why}")))
+    Err(ConfigError(format!("{name} is invalid: {why}")))
 }
 
 fn server(server: &Server) -> Result<(), ConfigError> {
     for (name, address) in [("server.listen", &server.listen), ("server.admin_listen", &server.admin_listen)] {
-        // no admin listener is a setting, too
+        // an empty one switches the admin listener off
         let may_be_empty = name == "server.admin_listen";
         if !(is_address(address) || may_be_empty && address.is_empty()) {
             return wrong(name, not_an_address(address));
@@ -35,17 +34,17 @@ fn server(server: &Server) -> Result<(), ConfigError> {
     }
     if !(server.x_accel.is_empty() || is_location(&server.x_accel)) {
         let (given, like) = (&server.x_accel, "\"/_tintype_store\"");
-        return wrong("server.x_accel", format!("{given:?} is not a path such as {like}, without a slash at its end"));
+        return wrong("server.x_accel", format!("{given:?} is not a path such as {like}, without a trailing slash"));
     }
     Ok(())
 }
 
 fn source_and_limits(FixedSettings { source, limits, .. }: &FixedSettings) -> Result<(), ConfigError> {
     if let Some(name) = source.formats_in.iter().find(|name| Format::from_name(name).is_none()) {
-        return wrong("source.formats_in", format!("{name:?} is no format"));
+        return wrong("source.formats_in", format!("{name:?} is not a format"));
     }
     if limits.rate > 0 && limits.burst == 0 {
-        return wrong("limits.burst", "with a rate it is at least 1");
+        return wrong("limits.burst", "with limits.rate it is at least 1");
     }
     if !(1..=10_000).contains(&limits.uploads) {
         return wrong("limits.uploads", "it is 1 to 10000; security.upload switches uploads off");
@@ -62,7 +61,7 @@ fn source_and_limits(FixedSettings { source, limits, .. }: &FixedSettings) -> Re
     Ok(())
 }
 
-const NOTHING_ALLOWED: &str = "with nothing allowed no image could be sent";
+const NOTHING_ALLOWED: &str = "with 0 no image could be sent";
 
 fn output(LiveSettings { server, limits, output, .. }: &LiveSettings) -> Result<(), ConfigError> {
     if let Err(invalid) = http::AllowOrigin::new(&server.allow_origin.0) {
@@ -90,7 +89,7 @@ fn output(LiveSettings { server, limits, output, .. }: &LiveSettings) -> Result<
         }
     }
     if output.snap != Snap::Off && output.widths.is_empty() {
-        return wrong("output.snap", "there are no output.widths to snap to");
+        return wrong("output.snap", "output.widths is empty");
     }
     if output.widths.contains(&0) {
         return wrong("output.widths", "a width is at least 1");
@@ -104,7 +103,7 @@ fn security(security: &Security) -> Result<(), ConfigError> {
         return wrong("security.require_signature", "there are no security.keys");
     }
     if !(admin_token.is_empty() || admin_token_file.as_os_str().is_empty()) {
-        return wrong("security.admin_token_file", "there is a security.admin_token as well");
+        return wrong("security.admin_token_file", "security.admin_token is set as well");
     }
     match dialect::signature::Keys::new(keys.iter().map(String::as_str)) {
         Err(short) => wrong("security.keys", short),
@@ -132,18 +131,18 @@ fn is_address(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
-/// The right form of an address. A port alone means every network to some programs and this machine to others, so it is
-/// left to say which.
+/// Names the valid form of an address. A port alone is refused, since it means all interfaces to some programs and loopback to
+/// others.
 fn not_an_address(text: &str) -> String {
     match text.strip_prefix(':').unwrap_or(text).parse::<u16>() {
         Ok(port) => format!(
-            "{text:?} has no host; it is \"127.0.0.1:{port}\" for this machine alone, \"0.0.0.0:{port}\" for every network"
+            "{text:?} has no host; use \"127.0.0.1:{port}\" for this machine only, or \"0.0.0.0:{port}\" for all interfaces"
         ),
         Err(_) => format!("{text:?} is neither host:port nor unix:/path"),
     }
 }
 
-/// A path that means the same however it is read: nothing in it to be decoded or resolved.
+/// A path without characters to decode or segments to resolve, so that nginx and tintype read it alike.
 fn is_location(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let mut segments = text.split('/');
