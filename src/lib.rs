@@ -23,6 +23,7 @@
 //! |---|---|---|
 //! | [`render`] | a crate of its own: bytes and a recipe in, bytes out | where bytes come from, URLs, time, threads |
 //! | `clock` | the time to some milliseconds, for next to nothing | what it is needed for |
+//! | `sync` | a lock that ignores poisoning | what it guards |
 //! | [`source`] | where originals live, and which version of one is current | what is wanted from an original |
 //! | [`cache`] | where results are kept, once each, under a bound | how a result is made |
 //! | [`dialect`] | what a URL asks for: parameters, policy, negotiation, signatures | originals; it does no I/O |
@@ -105,5 +106,6 @@ pub mod dialect;
 pub mod http;
 pub mod service;
 pub mod source;
+mod sync;
 
 pub use tintype_render as render;

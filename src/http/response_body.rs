@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker, ready};
 
 use axum::body::Body;
@@ -15,6 +15,7 @@ use super::state::State;
 use super::traffic::{Outcome, Streamed};
 use crate::service::Payload;
 use crate::source::{Chunks, Error};
+use crate::sync;
 
 /// Adds the part of the body that the head announces.
 ///
@@ -114,7 +115,7 @@ struct InFlight(Arc<Mutex<(bool, Option<Waker>)>>);
 
 impl InFlight {
     fn lock(&self) -> MutexGuard<'_, (bool, Option<Waker>)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.0)
     }
 }
 

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use crate::render::Info;
 use crate::render::{self, Decode, DecodeKey, Decoded, Error, Recipe, Settings};
 use crate::source::Version;
+use crate::sync;
 
 /// The time that an image is cached after its last use, and in which another render of the same original shares it.
 const TTL: Duration = Duration::from_secs(2);
@@ -138,7 +139,7 @@ impl DecodeCache {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.state)
     }
 }
 

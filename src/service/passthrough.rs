@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
@@ -14,6 +14,7 @@ use super::{Answer, Error, OriginalInfo, Payload, Service, Timing};
 use crate::cache::Digest;
 use crate::render::{self, Content, Format};
 use crate::source::{self, Chunks, ImageId, Version};
+use crate::sync;
 
 /// Originals inspected at a time; each has its first bytes in memory, and is hashed.
 const MAX_INSPECTIONS: usize = 4;
@@ -41,8 +42,7 @@ impl Inspections {
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<Version, Arc<Inspection>>> {
-        // no change can be left half-way by a panic
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.running)
     }
 
     fn join(&self, version: Version) -> Arc<Inspection> {

@@ -1,6 +1,6 @@
 //! A recipe resolved to an answer: the version of the original, the key, the cache, and a render on a miss.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Instant;
 
@@ -9,6 +9,7 @@ use super::{Answer, Error, File, KeyMemo, Payload, RateLimitCheck, Service, Timi
 use crate::cache::{Body, Failure, Found, Key, rendition_key};
 use crate::render::{self, Recipe, Settings};
 use crate::source::{self, ImageId, Version};
+use crate::sync;
 
 /// How often a request starts over because its original changed meanwhile.
 pub(super) const ATTEMPTS: usize = 3;
@@ -159,7 +160,7 @@ impl Service {
             }
             let result = service.render(&own_id, version, recipe, settings, waiters).await;
             result.map(|(encoded, timing)| {
-                *measured.lock().unwrap_or_else(PoisonError::into_inner) = timing;
+                *sync::lock(&measured) = timing;
                 encoded
             })
         });
@@ -167,7 +168,7 @@ impl Service {
             Failure::Make(failed) => failed,
             Failure::Lost => WorkError::Panicked.into(),
         })?;
-        let mut timing = *timing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut timing = *sync::lock(&timing);
         if matches!(found, Found::Memory | Found::Disk) {
             timing.cache = started.elapsed();
         }

@@ -5,13 +5,14 @@
 //! server with an unbounded queue answers nobody in time. `queue.rs` decides about the order.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 pub use super::queue::{Class, Need};
 use super::queue::{Outcome, Queue};
+use crate::sync;
 
 /// The bounds of the workers.
 #[derive(Clone, Debug)]
@@ -62,8 +63,7 @@ struct Shared {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue<oneshot::Sender<Ticket>>> {
-        // no change can be left half-way by a panic
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.queue)
     }
 
     /// Grants resources to waiting renders, in order, while there are any.

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwapOption, Guard};
@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use super::id;
 use crate::clock;
+use crate::sync;
 
 /// An open folder; paths are resolved beneath it.
 #[derive(Debug)]
@@ -113,7 +114,7 @@ fn log_outside_link(path: &Path, target: &Path) {
     static LAST: Mutex<Option<Instant>> = Mutex::new(None);
     let now = clock::instant();
     {
-        let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = sync::lock(&LAST);
         if last.is_some_and(|last| now.saturating_duration_since(last) < LOG_INTERVAL) {
             return;
         }

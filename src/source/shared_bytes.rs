@@ -4,11 +4,12 @@
 //! large original would hold as many copies of it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
 
 use super::{BoxFuture, Error, ImageId, Opened, Original, Source, UploadStore, Version};
+use crate::sync;
 
 /// A source that has each version of an original in memory at most once.
 pub struct SharedBytes {
@@ -36,12 +37,12 @@ impl SharedBytes {
 
     /// The bytes of that version, if a caller still holds them.
     fn get(&self, version: &Version) -> Option<Bytes> {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = sync::lock(&self.held);
         held.get(version).and_then(Weak::upgrade).map(|bytes| Bytes::from_owner(Owner(bytes)))
     }
 
     fn keep(&self, version: Version, bytes: Bytes) -> Bytes {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = sync::lock(&self.held);
         // read twice at the same time: the first copy is kept
         if let Some(bytes) = held.get(&version).and_then(Weak::upgrade) {
             return Bytes::from_owner(Owner(bytes));

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 /// Each module and the modules of the service that it may use. `lib.rs` has the same order in words.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &[]),
-    ("source", &["clock"]),
+    ("sync", &[]),
+    ("source", &["clock", "sync"]),
     ("cache", &["source"]),
     ("dialect", &["source"]),
-    ("service", &["source", "cache"]),
-    ("http", &["clock", "source", "cache", "dialect", "service"]),
+    ("service", &["source", "cache", "sync"]),
+    ("http", &["clock", "sync", "source", "cache", "dialect", "service"]),
     ("config", &["source", "cache", "dialect", "service", "http"]),
-    ("cli", &["source", "cache", "dialect", "service", "http", "config"]),
+    ("cli", &["sync", "source", "cache", "dialect", "service", "http", "config"]),
     ("main", &["cli"]),
 ];
 

@@ -11,7 +11,7 @@ mod summary;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -20,6 +20,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Common, UsageError};
 use crate::config::Config;
+use crate::sync::lock;
 use input::Input;
 use pace::{LiveTraffic, Pace};
 use plan::{Client, Plan, PlannedRequest};
@@ -246,9 +247,4 @@ impl Shared {
         let mut resume = lock(&self.resume);
         *resume = (*resume).max(Instant::now() + time);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // the values are consistent whenever a lock is released
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

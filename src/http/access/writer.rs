@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::sync;
+
 /// Buffered bytes that are written without waiting for more lines.
 const BATCH_BYTES: usize = 128 * 1024;
 
@@ -62,7 +64,7 @@ impl Lines {
 
 impl Shared {
     fn lines(&self) -> MutexGuard<'_, Lines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.lines)
     }
 
     fn drop_lines(&self, lines: &mut Lines, count: u64) {

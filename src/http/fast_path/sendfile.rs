@@ -6,7 +6,7 @@
 use std::io::{ErrorKind, IoSlice, Result};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use rustix::net::SendFlags;
@@ -15,6 +15,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::super::stream::{Abort, Probe, forward_probe};
 use crate::cache::{MemfdBytes, WeakMemfdBytes};
+use crate::sync;
 
 /// The file of the body that a connection is sending, if it has one. Clones share it.
 ///
@@ -26,12 +27,12 @@ pub(super) struct CurrentBody(Arc<Mutex<Option<WeakMemfdBytes>>>);
 impl CurrentBody {
     /// Sets the body of the next answer.
     pub(super) fn set(&self, body: Option<&MemfdBytes>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = body.map(MemfdBytes::downgrade);
+        *sync::lock(&self.0) = body.map(MemfdBytes::downgrade);
     }
 
     /// The part that is in the file, if it is the first, or the second after a head.
     fn find(&self, parts: &[IoSlice<'_>]) -> Option<FilePart> {
-        let body = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.upgrade()?;
+        let body = sync::lock(&self.0).as_ref()?.upgrade()?;
         let (part, offset) = parts
             .iter()
             .take(2)
