@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::native::params::{Fit, Params, RequestedFormat, defaults};
+use super::native::params::{Fit, Flip, Params, RequestedFormat, defaults};
 use super::native::query;
 use super::signature::Keys;
 use super::{Error, InvalidParam, InvalidParams, Target, negotiate};
@@ -282,17 +282,11 @@ impl Policy {
             // a description depends on no other parameter
             return Ok(Recipe::description());
         }
-        let turn = Orientation::quarter_turns(u32::from(rotate.unwrap_or(defaults::ROTATE)) / 90);
-        let flip = flip.map_or(Orientation::UPRIGHT, |flip| Orientation {
-            transpose: false,
-            mirror_x: flip.horizontal,
-            mirror_y: flip.vertical,
-        });
         Ok(Recipe {
             geometry: Geometry {
                 rect,
                 trim: trim.filter(|&tolerance| tolerance != defaults::TRIM),
-                turn: turn.then(flip),
+                turn: turn(rotate, flip),
                 resize: self.resize(params)?,
                 background: background.filter(|colour| colour.0[3] > 0),
             },
@@ -354,6 +348,16 @@ impl Policy {
         };
         Ok(resize.canonical())
     }
+}
+
+fn turn(rotate: Option<u16>, flip: Option<Flip>) -> Orientation {
+    let turn = Orientation::quarter_turns(u32::from(rotate.unwrap_or(defaults::ROTATE)) / 90);
+    let flip = flip.map_or(Orientation::UPRIGHT, |flip| Orientation {
+        transpose: false,
+        mirror_x: flip.horizontal,
+        mirror_y: flip.vertical,
+    });
+    turn.then(flip)
 }
 
 fn default_fit(params: &Params) -> Fit {

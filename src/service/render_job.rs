@@ -44,10 +44,7 @@ impl Service {
                 self.ensure_effective(version, &recipe, &settings)?;
             }
             let started = Instant::now();
-            let original = self.source.fetch(id).await?;
-            if original.version != version {
-                return Err(Failed::Changed(original.version));
-            }
+            let original = self.fetch(id, version).await?;
             let (queue, source, length) = (permit.queued, started.elapsed(), original.bytes.len());
             let job = Job {
                 ticket: Arc::clone(&ticket),
@@ -79,6 +76,11 @@ impl Service {
                 (Ended::Failed(error), _) => Err(error.into()),
             };
         }
+    }
+
+    async fn fetch(&self, id: &ImageId, version: Version) -> Result<Original, Failed> {
+        let original = self.source.fetch(id).await?;
+        if original.version == version { Ok(original) } else { Err(Failed::Changed(original.version)) }
     }
 
     fn cancelled(&self) -> Failed {
