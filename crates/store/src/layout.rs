@@ -1,30 +1,30 @@
-//! Names in the cache folder. A rendition is one plain file whose record is its name:
-//! `<fan-out>/<key>.<blake3 of the body>.<length>.<attributes>`. There is no second file and no database: listing the
-//! folders is the index, and a truncation, a swap or a flipped bit shows against the name.
+//! Names in the store's folder. A stored file is one plain file with all of its metadata in its name:
+//! `<fan-out>/<key>.<blake3 of the bytes>.<length>.<attributes>`. There is no second file and no database: listing the folders
+//! gives the index, and a truncated, swapped or damaged file does not match its name.
 
 use crate::index::Value;
 use crate::{Attributes, Digest, Key};
 
-/// The number of this layout; a folder `v<number>` has all of it. A change takes the next number.
+/// The version of this layout, which lies in a folder `v<version>`. A change of layout takes the next number.
 pub(crate) const VERSION: u32 = 2;
 
-/// How many folders renditions lie in: enough that one is listed in milliseconds, few enough that the folders
-/// themselves take little.
+/// The number of folders with stored files: enough that one is listed in milliseconds, few enough that the folders
+/// themselves take little space.
 pub(crate) const FAN_OUT: u8 = 64;
 
-/// Where files are while they are written.
+/// The folder of files that are being written.
 pub(crate) const STAGING: &str = "staging";
 
-/// Held by the process that the folder belongs to.
+/// The file that is locked by the process which uses the folder.
 pub(crate) const LOCK: &str = "lock";
 
-/// The paths of the originals that there are renditions of, one a line.
-pub(crate) const NAMES: &str = "names";
+/// The file with the paths of originals, one a line.
+pub(crate) const ORIGINAL_PATHS: &str = "names";
 
-/// Files beside the renditions, the lock and the names.
+/// The lock and the list of paths.
 pub(crate) const FIXED_FILES: u64 = 2;
 
-/// What is known of a rendition from its name.
+/// The metadata of a file, from its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record<A> {
     pub(crate) digest: Digest,
@@ -46,23 +46,23 @@ pub(crate) fn folder(number: u8) -> String {
     format!("{number:02x}")
 }
 
-/// Whether renditions of that key lie in that folder.
+/// Whether files of that key lie in that fan-out folder.
 pub(crate) fn is_in(key: Key, number: u8) -> bool {
     key.first_byte() % FAN_OUT == number
 }
 
-/// The path of a rendition below the layout's folder.
+/// The path of a file below the layout's folder.
 pub(crate) fn path<A: Attributes>(key: Key, record: &Record<A>) -> String {
     format!("{}/{}", folder(key.first_byte() % FAN_OUT), name(key, record))
 }
 
-/// The name of a rendition's file.
+/// The name of a file.
 pub(crate) fn name<A: Attributes>(key: Key, record: &Record<A>) -> String {
     let Record { digest, length, attributes } = record;
     format!("{}.{}.{length}.{}", key.to_hex(), digest.to_hex(), attributes.to_suffix())
 }
 
-/// The key and the record that a file name states; `None` for every name that [`name`] does not make.
+/// Parses a file name; `None` for every text that [`name`] does not make.
 pub(crate) fn parse<A: Attributes>(name: &str) -> Option<(Key, Record<A>)> {
     let mut parts = name.splitn(4, '.');
     let (key, digest, length, suffix) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -76,25 +76,25 @@ pub(crate) fn parse<A: Attributes>(name: &str) -> Option<(Key, Record<A>)> {
     Some((Key::from_hex(key)?, record))
 }
 
-/// The name that is made of what a name states; for tests of what is taken for one of ours.
+/// The name that is made of a parsed name; for tests that both are equal.
 #[doc(hidden)]
 pub fn name_again<A: Attributes>(written: &str) -> Option<String> {
     parse::<A>(written).map(|(key, record)| name(key, &record))
 }
 
-/// The name of a file in the staging folder: a number that no other has, and its final name.
+/// The name of a file in the staging folder: a unique number and its final name.
 pub(crate) fn staged<A: Attributes>(number: u64, key: Key, record: &Record<A>) -> String {
     format!("{number:x}-{}", name(key, record))
 }
 
-/// What is staged under that name, if it is one of ours.
+/// Parses the name of a staged file.
 pub(crate) fn parse_staged<A: Attributes>(staged: &str) -> Option<(Key, Record<A>)> {
     let (number, name) = staged.split_once('-')?;
     u64::from_str_radix(number, 16).ok()?;
     parse(name)
 }
 
-/// The number of the layout that a folder of that name holds.
+/// The layout version of a folder of that name.
 pub(crate) fn version(name: &str) -> Option<u32> {
     let digits = name.strip_prefix('v').filter(|digits| !digits.starts_with(['0', '+']))?;
     digits.parse().ok()
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_as_they_are_written_and_nothing_else_is() {
+    fn only_names_that_the_store_writes_are_parsed() {
         let name = name(key(), &record(6));
         assert_eq!(parse(&name), Some((key(), record(6))));
         let dotted = Record { attributes: Extension::Json, ..record(6) };
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn layouts_are_told_by_their_folders() {
+    fn layout_versions_are_parsed_from_folder_names() {
         for (name, number) in [("v1", Some(1)), ("v2", Some(2)), ("v30", Some(30)), ("v01", None), ("v", None)] {
             assert_eq!(version(name), number, "{name}");
         }
@@ -160,14 +160,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_read_would_be_written_so(text in "[0-9a-fA-F]{64}\\.[0-9a-f]{64}\\.[0-9+]{1,11}\\.(webp|WebP|part\\.json|json|x|)") {
+        fn parsed_name_is_written_alike(text in "[0-9a-fA-F]{64}\\.[0-9a-f]{64}\\.[0-9+]{1,11}\\.(webp|WebP|part\\.json|json|x|)") {
             if let Some((key, record)) = parse::<Extension>(&text) {
                 prop_assert_eq!(name(key, &record), text);
             }
         }
 
         #[test]
-        fn no_text_is_a_danger(text in "\\PC{0,200}") {
+        fn no_text_panics(text in "\\PC{0,200}") {
             let _ = (parse::<Extension>(&text), parse_staged::<Extension>(&text), version(&text));
         }
     }

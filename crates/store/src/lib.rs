@@ -37,6 +37,7 @@ mod folder;
 mod index;
 mod key;
 mod layout;
+mod log_throttle;
 mod original_paths;
 pub mod preflight;
 #[cfg(test)]

@@ -1,127 +1,126 @@
-//! A cache folder seen by somebody who does not serve from it: whether it is safe, whether it can be written as the cache
-//! writes, and who has it. Nothing that is done here stays.
+//! Checks of a folder without using it: whether it is safe, whether the store can write to it, and which process uses it. No
+//! check leaves anything behind.
 
 use std::io::{Error, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-pub use crate::folder::Doubt;
+pub use crate::folder::PermissionIssue;
 use crate::folder::{self, Folder};
 use crate::{disk, layout};
 
-/// What was being done when a folder turned out to be of no use.
+/// The step that failed.
 #[derive(Debug)]
 pub struct Obstacle {
-    /// What was tried.
-    pub tried: Tried,
-    /// On what.
+    /// The step.
+    pub step: Step,
+    /// The path that it failed on.
     pub path: PathBuf,
-    /// What became of it.
+    /// Its error.
     pub error: Error,
 }
 
-/// What a rendition's way into the folder consists of.
+/// The steps of storing a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tried {
-    /// Making a folder that is not there yet.
+pub enum Step {
+    /// Creating a missing folder.
     Make,
     /// Opening a folder.
     Open,
-    /// Making sure that no newer tintype has been here.
+    /// Checking that there is no newer layout.
     Versions,
-    /// Writing a file beside the others.
+    /// Writing a staged file.
     Stage,
-    /// Bringing it to its place.
+    /// Renaming it to its final name.
     Rename,
 }
 
-/// What speaks against the folder and the one of this layout in it, as far as they are there; with which of them it is.
+/// The permission issue of the folder, or of the layout's folder in it, with its path. Missing folders have none.
 ///
 /// # Errors
-/// Where they cannot be looked at.
-pub fn doubt(dir: &Path) -> std::io::Result<Option<(PathBuf, Doubt)>> {
+/// Where their metadata cannot be read.
+pub fn permission_issue(dir: &Path) -> std::io::Result<Option<(PathBuf, PermissionIssue)>> {
     for path in [dir.to_owned(), layout_in(dir)] {
-        let doubt = match Folder::open(&path) {
-            Ok(folder) => folder::doubt(&folder)?,
+        let permission_issue = match Folder::open(&path) {
+            Ok(folder) => folder::permission_issue(&folder)?,
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        if let Some(doubt) = doubt {
-            return Ok(Some((path, doubt)));
+        if let Some(permission_issue) = permission_issue {
+            return Ok(Some((path, permission_issue)));
         }
     }
     Ok(None)
 }
 
-/// The folder of this layout.
+/// The folder of this layout version in the store's folder.
 pub fn layout_in(dir: &Path) -> PathBuf {
     dir.join(format!("v{}", layout::VERSION))
 }
 
-/// The folder in which files are staged.
+/// The folder of staged files.
 pub fn staging_in(dir: &Path) -> PathBuf {
     layout_in(dir).join(layout::STAGING)
 }
 
-/// Brings a file into the folder the way that a rendition gets there, and takes it away again with every folder that was
-/// made for it.
+/// Stores a file as the store does, and removes it again with every folder that was created for it.
 ///
 /// # Errors
-/// What stood in the way.
-pub fn try_out(dir: &Path) -> Result<(), Obstacle> {
-    let mut made = Made::default();
+/// The first step that failed.
+pub fn probe(dir: &Path) -> Result<(), Obstacle> {
+    let mut made = CreatedFolders::default();
     for folder in [dir.to_owned(), staging_in(dir), layout_in(dir).join(layout::folder(0))] {
         made.make(&folder)?;
     }
-    let stopped = |tried, path: &Path| {
+    let stopped = |step, path: &Path| {
         let path = path.to_owned();
-        move |error| Obstacle { tried, path, error }
+        move |error| Obstacle { step, path, error }
     };
-    let top = Folder::open(dir).map_err(stopped(Tried::Open, dir))?;
-    disk::refuse_newer(&top).map_err(stopped(Tried::Versions, dir))?;
+    let top = Folder::open(dir).map_err(stopped(Step::Open, dir))?;
+    disk::refuse_newer(&top).map_err(stopped(Step::Versions, dir))?;
     let path = layout_in(dir);
-    let folder = Folder::open(&path).map_err(stopped(Tried::Open, &path))?;
+    let folder = Folder::open(&path).map_err(stopped(Step::Open, &path))?;
     let name = format!("probe-{}", std::process::id());
     let staged = format!("{}/{name}", layout::STAGING);
     let target = format!("{}/{name}", layout::folder(0));
-    // of one that was killed and had this number
-    folder.remove(&staged).map_err(stopped(Tried::Stage, &path.join(layout::STAGING)))?;
+    // left by a killed process of the same ID
+    folder.remove(&staged).map_err(stopped(Step::Stage, &path.join(layout::STAGING)))?;
     let write = || {
         let mut file = folder.create(&staged)?;
         file.write_all(&[0; folder::BLOCK as usize])?;
         file.sync_data()
     };
-    let done = write().map_err(stopped(Tried::Stage, &path.join(layout::STAGING))).and_then(|()| {
+    let done = write().map_err(stopped(Step::Stage, &path.join(layout::STAGING))).and_then(|()| {
         let renamed = folder.rename(&staged, &target);
-        renamed.map_err(stopped(Tried::Rename, &path.join(layout::folder(0))))
+        renamed.map_err(stopped(Step::Rename, &path.join(layout::folder(0))))
     });
     let removed = folder.remove(&staged).and_then(|()| folder.remove(&target));
-    done.and_then(|()| removed.map_err(stopped(Tried::Stage, &path)))
+    done.and_then(|()| removed.map_err(stopped(Step::Stage, &path)))
 }
 
-/// Whether a folder, where it is there, is safe from others.
+/// Whether other users cannot place files in the folder. A missing folder is safe.
 ///
 /// # Errors
-/// Why it is not: whoever can write in it could have pictures of their own sent.
-pub fn distrust(dir: &Path) -> std::io::Result<()> {
+/// Why the folder is unsafe, and how to fix that.
+pub fn check_permissions(dir: &Path) -> std::io::Result<()> {
     match Folder::open(dir) {
-        Ok(folder) => folder::distrust(&folder),
+        Ok(folder) => folder::check_permissions(&folder),
         Err(_) => Ok(()),
     }
 }
 
-/// Whether a folder could hold a cache: a file can be written in it or, where it is not there yet, in what is above it.
+/// Whether a file can be written in the folder or, where it is missing, in the nearest folder above it.
 pub fn is_usable(dir: &Path) -> bool {
     let there = dir.ancestors().find(|dir| dir.exists());
     there.is_some_and(|dir| tempfile::Builder::new().prefix(".probe").tempfile_in(dir).is_ok())
 }
 
-/// Folders that were made, removed with this unless somebody has put something in them meanwhile.
+/// Folders that were created; empty ones are removed on drop.
 #[derive(Default)]
-struct Made(Vec<PathBuf>);
+struct CreatedFolders(Vec<PathBuf>);
 
-impl Made {
-    /// Makes a folder and those above it.
+impl CreatedFolders {
+    /// Creates a folder and those above it.
     fn make(&mut self, dir: &Path) -> Result<(), Obstacle> {
         let missing: Vec<&Path> =
             dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
@@ -129,33 +128,33 @@ impl Made {
             match std::fs::DirBuilder::new().mode(0o750).create(dir) {
                 Ok(()) => self.0.push(dir.to_owned()),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && dir.is_dir() => {}
-                Err(error) => return Err(Obstacle { tried: Tried::Make, path: dir.to_owned(), error }),
+                Err(error) => return Err(Obstacle { step: Step::Make, path: dir.to_owned(), error }),
             }
         }
         Ok(())
     }
 }
 
-impl Drop for Made {
+impl Drop for CreatedFolders {
     fn drop(&mut self) {
         for dir in self.0.iter().rev() {
-            // what is not empty is somebody's by now
+            // a folder that is not empty is in use
             let _ = std::fs::remove_dir(dir);
         }
     }
 }
 
-/// Who writes in the folder at present.
+/// The process that uses the folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// The number of its process, where the system tells.
+    /// Its ID, where the system tells.
     pub pid: Option<u32>,
 }
 
-/// The process that serves from the folder, if there is one and it can be seen.
+/// The process that uses the folder, if one does.
 pub fn holder(dir: &Path) -> Option<Holder> {
     let lock = Folder::open(&layout_in(dir)).and_then(|folder| folder.open_file(layout::LOCK)).ok()?;
-    // one that starts at this very moment finds it taken, and tries again half a second later
+    // a process that starts at this moment finds it locked and tries again half a second later
     if lock.try_lock_shared().is_ok() {
         return None;
     }
@@ -164,7 +163,7 @@ pub fn holder(dir: &Path) -> Option<Holder> {
     Some(Holder { pid: holder_in(&locks, file.ino()) })
 }
 
-/// The process that holds a lock on that inode, by what the kernel lists: `1: FLOCK ADVISORY WRITE 731 fe:00:52 0 EOF`.
+/// The process that locks that inode, from the lines of /proc/locks: `1: FLOCK ADVISORY WRITE 731 fe:00:52 0 EOF`.
 fn holder_in(locks: &str, inode: u64) -> Option<u32> {
     locks.lines().find_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -178,20 +177,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_try_leaves_nothing_behind() {
+    fn probe_leaves_nothing_behind() {
         let place = tempfile::tempdir().expect("a folder");
         let dir = place.path().join("not/there");
-        try_out(&dir).expect("it can be written");
+        probe(&dir).expect("it can be written");
         assert!(!place.path().join("not").exists());
         std::fs::create_dir(place.path().join("not")).expect("made");
         std::fs::write(place.path().join("not/there"), b"a file").expect("written");
-        let obstacle = try_out(&dir).expect_err("a file");
+        let obstacle = probe(&dir).expect_err("a file");
         assert_eq!(obstacle.path, layout_in(&dir));
         assert_eq!(obstacle.error.kind(), ErrorKind::NotADirectory);
     }
 
     #[test]
-    fn whoever_holds_the_lock_is_named() {
+    fn holder_of_the_lock_is_found() {
         let locks = "1: POSIX  ADVISORY  WRITE 3 fe:00:52 0 EOF\n2: FLOCK  ADVISORY  WRITE 731 fe:00:52 0 EOF\n";
         assert_eq!(holder_in(locks, 52), Some(731));
         assert_eq!(holder_in(locks, 5), None);

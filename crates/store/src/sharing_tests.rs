@@ -1,4 +1,4 @@
-//! Equal bodies share one file: what that takes, and what becomes of it when a name is purged, evicted or damaged.
+//! Equal bodies share one inode: its space, and purges, evictions and damage of its links.
 
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
@@ -272,7 +272,7 @@ async fn links_that_a_kill_left_staged_are_taken_over() {
 }
 
 #[tokio::test]
-async fn survey_counts_shared_bodies_once() {
+async fn stats_counts_shared_bodies_once() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = open(dir.path());
     for (name, number) in [("a", 1), ("a", 2), ("b", 1)] {
@@ -280,12 +280,12 @@ async fn survey_counts_shared_bodies_once() {
     }
     ask(&store, file("b", 2), b"another").await;
     let (bytes, _) = settled(&store);
-    let survey = stats::survey::<Extension>(dir.path()).expect("it can be read");
+    let stats = stats::folder_stats::<Extension>(dir.path()).expect("it can be read");
     // it counts the two folders, and not the block that the names of the originals take
-    assert_eq!((survey.entries, survey.bytes), (4, bytes + 4096));
-    assert_eq!((survey.shared, survey.sharing, survey.length), (1, 3, 6007));
+    assert_eq!((stats.entries, stats.bytes), (4, bytes + 4096));
+    assert_eq!((stats.shared, stats.sharing, stats.length), (1, 3, 6007));
     let of = |name: &str| {
-        let share = survey.originals.iter().find(|share| share.name.as_deref() == Some(name)).expect("a share");
+        let share = stats.originals.iter().find(|share| share.path.as_deref() == Some(name)).expect("a share");
         (share.entries, share.bytes)
     };
     assert_eq!((of("a"), of("b")), ((2, 2 * 4096), (2, 3 * 4096)));

@@ -1,56 +1,55 @@
-//! A look at a cache folder from outside: what lies in it, and whether every body is what its name says. Only reads, so
-//! it is safe while a service uses the folder.
+//! Statistics and verification of a folder, read-only and so safe while a service uses it.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{ErrorKind, Read, Result};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::folder::{BLOCK, Facts, Folder};
+use crate::folder::{BLOCK, FileInfo, Folder};
 use crate::key::PathHash;
 use crate::layout::{self, FAN_OUT, Record};
 use crate::original_paths;
 use crate::{Attributes, Digest, Key};
 
-/// What lies in a cache folder.
+/// Statistics of a folder.
 #[derive(Debug, Default)]
-pub struct Survey {
-    /// Renditions.
+pub struct FolderStats {
+    /// Stored files.
     pub entries: u64,
-    /// Bytes that they take on disk, in whole blocks, with the folders that they lie in.
+    /// Bytes that they take on disk, in whole blocks, with their folders.
     pub bytes: u64,
-    /// Bytes of their bodies, each once.
+    /// Bytes of their bodies, equal ones counted once.
     pub length: u64,
-    /// Bodies that several renditions share.
+    /// Bodies with several links.
     pub shared: u64,
-    /// Renditions that share their body with another.
+    /// Files that share their body with another.
     pub sharing: u64,
-    /// Files that are being written, or were when their process was killed.
+    /// Files that are being written, or were left by a killed process.
     pub staged: u64,
-    /// Files that are not tintype's.
+    /// Files that are not the store's.
     pub foreign: u64,
-    /// How long ago the least and the most recently used one was used, as far as that is written down.
+    /// The ages of the last use of the least and of the most recently used file.
     pub ages: Option<(Duration, Duration)>,
-    /// What each original's renditions take, the largest first.
+    /// The space of each original's files, largest first.
     pub originals: Vec<Share>,
 }
 
-/// The space of one original's renditions. A body that they share with each other counts once; one that they share with those
-/// of another original counts for both.
+/// The space of one original's files. A body that they share counts once; one that they share with files of another original
+/// counts for both.
 #[derive(Debug, Default)]
 pub struct Share {
-    /// Its path; `None` where it is not known.
-    pub name: Option<String>,
-    /// Renditions.
+    /// The original's path; `None` where it is not known.
+    pub path: Option<String>,
+    /// Files.
     pub entries: u64,
     /// Bytes on disk, in whole blocks.
     pub bytes: u64,
 }
 
-/// A rendition that is not what its name says.
+/// A file that does not hold what its name says.
 #[derive(Debug)]
 pub struct Damaged {
-    /// Its path in the cache folder.
+    /// Its path below the folder.
     pub path: String,
     /// What is wrong with it.
     pub reason: String,
@@ -60,7 +59,7 @@ fn open(dir: &Path) -> Result<Folder> {
     Folder::open(&dir.join(format!("v{}", layout::VERSION)))
 }
 
-/// The renditions in one fan-out folder, and how many files there are not ours.
+/// The files in one fan-out folder, the number of other files, and the blocks of the folder.
 fn entries<A: Attributes>(folder: &Folder, number: u8) -> Result<(Vec<(Key, Record<A>)>, u64, u64)> {
     let (mut entries, mut foreign) = (Vec::new(), 0);
     let listed = folder.list(&layout::folder(number), |name, is_file| {
@@ -76,31 +75,31 @@ fn entries<A: Attributes>(folder: &Folder, number: u8) -> Result<(Vec<(Key, Reco
     }
 }
 
-/// Looks through a cache folder. A rendition that goes while it looks is not counted.
+/// Reads the statistics of a folder. A file that is removed in the meantime is not counted.
 ///
 /// # Errors
-/// Where the folder is not there or cannot be read.
-pub fn survey<A: Attributes>(dir: &Path) -> Result<Survey> {
+/// Where the folder is missing or cannot be read.
+pub fn folder_stats<A: Attributes>(dir: &Path) -> Result<FolderStats> {
     let folder = open(dir)?;
-    let mut survey = Survey::default();
+    let mut stats = FolderStats::default();
     let mut shares: HashMap<PathHash, Share> = HashMap::new();
-    // inodes with several names, and which originals have one of them
+    // inodes with several links, and those of each original
     let (mut seen, mut seen_of) = (HashSet::new(), HashSet::new());
     let mut times: Option<(u32, u32)> = None;
     for number in 0..FAN_OUT {
         let (entries, foreign, blocks) = entries::<A>(&folder, number)?;
-        survey.foreign += foreign;
-        survey.bytes += blocks * BLOCK;
+        stats.foreign += foreign;
+        stats.bytes += blocks * BLOCK;
         for (key, record) in entries {
-            let Ok(facts) = folder.facts(&layout::path(key, &record)) else { continue };
-            let Facts { is_file: true, blocks, seconds, names, .. } = facts else { continue };
-            let (bytes, inode, is_shared) = (blocks * BLOCK, facts.inode(), names > 1);
-            survey.entries += 1;
-            survey.sharing += u64::from(is_shared);
+            let Ok(info) = folder.file_info(&layout::path(key, &record)) else { continue };
+            let FileInfo { is_file: true, blocks, seconds, links, .. } = info else { continue };
+            let (bytes, inode, is_shared) = (blocks * BLOCK, info.inode(), links > 1);
+            stats.entries += 1;
+            stats.sharing += u64::from(is_shared);
             if !is_shared || seen.insert(inode) {
-                survey.bytes += bytes;
-                survey.length += u64::from(record.length);
-                survey.shared += u64::from(is_shared);
+                stats.bytes += bytes;
+                stats.length += u64::from(record.length);
+                stats.shared += u64::from(is_shared);
             }
             let (first, last) = times.unwrap_or((seconds, seconds));
             times = Some((first.min(seconds), last.max(seconds)));
@@ -113,30 +112,31 @@ pub fn survey<A: Attributes>(dir: &Path) -> Result<Survey> {
     }
     folder.list(layout::STAGING, |name, _| {
         if name.to_str().is_ok_and(|name| layout::parse_staged::<A>(name).is_some()) {
-            survey.staged += 1;
+            stats.staged += 1;
         } else {
-            survey.foreign += 1;
+            stats.foreign += 1;
         }
     })?;
-    original_paths::read(&folder, |name| {
-        if let Some(share) = shares.get_mut(&PathHash::of(name)) {
-            share.name = Some(name.to_owned());
+    original_paths::read(&folder, |path| {
+        if let Some(share) = shares.get_mut(&PathHash::of(path)) {
+            share.path = Some(path.to_owned());
         }
     })?;
     let ago = |seconds: u32| {
         let then = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.into());
         SystemTime::now().duration_since(then).unwrap_or_default()
     };
-    survey.ages = times.map(|(first, last)| (ago(first), ago(last)));
-    survey.originals = shares.into_values().collect();
-    survey.originals.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
-    Ok(survey)
+    stats.ages = times.map(|(first, last)| (ago(first), ago(last)));
+    stats.originals = shares.into_values().collect();
+    stats.originals.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.path.cmp(&b.path)));
+    Ok(stats)
 }
 
-/// Reads every rendition and compares it with its name. `progress` is told how many of how many have been read.
+/// Reads every file and compares it with its name. `progress` gets the number of files read and of all. Returns the number of
+/// intact files, and the damaged ones.
 ///
 /// # Errors
-/// Where the folder is not there or cannot be listed.
+/// Where the folder is missing or cannot be listed.
 pub fn verify<A: Attributes>(dir: &Path, mut progress: impl FnMut(u64, u64)) -> Result<(u64, Vec<Damaged>)> {
     let folder = open(dir)?;
     let mut all = Vec::new();
@@ -144,7 +144,7 @@ pub fn verify<A: Attributes>(dir: &Path, mut progress: impl FnMut(u64, u64)) -> 
         all.extend(entries::<A>(&folder, number)?.0);
     }
     let (mut read, mut damaged) = (0, Vec::new());
-    // files with several names are read once
+    // an inode is read once
     let mut known: HashMap<(u64, Digest), Option<String>> = HashMap::new();
     for (done, (key, record)) in (0..).zip(&all) {
         progress(done, all.len() as u64);
@@ -152,7 +152,7 @@ pub fn verify<A: Attributes>(dir: &Path, mut progress: impl FnMut(u64, u64)) -> 
         match check(&folder, &path, record, &mut known) {
             Ok(None) => read += 1,
             Ok(Some(reason)) => damaged.push(Damaged { path: format!("v{}/{path}", layout::VERSION), reason }),
-            // evicted meanwhile
+            // evicted in the meantime
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => {
                 damaged.push(Damaged { path: format!("v{}/{path}", layout::VERSION), reason: error.to_string() });
@@ -163,17 +163,17 @@ pub fn verify<A: Attributes>(dir: &Path, mut progress: impl FnMut(u64, u64)) -> 
     Ok((read, damaged))
 }
 
-/// What is wrong with a rendition.
+/// Why a file does not hold what its name says.
 fn check<A: Attributes>(
     folder: &Folder, path: &str, record: &Record<A>, known: &mut HashMap<(u64, Digest), Option<String>>,
 ) -> Result<Option<String>> {
-    let facts = folder.facts(path)?;
-    let Facts { is_file, length, names, .. } = facts;
+    let info = folder.file_info(path)?;
+    let FileInfo { is_file, length, links, .. } = info;
     if !is_file {
         return Ok(Some("it is not a regular file".into()));
     }
-    if names > 1 {
-        let at = (facts.inode(), record.digest);
+    if links > 1 {
+        let at = (info.inode(), record.digest);
         if let Some(reason) = known.get(&at) {
             return Ok(reason.clone());
         }
@@ -190,6 +190,6 @@ fn check_bytes<A: Attributes>(folder: &Folder, path: &str, record: &Record<A>, l
     }
     let mut bytes = Vec::new();
     folder.read(path, record.length.into())?.read_to_end(&mut bytes)?;
-    let is_right = Digest::of(&bytes) == record.digest;
-    Ok((!is_right).then(|| "its bytes are not those that were written".into()))
+    let is_intact = Digest::of(&bytes) == record.digest;
+    Ok((!is_intact).then(|| "its bytes are not those that were written".into()))
 }

@@ -86,13 +86,13 @@ impl<A: Attributes> Place<A> {
         match Disk::open(path, &self.config, Arc::clone(&self.counters)) {
             Ok(disk) => {
                 if !is_first {
-                    tracing::info!(%dir, "the cache folder can be used now");
+                    tracing::info!(%dir, "the cache folder is usable again");
                 }
                 self.set(State::Open(Arc::new(disk)));
             }
             Err(error) if error.kind() == ErrorKind::ResourceBusy => {
                 if !matches!(*self.state.read().unwrap_or_else(PoisonError::into_inner), State::InUse) {
-                    tracing::warn!(%dir, "another process uses the cache folder; serving goes on without it until that one ends");
+                    tracing::warn!(%dir, "another process uses the cache folder; serving goes on without it until that process ends");
                     self.set(State::InUse);
                 }
             }
@@ -137,13 +137,13 @@ impl<A: Attributes> Store<A> {
 
     /// Whether the index has that key; the file is not looked at.
     pub fn contains(&self, key: Key) -> bool {
-        self.place.disk().is_some_and(|disk| disk.holds(key))
+        self.place.disk().is_some_and(|disk| disk.contains(key))
     }
 
     /// The path of that key's file for another program to read. It was verified now or within the last ten minutes, and
     /// is checked to be the same inode since. It may be evicted before it is opened.
     pub async fn file(&self, key: Key) -> Option<StoredFile<A>> {
-        self.place.disk()?.stored(key).await
+        self.place.disk()?.file(key).await
     }
 
     /// Hands over a file of the original at `path` to be written. `true` once it would survive this process; `false` where
@@ -165,7 +165,7 @@ impl<A: Attributes> Store<A> {
     /// Removes one file, also one that is being written.
     pub fn remove(&self, key: Key) {
         if let Some(disk) = self.place.disk() {
-            disk.discard(key);
+            disk.remove(key);
         }
     }
 

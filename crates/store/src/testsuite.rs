@@ -1,4 +1,4 @@
-//! What a store must do, whatever happens to its folder.
+//! The behaviour of a store on its folder: damage, foreign files, bounds, purges.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -451,17 +451,17 @@ async fn nothing_planted_is_followed() {
 fn a_folder_that_others_may_write_in_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().expect("a folder");
-    assert!(preflight::distrust(dir.path()).is_ok());
-    assert!(preflight::distrust(&dir.path().join("not there")).is_ok());
+    assert!(preflight::check_permissions(dir.path()).is_ok());
+    assert!(preflight::check_permissions(&dir.path().join("not there")).is_ok());
     let mode = || std::fs::metadata(dir.path()).expect("there").permissions().mode() & 0o7777;
     let opened = || std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).expect("changed");
     // an empty one is closed to others
     opened();
-    assert!(preflight::distrust(dir.path()).is_ok());
+    assert!(preflight::check_permissions(dir.path()).is_ok());
     assert_eq!(mode(), 0o755);
     std::fs::write(dir.path().join("anything"), b"planted").expect("written");
     opened();
-    let reason = preflight::distrust(dir.path()).expect_err("it is not safe").to_string();
+    let reason = preflight::check_permissions(dir.path()).expect_err("it is not safe").to_string();
     assert!(reason.contains("0777"), "{reason}");
     let store = open(dir.path());
     assert!(!store.is_writable());

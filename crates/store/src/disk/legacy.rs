@@ -1,5 +1,5 @@
-//! What other versions of tintype left in the folder: an older layout's files are counted and go first when room is
-//! needed; a newer one's are not touched, since whoever wrote them may be started again.
+//! Files of other layout versions in the folder. Files of older layouts are counted and evicted first. A folder with a newer
+//! layout is not used: the newer program may be started again.
 
 use std::io::{Error, ErrorKind, Result};
 
@@ -14,13 +14,13 @@ pub(crate) struct LegacyLayouts {
 
 struct Layout {
     folder: Folder,
-    /// The folders in it that have not been emptied.
+    /// The folders in it that are not empty yet.
     parts: Vec<String>,
     /// Files in the last of them.
     files: Vec<String>,
 }
 
-/// Refuses a folder that a newer program has used.
+/// Fails where the folder has a newer layout.
 pub(crate) fn refuse_newer(dir: &Folder) -> Result<()> {
     match versions(dir)?.into_iter().max() {
         Some(newest) if newest > layout::VERSION => Err(Error::new(
@@ -41,9 +41,9 @@ fn versions(dir: &Folder) -> Result<Vec<u32>> {
 }
 
 impl LegacyLayouts {
-    /// Counts what older layouts have left in that folder.
+    /// Finds and counts the files of older layouts.
     pub(crate) fn find<A: Attributes>(dir: &Folder) -> Result<LegacyLayouts> {
-        let mut older = LegacyLayouts::default();
+        let mut legacy = LegacyLayouts::default();
         for version in versions(dir)?.into_iter().filter(|version| *version < layout::VERSION) {
             let Ok(folder) = dir.folder(&format!("v{version}")) else { continue };
             let mut parts = Vec::new();
@@ -53,21 +53,21 @@ impl LegacyLayouts {
                 }
             })?;
             for part in &parts {
-                for file in ours::<A>(&folder, part)? {
-                    older.space.files += 1;
-                    older.space.blocks += folder.facts(&format!("{part}/{file}")).map_or(0, |facts| facts.blocks);
+                for file in store_files::<A>(&folder, part)? {
+                    legacy.space.files += 1;
+                    legacy.space.blocks += folder.file_info(&format!("{part}/{file}")).map_or(0, |info| info.blocks);
                 }
             }
-            older.folders.push(Layout { folder, parts, files: Vec::new() });
+            legacy.folders.push(Layout { folder, parts, files: Vec::new() });
         }
-        Ok(older)
+        Ok(legacy)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.folders.is_empty()
     }
 
-    /// What they take.
+    /// The space that they take.
     pub(crate) fn space(&self) -> Space {
         self.space
     }
@@ -78,7 +78,7 @@ impl LegacyLayouts {
             if let Some(file) = layout.files.pop() {
                 let part = layout.parts.last().map(String::as_str).unwrap_or_default();
                 let path = format!("{part}/{file}");
-                let blocks = layout.folder.facts(&path).map_or(0, |facts| facts.blocks);
+                let blocks = layout.folder.file_info(&path).map_or(0, |info| info.blocks);
                 layout.folder.remove(&path)?;
                 self.space.blocks = self.space.blocks.saturating_sub(blocks);
                 self.space.files = self.space.files.saturating_sub(1);
@@ -88,7 +88,7 @@ impl LegacyLayouts {
                 self.folders.pop();
                 continue;
             };
-            layout.files = ours::<A>(&layout.folder, part)?;
+            layout.files = store_files::<A>(&layout.folder, part)?;
             if layout.files.is_empty() {
                 layout.parts.pop();
             }
@@ -98,8 +98,8 @@ impl LegacyLayouts {
     }
 }
 
-/// The files in a folder that an older tintype wrote: renditions, and what it staged.
-fn ours<A: Attributes>(folder: &Folder, part: &str) -> Result<Vec<String>> {
+/// The files in a folder that an older program wrote: stored and staged ones.
+fn store_files<A: Attributes>(folder: &Folder, part: &str) -> Result<Vec<String>> {
     let mut files = Vec::new();
     let listed = folder.list(part, |name, is_file| {
         if let (Ok(name), true) = (name.to_str(), is_file) {
@@ -110,7 +110,7 @@ fn ours<A: Attributes>(folder: &Folder, part: &str) -> Result<Vec<String>> {
         }
     });
     match listed {
-        // a link, or gone
+        // a symbolic link, or gone
         Err(error) if !matches!(error.kind(), ErrorKind::PermissionDenied) => Ok(Vec::new()),
         Err(error) => Err(error),
         Ok(_) => Ok(files),

@@ -1,10 +1,8 @@
-//! A rendition whose body equals that of another becomes one more name of the same file: no second write, no second sync.
+//! A file whose bytes equal those of another becomes a hard link to it: no second write and no second sync.
 //!
-//! A file that is in place is read and compared with its digest before it gets another name, so that a body which was said
-//! to be kept is no file that has decayed since; one that has is dropped, and gets no name again. Damage that happens
-//! later is seen by reads, which compare the digest too, under whichever name. Anything that stands in the way of a link
-//! (the file has gone, has all the names that it may have, or the file system has no hard links) means that the body is
-//! written as any other.
+//! The other file is verified before it is linked to, so that a damaged file is never reported as stored; it is removed and
+//! never linked to again. Where a link fails (the file is gone, it has the maximum number of links, the file system has no
+//! hard links) the bytes are written.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -15,11 +13,11 @@ use super::{Shared, lock};
 use crate::layout::{self, Record};
 use crate::{Attributes, Digest, Key};
 
-/// Whether the bytes of a staged file have reached the disk, once that has been tried; all names of the file share it. A
-/// sync that failed is not repeated: the kernel may have dropped the pages that it was about.
+/// Whether the sync of a staged file succeeded, once it was tried; all links to the file share it. A sync that failed is not
+/// repeated: the kernel may have dropped the pages.
 pub(crate) type Synced = Arc<OnceLock<bool>>;
 
-/// Files that are staged and not in the index yet, by their bodies.
+/// Files that are staged and not in the index yet, by digest.
 #[derive(Default)]
 pub(crate) struct StagedBodies(Mutex<HashMap<Digest, StagedFile>>);
 
@@ -36,10 +34,10 @@ impl StagedBodies {
         lock(&self.0).insert(digest, file);
     }
 
-    /// To be called once the file is in the index, or has been given up.
+    /// To be called once the file is in the index or was given up.
     pub(crate) fn remove(&self, digest: &Digest, path: &str) {
         let mut files = lock(&self.0);
-        // a later one of the same body may have taken its place
+        // a later file of the same body may have replaced it
         if files.get(digest).is_some_and(|file| file.path == path) {
             files.remove(digest);
         }
@@ -51,9 +49,9 @@ impl StagedBodies {
 }
 
 impl<A: Attributes> Shared<A> {
-    /// Stages a rendition as another name of a file with the same body; `None` where it has to be written.
+    /// Stages a file as a link to one with the same bytes; `None` where it has to be written.
     pub(crate) fn link(&self, path: &str, key: Key, record: &Record<A>) -> Option<Synced> {
-        // in this order: a file is in the index before it is no longer among the staged ones
+        // in this order: a file enters the index before it leaves the staged files
         self.link_to_staged(path, record).or_else(|| self.link_to_stored(path, key, record))
     }
 
@@ -62,33 +60,33 @@ impl<A: Attributes> Shared<A> {
         if synced.get() == Some(&false) {
             return None;
         }
-        // it may have been renamed meanwhile
+        // it may have been renamed in the meantime
         let is_linked = self.folder.link(&from, path).is_ok() || self.folder.link(&target, path).is_ok();
         is_linked.then_some(synced)
     }
 
     fn link_to_stored(&self, path: &str, key: Key, record: &Record<A>) -> Option<Synced> {
-        let (other, found) = lock(&self.index).with_body(&record.digest)?;
+        let (other, found) = lock(&self.index).linkable(&record.digest)?;
         if other == key {
-            // its file is there and could not be read, or the body would not have been made again
+            // its file could not be read, or it would not be stored again
             return None;
         }
         match self.folder.link(&layout::path(other, &found), path) {
             Ok(()) => {}
             Err(Errno::MLINK) => {
-                lock(&self.index).note_full(&other);
+                lock(&self.index).mark_full(&other);
                 return None;
             }
             Err(_) => return None,
         }
-        let is_sound = self.holds(path, record);
-        if matches!(is_sound, Ok(true)) {
+        let is_intact = self.is_intact(path, record);
+        if matches!(is_intact, Ok(true)) {
             return Some(Arc::new(OnceLock::from(true)));
         }
-        // what cannot be removed is looked at again by the next start
+        // the next start removes it otherwise
         let _ = self.folder.remove(path);
-        if matches!(is_sound, Ok(false)) {
-            self.drop_corrupt(other, &found);
+        if matches!(is_intact, Ok(false)) {
+            self.remove_corrupt(other, &found);
         }
         None
     }

@@ -1,49 +1,51 @@
-//! Renditions as files, for a proxy that sends them itself.
+//! Verified reads, and files that are verified for a proxy which sends them itself.
 //!
-//! What a proxy reads is not seen here, so a file is checked before its name is given away: against its digest when that
-//! was not done lately, and every time for being the very file that was checked then. What stays open is a file that
-//! decays on its medium, within [`CHECKED_FOR`], without anything being written to it.
+//! The store does not see what a proxy reads. So a file is verified before its path is given away: by its digest at most
+//! every [`VALID_FOR`], and each time that it is the same inode, unchanged since. A file that decays on its medium within that
+//! time, without a write, goes unnoticed.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Result};
 use std::time::{Duration, SystemTime};
 
+use tokio::io::AsyncReadExt;
+
 use super::{Disk, FAN_OUT, Shared, lock};
-use crate::folder::Facts;
+use crate::folder::FileInfo;
 use crate::layout::{self, Record};
-use crate::{Attributes, Key, StoredFile};
+use crate::{Attributes, Digest, Key, StoredFile};
 
-/// How long a file that was read and found right is taken to be so.
-const CHECKED_FOR: Duration = Duration::from_secs(600);
+/// How long a verification is valid.
+const VALID_FOR: Duration = Duration::from_secs(600);
 
-/// Of how many files that is remembered.
-const CHECKED: u64 = 100_000;
+/// The number of remembered verifications.
+const CAPACITY: u64 = 100_000;
 
-/// Which file was checked: its inode, and when that was last changed in any way.
+/// The identity of a verified file: its inode and ctime.
 type Identity = (u64, i64, i64);
 
-/// The files that were read and found right.
-pub(crate) struct Checked(moka::sync::Cache<Key, Identity>);
+/// The files that were verified lately.
+pub(crate) struct VerifiedFiles(moka::sync::Cache<Key, Identity>);
 
-impl Default for Checked {
+impl Default for VerifiedFiles {
     fn default() -> Self {
-        Checked(moka::sync::Cache::builder().max_capacity(CHECKED).time_to_live(CHECKED_FOR).build())
+        VerifiedFiles(moka::sync::Cache::builder().max_capacity(CAPACITY).time_to_live(VALID_FOR).build())
     }
 }
 
 impl<A: Attributes> Disk<A> {
-    /// The file of that key, if it has its final name already and holds what that says.
-    pub(crate) async fn stored(&self, key: Key) -> Option<StoredFile<A>> {
+    /// The file of that key, verified, once it has its final name.
+    pub(crate) async fn file(&self, key: Key) -> Option<StoredFile<A>> {
         let shared = &self.shared;
-        shared.list(key.first_byte() % FAN_OUT);
+        shared.list_folder(key.first_byte() % FAN_OUT);
         let record = lock(&shared.index).get(&key)?;
         let path = layout::path(key, &record);
-        // looked at before it is read: what changes meanwhile is another file the next time
-        let seen = shared.folder.facts(&path).ok().filter(|facts| is_whole(facts, &record)).map(|facts| facts.identity);
-        if seen.is_none() || shared.checked.0.get(&key) != seen {
-            // tells what is wrong with it, and does what is to be done about it
-            shared.checked(key, &record).await?;
-            if let Some(identity) = seen.filter(|identity| is_settled(*identity)) {
-                shared.checked.0.insert(key, identity);
+        // before the read: a later change is another identity the next time
+        let seen = shared.folder.file_info(&path).ok().filter(|info| is_whole(info, &record)).map(|info| info.identity);
+        if seen.is_none() || shared.verified.0.get(&key) != seen {
+            // removes a damaged file
+            shared.read_verified(key, &record).await?;
+            if let Some(identity) = seen.filter(|identity| is_stable(*identity)) {
+                shared.verified.0.insert(key, identity);
             }
         }
         shared.touch(key);
@@ -52,12 +54,12 @@ impl<A: Attributes> Disk<A> {
     }
 }
 
-fn is_whole<A: Attributes>(facts: &Facts, record: &Record<A>) -> bool {
-    facts.is_file && facts.length == u64::from(record.length)
+fn is_whole<A: Attributes>(info: &FileInfo, record: &Record<A>) -> bool {
+    info.is_file && info.length == u64::from(record.length)
 }
 
-/// Whether a change from now on would show: the times of files advance with the kernel's clock tick, 1 to 10 ms.
-fn is_settled((_, seconds, nanoseconds): Identity) -> bool {
+/// Whether a later change would show: file times advance with the kernel's clock tick, 1 to 10 ms.
+fn is_stable((_, seconds, nanoseconds): Identity) -> bool {
     const TICK: i128 = 20_000_000;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let changed = i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
@@ -65,27 +67,37 @@ fn is_settled((_, seconds, nanoseconds): Identity) -> bool {
 }
 
 impl<A: Attributes> Shared<A> {
-    /// The bytes of a rendition, checked against its name. Anything wrong with it makes it absent, for good.
-    pub(crate) async fn checked(&self, key: Key, record: &Record<A>) -> Option<Vec<u8>> {
+    /// The bytes of a file, verified. A damaged or missing file is removed from the index.
+    pub(crate) async fn read_verified(&self, key: Key, record: &Record<A>) -> Option<Vec<u8>> {
         match self.read(key, record).await {
             Ok(bytes) => Some(bytes),
             Err(error) if error.kind() == ErrorKind::InvalidData => {
-                self.drop_corrupt(key, record);
+                self.remove_corrupt(key, record);
                 None
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                // someone else's doing; what it took is free
+                // removed by others: its space is free
                 self.forget(key, record);
                 None
             }
             Err(error) => {
-                // it is made again; but what cannot be read now is still there and takes its space
-                if let Some(others) = self.unreadable.say() {
+                // the file still takes its space
+                if let Some(suppressed) = self.unreadable.allow() {
                     let file = layout::path(key, record);
-                    tracing::warn!(%file, %error, others, "a cached file cannot be read");
+                    tracing::warn!(%file, %error, suppressed, "a cached file cannot be read");
                 }
                 None
             }
         }
+    }
+
+    /// Reads a file; [`ErrorKind::InvalidData`] where it does not hold what its name says.
+    async fn read(&self, key: Key, record: &Record<A>) -> Result<Vec<u8>> {
+        let length = u64::from(record.length);
+        let file = self.folder.read(&layout::path(key, record), length)?;
+        let mut bytes = Vec::with_capacity(record.length as usize);
+        tokio::fs::File::from_std(file).take(length + 1).read_to_end(&mut bytes).await?;
+        let is_right = bytes.len() as u64 == length && Digest::of(&bytes) == record.digest;
+        if is_right { Ok(bytes) } else { Err(ErrorKind::InvalidData.into()) }
     }
 }

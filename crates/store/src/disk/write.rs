@@ -1,5 +1,4 @@
-//! How a rendition gets onto the disk: room is made, it is staged (written, or linked to an equal body), synced and
-//! renamed.
+//! Writing a file: space is reserved (`space.rs`), it is staged (written, or linked to an equal body), synced and renamed.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result, Write};
@@ -12,36 +11,31 @@ use tokio::sync::oneshot;
 
 use super::link::Synced;
 use super::scan::Phase;
-use super::{FIXED_NAMES, FIXED_OLDER, FIXED_STAGING, Shared, lock, now};
-use crate::folder::{BLOCK, blocks};
+use super::{FIXED_PATHS, FIXED_STAGING, Shared, lock, now};
+use crate::folder::blocks;
 use crate::index::{Inode, Space};
 use crate::layout::{self, FAN_OUT, Record};
 use crate::{Attributes, Key, Object};
 
-/// Inodes of the file system that are always left to others, where it has many; otherwise a sixteenth.
-const MIN_FREE_FILES: u64 = 1024;
+/// How long a lack of file descriptors is waited out before a staged file is given up.
+const REOPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long it is waited, right after the start, to know what has been used least.
-const ORDERED_WITHIN: Duration = Duration::from_millis(200);
-
-/// How long a want of file descriptors may last before what was staged is given up.
-const REOPENED_WITHIN: Duration = Duration::from_secs(10);
-
-/// What the staging thread is given.
-pub(crate) enum Job<A> {
-    Write(Box<Rendition<A>>),
+/// A job of the staging thread.
+pub(crate) enum StageJob<A> {
+    Stage(Box<Put<A>>),
     Flush(Sender<()>),
 }
 
-pub(crate) struct Rendition<A> {
+pub(crate) struct Put<A> {
     original: Arc<str>,
     key: Key,
-    body: Arc<Object<A>>,
+    object: Arc<Object<A>>,
+    /// Told when the file is staged; dropped where it is not.
     staged: oneshot::Sender<()>,
 }
 
-/// What the syncing thread is given.
-pub(crate) enum Next<A> {
+/// A job of the syncing thread.
+pub(crate) enum SyncJob<A> {
     Sync(Box<Staged<A>>),
     Flush(Sender<()>),
 }
@@ -49,88 +43,89 @@ pub(crate) enum Next<A> {
 pub(crate) struct Staged<A> {
     key: Key,
     record: Record<A>,
-    body: Arc<Object<A>>,
-    /// It is opened again to be synced: what waits for the disk must not use up the process's files.
+    object: Arc<Object<A>>,
+    /// The staged file. It is opened again to be synced: files that wait for the disk must not use up descriptors.
     path: String,
     reserved: Space,
     synced: Synced,
-    /// Whether it is another name of a file that was there.
+    /// Whether it is another link to a file that was there.
     is_link: bool,
 }
 
-impl<A> Job<A> {
-    pub(crate) fn write(original: Arc<str>, key: Key, body: Arc<Object<A>>, staged: oneshot::Sender<()>) -> Job<A> {
-        Job::Write(Box::new(Rendition { original, key, body, staged }))
+impl<A> StageJob<A> {
+    pub(crate) fn stage(
+        original: Arc<str>, key: Key, object: Arc<Object<A>>, staged: oneshot::Sender<()>,
+    ) -> StageJob<A> {
+        StageJob::Stage(Box::new(Put { original, key, object, staged }))
     }
 }
 
-/// Why something is not written.
-pub(crate) enum Trouble {
-    /// There is no room that may be taken.
-    Full(String),
-    /// Something failed.
-    Fault(Error),
+/// Why a file is not written.
+pub(crate) enum WriteError {
+    /// There is no space, or it must not be taken.
+    NoSpace(String),
+    Io(Error),
 }
 
-impl From<Error> for Trouble {
-    fn from(error: Error) -> Trouble {
-        Trouble::Fault(error)
+impl From<Error> for WriteError {
+    fn from(error: Error) -> WriteError {
+        WriteError::Io(error)
     }
 }
 
 impl<A: Attributes> Shared<A> {
-    pub(crate) fn stage_all(&self, jobs: &Receiver<Job<A>>, sync: &SyncSender<Next<A>>) {
+    pub(crate) fn stage_all(&self, jobs: &Receiver<StageJob<A>>, sync: &SyncSender<SyncJob<A>>) {
         while let Ok(job) = jobs.recv() {
             let next = match job {
-                Job::Flush(done) => Next::Flush(done),
-                Job::Write(rendition) => match self.stage(&rendition) {
+                StageJob::Flush(done) => SyncJob::Flush(done),
+                StageJob::Stage(put) => match self.stage(&put) {
                     Ok(staged) => {
-                        // whoever waited may have given up
-                        let _ = rendition.staged.send(());
-                        Next::Sync(Box::new(staged))
+                        // the caller may have stopped waiting
+                        let _ = put.staged.send(());
+                        SyncJob::Sync(Box::new(staged))
                     }
-                    Err(trouble) => {
-                        self.not_stored(rendition.key, &rendition.body, &trouble);
+                    Err(error) => {
+                        self.not_stored(put.key, &put.object, &error);
                         continue;
                     }
                 },
             };
             if sync.send(next).is_err() {
-                // the other thread has panicked: nothing more can be kept
+                // the syncing thread has panicked: nothing more can be stored
                 return;
             }
         }
     }
 
-    pub(crate) fn sync_all(&self, jobs: &Receiver<Next<A>>) {
+    pub(crate) fn sync_all(&self, jobs: &Receiver<SyncJob<A>>) {
         while let Ok(next) = jobs.recv() {
             match next {
-                // whoever waited may have given up
-                Next::Flush(done) => drop(done.send(())),
-                Next::Sync(staged) => {
-                    if let Err(error) = self.sync(&staged) {
-                        self.remove(&staged.path, staged.reserved);
-                        self.not_stored(staged.key, &staged.body, &error.into());
+                // the caller may have stopped waiting
+                SyncJob::Flush(done) => drop(done.send(())),
+                SyncJob::Sync(staged) => {
+                    if let Err(error) = self.publish(&staged) {
+                        self.remove_file(&staged.path, staged.reserved);
+                        self.not_stored(staged.key, &staged.object, &error.into());
                     }
                     self.staged.remove(&staged.record.digest, &staged.path);
-                    self.touch_down(staged.reserved);
+                    self.release_in_flight(staged.reserved);
                 }
             }
         }
     }
 
-    fn not_stored(&self, key: Key, body: &Arc<Object<A>>, trouble: &Trouble) {
-        self.drop_pending(key, body);
+    fn not_stored(&self, key: Key, object: &Arc<Object<A>>, error: &WriteError) {
+        self.cancel_pending(key, object);
         self.counters.not_stored.fetch_add(1, Ordering::Relaxed);
         let dir = self.folder.path().display();
-        // once, not for every request: the reason stays the same until it changes
-        match trouble {
-            Trouble::Full(reason) => {
+        // logged once until a write succeeds
+        match error {
+            WriteError::NoSpace(reason) => {
                 if !self.full.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(%dir, reason, "there is no room in the cache; serving goes on without it");
+                    tracing::warn!(%dir, reason, "no space in the cache; serving goes on without it");
                 }
             }
-            Trouble::Fault(error) => {
+            WriteError::Io(error) => {
                 if !self.failing.swap(true, Ordering::Relaxed) {
                     tracing::warn!(%dir, %error, "the cache cannot be written; serving goes on without it");
                 }
@@ -141,29 +136,30 @@ impl<A: Attributes> Shared<A> {
         }
     }
 
-    /// From here on it survives this process.
-    fn stage(&self, rendition: &Rendition<A>) -> std::result::Result<Staged<A>, Trouble> {
-        let Rendition { original, key, body, staged: _ } = rendition;
-        let length = u32::try_from(body.bytes.len()).map_err(|_| Trouble::Full("it is larger than 4 GiB".into()))?;
-        let record = Record { digest: body.digest, length, attributes: body.attributes };
-        if !self.reached(Phase::Ordering, Duration::MAX) {
-            return Err(Trouble::Full("the folder has not been read in yet".into()));
+    /// Stages a file, which from then on survives this process.
+    fn stage(&self, put: &Put<A>) -> std::result::Result<Staged<A>, WriteError> {
+        let Put { original, key, object, staged: _ } = put;
+        let length =
+            u32::try_from(object.bytes.len()).map_err(|_| WriteError::NoSpace("it is larger than 4 GiB".into()))?;
+        let record = Record { digest: object.digest, length, attributes: object.attributes };
+        if !self.wait_for_phase(Phase::Ordering, Duration::MAX) {
+            return Err(WriteError::NoSpace("the folder has not been read yet".into()));
         }
-        // one block more for the folder, should it have to grow
+        // a block more: the fan-out folder may grow
         let space = Space::file(blocks(length.into()) + 1);
-        self.take_off(space);
-        let staged = self.stage_within(space, original, *key, record, body);
+        self.reserve_in_flight(space);
+        let staged = self.stage_within(space, original, *key, record, object);
         if staged.is_err() {
-            self.touch_down(space);
+            self.release_in_flight(space);
         }
         staged
     }
 
     fn stage_within(
-        &self, space: Space, original: &str, key: Key, record: Record<A>, body: &Arc<Object<A>>,
-    ) -> std::result::Result<Staged<A>, Trouble> {
-        self.make_room(space)?;
-        let written = self.leave_free(space).and_then(|()| self.write_down(original)).and_then(|()| {
+        &self, space: Space, original: &str, key: Key, record: Record<A>, object: &Arc<Object<A>>,
+    ) -> std::result::Result<Staged<A>, WriteError> {
+        self.reserve_space(space)?;
+        let written = self.ensure_free_space(space).and_then(|()| self.record_original(original)).and_then(|()| {
             let path = format!(
                 "{}/{}",
                 layout::STAGING,
@@ -172,11 +168,11 @@ impl<A: Attributes> Shared<A> {
             if let Some(synced) = self.link(&path, key, &record) {
                 return Ok((path, synced, true));
             }
-            match self.write(&path, &body.bytes) {
-                Err(error) if is_no_room(&error) => {
-                    // it is full before our bound is reached: let the cache be as large as there is room
+            match self.write(&path, &object.bytes) {
+                Err(error) if is_disk_full(&error) => {
+                    // the disk is full below the bound: the cache becomes as large as the disk allows
                     self.evict(Space { blocks: space.blocks * 2, files: 2 })?;
-                    self.write(&path, &body.bytes)?;
+                    self.write(&path, &object.bytes)?;
                 }
                 result => result?,
             }
@@ -184,38 +180,38 @@ impl<A: Attributes> Shared<A> {
         });
         match written {
             Ok((path, synced, is_link)) => {
-                self.count_staging();
+                self.measure_staging();
                 self.staged.add(record.digest, &path, layout::path(key, &record), &synced);
-                Ok(Staged { key, record, body: Arc::clone(body), path, reserved: space, synced, is_link })
+                Ok(Staged { key, record, object: Arc::clone(object), path, reserved: space, synced, is_link })
             }
-            Err(trouble) => {
+            Err(error) => {
                 lock(&self.index).release(space);
-                Err(trouble)
+                Err(error)
             }
         }
     }
 
-    /// Counts one more file in flight, waiting until there may be.
-    fn take_off(&self, space: Space) {
+    /// Waits until the space of staged files allows one more, and counts it.
+    fn reserve_in_flight(&self, space: Space) {
         let mut now = lock(&self.in_flight);
         while now.files > 0
             && (now.blocks + space.blocks > self.max_in_flight.blocks
                 || now.files + space.files > self.max_in_flight.files)
         {
-            now = self.landed.wait(now).unwrap_or_else(PoisonError::into_inner);
+            now = self.in_flight_released.wait(now).unwrap_or_else(PoisonError::into_inner);
         }
         now.blocks += space.blocks;
         now.files += space.files;
     }
 
-    fn touch_down(&self, space: Space) {
+    fn release_in_flight(&self, space: Space) {
         let mut now = lock(&self.in_flight);
         now.blocks -= space.blocks;
         now.files -= space.files;
-        self.landed.notify_all();
+        self.in_flight_released.notify_all();
     }
 
-    /// A new file with these bytes, or none.
+    /// Creates a file with these bytes; on failure there is none.
     fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let mut file = match self.folder.create(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -225,26 +221,26 @@ impl<A: Attributes> Shared<A> {
             result => result?,
         };
         if let Err(error) = file.write_all(bytes) {
-            // the first error is the one to tell
+            // the first error is returned
             let _ = self.folder.remove(path);
             return Err(error);
         }
         Ok(())
     }
 
-    /// Counts what the staging folder takes by now. Where that cannot be told, the next write does.
-    fn count_staging(&self) {
-        if let Ok(facts) = self.folder.facts(layout::STAGING) {
-            self.set_fixed(FIXED_STAGING, Space { blocks: facts.blocks.saturating_sub(1), files: 0 });
+    /// Counts the blocks of the staging folder. Where that fails, the next write does it.
+    fn measure_staging(&self) {
+        if let Ok(info) = self.folder.file_info(layout::STAGING) {
+            self.set_fixed(FIXED_STAGING, Space { blocks: info.blocks.saturating_sub(1), files: 0 });
         }
     }
 
-    /// Opens what was staged. It has been said that it is kept, so a want of file descriptors is waited out for a while.
+    /// Opens a staged file. It was reported as stored, so a lack of file descriptors is waited out.
     fn reopen(&self, path: &str) -> Result<File> {
         let began = Instant::now();
         loop {
             match self.folder.open_file(path) {
-                Err(error) if is_no_file(&error) && began.elapsed() < REOPENED_WITHIN => {
+                Err(error) if is_out_of_descriptors(&error) && began.elapsed() < REOPEN_TIMEOUT => {
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 result => return result,
@@ -252,34 +248,34 @@ impl<A: Attributes> Shared<A> {
         }
     }
 
-    /// Sees to it that the bytes of a staged file are on the disk; gives its inode and the blocks that it takes.
-    fn persist(&self, Staged { path, synced, .. }: &Staged<A>) -> Result<(Inode, u32)> {
+    /// Syncs the bytes of a staged file; returns its inode and blocks.
+    fn sync_file(&self, Staged { path, synced, .. }: &Staged<A>) -> Result<(Inode, u32)> {
         match synced.get() {
             Some(true) => {}
-            Some(false) => return Err(Error::other("another name of the same file could not be synced")),
+            Some(false) => return Err(Error::other("another link to the file could not be synced")),
             None => {
                 let file = self.reopen(path)?;
-                // an error here may have dropped the pages it was about: the file must go, not be synced again
+                // the kernel may have dropped the pages that failed: the file is removed and not synced again
                 let result = file.sync_data();
                 // only this thread sets it
                 let _ = synced.set(result.is_ok());
                 result?;
             }
         }
-        let facts = self.folder.facts(path)?;
-        Ok((Inode::new(facts.inode()), u32::try_from(facts.blocks).unwrap_or(u32::MAX)))
+        let info = self.folder.file_info(path)?;
+        Ok((Inode::new(info.inode()), u32::try_from(info.blocks).unwrap_or(u32::MAX)))
     }
 
-    /// Brings a staged body under its final name.
-    fn sync(&self, staged: &Staged<A>) -> Result<()> {
-        let Staged { key, record, body, path, reserved, is_link, .. } = staged;
-        if !self.is_pending(*key, body) {
-            // purged meanwhile
-            self.remove(path, *reserved);
-            self.drop_pending(*key, body);
+    /// Syncs a staged file and renames it to its final name, unless it was purged.
+    fn publish(&self, staged: &Staged<A>) -> Result<()> {
+        let Staged { key, record, object, path, reserved, is_link, .. } = staged;
+        if !self.is_pending(*key, object) {
+            // purged in the meantime
+            self.remove_file(path, *reserved);
+            self.cancel_pending(*key, object);
             return Ok(());
         }
-        let file = self.persist(staged)?;
+        let file = self.sync_file(staged)?;
         let (number, target) = (key.first_byte() % FAN_OUT, layout::path(*key, record));
         let folder = layout::folder(number);
         if let Err(error) = self.folder.rename(path, &target) {
@@ -290,138 +286,55 @@ impl<A: Attributes> Shared<A> {
             self.folder.rename(path, &target)?;
         }
         if *is_link {
-            // where both are names of one file already, renaming does nothing (POSIX)
+            // rename(2) does nothing where both are links to one file
             let _ = self.folder.remove(path);
         }
-        // beyond its first block, which there is one of for each folder
-        let grown = self.folder.facts(&folder).map_or(0, |facts| facts.blocks.saturating_sub(1));
+        // without the first block, which every folder has
+        let grown = self.folder.file_info(&folder).map_or(0, |info| info.blocks.saturating_sub(1));
         self.set_fixed(number.into(), Space { blocks: grown, files: 0 });
 
         let mut pending = lock(&self.pending);
-        if !pending.get(key).is_some_and(|pending| Arc::ptr_eq(&pending.body, body)) {
+        if !pending.get(key).is_some_and(|pending| Arc::ptr_eq(&pending.object, object)) {
             drop(pending);
-            self.remove(&target, *reserved);
-            self.drop_pending(*key, body);
+            self.remove_file(&target, *reserved);
+            self.cancel_pending(*key, object);
             return Ok(());
         }
         let former = lock(&self.index).commit(*key, *record, *reserved, file, now());
         pending.remove(key);
         drop(pending);
-        self.pending_bytes.fetch_sub(body.bytes.len() as u64, Ordering::Relaxed);
+        self.pending_bytes.fetch_sub(object.bytes.len() as u64, Ordering::Relaxed);
         match former {
             Some(former) if former.value == *record => drop(lock(&self.index).release(former.charge)),
-            Some(former) => self.remove(&layout::path(*key, &former.value), former.charge),
+            Some(former) => self.remove_file(&layout::path(*key, &former.value), former.charge),
             None => {}
         }
+        self.note_stored(*is_link);
+        Ok(())
+    }
+
+    fn note_stored(&self, is_link: bool) {
         self.counters.stored.fetch_add(1, Ordering::Relaxed);
-        self.counters.linked.fetch_add(u64::from(*is_link), Ordering::Relaxed);
+        self.counters.linked.fetch_add(u64::from(is_link), Ordering::Relaxed);
         self.full.store(false, Ordering::Relaxed);
         if self.failing.swap(false, Ordering::Relaxed) {
             tracing::info!(dir = %self.folder.path().display(), "the cache can be written again");
         }
-        Ok(())
     }
 
-    fn is_pending(&self, key: Key, body: &Arc<Object<A>>) -> bool {
-        lock(&self.pending).get(&key).is_some_and(|pending| Arc::ptr_eq(&pending.body, body))
+    fn is_pending(&self, key: Key, object: &Arc<Object<A>>) -> bool {
+        lock(&self.pending).get(&key).is_some_and(|pending| Arc::ptr_eq(&pending.object, object))
     }
 
-    /// Writes down whose rendition it is.
-    fn write_down(&self, original: &str) -> std::result::Result<(), Trouble> {
-        if let Some(blocks) = lock(&self.names).keep(&self.folder, original)? {
-            self.set_fixed(FIXED_NAMES, Space { blocks, files: 0 });
+    /// Records the path of the original that a file belongs to.
+    fn record_original(&self, original: &str) -> std::result::Result<(), WriteError> {
+        if let Some(blocks) = lock(&self.original_paths).add(&self.folder, original)? {
+            self.set_fixed(FIXED_PATHS, Space { blocks, files: 0 });
         }
         Ok(())
     }
 
-    /// Reserves space, for which others may have to go.
-    fn make_room(&self, space: Space) -> std::result::Result<(), Trouble> {
-        loop {
-            let could_hold = {
-                let mut index = lock(&self.index);
-                if index.reserve(space) {
-                    return Ok(());
-                }
-                index.could_hold(space)
-            };
-            if !could_hold && lock(&self.older).is_empty() {
-                return Err(Trouble::Full("it is larger than the cache may be".into()));
-            }
-            if self.evict_one()?.is_none() {
-                return Err(Trouble::Full("nothing in it can be removed".into()));
-            }
-        }
-    }
-
-    /// Sees to it that others keep what they were promised of the file system.
-    pub(crate) fn leave_free(&self, space: Space) -> std::result::Result<(), Trouble> {
-        let short = self.short_of_free(space)?;
-        if short == Space::default() {
-            return Ok(());
-        }
-        self.evict(short)?;
-        let short = self.short_of_free(space)?;
-        if short == Space::default() {
-            return Ok(());
-        }
-        let (bytes, files) = (short.blocks * BLOCK, short.files);
-        let text = format!("its file system is {bytes} bytes and {files} files short of what others are to have");
-        Err(Trouble::Full(text))
-    }
-
-    fn short_of_free(&self, space: Space) -> Result<Space> {
-        let free = self.folder.free()?;
-        let bytes = self.min_free.saturating_add(space.blocks * BLOCK).saturating_sub(free.bytes);
-        let files = free.files.map_or(0, |files| {
-            let least = MIN_FREE_FILES.min(files.all / 16);
-            (least + space.files).saturating_sub(files.free)
-        });
-        Ok(Space { blocks: bytes.div_ceil(BLOCK), files })
-    }
-
-    /// Removes entries until they took that much, or there are none.
-    fn evict(&self, space: Space) -> std::result::Result<(), Trouble> {
-        let mut freed = Space::default();
-        while freed.blocks < space.blocks || freed.files < space.files {
-            let Some(part) = self.evict_one()? else { return Ok(()) };
-            freed = Space { blocks: freed.blocks + part.blocks, files: freed.files + part.files };
-        }
-        Ok(())
-    }
-
-    /// Removes what should go first; gives the blocks and inodes that are free now, which are none where other names
-    /// share them. `None` where there is nothing or it cannot be removed.
-    pub(crate) fn evict_one(&self) -> std::result::Result<Option<Space>, Trouble> {
-        let mut older = lock(&self.older);
-        if !older.is_empty() {
-            let before = older.space();
-            let removed = older.remove_one::<A>();
-            self.set_fixed(FIXED_OLDER, older.space());
-            if removed? {
-                self.counters.evicted.fetch_add(1, Ordering::Relaxed);
-                let after = older.space();
-                let (blocks, files) = (before.blocks - after.blocks, before.files - after.files);
-                return Ok(Some(Space { blocks, files }));
-            }
-        }
-        drop(older);
-        if !self.reached(Phase::Ready, ORDERED_WITHIN) {
-            return Err(Trouble::Full("it is not known yet what has been used least".into()));
-        }
-        let Some(victim) = lock(&self.index).evict() else { return Ok(None) };
-        let file = layout::path(victim.key, &victim.value);
-        if let Err(error) = self.folder.remove(&file) {
-            if let Some(others) = self.undeletable.say() {
-                tracing::warn!(%file, %error, others, "a cached file cannot be removed to make room");
-            }
-            lock(&self.index).put_back(victim);
-            return Ok(None);
-        }
-        let freed = lock(&self.index).release(victim.charge);
-        self.counters.evicted.fetch_add(1, Ordering::Relaxed);
-        Ok(Some(freed))
-    }
-
+    /// Whether files can be written. After a write that failed, a file is written to find out.
     pub(crate) fn is_writable(&self) -> bool {
         if self.failing.load(Ordering::Relaxed) && self.folder.probe(layout::STAGING).is_ok() {
             self.failing.store(false, Ordering::Relaxed);
@@ -431,10 +344,10 @@ impl<A: Attributes> Shared<A> {
     }
 }
 
-fn is_no_file(error: &Error) -> bool {
+fn is_out_of_descriptors(error: &Error) -> bool {
     matches!(rustix::io::Errno::from_io_error(error), Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE))
 }
 
-fn is_no_room(error: &Error) -> bool {
+fn is_disk_full(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }

@@ -1,9 +1,8 @@
-//! Entries that are names of one inode. Equal bodies are hard links to one file, whose blocks are counted once.
+//! Entries that are hard links to one inode. Files with equal bodies share an inode, whose blocks are counted once.
 //!
-//! The names of an inode form a ring. One of them carries the blocks and hands them to the next when it is removed, so
-//! that the sum over all entries is what the disk holds. A name that has been taken out of the index may still be on
-//! the disk for a moment, and with it the inode: blocks are given back when the last such name has been released,
-//! in whichever order that happens.
+//! The links of an inode form a ring. One of them carries the blocks and passes them on when it is removed, so that the sum
+//! over all entries is what the disk holds. A link that was removed from the index is unlinked from the disk a moment later:
+//! the blocks are released with the last such link, in whichever order they go.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
@@ -12,42 +11,42 @@ use hashbrown::HashTable;
 
 use super::{Index, Space};
 
-/// A value of the index, which tells the body that its file holds.
+/// A value of the index. It has the identity of its file's body.
 pub(crate) trait Value: Copy {
-    /// Equal for equal bodies alone.
+    /// Equal only for equal bodies.
     type Body: Copy + Eq + Hash;
 
     fn body(&self) -> Self::Body;
 }
 
-/// The number of an inode, folded to four bytes. It is compared between entries of equal bodies only: two of these would
-/// have to be different inodes of one fold, which is one chance in 2^32 and costs the account one body.
+/// An inode number, folded to four bytes. It is compared only between entries of equal bodies: two inodes of one body with the
+/// same fold, a chance of one in 2^32, would miscount one body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Inode(u32);
 
 impl Inode {
     pub(crate) fn new(number: u64) -> Inode {
-        // the low and the high half; inodes of most file systems fit in the low one
+        // most file systems use the low half only
         Inode((number ^ (number >> 32)) as u32)
     }
 }
 
-/// Whether new names may be linked to an inode. The entry in [`Inodes::table`] has it for its whole ring.
+/// Whether an inode may get more links. The entry in [`Inodes::table`] has the state for its whole ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sharing {
-    Open,
-    /// The file system allows no further name until one is removed.
+pub(crate) enum LinkState {
+    Linkable,
+    /// The file system allows no further link until one is removed.
     Full,
-    /// A read has found it damaged.
+    /// A read found it damaged.
     Corrupt,
 }
 
-/// The charge for a name that has been taken out of the index, until it is gone from the disk; or a reservation.
+/// The space of a link that was removed from the index and not from the disk yet, or of a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "its space is counted until it is released"]
 pub(crate) struct Charge<B> {
     pub(crate) space: Space,
-    /// The inode, where other names of it remained when this one was taken out.
+    /// The inode, where it had other links when this one was removed.
     pub(crate) inode: Option<(B, Inode)>,
 }
 
@@ -57,14 +56,14 @@ impl<B> From<Space> for Charge<B> {
     }
 }
 
-/// Which entries are names of which inode. Numbers are those of slots.
+/// The links of each inode. Entries are slot numbers.
 pub(crate) struct Inodes<B> {
-    /// One entry of each inode, found by its body.
+    /// The first entry of each inode, by its body.
     table: HashTable<u32>,
-    /// The entries before and after one in its ring. An entry that is alone has no place here and so takes no memory.
+    /// The neighbours of an entry in its ring. An inode's only entry is not in here, so most entries take no memory.
     rings: HashMap<u32, Neighbours>,
-    /// Names that have been taken out of the index and not been released yet, of inodes that had others.
-    leaving: HashMap<(B, Inode), Leaving>,
+    /// Links that were removed from the index and not released yet, of inodes that had others.
+    unlinked: HashMap<(B, Inode), Unlinked>,
 }
 
 #[derive(Clone, Copy)]
@@ -74,15 +73,15 @@ struct Neighbours {
 }
 
 #[derive(Default)]
-struct Leaving {
-    names: u32,
-    /// The inode's blocks, where it has no name in the index any more.
+struct Unlinked {
+    links: u32,
+    /// The inode's blocks, once it has no link in the index.
     blocks: u64,
 }
 
-impl Leaving {
-    /// Has these blocks wait for the last name; gives those that need not be counted any more. Where some wait already,
-    /// they are the same ones, and had been counted twice.
+impl Unlinked {
+    /// Keeps these blocks until the last link is released; returns the blocks that were counted twice, since they are kept
+    /// already.
     fn hold(&mut self, blocks: u64) -> u64 {
         let twice = self.blocks.min(blocks);
         self.blocks = self.blocks.max(blocks);
@@ -92,7 +91,7 @@ impl Leaving {
 
 impl<B> Inodes<B> {
     pub(crate) fn new() -> Inodes<B> {
-        Inodes { table: HashTable::new(), rings: HashMap::new(), leaving: HashMap::new() }
+        Inodes { table: HashTable::new(), rings: HashMap::new(), unlinked: HashMap::new() }
     }
 
     fn set_next(&mut self, slot: u32, next: u32) {
@@ -107,7 +106,7 @@ impl<B> Inodes<B> {
         }
     }
 
-    /// Adds an entry to the ring that `member` is in.
+    /// Adds an entry to the ring of `member`.
     fn join(&mut self, slot: u32, member: u32) {
         let alone = Neighbours { previous: member, next: member };
         let next = self.rings.entry(member).or_insert(alone).next;
@@ -116,7 +115,7 @@ impl<B> Inodes<B> {
         self.rings.insert(slot, Neighbours { previous: member, next });
     }
 
-    /// Takes an entry out of its ring; gives one that remains.
+    /// Removes an entry from its ring; returns one that remains.
     fn leave(&mut self, slot: u32) -> Option<u32> {
         let Neighbours { previous, next } = self.rings.remove(&slot)?;
         if previous == next {
@@ -130,37 +129,37 @@ impl<B> Inodes<B> {
 }
 
 impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
-    /// How many inodes the entries are names of.
+    /// The number of inodes.
     pub(crate) fn inodes(&self) -> u64 {
         self.inodes.table.len() as u64
     }
 
-    /// An entry whose file holds that body and may be given another name.
-    pub(crate) fn with_body(&self, body: &V::Body) -> Option<(K, V)> {
+    /// An entry whose file has that body and may get another link.
+    pub(crate) fn linkable(&self, body: &V::Body) -> Option<(K, V)> {
         let is_one = |slot: &u32| {
             let entry = &self.slots[*slot as usize];
-            entry.sharing == Sharing::Open && entry.value.body() == *body
+            entry.link_state == LinkState::Linkable && entry.value.body() == *body
         };
         let slot = self.inodes.table.find(self.hasher.hash_one(body), is_one)?;
         let entry = &self.slots[*slot as usize];
         Some((entry.key, entry.value))
     }
 
-    /// Notes that the file of an entry can have no further name for now.
-    pub(crate) fn note_full(&mut self, key: &K) {
-        self.set_sharing(key, Sharing::Full);
+    /// Notes that the file of an entry has the maximum number of links.
+    pub(crate) fn mark_full(&mut self, key: &K) {
+        self.set_link_state(key, LinkState::Full);
     }
 
-    /// Notes that the file of an entry is damaged, and so under all of its names.
-    pub(crate) fn note_corrupt(&mut self, key: &K) {
-        self.set_sharing(key, Sharing::Corrupt);
+    /// Notes that the file of an entry is damaged, which all of its links share.
+    pub(crate) fn mark_corrupt(&mut self, key: &K) {
+        self.set_link_state(key, LinkState::Corrupt);
     }
 
-    fn set_sharing(&mut self, key: &K, sharing: Sharing) {
+    fn set_link_state(&mut self, key: &K, link_state: LinkState) {
         let Some(slot) = self.find(key) else { return };
         let (body, inode) = self.inode_of(slot);
         if let Some(first) = self.first_of(&body, inode) {
-            self.slots[first as usize].sharing = sharing;
+            self.slots[first as usize].link_state = link_state;
         }
     }
 
@@ -169,14 +168,14 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
         (entry.value.body(), entry.inode)
     }
 
-    /// The entry that stands for an inode in the table.
+    /// The entry of an inode in the table.
     fn first_of(&self, body: &V::Body, inode: Inode) -> Option<u32> {
         let is_it = |slot: &u32| self.inode_of(*slot) == (*body, inode);
         self.inodes.table.find(self.hasher.hash_one(body), is_it).copied()
     }
 
-    /// Makes an entry a name of its inode; gives the blocks that are to be counted for it. Where the inode has names
-    /// already, they carry its blocks.
+    /// Adds an entry to its inode; returns the blocks to count for it: none where the inode has entries already, one of which
+    /// carries them.
     pub(crate) fn attach(&mut self, slot: u32) -> u64 {
         let (body, inode) = self.inode_of(slot);
         if let Some(first) = self.first_of(&body, inode) {
@@ -190,8 +189,8 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
         self.slots[slot as usize].blocks.into()
     }
 
-    /// Undoes [`Index::attach`]; `true` where the inode has other names, one of which carries the blocks from now on. The
-    /// entry is in no list.
+    /// Removes an entry, which is in no list, from its inode. `true` where the inode has other entries, one of which carries
+    /// the blocks from now on.
     pub(crate) fn detach(&mut self, slot: u32) -> bool {
         let (body, inode) = self.inode_of(slot);
         let hash = self.hasher.hash_one(body);
@@ -203,14 +202,14 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
             return false;
         };
         if let Some(first) = self.first_of(&body, inode) {
-            let sharing = self.slots[first as usize].sharing;
+            let link_state = self.slots[first as usize].link_state;
             let heir = if first == slot { next } else { first };
             if let Some(place) = self.inodes.table.find_mut(hash, |other| *other == first) {
                 *place = heir;
             }
-            // a name less is room for one more
-            let sharing = if sharing == Sharing::Full { Sharing::Open } else { sharing };
-            self.slots[heir as usize].sharing = sharing;
+            // one link less: another may be added
+            let link_state = if link_state == LinkState::Full { LinkState::Linkable } else { link_state };
+            self.slots[heir as usize].link_state = link_state;
         }
         let blocks = std::mem::take(&mut self.slots[slot as usize].blocks);
         let heir = &mut self.slots[next as usize];
@@ -220,15 +219,15 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
         true
     }
 
-    /// The charge for a name that has just been detached, until it is released.
+    /// The charge for an entry that was just detached.
     pub(crate) fn charge(&mut self, slot: u32, blocks: u32, has_others: bool) -> Charge<V::Body> {
         let at = self.inode_of(slot);
         if has_others {
-            self.inodes.leaving.entry(at).or_default().names += 1;
-        } else if let Some(leaving) = self.inodes.leaving.get_mut(&at) {
-            // the last of the index, but not of the disk
-            leaving.names += 1;
-            let free = leaving.hold(blocks.into());
+            self.inodes.unlinked.entry(at).or_default().links += 1;
+        } else if let Some(unlinked) = self.inodes.unlinked.get_mut(&at) {
+            // the last link in the index, but not on the disk
+            unlinked.links += 1;
+            let free = unlinked.hold(blocks.into());
             self.used.subtract(Space { blocks: free, files: 0 });
         } else {
             return Space::file(blocks.into()).into();
@@ -236,19 +235,19 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
         Charge { space: Space::file(0), inode: Some(at) }
     }
 
-    /// The space that is free now that the name of that charge is gone, or is no longer counted for it. With `takes_over`, the
-    /// blocks that wait for the last name are had at once, by an entry that carries them from now on.
+    /// The space that is free once the link of that charge is gone. With `takes_over`, an entry carries the inode's blocks again,
+    /// which otherwise are kept until the last link is released.
     pub(crate) fn settle(&mut self, charge: Charge<V::Body>, takes_over: bool) -> Space {
         let mut space = charge.space;
         if let Some(at) = charge.inode
-            && let Some(leaving) = self.inodes.leaving.get_mut(&at)
+            && let Some(unlinked) = self.inodes.unlinked.get_mut(&at)
         {
-            leaving.names -= 1;
-            if leaving.names == 0 || takes_over {
-                space.blocks += std::mem::take(&mut leaving.blocks);
+            unlinked.links -= 1;
+            if unlinked.links == 0 || takes_over {
+                space.blocks += std::mem::take(&mut unlinked.blocks);
             }
-            if leaving.names == 0 {
-                self.inodes.leaving.remove(&at);
+            if unlinked.links == 0 {
+                self.inodes.unlinked.remove(&at);
             }
         }
         space
@@ -269,14 +268,14 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
             return;
         }
         if !self.detach(slot) {
-            let free = match self.inodes.leaving.get_mut(&at) {
-                Some(leaving) => leaving.hold(former.into()),
+            let free = match self.inodes.unlinked.get_mut(&at) {
+                Some(unlinked) => unlinked.hold(former.into()),
                 None => former.into(),
             };
             self.used.subtract(Space { blocks: free, files: 0 });
         }
         let entry = &mut self.slots[slot as usize];
-        (entry.inode, entry.blocks, entry.sharing) = (inode, blocks, Sharing::Open);
+        (entry.inode, entry.blocks, entry.link_state) = (inode, blocks, LinkState::Linkable);
         let counted = self.attach(slot);
         self.used.add(Space { blocks: counted, files: 0 });
     }

@@ -157,7 +157,7 @@ proptest! {
                 }
                 Step::Find { key, inode } => {
                     let value = Value { number, body: body_of(inode) };
-                    let is_new = index.found(key, value, (Inode::new(inode.into()), blocks_of(inode)));
+                    let is_new = index.add_found(key, value, (Inode::new(inode.into()), blocks_of(inode)));
                     prop_assert_eq!(is_new, !disk.entries.contains_key(&key));
                     disk.entries.entry(key).or_insert((number, inode, false));
                 }
@@ -185,7 +185,7 @@ proptest! {
                 Step::Stuck => {
                     if let Some(victim) = index.evict() {
                         let taken = disk.take(victim.key);
-                        index.put_back(victim);
+                        index.restore(victim);
                         if let Some((number, inode)) = taken {
                             disk.entries.insert(victim.key, (number, inode, false));
                         }
@@ -199,21 +199,21 @@ proptest! {
                     let Some(entry) = disk.entries.get_mut(&key) else { continue };
                     // the folder may have named another inode than a look at the file does
                     let inode = entry.1 % 5 + 5 * shift;
-                    index.describe(&key, (Inode::new(inode.into()), blocks_of(inode)), stamp, used);
+                    index.set_details(&key, (Inode::new(inode.into()), blocks_of(inode)), stamp, used);
                     if !entry.2 {
                         entry.1 = inode;
                     }
                     disk.forget_marks();
                 }
                 Step::Order => {
-                    let mut order = index.unplaced();
+                    let mut order = index.unordered();
                     order.sort_unstable_by(|a, b| b.cmp(a));
-                    index.place(&order);
-                    prop_assert!(index.unplaced().is_empty());
+                    index.order(&order);
+                    prop_assert!(index.unordered().is_empty());
                     disk.entries.values_mut().for_each(|entry| entry.2 = true);
                 }
                 Step::Corrupt { key } => {
-                    index.note_corrupt(&key);
+                    index.mark_corrupt(&key);
                     disk.corrupt.extend(disk.entries.get(&key).map(|entry| entry.1));
                 }
             }
@@ -231,7 +231,7 @@ proptest! {
             prop_assert_eq!(index.inodes(), inodes.len() as u64);
             for body in 0..5 {
                 let mut sound = inodes.iter().filter(|inode| body_of(**inode) == body && !disk.corrupt.contains(*inode));
-                match index.with_body(&body) {
+                match index.linkable(&body) {
                     Some((key, _)) => prop_assert!(sound.any(|inode| *inode == disk.entries[&key].1)),
                     None => prop_assert_eq!(sound.next(), None),
                 }
@@ -282,26 +282,26 @@ fn blocks_of_an_inode_are_free_when_the_last_name_is_gone_from_the_disk() {
 #[test]
 fn full_inode_is_linked_to_again_once_a_name_is_gone() {
     let mut index = with_names(3);
-    let (key, _) = index.with_body(&7).expect("three names");
-    index.note_full(&key);
-    assert!(index.with_body(&7).is_none());
+    let (key, _) = index.linkable(&7).expect("three names");
+    index.mark_full(&key);
+    assert!(index.linkable(&7).is_none());
     // another file of the same body is as good
-    assert!(index.found(9, alone(7), (Inode::new(4), 5)));
-    assert_eq!(index.with_body(&7).map(|(key, _)| key), Some(9));
+    assert!(index.add_found(9, alone(7), (Inode::new(4), 5)));
+    assert_eq!(index.linkable(&7).map(|(key, _)| key), Some(9));
     assert_eq!(index.used().blocks, 10);
     let removed = index.remove(&9).expect("it is there");
     index.release(removed.charge);
     let removed = index.remove(&1).expect("it is there");
     index.release(removed.charge);
-    assert!(index.with_body(&7).is_some());
+    assert!(index.linkable(&7).is_some());
 }
 
 #[test]
 fn corrupt_inode_is_never_linked_to_whichever_names_go() {
     let mut index = with_names(4);
-    index.note_corrupt(&2);
+    index.mark_corrupt(&2);
     for key in 0..4 {
-        assert!(index.with_body(&7).is_none());
+        assert!(index.linkable(&7).is_none());
         let removed = index.remove(&key).expect("it is there");
         index.release(removed.charge);
     }
@@ -335,16 +335,16 @@ fn what_went_lately_is_protected_when_it_comes_back() {
 fn the_order_survives_in_the_stamps() {
     let mut index: Index<u32, Value> = Index::new(Space { blocks: 100, files: 100 });
     for key in 0..20 {
-        assert!(index.found(key, alone(key), (Inode::new(key.into()), 1)));
+        assert!(index.add_found(key, alone(key), (Inode::new(key.into()), 1)));
     }
     // in no order; 3 and 4 were used again; 7 is used before its stamp is known
     assert!(index.touch(&7, 1000));
     for key in (0..20).rev() {
-        index.describe(&key, (Inode::new(key.into()), 1), 100 + (key * 7) % 20, key == 3 || key == 4);
+        index.set_details(&key, (Inode::new(key.into()), 1), 100 + (key * 7) % 20, key == 3 || key == 4);
     }
-    let mut order = index.unplaced();
+    let mut order = index.unordered();
     order.sort_unstable_by(|a, b| b.cmp(a));
-    index.place(&order);
+    index.order(&order);
     let mut expected: Vec<u32> = (0..20).filter(|key| ![3, 4, 7].contains(key)).collect();
     expected.sort_by_key(|key| (key * 7) % 20);
     // 3 has the stamp 101 and 4 has 108; 7 was used after both

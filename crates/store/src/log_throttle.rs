@@ -1,0 +1,28 @@
+//! Log lines about events that may occur with every request.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::sync::lock;
+
+/// Allows a log line every ten seconds, however often the event occurs.
+#[derive(Debug, Default)]
+pub(crate) struct LogThrottle {
+    last: Mutex<Option<Instant>>,
+    suppressed: AtomicU64,
+}
+
+impl LogThrottle {
+    /// The number of suppressed lines since the last one, if a line may be logged now.
+    pub(crate) fn allow(&self) -> Option<u64> {
+        const INTERVAL: Duration = Duration::from_secs(10);
+        let mut last = lock(&self.last);
+        if last.is_some_and(|at| at.elapsed() < INTERVAL) {
+            self.suppressed.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        *last = Some(Instant::now());
+        Some(self.suppressed.swap(0, Ordering::Relaxed))
+    }
+}
