@@ -1,10 +1,10 @@
-//! What the store keeps of a rendition in its file's name: an extension, preceded by `damaged` where the original is.
+//! The attributes of a rendition in its file's name: an extension, preceded by `damaged` where the original is.
 
 use std::borrow::Cow;
 
 use crate::render::Content;
 
-/// What a rendition is, and whether it shows what there is of a damaged original.
+/// The media type of a rendition, and whether its original is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Attributes {
     pub(super) content: Content,
@@ -37,7 +37,7 @@ mod tests {
     use crate::render::Format;
 
     #[test]
-    fn suffixes_are_parsed_as_they_are_written_and_nothing_else_is() {
+    fn only_suffixes_that_are_written_are_parsed() {
         for content in Format::all().map(Content::Image).chain([Content::Json]) {
             for damaged in [false, true] {
                 let attributes = Attributes { content, damaged };

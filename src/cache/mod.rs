@@ -1,7 +1,7 @@
-//! Where renditions are kept: in memory while they are hot, on disk under a bound, and made once at a time.
+//! The cache of renditions: hot ones in memory, all on disk under a bound, each rendered once at a time.
 //!
-//! A broken cache never fails a request: whatever goes wrong is logged and counted in the store, and ends there. The cache
-//! does not know how a rendition is made; it is given a future that does it.
+//! A broken cache folder never fails a request: the store logs and counts its faults, and callers see a miss. The cache does
+//! not know how a rendition is made; its caller passes a future that makes it.
 
 mod attributes;
 mod key;
@@ -14,7 +14,7 @@ mod testsuite;
 pub use key::rendition_key;
 pub use memfd::{MemfdBytes, WeakMemfdBytes, max_files as max_memfds, usage as memfd_usage};
 pub use tintype_single_flight::Waiters;
-pub use tintype_store::stats::Survey;
+pub use tintype_store::stats::FolderStats;
 pub use tintype_store::{Counters, Digest, FolderState, Key, Usage, preflight};
 
 use std::collections::HashSet;
@@ -34,10 +34,10 @@ use crate::render::{Content, Encoded};
 use crate::source::ImageId;
 use attributes::Attributes;
 
-/// How much is kept, and where.
+/// The folder and the bounds of the cache.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The folder; what is in it and is not tintype's stays untouched. `None` keeps results in memory alone.
+    /// The folder; other files in it stay untouched. `None` caches in memory only.
     pub dir: Option<PathBuf>,
     /// The most bytes on disk, in whole blocks.
     pub max_bytes: u64,
@@ -45,27 +45,27 @@ pub struct Config {
     pub max_files: u64,
     /// Bytes of the file system that are left to others.
     pub min_free: u64,
-    /// The most bytes of bodies held in memory.
+    /// The most bytes of bodies in memory.
     pub memory: u64,
 }
 
 /// A rendition's bytes.
 #[derive(Clone, Debug)]
 pub struct Body {
-    /// All of them; clones share one allocation.
+    /// All bytes; clones share one allocation.
     pub bytes: Bytes,
     /// Their digest.
     pub digest: Digest,
-    /// What they are.
+    /// Their media type.
     pub content: Content,
-    /// Whether they show what there is of a damaged original.
+    /// Whether the original is damaged, so that this shows the intact part.
     pub damaged: bool,
-    /// The file that they are, where they are kept in one.
+    /// The memfd that has the same bytes, if there is one.
     pub memfd: Option<MemfdBytes>,
 }
 
 impl Body {
-    /// Wraps what the renderer made.
+    /// The body of an encoded rendition.
     pub fn new(encoded: Encoded) -> Body {
         let Encoded { bytes, content, damaged } = encoded;
         Body { digest: Digest::of(&bytes), bytes: bytes.into(), content, damaged, memfd: None }
@@ -76,7 +76,7 @@ impl Body {
         Object { bytes: self.bytes.clone(), digest: self.digest, attributes: Attributes { content, damaged } }
     }
 
-    /// The same in a file, where that is of use and can be had.
+    /// A copy in a memfd, where that is of use and possible.
     fn in_memfd(self: &Arc<Self>) -> Arc<Body> {
         let Some(memfd) = MemfdBytes::copy(&self.bytes) else { return Arc::clone(self) };
         let Body { digest, content, damaged, .. } = **self;
@@ -91,33 +91,33 @@ impl From<&Object<Attributes>> for Body {
     }
 }
 
-/// A rendition as a file, for another program to send.
+/// A verified file with a rendition, for another program to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// Its path below the cache folder.
     pub path: String,
-    /// Bytes.
+    /// Length in bytes.
     pub length: u64,
-    /// Their digest.
+    /// The digest of its bytes.
     pub digest: Digest,
-    /// What they are.
+    /// Its media type.
     pub content: Content,
-    /// Whether they show what there is of a damaged original.
+    /// Whether the original is damaged, so that it shows the intact part.
     pub damaged: bool,
 }
 
-/// How a body came to be at hand.
+/// Where a body came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// It was in memory.
+    /// Memory.
     Memory,
-    /// It was on disk.
+    /// Disk.
     Disk,
-    /// It was made.
+    /// A render.
     Made {
-        /// Whether it goes to disk.
+        /// Whether it was stored on disk.
         stored: bool,
-        /// Whether it was made for another request that asked first.
+        /// Whether an earlier request started it.
         collapsed: bool,
     },
 }
@@ -127,16 +127,16 @@ pub enum Found {
 pub enum Failure<E> {
     /// Making it failed.
     Make(E),
-    /// The task that made it ended without a result: a bug, told from the error of the work itself.
+    /// The task that made it ended without a result, which is a bug.
     Lost,
 }
 
-/// What is to be dropped.
+/// The renditions to remove.
 #[derive(Clone, Debug)]
 pub enum Purge {
-    /// Every rendition of that original.
+    /// All of that original.
     Original(ImageId),
-    /// Every rendition of every original whose name begins so; it ends with a slash, or is empty for all.
+    /// All of the originals whose names start so. It ends with a slash, or is empty for all.
     Folder(String),
 }
 
@@ -151,10 +151,10 @@ impl Purge {
 
 type Result<E> = std::result::Result<(Arc<Body>, Found), E>;
 
-/// Bodies in memory and on disk, and those being made; `E` is how making one fails.
+/// The cache of renditions. `E` is the error of making one.
 pub struct Cache<E> {
     hot: moka::sync::Cache<Key, Arc<Hot>>,
-    /// Whether `hot` holds anything at all.
+    /// Whether the settings allow bodies in memory.
     has_memory: bool,
     store: Store<Attributes>,
     single_flight: Arc<SingleFlight<Key, ImageId, Result<E>>>,
@@ -165,17 +165,16 @@ pub struct Cache<E> {
 /// A body in memory.
 struct Hot {
     id: ImageId,
-    /// `None` from the moment on at which it is evicted or purged: moka gives back what was removed when it comes to it.
+    /// `None` as soon as it is evicted or purged: moka frees removed entries later.
     body: ArcSwapOption<Body>,
-    /// Bytes that all of it takes.
+    /// Bytes of the entry with its overhead.
     weight: u32,
-    /// When the disk was last told of its use, in seconds since the start.
+    /// When the store was last told of its use, in seconds since the start.
     touched: AtomicU32,
 }
 
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
-    /// A cache in that folder. Where the folder cannot be used, that is logged, it is tried again now and then, and the
-    /// cache works in memory alone.
+    /// A cache in the folder of `config`. While that cannot be used the cache works in memory only, and tries it again.
     pub fn new(config: &Config) -> Cache<E> {
         let Config { dir, max_bytes, max_files, min_free, memory } = config.clone();
         Cache {
@@ -188,11 +187,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         }
     }
 
-    /// The body of that key, which is a rendition of that original: from memory, from disk, or from `make`, which runs
-    /// at most once at a time for a key, in a task of its own that goes on when the one who asked has left.
+    /// The rendition of that key, of the original `id`: from memory, from disk, or from `make`. `make` runs at most once at a time
+    /// for a key, in a task of its own, which goes on when the caller is dropped.
     ///
     /// # Errors
-    /// What `make` failed with, for everyone who waited for it. A failure is not kept.
+    /// The error of `make`, for every caller that waited. Errors are not cached.
     pub async fn get_or_make<F>(
         self: &Arc<Self>, id: &ImageId, key: Key, make: impl FnOnce(Waiters) -> F + Send + 'static,
     ) -> std::result::Result<(Arc<Body>, Found), Failure<E>>
@@ -219,13 +218,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         }
     }
 
-    /// Whether the folder has a rendition of that key, by the index alone.
+    /// Whether the index of the folder has that key.
     pub fn is_on_disk(&self, key: Key) -> bool {
         self.store.contains(key)
     }
 
-    /// The rendition of that key as a file, if it is one already. It was read and found right, now or not long ago; it
-    /// may be evicted before whoever is told of it opens it.
+    /// The file of that key, if it is on disk. It was verified within the last ten minutes, and may be evicted before it is
+    /// opened.
     pub async fn stored(&self, key: Key) -> Option<Stored> {
         let file = self.store.file(key).await?;
         let Attributes { content, damaged } = file.attributes;
@@ -244,7 +243,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         }
         if let Some(object) = self.store.get(key).await {
             let body = Arc::new(Body::from(&*object));
-            // asked for a second time, so that a flood of what is asked for once does not push out the rest
+            // into memory at the second request, so that a flood of one-hit wonders does not evict the hot set
             self.keep_in_memory(id, key, &body, leader);
             return Ok((body, Found::Disk));
         }
@@ -264,14 +263,14 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         Ok((body, Found::Made { stored, collapsed: false }))
     }
 
-    /// The body of that key if it is in memory.
+    /// The body of that key, if it is in memory.
     pub fn in_memory(&self, key: Key) -> Option<Arc<Body>> {
         if !self.has_memory {
             return None;
         }
         let hot = self.hot.get(&key)?;
         let body = hot.body.load_full()?;
-        // the disk decides what goes by what was used, and most uses are seen here only
+        // the store evicts by use, and most uses are seen here only
         let now = u32::try_from(self.began.elapsed().as_secs()).unwrap_or(u32::MAX);
         if hot.touched.swap(now, Ordering::Relaxed) != now {
             self.store.touch(key);
@@ -282,56 +281,56 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     fn keep_in_memory(&self, id: &ImageId, key: Key, body: &Arc<Body>, leader: &Leader<Key, ImageId, Result<E>>) {
         if self.has_memory && leader.is_valid() {
             self.hot.insert(key, Arc::new(Hot::new(id, body.in_memfd())));
-            // purged at this moment
+            // invalidated between the check and the insertion
             if !leader.is_valid() {
                 self.hot.invalidate(&key);
             }
-            // by itself it evicts only after dozens of insertions, each of which may be a large body
+            // moka evicts only after dozens of insertions otherwise, each of which may be a large body
             self.hot.run_pending_tasks();
         }
     }
 
-    /// Removes every rendition that is meant, in memory and on disk, and says how many there were. What is being made
-    /// meanwhile is sent to those who asked and not kept.
+    /// Removes the selected renditions from memory and disk and returns their number. Renditions that are being made are sent to
+    /// their clients and not stored.
     pub fn purge(&self, what: &Purge) -> u64 {
         let selection = what.selection();
         self.single_flight.invalidate(|id| selection.matches(id.as_str()));
         let in_memory = || self.hot.iter().filter(|(_, hot)| selection.matches(hot.id.as_str())).map(|(key, _)| *key);
         let mut purged: HashSet<Key> = in_memory().collect();
         purged.extend(self.store.purge(&selection));
-        // once more: what was found on disk meanwhile is in memory now
+        // again: a rendition may have been read from disk into memory in the meantime
         in_memory().collect::<Vec<Key>>().iter().for_each(|key| self.hot.invalidate(key));
         purged.iter().for_each(|key| self.hot.invalidate(key));
         self.hot.run_pending_tasks();
         purged.len() as u64
     }
 
-    /// Waits until everything that was made so far is on disk.
+    /// Waits until all renditions that were handed to the store are on disk.
     pub fn flush(&self) {
         self.store.flush();
     }
 
-    /// How the folder stands at present. After a write that failed, it is tried.
+    /// Whether the folder can be used now. After a write that failed, a file is written to find out.
     pub fn folder_state(&self) -> FolderState {
         self.store.folder_state()
     }
 
-    /// Whether this process can keep renditions on disk at present.
+    /// Whether this process can store renditions on disk now.
     pub fn is_writable(&self) -> bool {
         self.folder_state() == FolderState::Open
     }
 
-    /// The usage of the folder, as far as it has been read; zeros while it is not ours.
+    /// How full the folder is, as far as it has been read; zeros while another process has it.
     pub fn usage(&self) -> Usage {
         self.store.usage()
     }
 
-    /// Its bounds.
+    /// The settings that it was made with.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Bodies in memory, and the bytes that they take.
+    /// The number of bodies in memory and their bytes.
     pub fn memory(&self) -> (u64, u64) {
         self.hot.run_pending_tasks();
         (self.hot.entry_count(), self.hot.weighted_size())
@@ -345,10 +344,10 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
 impl Hot {
     fn new(id: &ImageId, body: Arc<Body>) -> Hot {
-        // what an entry takes beside its body
+        // bytes of an entry besides its body
         const OVERHEAD: usize = 480;
         let length = body.bytes.len();
-        // a file takes whole pages
+        // a memfd takes whole pages
         let length = if body.memfd.is_some() { length.next_multiple_of(4096) } else { length };
         let weight = u32::try_from(length + id.as_str().len() + OVERHEAD).unwrap_or(u32::MAX);
         Hot { id: id.clone(), body: ArcSwapOption::new(Some(body)), weight, touched: AtomicU32::new(0) }
@@ -357,28 +356,28 @@ impl Hot {
 
 fn hot(bytes: u64) -> moka::sync::Cache<Key, Arc<Hot>> {
     let cache = moka::sync::Cache::builder().max_capacity(bytes).weigher(|_: &Key, hot: &Arc<Hot>| hot.weight);
-    // whoever is being sent it still holds it
+    // responses that send it keep their own reference
     cache.eviction_listener(|_, hot, _| hot.body.store(None)).build()
 }
 
-/// Looks through a cache folder. A rendition that goes while it looks is not counted.
+/// Reads the statistics of a cache folder. A rendition that is removed in the meantime is not counted.
 ///
 /// # Errors
-/// Where the folder is not there or cannot be read.
-pub fn survey(dir: &Path) -> std::io::Result<Survey> {
-    stats::survey::<Attributes>(dir)
+/// Where the folder is missing or cannot be read.
+pub fn folder_stats(dir: &Path) -> std::io::Result<FolderStats> {
+    stats::folder_stats::<Attributes>(dir)
 }
 
-/// Reads every rendition and compares it with its name. `progress` is told how many of how many have been read. Gives how
-/// many are whole, and the others.
+/// Reads every rendition and compares it with its name. `progress` gets the number of files read and of all. Returns the
+/// number of intact files, and the damaged ones.
 ///
 /// # Errors
-/// Where the folder is not there or cannot be listed.
+/// Where the folder is missing or cannot be listed.
 pub fn verify(dir: &Path, progress: impl FnMut(u64, u64)) -> std::io::Result<(u64, Vec<Damaged>)> {
     stats::verify::<Attributes>(dir, progress)
 }
 
-/// The name that is made of what a stored file's name states; for tests of what is taken for one of ours.
+/// The name that is made of a parsed name; for tests that both are equal.
 #[doc(hidden)]
 pub fn name_again(written: &str) -> Option<String> {
     tintype_store::name_again::<Attributes>(written)

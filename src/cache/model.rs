@@ -1,4 +1,4 @@
-//! The cache against a model that is too simple to be wrong, under any sequence of events.
+//! The cache compared with a simple model, under random sequences of events.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
@@ -143,7 +143,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_only_what_was_made_last_is_served(
+    fn last_body_is_served_after_any_sequence_of_events(
         events in proptest::collection::vec(event(), 1..60), max_files in prop_oneof![Just(9), Just(1000)],
         memory in prop_oneof![Just(0), Just(1 << 20)],
     ) {

@@ -1,4 +1,4 @@
-//! What the cache must do, whatever happens to its folder and to those who ask.
+//! The behaviour of the cache: memory, disk, single flight, purges.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -78,7 +78,7 @@ pub(super) fn files(dir: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[tokio::test]
-async fn found_in_memory_then_on_disk_after_a_restart() {
+async fn rendition_is_found_in_memory_and_after_a_restart_on_disk() {
     let dir = tempfile::tempdir().expect("a folder");
     let cache = open(dir.path());
     let (body, found) = ask(&cache, rendition("/a", 1), b"one").await.expect("made");
@@ -93,7 +93,7 @@ async fn found_in_memory_then_on_disk_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_crowd_on_one_key_makes_it_once() {
+async fn concurrent_requests_for_one_key_make_it_once() {
     let dir = tempfile::tempdir().expect("a folder");
     let cache = open(dir.path());
     let made = Arc::new(AtomicUsize::new(0));
@@ -121,7 +121,7 @@ async fn a_crowd_on_one_key_makes_it_once() {
 }
 
 #[tokio::test]
-async fn those_who_leave_do_not_stop_the_work() {
+async fn dropped_caller_does_not_cancel_the_work() {
     let dir = tempfile::tempdir().expect("a folder");
     let cache = open(dir.path());
     let (go, mut ready) = tokio::sync::watch::channel(false);
@@ -133,13 +133,13 @@ async fn those_who_leave_do_not_stop_the_work() {
     let left = tokio::time::timeout(std::time::Duration::ZERO, impatient).await;
     assert!(left.is_err());
     go.send(true).expect("the work goes on");
-    // whoever asks now joins the same flight or finds what it made
+    // a request now joins the same flight or finds what it made
     let (body, _) = ask(&cache, rendition("/a", 1), b"two").await.expect("made");
     assert_eq!(&body.bytes[..], b"one");
 }
 
 #[tokio::test]
-async fn failures_and_panics_reach_everyone_and_are_not_kept() {
+async fn failures_and_panics_reach_all_callers_and_are_not_cached() {
     let dir = tempfile::tempdir().expect("a folder");
     let cache = open(dir.path());
     let failed = get_or_make(&cache, rendition("/a", 1), || async { Err("broken") }).await;
@@ -150,7 +150,7 @@ async fn failures_and_panics_reach_everyone_and_are_not_kept() {
 }
 
 #[tokio::test]
-async fn a_folder_that_cannot_be_used_does_not_fail_requests() {
+async fn unusable_folder_does_not_fail_requests() {
     let dir = tempfile::tempdir().expect("a folder");
     std::fs::write(dir.path().join("file"), b"").expect("written");
     let cache = open(&dir.path().join("file"));
@@ -174,7 +174,7 @@ async fn cache_without_a_folder_keeps_results_in_memory() {
 }
 
 #[tokio::test]
-async fn purging_removes_all_of_one_original_and_nothing_else() {
+async fn purge_of_an_original_removes_its_renditions_only() {
     let dir = tempfile::tempdir().expect("a folder");
     let cache = open(dir.path());
     for quality in [1, 2, 3] {
@@ -224,7 +224,7 @@ pub(super) fn taken(dir: &Path) -> (u64, u64) {
 }
 
 #[tokio::test]
-async fn what_is_used_stays_whatever_else_is_asked_for_once() {
+async fn used_renditions_survive_a_flood() {
     // with and without a memory that answers most of the time; and after a restart
     for memory in [0, 1 << 20] {
         let dir = tempfile::tempdir().expect("a folder");
@@ -255,7 +255,7 @@ async fn what_is_used_stays_whatever_else_is_asked_for_once() {
 }
 
 #[tokio::test]
-async fn purging_a_folder_takes_all_below_it_and_what_has_no_name() {
+async fn purge_of_a_folder_removes_all_below_it() {
     let dir = tempfile::tempdir().expect("a folder");
     let cache = open(dir.path());
     for name in ["/cats/a", "/cats/small/b", "/cats2/c", "/dogs/d", "/cats"] {
@@ -282,7 +282,7 @@ async fn purging_a_folder_takes_all_below_it_and_what_has_no_name() {
 }
 
 #[tokio::test]
-async fn what_is_being_made_while_it_is_purged_is_sent_and_not_kept() {
+async fn rendition_made_during_a_purge_is_sent_and_not_stored() {
     let dir = tempfile::tempdir().expect("a folder");
     let cache = open(dir.path());
     let (go, mut ready) = tokio::sync::watch::channel(false);
@@ -305,7 +305,7 @@ async fn what_is_being_made_while_it_is_purged_is_sent_and_not_kept() {
 }
 
 #[tokio::test]
-async fn a_folder_belongs_to_one_process_and_goes_on_to_the_next() {
+async fn folder_is_locked_by_one_process_at_a_time() {
     let dir = tempfile::tempdir().expect("a folder");
     let first = open(dir.path());
     ask(&first, rendition("/a", 1), b"one").await.expect("made");

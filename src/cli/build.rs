@@ -23,7 +23,7 @@ pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
         )));
     }
     if let Some(dir) = config.fixed.cache.folder() {
-        crate::cache::preflight::distrust(dir).context("the cache folder is not safe to use")?;
+        crate::cache::preflight::check_permissions(dir).context("the cache folder is not safe to use")?;
     }
     let mut source: Arc<dyn Source> = Arc::new(SharedBytes::new(Arc::new(source)));
     if !config.fixed.source.revalidate.0.is_zero() {

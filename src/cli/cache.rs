@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
 use super::{Common, UsageError};
-use crate::cache::{self, Survey};
+use crate::cache::{self, FolderStats};
 use crate::config::Config;
 
 #[derive(Args, Debug)]
@@ -63,8 +63,8 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.action {
         Action::Stats { top, folder } => {
             let (config, dir) = folder.load()?;
-            let survey = cache::survey(&dir).with_context(|| cannot_read(&dir))?;
-            print!("{}", report(&config, &survey, top));
+            let stats = cache::folder_stats(&dir).with_context(|| cannot_read(&dir))?;
+            print!("{}", report(&config, &stats, top));
             Ok(())
         }
         Action::Verify { folder } => verify(&folder.load()?.1),
@@ -75,7 +75,7 @@ fn cannot_read(dir: &Path) -> String {
     format!("cannot read the cache folder {}", dir.display())
 }
 
-fn report(config: &Config, survey: &Survey, top: usize) -> String {
+fn report(config: &Config, stats: &FolderStats, top: usize) -> String {
     use std::fmt::Write;
     let mut text = String::new();
     // writing to a String does not fail
@@ -89,34 +89,34 @@ fn report(config: &Config, survey: &Survey, top: usize) -> String {
         "entries",
         format!(
             "{} of at most {} files ({})",
-            count(survey.entries),
+            count(stats.entries),
             count(cache.max_files),
-            share(survey.entries, cache.max_files)
+            share(stats.entries, cache.max_files)
         ),
     );
     line(
         "on disk",
         format!(
             "{} of at most {} ({})",
-            HumanBytes(survey.bytes),
+            HumanBytes(stats.bytes),
             HumanBytes(cache.max_bytes.0),
-            share(survey.bytes, cache.max_bytes.0)
+            share(stats.bytes, cache.max_bytes.0)
         ),
     );
-    line("bodies", HumanBytes(survey.length).to_string());
-    if survey.shared > 0 {
-        let (shared, sharing) = (count(survey.shared), count(survey.sharing));
+    line("bodies", HumanBytes(stats.length).to_string());
+    if stats.shared > 0 {
+        let (shared, sharing) = (count(stats.shared), count(stats.sharing));
         line("shared", format!("{shared} bodies are shared by {sharing} entries; each is counted once"));
     }
-    if let Some((oldest, newest)) = survey.ages {
+    if let Some((oldest, newest)) = stats.ages {
         let ago = |age: Duration| HumanDuration(age).to_string();
         line("last used", format!("between {} and {} ago", ago(oldest), ago(newest)));
     }
-    line("staged", count(survey.staged));
-    line("foreign", count(survey.foreign));
-    line("originals", count(survey.originals.len() as u64));
-    for original in survey.originals.iter().take(top) {
-        let name = original.name.as_deref().unwrap_or("(unknown name)");
+    line("staged", count(stats.staged));
+    line("foreign", count(stats.foreign));
+    line("originals", count(stats.originals.len() as u64));
+    for original in stats.originals.iter().take(top) {
+        let name = original.path.as_deref().unwrap_or("(unknown path)");
         line("", format!("{:>10} {:>7}  {name}", HumanBytes(original.bytes).to_string(), count(original.entries)));
     }
     text

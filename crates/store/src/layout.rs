@@ -105,7 +105,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testsuite::Extension;
+    use crate::testing::Extension;
 
     fn record(length: u32) -> Record<Extension> {
         Record { digest: Digest::of(b"a body"), length, attributes: Extension::WebP }

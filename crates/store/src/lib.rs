@@ -46,6 +46,8 @@ pub mod stats;
 mod store;
 mod sync;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod testsuite;
 
 use std::borrow::Cow;
@@ -74,7 +76,7 @@ pub struct Config {
     pub min_free: u64,
 }
 
-/// What the caller wants to know of a file without reading it, its media type above all.
+/// Metadata of a file that the caller needs without reading it: its media type above all.
 pub trait Attributes: Copy + Eq + Debug + Send + Sync + 'static {
     /// The end of the file's name after the last dot of the store's own part: an extension such as `webp`, perhaps with
     /// parts before it. Few characters, no slash.
@@ -111,9 +113,9 @@ pub struct StoredFile<A> {
 /// The files that a purge removes.
 #[derive(Clone, Copy, Debug)]
 pub enum Selection<'a> {
-    /// Those of the original of that path.
+    /// The files of the original of that path.
     Original(&'a str),
-    /// Those of all originals whose paths start so. Files whose original's path is not known are removed, too.
+    /// The files of all originals whose paths start so. Files whose original's path is not known are removed, too.
     Prefix(&'a str),
 }
 
@@ -132,7 +134,7 @@ impl Selection<'_> {
 pub struct Counters {
     /// Files stored.
     pub stored: AtomicU64,
-    /// Those of them that became another name of a file with the same bytes.
+    /// Those of them that became another link to a file with the same bytes.
     pub linked: AtomicU64,
     /// Files that should have been stored and were not: the queue was full or the disk failed.
     pub not_stored: AtomicU64,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::testsuite::*;
+use super::testing::*;
 use super::*;
 
 /// Two blocks.
@@ -28,7 +28,7 @@ fn settled(store: &Store<Extension>) -> (u64, u64) {
     (usage.bytes, usage.files)
 }
 
-/// The file of one rendition.
+/// The path of one file.
 fn file_of(dir: &Path, name: &'static str, number: u32) -> PathBuf {
     let key = file(name, number).1.to_hex();
     let is_it = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&key));
@@ -36,7 +36,7 @@ fn file_of(dir: &Path, name: &'static str, number: u32) -> PathBuf {
 }
 
 #[tokio::test]
-async fn equal_bodies_of_any_originals_are_one_file_and_counted_once() {
+async fn equal_bodies_are_one_file_and_counted_once() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = open(dir.path());
     ask(&store, file("a", 0), BODY).await;
@@ -61,7 +61,7 @@ async fn equal_bodies_of_any_originals_are_one_file_and_counted_once() {
 }
 
 #[tokio::test]
-async fn equal_bodies_of_other_attributes_are_one_file_and_told_apart() {
+async fn equal_bodies_with_different_attributes_share_a_file() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = open_with(dir.path(), 1 << 30);
     for (number, attributes) in [(1, Extension::WebP), (2, Extension::Json)] {
@@ -77,7 +77,7 @@ async fn equal_bodies_of_other_attributes_are_one_file_and_told_apart() {
 }
 
 #[tokio::test]
-async fn equal_bodies_made_at_one_moment_are_one_file() {
+async fn equal_bodies_stored_concurrently_are_one_file() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = Arc::new(open(dir.path()));
     let crowd: Vec<_> = (0..50)
@@ -169,7 +169,7 @@ async fn flood_of_equal_bodies_leaves_room_for_others() {
 }
 
 #[tokio::test]
-async fn copies_that_are_no_links_are_counted_each() {
+async fn equal_files_that_are_not_linked_are_counted_each() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = open(dir.path());
     for number in 0..3 {
@@ -191,7 +191,7 @@ async fn copies_that_are_no_links_are_counted_each() {
 }
 
 #[tokio::test]
-async fn damaged_file_gets_no_further_name() {
+async fn damaged_file_is_never_linked_to() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = open_with(dir.path(), 1 << 30);
     for number in 0..3 {
@@ -204,7 +204,7 @@ async fn damaged_file_gets_no_further_name() {
     assert_eq!(ask(&store, file("a", 0), BODY).await.1, MADE);
     store.flush();
     assert_ne!(inode(&file_of(dir.path(), "a", 0)), damaged);
-    // a new rendition of that body, and the others once they have been read, are names of the new file
+    // a new file of that body, and the others once they have been read, are links to the new one
     for number in 1..4 {
         let (body, found) = ask(&store, file("a", number), BODY).await;
         assert_eq!((&body.bytes[..], found), (BODY, MADE));
@@ -217,7 +217,7 @@ async fn damaged_file_gets_no_further_name() {
 }
 
 #[tokio::test]
-async fn damage_that_no_read_has_found_is_found_before_a_link() {
+async fn file_is_verified_before_it_is_linked_to() {
     for damaged in [&b"cut"[..], &[8; 6000], &[7; 6001]] {
         let dir = tempfile::tempdir().expect("a folder");
         let store = open_with(dir.path(), 1 << 30);
@@ -233,7 +233,7 @@ async fn damage_that_no_read_has_found_is_found_before_a_link() {
 }
 
 #[tokio::test]
-async fn file_that_went_before_it_was_linked_to_is_written() {
+async fn missing_file_is_written_instead_of_linked_to() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = open_with(dir.path(), 1 << 30);
     ask(&store, file("a", 0), BODY).await;
@@ -245,7 +245,7 @@ async fn file_that_went_before_it_was_linked_to_is_written() {
 }
 
 #[tokio::test]
-async fn links_that_a_kill_left_staged_are_taken_over() {
+async fn staged_links_are_recovered_after_a_kill() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = open(dir.path());
     for number in 0..3 {

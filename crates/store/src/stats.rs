@@ -51,7 +51,7 @@ pub struct Share {
 pub struct Damaged {
     /// Its path below the folder.
     pub path: String,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: String,
 }
 

@@ -1,105 +1,14 @@
 //! The behaviour of a store on its folder: damage, foreign files, bounds, purges.
 
-use std::borrow::Cow;
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
-
+use super::testing::*;
 use super::*;
 
-/// Attributes of tests: an extension.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Extension {
-    WebP,
-    Json,
-}
-
-impl Attributes for Extension {
-    fn to_suffix(&self) -> Cow<'static, str> {
-        match self {
-            Extension::WebP => "webp".into(),
-            Extension::Json => "part.json".into(),
-        }
-    }
-
-    fn from_suffix(suffix: &str) -> Option<Extension> {
-        match suffix {
-            "webp" => Some(Extension::WebP),
-            "part.json" => Some(Extension::Json),
-            _ => None,
-        }
-    }
-}
-
-/// Where an answer to [`ask`] came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
-    Stored,
-    Made { stored: bool },
-}
-
-pub(crate) const MADE: Found = Found::Made { stored: true };
-
-pub(crate) fn open(dir: &Path) -> Store<Extension> {
-    open_with(dir, 1 << 30)
-}
-
-pub(crate) fn open_with(dir: &Path, max_bytes: u64) -> Store<Extension> {
-    Store::new(Config { dir: Some(dir.to_owned()), max_bytes, max_files: 1000, min_free: 0 })
-}
-
-/// A file of the original at `path`, one for each number.
-pub(crate) fn file(path: &'static str, number: u32) -> (&'static str, Key) {
-    let mut digest = [0; 32];
-    digest[8..12].copy_from_slice(&number.to_le_bytes());
-    (path, Key::new(path, digest))
-}
-
-pub(crate) fn object(bytes: &'static [u8]) -> Arc<Object<Extension>> {
-    let bytes = Bytes::from_static(bytes);
-    Arc::new(Object { digest: Digest::of(&bytes), bytes, attributes: Extension::WebP })
-}
-
-/// Gets a file, or puts one with these bytes.
-pub(crate) async fn ask(
-    store: &Store<Extension>, (path, key): (&str, Key), bytes: &'static [u8],
-) -> (Arc<Object<Extension>>, Found) {
-    if let Some(object) = store.get(key).await {
-        return (object, Found::Stored);
-    }
-    let object = object(bytes);
-    let stored = store.put(path, key, &object).await;
-    (object, Found::Made { stored })
-}
-
-/// Nearly a block of bytes that no other number has.
-pub(crate) fn body(number: u32) -> &'static [u8] {
-    let mut bytes = vec![7; 4000];
-    bytes[..4].copy_from_slice(&number.to_le_bytes());
-    bytes.leak()
-}
-
-/// All renditions and what is not tintype's in that folder; what it keeps house with is left out.
-pub(crate) fn files(dir: &Path) -> Vec<std::path::PathBuf> {
-    let mut all = Vec::new();
-    let mut folders = vec![dir.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).expect("readable").flatten() {
-            match entry.path() {
-                path if path.is_dir() => folders.push(path),
-                path if path.ends_with("lock") || path.ends_with("names") => {}
-                path => all.push(path),
-            }
-        }
-    }
-    all
-}
-
 #[tokio::test]
-async fn no_damaged_file_is_served() {
+async fn damaged_files_are_not_served() {
     let damage: [(&str, fn(&Path)); 5] = [
         ("a flipped bit", |path| {
             let mut bytes = std::fs::read(path).expect("a file");
@@ -127,7 +36,7 @@ async fn no_damaged_file_is_served() {
 }
 
 #[tokio::test]
-async fn swapped_files_are_told_apart() {
+async fn swapped_files_are_not_served() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = open(dir.path());
     ask(&store, file("a", 1), b"one").await;
@@ -145,7 +54,7 @@ async fn swapped_files_are_told_apart() {
 }
 
 #[tokio::test]
-async fn strays_go_what_is_whole_is_taken_over_and_what_is_not_ours_stays() {
+async fn intact_staged_files_are_recovered_and_foreign_files_stay() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = open(dir.path());
     for number in [1, 2, 3] {
@@ -187,7 +96,7 @@ async fn strays_go_what_is_whole_is_taken_over_and_what_is_not_ours_stays() {
 }
 
 #[tokio::test]
-async fn a_folder_that_cannot_be_used_does_not_fail_requests() {
+async fn unusable_folder_stores_nothing() {
     let dir = tempfile::tempdir().expect("a folder");
     std::fs::write(dir.path().join("file"), b"").expect("written");
     let store = open(&dir.path().join("file"));
@@ -197,7 +106,7 @@ async fn a_folder_that_cannot_be_used_does_not_fail_requests() {
 }
 
 #[tokio::test]
-async fn a_folder_removed_while_running_is_made_again() {
+async fn removed_folder_is_created_again() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = open(dir.path());
     ask(&store, file("a", 1), b"one").await;
@@ -210,7 +119,7 @@ async fn a_folder_removed_while_running_is_made_again() {
 }
 
 #[tokio::test]
-async fn purging_removes_all_of_one_original_and_nothing_else() {
+async fn purge_of_an_original_removes_its_files_only() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = open(dir.path());
     for quality in [1, 2, 3] {
@@ -223,44 +132,8 @@ async fn purging_removes_all_of_one_original_and_nothing_else() {
     assert_eq!(ask(&store, file("b", 1), b"two").await.1, Found::Stored);
 }
 
-/// The space of the store's files and folders, in bytes, without the first block of each folder, and how many files there
-/// are; a file with several names takes its space once. Looked at twice, until nothing moved meanwhile: a file that goes
-/// from one folder to another while they are listed would count in both.
-pub(crate) fn taken(dir: &Path) -> (u64, u64) {
-    use std::os::unix::fs::MetadataExt;
-    let look = || {
-        let mut seen: Vec<(PathBuf, u64, bool)> = Vec::new();
-        let mut inodes = HashSet::new();
-        let mut folders = vec![dir.join("v2")];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).expect("readable").flatten() {
-                // evicted meanwhile
-                let Ok(metadata) = entry.metadata() else { continue };
-                let bytes = metadata.blocks() * 512;
-                if metadata.is_dir() {
-                    folders.push(entry.path());
-                    seen.push((entry.path(), bytes.saturating_sub(4096), false));
-                } else {
-                    let bytes = if inodes.insert(metadata.ino()) { bytes } else { 0 };
-                    seen.push((entry.path(), bytes, true));
-                }
-            }
-        }
-        seen
-    };
-    let mut before = look();
-    loop {
-        let now = look();
-        if now == before {
-            let files = now.iter().filter(|(.., is_file)| *is_file).count();
-            return (now.iter().map(|(_, bytes, _)| bytes).sum(), files as u64);
-        }
-        before = now;
-    }
-}
-
 #[tokio::test]
-async fn the_bounds_hold_at_every_moment() {
+async fn bounds_hold_at_every_moment() {
     for (max_blocks, max_files) in [(32, 1000), (1000, 12)] {
         let dir = tempfile::tempdir().expect("a folder");
         let config = Config { dir: Some(dir.path().to_owned()), max_bytes: max_blocks * 4096, max_files, min_free: 0 };
@@ -292,7 +165,7 @@ async fn the_bounds_hold_at_every_moment() {
 }
 
 #[tokio::test]
-async fn what_is_larger_than_the_store_is_not_kept_and_pushes_nothing_out() {
+async fn file_larger_than_the_store_evicts_nothing() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = open_with(dir.path(), 16 * 4096);
     ask(&store, file("a", 1), b"one").await;
@@ -303,7 +176,7 @@ async fn what_is_larger_than_the_store_is_not_kept_and_pushes_nothing_out() {
 }
 
 #[tokio::test]
-async fn what_is_used_stays_whatever_else_is_asked_for_once() {
+async fn used_files_survive_a_flood() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut store = open_with(dir.path(), 100 * 4096);
     let (mut hits, mut asked, mut flood) = (0, 0, 1000);
@@ -331,7 +204,7 @@ async fn what_is_used_stays_whatever_else_is_asked_for_once() {
 }
 
 #[tokio::test]
-async fn purging_a_folder_takes_all_below_it_and_what_has_no_name() {
+async fn purge_of_a_prefix_removes_files_of_unknown_originals_too() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = open(dir.path());
     for name in ["cats/a", "cats/small/b", "cats2/c", "dogs/d", "cats"] {
@@ -357,7 +230,7 @@ async fn purging_a_folder_takes_all_below_it_and_what_has_no_name() {
 }
 
 #[tokio::test]
-async fn a_folder_belongs_to_one_process_and_goes_on_to_the_next() {
+async fn folder_is_locked_by_one_process_at_a_time() {
     let dir = tempfile::tempdir().expect("a folder");
     let first = open(dir.path());
     ask(&first, file("a", 1), b"one").await;
@@ -375,7 +248,7 @@ async fn a_folder_belongs_to_one_process_and_goes_on_to_the_next() {
 }
 
 #[tokio::test]
-async fn an_older_layout_is_counted_and_goes_first_and_a_newer_one_is_left_alone() {
+async fn older_layout_is_evicted_first_and_newer_one_is_refused() {
     let dir = tempfile::tempdir().expect("a folder");
     let old = dir.path().join("v1");
     std::fs::create_dir_all(old.join("ab")).expect("made");
@@ -409,7 +282,7 @@ async fn an_older_layout_is_counted_and_goes_first_and_a_newer_one_is_left_alone
 }
 
 #[tokio::test]
-async fn nothing_planted_is_followed() {
+async fn planted_links_and_devices_are_not_followed() {
     let secret = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(secret.path(), b"one").expect("written");
     let plants: [(&str, fn(&Path, &Path)); 4] = [
@@ -448,7 +321,7 @@ async fn nothing_planted_is_followed() {
 }
 
 #[test]
-fn a_folder_that_others_may_write_in_is_refused() {
+fn world_writable_folder_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().expect("a folder");
     assert!(preflight::check_permissions(dir.path()).is_ok());
@@ -468,7 +341,7 @@ fn a_folder_that_others_may_write_in_is_refused() {
 }
 
 #[tokio::test]
-async fn what_others_need_stays_free() {
+async fn min_free_is_left_to_others() {
     let dir = tempfile::tempdir().expect("a folder");
     let config = Config { dir: Some(dir.path().to_owned()), max_bytes: 1 << 30, max_files: 9, min_free: u64::MAX };
     let store = Store::<Extension>::new(config.clone());
@@ -481,7 +354,7 @@ async fn what_others_need_stays_free() {
 }
 
 #[tokio::test]
-async fn a_failed_write_is_forgotten_once_the_folder_is_well_again() {
+async fn store_recovers_from_a_failed_write() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = open(dir.path());
     let staging = dir.path().join("v2/staging");
@@ -497,13 +370,4 @@ async fn a_failed_write_is_forgotten_once_the_folder_is_well_again() {
     assert_eq!(ask(&store, file("a", 2), b"two").await.1, MADE);
     store.flush();
     assert_eq!(files(dir.path()).len(), 1);
-}
-
-/// Waits for what another thread is about to do.
-pub(crate) fn poll(mut is_so: impl FnMut() -> bool) {
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    while !is_so() {
-        assert!(std::time::Instant::now() < end, "waited in vain");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
 }

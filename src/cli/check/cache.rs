@@ -11,7 +11,7 @@ use super::Subject;
 use super::paths::{self, existing_part, facts, usual_cache, why_not_written};
 use super::report::Report;
 use super::users::user_name;
-use crate::cache::preflight::{self, Doubt, Obstacle, Tried};
+use crate::cache::preflight::{self, Obstacle, PermissionIssue, Step};
 
 const ABOUT: &str = "cache.dir";
 
@@ -45,7 +45,7 @@ pub(super) fn check(subject: &Subject, report: &mut Report) {
             ),
         );
     }
-    match preflight::try_out(&dir) {
+    match preflight::probe(&dir) {
         Ok(()) if is_safe => {
             let missing = if dir.exists() { "" } else { "; it does not exist yet and can be created" };
             report.ok(ABOUT, format!("{shown} is writable by {}{missing}", subject.own));
@@ -131,9 +131,9 @@ fn place(subject: &Subject, dir: &Path, report: &mut Report) {
 /// Whether other users could change its files.
 fn safe(subject: &Subject, dir: &Path, report: &mut Report) -> bool {
     let own = &subject.own;
-    match preflight::doubt(dir) {
+    match preflight::permission_issue(dir) {
         Ok(None) => true,
-        Ok(Some((path, Doubt::Open { mode }))) => {
+        Ok(Some((path, PermissionIssue::WorldWritable { mode }))) => {
             let is_empty = std::fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none());
             let is_own = std::fs::metadata(&path).is_ok_and(|metadata| metadata.uid() == own.uid);
             let shown = path.display();
@@ -153,7 +153,7 @@ fn safe(subject: &Subject, dir: &Path, report: &mut Report) -> bool {
             );
             false
         }
-        Ok(Some((path, Doubt::Foreign { owner, .. }))) => {
+        Ok(Some((path, PermissionIssue::ForeignOwner { owner, .. }))) => {
             let (shown, owner, runs) = (path.display(), user_name(owner), own);
             let is_sticky = path.parent().and_then(|above| std::fs::metadata(above).ok());
             let sticky = match is_sticky.filter(|above| above.mode() & 0o1000 != 0) {
@@ -190,30 +190,30 @@ fn other_file_system(dir: &Path) -> Option<(PathBuf, PathBuf)> {
 }
 
 /// The cause and the fix of a failed attempt to use the folder.
-fn explain(subject: &Subject, dir: &Path, Obstacle { tried, path, error }: &Obstacle) -> (String, String) {
+fn explain(subject: &Subject, dir: &Path, Obstacle { step, path, error }: &Obstacle) -> (String, String) {
     let shown = dir.display();
-    let (cause, fix) = match (tried, error.kind()) {
-        (Tried::Versions, ErrorKind::Unsupported) => {
+    let (cause, fix) = match (step, error.kind()) {
+        (Step::Versions, ErrorKind::Unsupported) => {
             (error.to_string(), format!("cache.dir = another folder, or rm -r {shown}/v*"))
         }
-        (Tried::Rename, ErrorKind::CrossesDevices) => (
+        (Step::Rename, ErrorKind::CrossesDevices) => (
             format!("{} is on another file system than the staging folder (EXDEV)", path.display()),
             format!("mount one file system on {shown} itself"),
         ),
         _ => why_not_written(&subject.own, &subject.mounts, path, error),
     };
     let is_missing = dir.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
-    if *tried == Tried::Make && error.kind() == ErrorKind::PermissionDenied && is_missing {
+    if *step == Step::Make && error.kind() == ErrorKind::PermissionDenied && is_missing {
         return (
             format!("{shown} does not exist and cannot be created: {cause}"),
             format!("install -d -o {} -m 0750 {shown} (as root)", subject.own.name),
         );
     }
-    let failure = match tried {
-        Tried::Make => "cannot be created",
-        Tried::Open => "cannot be opened",
-        Tried::Versions => "cannot be used",
-        Tried::Stage | Tried::Rename => "is not writable",
+    let failure = match step {
+        Step::Make => "cannot be created",
+        Step::Open => "cannot be opened",
+        Step::Versions => "cannot be used",
+        Step::Stage | Step::Rename => "is not writable",
     };
     (format!("{shown} {failure}: {cause}"), fix)
 }

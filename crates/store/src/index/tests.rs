@@ -1,4 +1,4 @@
-//! The index against a model that is too simple to be wrong, and its rules one by one.
+//! The index compared with a simple model, and its rules one by one.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{Index, Inode, Removed, Space};
 use crate::Key;
 use crate::layout::Record;
-use crate::testsuite::Extension;
+use crate::testing::Extension;
 
 /// A value with a number of its own and the body of its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -263,7 +263,7 @@ fn with_names(names: u32) -> Index<u32, Value> {
 }
 
 #[test]
-fn blocks_of_an_inode_are_free_when_the_last_name_is_gone_from_the_disk() {
+fn blocks_are_free_once_the_last_link_is_released() {
     for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
         let mut index = with_names(3);
         assert_eq!(index.used(), Space { blocks: 5, files: 3 });
@@ -280,7 +280,7 @@ fn blocks_of_an_inode_are_free_when_the_last_name_is_gone_from_the_disk() {
 }
 
 #[test]
-fn full_inode_is_linked_to_again_once_a_name_is_gone() {
+fn full_inode_is_linkable_after_a_removal() {
     let mut index = with_names(3);
     let (key, _) = index.linkable(&7).expect("three names");
     index.mark_full(&key);
@@ -297,7 +297,7 @@ fn full_inode_is_linked_to_again_once_a_name_is_gone() {
 }
 
 #[test]
-fn corrupt_inode_is_never_linked_to_whichever_names_go() {
+fn corrupt_inode_is_never_linkable() {
     let mut index = with_names(4);
     index.mark_corrupt(&2);
     for key in 0..4 {
@@ -308,13 +308,13 @@ fn corrupt_inode_is_never_linked_to_whichever_names_go() {
 }
 
 #[test]
-fn an_entry_takes_no_more_memory_than_it_needs() {
+fn entry_takes_at_most_96_bytes() {
     // a million of them are 96 MB, and 5 to 10 MB in each of the two tables
     const { assert!(Index::<Key, Record<Extension>>::ENTRY <= 96) };
 }
 
 #[test]
-fn what_went_lately_is_protected_when_it_comes_back() {
+fn evicted_entry_is_protected_when_it_returns() {
     let mut index: Index<u32, Value> = Index::new(Space { blocks: 10, files: 10 });
     let write = |index: &mut Index<u32, Value>, key| {
         while !index.reserve(Space::file(1)) {
@@ -332,7 +332,7 @@ fn what_went_lately_is_protected_when_it_comes_back() {
 }
 
 #[test]
-fn the_order_survives_in_the_stamps() {
+fn order_survives_in_file_times() {
     let mut index: Index<u32, Value> = Index::new(Space { blocks: 100, files: 100 });
     for key in 0..20 {
         assert!(index.add_found(key, alone(key), (Inode::new(key.into()), 1)));
