@@ -19,13 +19,17 @@ use super::traffic::{Outcome, Traffic};
 use crate::cache::FolderState;
 use crate::render::{Content, Format};
 use crate::service::Service;
+use crate::service::stats::Stats;
 use crate::service::workers::Class;
 
 /// The handler.
 pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
     let mut text = Text::default();
     requests(&mut text, &state.traffic);
+    connections(&mut text, &state.traffic);
     renders(&mut text, &state.service);
+    results(&mut text, state.service.stats());
+    queue(&mut text, &state.service);
     cache(&mut text, &state.service);
     program(&mut text, &state);
     let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4"), (header::CACHE_CONTROL, "no-store")];
@@ -95,6 +99,9 @@ fn requests(text: &mut Text, traffic: &Traffic) {
         load(&traffic.abandoned),
     );
     text.gauge("requests_in_flight", "Requests for images in flight.", traffic.in_flight());
+}
+
+fn connections(text: &mut Text, traffic: &Traffic) {
     text.gauge("connections", "Open connections, idle ones included.", traffic.connections());
     text.counter("connections_total", "Connections that were accepted.", load(&traffic.opened));
     text.counter("received_bytes_total", "Bytes read from connections, heads included.", load(&traffic.received));
@@ -146,6 +153,9 @@ fn renders(text: &mut Text, service: &Service) {
     ] {
         family.histogram(&[("stage", stage)], histogram);
     }
+}
+
+fn results(text: &mut Text, stats: &Stats) {
     // the original may be the smallest result, in any format
     let is_shown =
         |format: &Format| format.is_output() || load(&stats.rendered(Content::Image(*format)).renditions) > 0;
@@ -168,6 +178,10 @@ fn renders(text: &mut Text, service: &Service) {
         let (before, after) = (load(&made.original_bytes), load(&made.bytes));
         family.sample(&[("format", name)], i128::from(before) - i128::from(after));
     });
+}
+
+fn queue(text: &mut Text, service: &Service) {
+    let workers = service.workers();
     text.gauge("workers", "Concurrent renders at most.", workers.count());
     text.gauge("workers_busy", "Renders that are running.", workers.busy());
     text.gauge("queue_length", "Renders that are waiting for a worker.", workers.waiting());

@@ -74,7 +74,7 @@ fn fast_and_slow_path_answers_keep_their_order() {
         let server = Server::start_with(&testdata(), &place.path().join(number.to_string()), listen, &[]);
         let pictures = [SMALL, LARGE].map(|url| (url, in_memory(&server, url)));
         for (url, body) in &pictures {
-            // an unknown unit is no range (RFC 9110 §14.2), and takes the long way
+            // an unknown unit is no range (RFC 9110 §14.2), and takes the slow path
             let [plain, long] = [&[][..], &[("Range", "lines=1-2")][..]].map(|headers| server.get(url, headers));
             assert_eq!(lasting(&plain), lasting(&long));
             assert!(plain.body == *body && long.body == *body && plain.head.contains("tintype; hit"), "{}", plain.head);
@@ -236,7 +236,7 @@ fn idle_connections_hold_no_body() {
         let url = |client: usize| format!("/photos/astronaut.png?format=png&width={}", 480 + client);
         let mut idle: Vec<Connection> = (0..CLIENTS).map(|_| server.connect()).collect();
         for (client, connection) in idle.iter_mut().enumerate() {
-            // made, out of the folder, out of memory by the short way, and by the long one
+            // rendered, from disk, from memory by the fast path, and by the slow path
             let bodies = [&[][..], &[], &[], &[("Range", "bytes=0-")]].map(|headers| {
                 let answer = connection.ask("GET", &url(client), headers);
                 assert!(answer.status == 200 || answer.status == 206, "{}", answer.head);
