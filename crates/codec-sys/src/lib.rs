@@ -1,4 +1,4 @@
-//! libwebp and libaom behind safe functions: the one crate of tintype's codecs with `unsafe`.
+//! The encoders of libwebp and libaom behind safe functions: the only crate of tintype's codecs with `unsafe`.
 //!
 //! Each module states what its `unsafe` blocks rely on.
 

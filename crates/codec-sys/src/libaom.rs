@@ -1,12 +1,12 @@
-//! libaom's encoder for one still picture: an AV1 key frame out of planes.
+//! libaom's encoder for one still image: an AV1 key frame from planes.
 //!
-//! One of the three places with `unsafe` in tintype (see `Cargo.toml`). What is relied on:
-//! - `libaom-sys` builds the library from the headers that its bindings were made of, and the library checks the version
-//!   that it is called with.
-//! - The picture is allocated by the library with its own strides; rows are copied into it, each within the stride and
-//!   the number of rows that the allocation was made for.
-//! - A packet is only read before the next call to the encoder, which is what its documentation grants.
-//! - Encoder and picture are destroyed on every way out, by `Drop`.
+//! The `unsafe` blocks rely on this:
+//! - `libaom-sys` builds the library from the headers that its bindings were generated from, and the library checks the version
+//!   of its caller.
+//! - The library allocates the image with its own strides; rows are copied into it, each within the stride and the number of
+//!   rows of the allocation.
+//! - A packet is only read before the next call to the encoder, as its documentation requires.
+//! - `Drop` destroys encoder and image on every way out.
 
 use std::ffi::{CStr, c_int, c_uint};
 use std::mem::MaybeUninit;
@@ -16,69 +16,81 @@ use libaom_sys as sys;
 
 use tintype_pixels::Plane;
 
-/// One picture, 8 bits a sample in their full range: luma alone, or with chroma.
+/// The image to encode: full-range Y′CbCr (BT.601), 8 bits a sample.
 pub struct Input<'a> {
+    /// Columns of luma.
     pub width: u32,
+    /// Rows of luma.
     pub height: u32,
+    /// Y′.
     pub luma: Plane<'a>,
+    /// `None` for a monochrome image.
     pub chroma: Option<Chroma<'a>>,
 }
 
-/// Cb and Cr, at the resolution of luma or at half of it both ways.
+/// The chroma planes of an image.
 pub struct Chroma<'a> {
+    /// Cb and Cr.
     pub planes: [Plane<'a>; 2],
-    pub halved: bool,
+    /// Whether they are 4:2:0, half as wide and high as luma, rounded up; else they are 4:4:4.
+    pub is_420: bool,
 }
 
-/// How to encode.
+/// How an image is encoded.
 #[derive(Clone, Copy, Debug)]
-pub struct Knobs {
-    /// libaom's `cpu-used`, 0 to 9, the slowest to the fastest.
+pub struct EncoderOptions {
+    /// libaom's `cpu-used`: 0, slowest, to 9, fastest.
     pub speed: u8,
-    /// libaom's quantiser, 0 to 63, the best to the smallest.
+    /// libaom's quantiser: 0, best, to 63, smallest.
     pub quantiser: u8,
-    /// Names and values as libaom's own programs take them.
+    /// Names and values of further options, as `aomenc` takes them.
     pub options: &'static [(&'static CStr, &'static CStr)],
 }
 
-/// Encodes a picture as an AV1 temporal unit without its delimiter, which is how AVIF keeps it (AV1 in ISOBMFF §2.4).
-pub fn encode(input: &Input<'_>, knobs: Knobs) -> Result<Vec<u8>, String> {
+/// Encodes an image to an AV1 temporal unit without its delimiter, as AVIF stores it (AV1 in ISOBMFF §2.4).
+///
+/// # Errors
+/// libaom's reason.
+///
+/// # Panics
+/// If a plane has fewer samples than the size says.
+pub fn encode(input: &Input<'_>, options: EncoderOptions) -> Result<Vec<u8>, String> {
     let image = Image::new(input)?;
-    let mut encoder = Encoder::new(input, knobs)?;
+    let mut encoder = Encoder::new(input, options)?;
     encoder.encode(&image)
 }
 
-/// A picture in the library's own memory.
+/// An image in memory of the library, freed on drop.
 struct Image(*mut sys::aom_image_t);
 
 impl Image {
     fn new(input: &Input<'_>) -> Result<Image, String> {
-        let is_whole = input.chroma.as_ref().is_some_and(|chroma| !chroma.halved);
-        let format = if is_whole { sys::AOM_IMG_FMT_I444 } else { sys::AOM_IMG_FMT_I420 };
-        // SAFETY: no descriptor is given, so the library allocates one, or says that it cannot by a null pointer
+        let is_444 = input.chroma.as_ref().is_some_and(|chroma| !chroma.is_420);
+        let format = if is_444 { sys::AOM_IMG_FMT_I444 } else { sys::AOM_IMG_FMT_I420 };
+        // SAFETY: no descriptor is passed, so the library allocates one, or returns a null pointer
         let image = unsafe { sys::aom_img_alloc(ptr::null_mut(), format, input.width, input.height, 32) };
         if image.is_null() {
-            return Err("there is no memory for the picture".into());
+            return Err("there is no memory for the image".into());
         }
         let mut image = Image(image);
         let (width, height) = (input.width as usize, input.height as usize);
         image.fill(0, input.luma, width, height);
         match &input.chroma {
             Some(chroma) => {
-                let side = |length: usize| if chroma.halved { length.div_ceil(2) } else { length };
+                let side = |length: usize| if chroma.is_420 { length.div_ceil(2) } else { length };
                 for (number, plane) in (1..).zip(chroma.planes) {
                     image.fill(number, plane, side(width), side(height));
                 }
             }
             None => {
-                // read by nobody where there is no colour, but not left to chance either
+                // chroma of a monochrome image is not read, but initialised so that results do not vary
                 const GREY: [u8; 1] = [128];
                 let grey = Plane { data: &GREY, stride: 0 };
                 image.fill(1, grey, width.div_ceil(2), height.div_ceil(2));
                 image.fill(2, grey, width.div_ceil(2), height.div_ceil(2));
             }
         }
-        // SAFETY: allocated above and used by nobody else
+        // SAFETY: allocated above, and there is no other reference
         let descriptor = unsafe { &mut *image.0 };
         descriptor.range = sys::AOM_CR_FULL_RANGE;
         descriptor.monochrome = c_int::from(input.chroma.is_none());
@@ -113,7 +125,7 @@ impl Drop for Image {
 struct Encoder(sys::aom_codec_ctx_t);
 
 impl Encoder {
-    fn new(input: &Input<'_>, knobs: Knobs) -> Result<Encoder, String> {
+    fn new(input: &Input<'_>, options: EncoderOptions) -> Result<Encoder, String> {
         let mut config = MaybeUninit::<sys::aom_codec_enc_cfg_t>::zeroed();
         // SAFETY: the interface is a static of the library; the call fills the struct, of which zeros are values too
         let (interface, mut config) = unsafe {
@@ -126,14 +138,14 @@ impl Encoder {
         };
         (config.g_w, config.g_h) = (input.width, input.height);
         // profile 1 has chroma at the resolution of luma (AV1 §6.4.1)
-        config.g_profile = c_uint::from(input.chroma.as_ref().is_some_and(|chroma| !chroma.halved));
+        config.g_profile = c_uint::from(input.chroma.as_ref().is_some_and(|chroma| !chroma.is_420));
         config.monochrome = c_uint::from(input.chroma.is_none());
         config.g_limit = 1;
         config.g_lag_in_frames = 0;
-        // renders are bounded by cores already; more threads would take them from others
+        // renders are limited to the number of cores; more threads would take cores from others
         config.g_threads = 1;
         config.rc_end_usage = sys::AOM_Q;
-        let quantiser = c_uint::from(knobs.quantiser.min(63));
+        let quantiser = c_uint::from(options.quantiser.min(63));
         (config.rc_min_quantizer, config.rc_max_quantizer) = (quantiser, quantiser);
         let mut context = MaybeUninit::<sys::aom_codec_ctx_t>::zeroed();
         let version = c_int::try_from(sys::AOM_ENCODER_ABI_VERSION).expect("a small number");
@@ -146,13 +158,13 @@ impl Encoder {
             return Err(format!("libaom does not take the picture (code {code})"));
         }
         let mut encoder = Encoder(context);
-        encoder.control(sys::AOME_SET_CPUUSED, knobs.speed.min(9).into())?;
+        encoder.control(sys::AOME_SET_CPUUSED, options.speed.min(9).into())?;
         encoder.control(sys::AOME_SET_CQ_LEVEL, quantiser as c_int)?;
         encoder.control(sys::AV1E_SET_COLOR_RANGE, sys::AOM_CR_FULL_RANGE as c_int)?;
         encoder.control(sys::AV1E_SET_COLOR_PRIMARIES, sys::AOM_CICP_CP_BT_709 as c_int)?;
         encoder.control(sys::AV1E_SET_TRANSFER_CHARACTERISTICS, sys::AOM_CICP_TC_SRGB as c_int)?;
         encoder.control(sys::AV1E_SET_MATRIX_COEFFICIENTS, sys::AOM_CICP_MC_BT_601 as c_int)?;
-        for (name, value) in knobs.options {
+        for (name, value) in options.options {
             // SAFETY: the context is initialised, the texts end with a zero
             let code = unsafe { sys::aom_codec_set_option(&raw mut encoder.0, name.as_ptr(), value.as_ptr()) };
             encoder.check(code, "an option")?;
@@ -169,7 +181,7 @@ impl Encoder {
 
     fn encode(&mut self, image: &Image) -> Result<Vec<u8>, String> {
         let mut bytes = Vec::new();
-        // the picture, then the end of the stream, which brings out what is left
+        // the image, then a flush
         for picture in [image.0.cast_const(), ptr::null()] {
             // SAFETY: context and picture are initialised and of the size in the config
             let code = unsafe { sys::aom_codec_encode(&raw mut self.0, picture, 0, 1, 0) };
@@ -188,7 +200,7 @@ impl Encoder {
         }
         // a temporal delimiter is always these two bytes (AV1 §5.6)
         let bytes = bytes.strip_prefix(&[0x12, 0x00]).map(<[u8]>::to_vec).unwrap_or(bytes);
-        if bytes.is_empty() { Err("libaom made nothing".into()) } else { Ok(bytes) }
+        if bytes.is_empty() { Err("libaom returned no data".into()) } else { Ok(bytes) }
     }
 
     fn check(&self, code: sys::aom_codec_err_t, what: &str) -> Result<(), String> {

@@ -1,14 +1,12 @@
-//! libwebp's encoder by its own interface, which takes planes of luma and chroma as they are and can be stopped half-way.
-//! The crate `webp` brings the library and its settings; its safe interface offers neither.
+//! libwebp's encoder through its own interface, which takes planes of luma and chroma as they are and can be cancelled. The
+//! crate `webp` brings the library and its settings; its safe interface offers neither.
 //!
-//! One of the three places with `unsafe` in tintype (see `Cargo.toml`). What is relied on:
-//! - `libwebp-sys` is the very library that `webp` links, at the same version; its structs are checked against the C
-//!   headers by its own layout tests.
-//! - Every pointer handed over leads into a slice that is borrowed until `WebPEncode` has returned, and whose length was
-//!   checked against the stated sizes and strides before ([`Planes`] and [`Pixels`] are made of whole rows; `run` checks
-//!   again).
-//! - libwebp owns what it allocates itself; `WebPPictureFree` and `WebPMemoryWriterClear` are called on every way out,
-//!   by `Drop`.
+//! The `unsafe` blocks rely on this:
+//! - `libwebp-sys` is the library that `webp` links, at the same version; its own layout tests check its structs against the
+//!   C headers.
+//! - Every pointer that is passed leads into a slice that is borrowed until `WebPEncode` has returned, and whose length was
+//!   checked against size and stride before.
+//! - libwebp owns what it allocates itself; `Drop` calls `WebPPictureFree` and `WebPMemoryWriterClear` on every way out.
 
 use std::ffi::c_int;
 
@@ -16,76 +14,85 @@ use libwebp_sys as sys;
 
 use tintype_pixels::{Pixels, Planes};
 
-/// What is encoded.
-pub enum Shown<'a> {
+/// The image to encode.
+pub enum Input<'a> {
     /// RGB, or RGBA with straight alpha.
     Packed(&'a Pixels),
-    /// Luma and chroma in WebP's own range, with a sample of chroma for two by two of luma.
+    /// Y′CbCr in WebP's range (16 to 235 and 16 to 240), 4:2:0.
     Planes(&'a Planes),
 }
 
-/// Why there is no result.
-pub enum Failure {
-    /// It was told to stop.
-    Stopped,
-    /// libwebp's reason.
+/// Why an image was not encoded.
+#[derive(Debug)]
+pub enum EncodeError {
+    /// [`KeepGoing`] returned false.
+    Cancelled,
+    /// libwebp failed; its reason.
     Library(String),
 }
 
-/// Tells the encoder whether to go on.
-pub type GoOn<'a> = &'a mut dyn FnMut() -> bool;
+/// Called during encoding; returns false to cancel.
+pub type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
 
-/// Encodes a picture. `go_on` is asked every few percent of the way.
-pub fn encode(shown: &Shown<'_>, config: &sys::WebPConfig, mut go_on: GoOn<'_>) -> Result<Vec<u8>, Failure> {
+/// Encodes an image to a WebP file. `keep_going` is called every few percent of the way.
+///
+/// # Errors
+/// [`EncodeError`].
+///
+/// # Panics
+/// If the rows of `input` are shorter than its size says.
+pub fn encode(
+    input: &Input<'_>, config: &sys::WebPConfig, mut keep_going: KeepGoing<'_>,
+) -> Result<Vec<u8>, EncodeError> {
     let mut picture = Picture::new()?;
     let mut out = Writer::new();
     picture.0.writer = Some(sys::WebPMemoryWrite);
     picture.0.custom_ptr = (&raw mut out.0).cast();
-    picture.0.progress_hook = Some(ask);
-    picture.0.user_data = (&raw mut go_on).cast();
-    match shown {
-        Shown::Packed(pixels) => picture.import(pixels)?,
-        Shown::Planes(planes) => picture.borrow(planes)?,
+    picture.0.progress_hook = Some(call_keep_going);
+    picture.0.user_data = (&raw mut keep_going).cast();
+    match input {
+        Input::Packed(pixels) => picture.import(pixels)?,
+        Input::Planes(planes) => picture.borrow(planes)?,
     }
     // SAFETY: the config and the picture are initialised, the picture's planes, writer and user data live in this frame
     // or are borrowed by it, and nothing keeps them after the call
     let is_done = unsafe { sys::WebPValidateConfig(config) != 0 && sys::WebPEncode(config, &raw mut picture.0) != 0 };
     match picture.0.error_code {
         _ if is_done => Ok(out.bytes().to_vec()),
-        sys::WebPEncodingError::VP8_ENC_ERROR_USER_ABORT => Err(Failure::Stopped),
-        error => Err(Failure::Library(format!("{error:?}"))),
+        sys::WebPEncodingError::VP8_ENC_ERROR_USER_ABORT => Err(EncodeError::Cancelled),
+        error => Err(EncodeError::Library(format!("{error:?}"))),
     }
 }
 
-/// libwebp's question whether to go on.
-unsafe extern "C" fn ask(_percent: c_int, picture: *const sys::WebPPicture) -> c_int {
-    // SAFETY: libwebp hands back the picture that `encode` gave it, whose user data is a `GoOn` of that frame, which
-    // nobody else uses during the call
-    let go_on = unsafe { &mut *(*picture).user_data.cast::<GoOn<'_>>() };
-    c_int::from(go_on())
+/// libwebp's progress hook.
+unsafe extern "C" fn call_keep_going(_percent: c_int, picture: *const sys::WebPPicture) -> c_int {
+    // SAFETY: libwebp hands back the picture that `encode` gave it, whose user data is a `KeepGoing` of that
+    // frame, which nothing else uses during the call
+    let keep_going = unsafe { &mut *(*picture).user_data.cast::<KeepGoing<'_>>() };
+    c_int::from(keep_going())
 }
 
-/// libwebp's picture, freed when it goes.
+/// libwebp's picture, freed on drop.
 struct Picture(sys::WebPPicture);
 
 impl Picture {
-    fn new() -> Result<Picture, Failure> {
+    fn new() -> Result<Picture, EncodeError> {
         let made = sys::WebPPicture::new();
-        made.map(Picture).map_err(|()| Failure::Library("libwebp has another version than its header".into()))
+        made.map(Picture).map_err(|()| EncodeError::Library("libwebp has another version than its header".into()))
     }
 
-    fn set_size(&mut self, width: u32, height: u32) -> Result<(), Failure> {
-        let side = |length| c_int::try_from(length).map_err(|_| Failure::Library("a side is too long".into()));
+    fn set_size(&mut self, width: u32, height: u32) -> Result<(), EncodeError> {
+        let side = |length| c_int::try_from(length).map_err(|_| EncodeError::Library("a side is too long".into()));
         (self.0.width, self.0.height) = (side(width)?, side(height)?);
         Ok(())
     }
 
-    /// Has libwebp make its own copy.
-    fn import(&mut self, pixels: &Pixels) -> Result<(), Failure> {
+    /// Copies pixels into memory of libwebp.
+    fn import(&mut self, pixels: &Pixels) -> Result<(), EncodeError> {
         self.set_size(pixels.size.width, pixels.size.height)?;
         assert_eq!(pixels.data.len(), pixels.stride() * pixels.size.height as usize, "whole rows");
         self.0.use_argb = 1;
-        let stride = c_int::try_from(pixels.stride()).map_err(|_| Failure::Library("a row is too long".into()))?;
+        let stride = c_int::try_from(pixels.stride()).map_err(|_| EncodeError::Library("a row is too long".into()))?;
         // SAFETY: the samples are height rows of stride bytes, three or four to a pixel as the call says
         let is_done = unsafe {
             if pixels.has_alpha() {
@@ -94,12 +101,12 @@ impl Picture {
                 sys::WebPPictureImportRGB(&raw mut self.0, pixels.data.as_ptr(), stride)
             }
         };
-        if is_done != 0 { Ok(()) } else { Err(Failure::Library(format!("{:?}", self.0.error_code))) }
+        if is_done != 0 { Ok(()) } else { Err(EncodeError::Library(format!("{:?}", self.0.error_code))) }
     }
 
-    /// Lets libwebp read planes where they are. It only reads them: it writes into a picture's planes to tidy up under
-    /// transparent pixels, which needs a plane of alpha, and there is none.
-    fn borrow(&mut self, planes: &Planes) -> Result<(), Failure> {
+    /// Lends planes to libwebp, which only reads them: it writes into planes under transparent pixels alone, and there is no plane
+    /// of alpha.
+    fn borrow(&mut self, planes: &Planes) -> Result<(), EncodeError> {
         self.set_size(planes.size.width, planes.size.height)?;
         let [y, u, v] = planes.all();
         let (width, height) = (planes.size.width as usize, planes.size.height as usize);
@@ -110,7 +117,7 @@ impl Picture {
             assert!(chroma.data.len() >= chroma.stride * (rows - 1) + columns, "all rows of chroma");
         }
         assert_eq!(u.stride, v.stride, "libwebp has one stride for both");
-        let stride = |stride| c_int::try_from(stride).map_err(|_| Failure::Library("a row is too long".into()));
+        let stride = |stride| c_int::try_from(stride).map_err(|_| EncodeError::Library("a row is too long".into()));
         self.0.use_argb = 0;
         self.0.colorspace = sys::WebPEncCSP::WEBP_YUV420;
         (self.0.y, self.0.y_stride) = (y.data.as_ptr().cast_mut(), stride(y.stride)?);
@@ -127,7 +134,7 @@ impl Drop for Picture {
     }
 }
 
-/// Where libwebp writes to, freed when it goes.
+/// The output of libwebp, freed on drop.
 struct Writer(sys::WebPMemoryWriter);
 
 impl Writer {
@@ -144,7 +151,7 @@ impl Writer {
         if self.0.mem.is_null() {
             return &[];
         }
-        // SAFETY: libwebp says that it wrote that many bytes there, and they stay until `Drop`
+        // SAFETY: libwebp has written that many bytes there, and they stay until `Drop`
         unsafe { std::slice::from_raw_parts(self.0.mem, self.0.size) }
     }
 }

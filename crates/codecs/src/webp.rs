@@ -133,7 +133,7 @@ impl Codec for WebP {
     fn encode(&self, picture: &Picture, keep_going: KeepGoing<'_>) -> Result<Vec<u8>> {
         let config = config(picture)?;
         let (has_alpha, webp) = match &picture.shown {
-            Shown::Planes(planes) => (false, encode(&libwebp::Shown::Planes(&narrowed(planes)), &config, keep_going)?),
+            Shown::Planes(planes) => (false, encode(&libwebp::Input::Planes(&narrowed(planes)), &config, keep_going)?),
             Shown::Frames(frames) => match &frames[..] {
                 [one] => (one.pixels.has_alpha(), still(&one.pixels, &config, keep_going)?),
                 _ => return animated(picture, &config, keep_going),
@@ -154,20 +154,20 @@ const TRY_BOTH: u64 = 64 * 64;
 const WORTH: usize = 256;
 
 fn still(pixels: &Pixels, config: &WebPConfig, keep_going: KeepGoing<'_>) -> Result<Vec<u8>> {
-    let asked = encode(&libwebp::Shown::Packed(pixels), config, keep_going)?;
+    let asked = encode(&libwebp::Input::Packed(pixels), config, keep_going)?;
     if config.lossless == 1 || pixels.size.pixels() > TRY_BOTH {
         return Ok(asked);
     }
     let mut lossless = *config;
     set_lossless(&mut lossless);
-    let exact = encode(&libwebp::Shown::Packed(pixels), &lossless, keep_going)?;
+    let exact = encode(&libwebp::Input::Packed(pixels), &lossless, keep_going)?;
     Ok(if exact.len() <= asked.len() + WORTH { exact } else { asked })
 }
 
-fn encode(shown: &libwebp::Shown<'_>, config: &WebPConfig, keep_going: KeepGoing<'_>) -> Result<Vec<u8>> {
+fn encode(shown: &libwebp::Input<'_>, config: &WebPConfig, keep_going: KeepGoing<'_>) -> Result<Vec<u8>> {
     libwebp::encode(shown, config, keep_going).map_err(|failure| match failure {
-        libwebp::Failure::Stopped => Error::Cancelled,
-        libwebp::Failure::Library(reason) => Error::Encode { format: FORMAT, reason },
+        libwebp::EncodeError::Cancelled => Error::Cancelled,
+        libwebp::EncodeError::Library(reason) => Error::Encode { format: FORMAT, reason },
     })
 }
 
@@ -521,7 +521,7 @@ mod tests {
                 profile: None,
             };
             let config = config(&picture).expect("a configuration");
-            let webp = encode(&libwebp::Shown::Packed(picture.first()), &config, &mut || true).expect("encoded");
+            let webp = encode(&libwebp::Input::Packed(picture.first()), &config, &mut || true).expect("encoded");
             let (frame, _) = testing::lossy(&webp).expect("coded with loss");
             let (planes, _) = planes(frame, size, DctScale::FULL, true).expect("planes");
             let (luma, stored) = planes.luma();

@@ -31,7 +31,7 @@ fn truncated(size: Size, has_alpha: bool) -> Vec<u8> {
     let pixel = |at: u32| [(at % 640 / 3) as u8, (at / 640 / 2) as u8, 200, if has_alpha { 100 } else { 255 }];
     let pixels = Pixels { size, channels: 4, data: (0..size.pixels() as u32).flat_map(pixel).collect() };
     let config = webp::WebPConfig::new().expect("a configuration");
-    let mut file = libwebp::encode(&libwebp::Shown::Packed(&pixels), &config, &mut || true).unwrap_or_default();
+    let mut file = libwebp::encode(&libwebp::Input::Packed(&pixels), &config, &mut || true).unwrap_or_default();
     let frame = file.windows(4).position(|window| window == b"VP8 ").expect("a frame") + 8;
     file.truncate(file.len() - (file.len() - frame) / 2);
     file

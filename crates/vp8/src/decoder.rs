@@ -728,7 +728,7 @@ mod tests {
         if unfiltered {
             (config.filter_strength, config.autofilter) = (0, 0);
         }
-        let shown = tintype_codec_sys::libwebp::Shown::Packed(&pixels);
+        let shown = tintype_codec_sys::libwebp::Input::Packed(&pixels);
         let file = tintype_codec_sys::libwebp::encode(&shown, &config, &mut || true).unwrap_or_default();
         frame(&file).expect("coded with loss").to_vec()
     }

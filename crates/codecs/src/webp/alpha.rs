@@ -145,7 +145,7 @@ mod tests {
         let mut config = webp::WebPConfig::new().expect("a configuration");
         (config.quality, config.alpha_filtering, config.alpha_compression) = (90.0, filter, i32::from(compressed));
         let shown = Pixels { size, channels: 4, data };
-        let file = libwebp::encode(&libwebp::Shown::Packed(&shown), &config, &mut || true).unwrap_or_default();
+        let file = libwebp::encode(&libwebp::Input::Packed(&shown), &config, &mut || true).unwrap_or_default();
         (file, (0..size.pixels() as u32).map(alpha).collect())
     }
 

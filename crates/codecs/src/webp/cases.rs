@@ -36,7 +36,7 @@ fn written(has_alpha: bool, lossless: bool) -> Vec<u8> {
     } else {
         config.quality = 90.0;
     }
-    libwebp::encode(&libwebp::Shown::Packed(&picture(has_alpha)), &config, &mut || true).unwrap_or_default()
+    libwebp::encode(&libwebp::Input::Packed(&picture(has_alpha)), &config, &mut || true).unwrap_or_default()
 }
 
 /// The data of the first chunk of that name.

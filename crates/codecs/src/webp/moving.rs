@@ -67,7 +67,7 @@ mod tests {
         let pixels = Pixels::filled(size, colour);
         let mut config = webp::WebPConfig::new().expect("a configuration");
         super::super::set_lossless(&mut config);
-        let file = libwebp::encode(&libwebp::Shown::Packed(&pixels), &config, &mut || true).unwrap_or_default();
+        let file = libwebp::encode(&libwebp::Input::Packed(&pixels), &config, &mut || true).unwrap_or_default();
         let mut data = Vec::new();
         for number in [left / 2, top / 2, size.width - 1, size.height - 1, 40] {
             data.extend(&number.to_le_bytes()[..3]);
@@ -122,7 +122,7 @@ mod tests {
         let mut config = webp::WebPConfig::new().expect("a configuration");
         config.quality = 50.0;
         let picture = Pixels::filled(Size::new(40, 40), &[9, 9, 9]);
-        let large = libwebp::encode(&libwebp::Shown::Packed(&picture), &config, &mut || true).unwrap_or_default();
+        let large = libwebp::encode(&libwebp::Input::Packed(&picture), &config, &mut || true).unwrap_or_default();
         let mut file = b"RIFF\0\0\0\0WEBP".to_vec();
         super::super::put_chunk(&mut file, b"VP8X", &super::super::canvas_header(size, 0x12));
         let mut chunks = frame(0, 0, Size::new(1, 1), &[0, 0, 0], 0)[..16].to_vec();

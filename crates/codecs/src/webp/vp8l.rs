@@ -523,7 +523,7 @@ mod tests {
             let mut config = webp::WebPConfig::new().expect("a configuration");
             set_lossless(&mut config);
             config.method = method;
-            let file = libwebp::encode(&libwebp::Shown::Packed(&pixels), &config, &mut || true).unwrap_or_default();
+            let file = libwebp::encode(&libwebp::Input::Packed(&pixels), &config, &mut || true).unwrap_or_default();
             let data = lossless(&file).expect("without loss");
             let parts: Vec<usize> = parts.iter().map(|part| part.index(data.len())).collect();
             check("as written", &file, &parts);

@@ -2,7 +2,7 @@
 //! request can wait for it.
 
 use avif_serialize::Aviffy;
-use tintype_codec_sys::libaom::{self as binding, Chroma, Input, Knobs};
+use tintype_codec_sys::libaom::{self as binding, Chroma, EncoderOptions, Input};
 
 use super::Encoder;
 use crate::encoding::Effort;
@@ -19,13 +19,15 @@ pub(super) struct Libaom;
 /// steep they are at most (`qm-min`) another 3 to 5. At speed 9, `tune=ssim` saves nothing for a tenth more work, and CDEF,
 /// sharpness and adaptive quantisation change nothing. Speed 7 saves 2 percent for six times the work, 6 saves 5 for ten
 /// times, 5 saves 10 for 35 times, which is still a third of what rav1e takes for that.
-fn knobs(effort: Effort, quality: f32) -> Knobs {
+fn encoder_options(effort: Effort, quality: f32) -> EncoderOptions {
     let quantiser = quantiser(quality);
     match effort {
-        Effort::Fast => {
-            Knobs { speed: 9, quantiser, options: &[(c"enable-qm", c"1"), (c"qm-min", c"2"), (c"qm-max", c"10")] }
-        }
-        Effort::Dense => Knobs {
+        Effort::Fast => EncoderOptions {
+            speed: 9,
+            quantiser,
+            options: &[(c"enable-qm", c"1"), (c"qm-min", c"2"), (c"qm-max", c"10")],
+        },
+        Effort::Dense => EncoderOptions {
             speed: 5,
             quantiser,
             options: &[
@@ -45,15 +47,15 @@ const ALPHA_QUALITY: f32 = 60.0;
 
 impl Encoder for Libaom {
     fn encode(&self, picture: &Picture) -> Result<Vec<u8>, String> {
-        let knobs = |quality: f32| knobs(picture.encoding.effort, quality);
+        let options = |quality: f32| encoder_options(picture.encoding.effort, quality);
         let size = picture.size();
         let (colour, alpha) = match &picture.shown {
-            Shown::Planes(planes) => (self::colour(planes, knobs(picture.quality))?, None),
+            Shown::Planes(planes) => (self::colour(planes, options(picture.quality))?, None),
             Shown::Frames(frames) => {
                 let pixels = &frames[0].pixels;
-                let alpha = pixels.has_alpha().then(|| alpha(pixels, knobs(picture.quality.max(ALPHA_QUALITY))));
+                let alpha = pixels.has_alpha().then(|| alpha(pixels, options(picture.quality.max(ALPHA_QUALITY))));
                 let seen = if pixels.has_alpha() { &bled(pixels) } else { pixels };
-                (self::colour(&ycbcr::halved(seen), knobs(picture.quality))?, alpha.transpose()?)
+                (self::colour(&ycbcr::halved(seen), options(picture.quality))?, alpha.transpose()?)
             }
         };
         let mut container = Aviffy::new();
@@ -71,17 +73,17 @@ fn quantiser(quality: f32) -> u8 {
     ((100.0 - quality.clamp(0.0, 100.0)) * 0.63).round() as u8
 }
 
-fn colour(planes: &Planes, knobs: Knobs) -> Result<Vec<u8>, String> {
+fn colour(planes: &Planes, options: EncoderOptions) -> Result<Vec<u8>, String> {
     let [luma, cb, cr] = planes.all();
     let Size { width, height } = planes.size;
-    binding::encode(&Input { width, height, luma, chroma: Some(Chroma { planes: [cb, cr], halved: true }) }, knobs)
+    binding::encode(&Input { width, height, luma, chroma: Some(Chroma { planes: [cb, cr], is_420: true }) }, options)
 }
 
-fn alpha(pixels: &Pixels, knobs: Knobs) -> Result<Vec<u8>, String> {
+fn alpha(pixels: &Pixels, options: EncoderOptions) -> Result<Vec<u8>, String> {
     let Size { width, height } = pixels.size;
     let samples: Vec<u8> = pixels.data.chunks_exact(4).map(|pixel| pixel[3]).collect();
     let luma = Plane { data: &samples, stride: width as usize };
-    binding::encode(&Input { width, height, luma, chroma: None }, knobs)
+    binding::encode(&Input { width, height, luma, chroma: None }, options)
 }
 
 /// The picture with the colours of pixels that cannot be seen taken from the nearest one before them in the row that
