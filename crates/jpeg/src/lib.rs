@@ -1,37 +1,57 @@
 //! Scaled decoding of JPEG (ITU T.81) into planes of luma and chroma, in safe Rust.
 //!
-//! Baseline and extended sequential files ([`sequential`]) and progressive ones ([`progressive`]) with Huffman coding, 8 bits a
-//! sample, one or three components. Coefficients that do not contribute to the scaled picture are skipped in the entropy-coded
-//! data instead of being dequantised and transformed, and several scales are made in one pass.
+//! ```no_run
+//! use tintype_pixels::geometry::DctScale;
 //!
-//! The decoders are strict: a file with any damage is left to a tolerant decoder such as libjpeg-turbo (`None`). What may be
-//! repaired before decoding is in [`repair`], and whether all data of a file is there is found by [`verify`].
+//! let file = std::fs::read("photo.jpg").expect("a file");
+//! // a quarter of the width and height
+//! let planes = tintype_jpeg::decode(&file, DctScale::new(2)).expect("an undamaged JPEG file");
+//! let [luma, cb, cr] = planes.all();
+//! ```
+//!
+//! Supported are baseline and extended sequential files of one scan ([`sequential`]) and progressive files ([`progressive`]), with
+//! Huffman coding, 8 bits a sample, one or three components. Coefficients that do not contribute to the scaled image are skipped in
+//! the entropy-coded data instead of being dequantised and transformed, several scales are decoded in one pass, and outside of a
+//! requested region only the entropy-coded data is read ([`DecodeRequest`]).
+//!
+//! The decoders are strict: any damage yields `None`, and such a file is left to a tolerant decoder such as libjpeg-turbo.
+//! [`repair`] and [`integrity`] prepare files for that and judge the result.
 
 #![forbid(unsafe_code)]
 
-mod bits;
-mod codes;
+mod bit_reader;
+mod decode;
+mod entropy;
+mod frame;
 pub mod header;
 mod huffman;
+mod huffman_codes;
 mod idct;
-#[cfg(test)]
-mod library;
+pub mod integrity;
+mod lanes;
+mod lenient_tables;
+pub mod marker;
 pub mod progressive;
+#[cfg(test)]
+mod reference;
 pub mod repair;
-pub mod scans;
+mod request;
 pub mod sequential;
+pub mod structure;
 mod tables;
 #[cfg(test)]
 mod testing;
 pub mod verify;
-mod views;
+mod zigzag;
 
+pub use decode::decode;
+pub use lenient_tables::STANDARD_HUFFMAN_TABLES;
+pub use request::DecodeRequest;
 use tintype_pixels::DctScale;
-pub use views::Pictures;
 
 const FORMAT: tintype_pixels::Format = tintype_pixels::Format::Jpeg;
 
-/// The scales at which files are decoded. 5/8 and 7/8 save next to nothing over 6/8 and 8/8, and the fewer there are, the more
+/// The scales at which files are decoded. 5/8 and 7/8 save next to nothing over 6/8 and 8/8, and the fewer scales there are, the more
 /// often one decoding serves several results.
 pub const SCALES: [DctScale; 6] =
     [DctScale::new(1), DctScale::new(2), DctScale::new(3), DctScale::new(4), DctScale::new(6), DctScale::FULL];

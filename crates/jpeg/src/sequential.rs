@@ -1,389 +1,212 @@
-//! Sequential JPEG files scaled down while they are decoded, as planes.
+//! Sequential files (ITU T.81 Annex F) with Huffman coding and one scan.
 //!
-//! Most of what it takes to decode a photograph is reading its Huffman codes, and most codes stand for detail that a
-//! smaller picture does not show. Here they are passed over, several at a time.
+//! Decoding Huffman codes is most of the work of decoding a photograph, and most codes stand for AC coefficients that a smaller
+//! image does not show. These are skipped, several codes at a time.
 //!
-//! At a half, a quarter and an eighth this takes 0.78, 0.66 and 0.52 of the library's time (the mean of fifteen
-//! photographs; the worst, 0.24 megapixels at a half, 1.01, as building the tables is a good part of it). At three and
-//! six scale the library has no fast transforms. At full size it is the faster one, by its transform.
+//! At 4/8, 2/8 and 1/8 decoding takes 0.78, 0.66 and 0.52 of libjpeg-turbo's time (geometric means of fifteen photographs; the
+//! worst, 0.24 megapixels at 4/8, takes 1.01, since building the tables is a good part of it). At 3/8 and 6/8 libjpeg-turbo has no
+//! fast IDCT. At 8/8 libjpeg-turbo is faster, by its IDCT in assembler.
 //!
-//! This reads what cameras and encoders write nearly always: one scan of 8-bit samples, luma and two of chroma or luma
-//! alone. Whatever is otherwise, or odd, or damaged in the least gives `None`: it is the library's to read or to refuse.
+//! Supported is what cameras and encoders write nearly always: one scan, 8 bits a sample, luma with or without chroma. Anything
+//! else, and any damage, yields `None`: such files are left to a tolerant decoder.
 
 use std::rc::Rc;
 
-use crate::bits::{Bits, Restarts};
-use crate::header::{segments, whole};
-use crate::huffman::Values;
-use crate::idct::{Group, LANES, Places};
-use crate::tables::{Tables, shared};
-use crate::views::{Pictures, View};
-use tintype_pixels::Planes;
-use tintype_pixels::{DctScale, Size};
+use crate::entropy::{EntropyReader, RestartCounter};
+use crate::frame::{FrameComponent, FrameHeader};
+use crate::header::{as_records, segments};
+use crate::huffman::HuffmanTable;
+use crate::marker::{DHT, DQT, DRI, EOI, SOF0, SOF1, SOF15, SOS};
+use crate::request::{DecodeRequest, PlaneView};
+use crate::tables::Tables;
+use crate::zigzag::{Group, LANES, Zigzag};
+use tintype_pixels::{DctScale, Planes};
 
-/// The marker codes that matter here (T.81 table B.1).
-const SOF0: u8 = 0xC0;
-const SOF1: u8 = 0xC1;
-const DHT: u8 = 0xC4;
-const EOI: u8 = 0xD9;
-const SOS: u8 = 0xDA;
-const DQT: u8 = 0xDB;
-const DRI: u8 = 0xDD;
-
-/// The most blocks that a unit has (§B.2.3).
-const MAX_BLOCKS: usize = 10;
-
-/// The planes of a file whose header the library has read, at one scale or at several, each with its
-/// scale, which is of [`super::SCALES`].
-pub fn planes(original: &[u8], wanted: &Pictures<'_>) -> Option<Vec<(DctScale, Planes)>> {
+/// Decodes a sequential file at the requested scales, in the order of the request. `None` for files that are damaged or not
+/// supported.
+pub fn planes(original: &[u8], request: &DecodeRequest<'_>) -> Option<Vec<(DctScale, Planes)>> {
     let scan = Scan::read(original)?;
-    let factors = scan.components.iter().map(|component| (component.across, component.down));
-    if scan.size != wanted.size || !shared(factors, wanted.subsampling) {
+    if scan.frame.size != request.size || !scan.frame.has_subsampling(request.subsampling) {
         return None;
     }
-    match wanted.largest()?.eighths() {
-        1 => scan.decode::<1>(original, wanted),
-        2 => scan.decode::<2>(original, wanted),
-        3 => scan.decode::<3>(original, wanted),
-        4 => scan.decode::<4>(original, wanted),
-        6 => scan.decode::<6>(original, wanted),
-        8 => scan.decode::<8>(original, wanted),
+    match request.largest()?.eighths() {
+        1 => scan.decode::<1>(original, request),
+        2 => scan.decode::<2>(original, request),
+        3 => scan.decode::<3>(original, request),
+        4 => scan.decode::<4>(original, request),
+        6 => scan.decode::<6>(original, request),
+        8 => scan.decode::<8>(original, request),
         _ => None,
     }
 }
 
-/// The only scan of a file, and all that it takes to read it.
+/// The only scan of a file, and the tables that it uses.
 struct Scan {
-    size: Size,
+    frame: FrameHeader,
     components: Vec<Component>,
-    /// Units between two restarts; 0 where there are none.
-    interval: usize,
-    /// Where in the file its bits begin.
-    start: usize,
+    /// MCUs of a restart interval; 0 for no restarts.
+    restart_interval: usize,
+    /// Offset of the entropy-coded data in the file.
+    data_start: usize,
 }
 
-/// A component of the frame.
+/// A component of the scan.
 struct Component {
-    /// Its blocks in a unit.
-    across: usize,
-    down: usize,
-    /// The steps of its quantisation table, in zigzag order.
-    steps: [u16; 64],
-    means: Rc<Values>,
-    others: Rc<Values>,
+    /// Sampling factors: its blocks of an MCU across and down.
+    h: usize,
+    v: usize,
+    /// In zigzag order.
+    quant_table: [u16; 64],
+    dc: Rc<HuffmanTable>,
+    ac: Rc<HuffmanTable>,
 }
 
 impl Scan {
+    /// Reads all segments up to the scan header (§B.2.3).
     fn read(original: &[u8]) -> Option<Scan> {
         let mut tables = Tables::default();
         let mut frame = None;
-        let mut interval = 0;
+        let mut restart_interval = 0;
         let mut end = 2;
         for segment in segments(original) {
             match segment.marker {
-                DQT => tables.add_steps(segment.body)?,
-                DHT => tables.add_codes(segment.body)?,
-                DRI => interval = u16::from_be_bytes(*segment.body.first_chunk()?).into(),
+                DQT => tables.read_dqt(segment.body)?,
+                DHT => tables.read_dht(segment.body)?,
+                DRI => restart_interval = u16::from_be_bytes(*segment.body.first_chunk()?).into(),
                 SOF0 | SOF1 if frame.is_none() => frame = Some(segment.body),
-                0xC0..=0xCF => return None,
+                SOF0..=SOF15 => return None,
                 _ => {}
             }
             end = segment.end;
         }
-        let &[8, h1, h0, w1, w0, count, ref components @ ..] = frame? else {
-            return None;
-        };
-        let &[0xFF, SOS, l1, l0, ref header @ ..] = original.get(end..)? else {
-            return None;
-        };
+        let frame = FrameHeader::read(frame?)?;
+        let &[0xFF, SOS, l1, l0, ref header @ ..] = original.get(end..)? else { return None };
         let length = usize::from(u16::from_be_bytes([l1, l0]));
-        // as many components as there are, all coefficients, to the last bit
-        let header = header.get(..length.checked_sub(2)?)?;
-        let (&scanned, header) = header.split_first()?;
-        let (said, [0, 63, 0]) = header.split_last_chunk()? else {
-            return None;
-        };
-        if !matches!(count, 1 | 3) || scanned != count {
+        let (&ns, header) = header.get(..length.checked_sub(2)?)?.split_first()?;
+        // Ss, Se, Ah and Al: all coefficients, to the last bit
+        let (specs, [0, 63, 0]) = header.split_last_chunk()? else { return None };
+        let specs = as_records::<2>(specs)?;
+        if usize::from(ns) != frame.components.len() || specs.len() != frame.components.len() {
             return None;
         }
-        let (components, said) = (whole::<3>(components)?, whole::<2>(said)?);
-        if components.len() != usize::from(count) || said.len() != components.len() {
-            return None;
-        }
-        let mut components: Vec<Component> = components
-            .iter()
-            .zip(said)
-            .map(|(&component, &said)| Component::read(&mut tables, component, said))
-            .collect::<Option<_>>()?;
-        if let [only] = components.as_mut_slice() {
-            // a unit of one component is one block (§A.2.2)
-            (only.across, only.down) = (1, 1);
-        }
-        let blocks: usize = components.iter().map(|component| component.across * component.down).sum();
-        if !(components.len()..=MAX_BLOCKS).contains(&blocks) {
-            return None;
-        }
-        let size = Size::new(u16::from_be_bytes([w1, w0]).into(), u16::from_be_bytes([h1, h0]).into());
-        Some(Scan { size, components, interval, start: end + 2 + length })
+        let components = frame.components.iter().zip(specs);
+        let components =
+            components.map(|(component, &spec)| Component::new(&mut tables, component, spec)).collect::<Option<_>>()?;
+        Some(Scan { frame, components, restart_interval, data_start: end + 2 + length })
     }
 
-    /// Decodes blocks of `N` by `N` samples, and what else is wanted, which has fewer.
-    fn decode<const N: usize>(&self, original: &[u8], wanted: &Pictures<'_>) -> Option<Vec<(DctScale, Planes)>> {
-        let steps = self.components.iter().map(|component| &component.steps);
-        wanted.filled(steps, |views| self.decode_into::<N>(original, views))
+    /// Decodes with `N` × `N` coefficients of each block, where `N`/8 is the largest scale of the request.
+    fn decode<const N: usize>(&self, original: &[u8], request: &DecodeRequest<'_>) -> Option<Vec<(DctScale, Planes)>> {
+        let quant_tables = self.components.iter().map(|component| &component.quant_table);
+        request.decode_into(quant_tables, |views| self.decode_mcus::<N>(original, views))
     }
 
-    fn decode_into<const N: usize>(&self, original: &[u8], views: Vec<Vec<View<'_>>>) -> Option<()> {
-        let mut parts: Vec<Part<'_>> =
-            self.components.iter().zip(views).map(|(component, views)| Part::new(component, views)).collect();
-        // luma has the most blocks of all
-        let luma = self.components.first()?;
-        let across = (self.size.width as usize).div_ceil(8 * luma.across);
-        let down = (self.size.height as usize).div_ceil(8 * luma.down);
-        let mut bits = Bits::new(original, self.start);
-        let mut restarts = Restarts::new(self.interval);
-        for y in 0..down {
-            for first in (0..across).step_by(LANES) {
-                for unit in 0..LANES.min(across - first) {
-                    if restarts.pass(&mut bits)? {
-                        parts.iter_mut().for_each(|part| part.mean = 0);
+    fn decode_mcus<const N: usize>(&self, original: &[u8], views: Vec<Vec<PlaneView<'_>>>) -> Option<()> {
+        let components = self.components.iter().zip(views);
+        let mut decoders: Vec<ComponentDecoder<'_>> =
+            components.map(|(component, views)| ComponentDecoder::new(component, views)).collect();
+        let (columns, rows) = self.frame.mcus()?;
+        let mut entropy = EntropyReader::new(original, self.data_start);
+        let mut restarts = RestartCounter::new(self.restart_interval);
+        for y in 0..rows {
+            for first in (0..columns).step_by(LANES) {
+                for mcu in 0..LANES.min(columns - first) {
+                    if restarts.restart_if_due(&mut entropy)? {
+                        decoders.iter_mut().for_each(|decoder| decoder.dc_pred = 0);
                     }
-                    restarts.count(1);
-                    bits.ready()?;
-                    for part in &mut parts {
-                        if part.shows(first, y) {
-                            part.read::<N, true>(&mut bits, unit)?;
+                    restarts.advance(1);
+                    entropy.fill_mcu()?;
+                    for decoder in &mut decoders {
+                        if decoder.is_requested(first, y) {
+                            decoder.read_mcu::<N, true>(&mut entropy, mcu)?;
                         } else {
-                            part.read::<N, false>(&mut bits, unit)?;
+                            decoder.read_mcu::<N, false>(&mut entropy, mcu)?;
                         }
                     }
                 }
-                for part in &mut parts {
-                    part.put::<N>(first, y);
+                for decoder in &mut decoders {
+                    decoder.write_mcus::<N>(first, y);
                 }
             }
         }
-        (bits.close()? == EOI).then_some(())
+        (entropy.finish_segment()? == EOI).then_some(())
     }
 }
 
-/// One component while it is decoded.
-struct Part<'a> {
+/// The state of one component while the scan is decoded.
+struct ComponentDecoder<'a> {
     component: &'a Component,
-    /// The mean of the block before.
-    mean: i32,
-    /// The blocks of [`LANES`] units: for each row of blocks as many groups as a unit has blocks in a row.
+    /// The DC prediction: the coefficient of the block before (§F.1.1.5.1).
+    dc_pred: i32,
+    /// The blocks of [`LANES`] MCUs: for each row of blocks `h` groups.
     groups: Vec<Group>,
-    /// Its plane in each picture.
-    views: Vec<View<'a>>,
+    /// Its plane at each scale.
+    views: Vec<PlaneView<'a>>,
 }
 
-impl<'a> Part<'a> {
-    fn new(component: &'a Component, views: Vec<View<'a>>) -> Part<'a> {
-        Part { component, mean: 0, groups: vec![[0; 64 * LANES]; component.across * component.down], views }
+impl<'a> ComponentDecoder<'a> {
+    fn new(component: &'a Component, views: Vec<PlaneView<'a>>) -> ComponentDecoder<'a> {
+        ComponentDecoder { component, dc_pred: 0, groups: vec![[0; 64 * LANES]; component.h * component.v], views }
     }
 
-    /// Whether anything is seen of the group of units that begins with that one, in that row of them.
+    /// Whether any plane contains a sample of the [`LANES`] MCUs that begin with column `first` of row `y`.
     #[inline(always)]
-    fn shows(&self, first: usize, y: usize) -> bool {
-        let Component { across, down, .. } = *self.component;
-        self.views.iter().any(|view| view.shows((first * across, y * down), (LANES * across, down)))
+    fn is_requested(&self, first: usize, y: usize) -> bool {
+        let Component { h, v, .. } = *self.component;
+        self.views.iter().any(|view| view.intersects((first * h, y * v), (LANES * h, v)))
     }
 
-    /// Reads the blocks of one unit; of those that are not `SHOWN` no more than it takes to read on.
+    /// Decodes the blocks of one MCU, the `mcu`th of the group; unless `REQUESTED`, only the DC prediction is kept.
     #[inline(always)]
-    fn read<const N: usize, const SHOWN: bool>(&mut self, bits: &mut Bits<'_>, unit: usize) -> Option<()> {
-        let Component { across, down, ref means, ref others, .. } = *self.component;
-        for row in 0..down {
-            for column in 0..across {
-                let block = unit * across + column;
-                let (group, lane) = (&mut self.groups[row * across + block / LANES], block % LANES);
-                let difference = bits.block(means, others, if SHOWN { Places::<N>::LAST } else { 0 }, |k, value| {
-                    let start = usize::from(Places::<N>::STARTS[k & 63]);
-                    // the mask changes nothing and spares a check
+    fn read_mcu<const N: usize, const REQUESTED: bool>(
+        &mut self, entropy: &mut EntropyReader<'_>, mcu: usize,
+    ) -> Option<()> {
+        let Component { h, v, ref dc, ref ac, .. } = *self.component;
+        for row in 0..v {
+            for column in 0..h {
+                let block = mcu * h + column;
+                let (group, lane) = (&mut self.groups[row * h + block / LANES], block % LANES);
+                let last = if REQUESTED { Zigzag::<N>::LAST } else { 0 };
+                let diff = entropy.decode_block(dc, ac, last, |k, value| {
+                    let start = usize::from(Zigzag::<N>::STARTS[k & 63]);
+                    // the mask changes nothing and spares a bounds check
                     group[(start + lane) & (64 * LANES - 1)] = value as i16;
                 })?;
-                self.mean = self.mean.wrapping_add(difference);
-                group[lane] = self.mean as i16;
+                self.dc_pred = self.dc_pred.wrapping_add(diff);
+                group[lane] = self.dc_pred as i16;
             }
         }
         Some(())
     }
 
-    /// Puts the samples of [`LANES`] units into the planes, as far as those reach, and clears their coefficients.
-    fn put<const N: usize>(&mut self, first: usize, y: usize) {
-        let Component { across, down, .. } = *self.component;
+    /// Transforms the blocks of [`LANES`] MCUs into the planes and clears them.
+    fn write_mcus<const N: usize>(&mut self, first: usize, y: usize) {
+        let Component { h, v, .. } = *self.component;
         for (at, group) in self.groups.iter_mut().enumerate() {
-            let (row, column) = (at / across, at % across);
-            let block = (first * across + column * LANES, y * down + row);
-            self.views.iter_mut().for_each(|view| view.put(group, N, block));
+            let (row, column) = (at / h, at % h);
+            let block = (first * h + column * LANES, y * v + row);
+            self.views.iter_mut().for_each(|view| view.write_group(group, N, block));
             group[..N * N * LANES].fill(0);
         }
     }
 }
 
 impl Component {
-    /// By what the headers of the frame (§B.2.2) and of the scan (§B.2.3) say of it.
-    fn read(tables: &mut Tables<'_>, [id, factors, steps]: [u8; 3], [scanned, used]: [u8; 2]) -> Option<Component> {
-        if scanned != id {
+    /// The component of the frame with the tables that the scan header names: `cs`, its identifier, and `td_ta`, the destinations
+    /// of its DC and AC tables.
+    fn new(tables: &mut Tables<'_>, component: &FrameComponent, [cs, td_ta]: [u8; 2]) -> Option<Component> {
+        if cs != component.id {
             return None;
         }
         Some(Component {
-            across: (factors >> 4).into(),
-            down: (factors & 15).into(),
-            steps: (*tables.steps.get(usize::from(steps))?)?,
-            means: tables.means.get_mut(usize::from(used >> 4))?.values(Values::of_means)?,
-            others: tables.others.get_mut(usize::from(used & 15))?.values(Values::of_others)?,
+            h: component.h,
+            v: component.v,
+            quant_table: (*tables.quant.get(component.tq)?)?,
+            dc: tables.dc.get_mut(usize::from(td_ta >> 4))?.table(HuffmanTable::dc)?,
+            ac: tables.ac.get_mut(usize::from(td_ta & 15))?.table(HuffmanTable::ac)?,
         })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use jpeg_encoder::SamplingFactor;
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::SCALES;
-    use crate::header::Header;
-    use crate::library::planes_alone;
-    use crate::testing::{
-        SAMPLINGS, changed, changes, check_part, check_several_changed, difference, encoded, near, one, originals,
-        parts, same, scales,
-    };
-    use tintype_pixels::ChromaSubsampling;
-    use tintype_pixels::Rect;
-
-    fn planes(
-        original: &[u8], size: Size, subsampling: Option<ChromaSubsampling>, scale: DctScale, shown: Option<Rect>,
-    ) -> Option<Planes> {
-        one(super::planes, original, size, subsampling, scale, shown)
-    }
-
-    #[test]
-    fn files_look_as_the_library_shows_them() {
-        let mut read = 0;
-        for (path, original) in originals() {
-            if Header::read(&original).is_ok_and(|header| header.progressive) {
-                continue;
-            }
-            for scale in SCALES {
-                let Some((size, subsampling, by_library)) = planes_alone(&original, scale) else { continue };
-                let Some(ours) = planes(&original, size, subsampling, scale, None) else { continue };
-                let by_library = by_library.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-                let off = difference(&ours, &by_library);
-                assert!(near(scale, size, off), "{} at {scale}: {off:?}", path.display());
-                read += 1;
-            }
-        }
-        assert!(read > 20, "{read}");
-    }
-
-    #[test]
-    fn odd_sizes_of_all_samplings_with_and_without_restarts() {
-        for (width, height) in
-            [(1, 1), (7, 9), (8, 8), (9, 7), (16, 16), (17, 33), (63, 5), (64, 64), (65, 130), (131, 18)]
-        {
-            for (sampling, interval) in
-                SAMPLINGS.iter().flat_map(|&sampling| [0, 1, 2, 7].map(|interval| (sampling, interval)))
-            {
-                let file = encoded(width, height, sampling, interval, 90);
-                for scale in SCALES {
-                    let case = format!("{width}x{height}, {sampling:?}, restarts {interval}, {scale}");
-                    let (size, subsampling, by_library) = planes_alone(&file, scale).expect("planes");
-                    let ours =
-                        planes(&file, size, subsampling, scale, None).unwrap_or_else(|| panic!("{case}: not read"));
-                    let off = difference(&ours, &by_library.expect("a sound file"));
-                    assert!(off.0 <= 4.0 && near(scale, size, off), "{case}: {off:?}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn parts_are_those_of_the_whole() {
-        for (width, height) in [(9, 300), (400, 33), (555, 301)] {
-            for (sampling, interval) in
-                SAMPLINGS.iter().flat_map(|&sampling| [0, 5].map(|interval| (sampling, interval)))
-            {
-                let file = encoded(width, height, sampling, interval, 90);
-                for scale in SCALES {
-                    let case = format!("{width}x{height}, {sampling:?}, restarts {interval}, {scale}");
-                    let (size, subsampling, _) = planes_alone(&file, scale).expect("planes");
-                    let whole = planes(&file, size, subsampling, scale, None).expect("read");
-                    for part in parts(size.scaled(scale), scale) {
-                        let ours = planes(&file, size, subsampling, scale, Some(part)).expect("read");
-                        assert!(same(&ours, &whole.cut(part)), "{case}: {part:?}");
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_odd_is_left_to_the_library() {
-        let sound = encoded(40, 30, Some(SamplingFactor::F_2_2), 0, 80);
-        let read = |file: &[u8]| {
-            planes(file, Size::new(40, 30), Some(ChromaSubsampling::S420), DctScale::new(4), None).is_some()
-        };
-        assert!(read(&sound));
-        let end = sound.len() - 2;
-        for (what, file) in [
-            ("cut off", sound[..end].to_vec()),
-            ("a fill byte before the end", [&sound[..end], &[0xFF, 0xFF, 0xD9]].concat()),
-            ("more than it takes", [&sound[..end], &[0x55, 0xFF, 0xD9]].concat()),
-            ("a restart at the end", [&sound[..end], &[0xFF, 0xD0, 0xFF, 0xD9]].concat()),
-            ("a second scan", [&sound[..end], &[0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0, 0xFF, 0xD9]].concat()),
-        ] {
-            assert!(!read(&file), "{what}");
-        }
-        for length in 0..end {
-            assert!(!read(&sound[..length]), "{length} bytes of it");
-        }
-        // what is behind the end is nobody's
-        assert!(read(&[&sound[..], b"more"].concat()));
-        let progressive = tintype_testing::testdata("photos/astronaut-progressive.jpg");
-        assert!(Scan::read(&progressive).is_none());
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
-
-        #[test]
-        fn nothing_is_read_that_the_library_refuses(
-            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, scale in prop::sample::select(&SCALES[..]),
-            changes in changes(),
-        ) {
-            let file = changed(encoded(50, 37, SAMPLINGS[kind], interval, 70), changes);
-            if let Some((size, subsampling, by_library)) = planes_alone(&file, scale)
-                // the limits are the plan's
-                && size.pixels() < 1 << 20
-                && let Some(ours) = planes(&file, size, subsampling, scale, None)
-            {
-                prop_assert_eq!(by_library.expect("it reads it, too").size, ours.size);
-            }
-        }
-
-        #[test]
-        fn damage_is_found_whatever_part_is_wanted(
-            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, scale in prop::sample::select(&SCALES[..]),
-            changes in changes(), which in any::<prop::sample::Index>(),
-        ) {
-            let file = changed(encoded(300, 90, SAMPLINGS[kind], interval, 70), changes);
-            if let Some((size, subsampling, _)) = planes_alone(&file, scale)
-                && size.pixels() < 1 << 18
-            {
-                check_part(size, scale, which, |part| planes(&file, size, subsampling, scale, part))?;
-            }
-        }
-
-        #[test]
-        fn several_scales_of_one_reading_are_those_of_many(
-            kind in 0..SAMPLINGS.len(), interval in 0_u16..4, scales in scales(),
-            changes in prop_oneof![1 => Just(Vec::new()), 3 => changes()],
-        ) {
-            let file = encoded(90, 57, SAMPLINGS[kind], interval, 70);
-            check_several_changed(super::planes, file, &scales, changes)?;
-        }
-    }
-}
+mod tests;

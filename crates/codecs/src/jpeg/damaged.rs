@@ -6,7 +6,9 @@ use proptest::sample::Index;
 
 use super::{Jpeg, SCALES};
 use crate::codec::Codec;
-use tintype_jpeg::scans::{END_OF_IMAGE, File, RST0, STANDARD_CODES};
+use tintype_jpeg::STANDARD_HUFFMAN_TABLES;
+use tintype_jpeg::marker::{self, RST0};
+use tintype_jpeg::structure::FileStructure;
 use tintype_jpeg::verify::verify;
 use tintype_pixels::DctScale;
 use tintype_pixels::Samples;
@@ -14,7 +16,7 @@ use tintype_pixels::error::{Error, Result};
 use tintype_pixels::{DecodeOptions, PixelLayout};
 use tintype_pixels::{Decoded, Integrity};
 
-const EOI: &[u8] = &[0xFF, END_OF_IMAGE];
+const EOI: &[u8] = &[0xFF, marker::EOI];
 
 /// A picture of 120 by 96 pixels with texture, chroma halved both ways: 8 by 6 units.
 fn encoded(interval: u16, progressive: bool) -> Vec<u8> {
@@ -257,8 +259,11 @@ fn rows_before_the_damage_are_those_of_the_sound_file() {
 #[test]
 fn standard_codes_are_those_that_encoders_write() {
     let plain = encoded(0, false);
-    assert!(File::read(&without(&plain, 0xC4)).is_some_and(|file| verify(&without(&plain, 0xC4), &file, true).is_ok()));
-    assert_eq!(STANDARD_CODES.len(), 4 * 17 + 2 * 12 + 2 * 162);
+    assert!(
+        FileStructure::read(&without(&plain, 0xC4))
+            .is_some_and(|file| verify(&without(&plain, 0xC4), &file, true).is_ok())
+    );
+    assert_eq!(STANDARD_HUFFMAN_TABLES.len(), 4 * 17 + 2 * 12 + 2 * 162);
 }
 
 /// Whether changes have made a file of that much more that decoding it would take long.
@@ -335,7 +340,7 @@ mod beside_the_library {
     use turbojpeg::{Decompressor, Transform, TransformOp, Transformer, YuvImage};
 
     use super::*;
-    use tintype_jpeg::verify::Kind;
+    use tintype_jpeg::verify::FaultKind;
 
     /// The library's warning or error about all of a file.
     fn complaint(file: &[u8]) -> Option<String> {
@@ -390,13 +395,13 @@ mod beside_the_library {
         ) {
             let file = changed(if refined { in_scans(&file) } else { file }, changes);
             prop_assume!(!is_large(&file));
-            let Some(read) = File::read(&file) else { return Ok(()) };
+            let Some(read) = FileStructure::read(&file) else { return Ok(()) };
             let found = verify(&file, &read, false);
             match complaint(&file) {
                 // its fast way through codes says nothing of those that do not exist
-                None => prop_assert!(found.is_ok() || found.is_err_and(|fault| fault.kind == Kind::Code), "{found:?}"),
+                None => prop_assert!(found.is_ok() || found.is_err_and(|fault| fault.kind == FaultKind::BadCode), "{found:?}"),
                 Some(text) if text.contains("premature end of data") => {
-                    prop_assert!(found.is_err_and(|fault| fault.kind != Kind::Order), "{found:?}");
+                    prop_assert!(found.is_err_and(|fault| fault.kind != FaultKind::BadProgression), "{found:?}");
                 }
                 Some(text) if text.contains("bad Huffman") || text.contains("instead of RST") => {
                     prop_assert!(found.is_err(), "{text}");
@@ -426,7 +431,7 @@ mod beside_the_library {
     fn damage_looks_as_the_library_shows_it() {
         for (name, file, expected) in cases() {
             if expected != Outcome::Damaged
-                || complaint(&file).is_none_or(|text| !tintype_jpeg::repair::is_warning(&text))
+                || complaint(&file).is_none_or(|text| !tintype_jpeg::integrity::is_warning(&text))
             {
                 continue;
             }

@@ -12,7 +12,8 @@ use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use super::FORMAT;
 use crate::picture::Picture;
 use tintype_jpeg::header::Header;
-use tintype_jpeg::repair::{cut, integrity, repaired};
+use tintype_jpeg::integrity::integrity;
+use tintype_jpeg::repair::{before_refused_marker, repair};
 use tintype_pixels::colour::{self, Profile};
 use tintype_pixels::error::{Error, Result};
 use tintype_pixels::geometry::Size;
@@ -24,13 +25,15 @@ use tintype_pixels::{Pixels, Samples};
 pub(super) fn decode(
     original: &[u8], header: &Header, admitted: &Admitted<'_>, options: &DecodeOptions,
 ) -> Result<Decoded> {
-    let sound = repaired(original, header);
-    match decode_repaired(&sound.bytes, sound.has_end, header, admitted, options) {
+    let repaired = repair(original, header);
+    match decode_repaired(&repaired.bytes, repaired.has_end, header, admitted, options) {
         // what it gave up at may be behind all image data, or what is before it can be shown
-        Err(error @ (Error::Malformed { .. } | Error::Unsupported { .. })) => match cut(&sound.bytes) {
-            Some(before) => decode_repaired(&before, false, header, admitted, options),
-            None => Err(error),
-        },
+        Err(error @ (Error::Malformed { .. } | Error::Unsupported { .. })) => {
+            match before_refused_marker(&repaired.bytes) {
+                Some(before) => decode_repaired(&before, false, header, admitted, options),
+                None => Err(error),
+            }
+        }
         result => result,
     }
 }

@@ -15,9 +15,10 @@ use turbojpeg::{
 
 use super::FORMAT;
 use crate::{picture::Picture, picture::Shown};
-use tintype_jpeg::Pictures;
+use tintype_jpeg::DecodeRequest;
 use tintype_jpeg::header::Header;
-use tintype_jpeg::repair::{cut, integrity, is_warning, repaired, without_oddities};
+use tintype_jpeg::integrity::{integrity, is_warning};
+use tintype_jpeg::repair::{before_refused_marker, repair, without_extraneous_data};
 use tintype_jpeg::{progressive, sequential};
 use tintype_pixels::colour::{self, Profile};
 use tintype_pixels::error::{Error, Result};
@@ -42,13 +43,15 @@ pub(super) fn decode(
 pub(super) fn decode_several(
     original: &[u8], header: &Header, admitted: &Admitted<'_>, options: &DecodeOptions, others: &[DctScale],
 ) -> Result<Vec<Decoded>> {
-    let sound = repaired(original, header);
-    match decode_repaired(&sound.bytes, sound.has_end, header, admitted, options, others) {
+    let repaired = repair(original, header);
+    match decode_repaired(&repaired.bytes, repaired.has_end, header, admitted, options, others) {
         // what it gave up at may be behind all image data, or what is before it can be shown
-        Err(error @ (Error::Malformed { .. } | Error::Unsupported { .. })) => match cut(&sound.bytes) {
-            Some(before) => decode_repaired(&before, false, header, admitted, options, others),
-            None => Err(error),
-        },
+        Err(error @ (Error::Malformed { .. } | Error::Unsupported { .. })) => {
+            match before_refused_marker(&repaired.bytes) {
+                Some(before) => decode_repaired(&before, false, header, admitted, options, others),
+                None => Err(error),
+            }
+        }
         result => result,
     }
 }
@@ -73,13 +76,13 @@ fn decode_repaired(
         // ours does not read scans that do not show, so that it would not find out where the last one ends too early
         let is_cut_off = header.progressive && !has_end && integrity(&original, false, None)?.is_damaged();
         let ours = |scales: &[DctScale]| {
-            let wanted = Pictures { scales, shown: part, size: admitted.info().size, subsampling };
+            let request = DecodeRequest { scales, region: part, size: admitted.info().size, subsampling };
             match header.progressive {
                 _ if is_cut_off => None,
-                true => progressive::planes(&original, &wanted),
+                true => progressive::planes(&original, &request),
                 // at full size the library is faster
                 false if options.scale == DctScale::FULL && part.is_none() => None,
-                false => sequential::planes(&original, &wanted),
+                false => sequential::planes(&original, &request),
             }
         };
         let decoded = |(scale, planes, origin), integrity| Decoded {
@@ -249,7 +252,7 @@ fn open<'a>(decoder: &mut Decompressor, original: &'a [u8]) -> Result<(Decompres
     match decoder.read_header(original) {
         Ok(header) => Ok((header, Cow::Borrowed(original))),
         Err(turbojpeg::Error::TurboJpegError(text)) if is_warning(&text) => {
-            let clean = without_oddities(original);
+            let clean = without_extraneous_data(original);
             let header = decoder.read_header(&clean).map_err(failed)?;
             Ok((header, Cow::Owned(clean)))
         }

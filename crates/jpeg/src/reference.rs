@@ -5,11 +5,12 @@ use std::borrow::Cow;
 use tintype_pixels::{ChromaSubsampling, DctScale, Planes, Size};
 use turbojpeg::{Colorspace, DecompressHeader, Decompressor, Error, ScalingFactor, Subsamp, YuvImage};
 
-use crate::repair::{is_warning, without_oddities};
+use crate::integrity::is_warning;
+use crate::repair::without_extraneous_data;
 
-/// What libjpeg-turbo makes of a file that has planes: the size of the picture, its subsampling, and its planes at that scale, or
-/// its warning where data is damaged.
-pub(crate) fn planes_alone(
+/// The image by libjpeg-turbo: its size, its subsampling, and its planes at that scale, or the warning where data is damaged. `None`
+/// for files that have no planes of Y′CbCr.
+pub(crate) fn decode_reference(
     original: &[u8], scale: DctScale,
 ) -> Option<(Size, Option<ChromaSubsampling>, Result<Planes, String>)> {
     let mut decoder = Decompressor::new().expect("memory");
@@ -34,12 +35,12 @@ pub(crate) fn planes_alone(
     Some((size, subsampling, planes))
 }
 
-/// Reads the header; a file with a harmless oddity is read without it.
+/// Reads the header; a file with extraneous data is read without it.
 fn open<'a>(decoder: &mut Decompressor, original: &'a [u8]) -> Option<(DecompressHeader, Cow<'a, [u8]>)> {
     match decoder.read_header(original) {
         Ok(header) => Some((header, Cow::Borrowed(original))),
         Err(Error::TurboJpegError(text)) if is_warning(&text) => {
-            let clean = without_oddities(original);
+            let clean = without_extraneous_data(original);
             Some((decoder.read_header(&clean).ok()?, Cow::Owned(clean)))
         }
         Err(_) => None,
