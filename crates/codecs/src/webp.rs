@@ -18,7 +18,7 @@ use image_webp::vp8::Vp8Decoder;
 
 use container::{Container, Image};
 use tintype_codec_sys::libwebp;
-use tintype_vp8::{self as vp8, Reduced};
+use tintype_vp8::{self as vp8, ScaledPlanes};
 
 use super::canvas::Area;
 use crate::codec::{Codec, KeepGoing, Sink};
@@ -217,7 +217,7 @@ fn planes(frame: &[u8], size: Size, scale: DctScale, smooths: bool) -> Result<(P
     let (planes, rows) = if scale == DctScale::FULL {
         whole_planes(frame, size, smooths)?
     } else {
-        let (kept, rows) = reduced_planes(frame, size, smooths, Reduced::new(size, scale))?;
+        let (kept, rows) = reduced_planes(frame, size, smooths, ScaledPlanes::new(size, scale))?;
         (kept.planes, rows)
     };
     let integrity = integrity(rows, size);
@@ -238,28 +238,28 @@ fn planes(frame: &[u8], size: Size, scale: DctScale, smooths: bool) -> Result<(P
 /// Y, Cb and Cr of a frame with rows of whole macroblocks, and how many rows of the picture came: by its own decoder, or else by
 /// the library, or else as far as they go.
 fn whole_planes(frame: &[u8], size: Size, smooths: bool) -> Result<([Vec<u8>; 3], u32)> {
-    if let Some(planes) = vp8::decode(frame, size, smooths) {
+    if let Some(planes) = vp8::decode_planes(frame, size, smooths) {
         return Ok((planes, size.height));
     }
     check_size(frame, size)?;
     match Vp8Decoder::decode_frame(frame) {
         Ok(frame) => Ok(([frame.ybuf, frame.ubuf, frame.vbuf], size.height)),
-        Err(error) => vp8::rows(frame, size, smooths).ok_or_else(|| failed(error)),
+        Err(error) => vp8::decode_partial(frame, size, smooths).ok_or_else(|| failed(error)),
     }
 }
 
 /// The same made smaller.
-fn reduced_planes(frame: &[u8], size: Size, smooths: bool, to: Reduced) -> Result<(Reduced, u32)> {
-    let mut to = match vp8::reduced(frame, size, to) {
+fn reduced_planes(frame: &[u8], size: Size, smooths: bool, to: ScaledPlanes) -> Result<(ScaledPlanes, u32)> {
+    let mut to = match vp8::decode_scaled(frame, to) {
         Ok(kept) => return Ok((kept, size.height)),
         Err(to) => to,
     };
     let (planes, rows) = whole_planes(frame, size, smooths)?;
     to.hide_below(rows);
     for (number, plane) in planes.iter().enumerate() {
-        let side = vp8::side(number);
+        let side = vp8::macroblock_side(number);
         let row = size.width.div_ceil(16) as usize * side * side;
-        plane.chunks_exact(row).enumerate().for_each(|(y, rows)| to.add(number, y, rows));
+        plane.chunks_exact(row).enumerate().for_each(|(y, rows)| to.add_row(number, y, rows));
     }
     Ok((to, rows))
 }

@@ -9,7 +9,7 @@ use tintype_pixels::Pixels;
 use tintype_pixels::error::{Error, Result};
 use tintype_pixels::geometry::{DctScale, Size};
 use tintype_pixels::ycbcr;
-use tintype_vp8::{self as vp8, Reduced};
+use tintype_vp8::{self as vp8, ScaledPlanes};
 
 /// A picture of that size at that scale, by its `VP8 ` and `ALPH` chunks. It is for pictures that are made
 /// still smaller: edges between blocks are as they are coded, and pixels have the chroma that they share.
@@ -25,7 +25,7 @@ pub(super) fn reduced(
         let pixels = packed(&planes, stride, Some((&alpha, size.width as usize)), size)?;
         return Ok((pixels, super::integrity(rows, size)));
     }
-    let kept = Reduced::new(size, scale).with_alpha(alpha);
+    let kept = ScaledPlanes::new(size, scale).with_alpha(alpha);
     let (kept, rows) = super::reduced_planes(frame, size, false, kept)?;
     let alpha = Some((kept.alpha().unwrap_or_default(), stride));
     Ok((packed(&kept.planes, stride, alpha, size.scaled(scale))?, super::integrity(rows, size)))
@@ -35,7 +35,7 @@ pub(super) fn reduced(
 /// is damaged is not shown, as in browsers.
 pub(super) fn rows(frame: &[u8], alpha: Option<&[u8]>, size: Size, memory: usize) -> Result<Option<(Pixels, u32)>> {
     let mut alpha = alpha.map(|alpha| plane(alpha, size, memory)).transpose()?;
-    let Some((planes, rows)) = vp8::rows(frame, size, true) else { return Ok(None) };
+    let Some((planes, rows)) = vp8::decode_partial(frame, size, true) else { return Ok(None) };
     let width = size.width as usize;
     if let Some(alpha) = &mut alpha {
         alpha[rows as usize * width..].fill(0);
