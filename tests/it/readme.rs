@@ -239,6 +239,22 @@ fn every_page_is_in_the_index() {
     }
 }
 
+#[test]
+fn every_part_is_in_the_architecture() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (page, picture) = (read("docs/architecture.md"), read("docs/architecture.svg"));
+    for folder in ["crates", "src"] {
+        for entry in std::fs::read_dir(root.join(folder)).expect("a folder").map(|entry| entry.expect("an entry")) {
+            let name = entry.file_name().into_string().expect("UTF-8");
+            // only tests use it
+            if entry.file_type().expect("a type").is_dir() && name != "testing" {
+                assert!(page.contains(&format!("| `{folder}/{name}` |")), "docs/architecture.md: no {folder}/{name}");
+                assert!(picture.contains(&format!(">{name}<")), "docs/architecture.svg: no {name}");
+            }
+        }
+    }
+}
+
 /// Paths of the project between backticks, as in `src/lib.rs` or `src/http/problem.rs:Problem`; those with `<` are patterns.
 #[test]
 fn paths_in_documents_exist() {
