@@ -3,7 +3,7 @@
 //!
 //! The third of the places with `unsafe` in tintype (see `Cargo.toml`). What is relied on:
 //!
-//! - the file has no name, and nobody else has it: it is made here, written once and then sealed, so that nobody can write
+//! - the file has no name, and no other process has it: it is made here, written once and then sealed, so that nothing can write
 //!   to it, shorten it or take the seals away, this process included (memfd_create(2), fcntl(2));
 //! - the mapping is private, read-only and as long as the file, so it can be read for as long as it is there, which is as
 //!   long as the [`Mapping`].
@@ -59,7 +59,7 @@ pub struct MemfdBytes(Arc<Mapping>);
 pub struct WeakMemfdBytes(Weak<Mapping>);
 
 impl WeakMemfdBytes {
-    /// The file, while somebody still holds its bytes.
+    /// The file, while its bytes are in use.
     pub fn upgrade(&self) -> Option<MemfdBytes> {
         self.0.upgrade().map(MemfdBytes)
     }
@@ -72,7 +72,7 @@ struct Mapping {
     length: usize,
 }
 
-// SAFETY: it is memory that nobody writes to, and its end is given back by whoever is last
+// SAFETY: the memory is never written to, and the last owner unmaps it
 unsafe impl Send for Mapping {}
 // SAFETY: same
 unsafe impl Sync for Mapping {}
@@ -123,7 +123,7 @@ impl MemfdBytes {
 
 impl AsRef<[u8]> for MemfdBytes {
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: the mapping is so long, is there for as long as `self.0`, and nobody can write to what it shows
+        // SAFETY: the mapping is so long, is there for as long as `self.0`, and the file that it maps cannot be written to
         unsafe { std::slice::from_raw_parts(self.0.start.as_ptr(), self.0.length) }
     }
 }
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_stay_as_they_are() {
+    fn mapped_bytes_equal_the_written_ones() {
         let original: Vec<u8> = (0..100_000_u32).map(|number| (number * 7) as u8).collect();
         let body = MemfdBytes::copy(&original).expect("memory");
         let bytes = body.bytes();

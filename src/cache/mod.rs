@@ -344,7 +344,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
 impl Hot {
     fn new(id: &ImageId, body: Arc<Body>) -> Hot {
-        // bytes of an entry besides its body
+        // bytes of an entry in addition to its body
         const OVERHEAD: usize = 480;
         let length = body.bytes.len();
         // a memfd takes whole pages

@@ -13,7 +13,7 @@ use crate::render::recipe::{Output, Quality};
 use crate::render::{Content, Encoded, Format, Recipe, Settings};
 use crate::source::{ImageId, Version};
 
-/// What can happen to a cache.
+/// An operation on a cache.
 #[derive(Clone, Debug)]
 enum Event {
     Ask {
@@ -110,7 +110,7 @@ fn damage(dir: &Path, which: usize, how: Damage) -> std::io::Result<()> {
     }
     let path = &all[which % all.len()];
     let mut bytes = std::fs::read(path)?;
-    // what was removed does not come back
+    // a removed rendition does not come back
     let write =
         |path: &Path, bytes: &[u8]| std::fs::OpenOptions::new().write(true).truncate(true).open(path)?.write_all(bytes);
     match how {
@@ -150,7 +150,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         let dir = tempfile::tempdir().expect("a folder");
         let mut cache = open(dir.path(), max_files, memory);
-        // what was made last for each key, and which of them nothing has been done to
+        // the latest rendition of each key, and the keys without later operations
         let mut made: HashMap<(u8, u8), Vec<u8>> = HashMap::new();
         let mut sound: HashSet<(u8, u8)> = HashSet::new();
         let mut foreign = 0;
@@ -215,7 +215,7 @@ proptest! {
             std::thread::yield_now();
         }
         let (usage, (bytes, files)) = (cache.usage(), taken(dir.path()));
-        // what is not tintype's lies in the same folder and is not counted
+        // foreign files lie in the same folder and are not counted
         let (bytes, files) = (bytes - foreign * 4096, files - foreign);
         prop_assert!(usage.bytes >= bytes && usage.files >= files, "{:?} of {} {}", usage, bytes, files);
         if !is_damaged {

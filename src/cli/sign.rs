@@ -110,7 +110,7 @@ mod tests {
     use crate::config::Config;
 
     #[test]
-    fn paths_are_signed_as_they_are_sent() {
+    fn encoded_path_is_signed_unchanged() {
         let mut config = Config::default();
         config.live.security.keys = vec!["a key of sixteen bytes".into()];
         let policy = config.live.policy().expect("good settings");

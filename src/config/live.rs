@@ -87,7 +87,7 @@ pub struct Limits {
 pub struct Output {
     /// Default quality, 1 to 100 on one scale for all formats.
     pub quality: u16,
-    /// Formats that `format=auto` may choose besides the baseline, in order of preference: `avif` and `webp`.
+    /// Formats that `format=auto` may choose in addition to the baseline, in order of preference: `avif` and `webp`.
     pub formats: Vec<String>,
     /// Allowed widths, in pixels; empty allows all. They do not apply to URLs with a height only.
     pub widths: Vec<u32>,

@@ -13,9 +13,9 @@ use super::{FixedSettings, LiveSettings};
 /// Every setting.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
-    /// Those that need a restart.
+    /// Settings that need a restart.
     pub fixed: FixedSettings,
-    /// Those that take effect on SIGHUP.
+    /// Settings that take effect on SIGHUP.
     pub live: LiveSettings,
 }
 

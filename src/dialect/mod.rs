@@ -1,4 +1,4 @@
-//! What a URL asks for: text in, a [`Target`] out. Does no I/O and never sees an original.
+//! URLs are read into targets: text in, a [`Target`] out. Does no I/O and never sees an original.
 //!
 //! [`native`] parses a query into [`Params`]. [`policy`] lowers them to a [`Recipe`]: it checks the signature ([`signature`]),
 //! applies preset, defaults and allowed widths, and negotiates the format ([`negotiate`]).
@@ -16,7 +16,7 @@ pub use policy::{Config, Policy, Snap};
 use crate::render::Recipe;
 use crate::source::ImageId;
 
-/// What a URL asks for.
+/// The request of a URL.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     /// The name of the original.

@@ -22,7 +22,7 @@ pub struct Config {
     pub max_dimension: u32,
     /// The allowed widths in pixels, in any order; empty allows all.
     pub widths: Vec<u32>,
-    /// What happens to other widths.
+    /// The treatment of other widths.
     pub snap: Snap,
     /// Whether an unknown parameter is an error.
     pub reject_unknown: bool,
@@ -34,7 +34,7 @@ pub struct Config {
     pub require_signature: bool,
 }
 
-/// What happens to a width that is not allowed.
+/// The treatment of a width that is not allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Snap {
@@ -60,7 +60,7 @@ pub struct Policy {
 pub struct InvalidPreset {
     /// Its name in the settings.
     pub name: String,
-    /// What is invalid in it.
+    /// The reason.
     pub reason: String,
 }
 

@@ -168,7 +168,7 @@ mod tests {
         check(ip("::ffff:127.0.0.1"), &["::ffff:203.0.113.9"], "203.0.113.9");
         check(Peer::Unix, &["203.0.113.9"], "203.0.113.9");
         check(Peer::Unix, &[], "unix");
-        // what precedes the last untrusted address can be forged
+        // addresses before the last untrusted one can be forged
         check(ip("127.0.0.1"), &["198.51.100.1, 203.0.113.9, 10.1.2.3"], "203.0.113.9");
         check(ip("127.0.0.1"), &["198.51.100.1", "203.0.113.9", "10.1.2.3"], "203.0.113.9");
         check(ip("::1"), &["10.0.0.1,10.0.0.2"], "10.0.0.1");

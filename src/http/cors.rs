@@ -7,7 +7,7 @@
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use memchr::memmem;
 
-/// The headers that a page may read beside those that it may always read.
+/// The headers that a page may read in addition to the CORS-safelisted ones.
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("ETag, Cache-Status, Content-Length, Server-Timing, X-Request-Id");
 const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
@@ -43,7 +43,7 @@ pub enum InvalidOrigin {
     /// The origin of all sandboxed and local pages.
     #[error("\"null\" is the origin of every sandboxed page; \"*\" allows these and all others")]
     Null,
-    /// Every origin, beside others.
+    /// Every origin, together with others.
     #[error("\"*\" allows every origin, and cannot be combined with others")]
     AnyAndOthers,
 }

@@ -18,7 +18,7 @@ use crate::service::KeyMemo;
 /// Bytes of the whole cache, estimated.
 const MAX_BYTES: u64 = 8 << 20;
 
-/// Bytes of an entry beside its text: the target, the headers, and the cache's own bookkeeping.
+/// Bytes of an entry in addition to its text: the target, the headers, and the cache's own bookkeeping.
 const ENTRY_BYTES: usize = 3072;
 
 /// The longest URL with its `Accept` header that is cached, in bytes.
@@ -80,10 +80,10 @@ impl ParsedRequest {
     }
 }
 
-/// Calls `look_up` with the key of a URL and an `Accept` header; `None` where they are too long to be cached.
-fn with_text<T>(target: &str, accept: &str, look_up: impl FnOnce(Option<&str>) -> T) -> T {
+/// Calls `lookup` with the key of a URL and an `Accept` header; `None` where they are too long to be cached.
+fn with_text<T>(target: &str, accept: &str, lookup: impl FnOnce(Option<&str>) -> T) -> T {
     if target.len() + 1 + accept.len() > MAX_TEXT_BYTES {
-        return look_up(None);
+        return lookup(None);
     }
     TEXT.with_borrow_mut(|text| {
         text.clear();
@@ -91,7 +91,7 @@ fn with_text<T>(target: &str, accept: &str, look_up: impl FnOnce(Option<&str>) -
         // no URL has a line feed
         text.push('\n');
         text.push_str(accept);
-        look_up(Some(text))
+        lookup(Some(text))
     })
 }
 

@@ -56,7 +56,7 @@ pub struct LiveConfig {
     pub allow_origin: AllowOrigin,
 }
 
-/// What every request handler has access to. Clones share everything.
+/// The state that every request handler has access to. Clones share everything.
 #[derive(Clone)]
 pub struct State {
     pub(super) service: Arc<Service>,

@@ -114,7 +114,7 @@ fn check_extension(name: &ImageId) -> Result<(), Problem> {
         .ok_or_else(|| Problem::media_type("the name must have an image's extension, such as .jpg or .png"))
 }
 
-/// What must have the name when the upload is published; fails if that is already impossible (RFC 9110 §13.2.2).
+/// The precondition on the file of that name when the upload is published; fails if that is already impossible (RFC 9110 §13.2.2).
 fn expected(request_headers: &HeaderMap, current: Current) -> Result<Expected, Problem> {
     let expected = match Tags::of(request_headers, header::IF_MATCH) {
         None => Expected::Absent,

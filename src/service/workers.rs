@@ -2,7 +2,7 @@
 //! bounded queue and a deadline.
 //!
 //! This is the only module that calls `spawn_blocking`. A render that finds no room is refused at once, since an image
-//! server with an unbounded queue answers nobody in time. `queue.rs` decides about the order.
+//! server with an unbounded queue answers no request in time. `queue.rs` decides about the order.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -69,7 +69,7 @@ impl Shared {
     /// Grants resources to waiting renders, in order, while there are any.
     fn grant_waiting(self: &Arc<Self>) {
         loop {
-            // the lock is not held while a ticket is sent: one that nobody receives is dropped here, which takes the lock
+            // the lock is not held while a ticket is sent: an unclaimed one is dropped here, which takes the lock
             let next = self.lock().grant_next();
             let Some((number, notify)) = next else { break };
             let _ = notify.send(Ticket { shared: Arc::clone(self), number, took: None });
@@ -259,7 +259,7 @@ impl Permit {
     ) -> Result<T, WorkError> {
         let mut ticket = self.ticket;
         let task = tokio::task::spawn_blocking(move || {
-            // the ticket lives until the work is done, also when nobody awaits it any more
+            // the ticket lives until the work is done, also when no request awaits it any more
             lower_priority();
             let started = Instant::now();
             ticket.shared.lock().started(ticket.number, started);

@@ -3,7 +3,7 @@
 //! [`SingleFlight::join`] gives every caller a [`Waiter`], a future of the result. The first caller also gets the
 //! [`Leader`], which has to [`complete`](Leader::complete) the flight; where and how the work runs is up to it, so the
 //! crate needs no runtime. However the leader ends (a result, a panic, a drop) no waiter is left pending. [`Waiters`]
-//! tells the work when nobody waits for it any more.
+//! tells the work when its last waiter has left.
 
 #![forbid(unsafe_code)]
 
@@ -181,12 +181,12 @@ impl<L, T> Drop for Waiter<L, T> {
 pub struct Waiters(Arc<Mutex<Count>>);
 
 impl Waiters {
-    /// Whether nobody waits at present.
+    /// Whether there is no waiter at present.
     pub fn is_empty(&self) -> bool {
         lock(&self.0).waiting == 0
     }
 
-    /// Waits until nobody waits. Only one task at a time may call this.
+    /// Waits until the last waiter has left. Only one task at a time may call this.
     pub async fn abandoned(&self) {
         std::future::poll_fn(|context| {
             let mut count = lock(&self.0);

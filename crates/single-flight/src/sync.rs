@@ -1,5 +1,5 @@
 //! The locks of this crate. Its own tests replace them by the scheduler's, which tries many interleavings of every lock
-//! operation. `cfg(test)` is set for this crate's test binary alone: whoever depends on the crate gets the standard ones.
+//! operation. `cfg(test)` is set for this crate's test binary alone: dependent crates get the standard ones.
 
 use std::sync::PoisonError;
 

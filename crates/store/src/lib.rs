@@ -134,7 +134,7 @@ impl Selection<'_> {
 pub struct Counters {
     /// Files stored.
     pub stored: AtomicU64,
-    /// Those of them that became another link to a file with the same bytes.
+    /// Writes that became another link to a file with the same bytes.
     pub linked: AtomicU64,
     /// Files that should have been stored and were not: the queue was full or the disk failed.
     pub not_stored: AtomicU64,

@@ -72,7 +72,7 @@ impl<A: Attributes> Place<A> {
 
     fn set(&self, state: State<A>) {
         let former = std::mem::replace(&mut *self.state.write().unwrap_or_else(PoisonError::into_inner), state);
-        // letting go of a folder takes time, and nobody should wait for the lock meanwhile
+        // closing a folder takes time, and no request should wait for the lock meanwhile
         drop(former);
     }
 

@@ -1,4 +1,4 @@
-//! What tests of the store share: attributes, files, and the space that a folder takes.
+//! Helpers of the tests: attributes, files, and the space that a folder takes.
 
 use std::borrow::Cow;
 use std::collections::HashSet;

@@ -1,5 +1,5 @@
 //! Users and groups as the system knows them (getpwnam(3), getgrouplist(3)), so those of LDAP and systemd as well; and
-//! what permission bits let them do.
+//! their access by permission bits.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;

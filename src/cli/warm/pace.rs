@@ -99,7 +99,7 @@ mod tests {
         let mut quick = Pace::default();
         quick.after("image/webp", ms(1));
         assert_eq!(quick.after("image/webp", ms(99)), Duration::ZERO);
-        // what stays so becomes usual
+        // a lasting change becomes the usual pace
         let pauses = (0..60).map(|_| pace.after("image/webp", ms(900))).filter(|pause| !pause.is_zero()).count();
         assert!((1..40).contains(&pauses), "{pauses}");
     }

@@ -118,7 +118,7 @@ pub enum RequestedFormat {
     Exactly(Format),
 }
 
-/// What `auto` asks for.
+/// The value of `auto`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Auto {
     /// The same as `format=auto`.

@@ -16,7 +16,7 @@ pub struct Parameter {
     pub aliases: &'static [&'static str],
     /// The allowed values, for people.
     pub allowed: &'static str,
-    /// What it does, for people.
+    /// Its effect, for the documentation.
     pub about: &'static str,
     /// Whether it asks for a rendition rather than the original.
     pub renders: bool,

@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn blocked_file_drops_lines_and_blocks_nobody() {
+    fn blocked_file_drops_lines_without_blocking() {
         let (writer, open, written) = start();
         let line = [b"x".repeat(1023), b"\n".to_vec()].concat();
         let pushed = 3 * MAX_BUFFERED_BYTES / line.len();

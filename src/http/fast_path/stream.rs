@@ -30,7 +30,7 @@ pub(in crate::http) struct FastPathStream<S> {
     sent: usize,
 }
 
-/// What hyper has read.
+/// The progress of hyper in the request.
 #[derive(Clone, Copy)]
 enum Reader {
     /// Nothing that it has not answered.

@@ -1,4 +1,4 @@
-//! What is in memory is answered as by the slow path; `tests/it/fast_path.rs` compares all kinds of requests over sockets.
+//! Renditions in memory are answered as by the slow path; `tests/it/fast_path.rs` compares all kinds of requests over sockets.
 
 use std::fmt::Write;
 use std::sync::Arc;

@@ -111,7 +111,7 @@ async fn answer(app: &App, state: &ConnectionState, request: Request<Incoming>) 
         state.refuse();
         return app.refuse_host(&request);
     }
-    // hyper removes a Content-Length beside it. A proxy in front may go by the other one, and would take what lies between
+    // with both Transfer-Encoding and Content-Length, hyper ignores the latter. A proxy in front may go by the other one, and would take what lies between
     // the two ends for a request, or the other way round: request smuggling (RFC 9112 §6.1)
     let is_ambiguous = headers.contains_key(header::TRANSFER_ENCODING);
     let mut response = app.answer(request).await;

@@ -25,7 +25,7 @@ const BACKLOG: i32 = 1024;
 const RESERVED_FILES: u64 = 32;
 
 /// The number of connections that the limit on file descriptors allows, which is raised to its maximum first. Each
-/// connection may have a file of the cache or an original open beside its socket, and renditions in memory have descriptors,
+/// connection may have a file of the cache or an original open in addition to its socket, and renditions in memory have descriptors,
 /// too. More connections wait in the kernel's queue; without descriptors every answer would fail.
 pub fn max_connections() -> usize {
     use rustix::process::{Resource, getrlimit, setrlimit};

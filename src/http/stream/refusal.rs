@@ -68,7 +68,7 @@ impl<S: AsyncRead + Unpin, F: Refuse> AsyncRead for RefusalStream<S, F> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         let has_line = memchr::memchr(b'\n', &buffer.filled()[before..]).is_some();
-        // what arrives during an answer is the next request, or the rest of this one's body
+        // bytes that arrive during an answer are the next request, or the rest of this one's body
         self.has_line = has_line || self.has_line && self.state.is_between_requests();
         Poll::Ready(Ok(()))
     }

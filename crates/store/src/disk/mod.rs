@@ -2,7 +2,7 @@
 //!
 //! [`Disk::put`] queues a file for the staging thread, which reserves space and writes or links it (`write.rs`, `space.rs`,
 //! `link.rs`); the syncing thread syncs it and renames it to its final name. The scanning thread reads the folder into the
-//! [`Index`] at the start (`scan.rs`) and ends. [`Disk::tick`] does what nobody waits for. One process at a time holds the
+//! [`Index`] at the start (`scan.rs`) and ends. [`Disk::tick`] does the work that no request waits for. One process at a time holds the
 //! folder's lock, so the index is the whole truth.
 
 mod legacy;

@@ -30,7 +30,7 @@ pub(crate) struct Put<A> {
     original: Arc<str>,
     key: Key,
     object: Arc<Object<A>>,
-    /// Told when the file is staged; dropped where it is not.
+    /// Notified when the file is staged; dropped if staging fails.
     staged: oneshot::Sender<()>,
 }
 
