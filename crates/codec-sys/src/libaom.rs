@@ -127,7 +127,7 @@ struct Encoder(sys::aom_codec_ctx_t);
 impl Encoder {
     fn new(input: &Input<'_>, options: EncoderOptions) -> Result<Encoder, String> {
         let mut config = MaybeUninit::<sys::aom_codec_enc_cfg_t>::zeroed();
-        // SAFETY: the interface is a static of the library; the call fills the struct, of which zeros are values too
+        // SAFETY: the interface is a static of the library; the call fills the struct, for which zeros are valid
         let (interface, mut config) = unsafe {
             let interface = sys::aom_codec_av1_cx();
             let code = sys::aom_codec_enc_config_default(interface, config.as_mut_ptr(), sys::AOM_USAGE_ALL_INTRA);
@@ -183,7 +183,7 @@ impl Encoder {
         let mut bytes = Vec::new();
         // the image, then a flush
         for picture in [image.0.cast_const(), ptr::null()] {
-            // SAFETY: context and picture are initialised and of the size in the config
+            // SAFETY: context and image are initialised and of the size in the config
             let code = unsafe { sys::aom_codec_encode(&raw mut self.0, picture, 0, 1, 0) };
             self.check(code, "the picture")?;
             let mut iterator = ptr::null();

@@ -9,7 +9,7 @@ use tintype_pixels::Rows;
 use tintype_pixels::colour::{self, ColourModel, Profile};
 use tintype_pixels::error::{Error, Result};
 use tintype_pixels::format::Format;
-use tintype_pixels::geometry::{DctScale, Orientation, Size};
+use tintype_pixels::geometry::{Orientation, Size};
 use tintype_pixels::{Admitted, DecodeMemory, DecodeOptions, Decoded, Info, Integrity, RowDecoding};
 
 /// Reads TIFF.
@@ -106,6 +106,7 @@ fn failed(failure: read::Failure) -> Error {
 mod tests {
     use super::*;
     use crate::testing::{LIMITS, decode, originals, packed};
+    use tintype_pixels::DctScale;
 
     #[test]
     fn rows_are_those_of_the_picture() {

@@ -2,7 +2,7 @@
 
 use crate::huffman::{EOB, HuffmanTable, LOOKUP_BITS, MULTI_LOOKUP_BITS, eob_run, extend};
 
-/// Unstuffed bytes of an entropy-coded segment. Longer than the mask by what an 8-byte load from any masked position needs.
+/// Unstuffed bytes of an entropy-coded segment. An 8-byte load from any masked position stays within it.
 pub(crate) type Buffer = [u8; BUFFER_MASK + 9];
 pub(crate) const BUFFER_MASK: usize = (32 << 10) - 1;
 
@@ -92,7 +92,7 @@ impl BitReader {
     ) -> Option<usize> {
         let mut k = 1;
         'block: while k <= last {
-            // at least 56 bits less those of the DC coefficient are available
+            // at least 56 bits, minus the DC coefficient, are available
             for _ in 0..4 {
                 let entry = ac.lookup[self.peek(LOOKUP_BITS)];
                 if entry == 0 {

@@ -17,7 +17,7 @@ const NO_CODE: u16 = 0xFF00;
 
 /// A Huffman table for DC or AC coefficients.
 pub(crate) struct HuffmanTable {
-    /// The codes, for those that are not in the lookup tables.
+    /// All codes, long ones included.
     pub(crate) codes: HuffmanCodes,
     /// By the next [`LOOKUP_BITS`] bits: the length of the code and the bits behind it (bits 0 to 7), the run of zeros before
     /// the coefficient (8 to 15), the coefficient (16 to 31). 0 where they do not hold both whole.
@@ -63,7 +63,7 @@ impl HuffmanTable {
         Some(HuffmanTable { codes, lookup: [0; 1 << LOOKUP_BITS], multi_lookup: Vec::new() })
     }
 
-    /// Fills `lookup`. `meaning` returns for a symbol its run, the number of bits behind its code, and what these stand for.
+    /// Fills `lookup`. `meaning` returns for a symbol its run, the number of bits behind its code, and the function that makes a value of them.
     fn with_lookup(mut self, meaning: impl Fn(u32) -> (u32, u32, fn(u32, u32) -> i32)) -> HuffmanTable {
         for bits in 0..1_u32 << LOOKUP_BITS {
             let (length, symbol) = self.codes.find_short(bits << (16 - LOOKUP_BITS));

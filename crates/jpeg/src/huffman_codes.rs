@@ -9,7 +9,7 @@ pub(crate) struct HuffmanCodes {
     short: [u16; 1 << SHORT_BITS],
     /// By length: the first 16 bits that are above all codes of that length.
     limit: [u32; 17],
-    /// By length: what is added to a code to get the index of its symbol.
+    /// By length: the difference between the index of a symbol and its code.
     offset: [i32; 17],
     /// HUFFVAL, the symbols in the order of their codes.
     symbols: [u8; 256],

@@ -1,9 +1,8 @@
 //! The inverse DCT (ITU T.81 §A.3.3) of blocks of 8 × 8 coefficients to `N` × `N` samples, where `N`/8 is the scale.
 //!
-//! Of a block's coefficients the `N` × `N` lowest are transformed as those of a block of that size would be: what is dropped is what
-//! the scaled image cannot show.
+//! The `N` × `N` lowest coefficients of a block are transformed as a block of that size; the scaled image cannot show the others.
 
-// counted loops are those that LLVM vectorises for sure
+// LLVM vectorises counted loops reliably
 #![allow(clippy::needless_range_loop)]
 
 use tintype_pixels::DctScale;
@@ -50,7 +49,7 @@ const fn cosine(count: usize, n: usize) -> f64 {
     sign * sum
 }
 
-/// By place in a block of `N` × `N`, what its coefficient is multiplied with: the element of the quantisation table, which is in
+/// By place in a block of `N` × `N`, the factor of its coefficient: the element of the quantisation table, which is in
 /// zigzag order, and the constants that the transform leaves out.
 fn factors<const N: usize>(quant_table: &[u16; BLOCK]) -> [f32; BLOCK] {
     // in one direction: C(u) / 2, times the cosine that is common to all outputs
@@ -201,7 +200,7 @@ fn samples_n<const N: usize>(coefficient: impl Fn(usize, usize) -> Lanes) -> Sam
                 halves[at / 4][lane] |= samples[lane] << (8 * (at % 4));
             }
         }
-        // 8 bytes are stored of every block; what is too much is overwritten by the next one
+        // 8 bytes are stored of every block; the next block overwrites the surplus
         for lane in 0..LANES {
             let samples = u64::from(halves[0][lane]) | u64::from(halves[1][lane]) << 32;
             row[lane * N..lane * N + 8].copy_from_slice(&samples.to_le_bytes());

@@ -1,6 +1,6 @@
 //! Arithmetic on one number of each of [`LANES`] blocks; its loops compile to vector instructions.
 
-// counted loops are those that LLVM vectorises for sure
+// LLVM vectorises counted loops reliably
 #![allow(clippy::needless_range_loop)]
 
 use std::ops::{Add, Mul, Sub};

@@ -1,4 +1,4 @@
-//! Tables as [`structure`](crate::structure) reads them: those of broken files, too.
+//! The tables that [`structure`](crate::structure) reads, of files that may be broken.
 
 use std::rc::Rc;
 
@@ -44,7 +44,7 @@ impl Tables {
         Some(())
     }
 
-    /// Reads the body of a DQT segment, of which nobody needs more than that it is there.
+    /// Reads the body of a DQT segment: only which tables are defined.
     pub(crate) fn read_dqt(&mut self, mut body: &[u8]) -> Option<()> {
         while let [pq_tq, rest @ ..] = body {
             body = rest.get(if pq_tq >> 4 > 0 { 128 } else { 64 }..)?;

@@ -1,14 +1,13 @@
 //! Requests for a decoded image at one scale or at several, and the planes that are decoded into.
 //!
-//! Who needs a photograph at several widths needs it at several scales, and decoding the Huffman codes is most of the work of
-//! each. All scales are made in one pass: the smaller ones use, of the coefficients that the largest needs, those that they would
+//! A photograph at several widths is decoded at several scales, and decoding the Huffman codes is most of the work of each. All scales are made in one pass: the smaller ones use, of the coefficients that the largest needs, those that they would
 //! have used by themselves, so that each is to the bit what it is alone.
 
 use crate::idct;
 use crate::zigzag::LANES;
 use tintype_pixels::{ChromaSubsampling, DctScale, Planes, Rect, Size};
 
-/// What to decode of a file.
+/// A request to decode a file.
 pub struct DecodeRequest<'a> {
     /// The scales to decode at, of [`SCALES`](crate::SCALES), the most important one first.
     pub scales: &'a [DctScale],
@@ -81,7 +80,7 @@ fn is_group_aligned(scale: DctScale, (left, top): (usize, usize)) -> bool {
 /// The plane of one component at one scale.
 pub(crate) struct PlaneView<'a> {
     scale: DctScale,
-    /// What coefficients are multiplied with: quantisation table and constants of the IDCT.
+    /// Factors of the coefficients: quantisation table and constants of the IDCT.
     factors: [f32; 64],
     /// The column and row of the component's samples that the plane begins with.
     origin: (usize, usize),

@@ -1,6 +1,6 @@
 //! The scans of a file, found leniently: marker by marker, as libjpeg goes through it.
 //!
-//! This serves files that a decoder complains about. It locates the data of each scan and the tables that it uses, which
+//! For files that a decoder reports as damaged: locates the data of each scan and the tables that it uses, which
 //! [`verify`](crate::verify) needs, and the marker that makes libjpeg give up.
 
 use std::rc::Rc;

@@ -14,7 +14,7 @@ use symbols::SymbolReader;
 /// The first fault of the image data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// What is wrong.
+    /// The kind of fault.
     pub kind: FaultKind,
     /// The scan, from 0.
     pub scan: usize,

@@ -1,6 +1,6 @@
 //! The loop filter (RFC 6386 §15).
 
-// counted loops over eight arrays are those that LLVM vectorises for sure
+// LLVM vectorises counted loops over eight arrays reliably
 #![allow(clippy::needless_range_loop)]
 
 /// How strongly a macroblock is filtered (§15.1).
