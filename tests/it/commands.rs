@@ -13,7 +13,7 @@ fn healthcheck_and_purge_reach_a_running_server() {
     let Address::Tcp(address) = server.address else { panic!("{:?}", server.address) };
     let url = "/generated/alpha.png?width=20";
     assert_eq!(server.get(url, &[]).status, 200);
-    // containers listen on every address and check themselves with the same settings
+    // a container listens on every address, and its health check has the same settings
     let listen = format!("0.0.0.0:{}", address.port());
     let ask = |arguments: &[&str], token: &str| {
         let mut command = tintype();
@@ -98,7 +98,7 @@ fn convert_writes_files_and_pipes() {
     assert_eq!(code, Some(0), "{said}");
     assert!(piped.stdout == file, "the same wish gives other bytes through a pipe");
 
-    // a failure leaves what was there
+    // a failure keeps the earlier result
     let hostile = testdata().join("hostile/png-header-100000.png");
     let mut command = tintype();
     let (code, _, said) = run(command.arg("convert").arg(&hostile).arg(&output), b"");

@@ -1,4 +1,4 @@
-//! Clients that end their side of a connection, leave it altogether, or send something behind a request that is none.
+//! Clients that half-close a connection, disconnect, or send invalid bytes after a request.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Address, Answer, Connection, Server, folder, poll, testdata};
 
-/// Kept, so that it is in memory from the second time on.
+/// A rendition, in memory from the second request on.
 const HIT: &str = "/photos/coffee.png?width=60&format=webp";
 const ORIGINAL: &str = "/photos/large-12mp.jpg";
 /// Not the beginning of an HTTP/1.1 head.
@@ -17,7 +17,7 @@ fn get(target: &str) -> Vec<u8> {
     format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n").into_bytes()
 }
 
-/// A client that keeps hold of its side.
+/// A client that keeps the connection.
 enum Client {
     Tcp(TcpStream),
     Unix(UnixStream),
@@ -39,7 +39,7 @@ impl Client {
         .expect("the server reads");
     }
 
-    /// Ends the sending side.
+    /// Shuts the sending side down.
     fn end(&self) {
         match self {
             Client::Tcp(stream) => stream.shutdown(Shutdown::Write),
@@ -48,7 +48,7 @@ impl Client {
         .expect("an open socket");
     }
 
-    /// All that comes, up to the end.
+    /// Reads to the end of the connection.
     fn rest(&mut self) -> Vec<u8> {
         let mut all = Vec::new();
         match self {
@@ -66,7 +66,7 @@ impl Client {
     }
 }
 
-/// The answers that stand in a row in what came.
+/// Splits received bytes into answers.
 fn answers(mut came: &[u8]) -> Vec<Answer> {
     let mut answers = Vec::new();
     while !came.is_empty() {
@@ -83,7 +83,7 @@ fn answers(mut came: &[u8]) -> Vec<Answer> {
     answers
 }
 
-/// Servers over both kinds of sockets.
+/// A server on TCP and one on a Unix socket.
 fn servers(settings: &[(&str, &str)]) -> Vec<(Server, tempfile::TempDir)> {
     [false, true]
         .into_iter()
@@ -107,7 +107,7 @@ fn half_closed_client_gets_its_answers_whole() {
             width += 1;
             format!("/photos/large-12mp.jpg?width={width}&format=webp")
         };
-        // for each target whether its body is known
+        // targets, and the body where it is known
         let rows: Vec<Vec<(String, Option<&[u8]>)>> = vec![
             vec![(miss(), None)],
             vec![(HIT.into(), Some(hit.as_slice()))],
@@ -144,7 +144,7 @@ fn half_closed_client_gets_its_answers_whole() {
     }
 }
 
-/// The body of a request may be the last that a client sends, too.
+/// A client may half-close after the body of its request.
 #[test]
 fn half_closed_client_may_have_sent_a_body() {
     let settings = [("TINTYPE_SECURITY_UPLOAD", "true"), ("TINTYPE_SECURITY_ADMIN_TOKEN", "a token for tests")];
@@ -159,7 +159,7 @@ fn half_closed_client_may_have_sent_a_body() {
     client.send(&[head(picture.len()).as_bytes(), &picture].concat());
     client.end();
     assert_eq!(answers(&client.rest())[0].status, 201);
-    // what is cut off is not waited for
+    // an incomplete body is not waited for
     let mut client = Client::connect(&server.address);
     client.send(&[head(picture.len() + 1).as_bytes(), &picture].concat());
     client.end();
@@ -170,7 +170,7 @@ fn half_closed_client_may_have_sent_a_body() {
     assert!(!root.path().join(format!("a{}.png", picture.len() + 1)).exists());
 }
 
-/// Bytes behind a bad head, even late ones, do not take away the answer before it.
+/// Bytes after an invalid head, even late ones, do not cut off the answer before it.
 #[test]
 fn bad_head_does_not_cut_the_answer_before_it() {
     let place = folder();
@@ -181,7 +181,7 @@ fn bad_head_does_not_cut_the_answer_before_it() {
     let bodies = [whole("/photos/rocket.jpg"), whole(hit), whole(hit), whole(hit)];
     for (target, body) in [("/photos/rocket.jpg", Some(&bodies[0])), (hit, Some(&bodies[3])), (miss, None)] {
         for together in [true, false] {
-            // little is under way to a client that takes next to nothing: all else waits in the server's kernel
+            // the client reads nearly nothing: most of the answer waits in the server's kernel
             let mut client = server.stuck("");
             let request = get(target);
             match together {
@@ -193,7 +193,7 @@ fn bad_head_does_not_cut_the_answer_before_it() {
                 }
             }
             for _ in 0..5 {
-                // long after the server has said its last
+                // long after the server's last bytes
                 std::thread::sleep(Duration::from_millis(100));
                 client.write_all(GARBAGE).expect("the server still reads");
             }
@@ -208,7 +208,7 @@ fn bad_head_does_not_cut_the_answer_before_it() {
     }
 }
 
-/// A client that is refused and stays is let go after a while, however it behaves.
+/// A refused client that keeps the connection is disconnected after a while.
 #[test]
 fn refused_clients_are_disconnected() {
     let place = folder();
@@ -219,7 +219,7 @@ fn refused_clients_are_disconnected() {
     let began = Instant::now();
     poll("it is let go", || (server.metric("tintype_connections") <= 1.0).then_some(()));
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
-    // and one that leaves at once
+    // a client that leaves at once
     let mut gone = Client::connect(&server.address);
     gone.send(GARBAGE);
     assert_eq!(answers(&gone.rest()).len(), 1);
@@ -229,7 +229,7 @@ fn refused_clients_are_disconnected() {
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
 }
 
-/// One that nobody waits for is not rendered: those who only end their side are told from those who have left.
+/// Abandoned requests are not rendered. Half-closed connections are told from closed ones.
 #[test]
 fn work_of_disconnected_clients_is_dropped() {
     #[derive(Clone, Copy, Debug, PartialEq)]
@@ -241,7 +241,7 @@ fn work_of_disconnected_clients_is_dropped() {
     }
     for (server, _place) in servers(&[("TINTYPE_LIMITS_WORKERS", "1"), ("TINTYPE_LIMITS_QUEUE", "50")]) {
         let is_unix = matches!(server.address, Address::Unix(_));
-        // takes much longer than leaving
+        // a render that takes much longer than disconnecting
         let busy: Vec<Connection> = (0..3)
             .map(|number| {
                 let mut connection = server.connect();
@@ -281,13 +281,13 @@ fn work_of_disconnected_clients_is_dropped() {
                 (_, client) => drop(client),
             }
         }
-        // some time after it was seen that they end
+        // some time after the half-close was noticed
         std::thread::sleep(Duration::from_millis(200));
         drop(ended);
-        // those who stay, and those for whom the worker is busy
+        // the requests that stay, and those that the worker is busy with
         let left = staying.len() + busy.len() - 1;
         poll("they are noticed", || (server.metric("tintype_queue_length") <= left as f64).then_some(()));
-        // none of them has come to its turn by then
+        // none of them has been rendered by then
         assert_eq!(server.metric("tintype_renders_total"), 1.0);
         drop(busy);
         for mut client in staying {

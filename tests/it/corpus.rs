@@ -1,13 +1,13 @@
-//! Every file of the corpus of real and hostile images, where it is there: in `TINTYPE_CORPUS`, or in `shared/corpus`
+//! Every file of the corpus of real and hostile images: in `TINTYPE_CORPUS`, or in `shared/corpus`
 //! beside the project. Its `MANIFEST.tsv` says what is right for each file; `corpus-exceptions.tsv` beside this test
-//! lists the files where tintype answers something else, each with the reason.
+//! lists the files that are answered otherwise, each with the reason.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::common::corpus;
-use crate::common::inside::Inside;
+use crate::common::in_process::InProcess;
 use crate::common::need::needs;
 use crate::common::quarters::Quarters;
 use axum::body::Body;
@@ -42,7 +42,7 @@ fn row(fields: &[&str]) -> Row {
     }
 }
 
-/// What a request came to.
+/// An answer and its time.
 struct Got {
     status: StatusCode,
     body: Vec<u8>,
@@ -61,7 +61,7 @@ async fn get(app: &App, path: &str, query: &str) -> Got {
     Got { status, body, took: started.elapsed() }
 }
 
-/// What the picture of an answer is: size, frames, and the mean colours of its quarters.
+/// The image in an answer.
 struct Seen {
     size: (u32, u32),
     frames: u32,
@@ -82,7 +82,7 @@ fn look(webp: &[u8]) -> Seen {
     Seen { size: (width, height), frames, quarters: Quarters::of(&pixels, channels, width as usize, height as usize) }
 }
 
-/// What is wrong with the answer to `width=200&format=webp`, if anything is.
+/// The fault of the answer to `width=200&format=webp`.
 fn judge(row: &Row, got: &Got) -> Option<String> {
     let (word, _) = row.expect.split_once([':', ';', ' ']).unwrap_or((&row.expect, ""));
     if got.status.is_server_error() {
@@ -93,7 +93,7 @@ fn judge(row: &Row, got: &Got) -> Option<String> {
     }
     let picture = got.status == StatusCode::OK;
     match word {
-        // what is left of a damaged picture is shown, and marked as such
+        // the readable part of a damaged image is shown, and marked
         "rejects" if row.expect.contains("a server documented as lenient") => return None,
         "rejects" if picture => return Some("was answered with a picture".into()),
         "decodes" if !picture && row.format != "svg" => {
@@ -135,7 +135,7 @@ fn judge(row: &Row, got: &Got) -> Option<String> {
     None
 }
 
-/// What is wrong with the answer to the bare path: it must be the file itself, or a refusal.
+/// The fault of the answer to the bare path: it must be the file itself, or a refusal.
 fn judge_bare(row: &Row, got: &Got, file: &[u8]) -> Option<String> {
     match got.status {
         StatusCode::OK if got.body == file => None,
@@ -164,7 +164,7 @@ fn exceptions() -> BTreeMap<String, String> {
 async fn corpus_files_are_answered_as_the_manifest_says() {
     needs!(Corpus);
     let corpus = corpus().expect("the test needs it");
-    let served = Inside::new(&corpus, |config| config.fixed.limits.queue = 10_000);
+    let served = InProcess::new(&corpus, |config| config.fixed.limits.queue = 10_000);
     let app = &served.app;
     let rows = manifest(&corpus);
     assert!(rows.len() > 1000, "the manifest has {} rows", rows.len());
@@ -194,7 +194,7 @@ async fn corpus_files_are_answered_as_the_manifest_says() {
     assert!(expected.is_empty(), "these are answered rightly now, take them off the list: {expected:#?}");
 }
 
-/// Both at once: one request for each of two cores.
+/// Polls all of them in turn: one request for each of two cores.
 async fn join<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
     let mut done: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();

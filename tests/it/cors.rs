@@ -1,4 +1,4 @@
-//! Cross-origin resource sharing (`server.allow_origin`): which answers say that pages of other sites may read them.
+//! Cross-origin resource sharing (`server.allow_origin`).
 
 use crate::common::{Answer, Server, folder, serve, testdata, tintype};
 
@@ -10,7 +10,7 @@ const EXPOSED: &str = "ETag, Cache-Status, Content-Length, Server-Timing, X-Requ
 const IMAGE: &str = "/photos/coffee.png?width=60&format=webp";
 const NEGOTIATED: &str = "/photos/coffee.png?width=60&format=auto";
 
-/// Every kind of answer that a page may get, and its status.
+/// Every kind of answer, and its status.
 const ANSWERS: &[(&str, &str, &[(&str, &str)], u16)] = &[
     ("GET", IMAGE, &[], 200),
     ("HEAD", IMAGE, &[], 200),
@@ -35,7 +35,7 @@ const ANSWERS: &[(&str, &str, &[(&str, &str)], u16)] = &[
 
 fn start(allow_origin: &str) -> (Server, tempfile::TempDir) {
     let cache = folder();
-    // an empty variable is as none, so the setting is in a file
+    // an empty variable counts as unset, so the setting is in a file
     let file = cache.path().join("tintype.toml");
     let origins: Vec<&str> = allow_origin.split(',').map(str::trim).filter(|origin| !origin.is_empty()).collect();
     std::fs::write(&file, format!("[server]\nallow_origin = {origins:?}\n")).expect("a file");
@@ -78,9 +78,9 @@ fn every_answer_names_the_origins_that_may_read_it() {
                 assert_eq!(answer.try_header("vary").unwrap_or_default(), vary.join(", "), "{what}\n{}", answer.head);
                 assert!(answer.try_header("access-control-allow-credentials").is_none(), "{what}");
             }
-            // no image, and no failure to send one
+            // neither an image nor a problem
             assert_granted(&server.get("/-/live", &with_origin(&[], origin)), None, setting);
-            // what cannot be read as a request names no origin
+            // an unreadable request has no Origin
             let mut connection = server.connect();
             connection.send(b"GET / HTTP/1.1\r\nOrigin: https://a.example\r\nX : y\r\n\r\n");
             let answer = connection.receive("GET");
@@ -123,11 +123,11 @@ fn preflights_are_allowed_to_read() {
             }
         }
         assert_eq!(server.metric("tintype_preflights_total"), 3.0);
-        // without the header it is none
+        // without the header it is no preflight
         let other = ask(&server, IMAGE, origin, None);
         other.assert_problem(405);
         assert_eq!(other.header("allow"), "GET, HEAD");
-        // and nothing is to be done from pages under /-/
+        // requests below /-/ are not allowed from pages
         assert_ne!(ask(&server, "/-/upload/a.png", origin, Some("PUT")).status, 204);
     }
     let (off, _cache) = start("");

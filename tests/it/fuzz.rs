@@ -9,7 +9,7 @@ mod targets;
 use std::path::Path;
 
 use crate::common::folder;
-use crate::common::inside::Inside;
+use crate::common::in_process::InProcess;
 use crate::common::random::Random;
 use axum::body::Body;
 use http::{Request, StatusCode};
@@ -33,7 +33,7 @@ fn corpus_inputs_of_every_target_pass() {
     assert!(targets::find("jpeg").is_some() && targets::find("none").is_none());
 }
 
-impl Inside {
+impl InProcess {
     /// The answer to a GET; `None` where hyper would refuse the URL itself.
     async fn try_get(&self, url: &[u8]) -> Option<(StatusCode, Vec<u8>)> {
         let uri: http::Uri = url.try_into().ok()?;
@@ -54,7 +54,7 @@ fn parsed(url: &[u8]) -> Option<(String, Params)> {
 #[tokio::test]
 async fn signed_url_with_a_changed_byte_is_refused() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/generated");
-    let server = Inside::new(&root, |config| {
+    let server = InProcess::new(&root, |config| {
         config.live.security.keys = vec![KEY.into(), "another key for the rotation".into()];
         config.live.security.require_signature = true;
         config.live.presets.insert("avatar".into(), "width=24&height=24&fit=cover&quality=50".into());
@@ -118,14 +118,14 @@ async fn signed_url_with_a_changed_byte_is_refused() {
 #[tokio::test]
 async fn wrong_signature_is_refused_before_the_lookup() {
     let place = folder();
-    let required = Inside::new(place.path(), |config| {
+    let required = InProcess::new(place.path(), |config| {
         config.live.security.keys = vec![KEY.into()];
         config.live.security.require_signature = true;
     });
-    let free = Inside::new(place.path(), |_| {});
+    let free = InProcess::new(place.path(), |_| {});
     // the answer does not tell that the file does not exist
     let refused =
-        async |server: &Inside, url: &str| server.try_get(url.as_bytes()).await.map(|answer| answer.0.as_u16());
+        async |server: &InProcess, url: &str| server.try_get(url.as_bytes()).await.map(|answer| answer.0.as_u16());
     assert_eq!(refused(&required, "/none.png").await, Some(403));
     assert_eq!(refused(&required, "/none.png?w=1&s=AAAA").await, Some(403));
     assert_eq!(refused(&required, "/../none.png?s=AAAA").await, Some(403));
@@ -162,7 +162,7 @@ async fn random_path_stays_below_the_root() {
     symlink(place.path().join("canary.png"), root.join("a/absolute.png")).expect("a link");
     symlink("../../root/a", root.join("a/around")).expect("a link");
     symlink(".", root.join("a/b/here")).expect("a link");
-    let server = Inside::new(&root, |config| config.fixed.limits.workers = 1);
+    let server = InProcess::new(&root, |config| config.fixed.limits.workers = 1);
 
     let parts = [
         "a",
@@ -259,9 +259,9 @@ async fn random_path_stays_below_the_root() {
             *counts.entry(0).or_default() += 1;
             continue;
         };
-        // problems tell no path, so they do not tell of it either
+        // problem documents hold no path, so no canary either
         assert!(!body.windows(CANARY.len()).any(|window| window == CANARY), "{shown}: {status}");
-        // nothing else is as flat, whatever is made of it
+        // the canary alone is so flat, whatever is rendered from it
         assert!(probe(&body).is_ok_and(|info| info.size.width < 4 * info.size.height) || !body.starts_with(b"\x89PNG"));
         assert!(!body.starts_with(b"{\"format\"") || !body.windows(10).any(|window| window == b"\"width\":64"));
         assert!(matches!(status.as_u16(), 200 | 400 | 403 | 404 | 414 | 415), "{shown}: {status}");

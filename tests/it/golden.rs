@@ -1,4 +1,4 @@
-//! Pictures: what tintype makes of testdata, against tables of colours and against golden pictures.
+//! Renders of testdata against tables of colours and golden pictures.
 //!
 //! Golden pictures are compared by perceptual distance, since encoders may change a bit or two. `TINTYPE_BLESS=1` writes
 //! them anew; look at what you bless.
@@ -34,7 +34,7 @@ fn make(original: &str, query: &str) -> Vec<u8> {
     make_of(&std::fs::read(testdata().join(original)).expect("a file of testdata"), original, query)
 }
 
-/// The same of an original that is no file; `name` is for messages.
+/// The same of bytes; `name` is for messages.
 fn make_of(bytes: &[u8], name: &str, query: &str) -> Vec<u8> {
     let target = policy().target("/a", Some(query), "", 0).expect("a good query");
     let recipe = target.recipe.expect("a rendition is asked for");
@@ -50,7 +50,7 @@ struct Picture {
 }
 
 fn decode(bytes: &[u8]) -> Picture {
-    // whatever it is, tintype itself turns it into a PNG on white, and the crate `image` reads that
+    // tintype converts any format to a PNG over white, which the crate `image` reads
     let target = policy().target("/a", Some("format=png&background=fff&animated=false"), "", 0).expect("a good query");
     let settings = Settings { smallest_wins: false, ..Settings::default() };
     let png = render(bytes, &target.recipe.expect("a recipe"), &settings, &mut |_| true).expect("a picture").bytes;
@@ -85,7 +85,7 @@ fn decoded_colours_match_the_table() {
     }
 }
 
-/// Each original, what is asked of it, and the name of the golden picture.
+/// Original, query, and name of the golden picture.
 const GOLDEN: &[(&str, &str, &str)] = &[
     ("photos/astronaut.png", "w=160&f=png", "contain"),
     ("photos/astronaut.png", "w=160&h=90&fit=cover&f=png", "cover"),
@@ -124,7 +124,7 @@ fn renders_match_the_golden_pictures() {
             continue;
         }
         let score = score(&golden, &picture);
-        // 90 is what the metric's authors call visually lossless; the golden ones of lossy formats are the native encoders'
+        // 90 is visually lossless by the metric's authors; golden pictures of lossy formats come from the native encoders
         let is_others = cfg!(not(feature = "native")) && ["jpeg", "webp", "avif"].contains(name);
         if score < if is_others { 45.0 } else { 90.0 } {
             wrong.push(format!("{name} ({original}?{query}): SSIMULACRA2 {score:.1}"));
@@ -133,14 +133,14 @@ fn renders_match_the_golden_pictures() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// What is made must not change under a key that stays: when this fails and the change is meant, raise
+/// Bytes must not change while their key stays. Where a change is intended, raise
 /// `render::settings::EPOCH` and bless.
-// other codecs give other bytes, and no build is served from another's cache
+// other encoders write other bytes, under keys of their own
 #[cfg(feature = "native")]
 #[test]
 fn digests_change_only_with_the_epoch() {
     let mut text = format!("epoch {}\n", tintype::render::settings::EPOCH);
-    // not AVIF, whose encoder may differ by processor
+    // without AVIF, whose encoder may differ by processor
     for (original, query, name) in GOLDEN.iter().filter(|(_, query, _)| !query.contains("avif")) {
         text.push_str(&format!("{name} {}\n", &blake3::hash(&make(original, query)).to_hex()[..16]));
     }
@@ -193,7 +193,7 @@ fn scaled_decoding_looks_like_full_decoding() {
 
 #[test]
 fn resize_equals_lanczos3_in_floating_point() {
-    // against the sum over the original's pixels in floating point, at sizes that divide evenly and that do not
+    // against a sum in floating point, at sizes that divide evenly and that do not
     for (original, width) in
         [("photos/chelsea.png", 451u32 / 3), ("generated/zone-plate.png", 200), ("photos/coffee.png", 333)]
     {
@@ -234,7 +234,7 @@ fn lanczos(source: &Picture, width: u32, height: u32) -> Vec<f64> {
     let mut low = Vec::with_capacity(stride * height as usize);
     for taps in &rows {
         for x in 0..stride {
-            // the resizer goes down the columns first and rounds to 8 bits between its passes
+            // the resizer's vertical pass comes first, and rounds to 8 bits
             let sum: f64 = taps.iter().map(|(y, weight)| f64::from(source.rgb[y * stride + x]) * weight).sum();
             low.push(sum.round().clamp(0.0, 255.0));
         }
@@ -327,7 +327,7 @@ fn metadata_is_removed_or_kept_by_parameter() {
         let info = tintype::render::probe(&kept).expect("an image");
         assert_eq!(info.orientation.to_exif(), 1, "{format}: the pixels are upright now");
     }
-    // every reader of EXIF finds what was written
+    // every format's EXIF reads back
     let jpeg = make("generated/orient-6.jpg", "w=40&f=jpeg&metadata=keep");
     let avif = make_of(&jpeg, "a JPEG", "f=avif&metadata=keep");
     let again = make_of(&avif, "an AVIF", "f=jpeg&metadata=keep");
@@ -342,7 +342,7 @@ fn grey_jpeg_has_one_component() {
         jpeg[at + 9]
     };
     let packed = make("generated/grey.png", "w=60&f=jpeg");
-    // from luma to luma
+    // from luma alone to luma alone
     let again = make_of(&packed, "a grey JPEG", "w=30&f=jpeg");
     assert_eq!((components(&packed), components(&again)), (1, 1));
     assert!(score(&decode(&again), &decode(&make("generated/grey.png", "w=30&f=png"))) > 70.0);

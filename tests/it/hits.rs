@@ -1,4 +1,4 @@
-//! Hits over a real connection: whichever way the bytes leave, they are the same; and the access log has a line for each.
+//! Hits over real connections: fast path and slow path send the same bytes, and each request is in the access log.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -9,9 +9,9 @@ use crate::common::random::Random;
 use crate::common::{Answer, Connection, Server, folder, poll, testdata};
 use rustix::process::Signal;
 
-/// Larger than what the kernel takes at once.
+/// Larger than one write.
 const LARGE: &str = "/photos/astronaut.png?format=png&width=512&sharpen=1";
-/// Larger than what the kernel takes at all.
+/// Larger than the socket buffers of both sides.
 const HUGE: &str = "/photos/large-12mp.jpg?format=png&width=2000";
 const SMALL: &str = "/photos/coffee.png?format=webp&width=60";
 
@@ -23,7 +23,7 @@ fn hits_from_memory_equal_the_render() {
         let server = Server::start_with(&testdata(), &place.path().join(number.to_string()), listen, &[]);
         let (large, small) = (server.get(LARGE, &[]).body, server.get(SMALL, &[]).body);
         assert!(large.len() > 256 * 1024 && small.len() < 16 * 1024, "{} {}", large.len(), small.len());
-        // out of the folder, and after that out of memory
+        // from disk, and then from memory
         for _ in 0..3 {
             assert_eq!(server.get(LARGE, &[]).body, large);
             assert_eq!(server.get(SMALL, &[]).body, small);
@@ -37,7 +37,7 @@ fn hits_from_memory_equal_the_render() {
         range(&mut connection, "bytes=4095-4096", &large[4095..4097]);
         range(&mut connection, "bytes=-100001", &large[large.len() - 100_001..]);
         assert_eq!(connection.ask("HEAD", LARGE, &[]).header("content-length"), large.len().to_string());
-        // all asked for before anything is read: the answers stand in a row, and the connection stands still in between
+        // pipelined before anything is read, so that the connection stalls in between
         let asked: Vec<&str> = (0..40).map(|turn| if turn % 3 == 1 { SMALL } else { LARGE }).collect();
         asked.iter().for_each(|url| connection.send_request("GET", url, &[]));
         for url in asked {
@@ -48,24 +48,24 @@ fn hits_from_memory_equal_the_render() {
     }
 }
 
-/// The head of an answer without what differs each time.
+/// The head of an answer without its date and request id.
 fn lasting(answer: &Answer) -> String {
     let lines = answer.head.split_inclusive("\r\n");
     lines.filter(|line| !line.starts_with("x-request-id: ") && !line.starts_with("date: ")).collect()
 }
 
-/// A request and how it is answered.
+/// A request and the expected answer.
 struct Exchange {
     sent: Vec<u8>,
     method: &'static str,
     status: u16,
     body: Option<Vec<u8>>,
-    /// Whether it has to come in one piece.
+    /// Whether it is sent in one write.
     whole: bool,
 }
 
-/// Plain requests for what is in memory are answered in a shorter way; however they stand between others and however
-/// they come, each has its own answer.
+/// The fast path answers plain requests for renditions in memory. In any order with other requests, and split
+/// at any byte, each gets its own answer.
 #[test]
 fn fast_and_slow_path_answers_keep_their_order() {
     let place = folder();
@@ -126,7 +126,7 @@ fn fast_and_slow_path_answers_keep_their_order() {
     }
 }
 
-/// What looks like a plain request and is a part of another is none.
+/// A plain request within the head of another is part of that head.
 #[test]
 fn bytes_within_a_head_start_no_request() {
     let cache = folder();
@@ -134,7 +134,7 @@ fn bytes_within_a_head_start_no_request() {
     let small = in_memory(&server, SMALL);
     let plain = format!("GET {SMALL} HTTP/1.1\r\nHost: test\r\n\r\n");
     let made = "GET /photos/large-12mp.jpg?format=png&width=1090 HTTP/1.1\r\nHost: test\r\n\r\n";
-    // at once with the one before, and while that one is being answered
+    // in one write with the request before, and while that one is answered
     for (before, pause) in [("", 0), (plain.as_str(), 0), (made, 5)] {
         let mut connection = server.connect();
         let begun = "GET /none.png HTTP/1.1\r\nX: ";
@@ -155,7 +155,7 @@ fn bytes_within_a_head_start_no_request() {
     }
 }
 
-/// What is in memory does not come before what was asked for earlier and has to be made.
+/// A hit waits for the render of an earlier request on the same connection.
 #[test]
 fn pending_answer_is_not_overtaken_by_a_hit() {
     let cache = folder();
@@ -163,33 +163,33 @@ fn pending_answer_is_not_overtaken_by_a_hit() {
     let small = in_memory(&server, SMALL);
     let mut connection = server.connect();
     for width in 100..110 {
-        // takes longer than what comes next needs to arrive
+        // takes longer than the next request needs to arrive
         connection.send_request("GET", &format!("/photos/large-12mp.jpg?format=png&width=1{width}"), &[]);
         std::thread::sleep(Duration::from_millis(5));
         connection.send_request("GET", SMALL, &[]);
         let made = connection.receive("GET");
         assert_eq!(made.picture().1, 1000 + width, "{}", made.head);
         assert!(connection.receive("GET").body == small);
-        // the next is one of a connection of which nothing is unclear
+        // a new connection for each round
         connection = server.connect();
     }
 }
 
-/// The body of a rendition that is in memory from now on: made, out of the folder, and then from there.
+/// Brings a rendition into memory (a render, a hit from disk, a hit from memory), and returns its body.
 fn in_memory(server: &Server, url: &str) -> Vec<u8> {
     let bodies = [(); 3].map(|()| server.get(url, &[]).body);
     assert!(bodies[0] == bodies[2] && server.metric("tintype_cache_memory_bytes") >= bodies[0].len() as f64);
     bodies[2].clone()
 }
 
-/// A client with the beginning of a huge picture, which takes no more of it by itself.
+/// A client that has the beginning of a huge rendition and reads no more.
 fn stuck(server: &Server) -> TcpStream {
     let stream = server.stuck(&format!("GET {HUGE} HTTP/1.1\r\nHost: test\r\n\r\n"));
     stream.peek(&mut [0]).expect("the beginning of the answer");
     stream
 }
 
-/// A picture out of memory that the client does not take at first.
+/// A hit from memory that the client does not read at first.
 #[test]
 fn shutdown_finishes_a_hit_being_sent() {
     let cache = folder();
@@ -212,19 +212,19 @@ fn unread_hit_is_ended_by_send_timeout() {
     let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
     let huge = in_memory(&server, HUGE);
     let mut stream = stuck(&server);
-    // none is left but the one that asks for it
+    // only the connection for the metrics is left
     poll("it is given up", || (server.metric("tintype_connections") <= 1.0).then_some(()));
     let mut all = Vec::new();
-    // it may be told by a reset
+    // the end may be a reset
     let _ = stream.read_to_end(&mut all);
     assert!(all.len() < huge.len(), "{} of {} bytes", all.len(), huge.len());
-    // and silence after one that was taken ends a connection as well
+    // the idle timeout ends a connection after a complete answer, too
     let mut connection = server.connect();
     assert!(connection.ask("GET", HUGE, &[]).body == huge);
     assert_eq!(connection.rest(), b"");
 }
 
-/// An open connection keeps no picture.
+/// An idle connection holds no memory of a body.
 #[test]
 fn idle_connections_hold_no_body() {
     const CLIENTS: usize = 12;
@@ -254,17 +254,17 @@ fn idle_connections_hold_no_body() {
             &[("Authorization", &format!("Bearer {token}")), ("Content-Length", "0")],
         );
         assert_eq!(connection.receive("POST").status, 200);
-        // the purge does not wait for what is still being sent, and here nothing is
+        // a purge does not wait for bodies that are being sent
         poll("the memory is given back", || (server.metric("tintype_memfd_files") == 0.0).then_some(()));
         assert_eq!(server.metric("tintype_memfd_bytes"), 0.0);
-        // none of them was closed for that
+        // the connections stay open
         for (client, connection) in idle.iter_mut().enumerate() {
             assert_eq!(connection.ask("GET", &url(client), &[]).status, 200);
         }
     }
 }
 
-/// Who asked is found in the same way, whichever way the answer takes.
+/// Both paths find the client's address in the same way.
 #[test]
 fn access_log_names_the_client_of_the_proxy() {
     let cache = folder();
@@ -288,7 +288,7 @@ fn access_log_names_the_client_of_the_proxy() {
     };
     assert_eq!(line("plain"), line("long"));
     assert_eq!(line("plain")["client"], "203.0.113.7");
-    // what stands before a line that cannot be read may be made up
+    // entries before an unreadable line may be forged
     let forged = [("X-Forwarded-For", "198.51.100.1"), ("X-Forwarded-For", "203.0.113.7, \u{e9}")];
     for (id, more) in [("forged-plain", None), ("forged-long", Some(("Range", "lines=1-2")))] {
         let headers: Vec<_> = [("X-Request-Id", id)].into_iter().chain(forged).chain(more).collect();

@@ -46,7 +46,7 @@ fn restricted_names_stand_in_one_file() {
     for (what, place) in only {
         let found: Vec<String> = sources()
             .iter()
-            // what tests alone use may ask the environment for files
+            // helpers of tests may ask the environment for files
             .filter(|(path, _)| !path.ends_with("testing.rs") && path.to_string_lossy() != place)
             .filter(|(_, text)| code(text).contains(what))
             .map(|(path, _)| path.display().to_string())

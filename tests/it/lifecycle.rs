@@ -1,4 +1,4 @@
-//! How the service ends, whatever the circumstances: with a log that is not read, under load, and while it is replaced.
+//! Shutdown and restart: with a stalled log, under load, with inherited sockets.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -14,10 +14,10 @@ use crate::common::{Address, Answer, Connection, PATIENCE, Server, folder, poll,
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The most that an end may take: it waits a second for the log, and another for renders.
+/// The longest a shutdown may take: it waits a second for the log, and another for renders.
 const END: Duration = Duration::from_secs(5);
 
-/// A server whose standard error is a pipe that is full and not read.
+/// A server whose standard error is a full pipe that nobody reads.
 struct Stalled {
     child: Child,
     address: Address,
@@ -48,7 +48,7 @@ impl Stalled {
         kill_process(Pid::from_child(&self.child), signal).expect("it is ours and runs");
     }
 
-    /// How it ended, and how long that took.
+    /// The exit status, and the time until then.
     fn wait(&mut self) -> (ExitStatus, Duration) {
         let begun = Instant::now();
         let status = poll("the end", || self.child.try_wait().expect("it is ours"));
@@ -58,13 +58,13 @@ impl Stalled {
 
 impl Drop for Stalled {
     fn drop(&mut self) {
-        // both fail only if it has ended already
+        // both fail if it has ended already
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Writes into a pipe until it takes nothing more.
+/// Fills a pipe.
 fn fill(pipe: &std::io::PipeWriter) {
     let flags = fcntl_getfl(pipe).expect("a pipe has flags");
     fcntl_setfl(pipe, flags | OFlags::NONBLOCK).expect("they can be set");
@@ -90,7 +90,7 @@ fn stalled_log_answers_requests_and_ends_on_sigterm() {
             let target = format!("/generated/grey.png?width={}&format=png", 1 + round % 20);
             assert_eq!(server.get(&target).status, 200, "{settings:?}: {target}");
             if settings.len() > 1 {
-                // more than the pipe and the threads of the runtime hold; some are over the limit for one client
+                // more than the pipe and the runtime's threads hold; some exceed the rate limit
                 let line = [("Content-Length", "2000"), ("Content-Type", "text/plain")];
                 let mut connection = Connection::open(&server.address);
                 connection.send_request("POST", "/-/log", &line);
@@ -111,7 +111,7 @@ fn stalled_log_answers_requests_and_ends_on_sigterm() {
 #[test]
 fn second_sigterm_ends_at_once_with_a_stalled_log() {
     let mut server = Stalled::start(BEACONS);
-    // a client that has begun an upload of its request is waited for
+    // a request with half of its body is waited for
     let mut waiting = Connection::open(&server.address);
     waiting.send(b"POST /-/log HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab");
     assert_eq!(server.get("/-/live").status, 200);
@@ -134,7 +134,7 @@ fn lines_that_a_stalled_log_drops_are_counted_and_reported() {
         let value = text.lines().find_map(|line| line.strip_prefix("tintype_log_lines_dropped_total "));
         value.expect("the metric").parse::<u64>().expect("a number")
     };
-    // lines of 7 kB, of which the writer holds 4 MiB in front of one batch
+    // lines of 7 kB: the writer buffers 4 MiB and one batch
     let mut connection = Connection::open(&server.address);
     let begun = Instant::now();
     while dropped() < 10 {
@@ -143,7 +143,7 @@ fn lines_that_a_stalled_log_drops_are_counted_and_reported() {
         }
         assert!(begun.elapsed() < PATIENCE, "lines are not dropped");
     }
-    // now it is read, and says how many are missing
+    // now the log is read, and reports how many lines were dropped
     let reader = std::mem::replace(&mut server.stderr, std::io::pipe().expect("a pipe").0);
     let reading = std::thread::spawn(move || {
         let mut all = String::new();
@@ -176,7 +176,7 @@ fn failed_start_ends_with_a_stalled_log() {
     assert!(begun.elapsed() < END, "{:?}", begun.elapsed());
 }
 
-/// A socket as systemd holds it: it listens before a server starts, and goes on after it has ended.
+/// A listening socket as systemd keeps it across starts of the service.
 struct Activator {
     socket: OwnedFd,
     address: Address,
@@ -197,9 +197,9 @@ impl Activator {
         Activator { socket: listener.into(), address: Address::Unix(path), folder }
     }
 
-    /// The server with this socket as its descriptor 3, of that name.
+    /// A server that inherits the socket as descriptor 3 under that name.
     fn start(&self, name: &str, settings: &[(&str, &str)]) -> Server {
-        // the number of the process is that of the shell, which the program takes over
+        // `exec` keeps the process id of the shell
         let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ exec \"$0\" \"$@\"";
         let mut command = Command::new("sh");
         command.args(["-c", script]).arg(tintype().get_program());
@@ -211,8 +211,8 @@ impl Activator {
     }
 }
 
-/// Asks for a picture again and again over connections that are used until the server says that they end. Counts the answers
-/// until it is told to stop; panics where one is missing.
+/// Requests an image in a loop over kept connections, and counts the answers until `stop`. Panics where one
+/// is missing.
 fn ask_on(address: &Address, stop: &AtomicBool, served: &AtomicU64) {
     let mut connection = None;
     while !stop.load(Ordering::Relaxed) {

@@ -1,4 +1,4 @@
-//! tintype behind a real nginx, set up as the manual says: what nginx passes on, what it changes, and what it must not.
+//! tintype behind a real nginx, configured as the README says: requests and answers pass through unchanged.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -38,7 +38,7 @@ impl Site {
     }
 }
 
-/// The README's way: a `proxy_pass` without a URI part, so that the path arrives as it was sent.
+/// As in the README: `proxy_pass` without a URI part, which leaves the path as it was sent.
 fn site(place: &Path, socket: &Path, listen: SocketAddr) -> String {
     let (place, socket) = (place.display(), socket.display());
     format!(
@@ -118,7 +118,7 @@ fn conditions_ranges_and_head_are_answered() {
         assert_eq!(unchanged.header("etag"), etag);
         assert!(unchanged.try_header("content-length").is_none(), "{}", unchanged.head);
     }
-    // on the same connection: had a 304 had a body, this would not be read as an answer
+    // on the same connection: a body after the 304 would break this answer
     let head = connection.ask("HEAD", URL, &[]);
     assert_eq!((head.status, head.header("content-length")), (200, whole.body.len().to_string()));
     assert_eq!(head.header("etag"), etag);
@@ -152,7 +152,7 @@ fn encoded_paths_are_decoded_once() {
     assert_eq!(strange.picture(), (Format::Png, 60, 40));
     let name = strange.header("content-disposition");
     assert!(name.ends_with("filename*=UTF-8''a%20b%20%C3%A9%25.png"), "{name}");
-    // the case of the digits and unneeded encoding make no difference to which file it is
+    // the case of hexadecimal digits and needless encoding name the same file
     assert_eq!(site.get("/%61%20b%20%c3%a9%25.png?width=60", &[]).header("etag"), strange.header("etag"));
     // decoded once, by tintype alone: these are two files
     assert_eq!(site.get("/x%20y.png?width=451", &[]).picture(), (Format::Png, 451, 300));
@@ -263,7 +263,7 @@ fn cache_that_ignores_vary_is_reported() {
     let (code, said) = check(&format!("/mixed{url}"));
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("error    formats: a client that names no format got image/avif"), "{said}");
-    // where the URL says the format there is nothing to mix up
+    // an explicit format is the same for every client
     let (code, said) = check("/mixed/photos/coffee.png?width=64&format=webp");
     assert_eq!(code, Some(0), "{said}");
 }

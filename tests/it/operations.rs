@@ -1,5 +1,5 @@
-//! What operators look at and hold on to: metrics in the right form, the dashboard and the alerts over them, the manual and
-//! the shells' completions.
+//! Metrics in Prometheus' text format, the dashboard and the alerts over them, the manual and
+//! the shell completions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ fn project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// A name of the text and all that is counted under it.
+/// A metric family.
 #[derive(Debug)]
 struct Family {
     kind: String,
-    /// Sample names (with `_bucket` and so on) and labels as they stand there, with the values.
+    /// Sample names (with `_bucket` and so on), labels as they are written, and values.
     samples: Vec<(String, String, f64)>,
 }
 
@@ -102,7 +102,7 @@ fn read(text: &str) -> Result<BTreeMap<String, Family>, String> {
     Ok(families)
 }
 
-/// Buckets rise in bound and in count, the last is for everything, and there are a sum and a count that agrees.
+/// Buckets rise in bound and count, the last bound is +Inf, its count is `_count`, and `_sum` is there.
 fn check_histogram(name: &str, family: &Family) -> Result<(), String> {
     let mut of: BTreeMap<String, (Vec<(f64, f64)>, Option<f64>, Option<f64>)> = BTreeMap::new();
     for (sample, labels, value) in &family.samples {
@@ -158,7 +158,7 @@ fn metrics_parser_refuses_wrong_text() {
     }
 }
 
-/// A server that has been asked for something of every kind, and what it counted.
+/// A server after requests of every kind.
 fn used() -> (Server, tempfile::TempDir) {
     let cache = folder();
     let server = Server::start(&testdata(), cache.path());
@@ -193,7 +193,7 @@ fn metrics_are_well_formed_and_count_requests() {
     };
 
     assert_eq!(value("requests_total", "code=\"200\",result=\"miss\""), 2.0);
-    // what was made is in memory or on disk by then; which of them is the cache's business
+    // the hits are from memory or disk, as the cache decides
     let hits = ["memory", "disk"].map(|result| value("requests_total", &format!("code=\"200\",result=\"{result}\"")));
     assert_eq!(hits.iter().sum::<f64>(), 2.0);
     let hits = ["memory", "disk"].map(|result| count("request_seconds", &format!("result=\"{result}\"")));
@@ -209,7 +209,7 @@ fn metrics_are_well_formed_and_count_requests() {
     let original = std::fs::metadata(testdata().join("photos/coffee.png")).expect("a file").len() as f64;
     assert_eq!(value("body_bytes_total", "result=\"original\""), 2.0 * original + 10.0);
 
-    // times: of both renders, every stage, and of each request
+    // times: every stage of both renders, and each request
     for stage in ["queue", "source", "decode", "resize", "encode"] {
         assert_eq!(count("stage_seconds", &format!("stage=\"{stage}\"")), 2.0, "{stage}");
     }
@@ -223,7 +223,7 @@ fn metrics_are_well_formed_and_count_requests() {
     assert_eq!(value("rendered_original_bytes_total", "format=\"webp\""), original);
     assert_eq!(value("rendered_saved_bytes", "format=\"webp\""), original - webp);
 
-    // others are counted beside them, the one that asks for metrics once it is answered
+    // requests below /-/ are counted apart, that for metrics after its answer
     let all: f64 = metrics["tintype_requests_total"].samples.iter().map(|(_, _, value)| value).sum();
     assert_eq!((all, value("admin_requests_total", "class=\"2xx\"")), (10.0, 0.0));
     assert_eq!(server.get("/-/nothing", &[]).status, 404);
@@ -231,11 +231,11 @@ fn metrics_are_well_formed_and_count_requests() {
     let beside = |class: &str| later["tintype_admin_requests_total"].value(&format!("class=\"{class}\""));
     assert_eq!((beside("2xx"), beside("4xx"), beside("5xx")), (1.0, 1.0, 0.0));
 
-    // the one that asks for metrics is no image, and is open
+    // the connection that requests the metrics is open
     assert_eq!(value("requests_in_flight", ""), 0.0);
     assert!(value("connections", "") >= 1.0 && value("connections_total", "") >= 11.0);
     let bodies: f64 = metrics["tintype_body_bytes_total"].samples.iter().map(|(_, _, value)| value).sum();
-    // what was sent is counted once it is sent, which who receives it may know first
+    // sent bytes are counted after they were sent
     server.wait_for("tintype_sent_bytes_total", bodies + 1.0);
     assert!(value("received_bytes_total", "") > 0.0);
 
@@ -244,20 +244,20 @@ fn metrics_are_well_formed_and_count_requests() {
     assert!(value("process_cpu_seconds_total", "") >= 0.0 && value("process_start_time_seconds", "") > 1.7e9);
 }
 
-/// The names that an expression of PromQL asks for.
+/// The metrics that an expression of PromQL names.
 fn names(expression: &str) -> BTreeSet<String> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let words = expression.split(|c| !word(c)).filter(|word| word.starts_with("tintype_"));
     words.map(str::to_owned).collect()
 }
 
-/// The names that there are, as samples have them.
+/// The names of all samples.
 fn known(server: &Server) -> BTreeSet<String> {
     let metrics = read(&server.get("/-/metrics", &[]).text()).expect("in form");
     metrics.into_values().flat_map(|family| family.samples.into_iter().map(|(name, _, _)| name)).collect()
 }
 
-/// Every value of that key, however deep it lies.
+/// Every value of that key, at any depth.
 fn values<'a>(key: &str, within: &'a serde_json::Value) -> Vec<&'a serde_json::Value> {
     match within {
         serde_json::Value::Object(map) => {

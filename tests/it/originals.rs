@@ -1,5 +1,5 @@
-//! Originals that are sent as they are, by the built program over real sockets: they come out of their files, so that
-//! neither their size nor the number of clients decides how much memory that takes.
+//! Unchanged originals over real sockets: they are sent from their files, so that neither their size nor the
+//! number of clients decides the memory.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use crate::common::{Address, Server, folder, poll, testdata};
 
-/// Larger than everything that is read or sent at once.
+/// Larger than any buffer between the file and the client.
 const LARGE: usize = 5_000_000;
 
-/// A real JPEG with so many bytes; what stands behind its end is noise.
+/// A JPEG of that length, padded with noise after its end.
 fn jpeg(length: usize) -> Vec<u8> {
     let mut bytes = std::fs::read(testdata().join("photos/rocket.jpg")).expect("a picture");
     let mut state = 1_u64;
@@ -23,7 +23,7 @@ fn jpeg(length: usize) -> Vec<u8> {
     bytes
 }
 
-/// The same picture, with so many bytes of comments before its header.
+/// A JPEG with that many bytes of comments before its frame header.
 fn jpeg_with_late_header(comments: usize) -> Vec<u8> {
     let picture = std::fs::read(testdata().join("photos/rocket.jpg")).expect("a picture");
     let (start, rest) = picture.split_at(2);
@@ -61,7 +61,7 @@ impl Site {
     }
 }
 
-/// A number that the kernel says of a process, in the unit that it has there.
+/// A number in a file of the server's `/proc` folder, in that file's unit.
 fn kernel_says(server: &Server, file: &str, name: &str) -> u64 {
     let path = Path::new("/proc").join(server.pid().to_string()).join(file);
     let text = std::fs::read_to_string(path).expect("this is Linux");
@@ -118,7 +118,7 @@ fn large_original_is_sent_whole_and_in_parts() {
         connection.send_request("GET", "/large.jpg", &[("Range", "bytes=5000000-")]);
         let beyond = connection.receive("GET");
         assert_eq!((beyond.status, beyond.header("content-range")), (416, format!("bytes */{LARGE}")));
-        // several in a row, before any answer is read
+        // pipelined, before any answer is read
         let targets = [("bytes=0-599999", 0, 600_000), ("bytes=9-9", 9, 10), ("bytes=-400000", LARGE - 400_000, LARGE)];
         for (range, _, _) in targets {
             connection.send_request("GET", "/large.jpg", &[("Range", range)]);
@@ -141,14 +141,14 @@ fn body_bytes_count_what_was_sent() {
     assert_eq!(sent(), 0.0);
     assert_eq!(server.get("/large.jpg", &[("Range", "bytes=10-19"), ("X-Request-Id", "part")]).body.len(), 10);
     assert_eq!(sent(), 10.0);
-    // takes next to nothing, and leaves
+    // reads nearly nothing and disconnects
     let mut stuck = server.stuck("GET /large.jpg HTTP/1.1\r\nHost: test\r\nX-Request-Id: stuck\r\n\r\n");
     stuck.read_exact(&mut [0; 1000]).expect("the beginning");
     poll("it is being sent", || (sent() > 10.0).then_some(()));
     drop(stuck);
     poll("it has left", || (server.metric("tintype_connections") <= 1.0).then_some(()));
     assert!(sent() < LARGE as f64 / 2.0, "{}", sent());
-    // and the access log says the same of each
+    // the access log has the same numbers
     let line = |id: &str| {
         let wanted = format!("\"request_id\":\"{id}\"");
         let line = poll("its line", || server.log().lines().find(|line| line.contains(&wanted)).map(str::to_owned));
@@ -191,7 +191,7 @@ fn many_clients_take_little_memory() {
     site.put("b.jpg", &original);
     let server = site.serve("127.0.0.1:0", &[("TINTYPE_LIMITS_MEMORY", "64MiB")]);
     let Address::Tcp(address) = server.address else { panic!("not on TCP") };
-    // half of the clients ask for a file that was never asked for, all at once
+    // concurrent clients of files that were never requested
     let before = kernel_says(&server, "io", "rchar:");
     let requests = ["GET /a.jpg", "HEAD /a.jpg", "GET /b.jpg"];
     std::thread::scope(|scope| {
@@ -209,11 +209,11 @@ fn many_clients_take_little_memory() {
             });
         }
     });
-    // each is read once to be digested and once for each that takes it; with its beginning looked at before
+    // a file is read once for its digest, once for each GET, and at its beginning
     let read = kernel_says(&server, "io", "rchar:") - before;
     let gets = (0..CLIENTS).filter(|number| requests[number % requests.len()].starts_with("GET")).count() as u64;
     assert!(read < (gets + 3) * LENGTH as u64, "{read} bytes were read for {gets} clients");
-    // clients that take next to nothing
+    // clients that read nearly nothing
     let stuck: Vec<TcpStream> =
         (0..CLIENTS).map(|_| server.stuck("GET /a.jpg HTTP/1.1\r\nHost: test\r\n\r\n")).collect();
     poll("all are being sent", || {
@@ -228,7 +228,7 @@ fn many_clients_take_little_memory() {
     poll("nothing is buffered", || (server.metric("tintype_originals_buffered_bytes") == 0.0).then_some(()));
 }
 
-/// A client with the beginning of a large original, of which it takes no more by itself.
+/// A client that has read the beginning of a large original, and the bytes.
 fn begin(server: &Server) -> (TcpStream, Vec<u8>) {
     let mut stream = server.stuck("GET /large.jpg HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
     let mut beginning = vec![0; 2000];
@@ -236,10 +236,10 @@ fn begin(server: &Server) -> (TcpStream, Vec<u8>) {
     (stream, beginning)
 }
 
-/// All of an answer's body, to the end of the connection.
+/// Reads an answer's body to the end of the connection.
 fn finish((mut stream, mut answer): (TcpStream, Vec<u8>)) -> Vec<u8> {
     stream.set_read_timeout(Some(crate::common::PATIENCE)).expect("an open socket");
-    // it may be told by a reset
+    // the end may be a reset
     let _ = stream.read_to_end(&mut answer);
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
     answer.split_off(end)

@@ -25,7 +25,7 @@ fn parameters() -> String {
     table
 }
 
-/// Every setting with all that there is to know of it.
+/// Every setting with its default and description.
 fn settings_in_full() -> String {
     let (mut text, mut section) = (String::new(), "");
     for setting in tintype::config::settings() {
@@ -74,7 +74,7 @@ async fn metrics() -> String {
             }
         }
         let shown = labels.iter().filter(|(label, _)| *label != "le").map(|(label, values)| match *label {
-            // it is another one in every release
+            // it differs in every release
             "version" => "`version`".to_owned(),
             _ => format!("`{label}`: {}", values.join(", ")),
         });
@@ -278,7 +278,7 @@ fn paths_in_documents_exist() {
     }
 }
 
-/// The queries that a text shows: those of URLs, and whatever stands between backticks and begins like one.
+/// The queries in a text: those of URLs, and code between backticks that begins like one.
 fn queries(text: &str) -> Vec<String> {
     let text = text.replace("&amp;", "&");
     let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | ')' | '…');
@@ -293,7 +293,7 @@ fn queries(text: &str) -> Vec<String> {
             found.push(code.to_owned());
         }
     }
-    // `purge?path=` is another thing, `v=` and `s=` without a value stand for themselves
+    // not a query for an image: `purge?path=`
     found.retain(|query| !query.starts_with("path=") && !query.contains('$'));
     found
 }
@@ -310,7 +310,7 @@ fn documented_queries_are_valid() {
             if let Err(wrong) = query::parse(&query) {
                 panic!("{document}: {query}: {wrong:?}");
             }
-            // unknown names are ignored, which would hide a slip
+            // unknown parameters are ignored, which would hide a typing error
             for (key, _) in query.split('&').map(|part| part.split_once('=').unwrap_or((part, ""))) {
                 let known = PARAMETERS.iter().any(|one| one.name == key || one.aliases.contains(&key));
                 assert!(known, "{document}: {query}: there is no {key}");

@@ -1,7 +1,7 @@
 //! Files that were once answered wrongly: `testdata/regressions/table.tsv`, a row each. `testdata/README.md` says how a row
 //! is added.
 
-use crate::common::inside::Inside;
+use crate::common::in_process::InProcess;
 use crate::common::quarters::Quarters;
 use crate::common::testdata;
 use axum::body::Body;
@@ -9,7 +9,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use tintype::render::probe;
 
-/// What the table says of an answer, in its own words.
+/// The fields of a row that describe the answer.
 #[derive(Default)]
 struct Row {
     status: String,
@@ -32,8 +32,8 @@ impl Row {
         }
     }
 
-    /// What the service answers.
-    async fn of(server: &Inside, uri: &str) -> Row {
+    /// The answer of the service.
+    async fn of(server: &InProcess, uri: &str) -> Row {
         let request = Request::get(uri).body(Body::empty()).expect("a request");
         let (head, body) = server.app.answer(request).await.into_parts();
         let body = body.collect().await.expect("a body").to_bytes();
@@ -74,7 +74,7 @@ impl Row {
 #[tokio::test]
 async fn regression_files_are_answered_as_the_table_says() {
     let table = std::fs::read_to_string(testdata().join("regressions/table.tsv")).expect("the table");
-    let server = Inside::new(&testdata(), |_| {});
+    let server = InProcess::new(&testdata(), |_| {});
     let (mut wrong, mut count) = (Vec::new(), 0);
     for line in table.lines().filter(|line| !line.starts_with('#')) {
         let fields: Vec<&str> = line.split('\t').collect();

@@ -1,4 +1,4 @@
-//! SIGHUP on the built program, over a socket: what takes effect at once, what waits, and what must not be noticed.
+//! SIGHUP: settings that apply at once, settings that wait for a restart, and requests meanwhile.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 const OLD: &str = "0123456789abcdef";
 const NEW: &str = "fedcba9876543210";
 
-/// A running server with a settings file that can be written anew.
+/// A running server and its settings file.
 struct Set {
     server: Server,
     place: tempfile::TempDir,
@@ -32,7 +32,7 @@ impl Set {
         self.place.path().join("tintype.toml")
     }
 
-    /// Writes the file, sends the signal, and waits until the log says that it was read, well or not.
+    /// Writes the file, sends the signal, and waits until the log reports success or failure.
     fn reload(&self, settings: &str) {
         std::fs::write(self.file(), settings).expect("a file");
         let before = self.readings();
@@ -80,14 +80,14 @@ fn reload_applies_presets_keys_and_limits() {
     let (old, new) = (signed(set.place.path(), OLD, url), signed(set.place.path(), NEW, url));
     assert_eq!((set.status(url), set.width(&old), set.status(&new)), (403, 20, 403));
 
-    // a new key in the file that is named as before, and another preset
+    // another key in the same file, and another preset
     std::fs::write(keys.path(), format!("{NEW}\n")).expect("written");
     set.reload(&settings(30, ""));
     assert_eq!((set.status(url), set.status(&old), set.width(&new)), (403, 403, 30));
     let said = set.log_line("settings reloaded");
     assert!(said.contains("presets.a") && said.contains("security.keys") && !said.contains(NEW), "{said}");
 
-    // both keys, and none wanted; what renders are made under; the headers
+    // two keys, none required; limits of renders; headers
     std::fs::write(keys.path(), format!("{NEW}\n{OLD}\n")).expect("written");
     let more = "require_signature = false\nadmin_token = \"let me in\"\n[limits]\nmax_dimension = 10\nmax_pixels = 100\n\
         [server]\nserver_timing = true\n[output]\nquality = 30\n";
@@ -165,7 +165,7 @@ fn reload_of_invalid_settings_changes_nothing() {
 
 #[test]
 fn reload_names_settings_that_need_a_restart() {
-    // the environment goes before the file, also when this is read again
+    // the environment overrides the file, also on a reload
     let environment = [("TINTYPE_OUTPUT_QUALITY", "50"), ("TINTYPE_LIMITS_QUEUE", "7")];
     let set = Set::start("[output]\nquality = 90\n", &environment);
     let image = || set.server.get("/photos/coffee.png?width=60&format=jpeg", &[]).body;
@@ -178,7 +178,7 @@ fn reload_names_settings_that_need_a_restart() {
         for name in ["limits.workers", "cache.max_files", "security.log_beacons"] {
             assert!(said.contains(name), "{said}");
         }
-        // said by flags and variables, which have not changed
+        // set by flags and variables, which have not changed
         for name in ["limits.queue", "cache.dir", "server.listen", "output.quality"] {
             assert!(!said.contains(name), "{said}");
         }
@@ -192,7 +192,7 @@ fn reload_names_settings_that_need_a_restart() {
 
 #[test]
 fn reloads_under_load_mix_no_settings() {
-    // in both, the width and the quality belong together: a mixture would be a third picture
+    // width and quality change together: a mixture would be a third image
     let settings = [
         "[presets]\na = \"width=20&format=jpeg\"\n[output]\nquality = 20\nlinear = false\n",
         "[presets]\na = \"width=40&format=jpeg\"\n[output]\nquality = 90\nlinear = true\n",
@@ -215,7 +215,7 @@ fn reloads_under_load_mix_no_settings() {
                     let answer = connection.ask("GET", url, &[]);
                     assert_eq!(answer.status, 200, "{}", answer.head);
                     assert!(expected.contains(&answer.body), "neither the old nor the new: {}", answer.head);
-                    // renders as well, that each begin under the one or the other
+                    // renders, too, which begin under either
                     let other = format!("/photos/coffee.png?width={}&format=webp&v={nth}", 1 + count % 50);
                     let answer = connection.ask("GET", &other, &[]);
                     assert_eq!(answer.status, 200, "{}", answer.head);
@@ -275,7 +275,7 @@ fn service_manager_is_notified_of_reloads() {
     }
 }
 
-/// A collector of logs may end, and a terminal be closed.
+/// Standard error may be closed: a log collector ends, a terminal goes away.
 #[test]
 fn closed_log_stops_nothing() {
     let place = folder();

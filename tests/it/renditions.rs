@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
-use crate::common::inside::Inside;
+use crate::common::in_process::InProcess;
 use crate::common::need::needs;
 use crate::common::{cases, folder, testdata};
 use axum::body::Body;
@@ -27,7 +27,7 @@ impl Answer {
     }
 }
 
-async fn ask(server: &Inside, uri: &str, headers: &[(&str, &str)]) -> Answer {
+async fn ask(server: &InProcess, uri: &str, headers: &[(&str, &str)]) -> Answer {
     let request = headers.iter().fold(Request::get(uri), |request, (name, value)| request.header(*name, *value));
     let response = server.app.answer(request.body(Body::empty()).expect("a request")).await;
     let (parts, body) = response.into_parts();
@@ -35,16 +35,16 @@ async fn ask(server: &Inside, uri: &str, headers: &[(&str, &str)]) -> Answer {
     Answer { status: parts.status, headers: parts.headers, body }
 }
 
-async fn get(server: &Inside, uri: &str) -> Answer {
+async fn get(server: &InProcess, uri: &str) -> Answer {
     ask(server, uri, &[("accept", AVIF)]).await
 }
 
-fn renders(server: &Inside) -> u64 {
+fn renders(server: &InProcess) -> u64 {
     server.service.stats().renders.load(Ordering::Relaxed)
 }
 
 /// The files of renditions in the cache.
-fn stored(server: &Inside) -> Vec<PathBuf> {
+fn stored(server: &InProcess) -> Vec<PathBuf> {
     server.service.flush();
     let folders = std::fs::read_dir(server.cache.path().join("v2"))
         .expect("the cache")
@@ -68,7 +68,7 @@ fn read(name: &str) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn widths_above_the_original_share_one_rendition() {
     let root = originals(&[("tom.jpg", read("photos/rocket.jpg"))]);
-    let server = Inside::new(root.path(), |_| {});
+    let server = InProcess::new(root.path(), |_| {});
     let mut etags = std::collections::HashSet::new();
     // concurrently at first, before the header of the original is known
     let first = futures(&server, (0..8).map(|step| format!("/tom.jpg?width={}&format=webp", 3000 + step))).await;
@@ -92,7 +92,7 @@ async fn widths_above_the_original_share_one_rendition() {
     assert_eq!((etags.len(), renders(&server), stored(&server).len()), (1, 1, 1));
 }
 
-async fn futures(server: &Inside, uris: impl Iterator<Item = String>) -> Vec<Answer> {
+async fn futures(server: &InProcess, uris: impl Iterator<Item = String>) -> Vec<Answer> {
     let tasks: Vec<_> = uris
         .map(|uri| {
             let app = server.app.clone();
@@ -115,13 +115,13 @@ async fn futures(server: &Inside, uris: impl Iterator<Item = String>) -> Vec<Ans
 async fn negotiated_and_named_format_share_one_rendition() {
     for size in ["width=200&", ""] {
         let root = originals(&[("tom.png", read("photos/chelsea.png"))]);
-        let server = Inside::new(root.path(), |_| {});
+        let server = InProcess::new(root.path(), |_| {});
         let auto = get(&server, &format!("/tom.png?{size}format=auto")).await;
         let named = get(&server, &format!("/tom.png?{size}format=avif")).await;
         assert_eq!((auto.header("content-type"), auto.header("etag")), ("image/avif", named.header("etag")));
         assert_eq!((named.header("cache-status"), renders(&server)), ("tintype; hit", 1), "{size}");
         assert_eq!(stored(&server).len(), 1);
-        // in memory after the second use, by either name
+        // in memory after the second use, under either name
         for _ in 0..3 {
             assert_eq!(get(&server, &format!("/tom.png?{size}format=auto")).await.body, named.body);
         }
@@ -132,11 +132,11 @@ async fn negotiated_and_named_format_share_one_rendition() {
 #[tokio::test]
 async fn smallest_original_is_sent_for_equal_formats() {
     let small = {
-        let server = Inside::new(&testdata(), |_| {});
+        let server = InProcess::new(&testdata(), |_| {});
         get(&server, "/photos/coffee.png?width=200&q=10&format=jpeg").await.body
     };
     let root = originals(&[("small.jpg", small.clone())]);
-    let server = Inside::new(root.path(), |_| {});
+    let server = InProcess::new(root.path(), |_| {});
     for uri in ["/small.jpg?format=auto&q=100", "/small.jpg?format=auto&q=100&width=900", "/small.jpg?q=100&w=201"] {
         for _ in 0..3 {
             let answer = get(&server, uri).await;
@@ -149,7 +149,7 @@ async fn smallest_original_is_sent_for_equal_formats() {
 
 #[tokio::test]
 async fn enlarged_results_are_bounded() {
-    let server = Inside::new(&testdata(), |config| config.live.limits.max_enlarged = 250_000);
+    let server = InProcess::new(&testdata(), |config| config.live.limits.max_enlarged = 250_000);
     for (query, expected) in [
         ("w=4000&h=4000&fit=fill&enlarge", (500, 500)),
         ("w=4000&enlarge", (613, 407)),
@@ -197,7 +197,7 @@ async fn damaged_original_is_shown_and_marked_until_replaced() {
     let mut seen = Vec::new();
     // rendered, from disk or memory, and after a restart
     for round in 0..2 {
-        let server = Inside::new(root.path(), shared);
+        let server = InProcess::new(root.path(), shared);
         for _ in 0..3 {
             for (name, _) in &files {
                 let answer = get(&server, &format!("/{name}?width=50&format=webp&v=1")).await;
@@ -223,7 +223,7 @@ async fn damaged_original_is_shown_and_marked_until_replaced() {
     let distinct: std::collections::HashSet<_> = seen.iter().collect();
     assert_eq!(distinct.len(), files.len(), "an ETag changed");
 
-    let server = Inside::new(root.path(), shared);
+    let server = InProcess::new(root.path(), shared);
     std::fs::write(root.path().join("cut.jpg"), read("photos/rocket.jpg")).expect("a file");
     let whole = get(&server, "/cut.jpg?width=50&format=webp").await;
     assert!(whole.header("cache-control").contains("max-age=86400"), "{}", whole.header("cache-control"));
@@ -234,9 +234,9 @@ async fn damaged_original_is_shown_and_marked_until_replaced() {
 async fn damaged_original_is_refused_by_setting() {
     let files = truncated();
     let root = originals(&files);
-    let server = Inside::new(root.path(), strict);
+    let server = InProcess::new(root.path(), strict);
     for (name, _) in &files {
-        // the first frame of the animation is whole, and shown by itself
+        // the first frame of the animation is whole
         let still = if name.ends_with(".gif") { "format=gif" } else { "width=20&format=png" };
         for query in ["width=50&format=webp", "format=json", still] {
             let answer = get(&server, &format!("/{name}?{query}")).await;
@@ -252,14 +252,14 @@ async fn damaged_original_is_refused_by_setting() {
 async fn files_of_public_reports_are_shown() {
     needs!(Cases);
     let cases = cases().expect("the test needs them");
-    let server = Inside::new(&cases, |_| {});
+    let server = InProcess::new(&cases, |_| {});
     let damaged = ["g_lastframe_garbage.gif", "j_rst_lastmissing.jpg"];
     for entry in std::fs::read_dir(&cases).expect("a folder") {
         let name = entry.expect("an entry").file_name().into_string().expect("a name");
         let answer = get(&server, &format!("/{name}?width=64&format=png")).await;
         assert_eq!(answer.status.as_u16(), 200, "{name}: {}", String::from_utf8_lossy(&answer.body));
         assert_not_uniform(&name, &answer.body);
-        // all frames of an animation
+        // as an animation
         let answer = get(&server, &format!("/{name}?width=64&format=webp")).await;
         let is_marked = answer.header("cache-status").contains("detail=damaged");
         assert_eq!((answer.status.as_u16(), is_marked), (200, damaged.contains(&name.as_str())), "{name}");

@@ -1,4 +1,4 @@
-//! The built program over real sockets: what only shows in the bytes on the wire, in signals, and in exit codes.
+//! The built program over real sockets: framing, timeouts, signals, exit codes.
 
 use std::path::Path;
 use std::sync::Barrier;
@@ -8,7 +8,7 @@ use crate::common::{Address, Connection, Server, folder, poll, run, serve, testd
 use rustix::process::Signal;
 use tintype::render::Format;
 
-/// A picture that takes long enough to render for something else to happen meanwhile.
+/// A render that takes long enough for something else to happen meanwhile.
 const SLOW: &str = "/photos/large-12mp.jpg?width=2000&format=avif";
 
 #[test]
@@ -28,7 +28,7 @@ fn get_head_and_conditions_are_answered() {
         got.header(name);
     }
 
-    // a body after the head would stay on the connection, and be read as the beginning of the next answer
+    // a body after a HEAD would be read as the beginning of the next answer
     let mut connection = server.connect();
     let head = connection.ask("HEAD", url, &[]);
     assert_eq!(head.status, 200);
@@ -60,12 +60,12 @@ fn connection_carries_several_requests() {
     let first = connection.ask("GET", "/generated/alpha.png?width=20", &[]);
     let second = connection.ask("GET", "/generated/grey.png?width=20", &[]);
     assert_eq!((first.status, second.status), (200, 200));
-    // both at once: the answers come in the order of the requests
+    // pipelined: the answers come in the order of the requests
     connection.send_request("GET", "/generated/alpha.png?width=20", &[]);
     connection.send_request("GET", "/generated/grey.png?width=20", &[]);
     assert_eq!(connection.receive("GET").body, first.body);
     assert_eq!(connection.receive("GET").body, second.body);
-    // an error is no reason to hang up
+    // a problem does not close the connection
     connection.ask("GET", "/photos/none.png", &[]).assert_problem(404);
     assert_eq!(connection.ask("GET", "/generated/alpha.png?width=20", &[]).status, 200);
 }
@@ -93,7 +93,7 @@ fn incomplete_head_is_ended_by_timeout() {
     let began = Instant::now();
     let answer = String::from_utf8(connection.rest()).expect("text");
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408 "), "{answer}");
-    // far above what it should be and far below every other limit: the machine may be busy
+    // far above the timeout, for busy machines, and far below every other limit
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     assert_eq!(server.get("/-/live", &[]).status, 200);
 }
@@ -105,7 +105,7 @@ fn idle_connection_outlives_the_header_timeout() {
     let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
     let mut connection = server.connect();
     assert_eq!(connection.ask("GET", "/-/live", &[]).status, 200);
-    // nginx keeps connections for its next requests, and a request on one that has just been closed is a 502
+    // nginx keeps connections: a request on one that is just being closed is a 502
     assert!(connection.stays_open_for(Duration::from_millis(900)), "closed for want of a request");
     assert_eq!(connection.ask("GET", "/-/live", &[]).status, 200);
 }
@@ -115,7 +115,7 @@ fn idle_connection_is_closed_by_timeout() {
     let cache = folder();
     let settings = [("TINTYPE_SERVER_HEADER_TIMEOUT", "300ms"), ("TINTYPE_SERVER_IDLE_TIMEOUT", "600ms")];
     let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
-    // made, out of memory, and beside images; answered at once and later than a head may take
+    // a render, a hit, /-/, a problem, and a render longer than the header timeout
     for target in ["/photos/coffee.png?width=20", "/photos/coffee.png?width=20", "/-/live", "/photos/none.png", SLOW] {
         let mut connection = server.connect();
         connection.ask("GET", target, &[]);
@@ -149,7 +149,7 @@ fn sigterm_finishes_requests_and_restart_finds_the_rendition() {
 
     let finished = busy.receive("GET");
     assert_eq!((finished.status, Format::sniff(&finished.body)), (200, Some(Format::Avif)), "{}", finished.head);
-    // a client that keeps its connection must not keep the process
+    // an idle connection does not delay the shutdown
     assert_eq!(idle.rest(), b"");
     assert_eq!(busy.rest(), b"");
     assert_eq!(server.wait().code(), Some(0), "{}", server.log());
@@ -167,7 +167,7 @@ fn sigterm_finishes_requests_and_restart_finds_the_rendition() {
 #[test]
 fn shutdown_ends_by_timeout_or_second_signal() {
     let cache = folder();
-    // far more work than is done before the assertions
+    // more work than can be done before the assertions
     let start = |patience: &str| {
         let settings = [("TINTYPE_SERVER_SHUTDOWN_TIMEOUT", patience), ("TINTYPE_LIMITS_WORKERS", "1")];
         let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
@@ -242,7 +242,7 @@ fn unix_socket_of_a_dead_process_only_is_replaced() {
     let path = place.path().join("tintype.sock");
     let listen = format!("unix:{}", path.display());
     let start = || Server::start_with(&testdata(), cache.path(), &listen, &[]);
-    // killed, which leaves its socket behind
+    // a killed process leaves its socket behind
     drop(start());
     assert!(path.exists());
     let server = start();
@@ -299,7 +299,7 @@ fn version_check_is_cached_for_revalidate() {
     let before = server.get("/a.png?width=20", &[]);
     put("alpha.png");
     assert_eq!(server.get("/a.png?width=20", &[]).body, before.body);
-    // what is not there yet is made of what is there now, and from then on so is everything
+    // a miss reads the new original, and its version is known from then on
     let wider = server.get("/a.png?width=30", &[]);
     let after = server.get("/a.png?width=20", &[]);
     assert_ne!(after.body, before.body);
@@ -323,7 +323,7 @@ fn beacon_is_one_line_of_the_log() {
     let forged = "slow\r\n{\"level\":\"ERROR\",\"message\":\"forged\"}\n\u{1b}[2J\u{2028}end";
     let answer = post(forged.as_bytes(), "203.0.113.9");
     assert_eq!((answer.status, answer.header("cache-control").as_str()), (204, "no-store"));
-    // ten megabytes, all sent before the answer is read
+    // ten megabytes, sent before the answer is read
     post(&vec![b'x'; 10_000_000], "203.0.113.9").assert_problem(413);
     poll("both are in the log", || (server.log().matches("\"path\":\"/-/log\"").count() == 2).then_some(()));
     let log = server.log();

@@ -1,4 +1,4 @@
-//! Clients that stall: they send half a head, or read nothing of their answer. A shutdown while they are connected.
+//! Clients that stall: they send half a head, or do not read their answer. A shutdown while they are connected.
 //!
 //! `TINTYPE_ATTACK=1 cargo test --release --test it -- stalled::attack_figures --nocapture` prints what they cost other clients.
 
@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 const PICTURE: &str = "/generated/alpha.png";
 
-/// A client that asks for several megabytes and takes next to nothing.
+/// A client that requests several megabytes and reads nearly nothing.
 fn stuck(server: &Server) -> TcpStream {
     server.stuck("GET /photos/large-12mp.jpg HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
 }
@@ -29,7 +29,7 @@ fn address(server: &Server) -> SocketAddr {
     }
 }
 
-/// Reads what there is, to the end of the connection, which the server has to bring about.
+/// Reads to the end of the connection, which the server has to close, and returns the number of bytes.
 fn ends(mut stream: TcpStream) -> u64 {
     stream.set_read_timeout(Some(crate::common::PATIENCE)).expect("an open socket");
     let (mut sum, mut bytes) = (0, vec![0; 64 * 1024]);
@@ -53,7 +53,7 @@ fn stalled_clients_are_disconnected() {
     ];
     let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);
     let whole = std::fs::metadata(testdata().join("photos/large-12mp.jpg")).expect("a file").len();
-    // far more than there are places: each has to be let go before the next is heard
+    // far more than `max_connections`: each has to be disconnected before the next is accepted
     let clients: Vec<TcpStream> = (0..16).map(|_| stuck(&server)).collect();
     let halves: Vec<TcpStream> = (0..8).map(|_| half(address(&server))).collect();
     assert_eq!(server.get(PICTURE, &[]).status, 200);
@@ -64,7 +64,7 @@ fn stalled_clients_are_disconnected() {
     for client in halves {
         assert_eq!(ends(client), 0);
     }
-    // the place of one who reads is not taken away
+    // a client that reads is not disconnected
     let original = server.get("/photos/large-12mp.jpg", &[]);
     assert_eq!((original.status, original.body.len() as u64), (200, whole));
 }
@@ -106,7 +106,7 @@ fn shutdown_does_not_wait_for_stalled_clients() {
         assert_eq!(connection.ask("GET", "/-/ready", &[]).status, expected);
     };
     ready(200);
-    // what is on its way when it ends is enough for it to be stuck
+    // the bytes in flight are enough to stall
     for client in &clients {
         client.peek(&mut [0]).expect("the beginning of an answer");
     }
@@ -118,7 +118,7 @@ fn shutdown_does_not_wait_for_stalled_clients() {
     drop(clients);
 }
 
-/// Milliseconds below which that share of the good requests was answered, over some time.
+/// The number of good requests in some time, and their median and 99th percentile in milliseconds.
 fn good_requests(server: &Server, time: Duration) -> (usize, f64, f64) {
     let end = Instant::now() + time;
     let ask = || {
@@ -146,7 +146,7 @@ fn resident(server: &Server) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
 }
 
-/// What two thousand half requests and five hundred clients that do not read cost the others.
+/// The latency of good requests beside two thousand half heads and five hundred clients that do not read.
 #[test]
 fn attack_figures() {
     let long = std::env::var_os("TINTYPE_ATTACK").is_some();
@@ -156,7 +156,7 @@ fn attack_figures() {
     let settings = [
         ("TINTYPE_SERVER_SEND_TIMEOUT", timeout),
         ("TINTYPE_SERVER_HEADER_TIMEOUT", timeout),
-        // a line for each of so many requests is not what is looked at here
+        // without an access log of so many lines
         ("RUST_LOG", "warn"),
     ];
     let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &settings);

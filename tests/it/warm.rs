@@ -1,4 +1,4 @@
-//! `tintype warm`: what it makes of lists, logs and pages, whom it asks, and what that is good for.
+//! `tintype warm`: lists, logs and pages are read; a server or this process renders.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -15,7 +15,7 @@ use crate::common::{Address, Server, folder, run, testdata, tintype};
 const CHROMIUM: &str = "image/jxl,image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8";
 const WEBP_ONLY: &str = "image/webp,image/*,*/*;q=0.8";
 
-/// The command with the settings of a server that listens there, and nothing in memory or left to others.
+/// `tintype warm` with the settings of a server at that address.
 fn warm(listen: &str, cache: &Path) -> Command {
     let mut command = tintype();
     command.arg("warm").env("TINTYPE_SOURCE_ROOT", testdata()).env("TINTYPE_CACHE_DIR", cache);
@@ -23,7 +23,7 @@ fn warm(listen: &str, cache: &Path) -> Command {
     command
 }
 
-/// Where nobody listens.
+/// An address where nothing listens.
 fn unused() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("its address").to_string()
@@ -36,13 +36,13 @@ fn address(server: &Server) -> String {
     }
 }
 
-/// Its exit code, and what it said on standard output and error.
+/// The exit code, standard output and standard error.
 fn outcome(command: &mut Command, input: &str) -> (Option<i32>, String, String) {
     let (code, output, said) = run(command, input.as_bytes());
     (code, String::from_utf8_lossy(&output.stdout).into_owned(), said)
 }
 
-/// Some hundred lines as nginx writes them, of visitors of a few pages, and of others.
+/// An access log of nginx: visitors of a few pages, and noise.
 fn log(lines: usize) -> String {
     const FILES: [&str; 5] = ["alpha.png", "grey.png", "p3.png", "opaque-rgba.png", "rgb16.png"];
     const AGENTS: [&str; 2] = [
@@ -77,7 +77,7 @@ fn log(lines: usize) -> String {
     log
 }
 
-/// What visitors of a log ask for again: each line's target, as one browser or another.
+/// Requests the targets of a log as several browsers, and returns hits and requests.
 fn replay(server: &Server, log: &str) -> (u32, u32) {
     let (mut asked, mut hits) = (0, 0);
     for (number, line) in log.lines().enumerate() {
@@ -121,10 +121,10 @@ fn warmed_log_is_replayed_from_the_cache() {
     assert!(before < 0.9, "{before}");
     assert_eq!(hits, asked);
     assert_eq!(server.metric("tintype_renders_total"), made);
-    // nothing that was not asked for was made but for the clients that a log does not tell apart
+    // renders for other clients only, since a log does not name what a client accepts
     assert!(made >= renders && made <= renders * 3.0, "{made} of {renders}");
 
-    // a second time there is nothing to do
+    // a second run finds everything cached
     let (code, shown, _) = outcome(warm(&address(&server), cache.path()).args(["--concurrency", "4"]).arg(&file), "");
     assert_eq!(code, Some(0));
     assert!(shown.contains("\n0 rendered, ") && shown.contains(" already cached, 0 failed"), "{shown}");
@@ -150,11 +150,11 @@ fn list_summary_counts_every_outcome() {
     assert!(shown.contains("1 rendered, 1 already cached, 1 originals, 2 failed"), "{shown}");
     assert!(shown.contains("404      1  ") && shown.contains("such as /generated/none.png?width=30"), "{shown}");
     assert!(shown.contains("415      1  "), "{shown}");
-    // where everything fails, so does the command
+    // the command fails where every request does
     let (code, shown, said) = outcome(warm(&address(&server), cache.path()).arg("-"), "/none.png?w=1\n");
     assert_eq!(code, Some(1), "{shown}");
     assert!(said.contains("every request failed"), "{said}");
-    // nothing to do is no failure
+    // an empty list is no failure
     assert_eq!(outcome(warm(&address(&server), cache.path()).arg("-"), "# nothing\n").0, Some(0));
     assert_eq!(outcome(warm(&address(&server), cache.path()).arg("/nowhere.txt"), "").0, Some(1));
     assert_eq!(outcome(warm(&address(&server), cache.path()).args(["-", "--accept", "best"]), "").0, Some(2));
@@ -202,7 +202,7 @@ fn accept_option_selects_clients() {
     };
     assert_eq!(names(&[]), ["avif", "webp", "any"]);
     assert_eq!(names(&["--accept", "webp"]), ["webp"]);
-    // what two clients get is one rendition
+    // clients that get the same rendition count once
     assert_eq!(names(&["--accept", CHROMIUM, "--accept", "avif"]), [CHROMIUM]);
 }
 
@@ -222,7 +222,7 @@ fn warm_without_a_server_renders_in_process() {
         let answer = server.get("/generated/p3.png?width=16&format=auto", &[("Accept", accept)]);
         assert_eq!(answer.header("cache-status"), "tintype; hit", "{accept}");
     }
-    // one process writes in a folder: another one is asked, not joined
+    // one process writes to a cache folder: while a server has it, --url is needed
     let (code, shown, said) = outcome(warm(&unused(), cache.path()).arg("-"), list);
     assert_eq!(code, Some(1), "{shown}");
     assert!(said.contains(&format!("process {}", server.pid())) && said.contains("--url"), "{said}");
@@ -252,7 +252,7 @@ fn warm_connects_to_a_unix_socket() {
 }
 
 /// A server that is not tintype or in trouble: gives these answers in turn, over and over, and notes what was asked.
-fn stand_in(answers: &'static [&'static str]) -> (String, Arc<Mutex<Vec<String>>>) {
+fn stub(answers: &'static [&'static str]) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("its address").to_string();
     let (asked, next) = (Arc::<Mutex<Vec<String>>>::default(), AtomicUsize::new(0));
@@ -265,7 +265,7 @@ fn stand_in(answers: &'static [&'static str]) -> (String, Arc<Mutex<Vec<String>>
             lines.take_while(|line| !line.is_empty()).for_each(drop);
             noted.lock().expect("no panic while it is held").push(first);
             let answer = answers[next.fetch_add(1, Ordering::Relaxed) % answers.len()];
-            // whoever asked may have left
+            // the client may have left
             let _ = reader.get_mut().write_all(answer.as_bytes());
         }
     });
@@ -292,8 +292,8 @@ fn warm_obeys_retry_after() {
         Content-Length: 2\r\nConnection: close\r\n\r\nok";
     let cache = folder();
     let list = "/a.png?width=1\n/b.png?width=1\n";
-    // --url is believed to be a tintype, and connects once to see that somebody is there
-    let (address, asked) = stand_in(&[BUSY, BUSY, MADE]);
+    // --url is not checked to be tintype, only connected to once
+    let (address, asked) = stub(&[BUSY, BUSY, MADE]);
     let (code, shown, said) =
         outcome(warm(&unused(), cache.path()).args(["--url", &format!("http://{address}"), "-"]), list);
     assert_eq!(code, Some(0), "{shown}{said}");
@@ -301,13 +301,13 @@ fn warm_obeys_retry_after() {
     let targets = asked.lock().expect("no panic").iter().filter(|line| line.starts_with("GET /a.png")).count();
     assert_eq!(targets, 3);
 
-    let (address, _) = stand_in(&[BUSY]);
+    let (address, _) = stub(&[BUSY]);
     let url = format!("http://{address}");
     let (code, shown, said) = outcome(warm(&unused(), cache.path()).args(["--url", &url, "-"]), "/a.png?width=1\n");
     assert_eq!(code, Some(1), "{shown}");
     assert!(shown.contains("503      1  ") && said.contains("failed on the server"), "{shown}{said}");
 
-    // one that goes away; the first connection only sees that somebody is there
+    // a server that disappears after the first connection
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("its address"));
     std::thread::spawn(move || {
@@ -323,9 +323,9 @@ fn warm_obeys_retry_after() {
     assert!(shown.contains("1 rendered, 0 already cached, 1 failed, 1 not sent"), "{shown}");
     assert!(shown.contains("cannot connect") && said.contains("unreachable"), "{shown}{said}");
 
-    // what listens where the settings say is not bothered unless it is a tintype
+    // a listener at the configured address that is not tintype gets one request
     const OTHER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi";
-    let (address, asked) = stand_in(&[OTHER]);
+    let (address, asked) = stub(&[OTHER]);
     let (code, _, said) = outcome(warm(&address, cache.path()).arg("-"), list);
     assert_eq!(code, Some(1));
     assert!(said.contains("is not tintype"), "{said}");

@@ -1,16 +1,16 @@
-//! The wire under attack: what is sent there byte for byte by people who mean no good, clients that send or take nothing,
+//! Malicious bytes on the wire: request smuggling, invalid heads, invalid hosts, heads over the limits.
 //! and the end of the process while all of them are there.
 //!
 //! `TINTYPE_ATTACK=1 cargo test --release --test it -- wire::figures --nocapture` prints what such clients cost the others.
 
 use crate::common::{Server, folder, poll, testdata};
 
-/// What becomes of the connection behind the answers.
+/// The state of the connection after the answers.
 #[derive(Clone, Copy, PartialEq)]
 enum Then {
-    /// It takes the next request, which gets its own answer.
+    /// It is open for the next request.
     Stays,
-    /// It ends, with nothing more on it.
+    /// It is closed without more bytes.
     Ends,
 }
 
@@ -23,7 +23,7 @@ fn every_request_gets_one_answer() {
     let server = Server::start(&testdata(), cache.path());
     let check = |what: &str, sent: &str, expected: &[(&str, u16)], then: Then| {
         let mut connection = server.connect();
-        // the server may end it before it has read everything
+        // the server may close the connection before it has read everything
         connection.try_send(sent.as_bytes());
         for &(method, status) in expected {
             let answer = connection.receive(method);
@@ -51,7 +51,7 @@ fn every_request_gets_one_answer() {
     check("HEADs", &format!("{heads}{}", get("")), &[("HEAD", 200), ("HEAD", 404), ok], Then::Stays);
     check("304", &[get("If-None-Match: *\r\n"), get("")].concat(), &[("GET", 304), ok], Then::Stays);
 
-    // where one request ends
+    // framing: Content-Length and Transfer-Encoding
     let two = |headers: &str| post(headers, &format!("0\r\n\r\n{LIVE}"));
     check("CL.TE", &two("Content-Length: 4\r\nTransfer-Encoding: chunked\r\n"), &[("POST", 405)], Then::Ends);
     check("TE.CL", &two("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n"), &[("POST", 405)], Then::Ends);
@@ -77,7 +77,7 @@ fn every_request_gets_one_answer() {
     check("expectation", &post("Expect: 100-continue\r\nContent-Length: 4\r\n", ""), &[("POST", 405)], Then::Ends);
     check("expectation on GET", &get("Expect: 100-continue\r\n"), &[ok], Then::Stays);
 
-    // for whom it is
+    // hosts
     check("no host", &format!("GET {PICTURE} HTTP/1.1\r\n\r\n"), &[bad], Then::Ends);
     check("two hosts", &get("Host: EVIL\r\n"), &[bad], Then::Ends);
     check("no such host", &get("").replace("test", "EVIL, EVIL"), &[bad], Then::Ends);
@@ -85,7 +85,7 @@ fn every_request_gets_one_answer() {
     check("user in the URL", &url(&format!("http://EVIL@test{PICTURE}")), &[bad], Then::Ends);
     check("another host", &url(&format!("http://EVIL{PICTURE}")), &[ok], Then::Stays);
 
-    // lines within lines
+    // header injection
     check("CRLF in the URL", &url("/a%0d%0aSet-Cookie:%20EVIL"), &[("GET", 404)], Then::Stays);
     check("CRLF in a name", &url("/generated/alpha.png?dl=a%0d%0aX:y"), &[bad], Then::Stays);
     check("CRLF in an identifier", &get("X-Request-Id: a%0d%0aEVIL\r\n"), &[ok], Then::Stays);
@@ -105,7 +105,7 @@ fn every_request_gets_one_answer() {
     check("lower case", &get("").replace("GET", "get"), &[("GET", 405)], Then::Stays);
     check("no method", "G@T / HTTP/1.1\r\nHost: test\r\n\r\n", &[bad], Then::Ends);
 
-    // how much
+    // limits
     let headers = |count: usize| get(&"X: y\r\n".repeat(count));
     check("a hundred headers", &headers(99), &[ok], Then::Stays);
     check("a hundred and one", &headers(100), &[("GET", 431)], Then::Ends);
@@ -118,7 +118,7 @@ fn every_request_gets_one_answer() {
     assert_eq!(server.get("/-/live", &[]).status, 200);
 }
 
-/// Whether or not the answer is in memory already.
+/// On the fast path and on the slow path.
 #[test]
 fn invalid_host_is_refused_on_both_paths() {
     let cache = folder();
@@ -170,7 +170,7 @@ fn invalid_host_is_refused_on_both_paths() {
     poll("a line", || server.log().contains("no valid Host header").then_some(()));
 }
 
-/// Bytes that are no request are counted, and logged, but not as often as they come.
+/// Invalid requests are counted; their log lines are throttled.
 #[test]
 fn refused_heads_are_counted_and_logged_at_intervals() {
     let cache = folder();
@@ -197,7 +197,7 @@ fn refused_heads_are_counted_and_logged_at_intervals() {
         assert!(answer.text().contains(&format!("urn:request:{id}")), "{}", answer.text());
         assert_eq!((server.metric(&kind), server.metric(&code)), (before.0 + 1.0, before.1 + 1.0), "{sent:?}");
     }
-    // one that is not answered at all
+    // a request that is not answered at all
     let kind = "tintype_failures_total{kind=\"invalid-request\"}";
     let before = server.metric(kind);
     let mut connection = server.connect();

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::{Checked, Place};
 use crate::common::{Address, Server, testdata, tintype};
 
-/// Something between visitors and tintype: what it makes of each request, by its path, its Accept header and how many
-/// came before.
+/// A proxy between visitors and tintype. It answers by the path, the Accept header and the number of requests
+/// before.
 struct Between(std::net::SocketAddr);
 
 impl Between {
@@ -33,12 +33,12 @@ fn serve_one(mut stream: impl Read + Write, answer: impl Fn(&str, &str) -> Vec<u
     let head = String::from_utf8_lossy(&head).into_owned();
     let path = head.split(' ').nth(1).unwrap_or_default();
     let accept = head.lines().find_map(|line| line.strip_prefix("accept: ")).unwrap_or_default();
-    // whoever asked may have left
+    // the client may have left
     let _ = stream.write_all(&answer(path, accept));
     let _ = stream.flush();
 }
 
-/// An answer as tintype would give it, with other headers instead of some of its own, and another body than its ETag says.
+/// An answer as tintype's, with more headers, and where `changed` with an ETag of another body.
 fn answer(kind: &str, more: &str, changed: bool) -> String {
     let body = match kind {
         "avif" => "\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf and so on",
@@ -74,7 +74,7 @@ fn cdn_and_proxy_faults_are_reported() {
             let between = Between::start(answer);
             check_url(&format!("http://{}{path}", between.0), &[]).says(level, about, cause, fix);
         };
-    // what was made for the first is kept for all
+    // the answer for the first client is cached for all
     let mixed = |_: &str, _: &str, _: usize| answer("avif", VARY, false);
     check(mixed, open, "error", "formats", &["accepts no modern format got image/avif"], "Vary");
     let mixed_later = |_: &str, accept: &str, count: usize| {
@@ -94,7 +94,7 @@ fn cdn_and_proxy_faults_are_reported() {
     check(dynamic, fixed, "warning", "cdn", &["does not cache it"], "Cache Rule");
     let keeps = |_: &str, _: &str, _: usize| answer("webp", "CF-Cache-Status: HIT\r\nAge: 9\r\n", false);
     check(keeps, fixed, "info", "cdn", &["CF-Cache-Status: HIT", "Age: 9"], "");
-    // the shipped site's way while tintype is away, and tintype's own where there is no room
+    // the fallback of the shipped site while tintype is down, and of tintype under overload
     let away = |_: &str, _: &str, _: usize| {
         "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nX-Request-Id: a\r\nContent-Length: 8\r\nConnection: close\r\n\r\noriginal"
             .to_owned()
@@ -118,7 +118,7 @@ fn cdn_and_proxy_faults_are_reported() {
     };
     check(moved, fixed, "error", "url", &["301", "https://elsewhere/"], "redirects to");
 
-    // tintype itself, and nobody
+    // tintype itself, and a closed port
     let place = Place::new();
     let presets = [("TINTYPE_PRESETS_SMALL", "width=9&format=auto")];
     std::fs::copy(testdata().join("generated/animated.webp"), place.path("originals/moving.webp")).expect("copied");

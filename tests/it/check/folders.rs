@@ -6,10 +6,10 @@ fn give(path: &Path, uid: u32) {
     chown(path, Some(uid), Some(uid)).expect("root may");
 }
 
-/// The check after that script, in a mount namespace of its own.
+/// The check after a shell script, in a mount namespace of its own.
 fn in_namespace(script: &str) -> Command {
     let mut command = Command::new("unshare");
-    // opened beforehand, since a mount may cover the folder that the program lies in
+    // opened first: a mount may cover the folder of the program
     let script = format!("exec 9<\"$0\"; {{ {script}; }} >&2 && exec /proc/self/fd/9 \"$@\"");
     command.args(["-m", "sh", "-ec", &script]).arg(tintype().get_program());
     command
@@ -18,7 +18,7 @@ fn in_namespace(script: &str) -> Command {
 #[test]
 fn folders_without_permission_are_errors() {
     needs!(Nobody);
-    // no folder, and none can be made
+    // the folder is missing and cannot be made
     let place = Place::new();
     let checked = place.check_as_nobody();
     let cache = place.path("cache").display().to_string();
@@ -30,7 +30,7 @@ fn folders_without_permission_are_errors() {
         &install,
     );
 
-    // another's
+    // owned by another user
     let dir = place.folder("cache");
     place.check_as_nobody().says(
         "error",
@@ -39,14 +39,14 @@ fn folders_without_permission_are_errors() {
         &format!("chown nobody: {cache}"),
     );
 
-    // our own, closed to ourselves
+    // owned by the user, without permission to write
     give(&dir, NOBODY);
     set_mode(&dir, 0o500);
     place.check_as_nobody().says("error", "cache.dir", &["is not writable by nobody", "mode 0500"], "chmod u+");
     set_mode(&dir, 0o750);
     place.check_as_nobody().has_no_error();
 
-    // somebody's who is neither root nor us
+    // owned by a third user
     give(&dir, STRANGER);
     set_mode(&dir, 0o777);
     let checked = place.check_as_nobody();
@@ -55,7 +55,7 @@ fn folders_without_permission_are_errors() {
     let checked = place.check();
     checked.says("error", "cache.dir", &["is owned by 12345", "root (0)"], "runuser -u 12345");
 
-    // a sticky folder in which another user's service left its own
+    // a sticky folder with a layout of another user
     give(&dir, 0);
     set_mode(&dir, 0o1777);
     let left = place.folder("cache/v2");
@@ -64,7 +64,7 @@ fn folders_without_permission_are_errors() {
     std::fs::remove_dir(&left).expect("empty");
     place.check_as_nobody().has_no_error();
 
-    // a folder on the way that cannot be gone through
+    // a parent folder that cannot be searched
     let inner = place.folder("closed/cache");
     give(&inner, NOBODY);
     set_mode(&place.path("closed"), 0o700);
@@ -104,7 +104,7 @@ fn unwritable_upload_folder_is_an_error() {
     );
     give(&originals, NOBODY);
     place.check_as_nobody().has_no_error();
-    // left behind by root
+    // a staging folder of root
     let staging = place.folder("originals/.tintype-uploads");
     set_mode(&staging, 0o700);
     place.check_as_nobody().says("error", "security.upload", &[".tintype-uploads", "root (0)"], "chown -R nobody:");
@@ -126,7 +126,7 @@ fn missing_and_unsafe_folders_are_reported() {
     std::fs::remove_file(dir.join("planted")).expect("there");
     set_mode(&dir, 0o750);
 
-    // the folder above
+    // the parent folder
     set_mode(place.folder.path(), 0o777);
     place.check().says("warning", "cache.dir", &["is world-writable", "0777"], "chmod o-w");
     set_mode(place.folder.path(), 0o755);
@@ -170,12 +170,12 @@ fn full_and_read_only_file_systems_are_reported() {
     check(use_up, "error", "cache.dir", &["no inodes left", "20 files"], "df -i");
     let read_only = format!("mount -t tmpfs tmpfs {shown}; mount -o remount,ro {shown}");
     check(read_only, "error", "cache.dir", &["(tmpfs at", "is read-only"], "mount -o remount,rw");
-    // as a unit's ProtectSystem= has it
+    // as with ProtectSystem= of a unit
     let protected = format!("mount --bind {shown} {shown}; mount -o remount,bind,ro {shown}");
     check(protected, "error", "cache.dir", &["mounted read-only here", "ProtectSystem="], "ReadWritePaths=");
     let apart = format!("mkdir -p {shown}/v2/staging; mount -t tmpfs tmpfs {shown}/v2/staging");
     check(apart, "error", "cache.dir", &["v2/staging is on another file system"], "umount");
-    // made by the script, where there can be one
+    // a leftover of the script
     let _ = std::fs::remove_dir_all(dir.join("v2"));
     check(format!("mount -t tmpfs tmpfs {shown}"), "ok", "cache.dir", &["is writable"], "");
     let check = |setting, value, about: &str, cause: &[&str], fix: &str| {
@@ -202,7 +202,7 @@ fn missing_cache_folder_is_sound() {
 #[test]
 fn private_tmp_is_reported() {
     needs!(Root, Mounts);
-    // the originals lie elsewhere than in the /tmp that is covered, wherever the project's own files are
+    // originals outside of /tmp, which is covered
     let originals = tempfile::tempdir_in("/var/tmp").expect("a folder");
     set_mode(originals.path(), 0o755);
     std::fs::copy(testdata().join("generated/alpha.png"), originals.path().join("a.png")).expect("copied");
@@ -239,7 +239,7 @@ fn links_out_of_the_root_are_reported() {
     assert!(!checked.all.contains("source.links"), "{}", checked.all);
     let place = place.with("SOURCE_LINKS", format!("{},/nowhere", shared.display()));
     place.check().says("warning", "source.links", &["/nowhere"], "").has_no_error();
-    // a cache below them would be sent as originals
+    // files of a cache below them would be sent as originals
     let place = place.with("SOURCE_LINKS", shared.display()).with("CACHE_DIR", shared.join("cache").display());
     place.check().says("error", "cache.dir", &["lie within each other"], "cache.dir = ");
 }

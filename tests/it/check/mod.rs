@@ -15,17 +15,17 @@ use crate::common::need::{as_nobody, memory_cgroups, needs};
 use crate::common::{Address, Server, folder, run, testdata, tintype};
 use serde_json::Value;
 
-/// Nobody, and a user that there is not.
+/// The user nobody, and a user id without a name.
 const NOBODY: u32 = 65534;
 const STRANGER: u32 = 12345;
 
-/// A folder that others may go through, with the originals and the settings of one test.
+/// A set-up for one test: a folder that others can enter, with originals, and settings.
 struct Place {
     folder: tempfile::TempDir,
     settings: BTreeMap<&'static str, String>,
 }
 
-/// What a check said.
+/// The output of a check.
 struct Checked {
     code: Option<i32>,
     findings: Vec<Value>,
@@ -53,7 +53,7 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    /// A folder in it that everyone may read.
+    /// Makes a folder in it that everyone may read.
     fn folder(&self, name: &str) -> PathBuf {
         let path = self.path(name);
         std::fs::create_dir_all(&path).expect("made");
@@ -65,7 +65,7 @@ impl Place {
         self.check_by(tintype(), &[])
     }
 
-    /// As somebody whom permissions hinder.
+    /// As a user without root's permissions.
     fn check_as_nobody(&self) -> Checked {
         self.check_by(nobody(), &[])
     }
@@ -132,14 +132,14 @@ fn sound_setup_is_reported_and_unchanged() {
     let before = listing(place.folder.path());
     let checked = place.check();
     checked.has_no_error();
-    // where temporary folders are
+    // temporary folders lie below /tmp
     checked.says("warning", "cache.dir", &["temporary files"], "/var/cache/tintype");
     checked.says("ok", "cache.dir", &["is writable", "does not exist yet"], "");
     checked.says("ok", "source.root", &["1 files"], "");
     checked.says("ok", "server.listen", &["127.0.0.1:0"], "");
     checked.says("info", "backends", &["webp: libwebp", "SIMD"], "");
     assert_eq!(listing(place.folder.path()), before);
-    // nor is anything made where no folder is named
+    // nothing is made in the default folder either
     let home = place.folder("home");
     let mut command = tintype();
     command.args(["check", "--json"]).env("HOME", &home).env("XDG_CACHE_HOME", home.join("cache"));
@@ -147,7 +147,7 @@ fn sound_setup_is_reported_and_unchanged() {
     checked_ok(&mut command);
     assert_eq!(listing(&home), Vec::<PathBuf>::new());
 
-    // and for people
+    // the same as text
     let mut command = tintype();
     command.arg("check").envs(place.settings.iter().map(|(name, value)| (format!("TINTYPE_{name}"), value)));
     let (code, output, _) = run(&mut command, b"");
@@ -161,7 +161,7 @@ fn checked_ok(command: &mut Command) {
     checked(command).says("ok", "settings", &["no settings file"], "");
 }
 
-/// Everything below a folder.
+/// The sorted paths of all files and folders below a folder.
 fn listing(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path());
     let mut all: Vec<PathBuf> = entries
@@ -220,7 +220,7 @@ fn unavailable_addresses_are_errors() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let taken = listener.local_addr().expect("its address");
     let place = Place::new().with("SERVER_LISTEN", taken);
-    // this very test has it
+    // this test holds the port
     let who = format!("(process {})", std::process::id());
     place.check().says("error", "server.listen", &["is already in use by", &who], "another port");
     let place = place.with("SERVER_LISTEN", "127.0.0.1:0").with("SERVER_ADMIN_LISTEN", taken);

@@ -24,10 +24,10 @@ impl Stream for UnixStream {
     }
 }
 
-/// One connection; several requests may go over it.
+/// A connection for several requests.
 pub(crate) struct Connection {
     stream: Box<dyn Stream>,
-    /// What has been read and belongs to no answer yet.
+    /// Bytes of the next answers.
     ahead: Vec<u8>,
 }
 
@@ -54,7 +54,7 @@ impl Connection {
         self.stream.write_all(bytes).expect("the server reads");
     }
 
-    /// Sends as much of these bytes as the server takes; it may hang up meanwhile.
+    /// Sends as many of these bytes as the server reads; it may close the connection meanwhile.
     pub(crate) fn try_send(&mut self, bytes: &[u8]) {
         match self.stream.write_all(bytes) {
             Err(error) if !matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
@@ -64,7 +64,7 @@ impl Connection {
         }
     }
 
-    /// Sends a request. The target is not changed in any way.
+    /// Sends a request. The target is sent unchanged.
     pub(crate) fn send_request(&mut self, method: &str, target: &str, headers: &[(&str, &str)]) {
         let mut head = format!("{method} {target} HTTP/1.1\r\nHost: test\r\n");
         headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
@@ -77,7 +77,7 @@ impl Connection {
         self.receive(method)
     }
 
-    /// Reads the answer to a request of that method: its head, and as much body as the head says.
+    /// Reads the answer to a request of that method: the head, and the body by its Content-Length.
     pub(crate) fn receive(&mut self, method: &str) -> Answer {
         let end = loop {
             if let Some(at) = self.ahead.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -103,13 +103,13 @@ impl Connection {
         answer
     }
 
-    /// Everything up to the end of the connection, which has to come.
+    /// Reads to the end of the connection.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         while self.read_more() {}
         std::mem::take(&mut self.ahead)
     }
 
-    /// Whether the server leaves the connection alone for that long: neither ends it nor says anything.
+    /// Whether the server neither closes the connection nor sends anything for that long.
     pub(crate) fn stays_open_for(&mut self, time: Duration) -> bool {
         self.stream.give_up_after(time).expect("an open socket");
         let read = self.stream.read(&mut [0]);
@@ -126,14 +126,14 @@ impl Connection {
                 self.ahead.extend_from_slice(&buffer[..count]);
                 true
             }
-            // bytes that the server will not read any more make the end a reset
+            // unread bytes on the server's side make the end a reset
             Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
             Err(error) => panic!("reading: {error}"),
         }
     }
 }
 
-/// An answer as it came.
+/// An answer, unchanged.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -157,12 +157,12 @@ impl Answer {
         self.try_header(name).unwrap_or_else(|| panic!("no {name} in:\n{}", self.head))
     }
 
-    /// The body as text.
+    /// The body as lossy text.
     pub(crate) fn text(&self) -> String {
         text(&self.body)
     }
 
-    /// Format, width and height of the picture in the body.
+    /// Format, width and height of the image in the body.
     #[track_caller]
     pub(crate) fn picture(&self) -> (tintype::render::Format, u32, u32) {
         assert_eq!(self.status, 200, "{}{}", self.head, self.text());
@@ -170,7 +170,7 @@ impl Answer {
         (info.format, info.size.width, info.size.height)
     }
 
-    /// Fails unless this is a problem of that status, told as RFC 9457 says.
+    /// Fails unless this is a problem document (RFC 9457) of that status.
     #[track_caller]
     pub(crate) fn assert_problem(&self, status: u16) {
         assert_eq!(self.status, status, "{}{}", self.head, self.text());

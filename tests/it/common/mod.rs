@@ -1,7 +1,7 @@
 //! Helpers: the built program as a command and as a server.
 
 mod client;
-pub(crate) mod inside;
+pub(crate) mod in_process;
 pub(crate) mod need;
 pub(crate) mod nginx;
 pub(crate) mod quarters;
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 pub(crate) use client::{Answer, Connection};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long anything may take before the test fails. Nothing waits this long unless it is broken.
+/// The time after which a wait fails the test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A temporary folder.
@@ -26,24 +26,24 @@ pub(crate) fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
-/// The pictures that come with the project.
+/// The folder of test pictures.
 pub(crate) fn testdata() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
 }
 
-/// The corpus of real and hostile images, where it is there: in `TINTYPE_CORPUS`, or in `shared/corpus` beside the project.
+/// The corpus of real and hostile images: `TINTYPE_CORPUS`, or `shared/corpus` beside the project.
 pub(crate) fn corpus() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
     let named = std::env::var_os("TINTYPE_CORPUS").map(PathBuf::from);
     named.or(Some(beside)).filter(|path| path.join("MANIFEST.tsv").is_file())
 }
 
-/// Files that browsers show, out of public reports, where they are there: in `cases` beside the corpus.
+/// Files of public bug reports, which browsers show: `cases` beside the corpus.
 pub(crate) fn cases() -> Option<PathBuf> {
     corpus().and_then(|corpus| Some(corpus.parent()?.join("cases"))).filter(|cases| cases.is_dir())
 }
 
-/// The built program, without any settings of whoever runs the tests.
+/// The built program, without the settings of the environment that runs the tests.
 pub(crate) fn tintype() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tintype"));
     for (name, _) in std::env::vars_os() {
@@ -55,7 +55,7 @@ pub(crate) fn tintype() -> Command {
     command
 }
 
-/// Runs the program to its end: its exit code and what it said on standard error.
+/// Runs the program to its end: exit code, output, and standard error as text.
 pub(crate) fn run(command: &mut Command, input: &[u8]) -> (Option<i32>, Output, String) {
     let mut child = command
         .stdin(Stdio::piped())
@@ -65,9 +65,9 @@ pub(crate) fn run(command: &mut Command, input: &[u8]) -> (Option<i32>, Output, 
         .expect("the program starts");
     let mut stdin = child.stdin.take().expect("a pipe");
     let input = input.to_vec();
-    // beside the reading, since both pipes can be full at once
+    // in a thread, since both pipes can be full at once
     let writing = std::thread::spawn(move || match stdin.write_all(&input) {
-        // it need not read what it has no use for
+        // the program may not read all of it
         Err(error) if error.kind() != ErrorKind::BrokenPipe => panic!("writing to the program: {error}"),
         _ => {}
     });
@@ -77,7 +77,7 @@ pub(crate) fn run(command: &mut Command, input: &[u8]) -> (Option<i32>, Output, 
     (output.status.code(), output, said)
 }
 
-/// Asks again and again until there is something, and fails loudly if there never is.
+/// Calls `look` until it returns a value; panics after `PATIENCE`.
 pub(crate) fn poll<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
     loop {
@@ -89,7 +89,7 @@ pub(crate) fn poll<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// That command, told to serve: `tintype` itself, or a program that runs it in circumstances of its own.
+/// Adds the arguments of `serve` to a command: `tintype` itself, or a program that runs it.
 pub(crate) fn serve(
     mut command: Command, root: &Path, cache: &Path, listen: &str, settings: &[(&str, &str)],
 ) -> Command {
@@ -98,7 +98,7 @@ pub(crate) fn serve(
     command
 }
 
-/// Where a server is asked.
+/// The address of a server.
 #[derive(Clone, Debug)]
 pub(crate) enum Address {
     Tcp(SocketAddr),
@@ -118,27 +118,27 @@ impl Server {
         Server::start_with(root, cache, "127.0.0.1:0", &[])
     }
 
-    /// `tintype serve` on that address, with more settings from the environment.
+    /// `tintype serve` on that address, with settings as environment variables.
     pub(crate) fn start_with(root: &Path, cache: &Path, listen: &str, settings: &[(&str, &str)]) -> Server {
         Server::spawn(serve(tintype(), root, cache, listen, settings))
             .unwrap_or_else(|log| panic!("tintype did not say where it listens:\n{log}"))
     }
 
-    /// Starts that command, which ends up as `tintype serve`; what was said where it does not come to listen.
+    /// Starts a command that becomes `tintype serve`; its log where it ends before it listens.
     pub(crate) fn spawn(command: Command) -> Result<Server, String> {
         Server::spawn_with(command, Stdio::null())
     }
 
     /// The same with that standard input.
     pub(crate) fn spawn_with(mut command: Command, stdin: Stdio) -> Result<Server, String> {
-        // what the tests are told is no setting of the server's
+        // a variable of the tests, not a setting
         command.env_remove("TINTYPE_FAULTS");
         let mut child = command.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let log = Arc::<Mutex<String>>::default();
         let (say, ready) = mpsc::channel();
         let kept = Arc::clone(&log);
-        // to the end, or the server would stand still at a full pipe
+        // to the end: a full pipe would stall the server
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 if let Some(url) = line.strip_prefix("listening on http://") {
@@ -159,12 +159,12 @@ impl Server {
         Ok(server)
     }
 
-    /// The number of its process.
+    /// The process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Everything it has said on standard error so far.
+    /// Its standard error so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().expect("no panic while it is held").clone()
     }
@@ -178,7 +178,7 @@ impl Server {
         self.connect().ask("GET", target, headers)
     }
 
-    /// A client over TCP that sends this and takes next to nothing of what it gets.
+    /// A client over TCP with a small window that sends a request and reads nothing.
     pub(crate) fn stuck(&self, request: &str) -> TcpStream {
         let Address::Tcp(address) = self.address else { panic!("not on TCP") };
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
@@ -215,7 +215,7 @@ impl Server {
         poll("the end of tintype", || self.child.try_wait().expect("it is ours"))
     }
 
-    /// Ends it as systemd and Docker would.
+    /// Sends SIGTERM, as systemd and Docker do, and waits.
     pub(crate) fn stop(mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.wait()
@@ -224,7 +224,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // both fail only if it has ended already
+        // both fail if it has ended already
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {

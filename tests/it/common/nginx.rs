@@ -6,16 +6,16 @@ use std::process::{Child, Command, Stdio};
 
 use super::{Address, Answer, Connection, poll};
 
-/// nginx as one process, so that killing it leaves none behind. Killed when it goes out of scope.
+/// nginx as a single process. Killed when dropped.
 pub(crate) struct Nginx {
     child: Child,
     pub(crate) address: SocketAddr,
 }
 
 impl Nginx {
-    /// Starts it with what `site` says within `http`, listening where that is told to.
+    /// Starts nginx with the `http` block's contents from `site`, which gets the address to listen on.
     pub(crate) fn start(place: &Path, site: impl Fn(SocketAddr) -> String) -> Nginx {
-        // nginx cannot be told to take any free port; another program may take ours before it does
+        // nginx cannot choose a free port; another program may take this one before nginx does
         for _ in 0..5 {
             if let Some(nginx) = Nginx::try_start(place, &site) {
                 return nginx;
@@ -33,7 +33,7 @@ impl Nginx {
         command.arg("-e").arg(&log).arg("-p").arg(place).arg("-c").arg(&conf);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let mut nginx = Nginx { child: child.expect("nginx starts"), address: port };
-        // it writes its number once it listens
+        // nginx writes its process id once it listens
         let listens = poll("nginx listens", || match nginx.child.try_wait().expect("it is ours") {
             Some(_) => Some(false),
             None => std::fs::metadata(&pid).is_ok_and(|file| file.len() > 0).then_some(true),
@@ -56,7 +56,7 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // both fail only if it has ended already
+        // both fail if it has ended already
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! Numbers that look random and are the same in each run.
+//! Pseudorandom numbers, the same in each run.
 
 pub(crate) struct Random(pub(crate) u64);
 

@@ -1,4 +1,4 @@
-//! The site of `deploy/` as it is shipped, with paths and addresses put in, and what may stand behind it.
+//! The site of `deploy/` as it is shipped, with paths and addresses replaced, and stub servers behind it.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ pub(crate) fn text_of(name: &str) -> String {
     std::fs::read_to_string(shipped(name)).unwrap_or_else(|error| panic!("deploy/{name}: {error}"))
 }
 
-/// The text with each of these replaced, and every one of them has to be there.
+/// The text with each of these replaced; panics where one is missing.
 pub(crate) fn with(mut text: String, changes: &[(&str, &str)]) -> String {
     for (from, to) in changes {
         assert!(text.contains(from), "{from} does not stand in:\n{text}");
@@ -25,7 +25,7 @@ pub(crate) fn with(mut text: String, changes: &[(&str, &str)]) -> String {
     text
 }
 
-/// A folder with everything that the site's files name: originals, cache, socket, flag.
+/// A folder for the paths of the site: originals, cache, socket, flag.
 pub(crate) struct Place(pub(crate) tempfile::TempDir);
 
 impl Place {
@@ -75,14 +75,14 @@ impl Place {
         self.nginx_with(str::to_owned)
     }
 
-    /// The same, with changes of an operator.
+    /// The same with an operator's changes.
     pub(crate) fn nginx_with(&self, change: impl Fn(&str) -> String) -> Nginx {
         let text = |path: PathBuf| path.to_str().expect("UTF-8").to_owned();
         let (x_accel, real) = (text(self.0.path().join("x-accel.conf")), text(self.0.path().join("real.conf")));
         let cache = format!("alias {}/;", text(self.cache()));
         let store = with(text_of("nginx-x-accel.conf"), &[("alias /var/cache/tintype/;", &cache)]);
         std::fs::write(&x_accel, store).expect("a file");
-        // the tests stand where Cloudflare would
+        // the tests are in the place of Cloudflare
         let trusted = with(text_of("nginx-cloudflare.conf"), &[("131.0.72.0/22;", "127.0.0.1;")]);
         std::fs::write(&real, trusted).expect("a file");
         let (socket, root, flag) = (text(self.socket()), format!("root {};", text(self.root())), text(self.flag()));
@@ -104,13 +104,13 @@ impl Place {
     }
 }
 
-/// In tintype's place: answers each request with its own head as the body, or as the test wants it.
-pub(crate) struct Stand {
+/// A stub in the place of tintype.
+pub(crate) struct Stub {
     socket: PathBuf,
 }
 
-impl Stand {
-    pub(crate) fn start(place: &Place, answer: impl Fn(&str) -> String + Send + Sync + Clone + 'static) -> Stand {
+impl Stub {
+    pub(crate) fn start(place: &Place, answer: impl Fn(&str) -> String + Send + Sync + Clone + 'static) -> Stub {
         let listener = UnixListener::bind(place.socket()).expect("a socket");
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -130,21 +130,21 @@ impl Stand {
                 });
             }
         });
-        Stand { socket: place.socket() }
+        Stub { socket: place.socket() }
     }
 
-    pub(crate) fn echoing(place: &Place) -> Stand {
-        Stand::start(place, |head| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{head}", head.len()))
+    pub(crate) fn echoing(place: &Place) -> Stub {
+        Stub::start(place, |head| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{head}", head.len()))
     }
 }
 
-impl Drop for Stand {
+impl Drop for Stub {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.socket);
     }
 }
 
-/// What the stand-in was sent in that header.
+/// A header of the request, from the answer of an echoing stub.
 pub(crate) fn sent(answer: &Answer, name: &str) -> Option<String> {
     let body = answer.text();
     let mut lines = body.split("\r\n").filter_map(|line| line.split_once(": "));

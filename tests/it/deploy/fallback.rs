@@ -24,7 +24,7 @@ fn original_is_sent_while_tintype_is_down() {
     };
     as_is(URL, &[]);
     as_is("/photos/a%20b%20%C3%A9.png?width=20", &[]);
-    // a client must not put parts of two pictures together, nor take this for what it has
+    // a client must not join parts of the original and the rendition, nor take one for the other
     let (etag, date) = (rendition.header("etag"), rendition.header("last-modified"));
     as_is(URL, &[("Range", "bytes=10-"), ("If-Range", &etag)]);
     as_is(URL, &[("Range", "bytes=10-")]);
@@ -32,7 +32,7 @@ fn original_is_sent_while_tintype_is_down() {
     as_is(URL, &[("If-Modified-Since", &date)]);
     let head = nginx.ask("HEAD", URL, &[]);
     assert_eq!((head.status, head.header("content-length")), (200, original.len().to_string()));
-    // what was asked for is no picture, or changes something
+    // no fallback for JSON and for methods that change something
     for (method, target) in [
         ("GET", "/photos/coffee.png?format=json"),
         ("GET", "/photos/coffee.png?width=20&fm=json"),
@@ -40,12 +40,12 @@ fn original_is_sent_while_tintype_is_down() {
     ] {
         assert_eq!(nginx.ask(method, target, &[("Content-Length", "0")]).status, 503, "{method} {target}");
     }
-    // back again, on the same socket
+    // tintype starts again on the same socket
     let _tintype = place.tintype(&[]);
     assert!(nginx.get(URL, &[]).body == rendition.body);
 }
 
-/// Percent-encoded but for letters, digits and the dot.
+/// Percent-encodes all but letters, digits and the dot.
 fn encoded(name: &str) -> String {
     name.bytes()
         .map(|byte| match byte {
@@ -91,7 +91,7 @@ fn original_of_any_name_is_sent_while_tintype_is_down() {
     let encoded_once = names.iter().map(|name| format!("/photos/{}?width=20", encoded(name)));
     let more = [
         format!("/{}/a.png?width=20", encoded("[x] & 'y'")),
-        // as clients send them that encode nothing
+        // as clients without encoding send them
         "/photos/[a].png?width=20".into(),
         "/photos/it's.png?width=20".into(),
         "/photos/a&b.png?width=20".into(),
@@ -110,7 +110,7 @@ fn original_of_any_name_is_sent_while_tintype_is_down() {
         assert_eq!(answer.header("cache-control"), "no-store", "{target}");
         assert!(answer.body == original, "{target}");
     }
-    // what nginx could read otherwise than tintype, and what is nobody's
+    // paths that nginx might read otherwise than tintype, and hidden files
     for target in [
         "/photos/%2Ehidden.png?width=20",
         "/photos/.hidden.png?width=20",
@@ -126,7 +126,7 @@ fn original_of_any_name_is_sent_while_tintype_is_down() {
         assert!(matches!(answer.status, 400 | 503), "{target}: {}", answer.head);
         assert!(answer.body != original, "{target}");
     }
-    // and tintype itself has the same names
+    // tintype finds the same names
     let _tintype = place.tintype(&[]);
     for target in targets.iter().filter(|target| !target.contains(['[', '|'])) {
         assert_eq!(nginx.get(target, &[]).picture().1, 20, "{target}");
@@ -138,7 +138,7 @@ fn original_is_sent_for_502_503_and_504_only() {
     needs!(Nginx);
     for (status, stands_in) in [(502, true), (503, true), (504, true), (500, false), (404, false), (422, false)] {
         let place = Place::new();
-        let _stand = Stand::start(&place, move |_| {
+        let _stub = Stub::start(&place, move |_| {
             format!("HTTP/1.1 {status} X\r\nContent-Length: 4\r\nContent-Type: text/x\r\n\r\nours")
         });
         let nginx = place.nginx();
@@ -148,7 +148,7 @@ fn original_is_sent_for_502_503_and_504_only() {
         } else {
             assert_eq!((answer.status, answer.text().as_str()), (status, "ours"));
         }
-        // there is none for these
+        // there is no original to fall back on
         let none = nginx.get("/photos/none.png?width=20", &[]);
         assert_eq!(none.status, if stands_in { 503 } else { status });
     }

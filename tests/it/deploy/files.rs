@@ -43,7 +43,7 @@ fn tree(root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 #[test]
 fn install_keeps_changed_settings() {
     let root = folder();
-    // any program will do that writes a manual, and a small one is copied sooner
+    // a small stand-in that writes the manual
     let program = root.path().join("program");
     let writes = "#!/bin/sh\n[ $1 != man ] || { mkdir $2 && touch $2/tintype.1 $2/tintype-serve.1; }\n";
     std::fs::write(&program, writes).expect("a file");
@@ -70,7 +70,7 @@ fn install_keeps_changed_settings() {
     assert_eq!(count(&install(&[]), "same"), 14);
     assert!(tree(&root) == first);
 
-    // a new program takes the place of the old one; settings that were changed stay
+    // a new program replaces the old one; changed settings stay
     std::fs::write(&program, format!("{writes}# newer\n")).expect("a file");
     let settings = root.join("etc/tintype/tintype.toml");
     std::fs::write(&settings, "# mine\n").expect("a file");
@@ -120,14 +120,14 @@ fn deployment_files_agree_with_the_program() {
     let settings: toml::Table = text_of("tintype.toml").parse().expect("TOML");
     assert_eq!(settings["source"]["root"].as_str(), Some("/srv/images"));
     let socket = settings["server"]["listen"].as_str().expect("an address");
-    // the socket that systemd keeps open is the one that the settings and the site name, and outlives the service
+    // the settings and the site name the socket that systemd keeps open, and it outlives the service
     let kept = text_of("tintype.socket");
     let has = |line: &str| kept.lines().any(|this| this == line);
     assert!(has(&format!("ListenStream={}", socket.trim_start_matches("unix:"))));
     assert!(has("SocketMode=0660") && has("SocketGroup=tintype") && has("FileDescriptorName=tintype"));
     assert_eq!(defaults.fixed.server.socket_mode.to_string(), "0660");
     assert_eq!((said("RuntimeDirectory"), said("RuntimeDirectoryPreserve")), ("tintype", "yes"));
-    // what the site says of clients is believed, and it says no more than it knows
+    // tintype trusts the client addresses of the site, which overwrites those that clients claim
     assert_eq!(settings["server"]["real_ip_from"].as_array().map(Vec::len), Some(1));
     assert!(text_of("nginx.conf").contains("proxy_set_header X-Forwarded-For $remote_addr;"));
     assert_eq!(defaults.fixed.server.real_ip_header, "X-Forwarded-For");
@@ -146,7 +146,7 @@ fn deployment_files_agree_with_the_program() {
     assert!(shown.contains(&format!("listen = \"{socket}\"")), "{shown}");
     assert!(text_of("sysusers.d/tintype.conf").lines().any(|line| line.starts_with("u tintype ")));
 
-    // what the package takes along
+    // the files of the package
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let manifest = std::fs::read_to_string(root.join("Cargo.toml")).expect("the manifest");
     let manifest: toml::Table = manifest.parse().expect("TOML");
@@ -155,7 +155,7 @@ fn deployment_files_agree_with_the_program() {
     let mut places = BTreeSet::new();
     for asset in deb["assets"].as_array().expect("a list") {
         let (from, to) = (asset[0].as_str().expect("a path"), asset[1].as_str().expect("a path"));
-        // the one is built, the others are a pattern
+        // the program is built later; `*.md` is a pattern
         let is_there = from.starts_with("target/") || root.join(from.replace("*.md", "")).exists();
         if let Some(made) = from.strip_prefix("target/release/manual/") {
             assert!(makefile.contains(made.trim_start_matches("*.")), "{made} is made by `make deb`");

@@ -1,5 +1,5 @@
 //! The files of `deploy/` as they are shipped, in a real nginx and with the built program: only paths and addresses are
-//! put in.
+//! replaced.
 
 mod fallback;
 mod files;
@@ -13,7 +13,7 @@ use std::process::Command;
 
 use crate::common::need::needs;
 use crate::common::nginx::Nginx;
-use crate::common::site::{Place, Stand, sent, shipped, text_of, with};
+use crate::common::site::{Place, Stub, sent, shipped, text_of, with};
 use crate::common::{Address, Answer, Connection, PATIENCE, folder, run, tintype};
 use rustix::process::Signal;
 use tintype::render::Format;
@@ -49,7 +49,7 @@ fn site_sends_renditions_and_problems_of_tintype() {
         let auto = nginx.get("/photos/coffee.png?width=30&format=auto", &[("Accept", accept)]);
         assert_eq!((auto.header("content-type").as_str(), auto.header("vary").as_str()), (kind, "Accept"), "{accept}");
     }
-    // failures are tintype's, word for word
+    // problems come from tintype unchanged
     for (target, status) in [
         ("/photos/coffee.png?width=0", 400),
         ("/photos/none.png?width=20", 404),
@@ -84,7 +84,7 @@ fn site_sends_renditions_and_problems_of_tintype() {
 fn originals_are_sent_by_nginx_without_tintype() {
     needs!(Nginx);
     let place = Place::new();
-    // nobody else could
+    // tintype does not run
     let nginx = place.nginx();
     for (name, kind) in [("coffee.png", "image/png"), ("rocket.JPG", "image/jpeg"), ("script.svg", "image/svg+xml")] {
         let target = format!("/photos/{name}");
@@ -99,7 +99,7 @@ fn originals_are_sent_by_nginx_without_tintype() {
         let part = nginx.get(&target, &[("Range", "bytes=0-3")]);
         assert_eq!((part.status, &part.body[..]), (206, &answer.body[..4]));
     }
-    // not by nginx, and tintype is not there; nor may they stand in
+    // nginx does not send these, and tintype is down
     for target in [
         "/photos/notes.txt",
         "/photos/.hidden.png",
@@ -120,7 +120,7 @@ fn originals_are_sent_by_nginx_without_tintype() {
     }
 }
 
-/// With tintype's header, what nginx gives for it is what tintype gives.
+/// nginx and tintype send the same headers with an original.
 #[test]
 fn headers_of_originals_equal_those_of_tintype() {
     needs!(Nginx);
@@ -148,7 +148,7 @@ fn headers_of_originals_equal_those_of_tintype() {
     assert_eq!(seen, served);
 }
 
-/// The site with the commented lines for a cache of nginx's own.
+/// The site with its commented lines for `proxy_cache`.
 fn with_cache(place: &Place, site: &str) -> String {
     let is_meant = |line: &str| {
         ["# proxy_cache", "# proxy_ignore_headers", "# add_header X-Cache-Status"]
@@ -198,9 +198,9 @@ fn nginx_cache_keeps_three_copies_for_all_accept_headers() {
 fn request_headers_of_the_site_reach_tintype() {
     needs!(Nginx);
     let place = Place::new();
-    let _stand = Stand::echoing(&place);
+    let _stub = Stub::echoing(&place);
     let nginx = place.nginx();
-    // byte for byte
+    // the request target is unchanged, byte for byte
     for path in
         ["/a%2Fb.png?w=1", "//a//b.png", "/a/../b.png", "/./a.png", "/%61%20b%25.png", "/a.png?", "/a;b?x=%2F&y=a+b"]
     {
@@ -245,7 +245,7 @@ fn request_headers_of_the_site_reach_tintype() {
     assert_eq!(sent(&answer, "X-Tintype-Direct"), None);
     assert_eq!(sent(&answer, "X-Request-Id").map(|id| id.len()), Some(32));
 
-    // what is beside images is private but for what is for everyone
+    // below /-/ only beacons and uploads are public
     for path in ["/-/metrics", "/-/live", "/-/ready", "/-/purge?path=a", "//-/metrics", "/a/../-/metrics", "/%2d/live"]
     {
         for method in ["GET", "POST"] {
@@ -271,7 +271,7 @@ fn request_headers_of_the_site_reach_tintype() {
     assert_eq!(large.status, 413);
 }
 
-/// The few lines that the README begins with.
+/// The nginx block of the README.
 #[test]
 fn readme_site_serves_renditions() {
     needs!(Nginx);
@@ -291,7 +291,7 @@ fn readme_site_serves_renditions() {
     nginx.get("/photos%2Fcoffee.png?width=20", &[]).assert_problem(404);
 }
 
-/// The blocks of the manual's page on moving, put where it says.
+/// The nginx blocks of docs/openresty.md, placed where it says.
 #[test]
 fn rewrites_of_the_migration_guide_map_old_urls() {
     needs!(Nginx);
@@ -300,7 +300,7 @@ fn rewrites_of_the_migration_guide_map_old_urls() {
     let mut blocks = manual.split("```nginx\n").skip(1).map(|rest| rest.split_once("```").expect("an end").0);
     let (map, location) = (blocks.next().expect("a map"), blocks.next().expect("a location"));
     let place = Place::new();
-    let _stand = Stand::echoing(&place);
+    let _stub = Stub::echoing(&place);
     let nginx = place.nginx_with(|site| {
         let site = with(site.to_owned(), &[("    location / {", &format!("{location}\n    location / {{"))]);
         format!("{map}\n{site}")
@@ -316,8 +316,8 @@ fn rewrites_of_the_migration_guide_map_old_urls() {
     }
 }
 
-/// Pages of other sites may read answers of nginx's own as they may tintype's, and no header is there twice, which browsers
-/// take for none.
+/// Answers that nginx makes itself have the CORS headers of tintype's, and each header once: browsers refuse two
+/// of them.
 #[test]
 fn cors_headers_stand_once_on_answers_of_nginx() {
     needs!(Nginx);
@@ -353,14 +353,14 @@ fn cors_headers_stand_once_on_answers_of_nginx() {
     assert!(tintype.stop().success());
     granted("original for a rendition", &ask(URL, &[]), 200);
     granted("nothing for a rendition", &ask("/photos/none.png?width=20", &[]), 503);
-    // also where tintype has answered, and what it said is not sent
-    let stand = Stand::start(&place, |_| {
+    // the headers of tintype's refused answer are not sent along
+    let stub = Stub::start(&place, |_| {
         "HTTP/1.1 503 X\r\nAccess-Control-Allow-Origin: https://other.example\r\nContent-Length: 4\r\n\r\nours"
             .to_owned()
     });
     granted("original for a refusal", &ask(URL, &[]), 200);
     granted("nothing for a refusal", &ask("/photos/none.png?width=20", &[]), 503);
-    drop(stand);
+    drop(stub);
     std::fs::write(place.flag(), "").expect("a file");
     granted("maintenance", &ask(URL, &[]), 503);
 }

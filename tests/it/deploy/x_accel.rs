@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The headers of an answer, but for those that differ from one to the next, in one order.
+/// The sorted headers of an answer without those that differ between equal answers.
 fn headers(answer: &Answer) -> Vec<(String, String)> {
     let passing = ["date", "server", "connection", "x-request-id"];
     let lines = answer.head.split("\r\n").skip(1).filter_map(|line| line.split_once(": "));
@@ -28,7 +28,7 @@ fn x_accel_hit_equals_the_direct_answer() {
     ];
     for (nth, target) in targets.iter().enumerate() {
         assert!(!nginx.get(target, &[]).body.is_empty());
-        // the last differs from the one before in nothing that is kept
+        // the last two targets share one rendition
         tintype.wait_for("tintype_cache_stored_total", (nth + 1).min(3) as f64);
     }
     for target in targets {
@@ -69,13 +69,13 @@ fn x_accel_hit_equals_the_direct_answer() {
                 let what = format!("{method} {target} {case:?}");
                 assert_eq!(its.status, ours.status, "{what}");
                 if ours.status == 416 {
-                    // their bodies name the request
+                    // the problem's body names the request
                     assert_eq!(its.header("content-range"), ours.header("content-range"));
                     continue;
                 }
                 let mut expected = headers(&ours);
                 if its.status == 206 {
-                    // nginx says so with whole bodies only
+                    // nginx sends Accept-Ranges with whole bodies only
                     expected.retain(|(name, _)| name != "accept-ranges");
                 }
                 let mut got = headers(&its);
@@ -86,10 +86,10 @@ fn x_accel_hit_equals_the_direct_answer() {
         }
         assert!(nginx.get(target, &[]).header("x-request-id").len() == 32);
     }
-    // nothing of the cache is to be had by its name
+    // the internal location is closed to clients
     let left = tintype.get(URL, &[]).header("x-accel-redirect");
     nginx.get(&left, &[]).assert_problem(404);
-    // and a purged one is made again
+    // a purged rendition is rendered again
     let made = nginx.get(URL, &[]);
     std::fs::remove_dir_all(place.cache().join("v2")).expect("it is there");
     assert!(nginx.get(URL, &[]).body == made.body);
@@ -100,8 +100,8 @@ fn x_accel_file_evicted_meanwhile_is_requested_again() {
     needs!(Nginx);
     let place = Place::new();
     std::fs::create_dir_all(place.cache()).expect("a folder");
-    // as tintype, when the file is evicted right after it was looked at
-    let _stand = Stand::start(&place, |head| {
+    // as tintype answers when the file is evicted right after the lookup
+    let _stub = Stub::start(&place, |head| {
         if head.contains("X-Tintype-Direct: 1\r\n") {
             return format!("HTTP/1.1 200 OK\r\nETag: \"x\"\r\nContent-Length: {}\r\n\r\n{head}", head.len());
         }
@@ -126,7 +126,7 @@ fn x_accel_hits_grant_listed_origins_only() {
     let allowed = ("TINTYPE_SERVER_ALLOW_ORIGIN", "https://a.example, https://b.example");
     let tintype = place.tintype(&[("TINTYPE_SERVER_X_ACCEL", STORE), allowed]);
     let nginx = place.nginx_with(|site| {
-        // as the comment in the site says
+        // as the comment in the site's file says
         let list = "default \"\"; \"https://a.example\" $http_origin; \"https://b.example\" $http_origin;";
         with(
             site.to_owned(),

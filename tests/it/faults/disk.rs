@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Removes a folder in which somebody may be writing.
+/// Removes a folder that a process may be writing in.
 fn remove(dir: &Path) {
     poll("the folder to be gone", || std::fs::remove_dir_all(dir).is_ok().then_some(()));
 }
@@ -26,7 +26,7 @@ fn failed_system_calls_cost_the_cache_only() {
         let server = start(cache.path(), &[]);
         settled(&server);
         let mut strace = trace(&server, fault);
-        // originals are looked at by the same call as the cache, and the fault does not tell them apart
+        // the version check of an original makes the same call and may be hit, too
         let mut failures = if fault.starts_with("newfstatat") { 2 } else { 0 };
         for number in 0..12 {
             truth.get_past(&server, &url(30_000 + number), &mut failures);
@@ -52,7 +52,7 @@ fn failed_system_calls_cost_the_cache_only() {
     truth.compare();
 }
 
-/// The server in a mount namespace of its own with a small file system for its cache, and the command that enters it.
+/// A server in a mount namespace with a small tmpfs for its cache, and the command that enters the namespace.
 fn start_on_tmpfs(cache: &Path, options: &str, settings: &[(&str, &str)]) -> (Server, Vec<String>) {
     let flags = namespace_flags();
     let mut command = Command::new("unshare");
@@ -67,10 +67,10 @@ fn start_on_tmpfs(cache: &Path, options: &str, settings: &[(&str, &str)]) -> (Se
     (server, enter)
 }
 
-/// The options of the mount table are left out, since it names users that the namespace does not have.
+/// Ignores the options of the mount table: they name users that the namespace does not map.
 const OWN_OPTIONS: &str = "--options-mode=ignore";
 
-/// Runs a command where the server is.
+/// Runs a shell command in the server's namespace.
 fn inside(enter: &[String], command: &str) -> String {
     let output = Command::new(&enter[0]).args(&enter[1..]).args(["sh", "-c", command]).output().expect("it runs");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
@@ -83,7 +83,7 @@ fn full_disk_costs_no_answer() {
     let truth = Truth::default();
     let (server, enter) = start_on_tmpfs(cache.path(), "size=2m", &[]);
     let dir = cache.path().display();
-    // filled by itself, its bound being far away: it makes room for what comes
+    // the cache fills the disk before it reaches its bound, and evicts
     let count = if is_long() { 5000 } else { 700 };
     let mut stored = 0;
     for number in 0..count {
@@ -95,7 +95,7 @@ fn full_disk_costs_no_answer() {
     );
     assert!(stored * 10 >= count * 9, "{stored} of {count}:\n{}", server.log());
     assert!(server.metric("tintype_cache_evicted_total") > 0.0);
-    // filled by others
+    // other files fill the disk
     inside(&enter, &format!("dd if=/dev/zero of={dir}/others bs=64k 2>/dev/null"));
     for number in 0..100 {
         truth.get(&server, &url(60_000 + number));
@@ -140,7 +140,7 @@ fn read_only_disk_costs_no_answer() {
         truth.get(&server, &url(number));
     }
     server.wait_for("tintype_cache_stored_total", 20.0);
-    // a file that is being written delays it
+    // an open file delays the remount
     let remount = format!(
         "for try in 1 2 3 4 5 6 7 8 9; do mount {OWN_OPTIONS} -o remount,ro tmpfs {dir} && echo done && break; sleep 0.1; done"
     );
@@ -203,7 +203,7 @@ fn removed_cache_folder_is_made_again() {
 
 #[test]
 fn unreadable_cache_folder_costs_no_answer() {
-    // no mode hinders root
+    // permissions do not stop root
     let is_root = rustix::process::geteuid().is_root();
     if is_root {
         needs!(Nobody);

@@ -15,7 +15,7 @@ fn damaged_cache_file_is_not_served() {
     stored(&server, count);
     let mut random = Random(99);
     let mut damaged = 0;
-    // at rest and while it runs
+    // while the server runs, and while it is stopped
     let mut server = Some(server);
     for is_running in [true, false] {
         if !is_running {
@@ -37,7 +37,7 @@ fn damaged_cache_file_is_not_served() {
             damaged += 1;
         }
         let running = server.get_or_insert_with(|| start(cache.path(), &[]));
-        // a start sees the wrong lengths itself; the rest shows when it is asked for
+        // the scan at start finds wrong lengths; wrong bytes are found when they are read
         settled(running);
         let before = if is_running { 0.0 } else { running.metric("tintype_cache_corrupt_total") };
         for number in 0..count {
@@ -55,7 +55,7 @@ fn damaged_cache_file_is_not_served() {
         }
         eprintln!("{count} files damaged while running={is_running}: {found} counted, 0 served, all whole again");
     }
-    // bodies in each other's place
+    // bodies are swapped
     let server = server.expect("it runs");
     let all = bodies(cache.path());
     let mut swapped = 0;
@@ -71,7 +71,7 @@ fn damaged_cache_file_is_not_served() {
     }
     assert_eq!(server.metric("tintype_cache_corrupt_total") - before, f64::from(swapped));
     eprintln!("{damaged} damaged and {swapped} swapped: none served");
-    // one line now and then, not one a file
+    // the warning is throttled
     assert!(server.log().matches("does not hold what its name says").count() <= 30);
     truth.compare();
 }
@@ -80,7 +80,7 @@ fn damaged_cache_file_is_not_served() {
 fn unsafe_folder_is_refused_and_newer_layout_is_kept() {
     let cache = folder();
     let (code, said) = outcome(|| {
-        // a sticky one, as /tmp is, would do: nobody else can take away what we make in it
+        // a sticky folder such as /tmp is safe: others cannot remove our files
         std::fs::write(cache.path().join("anything"), b"planted").expect("written");
         set_mode(cache.path(), 0o777);
         cache.path().to_owned()
@@ -112,7 +112,7 @@ fn cache_folder_of_another_user_is_refused() {
     assert!(said.contains("12345"), "{said}");
 }
 
-/// How `serve` ends where it refuses a folder, and what it says.
+/// The exit code and the error of `serve` that refuses a folder.
 fn outcome(cache: impl FnOnce() -> PathBuf) -> (Option<i32>, String) {
     let command = serve(tintype(), &testdata(), &cache(), "127.0.0.1:0", &[]);
     let (code, _, said) = crate::common::run(&mut { command }, b"");
@@ -154,7 +154,7 @@ fn foreign_files_in_the_folder_are_kept() {
     for number in 0..60 {
         truth.get(&server, &url(number));
     }
-    // one lies beside the layout, where nobody looks
+    // one lies outside of the layout and is not counted
     assert_eq!(server.metric("tintype_cache_foreign_files"), (junk.len() - 1) as f64);
     for path in &junk {
         assert_eq!(std::fs::read(path).expect("left alone"), b"mine", "{}", path.display());
@@ -172,7 +172,7 @@ fn wrong_file_times_change_nothing() {
         truth.get(&server, &url(number));
     }
     server.wait_for("tintype_cache_stored_total", 10.0);
-    // what a clock that was wrong leaves behind: times before 1970's first hour and far ahead
+    // file times of 1970 and of years ahead, as a wrong clock leaves them
     for (number, path) in (0..).zip(bodies(cache.path())) {
         let file = std::fs::File::options().write(true).open(path).expect("there");
         let day = Duration::from_secs(86_400);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Waits until no process has the folder: one that was killed under a tracer takes a moment to be gone.
+/// Waits until the folder is unlocked: a process that was killed under a tracer takes a moment to end.
 fn let_go(cache: &Path) {
     poll("the folder to be let go of", || {
         let Ok(lock) = std::fs::File::open(cache.join("v2/lock")) else { return Some(()) };
@@ -10,7 +10,7 @@ fn let_go(cache: &Path) {
     });
 }
 
-/// Asks for many URLs at random from several threads until the server has gone; those that it said it keeps.
+/// Requests random URLs from several threads until the server is gone. The threads return the URLs that it reported as stored.
 fn load(
     server: &Server, truth: &Truth, first: u64, count: u64, seed: u64,
 ) -> Vec<std::thread::JoinHandle<Vec<String>>> {
@@ -71,12 +71,12 @@ fn killed_server_loses_no_stored_rendition() {
     assert!(!kept.is_empty());
 }
 
-/// The server under strace, which injects something into the `number`-th of such calls that any of its threads makes.
+/// Starts the server under strace, which injects a fault into a system call of any thread.
 fn start_traced(cache: &Path, inject: &str) -> Result<Server, String> {
     let mut command = Command::new("strace");
     let call = inject.split(':').next().unwrap_or_default();
     command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &format!("inject={inject}")]);
-    // with strace the server has to go, too
+    // the server ends with strace
     command.args(["setpriv", "--pdeathsig", "KILL"]).arg(tintype().get_program()).envs(PLAIN);
     Server::spawn(serve(command, &testdata(), cache, "127.0.0.1:0", &[]))
 }
@@ -84,7 +84,7 @@ fn start_traced(cache: &Path, inject: &str) -> Result<Server, String> {
 #[test]
 fn kill_at_each_system_call_loses_no_stored_rendition() {
     needs!(Strace);
-    // the calls that a rendition's way onto the disk and the start consist of
+    // the system calls of storing a rendition, and of a start
     const RUNNING: [&str; 8] =
         ["openat2", "write", "fdatasync", "renameat", "newfstatat", "fstatfs", "mkdirat", "fsync"];
     const STARTING: [&str; 8] =
@@ -96,7 +96,7 @@ fn kill_at_each_system_call_loses_no_stored_rendition() {
         for (place, call) in (0..).zip(calls) {
             let cache = folder();
             let mut kept: HashSet<String> = HashSet::new();
-            // something to be read in, taken over and removed at the start
+            // stored, staged and torn files for the scan at start
             let server = start(cache.path(), &[]);
             for number in 0..6 {
                 if truth.get(&server, &url(50_000 + number)).contains("stored") {
@@ -128,7 +128,7 @@ fn kill_at_each_system_call_loses_no_stored_rendition() {
                         }
                     }
                     if is_running {
-                        // what is behind the answers has its chance too
+                        // work after the answers can be hit, too
                         let end = Instant::now() + Duration::from_millis(150);
                         while Instant::now() < end && !server.has_ended() {
                             std::thread::sleep(Duration::from_millis(5));
@@ -139,7 +139,7 @@ fn kill_at_each_system_call_loses_no_stored_rendition() {
                     killed += 1;
                 }
                 if let Some(strace) = &mut strace {
-                    // it ends with what it traces
+                    // it may have ended with the server
                     let _ = strace.kill();
                     strace.wait().expect("it is ours");
                 }
@@ -162,7 +162,7 @@ fn kill_at_each_system_call_loses_no_stored_rendition() {
     assert!(killed > 0);
 }
 
-/// Originals of one content under several names, so that renditions of different keys have equal bodies.
+/// Equal originals under several names: renditions of different keys have equal bodies.
 fn twins() -> tempfile::TempDir {
     let root = folder();
     for name in ["a", "b", "c"] {
@@ -172,7 +172,7 @@ fn twins() -> tempfile::TempDir {
     root
 }
 
-/// Asserts that a server's account is what the folder takes, with a file of several names counted once.
+/// The server's count of bytes and files is that of the folder, with hard links counted once.
 #[track_caller]
 fn account_is_right(server: &Server, cache: &Path) {
     settled(server);
@@ -203,14 +203,14 @@ fn kill_while_linking_loses_nothing_and_counts_right() {
                     }
                 }
             }
-            // what is behind the answers has its chance too
+            // work after the answers can be hit, too
             let end = Instant::now() + Duration::from_millis(150);
             while Instant::now() < end && !server.has_ended() {
                 std::thread::sleep(Duration::from_millis(5));
             }
             killed += u64::from(server.has_ended());
             drop(server);
-            // it ends with what it traces
+            // it may have ended with the server
             let _ = strace.kill();
             strace.wait().expect("it is ours");
             let_go(cache.path());
@@ -222,7 +222,7 @@ fn kill_while_linking_loses_nothing_and_counts_right() {
                 checked += 1;
                 assert!(truth.get(&server, url).contains("hit"), "{call} {number}: {url} is lost\n{}", server.log());
             }
-            // and goes on linking
+            // hard links are still made afterwards
             let before = server.metric("tintype_cache_stored_total");
             for name in ["a", "b", "c"] {
                 truth.get(&server, &format!("/{name}.png?width={}&format=webp", 30 + number));
@@ -244,7 +244,7 @@ fn kill_while_linking_loses_nothing_and_counts_right() {
 fn failed_hard_links_cost_space_only() {
     needs!(Strace);
     let root = twins();
-    // no hard links on this file system, every name taken, no such file, and a fault
+    // no hard links on this file system, too many links, no such file, an I/O error
     for error in ["EPERM", "EMLINK", "ENOENT", "EIO"] {
         let cache = folder();
         let server = Server::start_with(root.path(), cache.path(), "127.0.0.1:0", &PLAIN);

@@ -70,7 +70,7 @@ fn two_processes_on_one_folder_keep_the_bound() {
     truth.compare();
 }
 
-/// Samples what a folder takes until told that it is done; gives the highest.
+/// Samples the size of a folder on disk until `done`; the thread returns the largest.
 fn watch(cache: &Path, done: &Arc<AtomicBool>, every: Duration) -> std::thread::JoinHandle<u64> {
     let (cache, done) = (cache.to_owned(), Arc::clone(done));
     std::thread::spawn(move || {
@@ -94,7 +94,7 @@ fn flood_stays_within_the_bound_and_keeps_hot_renditions() {
     let truth = Truth::default();
     let asked = Arc::new(AtomicU64::new(0));
     let hits = Arc::new(AtomicU64::new(0));
-    // once to make the hot ones, once to use them
+    // the first round renders the hot ones, the second uses them
     for number in (0..hot).chain(0..hot) {
         truth.get(&server, &url(99_000 + number));
     }
@@ -109,7 +109,7 @@ fn flood_stays_within_the_bound_and_keeps_hot_renditions() {
                     if number >= flood {
                         return;
                     }
-                    // larger ones than elsewhere, so that fewer of them fill the bound; their bytes are not compared
+                    // too many to compare their bytes
                     let (status, ..) = try_get(&address, &url(number)).expect("an answer");
                     assert_eq!(status, 200);
                     if number.is_multiple_of(10) {
@@ -148,7 +148,7 @@ fn server_answers_while_the_index_is_read() {
     truth.get(&server, &url(1));
     server.wait_for("tintype_cache_stored_total", 1.0);
     drop(server);
-    // entries of one body under many names
+    // many keys of one body
     let body = bodies(cache.path()).remove(0);
     let name = body.file_name().expect("a name").to_str().expect("text").to_owned();
     let rest = name.split_once('.').expect("a record").1;
@@ -158,7 +158,7 @@ fn server_answers_while_the_index_is_read() {
         let folder = u8::from_str_radix(&key[..2], 16).expect("hexadecimal") % 64;
         let folder = cache.path().join(format!("v2/{folder:02x}"));
         std::fs::create_dir_all(&folder).expect("made");
-        // far fewer inodes than names where one may have so many
+        // hard links, as far as the file system allows
         let path = folder.join(format!("{key}.{rest}"));
         if number % 30_000 == 0 || std::fs::hard_link(&body, &path).is_err() {
             std::fs::copy(&body, &path).expect("written");
@@ -188,10 +188,10 @@ fn server_answers_while_the_index_is_read() {
 fn thousands_of_clients_share_one_render() {
     let cache = folder();
     let crowd = if is_long() { 10_000 } else { 300 };
-    // no bound on connections but the system's
+    // connections are limited by the system alone
     let server = start(cache.path(), &[]);
     let Address::Tcp(address) = &server.address else { panic!("TCP") };
-    // a small one, since ten thousand large ones are more than the kernel holds for clients that read one by one
+    // a small rendition: the kernel buffers ten thousand of them until they are read one by one
     let request =
         b"GET /photos/large-12mp.jpg?width=100&format=webp HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
     let mut streams: Vec<_> = (0..crowd)
@@ -214,7 +214,7 @@ fn thousands_of_clients_share_one_render() {
 fn changing_original_is_never_torn_or_stale() {
     let root = folder();
     let cache = folder();
-    // plain pixels of one colour, all of one length: a blend of two would be a picture too
+    // one colour each, and equal lengths: a mixture of two would be an image, too
     let picture = |colour: u8| {
         let mut bytes = b"P6\n64 64\n255\n".to_vec();
         bytes.extend(std::iter::repeat_n(colour, 64 * 64 * 3));
@@ -236,7 +236,7 @@ fn changing_original_is_never_torn_or_stale() {
         let file = std::fs::File::options().write(true).open(path).expect("there");
         file.set_modified(modified).expect("it is ours");
     };
-    // each way to change it is seen by the next request
+    // every kind of change is seen by the next request
     let ways: [(&str, &dyn Fn(u8)); 4] = [
         ("rewritten in place", &|colour| std::fs::write(&path, picture(colour)).expect("written")),
         ("replaced", &|colour| {
@@ -266,7 +266,7 @@ fn changing_original_is_never_torn_or_stale() {
             assert!(*known == answer.body, "{way}: other bytes under the same ETag");
         }
     }
-    // and while it is being written all the time
+    // a writer that never stops
     let done = Arc::new(AtomicBool::new(false));
     let writer = {
         let (done, path) = (Arc::clone(&done), path.clone());
@@ -276,7 +276,7 @@ fn changing_original_is_never_torn_or_stale() {
                 colour = colour.wrapping_add(1);
                 let mut bytes = b"P6\n64 64\n255\n".to_vec();
                 bytes.extend(std::iter::repeat_n(colour, 64 * 64 * 3));
-                // in place, in two halves
+                // in place, and in two halves
                 let mut file = std::fs::File::options().write(true).open(&path).expect("there");
                 let (a, b) = bytes.split_at(bytes.len() / 2);
                 file.write_all(a).expect("written");

@@ -1,9 +1,9 @@
-//! Faults brought about on purpose: the program is killed, its files are damaged, its disk is filled. Whatever happens,
-//! every answer is the right picture or none, nothing that it said it had kept is lost, and it recovers by itself.
+//! Fault injection: the program is killed, its files are damaged, its disk is filled. In all cases every answer is the
+//! right image or none, no rendition reported as stored is lost, and the server recovers by itself.
 //!
-//! The short versions run with all other tests. `TINTYPE_FAULTS=2000` makes them long: that many cycles, and sizes in
+//! `TINTYPE_FAULTS=2000` sets the number of cycles and makes sizes larger in
 //! proportion; `cargo test --release --test it -- faults:: --nocapture --test-threads 1` then prints the figures.
-//! `tests/power-loss.sh` does what a test cannot: it takes the disk away.
+//! `tests/power-loss.sh` cuts the power of the disk, which a test cannot.
 
 mod disk;
 mod folder;
@@ -24,11 +24,10 @@ use crate::common::random::Random;
 use crate::common::{Address, Server, folder, poll, serve, testdata, tintype};
 use rustix::process::Signal;
 
-/// What is asked of the folder in all of these: no part of the disk is left to others, and nothing is kept in memory
-/// where the disk is what is tried.
+/// The disk is the subject: no free space is reserved, and nothing is cached in memory.
 const PLAIN: [(&str, &str); 2] = [("TINTYPE_CACHE_MIN_FREE", "0"), ("TINTYPE_CACHE_MEMORY", "0")];
 
-/// How many cycles: few, unless more are asked for.
+/// The number of cycles: `TINTYPE_FAULTS`, or a few.
 fn cycles(few: u64) -> u64 {
     std::env::var("TINTYPE_FAULTS").ok().and_then(|text| text.parse().ok()).unwrap_or(few)
 }
@@ -47,7 +46,7 @@ fn url(number: u64) -> String {
     format!("/generated/{file}?width={width}&quality={quality}&format={format}")
 }
 
-/// Status, `Cache-Status` and body of one GET; `None` where the server has gone meanwhile.
+/// Status, `Cache-Status` and body of one GET; `None` where the connection fails.
 fn try_get(address: &Address, url: &str) -> Option<(u16, String, Vec<u8>)> {
     let Address::Tcp(address) = address else { panic!("these tests go over TCP") };
     let mut stream = std::net::TcpStream::connect(address).ok()?;
@@ -69,12 +68,12 @@ fn receive(stream: &mut std::net::TcpStream) -> Option<(u16, String, Vec<u8>)> {
     (body.len() == length).then(|| (status, header("cache-status: ").unwrap_or_default(), body))
 }
 
-/// What every rendition must look like, learnt from the first answer and compared with a sound server's at the end.
+/// The bytes of every rendition: taken from its first answer, and compared with those of an undisturbed server at the end.
 #[derive(Clone, Default)]
 struct Truth(Arc<Mutex<HashMap<String, Vec<u8>>>>);
 
 impl Truth {
-    /// Compares one answer; gives what it said of the cache.
+    /// Compares one answer, and returns its `Cache-Status`.
     #[track_caller]
     fn check(&self, url: &str, (status, cache, body): (u16, String, Vec<u8>)) -> String {
         assert_eq!(status, 200, "{url}: {}", String::from_utf8_lossy(&body));
@@ -90,7 +89,7 @@ impl Truth {
         self.check(url, answer)
     }
 
-    /// The same, where so many answers may be a 502: the fault may have hit a look at the original.
+    /// The same, where so many answers may be a 502: the fault may hit the version check of the original.
     #[track_caller]
     fn get_past(&self, server: &Server, url: &str, failures: &mut u32) -> String {
         loop {
@@ -103,7 +102,7 @@ impl Truth {
         }
     }
 
-    /// Compares everything that was learnt with what a server makes that nothing has been done to.
+    /// Compares all of them with the renders of an undisturbed server, and returns their number.
     fn compare(&self) -> usize {
         let cache = folder();
         let sound = Server::start(&testdata(), cache.path());
@@ -122,7 +121,7 @@ fn start(cache: &Path, settings: &[(&str, &str)]) -> Server {
     Server::start_with(&testdata(), cache, "127.0.0.1:0", &all)
 }
 
-/// Everything below a folder that is no folder.
+/// All files below a folder.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let (mut all, mut folders) = (Vec::new(), vec![dir.to_owned()]);
     while let Some(folder) = folders.pop() {
@@ -136,7 +135,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// The renditions in a cache folder.
+/// The stored renditions of a cache folder, sorted.
 fn bodies(cache: &Path) -> Vec<PathBuf> {
     let mut all = files(&cache.join("v2"));
     all.retain(|path| path.extension().is_some() && !path.parent().is_some_and(|parent| parent.ends_with("staging")));
@@ -144,7 +143,7 @@ fn bodies(cache: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// What a cache folder takes on disk: every file, and of every folder what is beyond its first block.
+/// The bytes that a cache folder takes on disk: of files their blocks, of folders those after the first.
 fn taken(cache: &Path) -> u64 {
     let (mut sum, mut folders, mut seen) = (0, vec![cache.join("v2")], HashSet::new());
     while let Some(folder) = folders.pop() {
@@ -154,7 +153,7 @@ fn taken(cache: &Path) -> u64 {
                 folders.push(entry.path());
                 sum += (metadata.blocks() * 512).saturating_sub(4096);
             } else if seen.insert(metadata.ino()) {
-                // one that was moved while the folders were listed is met twice
+                // a file that is moved meanwhile is listed twice
                 sum += metadata.blocks() * 512;
             }
         }
@@ -166,7 +165,7 @@ fn settled(server: &Server) {
     poll("the folder to be read in", || (server.metric("tintype_cache_scan_progress") == 1.0).then_some(()));
 }
 
-/// Has strace inject something into a server that runs already; its threads' calls are counted from then on.
+/// Attaches strace, which injects a fault into a running server. Calls are counted from then on.
 fn trace(server: &Server, inject: &str) -> std::process::Child {
     let call = inject.split(':').next().unwrap_or_default();
     let pid = server.pid();
@@ -174,7 +173,7 @@ fn trace(server: &Server, inject: &str) -> std::process::Child {
     command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &format!("inject={inject}")]);
     let mut strace = command.args(["-p", &pid.to_string()]).stderr(Stdio::null()).spawn().expect("it starts");
     poll("strace to have every thread", || {
-        // it may have come to the call already
+        // the fault may have hit already
         if strace.try_wait().expect("it is ours").is_some() {
             return Some(());
         }
@@ -188,7 +187,7 @@ fn trace(server: &Server, inject: &str) -> std::process::Child {
     strace
 }
 
-/// Waits until renditions are kept again and says how long that took.
+/// Waits until renditions are stored again, for 10 seconds at most.
 #[track_caller]
 fn recovers(server: &Server, truth: &Truth, what: &str, first: u64) {
     let began = Instant::now();

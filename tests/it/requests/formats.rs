@@ -1,4 +1,4 @@
-//! Which format is sent: negotiation, the smallest one, animations, drawings.
+//! The format of the answer: negotiation, smallest, animations, SVG.
 
 use super::*;
 
@@ -178,7 +178,7 @@ async fn format_too_small_for_the_result_is_skipped() {
 
 #[tokio::test]
 async fn format_above_the_memory_limit_is_skipped() {
-    // 0.27 megapixels, of which AVIF takes 32 bytes each, WebP 12 and JPEG 8, beside what the original takes
+    // 0.27 megapixels: the AVIF encoder takes 32 bytes a pixel, WebP 12 and JPEG 8, in addition to the decoder
     for (kilobytes, expected) in [(64 << 10, Format::Avif), (6 << 10, Format::WebP), (4 << 10, Format::Jpeg)] {
         let server =
             Server::new(&testdata(), |config| config.fixed.limits.memory = tintype::config::Bytes(kilobytes << 10));

@@ -1,4 +1,4 @@
-//! Whole requests in process, without a socket: what API users and nginx may rely on.
+//! Whole requests in process, without a socket: the contract with users of the API.
 
 mod admin;
 mod formats;
@@ -6,7 +6,7 @@ mod overload;
 mod problems;
 mod redirect;
 
-use crate::common::inside::Inside as Server;
+use crate::common::in_process::InProcess as Server;
 use crate::common::{folder, testdata};
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -63,13 +63,13 @@ impl Server {
         self.ask(Method::GET, uri, &[]).await
     }
 
-    /// The same server for whoever has that address.
+    /// The server for a client of that address.
     fn for_client(&self, address: &str) -> App {
         self.app.for_peer(Peer::Ip(address.parse().expect("an address")))
     }
 }
 
-/// One request with a body: its status, and what it is told to wait.
+/// Sends one request with a body, and returns the status and `Retry-After`.
 async fn send(app: &App, method: Method, uri: &str, headers: &[(&str, &str)], body: Body) -> (u16, Option<String>) {
     let mut request = Request::builder().method(method).uri(uri);
     for (name, value) in headers {
@@ -104,7 +104,7 @@ async fn rendition_is_made_once_and_then_a_hit() {
     let digest = blake3::hash(&first.body).to_hex();
     assert_eq!(first.header("etag"), format!("\"{digest}\""));
 
-    // another spelling of the same wish
+    // an equal query in another spelling
     let second = server.get("/photos/coffee.png?f=WEBP&w=150&dpr=2&utm_source=x&q=75").await;
     assert_eq!(second.header("cache-status"), "tintype; hit");
     assert_eq!((second.header("etag"), &second.body), (first.header("etag"), &first.body));
@@ -261,7 +261,7 @@ async fn max_age_ends_with_expires() {
     };
     let usual = control(now + 1_000_000).await;
     assert!(usual.contains("max-age=86400") && usual.contains("stale-while-revalidate"), "{usual}");
-    // from the cache, too
+    // hits, too
     for _ in 0..4 {
         let short = control(now + 100).await;
         let seconds = short.strip_prefix("public, max-age=").and_then(|rest| rest.strip_suffix(", no-transform"));

@@ -76,7 +76,7 @@ async fn problem_lists_eight_parameters_and_counts_the_rest() {
     ] {
         let shown = &query[..query.len().min(60)];
         let answer = server.get(&format!("/photos/rocket.jpg?{query}")).await;
-        // what is unknown is looked at behind the signature, which is missing
+        // unknown parameters are checked after the signature, which is missing
         let status = if query.starts_with(['a', 'z']) { 403 } else { 400 };
         assert_eq!(answer.status.as_u16(), status, "{shown}");
         assert!(answer.body.len() <= 8 * 1024, "{shown}: {}", answer.body.len());
@@ -101,7 +101,7 @@ async fn html_entity_in_a_query_is_named_or_counted() {
     let entity = "tintype_unknown_params_total{kind=\"html_entity\"}";
     let other = "tintype_unknown_params_total{kind=\"other\"}";
     let url = "/photos/coffee.png?width=100&amp;height=50";
-    // also where the URL was read before
+    // also where the parsed URL is cached
     for count in 1..=3 {
         assert_eq!(lenient.get(url).await.size(), (100, 67));
         assert_eq!((metric(&lenient, entity).await, metric(&lenient, other).await), (count, 0));
@@ -117,7 +117,7 @@ async fn html_entity_in_a_query_is_named_or_counted() {
     assert_eq!((refused.status.as_u16(), metric(&strict, entity).await), (400, 0));
 }
 
-/// A body that does not come.
+/// A body that never arrives.
 struct Never;
 
 impl hyper::body::Body for Never {
@@ -131,15 +131,15 @@ impl hyper::body::Body for Never {
     }
 }
 
-/// Every kind of failure that is counted can be brought about; those that need a fault of the machine are named.
+/// Every kind of failure is produced, but for a few that are tested elsewhere.
 #[tokio::test]
 async fn failures_are_counted_by_kind_wherever_they_happen() {
     const ELSEWHERE: [&str; 6] = [
-        // a bug
+        // a bug in the program
         "internal-error",
-        // these two come over a socket only: tests/it/wire.rs
+        // over a socket only: tests/it/wire.rs
         "invalid-request",
-        // faults of the machine: tests/it/faults.rs
+        // faults of the machine: tests/it/faults/
         "no-space-left",
         "original-is-changing",
         "original-unavailable",

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What nginx is told to send, read as nginx would.
+/// The file that nginx is told to send, and its bytes.
 fn redirected(server: &Server, answer: &Answer) -> (std::path::PathBuf, Vec<u8>) {
     let location = answer.header("x-accel-redirect");
     let below =
@@ -29,7 +29,7 @@ async fn hit_on_disk_is_redirected_to_nginx() {
         let left = server.ask(method.clone(), url, &[accept]).await;
         assert_eq!((left.status, left.body.len()), (StatusCode::OK, 0));
         assert_eq!(redirected(&server, &left).1, made.body);
-        // all but the body, its length and its parts is as if it were sent from here
+        // all other headers are those of the direct answer
         for (name, value) in &direct.headers {
             if !["content-length", "accept-ranges", "x-request-id"].contains(&name.as_str()) {
                 assert_eq!(left.headers.get(name), Some(value), "{method} {name}");
@@ -37,12 +37,12 @@ async fn hit_on_disk_is_redirected_to_nginx() {
         }
     }
 
-    // conditions are answered here
+    // conditional requests are not redirected
     let etag = direct.header("etag");
     let unchanged = server.ask(Method::GET, url, &[accept, ("if-none-match", etag)]).await;
     assert_eq!((unchanged.status, unchanged.header("etag")), (StatusCode::NOT_MODIFIED, etag));
     assert!(!unchanged.headers.contains_key("x-accel-redirect"));
-    // of ranges, those that nginx reads as tintype does are nginx's
+    // nginx gets the ranges that it reads as tintype does
     let (date, other) = (direct.header("last-modified"), "\"other\"");
     for (method, headers, left, status) in [
         (Method::GET, vec![("range", "bytes=5-9")], true, StatusCode::OK),
@@ -61,7 +61,7 @@ async fn hit_on_disk_is_redirected_to_nginx() {
         assert_eq!((answer.headers.contains_key("x-accel-redirect"), answer.status), (left, status), "{headers:?}");
     }
 
-    // originals are sent from here
+    // originals are not redirected
     let original = server.get("/photos/coffee.png").await;
     assert!(!original.headers.contains_key("x-accel-redirect") && !original.body.is_empty());
 }

@@ -51,7 +51,7 @@ fn put(server: &Server, name: &str, more: &[(&str, &str)], body: &[u8]) -> Answe
     send(server, "PUT", &format!("/-/upload/{name}"), &headers, body)
 }
 
-/// Every file below a folder, by its path, with its bytes.
+/// Every file below a folder: path and bytes.
 fn files(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let (mut all, mut folders) = (BTreeMap::new(), vec![root.to_owned()]);
     while let Some(folder) = folders.pop() {
@@ -138,7 +138,7 @@ fn replaced_original_is_seen_despite_revalidate() {
     assert_ne!(after.body, before.body);
 }
 
-/// A form of files, each with its name and bytes.
+/// A multipart form of files.
 fn form(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut body = Vec::new();
     for (name, bytes) in files {

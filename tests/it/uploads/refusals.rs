@@ -41,7 +41,7 @@ fn refused_upload_leaves_nothing() {
         connection.send(format!("{:x}\r\n{}\r\n", 100_000, "x".repeat(100_000)).as_bytes());
     }
     connection.receive("PUT").assert_problem(413);
-    // ten times as much, all sent before the answer is read
+    // ten times the limit, sent before the answer is read
     put(&server, "a.png", &[], &vec![0; 5_000_000]).assert_problem(413);
     for (method, target, allow) in [
         ("GET", "/-/upload/a.png", "PUT"),

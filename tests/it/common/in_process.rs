@@ -1,4 +1,4 @@
-//! The service without a socket, for tests that see what happens within.
+//! The service in process, without a socket: tests can look at its state.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,17 +8,17 @@ use tintype::http::{App, State, app};
 use tintype::service::Service;
 use tintype::source::Files;
 
-/// The service over a folder, with a cache of its own.
-pub(crate) struct Inside {
+/// The service over a folder, with a temporary cache.
+pub(crate) struct InProcess {
     pub(crate) app: App,
     pub(crate) service: Arc<Service>,
     pub(crate) config: Config,
     pub(crate) cache: tempfile::TempDir,
 }
 
-impl Inside {
-    /// With the defaults but for what is changed.
-    pub(crate) fn new(root: &Path, change: impl FnOnce(&mut Config)) -> Inside {
+impl InProcess {
+    /// The defaults with changes.
+    pub(crate) fn new(root: &Path, change: impl FnOnce(&mut Config)) -> InProcess {
         let cache = super::folder();
         let mut config = Config::default();
         config.fixed.cache.dir = cache.path().to_owned();
