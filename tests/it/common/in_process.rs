@@ -27,6 +27,6 @@ impl InProcess {
         let service = Service::new(Arc::new(source), &config.fixed.cache(), config.fixed.workers(), config.render());
         let live = config.live_http().expect("good presets");
         let app = app(State::new(Arc::clone(&service), config.fixed.http(), live));
-        Inside { app, service, config, cache }
+        InProcess { app, service, config, cache }
     }
 }
