@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tintype_codecs::Codec;
-use tintype_pixels::{DecodeOptions, Format, Limits, PixelLayout};
+use tintype_pixels::{DctScale, DecodeOptions, Format, Limits, PixelLayout};
 
 const LIMITS: Limits = Limits { max_pixels: 100_000_000, max_frames: 1000, max_memory: 1 << 30 };
 
@@ -18,7 +18,8 @@ const LIMITS: Limits = Limits { max_pixels: 100_000_000, max_frames: 1000, max_m
 fn own(format: Format, file: &[u8], options: &DecodeOptions) -> u32 {
     let codec = tintype_codecs::of(format);
     let info = codec.probe(file).expect("a sound file");
-    let admitted = LIMITS.admit(&info, info.frames, "decoding", info.decoded_bytes(8)).expect("within the limits");
+    let admitted =
+        LIMITS.admit(&info, info.frames, "decoding", info.decoded_bytes(DctScale::FULL)).expect("within the limits");
     let mut frames = 0;
     let decoded = codec.decode(file, &admitted, options, &mut |decoded| {
         black_box(decoded);
@@ -90,7 +91,7 @@ fn compare(criterion: &mut Criterion, group: &str, pixels: u64, own: impl Fn(), 
 fn jpeg(criterion: &mut Criterion) {
     let progressive = testdata("photos/astronaut-progressive.jpg");
     let sequential = testdata("photos/large-12mp.jpg");
-    let scaled = DecodeOptions { eighths: 1, layout: PixelLayout::YCbCr, ..DecodeOptions::FULL };
+    let scaled = DecodeOptions { scale: DctScale::new(1), layout: PixelLayout::YCbCr, ..DecodeOptions::FULL };
     for (name, file, pixels) in
         [("jpeg-progressive-scaled", &progressive, 512 * 512), ("jpeg-sequential-scaled", &sequential, 4032 * 3024)]
     {
