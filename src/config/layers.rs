@@ -215,7 +215,7 @@ mod tests {
             "[server]\nallow_origin = \"a.example\"\n",
             &["server.allow_origin", "a.example", "https://www.example.com"],
         );
-        check("[server]\nallow_origin = [\"*\", \"https://a.example\"]\n", &["server.allow_origin", "alone"]);
+        check("[server]\nallow_origin = [\"*\", \"https://a.example\"]\n", &["server.allow_origin", "combined"]);
         check("[server]\nallow_origin = true\n", &["server.allow_origin", "a list of strings"]);
         check("[output]\nquality = 0\n", &["output.quality", "1 to 100"]);
         check("[output]\nquality = 900\n", &["output.quality", "1 to 100"]);

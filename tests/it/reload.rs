@@ -156,7 +156,7 @@ fn reload_of_invalid_settings_changes_nothing() {
     }
     std::fs::remove_file(set.file()).expect("it is there");
     set.server.signal(Signal::HUP);
-    poll("it is missed", || set.server.log().contains("cannot be read").then_some(()));
+    poll("it is missed", || set.server.log().contains("cannot read").then_some(()));
     assert_eq!(set.width("/photos/coffee.png?preset=a"), 20);
     set.reload(&good.replace("20", "30"));
     assert_eq!(set.width("/photos/coffee.png?preset=a"), 30);
