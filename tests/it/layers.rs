@@ -21,7 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 #[test]
 fn modules_use_only_those_before_them() {
     let mut wrong = Vec::new();
-    for (path, text) in sources() {
+    for (path, text) in sources("src") {
         let module = module_of(&path);
         let Some((_, may_use)) = MAY_USE.iter().find(|(name, _)| *name == module) else {
             assert_eq!(module, "lib", "{} belongs to no module of the list", path.display());
@@ -44,7 +44,7 @@ fn restricted_names_stand_in_one_file() {
         ("StatusCode::INTERNAL_SERVER_ERROR", "src/http/problem.rs"),
     ];
     for (what, place) in only {
-        let found: Vec<String> = sources()
+        let found: Vec<String> = sources("src")
             .iter()
             // helpers of tests may ask the environment for files
             .filter(|(path, _)| !path.ends_with("testing.rs") && path.to_string_lossy() != place)
@@ -57,7 +57,7 @@ fn restricted_names_stand_in_one_file() {
 
 #[test]
 fn source_files_begin_with_their_purpose() {
-    for (path, text) in sources() {
+    for (path, text) in sources("src").into_iter().chain(sources("crates")) {
         assert!(text.starts_with("//! "), "{}", path.display());
     }
 }
@@ -74,10 +74,11 @@ fn imports_in_any_style_are_found() {
     check("// crate::cli is not used\n", &[]);
 }
 
-fn sources() -> Vec<(PathBuf, String)> {
+/// Every Rust file below a folder of the workspace, with its text.
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    let mut folders = vec![root.join("src")];
+    let mut folders = vec![root.join(folder)];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
             let path = entry.path();

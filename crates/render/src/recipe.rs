@@ -127,9 +127,17 @@ impl Recipe {
         let Effects { blur, sharpen } = effects;
         let Encode { output, quality, lossless, animated, metadata } = encode;
         // Debug of these plain enums and integers is exact and unambiguous; EPOCH changes if it ever does not suffice
-        let parts = (rect, trim, turn, resize, blur, sharpen, background);
-        let rest = (output, quality, lossless, animated, metadata);
-        format!("{parts:?}{rest:?}").into_bytes()
+        let mut text = format!("{:?}", (rect, trim, turn, resize, background));
+        // operations that are not asked for are left out, so that a new one leaves the keys of all other recipes as they are
+        let mut effect = |name: &str, value: Option<u16>| {
+            if let Some(value) = value {
+                text.push_str(&format!("{name}={value};"));
+            }
+        };
+        effect("blur", *blur);
+        effect("sharpen", *sharpen);
+        text.push_str(&format!("{:?}", (output, quality, lossless, animated, metadata)));
+        text.into_bytes()
     }
 }
 

@@ -1,3 +1,5 @@
+//! The decoder against libjpeg-turbo and the sequential one.
+
 use proptest::prelude::*;
 
 use super::file::Scan;

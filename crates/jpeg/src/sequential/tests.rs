@@ -1,3 +1,5 @@
+//! The decoder against libjpeg-turbo.
+
 use jpeg_encoder::SamplingFactor;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! The decoder against the one of `image-webp`, plane for plane.
+
 use image_webp::vp8::Vp8Decoder;
 use proptest::prelude::*;
 
