@@ -1,20 +1,20 @@
-//! AVIF: read through rav1d, a port of dav1d to Rust, and written by one of two encoders (`write.rs`).
+//! AVIF: decoded by rav1d, a port of dav1d to Rust, and written by one of two encoders (`write.rs`).
 
 mod read;
 mod write;
 
 pub(crate) use write::BACKEND;
 
-use crate::codec::{Codec, KeepGoing, Sink};
+use crate::codec::{Codec, ShouldContinue, Sink};
+use crate::encode_input::EncodeInput;
 use crate::encoding::Encoding;
-use crate::picture::Picture;
 use tintype_pixels::colour::{ColourModel, Profile};
 use tintype_pixels::error::{Error, Result};
 use tintype_pixels::format::Format;
 use tintype_pixels::geometry::{Orientation, Size};
 use tintype_pixels::{Admitted, DecodeMemory, DecodeOptions, Decoded, Info, Integrity};
 
-/// Reads and writes AVIF stills.
+/// Decodes and encodes AVIF stills.
 pub(crate) struct Avif;
 
 const FORMAT: Format = Format::Avif;
@@ -22,19 +22,19 @@ const FORMAT: Format = Format::Avif;
 impl Codec for Avif {
     fn probe(&self, original: &[u8]) -> Result<Info> {
         let header = read::probe(original).map_err(failed)?;
-        let (_, _, width, height) = shown(&header);
+        let (_, _, width, height) = crop(&header);
         let info = Info::new(FORMAT, Size::new(width, height)).with_exif(header.exif.clone());
         let mut info = info.with_profile(profile(&header).as_ref());
-        // whatever EXIF says of it: turned first, then mirrored (ISO/IEC 23000-22 §7.3.6.7); the container counts anticlockwise
+        // EXIF orientation is ignored; rotation, which is anticlockwise, precedes mirroring (ISO/IEC 23000-22 §7.3.6.7)
         let turn = Orientation::quarter_turns(4 - u32::from(header.rotation % 4));
         let mirror =
             Orientation { transpose: false, mirror_x: header.mirror == Some(1), mirror_y: header.mirror == Some(0) };
         info.orientation = turn.then(mirror);
         info.has_alpha = header.has_alpha;
         info.has_metadata |= header.has_others;
-        let shown = f64::from(width) * f64::from(height);
+        let pixels = f64::from(width) * f64::from(height);
         info.caps.memory =
-            DecodeMemory { per_stored_pixel: header.decoded_bytes as f64 / shown, per_decoded_pixel: 8.0 };
+            DecodeMemory { per_stored_pixel: header.decoded_bytes as f64 / pixels, per_decoded_pixel: 8.0 };
         Ok(info)
     }
 
@@ -45,7 +45,7 @@ impl Codec for Avif {
         let header = read::probe(original).map_err(failed)?;
         let decoded = read::decode(original, &header).map_err(failed)?;
         let (pixels, profile) = decoded.into_pixels(FORMAT, profile(&header))?;
-        let (left, top, ..) = shown(&header);
+        let (left, top, ..) = crop(&header);
         let pixels = if pixels.size == info.size { pixels } else { pixels.cut(left, top, info.size) };
         sink(Decoded::still(pixels, profile))?;
         Ok(Integrity::Whole)
@@ -55,7 +55,7 @@ impl Codec for Avif {
         write::accepts_ycbcr(encoding.avif)
     }
 
-    fn encode(&self, picture: &Picture, _go_on: KeepGoing<'_>) -> Result<Vec<u8>> {
+    fn encode(&self, picture: &EncodeInput, _should_continue: ShouldContinue<'_>) -> Result<Vec<u8>> {
         write::encode(picture).map_err(|reason| Error::Encode { format: FORMAT, reason })
     }
 }
@@ -67,12 +67,12 @@ fn failed(failure: read::Failure) -> Error {
     }
 }
 
-/// The part that is shown: left, top, columns, rows.
-fn shown(header: &read::Header) -> read::Crop {
+/// The clean aperture, or the whole picture.
+fn crop(header: &read::Header) -> read::Crop {
     header.clap.unwrap_or((0, 0, header.width, header.height))
 }
 
-/// An embedded profile, or what the code points stand for.
+/// The embedded profile, or else that of the code points.
 fn profile(header: &read::Header) -> Option<Profile> {
     let model = ColourModel::of(if header.monochrome { 1 } else { 3 });
     if let Some(profile) = header.icc.as_deref().filter(|icc| model.is_of(icc)).and_then(Profile::from_icc) {

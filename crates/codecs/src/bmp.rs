@@ -1,13 +1,12 @@
-//! BMP, as browsers read it: of Windows and OS/2, with colours in a palette or in masks, plain or in run lengths.
+//! BMP of Windows and OS/2, as browsers read it: palettes and bit fields, uncompressed and RLE.
 //!
-//! Rows come from the bottom up, as a rule. Of a file that is cut off those that came are shown, and the others are transparent.
-//! Embedded colour profiles are ignored.
+//! Missing rows of a truncated file are transparent. Embedded colour profiles are ignored.
 
 mod header;
+mod rle;
 mod rows;
-mod runs;
 
-use header::{Coding, Header};
+use header::{Compression, Header};
 
 use crate::codec::{Codec, Sink};
 use tintype_pixels::Pixels;
@@ -16,7 +15,7 @@ use tintype_pixels::format::Format;
 use tintype_pixels::geometry::Size;
 use tintype_pixels::{Admitted, DecodeMemory, DecodeOptions, Decoded, Info, Integrity};
 
-/// Reads BMP.
+/// Decodes BMP.
 pub(crate) struct Bmp;
 
 const FORMAT: Format = Format::Bmp;
@@ -26,9 +25,9 @@ impl Codec for Bmp {
         let header = Header::read(original)?;
         let size = Size::new(header.width as u32, header.height as u32);
         let mut info = Info::new(FORMAT, size);
-        info.has_alpha = header.masks[3] != 0 || header.seems_cut_off(original);
+        info.has_alpha = header.masks[3] != 0 || header.seems_truncated(original);
         let channels = if info.has_alpha { 4.0 } else { 3.0 };
-        // as they are, and once more without an alpha channel that hides nothing
+        // the pixels, and a copy without an alpha channel that is opaque
         info.caps.memory = DecodeMemory { per_stored_pixel: 2.0 * channels, per_decoded_pixel: 5.0 };
         Ok(info)
     }
@@ -39,13 +38,13 @@ impl Codec for Bmp {
         let info = admitted.info();
         let header = Header::read(original)?;
         let data = original.get(header.data..).unwrap_or_default();
-        let read = match header.coding {
-            Coding::Rows => rows::read(&header, data),
-            Coding::Runs(unit) => runs::read(&header, unit, data),
+        let read = match header.compression {
+            Compression::None => rows::read(&header, data),
+            Compression::Rle(bits) => rle::read(&header, bits, data),
         };
-        let Read { channels, samples, rows, is_whole } = read;
+        let Bitmap { channels, samples, rows, is_whole } = read;
         if rows == 0 {
-            return Err(Error::malformed(FORMAT, "it ends before its first row"));
+            return Err(Error::malformed(FORMAT, "it is truncated before its first row"));
         }
         let integrity = match is_whole {
             true => Integrity::Whole,
@@ -56,15 +55,15 @@ impl Codec for Bmp {
     }
 }
 
-/// The pixels that were read of a file.
-struct Read {
+/// Decoded pixels.
+struct Bitmap {
     /// 3 or 4.
     channels: usize,
-    /// From the top row on.
+    /// Interleaved, from the top row on.
     samples: Vec<u8>,
-    /// How many rows came, with one of which a part came.
+    /// Rows that were decoded, the last one maybe in part.
     rows: usize,
-    /// Whether all did, whole.
+    /// Whether all rows are complete.
     is_whole: bool,
 }
 
@@ -82,7 +81,7 @@ mod tests {
     /// Red, green, blue.
     const PALETTE: [u8; 12] = [0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0, 0];
 
-    /// A file: its header of that size, what is behind that, and the pixels.
+    /// A file with an info header of `size` bytes, followed by `behind` (palette or masks) and the pixels.
     fn file(
         size: u32, (width, height): (i32, i32), bits: u16, compression: u32, behind: &[u8], data: &[u8],
     ) -> Vec<u8> {
@@ -118,7 +117,7 @@ mod tests {
     const OPAQUE: [u32; 4] = [0xFF_0000, 0xFF00, 0xFF, 0xFF00_0000];
 
     #[test]
-    fn layouts_of_pixels() {
+    fn every_bit_depth_and_header_version_is_decoded() {
         let rgb = |names: &[u32]| masks(names);
         let v4 = |compression: u32, alpha: u32, data: &[u8]| {
             let mut file = file(108, (1, 1), 32, compression, &[], data);
@@ -135,27 +134,27 @@ mod tests {
             ("24 bits", file(40, (1, 1), 24, 0, &[], &[255, 0, 0, 0]), vec![BLUE]),
             ("32 bits", file(40, (1, 1), 32, 0, &[], &[0, 0, 255, 7]), vec![RED]),
             (
-                "masks of 16 bits",
+                "BI_BITFIELDS of 16 bits",
                 file(40, (2, 1), 16, 3, &rgb(&[0xF800, 0x7E0, 0x1F]), &[0xE0, 7, 0, 0xF8]),
                 vec![GREEN, RED],
             ),
             (
-                "masks of 10 bits",
+                "BI_BITFIELDS of 10 bits a channel",
                 file(40, (1, 1), 32, 3, &rgb(&[0x3FF0_0000, 0xF_FC00, 0x3FF]), &[0xFF, 3, 0, 0]),
                 vec![BLUE],
             ),
-            ("a mask of none", file(40, (1, 1), 32, 3, &rgb(&[0xFF_0000, 0, 0xFF]), &[0, 9, 255, 0]), vec![RED]),
-            ("masks that overlap", file(40, (1, 1), 32, 3, &rgb(&[0xFF, 0xFF, 0xFF00]), &[0, 255, 0, 0]), vec![BLUE]),
-            ("masks with alpha", file(40, (1, 1), 32, 6, &masks(&OPAQUE), &[0, 0, 255, 128]), vec![[255, 0, 0, 128]]),
-            ("alpha of version 4", v4(0, OPAQUE[3], &[0, 0, 255, 128]), vec![[255, 0, 0, 128]]),
+            ("an empty mask", file(40, (1, 1), 32, 3, &rgb(&[0xFF_0000, 0, 0xFF]), &[0, 9, 255, 0]), vec![RED]),
+            ("overlapping masks", file(40, (1, 1), 32, 3, &rgb(&[0xFF, 0xFF, 0xFF00]), &[0, 255, 0, 0]), vec![BLUE]),
+            ("BI_ALPHABITFIELDS", file(40, (1, 1), 32, 6, &masks(&OPAQUE), &[0, 0, 255, 128]), vec![[255, 0, 0, 128]]),
+            ("alpha of BITMAPV4HEADER", v4(0, OPAQUE[3], &[0, 0, 255, 128]), vec![[255, 0, 0, 128]]),
             ("alpha that is 0 everywhere", v4(3, OPAQUE[3], &[0, 0, 255, 0]), vec![[255, 0, 0, 0]]),
-            ("version 4 without alpha", v4(3, 0, &[0, 0, 255, 0]), vec![RED]),
+            ("BITMAPV4HEADER without alpha", v4(3, 0, &[0, 0, 255, 0]), vec![RED]),
             ("OS/2 version 1", with_file_header(&core, &[1, 0, 0, 0]), vec![GREEN, RED]),
             ("OS/2 version 2", file(64, (3, 1), 8, 0, &PALETTE, &[2, 1, 0, 0]), vec![BLUE, GREEN, RED]),
             ("OS/2 version 2, short", file(16, (1, 1), 24, 0, &[], &[255, 0, 0, 0]), vec![BLUE]),
             ("top down", file(40, (1, -2), 24, 0, &[], &[0, 0, 255, 0, 255, 0, 0, 0]), vec![RED, BLUE]),
             ("bottom up", file(40, (1, 2), 24, 0, &[], &[0, 0, 255, 0, 255, 0, 0, 0]), vec![BLUE, RED]),
-            ("without what fills up the last row", file(40, (1, 1), 24, 0, &[], &[255, 0, 0]), vec![BLUE]),
+            ("without padding of the last row", file(40, (1, 1), 24, 0, &[], &[255, 0, 0]), vec![BLUE]),
         ];
         for (name, file, expected) in table {
             assert_eq!(decoded(&file).expect(name), (expected, true), "{name}");
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn run_lengths() {
+    fn rle_is_decoded() {
         let eight = |height: i32, data: &[u8]| file(40, (3, height), 8, 1, &PALETTE, data);
         let four = |data: &[u8]| file(40, (3, 2), 4, 2, &PALETTE, data);
         let wide = |data: &[u8]| file(64, (3, 2), 24, 4, &[], data);
@@ -171,29 +170,24 @@ mod tests {
         let table: Vec<(&str, Vec<u8>, [[[u8; 4]; 3]; 2], bool)> = vec![
             ("runs", eight(2, &[3, 1, 0, 0, 3, 2, 0, 1]), [blues, greens], true),
             ("runs from the top", eight(-2, &[3, 1, 0, 0, 3, 2, 0, 1]), [greens, blues], true),
-            ("runs that are too long", eight(2, &[9, 1, 0, 0, 9, 2, 0, 1]), [blues, greens], true),
-            ("pixels one by one", eight(2, &[3, 1, 0, 0, 0, 3, 0, 1, 2, 0, 0, 1]), [[RED, GREEN, BLUE], greens], true),
-            ("more of them than a row has", eight(2, &[0, 4, 1, 1, 1, 2, 0, 0, 3, 2]), [blues, greens], true),
-            ("no end", eight(2, &[3, 1, 0, 0, 3, 2]), [blues, greens], true),
+            ("runs beyond the row", eight(2, &[9, 1, 0, 0, 9, 2, 0, 1]), [blues, greens], true),
+            ("absolute mode", eight(2, &[3, 1, 0, 0, 0, 3, 0, 1, 2, 0, 0, 1]), [[RED, GREEN, BLUE], greens], true),
+            ("absolute mode beyond the row", eight(2, &[0, 4, 1, 1, 1, 2, 0, 0, 3, 2]), [blues, greens], true),
+            ("no end of bitmap", eight(2, &[3, 1, 0, 0, 3, 2]), [blues, greens], true),
             ("more rows than there are", eight(2, &[3, 1, 0, 0, 3, 2, 0, 0, 3, 0, 0, 1]), [blues, greens], true),
-            ("a step", eight(2, &[0, 2, 1, 1, 1, 1, 0, 1]), [[BLACK, GREEN, BLACK], [BLACK; 3]], true),
-            ("nothing but the end", eight(2, &[0, 1]), [[BLACK; 3]; 2], true),
-            (
-                "nibbles",
-                four(&[3, 0x12, 0, 0, 0, 3, 0x01, 0x20, 0, 1]),
-                [[RED, GREEN, BLUE], [GREEN, BLUE, GREEN]],
-                true,
-            ),
+            ("a delta", eight(2, &[0, 2, 1, 1, 1, 1, 0, 1]), [[BLACK, GREEN, BLACK], [BLACK; 3]], true),
+            ("only an end of bitmap", eight(2, &[0, 1]), [[BLACK; 3]; 2], true),
+            ("RLE4", four(&[3, 0x12, 0, 0, 0, 3, 0x01, 0x20, 0, 1]), [[RED, GREEN, BLUE], [GREEN, BLUE, GREEN]], true),
             ("24 bits", wide(&[3, 0, 0, 255, 0, 0, 3, 255, 0, 0, 0, 1]), [blues, reds], true),
             (
-                "24 bits one by one",
+                "24 bits, absolute mode",
                 wide(&[0, 3, 0, 0, 255, 0, 255, 0, 255, 0, 0, 0, 0, 0, 3, 0, 0, 255, 0, 1]),
                 [reds, [RED, GREEN, BLUE]],
                 true,
             ),
-            ("cut off", eight(2, &[3, 1, 0, 0, 2, 2]), [[BLUE, BLUE, CLEAR], greens], false),
-            ("cut off in the first row", eight(2, &[2, 1, 3]), [[CLEAR; 3], [GREEN, GREEN, CLEAR]], false),
-            ("cut off in single pixels", eight(2, &[3, 1, 0, 0, 0, 3, 1]), [[CLEAR; 3], greens], false),
+            ("truncated", eight(2, &[3, 1, 0, 0, 2, 2]), [[BLUE, BLUE, CLEAR], greens], false),
+            ("truncated in the first row", eight(2, &[2, 1, 3]), [[CLEAR; 3], [GREEN, GREEN, CLEAR]], false),
+            ("truncated in absolute mode", eight(2, &[3, 1, 0, 0, 0, 3, 1]), [[CLEAR; 3], greens], false),
         ];
         for (name, file, rows, whole) in table {
             assert_eq!(decoded(&file).expect(name), (rows.as_flattened().to_vec(), whole), "{name}");
@@ -201,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_came_are_shown() {
+    fn truncated_file_keeps_its_rows() {
         let whole = file(40, (1, 3), 24, 0, &[], &[0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0, 0]);
         for (length, expected, is_whole) in [
             (12, [BLUE, GREEN, RED], true),
@@ -220,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn starts_of_pixels_that_cannot_be_are_behind_the_palette() {
+    fn invalid_pixel_offset_means_behind_the_palette() {
         let sound = file(40, (3, 1), 8, 0, &PALETTE, &[2, 1, 0, 0]);
         for start in [0_u32, 14, 30, 53] {
             let mut file = sound.clone();
@@ -230,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_read_is_refused() {
+    fn unsupported_and_invalid_headers_are_refused() {
         let with = |at: usize, bytes: &[u8]| {
             let mut file = file(40, (1, 1), 24, 0, &[], &[1, 2, 3, 0]);
             file[at..at + bytes.len()].copy_from_slice(bytes);
@@ -245,8 +239,8 @@ mod tests {
             ("a header of 100 bytes", with(14, &[100]), true),
             ("a JPEG file", with(28, &[0, 0, 4]), true),
             ("a PNG file", with(28, &[0, 0, 5]), true),
-            ("a fax", with(28, &[1, 0, 3]), true),
-            ("inks", with(30, &[11]), true),
+            ("Huffman 1D", with(28, &[1, 0, 3]), true),
+            ("CMYK", with(30, &[11]), true),
             ("pixels outside of the file", with(10, &[0, 1]), false),
             ("masks with gaps", file(40, (1, 1), 32, 3, &masks(&[0xF0F0, 0xF00, 0xFF]), &[0; 4]), false),
         ];

@@ -1,32 +1,31 @@
-//! The canvas that the frames of an animation are drawn on, one over the other.
+//! Composition of the frames of an animation.
 //!
-//! GIF, APNG and WebP say in the same words how a frame is laid over those before it and what becomes of it after it
-//! was shown; encoders want whole pictures.
+//! GIF, APNG and WebP share the model: a frame is blended into a rectangle of the canvas, and disposed of before the next one.
+//! Encoders take the composed pictures.
 
-use tintype_pixels::Pixels;
-use tintype_pixels::geometry::Size;
+use tintype_pixels::{Pixels, Size};
 
-/// What becomes of a frame's area once it was shown.
+/// The treatment of a frame's area before the next frame is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dispose {
-    /// It stays.
-    Keep,
-    /// It becomes transparent.
-    Clear,
-    /// It becomes what it was before.
-    Restore,
+pub(super) enum Disposal {
+    /// It is left in place.
+    None,
+    /// It is cleared to transparent.
+    Background,
+    /// It is restored to the pixels before the frame.
+    Previous,
 }
 
-/// How a frame is laid over what is there.
+/// How a frame is composed with the canvas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Blend {
-    /// It takes its place, transparent pixels too.
-    Replace,
-    /// It covers what is there where it is opaque.
+    /// Pixels are replaced, alpha included.
+    Source,
+    /// Pixels are alpha-blended over the canvas.
     Over,
 }
 
-/// Part of the canvas: left, top, columns, rows, all within it.
+/// A rectangle on the canvas, in pixels; it may reach beyond the edges.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Area {
     pub(super) left: u32,
@@ -34,12 +33,12 @@ pub(super) struct Area {
     pub(super) size: Size,
 }
 
-/// A picture being built frame by frame, RGBA.
+/// The composed picture, RGBA with straight alpha; transparent at first.
 pub(super) struct Canvas {
     pixels: Pixels,
-    /// What the last frame's disposal will undo.
-    pending: Option<(Area, Dispose)>,
-    /// The rows under the last frame, where it is to be restored.
+    /// The area and disposal of the last frame, applied before the next one.
+    pending: Option<(Area, Disposal)>,
+    /// The canvas before the last frame, if its disposal is [`Disposal::Previous`].
     saved: Vec<u8>,
 }
 
@@ -48,59 +47,60 @@ impl Canvas {
         Canvas { pixels: Pixels::filled(size, &[0, 0, 0, 0]), pending: None, saved: Vec::new() }
     }
 
-    /// Draws a frame: `rgba` has the area's pixels. Parts outside of the canvas are left out.
-    pub(super) fn draw(&mut self, area: Area, rgba: &[u8], blend: Blend, dispose: Dispose) {
+    /// Draws a frame: `rgba` has the pixels of the whole area. Parts outside of the canvas are clipped.
+    pub(super) fn draw(&mut self, area: Area, rgba: &[u8], blend: Blend, disposal: Disposal) {
         let stride = area.size.width as usize * 4;
-        self.draw_rows(area, blend, dispose, |row, columns, target| target(&rgba[row * stride..][..columns * 4]));
+        self.draw_rows(area, blend, disposal, |row, columns, target| target(&rgba[row * stride..][..columns * 4]));
     }
 
-    /// Draws a frame of which `give` has the rows: for each that is seen it gives as many pixels as are.
+    /// Draws a frame row by row: `give` gets the row in the frame, the number of visible columns, and a function that takes the RGBA
+    /// pixels of those.
     pub(super) fn draw_rows(
-        &mut self, area: Area, blend: Blend, dispose: Dispose,
+        &mut self, area: Area, blend: Blend, disposal: Disposal,
         mut give: impl FnMut(usize, usize, &mut dyn FnMut(&[u8])),
     ) {
         self.dispose();
-        if dispose == Dispose::Restore {
+        if disposal == Disposal::Previous {
             self.saved = self.pixels.data.clone();
         }
         let columns = area.size.width.min(self.pixels.size.width.saturating_sub(area.left));
         let rows = area.size.height.min(self.pixels.size.height.saturating_sub(area.top));
-        // of one that is wholly outside nothing is to be disposed of either
-        let seen = if columns == 0 || rows == 0 { Size::new(0, 0) } else { Size::new(columns, rows) };
+        // a frame outside of the canvas has nothing to dispose of
+        let visible = if columns == 0 || rows == 0 { Size::new(0, 0) } else { Size::new(columns, rows) };
         let stride = self.pixels.stride();
-        for row in 0..seen.height as usize {
+        for row in 0..visible.height as usize {
             let start = (area.top as usize + row) * stride + area.left as usize * 4;
             let target = &mut self.pixels.data[start..start + columns as usize * 4];
             give(row, columns as usize, &mut |source| match blend {
-                Blend::Replace => target.copy_from_slice(source),
-                Blend::Over => lay_over(target, source),
+                Blend::Source => target.copy_from_slice(source),
+                Blend::Over => blend_over(target, source),
             });
         }
-        self.pending = Some((Area { size: seen, ..area }, dispose));
+        self.pending = Some((Area { size: visible, ..area }, disposal));
     }
 
-    /// What is to be seen now.
-    pub(super) fn shown(&self) -> Pixels {
+    /// A copy of the composed picture.
+    pub(super) fn snapshot(&self) -> Pixels {
         self.pixels.clone()
     }
 
     fn dispose(&mut self) {
         match self.pending.take() {
-            Some((area, Dispose::Clear)) => {
+            Some((area, Disposal::Background)) => {
                 let stride = self.pixels.stride();
                 for row in 0..area.size.height as usize {
                     let start = (area.top as usize + row) * stride + area.left as usize * 4;
                     self.pixels.data[start..start + area.size.width as usize * 4].fill(0);
                 }
             }
-            Some((_, Dispose::Restore)) => self.pixels.data.copy_from_slice(&self.saved),
-            Some((_, Dispose::Keep)) | None => {}
+            Some((_, Disposal::Previous)) => self.pixels.data.copy_from_slice(&self.saved),
+            Some((_, Disposal::None)) | None => {}
         }
     }
 }
 
 /// Source over destination with straight alpha (PNG, third edition, §13.16).
-fn lay_over(target: &mut [u8], source: &[u8]) {
+fn blend_over(target: &mut [u8], source: &[u8]) {
     for (to, from) in target.chunks_exact_mut(4).zip(source.chunks_exact(4)) {
         match (from[3], to[3]) {
             (0, _) => {}
@@ -136,39 +136,39 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_disposed_of() {
+    fn disposal_is_applied_before_the_next_frame() {
         let mut canvas = Canvas::new(Size::new(3, 1));
-        canvas.draw(area(0, 3), &RED.repeat(3), Blend::Replace, Dispose::Keep);
-        canvas.draw(area(1, 1), &BLUE, Blend::Over, Dispose::Restore);
+        canvas.draw(area(0, 3), &RED.repeat(3), Blend::Source, Disposal::None);
+        canvas.draw(area(1, 1), &BLUE, Blend::Over, Disposal::Previous);
         assert_eq!(row(&canvas), [RED, BLUE, RED]);
-        canvas.draw(area(2, 1), &BLUE, Blend::Over, Dispose::Clear);
+        canvas.draw(area(2, 1), &BLUE, Blend::Over, Disposal::Background);
         assert_eq!(row(&canvas), [RED, RED, BLUE]);
-        canvas.draw(area(0, 1), &NONE, Blend::Over, Dispose::Keep);
+        canvas.draw(area(0, 1), &NONE, Blend::Over, Disposal::None);
         assert_eq!(row(&canvas), [RED, RED, NONE]);
-        canvas.draw(area(0, 1), &NONE, Blend::Replace, Dispose::Keep);
+        canvas.draw(area(0, 1), &NONE, Blend::Source, Disposal::None);
         assert_eq!(row(&canvas), [NONE, RED, NONE]);
     }
 
     #[test]
-    fn frames_beyond_the_edge_are_cut() {
+    fn frames_beyond_the_edge_are_clipped() {
         let mut canvas = Canvas::new(Size::new(2, 1));
-        canvas.draw(area(1, 3), &RED.repeat(3), Blend::Over, Dispose::Keep);
+        canvas.draw(area(1, 3), &RED.repeat(3), Blend::Over, Disposal::None);
         let outside =
             [(9, 9, 1, 1), (3, 0, 1, 1), (2, 0, 1, 1), (0, 1, 1, 1), (0, 0, 0, 1), (0, 0, 1, 0), (3, 0, 0, 9)];
         for (left, top, width, height) in outside {
-            for dispose in [Dispose::Clear, Dispose::Restore, Dispose::Keep] {
+            for disposal in [Disposal::Background, Disposal::Previous, Disposal::None] {
                 let size = Size::new(width, height);
                 let pixels = RED.repeat(size.pixels() as usize);
-                canvas.draw(Area { left, top, size }, &pixels, Blend::Replace, dispose);
-                assert_eq!(row(&canvas), [NONE, RED], "{left}, {top}, {size}, {dispose:?}");
+                canvas.draw(Area { left, top, size }, &pixels, Blend::Source, disposal);
+                assert_eq!(row(&canvas), [NONE, RED], "{left}, {top}, {size}, {disposal:?}");
             }
         }
     }
 
     #[test]
-    fn half_transparent_colours_mix() {
+    fn partial_alpha_is_blended() {
         let mut target = [0, 0, 255, 255];
-        lay_over(&mut target, &[255, 0, 0, 128]);
+        blend_over(&mut target, &[255, 0, 0, 128]);
         assert_eq!(target, [128, 0, 127, 255]);
     }
 }

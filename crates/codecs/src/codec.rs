@@ -1,24 +1,24 @@
-//! The trait of codecs.
+//! [`Codec`], the interface of all formats.
 
 use tintype_pixels::DctScale;
 use tintype_pixels::{Admitted, DecodeOptions, Decoded, Error, Info, Integrity, Profile, Result, Rows, Size};
 
+use crate::encode_input::EncodeInput;
 use crate::encoding::Encoding;
-use crate::picture::Picture;
 
 /// Receives each decoded frame in turn.
 pub type Sink<'a> = &'a mut dyn FnMut(Decoded) -> Result<()>;
 
-/// Receives the rows of a picture, and the profile that their samples are in.
+/// Receives the rows of a picture, and the profile of their samples; `None` is sRGB.
 pub type RowSink<'a> = &'a mut dyn FnMut(&mut dyn Rows, Option<Profile>) -> Result<()>;
 
-/// Asked now and then by encoders that can be stopped half-way; `false` ends them with [`Error::Cancelled`].
-pub type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
+/// Called at intervals by encoders that can be stopped; `false` ends them with [`Error::Cancelled`].
+pub type ShouldContinue<'a> = &'a mut dyn FnMut() -> bool;
 
-/// The reader and writer of one format.
+/// The decoder and encoder of one format.
 ///
-/// Of a damaged file a decoder returns what browsers show: the still picture with its missing parts as decoders leave them, or
-/// the whole frames of an animation, at least one, and [`Integrity::Damaged`].
+/// A damaged file is decoded as far as browsers do, with [`Integrity::Damaged`]: a still picture with its missing rows empty, or the
+/// complete frames of an animation, at least one.
 pub trait Codec: Sync {
     /// Reads the header only: no pixels are allocated, and it takes well under a millisecond.
     ///
@@ -26,16 +26,16 @@ pub trait Codec: Sync {
     /// [`Error::Malformed`]; [`Error::Unsupported`] for features that the codec lacks.
     fn probe(&self, original: &[u8]) -> Result<Info>;
 
-    /// Decodes as many frames as were admitted, in order.
+    /// Passes the admitted number of frames to the sink, in order.
     ///
     /// # Errors
-    /// As [`Codec::probe`], [`Error::Limit`] where the file turns out larger than its header said, and those of the sink.
+    /// As [`Codec::probe`], [`Error::Limit`] where the file needs more memory than was admitted, and the errors of the sink.
     fn decode(
         &self, original: &[u8], admitted: &Admitted<'_>, options: &DecodeOptions, sink: Sink<'_>,
     ) -> Result<Integrity>;
 
-    /// Decodes a still picture as asked for, and behind it the same picture at such `others` of the scales as come of
-    /// the same pass. Each is to the bit what it is when it is decoded alone.
+    /// Decodes a still picture once at the scale of `options` and at those of the `others` that the decoder can make in
+    /// the same pass. The first element is that of `options`; each equals bit for bit the same scale decoded alone.
     ///
     /// # Errors
     /// As [`Codec::decode`].
@@ -48,34 +48,33 @@ pub trait Codec: Sync {
             Ok(())
         })?;
         let found = found.map(|decoded| vec![Decoded { integrity, ..decoded }]);
-        found.ok_or_else(|| Error::malformed(admitted.info().format, "it holds no picture"))
+        found.ok_or_else(|| Error::malformed(admitted.info().format, "it has no picture"))
     }
 
-    /// Passes the rows of a still picture to the sink, where [`DecoderCaps::rows`](tintype_pixels::DecoderCaps::rows) says that the
-    /// decoder can. Damage behind the rows that the sink reads is found, too. The rows of a damaged picture are those that decoding
-    /// it whole returns.
+    /// Passes the rows of a still picture to the sink, for pictures with [`DecoderCaps::rows`](tintype_pixels::DecoderCaps::rows). The rows
+    /// equal those of [`Codec::decode`], and damage behind the rows that the sink reads is reported, too.
     ///
     /// # Errors
     /// As [`Codec::decode`].
     fn stream(&self, _original: &[u8], admitted: &Admitted<'_>, _sink: RowSink<'_>) -> Result<Integrity> {
-        Err(Error::malformed(admitted.info().format, "it is not read by rows"))
+        Err(Error::malformed(admitted.info().format, "it cannot be decoded by rows"))
     }
 
-    /// Whether a lossy picture of that size is better handed to the encoder as planes of luma and chroma.
+    /// Whether the encoder prefers a lossy picture of that size as Y'CbCr planes.
     fn accepts_ycbcr(&self, _size: Size, _encoding: Encoding) -> bool {
         false
     }
 
-    /// Whether a file has the end that its format prescribes; true for formats that prescribe none.
+    /// Whether a file has the end marker of its format; true for formats without one.
     fn has_end(&self, _original: &[u8]) -> bool {
         true
     }
 
-    /// Writes a picture.
+    /// Encodes a picture or an animation.
     ///
     /// # Errors
     /// [`Error::Encode`], [`Error::Cancelled`], and [`Error::Impossible`] for a format that is only read.
-    fn encode(&self, _picture: &Picture, _keep_going: KeepGoing<'_>) -> Result<Vec<u8>> {
+    fn encode(&self, _input: &EncodeInput, _should_continue: ShouldContinue<'_>) -> Result<Vec<u8>> {
         Err(Error::Impossible("this format is read but not written".into()))
     }
 }

@@ -1,12 +1,12 @@
-//! How results are encoded: by which encoder, and with how much effort.
+//! The choice of encoder and effort.
 
-/// How hard encoders try.
+/// The effort of encoders.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Effort {
-    /// Somebody waits for it.
+    /// For renditions that a client waits for.
     #[default]
     Fast,
-    /// Fewer bytes for the same look, for many times the work.
+    /// Fewer bytes at the same quality, for many times the time.
     Dense,
 }
 
@@ -16,12 +16,12 @@ pub enum AvifEncoder {
     /// libaom, in builds with native codecs.
     #[cfg(feature = "native")]
     Libaom,
-    /// ravif, which is Rust all through.
+    /// ravif, in pure Rust.
     Ravif,
 }
 
 impl Default for AvifEncoder {
-    /// libaom where it is there: it takes a tenth of the work for the same look in as many bytes.
+    /// libaom in native builds: it takes a tenth of ravif's time for the same quality and size.
     fn default() -> Self {
         #[cfg(feature = "native")]
         return AvifEncoder::Libaom;
@@ -30,10 +30,10 @@ impl Default for AvifEncoder {
     }
 }
 
-/// How results are encoded.
+/// The encoder and its effort.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Encoding {
-    /// How hard encoders try.
+    /// The effort of the encoder.
     pub effort: Effort,
     /// Which encoder writes AVIF.
     pub avif: AvifEncoder,

@@ -1,27 +1,26 @@
-//! Which codec serves which format, and the guard around every call to one: a panic in a codec is damage in the file that
-//! caused it.
+//! The table of codecs by format. Every call is guarded: a panic in a codec becomes [`Error::Malformed`].
 
 use std::panic::AssertUnwindSafe;
 
 use tintype_pixels::DctScale;
 use tintype_pixels::{Admitted, DecodeOptions, Decoded, Error, Format, Info, Integrity, Result, Size};
 
-use crate::codec::{Codec, KeepGoing, RowSink, Sink};
+use crate::codec::{Codec, RowSink, ShouldContinue, Sink};
+use crate::encode_input::EncodeInput;
 use crate::encoding::Encoding;
-use crate::picture::Picture;
-use crate::refused::Refused;
+use crate::unsupported::Unsupported;
 use crate::{avif, bmp, gif, ico, jpeg, jxl, png, pnm, qoi, tiff, webp};
 
-/// The libraries that read and write the formats in this build, for people.
+/// The libraries of this build, for display.
 pub const BACKENDS: &[&str] = &[
     jpeg::BACKEND,
-    "webp: libwebp (writing), image-webp (reading); its own for lossy pictures that are opaque or made smaller",
+    "webp: libwebp (encoding), image-webp (decoding); tintype-vp8 for lossy pictures that are opaque or reduced",
     avif::BACKEND,
-    "jxl: jxl-oxide (reading)",
+    "jxl: jxl-oxide (decoding)",
     "resize: fast_image_resize",
 ];
 
-/// The codec that serves a format.
+/// The codec of a format.
 pub fn of(format: Format) -> Guarded {
     Guarded(
         format,
@@ -37,8 +36,8 @@ pub fn of(format: Format) -> Guarded {
             Format::Pnm => &pnm::Pnm,
             Format::Qoi => &qoi::Qoi,
             Format::Jxl => &jxl::Jxl,
-            Format::Heic => &Refused(Format::Heic, "no decoder for HEVC pictures is free to use"),
-            Format::Svg => &Refused(Format::Svg, "SVG is passed through untouched and has no pixels to change"),
+            Format::Heic => &Unsupported(Format::Heic, "HEVC decoders are not free of patents"),
+            Format::Svg => &Unsupported(Format::Svg, "SVG is passed through untouched and has no pixels to change"),
         },
     )
 }
@@ -76,17 +75,17 @@ impl Codec for Guarded {
         self.1.has_end(original)
     }
 
-    fn encode(&self, picture: &Picture, keep_going: KeepGoing<'_>) -> Result<Vec<u8>> {
-        guarded(self.0, || self.1.encode(picture, keep_going))
+    fn encode(&self, input: &EncodeInput, should_continue: ShouldContinue<'_>) -> Result<Vec<u8>> {
+        guarded(self.0, || self.1.encode(input, should_continue))
     }
 }
 
 fn guarded<T>(format: Format, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    // unwind safe: whatever the codec left half done is dropped here, nothing outlives the call
+    // unwind safe: all state of the codec is dropped here, nothing outlives the call
     std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-        Err(Error::malformed(format, format!("the codec gave up ({text})")))
+        Err(Error::malformed(format, format!("its decoder panicked ({text})")))
     })
 }
 
@@ -96,14 +95,14 @@ mod tests {
     use tintype_pixels::{ChromaSubsampling, Frame, Loops, Pixels, Planes, Size};
 
     use super::*;
+    use crate::encode_input::{EncodeInput, PictureData};
     use crate::encoding::{AvifEncoder, Effort, Encoding};
-    use crate::picture::{Picture, Shown};
 
-    fn picture(shown: Shown, encoding: Encoding, quality: f32) -> Picture {
-        Picture { shown, loops: Loops::Forever, quality, lossless: false, encoding, exif: None, profile: None }
+    fn input(data: PictureData, encoding: Encoding, quality: f32) -> EncodeInput {
+        EncodeInput { data, loops: Loops::Forever, quality, lossless: false, encoding, exif: None, profile: None }
     }
 
-    /// Samples that are neither flat nor all alike.
+    /// Pseudo-random samples.
     fn samples(length: usize, seed: u32) -> Vec<u8> {
         (0..length as u32).map(|at| (at.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 24) as u8).collect()
     }
@@ -111,9 +110,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
-        // what the bindings to C are given comes from here: any size, odd ones above all, and any samples
+        // exercises the bindings to C with all sizes, odd ones above all
         #[test]
-        fn whatever_size_is_encoded_comes_back(
+        fn encoded_size_and_alpha_round_trip(
             width in 1_u32..70, height in 1_u32..70, seed: u32, quality in 0.0_f32..100.0, channels in 3_usize..5,
         ) {
             let size = Size::new(width, height);
@@ -122,15 +121,15 @@ mod tests {
             let encoding = Encoding { effort: Effort::Fast, avif: AvifEncoder::default() };
             for format in [Format::WebP, Format::Avif, Format::Jpeg] {
                 let pixels = Pixels { size, channels, data: data.clone() };
-                let shown = Shown::Frames(vec![Frame { pixels, delay: 0 }]);
-                let packed = of(format).encode(&picture(shown, encoding, quality.max(1.0)), &mut || true);
-                let probed = of(format).probe(&packed.expect("encoded")).expect("what was encoded");
+                let frames = PictureData::Frames(vec![Frame { pixels, delay: 0 }]);
+                let packed = of(format).encode(&input(frames, encoding, quality.max(1.0)), &mut || true);
+                let probed = of(format).probe(&packed.expect("encoded")).expect("an encoded file");
                 prop_assert_eq!(probed.size, size);
                 prop_assert_eq!(probed.has_alpha, channels == 4 && format.supports_alpha() && data.chunks(4).any(|p| p[3] < 255));
                 if of(format).accepts_ycbcr(size, encoding) {
                     let planes = Planes::new(size, Some(ChromaSubsampling::S420), planes.clone());
-                    let encoded = of(format).encode(&picture(Shown::Planes(planes), encoding, quality.max(1.0)), &mut || true);
-                    prop_assert_eq!(of(format).probe(&encoded.expect("encoded")).expect("what was encoded").size, size);
+                    let encoded = of(format).encode(&input(PictureData::Planes(planes), encoding, quality.max(1.0)), &mut || true);
+                    prop_assert_eq!(of(format).probe(&encoded.expect("encoded")).expect("an encoded file").size, size);
                 }
             }
         }

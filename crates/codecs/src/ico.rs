@@ -1,4 +1,4 @@
-//! ICO and CUR: the largest picture of the file.
+//! ICO and CUR: the largest image of the file.
 
 mod read;
 
@@ -12,7 +12,7 @@ use tintype_pixels::format::Format;
 use tintype_pixels::geometry::Size;
 use tintype_pixels::{Admitted, DecodeMemory, DecodeOptions, Decoded, Info, Integrity};
 
-/// Reads icons and cursors.
+/// Decodes icons and cursors.
 pub(crate) struct Ico;
 
 const FORMAT: Format = Format::Ico;

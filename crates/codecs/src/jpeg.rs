@@ -18,9 +18,9 @@ use turbo as library;
 use tintype_jpeg::header::Header;
 pub use tintype_jpeg::header::{has_all_segments, has_end};
 
-use crate::codec::{Codec, KeepGoing, Sink};
+use crate::codec::{Codec, ShouldContinue, Sink};
+use crate::encode_input::EncodeInput;
 use crate::encoding::Encoding;
-use crate::picture::Picture;
 use tintype_pixels::colour::Profile;
 use tintype_pixels::error::Result;
 use tintype_pixels::format::Format;
@@ -110,7 +110,7 @@ impl Codec for Jpeg {
         has_end(original)
     }
 
-    fn encode(&self, picture: &Picture, _go_on: KeepGoing<'_>) -> Result<Vec<u8>> {
+    fn encode(&self, picture: &EncodeInput, _should_continue: ShouldContinue<'_>) -> Result<Vec<u8>> {
         Ok(with_metadata(library::encode(picture)?, picture.exif.as_deref(), picture.profile.as_deref()))
     }
 }

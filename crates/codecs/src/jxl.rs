@@ -1,4 +1,4 @@
-//! JPEG XL: read through jxl-oxide.
+//! JPEG XL, decoded by jxl-oxide.
 
 mod read;
 
@@ -9,12 +9,12 @@ use tintype_pixels::format::Format;
 use tintype_pixels::geometry::{Orientation, Size};
 use tintype_pixels::{Admitted, DecodeMemory, DecodeOptions, Decoded, Info, Integrity};
 
-/// Reads the first frame of a JPEG XL.
+/// Decodes the first frame of a JPEG XL.
 pub(crate) struct Jxl;
 
 const FORMAT: Format = Format::Jxl;
 
-/// The profile that counts: one of another kind of pixels does not.
+/// The embedded profile, unless it is one of another colour model.
 fn profile(header: &read::Header) -> Option<Profile> {
     let model = ColourModel::of(if header.is_grey { 1 } else { 3 });
     header.icc.as_deref().filter(|icc| model.is_of(icc)).and_then(Profile::from_icc)

@@ -1,7 +1,7 @@
 //! The image formats of tintype: one module a format, each with a [`Codec`] that probes, decodes and encodes it.
 //!
-//! Two gates stand around every decoder: it takes an [`Admitted`](tintype_pixels::Admitted), which exists only for an original
-//! within the limits, and it is called through [`formats::of`], which turns a panic into [`Error::Malformed`](tintype_pixels::Error).
+//! Two rules hold for every decoder: it takes an [`Admitted`](tintype_pixels::Admitted), which exists only for an original within the
+//! limits, and it is called through [`formats::of`], which turns a panic into [`Error::Malformed`](tintype_pixels::Error).
 //!
 //! To add a format: a variant and a row in `tintype_pixels::format`, a module here, an arm in [`formats::of`].
 
@@ -11,13 +11,14 @@
 
 #[cfg(not(any(feature = "native", feature = "pure")))]
 compile_error!(
-    "no JPEG codec: take the default features (cmake and nasm build them), or `--no-default-features --features pure`"
+    "no JPEG codec: use the default features (they need cmake and nasm), or `--no-default-features --features pure`"
 );
 
 mod avif;
 mod bmp;
 mod canvas;
 pub mod codec;
+pub mod encode_input;
 pub mod encoding;
 pub mod formats;
 mod gif;
@@ -26,18 +27,17 @@ pub mod jpeg;
 mod jxl;
 mod lzw;
 mod palette;
-pub mod picture;
-mod png;
+pub mod png;
 mod pnm;
 mod qoi;
-mod refused;
 mod samples;
 #[cfg(test)]
 mod testing;
 mod tiff;
+mod unsupported;
 mod webp;
 
-pub use codec::{Codec, KeepGoing, RowSink, Sink};
+pub use codec::{Codec, RowSink, ShouldContinue, Sink};
+pub use encode_input::{EncodeInput, PictureData};
 pub use encoding::{AvifEncoder, Effort, Encoding};
 pub use formats::{BACKENDS, of};
-pub use picture::{Picture, Shown};

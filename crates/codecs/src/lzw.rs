@@ -1,58 +1,58 @@
-//! LZW as GIF (GIF89a, Appendix F) and TIFF (TIFF 6.0 §13) have it, decoded into a place of known length.
+//! LZW decoding for GIF (GIF89a, Appendix F) and TIFF (TIFF 6.0 §13), into a buffer of known length.
 //!
-//! Every string of the table has been written once already, so that the table holds where, and a code is a copy of what
-//! stands there: no chain is followed and no byte is looked up. This takes a third of the time of the crate `weezl`, which was
-//! two thirds of the work of a TIFF made small.
+//! Every string of the table is in the output already, so the table holds positions in the output, and a code is a copy from
+//! there: no prefix chain is followed. This takes a third of the time of the crate `weezl`, which was two thirds of the work of
+//! reducing a TIFF; that is why it is not used here.
 //!
-//! The output equals the crate's; a test holds it. Where codes end early or mean nothing [`decode_some`] says how far they
-//! went.
+//! The output equals `weezl`'s; a test compares them. Where the codes end early or are invalid, [`decode_partial`] returns the
+//! length decoded.
 
-/// The most bits that a code has.
-const LONGEST: u32 = 12;
+/// Bits of the longest code.
+const MAX_BITS: u32 = 12;
 
-/// How codes are packed into bytes, and when they grow.
+/// How codes are packed into bytes, and when their width grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
-    /// The first code has the lowest bits of the first byte: GIF, and TIFF of before 1993.
-    LowFirst,
-    /// The first code has the highest bits, and codes grow one code before they must: TIFF.
-    HighFirst,
+    /// From the least significant bit on: GIF, and TIFF before version 6.
+    LsbFirst,
+    /// From the most significant bit on, with the width growing one code early: TIFF.
+    MsbFirst,
 }
 
-/// Fills `out` with what codes of literals with so many bits stand for. What follows then is not looked at.
+/// Decodes exactly `out.len()` bytes; `None` where the codes end before. Codes behind that are ignored.
 pub(super) fn decode(order: Order, literal_bits: u8, input: &[u8], out: &mut [u8]) -> Option<()> {
-    (decode_some(order, literal_bits, input, out) == out.len()).then_some(())
+    (decode_partial(order, literal_bits, input, out) == out.len()).then_some(())
 }
 
-/// The same as far as the codes go, up to their end or the first that means nothing; how many bytes that fills.
-pub(super) fn decode_some(order: Order, literal_bits: u8, input: &[u8], out: &mut [u8]) -> usize {
-    // places are kept in 32 bits
+/// Decodes up to the end code or the first invalid code; the number of bytes written.
+pub(super) fn decode_partial(order: Order, literal_bits: u8, input: &[u8], out: &mut [u8]) -> usize {
+    // the table holds positions in 32 bits
     if !(2..=8).contains(&literal_bits) || u32::try_from(out.len()).is_err() {
         return 0;
     }
     match order {
-        Order::LowFirst => decode_in::<false>(literal_bits.into(), input, out),
-        Order::HighFirst => decode_in::<true>(literal_bits.into(), input, out),
+        Order::LsbFirst => decode_in::<false>(literal_bits.into(), input, out),
+        Order::MsbFirst => decode_in::<true>(literal_bits.into(), input, out),
     }
 }
 
-/// A string that was written: where, and how long it is.
+/// An entry of the string table, by its position in the output.
 #[derive(Clone, Copy)]
-struct Text {
+struct Entry {
     start: u32,
     length: u32,
 }
 
-fn decode_in<const HIGH_FIRST: bool>(literal_bits: u32, input: &[u8], out: &mut [u8]) -> usize {
+fn decode_in<const MSB_FIRST: bool>(literal_bits: u32, input: &[u8], out: &mut [u8]) -> usize {
     let clear = 1_usize << literal_bits;
     let (end, first) = (clear + 1, clear + 2);
-    let early = usize::from(HIGH_FIRST);
-    let mut texts = [Text { start: 0, length: 0 }; 1 << LONGEST];
-    // the number of the next text, and from which number on codes are longer
+    let early = usize::from(MSB_FIRST);
+    let mut table = [Entry { start: 0, length: 0 }; 1 << MAX_BITS];
+    // the next free code, the width of codes, and the code from which on they are wider
     let (mut next, mut bits) = (first, literal_bits + 1);
     let mut grows = (1 << bits) - early;
-    let mut last: Option<Text> = None;
-    let mut codes = Codes::<HIGH_FIRST> { input, held: 0, count: 0 };
+    let mut last: Option<Entry> = None;
+    let mut codes = CodeReader::<MSB_FIRST> { input, buffer: 0, bits: 0 };
     let mut at = 0;
     while at < out.len() {
         let Some(code) = codes.next(bits) else { break };
@@ -61,15 +61,15 @@ fn decode_in<const HIGH_FIRST: bool>(literal_bits: u32, input: &[u8], out: &mut 
             grows = (1 << bits) - early;
             continue;
         }
-        // each code makes a text of the one before and the byte that follows it, which is the first of this one
+        // each code adds an entry: the previous string and the first byte of this one
         let mut newest = usize::MAX;
-        if let Some(Text { start, length }) = last
-            && next < texts.len()
+        if let Some(Entry { start, length }) = last
+            && next < table.len()
         {
             newest = next;
-            texts[next & ((1 << LONGEST) - 1)] = Text { start, length: length + 1 };
+            table[next & ((1 << MAX_BITS) - 1)] = Entry { start, length: length + 1 };
             next += 1;
-            if next >= grows && bits < LONGEST {
+            if next >= grows && bits < MAX_BITS {
                 bits += 1;
                 grows = (1 << bits) - early;
             }
@@ -82,24 +82,24 @@ fn decode_in<const HIGH_FIRST: bool>(literal_bits: u32, input: &[u8], out: &mut 
             if code == end || code >= next {
                 break;
             }
-            let text = texts[code & ((1 << LONGEST) - 1)];
-            let (from, length) = (text.start as usize, text.length as usize);
+            let entry = table[code & ((1 << MAX_BITS) - 1)];
+            let (from, length) = (entry.start as usize, entry.length as usize);
             let room = length.min(out.len() - at);
-            put(out, from, at, room);
-            // the last byte of the newest is the first of what is being written
+            copy_within(out, from, at, room);
+            // KwKwK: the last byte of the newest entry is its first one
             if code == newest && room == length {
                 out[at + length - 1] = out[from];
             }
             at += room;
         }
-        last = Some(Text { start: start as u32, length: (at - start) as u32 });
+        last = Some(Entry { start: start as u32, length: (at - start) as u32 });
     }
     at
 }
 
-/// Copies so many bytes from before `to`; behind them may be written what is written over later.
+/// Copies `length` bytes from `from`, which is before `to`. It may write further bytes behind them, which later codes overwrite.
 #[inline(always)]
-fn put(out: &mut [u8], from: usize, to: usize, length: usize) {
+fn copy_within(out: &mut [u8], from: usize, to: usize, length: usize) {
     const STEP: usize = 8;
     let mut done = 0;
     while done < length {
@@ -116,52 +116,53 @@ fn put(out: &mut [u8], from: usize, to: usize, length: usize) {
     }
 }
 
-/// Codes one after the other.
-struct Codes<'a, const HIGH_FIRST: bool> {
+/// Reads codes of varying width.
+struct CodeReader<'a, const MSB_FIRST: bool> {
     input: &'a [u8],
-    /// Bits that were read, from the end where the next code is.
-    held: u64,
-    count: u32,
+    /// Unread bits, left-aligned for MSB-first, right-aligned for LSB-first order.
+    buffer: u64,
+    /// How many those are.
+    bits: u32,
 }
 
-impl<const HIGH_FIRST: bool> Codes<'_, HIGH_FIRST> {
+impl<const MSB_FIRST: bool> CodeReader<'_, MSB_FIRST> {
     #[inline(always)]
-    fn next(&mut self, bits: u32) -> Option<usize> {
-        if self.count < bits {
+    fn next(&mut self, width: u32) -> Option<usize> {
+        if self.bits < width {
             self.fill();
-            if self.count < bits {
+            if self.bits < width {
                 return None;
             }
         }
-        self.count -= bits;
-        if HIGH_FIRST {
-            let code = self.held >> (64 - bits);
-            self.held <<= bits;
+        self.bits -= width;
+        if MSB_FIRST {
+            let code = self.buffer >> (64 - width);
+            self.buffer <<= width;
             Some(code as usize)
         } else {
-            let code = self.held & ((1 << bits) - 1);
-            self.held >>= bits;
+            let code = self.buffer & ((1 << width) - 1);
+            self.buffer >>= width;
             Some(code as usize)
         }
     }
 
-    /// Reads four bytes, or what is left.
+    /// Refills the buffer by four bytes, or by those that are left.
     #[inline(always)]
     fn fill(&mut self) {
         if let Some((bytes, rest)) = self.input.split_first_chunk::<4>() {
             self.input = rest;
-            self.held |= if HIGH_FIRST {
-                u64::from(u32::from_be_bytes(*bytes)) << (32 - self.count)
+            self.buffer |= if MSB_FIRST {
+                u64::from(u32::from_be_bytes(*bytes)) << (32 - self.bits)
             } else {
-                u64::from(u32::from_le_bytes(*bytes)) << self.count
+                u64::from(u32::from_le_bytes(*bytes)) << self.bits
             };
-            self.count += 32;
+            self.bits += 32;
             return;
         }
         while let Some((&byte, rest)) = self.input.split_first() {
             self.input = rest;
-            self.held |= u64::from(byte) << if HIGH_FIRST { 56 - self.count } else { self.count };
-            self.count += 8;
+            self.buffer |= u64::from(byte) << if MSB_FIRST { 56 - self.bits } else { self.bits };
+            self.bits += 8;
         }
     }
 }
@@ -175,17 +176,17 @@ mod tests {
 
     fn encoded(order: Order, literal_bits: u8, data: &[u8]) -> Vec<u8> {
         let mut encoder = match order {
-            Order::LowFirst => Encoder::new(BitOrder::Lsb, literal_bits),
-            Order::HighFirst => Encoder::with_tiff_size_switch(BitOrder::Msb, literal_bits),
+            Order::LsbFirst => Encoder::new(BitOrder::Lsb, literal_bits),
+            Order::MsbFirst => Encoder::with_tiff_size_switch(BitOrder::Msb, literal_bits),
         };
         encoder.encode(data).expect("encoded")
     }
 
-    /// What the crate makes of it, if that fills as much.
-    fn by_library(order: Order, literal_bits: u8, input: &[u8], length: usize) -> Option<Vec<u8>> {
+    /// The output of `weezl`, if it is of that length.
+    fn decode_by_weezl(order: Order, literal_bits: u8, input: &[u8], length: usize) -> Option<Vec<u8>> {
         let configuration = match order {
-            Order::LowFirst => Configuration::new(BitOrder::Lsb, literal_bits),
-            Order::HighFirst => Configuration::with_tiff_size_switch(BitOrder::Msb, literal_bits),
+            Order::LsbFirst => Configuration::new(BitOrder::Lsb, literal_bits),
+            Order::MsbFirst => Configuration::with_tiff_size_switch(BitOrder::Msb, literal_bits),
         };
         let mut decoder = configuration.with_yield_on_full_buffer(true).build();
         let mut out = vec![0; length];
@@ -201,12 +202,12 @@ mod tests {
         (written == length).then_some(out)
     }
 
-    fn ours(order: Order, literal_bits: u8, input: &[u8], length: usize) -> Option<Vec<u8>> {
+    fn decode_to_vec(order: Order, literal_bits: u8, input: &[u8], length: usize) -> Option<Vec<u8>> {
         let mut out = vec![0; length];
         decode(order, literal_bits, input, &mut out).map(|()| out)
     }
 
-    /// Data of all kinds: noise, runs, and what repeats, of values with so many bits.
+    /// Noise, runs and repetitions of values below `1 << literal_bits`.
     fn data(literal_bits: u8, seed: u32, length: usize) -> Vec<u8> {
         let mut state = seed | 1;
         let mut next = || {
@@ -231,26 +232,29 @@ mod tests {
     }
 
     fn order() -> impl Strategy<Value = Order> {
-        prop_oneof![Just(Order::LowFirst), Just(Order::HighFirst)]
+        prop_oneof![Just(Order::LsbFirst), Just(Order::MsbFirst)]
     }
 
     #[test]
-    fn tables_that_are_full_and_runs() {
-        for order in [Order::LowFirst, Order::HighFirst] {
+    fn long_data_fill_the_table() {
+        for order in [Order::LsbFirst, Order::MsbFirst] {
             for (bits, length) in [(8, 300_000), (5, 100_000), (2, 50_000)] {
-                // TIFF's literals have eight
-                let bits = if order == Order::HighFirst { 8 } else { bits };
+                // TIFF has literals of 8 bits
+                let bits = if order == Order::MsbFirst { 8 } else { bits };
                 for data in [data(bits, 7, length), vec![1; length]] {
                     let file = encoded(order, bits, &data);
-                    assert!(ours(order, bits, &file, length).is_some_and(|ours| ours == data), "{order:?}, {bits}");
+                    assert!(
+                        decode_to_vec(order, bits, &file, length).is_some_and(|decoded| decoded == data),
+                        "{order:?}, {bits}"
+                    );
                 }
             }
         }
     }
 
     #[test]
-    fn a_table_may_stay_full() {
-        // a clear, then literals, whose pairs fill the table, and the last text over and over
+    fn full_table_without_clear_code_decodes() {
+        // a clear code, literals whose pairs fill the table, and the last entry repeated
         let codes = |count: usize| {
             let literals = (0..count).map(|at| (at * at / 3 % 256) as u16);
             [256].into_iter().chain(literals).chain(std::iter::repeat_n(4095, 9))
@@ -276,62 +280,62 @@ mod tests {
         }
         file.push(held as u8);
         let length = count + 18;
-        let expected = by_library(Order::LowFirst, 8, &file, length).expect("it is sound");
-        assert_eq!(ours(Order::LowFirst, 8, &file, length), Some(expected));
+        let expected = decode_by_weezl(Order::LsbFirst, 8, &file, length).expect("valid codes");
+        assert_eq!(decode_to_vec(Order::LsbFirst, 8, &file, length), Some(expected));
     }
 
     #[test]
-    fn what_is_odd_is_left_alone() {
+    fn short_codes_and_invalid_literal_sizes_are_refused() {
         let data = data(8, 3, 1000);
-        for order in [Order::LowFirst, Order::HighFirst] {
+        for order in [Order::LsbFirst, Order::MsbFirst] {
             let file = encoded(order, 8, &data);
-            assert!(ours(order, 8, &file, 1000).is_some());
-            assert!(ours(order, 8, &file, 1001).is_none(), "it ends before");
-            assert!(ours(order, 8, &file[..file.len() / 2], 1000).is_none(), "it is cut off");
-            assert!(ours(order, 1, &file, 1000).is_none() && ours(order, 9, &file, 1000).is_none());
-            assert_eq!(ours(order, 8, &[], 0), Some(Vec::new()));
+            assert!(decode_to_vec(order, 8, &file, 1000).is_some());
+            assert!(decode_to_vec(order, 8, &file, 1001).is_none(), "end code before the end");
+            assert!(decode_to_vec(order, 8, &file[..file.len() / 2], 1000).is_none(), "truncated");
+            assert!(decode_to_vec(order, 1, &file, 1000).is_none() && decode_to_vec(order, 9, &file, 1000).is_none());
+            assert_eq!(decode_to_vec(order, 8, &[], 0), Some(Vec::new()));
         }
     }
 
     proptest! {
         #[test]
-        fn a_part_of_the_codes_gives_the_first_of_the_data(
+        fn truncated_codes_give_a_prefix(
             order in order(), bits in 2_u8..=8, seed: u32, length in 1_usize..30_000, cut in any::<prop::sample::Index>(),
         ) {
-            let bits = if order == Order::HighFirst { 8 } else { bits };
+            let bits = if order == Order::MsbFirst { 8 } else { bits };
             let data = data(bits, seed, length);
             let file = encoded(order, bits, &data);
             let part = cut.index(file.len() + 1);
             let mut out = vec![0; length];
-            let filled = decode_some(order, bits, &file[..part], &mut out);
+            let filled = decode_partial(order, bits, &file[..part], &mut out);
             prop_assert!(out[..filled] == data[..filled]);
             prop_assert!(part < file.len() || filled == length);
         }
 
         #[test]
-        fn what_is_written_is_read(
+        fn round_trip_by_weezl(
             order in order(), bits in 2_u8..=8, seed: u32, length in 0_usize..30_000, short in 0_usize..20,
         ) {
-            let bits = if order == Order::HighFirst { 8 } else { bits };
+            let bits = if order == Order::MsbFirst { 8 } else { bits };
             let data = data(bits, seed, length);
             let file = encoded(order, bits, &data);
             let length = length.saturating_sub(short);
-            prop_assert!(ours(order, bits, &file, length).is_some_and(|ours| ours == data[..length]));
+            prop_assert!(decode_to_vec(order, bits, &file, length).is_some_and(|decoded| decoded == data[..length]));
         }
 
         #[test]
-        fn nothing_is_read_otherwise_than_by_the_library(
+        fn damaged_codes_decode_as_by_weezl(
             order in order(), bits in 2_u8..=8, seed: u32, length in 1_usize..9_000,
             damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4), wanted in 1_usize..12_000,
         ) {
-            let bits = if order == Order::HighFirst { 8 } else { bits };
+            let bits = if order == Order::MsbFirst { 8 } else { bits };
             let mut file = encoded(order, bits, &data(bits, seed, length));
             for (place, byte) in damage {
                 let place = place.index(file.len());
                 file[place] = byte;
             }
-            if let Some(ours) = ours(order, bits, &file, wanted) {
-                prop_assert!(by_library(order, bits, &file, wanted).is_some_and(|theirs| theirs == ours));
+            if let Some(ours) = decode_to_vec(order, bits, &file, wanted) {
+                prop_assert!(decode_by_weezl(order, bits, &file, wanted).is_some_and(|theirs| theirs == ours));
             }
         }
     }

@@ -1,5 +1,4 @@
-//! PNM (PBM, PGM, PPM and PAM), through the crate `image`. Of a binary file that is cut off what came is shown, and the rest is
-//! as zeros are.
+//! PNM (PBM, PGM, PPM and PAM) by the crate `image`. Missing samples of a truncated binary file are zeros.
 
 use std::cell::Cell;
 use std::io::{BufRead, Read};
@@ -15,12 +14,12 @@ use tintype_pixels::geometry::Size;
 use tintype_pixels::{Admitted, DecodeMemory, DecodeOptions, Decoded, Info, Integrity};
 use tintype_pixels::{Pixels, pixels::grey_to_rgb};
 
-/// Reads PNM.
+/// Decodes PNM.
 pub(crate) struct Pnm;
 
 const FORMAT: Format = Format::Pnm;
 
-/// Bytes that a decoder may allocate besides the pixels that were accounted for.
+/// Bytes that the decoder may allocate besides the admitted memory.
 const HEADROOM: u64 = 16 << 20;
 
 impl Codec for Pnm {
@@ -40,23 +39,23 @@ impl Codec for Pnm {
         &self, original: &[u8], admitted: &Admitted<'_>, _options: &DecodeOptions, sink: Sink<'_>,
     ) -> Result<Integrity> {
         let info = admitted.info();
-        let (left, added) = (Cell::new(original.len()), Cell::new(0));
+        let (remaining, padding) = (Cell::new(original.len()), Cell::new(0));
         let is_binary = matches!(original.get(1), Some(b'4'..=b'7'));
-        let file = Padded { rest: original, is_binary, left: &left, added: &added };
+        let file = Padded { rest: original, is_binary, remaining: &remaining, padding: &padding };
         let decoder = PnmDecoder::new(file).map_err(failed)?;
         let kind = decoder.color_type();
         let length = decoder.total_bytes();
         if length > admitted.memory() + HEADROOM {
             return Err(Error::Limit(format!("{length} bytes of pixels")));
         }
-        if left.get() == 0 {
-            return Err(Error::malformed(FORMAT, "it ends before its first pixel"));
+        if remaining.get() == 0 {
+            return Err(Error::malformed(FORMAT, "it is truncated before its first sample"));
         }
         let mut samples = vec![0; usize::try_from(length).map_err(|error| Error::malformed(FORMAT, error))?];
         decoder.read_image(&mut samples).map_err(failed)?;
-        let integrity = match added.get() {
+        let integrity = match padding.get() {
             0 => Integrity::Whole,
-            added => Integrity::Damaged(format!("{added} bytes of its pixels are missing").into()),
+            missing => Integrity::Damaged(format!("{missing} bytes of its samples are missing").into()),
         };
         let (channels, data) = to_rgb(samples, kind)?;
         sink(Decoded::still(Pixels::new(FORMAT, info.size, channels, data)?, None))?;
@@ -64,14 +63,15 @@ impl Codec for Pnm {
     }
 }
 
-/// A file, and zeros behind it, which are counted.
+/// A reader of a file followed by zeros, which are counted.
 struct Padded<'a> {
     rest: &'a [u8],
-    /// Whether there are any: not behind numbers in digits.
+    /// Whether zeros follow: not in the plain (ASCII) formats.
     is_binary: bool,
-    /// How much is left of the file.
-    left: &'a Cell<usize>,
-    added: &'a Cell<u64>,
+    /// Unread bytes of the file.
+    remaining: &'a Cell<usize>,
+    /// Zeros that were read.
+    padding: &'a Cell<u64>,
 }
 
 impl BufRead for Padded<'_> {
@@ -83,10 +83,10 @@ impl BufRead for Padded<'_> {
     fn consume(&mut self, amount: usize) {
         match self.rest.split_at_checked(amount) {
             Some((_, rest)) if !self.rest.is_empty() => self.rest = rest,
-            _ if self.is_binary => self.added.set(self.added.get() + amount as u64),
+            _ if self.is_binary => self.padding.set(self.padding.get() + amount as u64),
             _ => {}
         }
-        self.left.set(self.rest.len());
+        self.remaining.set(self.rest.len());
     }
 }
 
@@ -108,7 +108,7 @@ fn failed(error: image::ImageError) -> Error {
     }
 }
 
-/// Any layout of samples (native byte order) as 8-bit RGB or RGBA; PNM carries no profile.
+/// Converts samples, in native byte order, to 8-bit RGB or RGBA.
 fn to_rgb(samples: Vec<u8>, kind: ColorType) -> Result<(usize, Vec<u8>)> {
     let channels = if kind.has_alpha() { 4 } else { 3 };
     Ok(match kind {
@@ -135,16 +135,16 @@ mod tests {
     }
 
     #[test]
-    fn pixels_that_came_are_shown() {
+    fn truncated_file_keeps_its_samples() {
         let table: Vec<(&str, &[u8], Option<(Vec<u8>, bool)>)> = vec![
             ("whole", b"P6 2 1 255\nabcdef", Some((b"abcdef".to_vec(), true))),
-            ("with more behind it", b"P6 2 1 255\nabcdefghi", Some((b"abcdef".to_vec(), true))),
-            ("cut off", b"P6 2 1 255\nabcd", Some((b"abcd\0\0".to_vec(), false))),
-            ("grey, cut off", b"P5 2 1 255\na", Some((b"aaa\0\0\0".to_vec(), false))),
+            ("with trailing bytes", b"P6 2 1 255\nabcdefghi", Some((b"abcdef".to_vec(), true))),
+            ("truncated", b"P6 2 1 255\nabcd", Some((b"abcd\0\0".to_vec(), false))),
+            ("grey, truncated", b"P5 2 1 255\na", Some((b"aaa\0\0\0".to_vec(), false))),
             ("no pixels", b"P6 2 1 255\n", None),
             ("no header", b"P6 2", None),
-            ("in digits", b"P2 2 1 255\n7 8", Some((vec![7, 7, 7, 8, 8, 8], true))),
-            ("in digits, cut off", b"P2 2 1 255\n7", None),
+            ("plain", b"P2 2 1 255\n7 8", Some((vec![7, 7, 7, 8, 8, 8], true))),
+            ("plain, truncated", b"P2 2 1 255\n7", None),
         ];
         for (name, file, expected) in table {
             match (decoded(file), expected) {

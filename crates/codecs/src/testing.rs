@@ -1,4 +1,4 @@
-//! What the tests of codecs share.
+//! Helpers of the codecs' tests.
 
 use tintype_pixels::pixels::grey_to_rgb;
 use tintype_pixels::{DctScale, DecodeOptions, Decoded, Integrity, Limits, Pixels, Result, Samples};
@@ -7,10 +7,10 @@ use crate::codec::Codec;
 
 pub(crate) use tintype_testing::originals;
 
-/// Limits that no file of the tests passes.
+/// Limits above every test file.
 pub(crate) const LIMITS: Limits = Limits { max_pixels: 100_000_000, max_frames: 1000, max_memory: 512 << 20 };
 
-/// The frames of a file at full size, all of them or the first, and whether all of its data was there.
+/// The frames of a file at full size, all or the first, and the integrity.
 pub(crate) fn decode(codec: &dyn Codec, file: &[u8], animated: bool) -> Result<(Vec<Decoded>, Integrity)> {
     let info = codec.probe(file)?;
     let frames = if animated { info.frames } else { 1 };
@@ -23,21 +23,21 @@ pub(crate) fn decode(codec: &dyn Codec, file: &[u8], animated: bool) -> Result<(
     Ok((all, integrity))
 }
 
-/// The pixels of a frame that is not in planes.
+/// The interleaved pixels of a frame.
 pub(crate) fn packed(decoded: Decoded) -> Pixels {
-    let Samples::Packed(pixels) = decoded.samples else { panic!("planes where pixels were asked for") };
+    let Samples::Packed(pixels) = decoded.samples else { panic!("planes instead of interleaved pixels") };
     pixels
 }
 
-/// The pictures of a small file, all of them or the one that stands for it, and whether all of its data was there. Where the codec
-/// returns rows, too, the rows of the only picture are compared with the whole.
-pub(crate) fn shown(codec: &dyn Codec, file: &[u8], animated: bool) -> Result<(Vec<Pixels>, Integrity)> {
+/// The frames of a small file, all or the first, and the integrity. Asserts that they have the announced size, and that decoding by
+/// rows, where the codec can, gives the same picture.
+pub(crate) fn decode_checked(codec: &dyn Codec, file: &[u8], animated: bool) -> Result<(Vec<Pixels>, Integrity)> {
     let info = codec.probe(file)?;
     let frames = if animated { info.frames } else { 1 };
     let admitted = LIMITS.admit(&info, frames, "decoding", info.decoded_bytes(DctScale::FULL))?;
-    let mut shown = Vec::new();
+    let mut frames_decoded = Vec::new();
     let decoded = codec.decode(file, &admitted, &DecodeOptions::FULL, &mut |decoded| {
-        shown.push(packed(decoded));
+        frames_decoded.push(packed(decoded));
         Ok(())
     });
     if info.caps.rows.is_some() && frames == 1 {
@@ -53,15 +53,20 @@ pub(crate) fn shown(codec: &dyn Codec, file: &[u8], animated: bool) -> Result<(V
         match (&decoded, &streamed) {
             (Ok(whole), Ok(streamed)) => {
                 assert_eq!(whole, streamed);
-                let [whole, rows] = [shown.last().cloned(), rows].map(|pixels| pixels.expect("a picture").with_alpha());
-                assert!(whole.data == rows.data, "rows are those of the whole picture");
+                let [whole, rows] =
+                    [frames_decoded.last().cloned(), rows].map(|pixels| pixels.expect("a picture").with_alpha());
+                assert!(whole.data == rows.data, "rows equal the picture decoded whole");
             }
             _ => assert!(decoded.is_err() && streamed.is_err(), "{decoded:?}, {streamed:?}"),
         }
     }
     let integrity = decoded?;
-    assert!(shown.iter().all(|pixels| pixels.size == info.size), "of the size that was announced");
-    let is_complete = shown.len() == frames as usize;
-    assert!(is_complete || integrity.is_damaged() && !shown.is_empty(), "{} of {frames}", shown.len());
-    Ok((shown, integrity))
+    assert!(frames_decoded.iter().all(|pixels| pixels.size == info.size), "the announced size");
+    let is_complete = frames_decoded.len() == frames as usize;
+    assert!(
+        is_complete || integrity.is_damaged() && !frames_decoded.is_empty(),
+        "{} of {frames}",
+        frames_decoded.len()
+    );
+    Ok((frames_decoded, integrity))
 }

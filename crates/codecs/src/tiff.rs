@@ -1,4 +1,4 @@
-//! TIFF: the first page.
+//! TIFF: the first page of a file.
 
 mod read;
 
@@ -12,15 +12,15 @@ use tintype_pixels::format::Format;
 use tintype_pixels::geometry::{Orientation, Size};
 use tintype_pixels::{Admitted, DecodeMemory, DecodeOptions, Decoded, Info, Integrity, RowDecoding};
 
-/// Reads TIFF.
+/// Decodes TIFF.
 pub(crate) struct Tiff;
 
 const FORMAT: Format = Format::Tiff;
 
-/// What decoding may take beside the pixels that were accounted for.
+/// Bytes that decoding may allocate besides the admitted memory.
 const HEADROOM: u64 = 4 << 20;
 
-/// The profile that counts of a picture that is not in inks: one of another kind of pixels does not.
+/// The embedded profile of a picture that is not CMYK, unless it is one of another colour model.
 fn profile(header: &read::Header) -> Option<Profile> {
     let model = ColourModel::of(if header.is_grey { 1 } else { 3 });
     header.icc.as_deref().filter(|icc| model.is_of(icc)).and_then(Profile::from_icc)
@@ -35,11 +35,11 @@ impl Codec for Tiff {
         info.orientation = Orientation::from_exif(header.orientation.into());
         info.has_alpha = header.has_alpha;
         info.has_profile |= header.is_cmyk;
-        // what the reader says of itself, and the 8-bit picture made of it
+        // the memory of the reader, and the 8-bit picture
         let per_pixel = header.decoded_bytes as f64 / size.pixels().max(1) as f64;
         info.caps.memory = DecodeMemory { per_stored_pixel: per_pixel, per_decoded_pixel: 8.0 };
         let channels = if header.has_alpha { 4 } else { 3 };
-        info.caps.rows = header.streamed_bytes.map(|held| RowDecoding { channels, memory: held });
+        info.caps.rows = header.row_bytes.map(|memory| RowDecoding { channels, memory });
         Ok(info)
     }
 
@@ -50,11 +50,11 @@ impl Codec for Tiff {
         let header = read::probe(original).map_err(failed)?;
         let decoded = read::decode(original, &header, admitted.memory() + HEADROOM).map_err(failed)?;
         if header.is_cmyk {
-            let inks: Vec<u8> = match decoded.samples {
-                Samples::Eight(inks) => inks,
+            let cmyk: Vec<u8> = match decoded.samples {
+                Samples::Eight(cmyk) => cmyk,
                 Samples::Sixteen(wide) => wide.into_iter().map(colour::narrow).collect(),
             };
-            let rgb = colour::cmyk_to_rgb(&inks, false, header.icc.as_deref());
+            let rgb = colour::cmyk_to_rgb(&cmyk, false, header.icc.as_deref());
             sink(Decoded::still(Pixels::new(FORMAT, info.size, 3, rgb)?, None))?;
             return Ok(Integrity::Whole);
         }
@@ -68,14 +68,14 @@ impl Codec for Tiff {
         let header = read::probe(original).map_err(failed)?;
         let profile = profile(&header);
         let page = read::page(original).map_err(failed)?;
-        let mut lines = read::Lines::new(&page).map_err(failed)?;
-        sink(&mut lines, profile)?;
-        lines.finish().map_err(failed)?;
+        let mut rows = read::PageRows::new(&page).map_err(failed)?;
+        sink(&mut rows, profile)?;
+        rows.finish().map_err(failed)?;
         Ok(Integrity::Whole)
     }
 }
 
-impl Rows for read::Lines<'_, '_> {
+impl Rows for read::PageRows<'_, '_> {
     fn size(&self) -> Size {
         let (width, height) = self.size();
         Size::new(width, height)
@@ -86,11 +86,11 @@ impl Rows for read::Lines<'_, '_> {
     }
 
     fn read(&mut self, out: &mut [u8]) -> Result<()> {
-        self.paint_all(out).map_err(failed)
+        self.read_rows(out).map_err(failed)
     }
 
     fn skip(&mut self, rows: u32) -> Result<()> {
-        self.pass_over(rows).map_err(failed)
+        self.skip_rows(rows).map_err(failed)
     }
 }
 
@@ -106,24 +106,26 @@ fn failed(failure: read::Failure) -> Error {
 mod tests {
     use super::*;
     use crate::testing::{LIMITS, decode, originals, packed};
-    use tintype_pixels::DctScale;
 
     #[test]
-    fn rows_are_those_of_the_picture() {
+    fn rows_equal_the_decoded_picture() {
         let mut streamed = 0;
         for (path, bytes) in originals(|bytes| matches!(bytes.get(..2), Some(b"II" | b"MM"))) {
             let Ok(info) = Tiff.probe(&bytes) else { continue };
             let Some(RowDecoding { channels, .. }) = info.caps.rows else { continue };
-            let Ok(admitted) = LIMITS.admit(&info, 1, "decoding", info.decoded_bytes(DctScale::FULL)) else { continue };
+            let Ok(admitted) = LIMITS.admit(&info, 1, "decoding", info.decoded_bytes(tintype_pixels::DctScale::FULL))
+            else {
+                continue;
+            };
             let decoded = decode(&Tiff, &bytes, false);
             let stride = info.size.width as usize * channels;
             let mut rows = vec![0; stride * info.size.height as usize];
             let mut read = |lines: &mut dyn Rows, _: Option<Profile>| {
                 rows.chunks_mut(7 * stride).try_for_each(|rows| lines.read(rows))
             };
-            let found = Tiff.stream(&bytes, &admitted, &mut read);
-            assert_eq!(found.is_ok(), decoded.is_ok(), "{}: {found:?}, {decoded:?}", path.display());
-            // what is only passed over is looked at, too
+            let result = Tiff.stream(&bytes, &admitted, &mut read);
+            assert_eq!(result.is_ok(), decoded.is_ok(), "{}: {result:?}, {decoded:?}", path.display());
+            // skipped rows are checked, too
             let skipped = Tiff.stream(&bytes, &admitted, &mut |lines, _| lines.skip(1));
             assert_eq!(skipped.is_ok(), decoded.is_ok(), "{}", path.display());
             if let Ok((mut frames, _)) = decoded {

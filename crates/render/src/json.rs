@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use tintype_codecs::{Codec, Encoding, Picture, Shown};
+use tintype_codecs::{Codec, EncodeInput, Encoding, PictureData};
 use tintype_pixels::{Error, Format, Frame, Info, Loops, Pixels, Result, Size};
 
 use crate::encoded::{Content, Encoded};
@@ -40,8 +40,8 @@ pub(crate) fn describe(original: &[u8], info: &Info, thumbnail: &Pixels, damaged
 /// A tiny PNG as a URI.
 fn data_uri(thumbnail: &Pixels) -> Result<String> {
     let pixels = ops::resize::thumbnail(thumbnail, PLACEHOLDER_SIDE)?;
-    let picture = Picture {
-        shown: Shown::Frames(vec![Frame { pixels, delay: 0 }]),
+    let picture = EncodeInput {
+        data: PictureData::Frames(vec![Frame { pixels, delay: 0 }]),
         loops: Loops::Forever,
         quality: 100.0,
         lossless: true,

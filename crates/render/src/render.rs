@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tintype_codecs::{Codec, Encoding, Picture, Shown};
+use tintype_codecs::{Codec, EncodeInput, Encoding, PictureData};
 use tintype_pixels::DctScale;
 use tintype_pixels::{
     DecodeOptions, Decoded, Error, Format, Frame, Info, Integrity, Loops, Pixels, Planes, Result, Samples,
@@ -47,7 +47,7 @@ pub fn render_from(
     let recipe = &recipe.effective(info, settings);
     let plan = Plan::new(info, recipe, settings)?;
     let mut pipeline = Pipeline::new(&plan);
-    let (shown, mut integrity) = shown(decodes, original, &plan, &mut pipeline, progress)?;
+    let (data, mut integrity) = decoded_data(decodes, original, &plan, &mut pipeline, progress)?;
     if recipe.encode.output == Output::Json && !integrity.is_damaged() {
         integrity = later_frames(original, info, settings, progress)?;
     }
@@ -57,8 +57,8 @@ pub fn render_from(
     let damaged = integrity.is_damaged();
 
     begin(progress, Stage::Encode)?;
-    let picture = Picture {
-        shown,
+    let picture = EncodeInput {
+        data,
         loops: info.loops,
         quality: quality::encoder_quality(plan.format, recipe.encode.quality, settings.encoding),
         lossless: recipe.encode.lossless,
@@ -89,10 +89,10 @@ fn svg(original: &[u8], recipe: &Recipe, settings: &Settings) -> Option<Result<E
 }
 
 /// Decodes as planned and applies the operations to each frame.
-fn shown(
+fn decoded_data(
     decodes: &dyn SharedDecodes, original: &[u8], plan: &Plan<'_>, pipeline: &mut Pipeline<'_>,
     progress: &mut dyn Progress,
-) -> Result<(Shown, Integrity)> {
+) -> Result<(PictureData, Integrity)> {
     let info = plan.admitted.info();
     let codec = tintype_codecs::of(info.format);
     let mode = plan.mode(decodes.is_shared());
@@ -130,7 +130,7 @@ fn shown(
             integrity
         }
     };
-    Ok((made.into_shown(info.format)?, integrity))
+    Ok((made.into_data(info.format)?, integrity))
 }
 
 /// The frames that were made so far.
@@ -153,11 +153,11 @@ impl Made {
         begin(progress, Stage::Decode)
     }
 
-    fn into_shown(self, format: Format) -> Result<Shown> {
+    fn into_data(self, format: Format) -> Result<PictureData> {
         match self.planes {
-            Some(planes) => Ok(Shown::Planes(planes)),
+            Some(planes) => Ok(PictureData::Planes(planes)),
             None if self.frames.is_empty() => Err(Error::malformed(format, "it holds no picture")),
-            None => Ok(Shown::Frames(self.frames)),
+            None => Ok(PictureData::Frames(self.frames)),
         }
     }
 }
@@ -198,8 +198,8 @@ fn several(
 /// # Errors
 /// [`Error::Encode`], [`Error::Impossible`].
 pub fn encode_at(pixels: Pixels, format: Format, own_quality: f32, encoding: Encoding) -> Result<Vec<u8>> {
-    let picture = Picture {
-        shown: Shown::Frames(vec![Frame { pixels, delay: 0 }]),
+    let picture = EncodeInput {
+        data: PictureData::Frames(vec![Frame { pixels, delay: 0 }]),
         loops: Loops::Forever,
         quality: own_quality,
         lossless: false,

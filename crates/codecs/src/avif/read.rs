@@ -1,12 +1,12 @@
-//! AVIF: what a file holds ([`probe`]) and its pixels ([`decode`]).
+//! Header ([`probe`]) and pixels ([`decode`]) of an AVIF.
 //!
-//! The container (ISO/IEC 23008-12, AV1-ISOBMFF) is read by [`container`] and
-//! [`track`], the AV1 headers by [`sequence`], the AV1 frames by `re_rav1d`,
-//! and the frames become RGB in [`convert`]. Of an image sequence the first
-//! frame is shown, of a layered picture the selected layer or the highest one.
+//! [`container`] and [`track`] parse the container (ISO/IEC 23008-12, AV1-ISOBMFF),
+//! [`sequence`] the AV1 headers; `re_rav1d` decodes frames, and [`convert`] turns them to RGB.
+//! Of an image sequence the first frame is decoded, of a layered picture the selected or highest
+//! layer.
 //!
-//! Where a file is not quite as the standards demand it, libavif decides, since
-//! browsers go by it: with all of its strict checks (`avifStrictFlags`) off.
+//! Nonconforming files are treated as by libavif, which browsers use, with all of its strict
+//! checks (`avifStrictFlags`) off.
 //!
 //! Pixels come back as stored: the caller crops (`clap`), then turns (`irot`),
 //! then mirrors (`imir`), in this order (23000-22, 7.3.6.7), and converts from
@@ -20,9 +20,13 @@ mod container;
 mod convert;
 mod failure;
 mod frame;
+mod location;
+mod matrix;
 mod plane;
 mod property;
+mod scaler;
 mod sequence;
+mod sequence_header;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -31,9 +35,10 @@ mod track;
 mod transform;
 
 use self::container::Container;
-use self::convert::{Canvas, Matrix};
+use self::convert::Canvas;
 pub(crate) use self::failure::Failure;
 use self::failure::Result;
+use self::matrix::Matrix;
 use self::plane::{DataBudget, Plane, Role, find_alpha};
 pub(crate) use self::property::Nclx;
 use self::property::{as_icc, as_nclx, find};
@@ -47,51 +52,51 @@ const ALPHA_URNS: [&[u8]; 2] = [b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", 
 /// A crop rectangle in pixels: left, top, width, height.
 pub(crate) type Crop = (u32, u32, u32, u32);
 
-/// What the container says about the picture.
+/// Properties of the picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Header {
-    /// Pixels a row as stored, before `clap`, `irot` and `imir`.
+    /// In pixels, before `clap`, `irot` and `imir`.
     pub(crate) width: u32,
-    /// Rows as stored, before `clap`, `irot` and `imir`.
+    /// In pixels, before `clap`, `irot` and `imir`.
     pub(crate) height: u32,
     /// Quarter turns anticlockwise that display the picture (`irot`).
     pub(crate) rotation: u8,
     /// Mirroring after the rotation (`imir`): 0 exchanges top and bottom, 1
     /// exchanges left and right.
     pub(crate) mirror: Option<u8>,
-    /// The part to show, before the rotation (`clap`).
+    /// The clean aperture, before the rotation (`clap`).
     pub(crate) clap: Option<Crop>,
     /// Whether there is an alpha plane.
     pub(crate) has_alpha: bool,
-    /// Whether there is luma only.
+    /// Whether there is no chroma.
     pub(crate) monochrome: bool,
     /// Bits a sample of RGB: 8 or less, 10 or 12.
     pub(crate) depth: u8,
-    /// Bytes that a decoder holds at most, the decoded picture included.
+    /// Peak memory of decoding in bytes, the picture included.
     pub(crate) decoded_bytes: u64,
     /// The ICC profile (`colr` of type `prof` or `rICC`).
     pub(crate) icc: Option<Vec<u8>>,
     /// The code points of `colr`, or else of the AV1 sequence header.
     pub(crate) nclx: Option<Nclx>,
-    /// Frames of the sequence; 1 for a still. As declared: of use as a hint only.
+    /// Declared frames of the sequence, a hint only; 1 for a still.
     pub(crate) frames: u32,
-    /// The EXIF block that describes the picture, from its TIFF header on.
+    /// The EXIF block of the picture, from its TIFF header on.
     pub(crate) exif: Option<Vec<u8>>,
-    /// Whether there is anything but the picture: metadata, thumbnails, moving pictures, boxes that nobody knows.
+    /// Whether there are metadata, thumbnails, tracks or unknown boxes.
     pub(crate) has_others: bool,
 }
 
-/// Reads what a file holds, without decoding pixels.
+/// Reads the header without decoding pixels.
 ///
 /// # Errors
 ///
-/// [`Failure`] where the file is not AVIF, is damaged or cut, or asks for
-/// something that is not supported.
+/// [`Failure`] where the file is not AVIF, is damaged or truncated, or uses
+/// an unsupported feature.
 pub(crate) fn probe(bytes: &[u8]) -> Result<Header> {
-    Picture::open(bytes).map(|picture| picture.header)
+    OpenFile::open(bytes).map(|picture| picture.header)
 }
 
-/// Decodes the picture, as stored (see [`Header`] for what is left to do).
+/// Decodes the picture before its transforms (see [`Header`]).
 /// 8-bit files give 8-bit samples, deeper ones 16-bit samples.
 ///
 /// `header` is what [`probe`] returned for the same bytes. Runs on the calling
@@ -102,9 +107,9 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Header> {
 /// [`Failure`] where the data of the picture is damaged, or its colours are
 /// coded in a way that is not supported.
 pub(crate) fn decode(bytes: &[u8], header: &Header) -> Result<Decoded> {
-    let picture = Picture::open(bytes)?;
+    let picture = OpenFile::open(bytes)?;
     if picture.header != *header {
-        return Err("header is of another file".into());
+        return Err("the header belongs to another file".into());
     }
     let channels = if header.has_alpha { 4 } else { 3 };
     let (width, height) = (header.width as usize, header.height as usize);
@@ -123,8 +128,8 @@ pub(crate) fn decode(bytes: &[u8], header: &Header) -> Result<Decoded> {
     })
 }
 
-/// A file ready to decode.
-struct Picture<'a> {
+/// An opened file.
+struct OpenFile<'a> {
     container: Container<'a>,
     header: Header,
     colour: Plane<'a>,
@@ -132,36 +137,36 @@ struct Picture<'a> {
     premultiplied: bool,
 }
 
-/// The shown parts of a container.
-struct Shown<'a> {
+/// The parts of a container that are decoded.
+struct Selected<'a> {
     colour: Plane<'a>,
     alpha: Option<Plane<'a>>,
     premultiplied: bool,
     nclx: Option<Nclx>,
     icc: Option<Vec<u8>>,
-    /// Numbers of the items that make the picture.
+    /// Ids of the items of the picture.
     items: Vec<u32>,
 }
 
-impl<'a> Picture<'a> {
+impl<'a> OpenFile<'a> {
     fn open(bytes: &'a [u8]) -> Result<Self> {
         let container = Container::parse(bytes)?;
         let has_track = container.tracks.iter().any(|track| !track.is_auxiliary());
-        let shown = if has_track && (container.is_sequence || container.primary.is_none()) {
-            Shown::first_frame(&container)?
+        let selected = if has_track && (container.is_sequence || container.primary.is_none()) {
+            Selected::first_frame(&container)?
         } else {
-            Shown::primary_item(&container)?
+            Selected::primary_item(&container)?
         };
-        let header = read_header(&container, &shown);
-        let Shown { colour, alpha, premultiplied, .. } = shown;
+        let header = read_header(&container, &selected);
+        let Selected { colour, alpha, premultiplied, .. } = selected;
         Ok(Self { container, header, colour, alpha, premultiplied })
     }
 }
 
-impl<'a> Shown<'a> {
+impl<'a> Selected<'a> {
     fn primary_item(container: &Container<'a>) -> Result<Self> {
         let budget = &mut DataBudget::new(container.file_length());
-        let primary = container.primary.ok_or("no primary item")?;
+        let primary = container.primary.ok_or("it has no primary item")?;
         let colour = Plane::open(container, primary, None, budget)?;
         let mut items = vec![primary];
         let (alpha, premultiplied) = match find_alpha(container, primary) {
@@ -185,10 +190,10 @@ impl<'a> Shown<'a> {
         Self { colour, alpha, premultiplied, nclx, icc: icc.map(<[u8]>::to_vec), items }.checked()
     }
 
-    /// The first sample of the first track that is no auxiliary one, and of its alpha track.
+    /// The first sample of the first non-auxiliary track, and of its alpha track.
     fn first_frame(container: &Container<'a>) -> Result<Self> {
         let budget = &mut DataBudget::new(container.file_length());
-        let track = container.tracks.iter().find(|track| !track.is_auxiliary()).ok_or("no AV1 track")?;
+        let track = container.tracks.iter().find(|track| !track.is_auxiliary()).ok_or("it has no AV1 track")?;
         let colour = Plane::of_track(container, track, budget)?;
         let alpha_track = container.tracks.iter().find(|other| other.is_alpha_of(track.id));
         let alpha = alpha_track.map(|alpha| Plane::of_track(container, alpha, budget)).transpose()?;
@@ -198,10 +203,10 @@ impl<'a> Shown<'a> {
         Self { colour, alpha, premultiplied, nclx, icc, items: Vec::new() }.checked()
     }
 
-    /// Fits alpha to the colour, and checks what is known to fail before anything is decoded.
+    /// Fits alpha to the colour, and checks the matrix before anything is decoded.
     fn checked(mut self) -> Result<Self> {
         if self.colour.width == 0 || self.colour.height == 0 {
-            return Err("empty picture".into());
+            return Err("the picture is empty".into());
         }
         self.alpha = self.alpha.map(|alpha| alpha.fitted_to(&self.colour)).transpose()?;
         let first = &self.colour.first().header;
@@ -213,10 +218,10 @@ impl<'a> Shown<'a> {
     }
 }
 
-fn read_header(container: &Container<'_>, shown: &Shown<'_>) -> Header {
-    let Shown { colour, alpha, .. } = shown;
+fn read_header(container: &Container<'_>, selected: &Selected<'_>) -> Header {
+    let Selected { colour, alpha, .. } = selected;
     let first = &colour.first().header;
-    let nclx = shown.nclx.unwrap_or(first.colour);
+    let nclx = selected.nclx.unwrap_or(first.colour);
     let (width, height) = (colour.width, colour.height);
     let Transforms { clap, rotation, mirror } = colour.transforms;
     Header {
@@ -227,39 +232,38 @@ fn read_header(container: &Container<'_>, shown: &Shown<'_>) -> Header {
         clap: clap.and_then(|clap| crop_of(&clap, width, height)),
         has_alpha: alpha.is_some(),
         monochrome: first.monochrome,
-        depth: convert::rgb_depth(nclx.matrix, first.depth),
+        depth: matrix::rgb_depth(nclx.matrix, first.depth),
         decoded_bytes: decoded_bytes(colour, alpha.as_ref()),
-        icc: shown.icc.clone(),
+        icc: selected.icc.clone(),
         nclx: Some(nclx),
         frames: frames(container),
         exif: exif_of(container),
-        has_others: container.has_others(&shown.items),
+        has_others: container.has_others(&selected.items),
     }
 }
 
-/// Bytes that decoding holds at most: ten a pixel of the picture or of the largest frame in it, and three a pixel of each
-/// other frame that the decoder keeps; twice that where samples have more than eight bits.
+/// Peak memory: ten bytes a pixel of the picture or of its largest frame, and three a pixel of each other frame that the decoder
+/// holds; twice that where samples have more than eight bits.
 fn decoded_bytes(colour: &Plane<'_>, alpha: Option<&Plane<'_>>) -> u64 {
-    let mut most = (u64::from(colour.width) * u64::from(colour.height), 0);
+    let mut max = (u64::from(colour.width) * u64::from(colour.height), 0);
     let mut depth = 8;
     for plane in alpha.into_iter().chain([colour]) {
         let (pixels, others) = plane.decoded_pixels();
-        most = (most.0.max(pixels), most.1.max(others));
+        max = (max.0.max(pixels), max.1.max(others));
         depth = depth.max(plane.first().header.depth);
     }
     let bytes = if depth > 8 { 2 } else { 1 };
-    bytes * (10 * most.0 + 3 * most.1)
+    bytes * (10 * max.0 + 3 * max.1)
 }
 
-/// Frames of the first track that is no auxiliary one; 1 where there is none, and where it says more than the file can
-/// hold.
+/// Declared frames of the first non-auxiliary track; 1 without a track, and where the file is too short for them.
 fn frames(container: &Container<'_>) -> u32 {
     let track = container.tracks.iter().find(|track| !track.is_auxiliary());
     let possible = |frames: &u32| usize::try_from(*frames).is_ok_and(|frames| frames <= container.file_length());
     track.map(|track| track.samples.count).filter(possible).unwrap_or(1)
 }
 
-/// The first item of EXIF that describes the primary picture (23008-12, A.2); a broken one counts as missing.
+/// The first EXIF item that describes the primary item (23008-12, A.2); an invalid one counts as missing.
 fn exif_of(container: &Container<'_>) -> Option<Vec<u8>> {
     let primary = container.primary?;
     let mut items = container.references_to(b"cdsc", primary).filter_map(|id| container.item(id).ok());

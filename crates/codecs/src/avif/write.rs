@@ -1,28 +1,29 @@
-//! Writing AVIF: which encoder runs, and how hard it tries.
+//! The encoders of AVIF.
 
 #[cfg(feature = "native")]
 mod libaom;
 mod ravif;
 
-use crate::Picture;
+use crate::EncodeInput;
 use crate::encoding::AvifEncoder;
 
 /// An encoder of AVIF stills.
 ///
-/// Qualities are its own, 0 to 100 and more is better; `render/quality.rs` maps the common scale to them for each effort.
+/// Its quality is 0 to 100 on a scale of its own, more is better; `quality.rs` of `tintype-render` maps the common scale to it for each
+/// effort.
 trait Encoder: Sync {
-    /// The file.
+    /// Encodes a still input.
     ///
     /// # Errors
-    /// The encoder's reason.
-    fn encode(&self, picture: &Picture) -> Result<Vec<u8>, String>;
+    /// The reason of the encoder.
+    fn encode(&self, input: &EncodeInput) -> Result<Vec<u8>, String>;
 }
 
-/// What writes and reads AVIF in this build, for people.
+/// The libraries of this build, for display.
 #[cfg(feature = "native")]
-pub(crate) const BACKEND: &str = "avif: libaom or rav1e (writing), rav1d (reading)";
+pub(crate) const BACKEND: &str = "avif: libaom or rav1e (encoding), rav1d (decoding)";
 #[cfg(not(feature = "native"))]
-pub(crate) const BACKEND: &str = "avif: rav1e without assembler (writing), rav1d without assembler (reading)";
+pub(crate) const BACKEND: &str = "avif: rav1e without assembler (encoding), rav1d without assembler (decoding)";
 
 fn encoder(encoder: AvifEncoder) -> &'static dyn Encoder {
     match encoder {
@@ -32,11 +33,11 @@ fn encoder(encoder: AvifEncoder) -> &'static dyn Encoder {
     }
 }
 
-pub(super) fn encode(picture: &Picture) -> Result<Vec<u8>, String> {
-    encoder(picture.encoding.avif).encode(picture)
+pub(super) fn encode(input: &EncodeInput) -> Result<Vec<u8>, String> {
+    encoder(input.encoding.avif).encode(input)
 }
 
-/// Whether an encoder takes luma and chroma apart.
+/// Whether an encoder accepts Y'CbCr planes.
 pub(super) fn accepts_ycbcr(encoder: AvifEncoder) -> bool {
     match encoder {
         #[cfg(feature = "native")]

@@ -1,20 +1,20 @@
-//! Pixels of BMP that are stored row by row.
+//! Uncompressed pixels.
 
-use super::Read;
+use super::Bitmap;
 use super::header::Header;
 
-/// Reads as many whole rows as there are. Those that are missing are transparent.
-pub(super) fn read(header: &Header, data: &[u8]) -> Read {
+/// Decodes the complete rows. Missing rows are transparent.
+pub(super) fn read(header: &Header, data: &[u8]) -> Bitmap {
     let (width, height) = (header.width, header.height);
     let rows = data.chunks(header.stride()).take(height).filter(|row| row.len() >= header.row());
-    let came = (data.len() + header.stride() - header.row()) / header.stride();
-    let channels = if header.masks[3] != 0 || came < height { 4 } else { 3 };
+    let complete = (data.len() + header.stride() - header.row()) / header.stride();
+    let channels = if header.masks[3] != 0 || complete < height { 4 } else { 3 };
     let mut samples = vec![0; width * height * channels];
     for (stored, row) in rows.enumerate() {
         let at = header.row_at(stored) * width * channels;
         put(header, row, channels, &mut samples[at..at + width * channels]);
     }
-    Read { channels, samples, rows: came.min(height), is_whole: came >= height }
+    Bitmap { channels, samples, rows: complete.min(height), is_whole: complete >= height }
 }
 
 fn put(header: &Header, row: &[u8], channels: usize, out: &mut [u8]) {
@@ -31,7 +31,7 @@ fn put(header: &Header, row: &[u8], channels: usize, out: &mut [u8]) {
             pixel[3..].fill(255);
         }),
         bits => {
-            let fields = header.masks.map(Field::of);
+            let fields = header.masks.map(Field::new);
             pixels.for_each(|(x, pixel)| {
                 let stored = &row[x * bits / 8..][..bits / 8];
                 let value = stored.iter().rev().fold(0, |value, &byte| value << 8 | u32::from(byte));
@@ -44,30 +44,30 @@ fn put(header: &Header, row: &[u8], channels: usize, out: &mut [u8]) {
     }
 }
 
-/// Some bits of a pixel.
+/// A bit field of a pixel.
 struct Field {
     shift: u32,
-    /// The largest value; 0 where it has no bits.
-    most: u32,
+    /// The largest value; 0 for an empty mask.
+    max: u32,
 }
 
 impl Field {
-    /// Of a mask, of which the highest 8 bits count.
-    fn of(mask: u32) -> Field {
+    /// Uses the highest 8 bits of the mask.
+    fn new(mask: u32) -> Field {
         if mask == 0 {
-            return Field { shift: 0, most: 0 };
+            return Field { shift: 0, max: 0 };
         }
-        let more = mask.count_ones().saturating_sub(8);
-        let shift = mask.trailing_zeros() + more;
-        Field { shift, most: mask >> shift }
+        let excess = mask.count_ones().saturating_sub(8);
+        let shift = mask.trailing_zeros() + excess;
+        Field { shift, max: mask >> shift }
     }
 
-    /// In the range of a byte.
+    /// The value scaled to 0 to 255.
     fn read(&self, value: u32) -> u8 {
-        if self.most == 0 {
+        if self.max == 0 {
             return 0;
         }
-        (((value >> self.shift & self.most) * 255 + self.most / 2) / self.most) as u8
+        (((value >> self.shift & self.max) * 255 + self.max / 2) / self.max) as u8
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_fill_a_byte() {
+    fn fields_are_scaled_to_a_byte() {
         for (mask, value, expected) in [
             (0, 0xFFFF_FFFF, 0),
             (1, 1, 255),
@@ -88,7 +88,7 @@ mod tests {
             (0xFF00_0000, 0x8000_0000, 128),
             (0xFFFF_FFFF, 0x8000_0000, 128),
         ] {
-            assert_eq!(Field::of(mask).read(value), expected, "{mask:x} of {value:x}");
+            assert_eq!(Field::new(mask).read(value), expected, "{mask:x} of {value:x}");
         }
     }
 }

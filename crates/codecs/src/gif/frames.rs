@@ -1,158 +1,171 @@
-//! The frames of a GIF, one after the other (GIF89a §§17 to 24). Codes are read by `lzw.rs`.
+//! Decoding the frames of a GIF to colour indices (GIF89a §§18 to 23). LZW is in `lzw.rs`.
 //!
-//! A frame is shown as far as it came, whole rows only. Of an interlaced one each missing row is shown as the one above that
-//! came, as in browsers.
+//! A frame whose data end early keeps its complete rows. Of an interlaced one each missing row repeats the nearest decoded row
+//! above, as in browsers.
 
 use weezl::{BitOrder, decode::Configuration};
 
-use super::{FORMAT, colour_table, last_sub_block, skip_sub_blocks};
-use crate::canvas::{Area, Dispose};
+use super::FORMAT;
+use super::blocks::{
+    EXTENSION, GRAPHIC_CONTROL, IMAGE, SCREEN_END, colour_table_length, last_sub_block, skip_sub_blocks,
+};
+use crate::canvas::{Area, Disposal};
 use crate::lzw::{self, Order};
-use tintype_pixels::Rows;
+use tintype_pixels::Integrity;
 use tintype_pixels::error::{Error, Result};
 use tintype_pixels::geometry::Size;
 
-/// The frames one after the other, with places of their palettes for pixels.
+/// Decodes the frames of a file in order.
 pub(super) struct Frames<'a> {
     file: &'a [u8],
-    /// Where the next block begins.
+    /// The position of the next block.
     at: usize,
-    global: &'a [u8],
+    global_table: &'a [u8],
     /// The most pixels that a frame may have.
-    most: u64,
+    max_pixels: u64,
 }
 
-/// One frame.
-pub(super) struct Indexed {
-    /// Where it is on the canvas, as far as it came.
+/// A frame before its colour table is applied.
+pub(super) struct IndexedFrame {
+    /// Its rectangle on the logical screen, without missing rows.
     pub(super) area: Area,
-    /// A place of the palette for each pixel, rows from the top, packed.
+    /// Colour indices, `area.size` of them, from the top row on.
     pub(super) indices: Vec<u8>,
-    /// The colour of each, red, green, blue and alpha.
+    /// RGBA of every index.
     pub(super) colours: [[u8; 4]; 256],
-    /// Whether one of the palette's colours stands for none.
-    pub(super) has_hole: bool,
-    /// What becomes of it before the next one is drawn.
-    pub(super) dispose: Dispose,
-    /// How long it is shown, in milliseconds.
+    /// Whether one of the indices is transparent.
+    pub(super) is_transparent: bool,
+    /// Its disposal method.
+    pub(super) disposal: Disposal,
+    /// In milliseconds.
     pub(super) delay: u32,
-    /// How many rows it should have.
-    pub(super) rows: u32,
-    /// How many of them came.
-    pub(super) came: u32,
+    /// Rows by the image descriptor.
+    rows: u32,
+    /// Rows that were decoded.
+    decoded_rows: u32,
 }
 
-/// The fields of a control extension for the frame behind it (§23).
+impl IndexedFrame {
+    /// Whether all rows were decoded.
+    pub(super) fn integrity(&self) -> Integrity {
+        if self.decoded_rows >= self.rows {
+            return Integrity::Whole;
+        }
+        let (decoded, rows) = (self.decoded_rows, self.rows);
+        Integrity::Damaged(format!("the image data end early or are damaged: {decoded} of {rows} rows decoded").into())
+    }
+}
+
+/// The fields of a graphic control extension (§23).
 #[derive(Clone, Copy, Default)]
-struct Control {
+struct GraphicControl {
     flags: u8,
     /// In hundredths of a second.
     delay: u16,
-    transparent: u8,
+    transparent_index: u8,
 }
 
-impl Control {
-    fn of(block: &[u8]) -> Option<Control> {
-        let &[flags, low, high, transparent, ..] = block else { return None };
-        Some(Control { flags, delay: u16::from_le_bytes([low, high]), transparent })
+impl GraphicControl {
+    fn read(block: &[u8]) -> Option<GraphicControl> {
+        let &[flags, low, high, transparent_index, ..] = block else { return None };
+        Some(GraphicControl { flags, delay: u16::from_le_bytes([low, high]), transparent_index })
     }
 
-    /// The place that stands for no colour.
-    fn hole(self) -> Option<u8> {
-        (self.flags & 1 == 1).then_some(self.transparent)
+    fn transparent_index(self) -> Option<u8> {
+        (self.flags & 1 == 1).then_some(self.transparent_index)
     }
 
-    fn dispose(self) -> Dispose {
+    fn disposal(self) -> Disposal {
         match self.flags >> 2 & 7 {
-            2 => Dispose::Clear,
-            3 => Dispose::Restore,
-            _ => Dispose::Keep,
+            2 => Disposal::Background,
+            3 => Disposal::Previous,
+            _ => Disposal::None,
         }
     }
 }
 
 impl<'a> Frames<'a> {
-    pub(super) fn open(file: &'a [u8], most: u64) -> Frames<'a> {
-        let global = colour_table(file.get(10).copied().unwrap_or_default());
-        Frames { file, at: 13 + global, global: file.get(13..13 + global).unwrap_or_default(), most }
+    pub(super) fn open(file: &'a [u8], max_pixels: u64) -> Frames<'a> {
+        let at = SCREEN_END + colour_table_length(file.get(10).copied().unwrap_or_default());
+        Frames { file, at, global_table: file.get(SCREEN_END..at).unwrap_or_default(), max_pixels }
     }
 
-    /// The next frame.
+    /// Decodes the next frame.
     ///
     /// # Errors
-    /// [`Error::Malformed`] where there is none, or none of its rows came.
-    pub(super) fn next(&mut self) -> Result<Indexed> {
-        let mut control = Control::default();
+    /// [`Error::Malformed`] where there is none, or none of its rows can be decoded.
+    pub(super) fn next(&mut self) -> Result<IndexedFrame> {
+        let mut control = GraphicControl::default();
         loop {
             match self.file.get(self.at) {
-                Some(0x21) => {
+                Some(&EXTENSION) => {
                     let body = self.file.get(self.at + 2..).unwrap_or_default();
-                    if self.file.get(self.at + 1) == Some(&0xF9) {
-                        // of what is said twice the last counts
-                        control = Control::of(last_sub_block(body)).unwrap_or_default();
+                    if self.file.get(self.at + 1) == Some(&GRAPHIC_CONTROL) {
+                        control = GraphicControl::read(last_sub_block(body)).unwrap_or_default();
                     }
-                    self.at = skip_sub_blocks(self.file, self.at + 2).ok_or_else(ends)?;
+                    self.at = skip_sub_blocks(self.file, self.at + 2).ok_or_else(ends_early)?;
                 }
-                Some(0x2C) => return self.frame(control),
-                _ => return Err(ends()),
+                Some(&IMAGE) => return self.read_image(control),
+                _ => return Err(ends_early()),
             }
         }
     }
 
-    fn frame(&mut self, control: Control) -> Result<Indexed> {
+    fn read_image(&mut self, control: GraphicControl) -> Result<IndexedFrame> {
         let descriptor = self.file.get(self.at + 1..self.at + 10).and_then(<[u8]>::first_chunk::<9>);
-        let &[l0, l1, t0, t1, w0, w1, h0, h1, flags] = descriptor.ok_or_else(ends)?;
+        let &[l0, l1, t0, t1, w0, w1, h0, h1, flags] = descriptor.ok_or_else(ends_early)?;
         let short = |low, high| u32::from(u16::from_le_bytes([low, high]));
         let size = Size::new(short(w0, w1), short(h0, h1));
-        if size.pixels() > self.most {
-            return Err(Error::malformed(FORMAT, format!("it has a frame of {size} pixels, far beyond its size")));
+        if size.pixels() > self.max_pixels {
+            return Err(Error::malformed(FORMAT, format!("an image of {size} pixels exceeds the logical screen")));
         }
         let table = self.at + 10;
-        let local = self.file.get(table..table + colour_table(flags)).ok_or_else(ends)?;
-        let (&literal_bits, data) =
-            self.file.get(table + local.len()..).and_then(<[u8]>::split_first).ok_or_else(ends)?;
-        let mut sent = vec![0; size.pixels() as usize];
-        let filled = decompressed(literal_bits, data, size, &mut sent);
-        let came = filled.checked_div(size.width as usize).unwrap_or_default() as u32;
-        if came == 0 && size.pixels() > 0 {
-            return Err(Error::malformed(FORMAT, "a frame has no image data"));
+        let local = self.file.get(table..table + colour_table_length(flags)).ok_or_else(ends_early)?;
+        let (&min_code_size, data) =
+            self.file.get(table + local.len()..).and_then(<[u8]>::split_first).ok_or_else(ends_early)?;
+        let mut indices = vec![0; size.pixels() as usize];
+        let filled = decompress(min_code_size, data, &mut indices);
+        let decoded_rows = filled.checked_div(size.width as usize).unwrap_or_default() as u32;
+        if decoded_rows == 0 && size.pixels() > 0 {
+            return Err(Error::malformed(FORMAT, "an image has no data"));
         }
         self.at = skip_sub_blocks(self.file, table + local.len() + 1).unwrap_or(self.file.len());
         let is_interlaced = flags & 0x40 != 0;
-        let (indices, shown) = if is_interlaced { in_order(&sent, size, came) } else { (sent, came) };
-        let palette = if flags & 0x80 == 0 { self.global } else { local };
-        Ok(Indexed {
-            area: Area { left: short(l0, l1), top: short(t0, t1), size: Size::new(size.width, shown) },
+        let (indices, rows) =
+            if is_interlaced { deinterlace(&indices, size, decoded_rows) } else { (indices, decoded_rows) };
+        let table = if flags & 0x80 == 0 { self.global_table } else { local };
+        Ok(IndexedFrame {
+            area: Area { left: short(l0, l1), top: short(t0, t1), size: Size::new(size.width, rows) },
             indices,
-            colours: colours(palette, control.hole()),
-            has_hole: control.hole().is_some(),
-            dispose: control.dispose(),
+            colours: colours(table, control.transparent_index()),
+            is_transparent: control.transparent_index().is_some(),
+            disposal: control.disposal(),
             delay: u32::from(control.delay) * 10,
             rows: size.height,
-            came,
+            decoded_rows,
         })
     }
 }
 
-fn ends() -> Error {
+fn ends_early() -> Error {
     Error::malformed(FORMAT, "it ends before its last frame")
 }
 
-/// The colour of each place: black where the palette has none, as in browsers.
-fn colours(palette: &[u8], hole: Option<u8>) -> [[u8; 4]; 256] {
+/// RGBA of every index. Indices behind the end of the table are black, as in browsers.
+fn colours(table: &[u8], transparent: Option<u8>) -> [[u8; 4]; 256] {
     let mut colours = [[0, 0, 0, 255]; 256];
-    for (colour, &[red, green, blue]) in colours.iter_mut().zip(palette.as_chunks().0) {
+    for (colour, &[red, green, blue]) in colours.iter_mut().zip(table.as_chunks().0) {
         *colour = [red, green, blue, 255];
     }
-    if let Some(hole) = hole {
-        colours[usize::from(hole)][3] = 0;
+    if let Some(index) = transparent {
+        colours[usize::from(index)][3] = 0;
     }
     colours
 }
 
-/// Decompresses the sub-blocks of a frame of that size, as far as they go, and says how many pixels that fills.
-fn decompressed(literal_bits: u8, data: &[u8], size: Size, out: &mut [u8]) -> usize {
-    let most = buffered(size.pixels()).min(data.len() as u64) as usize;
+/// Decompresses the sub-blocks at the start of `data` into `out` as far as they go; the number of indices written.
+fn decompress(min_code_size: u8, data: &[u8], out: &mut [u8]) -> usize {
+    let most = max_codes(out.len() as u64).min(data.len() as u64) as usize;
     let mut codes = Vec::with_capacity(most);
     let mut rest = data;
     while let Some((&length, behind)) = rest.split_first()
@@ -163,16 +176,16 @@ fn decompressed(literal_bits: u8, data: &[u8], size: Size, out: &mut [u8]) -> us
         codes.extend_from_slice(&block[..block.len().min(most - codes.len())]);
         rest = behind;
     }
-    match literal_bits {
-        2..=8 => lzw::decode_some(Order::LowFirst, literal_bits, &codes, out),
-        // of no use for pictures, and yet met
-        0 | 1 | 9..=11 => by_library(literal_bits, &codes, out),
+    match min_code_size {
+        2..=8 => lzw::decode_partial(Order::LsbFirst, min_code_size, &codes, out),
+        // forbidden (GIF89a, Appendix F), but they occur
+        0 | 1 | 9..=11 => decompress_by_weezl(min_code_size, &codes, out),
         _ => 0,
     }
 }
 
-fn by_library(literal_bits: u8, codes: &[u8], out: &mut [u8]) -> usize {
-    let mut decoder = Configuration::new(BitOrder::Lsb, literal_bits).with_yield_on_full_buffer(true).build();
+fn decompress_by_weezl(min_code_size: u8, codes: &[u8], out: &mut [u8]) -> usize {
+    let mut decoder = Configuration::new(BitOrder::Lsb, min_code_size).with_yield_on_full_buffer(true).build();
     let (mut read, mut written) = (0, 0);
     while written < out.len() {
         let step = decoder.decode_bytes(&codes[read..], &mut out[written..]);
@@ -184,93 +197,30 @@ fn by_library(literal_bits: u8, codes: &[u8], out: &mut [u8]) -> usize {
     written
 }
 
-/// The most bytes of codes that are copied for a frame of so many pixels: a code has 12 bits at most and stands for a pixel or
-/// more. Junk, or codes that only start anew, are cut off behind that.
-pub(super) fn buffered(pixels: u64) -> u64 {
+/// The most bytes of LZW codes that are buffered for a frame of so many pixels: a code has 12 bits at most and writes at least one
+/// pixel. More data is junk or clear codes.
+pub(super) fn max_codes(pixels: u64) -> u64 {
     2 * pixels + (1 << 20)
 }
 
-/// Rows that were sent in four passes (GIF89a, Appendix E), of which so many came, in order; and how many are shown.
-fn in_order(sent: &[u8], size: Size, came: u32) -> (Vec<u8>, u32) {
+/// The first `decoded_rows` rows of the four passes (GIF89a, Appendix E) in order from the top, with missing rows filled in, and the
+/// number of rows up to the last one that can be filled.
+fn deinterlace(indices: &[u8], size: Size, decoded_rows: u32) -> (Vec<u8>, u32) {
     let (width, height) = (size.width as usize, size.height as usize);
-    let mut ordered = vec![0; sent.len()];
-    // for each row, where it came
-    let mut places = vec![None; height];
+    let mut ordered = vec![0; indices.len()];
+    // for each row its number in the stream
+    let mut sent_as = vec![None; height];
     let passes = [(0, 8), (4, 8), (2, 4), (1, 2)];
     let rows = passes.into_iter().flat_map(|(first, step)| (first..height).step_by(step));
-    rows.take(came as usize).enumerate().for_each(|(place, row)| places[row] = Some(place));
-    let mut shown = 0;
+    rows.take(decoded_rows as usize).enumerate().for_each(|(number, row)| sent_as[row] = Some(number));
+    let mut filled = 0;
     for (row, to) in ordered.chunks_exact_mut(width.max(1)).enumerate() {
-        let above = [1, 2, 4, 8].into_iter().find_map(|step| places[row / step * step]);
-        let Some(place) = above else { break };
-        to.copy_from_slice(&sent[place * width..][..width]);
-        shown += 1;
+        let nearest = [1, 2, 4, 8].into_iter().find_map(|step| sent_as[row / step * step]);
+        let Some(number) = nearest else { break };
+        to.copy_from_slice(&indices[number * width..][..width]);
+        filled += 1;
     }
-    (ordered, if width == 0 { size.height } else { shown })
-}
-
-/// The rows of the canvas with its first frame.
-pub(super) struct Lines {
-    frame: Indexed,
-    size: Size,
-    channels: usize,
-    /// The next one.
-    row: u32,
-}
-
-impl Lines {
-    /// Of a canvas of that size.
-    pub(super) fn new(frame: Indexed, size: Size, channels: usize) -> Lines {
-        Lines { frame, size, channels, row: 0 }
-    }
-}
-
-impl Rows for Lines {
-    fn size(&self) -> Size {
-        self.size
-    }
-
-    fn channels(&self) -> usize {
-        self.channels
-    }
-
-    fn read(&mut self, out: &mut [u8]) -> Result<()> {
-        let Indexed { area, indices, colours, .. } = &self.frame;
-        let width = area.size.width as usize;
-        let (left, seen) = (area.left as usize, width.min(self.size.width.saturating_sub(area.left) as usize));
-        for line in out.chunks_exact_mut(self.size.width as usize * self.channels) {
-            let row = self.row.checked_sub(area.top).filter(|&row| row < area.size.height);
-            self.row += 1;
-            if row.is_none() || seen < self.size.width as usize {
-                line.fill(0);
-            }
-            let Some(row) = row.filter(|_| seen > 0) else { continue };
-            let indices = &indices[row as usize * width..][..seen];
-            let line = &mut line[left * self.channels..];
-            match self.channels {
-                3 => {
-                    for (pixel, &index) in line.as_chunks_mut::<3>().0.iter_mut().zip(indices) {
-                        let [red, green, blue, _] = colours[usize::from(index)];
-                        *pixel = [red, green, blue];
-                    }
-                }
-                _ => {
-                    for (pixel, &index) in line.as_chunks_mut::<4>().0.iter_mut().zip(indices) {
-                        *pixel = match colours[usize::from(index)] {
-                            [.., 0] => [0; 4],
-                            colour => colour,
-                        };
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn skip(&mut self, rows: u32) -> Result<()> {
-        self.row += rows;
-        Ok(())
-    }
+    (ordered, if width == 0 { size.height } else { filled })
 }
 
 #[cfg(test)]
@@ -288,23 +238,23 @@ mod tests {
     use crate::testing::{LIMITS, decode, originals, packed};
     use tintype_pixels::{DctScale, Pixels};
 
-    fn disposal(method: DisposalMethod) -> Dispose {
+    fn disposal(method: DisposalMethod) -> Disposal {
         match method {
-            DisposalMethod::Any | DisposalMethod::Keep => Dispose::Keep,
-            DisposalMethod::Background => Dispose::Clear,
-            DisposalMethod::Previous => Dispose::Restore,
+            DisposalMethod::Any | DisposalMethod::Keep => Disposal::None,
+            DisposalMethod::Background => Disposal::Background,
+            DisposalMethod::Previous => Disposal::Previous,
         }
     }
 
-    /// What the crate shows, so many frames at most.
-    fn by_library(original: &[u8], size: Size, frames: u32) -> Option<Vec<Pixels>> {
+    /// The first `frames` frames as the crate `gif` decodes them.
+    fn decode_by_library(original: &[u8], size: Size, frames: u32) -> Option<Vec<Pixels>> {
         let mut options = ::gif::DecodeOptions::new();
         options.set_color_output(ColorOutput::Indexed);
         options.allow_unknown_blocks(true);
         options.set_memory_limit(MemoryLimit::Unlimited);
         let mut reader = options.read_info(Cursor::new(original)).ok()?;
         let mut canvas = Canvas::new(size);
-        let mut shown = Vec::new();
+        let mut decoded = Vec::new();
         for _ in 0..frames {
             let global: Option<Vec<u8>> = reader.global_palette().map(<[u8]>::to_vec);
             let frame = reader.read_next_frame().ok()??;
@@ -317,18 +267,19 @@ mod tests {
                 size: Size::new(frame.width.into(), frame.height.into()),
             };
             canvas.draw(area, &rgba, Blend::Over, disposal(frame.dispose));
-            shown.push(canvas.shown());
+            decoded.push(canvas.snapshot());
         }
-        Some(shown)
+        Some(decoded)
     }
 
-    /// Holds the first frame, whole and in rows, to be what the crate shows, if it does. `false` where there is none.
+    /// Asserts that the first frame, decoded whole and by rows, is what the crate `gif` decodes, unless that fails. `false` where there is
+    /// no frame.
     fn check(name: &str, original: &[u8]) -> bool {
         let Ok(info) = Gif.probe(original) else { return false };
         if info.size.pixels() > 1 << 24 {
             return false;
         }
-        let expected = by_library(original, info.size, 1).and_then(|mut shown| shown.pop());
+        let expected = decode_by_library(original, info.size, 1).and_then(|mut frames| frames.pop());
         let Ok(admitted) = LIMITS.admit(&info, 1, "decoding", info.decoded_bytes(DctScale::FULL)) else { return false };
         let decoded = decode(&Gif, original, false);
         let mut rows = Vec::new();
@@ -342,32 +293,32 @@ mod tests {
         let whole = packed(frames.remove(0)).with_alpha();
         let channels = rows.len() / info.size.pixels() as usize;
         let rows = Pixels { size: info.size, channels, data: rows };
-        assert!(rows.with_alpha().data == whole.data, "{name}: in rows of {channels}");
-        // the crate refuses frames whose codes go on and mean nothing, when all pixels are there
+        assert!(rows.with_alpha().data == whole.data, "{name}: rows of {channels} channels");
+        // the crate refuses frames with invalid codes behind the last pixel
         assert!(expected.is_none_or(|expected| expected.data == whole.data), "{name}");
         true
     }
 
     #[test]
-    fn files_are_shown_as_the_library_shows_them() {
-        let (mut shown, mut moved) = (0, 0);
+    fn corpus_files_decode_as_by_the_library() {
+        let (mut files, mut frame_count) = (0, 0);
         for (path, original) in originals(|bytes| bytes.starts_with(b"GIF8")) {
             let name = path.display().to_string();
-            shown += u32::from(check(&name, &original));
+            files += u32::from(check(&name, &original));
             let Ok(info) = Gif.probe(&original) else { continue };
             let Ok((decoded, integrity)) = decode(&Gif, &original, true) else { continue };
-            let mut frames = by_library(&original, info.size, info.frames).unwrap_or_default().into_iter();
+            let mut frames = decode_by_library(&original, info.size, info.frames).unwrap_or_default().into_iter();
             for ours in decoded {
                 let ours = packed(ours).with_alpha();
                 assert!(frames.next().is_none_or(|frame| frame.data == ours.data), "{name}");
-                moved += 1;
+                frame_count += 1;
             }
             assert!(frames.next().is_none(), "{name}: {integrity:?}");
         }
-        assert!(shown >= 3 && moved >= 6, "{shown}, {moved}");
+        assert!(files >= 3 && frame_count >= 6, "{files}, {frame_count}");
     }
 
-    /// A frame of 20 by 20 pixels as the crate writes it.
+    /// A file of 20 by 20 pixels, written by the crate `gif`.
     fn small(transparent: Option<u8>) -> Vec<u8> {
         let mut file = Vec::new();
         let mut encoder = ::gif::Encoder::new(&mut file, 20, 20, &[9; 768]).expect("a header");
@@ -379,36 +330,36 @@ mod tests {
     }
 
     #[test]
-    fn of_what_is_said_twice_the_last_counts() {
-        // in front of the image: behind the header and the palette
+    fn last_sub_block_of_a_graphic_control_extension_counts() {
+        // behind the header and the global colour table
         let (at, file) = (13 + 768, small(None));
         let opaque = [0, 0, 0, 0];
         for (first, last) in [(opaque, [1, 0, 0, 7]), ([1, 0, 0, 7], opaque)] {
             let control = [&[0x21, 0xF9, 4][..], &first, &[4], &last, &[0]].concat();
-            // the crate's own control block would be the last word
+            // the extension that the crate writes would come last
             let image = at + file[at..].iter().position(|&byte| byte == 0x2C).expect("an image");
             let file = [&file[..at], &control, &file[image..]].concat();
-            assert!(check("said twice", &file));
+            assert!(check("two sub-blocks", &file));
             assert_eq!(Gif.probe(&file).expect("a GIF").has_alpha, last != opaque);
         }
     }
 
     #[test]
-    fn junk_behind_the_codes_is_not_held() {
+    fn junk_behind_the_codes_is_not_buffered() {
         let file = small(Some(7));
         let end = file.len() - 2;
         let junk: Vec<u8> = std::iter::once(255).chain([1; 255]).cycle().take(256 * 40_000).collect();
         let file = [&file[..end], &junk, &file[end..]].concat();
-        assert!(buffered(400 + 20 * 20) < junk.len() as u64);
+        assert!(max_codes(400 + 20 * 20) < junk.len() as u64);
         assert!(check("junk", &file));
         assert!(Gif.probe(&file).expect("a GIF").caps.rows.expect("rows").memory < 8 << 20);
     }
 
     proptest! {
         #[test]
-        fn whatever_a_file_says_it_is_shown_as_the_library_shows_it(
+        fn random_files_decode_as_by_the_library(
             (width, height) in (1_u16..40, 1_u16..40), (left, top) in (0_u16..9, 0_u16..9), screen in 1_u16..50,
-            colours in 1_usize..=256, interlaced: bool, hole in prop::option::of(any::<u8>()),
+            colours in 1_usize..=256, interlaced: bool, transparent in prop::option::of(any::<u8>()),
             local: bool, beyond in 0_u16..3, seed: u32,
             damage in prop::collection::vec((any::<Index>(), any::<u8>()), 0..3),
         ) {
@@ -424,7 +375,7 @@ mod tests {
                 left,
                 top,
                 interlaced,
-                transparent: hole,
+                transparent,
                 palette: local.then(|| palette.clone()),
                 buffer: indices.into(),
                 ..::gif::Frame::default()

@@ -1,10 +1,8 @@
-//! Windows icons and cursors (ICO, CUR): the best of the pictures in the file, which are BMP without its file header,
-//! or whole PNG files.
+//! Windows icons and cursors (ICO, CUR): selects the best image, a BMP without file header or a PNG file, and decodes the BMP.
 //!
-//! The directory of an icon is not to be trusted: sizes of 0 stand for 256 or more, depths are often 0, and in a
-//! cursor other numbers take their place. What counts is what the pictures say themselves; the BMP ones say twice
-//! their height, for the mask that follows the pixels. Pictures that are cut off are shown as far as they go, where the file
-//! has none that is whole.
+//! The fields of a directory entry are not used: a size of 0 means 256 or more, bit counts are often 0, and cursors hold the hotspot in
+//! their place. The images' own headers count; the info header of a BMP has twice the height, for the AND mask behind the
+//! pixels. A truncated image is decoded as far as it goes, where the file has no complete one.
 
 /// Why a file gives no picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,36 +15,36 @@ pub(crate) enum Failure {
     Limit(String),
 }
 
-/// The picture that was picked.
+/// The selected image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Payload<'a> {
-    /// A PNG file, of which nothing is looked at but the header and the lengths of its chunks.
+    /// A PNG file; only IHDR and the lengths of its chunks were checked.
     Png(&'a [u8]),
-    /// A decoded BMP, from the top row on.
+    /// A decoded BMP.
     Pixels {
         /// In pixels.
         width: u32,
         /// In pixels.
         height: u32,
-        /// Red, green, blue and straight alpha.
+        /// RGBA with straight alpha, from the top row on.
         rgba: Vec<u8>,
-        /// The missing part.
+        /// The missing part, for the log.
         missing: Option<&'static str>,
     },
 }
 
-/// Entries of the directory that are looked at; real files have up to 30.
+/// Directory entries that are read; real files have up to 30.
 const MAX_ENTRIES: usize = 256;
 
-/// The size of the picture that [`decode`] gives out.
+/// Width and height of the image that [`decode`] returns.
 pub(crate) fn probe(bytes: &[u8]) -> Result<(u32, u32), Failure> {
-    let picture = best(bytes)?;
-    Ok((picture.width, picture.height))
+    let image = select(bytes)?;
+    Ok((image.width, image.height))
 }
 
-/// Decodes the best picture of the file.
+/// Decodes the best image of the file.
 pub(crate) fn decode(bytes: &[u8], max_pixels: u64) -> Result<Payload<'_>, Failure> {
-    let Picture { width, height, kind, .. } = best(bytes)?;
+    let Image { width, height, kind, .. } = select(bytes)?;
     if u64::from(width) * u64::from(height) > max_pixels {
         return Err(Failure::Limit(format!("{width}x{height} pixels, {max_pixels} are allowed")));
     }
@@ -59,13 +57,13 @@ pub(crate) fn decode(bytes: &[u8], max_pixels: u64) -> Result<Payload<'_>, Failu
     })
 }
 
-/// One picture of the file.
-struct Picture<'a> {
-    /// Whether all its bytes are there.
+/// An image of the file.
+struct Image<'a> {
+    /// Whether it is complete.
     is_whole: bool,
     width: u32,
     height: u32,
-    /// Of one pixel.
+    /// Bits of a pixel.
     bits: u32,
     kind: Kind<'a>,
 }
@@ -75,20 +73,20 @@ enum Kind<'a> {
     Bmp(Bitmap<'a>),
 }
 
-/// The largest whole picture, of several the one of most bits, of several the first; where none is whole the best of those that
-/// are not.
-fn best(bytes: &[u8]) -> Result<Picture<'_>, Failure> {
+/// Selects the complete image of the most pixels, then of the most bits a pixel, then the first; without a complete one the best
+/// truncated one.
+fn select(bytes: &[u8]) -> Result<Image<'_>, Failure> {
     // ICONDIR: zero, 1 for icons or 2 for cursors, the number of entries
     let count = match (u16_at(bytes, 0), u16_at(bytes, 2), u16_at(bytes, 4)) {
         (Some(0), Some(1 | 2), Some(count)) => usize::from(count).min(MAX_ENTRIES),
-        _ => return Err(malformed("it has no icon directory")),
+        _ => return Err(malformed("it has no icon directory (ICONDIR)")),
     };
-    let mut best: Result<Picture<'_>, Failure> = Err(malformed("it has no entries"));
+    let mut best: Result<Image<'_>, Failure> = Err(malformed("its icon directory is empty"));
     for entry in bytes[6..].as_chunks::<16>().0.iter().take(count) {
-        match (read(bytes, entry), &best) {
+        match (read_entry(bytes, entry), &best) {
             (Ok(new), Ok(old)) if rank(&new) <= rank(old) => {}
             (Ok(new), _) => best = Ok(new),
-            // the reason for the last one is told
+            // the error of the last entry is reported
             (Err(failure), Err(_)) => best = Err(failure),
             (Err(_), Ok(_)) => {}
         }
@@ -96,70 +94,70 @@ fn best(bytes: &[u8]) -> Result<Picture<'_>, Failure> {
     best
 }
 
-fn rank(picture: &Picture<'_>) -> (bool, u64, u32) {
+fn rank(picture: &Image<'_>) -> (bool, u64, u32) {
     (picture.is_whole, u64::from(picture.width) * u64::from(picture.height), picture.bits)
 }
 
-/// Reads the header of the picture that an entry leads to.
-fn read<'a>(bytes: &'a [u8], entry: &[u8; 16]) -> Result<Picture<'a>, Failure> {
-    let outside = || malformed("an entry lies outside of the file");
+/// Reads the header of the image of a directory entry.
+fn read_entry<'a>(bytes: &'a [u8], entry: &[u8; 16]) -> Result<Image<'a>, Failure> {
+    let outside = || malformed("a directory entry points outside of the file");
     let start = u32_at(entry, 12).ok_or_else(outside)?;
-    // the length in the entry is often wrong, and not needed: the pictures say how long they are
+    // the length in the entry is often wrong, and not needed
     let data = bytes.get(start as usize..).filter(|data| !data.is_empty()).ok_or_else(outside)?;
     if data.starts_with(PNG_SIGNATURE) { read_png(data) } else { Bitmap::read(data) }
 }
 
 const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1A\n";
 
-/// More chunks than this are not met in an icon, nor followed.
+/// The most chunks of a PNG that are followed.
 const MAX_CHUNKS: usize = 10_000;
 
-/// Follows the chunks of a PNG file to its end (PNG 3rd edition §5.3 and §11.2.1); without one it is all that there is.
-fn read_png(data: &[u8]) -> Result<Picture<'_>, Failure> {
-    let cut_off = || malformed("a PNG entry is cut off");
+/// Follows the chunks of a PNG to IEND (PNG, third edition, §5.3 and §11.2.1); without IEND it reaches to the end of the file.
+fn read_png(data: &[u8]) -> Result<Image<'_>, Failure> {
+    let cut_off = || malformed("a PNG entry is truncated");
     let header = data.get(8..33).filter(|header| header.starts_with(b"\0\0\0\x0DIHDR")).ok_or_else(cut_off)?;
     let number = |at: usize| header[at..at + 4].iter().fold(0, |value, &byte| value << 8 | u32::from(byte));
     let (width, height, depth, colour) = (number(8), number(12), u32::from(header[16]), header[17]);
     if width == 0 || height == 0 || width > i32::MAX as u32 || height > i32::MAX as u32 {
-        return Err(malformed(format!("a PNG entry says {width}x{height} pixels")));
+        return Err(malformed(format!("a PNG entry has {width}x{height} pixels")));
     }
     let samples = [1, 0, 3, 1, 2, 0, 4].get(usize::from(colour)).map_or(0, |&samples| samples);
-    let picture = |file, is_whole| Picture { is_whole, width, height, bits: depth * samples, kind: Kind::Png(file) };
+    let image = |file, is_whole| Image { is_whole, width, height, bits: depth * samples, kind: Kind::Png(file) };
     let mut at = 8usize;
     for _ in 0..MAX_CHUNKS {
         let Some(chunk) = data.get(at..).and_then(|rest| rest.first_chunk::<8>()) else {
-            return Ok(picture(data, false));
+            return Ok(image(data, false));
         };
         let length = u32::from_be_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]) as usize;
         at = at.saturating_add(length).saturating_add(12);
         if &chunk[4..] == b"IEND" {
-            return Ok(data.get(..at).map_or_else(|| picture(data, false), |file| picture(file, true)));
+            return Ok(data.get(..at).map_or_else(|| image(data, false), |file| image(file, true)));
         }
     }
     Err(malformed("a PNG entry has too many chunks"))
 }
 
-/// A BMP without its file header.
+/// A BMP without file header.
 struct Bitmap<'a> {
     bits: usize,
-    /// The first row is the top one.
+    /// Whether the first stored row is the top one.
     top_down: bool,
-    /// Blue, green, red and a byte without meaning for each colour.
+    /// Entries of blue, green, red and a reserved byte.
     palette: &'a [[u8; 4]],
-    /// Which bits are red, green, blue and alpha, where pixels have 16 or 32.
+    /// Masks of red, green, blue and alpha, for pixels of 16 or 32 bits.
     masks: [u32; 4],
-    /// The rows, each filled up to four bytes, as many as there are.
+    /// The rows that are in the file, padded to four bytes.
     pixels: &'a [u8],
-    /// A bit for each pixel, 1 where what is behind shows; rows are filled up likewise. Empty if cut off.
-    mask: &'a [u8],
-    /// The missing part of the picture.
+    /// The AND mask: a bit a pixel, 1 is transparent; rows are padded to four bytes. Empty if truncated.
+    and_mask: &'a [u8],
+    /// The missing part, for the log.
     missing: Option<&'static str>,
 }
 
 impl<'a> Bitmap<'a> {
-    /// Reads a BITMAPINFOHEADER or one of those that came after, which begin alike.
-    fn read(data: &'a [u8]) -> Result<Picture<'a>, Failure> {
-        let cut_off = || malformed("a BMP entry is cut off");
+    /// Reads a `BITMAPINFOHEADER` or a later version.
+    fn read(data: &'a [u8]) -> Result<Image<'a>, Failure> {
+        let cut_off = || malformed("a BMP entry is truncated");
         let header: &[u8; 40] = data.first_chunk().ok_or_else(cut_off)?;
         let field = |at| u32_at(header, at).map_or(0, |value| value);
         let (size, compression, used) = (field(0) as usize, field(16), field(32) as usize);
@@ -173,9 +171,9 @@ impl<'a> Bitmap<'a> {
         let (width, height) = (field(4) as i32, field(8) as i32);
         let (pixel_width, pixel_height) = (width.max(0) as usize, height.unsigned_abs() as usize / 2);
         if pixel_width == 0 || pixel_height == 0 || height == i32::MIN {
-            return Err(malformed(format!("a BMP entry says {width}x{height} pixels")));
+            return Err(malformed(format!("a BMP entry has {width}x{height} pixels")));
         }
-        // three or four masks follow the first version of the header, later ones have them inside
+        // three or four masks follow a header of 40 bytes; longer headers include them
         let masks_after = if size == 40 && compression != 0 { if compression == 6 { 16 } else { 12 } } else { 0 };
         let colours = if bits <= 8 && (used == 0 || used > 1 << bits) { 1 << bits } else { used };
         let palette_at = size + masks_after;
@@ -189,9 +187,9 @@ impl<'a> Bitmap<'a> {
         }
         let mask = data.get(mask_at..mask_at + stride(pixel_width, 1) * pixel_height);
         let missing = match mask {
-            _ if data.len() < mask_at => Some("its pixels are cut off"),
-            // it has alpha, as a rule
-            None if bits < 32 => Some("its mask is cut off"),
+            _ if data.len() < mask_at => Some("its pixels are truncated"),
+            // 32-bit images usually have alpha, and need no AND mask
+            None if bits < 32 => Some("its AND mask is truncated"),
             _ => None,
         };
         let bitmap = Bitmap {
@@ -200,11 +198,11 @@ impl<'a> Bitmap<'a> {
             palette: palette.as_chunks().0,
             masks: masks(data, bits, compression, size),
             pixels,
-            mask: mask.unwrap_or_default(),
+            and_mask: mask.unwrap_or_default(),
             missing,
         };
         let (width, height) = (pixel_width as u32, pixel_height as u32);
-        Ok(Picture { is_whole: missing.is_none(), width, height, bits: bits as u32, kind: Kind::Bmp(bitmap) })
+        Ok(Image { is_whole: missing.is_none(), width, height, bits: bits as u32, kind: Kind::Bmp(bitmap) })
     }
 
     fn decode(&self, width: usize, height: usize) -> Vec<u8> {
@@ -219,17 +217,17 @@ impl<'a> Bitmap<'a> {
         if self.bits == 32 && opacity(&rgba) {
             return rgba;
         }
-        // rows that did not come stay transparent
-        let came = self.pixels.len() / stride(width, self.bits) * width * 4;
-        let shown = if self.top_down { 0..came } else { rgba.len() - came..rgba.len() };
-        rgba[shown].as_chunks_mut::<4>().0.iter_mut().for_each(|pixel| pixel[3] = 255);
-        self.cut_out(&mut rgba, width, height);
+        // missing rows stay transparent
+        let decoded = self.pixels.len() / stride(width, self.bits) * width * 4;
+        let rows = if self.top_down { 0..decoded } else { rgba.len() - decoded..rgba.len() };
+        rgba[rows].as_chunks_mut::<4>().0.iter_mut().for_each(|pixel| pixel[3] = 255);
+        self.apply_and_mask(&mut rgba, width, height);
         rgba
     }
 
-    /// Makes the pixels transparent that the mask says are.
-    fn cut_out(&self, rgba: &mut [u8], width: usize, height: usize) {
-        for (index, stored) in self.mask.chunks_exact(stride(width, 1)).enumerate() {
+    /// Applies the AND mask.
+    fn apply_and_mask(&self, rgba: &mut [u8], width: usize, height: usize) {
+        for (index, stored) in self.and_mask.chunks_exact(stride(width, 1)).enumerate() {
             let row = if self.top_down { index } else { height - 1 - index };
             let out = rgba[row * width * 4..][..width * 4].as_chunks_mut::<4>().0;
             for (x, pixel) in out.iter_mut().enumerate() {
@@ -240,13 +238,13 @@ impl<'a> Bitmap<'a> {
         }
     }
 
-    /// A pixel of a row as red, green, blue and alpha.
+    /// A pixel of a row as RGBA.
     fn pixel(&self, row: &[u8], x: usize) -> [u8; 4] {
         match self.bits {
             1 | 2 | 4 | 8 => {
                 let at = x * self.bits;
                 let index = row[at / 8] >> (8 - self.bits - at % 8) & (0xFF >> (8 - self.bits));
-                // an index beyond the palette is black, as in Windows
+                // indices behind the palette are black, as in Windows
                 let [b, g, r, _] = self.palette.get(usize::from(index)).map_or([0; 4], |&colour| colour);
                 [r, g, b, 255]
             }
@@ -260,31 +258,31 @@ impl<'a> Bitmap<'a> {
     }
 }
 
-/// Bytes of a row of pixels: a multiple of four.
+/// Bytes of a row, padded to four.
 fn stride(width: usize, bits: usize) -> usize {
     (width * bits).div_ceil(32) * 4
 }
 
-/// The bits of red, green, blue and alpha. BI_BITFIELDS (3) names those of the colours, BI_ALPHABITFIELDS (6) those of
-/// alpha, too, as do all the headers of 56 bytes and more; all stand at the same place.
+/// Masks of red, green, blue and alpha. `BI_BITFIELDS` (3) has those of the colours, `BI_ALPHABITFIELDS` (6) and headers of 56 bytes
+/// and more have that of alpha, too; all are at the same offset.
 fn masks(data: &[u8], bits: usize, compression: u32, size: usize) -> [u32; 4] {
     let standard = if bits == 16 { [0x7C00, 0x03E0, 0x001F, 0] } else { [0xFF_0000, 0xFF00, 0xFF, 0xFF00_0000] };
     if compression == 0 {
         return standard;
     }
-    let named = |index: usize| u32_at(data, 40 + 4 * index).map_or(0, |mask| mask);
-    let alpha = if size >= 56 || compression == 6 { named(3) } else { standard[3] };
-    [named(0), named(1), named(2), alpha]
+    let stored = |index: usize| u32_at(data, 40 + 4 * index).map_or(0, |mask| mask);
+    let alpha = if size >= 56 || compression == 6 { stored(3) } else { standard[3] };
+    [stored(0), stored(1), stored(2), alpha]
 }
 
-/// The bits that a mask picks, in the range of a byte.
+/// The masked bits scaled to 0 to 255.
 fn scale(value: u32, mask: u32) -> u8 {
     let shift = mask.trailing_zeros().min(31);
-    let most = u64::from(mask >> shift);
-    if most == 0 {
+    let max = u64::from(mask >> shift);
+    if max == 0 {
         return 0;
     }
-    (u64::from((value & mask) >> shift) * 255 / most) as u8
+    (u64::from((value & mask) >> shift) * 255 / max) as u8
 }
 
 fn malformed(text: impl Into<String>) -> Failure {
@@ -303,7 +301,7 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 mod tests {
     use super::*;
 
-    /// An icon file; each payload is given with the offset to write for it, if that is to be wrong.
+    /// An icon file; each payload comes with the offset to write for it, where that is to be wrong.
     fn icon(kind: u8, payloads: &[(&[u8], Option<u32>)]) -> Vec<u8> {
         let mut out = vec![0, 0, kind, 0, payloads.len() as u8, 0];
         let mut at = 6 + 16 * payloads.len() as u32;
@@ -354,7 +352,7 @@ mod tests {
     const CLEAR: [u8; 4] = [0, 0, 0, 0];
 
     #[test]
-    fn depths() {
+    fn every_bit_depth_is_decoded() {
         // blue, then red; in the mask the third pixel
         let palette = [255, 0, 0, 0, 0, 0, 255, 0];
         let colours = |count: usize| [&palette[..], &vec![0; 4 * count - 8]].concat();
@@ -377,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_begin_at_the_bottom() {
+    fn row_order_follows_the_sign_of_the_height() {
         let rest = [255, 0, 0, 255, 0, 0, 255, 255];
         for (height, wanted) in [(2, [RED, BLUE]), (-2, [BLUE, RED])] {
             let file = icon(1, &[(&bmp(1, height, 32, &rest), None)]);
@@ -386,14 +384,14 @@ mod tests {
     }
 
     #[test]
-    fn bit_fields() {
+    fn bit_fields_are_decoded() {
         let mut payload = bmp(1, 1, 16, &[0, 0xF8, 0, 0, 0xE0, 7, 0, 0, 0x1F, 0, 0, 0, 0x1F, 0xF8, 0, 0, 0, 0, 0, 0]);
         payload[16] = 3;
         assert_eq!(pixels(&icon(1, &[(&payload, None)])), Some(vec![255, 0, 255, 255]));
     }
 
     #[test]
-    fn the_best_is_picked() {
+    fn largest_deepest_complete_image_is_selected() {
         let small = bmp(1, 1, 32, &[0; 8]);
         let coarse = bmp(2, 1, 24, &[0; 12]);
         let fine = bmp(2, 1, 32, &[0; 12]);
@@ -406,7 +404,7 @@ mod tests {
             ("the one inside", vec![(&small, None), (&fine, Some(70_000))], &small),
         ] {
             let file = icon(1, &payloads);
-            let Ok(Picture { width, bits, .. }) = best(&file) else { panic!("{name}: none") };
+            let Ok(Image { width, bits, .. }) = select(&file) else { panic!("{name}: none") };
             assert_eq!(
                 (width, bits),
                 (u32_at(wanted, 4).unwrap_or(0), u16_at(wanted, 14).unwrap_or(0).into()),
@@ -416,14 +414,14 @@ mod tests {
     }
 
     #[test]
-    fn png_is_handed_on() {
+    fn png_payload_is_returned_undecoded() {
         let file = png(300, 200);
         let mut bytes = icon(1, &[(&bmp(1, 1, 32, &[0; 8]), None), (&file, None)]);
         bytes.extend(b"behind");
         assert_eq!(probe(&bytes), Ok((300, 200)));
         assert_eq!(decode(&bytes, 60_000), Ok(Payload::Png(&file)));
         assert!(matches!(decode(&bytes, 59_999), Err(Failure::Limit(_))));
-        // its own decoder knows about damage
+        // the PNG decoder reports damage
         for length in [file.len() - 5, 40, 33] {
             assert_eq!(decode(&icon(1, &[(&file[..length], None)]), 60_000), Ok(Payload::Png(&file[..length])));
         }
@@ -431,15 +429,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_is_shown_where_nothing_is_whole() {
+    fn truncated_image_is_decoded_without_a_complete_one() {
         // red below blue, and a mask that hides neither
         let rows = [0, 0, 255, 255, 255, 0, 0, 255, 0, 0, 0, 0, 0, 0, 0, 0];
         let whole = bmp(1, 2, 32, &rows);
         let cut = |bits: u16, length: usize| icon(1, &[(&bmp(1, 2, bits, &rows[..length]), None)]);
         for (name, file, expected) in [
             ("the mask of 32 bits", cut(32, 9), Some(([BLUE, RED], None))),
-            ("a row", cut(32, 7), Some(([CLEAR, RED], Some("its pixels are cut off")))),
-            ("the mask of 24 bits", cut(24, 9), Some(([BLUE, RED], Some("its mask is cut off")))),
+            ("a row", cut(32, 7), Some(([CLEAR, RED], Some("its pixels are truncated")))),
+            ("the mask of 24 bits", cut(24, 9), Some(([BLUE, RED], Some("its AND mask is truncated")))),
             ("all rows", cut(32, 3), None),
             ("a larger one", icon(1, &[(&whole, None), (&bmp(3, 3, 32, &[9; 20]), None)]), Some(([BLUE, RED], None))),
         ] {
@@ -453,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals() {
+    fn invalid_icons_are_refused() {
         let mut run_lengths = bmp(1, 1, 8, &[0; 1100]);
         run_lengths[16] = 1;
         let table: Vec<(&str, Vec<u8>)> = vec![

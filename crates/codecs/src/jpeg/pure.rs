@@ -10,7 +10,7 @@ use jpeg_decoder::{Decoder, PixelFormat};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
 use super::FORMAT;
-use crate::picture::Picture;
+use crate::encode_input::EncodeInput;
 use tintype_jpeg::header::Header;
 use tintype_jpeg::integrity::integrity;
 use tintype_jpeg::repair::{before_refused_marker, repair};
@@ -74,7 +74,7 @@ fn decode_repaired(
 }
 
 /// Encodes with chroma halved both ways, or without where there is no colour.
-pub(super) fn encode(picture: &Picture) -> Result<Vec<u8>> {
+pub(super) fn encode(picture: &EncodeInput) -> Result<Vec<u8>> {
     let failed = |reason: String| Error::Encode { format: FORMAT, reason };
     let pixels = picture.first();
     let side = |length: u32| u16::try_from(length).map_err(|_| failed("a side is too long".into()));

@@ -1,11 +1,9 @@
-//! JPEG XL: what a file holds ([`probe`]) and the pixels of its first frame
-//! ([`decode`]), by `jxl-oxide`.
+//! Header ([`probe`]) and first frame ([`decode`]) of a JPEG XL, by `jxl-oxide`.
 //!
 //! `jxl-oxide` applies the codestream's orientation itself, so sizes and pixels
 //! are as displayed; Exif must not be applied on top (ISO/IEC 18181-2, 9.5).
-//! The codestream is taken out of its container here: `jxl-oxide` would also
-//! unpack the metadata boxes, which a few bytes of Brotli can blow up without
-//! bound.
+//! The codestream is extracted from its container here: `jxl-oxide` would also
+//! decompress `brob` metadata boxes, without a bound on their size.
 
 use std::borrow::Cow;
 
@@ -20,35 +18,35 @@ use tintype_pixels::exif;
 
 type Result<T> = std::result::Result<T, String>;
 
-/// A codestream without container starts so (18181-1, annex D).
+/// The start of a bare codestream (18181-1, annex D).
 const CODESTREAM_SIGNATURE: &[u8] = &[0xff, 0x0a];
 
-/// A container starts so (18181-2, 9.1).
+/// The start of a container (18181-2, 9.1).
 const CONTAINER_SIGNATURE: &[u8] = b"\0\0\0\x0cJXL \r\n\x87\n";
 
-/// Bytes fed to the decoder between two looks at the limits.
+/// Bytes fed to the decoder between checks of the limits.
 const CHUNK: usize = 4096;
 
-/// Most frames that are read; the rest of an animation is left alone.
+/// The most frames that are read.
 const MAX_FRAMES: usize = 4096;
 
-/// How many pixels the layers of the first picture may add up to, as a
-/// multiple of the caller's pixel limit.
+/// The most pixels of all layers of the first frame, as a multiple of the caller's
+/// pixel limit.
 const LAYER_AREA: u64 = 4;
 
-/// Bytes that the decoder may hold, whatever the picture's size.
+/// Bytes that the decoder may allocate, independent of the picture's size.
 const BASE_MEMORY: usize = 64 << 20;
 
-/// Bytes that the decoder may hold for a sample of the picture, and for one of
-/// each layer. The corpus takes 5 at most.
+/// Bytes that the decoder may allocate for each sample of the picture and of its layers.
+/// The corpus needs 5 at most.
 const MEMORY_PER_SAMPLE: u64 = 8;
 
-/// What the file says about the picture.
+/// Properties of the picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Header {
-    /// Pixels a row as displayed, after orientation.
+    /// In pixels, after orientation.
     pub(crate) width: u32,
-    /// Rows as displayed, after orientation.
+    /// In pixels, after orientation.
     pub(crate) height: u32,
     /// Whether there is an alpha channel.
     pub(crate) has_alpha: bool,
@@ -65,7 +63,7 @@ pub(crate) struct Header {
     pub(crate) frames: u32,
 }
 
-/// Reads what a file holds, without decoding pixels.
+/// Reads the header without decoding pixels.
 ///
 /// # Errors
 ///
@@ -95,7 +93,7 @@ pub(crate) fn decode(bytes: &[u8], header: &Header, max_pixels: u64) -> Result<D
     let tracker = AllocTracker::with_limit(BASE_MEMORY);
     let mut image = load(&codestream(bytes)?, &tracker)?;
     if read_header(&image)? != *header {
-        return Err("header is of another file".into());
+        return Err("the header belongs to another file".into());
     }
     let area = layer_area(&image);
     if area > max_pixels.saturating_mul(LAYER_AREA) {
@@ -122,8 +120,7 @@ pub(crate) fn decode(bytes: &[u8], header: &Header, max_pixels: u64) -> Result<D
     })
 }
 
-/// The codestream: the whole file, or what the container's `jxlc` box or
-/// `jxlp` boxes hold (18181-2, 9.8 and 9.9).
+/// The codestream: the whole file, or the `jxlc` box or `jxlp` boxes of the container (18181-2, 9.8 and 9.9).
 fn codestream(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
     if bytes.starts_with(CODESTREAM_SIGNATURE) {
         return Ok(Cow::Borrowed(bytes));
@@ -131,12 +128,12 @@ fn codestream(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
     let mut rest = bytes.strip_prefix(CONTAINER_SIGNATURE).ok_or("not a JPEG XL file")?;
     let mut joined = Vec::new();
     while !rest.is_empty() {
-        let (kind, body, after) = split_box(rest).ok_or("JPEG XL container is cut")?;
+        let (kind, body, after) = split_box(rest).ok_or("the JPEG XL container is truncated")?;
         rest = after;
         match &kind {
             b"jxlc" => return Ok(Cow::Borrowed(body)),
             b"jxlp" => {
-                let (index, part) = body.split_first_chunk().ok_or("jxlp box is cut")?;
+                let (index, part) = body.split_first_chunk().ok_or("a jxlp box is truncated")?;
                 joined.extend_from_slice(part);
                 let is_last = u32::from_be_bytes(*index) >> 31 == 1;
                 if is_last {
@@ -149,7 +146,7 @@ fn codestream(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
     Err("no complete codestream".into())
 }
 
-/// The EXIF block of the container's first box of it; none is looked for in boxes that Brotli packs.
+/// The EXIF block of the first `Exif` box; `brob` boxes are not read.
 pub(crate) fn exif(bytes: &[u8]) -> Option<&[u8]> {
     let mut rest = bytes.strip_prefix(CONTAINER_SIGNATURE)?;
     while let Some((kind, body, after)) = split_box(rest) {
@@ -161,7 +158,7 @@ pub(crate) fn exif(bytes: &[u8]) -> Option<&[u8]> {
     None
 }
 
-/// Splits the first box off: its type, its body and what follows (ISO/IEC
+/// Splits off the first box: type, body, and the bytes behind it (ISO/IEC
 /// 14496-12, 4.2).
 fn split_box(bytes: &[u8]) -> Option<([u8; 4], &[u8], &[u8])> {
     let (size, rest) = bytes.split_first_chunk()?;
@@ -191,18 +188,18 @@ fn load(codestream: &[u8], tracker: &AllocTracker) -> Result<JxlImage> {
         match loading.try_init().map_err(failed)? {
             InitializeResult::Initialized(image) => break image,
             InitializeResult::NeedMoreData(_) if position == codestream.len() || consumed == 0 => {
-                return Err("JPEG XL header is cut".into());
+                return Err("the JPEG XL header is truncated".into());
             }
             InitializeResult::NeedMoreData(more) => loading = more,
         }
-        // each try starts over, so the steps grow: profiles can be long
+        // each try starts over, so the steps grow: ICC profiles can be long
         chunk *= 2;
     };
     while !image.is_loading_done() && image.num_loaded_frames() < MAX_FRAMES {
         let end = codestream.len().min(position + CHUNK);
         let consumed = image.feed_bytes(&codestream[position..end]).map_err(failed)?;
         if consumed == 0 {
-            return Err("JPEG XL data is cut".into());
+            return Err("the JPEG XL data are truncated".into());
         }
         position += consumed;
     }

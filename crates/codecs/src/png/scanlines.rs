@@ -1,107 +1,107 @@
-//! The rows of a PNG as they are stored, inflated and without their filters, one after the other, so that a picture of any
-//! height is never held whole.
+//! Scanlines of a PNG, inflated and unfiltered in order, so that no more than a few are in memory.
 //!
-//! Rows come as far as the data are sound. A wrong checksum does not stop them: libpng shows what it inflates up to the end of
-//! the chunk, and browsers show all that inflates.
+//! Scanlines are decoded as far as the data inflate. A wrong CRC or Adler-32 does not stop them, as in browsers; it is reported as
+//! damage.
 
 use std::borrow::Cow;
 
 use fdeflate::Decompressor;
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::header::{CHECKSUM, Chunk, Header, chunk};
+use super::chunk::{CRC, Chunk, chunk};
+use super::header::Header;
 use super::unfilter::{Filter, ROWS, unfilter};
 use tintype_pixels::Integrity;
 
-/// How far back inflating looks (RFC 1950, §2.2).
+/// The window of zlib in bytes (RFC 1950, §2.2).
 const WINDOW: usize = 32 << 10;
 
-/// Bytes that are inflated before what went before is dropped.
-const AT_ONCE: usize = 128 << 10;
+/// Bytes that are inflated before consumed ones are dropped.
+const BUFFER: usize = 128 << 10;
 
-/// Bytes of the longest row that is read several at a time.
-pub(super) const LONGEST: usize = 1 << 20;
+/// Bytes of the longest scanline that is unfiltered in groups of [`ROWS`].
+pub(super) const MAX_GROUPED: usize = 1 << 20;
 
-/// Bytes that reading holds beside the rows it gives, where a row is of so many.
-pub(super) fn held(stride: usize) -> usize {
-    WINDOW + AT_ONCE + (2 * ROWS + 1) * (stride + 1) + INFLATING
+/// Bytes of memory for scanlines of `stride` bytes, without the output.
+pub(super) fn memory(stride: usize) -> usize {
+    WINDOW + BUFFER + (2 * ROWS + 1) * (stride + 1) + INFLATERS
 }
 
-/// Tables of codes, of both that inflate.
-const INFLATING: usize = 128 << 10;
+/// Bytes of the Huffman tables of both inflaters.
+const INFLATERS: usize = 128 << 10;
 
-/// Rows yet to be read.
+/// The scanlines that are not decoded yet.
 pub(super) struct Scanlines<'a> {
     inflate: Inflate<'a>,
-    /// What was inflated: bytes that may be looked back at, then scanlines not yet read.
+    /// Inflated bytes: the window, then filtered scanlines that were not read.
     inflated: Vec<u8>,
-    /// Where the next scanline begins.
+    /// The position of the next scanline in it.
     next: usize,
-    /// Where the inflated bytes end.
+    /// The end of the inflated bytes in it.
     end: usize,
-    /// Bytes of the picture that are yet to be inflated. Of what is behind them only the checksum is looked at.
+    /// Bytes of the picture that are not inflated yet.
     missing: u64,
-    /// The row before the next one.
+    /// The unfiltered scanline before the next one.
     above: Vec<u8>,
-    /// Bytes from one byte of a row to the one that predicts it (§9.2).
-    distance: usize,
-    /// Why no more rows come.
-    stopped: Option<&'static str>,
+    /// Bytes of a complete pixel, at least 1 (`bpp` of §9.2).
+    bytes_per_pixel: usize,
+    /// The fault that ended decoding.
+    fault: Option<&'static str>,
 }
 
 impl<'a> Scanlines<'a> {
-    /// Those of the data that begin with a chunk, which are of `bytes` in all with a byte for the filter before each row,
-    /// and whose longest row has `stride`.
+    /// `data` is the first IDAT or fdAT chunk, `bytes` the length of all scanlines with their filter bytes, and `stride` the length of
+    /// the longest without it.
     pub(super) fn new(file: &'a [u8], data: &Chunk, header: &Header, bytes: u64, stride: usize) -> Scanlines<'a> {
-        let at_once = if stride > LONGEST { 1 } else { ROWS };
+        let at_once = if stride > MAX_GROUPED { 1 } else { ROWS };
         Scanlines {
             inflate: Inflate::new(ImageData::from(file, data)),
-            inflated: vec![0; WINDOW + AT_ONCE + at_once * (stride + 1)],
+            inflated: vec![0; WINDOW + BUFFER + at_once * (stride + 1)],
             next: 0,
             end: 0,
             missing: bytes,
             above: vec![0; stride],
-            distance: header.bits().div_ceil(8),
-            stopped: None,
+            bytes_per_pixel: header.bits_per_pixel().div_ceil(8),
+            fault: None,
         }
     }
 
-    /// Bytes of a row.
+    /// Bytes of a scanline without its filter byte.
     pub(super) fn stride(&self) -> usize {
         self.above.len()
     }
 
-    /// Goes on to rows of another length, before the first of which there is none.
-    pub(super) fn begin(&mut self, stride: usize) {
+    /// Starts an interlace pass with scanlines of another length.
+    pub(super) fn begin_pass(&mut self, stride: usize) {
         self.above.clear();
         self.above.resize(stride, 0);
     }
 
-    /// Fills `out` with the next rows, as far as they come; how many rows those are.
+    /// Decodes the next scanlines into `out`; the number decoded, less than requested at the end or before damage.
     pub(super) fn read(&mut self, out: &mut [u8]) -> usize {
         let (stride, line) = (self.above.len(), self.above.len() + 1);
         let wanted = out.len() / stride;
         let mut read = 0;
-        while read < wanted && self.stopped.is_none() {
+        while read < wanted && self.fault.is_none() {
             let mut ready = (self.end - self.next) / line;
             let left = wanted - read;
-            let at_once = if stride > LONGEST { 1 } else { ROWS };
+            let at_once = if stride > MAX_GROUPED { 1 } else { ROWS };
             if ready < left.min(at_once) && self.inflate_more() {
                 continue;
             }
-            // whole groups, as long as more are to come
+            // full groups, as long as more follow
             ready = ready.min(left);
-            if ready < left && self.stopped.is_none() {
+            if ready < left && self.fault.is_none() {
                 ready -= ready % at_once;
             }
             let lines = &self.inflated[self.next..self.next + ready * line];
             if let Some(at) = lines.iter().step_by(line).position(|&filter| Filter::from_byte(filter).is_none()) {
-                self.stopped = Some("a row is filtered by an unknown method");
+                self.fault = Some("a scanline has an unknown filter type");
                 ready = at;
             }
             let rows = &mut out[read * stride..(read + ready) * stride];
             let lines = &self.inflated[self.next..self.next + ready * line];
-            match self.distance {
+            match self.bytes_per_pixel {
                 1 => unfilter::<1>(lines, &self.above, rows),
                 2 => unfilter::<2>(lines, &self.above, rows),
                 3 => unfilter::<3>(lines, &self.above, rows),
@@ -118,19 +118,19 @@ impl<'a> Scanlines<'a> {
         read
     }
 
-    /// Looks at what is left behind the last row.
+    /// Checks the data behind the last scanline.
     pub(super) fn finish(mut self) -> Integrity {
-        if self.stopped.is_none() {
+        if self.fault.is_none() {
             let end = self.end;
             while self.inflate.read(&mut self.inflated[..end], end) > 0 {}
         }
-        match self.stopped.or(self.inflate.wrong) {
+        match self.fault.or(self.inflate.fault) {
             Some(reason) => Integrity::Damaged(Cow::Borrowed(reason)),
             None => Integrity::Whole,
         }
     }
 
-    /// Inflates what there is room for; `false` where no more comes.
+    /// Fills the free space of the buffer; `false` at the end or before damage.
     fn inflate_more(&mut self) -> bool {
         if self.end == self.inflated.len() {
             let from = self.next.min(self.end - WINDOW);
@@ -143,76 +143,75 @@ impl<'a> Scanlines<'a> {
         self.end += given;
         self.missing -= given as u64;
         if given == 0 {
-            self.stopped = Some(self.inflate.wrong.unwrap_or("the image data end before the picture does"));
+            self.fault = Some(self.inflate.fault.unwrap_or("the image data end before the picture does"));
         }
         given > 0
     }
 }
 
-/// Inflates image data as far as they are sound.
+/// Inflates image data up to damage.
 struct Inflate<'a> {
     data: ImageData<'a>,
-    by: By,
-    /// Bytes that were given.
-    given: u64,
-    /// The fault of the data.
-    wrong: Option<&'static str>,
+    inflater: Inflater,
+    /// Bytes inflated so far.
+    written: u64,
+    fault: Option<&'static str>,
 }
 
-enum By {
+enum Inflater {
     Fast(Box<Decompressor>),
-    /// The inflater that goes on where the fast one meets damage, since that does not say how much it inflated before.
+    /// Takes over where the fast one fails, since that does not report how much it inflated before the damage.
     Exact(Box<Exact>),
-    /// The data has ended.
-    Nothing,
+    /// The data have ended.
+    Done,
 }
 
 impl<'a> Inflate<'a> {
     fn new(data: ImageData<'a>) -> Inflate<'a> {
-        Inflate { data, by: By::Fast(Box::new(Decompressor::new())), given: 0, wrong: None }
+        Inflate { data, inflater: Inflater::Fast(Box::new(Decompressor::new())), written: 0, fault: None }
     }
 
-    /// Puts more bytes into `out` from `at` on, behind those that were given before, and says how many; 0 where no more come,
-    /// or there is no room.
+    /// Inflates into `out` from `at` on, with the window before it; the number of bytes, 0 at the end or without room.
     fn read(&mut self, out: &mut [u8], at: usize) -> usize {
         loop {
-            let given = match &mut self.by {
-                By::Fast(fast) => match fast.read(self.data.at_hand(), out, at, false) {
+            let given = match &mut self.inflater {
+                Inflater::Fast(fast) => match fast.read(self.data.remaining(), out, at, false) {
                     Ok((taken, given)) => {
-                        self.data.take(taken);
+                        self.data.consume(taken);
                         if taken == 0 && given == 0 {
-                            // more data than the picture has are passed over
-                            let is_full = at == out.len() && !self.data.at_hand().is_empty();
-                            if fast.is_done() || is_full || self.data.at_hand().is_empty() && !self.data.go_on() {
-                                self.by = By::Nothing;
+                            // excess data are ignored
+                            let is_full = at == out.len() && !self.data.remaining().is_empty();
+                            if fast.is_done() || is_full || self.data.remaining().is_empty() && !self.data.next_chunk()
+                            {
+                                self.inflater = Inflater::Done;
                             }
                         }
                         given
                     }
                     Err(_) => {
                         self.data.rewind();
-                        self.by = By::Exact(Box::new(Exact::after(self.given)));
+                        self.inflater = Inflater::Exact(Box::new(Exact::skipping(self.written)));
                         0
                     }
                 },
-                By::Exact(exact) => {
+                Inflater::Exact(exact) => {
                     let given = exact.read(&mut self.data, &mut out[at..]);
                     if given == 0 {
                         if exact.has_failed {
-                            self.wrong = Some("the image data are damaged");
+                            self.fault = Some("the image data are damaged");
                         }
-                        self.by = By::Nothing;
+                        self.inflater = Inflater::Done;
                     }
                     given
                 }
-                By::Nothing => {
-                    if self.data.is_wrong {
-                        self.wrong = self.wrong.or(Some("a checksum of the image data is wrong"));
+                Inflater::Done => {
+                    if self.data.has_wrong_crc {
+                        self.fault = self.fault.or(Some("a CRC of the image data is wrong"));
                     }
                     return 0;
                 }
             };
-            self.given += given as u64;
+            self.written += given as u64;
             if given > 0 {
                 return given;
             }
@@ -220,26 +219,25 @@ impl<'a> Inflate<'a> {
     }
 }
 
-/// Inflates to the very byte before which the data are damaged.
+/// Inflates up to the last byte before the damage.
 struct Exact {
     inflate: Decompress,
-    /// Bytes that were inflated and not yet taken: the library drops what it has no room for when it fails, which is not more than
-    /// its window.
+    /// Inflated bytes that were not read. On failure the library drops what does not fit, up to its window.
     buffer: Vec<u8>,
     at: usize,
     end: usize,
-    /// Bytes that were given before.
+    /// Bytes to discard: the fast inflater wrote them.
     skip: u64,
     has_failed: bool,
 }
 
 impl Exact {
-    fn after(skip: u64) -> Exact {
+    fn skipping(skip: u64) -> Exact {
         let buffer = vec![0; 2 * WINDOW];
         Exact { inflate: Decompress::new(true), buffer, at: 0, end: 0, skip, has_failed: false }
     }
 
-    /// Puts more bytes into `out` and says how many; 0 where no more come, or there is no room.
+    /// Inflates into `out`; the number of bytes, 0 at the end or without room.
     fn read(&mut self, data: &mut ImageData<'_>, out: &mut [u8]) -> usize {
         loop {
             let skipped = (self.end - self.at).min(usize::try_from(self.skip).unwrap_or(usize::MAX));
@@ -257,38 +255,37 @@ impl Exact {
         }
     }
 
-    /// Inflates more; `false` where nothing comes.
+    /// Inflates into the buffer; `false` at the end.
     fn refill(&mut self, data: &mut ImageData<'_>) -> bool {
         let (before_in, before_out) = (self.inflate.total_in(), self.inflate.total_out());
-        let result = self.inflate.decompress(data.at_hand(), &mut self.buffer, FlushDecompress::None);
+        let result = self.inflate.decompress(data.remaining(), &mut self.buffer, FlushDecompress::None);
         let taken = (self.inflate.total_in() - before_in) as usize;
-        data.take(taken);
+        data.consume(taken);
         (self.at, self.end) = (0, (self.inflate.total_out() - before_out) as usize);
         self.has_failed = result.is_err();
         match result {
             Ok(Status::StreamEnd) | Err(_) => self.end > 0,
-            Ok(_) => taken > 0 || self.end > 0 || data.at_hand().is_empty() && data.go_on(),
+            Ok(_) => taken > 0 || self.end > 0 || data.remaining().is_empty() && data.next_chunk(),
         }
     }
 }
 
-/// The data of a picture: those of chunks of a kind that follow each other, whatever stands between them that is no part of
-/// another picture.
+/// The data of consecutive IDAT or fdAT chunks of one picture; other chunks between them are skipped.
 struct ImageData<'a> {
     file: &'a [u8],
     first: Chunk,
-    /// Where the chunk at hand has data not yet taken.
+    /// The position of unread data in the current chunk.
     at: usize,
-    /// Where its data end.
+    /// The end of its data.
     end: usize,
-    /// Whether the checksum of a chunk is wrong.
-    is_wrong: bool,
+    /// Whether the CRC of a chunk is wrong.
+    has_wrong_crc: bool,
 }
 
 impl<'a> ImageData<'a> {
-    /// The chunks that begin with that one.
+    /// `first` is the first chunk.
     fn from(file: &'a [u8], first: &Chunk) -> ImageData<'a> {
-        let mut data = ImageData { file, first: first.clone(), at: 0, end: 0, is_wrong: false };
+        let mut data = ImageData { file, first: first.clone(), at: 0, end: 0, has_wrong_crc: false };
         data.enter(first);
         data
     }
@@ -298,17 +295,17 @@ impl<'a> ImageData<'a> {
         self.enter(&first);
     }
 
-    fn at_hand(&self) -> &'a [u8] {
+    fn remaining(&self) -> &'a [u8] {
         &self.file[self.at..self.end]
     }
 
-    fn take(&mut self, bytes: usize) {
+    fn consume(&mut self, bytes: usize) {
         self.at += bytes;
     }
 
-    /// Goes on to the next chunk; `false` where there is none.
-    fn go_on(&mut self) -> bool {
-        let mut next = self.end + CHECKSUM;
+    /// Enters the next chunk; `false` where there is none.
+    fn next_chunk(&mut self) -> bool {
+        let mut next = self.end + CRC;
         while let Some(chunk) = chunk(self.file, next) {
             if chunk.kind == self.first.kind {
                 self.enter(&chunk);
@@ -323,10 +320,10 @@ impl<'a> ImageData<'a> {
     }
 
     fn enter(&mut self, chunk: &Chunk) {
-        // of a chunk that is cut off nothing can be said but by what is in it
-        let has_checksum = chunk.end() <= self.file.len();
-        self.is_wrong |= has_checksum && !chunk.is_sound(self.file);
-        // those of a frame begin with the number of the chunk
+        // the CRC of a truncated chunk is unknown
+        let has_crc = chunk.end() <= self.file.len();
+        self.has_wrong_crc |= has_crc && !chunk.has_valid_crc(self.file);
+        // the data of fdAT begin with a sequence number
         let number = if chunk.kind == *b"fdAT" { 4 } else { 0 };
         (self.at, self.end) = ((chunk.data.start + number).min(chunk.data.end), chunk.data.end);
     }
@@ -337,7 +334,7 @@ mod tests {
     use ::png::{BitDepth, ColorType, Compression, Filter};
     use proptest::prelude::*;
 
-    use super::super::header::chunks;
+    use super::super::chunk::chunks;
     use super::*;
 
     const KINDS: [(ColorType, BitDepth, u32); 7] = [
@@ -371,12 +368,12 @@ mod tests {
         out
     }
 
-    /// The rows, so many at once, and whether they are all.
-    fn found(file: &[u8], at_once: usize) -> Option<(Vec<u8>, usize, Integrity)> {
+    /// The scanlines, decoded in groups of `at_once`, their number, and the integrity.
+    fn decode_by(file: &[u8], at_once: usize) -> Option<(Vec<u8>, usize, Integrity)> {
         let header = Header::read(file).ok()?;
         let stride = header.stride(header.size.width);
         let bytes = (stride as u64 + 1) * u64::from(header.size.height);
-        let first = chunk(file, header.data)?;
+        let first = chunk(file, header.first_idat)?;
         let mut lines = Scanlines::new(file, &first, &header, bytes, stride);
         let mut samples = vec![0; stride * header.size.height as usize];
         let mut read = 0;
@@ -393,7 +390,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn rows_of_sound_files_are_all_there_and_rows_before_damage_are_sound(
+        fn scanlines_before_damage_are_decoded(
             width in 1_u32..200, height in 1_u32..90, kind in 0_usize..7, filter in 0_usize..6, compression in 0_usize..4,
             at_once in 1_usize..40, seed: u32, cut in any::<prop::sample::Index>(),
             flipped in any::<prop::sample::Index>(), bit in 0_u32..8,
@@ -402,23 +399,23 @@ mod tests {
             let file = written(width, height, kind, FILTERS[filter], COMPRESSIONS[compression], seed);
             let stride = (width * kind.2) as usize;
             let expected: Vec<u8> = (0..width * height * kind.2).map(|at| sample(at, seed)).collect();
-            let (samples, read, integrity) = found(&file, at_once).expect("a sound file");
+            let (samples, read, integrity) = decode_by(&file, at_once).expect("an undamaged file");
             prop_assert!(samples == expected && read == height as usize && integrity == Integrity::Whole);
 
             let data = chunks(&file).find(|chunk| chunk.kind == *b"IDAT").expect("data");
             let cut = data.data.start + cut.index(file.len() - data.data.start);
-            let (samples, read, integrity) = found(&file[..cut], at_once).expect("a header");
+            let (samples, read, integrity) = decode_by(&file[..cut], at_once).expect("a header");
             prop_assert!(samples[..read * stride] == expected[..read * stride]);
             prop_assert!(samples[read * stride..].iter().all(|&sample| sample == 0));
             prop_assert_eq!(integrity == Integrity::Whole, read == height as usize);
-            // how many rows come does not depend on how many are asked for
-            prop_assert_eq!(found(&file[..cut], at_once % 7 + 1).expect("a header"), (samples, read, integrity));
+            // the number of scanlines does not depend on the size of groups
+            prop_assert_eq!(decode_by(&file[..cut], at_once % 7 + 1).expect("a header"), (samples, read, integrity));
 
             let mut damaged = file.clone();
             damaged[data.data.start + flipped.index(data.data.len())] ^= 1 << bit;
-            let (samples, read, integrity) = found(&damaged, at_once).expect("a header");
+            let (samples, read, integrity) = decode_by(&damaged, at_once).expect("a header");
             prop_assert!(integrity != Integrity::Whole);
-            prop_assert_eq!(found(&damaged, at_once % 7 + 1).expect("a header"), (samples, read, integrity));
+            prop_assert_eq!(decode_by(&damaged, at_once % 7 + 1).expect("a header"), (samples, read, integrity));
         }
     }
 }

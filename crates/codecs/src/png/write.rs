@@ -9,9 +9,9 @@ use std::borrow::Cow;
 use ::png::{BitDepth, BlendOp, ColorType, DeflateCompression, Encoder, EncodingError, Filter, Info};
 
 use super::FORMAT;
+use crate::encode_input::EncodeInput;
 use crate::encoding::Effort;
-use crate::palette::{MOST, Palette, rgba};
-use crate::picture::Picture;
+use crate::palette::{MAX_COLOURS, Palette, rgba};
 use tintype_pixels::Loops;
 use tintype_pixels::Pixels;
 use tintype_pixels::error::{Error, Result};
@@ -28,13 +28,13 @@ enum Layout {
 
 impl Layout {
     /// The one of the fewest bytes that holds all frames.
-    fn of(picture: &Picture) -> Layout {
+    fn of(picture: &EncodeInput) -> Layout {
         let frames = picture.frames();
         let alpha = frames.iter().any(|frame| frame.pixels.has_alpha());
         let colours = frames.iter().flat_map(|frame| rgba(&frame.pixels.data, frame.pixels.channels));
         // a profile of colours could not stand beside grey (§11.3.2.3)
         let plain = if picture.is_grey() { Layout::Grey { alpha } } else { Layout::Colour { alpha } };
-        match Palette::exact(colours, MOST) {
+        match Palette::exact(colours, MAX_COLOURS) {
             Some(palette) => {
                 let pixels: u64 = frames.iter().map(|frame| frame.pixels.size.pixels()).sum();
                 let table = 8 * (24 + palette.colours().len() as u64 * 4);
@@ -103,7 +103,7 @@ impl Layout {
             Layout::Places(palette) => {
                 let bits = self.bits() as usize;
                 let packed = |pixels: &[u8], channels: usize| {
-                    let places = rgba(pixels, channels).map(|colour| palette.place(colour));
+                    let places = rgba(pixels, channels).map(|colour| palette.index(colour));
                     // the leftmost pixel is in the high bits (§7.2)
                     places.zip(1..).fold(0, |byte, (place, number)| byte | place << (8 - bits * number))
                 };
@@ -202,7 +202,7 @@ fn parts(samples: &[u8], stride: usize) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The file of a picture.
-pub(super) fn encode(picture: &Picture) -> Result<Vec<u8>> {
+pub(super) fn encode(picture: &EncodeInput) -> Result<Vec<u8>> {
     let (size, frames) = (picture.size(), picture.frames());
     let layout = Layout::of(picture);
     let mut header = Info::with_size(size.width, size.height);
@@ -250,16 +250,16 @@ mod tests {
 
     use super::*;
     use crate::codec::Codec;
+    use crate::encode_input::PictureData;
     use crate::encoding::{AvifEncoder, Effort, Encoding};
-    use crate::picture::Shown;
     use crate::png::Png;
     use crate::testing::{decode, packed};
     use tintype_pixels::{Frame, Size};
 
-    fn picture(size: Size, frames: Vec<(usize, Vec<u8>)>) -> Picture {
+    fn picture(size: Size, frames: Vec<(usize, Vec<u8>)>) -> EncodeInput {
         let frame = |(channels, data)| Frame { pixels: Pixels { size, channels, data }, delay: 40 };
-        Picture {
-            shown: Shown::Frames(frames.into_iter().map(frame).collect()),
+        EncodeInput {
+            data: PictureData::Frames(frames.into_iter().map(frame).collect()),
             loops: Loops::Times(3),
             quality: 80.0,
             lossless: false,
@@ -270,7 +270,7 @@ mod tests {
     }
 
     /// The colour type and bits a sample in the header, and the frames as RGBA.
-    fn written_and_read(picture: &Picture) -> (u8, u8, Vec<Vec<u8>>) {
+    fn written_and_read(picture: &EncodeInput) -> (u8, u8, Vec<Vec<u8>>) {
         let file = encode(picture).expect("encoded");
         let info = Png.probe(&file).expect("a header");
         assert_eq!(info.size, picture.size());
@@ -279,7 +279,7 @@ mod tests {
         (file[25], file[24], read)
     }
 
-    fn all_rgba(picture: &Picture) -> Vec<Vec<u8>> {
+    fn all_rgba(picture: &EncodeInput) -> Vec<Vec<u8>> {
         let whole = |frame: &Frame| rgba(&frame.pixels.data, frame.pixels.channels).flatten().collect();
         picture.frames().iter().map(whole).collect()
     }

@@ -1,52 +1,54 @@
-//! The alpha of lossy pictures (RFC 9649 §2.7.1.2), and such pictures made smaller while they are decoded.
+//! `ALPH` chunks of lossy pictures (RFC 9649 §2.7.1.2), and decoding such pictures reduced.
 
 use std::io::Cursor;
 
 use image_webp::WebPDecoder;
 
-use super::{CHROMA, FORMAT, HEADROOM, Integrity, LUMA, failed};
+use super::planes::{CHROMA, LUMA, reduced_planes, whole_planes};
+use super::{FORMAT, HEADROOM, Integrity, failed, mux};
 use tintype_pixels::Pixels;
 use tintype_pixels::error::{Error, Result};
 use tintype_pixels::geometry::{DctScale, Size};
 use tintype_pixels::ycbcr;
 use tintype_vp8::{self as vp8, ScaledPlanes};
 
-/// A picture of that size at that scale, by its `VP8 ` and `ALPH` chunks. It is for pictures that are made
-/// still smaller: edges between blocks are as they are coded, and pixels have the chroma that they share.
+/// RGBA of a picture of that size, at that scale, from its `VP8 ` and `ALPH` chunks. It is meant for pictures that are
+/// reduced further: the loop filter is skipped, and chroma is not interpolated.
 pub(super) fn reduced(
     frame: &[u8], alpha: &[u8], size: Size, scale: DctScale, memory: usize,
 ) -> Result<(Pixels, Integrity)> {
-    let mut alpha = plane(alpha, size, memory)?;
-    // rows are of whole macroblocks of 16 by 16 pixels (RFC 6386 §2)
+    let mut alpha = decode_alpha(alpha, size, memory)?;
+    // rows have whole macroblocks of 16 by 16 pixels (RFC 6386 §2)
     let stride = (size.width.next_multiple_of(16) / 8 * scale.eighths()) as usize;
     if scale == DctScale::FULL {
-        let (planes, rows) = super::whole_planes(frame, size, false)?;
+        let (planes, rows) = whole_planes(frame, size, false)?;
         alpha[rows as usize * size.width as usize..].fill(0);
-        let pixels = packed(&planes, stride, Some((&alpha, size.width as usize)), size)?;
+        let pixels = interleave(&planes, stride, Some((&alpha, size.width as usize)), size)?;
         return Ok((pixels, super::integrity(rows, size)));
     }
-    let kept = ScaledPlanes::new(size, scale).with_alpha(alpha);
-    let (kept, rows) = super::reduced_planes(frame, size, false, kept)?;
-    let alpha = Some((kept.alpha().unwrap_or_default(), stride));
-    Ok((packed(&kept.planes, stride, alpha, size.scaled(scale))?, super::integrity(rows, size)))
+    let target = ScaledPlanes::new(size, scale).with_alpha(alpha);
+    let (reduced, rows) = reduced_planes(frame, size, false, target)?;
+    let alpha = Some((reduced.alpha().unwrap_or_default(), stride));
+    Ok((interleave(&reduced.planes, stride, alpha, size.scaled(scale))?, super::integrity(rows, size)))
 }
 
-/// The rows that came of a damaged picture at its full size, and how many they are; `None` where none did. A picture whose alpha
-/// is damaged is not shown, as in browsers.
+/// The decodable rows of a damaged picture at full size, and their number; `None` where there are none. Damaged alpha is an error,
+/// as in browsers.
 pub(super) fn rows(frame: &[u8], alpha: Option<&[u8]>, size: Size, memory: usize) -> Result<Option<(Pixels, u32)>> {
-    let mut alpha = alpha.map(|alpha| plane(alpha, size, memory)).transpose()?;
+    let mut alpha = alpha.map(|alpha| decode_alpha(alpha, size, memory)).transpose()?;
     let Some((planes, rows)) = vp8::decode_partial(frame, size, true) else { return Ok(None) };
     let width = size.width as usize;
     if let Some(alpha) = &mut alpha {
         alpha[rows as usize * width..].fill(0);
     }
     let alpha = alpha.as_deref().map(|alpha| (alpha, width));
-    Ok(Some((packed(&planes, size.width.next_multiple_of(16) as usize, alpha, size)?, rows)))
+    Ok(Some((interleave(&planes, size.width.next_multiple_of(16) as usize, alpha, size)?, rows)))
 }
 
-/// Red, green, blue and alpha, if there is one, of a picture of that size, by planes in WebP's range with rows of `stride`
-/// samples of luma and half as many of chroma, and an alpha with rows of its own.
-fn packed([luma, cb, cr]: &[Vec<u8>; 3], stride: usize, alpha: Option<(&[u8], usize)>, size: Size) -> Result<Pixels> {
+/// RGB or RGBA from limited-range planes. `stride` is that of luma, and twice that of chroma; alpha comes with its own stride.
+fn interleave(
+    [luma, cb, cr]: &[Vec<u8>; 3], stride: usize, alpha: Option<(&[u8], usize)>, size: Size,
+) -> Result<Pixels> {
     let (width, height) = (size.width as usize, size.height as usize);
     let channels = if alpha.is_some() { 4 } else { 3 };
     let mut samples = Vec::with_capacity(width * height * channels);
@@ -69,36 +71,36 @@ fn packed([luma, cb, cr]: &[Vec<u8>; 3], stride: usize, alpha: Option<(&[u8], us
     Pixels::new(FORMAT, size, channels, samples)
 }
 
-/// The alpha of a picture of that size, a byte for each pixel.
-fn plane(chunk: &[u8], size: Size, memory: usize) -> Result<Vec<u8>> {
-    let damaged = || Error::malformed(FORMAT, "its alpha is damaged");
-    let (&how, data) = chunk.split_first().ok_or_else(damaged)?;
+/// Decodes an `ALPH` chunk to one byte a pixel.
+fn decode_alpha(chunk: &[u8], size: Size, memory: usize) -> Result<Vec<u8>> {
+    let damaged = || Error::malformed(FORMAT, "its ALPH chunk is damaged");
+    let (&flags, data) = chunk.split_first().ok_or_else(damaged)?;
     let (width, height) = (size.width as usize, size.height as usize);
-    // bits 4 and 5 say what was done before it was coded, which is nothing to us but may not be 2 or 3
-    let mut alpha = match (how & 3, how >> 4 & 3) {
+    // pre-processing (bits 4 and 5) is informative, but 2 and 3 are reserved
+    let mut alpha = match (flags & 3, flags >> 4 & 3) {
         (0, 0 | 1) => data.get(..width * height).ok_or_else(damaged)?.to_vec(),
-        (1, 0 | 1) => lossless(data, size, memory)?,
+        (1, 0 | 1) => decode_lossless(data, size, memory)?,
         _ => return Err(damaged()),
     };
-    unfilter(&mut alpha, width, how >> 2 & 3);
+    unfilter(&mut alpha, width, flags >> 2 & 3);
     Ok(alpha)
 }
 
-/// What is coded without loss as green, by a file of its own around it.
-fn lossless(data: &[u8], size: Size, memory: usize) -> Result<Vec<u8>> {
-    // a byte that says what follows, 14 bits of width and of height less one, that there is alpha, version 0 (§3.4)
+/// Decodes alpha that is stored in the green channel of a headerless VP8L bitstream.
+fn decode_lossless(data: &[u8], size: Size, memory: usize) -> Result<Vec<u8>> {
+    // signature, 14 bits each of width - 1 and height - 1, alpha_is_used, version 0 (§3.4)
     let sides = (size.width - 1) | (size.height - 1) << 14 | 1 << 28;
     let mut chunk = Vec::with_capacity(data.len() + 16);
-    super::put_chunk(&mut chunk, b"VP8L", &[&[0x2F][..], &sides.to_le_bytes(), data].concat());
-    let mut decoder = WebPDecoder::new(Cursor::new(super::riff(&chunk))).map_err(failed)?;
+    mux::put_chunk(&mut chunk, b"VP8L", &[&[0x2F][..], &sides.to_le_bytes(), data].concat());
+    let mut decoder = WebPDecoder::new(Cursor::new(mux::riff(&chunk))).map_err(failed)?;
     decoder.set_memory_limit(memory + HEADROOM);
     let mut samples = vec![0; (size.pixels() * 4) as usize];
     decoder.read_image(&mut samples).map_err(failed)?;
     Ok(samples.chunks_exact(4).map(|pixel| pixel[1]).collect())
 }
 
-/// Adds to each alpha what its neighbours let expect: the one to the left, the one above, or what both make (method 1, 2
-/// and 3). Along the upper edge it is always the one to the left, along the left edge the one above.
+/// Undoes the filtering method: 1 horizontal, 2 vertical, 3 gradient. The first row is always predicted from the left, the first
+/// column from above.
 fn unfilter(alpha: &mut [u8], width: usize, method: u8) {
     if method == 0 {
         return;
@@ -117,8 +119,8 @@ fn unfilter(alpha: &mut [u8], width: usize, method: u8) {
             2 => (1..width).for_each(|x| row[x] = row[x].wrapping_add(above[x])),
             _ => {
                 for x in 1..width {
-                    let expected = i16::from(row[x - 1]) + i16::from(above[x]) - i16::from(above[x - 1]);
-                    row[x] = row[x].wrapping_add(expected.clamp(0, 255) as u8);
+                    let gradient = i16::from(row[x - 1]) + i16::from(above[x]) - i16::from(above[x - 1]);
+                    row[x] = row[x].wrapping_add(gradient.clamp(0, 255) as u8);
                 }
             }
         }
@@ -131,10 +133,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::webp::testing::lossy;
+    use crate::webp::tests::lossy;
     use tintype_codec_sys::libwebp;
 
-    /// A picture with an alpha of its own, coded with loss of its colours, by the library that writes them.
+    /// A lossy file with alpha, and its alpha.
     fn written(size: Size, filter: i32, compressed: bool, seed: u32) -> (Vec<u8>, Vec<u8>) {
         let alpha = |at: u32| {
             let (x, y) = (at % size.width, at / size.width);
@@ -153,17 +155,17 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
         #[test]
-        fn smaller_pictures_are_means_of_what_is_to_be_seen(
+        fn reduced_pixels_are_alpha_weighted_means(
             width in 1_u32..80, height in 1_u32..80, filter in 0..3, compressed: bool, seed: u32,
             scale in prop::sample::select(vec![1_u32, 2, 4, 8]).prop_map(DctScale::new),
         ) {
             let size = Size::new(width, height);
             let (file, alpha) = written(size, filter, compressed, seed);
-            let (frame, chunk) = lossy(&file).expect("coded with loss");
-            // a picture that is opaque after all is written without
+            let (frame, chunk) = lossy(&file).expect("lossy");
+            // opaque pictures are written without ALPH
             prop_assume!(chunk.is_some());
             let chunk = chunk.unwrap_or_default();
-            prop_assert_eq!(&plane(chunk, size, 1 << 20).expect("an alpha"), &alpha);
+            prop_assert_eq!(&decode_alpha(chunk, size, 1 << 20).expect("alpha"), &alpha);
             let ours = reduced(frame, chunk, size, scale, 1 << 20).expect("as written").0;
             prop_assert_eq!(ours.size, size.scaled(scale));
 
@@ -202,14 +204,14 @@ mod tests {
         ) {
             let size = Size::new(40, 30);
             let (file, _) = written(size, filter, compressed, 3);
-            let (_, chunk) = lossy(&file).expect("coded with loss");
+            let (_, chunk) = lossy(&file).expect("lossy");
             let mut chunk = chunk.expect("alpha").to_vec();
             for (place, value) in damage {
                 let place = place.index(chunk.len());
                 chunk[place] = value;
             }
             chunk.truncate(cut.index(chunk.len() + 1));
-            if let Ok(alpha) = plane(&chunk, size, 1 << 20) {
+            if let Ok(alpha) = decode_alpha(&chunk, size, 1 << 20) {
                 prop_assert_eq!(alpha.len(), 1200);
             }
         }

@@ -20,13 +20,13 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8]> {
-        let (head, rest) = self.0.split_at_checked(count).ok_or("box ends too early")?;
+        let (head, rest) = self.0.split_at_checked(count).ok_or("a box is truncated")?;
         self.0 = rest;
         Ok(head)
     }
 
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let (head, rest) = self.0.split_first_chunk::<N>().ok_or("box ends too early")?;
+        let (head, rest) = self.0.split_first_chunk::<N>().ok_or("a box is truncated")?;
         self.0 = rest;
         Ok(*head)
     }
@@ -79,7 +79,7 @@ pub(super) struct BoxRef<'a> {
     pub(super) body: Reader<'a>,
 }
 
-/// The boxes of a box body, one after the other.
+/// An iterator over the boxes of a box body.
 pub(super) struct Boxes<'a>(Reader<'a>);
 
 impl<'a> Boxes<'a> {
@@ -122,7 +122,7 @@ impl<'a> Iterator for Boxes<'a> {
     }
 }
 
-/// The bodies of the children of that type, up to the first box that does not parse.
+/// The bodies of the children of a type, up to the first invalid box.
 pub(super) fn children<'a>(body: Reader<'a>, kind: &FourCc) -> impl Iterator<Item = Reader<'a>> {
     Boxes::new(body).map_while(Result::ok).filter(move |found| found.kind == *kind).map(|found| found.body)
 }

@@ -1,48 +1,27 @@
 //! The container of an AVIF file: ISO base media boxes (ISO/IEC 14496-12) and
 //! the `meta` box of the image file format (ISO/IEC 23008-12, "HEIF").
 //!
-//! The parser borrows from the file, follows no nesting deeper than the boxes
-//! it names (so there is no recursion), and bounds every count by
-//! the constants below or by the bytes that are really there.
+//! The parser borrows from the file, does not recurse, and bounds every count by
+//! the constants below or by the length of the file.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::boxes::{BoxRef, Boxes, FourCc, Reader};
 use super::failure::{Failure, Result};
+use super::location::{Extent, LocationLayout, MAX_EXTENTS, Source, join, truncated};
 use super::property::{Property, parse_property};
 use super::track::{self, Track};
 
-/// Most items a file may declare. A grid's tiles are items each; phones write
+/// The most items of a file. Each tile of a grid is an item; phones write
 /// some 50, the largest panoramas a few hundred.
 const MAX_ITEMS: usize = 4096;
 
-/// Most extents of all items together.
-const MAX_EXTENTS: usize = 4 * MAX_ITEMS;
-
-/// Most references, counting each target, over all items.
+/// The most references of all items, counting each target.
 const MAX_REFERENCES: usize = 4 * MAX_ITEMS;
 
-/// Most properties an item may have.
+/// The most properties of an item.
 const MAX_ASSOCIATIONS: usize = 128;
-
-/// A run of an item's bytes, relative to the start of its source.
-#[derive(Debug, Clone, Copy)]
-struct Extent {
-    offset: u64,
-    /// Bytes; 0 is up to the end of the source.
-    length: u64,
-}
-
-/// Where an item's extents lie (`construction_method` of `iloc`).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Source {
-    #[default]
-    File,
-    ItemData,
-    /// Data of other items (2), or a method that is not known.
-    Other(u16),
-}
 
 /// An item of the `meta` box.
 #[derive(Debug, Default)]
@@ -72,21 +51,21 @@ pub(super) struct Container<'a> {
     references: Vec<Reference>,
     extents: usize,
     pub(super) tracks: Vec<Track<'a>>,
-    /// Whether the file is an image sequence in the first place: its tracks are shown rather than its primary item.
+    /// Whether the file is primarily an image sequence, so that its track is decoded rather than its primary item.
     pub(super) is_sequence: bool,
-    /// Whether there are boxes that are not of a still picture.
+    /// Whether there are boxes that a still picture does not need.
     has_other_boxes: bool,
 }
 
 impl<'a> Container<'a> {
-    /// Parses the boxes of a file. Item data is not looked at.
+    /// Parses the boxes of a file, without item data.
     ///
-    /// Boxes behind the `meta` and `moov` boxes may be damaged or cut: whether data is there is checked item by item.
+    /// Boxes behind `meta` and `moov` may be damaged or truncated: data are checked item by item.
     pub(super) fn parse(file: &'a [u8]) -> Result<Self> {
         let mut boxes = Boxes::new(Reader::new(file));
-        let first = boxes.next().ok_or("empty file")??;
+        let first = boxes.next().ok_or("the file is empty")??;
         if first.kind != *b"ftyp" {
-            return Err("not an AVIF file".into());
+            return Err("it is not an AVIF file".into());
         }
         let brand = image_brand(first.body)?;
         let mut container = Self::empty(file);
@@ -106,13 +85,13 @@ impl<'a> Container<'a> {
             }
         }
         match meta {
-            // a damaged or missing `meta` box matters only where the picture is in it
+            // without `meta` the picture may be in a track
             Some(Err(error)) if container.tracks.is_empty() => return Err(error),
-            None if container.tracks.is_empty() => return Err("no meta box and no moov box".into()),
+            None if container.tracks.is_empty() => return Err("it has no meta box and no moov box".into()),
             Some(Err(_)) => container.primary = None,
             _ => {}
         }
-        // libavif goes by the major brand, and prefers tracks where that says neither
+        // as in libavif, the major brand decides, and otherwise tracks are preferred
         container.is_sequence = match &brand {
             b"avis" => true,
             b"avif" => false,
@@ -141,7 +120,7 @@ impl<'a> Container<'a> {
         for item in Boxes::new(body) {
             let (kind, body) = match item {
                 Ok(BoxRef { kind, body }) => (kind, body),
-                // the box is damaged behind everything that a picture needs
+                // damage behind the boxes that a picture needs is ignored
                 Err(_) if self.primary.is_some() && self.items.values().any(Item::is_located) => break,
                 Err(error) => return Err(error.into()),
             };
@@ -160,7 +139,7 @@ impl<'a> Container<'a> {
         Ok(())
     }
 
-    /// The item of that id, made if there is none yet.
+    /// The item with an id, inserted if it is new.
     fn item_mut(&mut self, id: u32) -> Result<&mut Item> {
         if self.items.len() >= MAX_ITEMS && !self.items.contains_key(&id) {
             return Err(format!("more than {MAX_ITEMS} items").into());
@@ -186,7 +165,7 @@ impl<'a> Container<'a> {
         Ok(())
     }
 
-    /// `iloc` (14496-12, 8.11.3): where the items' bytes are.
+    /// `iloc` (14496-12, 8.11.3): the locations of item data.
     fn parse_locations(&mut self, mut body: Reader<'a>) -> Result<()> {
         let (version, _) = body.version_and_flags()?;
         if version > 2 {
@@ -210,14 +189,14 @@ impl<'a> Container<'a> {
             }
             let item = self.item_mut(id)?;
             if !item.extents.is_empty() {
-                return Err(format!("item {id} is located twice").into());
+                return Err(format!("item {id} has two locations").into());
             }
             (item.source, item.extents) = (source, extents);
         }
         Ok(())
     }
 
-    /// `iprp`: the property boxes (`ipco`) and who has which (`ipma`).
+    /// `iprp`: the property boxes (`ipco`) and their associations to items (`ipma`).
     fn parse_properties(&mut self, body: Reader<'a>) -> Result<()> {
         for item in Boxes::new(body) {
             let BoxRef { kind, body } = item?;
@@ -258,19 +237,19 @@ impl<'a> Container<'a> {
         Ok(())
     }
 
-    /// Whether there is anything but the items of those numbers, which rise, and what describes them.
+    /// Whether there is more than the items of these ids, in ascending order, and their descriptions.
     pub(super) fn has_others(&self, items: &[u32]) -> bool {
         self.has_other_boxes || self.items.keys().any(|id| items.binary_search(id).is_err())
     }
 
     pub(super) fn item(&self, id: u32) -> Result<&Item> {
-        self.items.get(&id).ok_or_else(|| format!("no item {id}").into())
+        self.items.get(&id).ok_or_else(|| format!("it has no item {id}").into())
     }
 
     /// The item's properties in the order of their association.
     ///
-    /// An item with an essential property that is not known must not be
-    /// shown (23008-12, 9.3.1), so that is an error.
+    /// An unknown essential property is an error: the item must not be displayed
+    /// (23008-12, 9.3.1).
     pub(super) fn properties(&self, item: &Item) -> Result<Vec<Property<'a>>> {
         let mut found = Vec::with_capacity(item.associations.len());
         for &(index, essential) in &item.associations {
@@ -278,7 +257,7 @@ impl<'a> Container<'a> {
                 continue;
             }
             let property =
-                *self.properties.get(usize::from(index) - 1).ok_or_else(|| format!("no property {index}"))?;
+                *self.properties.get(usize::from(index) - 1).ok_or_else(|| format!("it has no property {index}"))?;
             match property {
                 Property::Unknown(kind) if essential => {
                     let name = kind.escape_ascii();
@@ -309,20 +288,20 @@ impl<'a> Container<'a> {
             .map(|reference| reference.from)
     }
 
-    /// The bytes of the file from `offset` on; an error where any of them is not there.
+    /// Bytes of the file; an error where they are not all in it.
     pub(super) fn bytes(&self, offset: u64, length: u64) -> Result<&'a [u8]> {
         let start = usize::try_from(offset).ok();
         let length = usize::try_from(length).ok();
         let tail = start.and_then(|start| self.file.get(start..));
-        tail.zip(length).and_then(|(tail, length)| tail.get(..length)).ok_or_else(cut)
+        tail.zip(length).and_then(|(tail, length)| tail.get(..length)).ok_or_else(truncated)
     }
 
-    /// Bytes of the whole file.
+    /// The length of the file in bytes.
     pub(super) fn file_length(&self) -> usize {
         self.file.len()
     }
 
-    /// The item's bytes; an error where any of them is not there.
+    /// The data of an item; an error where they are not all in the file.
     pub(super) fn data(&self, item: &Item) -> Result<Cow<'a, [u8]>> {
         let source = match item.source {
             Source::File => self.file,
@@ -332,7 +311,7 @@ impl<'a> Container<'a> {
             }
         };
         match item.extents.as_slice() {
-            [] => Err("item has no data".into()),
+            [] => Err("an item has no data".into()),
             [extent] => Ok(Cow::Borrowed(extent.slice(source)?)),
             extents => join(extents, source).map(Cow::Owned),
         }
@@ -340,86 +319,19 @@ impl<'a> Container<'a> {
 }
 
 impl Item {
-    /// Whether there is any data of it.
+    /// Whether it has a location.
     pub(super) fn is_located(&self) -> bool {
         !self.extents.is_empty()
     }
 }
 
-impl Extent {
-    fn slice<'a>(&self, source: &'a [u8]) -> Result<&'a [u8]> {
-        let start = usize::try_from(self.offset).ok();
-        let tail = start.and_then(|start| source.get(start..));
-        let length = usize::try_from(self.length).ok();
-        match (tail, length) {
-            (Some(tail), Some(0)) => Ok(tail),
-            (Some(tail), Some(length)) => tail.get(..length).ok_or_else(cut),
-            _ => Err(cut()),
-        }
-    }
-}
-
-pub(super) fn cut() -> Failure {
-    "file is cut: image data is missing".into()
-}
-
-/// Joins extents. Together they may not be longer than their source, so that
-/// overlapping ones cannot make much out of little.
-fn join(extents: &[Extent], source: &[u8]) -> Result<Vec<u8>> {
-    let mut joined = Vec::new();
-    for extent in extents {
-        let part = extent.slice(source)?;
-        if joined.len() + part.len() > source.len() {
-            return Err("extents overlap".into());
-        }
-        joined.extend_from_slice(part);
-    }
-    Ok(joined)
-}
-
-/// Field sizes of an `iloc` box, in bytes.
-struct LocationLayout {
-    version: u8,
-    offset_bytes: u8,
-    length_bytes: u8,
-    base_bytes: u8,
-    index_bytes: u8,
-}
-
-impl LocationLayout {
-    fn parse_item(&self, body: &mut Reader<'_>) -> Result<(Source, Vec<Extent>)> {
-        let method = if self.version > 0 { body.u16()? & 15 } else { 0 };
-        // as in libavif, data is always in this file
-        let _data_reference = body.u16()?;
-        let source = match method {
-            0 => Source::File,
-            1 => Source::ItemData,
-            method => Source::Other(method),
-        };
-        let base = body.sized(self.base_bytes)?;
-        let count = usize::from(body.u16()?);
-        if count > MAX_EXTENTS {
-            return Err(format!("item of {count} extents").into());
-        }
-        let mut extents = Vec::with_capacity(count);
-        for _ in 0..count {
-            body.sized(self.index_bytes)?;
-            let offset = body.sized(self.offset_bytes)?;
-            let offset = base.checked_add(offset).ok_or("extent offset overflows")?;
-            let length = body.sized(self.length_bytes)?;
-            extents.push(Extent { offset, length });
-        }
-        Ok((source, extents))
-    }
-}
-
-/// The major brand of `ftyp`, where it names any brand under which AV1 images occur.
+/// The major brand of `ftyp`; an error where no brand is one of AV1 images.
 fn image_brand(mut body: Reader<'_>) -> Result<FourCc> {
     let major = body.four_cc()?;
     body.u32()?;
     let (compatible, _) = body.0.as_chunks::<4>();
     let is_image = |brand: &FourCc| [*b"avif", *b"avis", *b"mif1", *b"msf1"].contains(brand);
-    if is_image(&major) || compatible.iter().any(is_image) { Ok(major) } else { Err("not an AVIF file".into()) }
+    if is_image(&major) || compatible.iter().any(is_image) { Ok(major) } else { Err("it is not an AVIF file".into()) }
 }
 
 fn check_handler(mut body: Reader<'_>) -> Result<()> {

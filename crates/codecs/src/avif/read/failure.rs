@@ -1,13 +1,13 @@
-//! The reasons for which a file gives no picture.
+//! The error of the AVIF reader.
 
 use std::fmt::Display;
 
-/// The reason for which a file gives no picture, as a message for the log.
+/// The reason why a file cannot be decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The file may be valid and uses a feature that is not implemented.
+    /// The file may be valid, but uses an unsupported feature.
     Unsupported(String),
-    /// The file is damaged or cut.
+    /// The file is damaged or truncated.
     Damaged(String),
 }
 
@@ -17,7 +17,7 @@ impl Failure {
     }
 }
 
-/// The parsers of boxes and AV1 headers report damage as plain text.
+/// The parsers of boxes and AV1 headers return damage as text.
 impl From<String> for Failure {
     fn from(text: String) -> Self {
         Self::Damaged(text)

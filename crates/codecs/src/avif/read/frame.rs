@@ -1,14 +1,14 @@
-//! One AV1 item or sample to one frame, by `re_rav1d`.
+//! Decoding an AV1 item or sample to a frame, by `re_rav1d`.
 
 use re_rav1d::dav1d as av1;
 
 use super::failure::Result;
 use super::sequence::{Bitstream, Selection};
 
-/// Decodes the selected frame of a bitstream, on this thread.
+/// Decodes the selected frame on the calling thread.
 ///
-/// `data` is what `bitstream` was read from. Frames of more pixels than its
-/// sequence header announces are refused before they are allocated.
+/// `bitstream` was read from `data`. Frames of more pixels than the sequence
+/// header states are refused before they are allocated.
 pub(super) fn decode_frame(data: &[u8], bitstream: &Bitstream, selection: Selection) -> Result<av1::Picture> {
     let header = &bitstream.header;
     let limit = header.max_width.checked_mul(header.max_height).ok_or("the AV1 frame is too large")?;
@@ -21,10 +21,10 @@ pub(super) fn decode_frame(data: &[u8], bitstream: &Bitstream, selection: Select
     settings.set_all_layers(selection.layer.is_some());
     let failed = |error: av1::Error| format!("AV1: {error}");
     let mut decoder = av1::Decoder::with_settings(&settings).map_err(failed)?;
-    let data = data.get(..bitstream.length).ok_or("AV1 data is cut")?.to_vec();
+    let data = data.get(..bitstream.length).ok_or("the AV1 data are truncated")?.to_vec();
     let mut sent = decoder.send_data(data, None, None, None);
     let mut last = None;
-    // each round takes a frame or sends more; the last drains the decoder
+    // each round receives a frame or sends more data; the last one drains the decoder
     loop {
         let has_more = match sent {
             Ok(()) => false,

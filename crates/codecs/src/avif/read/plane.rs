@@ -1,27 +1,28 @@
-//! A plane of the picture, colour or alpha: one coded image or a grid of them
+//! Colour or alpha: a coded image, a grid of tiles
 //! (ISO/IEC 23008-12, 6.6.2.3), or the first sample of a track.
 
 use std::borrow::Cow;
 
 use super::ALPHA_URNS;
 use super::boxes::Reader;
-use super::container::{Container, cut};
+use super::container::Container;
 use super::convert::{self, Canvas, Place};
 use super::failure::{Failure, Result};
 use super::frame::decode_frame;
+use super::location::truncated;
 use super::property::{Nclx, as_auxiliary_type, as_layer, as_operating_point, as_size, find};
 use super::sequence::{self, Bitstream, Selection};
 use super::track::{Samples, Track};
 use super::transform::Transforms;
 
-/// Most tiles of a grid; phones write some 50.
+/// The most tiles of a grid; phones write some 50.
 const MAX_TILES: usize = 1024;
 
-/// How often tiles may share data: the AV1 data of all tiles together may be
-/// this many times as long as the file.
+/// The most AV1 data of all tiles together, as a multiple of the length of the file: tiles may
+/// share data.
 const MAX_DATA_REUSE: usize = 8;
 
-/// Bytes of AV1 data that the tiles of a picture may still have.
+/// The bytes of AV1 data that further tiles may have.
 pub(super) struct DataBudget(usize);
 
 impl DataBudget {
@@ -35,8 +36,8 @@ impl DataBudget {
     }
 }
 
-/// The alpha item of an item, if it has one. As in libavif, one that is there
-/// but cannot be shown counts as missing.
+/// The auxiliary alpha item of an item. As in libavif, one that cannot be
+/// decoded counts as missing.
 pub(super) fn find_alpha(container: &Container<'_>, id: u32) -> Option<u32> {
     container.references_to(b"auxl", id).find(|&auxiliary| {
         let item = container.item(auxiliary).ok().filter(|item| matches!(&item.kind, b"av01" | b"grid"));
@@ -55,11 +56,11 @@ pub(super) enum Role {
 
 /// A coded image or a grid of them, colour or alpha.
 pub(super) struct Plane<'a> {
-    /// Size in pixels of the whole.
+    /// In pixels.
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) transforms: Transforms,
-    /// Row by row; one for a picture without grid.
+    /// Row by row; one without a grid.
     tiles: Vec<Tile<'a>>,
     columns: usize,
     /// Size in pixels of a tile, to which its frame is scaled.
@@ -74,15 +75,14 @@ struct Tile<'a> {
     bitstream: Bitstream,
 }
 
-/// Where the AV1 data of a tile is.
+/// The source of the AV1 data of a tile.
 enum Source<'a> {
     Item(u32),
     Sample(&'a [u8]),
 }
 
 impl<'a> Plane<'a> {
-    /// The plane of an item. `stated` is its size where it has no `ispe` property; the AV1 data decides where neither
-    /// says it.
+    /// Opens the plane of an item. Its size is that of `ispe`, or else `stated`, or else that of the sequence header.
     pub(super) fn open(
         container: &Container<'a>, id: u32, stated: Option<(u32, u32)>, budget: &mut DataBudget,
     ) -> Result<Self> {
@@ -95,16 +95,16 @@ impl<'a> Plane<'a> {
             kind => return Err(Failure::unsupported(format_args!("an item of type {}", kind.escape_ascii()))),
         };
         if plane.width == 0 || plane.height == 0 {
-            return Err("empty picture".into());
+            return Err("the picture is empty".into());
         }
         Ok(Self { transforms: Transforms::new(&properties), ..plane })
     }
 
-    /// The first frame of a track. As in libavif, all of the others must be in the file, too.
+    /// Opens the first sample of a track. As in libavif, all samples must be in the file.
     pub(super) fn of_track(container: &Container<'a>, track: &Track<'_>, budget: &mut DataBudget) -> Result<Self> {
         let Samples { first: (offset, length), end, .. } = track.samples;
         if end > container.file_length() as u64 {
-            return Err(cut());
+            return Err(truncated());
         }
         let data = container.bytes(offset, length)?;
         let selection = Selection::default();
@@ -119,7 +119,7 @@ impl<'a> Plane<'a> {
         Self { width, height, transforms, tiles: vec![tile], columns: 1, tile_width: width, tile_height: height }
     }
 
-    /// A grid derived image (23008-12, 6.6.2.3). As in libavif, its size counts where `ispe` says another.
+    /// Opens a grid derived image (23008-12, 6.6.2.3). As in libavif, its own size takes precedence over `ispe`.
     fn open_grid(container: &Container<'a>, id: u32, budget: &mut DataBudget) -> Result<Self> {
         let data = container.data(container.item(id)?)?;
         let Grid { rows, columns, width, height } = Grid::parse(&data)?;
@@ -129,20 +129,20 @@ impl<'a> Plane<'a> {
         }
         let tiles = ids.iter().map(|&id| Tile::of_item(container, id, budget)).collect::<Result<Vec<_>>>()?;
         let mut sizes = ids.iter().zip(&tiles).map(|(&id, tile)| tile.size(container, id));
-        let (tile_width, tile_height) = sizes.next().ok_or("a grid without tiles")??;
+        let (tile_width, tile_height) = sizes.next().ok_or("the grid has no tiles")??;
         for size in sizes {
             if size? != (tile_width, tile_height) {
-                return Err("grid tiles differ in size".into());
+                return Err("the grid tiles differ in size".into());
             }
         }
         if !covers_tightly(tile_width, columns, width) || !covers_tightly(tile_height, rows, height) {
-            return Err("grid tiles do not fit the grid".into());
+            return Err("the grid tiles do not fit the grid".into());
         }
         Ok(Self { width, height, transforms: Transforms::default(), tiles, columns, tile_width, tile_height })
     }
 
-    /// Alpha of a grid whose tiles have an alpha item each; none where a tile
-    /// is without.
+    /// Alpha of a grid whose tiles have an alpha item each; `None` where a tile
+    /// has none.
     pub(super) fn alpha_of_tiles(
         &self, container: &Container<'a>, id: u32, budget: &mut DataBudget,
     ) -> Result<Option<Self>> {
@@ -179,21 +179,21 @@ impl<'a> Plane<'a> {
         })
     }
 
-    /// The bitstream of the first tile, by which the whole goes.
+    /// The bitstream of the first tile, whose properties hold for the whole.
     pub(super) fn first(&self) -> &Bitstream {
         // a plane has at least one tile
         &self.tiles[0].bitstream
     }
 
-    /// The pixels of the largest frame, times the frames that a decoder holds at once: those that others refer to, at
-    /// most eight (AV1 specification, 7.20), and the one in work.
+    /// The pixels of the largest frame, and of the other frames that the decoder holds: at most eight reference frames
+    /// (AV1 specification, 7.20).
     pub(super) fn decoded_pixels(&self) -> (u64, u64) {
         let frames = |tile: &Tile<'_>| tile.bitstream.frames.min(9) as u64;
         let of_tile = |tile: &Tile<'_>| (tile.pixels(), tile.pixels() * (frames(tile) - 1));
         self.tiles.iter().map(of_tile).fold((0, 0), |most, tile| (most.0.max(tile.0), most.1.max(tile.1)))
     }
 
-    /// Decodes the tiles one by one into the canvas.
+    /// Decodes all tiles into the canvas.
     pub(super) fn paint(&self, container: &Container<'_>, canvas: &mut Canvas, role: Role) -> Result<()> {
         let (width, height) = (self.tile_width as usize, self.tile_height as usize);
         for (index, tile) in self.tiles.iter().enumerate() {
@@ -212,7 +212,7 @@ impl<'a> Plane<'a> {
 }
 
 impl<'a> Tile<'a> {
-    /// Checks an `av01` item as far as that goes without decoding.
+    /// Opens an `av01` item and checks it without decoding.
     fn of_item(container: &Container<'a>, id: u32, budget: &mut DataBudget) -> Result<Self> {
         let item = container.item(id)?;
         if item.kind != *b"av01" {
@@ -243,26 +243,26 @@ impl<'a> Tile<'a> {
         (self.bitstream.header.max_width, self.bitstream.header.max_height)
     }
 
-    /// Pixels of a frame at most.
+    /// The most pixels of a frame.
     fn pixels(&self) -> u64 {
         let (width, height) = self.coded_size();
         u64::from(width) * u64::from(height)
     }
 
-    /// The size that the item is shown with.
+    /// The size by `ispe` or the sequence header.
     fn size(&self, container: &Container<'_>, id: u32) -> Result<(u32, u32)> {
         let properties = container.properties(container.item(id)?)?;
         Ok(find(&properties, as_size).unwrap_or_else(|| self.coded_size()))
     }
 }
 
-/// Whether `count` tiles cover `whole` pixels, and the last one is needed.
+/// Whether `count` tiles cover `whole` pixels, and fewer would not.
 fn covers_tightly(tile: u32, count: usize, whole: u32) -> bool {
     let (tile, count, whole) = (u64::from(tile), count as u64, u64::from(whole));
     tile * count >= whole && tile * (count - 1) < whole
 }
 
-/// The description of a grid (23008-12, 6.6.2.3.2).
+/// `ImageGrid` (23008-12, 6.6.2.3.2).
 struct Grid {
     rows: usize,
     columns: usize,
@@ -289,7 +289,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_grid_has_no_needless_tiles() {
+    fn grid_without_needless_tiles_covers_tightly() {
         assert!(covers_tightly(64, 2, 65));
         assert!(covers_tightly(64, 2, 128));
         assert!(!covers_tightly(64, 2, 64));

@@ -46,17 +46,17 @@ pub(super) enum Property<'a> {
     AuxiliaryType(&'a [u8]),
     /// Index of the AV1 operating point to decode.
     OperatingPoint(u8),
-    /// Spatial layer to show; 0xffff is the highest.
+    /// Spatial layer to decode; 0xffff is the highest.
     LayerSelector(u16),
-    /// Known, and of no effect on the pixels.
+    /// A known property without effect on the pixels.
     Descriptive,
-    /// A known property that does not parse.
+    /// A known property that is invalid.
     Invalid(FourCc),
-    /// Not known.
+    /// An unknown property.
     Unknown(FourCc),
 }
 
-/// A property box. Damage in it is an error only where the property is essential.
+/// Parses a property box. Damage is an error only in an essential property.
 pub(super) fn parse_property<'a>(property: &BoxRef<'a>) -> Property<'a> {
     let body = property.body;
     let parsed = match &property.kind {
@@ -68,7 +68,7 @@ pub(super) fn parse_property<'a>(property: &BoxRef<'a>) -> Property<'a> {
         b"auxC" | b"auxi" => parse_auxiliary_type(body),
         b"a1op" => parse_low_bits(body, 31).map(Property::OperatingPoint),
         b"lsel" => Reader::u16(&mut { body }).map(Property::LayerSelector),
-        // what `av1C` says stands in the AV1 sequence header, too, and decoders go by that
+        // `av1C` repeats the sequence header, which decoders use
         b"av1C" | b"pixi" | b"pasp" | b"a1lx" | b"clli" | b"mdcv" | b"cclv" | b"amve" | b"ndwt" | b"altt" | b"udes"
         | b"rloc" => Ok(Property::Descriptive),
         _ => Ok(Property::Unknown(property.kind)),
@@ -139,7 +139,7 @@ pub(super) fn as_operating_point(property: &Property<'_>) -> Option<u8> {
     if let Property::OperatingPoint(index) = property { Some(*index) } else { None }
 }
 
-/// The selected spatial layer; `None` stands for the highest one, too (AV1-AVIF, 2.3.2.4).
+/// The selected spatial layer; `None` for the highest one (AV1-AVIF, 2.3.2.4).
 pub(super) fn as_layer(property: &Property<'_>) -> Option<u16> {
     if let Property::LayerSelector(layer) = property { Some(*layer).filter(|&layer| layer != u16::MAX) } else { None }
 }

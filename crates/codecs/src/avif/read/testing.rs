@@ -1,11 +1,11 @@
-//! AVIF files put together box by box around AV1 data that the encoder of this project writes.
+//! A builder of AVIF files, box by box, with AV1 data of this project's encoder.
 
 use super::container::Container;
 use super::plane::find_alpha;
 use super::{Decoded, Header, Result};
 use crate::codec::Codec;
+use crate::encode_input::{EncodeInput, PictureData};
 use crate::encoding::{AvifEncoder, Effort, Encoding};
-use crate::picture::{Picture, Shown};
 use crate::samples::Samples;
 use tintype_pixels::Loops;
 use tintype_pixels::format::Format;
@@ -58,8 +58,8 @@ pub(super) fn coded_alpha(width: u32, height: u32, alpha: u8) -> Vec<u8> {
 
 fn encoded(width: u32, height: u32, pixel: &[u8]) -> (Vec<u8>, Option<Vec<u8>>) {
     let pixels = Pixels::filled(Size::new(width, height), pixel);
-    let picture = Picture {
-        shown: Shown::Frames(vec![Frame { pixels, delay: 0 }]),
+    let picture = EncodeInput {
+        data: PictureData::Frames(vec![Frame { pixels, delay: 0 }]),
         loops: Loops::Forever,
         quality: 95.0,
         lossless: false,
@@ -277,8 +277,8 @@ impl File {
     }
 }
 
-/// The header, and the decoded picture.
-pub(super) fn show(file: &[u8]) -> Result<(Header, Decoded)> {
+/// The header and the decoded picture.
+pub(super) fn decode_file(file: &[u8]) -> Result<(Header, Decoded)> {
     let header = super::probe(file)?;
     let decoded = super::decode(file, &header)?;
     Ok((header, decoded))
@@ -296,9 +296,9 @@ pub(super) fn pixel(decoded: &Decoded, x: u32, y: u32) -> Vec<u8> {
     }
 }
 
-/// Panics unless the four corners of the picture are of these colours, of all channels, up to what coding loses.
+/// Asserts the colours of the four corners, in all channels, within the loss of coding.
 pub(super) fn assert_corners(name: &str, file: &[u8], size: (u32, u32), corners: [&[u8]; 4]) {
-    let (_, decoded) = show(file).unwrap_or_else(|failure| panic!("{name}: {failure:?}"));
+    let (_, decoded) = decode_file(file).unwrap_or_else(|failure| panic!("{name}: {failure:?}"));
     assert_eq!((decoded.width, decoded.height), size, "{name}");
     let (right, bottom) = (size.0 - 1, size.1 - 1);
     for ((x, y), wanted) in [(0, 0), (right, 0), (0, bottom), (right, bottom)].into_iter().zip(corners) {
@@ -308,7 +308,7 @@ pub(super) fn assert_corners(name: &str, file: &[u8], size: (u32, u32), corners:
     }
 }
 
-/// Panics unless the whole picture is of that colour.
+/// Asserts that the whole picture has one colour.
 pub(super) fn assert_flat(name: &str, file: &[u8], size: (u32, u32), pixel: &[u8]) {
     assert_corners(name, file, size, [pixel; 4]);
 }

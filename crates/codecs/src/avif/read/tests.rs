@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::testing::{
     BLUE, File, GREEN, Item, RED, Track, alpha_type, assert_corners, assert_flat, boxed, clap, coded, coded_alpha,
-    full, ispe, nclx, pixel, primary_data, show,
+    decode_file, full, ispe, nclx, pixel, primary_data,
 };
 use super::*;
 use tintype_pixels::error::Error;
@@ -95,9 +95,9 @@ fn sequence_keeps_the_colours_and_transforms_of_its_sample_entry() {
 #[test]
 fn sequence_states_premultiplied_alpha() {
     let premultiplied = File::of_tracks(vec![red_track().references(b"prem", 2), alpha_track()]);
-    assert!(show(&premultiplied.to_bytes()).expect("a picture").1.premultiplied);
+    assert!(decode_file(&premultiplied.to_bytes()).expect("a picture").1.premultiplied);
     let straight = File::of_tracks(vec![red_track(), alpha_track()]);
-    assert!(!show(&straight.to_bytes()).expect("a picture").1.premultiplied);
+    assert!(!decode_file(&straight.to_bytes()).expect("a picture").1.premultiplied);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn sequence_with_cut_sample_is_refused() {
     };
     assert!(probe(&sequence(1)).is_ok());
     for samples in [100, u32::MAX] {
-        assert_eq!(probe(&sequence(samples)).map(|_| ()), Err(container::cut()), "{samples}");
+        assert_eq!(probe(&sequence(samples)).map(|_| ()), Err(location::truncated()), "{samples}");
     }
 }
 
@@ -149,7 +149,7 @@ fn selected_layer_is_shown() {
     }
     for absent in [2, 3, 4, 300] {
         let file = File::of_items(vec![item(whole).essential(layer(absent))]).to_bytes();
-        assert!(matches!(show(&file), Err(Failure::Damaged(_))), "{absent}");
+        assert!(matches!(decode_file(&file), Err(Failure::Damaged(_))), "{absent}");
     }
 }
 
@@ -162,13 +162,13 @@ fn lower_layer_is_shown_where_the_item_has_no_other() {
     assert_flat("first layer", &File::of_items(vec![item(first)]).to_bytes(), (64, 48), &RED);
     for length in [data.len() - 1, data.len() - 27, first.len() + 1] {
         let file = File::of_items(vec![item(&data[..length])]).to_bytes();
-        assert!(matches!(show(&file), Err(Failure::Damaged(_))), "{length}");
+        assert!(matches!(decode_file(&file), Err(Failure::Damaged(_))), "{length}");
     }
 }
 
 #[test]
 fn lossless_ycgco_re_is_exact() {
-    let (header, decoded) = show(YCGCO_RE).expect("a picture");
+    let (header, decoded) = decode_file(YCGCO_RE).expect("a picture");
     assert_eq!((header.width, header.height, header.depth), (16, 12, 8));
     for (x, y) in (0..12).flat_map(|y| (0..16).map(move |x| (x, y))) {
         let wanted = [x * 17 % 256, y * 23 % 256, x * y * 5 % 256].map(|sample| sample as u8);
@@ -305,7 +305,7 @@ fn missing_features_are_not_called_damage() {
         ("alpha that is transformed otherwise than the colour", with_alpha(still(), turned)),
     ];
     for (feature, file) in table {
-        let found = show(&file.to_bytes()).map(|_| ());
+        let found = decode_file(&file.to_bytes()).map(|_| ());
         assert_eq!(found, Err(Failure::Unsupported(format!("{feature} is not supported"))));
     }
 }
@@ -327,7 +327,7 @@ fn damage_in_pixels_is_refused() {
     let data = coded(64, 48, RED);
     let picture = |data: &[u8]| File::of_items(vec![Item::av1(1, data.to_vec()).with(ispe(64, 48))]).to_bytes();
     for length in 0..data.len() {
-        assert!(matches!(show(&picture(&data[..length])), Err(Failure::Damaged(_))), "{length}");
+        assert!(matches!(decode_file(&picture(&data[..length])), Err(Failure::Damaged(_))), "{length}");
     }
     // the last item's data ends the file, and is cut with it
     let whole = File::of_items(vec![still()]).to_bytes();
@@ -345,7 +345,7 @@ fn damage_in_pixels_is_refused() {
         ("a grid of a tile too many", grid((64, 64))),
     ];
     for (name, file) in table {
-        assert!(matches!(show(&file.to_bytes()), Err(Failure::Damaged(_))), "{name}");
+        assert!(matches!(decode_file(&file.to_bytes()), Err(Failure::Damaged(_))), "{name}");
     }
 }
 

@@ -1,14 +1,13 @@
 //! Tracks of an image sequence (ISO/IEC 14496-12, 8.3 to 8.7; 23008-12, 7), as far as the first frame needs them.
 //!
-//! Edit lists do not matter to it: they say when frames are shown and how often, and browsers show the first sample
-//! first whatever they say.
+//! Edit lists are ignored: browsers show the first sample first, whatever they say.
 
 use super::boxes::{Boxes, FourCc, Reader, children};
 use super::property::{Property, as_auxiliary_type, find, parse_property};
 
 type Result<T> = std::result::Result<T, String>;
 
-/// Most tracks that are looked at.
+/// The most tracks that are parsed.
 const MAX_TRACKS: usize = 64;
 
 /// Bytes of a visual sample entry ahead of its boxes (14496-12, 12.1.3).
@@ -18,26 +17,26 @@ const VISUAL_SAMPLE_ENTRY: usize = 78;
 #[derive(Debug, PartialEq)]
 pub(super) struct Track<'a> {
     pub(super) id: u32,
-    /// Pixels that a frame is shown with, as the track header says; 0 where it does not.
+    /// In pixels, by the track header; 0 where it has none.
     pub(super) width: u32,
     pub(super) height: u32,
     /// The track that this one is auxiliary to.
     auxiliary_for: Option<u32>,
-    /// The track by whose samples this one's are multiplied.
+    /// The alpha track by which this one is premultiplied.
     pub(super) premultiplied_by: Option<u32>,
     /// The boxes of the first sample entry.
     pub(super) properties: Vec<Property<'a>>,
     pub(super) samples: Samples,
 }
 
-/// Where the samples of a track are in the file.
+/// The samples of a track in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Samples {
-    /// As declared, and of use as a hint only.
+    /// As declared; a hint only.
     pub(super) count: u32,
-    /// Where the first one begins, and how many bytes it has.
+    /// Offset and length of the first one.
     pub(super) first: (u64, u64),
-    /// Bytes of the file up to the end of all of them.
+    /// The end of the last one in the file.
     pub(super) end: u64,
 }
 
@@ -46,14 +45,14 @@ impl Track<'_> {
         self.auxiliary_for.is_some()
     }
 
-    /// Whether it holds the alpha of the track with that id. Old writers leave the auxiliary type out.
+    /// Whether it is the alpha of the track with that id. Old writers omit the auxiliary type.
     pub(super) fn is_alpha_of(&self, id: u32) -> bool {
         let is_alpha = |urn: &[u8]| super::ALPHA_URNS.contains(&urn);
         self.auxiliary_for == Some(id) && find(&self.properties, as_auxiliary_type).is_none_or(is_alpha)
     }
 }
 
-/// The tracks of a `moov` box that hold AV1 samples. Others are passed over, as are damaged ones.
+/// The tracks of a `moov` box with AV1 samples. Other and damaged ones are skipped.
 pub(super) fn parse_movie(movie: Reader<'_>) -> Vec<Track<'_>> {
     children(movie, b"trak").take(MAX_TRACKS).filter_map(|track| parse_track(track).ok()).collect()
 }
@@ -75,10 +74,10 @@ fn parse_track(track: Reader<'_>) -> Result<Track<'_>> {
 
 /// The first child of that type.
 fn child<'a>(body: Reader<'a>, kind: &FourCc) -> Result<Reader<'a>> {
-    children(body, kind).next().ok_or_else(|| format!("no {} box", kind.escape_ascii()))
+    children(body, kind).next().ok_or_else(|| format!("it has no {} box", kind.escape_ascii()))
 }
 
-/// `tkhd` (14496-12, 8.3.2): the id, and the width and height without their fractions.
+/// `tkhd` (14496-12, 8.3.2): id, and width and height without their fractions.
 fn parse_track_header(mut body: Reader<'_>) -> Result<(u32, u32, u32)> {
     let (version, _) = body.version_and_flags()?;
     // creation and modification time ahead of the id, a reserved word and the duration behind it
@@ -90,8 +89,7 @@ fn parse_track_header(mut body: Reader<'_>) -> Result<(u32, u32, u32)> {
     Ok((id, body.u32()? >> 16, body.u32()? >> 16))
 }
 
-/// The tables that say where samples are (14496-12, 8.7): sizes of samples (`stsz`), offsets of chunks (`stco`, `co64`) and
-/// how many samples these have (`stsc`).
+/// The sample tables (14496-12, 8.7): sample sizes (`stsz`), chunk offsets (`stco`, `co64`) and samples a chunk (`stsc`).
 fn parse_samples(table: Reader<'_>) -> Result<Samples> {
     let mut sizes = child(table, b"stsz")?;
     sizes.version_and_flags()?;
@@ -107,7 +105,7 @@ fn parse_samples(table: Reader<'_>) -> Result<Samples> {
     for chunk in 1..=chunks {
         let offset = if is_wide { offsets.u64()? } else { offsets.u32()?.into() };
         let in_chunk = chunk_lengths.of(chunk)?;
-        // every size that is read stands in the file, so that this ends with the table
+        // every size read is in the file, so this ends with the table
         let first = if common == 0 { sizes.u32()? } else { common };
         let others = match common {
             0 => (1..in_chunk).try_fold(0, |sum, _| Ok::<_, String>(sum + u64::from(sizes.u32()?)))?,
@@ -116,18 +114,18 @@ fn parse_samples(table: Reader<'_>) -> Result<Samples> {
         if chunk == 1 {
             samples.first = (offset, first.into());
         }
-        let end = offset.checked_add(u64::from(first) + others).ok_or("a chunk that is too long")?;
+        let end = offset.checked_add(u64::from(first) + others).ok_or("a chunk is too long")?;
         samples.end = samples.end.max(end);
     }
-    if chunks == 0 { Err("no samples".into()) } else { Ok(samples) }
+    if chunks == 0 { Err("a track has no samples".into()) } else { Ok(samples) }
 }
 
-/// The samples of each chunk (`stsc`, 14496-12, 8.7.4): runs of chunks that have as many.
+/// `stsc` (14496-12, 8.7.4): runs of chunks with the same number of samples.
 struct ChunkLengths<'a> {
     runs: Reader<'a>,
-    /// Samples a chunk of the run at hand.
+    /// Samples a chunk of the current run.
     samples: u32,
-    /// The first chunk of the run that follows.
+    /// The first chunk of the next run.
     next: Option<u32>,
 }
 
@@ -140,18 +138,18 @@ impl<'a> ChunkLengths<'a> {
         Ok(Self { runs, samples: 0, next })
     }
 
-    /// Samples of a chunk, at least one. Chunks are asked for one after the other, from 1 on.
+    /// Samples of a chunk, at least one. To be called for each chunk in order, from 1 on.
     fn of(&mut self, chunk: u32) -> Result<u32> {
         while self.next.is_some_and(|next| next <= chunk) {
             let (samples, _description) = (self.runs.u32()?, self.runs.u32()?);
             self.samples = samples;
             self.next = self.runs.u32().ok();
         }
-        if self.samples == 0 { Err("a chunk without samples".into()) } else { Ok(self.samples) }
+        if self.samples == 0 { Err("a chunk has no samples".into()) } else { Ok(self.samples) }
     }
 }
 
-/// The boxes of the first sample entry of `stsd` (14496-12, 8.5.2), where that is one of AV1.
+/// The boxes of the first sample entry of `stsd` (14496-12, 8.5.2); an error unless it is `av01`.
 fn parse_sample_entry(mut body: Reader<'_>) -> Result<Vec<Property<'_>>> {
     body.version_and_flags()?;
     let _count = body.u32()?;

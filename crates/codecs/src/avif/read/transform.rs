@@ -13,9 +13,9 @@ pub(super) struct Transforms {
 }
 
 impl Transforms {
-    /// Collects `clap`, `irot` and `imir`: of several the first one counts, and
-    /// the crop comes first wherever it stands, both as in libavif. A mirroring
-    /// that comes before the rotation is turned into one after it.
+    /// Collects `clap`, `irot` and `imir`. As in libavif, the first of each counts, and
+    /// `clap` precedes the others. Mirroring before the rotation is converted to mirroring
+    /// after it.
     pub(super) fn new(properties: &[Property<'_>]) -> Self {
         let mut all = Self::default();
         let mut has_rotation = false;
@@ -35,15 +35,15 @@ impl Transforms {
 }
 
 /// The rectangle of a clean aperture (14496-12, 12.1.4.1), its corner rounded
-/// down to whole pixels. One that does not fit the picture is left out, as
-/// browsers do.
+/// down to whole pixels. One that exceeds the picture is ignored, as by
+/// browsers.
 pub(super) fn crop_of(clap: &CleanAperture, width: u32, height: u32) -> Option<Crop> {
     let (left, width) = crop_span(clap.width, clap.horizontal, width)?;
     let (top, height) = crop_span(clap.height, clap.vertical, height)?;
     Some((left, top, width, height))
 }
 
-/// One side of a clean aperture: where it starts and how long it is, in pixels.
+/// Start and length of a clean aperture along one side, in pixels.
 fn crop_span(length: (u32, u32), offset: (i32, u32), whole: u32) -> Option<(u32, u32)> {
     let cropped = length.0.checked_div(length.1).filter(|&cropped| (1..=whole).contains(&cropped))?;
     let denominator = 2 * i128::from(offset.1);
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clean_aperture_is_placed_from_the_centre() {
+    fn clean_aperture_is_placed_from_the_centre() {
         // 12 wide, 8 kept, centre moved 2 to the right: columns 4 to 11
         assert_eq!(crop_span((8, 1), (2, 1), 12), Some((4, 8)));
         // half pixels round down
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn clean_aperture_beyond_picture_is_left_out() {
+    fn clean_aperture_beyond_the_picture_is_ignored() {
         for (length, offset) in [((13, 1), (0, 1)), ((8, 1), (3, 1)), ((8, 0), (0, 1)), ((8, 1), (0, 0))] {
             assert_eq!(crop_span(length, offset, 12), None, "{length:?} {offset:?}");
         }
@@ -76,14 +76,14 @@ mod tests {
     }
 
     #[test]
-    fn a_mirroring_before_the_rotation_turns_into_one_after_it() {
+    fn mirroring_before_rotation_becomes_mirroring_after_it() {
         let first = Transforms::new(&[Property::Mirror(0), Property::Rotation(1)]);
         let last = Transforms::new(&[Property::Rotation(3), Property::Mirror(0)]);
         assert_eq!(first, last);
     }
 
     #[test]
-    fn repeated_and_late_transforms_are_taken_as_in_libavif() {
+    fn repeated_and_late_transforms_are_read_as_by_libavif() {
         let clap = CleanAperture { width: (8, 1), height: (8, 1), horizontal: (0, 1), vertical: (0, 1) };
         let other = CleanAperture { width: (4, 1), ..clap };
         let wanted = Transforms { clap: Some(clap), rotation: 1, mirror: Some(0) };

@@ -1,24 +1,22 @@
-//! AVIF through libaom, an AV1 encoder in C: an order of magnitude cheaper than rav1e at the same look, so that a
-//! request can wait for it.
+//! Encoding by libaom, an AV1 encoder in C: an order of magnitude faster than rav1e at the same quality.
 
 use avif_serialize::Aviffy;
 use tintype_codec_sys::libaom::{self as binding, Chroma, EncoderOptions, Input};
 
 use super::Encoder;
 use crate::encoding::Effort;
-use crate::{picture::Picture, picture::Shown};
+use crate::{EncodeInput, PictureData};
 use tintype_pixels::geometry::Size;
 use tintype_pixels::ycbcr;
 use tintype_pixels::{Pixels, Plane, Planes};
 
-/// libaom at the speed that an effort stands for.
+/// The encoder libaom.
 pub(super) struct Libaom;
 
-/// libaom's `cpu-used`, and what else it is told. Measured at equal SSIMULACRA2 on photographs of 640 and 1280 columns:
-/// quantisation matrices, which spend bits where the eye sees them, save 12 to 16 percent of the bytes at no cost; how
-/// steep they are at most (`qm-min`) another 3 to 5. At speed 9, `tune=ssim` saves nothing for a tenth more work, and CDEF,
-/// sharpness and adaptive quantisation change nothing. Speed 7 saves 2 percent for six times the work, 6 saves 5 for ten
-/// times, 5 saves 10 for 35 times, which is still a third of what rav1e takes for that.
+/// libaom's `cpu-used` and options. Measured at equal SSIMULACRA2 on photographs of 640 and 1280 columns: quantisation matrices save
+/// 12 to 16 percent of the bytes at no cost, a lower `qm-min` another 3 to 5. At speed 9, `tune=ssim` saves nothing for a tenth more
+/// time, and CDEF, sharpness and adaptive quantisation change nothing. Speed 7 saves 2 percent for six times the time, 6 saves 5 for
+/// ten times, 5 saves 10 for 35 times, which is still a third of rav1e's time for that.
 fn encoder_options(effort: Effort, quality: f32) -> EncoderOptions {
     let quantiser = quantiser(quality);
     match effort {
@@ -42,33 +40,33 @@ fn encoder_options(effort: Effort, quality: f32) -> EncoderOptions {
     }
 }
 
-/// Transparency is looked at as an outline, and a coarse one shows: never coarser than this, of 100.
-const ALPHA_QUALITY: f32 = 60.0;
+/// The least quality of alpha, of 100: coarse outlines are conspicuous.
+const MIN_ALPHA_QUALITY: f32 = 60.0;
 
 impl Encoder for Libaom {
-    fn encode(&self, picture: &Picture) -> Result<Vec<u8>, String> {
-        let options = |quality: f32| encoder_options(picture.encoding.effort, quality);
-        let size = picture.size();
-        let (colour, alpha) = match &picture.shown {
-            Shown::Planes(planes) => (self::colour(planes, options(picture.quality))?, None),
-            Shown::Frames(frames) => {
+    fn encode(&self, input: &EncodeInput) -> Result<Vec<u8>, String> {
+        let options = |quality: f32| encoder_options(input.encoding.effort, quality);
+        let size = input.size();
+        let (colour, alpha) = match &input.data {
+            PictureData::Planes(planes) => (self::colour(planes, options(input.quality))?, None),
+            PictureData::Frames(frames) => {
                 let pixels = &frames[0].pixels;
-                let alpha = pixels.has_alpha().then(|| alpha(pixels, options(picture.quality.max(ALPHA_QUALITY))));
-                let seen = if pixels.has_alpha() { &bled(pixels) } else { pixels };
-                (self::colour(&ycbcr::halved(seen), options(picture.quality))?, alpha.transpose()?)
+                let alpha = pixels.has_alpha().then(|| alpha(pixels, options(input.quality.max(MIN_ALPHA_QUALITY))));
+                let opaque = if pixels.has_alpha() { &bleed_colours(pixels) } else { pixels };
+                (self::colour(&ycbcr::halved(opaque), options(input.quality))?, alpha.transpose()?)
             }
         };
         let mut container = Aviffy::new();
-        // what else there is to say is the container's default: BT.709 primaries, sRGB's curve, BT.601, full range
+        // the other defaults of the container hold: BT.709 primaries, sRGB transfer, BT.601 matrix, full range
         container.set_chroma_subsampling((true, true));
-        if let Some(exif) = &picture.exif {
+        if let Some(exif) = &input.exif {
             container.set_exif(exif.clone());
         }
         Ok(container.to_vec(&colour, alpha.as_deref(), size.width, size.height, 8))
     }
 }
 
-/// libaom's 0 to 63, less is better, for 0 to 100, more is better.
+/// The quantiser of libaom, 0 to 63 and less is better, for a quality of 0 to 100.
 fn quantiser(quality: f32) -> u8 {
     ((100.0 - quality.clamp(0.0, 100.0)) * 0.63).round() as u8
 }
@@ -86,9 +84,8 @@ fn alpha(pixels: &Pixels, options: EncoderOptions) -> Result<Vec<u8>, String> {
     binding::encode(&Input { width, height, luma, chroma: None }, options)
 }
 
-/// The picture with the colours of pixels that cannot be seen taken from the nearest one before them in the row that
-/// can: whatever is under them, it should not cost anything.
-fn bled(pixels: &Pixels) -> Pixels {
+/// Gives fully transparent pixels the colour of the last visible pixel in their row, so that they cost few bits.
+fn bleed_colours(pixels: &Pixels) -> Pixels {
     let mut out = pixels.clone();
     let stride = out.stride();
     for row in out.data.chunks_exact_mut(stride) {

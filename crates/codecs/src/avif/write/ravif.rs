@@ -1,13 +1,13 @@
-//! AVIF through ravif, which is Rust all through: for builds without a C compiler's tools.
+//! Encoding by ravif, in pure Rust, for builds without native codecs.
 
 use ::ravif::{BitDepth, Img};
 use rgb::FromSlice;
 
 use super::Encoder;
-use crate::Picture;
+use crate::EncodeInput;
 use crate::encoding::Effort;
 
-/// rav1e behind ravif at the speed that an effort stands for.
+/// The encoder ravif, which runs rav1e.
 pub(super) struct Ravif;
 
 /// rav1e's speed, 1 to 10: 10 takes a quarter of the time of 8 for a sixth more bytes.
@@ -19,18 +19,18 @@ fn speed(effort: Effort) -> u8 {
 }
 
 impl Encoder for Ravif {
-    fn encode(&self, picture: &Picture) -> Result<Vec<u8>, String> {
-        let pixels = picture.first();
+    fn encode(&self, input: &EncodeInput) -> Result<Vec<u8>, String> {
+        let pixels = input.first();
         let (width, height) = (pixels.size.width as usize, pixels.size.height as usize);
         let mut encoder = ::ravif::Encoder::new()
-            .with_quality(picture.quality)
-            .with_alpha_quality(picture.quality.max(60.0))
-            .with_speed(speed(picture.encoding.effort))
-            // 10 bits look half a point better for nearly twice the time
+            .with_quality(input.quality)
+            .with_alpha_quality(input.quality.max(60.0))
+            .with_speed(speed(input.encoding.effort))
+            // 10 bits gain half a point of SSIMULACRA2 for nearly twice the time
             .with_bit_depth(BitDepth::Eight)
-            // renders are bounded by cores already; more threads would take them from others
+            // renders already run one a core
             .with_num_threads(Some(1));
-        if let Some(exif) = picture.exif.as_deref() {
+        if let Some(exif) = input.exif.as_deref() {
             encoder = encoder.with_exif(exif);
         }
         let encoded = if pixels.has_alpha() {

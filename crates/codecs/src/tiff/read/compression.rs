@@ -1,25 +1,25 @@
-//! The compressions that know nothing of pictures (TIFF 6.0 §9 PackBits, §13 LZW, Photoshop TIFF technical notes 2002
-//! for Deflate), and the predictors that go with them.
+//! General compressions (PackBits, TIFF 6.0 §9; LZW, §13; Deflate, Photoshop TIFF technical notes 2002) and predictors (§14).
 //!
-//! LZW of before 1993 has its bits the other way round and grows its codes one later; nothing but the first two bytes
-//! tells it apart (libtiff's `LZW_COMPAT`).
+//! LZW of before TIFF 6.0 is LSB-first and widens its codes one later; it is told by the first two bytes, as in libtiff
+//! (`LZW_COMPAT`).
 
 use std::borrow::Cow;
 
 use flate2::{Decompress, FlushDecompress, Status};
 use weezl::{BitOrder, LzwStatus, decode::Configuration};
 
-use super::page::{Compression, Page, Predictor};
+use super::page::Page;
+use super::tags::{Compression, Predictor};
 use super::{Failure, fax};
 use crate::lzw::{self, Order};
 
-/// The bytes of a strip or tile with so many rows, decompressed and with the prediction undone.
+/// Decompresses a strip or tile of `rows` rows and undoes its predictor.
 pub(super) fn decompress<'a>(page: &Page<'_>, input: &'a [u8], rows: u32) -> Result<Cow<'a, [u8]>, Failure> {
     let length = page.segment_bytes(rows) as usize;
     if page.compression.is_fax() {
         return fax::decode(page, input, rows).map(Cow::Owned);
     }
-    let input = in_order(page, input);
+    let input = msb_first(page, input);
     if page.compression == Compression::None {
         return Ok(input);
     }
@@ -30,19 +30,19 @@ pub(super) fn decompress<'a>(page: &Page<'_>, input: &'a [u8], rows: u32) -> Res
         _ => inflate(&input, &mut out),
     };
     if written < length {
-        return Err(Failure::malformed(format!("a strip or tile holds {written} bytes of {length}")));
+        return Err(Failure::malformed(format!("a strip or tile has {written} bytes of {length}")));
     }
     for row in out.chunks_exact_mut(page.stride() as usize) {
-        undo(page, row);
+        undo_predictor(page, row);
     }
     Ok(Cow::Owned(out))
 }
 
-/// The bytes with the first bit of each as the high one (TIFF 6.0 §8, FillOrder).
-fn in_order<'a>(page: &Page<'_>, input: &'a [u8]) -> Cow<'a, [u8]> {
-    // some writers of Deflate name an order that they do not follow
+/// The bytes in FillOrder 1 (TIFF 6.0 §8).
+fn msb_first<'a>(page: &Page<'_>, input: &'a [u8]) -> Cow<'a, [u8]> {
+    // some writers of Deflate state a FillOrder that they do not follow
     let is_zlib = page.compression == Compression::Deflate && starts_zlib(input);
-    if !page.low_bit_first || is_zlib {
+    if !page.lsb_first || is_zlib {
         return Cow::Borrowed(input);
     }
     input.iter().map(|byte| byte.reverse_bits()).collect()
@@ -53,13 +53,13 @@ fn starts_zlib(input: &[u8]) -> bool {
     matches!(input, [method, flags, ..] if method & 15 == 8 && u16::from_be_bytes([*method, *flags]) % 31 == 0)
 }
 
-/// TIFF 6.0 §9. Gives out how many bytes were written.
+/// PackBits (TIFF 6.0 §9); the number of bytes written.
 fn unpack_bits(mut input: &[u8], out: &mut [u8]) -> usize {
     let mut at = 0;
     while let ([head, rest @ ..], true) = (input, at < out.len()) {
         let room = out.len() - at;
         match *head as i8 {
-            // does nothing
+            // a no-op
             -128 => input = rest,
             repeat @ ..0 => {
                 let Some((&byte, rest)) = rest.split_first() else { break };
@@ -77,16 +77,16 @@ fn unpack_bits(mut input: &[u8], out: &mut [u8]) -> usize {
     at
 }
 
-/// TIFF 6.0 §13. Gives out how many bytes were written.
+/// LZW (TIFF 6.0 §13); the number of bytes written.
 fn unpack_lzw(input: &[u8], out: &mut [u8]) -> usize {
     let (order, configuration) = match input {
-        [0, second, ..] if second & 1 == 1 => (Order::LowFirst, Configuration::new(BitOrder::Lsb, 8)),
-        _ => (Order::HighFirst, Configuration::with_tiff_size_switch(BitOrder::Msb, 8)),
+        [0, second, ..] if second & 1 == 1 => (Order::LsbFirst, Configuration::new(BitOrder::Lsb, 8)),
+        _ => (Order::MsbFirst, Configuration::with_tiff_size_switch(BitOrder::Msb, 8)),
     };
     if lzw::decode(order, 8, input, out).is_some() {
         return out.len();
     }
-    // what follows a full strip is not looked at, an end code is not asked for
+    // `weezl` decodes what [`lzw`] refuses; data behind a full strip are ignored, an end code is not required
     let mut decoder = configuration.with_yield_on_full_buffer(true).build();
     let (mut read, mut written) = (0, 0);
     while written < out.len() {
@@ -101,12 +101,12 @@ fn unpack_lzw(input: &[u8], out: &mut [u8]) -> usize {
     written
 }
 
-/// RFC 1950, without asking for its checksum. Gives out how many bytes were written.
+/// zlib (RFC 1950) without checking Adler-32; the number of bytes written.
 fn inflate(input: &[u8], out: &mut [u8]) -> usize {
-    if inflates_whole(input, out) {
+    if inflate_all(input, out) {
         return out.len();
     }
-    // what is odd is left to who is slower and can say how far it is good
+    // on damage, `flate2` is slower but reports how many bytes it inflated
     let mut decoder = Decompress::new(true);
     loop {
         let (read, written) = (decoder.total_in() as usize, decoder.total_out() as usize);
@@ -119,8 +119,8 @@ fn inflate(input: &[u8], out: &mut [u8]) -> usize {
     }
 }
 
-/// Whether that filled all of it.
-fn inflates_whole(input: &[u8], out: &mut [u8]) -> bool {
+/// Inflates by `fdeflate`; whether it filled `out`.
+fn inflate_all(input: &[u8], out: &mut [u8]) -> bool {
     let mut decoder = fdeflate::Decompressor::new();
     decoder.ignore_adler32();
     let (mut read, mut written) = (0, 0);
@@ -133,37 +133,37 @@ fn inflates_whole(input: &[u8], out: &mut [u8]) -> bool {
     true
 }
 
-/// Undoes the prediction within a row (TIFF 6.0 §14, Photoshop TIFF technical note 3).
-fn undo(page: &Page<'_>, row: &mut [u8]) {
-    let together = page.samples_together();
+/// Undoes the predictor of a row (TIFF 6.0 §14, Photoshop TIFF technical note 3).
+fn undo_predictor(page: &Page<'_>, row: &mut [u8]) {
+    let samples = page.interleaved_samples();
     match (page.predictor, page.bits) {
         (Predictor::None, _) => {}
-        (Predictor::Horizontal, 16) => undo_horizontal::<2>(row, together, page.file.big_endian),
-        (Predictor::Horizontal, 32) => undo_horizontal::<4>(row, together, page.file.big_endian),
-        (Predictor::Horizontal, 64) => undo_horizontal::<8>(row, together, page.file.big_endian),
-        (Predictor::Horizontal, _) => match together {
+        (Predictor::Horizontal, 16) => undo_horizontal::<2>(row, samples, page.file.big_endian),
+        (Predictor::Horizontal, 32) => undo_horizontal::<4>(row, samples, page.file.big_endian),
+        (Predictor::Horizontal, 64) => undo_horizontal::<8>(row, samples, page.file.big_endian),
+        (Predictor::Horizontal, _) => match samples {
             1 => undo_bytes::<1>(row),
             3 => undo_bytes::<3>(row),
             4 => undo_bytes::<4>(row),
-            _ => undo_horizontal::<1>(row, together, page.file.big_endian),
+            _ => undo_horizontal::<1>(row, samples, page.file.big_endian),
         },
-        (Predictor::Float, bits) => undo_float(row, together, usize::from(bits / 8), page.file.big_endian),
+        (Predictor::Float, bits) => undo_float(row, samples, usize::from(bits / 8), page.file.big_endian),
     }
 }
 
 /// The same of samples of a byte, so many a pixel.
-fn undo_bytes<const TOGETHER: usize>(row: &mut [u8]) {
-    let mut left = [0; TOGETHER];
-    for pixel in row.as_chunks_mut::<TOGETHER>().0 {
+fn undo_bytes<const SAMPLES: usize>(row: &mut [u8]) {
+    let mut left = [0; SAMPLES];
+    for pixel in row.as_chunks_mut::<SAMPLES>().0 {
         left = std::array::from_fn(|at| pixel[at].wrapping_add(left[at]));
         *pixel = left;
     }
 }
 
 /// Each sample of `N` bytes was stored as the difference to the one of the pixel to its left.
-fn undo_horizontal<const N: usize>(row: &mut [u8], together: usize, big_endian: bool) {
-    let mut left = vec![[0; N]; together];
-    for pixel in row.as_chunks_mut::<N>().0.chunks_mut(together) {
+fn undo_horizontal<const N: usize>(row: &mut [u8], samples: usize, big_endian: bool) {
+    let mut left = vec![[0; N]; samples];
+    for pixel in row.as_chunks_mut::<N>().0.chunks_mut(samples) {
         for (sample, left) in pixel.iter_mut().zip(&mut left) {
             add(sample, left, big_endian);
             *left = *sample;
@@ -183,9 +183,9 @@ fn undo_horizontal<const N: usize>(row: &mut [u8], together: usize, big_endian: 
 }
 
 /// The bytes were stored as differences, those of all samples that count most first.
-fn undo_float(row: &mut [u8], together: usize, size: usize, big_endian: bool) {
-    for at in together..row.len() {
-        row[at] = row[at].wrapping_add(row[at - together]);
+fn undo_float(row: &mut [u8], samples: usize, size: usize, big_endian: bool) {
+    for at in samples..row.len() {
+        row[at] = row[at].wrapping_add(row[at - samples]);
     }
     let planes = row.to_vec();
     let count = row.len() / size;
@@ -200,10 +200,10 @@ fn undo_float(row: &mut [u8], together: usize, size: usize, big_endian: bool) {
 #[cfg(test)]
 mod tests {
     use super::super::ifd::File;
-    use super::super::made::Made;
+    use super::super::testing::TestFile;
     use super::*;
 
-    fn read(made: &Made, input: &[u8], rows: u32) -> Result<Vec<u8>, Failure> {
+    fn read(made: &TestFile, input: &[u8], rows: u32) -> Result<Vec<u8>, Failure> {
         let bytes = made.build();
         let (file, first) = File::open(&bytes)?;
         let page = Page::read(file, &file.directory(first)?)?;
@@ -252,7 +252,7 @@ mod tests {
     fn deflate_in_either_bit_order() {
         let stored = [0x78, 0x01, 1, 4, 0, 0xFB, 0xFF, 1, 2, 3, 4];
         let reversed = stored.map(u8::reverse_bits);
-        let made = Made::new((4, 1), &[8], 1, &[0]);
+        let made = TestFile::new((4, 1), &[8], 1, &[0]);
         for (number, order, input) in [(8, 1, stored), (32946, 1, stored), (8, 2, stored), (8, 2, reversed)] {
             let made = made.clone().with(259, &[number]).with(266, &[order]);
             assert_eq!(read(&made, &input, 1), Ok(vec![1, 2, 3, 4]));
@@ -277,14 +277,14 @@ mod tests {
         ];
         for (predictor, bits, packed, wanted) in table {
             let width = packed.len() as u64 * 8 / bits;
-            let made = Made::new((width, 1), &[bits], 1, &[0]).with(259, &[8]).with(317, &[predictor]);
+            let made = TestFile::new((width, 1), &[bits], 1, &[0]).with(259, &[8]).with(317, &[predictor]);
             let made = if predictor == 3 { made.with(339, &[3]) } else { made };
             assert_eq!(read(&made, &stored(&packed), 1), Ok(wanted), "{predictor} of {bits} bits");
         }
         // of colours, each is predicted from its own kind; in the other byte order the sum is another
-        let made = Made::new((2, 1), &[8; 3], 2, &[0]).with(259, &[8]).with(317, &[2]);
+        let made = TestFile::new((2, 1), &[8; 3], 2, &[0]).with(259, &[8]).with(317, &[2]);
         assert_eq!(read(&made, &stored(&[1, 2, 3, 1, 1, 1]), 1), Ok(vec![1, 2, 3, 2, 3, 4]));
-        let made = Made::new((2, 1), &[16], 1, &[0]).with(259, &[8]).with(317, &[2]).big_endian();
+        let made = TestFile::new((2, 1), &[16], 1, &[0]).with(259, &[8]).with(317, &[2]).big_endian();
         assert_eq!(read(&made, &stored(&[0x01, 0xFF, 0x00, 0x01]), 1), Ok(vec![0x01, 0xFF, 0x02, 0x00]));
     }
 }

@@ -1,154 +1,156 @@
-//! The bilevel compressions of fax machines (TIFF 6.0 §10 Modified Huffman, §11 CCITT T.4 and T.6), over the code
-//! tables of the crate `fax`.
+//! Fax compressions (TIFF 6.0 §10 Modified Huffman, §11 CCITT T.4 and T.6), with the code tables of the crate `fax`.
 //!
-//! A code says nothing of where it stands: after one wrong bit all that follows is noise, so a row that does not come
-//! out at the width ends the picture. Group 3 of real machines begins some strips without an EOL; these are read, too.
+//! Codes have no synchronisation: after one wrong bit the rest is noise, so a row of a wrong length is an error. Group 3 strips
+//! without an EOL before the first row occur, and are read.
 
 use fax::BitReader;
 use fax::maps::{Mode, black, mode, white};
 
 use super::Failure;
-use super::page::{Compression, Page};
+use super::page::Page;
+use super::tags::Compression;
 
-/// Decodes a strip or tile to rows of bits, 1 being black.
+/// Decodes a strip or tile to packed rows; 1 is black.
 pub(super) fn decode(page: &Page<'_>, input: &[u8], rows: u32) -> Result<Vec<u8>, Failure> {
     let stride = page.stride() as usize;
     let mut out = vec![0; stride * rows as usize];
-    let mut decoder = Decoder::new(input, page.low_bit_first, page.grid.width);
+    let mut decoder = Decoder::new(input, page.lsb_first, page.grid.width);
     for (index, row) in out.chunks_exact_mut(stride).enumerate() {
         match page.compression {
-            Compression::FaxRle { words } => decoder.modified_huffman(words),
+            Compression::FaxRle { word_aligned } => decoder.modified_huffman(word_aligned),
             Compression::FaxGroup3 { two_dimensional } => decoder.group3(two_dimensional),
             _ => decoder.two_dimensional(),
         }
         .map_err(|reason| fault(reason, index))?;
-        decoder.paint(row);
+        decoder.write_row(row);
     }
     Ok(out)
 }
 
 fn fault(reason: &str, row: usize) -> Failure {
-    let text = format!("row {row} of a strip or tile of fax codes {reason}");
+    let text = format!("row {row} of a fax strip or tile {reason}");
     if reason == UNCOMPRESSED { Failure::Unsupported(text) } else { Failure::Malformed(text) }
 }
 
-const BAD_CODE: &str = "has a code that does not exist";
-const CUT_OFF: &str = "is cut off";
+const BAD_CODE: &str = "has an invalid code";
+const TRUNCATED: &str = "is truncated";
 const NO_START: &str = "does not begin with an EOL";
 const TOO_SHORT: &str = "has too few pixels";
-const UNCOMPRESSED: &str = "has the uncompressed mode";
+const UNCOMPRESSED: &str = "uses the uncompressed mode";
 
 type Row = Result<(), &'static str>;
 
-/// A row is where its colour changes: the even ones to black, the odd ones to white, never falling.
+/// A row is a list of changing elements: even ones to black, odd ones to white, in ascending order.
 struct Decoder<'a> {
-    bits: Bits<'a>,
+    bits: BitSource<'a>,
     width: u32,
+    /// Changing elements of the coding line.
     changes: Vec<u32>,
-    above: Vec<u32>,
+    /// Those of the reference line.
+    reference: Vec<u32>,
 }
 
 impl<'a> Decoder<'a> {
-    fn new(input: &'a [u8], low_bit_first: bool, width: u32) -> Decoder<'a> {
-        Decoder { bits: Bits { input, at: 0, low_bit_first }, width, changes: Vec::new(), above: Vec::new() }
+    fn new(input: &'a [u8], lsb_first: bool, width: u32) -> Decoder<'a> {
+        Decoder { bits: BitSource { input, at: 0, lsb_first }, width, changes: Vec::new(), reference: Vec::new() }
     }
 
-    /// §10: the rows have no marks between them.
-    fn modified_huffman(&mut self, words: bool) -> Row {
-        self.bits.align(if words { 16 } else { 8 });
+    /// §10: rows are aligned, without EOL.
+    fn modified_huffman(&mut self, word_aligned: bool) -> Row {
+        self.bits.align(if word_aligned { 16 } else { 8 });
         self.one_dimensional()
     }
 
-    /// T.4 §4.1.2: an EOL before each row, and where rows of both kinds are mixed a bit behind it.
+    /// T.4 §4.1.2: an EOL before each row; with two-dimensional coding a tag bit behind it.
     fn group3(&mut self, two_dimensional: bool) -> Row {
-        let marked = self.bits.skip_eol();
+        let has_eol = self.bits.skip_eol();
         if !two_dimensional {
             return self.one_dimensional();
         }
-        if !marked {
+        if !has_eol {
             return Err(NO_START);
         }
         if self.bits.take(1) == 1 { self.one_dimensional() } else { self.two_dimensional() }
     }
 
-    /// T.4 §4.1: runs of white and black in turn.
+    /// T.4 §4.1: alternating runs of white and black.
     fn one_dimensional(&mut self) -> Row {
-        std::mem::swap(&mut self.changes, &mut self.above);
+        std::mem::swap(&mut self.changes, &mut self.reference);
         self.changes.clear();
         let (mut at, mut is_black) = (0, false);
         while at < self.width {
             if self.bits.is_at_eol() {
                 return Err(TOO_SHORT);
             }
-            at = self.after_run(at, is_black)?;
-            self.change(at)?;
+            at = self.read_run(at, is_black)?;
+            self.push_change(at)?;
             is_black = !is_black;
         }
         Ok(())
     }
 
-    /// T.6 §2.2: changes in relation to those of the row above; the first row's is white.
+    /// T.6 §2.2: changing elements relative to the reference line; that of the first row is white.
     fn two_dimensional(&mut self) -> Row {
-        std::mem::swap(&mut self.changes, &mut self.above);
+        std::mem::swap(&mut self.changes, &mut self.reference);
         self.changes.clear();
-        // where in the row above b1 was found
+        // the index of b1 in the reference line
         let mut found = 0;
         let (mut a0, mut is_black) = (None, false);
         while a0.unwrap_or(0) < self.width {
-            let b1 = self.next_above(&mut found, a0, is_black);
+            let b1 = self.find_b1(&mut found, a0, is_black);
             match mode::decode(&mut self.bits).ok_or(BAD_CODE)? {
-                Mode::Pass => a0 = Some(self.above.get(found + 1).map_or(self.width, |&b2| b2)),
+                Mode::Pass => a0 = Some(self.reference.get(found + 1).map_or(self.width, |&b2| b2)),
                 Mode::Vertical(offset) => {
                     let a1 = b1.checked_add_signed(offset.into()).filter(|&a1| a1 >= a0.unwrap_or(0));
                     let a1 = a1.ok_or(BAD_CODE)?.min(self.width);
-                    self.change(a1)?;
+                    self.push_change(a1)?;
                     (a0, is_black) = (Some(a1), !is_black);
                 }
                 Mode::Horizontal => {
                     for colour in [is_black, !is_black] {
-                        let end = self.after_run(a0.unwrap_or(0), colour)?;
-                        self.change(end)?;
+                        let end = self.read_run(a0.unwrap_or(0), colour)?;
+                        self.push_change(end)?;
                         a0 = Some(end);
                     }
                 }
                 Mode::Extension => return Err(UNCOMPRESSED),
-                Mode::EOF => return Err(CUT_OFF),
+                Mode::EOF => return Err(TRUNCATED),
             }
             self.check_input()?;
         }
         Ok(())
     }
 
-    /// b1 of T.6 §2.2.1: the first change in the row above, right of a0, to the colour that a0 does not have.
-    fn next_above(&self, found: &mut usize, a0: Option<u32>, is_black: bool) -> u32 {
+    /// b1 (T.6 §2.2.1): the first changing element of the reference line to the right of a0 and of the opposite colour.
+    fn find_b1(&self, found: &mut usize, a0: Option<u32>, is_black: bool) -> u32 {
         let right = |at: u32| a0.is_none_or(|a0| at > a0);
         *found = (*found & !1) | usize::from(is_black);
-        while *found >= 2 && self.above.get(*found - 2).is_none_or(|&at| right(at)) {
+        while *found >= 2 && self.reference.get(*found - 2).is_none_or(|&at| right(at)) {
             *found -= 2;
         }
-        while self.above.get(*found).is_some_and(|&at| !right(at)) {
+        while self.reference.get(*found).is_some_and(|&at| !right(at)) {
             *found += 2;
         }
-        self.above.get(*found).map_or(self.width, |&at| at)
+        self.reference.get(*found).map_or(self.width, |&at| at)
     }
 
-    /// Where the run ends that begins at a place; runs beyond the right edge end there, as in libtiff.
-    fn after_run(&mut self, start: u32, is_black: bool) -> Result<u32, &'static str> {
+    /// The end of the run at `start`; runs beyond the right edge end there, as in libtiff.
+    fn read_run(&mut self, start: u32, is_black: bool) -> Result<u32, &'static str> {
         let mut at = start;
         loop {
             let code = if is_black { black::decode(&mut self.bits) } else { white::decode(&mut self.bits) };
             let length = code.ok_or(BAD_CODE)?;
             self.check_input()?;
             at = at.saturating_add(length.into()).min(self.width);
-            // longer ones are make-up codes, which another one follows
+            // make-up codes are followed by another code
             if length < 64 {
                 return Ok(at);
             }
         }
     }
 
-    /// Notes a change. Runs of no length are allowed, but no more of them than could be needed.
-    fn change(&mut self, at: u32) -> Row {
+    /// Appends a changing element. Empty runs are allowed, in a limited number.
+    fn push_change(&mut self, at: u32) -> Row {
         if self.changes.len() > 2 * self.width as usize + 2 {
             return Err(BAD_CODE);
         }
@@ -157,19 +159,19 @@ impl<'a> Decoder<'a> {
     }
 
     fn check_input(&self) -> Row {
-        if self.bits.is_overrun() { Err(CUT_OFF) } else { Ok(()) }
+        if self.bits.is_overrun() { Err(TRUNCATED) } else { Ok(()) }
     }
 
-    fn paint(&self, row: &mut [u8]) {
+    fn write_row(&self, row: &mut [u8]) {
         for run in self.changes.chunks(2) {
             let end = run.get(1).map_or(self.width, |&end| end);
-            blacken(row, run[0] as usize, end as usize);
+            set_bits(row, run[0] as usize, end as usize);
         }
     }
 }
 
 /// Sets the bits of a run.
-fn blacken(row: &mut [u8], start: usize, end: usize) {
+fn set_bits(row: &mut [u8], start: usize, end: usize) {
     if start >= end {
         return;
     }
@@ -184,43 +186,43 @@ fn blacken(row: &mut [u8], start: usize, end: usize) {
     row[last] |= tail;
 }
 
-/// The bits of the input, with zeros behind its end.
-struct Bits<'a> {
+/// Reads bits of the input, and zeros behind its end.
+struct BitSource<'a> {
     input: &'a [u8],
     at: usize,
-    low_bit_first: bool,
+    lsb_first: bool,
 }
 
-impl Bits<'_> {
+impl BitSource<'_> {
     fn byte(&self, index: usize) -> u32 {
         let byte = self.input.get(index).map_or(0, |&byte| byte);
-        u32::from(if self.low_bit_first { byte.reverse_bits() } else { byte })
+        u32::from(if self.lsb_first { byte.reverse_bits() } else { byte })
     }
 
-    /// The next bits, up to 16.
-    fn look(&self, count: u8) -> u16 {
+    /// The next up to 16 bits.
+    fn peek_bits(&self, count: u8) -> u16 {
         let first = self.at / 8;
         let window = self.byte(first) << 16 | self.byte(first + 1) << 8 | self.byte(first + 2);
         (window << (8 + self.at % 8) >> (32 - u32::from(count))) as u16
     }
 
     fn take(&mut self, count: u8) -> u16 {
-        let bits = self.look(count);
+        let bits = self.peek_bits(count);
         self.at += usize::from(count);
         bits
     }
 
-    /// T.4 §4.1.2: eleven zeros; no code has more than seven before its first 1.
+    /// Whether an EOL follows (T.4 §4.1.2): eleven zeros; no code has more than seven before its first 1.
     fn is_at_eol(&self) -> bool {
-        self.look(11) == 0
+        self.peek_bits(11) == 0
     }
 
-    /// Goes behind an EOL with its fill bits, if there is one.
+    /// Skips an EOL with its fill bits; whether there was one.
     fn skip_eol(&mut self) -> bool {
         if !self.is_at_eol() {
             return false;
         }
-        while self.look(1) == 0 && !self.is_overrun() {
+        while self.peek_bits(1) == 0 && !self.is_overrun() {
             self.at += 1;
         }
         self.at += 1;
@@ -236,11 +238,11 @@ impl Bits<'_> {
     }
 }
 
-impl BitReader for Bits<'_> {
+impl BitReader for BitSource<'_> {
     type Error = std::convert::Infallible;
 
     fn peek(&self, bits: u8) -> Option<u16> {
-        (bits <= 16).then(|| if bits == 0 { 0 } else { self.look(bits) })
+        (bits <= 16).then(|| if bits == 0 { 0 } else { self.peek_bits(bits) })
     }
 
     fn consume(&mut self, bits: u8) -> Result<(), Self::Error> {
@@ -258,17 +260,17 @@ mod tests {
     use fax::{Color, VecWriter, encoder::Encoder};
 
     use super::super::ifd::File;
-    use super::super::made::Made;
+    use super::super::testing::TestFile;
     use super::*;
 
-    fn read(made: &Made, input: &[u8], rows: u32) -> Result<Vec<u8>, Failure> {
+    fn read(made: &TestFile, input: &[u8], rows: u32) -> Result<Vec<u8>, Failure> {
         let bytes = made.build();
         let (file, first) = File::open(&bytes)?;
         decode(&Page::read(file, &file.directory(first)?)?, input, rows)
     }
 
-    fn made(width: u64, rows: u64, compression: u64, options: u64) -> Made {
-        Made::new((width, rows), &[1], 0, &[0]).with(259, &[compression]).with(292, &[options])
+    fn made(width: u64, rows: u64, compression: u64, options: u64) -> TestFile {
+        TestFile::new((width, rows), &[1], 0, &[0]).with(259, &[compression]).with(292, &[options])
     }
 
     /// Bytes from bits written as text.
@@ -281,7 +283,7 @@ mod tests {
     const EOL: &str = "000000000001";
 
     #[test]
-    fn rows_by_hand() {
+    fn every_fax_compression_is_decoded() {
         // four white and four black, eight white
         let (half, white) = ("1011 011", "10011");
         let rows: [u8; 2] = [0x0F, 0x00];
@@ -304,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_early_is_refused() {
+    fn truncated_and_invalid_codes_are_refused() {
         let half = "1011 011";
         for (name, compression, text) in [
             ("no data", 4, String::new()),
@@ -322,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn group_4_as_another_encoder_writes_it() {
+    fn group_4_of_the_fax_crate_is_decoded() {
         let mut state = 1u32;
         let mut random = || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -334,7 +336,7 @@ mod tests {
             let mut wanted: Vec<u8> = Vec::new();
             let mut row = vec![0u8; stride];
             for _ in 0..30 {
-                // alike from row to row, so that all modes are met
+                // similar rows, so that all modes occur
                 row.iter_mut().for_each(|byte| *byte ^= if random() < 40 { 1 << (random() % 8) } else { 0 });
                 let black = |x: usize| row[x / 8] >> (7 - x % 8) & 1 == 1;
                 let colours = (0..width.into()).map(|x| if black(x) { Color::Black } else { Color::White });
@@ -349,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_of_bits() {
+    fn runs_set_their_bits() {
         for (start, end, wanted) in [
             (0, 0, [0, 0, 0]),
             (0, 1, [0x80, 0, 0]),
@@ -358,7 +360,7 @@ mod tests {
             (4, 24, [15, 255, 255]),
         ] {
             let mut row = [0; 3];
-            blacken(&mut row, start, end);
+            set_bits(&mut row, start, end);
             assert_eq!(row, wanted);
         }
     }

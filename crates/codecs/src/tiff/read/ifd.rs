@@ -1,60 +1,59 @@
-//! The container: the file header, the directories (IFDs) and their fields, of classic TIFF and of BigTIFF.
+//! The structure of classic TIFF and BigTIFF: the file header, image file directories (IFDs) and their fields.
 //!
-//! Nothing is copied: a field is a view into the file, so that a count of a thousand million costs no memory; it is
-//! only there at all when all of its values lie in the file.
+//! Nothing is copied: a field borrows its values from the file, and exists only if all of them lie in the file, so that huge counts cost
+//! no memory.
 
 use std::collections::HashSet;
 
 use super::Failure;
 use tintype_pixels::exif;
 
-/// Pages beyond this many are not counted.
+/// The most pages that are counted.
 const MAX_PAGES: usize = 1000;
 
 /// libtiff refuses directories with more entries; real ones have 15 to 60.
 const MAX_ENTRIES: u64 = 4096;
 
-/// The file with what its first bytes say of how to read it (TIFF 6.0 §2, BigTIFF).
+/// The file, its byte order and version (TIFF 6.0 §2, BigTIFF).
 #[derive(Clone, Copy)]
 pub(super) struct File<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) big_endian: bool,
-    /// BigTIFF: offsets and counts have 8 bytes.
-    wide: bool,
+    /// Whether it is BigTIFF, where offsets and counts have 8 bytes.
+    is_big_tiff: bool,
 }
 
 impl<'a> File<'a> {
-    /// Reads the file header, and gives out the offset of the first directory too.
+    /// Reads the file header; the file, and the offset of the first IFD.
     pub(super) fn open(bytes: &'a [u8]) -> Result<(File<'a>, u64), Failure> {
-        let cut_off = || Failure::malformed("its file header is cut off");
+        let truncated = || Failure::malformed("its file header is truncated");
         let big_endian = match bytes.get(..2) {
             Some(b"II") => false,
             Some(b"MM") => true,
             _ => return Err(Failure::malformed("it has no TIFF byte order mark")),
         };
-        let mut file = File { bytes, big_endian, wide: false };
-        let first = match file.u16(2).ok_or_else(cut_off)? {
+        let mut file = File { bytes, big_endian, is_big_tiff: false };
+        let first = match file.u16(2).ok_or_else(truncated)? {
             42 => file.offset(4),
             43 => {
-                file.wide = true;
+                file.is_big_tiff = true;
                 if (file.u16(4), file.u16(6)) != (Some(8), Some(0)) {
-                    return Err(Failure::malformed("its BigTIFF header is wrong"));
+                    return Err(Failure::malformed("its BigTIFF header is invalid"));
                 }
                 file.offset(8)
             }
             other => return Err(Failure::malformed(format!("its version is {other}, not 42 or 43"))),
         };
-        Ok((file, first.ok_or_else(cut_off)?))
+        Ok((file, first.ok_or_else(truncated)?))
     }
 
-    /// The directory at an offset.
+    /// The IFD at an offset.
     pub(super) fn directory(&self, at: u64) -> Result<Directory<'a>, Failure> {
-        let (entries, _) = self.entries(at).ok_or_else(|| Failure::malformed("its first directory is cut off"))?;
+        let (entries, _) = self.entries(at).ok_or_else(|| Failure::malformed("its first IFD is truncated"))?;
         Ok(Directory { file: *self, entries })
     }
 
-    /// The number of directories in the chain that begins at an offset; the chain ends, too, where it comes back to
-    /// itself or leads out of the file.
+    /// The number of IFDs in the chain from `first` on, up to a loop or an offset outside of the file.
     pub(super) fn count_pages(&self, first: u64) -> u32 {
         let mut seen = HashSet::new();
         let mut at = first;
@@ -63,16 +62,19 @@ impl<'a> File<'a> {
             if !seen.insert(at) {
                 break;
             }
-            // a file that ends where this pointer should be is whole but for that
+            // a missing offset at the end of the file is tolerated
             at = self.offset(next).unwrap_or(0);
         }
         seen.len().max(1) as u32
     }
 
-    /// The bytes of the entries of the directory at an offset, and where they end.
+    /// The entries of the IFD at an offset, and the offset of their end.
     fn entries(&self, at: u64) -> Option<(&'a [u8], u64)> {
-        let (count, start) =
-            if self.wide { (self.u64(at)?, at.checked_add(8)?) } else { (self.u16(at)?.into(), at.checked_add(2)?) };
+        let (count, start) = if self.is_big_tiff {
+            (self.u64(at)?, at.checked_add(8)?)
+        } else {
+            (self.u16(at)?.into(), at.checked_add(2)?)
+        };
         if count == 0 || count > MAX_ENTRIES {
             return None;
         }
@@ -81,10 +83,10 @@ impl<'a> File<'a> {
     }
 
     fn entry_length(&self) -> usize {
-        if self.wide { 20 } else { 12 }
+        if self.is_big_tiff { 20 } else { 12 }
     }
 
-    /// Bytes of the file, if all of them are there.
+    /// Bytes of the file, if all are in it.
     pub(super) fn slice(&self, at: u64, length: u64) -> Option<&'a [u8]> {
         let end = usize::try_from(at.checked_add(length)?).ok()?;
         self.bytes.get(at as usize..end)
@@ -100,7 +102,7 @@ impl<'a> File<'a> {
 
     /// An offset, of 4 or 8 bytes.
     fn offset(&self, at: u64) -> Option<u64> {
-        Some(unsigned(self.slice(at, if self.wide { 8 } else { 4 })?, self.big_endian))
+        Some(unsigned(self.slice(at, if self.is_big_tiff { 8 } else { 4 })?, self.big_endian))
     }
 }
 
@@ -110,15 +112,17 @@ pub(super) fn unsigned(bytes: &[u8], big_endian: bool) -> u64 {
     if big_endian { bytes.iter().fold(0, append) } else { bytes.iter().rev().fold(0, append) }
 }
 
-/// One directory (TIFF 6.0 §2, "Image File Directory").
+/// An image file directory (TIFF 6.0 §2).
 pub(super) struct Directory<'a> {
     file: File<'a>,
     entries: &'a [u8],
 }
 
 impl<'a> Directory<'a> {
-    /// The field with a tag; of several, the first, as libtiff does. One whose values lie outside of the file is an
-    /// error.
+    /// The first field with a tag, as in libtiff.
+    ///
+    /// # Errors
+    /// [`Failure::Malformed`] where its values lie outside of the file.
     pub(super) fn field(&self, tag: u16) -> Result<Option<Field<'a>>, Failure> {
         let big_endian = self.file.big_endian;
         let mut entries = self.entries.chunks_exact(self.file.entry_length());
@@ -129,12 +133,12 @@ impl<'a> Directory<'a> {
         Ok(Some(Field { kind: unsigned(&entry[2..4], big_endian) as u16, data, big_endian }))
     }
 
-    /// A field that the picture can do without: a broken one counts as missing.
+    /// A field that is not essential; an invalid one counts as missing.
     pub(super) fn optional(&self, tag: u16) -> Option<Field<'a>> {
         self.field(tag).ok().flatten()
     }
 
-    /// All fields with their tags, in the file's order; broken ones are left out.
+    /// All valid fields with their tags, in the order of the file.
     pub(super) fn fields(&self) -> impl Iterator<Item = (u16, Field<'a>)> {
         let big_endian = self.file.big_endian;
         self.entries.chunks_exact(self.file.entry_length()).filter_map(move |entry| {
@@ -149,7 +153,7 @@ impl<'a> Directory<'a> {
         field.get(0).map(Some).ok_or_else(|| Failure::malformed(format!("its tag {tag} is not a number")))
     }
 
-    /// The bytes of an entry's values: in the entry itself where they fit there, else where it points to.
+    /// The values of an entry: in the entry itself where they fit, else at its offset.
     fn values(&self, entry: &'a [u8]) -> Option<&'a [u8]> {
         let (count, inline) = entry[4..].split_at((entry.len() - 4) / 2);
         let size = size_of(unsigned(&entry[2..4], self.file.big_endian) as u16)?;
@@ -164,7 +168,7 @@ impl<'a> Directory<'a> {
     }
 }
 
-/// Bytes that a value of a type takes (TIFF 6.0 §2 "Types", supplement 1 for IFD, BigTIFF for 16 to 18).
+/// Bytes of a value of a type (TIFF 6.0 §2 "Types", supplement 1 for IFD, BigTIFF for 16 to 18).
 fn size_of(kind: u16) -> Option<u64> {
     match kind {
         13 => Some(4),
@@ -177,7 +181,7 @@ fn size_of(kind: u16) -> Option<u64> {
 #[derive(Clone, Copy)]
 pub(super) struct Field<'a> {
     pub(super) kind: u16,
-    /// All the values, in the file's byte order.
+    /// All values, in the byte order of the file.
     pub(super) data: &'a [u8],
     big_endian: bool,
 }
@@ -187,7 +191,7 @@ impl Field<'_> {
         self.data.len() / self.size()
     }
 
-    /// A value of an integer type; negative ones are none.
+    /// A non-negative value of an integer type.
     pub(super) fn get(&self, index: usize) -> Option<u64> {
         let size = self.size();
         let value = unsigned(self.data.get(index.checked_mul(size)?..)?.get(..size)?, self.big_endian);
@@ -198,7 +202,7 @@ impl Field<'_> {
         }
     }
 
-    /// A value of any type for numbers.
+    /// A finite value of any numeric type.
     pub(super) fn real(&self, index: usize) -> Option<f64> {
         let size = self.size();
         let bytes = self.data.get(index.checked_mul(size)?..)?.get(..size)?;
@@ -222,11 +226,11 @@ impl Field<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::made::{BYTE, LONG, Made};
+    use super::super::testing::{BYTE, LONG, TestFile};
     use super::*;
 
     fn with_field(kind: u16, values: &[u64]) -> Vec<u8> {
-        Made::new((1, 1), &[8], 1, &[0]).with_kind(700, kind, values).build()
+        TestFile::new((1, 1), &[8], 1, &[0]).with_kind(700, kind, values).build()
     }
 
     fn field(bytes: &[u8], tag: u16) -> Result<Option<Field<'_>>, Failure> {
@@ -235,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn file_headers() {
+    fn file_headers_are_validated() {
         for (bytes, is_good) in [
             (&b"II\x2A\0\x08\0\0\0"[..], true),
             (b"MM\0\x2A\0\0\0\x08", true),
@@ -251,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn values() {
+    fn field_values_are_read() {
         for (kind, values) in [(BYTE, &[1, 2][..]), (BYTE, &[1; 9]), (LONG, &[7]), (LONG, &[7, 8, 9]), (16, &[1 << 40])]
         {
             let bytes = with_field(kind, values);
@@ -265,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn values_outside_are_an_error() {
+    fn values_outside_of_the_file_are_an_error() {
         let mut bytes = with_field(LONG, &[1, 2, 3]);
         assert!(field(&bytes, 700).is_ok_and(|field| field.is_some()));
         // the strip's fields and the end of the chain follow the entry
@@ -275,8 +279,8 @@ mod tests {
     }
 
     #[test]
-    fn loops_of_pages_end() {
-        let mut bytes = Made::new((1, 1), &[8], 1, &[0]).build();
+    fn loops_of_ifds_end() {
+        let mut bytes = TestFile::new((1, 1), &[8], 1, &[0]).build();
         let (file, first) = File::open(&bytes).expect("a good file");
         assert_eq!(file.count_pages(first), 1);
         let end = bytes.len();

@@ -1,8 +1,8 @@
-//! JPEG inside of TIFF: the way of technical note 2 (compression 7), and the older one of TIFF 6.0 §22 (compression 6)
-//! as far as its streams can be put together.
+//! JPEG in TIFF: technical note 2 (compression 7), and old-style JPEG of TIFF 6.0 §22 (compression 6) as far as its streams can be
+//! assembled.
 //!
-//! What colours a stream holds is up to the TIFF around it. The library would guess, so it is told by an Adobe marker
-//! put in front, and the stream's own markers are left out.
+//! The TIFF states the colour space. JPEG libraries would guess it, so an Adobe marker is inserted, and the stream's own application
+//! markers are removed.
 
 #[cfg(not(feature = "native"))]
 mod pure;
@@ -15,16 +15,17 @@ use pure::Library;
 use turbo::Library;
 
 use super::Failure;
-use super::page::{Compression, Page, Photometric};
+use super::page::Page;
+use super::tags::{Compression, Photometric};
 
 /// A decoded stream.
-pub(super) struct Picture {
+pub(super) struct DecodedStream {
     pub(super) samples: Vec<u8>,
     pub(super) width: u32,
     pub(super) height: u32,
 }
 
-/// A library, set up.
+/// Decodes streams by the JPEG library.
 pub(super) struct Reader(Library);
 
 impl Reader {
@@ -32,14 +33,14 @@ impl Reader {
         Library::new().map(Reader)
     }
 
-    /// Decodes a strip or tile with so many rows.
-    pub(super) fn decode(&mut self, page: &Page<'_>, input: &[u8], rows: u32) -> Result<Picture, Failure> {
+    /// Decodes a strip or tile of `rows` rows.
+    pub(super) fn decode(&mut self, page: &Page<'_>, input: &[u8], rows: u32) -> Result<DecodedStream, Failure> {
         let stream = match page.compression {
             Compression::OldJpeg if !input.starts_with(&[0xFF, 0xD8]) => from_tables(page, input, rows)?,
             _ => Stream::read(page, input)?,
         };
         let Frame { width, height, components, .. } = stream.frame;
-        if usize::from(components) != page.samples_together() {
+        if usize::from(components) != page.interleaved_samples() {
             return Err(Failure::malformed(format!("a JPEG stream has {components} components")));
         }
         let length = u64::from(width) * u64::from(height) * u64::from(components);
@@ -50,26 +51,26 @@ impl Reader {
             return Err(Failure::unsupported(format!("a JPEG stream of {components} components")));
         }
         let samples = self.0.decode(&stream.bytes, width, height, components)?;
-        Ok(Picture { samples, width: width.into(), height: height.into() })
+        Ok(DecodedStream { samples, width: width.into(), height: height.into() })
     }
 }
 
-/// What a frame header says (T.81 §B.2.2).
+/// A frame header (T.81 §B.2.2).
 #[derive(Clone, Copy)]
 struct Frame {
     width: u16,
     height: u16,
     components: u8,
-    /// The first component is finer than another one.
+    /// Whether components differ in their sampling factors.
     subsampled: bool,
-    /// One scan has all the coefficients of its components.
+    /// Whether the frame is sequential.
     sequential: bool,
 }
 
 impl Frame {
     fn read(marker: u8, body: &[u8]) -> Result<Frame, Failure> {
         let &[precision, h1, h0, w1, w0, components, ref table @ ..] = body else {
-            return Err(Failure::malformed("a JPEG frame header is cut off"));
+            return Err(Failure::malformed("a JPEG frame header is truncated"));
         };
         if precision != 8 {
             return Err(Failure::unsupported(format!("a JPEG stream with {precision} bits a sample")));
@@ -81,14 +82,14 @@ impl Frame {
     }
 }
 
-/// A stream that stands for itself.
+/// A complete JPEG stream.
 struct Stream {
     bytes: Vec<u8>,
     frame: Frame,
 }
 
 impl Stream {
-    /// From an abbreviated stream and the tables that the page has for all of them (technical note 2).
+    /// Assembles an abbreviated stream and the JPEGTables of the page (technical note 2).
     fn read(page: &Page<'_>, input: &[u8]) -> Result<Stream, Failure> {
         let mut headers = Vec::new();
         if let Some(tables) = page.jpeg_tables {
@@ -97,7 +98,7 @@ impl Stream {
         let (frame, scan) = copy_headers(input, &mut headers)?;
         let frame = frame.ok_or_else(|| Failure::malformed("a JPEG stream has no frame header"))?;
         if scan.is_empty() && page.compression == Compression::OldJpeg {
-            return Err(Failure::unsupported("old-style JPEG with its headers apart from its scan"));
+            return Err(Failure::unsupported("old-style JPEG with headers and scan in different places"));
         }
         let mut bytes = start(page, frame);
         bytes.extend(headers);
@@ -110,8 +111,7 @@ impl Stream {
     }
 }
 
-/// Writes the range of coefficients into the header of a sequential scan, where some old writers left zeros (T.81
-/// §B.2.3).
+/// Sets Ss, Se, Ah and Al of a sequential scan header, where some old writers left zeros (T.81 §B.2.3).
 fn correct_scan(scan: &mut [u8]) {
     let length = scan.get(2..).and_then(|scan| scan.first_chunk()).map_or(0, |&bytes| u16::from_be_bytes(bytes));
     let end = usize::from(length) + 2;
@@ -120,36 +120,35 @@ fn correct_scan(scan: &mut [u8]) {
     }
 }
 
-/// The start of image, and Adobe's marker with what the colours are (Adobe TN 5116).
+/// SOI, and the Adobe marker (APP14) with the colour transform (Adobe TN 5116).
 fn start(page: &Page<'_>, frame: Frame) -> Vec<u8> {
-    let converts = match page.photometric {
-        // old-style files have reference levels, which the library does not know of
+    let is_ycbcr = match page.photometric {
+        // old-style files have ReferenceBlackWhite, which the library does not apply
         _ if page.compression == Compression::OldJpeg => false,
         Photometric::YCbCr => true,
-        // RGB is never subsampled; where it seems to be the tag is wrong
+        // RGB is never subsampled; where it seems so, the photometric interpretation is wrong
         Photometric::Rgb => frame.subsampled,
         _ => false,
     };
     let mut bytes = vec![0xFF, 0xD8, 0xFF, 0xEE, 0, 14];
     bytes.extend(b"Adobe\0\x64\0\0\0\0");
-    bytes.push(u8::from(converts && frame.components == 3));
+    bytes.push(u8::from(is_ycbcr && frame.components == 3));
     bytes
 }
 
-/// Copies the marker segments before the first scan, but for those of applications and comments. Gives out the frame
-/// header, and the bytes from the first scan on.
+/// Copies the marker segments before the first scan, except APPn and COM; the frame header, and the bytes from the first SOS on.
 fn copy_headers<'a>(bytes: &'a [u8], out: &mut Vec<u8>) -> Result<(Option<Frame>, &'a [u8]), Failure> {
     let mut frame = None;
     let mut rest = bytes;
     loop {
-        // anything before the next 0xFF is garbage that decoders skip; fill bytes are 0xFF themselves (T.81 §B.1.1.2)
+        // bytes before the next marker are skipped, as by decoders; fill bytes are 0xFF (T.81 §B.1.1.2)
         let Some(at) = rest.windows(2).position(|pair| pair[0] == 0xFF && pair[1] != 0xFF) else {
             return Ok((frame, &[]));
         };
         let marker = rest[at + 1];
         let behind = &rest[at + 2..];
         match marker {
-            // stuffed zero, TEM, RSTn and SOI stand alone; so does EOI, which ends a stream of tables
+            // stuffed zeros, TEM, RSTn, SOI and EOI have no length; EOI ends a stream of tables
             0x00 | 0x01 | 0xD0..=0xD9 => {
                 rest = behind;
                 continue;
@@ -158,8 +157,8 @@ fn copy_headers<'a>(bytes: &'a [u8], out: &mut Vec<u8>) -> Result<(Option<Frame>
             _ => {}
         }
         let length = behind.first_chunk().map_or(0, |&length| usize::from(u16::from_be_bytes(length)));
-        let body = behind.get(2..length).ok_or_else(|| Failure::malformed("a JPEG header is cut off"))?;
-        // all the SOFn; C4 is DHT, C8 reserved, CC is DAC
+        let body = behind.get(2..length).ok_or_else(|| Failure::malformed("a JPEG marker segment is truncated"))?;
+        // SOFn; C4 is DHT, C8 reserved, CC DAC
         if matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC) {
             frame = Some(Frame::read(marker, body)?);
         }
@@ -171,10 +170,10 @@ fn copy_headers<'a>(bytes: &'a [u8], out: &mut Vec<u8>) -> Result<(Option<Frame>
     }
 }
 
-/// Old-style JPEG without any headers: puts them together from the fields (TIFF 6.0 §22).
+/// Assembles the headers of an old-style stream without any from the fields (TIFF 6.0 §22).
 fn from_tables(page: &Page<'_>, scan: &[u8], rows: u32) -> Result<Stream, Failure> {
-    let components = page.samples_together();
-    let too_large = || Failure::malformed("its strips are larger than JPEG can be");
+    let components = page.interleaved_samples();
+    let too_large = || Failure::malformed("its strips exceed the dimensions of JPEG");
     let (width, height) = (u16::try_from(page.grid.width), u16::try_from(rows));
     let (width, height) = (width.map_err(|_| too_large())?, height.map_err(|_| too_large())?);
     if !matches!(components, 1 | 3) {
@@ -201,8 +200,7 @@ fn from_tables(page: &Page<'_>, scan: &[u8], rows: u32) -> Result<Stream, Failur
     Ok(Stream { bytes, frame })
 }
 
-/// The tables of a component: 64 bytes for quantization; for each of DC and AC the numbers of codes of 1 to 16 bits,
-/// and as many values.
+/// Appends DQT and DHT of a component. The fields point to 64 quantization values, and to 16 code counts followed by the values.
 fn push_tables(page: &Page<'_>, index: u8, bytes: &mut Vec<u8>) -> Result<(), Failure> {
     let missing = || Failure::malformed("old-style JPEG without its tables");
     let [quantization, dc, ac] = page.old_jpeg.tables.map(|field| field.and_then(|field| field.get(index.into())));
@@ -224,12 +222,12 @@ fn push_segment(bytes: &mut Vec<u8>, marker: u8, body: &[u8]) {
     bytes.extend(body);
 }
 
-// they encode with the library that decodes
+// the tests encode by libjpeg-turbo
 #[cfg(all(test, feature = "native"))]
 mod tests {
     use turbojpeg::{Compressor, Image, PixelFormat, Subsamp};
 
-    use super::super::made::{LONG, Made};
+    use super::super::testing::{LONG, TestFile};
     use super::super::{Samples, decode, probe};
     use super::*;
 
@@ -264,13 +262,13 @@ mod tests {
         (tables, rest)
     }
 
-    fn made(photometric: u64, components: usize, strip: &[u8]) -> Made {
+    fn made(photometric: u64, components: usize, strip: &[u8]) -> TestFile {
         let size = (SIZE as u64, SIZE as u64);
-        Made::new(size, &vec![8; components], photometric, strip).with(259, &[7])
+        TestFile::new(size, &vec![8; components], photometric, strip).with(259, &[7])
     }
 
-    /// The first pixel.
-    fn colour(made: &Made) -> Result<Vec<u8>, Failure> {
+    /// The first decoded pixel.
+    fn colour(made: &TestFile) -> Result<Vec<u8>, Failure> {
         let bytes = made.build();
         let header = probe(&bytes)?;
         let decoded = decode(&bytes, &header, 1 << 24)?;
@@ -283,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_what_the_page_says() {
+    fn colour_space_follows_the_page() {
         let red = jpeg(&[250, 10, 20], Subsamp::None);
         let shared = jpeg(&[250, 10, 20], Subsamp::Sub2x2);
         let grey = jpeg(&[90], Subsamp::Gray);
@@ -293,7 +291,7 @@ mod tests {
         let ycck = [237, 121, 134, 40];
         for (name, made, wanted) in [
             ("ycbcr", made(6, 3, &red), &[250, 10, 20][..]),
-            ("ycbcr, shared chroma", made(6, 3, &shared), &[250, 10, 20]),
+            ("ycbcr, subsampled", made(6, 3, &shared), &[250, 10, 20]),
             ("rgb, whatever the stream says", made(2, 3, &red), &ycbcr),
             ("rgb that cannot be", made(2, 3, &shared), &[250, 10, 20]),
             ("grey", made(1, 1, &grey), &[90, 90, 90]),
@@ -305,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_apart() {
+    fn jpeg_tables_of_the_page_are_used() {
         let (tables, rest) = split(&jpeg(&[250, 10, 20], Subsamp::Sub2x1));
         let tables: Vec<u64> = tables.iter().map(|&byte| byte.into()).collect();
         let whole = made(6, 3, &rest).with_kind(347, 7, &tables);
@@ -314,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn old_style() {
+    fn old_style_streams_are_assembled() {
         let stream = jpeg(&[250, 10, 20], Subsamp::None);
         let interchange = made(6, 3, &stream).with(259, &[6]).with_kind(513, LONG, &[8]);
         assert!(is_near(colour(&interchange), &[250, 10, 20]), "{:?}", colour(&interchange));
@@ -324,11 +322,11 @@ mod tests {
     }
 
     #[test]
-    fn refusals() {
+    fn invalid_streams_are_refused() {
         let grey = jpeg(&[90], Subsamp::Gray);
         for (name, made) in [
             ("too few components", made(6, 3, &grey)),
-            ("a stream that is cut off", made(1, 1, &grey[..grey.len() - 12])),
+            ("a truncated stream", made(1, 1, &grey[..grey.len() - 12])),
             ("a stream too small", made(1, 1, &grey).with(257, &[17])),
             ("a stream too large", made(1, 1, &grey).with(256, &[1]).with(257, &[1]).strips(&[&huge(&grey)])),
             ("no stream", made(1, 1, &[0; 40])),

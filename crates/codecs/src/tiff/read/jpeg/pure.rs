@@ -1,10 +1,10 @@
-//! A stream's samples through the crate `jpeg-decoder`.
+//! Decoding streams by the crate `jpeg-decoder`.
 
 use jpeg_decoder::{Decoder, PixelFormat};
 
 use crate::tiff::read::Failure;
 
-/// There is nothing to set up.
+/// `jpeg-decoder` keeps no state between streams.
 pub(super) struct Library;
 
 impl Library {
@@ -12,21 +12,21 @@ impl Library {
         Ok(Library)
     }
 
-    /// Grey, RGB, or four inks as the stream has them.
+    /// Decodes to grey, RGB, or CMYK as stored.
     pub(super) fn decode(
         &mut self, stream: &[u8], width: u16, height: u16, components: u8,
     ) -> Result<Vec<u8>, Failure> {
         let fault = |error| Failure::malformed(format!("a JPEG stream: {error}"));
         let mut decoder = Decoder::new(stream);
         let length = usize::from(width) * usize::from(height) * usize::from(components);
-        // the samples, the coefficients of a progressive stream, and planes on the way
+        // samples, coefficients of a progressive stream, and planes
         decoder.set_max_decoding_buffer_size(length.saturating_mul(8));
         let mut samples = decoder.decode().map_err(fault)?;
         if samples.len() != length {
             return Err(Failure::malformed("a JPEG stream: it holds another number of samples"));
         }
         if decoder.info().is_some_and(|info| info.pixel_format == PixelFormat::CMYK32) {
-            // it takes inks to be inverted, as Adobe writes them, and here they are as they are
+            // it undoes the inversion of Adobe's CMYK, which is not inverted here
             samples.iter_mut().for_each(|sample| *sample = 255 - *sample);
         }
         Ok(samples)

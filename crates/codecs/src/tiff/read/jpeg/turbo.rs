@@ -1,13 +1,13 @@
-//! A stream's samples through libjpeg-turbo.
+//! Decoding streams by libjpeg-turbo.
 
 use turbojpeg::{Decompressor, Image, PixelFormat};
 
 use crate::tiff::read::Failure;
 
-/// As for JPEG files: each scan of a progressive picture touches every coefficient.
+/// The most scans of a progressive stream, each of which costs a pass over all coefficients; as for JPEG files.
 const MAX_SCANS: u32 = 100;
 
-/// The library, set up.
+/// A decompressor, reused for all streams of a page.
 pub(super) struct Library(Decompressor);
 
 impl Library {
@@ -17,7 +17,7 @@ impl Library {
         Ok(Library(library))
     }
 
-    /// Grey, RGB, or four inks as the stream has them.
+    /// Decodes to grey, RGB, or CMYK as stored.
     pub(super) fn decode(
         &mut self, stream: &[u8], width: u16, height: u16, components: u8,
     ) -> Result<Vec<u8>, Failure> {
@@ -26,7 +26,7 @@ impl Library {
         let format = match components {
             1 => PixelFormat::GRAY,
             3 => PixelFormat::RGB,
-            // they come as they are, inks or not, where the marker says "no transform"
+            // the Adobe marker "no transform" leaves four components unconverted
             _ => PixelFormat::CMYK,
         };
         let image = Image { pixels: &mut samples[..], width: width.into(), pitch, height: height.into(), format };
@@ -41,7 +41,7 @@ fn fault(error: turbojpeg::Error) -> Failure {
     Failure::malformed(format!("a JPEG stream: {error}"))
 }
 
-/// Whether a warning leaves the picture whole (the text is that of libjpeg's `jerror.h`).
+/// Whether the picture is complete despite a warning (the text is that of `jerror.h` of libjpeg).
 fn is_harmless(text: &str) -> bool {
     text.contains("extraneous bytes before marker")
 }

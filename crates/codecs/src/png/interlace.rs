@@ -1,5 +1,5 @@
-//! Interlaced pictures (Adam7; PNG, third edition, §8.1): seven passes, each of a picture of its own. Where passes are missing
-//! each of their pixels is shown as the one to the left and above that came, as browsers do.
+//! Adam7 interlacing (PNG, third edition, §8.1). Pixels of missing passes repeat the nearest decoded pixel to the left and above, as in
+//! browsers.
 
 use super::samples::Samples;
 use super::scanlines::Scanlines;
@@ -9,39 +9,39 @@ use super::{Header, Size};
 const PASSES: [[u32; 4]; 7] =
     [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
 
-/// After each pass every so many columns and rows have a pixel.
+/// The spacing in columns and rows of the pixels that are complete after each pass.
 const GRIDS: [[u32; 2]; 7] = [[8, 8], [4, 8], [4, 4], [2, 4], [2, 2], [1, 2], [1, 1]];
 
-/// Columns and rows of the passes that have any pixels, with the number of each.
+/// The passes that are not empty: their number and size.
 fn passes(size: Size) -> impl Iterator<Item = (usize, Size)> {
     let count = |from: u32, step: u32, all: u32| all.saturating_sub(from).div_ceil(step);
     let sizes = PASSES.map(|[x, y, across, down]| Size::new(count(x, across, size.width), count(y, down, size.height)));
     sizes.into_iter().enumerate().filter(|(_, size)| size.width > 0 && size.height > 0)
 }
 
-/// Bytes of a picture of that size as it is stored.
+/// Bytes of all scanlines with their filter bytes.
 pub(super) fn bytes(header: &Header, size: Size) -> u64 {
     passes(size).map(|(_, size)| (header.stride(size.width) as u64 + 1) * u64::from(size.height)).sum()
 }
 
-/// Reads a picture of that size into `out`, as far as it comes; whether anything of it does.
+/// Decodes a picture of that size into `out` as far as possible; `false` where there is no scanline.
 pub(super) fn read(
     lines: &mut Scanlines<'_>, header: &Header, samples: &Samples<'_>, size: Size, out: &mut [u8],
 ) -> bool {
     let channels = samples.channels;
-    let mut any = false;
+    let mut any_row = false;
     for (pass, Size { width, height }) in passes(size) {
         let [left, top, across, down] = PASSES[pass];
         let mut row = vec![0; header.stride(width)];
-        lines.begin(row.len());
+        lines.begin_pass(row.len());
         for y in 0..height {
             if lines.read(&mut row) == 0 {
-                if any {
+                if any_row {
                     fill(out, size, channels, pass, y);
                 }
-                return any;
+                return any_row;
             }
-            any = true;
+            any_row = true;
             let line = &mut out[(top + y * down) as usize * size.width as usize * channels..];
             let pixels = samples.to_rgb(&row, width as usize);
             for (x, pixel) in (0..).zip(pixels.chunks_exact(channels)) {
@@ -49,23 +49,23 @@ pub(super) fn read(
             }
         }
     }
-    any
+    any_row
 }
 
-/// Fills in the pixels that did not come, where so many rows of a pass did and all passes before.
+/// Fills in missing pixels where `rows` rows of `pass` and all passes before were decoded.
 fn fill(out: &mut [u8], size: Size, channels: usize, pass: usize, rows: u32) {
     let stride = size.width as usize * channels;
     let [_, top, _, down] = PASSES[pass];
     for y in 0..size.height {
         let [_, step] = GRIDS[pass];
         let on_grid = y / step * step;
-        let has_come = match on_grid.checked_sub(top) {
+        let is_decoded = match on_grid.checked_sub(top) {
             Some(below) if below % down == 0 => below / down < rows,
-            // of a pass that adds rows those between are of the passes before
+            // the rows between those of this pass are from earlier passes
             _ => pass > 0,
         };
-        let grid = if has_come { Some(GRIDS[pass]) } else { pass.checked_sub(1).map(|before| GRIDS[before]) };
-        // rows below the first pass' last one are not shown
+        let grid = if is_decoded { Some(GRIDS[pass]) } else { pass.checked_sub(1).map(|before| GRIDS[before]) };
+        // rows below the last one of the first pass stay empty
         let Some([across, step]) = grid else { continue };
         let from = (y / step * step) as usize * stride;
         let to = y as usize * stride;
@@ -83,19 +83,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pixels_that_are_missing_are_filled_from_those_that_came() {
+    fn missing_pixels_repeat_the_nearest_decoded_one() {
         let size = Size::new(19, 21);
         for (reached, [_, top, _, down]) in PASSES.into_iter().enumerate() {
             for rows in 0..(size.height - top).div_ceil(down) {
-                // each pixel that came is its own number
+                // each decoded pixel holds its index
                 let mut out = vec![0_u8; size.pixels() as usize * 3];
-                let mut came = vec![false; size.pixels() as usize];
+                let mut decoded = vec![false; size.pixels() as usize];
                 for (pass, Size { width, height }) in passes(size).filter(|(pass, _)| *pass <= reached) {
                     let [left, top, across, down] = PASSES[pass];
                     for y in 0..if pass == reached { rows } else { height } {
                         for x in 0..width {
                             let at = ((top + y * down) * size.width + left + x * across) as usize;
-                            came[at] = true;
+                            decoded[at] = true;
                             out[at * 3..at * 3 + 2].copy_from_slice(&(at as u16 + 1).to_be_bytes());
                         }
                     }
@@ -110,10 +110,10 @@ mod tests {
                     }
                     let source =
                         number.checked_sub(1).unwrap_or_else(|| panic!("pass {reached}, {rows} rows: {x}, {y}"));
-                    assert!(came[source as usize]);
+                    assert!(decoded[source as usize]);
                     let (from_x, from_y) = (source % size.width, source / size.width);
                     assert!(from_x <= x && from_y <= y && x - from_x < 8 && y - from_y < 8);
-                    assert!(!came[at as usize] || source == at, "what came stays");
+                    assert!(!decoded[at as usize] || source == at, "decoded pixels stay");
                 }
             }
         }

@@ -1,14 +1,14 @@
-//! The frames of a moving WebP (RFC 9649 §2.7.1.1). The library decodes each as a file of its own; they are laid over each
-//! other here, since it keeps what a frame says should go and blends a level too low.
+//! The frames of an animated WebP (RFC 9649 §2.7.1.1). `image-webp` decodes each as a file of its own. They are composed here, since
+//! that crate ignores disposal methods and rounds blended levels down.
 
 use super::container::{self, Container, Frame};
 use super::{FORMAT, Integrity};
-use crate::canvas::{Area, Blend, Canvas, Dispose};
+use crate::canvas::{Area, Blend, Canvas, Disposal};
 use tintype_pixels::Pixels;
 use tintype_pixels::error::{Error, Result};
 
-/// Shows the first `count` frames on the whole canvas, one after the other, with how long each is shown, in milliseconds; where
-/// one is damaged those before it, or of the first the rows that came.
+/// Passes the first `count` frames, composed on the canvas, to `show` with their delay in milliseconds. Stops before the first damaged
+/// frame; of a damaged first frame the decodable rows are passed.
 pub(super) fn frames(
     container: &Container<'_>, count: u32, memory: usize, show: &mut dyn FnMut(Pixels, u32) -> Result<()>,
 ) -> Result<Integrity> {
@@ -17,17 +17,17 @@ pub(super) fn frames(
     let mut shown = 0;
     for frame in frames {
         let decoded = frame
-            .ok_or_else(|| Error::malformed(FORMAT, "a frame has no header"))
-            .and_then(|frame| Ok((decoded(&frame, container, memory)?, frame)));
+            .ok_or_else(|| Error::malformed(FORMAT, "an ANMF chunk has no header"))
+            .and_then(|frame| Ok((decode_frame(&frame, container, memory)?, frame)));
         let ((pixels, integrity), Frame { left, top, size, flags, delay, .. }) = match decoded {
-            Ok(((_, Integrity::Damaged(reason)), _)) if shown > 0 => return Ok(damaged(shown, &reason)),
-            Err(Error::Malformed { reason, .. }) if shown > 0 => return Ok(damaged(shown, &reason)),
+            Ok(((_, Integrity::Damaged(reason)), _)) if shown > 0 => return Ok(incomplete(shown, &reason)),
+            Err(Error::Malformed { reason, .. }) if shown > 0 => return Ok(incomplete(shown, &reason)),
             decoded => decoded?,
         };
-        let blend = if flags & 2 == 0 { Blend::Over } else { Blend::Replace };
-        let dispose = if flags & 1 == 0 { Dispose::Keep } else { Dispose::Clear };
+        let blend = if flags & 2 == 0 { Blend::Over } else { Blend::Source };
+        let dispose = if flags & 1 == 0 { Disposal::None } else { Disposal::Background };
         canvas.draw(Area { left, top, size }, &pixels.with_alpha().data, blend, dispose);
-        show(canvas.shown(), delay)?;
+        show(canvas.snapshot(), delay)?;
         shown += 1;
         if integrity.is_damaged() {
             return Ok(integrity);
@@ -36,24 +36,24 @@ pub(super) fn frames(
     if shown < count {
         return Err(Error::malformed(FORMAT, "it ends before its last frame"));
     }
-    Ok(if container.is_cut { damaged(shown, "the file ends early") } else { Integrity::Whole })
+    Ok(if container.is_cut { incomplete(shown, "the file ends early") } else { Integrity::Whole })
 }
 
-fn damaged(shown: u32, reason: &str) -> Integrity {
-    Integrity::Damaged(format!("{reason}: {shown} whole frames came").into())
+fn incomplete(shown: u32, reason: &str) -> Integrity {
+    Integrity::Damaged(format!("{reason}: {shown} frames decoded").into())
 }
 
-/// The pixels of a frame.
-fn decoded(frame: &Frame<'_>, container: &Container<'_>, memory: usize) -> Result<(Pixels, Integrity)> {
-    let image = frame.image.ok_or_else(|| Error::malformed(FORMAT, "a frame has no picture"))?;
+/// Decodes a frame without composing it.
+fn decode_frame(frame: &Frame<'_>, container: &Container<'_>, memory: usize) -> Result<(Pixels, Integrity)> {
+    let image = frame.image.ok_or_else(|| Error::malformed(FORMAT, "an ANMF chunk has no bitstream"))?;
     let (right, bottom) = (frame.left + frame.size.width, frame.top + frame.size.height);
     if right > container.size.width || bottom > container.size.height {
-        return Err(Error::malformed(FORMAT, "a frame lies outside of the picture"));
+        return Err(Error::malformed(FORMAT, "a frame lies outside of the canvas"));
     }
     if image.size()? != frame.size {
         return Err(Error::malformed(FORMAT, "a frame states two different sizes"));
     }
-    super::whole(&image, frame.size, memory)
+    super::decode_full_size(&image, frame.size, memory)
 }
 
 #[cfg(test)]
@@ -62,40 +62,40 @@ mod tests {
     use tintype_codec_sys::libwebp;
     use tintype_pixels::geometry::Size;
 
-    /// A frame of one colour, coded without loss.
+    /// The payload of `ANMF` for a lossless frame of one colour.
     fn frame(left: u32, top: u32, size: Size, colour: &[u8], flags: u8) -> Vec<u8> {
         let pixels = Pixels::filled(size, colour);
         let mut config = webp::WebPConfig::new().expect("a configuration");
-        super::super::set_lossless(&mut config);
+        super::super::encode::set_lossless(&mut config);
         let file = libwebp::encode(&libwebp::Input::Packed(&pixels), &config, &mut || true).unwrap_or_default();
         let mut data = Vec::new();
         for number in [left / 2, top / 2, size.width - 1, size.height - 1, 40] {
             data.extend(&number.to_le_bytes()[..3]);
         }
         data.push(flags);
-        data.extend(super::super::bitstream(&file));
+        data.extend(super::super::mux::bitstream(&file));
         data
     }
 
     #[test]
-    fn frames_go_and_blend_as_they_say() {
+    fn disposal_and_blending_follow_the_flags() {
         const OVER: u8 = 0;
-        const GOES: u8 = 1;
-        const REPLACES: u8 = 2;
+        const DISPOSE: u8 = 1;
+        const DO_NOT_BLEND: u8 = 2;
         let size = Size::new(4, 2);
         let half = Size::new(2, 2);
         let frames_of_it = [
-            frame(0, 0, size, &[255, 0, 0], GOES | REPLACES),
+            frame(0, 0, size, &[255, 0, 0], DISPOSE | DO_NOT_BLEND),
             frame(2, 0, half, &[0, 255, 0, 255], OVER),
-            frame(0, 0, half, &[0, 0, 255, 128], OVER | GOES),
+            frame(0, 0, half, &[0, 0, 255, 128], OVER | DISPOSE),
             frame(2, 0, half, &[9, 9, 9, 0], OVER),
-            frame(2, 0, half, &[255, 255, 255, 128], OVER | GOES),
-            frame(2, 0, half, &[0, 0, 0, 0], REPLACES),
+            frame(2, 0, half, &[255, 255, 255, 128], OVER | DISPOSE),
+            frame(2, 0, half, &[0, 0, 0, 0], DO_NOT_BLEND),
         ];
         let mut file = b"RIFF\0\0\0\0WEBP".to_vec();
-        super::super::put_chunk(&mut file, b"VP8X", &super::super::canvas_header(size, 0x12));
+        super::super::mux::put_chunk(&mut file, b"VP8X", &super::super::mux::vp8x_payload(size, 0x12));
         for data in &frames_of_it {
-            super::super::put_chunk(&mut file, b"ANMF", data);
+            super::super::mux::put_chunk(&mut file, b"ANMF", data);
         }
         let mut seen = Vec::new();
         let container = Container::read(&file).expect("a container");
@@ -115,22 +115,22 @@ mod tests {
             (none(), none()),
         ];
         assert_eq!(seen, expected);
-        assert!(frames(&container, 7, 1 << 20, &mut |_, _| Ok(())).is_err(), "there are six");
-        // a frame beyond the canvas, and one that is larger than it says
+        assert!(frames(&container, 7, 1 << 20, &mut |_, _| Ok(())).is_err(), "only six frames");
+        // a frame outside of the canvas, and a bitstream larger than ANMF says
         let small = Container { size: Size::new(3, 2), ..Container::read(&file).expect("a container") };
-        assert!(frames(&small, 6, 1 << 20, &mut |_, _| Ok(())).is_err(), "beyond the canvas");
+        assert!(frames(&small, 6, 1 << 20, &mut |_, _| Ok(())).is_err(), "outside of the canvas");
         let mut config = webp::WebPConfig::new().expect("a configuration");
         config.quality = 50.0;
         let picture = Pixels::filled(Size::new(40, 40), &[9, 9, 9]);
         let large = libwebp::encode(&libwebp::Input::Packed(&picture), &config, &mut || true).unwrap_or_default();
         let mut file = b"RIFF\0\0\0\0WEBP".to_vec();
-        super::super::put_chunk(&mut file, b"VP8X", &super::super::canvas_header(size, 0x12));
+        super::super::mux::put_chunk(&mut file, b"VP8X", &super::super::mux::vp8x_payload(size, 0x12));
         let mut chunks = frame(0, 0, Size::new(1, 1), &[0, 0, 0], 0)[..16].to_vec();
-        super::super::put_chunk(&mut chunks, b"ALPH", &[0, 255]);
-        chunks.extend(super::super::bitstream(&large));
-        super::super::put_chunk(&mut file, b"ANMF", &chunks);
+        super::super::mux::put_chunk(&mut chunks, b"ALPH", &[0, 255]);
+        chunks.extend(super::super::mux::bitstream(&large));
+        super::super::mux::put_chunk(&mut file, b"ANMF", &chunks);
         let container = Container::read(&file).expect("a container");
-        let refused = frames(&container, 1, 1 << 20, &mut |_, _| Ok(())).expect_err("larger than it says");
+        let refused = frames(&container, 1, 1 << 20, &mut |_, _| Ok(())).expect_err("larger than ANMF says");
         assert!(refused.to_string().contains("two different sizes"), "{refused}");
     }
 }

@@ -1,73 +1,78 @@
-//! Run lengths of BMP: `BI_RLE8` and `BI_RLE4` of Windows, and those of 24 bits of OS/2.
+//! `BI_RLE8` and `BI_RLE4` of Windows, and RLE24 of OS/2.
 //!
-//! Real files let runs go beyond the end of a row and leave out the end of the last one or of the picture. What goes beyond is
-//! left out, and pixels that are passed over are black, as in Chromium.
+//! Runs may exceed the row, and the last end of line or the end of bitmap may be missing. Excess pixels are dropped, and skipped
+//! pixels are black, as in Chromium.
 
-use super::Read;
+use super::Bitmap;
 use super::header::Header;
 
-/// Reads as much as there is of pixels of so many bits. Where the data ends too early the rest is transparent.
-pub(super) fn read(header: &Header, unit: usize, data: &[u8]) -> Read {
+/// Decodes pixels of `bits` bits as far as the data go. Missing pixels are transparent.
+pub(super) fn read(header: &Header, bits: usize, data: &[u8]) -> Bitmap {
     let (width, height) = (header.width, header.height);
     let mut samples = vec![0; width * height * 3];
-    let mut runs = Runs { header, unit, data, x: 0, y: 0, samples: &mut samples };
-    if runs.all().is_some() {
-        return Read { channels: 3, samples, rows: height, is_whole: true };
+    let mut decoder = Decoder { header, bits, data, x: 0, y: 0, samples: &mut samples };
+    if decoder.run().is_some() {
+        return Bitmap { channels: 3, samples, rows: height, is_whole: true };
     }
-    let (x, y) = (runs.x.min(width), runs.y);
+    let (x, y) = (decoder.x.min(width), decoder.y);
     let rows = (y + usize::from(x > 0)).min(height);
-    let shows = |row: usize, column: usize| row < y || row == y && column < x;
+    let is_decoded = |row: usize, column: usize| row < y || row == y && column < x;
     let pixels = samples.as_chunks::<3>().0.iter().enumerate();
     let samples = pixels.flat_map(|(at, &[r, g, b])| {
-        // both ways of counting rows are their own inverse
-        if shows(header.row_at(at / width), at % width) { [r, g, b, 255] } else { [0; 4] }
+        // row_at is its own inverse
+        if is_decoded(header.row_at(at / width), at % width) { [r, g, b, 255] } else { [0; 4] }
     });
-    Read { channels: 4, samples: samples.collect(), rows, is_whole: false }
+    Bitmap { channels: 4, samples: samples.collect(), rows, is_whole: false }
 }
 
-struct Runs<'a> {
+struct Decoder<'a> {
     header: &'a Header,
     /// Bits of a pixel: 4, 8 or 24.
-    unit: usize,
+    bits: usize,
     data: &'a [u8],
     x: usize,
-    /// In the order of the file.
+    /// The number of the row in the order of the file.
     y: usize,
     samples: &'a mut [u8],
 }
 
-impl Runs<'_> {
-    /// Reads up to the end; `None` where the data ends before.
-    fn all(&mut self) -> Option<()> {
+impl Decoder<'_> {
+    /// Decodes up to the end of bitmap; `None` where the data end before.
+    fn run(&mut self) -> Option<()> {
         let (width, height) = (self.header.width, self.header.height);
         while self.y < height {
-            // some leave out what says that they end
+            // a missing end of bitmap is no damage
             let Some(&[count, code]) = self.data.first_chunk() else {
                 return (self.y + 1 == height && self.x >= width).then_some(());
             };
             match (count, code) {
+                // end of line
                 (0, 0) => {
                     (self.x, self.y) = (0, self.y + 1);
                     self.take(2)?;
                 }
+                // end of bitmap
                 (0, 1) => return Some(()),
+                // delta
                 (0, 2) => {
-                    let step = self.take(4)?;
-                    (self.x, self.y) = (self.x + usize::from(step[2]), self.y + usize::from(step[3]));
+                    let delta = self.take(4)?;
+                    (self.x, self.y) = (self.x + usize::from(delta[2]), self.y + usize::from(delta[3]));
                 }
+                // absolute mode
                 (0, count) => {
                     let count = usize::from(count);
-                    let length = (count * self.unit).div_ceil(8);
-                    // of an even number; the last may be without what fills it up
+                    let length = (count * self.bits).div_ceil(8);
+                    // padded to an even length; the last padding may be missing
                     let padded = 2 + length.next_multiple_of(2);
                     let pixels = self.data.get(2..2 + length)?;
                     self.data = self.data.get(padded..).unwrap_or_default();
                     (0..count).for_each(|at| self.put(self.pixel(pixels, at)));
                 }
+                // encoded mode
                 (count, _) => {
-                    let pixels = &self.take(1 + self.unit.div_ceil(8))?[1..];
-                    // two nibbles take turns
-                    let repeats = if self.unit == 4 { 2 } else { 1 };
+                    let pixels = &self.take(1 + self.bits.div_ceil(8))?[1..];
+                    // RLE4 alternates between two colours
+                    let repeats = if self.bits == 4 { 2 } else { 1 };
                     (0..usize::from(count)).for_each(|at| self.put(self.pixel(pixels, at % repeats)));
                 }
             }
@@ -76,7 +81,7 @@ impl Runs<'_> {
     }
 
     fn pixel(&self, pixels: &[u8], at: usize) -> [u8; 3] {
-        match self.unit {
+        match self.bits {
             4 => self.header.colour(if at.is_multiple_of(2) { pixels[at / 2] >> 4 } else { pixels[at / 2] & 15 }),
             8 => self.header.colour(pixels[at]),
             _ => [pixels[3 * at + 2], pixels[3 * at + 1], pixels[3 * at]],
@@ -92,7 +97,7 @@ impl Runs<'_> {
     }
 }
 
-impl<'a> Runs<'a> {
+impl<'a> Decoder<'a> {
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.data.split_at_checked(length)?;
         self.data = rest;

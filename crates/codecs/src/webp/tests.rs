@@ -1,22 +1,33 @@
-//! WebP files that are not as they should be, and what is shown of them.
+//! Malformed and unusual WebP files, and the pictures that are decoded from them.
 
 use proptest::prelude::*;
 
-use super::{ALPHA, FORMAT, WebP, canvas_header, put_chunk, set_lossless};
+use super::container::{Container, Content, Image};
+use super::encode::set_lossless;
+use super::mux::{self, ALPHA, put_chunk, vp8x_payload};
+use super::{FORMAT, WebP};
 use crate::codec::Codec;
-use crate::testing::shown;
+use crate::testing::decode_checked;
 use tintype_codec_sys::libwebp;
 use tintype_pixels::Integrity;
 use tintype_pixels::Pixels;
 use tintype_pixels::error::Error;
 use tintype_pixels::geometry::Size;
 
+/// The payloads of `VP8 ` and `ALPH` of a lossy still picture.
+pub(super) fn lossy(file: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
+    match Container::read(file).ok()?.content {
+        Content::Still(Image::Lossy { frame, alpha }) => Some((frame, alpha)),
+        _ => None,
+    }
+}
+
 const SIZE: Size = Size { width: 60, height: 56 };
 
 fn picture(has_alpha: bool) -> Pixels {
     let pixel = |at: u32| {
         let (x, y) = (at % SIZE.width, at / SIZE.width);
-        // so much that lossless data are long
+        // noise, so that the lossless data are long
         let noise = |seed: u32| at.wrapping_mul(at + seed).wrapping_mul(2_654_435_761) >> 28;
         [
             (x * 3 + noise(1)) as u8,
@@ -39,7 +50,7 @@ fn written(has_alpha: bool, lossless: bool) -> Vec<u8> {
     libwebp::encode(&libwebp::Input::Packed(&picture(has_alpha)), &config, &mut || true).unwrap_or_default()
 }
 
-/// The data of the first chunk of that name.
+/// The payload of the first chunk of that name.
 fn data(file: &[u8], name: &[u8; 4]) -> Vec<u8> {
     let at = file.windows(4).position(|bytes| bytes == name).expect("a chunk");
     let length = u32::from_le_bytes(file[at + 4..at + 8].try_into().expect("four"));
@@ -53,12 +64,12 @@ fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
 }
 
 fn riff(chunks: &[&[u8]]) -> Vec<u8> {
-    super::riff(&chunks.concat())
+    mux::riff(&chunks.concat())
 }
 
-/// The header of the extended layout with these flags.
+/// A `VP8X` chunk with these flags.
 fn extended(flags: u8) -> Vec<u8> {
-    chunk(b"VP8X", &canvas_header(SIZE, flags))
+    chunk(b"VP8X", &vp8x_payload(SIZE, flags))
 }
 
 struct Chunks {
@@ -79,18 +90,18 @@ fn chunks() -> Chunks {
 }
 
 fn one(name: &str, file: &[u8]) -> (Pixels, Integrity) {
-    let (mut pixels, integrity) = shown(&WebP, file, false).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let (mut pixels, integrity) = decode_checked(&WebP, file, false).unwrap_or_else(|error| panic!("{name}: {error}"));
     (pixels.remove(0).with_alpha(), integrity)
 }
 
-/// Without the byte that makes up for an odd length.
+/// A chunk of odd length without its padding byte.
 fn unpadded(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
     let data = if data.len().is_multiple_of(2) { [data, &[0]].concat() } else { data.to_vec() };
     [&name[..], &(data.len() as u32).to_le_bytes(), &data].concat()
 }
 
 #[test]
-fn containers_are_read_by_the_chunks_that_they_have() {
+fn container_is_read_by_its_chunks_whatever_flags_and_order() {
     let Chunks { lossy, lossless, alpha, under_alpha } = chunks();
     let exif = chunk(b"EXIF", b"II*\0\x08\0\0\0\0\0\0\0\0\0");
     let (unknown, profile, texts) = (chunk(b"ABCD", b"12345"), chunk(b"ICCP", b"no profile"), chunk(b"XMP ", b"<x/>"));
@@ -118,7 +129,7 @@ fn containers_are_read_by_the_chunks_that_they_have() {
     case("two headers", riff(&[&extended(0), &extended(0), &lossy]));
     case("a header behind the picture", riff(&[&lossy, &extended(0)]));
     case("two pictures", riff(&[&extended(0), &lossy, &lossless]));
-    case("another canvas", riff(&[&chunk(b"VP8X", &canvas_header(Size::new(7, 900), 0)), &lossy]));
+    case("another canvas", riff(&[&chunk(b"VP8X", &vp8x_payload(Size::new(7, 900), 0)), &lossy]));
     case("a long header", riff(&[&chunk(b"VP8X", &[0; 14]), &lossy]));
     case("a short header", riff(&[&chunk(b"VP8X", &[0; 3]), &lossy]));
     for by in [-4000, -20, -9, -3, -2, -1, 1, 2, 3, 10, 5000, i32::MAX - 60_000] {
@@ -136,7 +147,7 @@ fn containers_are_read_by_the_chunks_that_they_have() {
     case("no padding before EXIF", riff(&[&extended(8), &unpadded(b"VP8 ", lossy_data), &exif]));
     case("no padding before the picture", riff(&[&extended(8), &unpadded(b"EXIF", b"12345"), &lossy]));
     case("a picture in lower case", riff(&[&chunk(b"vp8 ", lossy_data)]));
-    case("a header in lower case", riff(&[&chunk(b"vp8x", &canvas_header(SIZE, 0)), &lossy]));
+    case("a header in lower case", riff(&[&chunk(b"vp8x", &vp8x_payload(SIZE, 0)), &lossy]));
     case("EXIF in lower case", riff(&[&extended(8), &lossy, &chunk(b"exif", &exif[8..])]));
     case("a profile in lower case", riff(&[&extended(0x20), &chunk(b"iccp", b"no"), &lossy]));
     case("a profile that is cut off", {
@@ -180,7 +191,7 @@ fn containers_are_read_by_the_chunks_that_they_have() {
 }
 
 #[test]
-fn what_holds_no_picture_is_refused() {
+fn file_without_decodable_picture_is_refused() {
     let Chunks { lossy, alpha, under_alpha, .. } = chunks();
     let cases = [
         ("no chunks", riff(&[])),
@@ -193,12 +204,12 @@ fn what_holds_no_picture_is_refused() {
         ("no header and frames", riff(&[&chunk(b"ANMF", &[0; 40])])),
     ];
     for (name, file) in cases {
-        assert!(matches!(shown(&WebP, &file, true), Err(Error::Malformed { format: FORMAT, .. })), "{name}");
+        assert!(matches!(decode_checked(&WebP, &file, true), Err(Error::Malformed { format: FORMAT, .. })), "{name}");
     }
 }
 
 #[test]
-fn pictures_that_end_early_are_shown_as_far_as_they_came() {
+fn truncated_picture_keeps_its_complete_rows() {
     for (has_alpha, lossless) in [(false, false), (true, false), (false, true), (true, true)] {
         let file = written(has_alpha, lossless);
         let name = if lossless { b"VP8L" } else { b"VP8 " };
@@ -225,7 +236,7 @@ fn pictures_that_end_early_are_shown_as_far_as_they_came() {
                 };
                 let rows = SIZE.height as usize - pixels.data.chunks_exact(stride).rev().take_while(is_missing).count();
                 assert!((6..SIZE.height as usize).contains(&rows), "{case}: {rows} rows");
-                // chroma is spread in another way than the library does
+                // chroma is interpolated otherwise than by image-webp
                 let most = if lossless { 0 } else { 40 };
                 let pairs = pixels.data[..rows * stride].iter().zip(&expected.data);
                 let worst = pairs.map(|(a, b)| a.abs_diff(*b)).max().unwrap_or_default();
@@ -242,7 +253,7 @@ fn frame(flags: u8, size: Size, chunks: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn animations_are_shown_as_far_as_their_frames_are_whole() {
+fn animation_is_decoded_up_to_the_first_damaged_frame() {
     let Chunks { lossy, lossless, .. } = chunks();
     let parameters = chunk(b"ANIM", &[0, 0, 0, 0, 3, 0]);
     let (first, second) = (frame(2, SIZE, &lossless), frame(2, SIZE, &lossy));
@@ -287,10 +298,10 @@ fn animations_are_shown_as_far_as_their_frames_are_whole() {
         ),
     ];
     for (name, file, frames, damaged) in cases {
-        let (shown, integrity) = shown(&WebP, &file, true).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!((shown.len(), integrity.is_damaged()), (frames, damaged), "{name}: {integrity:?}");
+        let (decoded, integrity) = decode_checked(&WebP, &file, true).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!((decoded.len(), integrity.is_damaged()), (frames, damaged), "{name}: {integrity:?}");
         if !name.contains("first is") && !name.contains("in the first") {
-            assert!(shown[0].clone().with_alpha().data == picture(true).data, "{name}");
+            assert!(decoded[0].clone().with_alpha().data == picture(true).data, "{name}");
         }
     }
     let info = WebP.probe(&all()).expect("a header");
@@ -301,7 +312,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_damage_and_any_order_give_pictures_of_the_right_size_or_an_error(
+    fn random_chunks_give_pictures_of_the_announced_size_or_an_error(
         order in Just((0..6).collect::<Vec<usize>>()).prop_shuffle(), count in 1_usize..7, animated: bool, flags: u8,
         cut in any::<prop::sample::Index>(), flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
     ) {
@@ -318,7 +329,7 @@ proptest! {
         file.truncate(cut.index(file.len() * 2).min(file.len()));
         // pictures stay small
         if WebP.probe(&file).is_ok_and(|info| info.size.pixels() <= 1 << 12) {
-            let _ = shown(&WebP, &file, animated);
+            let _ = decode_checked(&WebP, &file, animated);
         }
     }
 }

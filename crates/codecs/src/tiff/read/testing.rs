@@ -1,10 +1,10 @@
-//! Builds small files for the tests.
+//! A builder of small TIFF files.
 //!
-//! The strips come first and the directory last, as most writers do it.
+//! Strips come first and the IFD last, as from most writers.
 
-/// A file in the making; the fields for the strips are added at the end.
+/// A file to build; StripOffsets and StripByteCounts are added in the end.
 #[derive(Clone, Default)]
-pub(super) struct Made {
+pub(super) struct TestFile {
     pub(super) big_endian: bool,
     /// BigTIFF.
     pub(super) wide: bool,
@@ -16,20 +16,20 @@ pub(super) const BYTE: u16 = 1;
 pub(super) const SHORT: u16 = 3;
 pub(super) const LONG: u16 = 4;
 
-impl Made {
-    /// A picture with width, height, bits, and photometric interpretation, in one strip.
-    pub(super) fn new(size: (u64, u64), bits: &[u64], photometric: u64, strip: &[u8]) -> Made {
-        let made = Made { strips: vec![strip.to_vec()], ..Made::default() };
+impl TestFile {
+    /// An image with ImageWidth, ImageLength, BitsPerSample and PhotometricInterpretation, in one strip.
+    pub(super) fn new(size: (u64, u64), bits: &[u64], photometric: u64, strip: &[u8]) -> TestFile {
+        let made = TestFile { strips: vec![strip.to_vec()], ..TestFile::default() };
         let made = made.with(256, &[size.0]).with(257, &[size.1]).with(258, bits);
         made.with(262, &[photometric]).with(277, &[bits.len() as u64])
     }
 
-    /// Sets a field of short numbers.
-    pub(super) fn with(self, tag: u16, values: &[u64]) -> Made {
+    /// Sets a field of type SHORT.
+    pub(super) fn with(self, tag: u16, values: &[u64]) -> TestFile {
         self.with_kind(tag, SHORT, values)
     }
 
-    pub(super) fn with_kind(mut self, tag: u16, kind: u16, values: &[u64]) -> Made {
+    pub(super) fn with_kind(mut self, tag: u16, kind: u16, values: &[u64]) -> TestFile {
         self.without(tag);
         self.fields.push((tag, kind, values.to_vec()));
         self
@@ -39,17 +39,17 @@ impl Made {
         self.fields.retain(|field| field.0 != tag);
     }
 
-    pub(super) fn strips(mut self, strips: &[&[u8]]) -> Made {
+    pub(super) fn strips(mut self, strips: &[&[u8]]) -> TestFile {
         self.strips = strips.iter().map(|strip| strip.to_vec()).collect();
         self
     }
 
-    pub(super) fn big_endian(mut self) -> Made {
+    pub(super) fn big_endian(mut self) -> TestFile {
         self.big_endian = true;
         self
     }
 
-    pub(super) fn wide(mut self) -> Made {
+    pub(super) fn wide(mut self) -> TestFile {
         self.wide = true;
         self
     }
