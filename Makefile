@@ -14,7 +14,7 @@ MANUAL := $(or $(CARGO_TARGET_DIR),target)/release/manual
 
 ## Build tintype and serve the test images.
 serve: tools
-	cargo build --release --locked
+	cargo build --release --locked -p tintype
 	@printf '\n  Open  http://%s/photos/coffee.png?width=800&format=webp\n  (Ctrl-C to stop)\n\n' '$(LISTEN)'
 	@exec '$(TINTYPE)' serve testdata --listen '$(LISTEN)' --cache-dir '$(CACHE)'
 
@@ -46,7 +46,7 @@ bench: tools
 ## Build the Debian package. Needs cargo-deb: cargo install cargo-deb --locked
 deb: tools
 	@command -v cargo-deb >/dev/null || { echo 'Please install cargo-deb: cargo install cargo-deb --locked' >&2; exit 2; }
-	cargo build --release --locked
+	cargo build --release --locked -p tintype
 	rm -rf '$(MANUAL)' && '$(TINTYPE)' man '$(MANUAL)'
 	'$(TINTYPE)' completions bash >'$(MANUAL)/tintype.bash'
 	'$(TINTYPE)' completions zsh >'$(MANUAL)/_tintype'

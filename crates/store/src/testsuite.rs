@@ -1,7 +1,6 @@
 //! The behaviour of a store on its folder: damage, foreign files, bounds, purges.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::testing::*;

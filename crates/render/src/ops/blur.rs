@@ -17,7 +17,7 @@
 
 use tintype_pixels::Pixels;
 
-use super::kernel::{Kernel, LANES, Window, to_byte};
+use super::kernel::{Kernel, Window, to_byte};
 
 /// Smallest sigma on offer. A neighbour weighs 0.4 % at it, which is a single level of 255.
 pub(crate) const MIN_SIGMA: f32 = 0.3;
