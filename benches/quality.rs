@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use fast_ssim2::{PixelDescriptor, PixelSlice, compute_ssimulacra2};
 use tintype::render::Pixels;
 use tintype::render::Size;
-use tintype::render::{AvifEncoder, Effort, Encoding, Format, encode_at};
+#[cfg(feature = "ravif")]
+use tintype::render::AvifEncoder;
+use tintype::render::{Effort, Encoding, Format, encode_at};
 
 /// The points of the common scale at which the tables are made.
 const TARGETS: &[f32] = &[10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 65.0, 70.0, 75.0, 80.0, 85.0, 90.0, 95.0];
@@ -33,7 +35,10 @@ fn main() {
     }
     let own = Encoding::default();
     let others = [Effort::Fast, Effort::Dense].map(|effort| Encoding { effort, ..own });
-    let ravif = others.map(|encoding| Encoding { avif: AvifEncoder::Ravif, ..encoding });
+    #[cfg(feature = "ravif")]
+    let ravif = others.map(|encoding| Encoding { avif: AvifEncoder::Ravif, ..encoding }).to_vec();
+    #[cfg(not(feature = "ravif"))]
+    let ravif: Vec<Encoding> = Vec::new();
     let webp = others.map(|encoding| (Format::WebP, encoding));
     let avif = others.into_iter().chain(ravif).map(|encoding| (Format::Avif, encoding));
     for (format, encoding) in webp.into_iter().chain(avif) {

@@ -7,7 +7,10 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal;
 use std::sync::Arc;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
 
 use crate::http::LogWriter;
 
@@ -25,17 +28,18 @@ impl Log {
     pub(super) fn start() -> std::io::Result<Log> {
         let as_json = !std::io::stderr().is_terminal();
         let writer = Arc::new(LogWriter::to_stderr(as_json)?);
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
-        let log = tracing_subscriber::fmt().log_internal_errors(false);
-        let log = log.with_env_filter(filter).with_writer(Arc::clone(&writer));
-        if as_json {
-            log.json().flatten_event(true).init()
-        } else {
-            log.init()
-        }
+        let lines = fmt::layer().log_internal_errors(false).with_writer(Arc::clone(&writer));
+        let lines = if as_json { lines.json().flatten_event(true).boxed() } else { lines.boxed() };
+        tracing_subscriber::registry().with(lines.with_filter(filter())).init();
         std::panic::set_hook(Box::new(log_panic));
         Ok(Log { writer, as_json })
     }
+}
+
+/// Which lines are logged: `RUST_LOG`, levels by target such as `info,tintype::http=debug`, if it is set and valid.
+fn filter() -> Targets {
+    let from_environment = crate::config::log_filter().and_then(|filter| filter.parse().ok());
+    from_environment.unwrap_or_else(|| DEFAULT_FILTER.parse().expect("a constant that a test parses"))
 }
 
 /// Logs a panic. The default hook writes to standard error itself, and blocks where that is full.
@@ -45,4 +49,19 @@ fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
     let thread = std::thread::current();
     tracing::error!(target: "tintype::panic", thread = thread.name(), backtrace, "{panic}");
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn default_filter_logs_info_and_drops_decoder_noise() {
+        let filter: Targets = DEFAULT_FILTER.parse().expect("a list of levels by target");
+        assert!(filter.would_enable("tintype::http", &Level::INFO));
+        assert!(!filter.would_enable("tintype::http", &Level::DEBUG));
+        assert!(!filter.would_enable("jxl_frame", &Level::ERROR));
+    }
 }

@@ -126,10 +126,9 @@ pub enum AvifEncoder {
     /// The best one of this build.
     #[default]
     Auto,
-    /// libaom.
-    #[cfg(feature = "native")]
+    /// libaom, in builds with the feature `native`.
     Libaom,
-    /// ravif.
+    /// ravif, in builds with the feature `ravif`.
     Ravif,
 }
 

@@ -117,6 +117,11 @@ pub fn load(file: Option<&Path>, flags: &[Flag]) -> Result<Loaded, ConfigError> 
     Ok(loaded)
 }
 
+/// The value of `RUST_LOG`, which selects the lines that are logged, unless it is empty.
+pub fn log_filter() -> Option<String> {
+    std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty())
+}
+
 /// Reads the text of a settings file only, without the files that it names; for tests.
 #[doc(hidden)]
 pub fn read_text(text: &str) -> Result<Loaded, ConfigError> {

@@ -32,12 +32,7 @@ impl Config {
                     Effort::Fast => render::Effort::Fast,
                     Effort::Dense => render::Effort::Dense,
                 },
-                avif: match output.avif {
-                    AvifEncoder::Auto => render::AvifEncoder::default(),
-                    #[cfg(feature = "native")]
-                    AvifEncoder::Libaom => render::AvifEncoder::Libaom,
-                    AvifEncoder::Ravif => render::AvifEncoder::Ravif,
-                },
+                avif: output.avif.in_this_build().unwrap_or_default(),
             },
         }
     }
@@ -142,5 +137,20 @@ impl Server {
 impl Output {
     pub(super) fn quality(&self) -> Option<Quality> {
         u8::try_from(self.quality).ok().and_then(Quality::new)
+    }
+}
+
+impl AvifEncoder {
+    /// The encoder, if this build has it.
+    pub(super) fn in_this_build(self) -> Option<render::AvifEncoder> {
+        match self {
+            AvifEncoder::Auto => Some(render::AvifEncoder::default()),
+            #[cfg(feature = "native")]
+            AvifEncoder::Libaom => Some(render::AvifEncoder::Libaom),
+            #[cfg(feature = "ravif")]
+            AvifEncoder::Ravif => Some(render::AvifEncoder::Ravif),
+            #[cfg(not(all(feature = "native", feature = "ravif")))]
+            _ => None,
+        }
     }
 }

@@ -74,6 +74,10 @@ fn output(LiveSettings { server, limits, output, .. }: &LiveSettings) -> Result<
             return wrong(name, NOTHING_ALLOWED);
         }
     }
+    if output.avif.in_this_build().is_none() {
+        let name = format!("{:?}", output.avif).to_lowercase();
+        return wrong("output.avif", format!("this build has no {name}; \"auto\" takes the encoder that it has"));
+    }
     if !(1..=65_535).contains(&limits.max_dimension) {
         return wrong("limits.max_dimension", "it is 1 to 65535");
     }

@@ -17,6 +17,7 @@ pub enum AvifEncoder {
     #[cfg(feature = "native")]
     Libaom,
     /// ravif, in pure Rust.
+    #[cfg(feature = "ravif")]
     Ravif,
 }
 

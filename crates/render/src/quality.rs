@@ -30,7 +30,9 @@ fn avif(Encoding { effort, avif }: Encoding) -> &'static Table {
         (AvifEncoder::Libaom, Effort::Fast) => &LIBAOM,
         #[cfg(feature = "native")]
         (AvifEncoder::Libaom, Effort::Dense) => &LIBAOM_DENSE,
+        #[cfg(feature = "ravif")]
         (AvifEncoder::Ravif, Effort::Fast) => &RAVIF,
+        #[cfg(feature = "ravif")]
         (AvifEncoder::Ravif, Effort::Dense) => &RAVIF_DENSE,
     }
 }
@@ -127,6 +129,7 @@ const LIBAOM_DENSE: [(f32, f32); 15] = [
 
 /// ravif 0.13 at speed 10, 8 bits. The score is off by 2.9, 2.6, 1.9 and 3.8 at 50, 65, 80 and 90; the files have 0.83,
 /// 0.81, 0.80 and 0.95 times JPEG's bytes.
+#[cfg(feature = "ravif")]
 const RAVIF: [(f32, f32); 15] = [
     (1.0, 3.0),
     (10.0, 11.7),
@@ -147,6 +150,7 @@ const RAVIF: [(f32, f32); 15] = [
 
 /// ravif 0.13 at speed 6, 8 bits. The score is off by 3.7, 3.6, 2.4 and 1.6 at 50, 65, 80 and 90; the files have
 /// 0.70, 0.69, 0.69 and 0.67 times JPEG's bytes.
+#[cfg(feature = "ravif")]
 const RAVIF_DENSE: [(f32, f32); 15] = [
     (1.0, 3.0),
     (10.0, 12.0),
@@ -182,7 +186,9 @@ mod tests {
         let tables = [
             &WEBP,
             &WEBP_DENSE,
+            #[cfg(feature = "ravif")]
             &RAVIF,
+            #[cfg(feature = "ravif")]
             &RAVIF_DENSE,
             #[cfg(feature = "native")]
             &LIBAOM,

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "native")]
 mod libaom;
+#[cfg(feature = "ravif")]
 mod ravif;
 
 use crate::EncodeInput;
@@ -20,8 +21,10 @@ trait Encoder: Sync {
 }
 
 /// The libraries of this build, for display.
-#[cfg(feature = "native")]
+#[cfg(all(feature = "native", feature = "ravif"))]
 pub(crate) const BACKEND: &str = "avif: libaom or rav1e (encoding), rav1d (decoding)";
+#[cfg(all(feature = "native", not(feature = "ravif")))]
+pub(crate) const BACKEND: &str = "avif: libaom (encoding), rav1d (decoding)";
 #[cfg(not(feature = "native"))]
 pub(crate) const BACKEND: &str = "avif: rav1e without assembler (encoding), rav1d without assembler (decoding)";
 
@@ -29,6 +32,7 @@ fn encoder(encoder: AvifEncoder) -> &'static dyn Encoder {
     match encoder {
         #[cfg(feature = "native")]
         AvifEncoder::Libaom => &libaom::Libaom,
+        #[cfg(feature = "ravif")]
         AvifEncoder::Ravif => &ravif::Ravif,
     }
 }
@@ -42,6 +46,7 @@ pub(super) fn accepts_ycbcr(encoder: AvifEncoder) -> bool {
     match encoder {
         #[cfg(feature = "native")]
         AvifEncoder::Libaom => true,
+        #[cfg(feature = "ravif")]
         AvifEncoder::Ravif => false,
     }
 }
