@@ -6,10 +6,10 @@
 use std::path::{Path, PathBuf};
 
 use fast_ssim2::{PixelDescriptor, PixelSlice, compute_ssimulacra2};
-use tintype::render::Pixels;
-use tintype::render::Size;
 #[cfg(feature = "ravif")]
 use tintype::render::AvifEncoder;
+use tintype::render::Pixels;
+use tintype::render::Size;
 use tintype::render::{Effort, Encoding, Format, encode_at};
 
 /// The points of the common scale at which the tables are made.

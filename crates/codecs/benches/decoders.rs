@@ -95,11 +95,25 @@ fn jpeg(criterion: &mut Criterion) {
     for (name, file, pixels) in
         [("jpeg-progressive-scaled", &progressive, 512 * 512), ("jpeg-sequential-scaled", &sequential, 4032 * 3024)]
     {
-        let own = || drop(black_box(own(Format::Jpeg, file, &scaled)));
-        compare(criterion, name, pixels, own, ("turbojpeg", || drop(black_box(turbojpeg_planes(file)))));
+        let own = || {
+            black_box(own(Format::Jpeg, file, &scaled));
+        };
+        compare(
+            criterion,
+            name,
+            pixels,
+            own,
+            ("turbojpeg", || {
+                black_box(turbojpeg_planes(file));
+            }),
+        );
     }
-    let own = || drop(black_box(own(Format::Jpeg, &progressive, &DecodeOptions::FULL)));
-    let theirs = || drop(black_box(turbojpeg::decompress(&progressive, turbojpeg::PixelFormat::RGB)));
+    let own = || {
+        black_box(own(Format::Jpeg, &progressive, &DecodeOptions::FULL));
+    };
+    let theirs = || {
+        black_box(turbojpeg::decompress(&progressive, turbojpeg::PixelFormat::RGB));
+    };
     compare(criterion, "jpeg-progressive", 512 * 512, own, ("turbojpeg", theirs));
 }
 
@@ -109,15 +123,29 @@ fn jpeg(_: &mut Criterion) {}
 fn webp(criterion: &mut Criterion) {
     let (width, height, pixels) = photograph();
     let file = webp::Encoder::from_rgb(&pixels, width, height).encode(80.0).to_vec();
-    let own = || drop(black_box(own(Format::WebP, &file, &DecodeOptions::FULL)));
-    let theirs = || drop(black_box(webp::Decoder::new(&file).decode().expect("a picture")));
+    let own = || {
+        black_box(own(Format::WebP, &file, &DecodeOptions::FULL));
+    };
+    let theirs = || {
+        black_box(webp::Decoder::new(&file).decode().expect("a picture"));
+    };
     compare(criterion, "webp-lossy", u64::from(width * height), own, ("libwebp", theirs));
 }
 
 fn lossless(criterion: &mut Criterion) {
     let file = testdata("photos/coffee.png");
-    let own_png = || drop(black_box(own(Format::Png, &file, &DecodeOptions::FULL)));
-    compare(criterion, "png", 600 * 400, own_png, ("png", || drop(black_box(png(&file)))));
+    let own_png = || {
+        black_box(own(Format::Png, &file, &DecodeOptions::FULL));
+    };
+    compare(
+        criterion,
+        "png",
+        600 * 400,
+        own_png,
+        ("png", || {
+            black_box(png(&file));
+        }),
+    );
 
     let (width, height, pixels) = photograph();
     let mut file = Vec::new();
@@ -125,8 +153,18 @@ fn lossless(criterion: &mut Criterion) {
     let mut encoder = gif::Encoder::new(&mut file, width as u16, height as u16, &[]).expect("a header");
     encoder.write_frame(&frame).expect("a frame");
     drop(encoder);
-    let own_gif = || drop(black_box(own(Format::Gif, &file, &DecodeOptions::FULL)));
-    compare(criterion, "gif", 600 * 400, own_gif, ("gif", || drop(black_box(gif(&file)))));
+    let own_gif = || {
+        black_box(own(Format::Gif, &file, &DecodeOptions::FULL));
+    };
+    compare(
+        criterion,
+        "gif",
+        600 * 400,
+        own_gif,
+        ("gif", || {
+            black_box(gif(&file));
+        }),
+    );
 }
 
 criterion_group!(benches, jpeg, webp, lossless);
