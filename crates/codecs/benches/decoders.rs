@@ -1,7 +1,7 @@
-//! Each decoder of this project beside the library that it replaces, on the same bytes. Throughput in pixels of the original.
+//! Compares each decoder of this project with the library that it replaces, on the same bytes. Throughput is in pixels of the original.
 //!
-//! `cargo bench -p tintype-codecs --bench decoders -- jpeg` runs those of a format. Both sides decode into interleaved
-//! pixels, but for `*-scaled`: planes at an eighth, which is what a thumbnail takes.
+//! `cargo bench -p tintype-codecs --bench decoders -- jpeg` runs the benchmarks of a format. Both sides decode into interleaved
+//! pixels, except for `*-scaled`: planes at 1/8, as for a thumbnail.
 
 use std::hint::black_box;
 use std::io::Cursor;
@@ -14,10 +14,10 @@ use tintype_pixels::{DctScale, DecodeOptions, Format, Limits, PixelLayout};
 
 const LIMITS: Limits = Limits { max_pixels: 100_000_000, max_frames: 1000, max_memory: 1 << 30 };
 
-/// Decodes all frames with the codec of this project, and returns their number.
+/// Decodes all frames with the codec of this project; the number of frames.
 fn own(format: Format, file: &[u8], options: &DecodeOptions) -> u32 {
     let codec = tintype_codecs::of(format);
-    let info = codec.probe(file).expect("a sound file");
+    let info = codec.probe(file).expect("an undamaged file");
     let admitted =
         LIMITS.admit(&info, info.frames, "decoding", info.decoded_bytes(DctScale::FULL)).expect("within the limits");
     let mut frames = 0;
@@ -26,7 +26,7 @@ fn own(format: Format, file: &[u8], options: &DecodeOptions) -> u32 {
         frames += 1;
         Ok(())
     });
-    decoded.expect("a sound file");
+    decoded.expect("an undamaged file");
     frames
 }
 
@@ -35,7 +35,7 @@ fn testdata(path: &str) -> Vec<u8> {
     std::fs::read(root.join(path)).expect("a file of testdata")
 }
 
-/// The rows and columns of a file, and its interleaved RGB.
+/// Width, height and interleaved RGB of a photograph.
 fn photograph() -> (u32, u32, Vec<u8>) {
     let picture = png(&testdata("photos/coffee.png"));
     (600, 400, picture)
@@ -77,7 +77,7 @@ fn turbojpeg_planes(file: &[u8]) -> Vec<u8> {
     image.pixels
 }
 
-/// Two benches of one group: `own`, and the library under its name.
+/// Benchmarks `own` and the library, under its name, in one group.
 fn compare(criterion: &mut Criterion, group: &str, pixels: u64, own: impl Fn(), (library, theirs): (&str, impl Fn())) {
     let mut group = criterion.benchmark_group(group);
     group.throughput(Throughput::Elements(pixels)).sample_size(20);

@@ -1,7 +1,8 @@
-//! JPEG: the header is read here; pixels are read and written by libjpeg-turbo, or in builds without native codecs by crates that are
-//! Rust all through. Sequential files that are made smaller are read by a decoder of ours (`sequential.rs`), which takes
-//! 0.5 (at an eighth) to 0.8 (at a half) of libjpeg-turbo's time, as it passes over what does not show; progressive ones of
-//! any size by another (`progressive.rs`).
+//! JPEG (ITU T.81). libjpeg-turbo decodes and encodes pixels; builds without native codecs use crates in pure Rust instead.
+//!
+//! `tintype-jpeg` decodes sequential files that are scaled down (`sequential.rs`) in 0.5 (at 1/8) to 0.8 (at 1/2) of
+//! libjpeg-turbo's time, since it skips coefficients that the scale does not need, and progressive files at every scale
+//! (`progressive.rs`).
 
 #[cfg(test)]
 mod damaged;
@@ -27,28 +28,29 @@ use tintype_pixels::format::Format;
 use tintype_pixels::geometry::{DctScale, Size};
 use tintype_pixels::{Admitted, DecodeMemory, DecodeOptions, Info, Integrity};
 
-/// Reads and writes JPEG.
+/// Decodes and encodes JPEG.
 pub(crate) struct Jpeg;
 
 const FORMAT: Format = Format::Jpeg;
 
-/// The scales at which a picture is decoded.
+/// The scales that decoders support.
 #[cfg(feature = "native")]
 const SCALES: [DctScale; 6] = tintype_jpeg::SCALES;
 #[cfg(not(feature = "native"))]
 const SCALES: [DctScale; 4] = [DctScale::new(1), DctScale::new(2), DctScale::new(4), DctScale::FULL];
 
-/// Of these several are made at once. A sequential file is the library's to read at full size.
+/// Scales that one pass over a progressive file decodes together.
 #[cfg(feature = "native")]
-const ALL_TOGETHER: &[DctScale] = &SCALES;
+const PROGRESSIVE_SHARED_SCALES: &[DctScale] = &SCALES;
+/// The same for a sequential file; the library decodes those at full size.
 #[cfg(feature = "native")]
-const SMALL_TOGETHER: &[DctScale] = SCALES.split_last().expect("not empty").1;
+const SEQUENTIAL_SHARED_SCALES: &[DctScale] = SCALES.split_last().expect("not empty").1;
 #[cfg(not(feature = "native"))]
-const ALL_TOGETHER: &[DctScale] = &[];
+const PROGRESSIVE_SHARED_SCALES: &[DctScale] = &[];
 #[cfg(not(feature = "native"))]
-const SMALL_TOGETHER: &[DctScale] = &[];
+const SEQUENTIAL_SHARED_SCALES: &[DctScale] = &[];
 
-/// What reads and writes JPEG in this build, for people.
+/// The libraries of this build, for display.
 pub(crate) const BACKEND: &str = if cfg!(feature = "native") {
     "jpeg: libjpeg-turbo; its own for progressive and smaller pictures"
 } else {
@@ -61,25 +63,25 @@ impl Codec for Jpeg {
         let profile = header.profile.as_deref().and_then(Profile::from_icc);
         let mut info = Info::new(FORMAT, header.size).with_exif(header.exif).with_profile(profile.as_ref());
         info.has_metadata |= header.has_other_metadata;
-        // CMYK has no profile-free meaning that a browser would show alike
+        // browsers differ on CMYK without a profile
         info.has_profile |= header.components == 4;
         if !header.lossless {
             info.caps.scales = &SCALES;
             info.caps.decodes_regions = cfg!(feature = "native");
             info.caps.shared_scales = match header.progressive {
-                // inks are the library's to read
+                // CMYK is decoded by the library
                 _ if header.components == 4 => &[],
-                true => ALL_TOGETHER,
-                false => SMALL_TOGETHER,
+                true => PROGRESSIVE_SHARED_SCALES,
+                false => SEQUENTIAL_SHARED_SCALES,
             };
         }
         if header.progressive {
-            // its coefficients are kept until the last of several scans
+            // each of several scans refines all coefficients
             info.caps.time = 8.0;
         }
         let samples = f64::from(header.components.max(3));
         info.caps.memory = DecodeMemory {
-            // a progressive picture keeps all its coefficients, 16 bits each, until the last scan
+            // a progressive decoder holds all coefficients, 16 bits each, until the last scan
             per_stored_pixel: if header.progressive { 2.0 * header.samples_per_pixel + 0.1 } else { 0.1 },
             per_decoded_pixel: samples + if header.components == 4 { 3.0 } else { 0.5 },
         };
@@ -115,10 +117,10 @@ impl Codec for Jpeg {
     }
 }
 
-/// Puts an EXIF block (EXIF 2.32 §4.7.2) and a profile in numbered pieces (ICC.1 Annex B.4) behind the start marker,
-/// where readers look for them.
+/// Inserts an APP1 segment of EXIF (EXIF 2.32 §4.7.2) and APP2 segments of the profile in numbered chunks (ICC.1 Annex B.4)
+/// behind SOI, where decoders look for them.
 fn with_metadata(jpeg: Vec<u8>, exif: Option<&[u8]>, profile: Option<&[u8]>) -> Vec<u8> {
-    const LONGEST: usize = 65_533;
+    const MAX_PAYLOAD: usize = 65_533;
     let mut segments = Vec::new();
     let mut put = |marker: u8, parts: &[&[u8]]| {
         let length: usize = parts.iter().map(|part| part.len()).sum();
@@ -126,13 +128,14 @@ fn with_metadata(jpeg: Vec<u8>, exif: Option<&[u8]>, profile: Option<&[u8]>) -> 
         segments.extend((length as u16 + 2).to_be_bytes());
         parts.iter().for_each(|part| segments.extend(*part));
     };
-    if let Some(exif) = exif.filter(|exif| exif.len() + 6 <= LONGEST) {
+    if let Some(exif) = exif.filter(|exif| exif.len() + 6 <= MAX_PAYLOAD) {
         put(0xE1, &[b"Exif\0\0", exif]);
     }
-    let pieces: Vec<&[u8]> = profile.map(|profile| profile.chunks(LONGEST - 14).collect()).unwrap_or_default();
-    if let Ok(count) = u8::try_from(pieces.len()) {
-        for (number, piece) in (1..=count).zip(pieces) {
-            put(0xE2, &[b"ICC_PROFILE\0", &[number, count], piece]);
+    let profile_chunks: Vec<&[u8]> =
+        profile.map(|profile| profile.chunks(MAX_PAYLOAD - 14).collect()).unwrap_or_default();
+    if let Ok(count) = u8::try_from(profile_chunks.len()) {
+        for (number, chunk) in (1..=count).zip(profile_chunks) {
+            put(0xE2, &[b"ICC_PROFILE\0", &[number, count], chunk]);
         }
     }
     if segments.is_empty() { jpeg } else { [&jpeg[..2], &segments, &jpeg[2..]].concat() }

@@ -1,8 +1,8 @@
-//! JPEG in Rust: read by the crate `jpeg-decoder`, which scales down while it decodes too, written by `jpeg-encoder`.
+//! JPEG in pure Rust: decoded by the crate `jpeg-decoder`, which scales down while it decodes, too, and encoded by `jpeg-encoder`.
 //!
-//! `jpeg-decoder` refuses some damage that libjpeg gets over: bits that are no code, and restart markers that are missing. Where
-//! data ends early it reads zeros, so that what is missing is not always grey. It says nothing then; whether all data is there
-//! is found out by [`super::repair`].
+//! `jpeg-decoder` refuses damage that libjpeg conceals: invalid Huffman codes, and missing restart markers. It reads zeros behind
+//! the end of truncated data without an error, so that missing rows are not always grey; [`integrity`] finds out whether all data
+//! are present.
 
 use std::io::Cursor;
 
@@ -21,13 +21,13 @@ use tintype_pixels::{Admitted, DecodeOptions, PixelLayout};
 use tintype_pixels::{Decoded, Info};
 use tintype_pixels::{Pixels, Samples};
 
-/// Decodes a picture scaled down as planned.
+/// Decodes at the requested scale.
 pub(super) fn decode(
     original: &[u8], header: &Header, admitted: &Admitted<'_>, options: &DecodeOptions,
 ) -> Result<Decoded> {
     let repaired = repair(original, header);
     match decode_repaired(&repaired.bytes, repaired.has_end, header, admitted, options) {
-        // what it gave up at may be behind all image data, or what is before it can be shown
+        // the refused marker may be behind all image data, or the data before it may be enough for a picture
         Err(error @ (Error::Malformed { .. } | Error::Unsupported { .. })) => {
             match before_refused_marker(&repaired.bytes) {
                 Some(before) => decode_repaired(&before, false, header, admitted, options),
@@ -51,7 +51,7 @@ fn decode_repaired(
     let part = |length: u32| length.div_ceil(8 / options.scale.eighths());
     let size = Size::new(part(admitted.info().size.width), part(admitted.info().size.height));
     let side = |length: u32| u16::try_from(length).map_err(|_| Error::malformed(FORMAT, "a side is too long"));
-    // it takes the smallest of its scales that is no smaller than what is asked for
+    // the decoder selects its smallest scale that is not below the requested size
     decoder.scale(side(size.width)?, side(size.height)?).map_err(failed)?;
     let samples = decoder.decode().map_err(failed)?;
     let integrity = integrity(original, has_end, None)?;
@@ -73,7 +73,7 @@ fn decode_repaired(
     Ok(Decoded { samples, profile, scale: options.scale, origin: (0, 0), delay: 0, integrity })
 }
 
-/// Encodes with chroma halved both ways, or without where there is no colour.
+/// Encodes with 4:2:0 chroma, or one component if all pixels are grey.
 pub(super) fn encode(picture: &EncodeInput) -> Result<Vec<u8>> {
     let failed = |reason: String| Error::Encode { format: FORMAT, reason };
     let pixels = picture.first();

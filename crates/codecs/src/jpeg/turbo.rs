@@ -1,10 +1,10 @@
-//! JPEG through libjpeg-turbo (crate `turbojpeg`), which scales down by 2, 4 or 8 while it decodes, and gives and takes
-//! luma and chroma apart: a large photograph costs a third of the time and a tenth of the memory that way. What
-//! [`sequential`] reads, it reads for less.
+//! JPEG through libjpeg-turbo (crate `turbojpeg`), which scales down by 2, 4 or 8 while it decodes, and decodes to and encodes
+//! from Y'CbCr planes: a large photograph costs a third of the time and a tenth of the memory that way. [`sequential`] and
+//! [`progressive`] are faster for the files and scales that they support.
 //!
-//! The library says what it met as one text: the first warning, or the error. After a warning all rows are there, with grey
-//! where data is missing; what it means for the picture is found out by [`super::repair`]. Whatever has one is decoded by the
-//! library at every scale, so that a damaged file is one picture however it is asked for.
+//! The library reports one text: its first warning, or the error. After a warning all rows are present, grey where data are
+//! missing; [`integrity`] finds out what the warning means for the picture. A file with a warning is decoded by the library at
+//! every scale, so that a damaged file looks the same at each of them.
 
 use std::borrow::Cow;
 
@@ -27,11 +27,11 @@ use tintype_pixels::{Admitted, DecodeOptions, PixelLayout};
 use tintype_pixels::{ChromaSubsampling, Pixels, Plane, Planes, Samples};
 use tintype_pixels::{Decoded, Integrity};
 
-/// A progressive file may hold thousands of scans, each of which touches every coefficient; cameras and encoders use
-/// about ten.
+/// The most scans of a file. A malicious progressive file may hold thousands, each of which touches every coefficient; cameras
+/// and encoders write about ten.
 const MAX_SCANS: u32 = 100;
 
-/// Decodes a picture scaled down as planned, as planes where those are wished for and can be had.
+/// Decodes at the requested scale; to planes if they are requested and the file stores Y'CbCr or grey.
 pub(super) fn decode(
     original: &[u8], header: &Header, admitted: &Admitted<'_>, options: &DecodeOptions,
 ) -> Result<Decoded> {
@@ -39,13 +39,13 @@ pub(super) fn decode(
     decoded.pop().ok_or_else(|| Error::malformed(FORMAT, "it holds no picture"))
 }
 
-/// The same, and behind it such of the others as come of the same reading, each with its scale.
+/// Decodes at the requested scale, and at those of `others` that the same pass over the file yields; each result states its scale.
 pub(super) fn decode_several(
     original: &[u8], header: &Header, admitted: &Admitted<'_>, options: &DecodeOptions, others: &[DctScale],
 ) -> Result<Vec<Decoded>> {
     let repaired = repair(original, header);
     match decode_repaired(&repaired.bytes, repaired.has_end, header, admitted, options, others) {
-        // what it gave up at may be behind all image data, or what is before it can be shown
+        // the refused marker may be behind all image data, or the data before it may be enough for a picture
         Err(error @ (Error::Malformed { .. } | Error::Unsupported { .. })) => {
             match before_refused_marker(&repaired.bytes) {
                 Some(before) => decode_repaired(&before, false, header, admitted, options, others),
@@ -63,7 +63,7 @@ fn decode_repaired(
     let profile = header.profile.as_deref().and_then(Profile::from_icc);
     let mut decoder = Decompressor::new().map_err(|error| Error::malformed(FORMAT, error))?;
     decoder.set_scan_limit(MAX_SCANS).map_err(|error| Error::malformed(FORMAT, error))?;
-    // its own transforms to other sizes take longer than decoding more and resizing it
+    // the library's inverse DCTs of other sizes take longer than decoding at the next power of two and resizing
     let scale = options.scale.next_power_of_two();
     let factor = ScalingFactor::new(scale.eighths() as usize, 8);
     decoder.set_scaling_factor(factor).map_err(|error| Error::malformed(FORMAT, error))?;
@@ -71,16 +71,16 @@ fn decode_repaired(
     if (found.width, found.height) != (admitted.info().size.width as usize, admitted.info().size.height as usize) {
         return Err(Error::malformed(FORMAT, "it states two different sizes"));
     }
-    if let Some(subsampling) = planes_of(&found).filter(|_| options.layout == PixelLayout::YCbCr) {
+    if let Some(subsampling) = plane_subsampling(&found).filter(|_| options.layout == PixelLayout::YCbCr) {
         let part = options.region;
-        // ours does not read scans that do not show, so that it would not find out where the last one ends too early
+        // our decoder skips scans that the scale does not need, and so would miss a truncated last scan
         let is_cut_off = header.progressive && !has_end && integrity(&original, false, None)?.is_damaged();
-        let ours = |scales: &[DctScale]| {
+        let decode_own = |scales: &[DctScale]| {
             let request = DecodeRequest { scales, region: part, size: admitted.info().size, subsampling };
             match header.progressive {
                 _ if is_cut_off => None,
                 true => progressive::planes(&original, &request),
-                // at full size the library is faster
+                // the library is faster at full size
                 false if options.scale == DctScale::FULL && part.is_none() => None,
                 false => sequential::planes(&original, &request),
             }
@@ -94,27 +94,27 @@ fn decode_repaired(
             integrity,
         };
         let all: Vec<DctScale> = [options.scale].into_iter().chain(others.iter().copied()).collect();
-        // damage that does not show in one may be in the way of others; a sequential file is read alike for all
-        let apart = header.progressive && all.len() > 1;
-        let planes = ours(&all).or_else(|| if apart { ours(&all[..1]) } else { None });
-        let was_tried = header.progressive || options.scale < DctScale::FULL || part.is_some();
+        // damage that one scale does not need may stop others; a sequential file is read alike for all
+        let retry_alone = header.progressive && all.len() > 1;
+        let planes = decode_own(&all).or_else(|| if retry_alone { decode_own(&all[..1]) } else { None });
         return Ok(match planes {
             Some(planes) => {
                 let origin = part.map_or((0, 0), |part| (part.x, part.y));
-                // ours read nothing but what is whole
+                // our decoders return undamaged files only
                 let whole = |(scale, planes)| decoded((scale, planes, origin), Integrity::Whole);
                 planes.into_iter().map(whole).collect()
             }
             None => {
+                let was_refused = header.progressive || options.scale < DctScale::FULL || part.is_some();
                 let (planes, warning) = to_planes(&mut decoder, &original, &found, factor, subsampling)?;
-                // ours are stricter: the library passes over codes that do not exist without a word where it is in a hurry
-                let integrity = checked(&original, has_end, was_tried, warning)?;
+                // our decoders are stricter: the library's fast path ignores invalid Huffman codes without a warning
+                let integrity = checked(&original, has_end, was_refused, warning)?;
                 vec![decoded((scale, planes, (0, 0)), integrity)]
             }
         });
     }
-    let inks = matches!(found.colorspace, Colorspace::CMYK | Colorspace::YCCK);
-    let layout = if inks { PixelFormat::CMYK } else { PixelFormat::RGB };
+    let is_cmyk = matches!(found.colorspace, Colorspace::CMYK | Colorspace::YCCK);
+    let layout = if is_cmyk { PixelFormat::CMYK } else { PixelFormat::RGB };
     let (width, height) = (factor.scale(found.width), factor.scale(found.height));
     let pitch = width * layout.size();
     let mut samples = vec![0; pitch * height];
@@ -123,8 +123,8 @@ fn decode_repaired(
     let integrity = checked(&original, has_end, false, warning)?;
 
     let size = Size::new(width as u32, height as u32);
-    let (pixels, profile) = if inks {
-        // Adobe writes inks inverted, 255 being none (Adobe TN 5116), and everybody follows, with its marker or without
+    let (pixels, profile) = if is_cmyk {
+        // Adobe stores CMYK inverted, 255 being no ink (Adobe TN 5116); other encoders do too, with the Adobe marker or without
         let rgb = colour::cmyk_to_rgb(&samples, true, header.profile.as_deref());
         (Pixels::new(FORMAT, size, 3, rgb)?, None)
     } else {
@@ -133,7 +133,7 @@ fn decode_repaired(
     Ok(vec![Decoded { samples: Samples::Packed(pixels), profile, scale, origin: (0, 0), delay: 0, integrity }])
 }
 
-/// Encodes with chroma halved both ways, or without where there is no colour.
+/// Encodes with 4:2:0 chroma, or one component if all pixels are grey.
 pub(super) fn encode(picture: &EncodeInput) -> Result<Vec<u8>> {
     let is_grey = picture.is_grey();
     let encoded = (|| {
@@ -178,8 +178,8 @@ fn borrowed(planes: &Planes) -> YuvPlanesImage<&[u8]> {
     }
 }
 
-/// How a picture shares its chroma, if its planes can be had as they are: `Some(None)` for one without colour.
-fn planes_of(found: &DecompressHeader) -> Option<Option<ChromaSubsampling>> {
+/// The chroma subsampling of a file that is decoded to planes, `Some(None)` for a grey one; `None` if it is decoded to RGB or CMYK.
+fn plane_subsampling(found: &DecompressHeader) -> Option<Option<ChromaSubsampling>> {
     let subsampling = |across, down| Some(Some(ChromaSubsampling { across, down }));
     match (found.colorspace, found.subsamp) {
         (Colorspace::Gray, Subsamp::Gray) => Some(None),
@@ -187,7 +187,7 @@ fn planes_of(found: &DecompressHeader) -> Option<Option<ChromaSubsampling>> {
         (Colorspace::YCbCr, Subsamp::Sub2x1) => subsampling(2, 1),
         (Colorspace::YCbCr, Subsamp::Sub1x2) => subsampling(1, 2),
         (Colorspace::YCbCr, Subsamp::Sub2x2) => subsampling(2, 2),
-        // four to one, and what has no name, are rare enough to be made RGB
+        // 4:1:1, 4:4:1 and unnamed subsamplings are rare: they are converted to RGB
         _ => None,
     }
 }
@@ -201,11 +201,11 @@ fn to_planes(
     let mut samples = vec![0; Planes::bytes(size, subsampling)];
     let image = YuvImage { pixels: &mut samples[..], width, align: 1, height, subsamp: found.subsamp };
     let warning = warning(decoder.decompress_to_yuv(original, image))?;
-    // what it puts behind the last column and row is not always the picture's
+    // the library's padding behind the last column and row is not always a copy of them
     Ok((Planes::new(size, subsampling, samples).edges_repeated(), warning))
 }
 
-/// The warning that a decoder gave, if it gave out a picture.
+/// The warning of a decoder that returned a picture nevertheless.
 fn warning(result: turbojpeg::Result<()>) -> Result<Option<String>> {
     match result {
         Ok(()) => Ok(None),
@@ -214,18 +214,18 @@ fn warning(result: turbojpeg::Result<()>) -> Result<Option<String>> {
     }
 }
 
-/// Whether a picture is whole that was decoded with such a warning, or without; whether `is_odd`, so that ours do not read it.
-/// Where the library says nothing, and ours had no say, there is all that must be but for an end.
-fn checked(original: &[u8], has_end: bool, is_odd: bool, warning: Option<String>) -> Result<Integrity> {
+/// The integrity of a picture that the library decoded. `was_refused` tells that our decoders refused the file. Without a
+/// warning, a refusal and a missing EOI the picture is complete; else the entropy-coded data are checked.
+fn checked(original: &[u8], has_end: bool, was_refused: bool, warning: Option<String>) -> Result<Integrity> {
     match warning {
-        None if has_end && !is_odd => Ok(Integrity::Whole),
+        None if has_end && !was_refused => Ok(Integrity::Whole),
         warning => integrity(original, has_end, warning.as_deref()),
     }
 }
 
 /// An error of the library: an unsupported feature, or damage.
 fn failed(error: turbojpeg::Error) -> Error {
-    const NOT_DONE: [&str; 8] = [
+    const UNSUPPORTED: [&str; 8] = [
         "Unsupported JPEG process",
         "Unsupported JPEG data precision",
         "Unsupported color conversion",
@@ -240,14 +240,14 @@ fn failed(error: turbojpeg::Error) -> Error {
     if text.contains("Progressive JPEG image has more than") {
         return Error::Limit(format!("it has more than {MAX_SCANS} scans"));
     }
-    match NOT_DONE.iter().any(|known| text.contains(known)) {
+    match UNSUPPORTED.iter().any(|known| text.contains(known)) {
         true => Error::unsupported(FORMAT, text),
         false => Error::malformed(FORMAT, text),
     }
 }
 
-/// Reads the header with the library, which refuses a file over any warning; one about something that does not touch
-/// the picture is got round by leaving that out.
+/// Reads the header with the library, which refuses a file on any warning. Extraneous bytes between segments are removed then,
+/// since they do not affect the picture.
 fn open<'a>(decoder: &mut Decompressor, original: &'a [u8]) -> Result<(DecompressHeader, Cow<'a, [u8]>)> {
     match decoder.read_header(original) {
         Ok(header) => Ok((header, Cow::Borrowed(original))),

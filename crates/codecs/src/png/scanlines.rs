@@ -10,7 +10,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 use super::chunk::{CRC, Chunk, chunk};
 use super::header::Header;
-use super::unfilter::{Filter, ROWS, unfilter};
+use super::unfilter::{ROWS, is_filter_type, unfilter};
 use tintype_pixels::Integrity;
 
 /// The window of zlib in bytes (RFC 1950, §2.2).
@@ -53,10 +53,10 @@ impl<'a> Scanlines<'a> {
     /// `data` is the first IDAT or fdAT chunk, `bytes` the length of all scanlines with their filter bytes, and `stride` the length of
     /// the longest without it.
     pub(super) fn new(file: &'a [u8], data: &Chunk, header: &Header, bytes: u64, stride: usize) -> Scanlines<'a> {
-        let at_once = if stride > MAX_GROUPED { 1 } else { ROWS };
+        let group = if stride > MAX_GROUPED { 1 } else { ROWS };
         Scanlines {
             inflate: Inflate::new(ImageData::from(file, data)),
-            inflated: vec![0; WINDOW + BUFFER + at_once * (stride + 1)],
+            inflated: vec![0; WINDOW + BUFFER + group * (stride + 1)],
             next: 0,
             end: 0,
             missing: bytes,
@@ -85,17 +85,17 @@ impl<'a> Scanlines<'a> {
         while read < wanted && self.fault.is_none() {
             let mut ready = (self.end - self.next) / line;
             let left = wanted - read;
-            let at_once = if stride > MAX_GROUPED { 1 } else { ROWS };
-            if ready < left.min(at_once) && self.inflate_more() {
+            let group = if stride > MAX_GROUPED { 1 } else { ROWS };
+            if ready < left.min(group) && self.inflate_more() {
                 continue;
             }
             // full groups, as long as more follow
             ready = ready.min(left);
             if ready < left && self.fault.is_none() {
-                ready -= ready % at_once;
+                ready -= ready % group;
             }
             let lines = &self.inflated[self.next..self.next + ready * line];
-            if let Some(at) = lines.iter().step_by(line).position(|&filter| Filter::from_byte(filter).is_none()) {
+            if let Some(at) = lines.iter().step_by(line).position(|&filter| !is_filter_type(filter)) {
                 self.fault = Some("a scanline has an unknown filter type");
                 ready = at;
             }
@@ -368,8 +368,8 @@ mod tests {
         out
     }
 
-    /// The scanlines, decoded in groups of `at_once`, their number, and the integrity.
-    fn decode_by(file: &[u8], at_once: usize) -> Option<(Vec<u8>, usize, Integrity)> {
+    /// The scanlines, decoded in groups of `group`, their number, and the integrity.
+    fn decode_by(file: &[u8], group: usize) -> Option<(Vec<u8>, usize, Integrity)> {
         let header = Header::read(file).ok()?;
         let stride = header.stride(header.size.width);
         let bytes = (stride as u64 + 1) * u64::from(header.size.height);
@@ -377,7 +377,7 @@ mod tests {
         let mut lines = Scanlines::new(file, &first, &header, bytes, stride);
         let mut samples = vec![0; stride * header.size.height as usize];
         let mut read = 0;
-        for rows in samples.chunks_mut(at_once * stride) {
+        for rows in samples.chunks_mut(group * stride) {
             read += lines.read(rows);
         }
         Some((samples, read, lines.finish()))
@@ -392,30 +392,30 @@ mod tests {
         #[test]
         fn scanlines_before_damage_are_decoded(
             width in 1_u32..200, height in 1_u32..90, kind in 0_usize..7, filter in 0_usize..6, compression in 0_usize..4,
-            at_once in 1_usize..40, seed: u32, cut in any::<prop::sample::Index>(),
+            group in 1_usize..40, seed: u32, cut in any::<prop::sample::Index>(),
             flipped in any::<prop::sample::Index>(), bit in 0_u32..8,
         ) {
             let kind = KINDS[kind];
             let file = written(width, height, kind, FILTERS[filter], COMPRESSIONS[compression], seed);
             let stride = (width * kind.2) as usize;
             let expected: Vec<u8> = (0..width * height * kind.2).map(|at| sample(at, seed)).collect();
-            let (samples, read, integrity) = decode_by(&file, at_once).expect("an undamaged file");
+            let (samples, read, integrity) = decode_by(&file, group).expect("an undamaged file");
             prop_assert!(samples == expected && read == height as usize && integrity == Integrity::Whole);
 
             let data = chunks(&file).find(|chunk| chunk.kind == *b"IDAT").expect("data");
             let cut = data.data.start + cut.index(file.len() - data.data.start);
-            let (samples, read, integrity) = decode_by(&file[..cut], at_once).expect("a header");
+            let (samples, read, integrity) = decode_by(&file[..cut], group).expect("a header");
             prop_assert!(samples[..read * stride] == expected[..read * stride]);
             prop_assert!(samples[read * stride..].iter().all(|&sample| sample == 0));
             prop_assert_eq!(integrity == Integrity::Whole, read == height as usize);
             // the number of scanlines does not depend on the size of groups
-            prop_assert_eq!(decode_by(&file[..cut], at_once % 7 + 1).expect("a header"), (samples, read, integrity));
+            prop_assert_eq!(decode_by(&file[..cut], group % 7 + 1).expect("a header"), (samples, read, integrity));
 
             let mut damaged = file.clone();
             damaged[data.data.start + flipped.index(data.data.len())] ^= 1 << bit;
-            let (samples, read, integrity) = decode_by(&damaged, at_once).expect("a header");
+            let (samples, read, integrity) = decode_by(&damaged, group).expect("a header");
             prop_assert!(integrity != Integrity::Whole);
-            prop_assert_eq!(decode_by(&damaged, at_once % 7 + 1).expect("a header"), (samples, read, integrity));
+            prop_assert_eq!(decode_by(&damaged, group % 7 + 1).expect("a header"), (samples, read, integrity));
         }
     }
 }

@@ -1,18 +1,20 @@
-//! Undoes the filters of scanlines (PNG, third edition, §9), four of them at a time.
+//! Reverses the filters of scanlines (PNG, third edition, §9), four scanlines at a time.
 //!
-//! Paeth's filter predicts a pixel by the one to its left, so that one scanline is a chain of pixels that each wait for
-//! the one before. Four scanlines are four chains, each a pixel behind the one above it, whose pixels it needs: like four
-//! rowers in step. Sixteen bytes hold one pixel of each. A prototype with one chain at a time took 2.5 times as long.
+//! The Paeth filter predicts a pixel from the one to its left, so that the pixels of a scanline form a dependency chain. Four
+//! scanlines are four neighbours that run in parallel, each one pixel behind the scanline above, whose pixels it needs. A SIMD register
+//! of 16 bytes holds a pixel of each. A prototype with one scanline at a time took 2.5 times as long.
+//!
+//! [`unfilter`] and [`is_filter_type`] take bytes and slices, and no types of this project; they could be offered to the crate `png`.
 
 use wide::u8x16;
 
-/// Rows of one step.
+/// Scanlines that are unfiltered together.
 pub(super) const ROWS: usize = 4;
 
-/// How a scanline is filtered: the byte before it.
+/// The filter type of a scanline (§9.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Filter {
+enum Filter {
     None,
     Sub,
     Up,
@@ -21,8 +23,8 @@ pub(super) enum Filter {
 }
 
 impl Filter {
-    /// `None` for a byte that stands for none.
-    pub(super) fn from_byte(byte: u8) -> Option<Filter> {
+    /// `None` for an undefined filter type.
+    fn from_byte(byte: u8) -> Option<Filter> {
         Some(match byte {
             0 => Filter::None,
             1 => Filter::Sub,
@@ -33,15 +35,22 @@ impl Filter {
         })
     }
 
-    /// Whether a row by itself is a chain in which each pixel waits long for the one before.
-    fn is_slow_alone(self) -> bool {
+    /// Whether each pixel depends on the one before through several operations, so that one scanline alone is slow.
+    fn has_long_dependency(self) -> bool {
         matches!(self, Filter::Average | Filter::Paeth)
     }
 }
 
-/// Undoes the filters of scanlines that follow each other, `BYTES` a pixel: `filtered` has a byte for the filter before
-/// each, `out` has as many rows without it, and `above` is the row before them, zeros before the first. All rows are of
-/// `above.len()` bytes. A filter that is unknown counts as none.
+/// Whether a filter type is defined.
+pub(super) fn is_filter_type(byte: u8) -> bool {
+    Filter::from_byte(byte).is_some()
+}
+
+/// Reverses the filters of consecutive scanlines with `BYTES` a pixel (`bpp` of §9.2).
+///
+/// `filtered` has the filter type in front of each scanline, `out` has as many scanlines without it, and `above` is the unfiltered
+/// scanline before the first, zeros at the top of an image or pass. Each scanline has `above.len()` bytes without its filter type.
+/// Undefined filter types count as None.
 pub(super) fn unfilter<const BYTES: usize>(filtered: &[u8], above: &[u8], out: &mut [u8]) {
     let stride = above.len();
     let mut above = above;
@@ -49,13 +58,13 @@ pub(super) fn unfilter<const BYTES: usize>(filtered: &[u8], above: &[u8], out: &
         filtered.chunks_exact(stride + 1).map(|line| (Filter::from_byte(line[0]).unwrap_or(Filter::None), &line[1..]));
     let mut rows = out.chunks_exact_mut(stride);
     while rows.len() > 0 {
-        // an iterator at its end gives no row, and an empty one is nothing to do
+        // `lines` has as many scanlines as `rows`; the default is not reached
         let mut next = || lines.next().unwrap_or((Filter::None, &[]));
-        // sixteen bytes hold no four pixels of more bytes
+        // four pixels of more than four bytes do not fit into 16 bytes
         if rows.len() < ROWS || BYTES > 4 {
             let row = rows.next().unwrap_or_default();
             let (filter, line) = next();
-            one::<BYTES>(filter, line, above, row);
+            unfilter_row::<BYTES>(filter, line, above, row);
             above = row;
             continue;
         }
@@ -63,26 +72,26 @@ pub(super) fn unfilter<const BYTES: usize>(filtered: &[u8], above: &[u8], out: &
         let [e, f, g, h] = std::array::from_fn(|_| rows.next().unwrap_or_default());
         let filters = [a.0, b.0, c.0, d.0];
         if filters == [Filter::Paeth; ROWS] {
-            four::<BYTES, true>(filters, [a.1, b.1, c.1, d.1], above, [e, f, g, &mut *h]);
-        } else if filters.iter().filter(|filter| filter.is_slow_alone()).count() > 1 {
-            four::<BYTES, false>(filters, [a.1, b.1, c.1, d.1], above, [e, f, g, &mut *h]);
+            unfilter_four_rows::<BYTES, true>(filters, [a.1, b.1, c.1, d.1], above, [e, f, g, &mut *h]);
+        } else if filters.iter().filter(|filter| filter.has_long_dependency()).count() > 1 {
+            unfilter_four_rows::<BYTES, false>(filters, [a.1, b.1, c.1, d.1], above, [e, f, g, &mut *h]);
         } else {
-            one::<BYTES>(a.0, a.1, above, e);
-            one::<BYTES>(b.0, b.1, e, f);
-            one::<BYTES>(c.0, c.1, f, g);
-            one::<BYTES>(d.0, d.1, g, h);
+            unfilter_row::<BYTES>(a.0, a.1, above, e);
+            unfilter_row::<BYTES>(b.0, b.1, e, f);
+            unfilter_row::<BYTES>(c.0, c.1, f, g);
+            unfilter_row::<BYTES>(d.0, d.1, g, h);
         }
         above = h;
     }
 }
 
-/// One scanline.
-fn one<const BYTES: usize>(filter: Filter, line: &[u8], above: &[u8], row: &mut [u8]) {
+/// Reverses the filter of one scanline.
+fn unfilter_row<const BYTES: usize>(filter: Filter, line: &[u8], above: &[u8], row: &mut [u8]) {
     let (pixels, _) = line.as_chunks::<BYTES>();
     let (above_pixels, _) = above.as_chunks::<BYTES>();
     let (row_pixels, _) = row.as_chunks_mut::<BYTES>();
     let mut left = [0; BYTES];
-    let mut corner = [0; BYTES];
+    let mut upper_left = [0; BYTES];
     match filter {
         Filter::None => row.copy_from_slice(line),
         Filter::Up => {
@@ -104,96 +113,98 @@ fn one<const BYTES: usize>(filter: Filter, line: &[u8], above: &[u8], row: &mut 
         }
         Filter::Paeth => {
             for ((out, pixel), up) in row_pixels.iter_mut().zip(pixels).zip(above_pixels) {
-                left = std::array::from_fn(|at| pixel[at].wrapping_add(paeth(left[at], up[at], corner[at])));
-                corner = *up;
+                left = std::array::from_fn(|at| pixel[at].wrapping_add(paeth(left[at], up[at], upper_left[at])));
+                upper_left = *up;
                 *out = left;
             }
         }
     }
 }
 
-/// The neighbour that is nearest to left + up - corner (§9.4).
-fn paeth(left: u8, up: u8, corner: u8) -> u8 {
-    let [a, b, c] = [left, up, corner].map(i16::from);
-    let (from_left, from_up, from_corner) = ((b - c).abs(), (a - c).abs(), (a + b - 2 * c).abs());
+/// `PaethPredictor` (§9.4): the neighbour nearest to left + up - upper left.
+fn paeth(left: u8, up: u8, upper_left: u8) -> u8 {
+    let [a, b, c] = [left, up, upper_left].map(i16::from);
+    let (from_left, from_up, from_upper_left) = ((b - c).abs(), (a - c).abs(), (a + b - 2 * c).abs());
     let nearer = if from_up < from_left { up } else { left };
-    if from_corner < from_left.min(from_up) { corner } else { nearer }
+    if from_upper_left < from_left.min(from_up) { upper_left } else { nearer }
 }
 
-/// For each of four rows 255 in its bytes where the filter is one of these, and else 0.
-fn mask(filters: [Filter; ROWS], of: &[Filter]) -> u8x16 {
-    u8x16::new(std::array::from_fn(|at| if of.contains(&filters[at / 4]) { 255 } else { 0 }))
+/// 255 in the four bytes of each row whose filter is in `set`, else 0.
+fn mask(filters: [Filter; ROWS], set: &[Filter]) -> u8x16 {
+    u8x16::new(std::array::from_fn(|at| if set.contains(&filters[at / 4]) { 255 } else { 0 }))
 }
 
-/// Which neighbours count for the filter of each row.
+/// Masks of the neighbours that the filter of each row uses.
 struct Masks {
     left: u8x16,
     up: u8x16,
-    corner: u8x16,
+    upper_left: u8x16,
     average: u8x16,
 }
 
-/// What four chains know of the pixels before: a pixel of each row, four bytes each.
+/// Neighbours of the next pixels: one of each row, four bytes each.
 #[derive(Clone, Copy)]
-struct Chains {
-    /// What came out last.
+struct Neighbours {
+    /// The last unfiltered pixels.
     left: u8x16,
-    /// What lay above that.
-    corner: u8x16,
+    /// The pixels above `left`.
+    upper_left: u8x16,
 }
 
-/// The next pixels of the chains, and what lay above them: `up` is the pixel above the first row's, those above the others
-/// came out a step ago.
+/// Unfilters the next pixel of each row; the pixels, and the pixels above them. `up` is the pixel above that of the first row; the
+/// pixels above the other rows are in `left`, unfiltered one step before.
 #[inline(always)]
-fn step<const PAETH: bool>(masks: &Masks, left: u8x16, corner: u8x16, up: [u8; 4], pixels: u8x16) -> (u8x16, u8x16) {
+fn step<const PAETH: bool>(
+    masks: &Masks, left: u8x16, upper_left: u8x16, up: [u8; 4], pixels: u8x16,
+) -> (u8x16, u8x16) {
     let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = left.to_array();
     let [m, n, o, p] = up;
     let up = u8x16::new([m, n, o, p, a, b, c, d, e, f, g, h, i, j, k, l]);
     if PAETH {
-        return (pixels + predict(left, up, corner), up);
+        return (pixels + predict(left, up, upper_left), up);
     }
-    // Paeth's filter of one neighbour is that neighbour
+    // the Paeth predictor of a single neighbour is that neighbour
     let (left, above) = (left & masks.left, up & masks.up);
     let odd = (left ^ above) & u8x16::splat(0xfe);
-    // bits do not cross bytes: the lowest of each is 0
+    // the lowest bit of each byte is 0, so that a shift of 16-bit lanes moves no bit to another byte
     let half: wide::u16x8 = bytemuck::cast(odd);
     let average = (left & above) + bytemuck::cast::<wide::u16x8, u8x16>(half >> 1);
-    let predicted = masks.average.bitselect(average, predict(left, above, corner & masks.corner));
+    let predicted = masks.average.bitselect(average, predict(left, above, upper_left & masks.upper_left));
     (pixels + predicted, up)
 }
 
-/// [`paeth`], without leaving 8 bits: where left and up lie on either side of the corner, their sum is as far from it as
-/// they differ in distance; on one side it is further than both.
+/// [`paeth`] in 8-bit arithmetic. The distance of the estimate from the upper left pixel is the difference of the two other distances
+/// if left and up are on either side of it; if they are on one side, it exceeds both.
 #[inline(always)]
-fn predict(left: u8x16, up: u8x16, corner: u8x16) -> u8x16 {
-    let (above, below) = (up.saturating_sub(corner), corner.saturating_sub(up));
-    let (right, wrong) = (left.saturating_sub(corner), corner.saturating_sub(left));
-    let (from_left, from_up) = (above | below, right | wrong);
+fn predict(left: u8x16, up: u8x16, upper_left: u8x16) -> u8x16 {
+    let (above, below) = (up.saturating_sub(upper_left), upper_left.saturating_sub(up));
+    let (greater, less) = (left.saturating_sub(upper_left), upper_left.saturating_sub(left));
+    let (from_left, from_up) = (above | below, greater | less);
     let nearest = from_left.min(from_up);
     let nearer = nearest.simd_eq(from_left).bitselect(left, up);
-    let from_corner = from_left.saturating_sub(from_up) | from_up.saturating_sub(from_left);
-    let either_side = (above.min(right) | below.min(wrong)).simd_eq(u8x16::ZERO);
-    let not_corner = nearest.min(from_corner).simd_eq(nearest);
-    (either_side & !not_corner).bitselect(corner, nearer)
+    let from_upper_left = from_left.saturating_sub(from_up) | from_up.saturating_sub(from_left);
+    let either_side = (above.min(greater) | below.min(less)).simd_eq(u8x16::ZERO);
+    let not_upper_left = nearest.min(from_upper_left).simd_eq(nearest);
+    (either_side & !not_upper_left).bitselect(upper_left, nearer)
 }
 
-/// Four scanlines, all of Paeth's filter where `PAETH`. The first is three pixels ahead of the last; before its first
-/// pixel and after its last a row's bytes of the chains are of no meaning, and zeros go in before.
+/// Reverses the filters of four scanlines, all Paeth if `PAETH`. The first is three pixels ahead of the last. The bytes of a row in
+/// [`Neighbours`] are zero before its first pixel and unused after its last.
 #[inline(never)]
-fn four<const BYTES: usize, const PAETH: bool>(
+fn unfilter_four_rows<const BYTES: usize, const PAETH: bool>(
     filters: [Filter; ROWS], lines: [&[u8]; ROWS], above: &[u8], rows: [&mut [u8]; ROWS],
 ) {
     const BEHIND: usize = ROWS - 1;
     let masks = Masks {
         left: mask(filters, &[Filter::Sub, Filter::Average, Filter::Paeth]),
         up: mask(filters, &[Filter::Up, Filter::Average, Filter::Paeth]),
-        corner: mask(filters, &[Filter::Paeth]),
+        upper_left: mask(filters, &[Filter::Paeth]),
         average: mask(filters, &[Filter::Average]),
     };
     let columns = above.len() / BYTES;
-    let mut chains = Chains { left: u8x16::ZERO, corner: u8x16::ZERO };
+    let mut neighbours = Neighbours { left: u8x16::ZERO, upper_left: u8x16::ZERO };
     let [first, second, third, fourth] = rows;
-    let edge = |chains: Chains, at: usize, rows: [&mut [u8]; ROWS]| {
+    let edge = |neighbours: Neighbours, at: usize, rows: [&mut [u8]; ROWS]| {
         let pixel = |row: &[u8], behind: usize| {
             let mut pixel = [0; 4];
             if let Some(x) = at.checked_sub(behind).filter(|&x| x < columns) {
@@ -202,20 +213,21 @@ fn four<const BYTES: usize, const PAETH: bool>(
             pixel
         };
         let pixels = std::array::from_fn(|row| pixel(lines[row], row));
-        let (left, corner) = step::<PAETH>(&masks, chains.left, chains.corner, pixel(above, 0), joined(pixels));
-        let made = left.to_array();
+        let (left, upper_left) =
+            step::<PAETH>(&masks, neighbours.left, neighbours.upper_left, pixel(above, 0), pack(pixels));
+        let unfiltered = left.to_array();
         for (behind, row) in rows.into_iter().enumerate() {
             if let Some(x) = at.checked_sub(behind).filter(|&x| x < columns) {
-                row[x * BYTES..][..BYTES].copy_from_slice(&made[behind * 4..][..BYTES]);
+                row[x * BYTES..][..BYTES].copy_from_slice(&unfiltered[behind * 4..][..BYTES]);
             }
         }
-        Chains { left, corner }
+        Neighbours { left, upper_left }
     };
     for at in 0..BEHIND {
-        chains = edge(chains, at, [first, second, third, fourth]);
+        neighbours = edge(neighbours, at, [first, second, third, fourth]);
     }
-    // pixels are read and written four bytes at a time, of which the last may be the next pixels' and are mended by them;
-    // the first row's last pixels have none behind them
+    // pixels are read and written four bytes at a time; bytes behind a pixel belong to the next one, which overwrites them.
+    // The last pixels of the first row have no bytes behind them
     let middle = columns.saturating_sub(ROWS.max(BEHIND - 1 + 4_usize.div_ceil(BYTES)));
     if middle > 0 {
         let length = (middle - 1) * BYTES + 4;
@@ -223,38 +235,38 @@ fn four<const BYTES: usize, const PAETH: bool>(
         let [a, b, c, d] = std::array::from_fn(|row| &lines[row][(BEHIND - row) * BYTES..][..length]);
         let (e, f) = (&mut first[3 * BYTES..][..length], &mut second[2 * BYTES..][..length]);
         let (g, h) = (&mut third[BYTES..][..length], &mut fourth[..length]);
-        chains = run::<BYTES, PAETH>(chains, &masks, above, [a, b, c, d], [e, f, g, h]);
+        neighbours = unfilter_columns::<BYTES, PAETH>(neighbours, &masks, above, [a, b, c, d], [e, f, g, h]);
     }
     for at in BEHIND + middle..columns + BEHIND {
-        chains = edge(chains, at, [first, second, third, fourth]);
+        neighbours = edge(neighbours, at, [first, second, third, fourth]);
     }
 }
 
-/// What four does between the edges, with slices of one length. By itself, since what a closure borrows is kept in memory,
-/// and a chain that goes through memory is a slow one.
+/// Unfilters the columns between the edges, in slices of one length. A function of its own, so that the neighbours stay in registers:
+/// variables borrowed by a closure are in memory, which is slow.
 #[inline(never)]
-fn run<const BYTES: usize, const PAETH: bool>(
-    chains: Chains, masks: &Masks, above: &[u8], lines: [&[u8]; ROWS], rows: [&mut [u8]; ROWS],
-) -> Chains {
+fn unfilter_columns<const BYTES: usize, const PAETH: bool>(
+    neighbours: Neighbours, masks: &Masks, above: &[u8], lines: [&[u8]; ROWS], rows: [&mut [u8]; ROWS],
+) -> Neighbours {
     let length = above.len();
     let ([a, b, c, d], [e, f, g, h]) = (lines.map(|line| &line[..length]), rows.map(|row| &mut row[..length]));
-    let Chains { mut left, mut corner } = chains;
+    let Neighbours { mut left, mut upper_left } = neighbours;
     let mut at = 0;
     while at + 4 <= length {
-        let pixels = joined([four_bytes(a, at), four_bytes(b, at), four_bytes(c, at), four_bytes(d, at)]);
-        (left, corner) = step::<PAETH>(masks, left, corner, four_bytes(above, at), pixels);
-        let made = left.to_array();
-        e[at..at + 4].copy_from_slice(&made[..4]);
-        f[at..at + 4].copy_from_slice(&made[4..8]);
-        g[at..at + 4].copy_from_slice(&made[8..12]);
-        h[at..at + 4].copy_from_slice(&made[12..]);
+        let pixels = pack([four_bytes(a, at), four_bytes(b, at), four_bytes(c, at), four_bytes(d, at)]);
+        (left, upper_left) = step::<PAETH>(masks, left, upper_left, four_bytes(above, at), pixels);
+        let unfiltered = left.to_array();
+        e[at..at + 4].copy_from_slice(&unfiltered[..4]);
+        f[at..at + 4].copy_from_slice(&unfiltered[4..8]);
+        g[at..at + 4].copy_from_slice(&unfiltered[8..12]);
+        h[at..at + 4].copy_from_slice(&unfiltered[12..]);
         at += BYTES;
     }
-    Chains { left, corner }
+    Neighbours { left, upper_left }
 }
 
 #[inline(always)]
-fn joined(pixels: [[u8; 4]; ROWS]) -> u8x16 {
+fn pack(pixels: [[u8; 4]; ROWS]) -> u8x16 {
     bytemuck::cast(pixels)
 }
 
@@ -270,7 +282,7 @@ mod tests {
 
     use super::*;
 
-    /// Filters as §9.2 says, byte by byte.
+    /// Filters byte by byte (§9.2).
     fn filtered(rows: &[u8], stride: usize, bytes: usize, filters: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         for (y, &filter) in filters.iter().enumerate() {
@@ -306,7 +318,7 @@ mod tests {
         let rows: Vec<u8> = (0..stride * filters.len()).map(sample).collect();
         let lines = filtered(&rows, stride, bytes, filters);
         let mut out = vec![0xaa; rows.len()];
-        // in two parts, as they come
+        // in two parts, as the data are inflated
         let (first, zeros) = (filters.len() / 3, vec![0; stride]);
         let (above, below) = out.split_at_mut(first * stride);
         let (some, rest) = lines.split_at(first * (stride + 1));
@@ -325,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn every_filter_alone_and_beside_every_other() {
+    fn each_pair_of_filters_is_reversed() {
         for bytes in [1, 2, 3, 4, 6, 8] {
             for columns in [1, 2, 3, 4, 5, 6, 7, 8, 17, 64] {
                 for (a, b) in (0..5).flat_map(|a| (0..5).map(move |b| (a, b))) {
@@ -337,23 +349,23 @@ mod tests {
                 }
             }
         }
-        assert_eq!(Filter::from_byte(5), None);
+        assert!(is_filter_type(4) && !is_filter_type(5));
     }
 
     #[test]
-    fn prediction_of_eight_bits_is_that_of_sixteen() {
+    fn predict_in_eight_bits_equals_paeth() {
         for (a, b) in (0..=255).flat_map(|a| (0..=255).map(move |b| (a, b))) {
-            for corners in (0..=255).collect::<Vec<u8>>().chunks_exact(16) {
-                let corners: [u8; 16] = corners.try_into().expect("sixteen");
-                let found = predict(u8x16::splat(a), u8x16::splat(b), u8x16::new(corners)).to_array();
-                assert_eq!(found, corners.map(|c| paeth(a, b, c)), "{a} {b} {corners:?}");
+            for upper_lefts in (0..=255).collect::<Vec<u8>>().chunks_exact(16) {
+                let upper_lefts: [u8; 16] = upper_lefts.try_into().expect("sixteen");
+                let found = predict(u8x16::splat(a), u8x16::splat(b), u8x16::new(upper_lefts)).to_array();
+                assert_eq!(found, upper_lefts.map(|c| paeth(a, b, c)), "{a} {b} {upper_lefts:?}");
             }
         }
     }
 
     proptest! {
         #[test]
-        fn any_rows_come_back(
+        fn filtered_rows_are_restored(
             columns in 1_usize..40, filters in prop::collection::vec(0_u8..5, 1..12), bytes in 3_usize..5, seed: u32,
             smooth: bool,
         ) {

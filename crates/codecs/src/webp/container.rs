@@ -48,8 +48,8 @@ impl<'a> Iterator for Chunks<'a> {
         let length = u32::from_le_bytes([e, f, g, h]) as usize;
         let (data, behind) = rest.split_at(length.min(rest.len()));
         // the padding is missing where a FourCC follows at once, and none one byte later
-        let follows_at_once = starts_with_name(behind) && !behind.get(1..).is_some_and(starts_with_name);
-        let is_padded = length % 2 == 1 && !follows_at_once;
+        let follows_unpadded = starts_with_name(behind) && !behind.get(1..).is_some_and(starts_with_name);
+        let is_padded = length % 2 == 1 && !follows_unpadded;
         self.0 = behind.get(usize::from(is_padded)..).unwrap_or_default();
         Some(Chunk { name: [a, b, c, d], data, is_cut: data.len() < length })
     }

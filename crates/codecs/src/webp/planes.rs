@@ -32,8 +32,8 @@ pub(super) fn decode(frame: &[u8], size: Size, scale: DctScale, loop_filter: boo
     Ok((Planes::new(size, Some(ChromaSubsampling::S420), data).edges_repeated(), integrity))
 }
 
-/// Y, Cb and Cr at full size, with rows of whole macroblocks, and the number of decoded rows of the picture. Decoded by `tintype-vp8`,
-/// what that refuses by `image-webp`, and what is damaged by `tintype-vp8` as far as it goes.
+/// Y, Cb and Cr at full size, with rows of whole macroblocks, and the number of decoded rows of the picture. `tintype-vp8` decodes
+/// the frame; `image-webp` decodes the frames that it refuses, and `tintype-vp8` damaged ones up to the damage.
 pub(super) fn whole_planes(frame: &[u8], size: Size, loop_filter: bool) -> Result<([Vec<u8>; 3], u32)> {
     if let Some(planes) = vp8::decode_planes(frame, size, loop_filter) {
         return Ok((planes, size.height));

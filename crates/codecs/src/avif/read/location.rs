@@ -43,8 +43,8 @@ pub(super) fn truncated() -> Failure {
     "the file is truncated: image data are missing".into()
 }
 
-/// Concatenates extents. Together they may not be longer than their source, so that
-/// overlapping ones cannot amplify a small file.
+/// Concatenates extents. Their total length is limited to that of their source, so that
+/// overlapping extents cannot amplify a small file.
 pub(super) fn join(extents: &[Extent], source: &[u8]) -> Result<Vec<u8>> {
     let mut joined = Vec::new();
     for extent in extents {

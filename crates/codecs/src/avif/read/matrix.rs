@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn luma_weights_follow_from_primaries() {
-        // those of BT.709, BT.2020 and Display P3 are published
+        // published values of BT.709, BT.2020 and Display P3
         for (primaries, red, blue) in
             [(1, 0.2126, 0.0722), (2, 0.2126, 0.0722), (9, 0.2627, 0.0593), (12, 0.2290, 0.0793)]
         {

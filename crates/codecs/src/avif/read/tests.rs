@@ -1,4 +1,4 @@
-//! Whole files: which picture of a container is shown, what is forgiven, and what is refused how.
+//! Whole files: the selected picture of a container, tolerated damage, and the error of refused files.
 
 use proptest::prelude::*;
 
@@ -15,7 +15,7 @@ const LAYERED: &[u8] = include_bytes!("../../../../../testdata/avif/layered.avif
 const YCGCO_RE: &[u8] = include_bytes!("../../../../../testdata/avif/ycgco-re.avif");
 
 const ALPHA: u8 = 100;
-const SEE_THROUGH: [u8; 4] = [RED[0], RED[1], RED[2], ALPHA];
+const TRANSLUCENT_RED: [u8; 4] = [RED[0], RED[1], RED[2], ALPHA];
 
 fn operating_point(index: u8) -> Vec<u8> {
     boxed(b"a1op", &[index])
@@ -30,7 +30,7 @@ fn still() -> Item {
     Item::av1(1, coded(64, 48, RED)).with(ispe(64, 48))
 }
 
-/// The alpha of it.
+/// The alpha item of [`still`].
 fn alpha() -> Item {
     Item::av1(2, coded_alpha(64, 48, ALPHA)).with(alpha_type())
 }
@@ -69,9 +69,9 @@ fn sequence_shows_its_first_frame() {
         ("64-bit offsets", sequence(vec![large]), &RED),
         ("an edit list", sequence(vec![edited]), &RED),
         ("no track size", sequence(vec![Track { size: (0, 0), ..red_track() }]), &RED),
-        ("an alpha track", sequence(vec![red_track(), alpha_track()]), &SEE_THROUGH),
-        ("an alpha track first", sequence(vec![alpha_track(), red_track()]), &SEE_THROUGH),
-        ("an alpha track without type", sequence(vec![red_track(), old_alpha]), &SEE_THROUGH),
+        ("an alpha track", sequence(vec![red_track(), alpha_track()]), &TRANSLUCENT_RED),
+        ("an alpha track first", sequence(vec![alpha_track(), red_track()]), &TRANSLUCENT_RED),
+        ("an alpha track without type", sequence(vec![red_track(), old_alpha]), &TRANSLUCENT_RED),
         ("a depth track", sequence(vec![depth_track(), red_track()]), &RED),
         ("a sound track first", sequence(vec![sound, red_track()]), &RED),
         ("avis with an item", both(b"avis"), &RED),
@@ -114,7 +114,7 @@ fn sequence_with_cut_sample_is_refused() {
     file.truncate(file.len() - 1);
     assert!(matches!(probe(&file), Err(Failure::Damaged(_))));
 
-    // frames behind the first one that are not there
+    // missing frames behind the first one
     let sequence = |samples: u32| {
         let mut file = File::of_tracks(vec![Track { is_large: true, ..red_track() }]).to_bytes();
         let table = file.windows(4).position(|kind| kind == b"stsc").expect("chunks");
@@ -140,7 +140,7 @@ fn selected_layer_is_shown() {
         ("layer 0 in the size of the whole", item(whole).essential(layer(0)), whole, RED),
         ("operating point 1", item(half).essential(operating_point(1)), half, RED),
         ("operating point 1, larger", item(whole).essential(operating_point(1)), whole, RED),
-        ("an operating point that is not there", item(whole).essential(operating_point(9)), whole, BLUE),
+        ("a missing operating point", item(whole).essential(operating_point(9)), whole, BLUE),
         ("operating point and layer", item(half).essential(operating_point(0)).essential(layer(0)), half, RED),
         ("another size", item((50, 61)), (50, 61), BLUE),
     ];
@@ -209,26 +209,26 @@ fn unusual_files_are_shown() {
             &RED,
         ),
         ("an unknown box in meta", File { meta_tail: unknown(), ..picture(still()) }, &RED),
-        ("alpha without ispe", with_alpha(still(), alpha()), &SEE_THROUGH),
+        ("alpha without ispe", with_alpha(still(), alpha()), &TRANSLUCENT_RED),
         (
             "alpha of half the size",
             with_alpha(still(), Item::av1(2, coded_alpha(32, 24, ALPHA)).with(alpha_type()).with(ispe(32, 24))),
-            &SEE_THROUGH,
+            &TRANSLUCENT_RED,
         ),
-        ("alpha that cannot be shown", with_alpha(still(), alpha().essential(unknown())), &RED),
-        ("alpha that is not there", File::of_items(vec![still()]).references(b"auxl", 2, &[1]), &RED),
+        ("alpha with an unsupported essential property", with_alpha(still(), alpha().essential(unknown())), &RED),
+        ("a missing alpha item", File::of_items(vec![still()]).references(b"auxl", 2, &[1]), &RED),
     ];
     for (name, file, colour) in table {
         assert_flat(name, &file.to_bytes(), (64, 48), colour);
     }
-    // the size that the container states counts
+    // the size in the container takes precedence
     for size in [(64, 96), (200, 48), (63, 47), (1, 1), (16, 12)] {
         let file = picture(bare().with(ispe(size.0, size.1))).to_bytes();
         assert_flat(&format!("{size:?}"), &file, size, &RED);
     }
 }
 
-/// A grid of 2x1 tiles of 64x64, red and blue; item 4 and 5 are for alpha.
+/// A grid of 2x1 tiles of 64x64, red and blue; IDs 4 and 5 are free for alpha.
 fn grid(size: (u16, u16)) -> File {
     let tile = |id, colour| Item::av1(id, coded(64, 64, colour)).with(ispe(64, 64));
     let grid = Item::grid(1, (2, 1), size).with(ispe(size.0.into(), size.1.into()));
@@ -236,18 +236,18 @@ fn grid(size: (u16, u16)) -> File {
 }
 
 #[test]
-fn grids_are_put_together() {
-    let see_through = |rgb: [u8; 3], alpha| [rgb[0], rgb[1], rgb[2], alpha];
+fn grid_is_assembled_from_its_tiles() {
+    let translucent = |rgb: [u8; 3], alpha| [rgb[0], rgb[1], rgb[2], alpha];
     let (red, blue): (&[u8], &[u8]) = (&RED, &BLUE);
     for size in [(128, 64), (127, 63), (100, 20), (65, 1)] {
         assert_corners("opaque", &grid(size).to_bytes(), (size.0.into(), size.1.into()), [red, blue, red, blue]);
     }
-    let mut stated_otherwise = grid((128, 64));
-    stated_otherwise.items[0].properties = vec![(ispe(64, 64), false)];
-    assert_corners("another ispe", &stated_otherwise.to_bytes(), (128, 64), [red, blue, red, blue]);
+    let mut other_ispe = grid((128, 64));
+    other_ispe.items[0].properties = vec![(ispe(64, 64), false)];
+    assert_corners("another ispe", &other_ispe.to_bytes(), (128, 64), [red, blue, red, blue]);
 
-    // alpha of each tile, of the whole as a picture, and of the whole as a grid
-    let (left, right) = (see_through(RED, 40), see_through(BLUE, 200));
+    // alpha of each tile, of the grid as a grid, and of the grid as one picture
+    let (left, right) = (translucent(RED, 40), translucent(BLUE, 200));
     let alpha = |id, value| Item::av1(id, coded_alpha(64, 64, value)).with(ispe(64, 64)).with(alpha_type());
     let mut file = grid((100, 64));
     file.items.extend([alpha(4, 40), alpha(5, 200)]);
@@ -260,7 +260,7 @@ fn grids_are_put_together() {
     assert_corners("of a grid", &of_grid.to_bytes(), (100, 64), [&left, &right, &left, &right]);
     let mut file = grid((100, 64));
     file.items.push(Item::av1(4, coded_alpha(100, 64, 40)).with(alpha_type()));
-    let (left, right) = (see_through(RED, 40), see_through(BLUE, 40));
+    let (left, right) = (translucent(RED, 40), translucent(BLUE, 40));
     let of_picture = file.references(b"auxl", 4, &[1]);
     assert_corners("of a picture", &of_picture.to_bytes(), (100, 64), [&left, &right, &left, &right]);
 }
@@ -277,7 +277,7 @@ fn grid_of_layered_tiles_shows_the_selected_layer() {
 }
 
 #[test]
-fn missing_features_are_not_called_damage() {
+fn unsupported_features_are_not_reported_as_damage() {
     let picture = |item: Item| File::of_items(vec![item]);
     let derived = |kind| {
         let items = vec![Item::new(9, kind, vec![0; 20]).with(ispe(64, 48)), still()];
@@ -299,7 +299,7 @@ fn missing_features_are_not_called_damage() {
         ("construction method 2 of item data", picture(still().method(2))),
         ("the colour matrix 14", picture(still().with(nclx([9, 16, 14])))),
         ("the colour matrix 10", picture(still().with(nclx([9, 14, 10])))),
-        // the encoder of builds without native codecs subsamples no chroma
+        // the encoder of builds without native codecs does not subsample chroma
         #[cfg(feature = "native")]
         ("the identity matrix with subsampled chroma", picture(still().with(nclx([1, 13, 0])))),
         ("alpha that is transformed otherwise than the colour", with_alpha(still(), turned)),
@@ -311,7 +311,7 @@ fn missing_features_are_not_called_damage() {
 }
 
 #[test]
-fn failures_are_told_apart_by_the_codec() {
+fn codec_maps_damage_and_unsupported_features_to_different_errors() {
     let layered = |selected| File::of_items(vec![Item::av1(1, primary_data(LAYERED).0).essential(layer(selected))]);
     let unsupported = File::of_items(vec![Item::new(1, b"iovl", vec![0; 20]).with(ispe(64, 48))]);
     let probe =
@@ -323,13 +323,13 @@ fn failures_are_told_apart_by_the_codec() {
 }
 
 #[test]
-fn damage_in_pixels_is_refused() {
+fn truncated_or_inconsistent_files_are_refused() {
     let data = coded(64, 48, RED);
     let picture = |data: &[u8]| File::of_items(vec![Item::av1(1, data.to_vec()).with(ispe(64, 48))]).to_bytes();
     for length in 0..data.len() {
         assert!(matches!(decode_file(&picture(&data[..length])), Err(Failure::Damaged(_))), "{length}");
     }
-    // the last item's data ends the file, and is cut with it
+    // the data of the last item are at the end of the file
     let whole = File::of_items(vec![still()]).to_bytes();
     for length in 0..whole.len() {
         assert!(!matches!(probe(&whole[..length]), Err(Failure::Unsupported(_))), "{length}");
@@ -339,7 +339,7 @@ fn damage_in_pixels_is_refused() {
         ("an empty picture", File::of_items(vec![Item::av1(1, data.clone()).with(ispe(0, 48))])),
         ("an empty item", File::of_items(vec![Item::av1(1, Vec::new()).with(ispe(64, 48)).method(1)])),
         ("a damaged essential property", File::of_items(vec![still().essential(boxed(b"irot", &[]))])),
-        ("a primary item that is not there", File { primary: Some(7), ..File::of_items(vec![still()]) }),
+        ("a missing primary item", File { primary: Some(7), ..File::of_items(vec![still()]) }),
         ("a grid of fewer tiles", File { references: Vec::new(), ..grid((128, 64)) }),
         ("a grid that tiles do not cover", grid((129, 64))),
         ("a grid of a tile too many", grid((64, 64))),
@@ -350,14 +350,14 @@ fn damage_in_pixels_is_refused() {
 }
 
 #[test]
-fn noise_is_refused() {
+fn files_without_boxes_are_refused() {
     for bytes in [&b""[..], b"\0\0\0\x08ftyp", b"\0\0\0\x10ftypavif\0\0\0\0", &[0xff; 64]] {
         assert!(matches!(probe(bytes), Err(Failure::Damaged(_))));
     }
 }
 
 #[test]
-fn memory_of_what_is_coded_is_in_the_estimate() {
+fn memory_estimate_includes_coded_frames() {
     let bytes = |item: Item| probe(&File::of_items(vec![item]).to_bytes()).expect("a header").decoded_bytes;
     assert_eq!(bytes(still()), 10 * 64 * 48);
     // a small picture of large frames, and a large one of small frames

@@ -40,7 +40,7 @@ fn encoder_options(effort: Effort, quality: f32) -> EncoderOptions {
     }
 }
 
-/// The least quality of alpha, of 100: coarse outlines are conspicuous.
+/// The least quality of alpha, 0 to 100: artefacts on edges of alpha are conspicuous.
 const MIN_ALPHA_QUALITY: f32 = 60.0;
 
 impl Encoder for Libaom {
@@ -89,9 +89,9 @@ fn bleed_colours(pixels: &Pixels) -> Pixels {
     let mut out = pixels.clone();
     let stride = out.stride();
     for row in out.data.chunks_exact_mut(stride) {
-        let seen =
+        let first_visible =
             row.chunks_exact(4).find(|pixel| pixel[3] > 0).map_or([0; 3], |pixel| [pixel[0], pixel[1], pixel[2]]);
-        let mut last = seen;
+        let mut last = first_visible;
         for pixel in row.chunks_exact_mut(4) {
             if pixel[3] == 0 {
                 pixel[..3].copy_from_slice(&last);

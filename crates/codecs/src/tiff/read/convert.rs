@@ -88,7 +88,7 @@ impl<'a, 'b> Converter<'a, 'b> {
             return;
         }
         if !self.lookup.is_empty() {
-            self.look_up(planes[0].row(y), out);
+            self.apply_lookup(planes[0].row(y), out);
             return;
         }
         self.gather(planes, y, out.len() / self.channels);
@@ -107,7 +107,7 @@ impl<'a, 'b> Converter<'a, 'b> {
         as_is && is_interleaved && page.bits == 8 && page.format == SampleFormat::Unsigned
     }
 
-    fn look_up<S: Sample>(&self, row: &[u8], out: &mut [S]) {
+    fn apply_lookup<S: Sample>(&self, row: &[u8], out: &mut [S]) {
         let bits = usize::from(self.page.bits);
         for (x, out) in out.chunks_exact_mut(self.channels).enumerate() {
             let at = x * bits;

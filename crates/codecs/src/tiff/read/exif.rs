@@ -1,5 +1,5 @@
-//! Descriptive fields of a TIFF as an EXIF block. EXIF has the structure of a TIFF without an image; a TIFF has the same fields beside
-//! those of the image.
+//! Descriptive fields of a TIFF as an EXIF block. EXIF has the structure of a TIFF without an image; a TIFF has the same fields next
+//! to those of the image.
 
 use super::ifd::{Directory, File};
 use tintype_pixels::exif::{EXIF_IFD, Field, GPS_IFD, LONGEST, write};

@@ -46,7 +46,7 @@ struct Decoder<'a> {
     width: u32,
     /// Changing elements of the coding line.
     changes: Vec<u32>,
-    /// Those of the reference line.
+    /// Changing elements of the reference line.
     reference: Vec<u32>,
 }
 

@@ -286,7 +286,7 @@ mod tests {
         let shared = jpeg(&[250, 10, 20], Subsamp::Sub2x2);
         let grey = jpeg(&[90], Subsamp::Gray);
         let inks = jpeg(&[10, 20, 30, 40], Subsamp::None);
-        // what the encoder made of the red, and of the inks (JFIF 1.02)
+        // the red as Y'CbCr and the CMYK as YCCK (JFIF 1.02)
         let ycbcr = [83, 93, 247];
         let ycck = [237, 121, 134, 40];
         for (name, made, wanted) in [

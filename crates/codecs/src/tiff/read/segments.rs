@@ -49,8 +49,8 @@ impl<'a> Page<'a> {
 
     /// The same without the decoded picture.
     pub(super) fn working_bytes(&self) -> u64 {
-        let beside = self.planes().len() as u64 * u64::from(self.grid.across);
-        let segment = self.segment_bytes(self.grid.rows).saturating_mul(beside);
+        let segments_across = self.planes().len() as u64 * u64::from(self.grid.across);
+        let segment = self.segment_bytes(self.grid.rows).saturating_mul(segments_across);
         let segment = match self.compression {
             // read in place
             Compression::None if !self.lsb_first => 0,
