@@ -1,5 +1,6 @@
 //! ICO and CUR: the largest image of the file.
 
+mod bitmap;
 mod read;
 
 use read::Payload;

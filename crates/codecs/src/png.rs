@@ -4,6 +4,7 @@
 mod apng;
 mod chunk;
 mod header;
+mod inflate;
 mod interlace;
 mod samples;
 mod scanlines;
