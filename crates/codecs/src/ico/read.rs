@@ -3,6 +3,14 @@
 //! The fields of a directory entry are not used: a size of 0 means 256 or more, bit counts are often 0, and cursors hold the hotspot in
 //! their place. The images' own headers count; the info header of a BMP has twice the height, for the AND mask behind the
 //! pixels. A truncated image is decoded as far as it goes, where the file has no complete one.
+//!
+//! The ICO decoder of the crate `image` (0.25) was not taken, since it refuses or alters files that this module decodes:
+//! - It selects an image by the bit count and the size in the directory, and refuses the file if that size differs from the one in
+//!   the image's header, or if a cursor's hotspot is beyond 256.
+//! - A truncated directory or image is an error, even if another image is complete. So is a truncated AND mask.
+//! - PNG images other than 8-bit RGBA are refused; browsers show every colour type and bit depth.
+//! - A BMP of 32 bits whose alpha is 0 everywhere becomes fully transparent; here its AND mask counts.
+//! - The AND mask of a top-down BMP is read bottom-up.
 
 use super::bitmap::Bitmap;
 
