@@ -1,14 +1,15 @@
 //! [`Params`] to [`Recipe`]: signature, preset, defaults, allowed widths, negotiation.
 
+mod geometry;
+
 use std::collections::BTreeMap;
 
-use super::native::params::{Fit, Flip, Params, RequestedFormat, defaults};
+use super::native::params::{Params, RequestedFormat, defaults};
 use super::native::query;
 use super::signature::Keys;
 use super::{Error, InvalidParam, InvalidParams, Target, negotiate};
-use crate::render::geometry::{Resize, TargetSize};
 use crate::render::recipe::{Effects, Encode, Geometry, Output, Quality};
-use crate::render::{Format, Orientation, Recipe};
+use crate::render::{Format, Recipe};
 use crate::source::ImageId;
 
 /// The settings for URLs.
@@ -185,7 +186,7 @@ impl Policy {
                 *value = None;
             }
         }
-        apply_dpr(&mut params, self.config.max_dimension);
+        geometry::apply_dpr(&mut params, self.config.max_dimension);
         if params.auto.is_some_and(|auto| auto.format) && params.format.is_none() {
             params.format = Some(RequestedFormat::Auto);
         }
@@ -220,7 +221,7 @@ impl Policy {
 
     /// Changes the width to an allowed one; `true` where that changed it.
     fn snap_width(&self, params: &mut Params) -> Result<bool, Error> {
-        apply_dpr(params, self.config.max_dimension);
+        geometry::apply_dpr(params, self.config.max_dimension);
         let (Some(width), Some(&top)) = (params.width, self.config.widths.last()) else { return Ok(false) };
         if self.config.snap == Snap::Off || self.config.widths.contains(&width) {
             return Ok(false);
@@ -286,8 +287,8 @@ impl Policy {
             geometry: Geometry {
                 rect,
                 trim: trim.filter(|&tolerance| tolerance != defaults::TRIM),
-                turn: turn(rotate, flip),
-                resize: self.resize(params)?,
+                turn: geometry::turn(rotate, flip),
+                resize: geometry::resize(self.config.max_dimension, params)?,
                 background: background.filter(|colour| colour.0[3] > 0),
             },
             effects: Effects { blur, sharpen: sharpen.filter(|&amount| amount != defaults::SHARPEN) },
@@ -317,51 +318,6 @@ impl Policy {
             }
         }
     }
-
-    fn resize(&self, params: &Params) -> Result<Resize, Error> {
-        let max = self.config.max_dimension;
-        let [mut width, mut height] = clamp_sides(max, [params.width, params.height].map(|side| side.map(f64::from)));
-        let gravity = params.position.unwrap_or(defaults::POSITION);
-        if let Some(ratio) = params.aspect_ratio {
-            match (width, height) {
-                (None, None) => return Ok(Resize::Crop(ratio, gravity)),
-                (None, Some(h)) => {
-                    [width, height] = clamp_sides(max, [f64::from(h) * ratio.value(), f64::from(h)].map(Some));
-                }
-                (Some(w), None) => {
-                    [width, height] = clamp_sides(max, [f64::from(w), f64::from(w) / ratio.value()].map(Some));
-                }
-                _ => {
-                    let value = format!("{}:{}", ratio.width, ratio.height);
-                    return Err(conflict("aspect_ratio", &value, "with width or height, not with both"));
-                }
-            }
-        }
-        let [width, height] = [width, height].map(Option::unwrap_or_default);
-        let target = TargetSize { width, height, enlarge: params.enlarge.unwrap_or(defaults::ENLARGE) };
-        let resize = match params.fit.unwrap_or(default_fit(params)) {
-            Fit::Contain => Resize::Contain(target),
-            Fit::Cover => Resize::Cover(target, gravity),
-            Fit::Fill => Resize::Fill(target),
-            Fit::Outside => Resize::Outside(target),
-            Fit::Pad => Resize::Pad(target, gravity),
-        };
-        Ok(resize.canonical())
-    }
-}
-
-fn turn(rotate: Option<u16>, flip: Option<Flip>) -> Orientation {
-    let turn = Orientation::quarter_turns(u32::from(rotate.unwrap_or(defaults::ROTATE)) / 90);
-    let flip = flip.map_or(Orientation::UPRIGHT, |flip| Orientation {
-        transpose: false,
-        mirror_x: flip.horizontal,
-        mirror_y: flip.vertical,
-    });
-    turn.then(flip)
-}
-
-fn default_fit(params: &Params) -> Fit {
-    if params.aspect_ratio.is_some() { defaults::FIT_OF_RATIO } else { defaults::FIT }
 }
 
 fn requested_format(params: &Params) -> RequestedFormat {
@@ -370,20 +326,6 @@ fn requested_format(params: &Params) -> RequestedFormat {
         None if params.auto.is_some_and(|auto| auto.format) => RequestedFormat::Auto,
         None => RequestedFormat::Original,
     }
-}
-
-/// Multiplies the sides by `dpr` and clamps them.
-fn apply_dpr(params: &mut Params, max: u32) {
-    let dpr = f64::from(params.dpr.take().unwrap_or(defaults::DPR)) / 100.0;
-    let sides = [params.width, params.height].map(|side| side.map(|side| f64::from(side) * dpr));
-    [params.width, params.height] = clamp_sides(max, sides);
-}
-
-/// The sides in whole pixels. Where one is above `max`, both are scaled down, so that the box keeps its ratio.
-fn clamp_sides(max: u32, sides: [Option<f64>; 2]) -> [Option<u32>; 2] {
-    let longest = sides.into_iter().flatten().fold(1.0, f64::max);
-    let scale = (f64::from(max) / longest).min(1.0);
-    sides.map(|side| side.map(|side| ((side * scale).round() as u32).clamp(1, max)))
 }
 
 /// The error for a parameter that is valid alone, but not with the others.

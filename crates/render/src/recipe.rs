@@ -321,4 +321,13 @@ mod tests {
         let keys: std::collections::HashSet<Vec<u8>> = all.iter().map(Recipe::canonical).collect();
         assert_eq!(keys.len(), all.len());
     }
+
+    #[test]
+    fn key_of_a_plain_recipe_is_pinned() {
+        let recipe = Recipe::new(Output::Exactly(Format::WebP), Quality(75));
+        let text = String::from_utf8(recipe.canonical()).expect("text");
+        let turn = "Orientation { transpose: false, mirror_x: false, mirror_y: false }";
+        // another text makes every cached rendition of every installation anew
+        assert_eq!(text, format!("(None, None, {turn}, Native, None)(Exactly(WebP), Quality(75), false, true, None)"));
+    }
 }

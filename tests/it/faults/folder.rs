@@ -87,7 +87,7 @@ fn unsafe_folder_is_refused_and_newer_layout_is_kept() {
     });
     std::fs::remove_file(cache.path().join("anything")).expect("still there");
     assert_eq!(code, Some(1));
-    assert!(said.contains("written by everyone") && said.contains("chmod"), "{said}");
+    assert!(said.contains("writable by all users") && said.contains("chmod"), "{said}");
     set_mode(cache.path(), 0o755);
     let newer = cache.path().join("v9/ab");
     std::fs::create_dir_all(&newer).expect("made");

@@ -1,4 +1,4 @@
-//! The separable Gaussian that blurring and sharpening share: a kernel, and the window of rows that it slides over.
+//! The arithmetic that effects share: the separable Gaussian with the window of rows that it slides over, luma, rounding.
 
 /// Samples worked on at once. Eight SSE registers of four floats: enough independent sums to
 /// hide the latency of an addition, and still half the register file.
@@ -155,4 +155,10 @@ pub(crate) fn lanes(samples: &[f32], at: usize) -> &[f32; LANES] {
 #[inline(always)]
 pub(crate) fn to_byte(v: f32) -> u8 {
     (v + 8_388_608.0).to_bits() as u8
+}
+
+/// BT.601 luma of a pixel, 0.0..=255.0.
+#[inline(always)]
+pub(crate) fn luma<const C: usize>(px: &[u8; C]) -> f32 {
+    0.299 * f32::from(px[0]) + 0.587 * f32::from(px[1]) + 0.114 * f32::from(px[2])
 }

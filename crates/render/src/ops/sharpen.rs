@@ -17,7 +17,7 @@
 //! they were and no fringes appear. Sources: ITU-R BT.601-7 section 2.5.1 for the weights;
 //! libvips' `vips_sharpen` for limiting.
 
-use super::kernel::{Kernel, Window, to_byte};
+use super::kernel::{Kernel, Window, luma, to_byte};
 use tintype_pixels::Pixels;
 
 /// Largest amount on offer.
@@ -89,12 +89,6 @@ fn run<const C: usize, const P: usize>(pixels: &mut Pixels, amount: f32) {
             }
         }
     }
-}
-
-/// BT.601 luma, 0.0..=255.0.
-#[inline(always)]
-fn luma<const C: usize>(px: &[u8; C]) -> f32 {
-    0.299 * f32::from(px[0]) + 0.587 * f32::from(px[1]) + 0.114 * f32::from(px[2])
 }
 
 #[cfg(test)]
