@@ -191,7 +191,7 @@ impl Policy {
             params.format = Some(RequestedFormat::Auto);
         }
         params.auto = None;
-        let fit = default_fit(&params);
+        let fit = geometry::default_fit(&params);
         drop_default(&mut params.fit, fit);
         drop_default(&mut params.position, defaults::POSITION);
         drop_default(&mut params.quality, self.config.quality);

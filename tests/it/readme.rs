@@ -141,7 +141,8 @@ async fn metrics_reference_is_current() {
         for name in words.filter(|word| word.starts_with("tintype_") && !word.ends_with('_')) {
             let name = ["_bucket", "_sum", "_count"].iter().fold(name, |name, end| name.trim_end_matches(end));
             // a target of the log; nginx's variables and zones of the shipped site
-            let is_metric = name != "tintype_store" && !text.contains(&format!("${name}")) && !text.contains(&format!("/_{name}"));
+            let is_metric =
+                name != "tintype_store" && !text.contains(&format!("${name}")) && !text.contains(&format!("/_{name}"));
             assert!(!is_metric || table.contains(&format!("| `{name}` |")), "{document}: there is no {name}");
         }
     }

@@ -112,7 +112,7 @@ fn jpeg(criterion: &mut Criterion) {
         black_box(own(Format::Jpeg, &progressive, &DecodeOptions::FULL));
     };
     let theirs = || {
-        black_box(turbojpeg::decompress(&progressive, turbojpeg::PixelFormat::RGB));
+        black_box(turbojpeg::decompress(&progressive, turbojpeg::PixelFormat::RGB).expect("a picture"));
     };
     compare(criterion, "jpeg-progressive", 512 * 512, own, ("turbojpeg", theirs));
 }

@@ -51,7 +51,7 @@ pub(super) fn turn(rotate: Option<u16>, flip: Option<Flip>) -> Orientation {
     turn.then(flip)
 }
 
-fn default_fit(params: &Params) -> Fit {
+pub(super) fn default_fit(params: &Params) -> Fit {
     if params.aspect_ratio.is_some() { defaults::FIT_OF_RATIO } else { defaults::FIT }
 }
 
