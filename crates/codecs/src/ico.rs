@@ -1,6 +1,7 @@
 //! ICO and CUR: the largest image of the file.
 
 mod bitmap;
+mod failure;
 mod read;
 
 use read::Payload;

@@ -1,6 +1,5 @@
 //! The parameters of one URL as it states them, and their defaults.
 
-use super::table::PARAMETERS;
 use crate::render::Format;
 use crate::render::Rect;
 use crate::render::geometry::{Gravity, Ratio};
@@ -61,7 +60,7 @@ pub struct Params {
     pub s: Option<String>,
 }
 
-/// The value of each parameter that a URL leaves out. [`PARAMETERS`] prints them and `policy` applies them; the default of
+/// The value of each parameter that a URL leaves out. [`PARAMETERS`](super::table::PARAMETERS) prints them and `policy` applies them; the default of
 /// `quality` is the setting `output.quality`, and that of `fit` depends on `aspect_ratio`.
 pub mod defaults {
     use super::{Fit, Gravity, Metadata};
@@ -132,23 +131,4 @@ pub struct Flip {
     pub horizontal: bool,
     /// Top and bottom change places.
     pub vertical: bool,
-}
-
-impl Params {
-    /// Parameters of `other` fill those that are `None`.
-    pub fn or(self, other: &Params) -> Params {
-        let mut all = other.clone();
-        for parameter in PARAMETERS {
-            if let Some(value) = parameter.value(&self) {
-                // a row reads what it prints: a test goes through all of them
-                parameter.parse(Some(&value), &mut all);
-            }
-        }
-        all
-    }
-
-    /// Whether a parameter asks for a rendition rather than the original.
-    pub fn asks_for_rendition(&self) -> bool {
-        PARAMETERS.iter().any(|parameter| parameter.renders && parameter.value(self).is_some())
-    }
 }

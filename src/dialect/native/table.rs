@@ -349,3 +349,22 @@ impl Parameter {
         nearest(text, self.words.iter().copied().chain(colours.into_iter().flatten())).map(str::to_owned)
     }
 }
+
+impl Params {
+    /// Parameters of `other` fill those that are `None`.
+    pub fn or(self, other: &Params) -> Params {
+        let mut all = other.clone();
+        for parameter in PARAMETERS {
+            if let Some(value) = parameter.value(&self) {
+                // a row reads what it prints: a test goes through all of them
+                parameter.parse(Some(&value), &mut all);
+            }
+        }
+        all
+    }
+
+    /// Whether a parameter asks for a rendition rather than the original.
+    pub fn asks_for_rendition(&self) -> bool {
+        PARAMETERS.iter().any(|parameter| parameter.renders && parameter.value(self).is_some())
+    }
+}

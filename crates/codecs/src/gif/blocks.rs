@@ -2,7 +2,7 @@
 //!
 //! The header does not count the frames, so probing walks all blocks; no image data is decompressed.
 
-use super::{FORMAT, frames};
+use super::FORMAT;
 use tintype_pixels::error::{Error, Result};
 use tintype_pixels::geometry::Size;
 use tintype_pixels::{Loops, RowDecoding};
@@ -115,7 +115,7 @@ impl Outline {
             self.has_alpha = !covers;
             self.size = Size::new(screen.width.max(left + size.width), screen.height.max(top + size.height));
             // colour indices as sent and deinterlaced; codes in a buffer that grows by doubling
-            let codes = frames::max_codes(size.pixels()).min((next.unwrap_or(file.len()) - at) as u64);
+            let codes = max_codes(size.pixels()).min((next.unwrap_or(file.len()) - at) as u64);
             self.memory = 2 * size.pixels() + 3 * codes;
         }
         self.has_alpha |= std::mem::take(&mut self.is_transparent);
@@ -156,4 +156,10 @@ pub(super) fn skip_sub_blocks(bytes: &[u8], mut at: usize) -> Option<usize> {
             return Some(at);
         }
     }
+}
+
+/// The most bytes of LZW codes that are buffered for a frame of so many pixels: a code has 12 bits at most and writes at least one
+/// pixel. More data is junk or clear codes.
+pub(super) fn max_codes(pixels: u64) -> u64 {
+    2 * pixels + (1 << 20)
 }

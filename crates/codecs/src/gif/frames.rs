@@ -7,7 +7,7 @@ use weezl::{BitOrder, decode::Configuration};
 
 use super::FORMAT;
 use super::blocks::{
-    EXTENSION, GRAPHIC_CONTROL, IMAGE, SCREEN_END, colour_table_length, last_sub_block, skip_sub_blocks,
+    EXTENSION, GRAPHIC_CONTROL, IMAGE, SCREEN_END, colour_table_length, last_sub_block, max_codes, skip_sub_blocks,
 };
 use crate::canvas::{Area, Disposal};
 use crate::lzw::{self, Order};
@@ -195,12 +195,6 @@ fn decompress_by_weezl(min_code_size: u8, codes: &[u8], out: &mut [u8]) -> usize
         }
     }
     written
-}
-
-/// The most bytes of LZW codes that are buffered for a frame of so many pixels: a code has 12 bits at most and writes at least one
-/// pixel. More data is junk or clear codes.
-pub(super) fn max_codes(pixels: u64) -> u64 {
-    2 * pixels + (1 << 20)
 }
 
 /// The first `decoded_rows` rows of the four passes (GIF89a, Appendix E) in order from the top, with missing rows filled in, and the

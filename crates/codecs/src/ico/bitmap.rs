@@ -1,10 +1,15 @@
 //! A BMP without file header: pixels with an AND mask.
 
-use super::read::{Failure, Image, Kind, malformed, u32_at};
+use super::failure::{Failure, malformed, u32_at};
 
 /// A BMP without file header.
 pub(super) struct Bitmap<'a> {
-    bits: usize,
+    /// Columns.
+    pub(super) width: u32,
+    /// Rows of pixels.
+    pub(super) height: u32,
+    /// Bits of a pixel.
+    pub(super) bits: usize,
     /// Whether the first stored row is the top one.
     top_down: bool,
     /// Entries of blue, green, red and a reserved byte.
@@ -21,7 +26,7 @@ pub(super) struct Bitmap<'a> {
 
 impl<'a> Bitmap<'a> {
     /// Reads a `BITMAPINFOHEADER` or a later version.
-    pub(super) fn read(data: &'a [u8]) -> Result<Image<'a>, Failure> {
+    pub(super) fn read(data: &'a [u8]) -> Result<Bitmap<'a>, Failure> {
         let cut_off = || malformed("a BMP entry is truncated");
         let header: &[u8; 40] = data.first_chunk().ok_or_else(cut_off)?;
         let field = |at| u32_at(header, at).map_or(0, |value| value);
@@ -57,7 +62,9 @@ impl<'a> Bitmap<'a> {
             None if bits < 32 => Some("its AND mask is truncated"),
             _ => None,
         };
-        let bitmap = Bitmap {
+        Ok(Bitmap {
+            width: pixel_width as u32,
+            height: pixel_height as u32,
             bits,
             top_down: height < 0,
             palette: palette.as_chunks().0,
@@ -65,9 +72,7 @@ impl<'a> Bitmap<'a> {
             pixels,
             and_mask: mask.unwrap_or_default(),
             missing,
-        };
-        let (width, height) = (pixel_width as u32, pixel_height as u32);
-        Ok(Image { is_whole: missing.is_none(), width, height, bits: bits as u32, kind: Kind::Bmp(bitmap) })
+        })
     }
 
     /// The pixels as RGBA with straight alpha.

@@ -13,17 +13,8 @@
 //! - The AND mask of a top-down BMP is read bottom-up.
 
 use super::bitmap::Bitmap;
-
-/// The reason that a file has no picture.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// A feature that is not supported; the file may be valid.
-    Unsupported(String),
-    /// Damage.
-    Malformed(String),
-    /// More pixels than allowed.
-    Limit(String),
-}
+pub(crate) use super::failure::Failure;
+use super::failure::{malformed, u16_at, u32_at};
 
 /// The selected image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,17 +59,17 @@ pub(crate) fn decode(bytes: &[u8], max_pixels: u64) -> Result<Payload<'_>, Failu
 }
 
 /// An image of the file.
-pub(super) struct Image<'a> {
+struct Image<'a> {
     /// Whether it is complete.
-    pub(super) is_whole: bool,
-    pub(super) width: u32,
-    pub(super) height: u32,
+    is_whole: bool,
+    width: u32,
+    height: u32,
     /// Bits of a pixel.
-    pub(super) bits: u32,
-    pub(super) kind: Kind<'a>,
+    bits: u32,
+    kind: Kind<'a>,
 }
 
-pub(super) enum Kind<'a> {
+enum Kind<'a> {
     Png(&'a [u8]),
     Bmp(Bitmap<'a>),
 }
@@ -114,7 +105,12 @@ fn read_entry<'a>(bytes: &'a [u8], entry: &[u8; 16]) -> Result<Image<'a>, Failur
     let start = u32_at(entry, 12).ok_or_else(outside)?;
     // the length in the entry is often wrong, and not needed
     let data = bytes.get(start as usize..).filter(|data| !data.is_empty()).ok_or_else(outside)?;
-    if data.starts_with(PNG_SIGNATURE) { read_png(data) } else { Bitmap::read(data) }
+    if data.starts_with(PNG_SIGNATURE) {
+        return read_png(data);
+    }
+    let bitmap = Bitmap::read(data)?;
+    let Bitmap { width, height, bits, .. } = bitmap;
+    Ok(Image { is_whole: bitmap.missing.is_none(), width, height, bits: bits as u32, kind: Kind::Bmp(bitmap) })
 }
 
 const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1A\n";
@@ -145,18 +141,6 @@ fn read_png(data: &[u8]) -> Result<Image<'_>, Failure> {
         }
     }
     Err(malformed("a PNG entry has too many chunks"))
-}
-
-pub(super) fn malformed(text: impl Into<String>) -> Failure {
-    Failure::Malformed(text.into())
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes.get(at..)?.first_chunk().map(|&bytes| u16::from_le_bytes(bytes))
-}
-
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk().map(|&bytes| u32::from_le_bytes(bytes))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod compression;
 mod convert;
 mod exif;
 mod fax;
+mod grid;
 mod ifd;
 mod jpeg;
 mod page;

@@ -182,7 +182,7 @@ impl<'a> Chroma<'a> {
 }
 
 /// The rows of a frame, one `f32` row a channel: red, green and blue, or luma alone.
-pub(super) struct Rows<'a> {
+struct Rows<'a> {
     frame: &'a Frame<'a>,
     luma_scale: Scale,
     /// Cb, Cr and the matrix; `None` for a greyscale frame.
@@ -216,7 +216,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Reads the start of row `y`, as long as the output rows. Of a greyscale frame only the first one is written.
-    pub(super) fn read(&mut self, y: usize, [first, second, third]: &mut [Vec<f32>; 3]) -> Result<()> {
+    fn read(&mut self, y: usize, [first, second, third]: &mut [Vec<f32>; 3]) -> Result<()> {
         let picture = self.frame.picture;
         let stride = picture.stride(Component::Y) as usize;
         self.frame.read_row(&picture.plane(Component::Y), stride, y, self.luma_scale, first)?;
@@ -278,7 +278,7 @@ fn put(canvas: &mut Canvas, rows: &mut Rows<'_>, place: Place, from: &[usize], f
     for y in 0..height {
         match &mut scaler {
             None => rows.read(y, &mut row)?,
-            Some(scaler) => scaler.read(rows, y, &mut row)?,
+            Some(scaler) => scaler.read(|y, row| rows.read(y, row), y, &mut row)?,
         }
         for (channel, &source) in (first_channel..).zip(from) {
             canvas.put(place.left, place.top + y, channel, &row[source]);

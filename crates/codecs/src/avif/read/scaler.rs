@@ -1,6 +1,5 @@
 //! Scaling of frames while they are converted.
 
-use super::convert::Rows;
 use super::failure::Result;
 
 /// Scales a frame bilinearly to the size that the container states, holding two rows at a time.
@@ -24,14 +23,16 @@ impl Scaler {
         Self { from, height: to.1, columns, cached: [(None, row()), (None, row())], blended: vec![0.0; from.0] }
     }
 
-    /// Reads the start of row `y` of the output.
-    pub(super) fn read(&mut self, rows: &mut Rows<'_>, y: usize, row: &mut [Vec<f32>; 3]) -> Result<()> {
+    /// Reads the start of row `y` of the output; `read` reads a row of the input.
+    pub(super) fn read(
+        &mut self, mut read: impl FnMut(usize, &mut [Vec<f32>; 3]) -> Result<()>, y: usize, row: &mut [Vec<f32>; 3],
+    ) -> Result<()> {
         let (upper, weight) = sample_at(y, self.height, self.from.1);
         let lower = (upper + 1).min(self.from.1 - 1);
         for wanted in [upper, lower] {
             let (number, samples) = &mut self.cached[wanted % 2];
             if *number != Some(wanted) {
-                rows.read(wanted, samples)?;
+                read(wanted, samples)?;
                 *number = Some(wanted);
             }
         }

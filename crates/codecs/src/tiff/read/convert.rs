@@ -1,9 +1,22 @@
 //! Conversion of decompressed rows to RGB, RGB with alpha, or CMYK.
 
+use std::borrow::Cow;
+
 use super::page::Page;
-use super::pixels::Plane;
 use super::samples::{lab_to_srgb, unpack, widen};
 use super::tags::{Compression, Photometric, SampleFormat};
+
+/// A decompressed strip or tile of one plane.
+pub(super) struct Plane<'a> {
+    pub(super) data: Cow<'a, [u8]>,
+    pub(super) stride: usize,
+}
+
+impl Plane<'_> {
+    pub(super) fn row(&self, y: usize) -> &[u8] {
+        &self.data[y * self.stride..][..self.stride]
+    }
+}
 
 /// A sample of the decoded picture.
 pub(super) trait Sample: Copy {

@@ -6,8 +6,8 @@
 use std::cell::Cell;
 
 use super::Failure;
+use super::grid::{Grid, OldJpeg, dimension, read_grid};
 use super::ifd::{Directory, Field, File};
-use super::segments::{Grid, read_grid};
 use super::tags::{Compression, Photometric, Predictor, SampleFormat, YCbCr, predictor, sample_format};
 
 /// The extra sample that is alpha (TIFF 6.0 §18).
@@ -17,15 +17,6 @@ pub(super) struct Alpha {
     pub(super) index: u16,
     /// Whether the colours are premultiplied.
     pub(super) associated: bool,
-}
-
-/// Fields that only old-style JPEG has (TIFF 6.0 §22).
-#[derive(Clone, Copy)]
-pub(super) struct OldJpeg<'a> {
-    /// An embedded JPEG file (JPEGInterchangeFormat).
-    pub(super) interchange: Option<&'a [u8]>,
-    /// Offsets of the quantization, DC and AC tables of each component (JPEGQTables, JPEGDCTables, JPEGACTables).
-    pub(super) tables: [Option<Field<'a>>; 3],
 }
 
 /// The first page.
@@ -198,12 +189,6 @@ impl<'a> Page<'a> {
     pub(super) fn interleaved_samples(&self) -> usize {
         if self.planar { 1 } else { self.samples.into() }
     }
-}
-
-pub(super) fn dimension(directory: &Directory<'_>, tag: u16, name: &str) -> Result<u32, Failure> {
-    let field = directory.field(tag)?.ok_or_else(|| Failure::malformed(format!("it has no {name}")))?;
-    let value = field.get(0).filter(|&value| field.len() == 1 && 0 < value && value <= i32::MAX as u64);
-    value.map(|value| value as u32).ok_or_else(|| Failure::malformed(format!("its {name} is invalid")))
 }
 
 /// The first field that exists: writers mix up those of strips and of tiles.

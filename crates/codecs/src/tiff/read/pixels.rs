@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::compression;
-use super::convert::{Converter, Sample};
+use super::convert::{Converter, Plane, Sample};
 use super::jpeg;
 use super::page::Page;
 use super::{Failure, Samples};
@@ -23,18 +23,6 @@ pub(super) fn decode(page: &Page<'_>) -> Result<Samples, Failure> {
     let mut samples = vec![0u8; count];
     fill(page, &mut samples)?;
     Ok(Samples::Eight(samples))
-}
-
-/// A decompressed strip or tile of one plane.
-pub(super) struct Plane<'a> {
-    data: Cow<'a, [u8]>,
-    stride: usize,
-}
-
-impl Plane<'_> {
-    pub(super) fn row(&self, y: usize) -> &[u8] {
-        &self.data[y * self.stride..][..self.stride]
-    }
 }
 
 /// Decodes all rows.

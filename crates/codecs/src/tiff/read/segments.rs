@@ -1,21 +1,9 @@
-//! Strips and tiles: their layout, their sizes, and where they are in the file.
+//! Strips and tiles: their sizes, and where they are in the file.
 
 use super::Failure;
-use super::ifd::{Directory, Field};
-use super::page::{OldJpeg, Page, dimension};
+use super::grid::Grid;
+use super::page::Page;
 use super::tags::Compression;
-
-/// The layout of the strips or tiles of one plane. A strip is a tile of the picture's width.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Grid {
-    pub(super) tiled: bool,
-    /// Pixels of a tile.
-    pub(super) width: u32,
-    /// Rows of a tile or strip; the last strip may have fewer.
-    pub(super) rows: u32,
-    pub(super) across: u32,
-    pub(super) down: u32,
-}
 
 impl<'a> Page<'a> {
     /// Rows of the strips or tiles with the vertical index `down`.
@@ -124,25 +112,4 @@ impl<'a> Page<'a> {
         let most = counted.min(needed.saturating_mul(8).saturating_add(slack));
         Ok(start..start + most)
     }
-}
-
-/// The layout by the tags: §15 for tiles, §8 RowsPerStrip for strips.
-pub(super) fn read_grid(
-    directory: &Directory<'_>, (width, height): (u32, u32), offsets: Option<&Field<'_>>, old: &OldJpeg<'_>,
-) -> Result<Grid, Failure> {
-    let whole = Grid { tiled: false, width, rows: height, across: 1, down: 1 };
-    if old.interchange.is_some() {
-        return Ok(whole);
-    }
-    if directory.field(322)?.is_some() {
-        let (tile_width, rows) = (dimension(directory, 322, "TileWidth")?, dimension(directory, 323, "TileLength")?);
-        let (across, down) = (width.div_ceil(tile_width), height.div_ceil(rows));
-        return Ok(Grid { tiled: true, width: tile_width, rows, across, down });
-    }
-    let rows = directory.optional(278).and_then(|field| field.get(0)).unwrap_or(u64::MAX).min(height.into()) as u32;
-    if rows == 0 || offsets.is_some_and(|offsets| offsets.len() == 1) {
-        // a single strip has all rows, whatever RowsPerStrip is
-        return Ok(whole);
-    }
-    Ok(Grid { rows, down: height.div_ceil(rows), ..whole })
 }
