@@ -30,7 +30,8 @@ impl Log {
         let writer = Arc::new(LogWriter::to_stderr(as_json)?);
         let lines = fmt::layer().log_internal_errors(false).with_writer(Arc::clone(&writer));
         let lines = if as_json { lines.json().flatten_event(true).boxed() } else { lines.boxed() };
-        tracing_subscriber::registry().with(lines.with_filter(filter())).init();
+        // a filter of the whole, which disables call sites for good; one of the layer would be asked at each event
+        tracing_subscriber::registry().with(filter()).with(lines).init();
         std::panic::set_hook(Box::new(log_panic));
         Ok(Log { writer, as_json })
     }
