@@ -115,6 +115,14 @@ fn canonical(peer: Peer) -> Peer {
 }
 
 impl Client {
+    /// The octets of an IPv4 address.
+    pub(super) fn ipv4(self) -> Option<[u8; 4]> {
+        match self.0 {
+            Peer::Ip(IpAddr::V4(address)) => Some(address.octets()),
+            _ => None,
+        }
+    }
+
     /// The unit of rate limits: an IPv4 address, or a /64 of IPv6, which is what one subscriber has.
     pub(super) fn network(self) -> Client {
         match self.0 {

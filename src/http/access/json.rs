@@ -1,4 +1,7 @@
 //! Lines of the access log in JSON, of the shape that `tracing_subscriber` writes.
+//!
+//! Fields are written by hand: serialised by `serde_json` the line took 3 percent of the CPU of a hit instead of 1. Texts that need
+//! escapes are left to it.
 
 use std::cell::RefCell;
 use std::io::{Result, Write};
@@ -13,76 +16,103 @@ use tracing_subscriber::fmt::{format, time};
 use super::{Entry, LOSS, TARGET};
 use crate::http::clients::Client;
 
-/// A line about a request.
-#[derive(Serialize)]
-struct RequestLine<'a> {
-    timestamp: &'a str,
-    level: &'a str,
-    request_id: &'a str,
-    #[serde(serialize_with = "as_text")]
-    client: Client,
-    method: &'a str,
-    path: &'a str,
-    query: &'a str,
-    status: u16,
-    content_type: &'a str,
-    bytes: &'a str,
-    cache: &'a str,
-    duration_ms: f64,
-    target: &'a str,
-}
-
-/// A line about dropped lines.
-#[derive(Serialize)]
-struct LossLine<'a> {
-    timestamp: &'a str,
-    level: &'a str,
-    message: &'a str,
-    lines: u64,
-    target: &'a str,
-}
-
-fn as_text<S: serde::Serializer>(client: &Client, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    serializer.collect_str(client)
-}
-
 /// Replaces the content of `line` by the line of a request.
 pub(super) fn write_request(line: &mut Vec<u8>, entry: &Entry<'_>) {
     line.clear();
-    with_timestamp(|timestamp| {
-        let json = RequestLine {
-            timestamp,
-            level: "INFO",
-            request_id: entry.id,
-            client: entry.client,
-            method: entry.method,
-            path: entry.path,
-            query: entry.query,
-            status: entry.status.as_u16(),
-            content_type: entry.content_type(),
-            bytes: entry.bytes(),
-            cache: entry.cache_status(),
-            // to the microsecond
-            duration_ms: entry.duration.as_micros() as f64 / 1000.0,
-            target: TARGET,
-        };
-        write(line, &json);
-    });
+    begin(line, "INFO");
+    text(line, "request_id", entry.id);
+    client(line, &entry.client);
+    text(line, "method", entry.method);
+    text(line, "path", entry.path);
+    text(line, "query", entry.query);
+    name(line, "status");
+    line.extend_from_slice(entry.status.as_str().as_bytes());
+    text(line, "content_type", entry.content_type());
+    text(line, "bytes", entry.bytes());
+    text(line, "cache", entry.cache_status());
+    name(line, "duration_ms");
+    let micros = u64::try_from(entry.duration.as_micros()).unwrap_or(u64::MAX);
+    decimal(line, micros / 1000, 1);
+    line.push(b'.');
+    decimal(line, micros % 1000, 3);
+    end(line, TARGET);
 }
 
 /// The line about dropped lines.
 pub(super) fn loss(lines: u64) -> Vec<u8> {
     let mut line = Vec::new();
-    with_timestamp(|timestamp| {
-        write(&mut line, &LossLine { timestamp, level: "WARN", message: LOSS, lines, target: "tintype::log" });
-    });
+    begin(&mut line, "WARN");
+    text(&mut line, "message", LOSS);
+    name(&mut line, "lines");
+    decimal(&mut line, lines, 1);
+    end(&mut line, "tintype::log");
     line
 }
 
-fn write(line: &mut Vec<u8>, json: &impl Serialize) {
-    // texts and numbers can be serialised, and writing to memory does not fail
-    let _ = json.serialize(&mut Serializer::with_formatter(&mut *line, OneLine));
-    line.push(b'\n');
+fn begin(line: &mut Vec<u8>, level: &str) {
+    line.extend_from_slice(b"{\"timestamp\":\"");
+    with_timestamp(|timestamp| line.extend_from_slice(timestamp.as_bytes()));
+    line.push(b'"');
+    text(line, "level", level);
+}
+
+fn end(line: &mut Vec<u8>, target: &str) {
+    text(line, "target", target);
+    line.extend_from_slice(b"}\n");
+}
+
+/// The names are plain.
+fn name(line: &mut Vec<u8>, name: &str) {
+    line.extend_from_slice(b",\"");
+    line.extend_from_slice(name.as_bytes());
+    line.extend_from_slice(b"\":");
+}
+
+fn text(line: &mut Vec<u8>, name: &str, value: &str) {
+    self::name(line, name);
+    string(line, value);
+}
+
+fn string(line: &mut Vec<u8>, value: &str) {
+    let is_plain = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
+    if value.bytes().all(is_plain) {
+        line.push(b'"');
+        line.extend_from_slice(value.as_bytes());
+        line.push(b'"');
+    } else {
+        // a text can be serialised, and writing to memory does not fail
+        let _ = value.serialize(&mut Serializer::with_formatter(line, OneLine));
+    }
+}
+
+/// An address, which needs no escaping.
+fn client(line: &mut Vec<u8>, client: &Client) {
+    name(line, "client");
+    line.push(b'"');
+    match client.ipv4() {
+        Some([first, rest @ ..]) => {
+            decimal(line, first.into(), 1);
+            for octet in rest {
+                line.push(b'.');
+                decimal(line, octet.into(), 1);
+            }
+        }
+        // writing to memory does not fail
+        None => drop(write!(line, "{client}")),
+    }
+    line.push(b'"');
+}
+
+/// Appends a number with at least `digits` digits, 20 at most.
+fn decimal(line: &mut Vec<u8>, mut number: u64, digits: usize) {
+    let mut text = [b'0'; 20];
+    let mut start = text.len();
+    while number > 0 || start > text.len() - digits {
+        start -= 1;
+        text[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    line.extend_from_slice(&text[start..]);
 }
 
 /// Escapes also DEL, C1 control characters and Unicode's line separators, which JSON does not require: many readers split
@@ -160,8 +190,8 @@ mod tests {
     fn control_characters_and_line_separators_are_escaped() {
         let check = |text: &str, expected: &str| {
             let mut line = Vec::new();
-            write(&mut line, &text);
-            assert_eq!(String::from_utf8(line).expect("UTF-8"), format!("\"{expected}\"\n"));
+            string(&mut line, text);
+            assert_eq!(String::from_utf8(line).expect("UTF-8"), format!("\"{expected}\""));
         };
         check("plain {text}: 'x'", "plain {text}: 'x'");
         check("a\"b\\c", "a\\\"b\\\\c");
@@ -169,15 +199,25 @@ mod tests {
         check("\u{85}\u{2028}\u{2029}\u{e9}", "\\u0085\\u2028\\u2029\u{e9}");
     }
 
+    #[test]
+    fn numbers_are_padded_to_their_digits() {
+        for (number, digits, expected) in
+            [(0, 1, "0"), (7, 3, "007"), (1234, 1, "1234"), (u64::MAX, 1, "18446744073709551615")]
+        {
+            let mut line = Vec::new();
+            decimal(&mut line, number, digits);
+            assert_eq!(String::from_utf8(line).expect("UTF-8"), expected);
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn every_text_round_trips(text: String) {
             let mut line = Vec::new();
-            write(&mut line, &text);
-            let line = String::from_utf8(line).expect("UTF-8");
-            let json = line.strip_suffix('\n').expect("a line");
+            string(&mut line, &text);
+            let json = String::from_utf8(line).expect("UTF-8");
             assert!(!json.contains(|c: char| c.is_control()), "{json:?}");
-            assert_eq!(serde_json::from_str::<String>(json).expect("JSON"), text);
+            assert_eq!(serde_json::from_str::<String>(&json).expect("JSON"), text);
         }
     }
 }
