@@ -40,7 +40,7 @@ impl Display for InvalidParam {
     }
 }
 
-/// The invalid parameters of one URL, in its order: the first [`LISTED`], and the number of the others.
+/// The invalid parameters of one URL, in its order: the first `LISTED`, and the number of the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InvalidParams {
     listed: Vec<InvalidParam>,

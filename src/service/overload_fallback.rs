@@ -11,7 +11,7 @@ use crate::source::ImageId;
 const MAX_BYTES: u64 = 2_000_000;
 
 impl Service {
-    /// The original in place of a rendition, if it has at most [`MAX_BYTES`] and a format that every browser shows. It takes
+    /// The original in place of a rendition, if it has at most `MAX_BYTES` and a format that every browser shows. It takes
     /// no worker, since it is streamed from its file.
     pub async fn overload_fallback(self: &Arc<Self>, id: &ImageId, recipe: &Recipe) -> Option<Answer> {
         let version = self.source.version(id).await.ok()?;

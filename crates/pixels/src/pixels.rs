@@ -5,7 +5,7 @@ use crate::geometry::Size;
 
 /// 8-bit pixels, interleaved, rows packed from the top: width × height × channels, stride = width × channels bytes.
 ///
-/// The colour space is the original's own until [`ops`](super::ops) has converted it; then it is sRGB. Alpha is straight.
+/// The colour space is the original's own until it is converted to sRGB. Alpha is straight.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Pixels {
     /// Columns and rows.
