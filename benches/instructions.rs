@@ -3,7 +3,7 @@
 //!
 //! `cargo install gungraun-runner --version 0.20.0 && cargo bench --bench instructions`, with Debian's `valgrind`.
 
-// what the macros make is theirs to document
+// the macros make items without documentation
 #![allow(missing_docs)]
 
 use std::hint::black_box;

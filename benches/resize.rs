@@ -191,7 +191,7 @@ fn paths() -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "png"));
-    // what has to be enlarged says nothing about reducing
+    // enlarged pictures are no measure of reducing
     paths.retain(|path| image::image_dimensions(path).is_ok_and(|(width, _)| width > columns()));
     paths.sort();
     paths

@@ -7,7 +7,7 @@ use tintype_pixels::{ColourModel, Error, Result, Size};
 /// The largest ICC profile that is assembled, in bytes: print profiles have about 2 MB.
 const MAX_PROFILE: usize = 8 << 20;
 
-/// What the segments before the first scan say (T.81 Annex B, JFIF 1.02, ICC.1 Annex B.4).
+/// The contents of the segments before the first scan (T.81 Annex B, JFIF 1.02, ICC.1 Annex B.4).
 pub struct Header {
     /// Columns and rows, neither of them 0.
     pub size: Size,

@@ -228,7 +228,7 @@ impl Default for Quality {
 /// The metadata of the result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Metadata {
-    /// Nothing.
+    /// No metadata.
     #[default]
     None,
     /// The EXIF fields that say who made it and who owns it.

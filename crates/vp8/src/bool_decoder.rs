@@ -3,7 +3,7 @@
 /// Reads bools from a partition. Past its end it reads zeros, which [`BoolDecoder::is_valid`] tells afterwards: a check at every bool
 /// would cost.
 pub(crate) struct BoolDecoder<'a> {
-    /// What is not loaded yet.
+    /// The bytes that are not loaded yet.
     data: &'a [u8],
     value: u64,
     /// One less than the range of the standard: 127 to 254.

@@ -90,7 +90,7 @@ pub fn decode_scaled(data: &[u8], mut to: ScaledPlanes) -> Result<ScaledPlanes, 
     }
 }
 
-/// What the loop filter needs to know of a macroblock (§9.6, §15).
+/// The facts of a macroblock that the loop filter uses (§9.6, §15).
 #[derive(Clone, Copy, Default)]
 struct FilterInfo {
     strength: FilterStrength,
@@ -107,7 +107,7 @@ struct FrameDecoder<'a> {
     tokens: Vec<BoolDecoder<'a>>,
 }
 
-/// What macroblocks need to know of those above and to the left.
+/// The context from the macroblocks above and to the left.
 struct Neighbours {
     modes_above: Vec<[u8; 4]>,
     modes_left: [u8; 4],

@@ -31,7 +31,7 @@ pub(crate) struct FrameHeader {
     pub(crate) token_partitions: usize,
 }
 
-/// What the segments change (§9.3), by segment.
+/// The changes of each segment (§9.3).
 #[derive(Default)]
 struct Segmentation {
     probs: Option<[u8; 3]>,

@@ -18,7 +18,7 @@ pub(crate) const B_HD_PRED: u8 = 8;
 pub(crate) struct Modes {
     /// That of luma; `None` for B_PRED, where each subblock has its own.
     pub(crate) y: Option<u8>,
-    /// Those of the subblocks, for B_PRED.
+    /// The modes of the subblocks, for B_PRED.
     pub(crate) b: [u8; 16],
     /// That of chroma.
     pub(crate) uv: u8,

@@ -33,7 +33,7 @@ pub(in crate::http) struct FastPathStream<S> {
 /// The progress of hyper in the request.
 #[derive(Clone, Copy)]
 enum Reader {
-    /// Nothing that it has not answered.
+    /// No request is open: all that it has read is answered.
     BetweenRequests,
     /// Exactly one request without a body, the one of that number, which it has not answered yet.
     InRequest(u64),

@@ -43,7 +43,7 @@ fn testdata_decodes_as_by_image_webp() {
             count += u32::from(check(&path.display().to_string(), frame));
         }
     }
-    // those of testdata
+    // the files of testdata
     assert!(count >= 3, "{count}");
 }
 

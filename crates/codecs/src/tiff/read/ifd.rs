@@ -1,6 +1,6 @@
 //! The structure of classic TIFF and BigTIFF: the file header, image file directories (IFDs) and their fields.
 //!
-//! Nothing is copied: a field borrows its values from the file, and exists only if all of them lie in the file, so that huge counts cost
+//! Fields are not copied: a field borrows its values from the file, and exists only if all of them lie in the file, so that huge counts cost
 //! no memory.
 
 use std::collections::HashSet;

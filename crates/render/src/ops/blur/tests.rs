@@ -202,7 +202,7 @@ fn too_little_does_nothing() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Nothing leaves the range of what was there, in any shape of picture.
+    /// Every sample stays within the range of the input, in any shape of picture.
     #[test]
     fn stays_in_range(
         w in 1u32..40, h in 1u32..40, alpha: bool, sigma in 0.3f32..100.0, lo in 0u8..200, span in 0u8..55
