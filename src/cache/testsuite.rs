@@ -1,9 +1,10 @@
 //! The behaviour of the cache: memory, disk, single flight, purges.
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub(super) use tintype_testing::{stored_files as files, taken};
 
 use super::{Body, Cache, Config, Failure, FolderState, Found, Key, Purge, rendition_key};
 use crate::render::recipe::{Output, Quality};
@@ -59,22 +60,6 @@ where
     F: Future<Output = std::result::Result<Encoded, &'static str>> + Send,
 {
     cache.get_or_make(&id, key, |_| make()).await
-}
-
-/// All renditions and what is not tintype's in that folder; what it keeps house with is left out.
-pub(super) fn files(dir: &Path) -> Vec<std::path::PathBuf> {
-    let mut all = Vec::new();
-    let mut folders = vec![dir.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).expect("readable").flatten() {
-            match entry.path() {
-                path if path.is_dir() => folders.push(path),
-                path if path.ends_with("lock") || path.ends_with("names") => {}
-                path => all.push(path),
-            }
-        }
-    }
-    all
 }
 
 #[tokio::test]
@@ -185,42 +170,6 @@ async fn purge_of_an_original_removes_its_renditions_only() {
     assert_eq!(files(dir.path()).len(), 1);
     assert_eq!(ask(&cache, rendition("/a", 1), b"two").await.expect("made").1, MADE);
     assert_eq!(ask(&cache, rendition("/b", 1), b"two").await.expect("there").1, Found::Disk);
-}
-
-/// The space of the cache's files and folders, in bytes, without the first block of each folder, and how many files there
-/// are; a file with several names takes its space once. Looked at twice, until nothing moved meanwhile: a file that goes
-/// from one folder to another while they are listed would count in both.
-pub(super) fn taken(dir: &Path) -> (u64, u64) {
-    use std::os::unix::fs::MetadataExt;
-    let look = || {
-        let mut seen: Vec<(PathBuf, u64, bool)> = Vec::new();
-        let mut inodes = HashSet::new();
-        let mut folders = vec![dir.join("v2")];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).expect("readable").flatten() {
-                // evicted meanwhile
-                let Ok(metadata) = entry.metadata() else { continue };
-                let bytes = metadata.blocks() * 512;
-                if metadata.is_dir() {
-                    folders.push(entry.path());
-                    seen.push((entry.path(), bytes.saturating_sub(4096), false));
-                } else {
-                    let bytes = if inodes.insert(metadata.ino()) { bytes } else { 0 };
-                    seen.push((entry.path(), bytes, true));
-                }
-            }
-        }
-        seen
-    };
-    let mut before = look();
-    loop {
-        let now = look();
-        if now == before {
-            let files = now.iter().filter(|(.., is_file)| *is_file).count();
-            return (now.iter().map(|(_, bytes, _)| bytes).sum(), files as u64);
-        }
-        before = now;
-    }
 }
 
 #[tokio::test]

@@ -1,11 +1,12 @@
 //! Helpers of the tests: attributes, files, and the space that a folder takes.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+
+pub(crate) use tintype_testing::{stored_files as files, taken};
 
 use super::*;
 
@@ -79,58 +80,6 @@ pub(crate) fn body(number: u32) -> &'static [u8] {
     let mut bytes = vec![7; 4000];
     bytes[..4].copy_from_slice(&number.to_le_bytes());
     bytes.leak()
-}
-
-/// All files in a folder but the lock and the list of paths.
-pub(crate) fn files(dir: &Path) -> Vec<std::path::PathBuf> {
-    let mut all = Vec::new();
-    let mut folders = vec![dir.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).expect("readable").flatten() {
-            match entry.path() {
-                path if path.is_dir() => folders.push(path),
-                path if path.ends_with("lock") || path.ends_with("names") => {}
-                path => all.push(path),
-            }
-        }
-    }
-    all
-}
-
-/// The space of the store's files and folders, in bytes, without the first block of each folder, and how many files there
-/// are; a file with several names takes its space once. Looked at twice, until nothing moved meanwhile: a file that goes
-/// from one folder to another while they are listed would count in both.
-pub(crate) fn taken(dir: &Path) -> (u64, u64) {
-    use std::os::unix::fs::MetadataExt;
-    let look = || {
-        let mut seen: Vec<(PathBuf, u64, bool)> = Vec::new();
-        let mut inodes = HashSet::new();
-        let mut folders = vec![dir.join("v2")];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).expect("readable").flatten() {
-                // evicted meanwhile
-                let Ok(metadata) = entry.metadata() else { continue };
-                let bytes = metadata.blocks() * 512;
-                if metadata.is_dir() {
-                    folders.push(entry.path());
-                    seen.push((entry.path(), bytes.saturating_sub(4096), false));
-                } else {
-                    let bytes = if inodes.insert(metadata.ino()) { bytes } else { 0 };
-                    seen.push((entry.path(), bytes, true));
-                }
-            }
-        }
-        seen
-    };
-    let mut before = look();
-    loop {
-        let now = look();
-        if now == before {
-            let files = now.iter().filter(|(.., is_file)| *is_file).count();
-            return (now.iter().map(|(_, bytes, _)| bytes).sum(), files as u64);
-        }
-        before = now;
-    }
 }
 
 /// Waits for what another thread is about to do.

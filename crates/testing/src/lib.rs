@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// The folder of the workspace.
@@ -38,4 +39,62 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let paths = entries.flatten().map(|entry| entry.path());
     paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// The space of the store's files and folders, in bytes, without the first block of each folder, and how many files there
+/// are; a file with several names takes its space once. Looked at twice, until nothing moved meanwhile: a file that goes
+/// from one folder to another while they are listed would count in both.
+///
+/// # Panics
+/// Where a folder cannot be read.
+pub fn taken(dir: &Path) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    let look = || {
+        let mut seen: Vec<(PathBuf, u64, bool)> = Vec::new();
+        let mut inodes = HashSet::new();
+        let mut folders = vec![dir.join("v2")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("readable").flatten() {
+                // evicted meanwhile
+                let Ok(metadata) = entry.metadata() else { continue };
+                let bytes = metadata.blocks() * 512;
+                if metadata.is_dir() {
+                    folders.push(entry.path());
+                    seen.push((entry.path(), bytes.saturating_sub(4096), false));
+                } else {
+                    let bytes = if inodes.insert(metadata.ino()) { bytes } else { 0 };
+                    seen.push((entry.path(), bytes, true));
+                }
+            }
+        }
+        seen
+    };
+    let mut before = look();
+    loop {
+        let now = look();
+        if now == before {
+            let files = now.iter().filter(|(.., is_file)| *is_file).count();
+            return (now.iter().map(|(_, bytes, _)| bytes).sum(), files as u64);
+        }
+        before = now;
+    }
+}
+
+/// All files in a cache folder but the lock and the list of paths.
+///
+/// # Panics
+/// Where a folder cannot be read.
+pub fn stored_files(dir: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("readable").flatten() {
+            match entry.path() {
+                path if path.is_dir() => folders.push(path),
+                path if path.ends_with("lock") || path.ends_with("names") => {}
+                path => all.push(path),
+            }
+        }
+    }
+    all
 }
