@@ -100,7 +100,7 @@ pub struct Output {
     pub linear: bool,
     /// Minimum factor between the size that the JPEG decoder scales to and the size of the rendition: 2, or 1 for speed.
     pub oversampling: u32,
-    /// Effort of encoders; `dense` gives smaller files for several times the work, for images that are rendered in advance.
+    /// Effort of encoders; `balanced` and `dense` give smaller files for a few and for many times the work.
     pub effort: Effort,
     /// AVIF encoder; `auto` is the best one of this build.
     pub avif: AvifEncoder,
@@ -115,7 +115,9 @@ pub enum Effort {
     /// For images that a visitor waits for.
     #[default]
     Fast,
-    /// Smaller files of the same quality, for several times the work.
+    /// Smaller files of the same quality, for a few times the work.
+    Balanced,
+    /// The smallest files of the same quality, for many times the work.
     Dense,
 }
 

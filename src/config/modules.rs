@@ -30,6 +30,7 @@ impl Config {
             encoding: Encoding {
                 effort: match output.effort {
                     Effort::Fast => render::Effort::Fast,
+                    Effort::Balanced => render::Effort::Balanced,
                     Effort::Dense => render::Effort::Dense,
                 },
                 avif: output.avif.in_this_build().unwrap_or_default(),

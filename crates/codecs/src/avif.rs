@@ -51,7 +51,7 @@ impl Codec for Avif {
         Ok(Integrity::Whole)
     }
 
-    fn accepts_ycbcr(&self, _size: Size, encoding: Encoding) -> bool {
+    fn accepts_ycbcr(&self, _size: Size, encoding: Encoding, _quality: f32) -> bool {
         write::accepts_ycbcr(encoding.avif)
     }
 

@@ -60,8 +60,8 @@ pub trait Codec: Sync {
         Err(Error::malformed(admitted.info().format, "it cannot be decoded by rows"))
     }
 
-    /// Whether the encoder prefers a lossy picture of that size as Y'CbCr planes.
-    fn accepts_ycbcr(&self, _size: Size, _encoding: Encoding) -> bool {
+    /// Whether the encoder prefers a lossy picture of that size and quality, on its own scale, as Y'CbCr planes of 4:2:0.
+    fn accepts_ycbcr(&self, _size: Size, _encoding: Encoding, _quality: f32) -> bool {
         false
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tintype_pixels::{Frame, Loops, Pixels, Planes, Size};
 
-use crate::encoding::Encoding;
+use crate::encoding::{Encoding, PictureKind};
 
 /// The pixels of one output file, in sRGB or in `profile`, and how to write them.
 pub struct EncodeInput {
@@ -18,6 +18,12 @@ pub struct EncodeInput {
     pub lossless: bool,
     /// The encoder and its effort.
     pub encoding: Encoding,
+    /// What the picture shows.
+    pub kind: PictureKind,
+    /// Whether a PNG may have a palette of colours that only come near those of the pixels.
+    pub quantise: bool,
+    /// Threads that the encoder may use, at least 1; the bytes are the same for any number.
+    pub threads: u32,
     /// The contents of an EXIF block to embed, without its header.
     pub exif: Option<Vec<u8>>,
     /// The ICC profile that the pixels are in, for formats that carry one; `None` is sRGB.
@@ -33,6 +39,22 @@ pub enum PictureData {
 }
 
 impl EncodeInput {
+    /// The input with no metadata, sRGB, lossy, endless, of the default encoder, effort and kind, on one thread.
+    pub fn new(data: PictureData, quality: f32) -> EncodeInput {
+        EncodeInput {
+            data,
+            loops: Loops::Forever,
+            quality,
+            lossless: false,
+            encoding: Encoding::default(),
+            kind: PictureKind::Photo,
+            quantise: false,
+            threads: 1,
+            exif: None,
+            profile: None,
+        }
+    }
+
     /// All frames.
     ///
     /// # Panics

@@ -6,8 +6,30 @@ pub enum Effort {
     /// For renditions that a client waits for.
     #[default]
     Fast,
-    /// Fewer bytes at the same quality, for many times the time.
+    /// Fewer bytes at the same quality, for a few times the time.
+    Balanced,
+    /// The fewest bytes at the same quality, for many times the time.
     Dense,
+}
+
+/// What a picture shows, for encoders that have other settings for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PictureKind {
+    /// A photograph, a gradient, or a picture that was not classified.
+    #[default]
+    Photo,
+    /// A screenshot, a chart, a logo, text: areas of one colour with sharp edges.
+    Drawing,
+}
+
+impl PictureKind {
+    /// The name in descriptions, logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            PictureKind::Photo => "photo",
+            PictureKind::Drawing => "drawing",
+        }
+    }
 }
 
 /// Which encoder writes AVIF.

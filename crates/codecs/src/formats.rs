@@ -67,8 +67,8 @@ impl Codec for Guarded {
         guarded(self.0, || self.1.stream(original, admitted, sink))
     }
 
-    fn accepts_ycbcr(&self, size: Size, encoding: Encoding) -> bool {
-        self.1.accepts_ycbcr(size, encoding)
+    fn accepts_ycbcr(&self, size: Size, encoding: Encoding, quality: f32) -> bool {
+        self.1.accepts_ycbcr(size, encoding, quality)
     }
 
     fn has_end(&self, original: &[u8]) -> bool {
@@ -92,14 +92,14 @@ fn guarded<T>(format: Format, work: impl FnOnce() -> Result<T>) -> Result<T> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tintype_pixels::{ChromaSubsampling, Frame, Loops, Pixels, Planes, Size};
+    use tintype_pixels::{ChromaSubsampling, Frame, Pixels, Planes, Size};
 
     use super::*;
     use crate::encode_input::{EncodeInput, PictureData};
     use crate::encoding::{AvifEncoder, Effort, Encoding};
 
     fn input(data: PictureData, encoding: Encoding, quality: f32) -> EncodeInput {
-        EncodeInput { data, loops: Loops::Forever, quality, lossless: false, encoding, exif: None, profile: None }
+        EncodeInput { encoding, ..EncodeInput::new(data, quality) }
     }
 
     /// Pseudo-random samples.
@@ -126,7 +126,7 @@ mod tests {
                 let probed = of(format).probe(&packed.expect("encoded")).expect("an encoded file");
                 prop_assert_eq!(probed.size, size);
                 prop_assert_eq!(probed.has_alpha, channels == 4 && format.supports_alpha() && data.chunks(4).any(|p| p[3] < 255));
-                if of(format).accepts_ycbcr(size, encoding) {
+                if of(format).accepts_ycbcr(size, encoding, quality) {
                     let planes = Planes::new(size, Some(ChromaSubsampling::S420), planes.clone());
                     let encoded = of(format).encode(&input(PictureData::Planes(planes), encoding, quality.max(1.0)), &mut || true);
                     prop_assert_eq!(of(format).probe(&encoded.expect("encoded")).expect("an encoded file").size, size);

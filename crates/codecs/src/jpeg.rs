@@ -104,7 +104,7 @@ impl Codec for Jpeg {
         library::decode_several(original, &Header::read(original)?, admitted, options, others)
     }
 
-    fn accepts_ycbcr(&self, _size: Size, _encoding: Encoding) -> bool {
+    fn accepts_ycbcr(&self, _size: Size, _encoding: Encoding, _quality: f32) -> bool {
         cfg!(feature = "native")
     }
 

@@ -39,5 +39,5 @@ mod webp;
 
 pub use codec::{Codec, RowSink, ShouldContinue, Sink};
 pub use encode_input::{EncodeInput, PictureData};
-pub use encoding::{AvifEncoder, Effort, Encoding};
+pub use encoding::{AvifEncoder, Effort, Encoding, PictureKind};
 pub use formats::{BACKENDS, of};

@@ -109,7 +109,7 @@ impl Codec for WebP {
         }
     }
 
-    fn accepts_ycbcr(&self, size: Size, _encoding: Encoding) -> bool {
+    fn accepts_ycbcr(&self, size: Size, _encoding: Encoding, _quality: f32) -> bool {
         size.pixels() > encode::TRY_BOTH
     }
 

@@ -3,8 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use tintype_codecs::{Codec, EncodeInput, Encoding, PictureData};
-use tintype_pixels::{Error, Format, Frame, Info, Loops, Pixels, Result, Size};
+use tintype_codecs::{Codec, EncodeInput, PictureData};
+use tintype_pixels::{Error, Format, Frame, Info, Pixels, Result, Size};
 
 use crate::encoded::{Content, Encoded};
 use crate::recipe::{Output, Quality, Recipe};
@@ -41,13 +41,8 @@ pub(crate) fn describe(original: &[u8], info: &Info, thumbnail: &Pixels, damaged
 fn data_uri(thumbnail: &Pixels) -> Result<String> {
     let pixels = ops::resize::thumbnail(thumbnail, PLACEHOLDER_SIDE)?;
     let picture = EncodeInput {
-        data: PictureData::Frames(vec![Frame { pixels, delay: 0 }]),
-        loops: Loops::Forever,
-        quality: 100.0,
         lossless: true,
-        encoding: Encoding::default(),
-        exif: None,
-        profile: None,
+        ..EncodeInput::new(PictureData::Frames(vec![Frame { pixels, delay: 0 }]), 100.0)
     };
     Ok(format!(
         "data:image/png;base64,{}",

@@ -10,9 +10,10 @@
 //! | [`geometry`] | how a part of an original is fitted into a result |
 //! | [`recipe`], [`settings`] | what is asked for; limits and defaults |
 //! | `bands`, `cost` | rows held at a time; every formula of memory and time |
+//! | `quality` | the common scale in the numbers of each encoder |
 //! | `viewport`, [`plan`] | a recipe in the pixels of one original; what is decoded and how |
 //! | `ops`, `pipeline` | the operations on pixels, and their order |
-//! | `quality`, `metadata`, `placeholder`, `json` | what encoders are told; descriptions |
+//! | `metadata`, `placeholder`, `json` | what encoders are told; descriptions |
 //! | `probe`, `passthrough`, `effective`, `estimate` | questions that a header answers |
 //! | `shared`, `render`, `check` | decoded pictures that are shared; the whole path; validation of uploads |
 
@@ -52,5 +53,5 @@ pub use render::{encode_at, render, render_from};
 pub use settings::Settings;
 pub use shared::{Decode, DecodeKey, SharedDecodes};
 
-pub use tintype_codecs::{AvifEncoder, BACKENDS, Effort, Encoding};
+pub use tintype_codecs::{AvifEncoder, BACKENDS, Effort, Encoding, PictureKind};
 pub use tintype_pixels::{Decoded, Error, Format, Info, Limits, Orientation, Pixels, Rect, Result, Size};

@@ -2,7 +2,7 @@
 //!
 //! A plan exists only for an original whose header was within every limit: it holds the [`Admitted`] that decoders take.
 
-use tintype_codecs::Codec;
+use tintype_codecs::{Codec, PictureKind};
 use tintype_pixels::DctScale;
 use tintype_pixels::{
     Admitted, DecodeOptions, Error, Format, Info, Orientation, PixelLayout, Rect, Region, Result, RowDecoding, Size,
@@ -10,6 +10,7 @@ use tintype_pixels::{
 
 use crate::cost;
 use crate::geometry::{Fitted, Resize};
+use crate::quality::encoder_quality;
 use crate::recipe::{Choice, Encode, Metadata, Output, Recipe};
 use crate::settings::Settings;
 use crate::viewport::{Viewport, ratio};
@@ -174,7 +175,10 @@ impl Draft<'_> {
         let is_in_place = self.viewport.orientation == Orientation::UPRIGHT && self.fitted.canvas == self.fitted.size;
         // light is averaged in red, green and blue
         let is_averaged_as_light = self.viewport.linear && self.fitted.resamples();
-        let accepts = || tintype_codecs::of(self.format).accepts_ycbcr(self.fitted.size, settings.encoding);
+        let accepts = || {
+            let quality = encoder_quality(self.format, encode.quality, settings.encoding, PictureKind::Photo);
+            tintype_codecs::of(self.format).accepts_ycbcr(self.fitted.size, settings.encoding, quality)
+        };
         let is_ycbcr = is_untouched && is_in_place && !is_averaged_as_light && self.frames == 1 && accepts();
         if is_ycbcr { PixelLayout::YCbCr } else { PixelLayout::Rgb }
     }

@@ -2,13 +2,13 @@
 //!
 //! libjpeg's numbers are the reference; the other encoders are mapped by measured tables.
 
-use tintype_codecs::{AvifEncoder, Effort, Encoding};
+use tintype_codecs::{AvifEncoder, Effort, Encoding, PictureKind};
 use tintype_pixels::Format;
 
 use crate::recipe::Quality;
 
 /// The encoder's own number for a quality on the common scale.
-pub(crate) fn encoder_quality(format: Format, quality: Quality, encoding: Encoding) -> f32 {
+pub(crate) fn encoder_quality(format: Format, quality: Quality, encoding: Encoding, _kind: PictureKind) -> f32 {
     match format {
         Format::WebP => interpolate(webp(encoding.effort), quality),
         Format::Avif => interpolate(avif(encoding), quality),
@@ -20,7 +20,7 @@ pub(crate) fn encoder_quality(format: Format, quality: Quality, encoding: Encodi
 fn webp(effort: Effort) -> &'static Table {
     match effort {
         Effort::Fast => &WEBP,
-        Effort::Dense => &WEBP_DENSE,
+        Effort::Balanced | Effort::Dense => &WEBP_DENSE,
     }
 }
 
@@ -29,11 +29,11 @@ fn avif(Encoding { effort, avif }: Encoding) -> &'static Table {
         #[cfg(feature = "native")]
         (AvifEncoder::Libaom, Effort::Fast) => &LIBAOM,
         #[cfg(feature = "native")]
-        (AvifEncoder::Libaom, Effort::Dense) => &LIBAOM_DENSE,
+        (AvifEncoder::Libaom, Effort::Balanced | Effort::Dense) => &LIBAOM_DENSE,
         #[cfg(feature = "ravif")]
         (AvifEncoder::Ravif, Effort::Fast) => &RAVIF,
         #[cfg(feature = "ravif")]
-        (AvifEncoder::Ravif, Effort::Dense) => &RAVIF_DENSE,
+        (AvifEncoder::Ravif, Effort::Balanced | Effort::Dense) => &RAVIF_DENSE,
     }
 }
 
@@ -201,10 +201,10 @@ mod tests {
             assert!(table.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1));
         }
         let q = |value| Quality::new(value).expect("1 to 100");
-        assert_eq!(encoder_quality(Format::Jpeg, q(80), Encoding::default()), 80.0);
+        assert_eq!(encoder_quality(Format::Jpeg, q(80), Encoding::default(), PictureKind::Photo), 80.0);
         assert!(
-            encoder_quality(Format::Avif, q(1), Encoding::default())
-                < encoder_quality(Format::Avif, q(2), Encoding::default())
+            encoder_quality(Format::Avif, q(1), Encoding::default(), PictureKind::Photo)
+                < encoder_quality(Format::Avif, q(2), Encoding::default(), PictureKind::Photo)
         );
     }
 }

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use tintype_codecs::{Codec, EncodeInput, Encoding, PictureData};
+use tintype_codecs::{Codec, EncodeInput, Encoding, PictureData, PictureKind};
 use tintype_pixels::DctScale;
-use tintype_pixels::{
-    DecodeOptions, Decoded, Error, Format, Frame, Info, Integrity, Loops, Pixels, Planes, Result, Samples,
-};
+use tintype_pixels::{DecodeOptions, Decoded, Error, Format, Frame, Info, Integrity, Pixels, Planes, Result, Samples};
 
 use crate::encoded::{Content, Encoded};
 use crate::passthrough::can_send_original;
@@ -60,10 +58,13 @@ pub fn render_from(
     let picture = EncodeInput {
         data,
         loops: info.loops,
-        quality: quality::encoder_quality(plan.format, recipe.encode.quality, settings.encoding),
+        quality: quality::encoder_quality(plan.format, recipe.encode.quality, settings.encoding, PictureKind::Photo),
         lossless: recipe.encode.lossless,
         encoding: settings.encoding,
         exif: metadata::exif(recipe.encode.metadata, info),
+        kind: PictureKind::Photo,
+        quantise: false,
+        threads: 1,
         profile: pipeline.into_profile(),
     };
     if recipe.encode.output == Output::Json {
@@ -198,14 +199,7 @@ fn several(
 /// # Errors
 /// [`Error::Encode`], [`Error::Impossible`].
 pub fn encode_at(pixels: Pixels, format: Format, own_quality: f32, encoding: Encoding) -> Result<Vec<u8>> {
-    let picture = EncodeInput {
-        data: PictureData::Frames(vec![Frame { pixels, delay: 0 }]),
-        loops: Loops::Forever,
-        quality: own_quality,
-        lossless: false,
-        encoding,
-        exif: None,
-        profile: None,
-    };
+    let data = PictureData::Frames(vec![Frame { pixels, delay: 0 }]);
+    let picture = EncodeInput { encoding, ..EncodeInput::new(data, own_quality) };
     tintype_codecs::of(format).encode(&picture, &mut || true)
 }

@@ -125,19 +125,11 @@ mod tests {
     use crate::PictureData;
     use crate::canvas::{Area, Blend, Canvas, Disposal};
     use crate::codec::Codec;
-    use crate::encoding::Encoding;
+
     use tintype_pixels::{Frame, Size};
 
     fn round_trip(frames: Vec<Frame>) -> Vec<Frame> {
-        let input = EncodeInput {
-            data: PictureData::Frames(frames),
-            loops: Loops::Forever,
-            quality: 80.0,
-            lossless: false,
-            encoding: Encoding::default(),
-            exif: None,
-            profile: None,
-        };
+        let input = EncodeInput::new(PictureData::Frames(frames), 80.0);
         let file = Gif.encode(&input, &mut || true).expect("encoded");
         let mut decoder = DecodeOptions::new();
         decoder.set_color_output(ColorOutput::RGBA);

@@ -149,14 +149,16 @@ impl CompressionMode {
         let effort = if samples.len() <= SMALL_BYTES { Effort::Dense } else { effort };
         // the slower mode has to save 15 percent of the bytes
         let (candidates, worth) = match effort {
-            Effort::Fast => ([CompressionMode::FAST_FILTERED, CompressionMode::FAST_UNFILTERED], 0.85),
+            Effort::Fast | Effort::Balanced => {
+                ([CompressionMode::FAST_FILTERED, CompressionMode::FAST_UNFILTERED], 0.85)
+            }
             Effort::Dense => (CompressionMode::DENSE, 1.0),
         };
         let (stride, bytes) = layout.strides(width);
         let [first, second] = match layout {
             // the share of repeated pixels tells nothing about indices
             Layout::Indexed(_) => candidates.map(CompressionMode::without_filter),
-            _ if effort == Effort::Fast && repeated_share(samples, stride, bytes) < MIN_REPEATED_SHARE => {
+            _ if effort != Effort::Dense && repeated_share(samples, stride, bytes) < MIN_REPEATED_SHARE => {
                 return Ok(CompressionMode::FAST_FILTERED);
             }
             _ => candidates,
@@ -256,22 +258,15 @@ mod tests {
     use super::*;
     use crate::codec::Codec;
     use crate::encode_input::PictureData;
-    use crate::encoding::{AvifEncoder, Effort, Encoding};
+    use crate::encoding::Effort;
     use crate::png::Png;
     use crate::testing::{decode, packed};
     use tintype_pixels::{Frame, Size};
 
     fn picture(size: Size, frames: Vec<(usize, Vec<u8>)>) -> EncodeInput {
         let frame = |(channels, data)| Frame { pixels: Pixels { size, channels, data }, delay: 40 };
-        EncodeInput {
-            data: PictureData::Frames(frames.into_iter().map(frame).collect()),
-            loops: Loops::Times(3),
-            quality: 80.0,
-            lossless: false,
-            encoding: Encoding { effort: Effort::Fast, avif: AvifEncoder::default() },
-            exif: None,
-            profile: None,
-        }
+        let data = PictureData::Frames(frames.into_iter().map(frame).collect());
+        EncodeInput { loops: Loops::Times(3), ..EncodeInput::new(data, 80.0) }
     }
 
     /// The colour type and bit depth of the header, and the frames decoded to RGBA.

@@ -18,6 +18,7 @@ use tintype_pixels::{Loops, Pixels};
 fn method(effort: Effort) -> i32 {
     match effort {
         Effort::Fast => 2,
+        Effort::Balanced => 3,
         Effort::Dense => 6,
     }
 }
@@ -162,7 +163,7 @@ mod tests {
     use image_webp::{LoopCount, WebPDecoder};
 
     use super::*;
-    use crate::encoding::Encoding;
+
     use tintype_pixels::Frame;
 
     fn dot(x: usize) -> Pixels {
@@ -178,13 +179,9 @@ mod tests {
         let frames =
             sources.iter().zip(delays).map(|(pixels, delay)| Frame { pixels: pixels.clone(), delay }).collect();
         let input = EncodeInput {
-            data: PictureData::Frames(frames),
             loops: Loops::Times(3),
-            quality: 80.0,
             lossless: true,
-            encoding: Encoding::default(),
-            exif: None,
-            profile: None,
+            ..EncodeInput::new(PictureData::Frames(frames), 80.0)
         };
         let webp = encode(&input, &mut || true).expect("encoded");
         let mut decoder = WebPDecoder::new(Cursor::new(&webp)).expect("a WebP");
@@ -206,15 +203,7 @@ mod tests {
     fn encoder_stops_when_told() {
         let pixels = Pixels::filled(Size::new(300, 300), &[1, 2, 3]);
         let data = PictureData::Frames(vec![Frame { pixels, delay: 0 }]);
-        let input = EncodeInput {
-            data,
-            loops: Loops::Forever,
-            quality: 80.0,
-            lossless: false,
-            encoding: Encoding::default(),
-            exif: None,
-            profile: None,
-        };
+        let input = EncodeInput::new(data, 80.0);
         let mut calls = 0;
         let result = encode(&input, &mut || {
             calls += 1;

@@ -124,10 +124,10 @@ mod tests {
     use super::super::encode::{config, encode_bitstream};
     use super::super::tests::lossy;
     use super::*;
-    use crate::encoding::Encoding;
+
     use crate::{EncodeInput, PictureData};
     use tintype_codec_sys::libwebp;
-    use tintype_pixels::{Frame, Loops, Pixels};
+    use tintype_pixels::{Frame, Pixels};
 
     #[test]
     fn full_range_is_the_inverse_of_limited_range() {
@@ -154,15 +154,7 @@ mod tests {
                 (40 + [x, y, (x + y) / 2][at as usize % 3]) as u8
             };
             let pixels = Pixels { size, channels: 3, data: (0..width * height * 3).map(sample).collect() };
-            let input = EncodeInput {
-                data: PictureData::Frames(vec![Frame { pixels, delay: 0 }]),
-                loops: Loops::Forever,
-                quality: 90.0,
-                lossless: false,
-                encoding: Encoding::default(),
-                exif: None,
-                profile: None,
-            };
+            let input = EncodeInput::new(PictureData::Frames(vec![Frame { pixels, delay: 0 }]), 90.0);
             let config = config(&input).expect("a configuration");
             let webp =
                 encode_bitstream(&libwebp::Input::Packed(input.first()), &config, &mut || true).expect("encoded");

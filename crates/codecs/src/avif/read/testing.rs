@@ -5,9 +5,7 @@ use super::plane::find_alpha;
 use super::{Decoded, Header, Result};
 use crate::codec::Codec;
 use crate::encode_input::{EncodeInput, PictureData};
-use crate::encoding::{AvifEncoder, Effort, Encoding};
 use crate::samples::Samples;
-use tintype_pixels::Loops;
 use tintype_pixels::format::Format;
 use tintype_pixels::geometry::Size;
 use tintype_pixels::{Frame, Pixels};
@@ -58,15 +56,7 @@ pub(super) fn coded_alpha(width: u32, height: u32, alpha: u8) -> Vec<u8> {
 
 fn encoded(width: u32, height: u32, pixel: &[u8]) -> (Vec<u8>, Option<Vec<u8>>) {
     let pixels = Pixels::filled(Size::new(width, height), pixel);
-    let picture = EncodeInput {
-        data: PictureData::Frames(vec![Frame { pixels, delay: 0 }]),
-        loops: Loops::Forever,
-        quality: 95.0,
-        lossless: false,
-        encoding: Encoding { effort: Effort::Fast, avif: AvifEncoder::default() },
-        exif: None,
-        profile: None,
-    };
+    let picture = EncodeInput::new(PictureData::Frames(vec![Frame { pixels, delay: 0 }]), 95.0);
     primary_data(&crate::formats::of(Format::Avif).encode(&picture, &mut || true).expect("a picture"))
 }
 

@@ -25,7 +25,7 @@ fn encoder_options(effort: Effort, quality: f32) -> EncoderOptions {
             quantiser,
             options: &[(c"enable-qm", c"1"), (c"qm-min", c"2"), (c"qm-max", c"10")],
         },
-        Effort::Dense => EncoderOptions {
+        Effort::Balanced | Effort::Dense => EncoderOptions {
             speed: 5,
             quantiser,
             options: &[

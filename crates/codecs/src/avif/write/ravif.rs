@@ -14,6 +14,7 @@ pub(super) struct Ravif;
 fn speed(effort: Effort) -> u8 {
     match effort {
         Effort::Fast => 10,
+        Effort::Balanced => 8,
         Effort::Dense => 6,
     }
 }
