@@ -67,7 +67,7 @@ pub struct Body {
 impl Body {
     /// The body of an encoded rendition.
     pub fn new(encoded: Encoded) -> Body {
-        let Encoded { bytes, content, damaged } = encoded;
+        let Encoded { bytes, content, damaged, kind: _ } = encoded;
         Body { digest: Digest::of(&bytes), bytes: bytes.into(), content, damaged, memfd: None }
     }
 
@@ -88,6 +88,21 @@ impl From<&Object<Attributes>> for Body {
     fn from(object: &Object<Attributes>) -> Body {
         let Attributes { content, damaged } = object.attributes;
         Body { bytes: object.bytes.clone(), digest: object.digest, content, damaged, memfd: None }
+    }
+}
+
+/// A rendition that was made, and the keys that it is kept under.
+#[derive(Debug)]
+pub struct Made {
+    /// The rendition.
+    pub encoded: Encoded,
+    /// A second key of the same rendition.
+    pub also: Option<Key>,
+}
+
+impl From<Encoded> for Made {
+    fn from(encoded: Encoded) -> Made {
+        Made { encoded, also: None }
     }
 }
 
@@ -192,11 +207,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ///
     /// # Errors
     /// The error of `make`, for every caller that waited. Errors are not cached.
-    pub async fn get_or_make<F>(
+    pub async fn get_or_make<F, M>(
         self: &Arc<Self>, id: &ImageId, key: Key, make: impl FnOnce(Waiters) -> F + Send + 'static,
     ) -> std::result::Result<(Arc<Body>, Found), Failure<E>>
     where
-        F: Future<Output = std::result::Result<Encoded, E>> + Send,
+        F: Future<Output = std::result::Result<M, E>> + Send,
+        M: Into<Made>,
     {
         if let Some(body) = self.in_memory(key) {
             return Ok((body, Found::Memory));
@@ -231,11 +247,12 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         Some(Stored { path: file.path, length: file.length, digest: file.digest, content, damaged })
     }
 
-    async fn find_or_make<F>(
+    async fn find_or_make<F, M>(
         &self, id: &ImageId, key: Key, leader: &Leader<Key, ImageId, Result<E>>, make: impl FnOnce(Waiters) -> F,
     ) -> Result<E>
     where
-        F: Future<Output = std::result::Result<Encoded, E>>,
+        F: Future<Output = std::result::Result<M, E>>,
+        M: Into<Made>,
     {
         // another flight may have ended between the lookup in memory and the join
         if let Some(body) = self.in_memory(key) {
@@ -247,10 +264,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             self.keep_in_memory(id, key, &body, leader);
             return Ok((body, Found::Disk));
         }
-        let body = Arc::new(Body::new(make(leader.waiters()).await?));
+        let Made { encoded, also } = make(leader.waiters()).await?.into();
+        let body = Arc::new(Body::new(encoded));
+        let object = Arc::new(body.object());
         let mut stored = false;
-        if leader.is_valid() {
-            stored = self.store.put(id.as_str(), key, &Arc::new(body.object())).await;
+        // equal bodies share one file
+        for key in [also, Some(key)].into_iter().flatten().filter(|_| leader.is_valid()) {
+            stored = self.store.put(id.as_str(), key, &object).await;
             if !leader.is_valid() {
                 // purged between the check and the put
                 self.store.remove(key);

@@ -165,7 +165,7 @@ proptest! {
                     };
                     let body = fresh.clone();
                     let (id, key) = (original(of), key(of, variant));
-                    let make = move |_| async move { Ok(Encoded { bytes: body, content: Content::Image(Format::WebP), damaged: false }) };
+                    let make = move |_| async move { Ok(Encoded { bytes: body, content: Content::Image(Format::WebP), damaged: false, kind: None }) };
                     let (got, found) = runtime.block_on(cache.get_or_make(&id, key, make)).expect("it does not fail");
                     if let Found::Made { stored, .. } = found {
                         prop_assert!(stored, "{}", number);

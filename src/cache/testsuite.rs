@@ -37,7 +37,7 @@ pub(super) fn rendition(name: &str, number: u32) -> (ImageId, Key) {
 }
 
 pub(super) fn encoded(text: &[u8]) -> Encoded {
-    Encoded { bytes: text.to_vec(), content: Content::Image(Format::WebP), damaged: false }
+    Encoded { bytes: text.to_vec(), content: Content::Image(Format::WebP), damaged: false, kind: None }
 }
 
 /// Nearly a block of bytes that no other number has.

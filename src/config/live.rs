@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::units::StringList;
 use crate::dialect::Snap;
 use crate::render;
-use crate::render::recipe::Quality;
+use crate::render::recipe::{Quality, Target};
 
 /// Every setting that takes effect on SIGHUP.
 #[derive(Clone, Debug, Default, Deserialize, DocumentedFields, PartialEq, Serialize)]
@@ -87,6 +87,9 @@ pub struct Limits {
 pub struct Output {
     /// Default quality, 1 to 100 on one scale for all formats.
     pub quality: u16,
+    /// SSIMULACRA2 that `quality=auto` reaches, 40 to 90: 90 is hardly told from the original, 70 has artefacts that are seen side
+    /// by side.
+    pub target: u16,
     /// Formats that `format=auto` may choose in addition to the baseline, in order of preference: `avif` and `webp`.
     pub formats: Vec<String>,
     /// Allowed widths, in pixels; empty allows all. They do not apply to URLs with a height only.
@@ -184,6 +187,7 @@ impl Default for Output {
         let settings = render::Settings::default();
         Output {
             quality: Quality::default().get().into(),
+            target: Target::default().get().into(),
             formats: vec!["avif".into(), "webp".into()],
             widths: Vec::new(),
             snap: Snap::default(),

@@ -6,7 +6,7 @@ use super::fixed::{FixedSettings, Limits, Overload, Server};
 use super::live::{AvifEncoder, Damaged, Effort, LiveSettings, Output, UnknownParams};
 use super::table::Config;
 use crate::dialect::policy::InvalidPreset;
-use crate::render::recipe::Quality;
+use crate::render::recipe::{Quality, Target};
 use crate::render::{Encoding, Format, Settings};
 use crate::service::workers;
 use crate::{cache, dialect, http, render};
@@ -35,6 +35,7 @@ impl Config {
                 },
                 avif: output.avif.in_this_build().unwrap_or_default(),
             },
+            search_targets: true,
         }
     }
 
@@ -117,6 +118,7 @@ impl LiveSettings {
         let keys = dialect::signature::Keys::new(self.security.keys.iter().map(String::as_str));
         dialect::Policy::new(dialect::Config {
             quality: self.output.quality().unwrap_or_default(),
+            target: self.output.target().unwrap_or_default(),
             formats: self.output.formats.iter().filter_map(|name| Format::from_name(name)).collect(),
             max_dimension: self.limits.max_dimension,
             widths: self.output.widths.clone(),
@@ -138,6 +140,11 @@ impl Server {
 impl Output {
     pub(super) fn quality(&self) -> Option<Quality> {
         u8::try_from(self.quality).ok().and_then(Quality::new)
+    }
+
+    /// The target; `None` outside 40 to 90.
+    pub(super) fn target(&self) -> Option<Target> {
+        u8::try_from(self.target).ok().and_then(Target::new)
     }
 }
 

@@ -84,6 +84,9 @@ fn output(LiveSettings { server, limits, output, .. }: &LiveSettings) -> Result<
     if output.quality().is_none() {
         return wrong("output.quality", "it is 1 to 100");
     }
+    if output.target().is_none() {
+        return wrong("output.target", "it is 40 to 90");
+    }
     if !matches!(output.oversampling, 1 | 2) {
         return wrong("output.oversampling", "it is 1 or 2");
     }

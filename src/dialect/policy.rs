@@ -4,11 +4,11 @@ mod geometry;
 
 use std::collections::BTreeMap;
 
-use super::native::params::{Params, RequestedFormat, defaults};
+use super::native::params::{Params, RequestedFormat, RequestedQuality, defaults};
 use super::native::query;
 use super::signature::Keys;
 use super::{Error, InvalidParam, InvalidParams, Target, negotiate};
-use crate::render::recipe::{Effects, Encode, Geometry, Output, Quality};
+use crate::render::recipe::{Effects, Encode, Geometry, Output, Quality, Target as Score};
 use crate::render::{Format, Recipe};
 use crate::source::ImageId;
 
@@ -17,6 +17,8 @@ use crate::source::ImageId;
 pub struct Config {
     /// Of URLs without `quality`.
     pub quality: Quality,
+    /// Of `quality=auto`.
+    pub target: Score,
     /// The formats that `format=auto` may choose, best first.
     pub formats: Vec<Format>,
     /// The longest side of a result in pixels; larger requests are scaled down to it.
@@ -194,7 +196,10 @@ impl Policy {
         let fit = geometry::default_fit(&params);
         drop_default(&mut params.fit, fit);
         drop_default(&mut params.position, defaults::POSITION);
-        drop_default(&mut params.quality, self.config.quality);
+        if params.quality == Some(RequestedQuality::Auto) {
+            (params.quality, params.target) = (None, Some(self.config.target));
+        }
+        drop_default(&mut params.quality, RequestedQuality::Number(self.config.quality));
         drop_default(&mut params.lossless, defaults::LOSSLESS);
         drop_default(&mut params.enlarge, defaults::ENLARGE);
         drop_default(&mut params.rotate, defaults::ROTATE);
@@ -209,7 +214,7 @@ impl Policy {
     fn apply_preset(&self, mut params: Params) -> Result<Params, Error> {
         let Some(name) = params.preset.take() else { return Ok(params) };
         match self.presets.get(&name) {
-            Some(preset) => Ok(params.or(preset)),
+            Some(preset) => Ok(params.clone().or(&without_other_quality(&params, preset))),
             None => {
                 let did_you_mean = super::nearest(&name, self.presets.keys().map(String::as_str)).map(str::to_owned);
                 let allowed = "the name of a preset in the settings".into();
@@ -261,6 +266,7 @@ impl Policy {
             // here
             rect,
             quality,
+            target,
             lossless,
             background,
             rotate,
@@ -278,6 +284,7 @@ impl Policy {
             s: _,
         } = *params;
         let lossless = lossless.unwrap_or(defaults::LOSSLESS);
+        let (quality, target) = self.quality(quality, target, lossless)?;
         let output = self.output(params, lossless, accept)?;
         if output == Output::Json {
             // a description depends on no other parameter
@@ -294,12 +301,32 @@ impl Policy {
             effects: Effects { blur, sharpen: sharpen.filter(|&amount| amount != defaults::SHARPEN) },
             encode: Encode {
                 output,
-                // a lossless rendition does not depend on the quality, so it must not be two recipes
-                quality: quality.filter(|_| !lossless).unwrap_or(self.config.quality),
+                quality,
+                target,
                 lossless,
                 animated: animated.unwrap_or(defaults::ANIMATED),
                 metadata: metadata.unwrap_or(defaults::METADATA),
             },
+        })
+    }
+
+    /// The quality and the target of a recipe, of which a lossless rendition has none.
+    fn quality(
+        &self, quality: Option<RequestedQuality>, target: Option<Score>, lossless: bool,
+    ) -> Result<(Quality, Option<Score>), Error> {
+        if let Some(target) = target {
+            let allowed = "the only statement of quality: without quality and lossless";
+            return match quality.is_some() || lossless {
+                true => Err(conflict("target", &target.get().to_string(), allowed)),
+                false => Ok((self.config.quality, Some(target))),
+            };
+        }
+        Ok(match quality {
+            // a lossless rendition does not depend on the quality, so it must not be two recipes
+            _ if lossless => (self.config.quality, None),
+            Some(RequestedQuality::Auto) => (self.config.quality, Some(self.config.target)),
+            Some(RequestedQuality::Number(quality)) => (quality, None),
+            None => (self.config.quality, None),
         })
     }
 
@@ -318,6 +345,17 @@ impl Policy {
             }
         }
     }
+}
+
+/// The preset without its statement of quality where the URL makes another one, which takes its place.
+fn without_other_quality(params: &Params, preset: &Params) -> Params {
+    let mut preset = preset.clone();
+    if params.target.is_some() {
+        (preset.quality, preset.lossless) = (None, None);
+    } else if params.quality.is_some() || params.lossless == Some(true) {
+        preset.target = None;
+    }
+    preset
 }
 
 fn requested_format(params: &Params) -> RequestedFormat {

@@ -17,7 +17,7 @@ use super::problem;
 use super::state::State;
 use super::traffic::{Outcome, Traffic};
 use crate::cache::FolderState;
-use crate::render::{Content, Format};
+use crate::render::{Content, Format, PictureKind};
 use crate::service::Service;
 use crate::service::stats::Stats;
 use crate::service::workers::Class;
@@ -120,6 +120,10 @@ fn renders(text: &mut Text, service: &Service) {
         family.sample(&[("result", result)], load(counter));
     }
     text.counter("renders_total", "Renders that were started.", load(&stats.renders));
+    let mut family = text.counters("pictures_total", "Finished renders, by what the picture shows.");
+    for kind in [PictureKind::Photo, PictureKind::Drawing] {
+        family.sample(&[("kind", kind.name())], load(stats.of_kind(kind)));
+    }
     text.counter(
         "renders_damaged_total",
         "Renders of originals whose pixel data is truncated or corrupt, and that are shown as far as possible.",

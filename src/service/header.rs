@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::{Error, Service};
-use crate::render::Info;
 use crate::render::{self, Recipe, Settings};
+use crate::render::{Content, Info};
 use crate::source::{self, ImageId, Version};
 
 /// Contains the header of nearly every JPEG, profile and EXIF included.
@@ -73,6 +73,14 @@ impl Service {
     /// The canonical form of the recipe for the original, where its header is known.
     pub(super) fn effective(&self, version: Version, settings: &Settings, recipe: &Recipe) -> Option<Recipe> {
         Some(self.headers.get(&version)?.effective(recipe, settings))
+    }
+
+    /// The recipe that names the format that was chosen by the pixels, and gives the same file.
+    pub(super) fn exact(
+        &self, version: Version, settings: &Settings, recipe: &Recipe, content: Content,
+    ) -> Option<Recipe> {
+        let Content::Image(format) = content else { return None };
+        recipe.with_format_chosen_by_pixels(format, self.headers.get(&version)?.info()?, settings)
     }
 
     /// The recipe whose result is compared with the original, where the original may be the smaller of the two.

@@ -13,7 +13,7 @@ use super::workers::{Class, Grant, Need, Pressure, WorkError};
 use super::{Service, Timing};
 use crate::cache::Waiters;
 use crate::render::recipe::{Choice, Output};
-use crate::render::{self, Estimate, Format, Progress, Recipe, Settings, Stage};
+use crate::render::{self, Estimate, Format, PictureKind, Progress, Recipe, Settings, Stage};
 use crate::source::{ImageId, Original, Version};
 
 /// Renders that are estimated to take longer are heavy.
@@ -66,6 +66,8 @@ impl Service {
             return match ended? {
                 (Ended::Rendered(encoded), timing) => {
                     self.stats.count_render(&timing, length, &encoded);
+                    let (kind, content) = (encoded.kind.map(PictureKind::name), encoded.content.media_type());
+                    tracing::debug!(%id, %recipe, kind, content, bytes = encoded.bytes.len(), "rendered");
                     Ok((encoded, timing))
                 }
                 // it needs more memory than is free, and waits for it without holding any

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::workers::WorkError;
 use super::{Answer, Error, File, KeyMemo, Payload, RateLimitCheck, Service, Timing};
-use crate::cache::{Body, Failure, Found, Key, rendition_key};
+use crate::cache::{Body, Failure, Found, Key, Made, rendition_key};
 use crate::render::{self, Recipe, Settings};
 use crate::source::{self, ImageId, Version};
 use crate::sync;
@@ -158,10 +158,12 @@ impl Service {
             if let Some(limit) = limit {
                 limit.acquire().map_err(WorkError::RateLimited)?;
             }
-            let result = service.render(&own_id, version, recipe, settings, waiters).await;
+            let result = service.render(&own_id, version, recipe.clone(), Arc::clone(&settings), waiters).await;
             result.map(|(encoded, timing)| {
                 *sync::lock(&measured) = timing;
-                encoded
+                let exact = service.exact(version, &settings, &recipe, encoded.content);
+                let also = exact.map(|exact| rendition_key(&own_id, &version, &exact, &settings));
+                Made { encoded, also }
             })
         });
         let (body, found) = cached.await.map_err(|failure| match failure {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Timing;
 use crate::cache::Found;
-use crate::render::{Content, Encoded, Format};
+use crate::render::{Content, Encoded, Format, PictureKind};
 
 /// Counts since the start.
 #[derive(Debug, Default)]
@@ -34,6 +34,8 @@ pub struct Stats {
     /// Duration of finished renders by stage.
     pub stages: Stages,
     rendered: [Rendered; CONTENTS],
+    /// Renders that were encoded as photographs and as drawings.
+    kinds: [AtomicU64; 2],
 }
 
 /// Duration of finished renders by stage.
@@ -78,6 +80,11 @@ impl Stats {
         &self.rendered[index(content)]
     }
 
+    /// Renders that were encoded as that kind of picture.
+    pub fn of_kind(&self, kind: PictureKind) -> &AtomicU64 {
+        &self.kinds[kind as usize]
+    }
+
     pub(super) fn count(&self, found: Found) {
         let counter = match found {
             Found::Memory => &self.memory_hits,
@@ -100,6 +107,9 @@ impl Stats {
             (&stages.encode, encode),
         ] {
             stage.observe(spent);
+        }
+        if let Some(kind) = encoded.kind {
+            self.of_kind(kind).fetch_add(1, Ordering::Relaxed);
         }
         if encoded.damaged {
             self.damaged.fetch_add(1, Ordering::Relaxed);

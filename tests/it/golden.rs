@@ -11,13 +11,14 @@ use tintype::dialect::{Config, Policy};
 use tintype::render::recipe::Quality;
 use tintype::render::{Format, Settings, render};
 
-fn testdata() -> PathBuf {
+pub(crate) fn testdata() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
 }
 
-fn policy() -> Policy {
+pub(crate) fn policy() -> Policy {
     Policy::new(Config {
         quality: Quality::default(),
+        target: Default::default(),
         formats: vec![Format::Avif, Format::WebP],
         max_dimension: 8192,
         widths: Vec::new(),
@@ -30,7 +31,7 @@ fn policy() -> Policy {
     .expect("no presets")
 }
 
-fn make(original: &str, query: &str) -> Vec<u8> {
+pub(crate) fn make(original: &str, query: &str) -> Vec<u8> {
     make_of(&std::fs::read(testdata().join(original)).expect("a file of testdata"), original, query)
 }
 
@@ -43,22 +44,24 @@ fn make_of(bytes: &[u8], name: &str, query: &str) -> Vec<u8> {
 }
 
 /// A picture laid over white, 8-bit RGB.
-struct Picture {
+pub(crate) struct Picture {
     width: u32,
     height: u32,
     rgb: Vec<u8>,
 }
 
-fn decode(bytes: &[u8]) -> Picture {
+pub(crate) fn decode(bytes: &[u8]) -> Picture {
     // tintype converts any format to a PNG over white, which the crate `image` reads
-    let target = policy().target("/a", Some("format=png&background=fff&animated=false"), "", 0).expect("a good query");
+    let target = policy()
+        .target("/a", Some("format=png&lossless=true&background=fff&animated=false"), "", 0)
+        .expect("a good query");
     let settings = Settings { smallest_wins: false, ..Settings::default() };
     let png = render(bytes, &target.recipe.expect("a recipe"), &settings, &mut |_| true).expect("a picture").bytes;
     let picture = image::load_from_memory(&png).expect("a PNG").into_rgb8();
     Picture { width: picture.width(), height: picture.height(), rgb: picture.into_raw() }
 }
 
-fn score(a: &Picture, b: &Picture) -> f64 {
+pub(crate) fn score(a: &Picture, b: &Picture) -> f64 {
     assert_eq!((a.width, a.height), (b.width, b.height));
     compute_ssimulacra2(&slice(a), &slice(b)).expect("large enough")
 }

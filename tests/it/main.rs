@@ -26,6 +26,7 @@ mod renditions;
 mod requests;
 mod socket;
 mod stalled;
+mod target;
 mod uploads;
 mod urls;
 mod warm;

@@ -1,6 +1,8 @@
 //! Requests with equal results share one render and one file; renditions of damaged originals are marked for as long as they
 //! are cached.
 
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
@@ -113,17 +115,25 @@ async fn futures(server: &InProcess, uris: impl Iterator<Item = String>) -> Vec<
 
 #[tokio::test]
 async fn negotiated_and_named_format_share_one_rendition() {
+    for (name, original) in [("tom.png", "photos/chelsea.png"), ("tom.jpg", "photos/rocket.jpg")] {
+        share_one_rendition(name, original).await;
+    }
+}
+
+async fn share_one_rendition(name: &str, original: &str) {
     for size in ["width=200&", ""] {
-        let root = originals(&[("tom.png", read("photos/chelsea.png"))]);
+        let root = originals(&[(name, read(original))]);
         let server = InProcess::new(root.path(), |_| {});
-        let auto = get(&server, &format!("/tom.png?{size}format=auto")).await;
-        let named = get(&server, &format!("/tom.png?{size}format=avif")).await;
+        let auto = get(&server, &format!("/{name}?{size}format=auto")).await;
+        let named = get(&server, &format!("/{name}?{size}format=avif")).await;
         assert_eq!((auto.header("content-type"), auto.header("etag")), ("image/avif", named.header("etag")));
         assert_eq!((named.header("cache-status"), renders(&server)), ("tintype; hit", 1), "{size}");
-        assert_eq!(stored(&server).len(), 1);
+        // a picture that may be a drawing has two names of one file
+        let inodes: BTreeSet<u64> = stored(&server).iter().map(|path| path.metadata().expect("there").ino()).collect();
+        assert_eq!(inodes.len(), 1);
         // in memory after the second use, under either name
         for _ in 0..3 {
-            assert_eq!(get(&server, &format!("/tom.png?{size}format=auto")).await.body, named.body);
+            assert_eq!(get(&server, &format!("/{name}?{size}format=auto")).await.body, named.body);
         }
         assert_eq!(renders(&server), 1);
     }

@@ -10,6 +10,7 @@ fn policy() -> Policy {
     let presets = [("avatar", "w=96&h=96&fit=cover"), ("hero", "w=1600&ar=16:9&f=webp&q=70")];
     Policy::new(Config {
         quality: Quality::default(),
+        target: Default::default(),
         formats: vec![Format::Avif, Format::WebP],
         max_dimension: 8192,
         widths: Vec::new(),

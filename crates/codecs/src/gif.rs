@@ -32,7 +32,7 @@ impl Codec for Gif {
         let mut info = Info::new(FORMAT, outline.size);
         info.frames = outline.frames;
         info.loops = outline.loops;
-        info.has_alpha = outline.has_alpha;
+        (info.has_alpha, info.is_indexed) = (outline.has_alpha, true);
         info.has_metadata = outline.has_metadata;
         // 4 bytes each for the canvas, its saved copy and the snapshot; colour indices as sent and deinterlaced; LZW codes, 2
         // bytes at most in a buffer that grows by doubling. Fragmentation between the frames of an animation was measured

@@ -42,6 +42,7 @@ impl Codec for Png {
         info = info.with_profile(header.profile.as_ref());
         info.has_metadata |= header.has_metadata;
         info.has_alpha = header.has_alpha();
+        info.is_indexed = header.colour_type == ::png::ColorType::Indexed;
         if let Some(animation) = header.animation {
             info.frames = animation.frames;
             info.loops = match animation.plays {

@@ -18,6 +18,8 @@ pub struct Info {
     pub frames: u32,
     /// How often an animation plays.
     pub loops: Loops,
+    /// Whether its pixels are indices of a palette, of up to 256 colours a frame.
+    pub is_indexed: bool,
     /// Whether any pixel may be transparent.
     pub has_alpha: bool,
     /// Whether its colours are stated to be anything else than plain sRGB.
@@ -89,6 +91,7 @@ impl Info {
             orientation: Orientation::UPRIGHT,
             frames: 1,
             loops: Loops::Forever,
+            is_indexed: false,
             has_alpha: false,
             has_profile: false,
             profile_name: None,

@@ -5,6 +5,8 @@
 use tintype_pixels::{Format, Info, Size};
 
 use crate::bands::{CUT_AT_ONCE, linear_rows_at_once, rows_at_once, window};
+use crate::recipe::{Encode, Output};
+use crate::score;
 
 /// Bytes that neither pixels nor the original take: tables of codecs, small buffers, what an allocator rounds up.
 pub const FIXED_MEMORY: u64 = 4 << 20;
@@ -18,11 +20,27 @@ pub(crate) fn fixed_memory(info: &Info) -> u64 {
     profile + if info.format == Format::Jxl { 1 << 20 } else { 0 }
 }
 
-/// Bytes that the pixels of the result and its encoder take.
-pub(crate) fn encode_memory(format: Format, lossless: bool, canvas: Size, frames: u32) -> u64 {
+/// Bytes that the pixels of the result and its encoder take. `may_be_drawing` tells that the result may be encoded as a drawing.
+pub(crate) fn encode_memory(format: Format, encode: &Encode, canvas: Size, frames: u32, may_be_drawing: bool) -> u64 {
     // frames of an animation are allocated and freed between larger ones, which leaves gaps
     let frame = if frames > 1 { 6 } else { 4 };
-    canvas.pixels() * (frame * u64::from(frames) + format.encode_memory(lossless))
+    // lossless coding is tried
+    let lossless = encode.lossless || may_be_drawing;
+    let all = canvas.pixels() * (frame * u64::from(frames) + format.encode_memory(lossless));
+    // the colours of a PNG are compared with those of its palette
+    let is_compared = may_be_drawing && format == Format::Png && !encode.lossless && encode.output != Output::Json;
+    all + if is_compared { comparison_memory(canvas) } else { 0 }
+}
+
+/// Bytes that a search for a target takes: the comparison, the pixels that are compared, and the decoder.
+pub(crate) fn search_memory(canvas: Size) -> u64 {
+    canvas.pixels() * (score::MEMORY + 24)
+}
+
+/// Bytes that a comparison in parts takes, the decoded file among them.
+fn comparison_memory(canvas: Size) -> u64 {
+    let part = u64::from(score::PART);
+    canvas.pixels() * 8 + canvas.pixels().min(part * part) * (score::MEMORY + 8)
 }
 
 /// Nanoseconds of one core that a render takes: `decoded` and `made` are pixels, frames included.

@@ -4,9 +4,10 @@
 //! [`render_from`](super::render_from) applies the reduction itself, so a recipe and its reduced form make the same
 //! bytes by construction.
 
-use tintype_pixels::{Info, Rect, Region, Size};
+use tintype_pixels::{Format, Info, Rect, Region, Size};
 
 use crate::geometry::{Fitted, Gravity, Resize, TargetSize};
+use crate::kind;
 use crate::metadata;
 use crate::passthrough::can_send_original;
 use crate::plan::Plan;
@@ -32,9 +33,24 @@ impl Recipe {
         if !matches!(self.encode.output, Output::Auto(_) | Output::Original) {
             return None;
         }
-        let plan = Plan::new(info, self, settings).ok()?;
+        let plan = Plan::new(info, self, settings).ok().filter(|plan| plan.drawing_formats.is_empty())?;
         let exact = self.clone().with_output(Output::Exactly(plan.format));
         let is_same = is_same(&plan, &Plan::new(info, &exact, settings).ok()?);
+        is_same.then(|| exact.effective(info, settings))
+    }
+
+    /// For a recipe whose format the pixels decide: the effective recipe that names the format that they decided for, and gives the
+    /// same file.
+    pub fn with_format_chosen_by_pixels(&self, format: Format, info: &Info, settings: &Settings) -> Option<Recipe> {
+        let plan = Plan::new(info, self, settings).ok().filter(|plan| !plan.drawing_formats.is_empty())?;
+        // it may be the original itself
+        if format == info.format && can_send_original(info, &plan) {
+            return None;
+        }
+        let exact = self.clone().with_output(Output::Exactly(format));
+        let exact_plan = Plan::new(info, &exact, settings).ok()?;
+        let is_same = is_same_picture(&plan, &exact_plan)
+            && (plan.searches, plan.keeps_profile()) == (exact_plan.searches, exact_plan.keeps_profile());
         is_same.then(|| exact.effective(info, settings))
     }
 
@@ -72,6 +88,8 @@ fn reduced(plan: &Plan<'_>, info: &Info, settings: &Settings) -> Option<Recipe> 
     let has_same_alternative = |new: &Plan<'_>| can_send_original(info, new) == can_send_original(info, &sized_plan);
     let exact = sized.clone().with_output(Output::Exactly(plan.format));
     let chosen = match Plan::new(info, &exact, settings) {
+        // the pixels decide between several formats
+        _ if !plan.drawing_formats.is_empty() => sized,
         Ok(new) if is_same(plan, &new) && (!settings.smallest_wins || has_same_alternative(&new)) => exact,
         // the original may be sent in place of what was chosen, or a moving PNG is meant
         _ => sized,
@@ -149,6 +167,11 @@ fn is_same_fit(one: &Fitted, other: &Fitted, region: Region) -> bool {
 
 /// Whether two plans for one original show the same in the same format.
 fn is_same(one: &Plan<'_>, other: &Plan<'_>) -> bool {
+    one.format == other.format && is_same_picture(one, other)
+}
+
+/// Whether two plans for one original show the same.
+fn is_same_picture(one: &Plan<'_>, other: &Plan<'_>) -> bool {
     let fits = || {
         is_same_fit(
             &one.viewport.fit(one.viewport.region),
@@ -158,7 +181,7 @@ fn is_same(one: &Plan<'_>, other: &Plan<'_>) -> bool {
     };
     one.viewport.region == other.viewport.region
         && one.viewport.orientation == other.viewport.orientation
-        && (one.format, one.frames()) == (other.format, other.frames())
+        && one.frames() == other.frames()
         && (one.recipe().geometry.trim.is_some() || fits())
 }
 
@@ -170,10 +193,13 @@ fn without_unused_fields(recipe: Recipe, plan: &Plan<'_>, info: &Info) -> Recipe
     let Output::Exactly(format) = encode.output else {
         return Recipe { geometry: Geometry { background, ..geometry }, effects, encode };
     };
-    // these encoders keep every pixel, or have no use for a number
+    // these encoders have no use for a number
     let is_exact = format.ignores_quality();
-    let lossless = encode.lossless && !is_exact;
-    let quality = if lossless || is_exact { Quality::default() } else { encode.quality };
+    // a PNG of few colours has a palette that only comes near them, unless it must be exact
+    let may_lose = plan.frames() == 1 && (kind::is_asked(info) || info.is_indexed);
+    let lossless = encode.lossless && (!is_exact || format == Format::Png && may_lose);
+    let target = encode.target.filter(|_| !encode.lossless && !is_exact);
+    let quality = if lossless || is_exact || target.is_some() { Quality::default() } else { encode.quality };
     // a format without alpha is laid over white by itself
     let background = background.filter(|colour| format.supports_alpha() || *colour != Rgba::WHITE);
     let keeps_profile = encode.metadata == Metadata::Keep && info.has_profile && plan.keeps_profile();
@@ -184,7 +210,7 @@ fn without_unused_fields(recipe: Recipe, plan: &Plan<'_>, info: &Info) -> Recipe
     Recipe {
         geometry: Geometry { background, ..geometry },
         effects,
-        encode: Encode { lossless, quality, metadata, animated, ..encode },
+        encode: Encode { lossless, quality, target, metadata, animated, ..encode },
     }
 }
 
@@ -194,7 +220,7 @@ mod tests {
 
     use super::*;
     use crate::recipe::Choice;
-    use tintype_pixels::{Format, Orientation};
+    use tintype_pixels::Orientation;
 
     fn photo(width: u32, height: u32) -> Info {
         Info::new(Format::Jpeg, Size::new(width, height))

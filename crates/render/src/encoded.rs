@@ -1,5 +1,6 @@
 //! A finished rendition.
 
+use tintype_codecs::PictureKind;
 use tintype_pixels::Format;
 
 /// A finished rendition.
@@ -11,11 +12,13 @@ pub struct Encoded {
     pub content: Content,
     /// Whether the original is damaged, so that parts of the image may be missing.
     pub damaged: bool,
+    /// What the picture shows; `None` where no pixels were made.
+    pub kind: Option<PictureKind>,
 }
 
 impl Encoded {
     pub(crate) fn whole(bytes: Vec<u8>, content: Content) -> Encoded {
-        Encoded { bytes, content, damaged: false }
+        Encoded { bytes, content, damaged: false, kind: None }
     }
 }
 

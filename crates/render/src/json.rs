@@ -1,21 +1,27 @@
 //! `format=json`: the facts of an original, and placeholders to show until it has loaded.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use tintype_codecs::{Codec, EncodeInput, PictureData};
+use tintype_codecs::{Codec, EncodeInput, PictureData, PictureKind};
 use tintype_pixels::{Error, Format, Frame, Info, Pixels, Result, Size};
 
 use crate::encoded::{Content, Encoded};
 use crate::recipe::{Output, Quality, Recipe};
+use crate::viewport::THUMBNAIL_SIDE;
 use crate::{ops, placeholder};
 
 /// Pixels of the longest side of the placeholder: about 300 bytes, which the page blurs.
 const PLACEHOLDER_SIDE: u32 = 16;
 
-/// Describes a picture, of which a thumbnail was made.
-pub(crate) fn describe(original: &[u8], info: &Info, thumbnail: &Pixels, damaged: bool) -> Result<Encoded> {
+/// Describes an original by a picture that was made of it.
+pub(crate) fn describe(
+    original: &[u8], info: &Info, kind: PictureKind, picture: &Pixels, damaged: bool,
+) -> Result<Encoded> {
     let size = info.displayed();
+    let thumbnail = &*thumbnail_of(picture)?;
     let [r, g, b] = placeholder::dominant_color(thumbnail);
     let mut json = serde_json::json!({
         "format": info.format.name(),
@@ -24,6 +30,7 @@ pub(crate) fn describe(original: &[u8], info: &Info, thumbnail: &Pixels, damaged
         "frames": info.frames,
         "orientation": info.orientation.to_exif(),
         "has_alpha": info.has_alpha,
+        "kind": kind.name(),
         "profile": info.profile_name,
         "bytes": original.len(),
         "dominant_color": format!("#{r:02x}{g:02x}{b:02x}"),
@@ -34,7 +41,15 @@ pub(crate) fn describe(original: &[u8], info: &Info, thumbnail: &Pixels, damaged
     if damaged {
         json["damaged"] = true.into();
     }
-    Ok(Encoded { bytes: json.to_string().into_bytes(), content: Content::Json, damaged })
+    Ok(Encoded { bytes: json.to_string().into_bytes(), content: Content::Json, damaged, kind: Some(kind) })
+}
+
+/// What placeholders are computed from.
+fn thumbnail_of(picture: &Pixels) -> Result<Cow<'_, Pixels>> {
+    match picture.size.width.max(picture.size.height) <= THUMBNAIL_SIDE {
+        true => Ok(Cow::Borrowed(picture)),
+        false => ops::resize::thumbnail(picture, THUMBNAIL_SIDE).map(Cow::Owned),
+    }
 }
 
 /// A tiny PNG as a URI.

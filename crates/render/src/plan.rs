@@ -10,6 +10,7 @@ use tintype_pixels::{
 
 use crate::cost;
 use crate::geometry::{Fitted, Resize};
+use crate::kind;
 use crate::quality::encoder_quality;
 use crate::recipe::{Choice, Encode, Metadata, Output, Recipe};
 use crate::settings::Settings;
@@ -53,6 +54,10 @@ pub struct Plan<'a> {
     pub(crate) encode_layout: PixelLayout,
     /// The size of the result.
     pub(crate) canvas: Size,
+    /// The formats that a drawing is tried in beside that of the plan, where the recipe leaves them open.
+    pub(crate) drawing_formats: &'static [Format],
+    /// Whether the recipe's target is searched for.
+    pub(crate) searches: bool,
 }
 
 impl<'a> Plan<'a> {
@@ -100,7 +105,23 @@ impl<'a> Plan<'a> {
             Some(rows) if !is_shareable => rows.memory + draft.row_memory(rows),
             _ => info.decoded_bytes(scale) + draft.copy_memory(scale),
         };
-        let encoding = cost::encode_memory(format, recipe.encode.lossless, fitted.canvas, frames);
+        let encode_memory = |formats: &[Format]| {
+            let is_asked = frames == 1 && kind::is_asked(info);
+            let memory =
+                |format: &Format| cost::encode_memory(*format, &recipe.encode, fitted.canvas, frames, is_asked);
+            formats.iter().map(memory).max().unwrap_or(0)
+        };
+        let encoding = encode_memory(&[format]);
+        let drawing_formats = drawing_formats(info, recipe, format, frames);
+        let is_possible =
+            drawing_formats.iter().all(|format| format.longest_side() >= fitted.canvas.width.max(fitted.canvas.height))
+                && limits.admit(info, frames, "making", decoding + encode_memory(drawing_formats)).is_ok();
+        let drawing_formats = if is_possible { drawing_formats } else { &[] };
+        let encoding = encoding.max(encode_memory(drawing_formats));
+        let measuring = encoding + cost::search_memory(fitted.canvas);
+        let has_target = recipe.encode.target.is_some() && settings.search_targets && frames == 1;
+        let searches = has_target && limits.admit(info, frames, "making", decoding + measuring).is_ok();
+        let encoding = if searches { measuring } else { encoding };
         let whole = if frames > 1 { DecodeMode::Whole } else { DecodeMode::SharedWhole };
         let mode = |is_shared: bool| match () {
             () if rows.is_some() && !(is_shared && is_shareable) => DecodeMode::Rows,
@@ -117,6 +138,8 @@ impl<'a> Plan<'a> {
             shared: mode(true),
             encode_layout,
             canvas: fitted.canvas,
+            drawing_formats,
+            searches,
         })
     }
 
@@ -171,15 +194,18 @@ impl Draft<'_> {
     fn encode_layout(&self, settings: &Settings) -> PixelLayout {
         let Recipe { effects, encode, .. } = self.viewport.recipe;
         let is_untouched = effects.is_empty() && !encode.lossless && encode.output != Output::Json;
+        // a score is measured against all the colour that there was
+        let is_measured = encode.target.is_some() && settings.search_targets;
         // mirrored, an odd result's chroma would lie on the other side of the luma it belongs to
         let is_in_place = self.viewport.orientation == Orientation::UPRIGHT && self.fitted.canvas == self.fitted.size;
         // light is averaged in red, green and blue
         let is_averaged_as_light = self.viewport.linear && self.fitted.resamples();
         let accepts = || {
-            let quality = encoder_quality(self.format, encode.quality, settings.encoding, PictureKind::Photo);
+            let quality = encoder_quality(self.format, encode, settings.encoding, PictureKind::Photo);
             tintype_codecs::of(self.format).accepts_ycbcr(self.fitted.size, settings.encoding, quality)
         };
-        let is_ycbcr = is_untouched && is_in_place && !is_averaged_as_light && self.frames == 1 && accepts();
+        let is_ycbcr =
+            is_untouched && !is_measured && is_in_place && !is_averaged_as_light && self.frames == 1 && accepts();
         if is_ycbcr { PixelLayout::YCbCr } else { PixelLayout::Rgb }
     }
 
@@ -261,6 +287,19 @@ fn frames(info: &Info, recipe: &Recipe, format: Format) -> u32 {
         && !matches!(recipe.encode.output, Output::Exactly(_) | Output::Json);
     let moves = recipe.encode.animated && info.frames > 1 && (format.supports_animation() || own);
     if moves { info.frames } else { 1 }
+}
+
+/// The formats that a drawing is tried in beside `format`, which a recipe without a format prefers.
+fn drawing_formats(info: &Info, recipe: &Recipe, format: Format, frames: u32) -> &'static [Format] {
+    let Encode { output, lossless, .. } = recipe.encode;
+    if frames > 1 || lossless || !kind::is_asked(info) {
+        return &[];
+    }
+    match (output, format) {
+        (Output::Auto(Choice::Avif), Format::Avif) => &[Format::WebP],
+        (Output::Auto(_), Format::Avif | Format::Jpeg) => &[Format::Png],
+        _ => &[],
+    }
 }
 
 /// A format that was asked for by name is not quietly given a smaller picture than any other would have shown.

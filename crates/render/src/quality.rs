@@ -5,17 +5,32 @@
 use tintype_codecs::{AvifEncoder, Effort, Encoding, PictureKind};
 use tintype_pixels::Format;
 
-use crate::recipe::Quality;
+use crate::recipe::{Encode, Target};
 
-/// The encoder's own number for a quality on the common scale.
-pub(crate) fn encoder_quality(format: Format, quality: Quality, encoding: Encoding, _kind: PictureKind) -> f32 {
+/// The encoder's own number for what a recipe asks for.
+pub(crate) fn encoder_quality(format: Format, encode: &Encode, encoding: Encoding, kind: PictureKind) -> f32 {
+    let number = encode.target.map_or(f32::from(encode.quality.get()), number_for_score);
+    own_number(format, number, encoding, kind)
+}
+
+/// The encoder's own number for one of the common scale, 1 to 100.
+pub(crate) fn own_number(format: Format, number: f32, encoding: Encoding, _kind: PictureKind) -> f32 {
     match format {
-        Format::WebP => interpolate(webp(encoding.effort), quality),
-        Format::Avif => interpolate(avif(encoding), quality),
+        Format::WebP => interpolate(webp(encoding.effort), number),
+        Format::Avif => interpolate(avif(encoding), number),
         // libjpeg's numbers are the scale; the others have no quality
-        _ => f32::from(quality.get()),
+        _ => number,
     }
 }
+
+/// The number of the common scale at which photographs have that score on average.
+pub(crate) fn number_for_score(target: Target) -> f32 {
+    interpolate(&SCORES, target.get().into())
+}
+
+/// SSIMULACRA2 of photographs, and the number of the common scale at which they have it on average.
+const SCORES: [(f32, f32); 7] =
+    [(40.0, 20.0), (53.0, 30.0), (60.0, 40.0), (65.2, 50.0), (71.4, 65.0), (79.0, 80.0), (90.0, 97.0)];
 
 fn webp(effort: Effort) -> &'static Table {
     match effort {
@@ -170,8 +185,7 @@ const RAVIF_DENSE: [(f32, f32); 15] = [
 ];
 
 /// Straight lines between the measured points.
-fn interpolate(table: &Table, quality: Quality) -> f32 {
-    let x = f32::from(quality.get());
+fn interpolate(table: &Table, x: f32) -> f32 {
     let after = table.iter().position(|&(at, _)| at >= x).unwrap_or(table.len() - 1).max(1);
     let ((x0, y0), (x1, y1)) = (table[after - 1], table[after]);
     y0 + (y1 - y0) * ((x - x0) / (x1 - x0)).clamp(0.0, 1.0)
@@ -200,11 +214,8 @@ mod tests {
             assert_eq!(table[table.len() - 1].0, 100.0);
             assert!(table.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1));
         }
-        let q = |value| Quality::new(value).expect("1 to 100");
-        assert_eq!(encoder_quality(Format::Jpeg, q(80), Encoding::default(), PictureKind::Photo), 80.0);
-        assert!(
-            encoder_quality(Format::Avif, q(1), Encoding::default(), PictureKind::Photo)
-                < encoder_quality(Format::Avif, q(2), Encoding::default(), PictureKind::Photo)
-        );
+        let own = |format, number| own_number(format, number, Encoding::default(), PictureKind::Photo);
+        assert_eq!(own(Format::Jpeg, 80.0), 80.0);
+        assert!(own(Format::Avif, 1.0) < own(Format::Avif, 2.0));
     }
 }

@@ -76,8 +76,10 @@ impl Effects {
 pub struct Encode {
     /// In which format.
     pub output: Output,
-    /// How good a lossy result must look, 1 to 100.
+    /// How good a lossy result must look, 1 to 100; without effect where there is a target.
     pub quality: Quality,
+    /// The score that a lossy result must reach.
+    pub target: Option<Target>,
     /// Whether the pixels must survive exactly.
     pub lossless: bool,
     /// Whether an animated original stays animated.
@@ -98,7 +100,7 @@ impl Recipe {
                 background: None,
             },
             effects: Effects::default(),
-            encode: Encode { output, quality, lossless: false, animated: true, metadata: Metadata::None },
+            encode: Encode { output, quality, target: None, lossless: false, animated: true, metadata: Metadata::None },
         }
     }
 
@@ -116,8 +118,9 @@ impl Recipe {
 
     /// Whether nothing but a format and a quality is asked for.
     pub fn only_recodes(&self) -> bool {
-        let Encode { output, quality, .. } = self.encode;
-        *self == Recipe::new(output, quality)
+        let Encode { output, quality, target, .. } = self.encode;
+        let plain = Recipe::new(output, quality);
+        *self == Recipe { encode: Encode { target, ..plain.encode }, ..plain }
     }
 
     /// The recipe as bytes for a cache key: equal for equal recipes only.
@@ -125,15 +128,16 @@ impl Recipe {
         let Recipe { geometry, effects, encode } = self;
         let Geometry { rect, trim, turn, resize, background } = geometry;
         let Effects { blur, sharpen } = effects;
-        let Encode { output, quality, lossless, animated, metadata } = encode;
+        let Encode { output, quality, target, lossless, animated, metadata } = encode;
         // Debug of these plain enums and integers is exact and unambiguous; EPOCH changes if it ever does not suffice
         let mut text = format!("{:?}", (rect, trim, turn, resize, background));
-        // operations that are not asked for are left out, so that a new one leaves the keys of all other recipes as they are
+        // what is not asked for is left out, so that a new field leaves the keys of all other recipes as they are
         let mut effect = |name: &str, value: Option<u16>| {
             if let Some(value) = value {
                 text.push_str(&format!("{name}={value};"));
             }
         };
+        effect("target", target.map(|target| target.get().into()));
         effect("blur", *blur);
         effect("sharpen", *sharpen);
         text.push_str(&format!("{:?}", (output, quality, lossless, animated, metadata)));
@@ -160,7 +164,11 @@ impl std::fmt::Display for Recipe {
             Output::Auto(choice) => format!("auto {choice:?}").to_lowercase(),
             Output::Json => "json".into(),
         }));
-        say(Some(if encode.lossless { "lossless".into() } else { format!("q{}", encode.quality.get()) }));
+        say(Some(match encode.target {
+            _ if encode.lossless => "lossless".into(),
+            Some(target) => format!("target {}", target.get()),
+            None => format!("q{}", encode.quality.get()),
+        }));
         say((!encode.animated).then(|| "still".into()));
         say((encode.metadata != Metadata::None).then(|| format!("{:?}", encode.metadata).to_lowercase()));
         f.write_str(&parts.join(" "))
@@ -222,6 +230,28 @@ impl Quality {
 impl Default for Quality {
     fn default() -> Self {
         Quality(75)
+    }
+}
+
+/// A SSIMULACRA2 that a result must reach, 40 to 90: 90 is hardly told from the original, 70 has artefacts that are seen side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Target(u8);
+
+impl Target {
+    /// A score of 40 to 90.
+    pub const fn new(value: u8) -> Option<Target> {
+        if value >= 40 && value <= 90 { Some(Target(value)) } else { None }
+    }
+
+    /// The score, 40 to 90.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl Default for Target {
+    fn default() -> Self {
+        Target(75)
     }
 }
 
@@ -314,6 +344,8 @@ mod tests {
             base().with_output(Output::Auto(Choice::Avif)),
             base().with_output(Output::Exactly(Format::Avif)),
             encode(|encode| encode.quality = Quality(81)),
+            encode(|encode| encode.target = Target::new(75)),
+            encode(|encode| encode.target = Target::new(76)),
             encode(|encode| encode.lossless = true),
             encode(|encode| encode.animated = false),
             encode(|encode| encode.metadata = Metadata::Keep),

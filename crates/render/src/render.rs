@@ -15,7 +15,7 @@ use crate::progress::{CancellableRows, Progress, Stage, begin};
 use crate::recipe::{Output, Recipe};
 use crate::settings::Settings;
 use crate::shared::{DecodeKey, SharedDecodes, Unshared};
-use crate::{json, metadata, quality};
+use crate::{encode, json, metadata};
 
 /// Makes the rendition of `original` that `recipe` describes.
 ///
@@ -55,10 +55,10 @@ pub fn render_from(
     let damaged = integrity.is_damaged();
 
     begin(progress, Stage::Encode)?;
-    let picture = EncodeInput {
+    let mut picture = EncodeInput {
         data,
         loops: info.loops,
-        quality: quality::encoder_quality(plan.format, recipe.encode.quality, settings.encoding, PictureKind::Photo),
+        quality: 100.0,
         lossless: recipe.encode.lossless,
         encoding: settings.encoding,
         exif: metadata::exif(recipe.encode.metadata, info),
@@ -68,13 +68,14 @@ pub fn render_from(
         profile: pipeline.into_profile(),
     };
     if recipe.encode.output == Output::Json {
-        return json::describe(original, info, picture.first(), damaged);
+        return json::describe(original, info, encode::kind(&picture.data, info), picture.first(), damaged);
     }
-    let encoded = tintype_codecs::of(plan.format).encode(&picture, &mut || progress.keep_going())?;
-    if settings.smallest_wins && !damaged && encoded.len() > original.len() && can_send_original(info, &plan) {
-        return Ok(Encoded::whole(original.to_vec(), Content::Image(format)));
+    let made = encode::encode(&mut picture, &plan, settings, progress)?;
+    let kind = Some(made.kind);
+    if settings.smallest_wins && !damaged && made.bytes.len() > original.len() && can_send_original(info, &plan) {
+        return Ok(Encoded { kind, ..Encoded::whole(original.to_vec(), Content::Image(format)) });
     }
-    Ok(Encoded { bytes: encoded, content: Content::Image(plan.format), damaged })
+    Ok(Encoded { bytes: made.bytes, content: Content::Image(made.format), damaged, kind })
 }
 
 /// The rendition of an SVG, which has no pixels: its description, or the file itself. `None` if pixels are requested.

@@ -5,7 +5,7 @@ use tintype_pixels::{Format, Limits};
 
 /// Changes whenever the same original and recipe give other bytes than before, so that cached results of older code
 /// are never taken for new ones. A test pins digests of small renditions beside it.
-pub const EPOCH: u32 = 9;
+pub const EPOCH: u32 = 10;
 
 /// The settings that every rendition of this process is made under.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +32,8 @@ pub struct Settings {
     pub oversampling: u32,
     /// How results are encoded.
     pub encoding: Encoding,
+    /// Whether a target is searched for; otherwise it stands for the number that photographs need on average.
+    pub search_targets: bool,
 }
 
 impl Default for Settings {
@@ -48,6 +50,7 @@ impl Default for Settings {
             linear: false,
             oversampling: 2,
             encoding: Encoding::default(),
+            search_targets: true,
         }
     }
 }
@@ -79,6 +82,8 @@ impl Settings {
             linear,
             oversampling,
             encoding: Encoding { effort, avif },
+            // the later file takes the place of the first
+            search_targets: _,
         } = self;
         // a refusal makes no picture, but a picture of a damaged original must not be found where it is to be refused
         let strict = if *refuse_damaged { " strict" } else { "" };

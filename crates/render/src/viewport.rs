@@ -4,11 +4,15 @@ use tintype_pixels::DctScale;
 use tintype_pixels::{Error, Format, Info, Orientation, Rect, Region, Result, Size};
 
 use crate::geometry::{Fitted, Gravity, Resize, TargetSize};
+use crate::kind;
 use crate::recipe::{Geometry, Output, Recipe};
 use crate::settings::Settings;
 
-/// The longest side of the picture that a description is made from.
-const THUMBNAIL: u32 = 100;
+/// Pixels of the longest side of what a description computes hashes and colours from.
+pub(crate) const THUMBNAIL_SIDE: u32 = 100;
+
+/// Pixels of the longest side of the picture that a description tells the kind from, which a thumbnail no longer shows.
+const KIND_SIDE: u32 = 640;
 
 /// A recipe's geometry in the pixels of one original, for a result of one format.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +31,8 @@ pub(crate) struct Viewport<'a> {
     max_enlarged: u64,
     /// Whether pixels are averaged as light.
     pub(crate) linear: bool,
+    /// Pixels of the longest side of the picture that a description is made from.
+    description_side: u32,
 }
 
 impl<'a> Viewport<'a> {
@@ -47,14 +53,17 @@ impl<'a> Viewport<'a> {
             max_dimension: settings.max_dimension.min(format.longest_side()),
             max_enlarged: settings.max_enlarged,
             linear: settings.linear,
+            description_side: if kind::is_asked(info) { KIND_SIDE } else { THUMBNAIL_SIDE },
         })
     }
 
     /// Fits a part of the displayed original.
     pub(crate) fn fit(&self, region: Region) -> Fitted {
         let resize = match self.recipe.encode.output {
-            // a description looks at a thumbnail
-            Output::Json => Resize::Contain(TargetSize { width: THUMBNAIL, height: THUMBNAIL, enlarge: false }),
+            Output::Json => {
+                let side = self.description_side;
+                Resize::Contain(TargetSize { width: side, height: side, enlarge: false })
+            }
             _ => self.recipe.geometry.resize,
         };
         self.fit_as(resize, region)

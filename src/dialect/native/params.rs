@@ -3,7 +3,7 @@
 use crate::render::Format;
 use crate::render::Rect;
 use crate::render::geometry::{Gravity, Ratio};
-use crate::render::recipe::{Metadata, Quality, Rgba};
+use crate::render::recipe::{Metadata, Quality, Rgba, Target};
 
 /// The parameters of a URL; `None` where it leaves one out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,9 @@ pub struct Params {
     /// Properties that the server chooses.
     pub auto: Option<Auto>,
     /// On one perceptual scale for all formats.
-    pub quality: Option<Quality>,
+    pub quality: Option<RequestedQuality>,
+    /// The score that the result must reach.
+    pub target: Option<Target>,
     /// Whether every pixel must survive.
     pub lossless: Option<bool>,
     /// Whether the result may be larger than the original.
@@ -115,6 +117,15 @@ pub enum RequestedFormat {
     Json,
     /// One by name.
     Exactly(Format),
+}
+
+/// The value of `quality`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestedQuality {
+    /// A number of the common scale.
+    Number(Quality),
+    /// The number at which the target of the settings is reached.
+    Auto,
 }
 
 /// The value of `auto`.

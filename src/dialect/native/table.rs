@@ -152,12 +152,20 @@ pub const PARAMETERS: &[Parameter] = &[
     },
     parameter! {
         quality, aliases: ["q"],
-        allowed: "1 to 100, low, medium-low, medium-high or high",
-        default: || show_quality(&Quality::default()),
+        allowed: "1 to 100, low, medium-low, medium-high, high, or auto for the target of the settings",
+        default: || Quality::default().get().to_string(),
         about: "one perceptual scale for all formats",
         parse: quality,
         print: show_quality,
         words: QUALITIES,
+    },
+    parameter! {
+        target, aliases: [],
+        allowed: "40 to 90, without quality and lossless",
+        default: none,
+        about: "the SSIMULACRA2 that the result reaches",
+        parse: target,
+        print: show_target,
     },
     parameter! {
         lossless, aliases: ["ll"],

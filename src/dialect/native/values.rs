@@ -1,11 +1,12 @@
 //! Parsers of the values of parameters, and printers of their canonical form.
 
 use super::colours;
+use super::params::RequestedQuality;
 use super::params::{Auto, Fit, Flip, RequestedFormat};
 use crate::render::Format;
 use crate::render::Rect;
 use crate::render::geometry::{Gravity, Ratio};
-use crate::render::recipe::{Metadata, Quality, Rgba};
+use crate::render::recipe::{Metadata, Quality, Rgba, Target};
 
 /// The tolerance of `trim=true`, in percent.
 const TRIM_TOLERANCE: u8 = 10;
@@ -50,7 +51,7 @@ pub(super) const POSITIONS: &[&str] = &[
     "north-west",
 ];
 pub(super) const FORMATS: &[&str] = &["auto", "avif", "webp", "jpeg", "jpg", "png", "gif", "original", "json"];
-pub(super) const QUALITIES: &[&str] = &["low", "medium-low", "medium-high", "high"];
+pub(super) const QUALITIES: &[&str] = &["low", "medium-low", "medium-high", "high", "auto"];
 pub(super) const BOOLEANS: &[&str] = &["true", "false", "1", "0"];
 
 pub(super) fn digits<T: std::str::FromStr>(text: &str) -> Option<T> {
@@ -257,18 +258,31 @@ pub(super) fn show_auto(auto: &Auto) -> String {
     if auto.format { "format" } else { "compress" }.into()
 }
 
-pub(super) fn quality(text: &str) -> Option<Quality> {
-    Quality::new(match text.to_ascii_lowercase().as_str() {
+pub(super) fn quality(text: &str) -> Option<RequestedQuality> {
+    let number = match text.to_ascii_lowercase().as_str() {
+        "auto" => return Some(RequestedQuality::Auto),
         "low" => 50,
         "medium-low" => 65,
         "medium-high" => 80,
         "high" => 90,
         number => digits(number)?,
-    })
+    };
+    Quality::new(number).map(RequestedQuality::Number)
 }
 
-pub(super) fn show_quality(quality: &Quality) -> String {
-    quality.get().to_string()
+pub(super) fn show_quality(quality: &RequestedQuality) -> String {
+    match quality {
+        RequestedQuality::Number(quality) => quality.get().to_string(),
+        RequestedQuality::Auto => "auto".into(),
+    }
+}
+
+pub(super) fn target(text: &str) -> Option<Target> {
+    Target::new(digits(text)?)
+}
+
+pub(super) fn show_target(target: &Target) -> String {
+    target.get().to_string()
 }
 
 pub(super) fn boolean(text: &str) -> Option<bool> {

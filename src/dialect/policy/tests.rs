@@ -7,6 +7,7 @@ use crate::render::recipe::Choice;
 fn config() -> Config {
     Config {
         quality: Quality::default(),
+        target: Default::default(),
         formats: vec![Format::Avif, Format::WebP],
         max_dimension: 8192,
         widths: Vec::new(),

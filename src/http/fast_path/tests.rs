@@ -35,6 +35,7 @@ fn site(config: Config, change: impl FnOnce(&mut LiveConfig)) -> (App, tempfile:
     let workers = workers::Config { workers: 1, queue: 4, memory: 1 << 26, deadline, decode_cache: 0 };
     let policy = PolicyConfig {
         quality: Quality::new(80).expect("a quality"),
+        target: Default::default(),
         formats: Vec::new(),
         max_dimension: 1000,
         widths: Vec::new(),

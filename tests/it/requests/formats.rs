@@ -172,7 +172,8 @@ async fn format_too_small_for_the_result_is_skipped() {
         config.live.output.smallest_wins = false;
     });
     let auto = server.ask(Method::GET, "/wide.png?format=auto", &[("accept", "image/webp")]).await;
-    assert_eq!((auto.format(), auto.size()), (Some(Format::Jpeg), (17_000, 4)));
+    // one colour is smaller as a PNG than as a JPEG
+    assert_eq!((auto.format(), auto.size()), (Some(Format::Png), (17_000, 4)));
     assert_eq!(server.get("/wide.png?format=webp").await.status.as_u16(), 422);
 }
 
