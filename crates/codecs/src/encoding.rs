@@ -61,3 +61,15 @@ pub struct Encoding {
     /// Which encoder writes AVIF.
     pub avif: AvifEncoder,
 }
+
+impl Encoding {
+    /// Whether AVIF is written in about the time of WebP: by libaom at the fast effort.
+    pub fn is_fast_avif(self) -> bool {
+        match self.avif {
+            #[cfg(feature = "native")]
+            AvifEncoder::Libaom => self.effort == Effort::Fast,
+            #[cfg(feature = "ravif")]
+            AvifEncoder::Ravif => false,
+        }
+    }
+}

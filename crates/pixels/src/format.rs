@@ -62,7 +62,7 @@ struct Output {
     longest_side: u32,
     /// Bytes of memory that the encoder takes for each pixel: lossy, lossless.
     memory: [u64; 2],
-    /// Nanoseconds of one core to resize and encode a pixel: lossy, lossless.
+    /// Nanoseconds of one core to resize and encode a pixel at the fast effort: lossy, lossless.
     time: [f64; 2],
 }
 
@@ -143,7 +143,7 @@ const TABLE: [Row; 13] = [
             // RFC 9649 §2.7: canvas and frame sizes of lossy and lossless bitstreams are 14 bits wide
             longest_side: 16_383,
             memory: [8, 24],
-            time: [70.0, 550.0],
+            time: [70.0, 1100.0],
         }),
     },
     Row {
@@ -162,7 +162,7 @@ const TABLE: [Row; 13] = [
             universal: false,
             longest_side: 65_535,
             memory: [28, 28],
-            time: [250.0, 250.0],
+            time: [110.0, 110.0],
         }),
     },
     read_only(Format::Bmp, "bmp", "bmp", "image/bmp", &["dib"], 8.0),
@@ -264,7 +264,7 @@ impl Format {
         self.output().map_or(4, |output| output.memory[usize::from(lossless)])
     }
 
-    /// Nanoseconds of one core to resize and encode a pixel of the result; only ratios matter.
+    /// Nanoseconds of one core to resize and encode a pixel of the result at the fast effort; only ratios matter.
     pub fn encode_time(self, lossless: bool) -> f64 {
         self.output().map_or(20.0, |output| output.time[usize::from(lossless)])
     }

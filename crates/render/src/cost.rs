@@ -2,6 +2,7 @@
 //!
 //! The figures were measured; `tests/memory.rs` compares them with real renders.
 
+use tintype_codecs::{AvifEncoder, Effort, Encoding};
 use tintype_pixels::{Format, Info, Size};
 
 use crate::bands::{CUT_AT_ONCE, linear_rows_at_once, rows_at_once, window};
@@ -44,8 +45,45 @@ fn comparison_memory(canvas: Size) -> u64 {
 }
 
 /// Nanoseconds of one core that a render takes: `decoded` and `made` are pixels, frames included.
-pub(crate) fn render_time(info: &Info, format: Format, lossless: bool, decoded: f64, made: f64) -> f64 {
-    FIXED_TIME + decoded * info.caps.time + made * format.encode_time(lossless)
+pub(crate) fn render_time(
+    info: &Info, format: Format, lossless: bool, encoding: Encoding, decoded: f64, made: f64,
+) -> f64 {
+    let encode = format.encode_time(lossless) * effort_factor(format, lossless, encoding);
+    FIXED_TIME + decoded * info.caps.time + made * encode
+}
+
+/// How many times the time of the fast effort an encoder takes; for AVIF, of libaom's.
+fn effort_factor(format: Format, lossless: bool, Encoding { effort, avif }: Encoding) -> f64 {
+    match (format, avif, effort) {
+        #[cfg(feature = "native")]
+        (Format::Avif, AvifEncoder::Libaom, Effort::Balanced) => 9.0,
+        #[cfg(feature = "native")]
+        (Format::Avif, AvifEncoder::Libaom, Effort::Dense) => 58.0,
+        #[cfg(feature = "ravif")]
+        (Format::Avif, AvifEncoder::Ravif, effort) => match effort {
+            Effort::Fast => 10.0,
+            Effort::Balanced | Effort::Dense => 100.0,
+        },
+        (Format::WebP, _, Effort::Balanced) => 2.2,
+        // lossless: another search for each of the last percents
+        (Format::WebP, _, Effort::Dense) => {
+            if lossless {
+                10.0
+            } else {
+                5.5
+            }
+        }
+        (Format::Png, _, Effort::Dense) => 4.0,
+        _ => 1.0,
+    }
+}
+
+/// Results of fewer pixels are encoded in less time than a second thread saves.
+const MIN_THREADED_PIXELS: u64 = 50_000;
+
+/// Whether the encoder of that format is faster with a second thread.
+pub(crate) fn gains_by_threads(format: Format, canvas: Size) -> bool {
+    matches!(format, Format::Avif | Format::WebP) && canvas.pixels() >= MIN_THREADED_PIXELS
 }
 
 /// Bytes that a resize of rows as they come holds in addition to a result of `rows` rows, each of which stands for `down` rows of the

@@ -28,7 +28,7 @@ pub fn estimate(info: &Info, length: u64, recipe: &Recipe, settings: &Settings) 
     let plan = Plan::new(info, recipe, settings)?;
     let frames = f64::from(plan.frames());
     let (decoded, made) = (info.size.pixels() as f64 * frames, plan.canvas.pixels() as f64 * frames);
-    let time = cost::render_time(info, plan.format, recipe.encode.lossless, decoded, made);
+    let time = cost::render_time(info, plan.format, recipe.encode.lossless, settings.encoding, decoded, made);
     let estimate = of(info, length, plan.memory(), time);
     if recipe.encode.output != Output::Json || info.frames == 1 {
         return Ok(estimate);
@@ -47,7 +47,7 @@ pub fn estimate(info: &Info, length: u64, recipe: &Recipe, settings: &Settings) 
 pub fn estimate_check(info: &Info, length: u64, settings: &Settings) -> Result<Estimate> {
     let admitted = settings.limits().admit(info, info.frames, "decoding", info.decoded_bytes(DctScale::FULL))?;
     let decoded = info.size.pixels() as f64 * f64::from(info.frames);
-    let time = cost::render_time(info, info.format, false, decoded, 0.0);
+    let time = cost::render_time(info, info.format, false, settings.encoding, decoded, 0.0);
     Ok(of(info, length, admitted.memory(), time))
 }
 

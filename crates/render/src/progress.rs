@@ -25,6 +25,12 @@ pub trait Progress {
     fn keep_going(&mut self) -> bool {
         true
     }
+
+    /// How many threads the encoder may use, at least 1; asked once, right before it starts, where more than one make it
+    /// faster. The result does not depend on it.
+    fn threads(&mut self) -> u32 {
+        1
+    }
 }
 
 impl<F: FnMut(Stage) -> bool> Progress for F {

@@ -6,6 +6,7 @@ use tintype_codecs::{Codec, EncodeInput, Encoding, PictureData, PictureKind};
 use tintype_pixels::DctScale;
 use tintype_pixels::{DecodeOptions, Decoded, Error, Format, Frame, Info, Integrity, Pixels, Planes, Result, Samples};
 
+use crate::cost;
 use crate::encoded::{Content, Encoded};
 use crate::passthrough::can_send_original;
 use crate::pipeline::Pipeline;
@@ -64,7 +65,7 @@ pub fn render_from(
         exif: metadata::exif(recipe.encode.metadata, info),
         kind: PictureKind::Photo,
         quantise: false,
-        threads: 1,
+        threads: if cost::gains_by_threads(plan.format, plan.canvas) { progress.threads() } else { 1 },
         profile: pipeline.into_profile(),
     };
     if recipe.encode.output == Output::Json {
