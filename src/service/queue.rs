@@ -1,10 +1,14 @@
 //! The admission queue: the order in which renders get a core and memory, and whether one more may wait.
 //!
-//! Pure bookkeeping without threads and clocks, so that each rule can be tested. There is a queue for each of two classes,
-//! so that a gallery requested as AVIF does not delay JPEG for everyone. While both wait, they share the cores by time
-//! spent ([`SHARES`]; Demers, Keshav and Shenker, "Analysis and simulation of a fair queueing algorithm", 1989), and heavy
-//! renders never fill the whole queue. A render is refused when it is enqueued or not at all. Within a class the order is
-//! first in, first out, also for memory: small renders do not overtake a large one, which would starve otherwise.
+//! Pure bookkeeping without threads and clocks, so that each rule can be tested. There is a queue for each of two classes of
+//! requested renders, so that a gallery requested as AVIF does not delay JPEG for everyone. While both wait, they share the
+//! cores by time spent ([`SHARES`]; Demers, Keshav and Shenker, "Analysis and simulation of a fair queueing algorithm",
+//! 1989), and heavy renders never fill the whole queue. A render is refused when it is enqueued or not at all. Within a class
+//! the order is first in, first out, also for memory: small renders do not overtake a large one, which would starve otherwise.
+//!
+//! A third class, [`Class::Idle`], is for work that nobody waits for. It has no share: one job at a time is granted while
+//! there is nothing else to grant. It takes no slot from requested renders, since some encoders cannot be stopped: a render
+//! that comes later starts at once, and the job, whose thread has the lowest priority, is asked to stop.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -14,15 +18,24 @@ use std::time::{Duration, Instant};
 pub enum Class {
     /// Most renders.
     Light,
-    /// AVIF, lossless formats and very large originals, which take a multiple of the time.
+    /// AVIF by slow encoders, and whatever is estimated to take long: large originals, large lossless results.
     Heavy,
+    /// Work that no client waits for.
+    Idle,
 }
 
-/// Weights of the classes for the time of the cores while both wait.
+/// The number of classes.
+const CLASSES: usize = 3;
+const IDLE: usize = Class::Idle as usize;
+
+/// Weights of the classes of requested renders for the time of the cores while both wait.
 const SHARES: [f64; 2] = [3.0, 1.0];
 
+/// The part of all memory that an idle job may take, as a divisor: a render may have to wait for it.
+const IDLE_MEMORY: u64 = 4;
+
 /// Seconds of a render before any was measured.
-const INITIAL_MEAN: [f64; 2] = [0.05, 0.25];
+const INITIAL_MEAN: [f64; CLASSES] = [0.05, 0.25, 0.0];
 
 /// Weight of the latest sample in the exponential moving averages.
 const EMA_WEIGHT: f64 = 0.1;
@@ -58,17 +71,19 @@ pub(super) struct Queue<T> {
     slots: usize,
     bytes: u64,
     limit: usize,
+    /// Slots granted to requested renders.
+    taken: usize,
     /// Granted bytes.
     held: u64,
     next_number: u64,
-    waiting: [BTreeMap<u64, Waiting<T>>; 2],
+    waiting: [BTreeMap<u64, Waiting<T>>; CLASSES],
     running: BTreeMap<u64, Running>,
     /// Seconds of core time of each class, divided by its weight.
-    served: [f64; 2],
+    served: [f64; SHARES.len()],
     /// Mean ratio of measured to estimated time of each class.
-    pace: [f64; 2],
+    pace: [f64; CLASSES],
     /// Mean seconds of a render of each class.
-    mean: [f64; 2],
+    mean: [f64; CLASSES],
 }
 
 #[derive(Debug)]
@@ -80,6 +95,8 @@ struct Waiting<T> {
 #[derive(Debug)]
 struct Running {
     need: Need,
+    /// None for an idle job, two for a render whose encoder may use a second thread.
+    slots: usize,
     /// Seconds that were expected when the resources were granted.
     expected: f64,
     started: Option<Instant>,
@@ -92,20 +109,24 @@ impl<T> Queue<T> {
             slots,
             bytes,
             limit,
+            taken: 0,
             held: 0,
             next_number: 0,
-            waiting: [BTreeMap::new(), BTreeMap::new()],
+            waiting: [const { BTreeMap::new() }; CLASSES],
             running: BTreeMap::new(),
-            served: [0.0; 2],
-            pace: [1.0; 2],
+            served: [0.0; SHARES.len()],
+            pace: [1.0; CLASSES],
             mean: INITIAL_MEAN,
         }
     }
 
     /// Grants the resources or enqueues a render that can wait for `patience`; [`Queue::grant_next`] returns `notify` when
-    /// it is its turn.
+    /// it is its turn. An idle job waits for any time, and is refused only where it needs more memory than it may have.
     pub(super) fn enqueue(&mut self, need: Need, patience: Duration, notify: T, now: Instant) -> Outcome {
         let need = self.clamped(need);
+        if self.is_too_large(&need) {
+            return Outcome::Refused(Duration::ZERO);
+        }
         let number = self.next_number;
         self.next_number += 1;
         if self.queued() == 0 && self.fits(&need) {
@@ -113,6 +134,10 @@ impl<T> Queue<T> {
             return Outcome::Granted(number);
         }
         let class = need.class as usize;
+        if class == IDLE {
+            self.insert(number, need, notify);
+            return Outcome::Queued(number);
+        }
         let is_full = self.queued() >= self.limit || self.waiting[class].len() >= self.class_limit(need.class);
         if is_full || self.expected_wait(class, now) + self.expected(&need) > patience.as_secs_f64() {
             return Outcome::Refused(Duration::from_secs_f64(self.backlog(now)));
@@ -133,7 +158,7 @@ impl<T> Queue<T> {
             [true, true] => usize::from(self.served[1] < self.served[0]),
             [true, false] => 0,
             [false, true] => 1,
-            [false, false] => return None,
+            [false, false] => IDLE,
         };
         let (&number, first) = self.waiting[class].first_key_value()?;
         if !self.fits(&first.need) {
@@ -162,15 +187,31 @@ impl<T> Queue<T> {
     pub(super) fn try_resize(&mut self, number: u64, need: Need) -> bool {
         let need = self.clamped(need);
         let expected = self.expected(&need);
+        let is_too_large = self.is_too_large(&need);
         let Some(running) = self.running.get_mut(&number) else { return false };
         let held = self.held - running.need.bytes + need.bytes;
-        if held > self.bytes {
+        if held > self.bytes || is_too_large {
             return false;
         }
         self.held = held;
-        self.served[running.need.class as usize] -= running.expected / SHARES[running.need.class as usize];
-        self.served[need.class as usize] += expected / SHARES[need.class as usize];
+        let (former, charged) = (running.need.class, running.expected);
         (running.need, running.expected) = (need, expected);
+        self.charge(former, -charged);
+        self.charge(need.class, expected);
+        true
+    }
+
+    /// Grants a running render a second slot, with so many bytes more, for a second thread of its encoder; `false`, and no
+    /// change, where a render waits or there is none free. Both are returned with its grant.
+    pub(super) fn try_widen(&mut self, number: u64, bytes: u64) -> bool {
+        let is_free = self.queued() == 0 && self.taken < self.slots && self.held + bytes <= self.bytes;
+        let Some(running) = self.running.get_mut(&number).filter(|running| is_free && running.slots == 1) else {
+            return false;
+        };
+        running.slots += 1;
+        running.need.bytes += bytes;
+        self.taken += 1;
+        self.held += bytes;
         true
     }
 
@@ -178,10 +219,11 @@ impl<T> Queue<T> {
     pub(super) fn release(&mut self, number: u64, took: Option<Duration>) {
         let Some(running) = self.running.remove(&number) else { return };
         self.held -= running.need.bytes;
+        self.taken -= running.slots;
         let class = running.need.class as usize;
         let spent = took.map_or(0.0, |took| took.as_secs_f64());
         // the grant charged the estimate
-        self.served[class] += (spent - running.expected) / SHARES[class];
+        self.charge(running.need.class, spent - running.expected);
         let Some(took) = took.map(|took| took.as_secs_f64()) else { return };
         self.mean[class] += EMA_WEIGHT * (took - self.mean[class]);
         if let Some(estimate) = running.need.time.map(|time| time.as_secs_f64()).filter(|&time| time > 0.0) {
@@ -190,9 +232,9 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Waiting renders.
+    /// Waiting renders, without idle jobs.
     pub(super) fn queued(&self) -> usize {
-        self.waiting.iter().map(BTreeMap::len).sum()
+        self.waiting[..IDLE].iter().map(BTreeMap::len).sum()
     }
 
     /// Waiting renders of a class.
@@ -200,9 +242,18 @@ impl<T> Queue<T> {
         self.waiting[class as usize].len()
     }
 
-    /// Granted renders.
+    /// Granted renders, without an idle job.
     pub(super) fn running(&self) -> usize {
-        self.running.len()
+        self.requested().count()
+    }
+
+    /// Whether an idle job should stop: a render waits, or all cores have one.
+    pub(super) fn is_short(&self) -> bool {
+        self.queued() > 0 || self.running() >= self.slots
+    }
+
+    fn requested(&self) -> impl Iterator<Item = &Running> {
+        self.running.values().filter(|running| running.slots > 0)
     }
 
     /// Granted bytes of memory.
@@ -212,7 +263,7 @@ impl<T> Queue<T> {
 
     /// The start of the longest-running render.
     pub(super) fn oldest_start(&self) -> Option<Instant> {
-        self.running.values().filter_map(|running| running.started).min()
+        self.requested().filter_map(|running| running.started).min()
     }
 
     /// A render that needs more than all memory waits for all of it; planning has refused what cannot do with that.
@@ -220,8 +271,21 @@ impl<T> Queue<T> {
         Need { bytes: need.bytes.min(self.bytes), ..need }
     }
 
+    /// Whether it needs more memory than an idle job may have.
+    fn is_too_large(&self, need: &Need) -> bool {
+        need.class == Class::Idle && need.bytes > self.bytes / IDLE_MEMORY
+    }
+
     fn fits(&self, need: &Need) -> bool {
-        self.running.len() < self.slots && self.held + need.bytes <= self.bytes
+        let has_slot = match need.class {
+            Class::Light | Class::Heavy => self.taken < self.slots,
+            // the next render finds a free core
+            Class::Idle => {
+                let is_alone = self.running.len() == self.running();
+                is_alone && self.queued() == 0 && self.taken <= self.slots.saturating_sub(2)
+            }
+        };
+        has_slot && self.held + need.bytes <= self.bytes
     }
 
     /// How many of a class may wait: light renders always find a quarter of the queue.
@@ -229,13 +293,14 @@ impl<T> Queue<T> {
         match class {
             Class::Light => self.limit,
             Class::Heavy => (self.limit * 3).div_ceil(4),
+            Class::Idle => usize::MAX,
         }
     }
 
     fn insert(&mut self, number: u64, need: Need, notify: T) {
         let class = need.class as usize;
-        if self.waiting[class].is_empty() {
-            // an idle class earns no credit
+        if class < IDLE && self.waiting[class].is_empty() {
+            // a class without renders earns no credit
             self.served[class] = self.served[class].max(self.served[1 - class]);
         }
         self.waiting[class].insert(number, Waiting { need, notify });
@@ -243,9 +308,18 @@ impl<T> Queue<T> {
 
     fn grant(&mut self, number: u64, need: Need) {
         let expected = self.expected(&need);
+        let slots = usize::from(need.class != Class::Idle);
         self.held += need.bytes;
-        self.served[need.class as usize] += expected / SHARES[need.class as usize];
-        self.running.insert(number, Running { need, expected, started: None });
+        self.taken += slots;
+        self.charge(need.class, expected);
+        self.running.insert(number, Running { need, slots, expected, started: None });
+    }
+
+    /// Adds seconds to what a class was served.
+    fn charge(&mut self, class: Class, seconds: f64) {
+        if let Some(share) = SHARES.get(class as usize) {
+            self.served[class as usize] += seconds / share;
+        }
     }
 
     /// Expected seconds of a render.
@@ -265,7 +339,7 @@ impl<T> Queue<T> {
             let spent = running.started.map_or(0.0, |started| now.duration_since(started).as_secs_f64());
             (running.expected - spent).max(0.0)
         };
-        self.running.values().map(left).sum()
+        self.requested().map(left).sum()
     }
 
     /// Expected seconds until a render that is enqueued now would be granted its resources.

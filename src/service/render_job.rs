@@ -144,13 +144,14 @@ impl Job {
         let info = header.info().map(Arc::as_ref);
         if let Some(info) = info {
             match render::estimate(info, original.version.length, &recipe, &settings) {
-                Ok(estimate) if grant.try_resize(need_of(&estimate, &recipe)) => {}
+                Ok(estimate) if grant.try_resize(need_of(&estimate, &recipe, &settings)) => {}
                 Ok(_) => return Ended::NoMemory,
                 Err(error) => return Ended::Failed(error),
             }
         }
         stats.renders.fetch_add(1, Ordering::Relaxed);
-        let result = render::render_from(&*ticket, &original.bytes, info, &recipe, &settings, clock);
+        let mut progress = JobProgress { clock, grant: &mut *grant };
+        let result = render::render_from(&*ticket, &original.bytes, info, &recipe, &settings, &mut progress);
         if result.is_err() || ticket.has_shared() {
             grant.exclude_from_stats();
         }
@@ -164,22 +165,47 @@ impl Job {
 /// The resources of a render; before the header is known, those of a job that reads it.
 fn need(header: Option<&Header>, version: Version, recipe: &Recipe, settings: &Settings) -> render::Result<Need> {
     match header.and_then(Header::info) {
-        Some(info) => Ok(need_of(&render::estimate(info, version.length, recipe, settings)?, recipe)),
-        None => Ok(Need { class: class_of(recipe), bytes: version.length + render::FIXED_MEMORY, time: None }),
+        Some(info) => Ok(need_of(&render::estimate(info, version.length, recipe, settings)?, recipe, settings)),
+        None => Ok(Need {
+            class: class_of(recipe, settings, None),
+            bytes: version.length + render::FIXED_MEMORY,
+            time: None,
+        }),
     }
 }
 
-fn need_of(estimate: &Estimate, recipe: &Recipe) -> Need {
-    let class = if estimate.time > HEAVY { Class::Heavy } else { class_of(recipe) };
+fn need_of(estimate: &Estimate, recipe: &Recipe, settings: &Settings) -> Need {
+    let class = class_of(recipe, settings, Some(estimate.time));
     Need { class, bytes: estimate.memory, time: Some(estimate.time) }
 }
 
-/// The class of a recipe for an original of any size.
-fn class_of(recipe: &Recipe) -> Class {
-    match recipe.encode.output {
-        Output::Exactly(Format::Avif) | Output::Auto(Choice::Avif | Choice::AvifStill) => Class::Heavy,
-        _ if recipe.encode.lossless => Class::Heavy,
-        _ => Class::Light,
+/// The class of a recipe, by the estimated time where that is known. AVIF is heavy whatever its size, except by libaom at the
+/// fast effort, which takes little more time than WebP.
+fn class_of(recipe: &Recipe, settings: &Settings, time: Option<Duration>) -> Class {
+    let may_be_avif =
+        matches!(recipe.encode.output, Output::Exactly(Format::Avif) | Output::Auto(Choice::Avif | Choice::AvifStill));
+    let is_slow_avif = may_be_avif && !settings.encoding.is_fast_avif();
+    let is_long = time.map_or(recipe.encode.lossless, |time| time > HEAVY);
+    if is_slow_avif || is_long { Class::Heavy } else { Class::Light }
+}
+
+/// The progress of a job: its clock, and the threads that its grant has for the encoder.
+struct JobProgress<'a, 'b> {
+    clock: &'a mut Clock,
+    grant: &'a mut Grant<'b>,
+}
+
+impl Progress for JobProgress<'_, '_> {
+    fn begin(&mut self, stage: Stage) -> bool {
+        self.clock.begin(stage)
+    }
+
+    fn keep_going(&mut self) -> bool {
+        self.clock.keep_going()
+    }
+
+    fn threads(&mut self) -> u32 {
+        self.grant.threads()
     }
 }
 

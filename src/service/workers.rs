@@ -1,7 +1,7 @@
 //! Admission of renders to cores and memory: at most as many at a time as there are workers, within a bound of memory, with a
 //! bounded queue and a deadline.
 //!
-//! This is the only module that calls `spawn_blocking`. A render that finds no room is refused at once, since an image
+//! This is the only module that calls `spawn_blocking`, and that starts threads for idle work. A render that finds no room is refused at once, since an image
 //! server with an unbounded queue answers no request in time. `queue.rs` decides about the order.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -92,6 +92,13 @@ impl Workers {
         Admission { workers: self, started: now, deadline: now + self.config.deadline, number: None }
     }
 
+    /// Waits for as long as it takes until idle work may run; `None` where it needs more memory than that may have.
+    pub async fn idle_permit(&self, need: Need) -> Option<Permit> {
+        let now = Instant::now();
+        let mut admission = Admission { workers: self, started: now, deadline: now + FOREVER, number: None };
+        admission.permit(Need { class: Class::Idle, ..need }).await.ok()
+    }
+
     /// The time of a request, waiting included.
     pub fn deadline(&self) -> Duration {
         self.config.deadline
@@ -147,6 +154,11 @@ impl Pressure {
     pub fn has_waiters(&self) -> bool {
         self.0.lock().queued() > 0
     }
+
+    /// Whether idle work should stop: a render waits for a permit, or every core has one.
+    pub fn is_short(&self) -> bool {
+        self.0.lock().is_short()
+    }
 }
 
 /// The admission of one render, from its request to its deadline.
@@ -190,7 +202,7 @@ impl Admission<'_> {
             }
             Outcome::Queued(number) => number,
             Outcome::Refused(retry) => {
-                shared.refused.fetch_add(1, Ordering::Relaxed);
+                shared.refused.fetch_add(u64::from(need.class != Class::Idle), Ordering::Relaxed);
                 return Err(WorkError::Overloaded { retry });
             }
         };
@@ -257,26 +269,70 @@ impl Permit {
     pub async fn run<T: Send + 'static>(
         self, work: impl FnOnce(&mut Grant<'_>) -> T + Send + 'static,
     ) -> Result<T, WorkError> {
-        let mut ticket = self.ticket;
         let task = tokio::task::spawn_blocking(move || {
-            // the ticket lives until the work is done, also when no request awaits it any more
             lower_priority();
-            let started = Instant::now();
-            ticket.shared.lock().started(ticket.number, started);
-            let mut grant = Grant { ticket: &ticket, in_stats: true };
-            let result = work(&mut grant);
-            if grant.in_stats {
-                ticket.took = Some(started.elapsed());
-            }
-            drop(ticket);
-            result
+            self.ticket.run(work)
         });
         task.await.map_err(|_| WorkError::Panicked)
     }
+
+    /// Runs CPU-bound work on a thread of its own with the lowest priority; returns the CPU time that it took as well.
+    ///
+    /// # Errors
+    /// [`WorkError::Panicked`].
+    pub async fn run_idle<T: Send + 'static>(
+        self, work: impl FnOnce(&mut Grant<'_>) -> T + Send + 'static,
+    ) -> Result<(T, Duration), WorkError> {
+        let (done, result) = oneshot::channel();
+        // a priority that was lowered cannot be raised again, so it is no thread that runs requested renders later; nor does
+        // the end of the process wait for it
+        let thread = std::thread::Builder::new().name("idle".into()).spawn(move || {
+            let _ = rustix::process::setpriority_process(None, IDLE_NICE);
+            let result = self.ticket.run(work);
+            // the caller may have gone
+            let _ = done.send((result, thread_cpu_time()));
+        });
+        thread.map_err(|_| WorkError::Panicked)?;
+        result.await.map_err(|_| WorkError::Panicked)
+    }
 }
+
+impl Ticket {
+    /// Runs work on this thread. The ticket lives until it is done, also when no request awaits it any more.
+    fn run<T>(mut self, work: impl FnOnce(&mut Grant<'_>) -> T) -> T {
+        let started = Instant::now();
+        self.shared.lock().started(self.number, started);
+        let mut grant = Grant { ticket: &self, in_stats: true, widened: None };
+        let result = work(&mut grant);
+        if grant.in_stats {
+            let saved = grant.widened.map_or(Duration::ZERO, |since| since.elapsed().mul_f64(WIDENED_GAIN));
+            self.took = Some(started.elapsed() + saved);
+        }
+        result
+    }
+}
+
+/// CPU time of this thread since its start.
+fn thread_cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+/// Bytes of memory that an encoder's second thread takes.
+const THREAD_BYTES: u64 = 8 << 20;
+
+/// The time that a second thread saves an encoder, to the time that the encode still takes: expected times are those of one
+/// core.
+const WIDENED_GAIN: f64 = 0.5;
 
 /// The nice value of rendering threads, 0 to 19.
 const NICE: i32 = 5;
+
+/// The nice value of threads of idle work.
+const IDLE_NICE: i32 = 19;
+
+/// Longer than any process runs.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// Lets threads that answer requests go first: a render takes milliseconds, a hit microseconds.
 fn lower_priority() {
@@ -293,6 +349,8 @@ fn lower_priority() {
 pub struct Grant<'a> {
     ticket: &'a Ticket,
     in_stats: bool,
+    /// When it got its second slot.
+    widened: Option<Instant>,
 }
 
 impl Grant<'_> {
@@ -303,6 +361,15 @@ impl Grant<'_> {
         let resized = self.ticket.shared.lock().try_resize(self.ticket.number, need);
         self.in_stats &= resized;
         resized
+    }
+
+    /// Threads for the encoder of this work: two where a core and the memory for one more are free and no render waits. They
+    /// count as two renders until the work ends.
+    pub fn threads(&mut self) -> u32 {
+        if self.widened.is_none() && self.ticket.shared.lock().try_widen(self.ticket.number, THREAD_BYTES) {
+            self.widened = Some(Instant::now());
+        }
+        1 + u32::from(self.widened.is_some())
     }
 
     /// Keeps the time of this work out of the expected times of others.

@@ -126,18 +126,113 @@ fn expected_time_follows_measured_time() {
     assert!((queue.expected(&need(Class::Heavy, 1, 200)) - 0.2).abs() < 0.01);
 }
 
+#[test]
+fn free_slot_becomes_a_second_thread_until_the_render_ends() {
+    let (mut queue, now) = (Queue::new(2, 100, 10), Instant::now());
+    let need = need(Class::Light, 40, 10);
+    assert_eq!(enqueue(&mut queue, need, now), Outcome::Granted(0));
+    assert!(!queue.try_widen(7, 1), "no such render");
+    assert!(!queue.try_widen(0, 61), "no memory");
+    assert!(queue.try_widen(0, 60));
+    assert!(!queue.try_widen(0, 0), "it has two");
+    assert_eq!((queue.running(), queue.held()), (1, 100));
+    // both slots are taken
+    assert_eq!(enqueue(&mut queue, need, now), Outcome::Queued(1));
+    queue.release(0, None);
+    assert_eq!(queue.grant_next(), Some((1, 1)));
+    assert_eq!(enqueue(&mut queue, need, now), Outcome::Granted(2));
+    assert!(!queue.try_widen(1, 0) && !queue.try_widen(2, 0), "no slot");
+    queue.release(2, None);
+    assert!(queue.try_widen(1, 0));
+    queue.release(1, None);
+    assert_eq!((queue.taken, queue.held()), (0, 0));
+}
+
+#[test]
+fn slot_is_no_second_thread_while_a_render_waits() {
+    let (mut queue, now) = (Queue::new(2, 100, 10), Instant::now());
+    assert_eq!(enqueue(&mut queue, need(Class::Light, 40, 10), now), Outcome::Granted(0));
+    // for memory
+    assert_eq!(enqueue(&mut queue, need(Class::Light, 70, 10), now), Outcome::Queued(1));
+    assert!(!queue.try_widen(0, 0));
+    queue.remove(1);
+    assert!(queue.try_widen(0, 0));
+}
+
+#[test]
+fn idle_job_is_granted_where_nothing_waits_and_a_core_stays_free() {
+    let idle = need(Class::Idle, 10, 10);
+    for (slots, most) in [(1, 0), (2, 0), (3, 1), (4, 2)] {
+        let (mut queue, now) = (Queue::new(slots, 1000, 10), Instant::now());
+        for number in 0..=most {
+            assert_eq!(enqueue(&mut queue, need(Class::Light, 10, 10), now), Outcome::Granted(number));
+        }
+        assert_eq!(enqueue(&mut queue, idle, now), Outcome::Queued(most + 1), "{slots}");
+        // a job that waits is no render that waits
+        assert_eq!((queue.grant_next(), queue.queued()), (None, 0));
+        queue.release(0, None);
+        assert_eq!(queue.grant_next(), Some((most + 1, most + 1)), "{slots}");
+        assert_eq!(enqueue(&mut queue, idle, now), Outcome::Queued(most + 2), "one at a time");
+        queue.release(most + 1, None);
+        assert_eq!(queue.grant_next(), Some((most + 2, most + 2)));
+    }
+}
+
+#[test]
+fn idle_job_is_granted_after_every_render() {
+    let (mut queue, now) = busy(10);
+    assert_eq!(enqueue(&mut queue, need(Class::Idle, 10, 10), now), Outcome::Queued(1));
+    assert_eq!(enqueue(&mut queue, need(Class::Heavy, 10, 10), now), Outcome::Queued(2));
+    assert_eq!(enqueue(&mut queue, need(Class::Light, 10, 10), now), Outcome::Queued(3));
+    for (done, next) in [(0, 3), (3, 2), (2, 1)] {
+        queue.release(done, None);
+        assert_eq!(queue.grant_next(), Some((next, next)));
+    }
+}
+
+#[test]
+fn idle_job_takes_no_slot_and_is_asked_to_stop() {
+    let (mut queue, now) = (Queue::new(2, 1000, 10), Instant::now());
+    let light = need(Class::Light, 10, 10);
+    assert_eq!(enqueue(&mut queue, need(Class::Idle, 10, 10), now), Outcome::Granted(0));
+    queue.started(0, now);
+    assert_eq!((queue.running(), queue.held(), queue.oldest_start()), (0, 10, None));
+    assert_eq!(enqueue(&mut queue, light, now), Outcome::Granted(1));
+    assert!(!queue.is_short());
+    assert_eq!(enqueue(&mut queue, light, now), Outcome::Granted(2));
+    assert!(queue.is_short(), "all cores have a render");
+    queue.release(1, None);
+    assert!(!queue.is_short());
+    assert!(queue.try_widen(2, 0), "its thread is worth more");
+    assert_eq!(enqueue(&mut queue, light, now), Outcome::Queued(3));
+    assert!(queue.is_short(), "a render waits");
+    assert!(!queue.try_widen(0, 0));
+    queue.release(0, Some(Duration::from_secs(9)));
+    assert_eq!((queue.queued(), queue.held(), queue.mean[0]), (1, 10, INITIAL_MEAN[0]));
+}
+
+#[test]
+fn idle_job_has_a_quarter_of_the_memory() {
+    let (mut queue, now) = (Queue::new(2, 1000, 10), Instant::now());
+    assert_eq!(enqueue(&mut queue, need(Class::Idle, 251, 10), now), Outcome::Refused(Duration::ZERO));
+    assert_eq!(enqueue(&mut queue, need(Class::Idle, 50, 10), now), Outcome::Granted(0));
+    assert!(!queue.try_resize(0, need(Class::Idle, 251, 10)));
+    assert!(queue.try_resize(0, need(Class::Idle, 250, 10)));
+    assert_eq!(queue.held(), 250);
+}
+
 proptest! {
     /// For any order of events: bounds hold, no render is lost, and all that wait are served in the end.
     #[test]
     fn arbitrary_events_keep_the_bounds(
         slots in 1_usize..4, bytes in 1_u64..200, limit in 0_usize..6,
-        events in proptest::collection::vec((0_u8..6, any::<bool>(), 0_u64..300, 0_u64..400), 0..200),
+        events in proptest::collection::vec((0_u8..7, 0_u8..3, 0_u64..300, 0_u64..400), 0..200),
     ) {
         let (mut queue, mut now) = (Queue::new(slots, bytes, limit), Instant::now());
         let (mut running, mut waiting) = (Vec::new(), Vec::new());
-        for (event, is_heavy, amount, time) in events {
+        for (event, class, amount, time) in events {
             now += Duration::from_millis(time / 4);
-            let class = if is_heavy { Class::Heavy } else { Class::Light };
+            let (is_timed, class) = (class == 1, [Class::Light, Class::Heavy, Class::Idle][usize::from(class)]);
             match event {
                 0..=2 => match queue.enqueue(need(class, amount, time), Duration::from_millis(1500), queue.next_number, now) {
                     Outcome::Granted(number) => running.push(number),
@@ -148,11 +243,19 @@ proptest! {
                 4 if !running.is_empty() => {
                     let number = running[amount as usize % running.len()];
                     queue.started(number, now);
+                    let class = match queue.running[&number].need.class {
+                        Class::Idle => Class::Idle,
+                        Class::Light | Class::Heavy if class == Class::Idle => Class::Light,
+                        Class::Light | Class::Heavy => class,
+                    };
                     queue.try_resize(number, need(class, amount, time));
+                }
+                5 if !running.is_empty() => {
+                    queue.try_widen(running[amount as usize % running.len()], time);
                 }
                 _ if !running.is_empty() => {
                     let number = running.swap_remove(amount as usize % running.len());
-                    queue.release(number, is_heavy.then_some(Duration::from_millis(time)));
+                    queue.release(number, is_timed.then_some(Duration::from_millis(time)));
                 }
                 _ => {}
             }
@@ -161,8 +264,12 @@ proptest! {
                 waiting.retain(|other| *other != number);
                 running.push(number);
             }
-            prop_assert!(queue.queued() <= limit && queue.running() <= slots && queue.held() <= bytes);
-            prop_assert_eq!((queue.queued(), queue.running()), (waiting.len(), running.len()));
+            prop_assert!(queue.queued() <= limit && queue.taken <= slots && queue.held() <= bytes);
+            prop_assert!(queue.running() <= queue.taken);
+            let idle = [queue.queued_in(Class::Idle), queue.running.len() - queue.running()];
+            prop_assert!(idle[1] <= 1);
+            let all = (queue.queued() + idle[0], queue.running() + idle[1]);
+            prop_assert_eq!(all, (waiting.len(), running.len()));
         }
         while let Some(number) = running.pop() {
             queue.release(number, None);
@@ -170,6 +277,6 @@ proptest! {
                 running.push(number);
             }
         }
-        prop_assert_eq!((queue.queued(), queue.running(), queue.held()), (0, 0, 0));
+        prop_assert_eq!((queue.queued(), queue.running(), queue.taken, queue.held()), (0, 0, 0, 0));
     }
 }

@@ -119,6 +119,32 @@ async fn panic_releases_its_permit() {
 }
 
 #[tokio::test]
+async fn idle_work_waits_for_renders_and_has_its_own_thread() {
+    let workers = workers(1, 1, Duration::from_millis(50));
+    let (go, first) = occupy(&workers).await;
+    let idle = tokio::spawn({
+        let workers = Arc::clone(&workers);
+        async move {
+            let permit = workers.idle_permit(SMALL).await.expect("it is small");
+            permit.run_idle(|_| (0..1_000_000).fold(0_u64, |sum, number| std::hint::black_box(sum + number))).await
+        }
+    });
+    // beyond the deadline of requests
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!idle.is_finished());
+    assert_eq!((workers.waiting(), workers.pressure().is_short()), (0, true));
+    drop(go);
+    assert!(first.await.expect("no panic").is_ok());
+    let (sum, cpu) = idle.await.expect("no panic").expect("it runs");
+    assert_eq!(sum, 499_999_500_000);
+    assert!(cpu > Duration::ZERO);
+    assert!(workers.idle_permit(Need { bytes: 26, ..SMALL }).await.is_none(), "of a hundred");
+    let panicked = workers.idle_permit(SMALL).await.expect("free").run_idle(|_| panic!("a bug")).await;
+    assert_eq!(panicked, Err::<((), Duration), _>(WorkError::Panicked));
+    assert_eq!((workers.memory(), workers.refused()), (0, 0));
+}
+
+#[tokio::test]
 async fn longest_shows_a_render_that_hangs() {
     let workers = workers(2, 1, Duration::from_secs(60));
     let (go, stuck) = occupy(&workers).await;
