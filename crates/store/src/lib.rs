@@ -1,7 +1,7 @@
 //! A bounded store of files in one folder of a local file system.
 //!
-//! [`Store::put`] hands a file over, [`Store::get`] reads one back, [`Store::purge`] removes all files of an original. The
-//! store promises four things:
+//! [`Store::put`] hands a file over, [`Store::get`] reads one back, [`Store::replace`] puts other bytes in its place,
+//! [`Store::purge`] removes all files of an original. The store promises four things:
 //!
 //! - **A file is whole or absent.** It is staged, synced and renamed (`disk/write.rs`), and its name has its digest and
 //!   length (`layout.rs`), which are compared whenever it is read.
@@ -40,6 +40,8 @@ mod layout;
 mod log_throttle;
 mod original_paths;
 pub mod preflight;
+#[cfg(test)]
+mod replace_tests;
 #[cfg(test)]
 mod sharing_tests;
 pub mod stats;
@@ -92,6 +94,17 @@ pub struct Object<A> {
     /// All bytes.
     pub bytes: Bytes,
     /// Their digest.
+    pub digest: Digest,
+    /// The caller's attributes.
+    pub attributes: A,
+}
+
+/// What is known of a file without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<A> {
+    /// Bytes.
+    pub length: u64,
+    /// The digest of its bytes.
     pub digest: Digest,
     /// The caller's attributes.
     pub attributes: A,

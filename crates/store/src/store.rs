@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::disk::Disk;
-use crate::{Attributes, Config, Counters, Key, Object, Selection, StoredFile, Usage};
+use crate::{Attributes, Config, Counters, Digest, Entry, Key, Object, Selection, StoredFile, Usage};
 
 /// How often the folder is looked after, and one that cannot be used is tried again.
 const TICK: Duration = Duration::from_millis(500);
@@ -140,6 +140,11 @@ impl<A: Attributes> Store<A> {
         self.place.disk().is_some_and(|disk| disk.contains(key))
     }
 
+    /// What the index has about that key, files that are being written included; the file is not looked at.
+    pub fn entry(&self, key: Key) -> Option<Entry<A>> {
+        self.place.disk()?.entry(key)
+    }
+
     /// The path of that key's file for another program to read. It was verified now or within the last ten minutes, and
     /// is checked to be the same inode since. It may be evicted before it is opened.
     pub async fn file(&self, key: Key) -> Option<StoredFile<A>> {
@@ -151,6 +156,16 @@ impl<A: Attributes> Store<A> {
     pub async fn put(&self, path: &str, key: Key, object: &Arc<Object<A>>) -> bool {
         match self.place.disk() {
             Some(disk) => disk.put(path, key, object).await,
+            None => false,
+        }
+    }
+
+    /// Hands over a file like [`Store::put`] if the one of that key has the digest `current`, both now and when it takes its
+    /// place: a file that was purged, evicted or replaced in the meantime does not come back. A file that is still being
+    /// written is not replaced.
+    pub async fn replace(&self, path: &str, key: Key, current: Digest, object: &Arc<Object<A>>) -> bool {
+        match self.place.disk() {
+            Some(disk) => disk.replace(path, key, current, object).await,
             None => false,
         }
     }

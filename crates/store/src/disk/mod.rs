@@ -8,6 +8,7 @@
 mod legacy;
 mod link;
 mod purge;
+mod put;
 mod scan;
 mod space;
 mod verified;
@@ -21,9 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
-
-use tokio::sync::oneshot;
+use std::time::SystemTime;
 
 use crate::folder::{self, Folder};
 use crate::index::{Charge, Index, Removed, Space};
@@ -39,13 +38,8 @@ use scan::Phase;
 use verified::VerifiedFiles;
 use write::StageJob;
 
-/// Files waiting to be staged, in number and bytes; more are not stored.
+/// Files waiting to be staged; more are not stored.
 const QUEUE: usize = 256;
-const QUEUE_BYTES: u64 = 64 << 20;
-
-/// How long [`Disk::put`] waits for a file to be staged. That takes well under a millisecond unless the disk is in trouble, and
-/// then the response should not wait for it.
-const STAGE_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// How many entries are handled before the lock of the index is released for others.
 const STEP: usize = 512;
@@ -217,27 +211,6 @@ impl<A: Attributes> Disk<A> {
         self.shared.touch(key);
     }
 
-    /// Hands a file over to be written. `true` once it would survive this process; `false` where it will not be stored, or where
-    /// that is not known within [`STAGE_TIMEOUT`].
-    pub(crate) async fn put(&self, original: &str, key: Key, object: &Arc<Object<A>>) -> bool {
-        let shared = &self.shared;
-        let length = object.bytes.len() as u64;
-        let queued = shared.pending_bytes.fetch_add(length, Ordering::Relaxed) + length;
-        let (staged, wait) = oneshot::channel();
-        let accepted = queued <= QUEUE_BYTES.max(length) && {
-            let original: Arc<str> = original.into();
-            lock(&shared.pending).insert(key, Pending { original: Arc::clone(&original), object: Arc::clone(object) });
-            let job = StageJob::stage(original, key, Arc::clone(object), staged);
-            self.stage.as_ref().is_some_and(|stage| stage.try_send(job).is_ok())
-        };
-        if !accepted {
-            shared.cancel_pending(key, object);
-            shared.counters.not_stored.fetch_add(1, Ordering::Relaxed);
-            return false;
-        }
-        matches!(tokio::time::timeout(STAGE_TIMEOUT, wait).await, Ok(Ok(())))
-    }
-
     /// Waits until everything handed over so far is on disk.
     pub(crate) fn flush(&self) {
         let (done, wait) = std::sync::mpsc::channel();
@@ -380,15 +353,6 @@ impl<A: Attributes> Shared<A> {
             });
             lock(&self.index).set_fixed(sum);
         }
-    }
-
-    /// Drops a file that will not be written.
-    fn cancel_pending(&self, key: Key, object: &Arc<Object<A>>) {
-        let mut pending = lock(&self.pending);
-        if pending.get(&key).is_some_and(|pending| Arc::ptr_eq(&pending.object, object)) {
-            pending.remove(&key);
-        }
-        self.pending_bytes.fetch_sub(object.bytes.len() as u64, Ordering::Relaxed);
     }
 }
 

@@ -15,7 +15,7 @@ use super::{FIXED_PATHS, FIXED_STAGING, Shared, lock, now};
 use crate::folder::blocks;
 use crate::index::{Inode, Space};
 use crate::layout::{self, FAN_OUT, Record};
-use crate::{Attributes, Key, Object};
+use crate::{Attributes, Digest, Key, Object};
 
 /// How long a lack of file descriptors is waited out before a staged file is given up.
 const REOPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,6 +30,7 @@ pub(crate) struct Put<A> {
     original: Arc<str>,
     key: Key,
     object: Arc<Object<A>>,
+    replaces: Option<Digest>,
     /// Notified when the file is staged; dropped if staging fails.
     staged: oneshot::Sender<()>,
 }
@@ -44,6 +45,8 @@ pub(crate) struct Staged<A> {
     key: Key,
     record: Record<A>,
     object: Arc<Object<A>>,
+    /// The digest of the file that it replaces: without that one in the index it is not published.
+    replaces: Option<Digest>,
     /// The staged file. It is opened again to be synced: files that wait for the disk must not use up descriptors.
     path: String,
     reserved: Space,
@@ -54,9 +57,9 @@ pub(crate) struct Staged<A> {
 
 impl<A> StageJob<A> {
     pub(crate) fn stage(
-        original: Arc<str>, key: Key, object: Arc<Object<A>>, staged: oneshot::Sender<()>,
+        original: Arc<str>, key: Key, object: Arc<Object<A>>, replaces: Option<Digest>, staged: oneshot::Sender<()>,
     ) -> StageJob<A> {
-        StageJob::Stage(Box::new(Put { original, key, object, staged }))
+        StageJob::Stage(Box::new(Put { original, key, object, replaces, staged }))
     }
 }
 
@@ -138,7 +141,7 @@ impl<A: Attributes> Shared<A> {
 
     /// Stages a file, which from then on survives this process.
     fn stage(&self, put: &Put<A>) -> std::result::Result<Staged<A>, WriteError> {
-        let Put { original, key, object, staged: _ } = put;
+        let Put { original, key, object, replaces, staged: _ } = put;
         let length =
             u32::try_from(object.bytes.len()).map_err(|_| WriteError::NoSpace("it is larger than 4 GiB".into()))?;
         let record = Record { digest: object.digest, length, attributes: object.attributes };
@@ -148,16 +151,22 @@ impl<A: Attributes> Shared<A> {
         // a block more: the fan-out folder may grow
         let space = Space::file(blocks(length.into()) + 1);
         self.reserve_in_flight(space);
-        let staged = self.stage_within(space, original, *key, record, object);
-        if staged.is_err() {
-            self.release_in_flight(space);
+        let (object, replaces) = (Arc::clone(object), *replaces);
+        match self.stage_within(space, original, *key, record, &object) {
+            Ok((path, synced, is_link)) => {
+                Ok(Staged { key: *key, record, object, replaces, path, reserved: space, synced, is_link })
+            }
+            Err(error) => {
+                self.release_in_flight(space);
+                Err(error)
+            }
         }
-        staged
     }
 
+    /// The path of the staged file, its state, and whether it is a link.
     fn stage_within(
         &self, space: Space, original: &str, key: Key, record: Record<A>, object: &Arc<Object<A>>,
-    ) -> std::result::Result<Staged<A>, WriteError> {
+    ) -> std::result::Result<(String, Synced, bool), WriteError> {
         self.reserve_space(space)?;
         let written = self.ensure_free_space(space).and_then(|()| self.record_original(original)).and_then(|()| {
             let path = format!(
@@ -182,7 +191,7 @@ impl<A: Attributes> Shared<A> {
             Ok((path, synced, is_link)) => {
                 self.measure_staging();
                 self.staged.add(record.digest, &path, layout::path(key, &record), &synced);
-                Ok(Staged { key, record, object: Arc::clone(object), path, reserved: space, synced, is_link })
+                Ok((path, synced, is_link))
             }
             Err(error) => {
                 lock(&self.index).release(space);
@@ -268,7 +277,7 @@ impl<A: Attributes> Shared<A> {
 
     /// Syncs a staged file and renames it to its final name, unless it was purged.
     fn publish(&self, staged: &Staged<A>) -> Result<()> {
-        let Staged { key, record, object, path, reserved, is_link, .. } = staged;
+        let Staged { key, record, object, replaces, path, reserved, is_link, .. } = staged;
         if !self.is_pending(*key, object) {
             // purged in the meantime
             self.remove_file(path, *reserved);
@@ -294,9 +303,17 @@ impl<A: Attributes> Shared<A> {
         self.set_fixed(number.into(), Space { blocks: grown, files: 0 });
 
         let mut pending = lock(&self.pending);
-        if !pending.get(key).is_some_and(|pending| Arc::ptr_eq(&pending.object, object)) {
+        let is_pending = pending.get(key).is_some_and(|pending| Arc::ptr_eq(&pending.object, object));
+        let present = lock(&self.index).get(key);
+        let is_current = replaces.is_none_or(|current| present.is_some_and(|present| present.digest == current));
+        if !is_pending || !is_current {
             drop(pending);
-            self.remove_file(&target, *reserved);
+            if present == Some(*record) {
+                // the file of an entry, by the same name
+                lock(&self.index).release(*reserved);
+            } else {
+                self.remove_file(&target, *reserved);
+            }
             self.cancel_pending(*key, object);
             return Ok(());
         }

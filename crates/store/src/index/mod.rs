@@ -213,14 +213,15 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
     }
 
     /// Replaces a reservation by an entry that was written or linked; the blocks of a linked file are not counted again. An
-    /// entry of the same key is removed and returned.
+    /// entry of the same key is removed and returned; the new one is in the same segment.
     pub(crate) fn commit(
         &mut self, key: K, value: V, reserved: Space, (inode, blocks): (Inode, u32), now: u32,
     ) -> Option<Removed<K, V>> {
+        let was_protected = self.find(&key).is_some_and(|slot| self.slots[slot as usize].segment == Segment::Protected);
         let former = self.remove(&key);
         self.used.subtract(reserved);
         self.insert(key, value, blocks, inode, now, true);
-        if self.ghosts.remove(self.hasher.hash_one(key))
+        if (self.ghosts.remove(self.hasher.hash_one(key)) || was_protected)
             && let Some(slot) = self.find(&key)
         {
             self.unlink(slot);

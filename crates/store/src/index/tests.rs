@@ -332,6 +332,26 @@ fn evicted_entry_is_protected_when_it_returns() {
 }
 
 #[test]
+fn replaced_entry_keeps_its_segment() {
+    for (is_used, last) in [(false, 2), (true, 1)] {
+        let mut index: Index<u32, Value> = Index::new(Space { blocks: 10, files: 10 });
+        let write = |index: &mut Index<u32, Value>, key, inode| {
+            assert!(index.reserve(Space::file(1)));
+            index.commit(key, alone(inode), Space::file(1), (Inode::new(inode.into()), 1), 0)
+        };
+        assert!(write(&mut index, 1, 1).is_none());
+        if is_used {
+            index.touch(&1, 0);
+        }
+        let former = write(&mut index, 1, 3).expect("one of that key");
+        index.release(former.charge);
+        assert!(write(&mut index, 2, 2).is_none());
+        let gone: Vec<u32> = std::iter::from_fn(|| index.evict().map(|removed| removed.key)).collect();
+        assert_eq!(gone.last(), Some(&last));
+    }
+}
+
+#[test]
 fn order_survives_in_file_times() {
     let mut index: Index<u32, Value> = Index::new(Space { blocks: 100, files: 100 });
     for key in 0..20 {
