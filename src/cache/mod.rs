@@ -4,15 +4,22 @@
 //! not know how a rendition is made; its caller passes a future that makes it.
 
 mod attributes;
+mod hot;
 mod key;
 mod memfd;
 #[cfg(test)]
 mod model;
+mod replace;
+#[cfg(test)]
+mod replace_tests;
 #[cfg(test)]
 mod testsuite;
 
+pub use attributes::Upgrade;
+pub use hot::Hit;
 pub use key::rendition_key;
 pub use memfd::{MemfdBytes, WeakMemfdBytes, max_files as max_memfds, usage as memfd_usage};
+pub use replace::Entry;
 pub use tintype_single_flight::Waiters;
 pub use tintype_store::stats::FolderStats;
 pub use tintype_store::{Counters, Digest, FolderState, Key, Usage, preflight};
@@ -20,11 +27,9 @@ pub use tintype_store::{Counters, Digest, FolderState, Key, Usage, preflight};
 use std::collections::HashSet;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use tintype_single_flight::{Leader, SingleFlight};
 use tintype_store::stats::{self, Damaged};
@@ -32,7 +37,9 @@ use tintype_store::{Object, Selection, Store};
 
 use crate::render::{Content, Encoded};
 use crate::source::ImageId;
+use crate::sync;
 use attributes::Attributes;
+use hot::{Hot, HotBodies, hot_bodies};
 
 /// The folder and the bounds of the cache.
 #[derive(Clone, Debug)]
@@ -60,6 +67,8 @@ pub struct Body {
     pub content: Content,
     /// Whether the original is damaged, so that this shows the intact part.
     pub damaged: bool,
+    /// The last upgrade that was tried.
+    pub upgrade: Option<Upgrade>,
     /// The memfd that has the same bytes, if there is one.
     pub memfd: Option<MemfdBytes>,
 }
@@ -68,26 +77,25 @@ impl Body {
     /// The body of an encoded rendition.
     pub fn new(encoded: Encoded) -> Body {
         let Encoded { bytes, content, damaged, kind: _ } = encoded;
-        Body { digest: Digest::of(&bytes), bytes: bytes.into(), content, damaged, memfd: None }
+        Body { digest: Digest::of(&bytes), bytes: bytes.into(), content, damaged, upgrade: None, memfd: None }
     }
 
     fn object(&self) -> Object<Attributes> {
-        let Body { content, damaged, .. } = *self;
-        Object { bytes: self.bytes.clone(), digest: self.digest, attributes: Attributes { content, damaged } }
+        let Body { content, damaged, upgrade, .. } = *self;
+        Object { bytes: self.bytes.clone(), digest: self.digest, attributes: Attributes { content, damaged, upgrade } }
     }
 
     /// A copy in a memfd, where that is of use and possible.
     fn in_memfd(self: &Arc<Self>) -> Arc<Body> {
         let Some(memfd) = MemfdBytes::copy(&self.bytes) else { return Arc::clone(self) };
-        let Body { digest, content, damaged, .. } = **self;
-        Arc::new(Body { bytes: memfd.bytes(), digest, content, damaged, memfd: Some(memfd) })
+        Arc::new(Body { bytes: memfd.bytes(), memfd: Some(memfd), ..(**self).clone() })
     }
 }
 
 impl From<&Object<Attributes>> for Body {
     fn from(object: &Object<Attributes>) -> Body {
-        let Attributes { content, damaged } = object.attributes;
-        Body { bytes: object.bytes.clone(), digest: object.digest, content, damaged, memfd: None }
+        let Attributes { content, damaged, upgrade } = object.attributes;
+        Body { bytes: object.bytes.clone(), digest: object.digest, content, damaged, upgrade, memfd: None }
     }
 }
 
@@ -119,6 +127,8 @@ pub struct Stored {
     pub content: Content,
     /// Whether the original is damaged, so that it shows the intact part.
     pub damaged: bool,
+    /// The last upgrade that was tried.
+    pub upgrade: Option<Upgrade>,
 }
 
 /// Where a body came from.
@@ -168,24 +178,15 @@ type Result<E> = std::result::Result<(Arc<Body>, Found), E>;
 
 /// The cache of renditions. `E` is the error of making one.
 pub struct Cache<E> {
-    hot: moka::sync::Cache<Key, Arc<Hot>>,
+    hot: HotBodies,
     /// Whether the settings allow bodies in memory.
     has_memory: bool,
     store: Store<Attributes>,
     single_flight: Arc<SingleFlight<Key, ImageId, Result<E>>>,
+    /// Held while a body in memory is compared and replaced, and while purged ones are dropped.
+    replacing: Mutex<()>,
     began: Instant,
     config: Config,
-}
-
-/// A body in memory.
-struct Hot {
-    id: ImageId,
-    /// `None` as soon as it is evicted or purged: moka frees removed entries later.
-    body: ArcSwapOption<Body>,
-    /// Bytes of the entry with its overhead.
-    weight: u32,
-    /// When the store was last told of its use, in seconds since the start.
-    touched: AtomicU32,
 }
 
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
@@ -193,10 +194,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     pub fn new(config: &Config) -> Cache<E> {
         let Config { dir, max_bytes, max_files, min_free, memory } = config.clone();
         Cache {
-            hot: hot(memory),
+            hot: hot_bodies(memory),
             has_memory: memory > 0,
             store: Store::new(tintype_store::Config { dir, max_bytes, max_files, min_free }),
             single_flight: Arc::default(),
+            replacing: Mutex::default(),
             began: Instant::now(),
             config: config.clone(),
         }
@@ -214,7 +216,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         F: Future<Output = std::result::Result<M, E>> + Send,
         M: Into<Made>,
     {
-        if let Some(body) = self.in_memory(key) {
+        if let Some(Hit { body, .. }) = self.in_memory(key) {
             return Ok((body, Found::Memory));
         }
         let (waiter, leader) = self.single_flight.join(key, id.clone());
@@ -243,8 +245,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// opened.
     pub async fn stored(&self, key: Key) -> Option<Stored> {
         let file = self.store.file(key).await?;
-        let Attributes { content, damaged } = file.attributes;
-        Some(Stored { path: file.path, length: file.length, digest: file.digest, content, damaged })
+        let Attributes { content, damaged, upgrade } = file.attributes;
+        Some(Stored { path: file.path, length: file.length, digest: file.digest, content, damaged, upgrade })
     }
 
     async fn find_or_make<F, M>(
@@ -255,13 +257,14 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         M: Into<Made>,
     {
         // another flight may have ended between the lookup in memory and the join
-        if let Some(body) = self.in_memory(key) {
+        if let Some(Hit { body, .. }) = self.in_memory(key) {
             return Ok((body, Found::Memory));
         }
         if let Some(object) = self.store.get(key).await {
             let body = Arc::new(Body::from(&*object));
             // into memory at the second request, so that a flood of one-hit wonders does not evict the hot set
             self.keep_in_memory(id, key, &body, leader);
+            self.drop_replaced(key);
             return Ok((body, Found::Disk));
         }
         let Made { encoded, also } = make(leader.waiters()).await?.into();
@@ -284,7 +287,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     }
 
     /// The body of that key, if it is in memory.
-    pub fn in_memory(&self, key: Key) -> Option<Arc<Body>> {
+    pub fn in_memory(&self, key: Key) -> Option<Hit> {
         if !self.has_memory {
             return None;
         }
@@ -292,15 +295,16 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let body = hot.body.load_full()?;
         // the store evicts by use, and most uses are seen here only
         let now = u32::try_from(self.began.elapsed().as_secs()).unwrap_or(u32::MAX);
-        if hot.touched.swap(now, Ordering::Relaxed) != now {
+        let (uses, is_due) = hot.note_use(now);
+        if is_due {
             self.store.touch(key);
         }
-        Some(body)
+        Some(Hit { body, uses })
     }
 
     fn keep_in_memory(&self, id: &ImageId, key: Key, body: &Arc<Body>, leader: &Leader<Key, ImageId, Result<E>>) {
         if self.has_memory && leader.is_valid() {
-            self.hot.insert(key, Arc::new(Hot::new(id, body.in_memfd())));
+            self.hot.insert(key, Arc::new(Hot::new(id, body.in_memfd(), 0)));
             // invalidated between the check and the insertion
             if !leader.is_valid() {
                 self.hot.invalidate(&key);
@@ -318,6 +322,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let in_memory = || self.hot.iter().filter(|(_, hot)| selection.matches(hot.id.as_str())).map(|(key, _)| *key);
         let mut purged: HashSet<Key> = in_memory().collect();
         purged.extend(self.store.purge(&selection));
+        let _guard = sync::lock(&self.replacing);
         // again: a rendition may have been read from disk into memory in the meantime
         in_memory().collect::<Vec<Key>>().iter().for_each(|key| self.hot.invalidate(key));
         purged.iter().for_each(|key| self.hot.invalidate(key));
@@ -360,24 +365,6 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     pub fn counters(&self) -> &Counters {
         self.store.counters()
     }
-}
-
-impl Hot {
-    fn new(id: &ImageId, body: Arc<Body>) -> Hot {
-        // bytes of an entry in addition to its body
-        const OVERHEAD: usize = 480;
-        let length = body.bytes.len();
-        // a memfd takes whole pages
-        let length = if body.memfd.is_some() { length.next_multiple_of(4096) } else { length };
-        let weight = u32::try_from(length + id.as_str().len() + OVERHEAD).unwrap_or(u32::MAX);
-        Hot { id: id.clone(), body: ArcSwapOption::new(Some(body)), weight, touched: AtomicU32::new(0) }
-    }
-}
-
-fn hot(bytes: u64) -> moka::sync::Cache<Key, Arc<Hot>> {
-    let cache = moka::sync::Cache::builder().max_capacity(bytes).weigher(|_: &Key, hot: &Arc<Hot>| hot.weight);
-    // responses that send it keep their own reference
-    cache.eviction_listener(|_, hot, _| hot.body.store(None)).build()
 }
 
 /// Reads the statistics of a cache folder. A rendition that is removed in the meantime is not counted.

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use arc_swap::ArcSwapOption;
 
 use super::{Answer, Payload, Service, Timing, is_smallest};
-use crate::cache::{Body, Found, Key, rendition_key};
+use crate::cache::{Body, Found, Hit, Key, rendition_key};
 use crate::render::{Recipe, Settings};
 use crate::source::{ImageId, Version};
 
@@ -39,9 +39,9 @@ impl Service {
         &self, settings: &Arc<Settings>, id: &ImageId, version: Version, recipe: &Recipe, memo: &KeyMemo,
     ) -> Option<Answer> {
         let key = self.key(settings, id, &version, recipe, memo);
-        let body = self.cache.in_memory(key)?;
+        let Hit { body, .. } = self.cache.in_memory(key)?;
         self.stats.count(Found::Memory);
-        let Body { ref bytes, digest, content, damaged, ref memfd } = *body;
+        let Body { ref bytes, digest, content, damaged, ref memfd, .. } = *body;
         let payload = Payload::Memory { bytes: bytes.clone(), memfd: memfd.clone() };
         let (modified, found) = (version.modified, Some(Found::Memory));
         Some(Answer { payload, digest, content, damaged, modified, found, timing: Timing::default() })
@@ -64,7 +64,9 @@ impl Service {
         if let Some(compared) = self.compared(*version, settings, &effective) {
             let compared = rendition_key(id, version, &compared, settings);
             match self.cache.in_memory(compared) {
-                Some(body) if is_smallest(body.bytes.len() as u64, body.damaged, *version) => key = compared,
+                Some(Hit { body, .. }) if is_smallest(body.bytes.len() as u64, body.damaged, *version) => {
+                    key = compared
+                }
                 Some(_) => {}
                 // whether the original is smaller is not known
                 None => is_final = false,

@@ -175,7 +175,7 @@ impl Service {
             timing.cache = started.elapsed();
         }
         self.stats.count(found);
-        let Body { bytes, digest, content, damaged, memfd } = (*body).clone();
+        let Body { bytes, digest, content, damaged, memfd, .. } = (*body).clone();
         let (payload, modified) = (Payload::Memory { bytes, memfd }, version.modified);
         Ok(Answer { payload, digest, content, damaged, modified, found: Some(found), timing })
     }
