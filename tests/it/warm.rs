@@ -209,7 +209,7 @@ fn accept_option_selects_clients() {
 #[test]
 fn warm_without_a_server_renders_in_process() {
     let cache = folder();
-    let list = "/generated/p3.png?width=16&format=auto\n/generated/grey.png?width=20&format=webp\n";
+    let list = "/photos/rocket.jpg?width=16&format=auto\n/generated/grey.png?width=20&format=webp\n";
     let (code, shown, said) = outcome(warm(&unused(), cache.path()).arg("-"), list);
     assert_eq!(code, Some(0), "{shown}{said}");
     assert!(
@@ -219,7 +219,7 @@ fn warm_without_a_server_renders_in_process() {
     // the service finds what was made
     let server = Server::start(&testdata(), cache.path());
     for accept in [CHROMIUM, WEBP_ONLY, "*/*"] {
-        let answer = server.get("/generated/p3.png?width=16&format=auto", &[("Accept", accept)]);
+        let answer = server.get("/photos/rocket.jpg?width=16&format=auto", &[("Accept", accept)]);
         assert_eq!(answer.header("cache-status"), "tintype; hit", "{accept}");
     }
     // one process writes to a cache folder: while a server has it, --url is needed

@@ -168,3 +168,25 @@ fn stated_defaults_change_nothing() {
         }
     }
 }
+
+#[test]
+fn statement_of_quality_in_the_url_replaces_that_of_the_preset() {
+    let presets = [("score", "target=80"), ("number", "quality=50"), ("exact", "lossless=true")];
+    let presets = presets.map(|(name, query)| (name.to_owned(), query.to_owned())).into();
+    let policy = Policy::new(Config { presets, ..config() }).expect("valid presets");
+    let encode = |query: &str| {
+        let recipe = policy.target("/a", Some(query), "", 0).expect("valid").recipe.expect("a recipe");
+        (recipe.encode.quality.get(), recipe.encode.target.map(|target| target.get()), recipe.encode.lossless)
+    };
+    let default = Quality::default().get();
+    for (query, expected) in [
+        ("preset=score", (default, Some(80), false)),
+        ("preset=score&quality=60", (60, None, false)),
+        ("preset=score&lossless=true&format=png", (default, None, true)),
+        ("preset=number&target=70", (default, Some(70), false)),
+        ("preset=number&quality=auto", (default, Some(75), false)),
+        ("preset=exact&target=70&format=webp", (default, Some(70), false)),
+    ] {
+        assert_eq!(encode(query), expected, "{query}");
+    }
+}
