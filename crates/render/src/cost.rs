@@ -78,6 +78,15 @@ fn effort_factor(format: Format, lossless: bool, Encoding { effort, avif }: Enco
     }
 }
 
+/// Nanoseconds of one core that the search for a target takes in addition to one encoding of `made` pixels: two more encodings,
+/// three decodings and comparisons, and what the comparisons have in common.
+pub(crate) fn search_time(format: Format, encoding: Encoding, made: f64) -> f64 {
+    const COMPARISON: f64 = 130.0;
+    const REFERENCE: f64 = 60.0;
+    let encode = format.encode_time(false) * effort_factor(format, false, encoding);
+    made * (2.0 * encode + 3.0 * (format.decode_time() + COMPARISON) + REFERENCE)
+}
+
 /// Results of fewer pixels are encoded in less time than a second thread saves.
 const MIN_THREADED_PIXELS: u64 = 50_000;
 

@@ -29,6 +29,7 @@ pub fn estimate(info: &Info, length: u64, recipe: &Recipe, settings: &Settings) 
     let frames = f64::from(plan.frames());
     let (decoded, made) = (info.size.pixels() as f64 * frames, plan.canvas.pixels() as f64 * frames);
     let time = cost::render_time(info, plan.format, recipe.encode.lossless, settings.encoding, decoded, made);
+    let time = if plan.searches { time + cost::search_time(plan.format, settings.encoding, made) } else { time };
     let estimate = of(info, length, plan.memory(), time);
     if recipe.encode.output != Output::Json || info.frames == 1 {
         return Ok(estimate);
