@@ -83,11 +83,13 @@ impl Counts {
     }
 }
 
-/// The least and the greatest sample of each column, in room that is used again.
+/// The least and the greatest sample of each column, in room that is used again. Whole rows are compared at once, with SIMD.
 #[derive(Default)]
 struct Range {
     least: Vec<u8>,
     greatest: Vec<u8>,
+    /// The same of the columns to the right.
+    shifted: Vec<u8>,
 }
 
 impl Range {
@@ -99,27 +101,32 @@ impl Range {
             side.extend_from_slice(first);
         }
         for row in others.chunks_exact(stride) {
-            self.least.iter_mut().zip(row).for_each(|(least, &sample)| *least = (*least).min(sample));
-            self.greatest.iter_mut().zip(row).for_each(|(greatest, &sample)| *greatest = (*greatest).max(sample));
+            combine(&mut self.least, row, u8::min);
+            combine(&mut self.greatest, row, u8::max);
         }
-        let blocks = self.least.chunks(SIDE * channels).zip(self.greatest.chunks(SIDE * channels));
-        match channels {
-            3 => blocks.map(|(least, greatest)| range::<3>(least, greatest)).collect(),
-            _ => blocks.map(|(least, greatest)| range::<4>(least, greatest)).collect(),
+        // two columns, then four
+        for distance in [channels, 2 * channels] {
+            self.combine_columns(distance);
         }
+        combine(&mut self.greatest, &self.least, u8::saturating_sub);
+        let starts = self.greatest.chunks(SIDE * channels);
+        starts.map(|block| block.iter().take(channels).copied().max().unwrap_or(0)).collect()
+    }
+
+    /// Combines each sample with the one at that distance to its right, where there is one.
+    fn combine_columns(&mut self, distance: usize) {
+        let Range { least, greatest, shifted } = self;
+        shifted.clear();
+        shifted.extend_from_slice(least.get(distance..).unwrap_or_default());
+        combine(least, shifted, u8::min);
+        shifted.clear();
+        shifted.extend_from_slice(greatest.get(distance..).unwrap_or_default());
+        combine(greatest, shifted, u8::max);
     }
 }
 
-/// The greatest range of a channel in the columns of a block.
-fn range<const CHANNELS: usize>(least: &[u8], greatest: &[u8]) -> u8 {
-    let (mut low, mut high) = ([u8::MAX; CHANNELS], [0; CHANNELS]);
-    for (least, greatest) in least.chunks_exact(CHANNELS).zip(greatest.chunks_exact(CHANNELS)) {
-        for channel in 0..CHANNELS {
-            low[channel] = low[channel].min(least[channel]);
-            high[channel] = high[channel].max(greatest[channel]);
-        }
-    }
-    (0..CHANNELS).map(|channel| high[channel].saturating_sub(low[channel])).max().unwrap_or(0)
+fn combine(samples: &mut [u8], others: &[u8], operation: impl Fn(u8, u8) -> u8) {
+    samples.iter_mut().zip(others).for_each(|(sample, &other)| *sample = operation(*sample, other));
 }
 
 #[cfg(test)]
