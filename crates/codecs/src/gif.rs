@@ -1,11 +1,15 @@
-//! GIF. Frames are decoded in `frames.rs`, files are written by the crate `gif`.
+//! GIF. Frames are decoded in `frames.rs`, files are written in `encode.rs`.
 
 mod blocks;
+mod colours;
 mod encode;
 mod frames;
+mod lzw_encoder;
 mod rows;
+mod screen;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use blocks::Outline;
 use frames::{Frames, IndexedFrame};

@@ -30,6 +30,7 @@ mod palette;
 pub mod png;
 mod pnm;
 mod qoi;
+mod quantise;
 mod samples;
 #[cfg(test)]
 mod testing;

@@ -16,7 +16,7 @@ pub(super) const IMAGE: u8 = 0x2C;
 /// Labels of extensions.
 pub(super) const GRAPHIC_CONTROL: u8 = 0xF9;
 const COMMENT: u8 = 0xFE;
-const APPLICATION: u8 = 0xFF;
+pub(super) const APPLICATION: u8 = 0xFF;
 
 /// Header and logical screen descriptor, in bytes.
 pub(super) const SCREEN_END: usize = 13;
