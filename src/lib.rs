@@ -76,6 +76,7 @@
 //! | A file in the cache is whole or absent | `crates/store`: `disk/write.rs` | it is staged, synced and renamed; its name has its digest, which every read compares |
 //! | A file that nginx is told to send was verified | `crates/store`: `disk/verified.rs` | its digest within ten minutes, and each time that it is the same inode, unchanged |
 //! | With X-Accel-Redirect, nginx applies only plain ranges | `http/x_accel.rs` | tests compare its answers with tintype's, header for header |
+//! | A purged rendition does not come back by an upgrade | `cache/replace.rs`, `crates/store`: `disk/put.rs` | the key must still have the digest that the upgrade began with, compared under the locks that a purge takes |
 //! | A rendition reported as stored survives the process | `crates/store`: `disk/write.rs`, `disk/scan.rs` | it is staged before the answer; the next start takes over staged files |
 //! | The cache folder never exceeds its bounds | `crates/store`: `index/` | space is reserved before a byte is written and released after the file is gone |
 //! | One process writes in a cache folder | `crates/store`: `disk/mod.rs`, `open` | it holds a file lock for as long as it uses the folder |

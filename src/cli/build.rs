@@ -29,7 +29,9 @@ pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
     if !config.fixed.source.revalidate.0.is_zero() {
         source = Arc::new(CachedVersions::new(source, config.fixed.source.revalidate.0));
     }
-    Ok(Service::new(source, &config.fixed.cache(), config.fixed.workers(), config.render()))
+    let service = Service::new(source, &config.fixed.cache(), config.fixed.workers(), config.render());
+    service.set_upgrades(config.upgrades());
+    Ok(service)
 }
 
 /// The cache folder and the folder of originals if one lies within the other: the cache would be served as originals, or

@@ -54,7 +54,7 @@ impl Reloader {
         let Reload { loaded, applied, waiting } = config::reload(&self.loaded, self.read().await?)?;
         let live = loaded.config.live_http().map_err(|invalid| ConfigError::new(invalid.to_string()))?;
         warn_world_readable(&loaded);
-        state.set_live_config(live, loaded.config.render());
+        state.set_live_config(live, loaded.config.render(), loaded.config.upgrades());
         self.loaded = loaded;
         let (applied, waiting) = (applied.join(" "), waiting.join(" "));
         tracing::info!(applied, "settings reloaded");

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 
-use super::units::StringList;
+use super::units::{CpuTime, StringList};
 use crate::dialect::Snap;
 use crate::render;
 use crate::render::recipe::{Quality, Target};
@@ -105,6 +105,11 @@ pub struct Output {
     pub oversampling: u32,
     /// Effort of encoders; `balanced` and `dense` give smaller files for a few and for many times the work.
     pub effort: Effort,
+    /// Whether images that are requested again and again are encoded again while a core is idle, at the same quality with a higher
+    /// `effort`, and replaced where that saves at least 3 %. An image then changes its ETag.
+    pub upgrade: Upgrade,
+    /// Maximum CPU time a day (UTC) of these upgrades; a share is of all workers.
+    pub upgrade_cpu: CpuTime,
     /// AVIF encoder; `auto` is the best one of this build.
     pub avif: AvifEncoder,
     /// Whether unknown parameters are ignored or an error.
@@ -122,6 +127,17 @@ pub enum Effort {
     Balanced,
     /// The smallest files of the same quality, for many times the work.
     Dense,
+}
+
+/// When images are encoded again with a higher effort.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Upgrade {
+    /// Never.
+    #[default]
+    Off,
+    /// While a core is idle.
+    Idle,
 }
 
 /// The AVIF encoder.
@@ -195,6 +211,8 @@ impl Default for Output {
             linear: settings.linear,
             oversampling: settings.oversampling,
             effort: Effort::default(),
+            upgrade: Upgrade::default(),
+            upgrade_cpu: CpuTime::Share(10),
             avif: AvifEncoder::default(),
             unknown_params: UnknownParams::default(),
         }

@@ -24,7 +24,7 @@ pub use live::LiveSettings;
 pub use reference::{FLAGS, Setting, default_file, settings};
 pub use reload::{Reload, reload};
 pub use table::Config;
-pub use units::{Bytes, Mode, Span, StringList};
+pub use units::{Bytes, CpuTime, Mode, Span, StringList};
 
 use crate::cache;
 use layers::merge;

@@ -1,9 +1,10 @@
 //! The `Config` of each module, built from the settings: the only file that knows all of them.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::fixed::{FixedSettings, Limits, Overload, Server};
-use super::live::{AvifEncoder, Damaged, Effort, LiveSettings, Output, UnknownParams};
+use super::live::{AvifEncoder, Damaged, Effort, LiveSettings, Output, UnknownParams, Upgrade};
 use super::table::Config;
 use crate::dialect::policy::InvalidPreset;
 use crate::render::recipe::{Quality, Target};
@@ -37,6 +38,12 @@ impl Config {
             },
             search_targets: true,
         }
+    }
+
+    /// The CPU time a day of upgrades in idle time; `None` where they are off.
+    pub fn upgrades(&self) -> Option<Duration> {
+        let output = &self.live.output;
+        (output.upgrade == Upgrade::Idle).then(|| output.upgrade_cpu.per_day(self.fixed.workers().count()))
     }
 
     /// The live settings of the HTTP layer.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::table::is_live;
-use super::units::{Bytes, Mode, Span};
+use super::units::{Bytes, CpuTime, Mode, Span};
 use super::{Config, FixedSettings, LiveSettings, fixed, live};
 
 /// The settings with a flag of `tintype serve`: section, key and name of the flag.
@@ -53,6 +53,7 @@ impl Setting {
         let units = [
             (is_mode, "A mode as chmod takes it"),
             (default.parse::<Span>().is_ok(), "A duration such as \"500ms\", \"30s\" or \"2h\""),
+            (default.parse::<CpuTime>().is_ok(), "A share such as \"10%\", or a duration such as \"2h\""),
             (default.parse::<Bytes>().is_ok(), "A size such as \"64MiB\" or \"10GB\""),
         ];
         units.into_iter().find(|(is_one, _)| *is_one).map(|(_, unit)| unit.to_owned())
@@ -209,6 +210,7 @@ mod tests {
         assert!(unit("limits", "deadline").starts_with("A duration"));
         assert!(unit("source", "revalidate").starts_with("A duration"));
         assert!(unit("cache", "memory").starts_with("A size"));
+        assert!(unit("output", "upgrade_cpu").starts_with("A share"));
         assert!(unit("server", "socket_mode").starts_with("A mode"));
         assert!(unit("output", "effort").starts_with("One of \"fast\""));
         assert_eq!((unit("server", "listen"), unit("output", "quality")), (String::new(), String::new()));

@@ -76,6 +76,48 @@ impl std::fmt::Display for Span {
     }
 }
 
+/// CPU time a day: a share of that of all workers, such as `10%`, or a duration, such as `2h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CpuTime {
+    /// 0 to 100 percent.
+    Share(u8),
+    /// So much.
+    Span(Span),
+}
+
+impl CpuTime {
+    /// The CPU time of a day with so many workers.
+    pub fn per_day(self, workers: usize) -> Duration {
+        const DAY: Duration = Duration::from_secs(86_400);
+        match self {
+            CpuTime::Share(percent) => DAY.mul_f64(workers as f64 * f64::from(percent) / 100.0),
+            CpuTime::Span(span) => span.0,
+        }
+    }
+}
+
+impl std::str::FromStr for CpuTime {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<CpuTime, String> {
+        let share = |percent: &str| percent.trim_end().parse().ok().filter(|percent| *percent <= 100);
+        let time = match text.trim().strip_suffix('%') {
+            Some(percent) => share(percent).map(CpuTime::Share),
+            None => text.parse().ok().map(CpuTime::Span),
+        };
+        time.ok_or_else(|| format!("{text:?} is neither a share such as 10% nor a duration such as 2h"))
+    }
+}
+
+impl std::fmt::Display for CpuTime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            CpuTime::Share(percent) => write!(f, "{percent}%"),
+            CpuTime::Span(span) => span.fmt(f),
+        }
+    }
+}
+
 /// Permissions of a file, in octal digits as for `chmod`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mode(pub u32);
@@ -131,6 +173,7 @@ macro_rules! as_text {
 
 as_text!(Bytes, |number| Ok::<_, String>(Bytes(number)));
 as_text!(Span, |number: u64| Err(format!("{number} has no unit; write {number}s or {number}ms")));
+as_text!(CpuTime, |number| Err(format!("{number} has no unit; write \"{number}%\" or \"{number}s\"")));
 // 0o660 and 660 would both be numbers
 as_text!(Mode, |number: u64| Err(format!(
     "{number} is a number; write the octal digits as a string, such as \"0660\""
@@ -192,6 +235,17 @@ mod tests {
         assert_eq!(span("2h"), Some(7_200_000));
         assert_eq!(span("0"), Some(0));
         assert_eq!(span("30"), None);
+        let time = |text: &str| text.parse::<CpuTime>().ok();
+        assert_eq!(time("10%"), Some(CpuTime::Share(10)));
+        assert_eq!(time(" 100 % "), Some(CpuTime::Share(100)));
+        assert_eq!(time("2h").map(|time| time.per_day(4)), Some(Duration::from_secs(7200)));
+        assert_eq!(time("25%").map(|time| time.per_day(4)), Some(Duration::from_secs(86_400)));
+        for invalid in ["", "%", "101%", "-1%", "1.5%", "10", "10%s"] {
+            assert_eq!(time(invalid), None, "{invalid}");
+        }
+        for time in [CpuTime::Share(0), CpuTime::Span(Span(Duration::from_secs(60)))] {
+            assert_eq!(time.to_string().parse(), Ok(time));
+        }
         for bytes in [Bytes(0), Bytes(1), Bytes(1 << 10), Bytes(3 << 30)] {
             assert_eq!(bytes.to_string().parse(), Ok(bytes));
         }

@@ -18,9 +18,9 @@ use super::state::State;
 use super::traffic::{Outcome, Traffic};
 use crate::cache::FolderState;
 use crate::render::{Content, Format, PictureKind};
-use crate::service::Service;
 use crate::service::stats::Stats;
 use crate::service::workers::Class;
+use crate::service::{Service, UpgradeOutcome};
 
 /// The handler.
 pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
@@ -29,6 +29,7 @@ pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
     connections(&mut text, &state.traffic);
     renders(&mut text, &state.service);
     results(&mut text, state.service.stats());
+    upgrades(&mut text, &state.service);
     queue(&mut text, &state.service);
     cache(&mut text, &state.service);
     program(&mut text, &state);
@@ -182,6 +183,24 @@ fn results(text: &mut Text, stats: &Stats) {
         let (before, after) = (load(&made.original_bytes), load(&made.bytes));
         family.sample(&[("format", name)], i128::from(before) - i128::from(after));
     });
+}
+
+fn upgrades(text: &mut Text, service: &Service) {
+    let stats = service.stats();
+    let mut family = text.counters(
+        "upgrades_total",
+        "Renditions that were encoded again in idle time, by result; kept ones would not have become smaller.",
+    );
+    for (result, counter) in UpgradeOutcome::NAMES.into_iter().zip(&stats.upgrades) {
+        family.sample(&[("result", result)], load(counter));
+    }
+    text.counter("upgrade_saved_bytes_total", "Bytes that upgrades saved of the files.", load(&stats.upgrade_saved));
+    text.counter(
+        "upgrade_cpu_seconds_total",
+        "CPU time of upgrades, those without a result included.",
+        load(&stats.upgrade_cpu) as f64 / 1e9,
+    );
+    text.gauge("upgrade_candidates", "Renditions that wait for an upgrade.", service.upgrade_candidates());
 }
 
 fn queue(text: &mut Text, service: &Service) {

@@ -125,8 +125,9 @@ impl State {
     }
 
     /// Replaces the settings of requests that arrive from now on.
-    pub fn set_live_config(&self, config: LiveConfig, settings: Settings) {
+    pub fn set_live_config(&self, config: LiveConfig, settings: Settings, upgrades: Option<Duration>) {
         self.service.set_settings(settings);
+        self.service.set_upgrades(upgrades);
         self.live.store(Live::new(config, self.service.settings()).into());
     }
 

@@ -39,9 +39,10 @@ impl Service {
         &self, settings: &Arc<Settings>, id: &ImageId, version: Version, recipe: &Recipe, memo: &KeyMemo,
     ) -> Option<Answer> {
         let key = self.key(settings, id, &version, recipe, memo);
-        let Hit { body, .. } = self.cache.in_memory(key)?;
+        let Hit { body, uses } = self.cache.in_memory(key)?;
         self.stats.count(Found::Memory);
-        let Body { ref bytes, digest, content, damaged, ref memfd, .. } = *body;
+        let Body { ref bytes, digest, content, damaged, upgrade, ref memfd } = *body;
+        self.note_use(settings, id, recipe, key, upgrade, uses);
         let payload = Payload::Memory { bytes: bytes.clone(), memfd: memfd.clone() };
         let (modified, found) = (version.modified, Some(Found::Memory));
         Some(Answer { payload, digest, content, damaged, modified, found, timing: Timing::default() })

@@ -13,6 +13,7 @@
 //! | `overload_fallback` | originals in place of renditions that the queue refuses |
 //! | [`rate_limit`] | renders of one client |
 //! | [`uploads`] | new originals: staged, validated, published |
+//! | `upgrades`, `upgrade_job` | denser renditions in idle time |
 //! | [`stats`] | counters and histograms |
 
 mod answer;
@@ -26,16 +27,19 @@ pub mod rate_limit;
 mod render_job;
 mod resolve;
 pub mod stats;
+mod upgrade_job;
+mod upgrades;
 pub mod uploads;
 pub mod workers;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
 pub use answer::{Answer, Error, File, Payload, Timing};
 pub use memory_hit::KeyMemo;
+pub use upgrade_job::Outcome as UpgradeOutcome;
 
 use crate::cache::{self, Cache, Digest, Key};
 use crate::render::{self, Content, Settings};
@@ -46,6 +50,7 @@ use passthrough::Inspections;
 use rate_limit::RateLimitCheck;
 use resolve::{Failed, is_smallest};
 use stats::Stats;
+use upgrades::Upgrades;
 use workers::Workers;
 
 /// How long failures of renders are remembered, and how many.
@@ -80,6 +85,7 @@ pub struct Service {
     headers: moka::sync::Cache<Version, Header>,
     failures: moka::sync::Cache<Key, render::Error>,
     inspections: Inspections,
+    upgrades: Upgrades,
     stats: Arc<Stats>,
     /// Held while an upload is published.
     publishing: Arc<tokio::sync::Mutex<()>>,
@@ -91,7 +97,8 @@ impl Service {
         source: Arc<dyn Source>, cache: &cache::Config, workers: workers::Config, settings: Settings,
     ) -> Arc<Service> {
         let failures = moka::sync::Cache::builder().max_capacity(MAX_FAILURES).time_to_live(FAILURES_TTL).build();
-        Arc::new(Service {
+        Arc::new_cyclic(|service| Service {
+            upgrades: Upgrades::new(Weak::clone(service)),
             source,
             cache: Arc::new(Cache::new(cache)),
             decode_cache: DecodeCache::new(workers.decode_cache),

@@ -73,14 +73,16 @@ impl Service {
     ///
     /// # Errors
     /// Those of the source, and [`WorkError::DeadlineExceeded`].
-    pub async fn file(&self, settings: &Settings, id: &ImageId, recipe: Recipe) -> Result<Option<File>, Error> {
+    pub async fn file(&self, settings: &Arc<Settings>, id: &ImageId, recipe: Recipe) -> Result<Option<File>, Error> {
         let file = async {
             let started = Instant::now();
             let version = self.source.version(id).await?;
             let recipe = self.effective(version, settings, &recipe).unwrap_or(recipe);
-            let stored = self.cache.stored(rendition_key(id, &version, &recipe, settings)).await;
+            let key = rendition_key(id, &version, &recipe, settings);
+            let stored = self.cache.stored(key).await;
             Ok(stored.map(|stored| {
                 self.stats.count(Found::Disk);
+                self.note_disk_use(settings, id, &recipe, key, stored.upgrade);
                 let timing = Timing { cache: started.elapsed(), ..Timing::default() };
                 File { stored, modified: version.modified, timing }
             }))
@@ -151,18 +153,19 @@ impl Service {
         limit: Option<Arc<RateLimitCheck>>,
     ) -> Result<Answer, Failed> {
         let started = Instant::now();
-        let (service, own_id, settings) = (Arc::clone(self), id.clone(), Arc::clone(settings));
+        let (service, own_id, own_recipe, own_settings) =
+            (Arc::clone(self), id.clone(), recipe.clone(), Arc::clone(settings));
         let timing = Arc::<Mutex<Timing>>::default();
         let measured = Arc::clone(&timing);
         let cached = self.cache.get_or_make(id, key, move |waiters| async move {
             if let Some(limit) = limit {
                 limit.acquire().map_err(WorkError::RateLimited)?;
             }
-            let result = service.render(&own_id, version, recipe.clone(), Arc::clone(&settings), waiters).await;
+            let result = service.render(&own_id, version, own_recipe.clone(), Arc::clone(&own_settings), waiters).await;
             result.map(|(encoded, timing)| {
                 *sync::lock(&measured) = timing;
-                let exact = service.exact(version, &settings, &recipe, encoded.content);
-                let also = exact.map(|exact| rendition_key(&own_id, &version, &exact, &settings));
+                let exact = service.exact(version, &own_settings, &own_recipe, encoded.content);
+                let also = exact.map(|exact| rendition_key(&own_id, &version, &exact, &own_settings));
                 Made { encoded, also }
             })
         });
@@ -175,6 +178,9 @@ impl Service {
             timing.cache = started.elapsed();
         }
         self.stats.count(found);
+        if found == Found::Disk {
+            self.note_disk_use(settings, id, &recipe, key, body.upgrade);
+        }
         let Body { bytes, digest, content, damaged, memfd, .. } = (*body).clone();
         let (payload, modified) = (Payload::Memory { bytes, memfd }, version.modified);
         Ok(Answer { payload, digest, content, damaged, modified, found: Some(found), timing })

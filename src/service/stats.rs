@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::Timing;
+use super::{Timing, UpgradeOutcome};
 use crate::cache::Found;
 use crate::render::{Content, Encoded, Format, PictureKind};
 
@@ -34,6 +34,12 @@ pub struct Stats {
     /// Duration of finished renders by stage.
     pub stages: Stages,
     rendered: [Rendered; CONTENTS],
+    /// Upgrades by how they ended, by [`UpgradeOutcome::index`].
+    pub upgrades: [AtomicU64; UpgradeOutcome::NAMES.len()],
+    /// Bytes that upgrades saved: of the former files without those of the new ones.
+    pub upgrade_saved: AtomicU64,
+    /// CPU time of upgrades in nanoseconds.
+    pub upgrade_cpu: AtomicU64,
     /// Renders that were encoded as photographs and as drawings.
     kinds: [AtomicU64; 2],
 }
@@ -93,6 +99,14 @@ impl Stats {
             Found::Made { collapsed: true, .. } => &self.collapsed,
         };
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_upgrade(&self, outcome: UpgradeOutcome, cpu: Duration) {
+        self.upgrades[outcome.index()].fetch_add(1, Ordering::Relaxed);
+        if let UpgradeOutcome::Replaced(saved) = outcome {
+            self.upgrade_saved.fetch_add(saved, Ordering::Relaxed);
+        }
+        self.upgrade_cpu.fetch_add(u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Counts a finished render of an original of so many bytes.

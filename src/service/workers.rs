@@ -29,6 +29,16 @@ pub struct Config {
     pub decode_cache: u64,
 }
 
+impl Config {
+    /// Renders at a time.
+    pub fn count(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+}
+
 /// Why a render has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WorkError {
@@ -80,8 +90,7 @@ impl Shared {
 impl Workers {
     /// Workers within those bounds.
     pub fn new(config: Config) -> Workers {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        let count = if config.workers == 0 { cores() } else { config.workers };
+        let count = config.count();
         let queue = Mutex::new(Queue::new(count, config.memory, config.queue));
         Workers { shared: Arc::new(Shared { queue, refused: AtomicU64::new(0) }), config, count }
     }

@@ -27,6 +27,7 @@ mod requests;
 mod socket;
 mod stalled;
 mod target;
+mod upgrades;
 mod uploads;
 mod urls;
 mod warm;
