@@ -74,6 +74,15 @@ static void write_rest(j_compress_ptr cinfo) {
   encoder->job->write(encoder->job->sink, encoder->buffer, length);
 }
 
+/* DC of all components; AC of each, the lowest bit of luma's apart. Component numbers, Ss, Se, Ah, Al (T.81 G.1.1.1). */
+static const jpeg_scan_info SCANS[] = {
+  {3, {0, 1, 2}, 0, 0, 0, 0}, {1, {0}, 1, 63, 0, 1}, {1, {1}, 1, 63, 0, 0},
+  {1, {2}, 1, 63, 0, 0},      {1, {0}, 1, 63, 1, 0},
+};
+static const jpeg_scan_info GREY_SCANS[] = {
+  {1, {0}, 0, 0, 0, 0}, {1, {0}, 1, 63, 0, 1}, {1, {0}, 1, 63, 1, 0},
+};
+
 static void set_parameters(j_compress_ptr cinfo, const struct tintype_jpeg_job *job) {
   cinfo->image_width = job->width;
   cinfo->image_height = job->height;
@@ -104,8 +113,10 @@ static void set_parameters(j_compress_ptr cinfo, const struct tintype_jpeg_job *
   cinfo->comp_info[0].v_samp_factor = factor;
   cinfo->dct_method = JDCT_ISLOW;
   cinfo->optimize_coding = TRUE;
-  if (job->is_progressive)
-    jpeg_simple_progression(cinfo);
+  if (job->is_progressive) {
+    cinfo->scan_info = job->is_grey ? GREY_SCANS : SCANS;
+    cinfo->num_scans = job->is_grey ? 3 : 5;
+  }
 }
 
 static void write_packed(j_compress_ptr cinfo, const struct tintype_plane *rows) {

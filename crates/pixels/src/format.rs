@@ -83,7 +83,8 @@ const TABLE: [Row; 13] = [
             profile: true,
             universal: true,
             longest_side: 65_535,
-            memory: [4, 4],
+            // coefficients of 4:4:4, and the file
+            memory: [10, 10],
             time: [20.0, 20.0],
         }),
     },
