@@ -1,6 +1,7 @@
 //! Encoding JPEG by libjpeg-turbo.
 
-use super::{FORMAT, quantisation};
+use super::FORMAT;
+use super::quantisation::Quantisation;
 use crate::{Effort, EncodeInput, PictureData};
 use tintype_codec_sys::libjpeg::{self, EncoderOptions};
 use tintype_pixels::error::{Error, Result};
@@ -11,10 +12,11 @@ const PROGRESSIVE_PIXELS: u64 = 1 << 16;
 
 /// Encodes with the tables of the quality, and one component if all pixels are grey.
 pub(super) fn encode(input: &EncodeInput) -> Result<Vec<u8>> {
+    let Quantisation { tables, halves_chroma } = Quantisation::of(input);
     let options = EncoderOptions {
-        tables: quantisation::tables(input.quality),
+        tables,
         is_grey: input.is_grey(),
-        is_420: quantisation::halves_chroma(input),
+        is_420: halves_chroma,
         is_progressive: input.encoding.effort != Effort::Fast && input.size().pixels() >= PROGRESSIVE_PIXELS,
     };
     let source = match &input.data {

@@ -10,7 +10,8 @@ use jpeg_decoder::{Decoder, PixelFormat};
 use jpeg_encoder::QuantizationTableType::Custom;
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
-use super::{FORMAT, quantisation};
+use super::FORMAT;
+use super::quantisation::Quantisation;
 use crate::encode_input::EncodeInput;
 use tintype_jpeg::header::Header;
 use tintype_jpeg::integrity::integrity;
@@ -83,9 +84,9 @@ pub(super) fn encode(picture: &EncodeInput) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // its quality scales its own tables only
     let mut encoder = Encoder::new(&mut bytes, 100);
-    let [luma, chroma] = quantisation::tables(picture.quality).map(|table| Custom(Box::new(table)));
+    let Quantisation { tables, halves_chroma } = Quantisation::of(picture);
+    let [luma, chroma] = tables.map(|table| Custom(Box::new(table)));
     encoder.set_quantization_tables(luma, chroma);
-    let halves_chroma = quantisation::halves_chroma(picture);
     encoder.set_sampling_factor(if halves_chroma { SamplingFactor::F_2_2 } else { SamplingFactor::F_1_1 });
     encoder.set_optimized_huffman_tables(true);
     let encoded = if picture.is_grey() {
