@@ -2,11 +2,12 @@
 
 use crate::geometry::{Rect, Size};
 
-/// Luma and chroma apart, as JPEG keeps them: Y, Cb and Cr of BT.601 in their full range (JFIF 1.02), 8 bits a sample.
+/// Luma and chroma apart, as JPEG keeps them: Y, Cb and Cr of BT.601 in their full range (JFIF 1.02), 8 bits a sample; 10 bits in
+/// `Planes<u16>`.
 ///
 /// Chroma has its samples in the middle of the luma that they are shared by, as in JFIF and MPEG-1.
 #[derive(Clone)]
-pub struct Planes {
+pub struct Planes<S = u8> {
     /// Columns and rows of the picture.
     pub size: Size,
     /// How many columns and rows of luma share one sample of chroma; `None` for a picture without colour.
@@ -16,7 +17,7 @@ pub struct Planes {
     /// Columns and rows of Cb and of Cr.
     chroma: Size,
     /// Y, Cb, Cr one after the other, rows packed.
-    data: Vec<u8>,
+    data: Vec<S>,
 }
 
 /// How many columns and rows of luma share one sample of chroma.
@@ -31,23 +32,26 @@ pub struct ChromaSubsampling {
 impl ChromaSubsampling {
     /// Two by two, which is called 4:2:0.
     pub const S420: ChromaSubsampling = ChromaSubsampling { across: 2, down: 2 };
+
+    /// One by one, which is called 4:4:4: chroma in the resolution of luma.
+    pub const S444: ChromaSubsampling = ChromaSubsampling { across: 1, down: 1 };
 }
 
 /// The value of Cb and Cr for grey.
 pub const NO_COLOUR: u8 = 128;
 
-/// Rows of 8-bit samples of one kind.
+/// Rows of samples of one kind.
 #[derive(Clone, Copy)]
-pub struct Plane<'a> {
-    /// The samples, rows of `stride` bytes.
-    pub data: &'a [u8],
-    /// Bytes from one row to the next.
+pub struct Plane<'a, S = u8> {
+    /// The samples, rows of `stride` samples.
+    pub data: &'a [S],
+    /// Samples from one row to the next.
     pub stride: usize,
 }
 
-impl Planes {
-    /// Bytes of the planes of a picture as [`Planes::new`] wants them.
-    pub fn bytes(size: Size, subsampling: Option<ChromaSubsampling>) -> usize {
+impl<S: Copy> Planes<S> {
+    /// Samples of the planes of a picture as [`Planes::new`] wants them.
+    pub fn samples(size: Size, subsampling: Option<ChromaSubsampling>) -> usize {
         let (luma, chroma) = Planes::stored(size, subsampling);
         (luma.pixels() + 2 * chroma.pixels()) as usize
     }
@@ -57,10 +61,40 @@ impl Planes {
     ///
     /// # Panics
     /// Where the samples are not of that length.
-    pub fn new(size: Size, subsampling: Option<ChromaSubsampling>, data: Vec<u8>) -> Planes {
+    pub fn new(size: Size, subsampling: Option<ChromaSubsampling>, data: Vec<S>) -> Planes<S> {
         let (luma, chroma) = Planes::stored(size, subsampling);
-        assert_eq!(data.len(), Planes::bytes(size, subsampling), "planes of {size}");
+        assert_eq!(data.len(), Planes::<S>::samples(size, subsampling), "planes of {size}");
         Planes { size, subsampling, luma, chroma, data }
+    }
+
+    /// Y, and the size it is stored in.
+    pub fn luma(&self) -> (Plane<'_, S>, Size) {
+        (Plane { data: &self.data[..self.luma.pixels() as usize], stride: self.luma.width as usize }, self.luma)
+    }
+
+    /// Cb and Cr, and the size each is stored in; both are empty where there is no colour.
+    pub fn chroma(&self) -> ([Plane<'_, S>; 2], Size) {
+        let (cb, cr) = self.data[self.luma.pixels() as usize..].split_at(self.chroma.pixels() as usize);
+        let stride = self.chroma.width as usize;
+        ([cb, cr].map(|data| Plane { data, stride }), self.chroma)
+    }
+
+    /// Y, Cb and Cr.
+    pub fn all(&self) -> [Plane<'_, S>; 3] {
+        let ([cb, cr], _) = self.chroma();
+        [self.luma().0, cb, cr]
+    }
+
+    /// The samples of Y, and those of Cb and Cr, to be changed one by one.
+    pub fn samples_mut(&mut self) -> (&mut [S], &mut [S]) {
+        self.data.split_at_mut(self.luma.pixels() as usize)
+    }
+}
+
+impl Planes {
+    /// Bytes of the planes of a picture.
+    pub fn bytes(size: Size, subsampling: Option<ChromaSubsampling>) -> usize {
+        Planes::<u8>::samples(size, subsampling)
     }
 
     /// Columns and rows that luma is stored in, and those of Cb and of Cr.
@@ -106,36 +140,13 @@ impl Planes {
         self
     }
 
-    /// Y, and the size it is stored in.
-    pub fn luma(&self) -> (Plane<'_>, Size) {
-        (Plane { data: &self.data[..self.luma.pixels() as usize], stride: self.luma.width as usize }, self.luma)
-    }
-
-    /// Cb and Cr, and the size each is stored in; both are empty where there is no colour.
-    pub fn chroma(&self) -> ([Plane<'_>; 2], Size) {
-        let (cb, cr) = self.data[self.luma.pixels() as usize..].split_at(self.chroma.pixels() as usize);
-        let stride = self.chroma.width as usize;
-        ([cb, cr].map(|data| Plane { data, stride }), self.chroma)
-    }
-
     /// Whether there is no colour anywhere.
     pub fn is_grey(&self) -> bool {
         self.chroma().0.iter().all(|plane| plane.data.iter().all(|&level| level == NO_COLOUR))
     }
-
-    /// Y, Cb and Cr.
-    pub fn all(&self) -> [Plane<'_>; 3] {
-        let ([cb, cr], _) = self.chroma();
-        [self.luma().0, cb, cr]
-    }
-
-    /// The samples of Y, and those of Cb and Cr, to be changed one by one.
-    pub fn samples_mut(&mut self) -> (&mut [u8], &mut [u8]) {
-        self.data.split_at_mut(self.luma.pixels() as usize)
-    }
 }
 
-impl std::fmt::Debug for Planes {
+impl<S> std::fmt::Debug for Planes<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Planes({}, {:?})", self.size, self.subsampling)
     }

@@ -1,7 +1,6 @@
 //! Luma and chroma out of red, green and blue, and back: BT.601 in full range, as JFIF has it ("Conversion to and from
 //! RGB"). Whole numbers throughout, so that every machine gives the same bytes.
 
-use crate::geometry::Size;
 use crate::pixels::Pixels;
 use crate::planes::{ChromaSubsampling, Planes};
 
@@ -30,58 +29,150 @@ pub fn write_rgb(out: &mut [u8], luma: &[u8], cb: &[u8], cr: &[u8]) {
     }
 }
 
-/// The planes of a picture, alpha left out, with chroma halved both ways: the mean of two by two pixels.
-pub fn halved(pixels: &Pixels) -> Planes {
-    let Size { width, height } = pixels.size;
-    let halves = Size::new(width.div_ceil(2), height.div_ceil(2));
-    let columns = halves.width as usize * 2;
-    let mut luma = Vec::with_capacity(columns * halves.height as usize * 2);
-    let mut chroma = [Vec::new(), Vec::new()];
-    chroma.iter_mut().for_each(|plane| plane.reserve_exact(halves.pixels() as usize));
-    // a row of red, green and blue summed over two by two
-    let mut sums: Vec<[i32; 3]> = vec![[0; 3]; halves.width as usize];
-    for y in 0..halves.height * 2 {
-        // an odd picture's last row and column count twice
-        let row = y.min(height - 1) as usize * pixels.stride();
-        let row = &pixels.data[row..row + pixels.stride()];
-        let add = |x: usize, pixel: &[u8], sums: &mut [[i32; 3]]| {
-            for (sum, &sample) in sums[x / 2].iter_mut().zip(pixel) {
-                *sum += i32::from(sample);
-            }
-        };
-        for (x, pixel) in row.chunks_exact(pixels.channels).enumerate() {
-            luma.push(luma_of(pixel));
-            add(x, &pixel[..3], &mut sums);
-        }
-        if width % 2 == 1 {
-            let pixel = &row[row.len() - pixels.channels..][..3];
-            luma.push(luma_of(pixel));
-            add(columns - 1, pixel, &mut sums);
-        }
-        if y % 2 == 1 {
-            for sum in &mut sums {
-                let [r, g, b] = std::mem::take(sum);
-                // 0.168736, 0.331264 and a half; a half, 0.418688 and 0.081312; the sums are of four
-                let level = |value: i32| ((value + (128 << (POINT + 2)) + 2 * HALF * 2) >> (POINT + 2)) as u8;
-                chroma[0].push(level(-11_059 * r - 21_709 * g + 32_767 * b));
-                chroma[1].push(level(32_767 * r - 27_439 * g - 5_329 * b));
-            }
-        }
-    }
-    let [cb, cr] = chroma;
-    luma.extend(cb);
-    luma.extend(cr);
-    Planes::new(pixels.size, Some(ChromaSubsampling::S420), luma)
+/// A sample of luma or chroma at full range: `u8` of 8 bits, or `u16` of 10.
+pub trait Sample: Copy + Default {
+    /// Of red, green and blue in luma, Cb and Cr.
+    const WEIGHTS: [[i32; 3]; 3];
+    /// Bits of a sample.
+    const BITS: u32;
+    /// The sample of that value, 0 to `1 << BITS`, exclusive.
+    fn new(level: i32) -> Self;
+    /// The sample that is as light as that one of 8 bits.
+    fn from_luma(level: u8) -> Self;
 }
 
-fn luma_of(pixel: &[u8]) -> u8 {
-    // 0.299, 0.587, 0.114
-    ((19_595 * i32::from(pixel[0]) + 38_470 * i32::from(pixel[1]) + 7_471 * i32::from(pixel[2]) + HALF) >> POINT) as u8
+impl Sample for u8 {
+    // 0.299, 0.587, 0.114; 0.168736, 0.331264 and a half, which is a step less so that no sum exceeds 255; a half, 0.418688 and
+    // 0.081312
+    const WEIGHTS: [[i32; 3]; 3] = [[19_595, 38_470, 7_471], [-11_059, -21_709, 32_767], [32_767, -27_439, -5_329]];
+    const BITS: u32 = 8;
+
+    fn new(level: i32) -> u8 {
+        level as u8
+    }
+
+    fn from_luma(level: u8) -> u8 {
+        level
+    }
+}
+
+impl Sample for u16 {
+    // the same times 1023 / 255
+    const WEIGHTS: [[i32; 3]; 3] =
+        [[78_612, 154_331, 29_972], [-44_363, -87_094, 131_457], [131_457, -110_079, -21_378]];
+    const BITS: u32 = 10;
+
+    fn new(level: i32) -> u16 {
+        level as u16
+    }
+
+    fn from_luma(level: u8) -> u16 {
+        WIDENED_LUMA[usize::from(level)]
+    }
+}
+
+/// The planes of a picture, alpha left out. A sample of chroma is the mean of its pixels.
+pub fn planes<S: Sample>(pixels: &Pixels, subsampling: ChromaSubsampling) -> Planes<S> {
+    let height = pixels.size.height as usize;
+    let (luma_size, chroma_size) = Planes::stored(pixels.size, Some(subsampling));
+    let mut data = vec![S::default(); Planes::<S>::samples(pixels.size, Some(subsampling))];
+    let (luma, chroma) = data.split_at_mut(luma_size.pixels() as usize);
+    let (cb, cr) = chroma.split_at_mut(chroma_size.pixels() as usize);
+    let (stride, columns) = (luma_size.width as usize, chroma_size.width as usize);
+    let down = subsampling.down as usize;
+    // red, green and blue of a row, summed over the pixels of each sample of chroma
+    let mut sums: Vec<[i32; 3]> = vec![[0; 3]; columns];
+    let rows = luma.chunks_exact_mut(stride * down).zip(cb.chunks_exact_mut(columns).zip(cr.chunks_exact_mut(columns)));
+    for (first, (luma, (cb, cr))) in (0..height).step_by(down).zip(rows) {
+        sums.fill([0; 3]);
+        for (y, luma) in (first..).zip(luma.chunks_exact_mut(stride)) {
+            // an odd picture's last row and column count twice
+            let row = &pixels.data[y.min(height - 1) * pixels.stride()..][..pixels.stride()];
+            match pixels.channels {
+                4 => add_row::<S, 4>(row, subsampling, luma, &mut sums),
+                _ => add_row::<S, 3>(row, subsampling, luma, &mut sums),
+            }
+        }
+        let shift = (subsampling.across * subsampling.down).ilog2();
+        for ((sum, cb), cr) in sums.iter().zip(cb).zip(cr) {
+            *cb = level(*sum, S::WEIGHTS[1], 1 << (S::BITS - 1), shift);
+            *cr = level(*sum, S::WEIGHTS[2], 1 << (S::BITS - 1), shift);
+        }
+    }
+    Planes::new(pixels.size, Some(subsampling), data)
+}
+
+/// Writes the luma of a row of pixels of `N` channels, and adds them to the sums for chroma.
+fn add_row<S: Sample, const N: usize>(
+    row: &[u8], subsampling: ChromaSubsampling, luma: &mut [S], sums: &mut [[i32; 3]],
+) {
+    let pixels = row.as_chunks::<N>().0;
+    let rgb = |pixel: &[u8; N]| [pixel[0], pixel[1], pixel[2]].map(i32::from);
+    for (luma, pixel) in luma.iter_mut().zip(pixels) {
+        *luma = level(rgb(pixel), S::WEIGHTS[0], 0, 0);
+    }
+    let add = |sum: &mut [i32; 3], pixel: &[u8; N]| {
+        for (sum, sample) in sum.iter_mut().zip(rgb(pixel)) {
+            *sum += sample;
+        }
+    };
+    if subsampling.across == 1 {
+        sums.iter_mut().zip(pixels).for_each(|(sum, pixel)| add(sum, pixel));
+        return;
+    }
+    for (sum, pair) in sums.iter_mut().zip(pixels.chunks(2)) {
+        add(sum, &pair[0]);
+        add(sum, &pair[pair.len() - 1]);
+    }
+    if let (Some(last), true) = (pixels.last(), luma.len() > pixels.len()) {
+        luma[pixels.len()] = level(rgb(last), S::WEIGHTS[0], 0, 0);
+    }
+}
+
+/// The sample of `1 << shift` pixels' sum.
+fn level<S: Sample>(sum: [i32; 3], weights: [i32; 3], zero: i32, shift: u32) -> S {
+    let value: i32 = sum.iter().zip(weights).map(|(sample, weight)| sample * weight).sum();
+    S::new((value + (zero << (POINT + shift)) + (HALF << shift)) >> (POINT + shift))
+}
+
+/// Planes of 8 bits as planes of 10.
+pub fn widened(planes: &Planes) -> Planes<u16> {
+    let mut data = Vec::with_capacity(Planes::<u16>::samples(planes.size, planes.subsampling));
+    let [luma, cb, cr] = planes.all();
+    data.extend(luma.data.iter().map(|&level| u16::from_luma(level)));
+    for plane in [cb, cr] {
+        data.extend(plane.data.iter().map(|&level| WIDENED_CHROMA[usize::from(level)]));
+    }
+    Planes::new(planes.size, planes.subsampling, data)
+}
+
+/// Black and white are 0 and 1023.
+const WIDENED_LUMA: [u16; 256] = widened_levels(0, 0);
+
+/// No colour is 512.
+const WIDENED_CHROMA: [u16; 256] = widened_levels(128, 512);
+
+/// The 10-bit level of each 8-bit one.
+const fn widened_levels(zero: i32, widened_zero: i32) -> [u16; 256] {
+    let mut levels = [0; 256];
+    let mut level = 0;
+    while level < 256 {
+        let widened = widened_zero + ((level - zero) * 2046 + 255).div_euclid(510);
+        // the least 8-bit chroma lies outside of the range
+        levels[level as usize] = if widened < 0 { 0 } else { widened as u16 };
+        level += 1;
+    }
+    levels
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::Size;
+
+    fn halved(pixels: &Pixels) -> Planes {
+        planes(pixels, ChromaSubsampling::S420)
+    }
 
     /// Y, Cb, Cr and the colour that they are.
     const COLOURS: [([u8; 3], [u8; 3]); 6] = [
@@ -122,5 +213,57 @@ mod tests {
         let mean = halved(&Pixels::filled(Size::new(2, 2), &[125, 100, 100]));
         assert_eq!(planes.chroma().0.map(|plane| plane.data[0]), mean.chroma().0.map(|plane| plane.data[0]));
         assert_ne!(planes.luma().0.data[0], planes.luma().0.data[1]);
+    }
+
+    /// Luma, Cb and Cr of a picture of one colour.
+    fn levels<S: Sample + PartialEq + std::fmt::Debug>(rgb: [u8; 3], subsampling: ChromaSubsampling) -> [S; 3] {
+        let planes = planes::<S>(&Pixels::filled(Size::new(5, 3), &rgb), subsampling);
+        let levels = planes.all().map(|plane| plane.data[0]);
+        for (plane, level) in planes.all().iter().zip(levels) {
+            assert!(plane.data.iter().all(|sample| *sample == level), "{rgb:?} at {subsampling:?}");
+        }
+        levels
+    }
+
+    #[test]
+    fn ten_bit_levels_are_those_of_the_standard() {
+        // BT.601 at full range (H.273 §8.3): black, white, and the primaries with their chroma's extremes
+        let colours = [
+            ([0, 0, 0], [0, 512, 512]),
+            ([255, 255, 255], [1023, 512, 512]),
+            ([255, 0, 0], [306, 339, 1023]),
+            ([0, 255, 0], [601, 173, 84]),
+            ([0, 0, 255], [117, 1023, 429]),
+            ([0, 255, 255], [717, 685, 1]),
+            ([255, 255, 0], [906, 1, 595]),
+        ];
+        for (rgb, expected) in colours {
+            for subsampling in [ChromaSubsampling::S420, ChromaSubsampling::S444] {
+                assert_eq!(levels::<u16>(rgb, subsampling), expected, "{rgb:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn widened_planes_span_the_full_range() {
+        for (levels, expected) in
+            [([0, 0, 1], [0, 0, 3]), ([128, 128, 127], [514, 512, 508]), ([255, 255, 254], [1023, 1021, 1017])]
+        {
+            let planes = Planes::new(Size::new(1, 1), Some(ChromaSubsampling::S444), levels.to_vec());
+            assert_eq!(widened(&planes).all().map(|plane| plane.data[0]), expected, "{levels:?}");
+        }
+    }
+
+    #[test]
+    fn chroma_of_444_is_that_of_each_pixel() {
+        let mut pixels = Pixels::filled(Size::new(3, 2), &[10, 200, 30, 255]);
+        pixels.data[4..8].copy_from_slice(&[255, 0, 0, 0]);
+        let planes = planes::<u8>(&pixels, ChromaSubsampling::S444);
+        let [green, red] =
+            [levels::<u8>([10, 200, 30], ChromaSubsampling::S444), levels([255, 0, 0], ChromaSubsampling::S444)];
+        for (number, plane) in planes.all().iter().enumerate() {
+            let expected: Vec<u8> = (0..6).map(|at| if at == 1 { red[number] } else { green[number] }).collect();
+            assert_eq!(plane.data, expected);
+        }
     }
 }
