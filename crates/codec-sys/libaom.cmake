@@ -1,9 +1,7 @@
-# How libaom is built: without the code that 8-bit pictures by our own settings do not reach, which is a quarter of its build.
+# How libaom is built: without the code that stills by our own settings do not reach.
 # `.cargo/config.toml` names this file in CMAKE_TOOLCHAIN_FILE, since libaom-sys passes no options on; CMake reads it before the
 # project's own defaults. libjpeg-turbo is built with CMake, too, and has none of these options.
 
-# only 8 bits a sample are encoded
-set(CONFIG_AV1_HIGHBITDEPTH 0 CACHE STRING "")
 # no film grain is estimated
 set(CONFIG_DENOISE 0 CACHE STRING "")
 # nothing is scaled

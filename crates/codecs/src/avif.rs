@@ -51,8 +51,8 @@ impl Codec for Avif {
         Ok(Integrity::Whole)
     }
 
-    fn accepts_ycbcr(&self, _size: Size, encoding: Encoding, _quality: f32) -> bool {
-        write::accepts_ycbcr(encoding.avif)
+    fn accepts_ycbcr(&self, _size: Size, encoding: Encoding, quality: f32) -> bool {
+        write::accepts_ycbcr(encoding.avif, quality)
     }
 
     fn encode(&self, picture: &EncodeInput, _should_continue: ShouldContinue<'_>) -> Result<Vec<u8>> {

@@ -96,11 +96,10 @@ mod tests {
 
     use super::*;
     use crate::encode_input::{EncodeInput, PictureData};
-    use crate::encoding::{AvifEncoder, Effort, Encoding};
+    use crate::encoding::{AvifEncoder, Effort, Encoding, PictureKind};
 
-    fn input(data: PictureData, encoding: Encoding, quality: f32) -> EncodeInput {
-        EncodeInput { encoding, ..EncodeInput::new(data, quality) }
-    }
+    const EFFORTS: [Effort; 3] = [Effort::Fast, Effort::Balanced, Effort::Dense];
+    const KINDS: [PictureKind; 2] = [PictureKind::Photo, PictureKind::Drawing];
 
     /// Pseudo-random samples.
     fn samples(length: usize, seed: u32) -> Vec<u8> {
@@ -114,21 +113,23 @@ mod tests {
         #[test]
         fn encoded_size_and_alpha_round_trip(
             width in 1_u32..70, height in 1_u32..70, seed: u32, quality in 0.0_f32..100.0, channels in 3_usize..5,
+            effort in 0_usize..3, kind in 0_usize..2,
         ) {
             let size = Size::new(width, height);
             let data = samples(size.pixels() as usize * channels, seed);
             let planes = samples(Planes::bytes(size, Some(ChromaSubsampling::S420)), seed);
-            let encoding = Encoding { effort: Effort::Fast, avif: AvifEncoder::default() };
+            let encoding = Encoding { effort: EFFORTS[effort], avif: AvifEncoder::default() };
+            let input = |data| EncodeInput { encoding, kind: KINDS[kind], ..EncodeInput::new(data, quality.max(1.0)) };
             for format in [Format::WebP, Format::Avif, Format::Jpeg] {
                 let pixels = Pixels { size, channels, data: data.clone() };
                 let frames = PictureData::Frames(vec![Frame { pixels, delay: 0 }]);
-                let packed = of(format).encode(&input(frames, encoding, quality.max(1.0)), &mut || true);
+                let packed = of(format).encode(&input(frames), &mut || true);
                 let probed = of(format).probe(&packed.expect("encoded")).expect("an encoded file");
                 prop_assert_eq!(probed.size, size);
                 prop_assert_eq!(probed.has_alpha, channels == 4 && format.supports_alpha() && data.chunks(4).any(|p| p[3] < 255));
                 if of(format).accepts_ycbcr(size, encoding, quality) {
                     let planes = Planes::new(size, Some(ChromaSubsampling::S420), planes.clone());
-                    let encoded = of(format).encode(&input(PictureData::Planes(planes), encoding, quality.max(1.0)), &mut || true);
+                    let encoded = of(format).encode(&input(PictureData::Planes(planes)), &mut || true);
                     prop_assert_eq!(of(format).probe(&encoded.expect("encoded")).expect("an encoded file").size, size);
                 }
             }

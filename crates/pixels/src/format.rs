@@ -60,7 +60,7 @@ struct Output {
     universal: bool,
     /// Pixels of the longest side that the format can express.
     longest_side: u32,
-    /// Bytes of memory that the encoder takes for each pixel: lossy, lossless; with halved and with full chroma.
+    /// Bytes of memory that the encoder takes for each pixel: lossy photographs; drawings, lossless pictures, and those of quality 100.
     memory: [u64; 2],
     /// Nanoseconds of one core to resize and encode a pixel at the fast effort: lossy, lossless.
     time: [f64; 2],
@@ -83,8 +83,7 @@ const TABLE: [Row; 13] = [
             profile: true,
             universal: true,
             longest_side: 65_535,
-            // coefficients of 4:2:0 or of 4:4:4, and the file
-            memory: [4, 10],
+            memory: [4, 4],
             time: [20.0, 20.0],
         }),
     },
@@ -162,7 +161,7 @@ const TABLE: [Row; 13] = [
             profile: false,
             universal: false,
             longest_side: 65_535,
-            memory: [28, 28],
+            memory: [32, 60],
             time: [110.0, 110.0],
         }),
     },
@@ -260,7 +259,7 @@ impl Format {
         self.output().map_or(i32::MAX as u32, |output| output.longest_side)
     }
 
-    /// Bytes of memory that the encoder takes for each pixel of the result.
+    /// Bytes of memory that the encoder takes for each pixel of the result; `lossless` for drawings and quality 100, too.
     pub fn encode_memory(self, lossless: bool) -> u64 {
         self.output().map_or(4, |output| output.memory[usize::from(lossless)])
     }

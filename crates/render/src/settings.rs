@@ -32,6 +32,8 @@ pub struct Settings {
     pub oversampling: u32,
     /// How results are encoded.
     pub encoding: Encoding,
+    /// Whether a target is searched for; otherwise it stands for the number that photographs need on average.
+    pub search_targets: bool,
 }
 
 impl Default for Settings {
@@ -48,6 +50,7 @@ impl Default for Settings {
             linear: false,
             oversampling: 2,
             encoding: Encoding::default(),
+            search_targets: true,
         }
     }
 }
@@ -79,6 +82,8 @@ impl Settings {
             linear,
             oversampling,
             encoding: Encoding { effort, avif },
+            // the later file takes the place of the first
+            search_targets: _,
         } = self;
         // a refusal makes no picture, but a picture of a damaged original must not be found where it is to be refused
         let strict = if *refuse_damaged { " strict" } else { "" };

@@ -42,6 +42,8 @@ use self::matrix::Matrix;
 use self::plane::{DataBudget, Plane, Role, find_alpha};
 pub(crate) use self::property::Nclx;
 use self::property::{as_icc, as_nclx, find};
+#[cfg(test)]
+pub(super) use self::sequence_header::parse_sequence_header;
 use self::transform::{Transforms, crop_of};
 use crate::samples::Decoded;
 use tintype_pixels::exif;

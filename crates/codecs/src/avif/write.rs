@@ -41,11 +41,11 @@ pub(super) fn encode(input: &EncodeInput) -> Result<Vec<u8>, String> {
     encoder(input.encoding.avif).encode(input)
 }
 
-/// Whether an encoder accepts Y'CbCr planes.
-pub(super) fn accepts_ycbcr(encoder: AvifEncoder) -> bool {
+/// Whether an encoder accepts Y'CbCr planes of 4:2:0 at that quality.
+pub(super) fn accepts_ycbcr(encoder: AvifEncoder, quality: f32) -> bool {
     match encoder {
         #[cfg(feature = "native")]
-        AvifEncoder::Libaom => true,
+        AvifEncoder::Libaom => libaom::accepts_ycbcr(quality),
         #[cfg(feature = "ravif")]
         AvifEncoder::Ravif => false,
     }

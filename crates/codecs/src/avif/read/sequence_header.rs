@@ -20,15 +20,15 @@ pub(super) enum ChromaPosition {
 
 /// The fields of the sequence header that decoding a still needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct SequenceHeader {
+pub(in crate::avif) struct SequenceHeader {
     /// In pixels; no frame is wider.
     pub(super) max_width: u32,
     /// In pixels; no frame is higher.
     pub(super) max_height: u32,
     /// Bits a sample: 8, 10 or 12.
-    pub(super) depth: u8,
+    pub(in crate::avif) depth: u8,
     /// Whether there is no chroma.
-    pub(super) monochrome: bool,
+    pub(in crate::avif) monochrome: bool,
     /// `reduced_still_picture_header`: every frame is shown.
     is_reduced: bool,
     /// `operating_point_idc`; spatial layers from bit 8 on.
@@ -89,7 +89,7 @@ impl Bits<'_> {
 }
 
 /// `sequence_header_obu` (5.5.1).
-pub(super) fn parse_sequence_header(payload: &[u8]) -> Result<SequenceHeader> {
+pub(in crate::avif) fn parse_sequence_header(payload: &[u8]) -> Result<SequenceHeader> {
     let bits = &mut Bits { data: payload, position: 0 };
     let profile = bits.f(3)?;
     let _still_picture = bits.flag()?;

@@ -1,87 +1,91 @@
 //! Encoding by libaom, an AV1 encoder in C: an order of magnitude faster than rav1e at the same quality.
 
+mod settings;
+#[cfg(test)]
+mod tests;
+
 use avif_serialize::Aviffy;
 use tintype_codec_sys::libaom::{self as binding, Chroma, EncoderOptions, Input};
 
 use super::Encoder;
-use crate::encoding::Effort;
 use crate::{EncodeInput, PictureData};
+use settings::Settings;
 use tintype_pixels::geometry::Size;
-use tintype_pixels::ycbcr;
-use tintype_pixels::{Pixels, Plane, Planes};
+use tintype_pixels::ycbcr::{self, Sample};
+use tintype_pixels::{ChromaSubsampling, Pixels, Plane, Planes};
 
 /// The encoder libaom.
 pub(super) struct Libaom;
 
-/// libaom's `cpu-used` and options. Measured at equal SSIMULACRA2 on photographs of 640 and 1280 columns: quantisation matrices save
-/// 12 to 16 percent of the bytes at no cost, a lower `qm-min` another 3 to 5. At speed 9, `tune=ssim` saves nothing for a tenth more
-/// time, and CDEF, sharpness and adaptive quantisation change nothing. Speed 7 saves 2 percent for six times the time, 6 saves 5 for
-/// ten times, 5 saves 10 for 35 times, which is still a third of rav1e's time for that.
-fn encoder_options(effort: Effort, quality: f32) -> EncoderOptions {
-    let quantiser = quantiser(quality);
-    match effort {
-        Effort::Fast => EncoderOptions {
-            speed: 9,
-            quantiser,
-            options: &[(c"enable-qm", c"1"), (c"qm-min", c"2"), (c"qm-max", c"10")],
-        },
-        Effort::Balanced | Effort::Dense => EncoderOptions {
-            speed: 5,
-            quantiser,
-            options: &[
-                (c"enable-qm", c"1"),
-                (c"qm-min", c"2"),
-                (c"qm-max", c"10"),
-                (c"tune", c"ssim"),
-                (c"sharpness", c"7"),
-                (c"enable-cdef", c"0"),
-            ],
-        },
-    }
-}
-
-/// The least quality of alpha, 0 to 100: artefacts on edges of alpha are conspicuous.
-const MIN_ALPHA_QUALITY: f32 = 60.0;
-
 impl Encoder for Libaom {
     fn encode(&self, input: &EncodeInput) -> Result<Vec<u8>, String> {
-        let options = |quality: f32| encoder_options(input.encoding.effort, quality);
-        let size = input.size();
-        let (colour, alpha) = match &input.data {
-            PictureData::Planes(planes) => (self::colour(planes, options(input.quality))?, None),
+        let settings = Settings::of(input);
+        let (streams, subsampling) = match &input.data {
+            PictureData::Planes(planes) => {
+                let colour = match settings.is_10_bit {
+                    true => colour(&ycbcr::widened(planes), settings.colour),
+                    false => colour(planes, settings.colour),
+                };
+                (Streams { colour: colour?, alpha: None }, planes.subsampling)
+            }
             PictureData::Frames(frames) => {
-                let pixels = &frames[0].pixels;
-                let alpha = pixels.has_alpha().then(|| alpha(pixels, options(input.quality.max(MIN_ALPHA_QUALITY))));
-                let opaque = if pixels.has_alpha() { &bleed_colours(pixels) } else { pixels };
-                (self::colour(&ycbcr::halved(opaque), options(input.quality))?, alpha.transpose()?)
+                let encode = if settings.is_10_bit { encode_pixels::<u16> } else { encode_pixels::<u8> };
+                (encode(&frames[0].pixels, &settings)?, Some(settings.subsampling))
             }
         };
-        let mut container = Aviffy::new();
-        // the other defaults of the container hold: BT.709 primaries, sRGB transfer, BT.601 matrix, full range
-        container.set_chroma_subsampling((true, true));
-        if let Some(exif) = &input.exif {
-            container.set_exif(exif.clone());
-        }
-        Ok(container.to_vec(&colour, alpha.as_deref(), size.width, size.height, 8))
+        Ok(write_container(input, &settings, &streams, subsampling == Some(ChromaSubsampling::S420)))
     }
 }
 
-/// The quantiser of libaom, 0 to 63 and less is better, for a quality of 0 to 100.
-fn quantiser(quality: f32) -> u8 {
-    ((100.0 - quality.clamp(0.0, 100.0)) * 0.63).round() as u8
+/// Whether planes of 4:2:0 are as good as pixels at that quality.
+pub(super) fn accepts_ycbcr(quality: f32) -> bool {
+    !settings::is_exact(quality)
 }
 
-fn colour(planes: &Planes, options: EncoderOptions) -> Result<Vec<u8>, String> {
+/// AV1 streams of a picture.
+struct Streams {
+    colour: Vec<u8>,
+    /// Of the same depth as `colour`, as AVIF requires (§4.1).
+    alpha: Option<Vec<u8>>,
+}
+
+fn encode_pixels<S: Sample>(pixels: &Pixels, settings: &Settings) -> Result<Streams, String> {
+    if !pixels.has_alpha() {
+        let planes = ycbcr::planes::<S>(pixels, settings.subsampling);
+        return Ok(Streams { colour: colour(&planes, settings.colour)?, alpha: None });
+    }
+    let planes = ycbcr::planes::<S>(&bleed_colours(pixels), settings.subsampling);
+    let colour = colour(&planes, settings.colour)?;
+    drop(planes);
+    Ok(Streams { colour, alpha: Some(alpha::<S>(pixels, settings.alpha)?) })
+}
+
+fn colour<S: Sample>(planes: &Planes<S>, options: EncoderOptions) -> Result<Vec<u8>, String> {
     let [luma, cb, cr] = planes.all();
     let Size { width, height } = planes.size;
-    binding::encode(&Input { width, height, luma, chroma: Some(Chroma { planes: [cb, cr], is_420: true }) }, options)
+    let is_420 = planes.subsampling == Some(ChromaSubsampling::S420);
+    binding::encode(&Input { width, height, luma, chroma: Some(Chroma { planes: [cb, cr], is_420 }) }, options)
 }
 
-fn alpha(pixels: &Pixels, options: EncoderOptions) -> Result<Vec<u8>, String> {
+fn alpha<S: Sample>(pixels: &Pixels, options: EncoderOptions) -> Result<Vec<u8>, String> {
     let Size { width, height } = pixels.size;
-    let samples: Vec<u8> = pixels.data.chunks_exact(4).map(|pixel| pixel[3]).collect();
+    let samples: Vec<S> = pixels.data.chunks_exact(4).map(|pixel| S::from_luma(pixel[3])).collect();
     let luma = Plane { data: &samples, stride: width as usize };
     binding::encode(&Input { width, height, luma, chroma: None }, options)
+}
+
+fn write_container(input: &EncodeInput, settings: &Settings, streams: &Streams, is_420: bool) -> Vec<u8> {
+    let mut container = Aviffy::new();
+    // the other defaults of the container hold: BT.709 primaries, sRGB transfer, BT.601 matrix, full range
+    container.set_chroma_subsampling((is_420, is_420));
+    // profile 1, High, has 4:4:4 (AV1 §6.4.1)
+    container.set_seq_profile(if is_420 { 0 } else { 1 });
+    if let Some(exif) = &input.exif {
+        container.set_exif(exif.clone());
+    }
+    let size = input.size();
+    let depth = if settings.is_10_bit { 10 } else { 8 };
+    container.to_vec(&streams.colour, streams.alpha.as_deref(), size.width, size.height, depth)
 }
 
 /// Gives fully transparent pixels the colour of the last visible pixel in their row, so that they cost few bits.
