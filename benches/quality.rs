@@ -1,5 +1,5 @@
-//! Measures the quality scale: which of an encoder's own numbers looks like JPEG at a given number, by SSIMULACRA2 over
-//! photographs at 640 columns. Prints the tables of `src/render/quality.rs`, and how well they fit.
+//! Measures the quality scale: which of an encoder's own numbers looks like JPEG of Annex K's tables at a given number, by
+//! SSIMULACRA2 over photographs at 640 columns. Prints the tables of `crates/render/src/quality.rs`, and how well they fit.
 //!
 //! `cargo bench --bench quality` takes the photographs of testdata; `TINTYPE_QUALITY_SET` names a folder with others.
 

@@ -36,7 +36,6 @@ impl Config {
                 },
                 avif: output.avif.in_this_build().unwrap_or_default(),
             },
-            search_targets: true,
         }
     }
 

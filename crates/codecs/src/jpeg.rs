@@ -6,13 +6,22 @@
 
 #[cfg(test)]
 mod damaged;
+#[cfg(feature = "native")]
+mod encode;
 #[cfg(not(feature = "native"))]
 mod pure;
+mod quantisation;
+#[cfg(test)]
+mod tests;
 #[cfg(feature = "native")]
 mod turbo;
 
+#[cfg(feature = "native")]
+use encode::encode;
 #[cfg(not(feature = "native"))]
 use pure as library;
+#[cfg(not(feature = "native"))]
+use pure::encode;
 #[cfg(feature = "native")]
 use turbo as library;
 
@@ -104,8 +113,8 @@ impl Codec for Jpeg {
         library::decode_several(original, &Header::read(original)?, admitted, options, others)
     }
 
-    fn accepts_ycbcr(&self, _size: Size, _encoding: Encoding, _quality: f32) -> bool {
-        cfg!(feature = "native")
+    fn accepts_ycbcr(&self, _size: Size, _encoding: Encoding, quality: f32) -> bool {
+        cfg!(feature = "native") && quality < quantisation::FULL_CHROMA_QUALITY
     }
 
     fn has_end(&self, original: &[u8]) -> bool {
@@ -113,7 +122,7 @@ impl Codec for Jpeg {
     }
 
     fn encode(&self, picture: &EncodeInput, _should_continue: ShouldContinue<'_>) -> Result<Vec<u8>> {
-        Ok(with_metadata(library::encode(picture)?, picture.exif.as_deref(), picture.profile.as_deref()))
+        Ok(with_metadata(encode(picture)?, picture.exif.as_deref(), picture.profile.as_deref()))
     }
 }
 

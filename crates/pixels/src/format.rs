@@ -60,7 +60,7 @@ struct Output {
     universal: bool,
     /// Pixels of the longest side that the format can express.
     longest_side: u32,
-    /// Bytes of memory that the encoder takes for each pixel: lossy photographs; drawings, lossless pictures, and those of quality 100.
+    /// Bytes of memory that the encoder takes for each pixel: lossy; lossless, or with full chroma.
     memory: [u64; 2],
     /// Nanoseconds of one core to resize and encode a pixel at the fast effort: lossy, lossless.
     time: [f64; 2],
@@ -83,7 +83,8 @@ const TABLE: [Row; 13] = [
             profile: true,
             universal: true,
             longest_side: 65_535,
-            memory: [4, 4],
+            // coefficients of 4:2:0 or of 4:4:4, and the file
+            memory: [4, 10],
             time: [20.0, 20.0],
         }),
     },

@@ -25,12 +25,21 @@ pub(crate) fn fixed_memory(info: &Info) -> u64 {
 pub(crate) fn encode_memory(format: Format, encode: &Encode, canvas: Size, frames: u32, may_be_drawing: bool) -> u64 {
     // frames of an animation are allocated and freed between larger ones, which leaves gaps
     let frame = if frames > 1 { 6 } else { 4 };
-    // lossless coding is tried, and quality 100 of AVIF is lossless
-    let lossless = encode.lossless || may_be_drawing || encode.quality.get() == 100;
+    // lossless coding is tried
+    let lossless = encode.lossless || may_be_drawing || has_full_chroma(format, encode);
     let all = canvas.pixels() * (frame * u64::from(frames) + format.encode_memory(lossless));
     // the colours of a PNG are compared with those of its palette
     let is_compared = may_be_drawing && format == Format::Png && !encode.lossless && encode.output != Output::Json;
     all + if is_compared { comparison_memory(canvas) } else { 0 }
+}
+
+/// Whether a photograph may be written with chroma of full resolution, which takes more memory.
+fn has_full_chroma(format: Format, encode: &Encode) -> bool {
+    match format {
+        Format::Jpeg => encode.quality.get() >= 90 || encode.target.is_some(),
+        Format::Avif => encode.quality.get() == 100,
+        _ => false,
+    }
 }
 
 /// Bytes that a search for a target takes: the comparison, the pixels that are compared, and the decoder.
@@ -73,6 +82,8 @@ fn effort_factor(format: Format, lossless: bool, Encoding { effort, avif }: Enco
                 5.5
             }
         }
+        // several scans
+        (Format::Jpeg, _, Effort::Balanced | Effort::Dense) => 2.0,
         (Format::Png, _, Effort::Dense) => 4.0,
         _ => 1.0,
     }

@@ -119,7 +119,7 @@ impl<'a> Plan<'a> {
         let drawing_formats = if is_possible { drawing_formats } else { &[] };
         let encoding = encoding.max(encode_memory(drawing_formats));
         let measuring = encoding + cost::search_memory(fitted.canvas);
-        let has_target = recipe.encode.target.is_some() && settings.search_targets && frames == 1;
+        let has_target = recipe.encode.target.is_some() && frames == 1;
         let searches = has_target && limits.admit(info, frames, "making", decoding + measuring).is_ok();
         let encoding = if searches { measuring } else { encoding };
         let whole = if frames > 1 { DecodeMode::Whole } else { DecodeMode::SharedWhole };
@@ -195,7 +195,7 @@ impl Draft<'_> {
         let Recipe { effects, encode, .. } = self.viewport.recipe;
         let is_untouched = effects.is_empty() && !encode.lossless && encode.output != Output::Json;
         // a score is measured against all the colour that there was
-        let is_measured = encode.target.is_some() && settings.search_targets;
+        let is_measured = encode.target.is_some();
         // mirrored, an odd result's chroma would lie on the other side of the luma it belongs to
         let is_in_place = self.viewport.orientation == Orientation::UPRIGHT && self.fitted.canvas == self.fitted.size;
         // light is averaged in red, green and blue

@@ -32,8 +32,6 @@ pub struct Settings {
     pub oversampling: u32,
     /// How results are encoded.
     pub encoding: Encoding,
-    /// Whether a target is searched for; otherwise it stands for the number that photographs need on average.
-    pub search_targets: bool,
 }
 
 impl Default for Settings {
@@ -50,7 +48,6 @@ impl Default for Settings {
             linear: false,
             oversampling: 2,
             encoding: Encoding::default(),
-            search_targets: true,
         }
     }
 }
@@ -82,8 +79,6 @@ impl Settings {
             linear,
             oversampling,
             encoding: Encoding { effort, avif },
-            // the later file takes the place of the first
-            search_targets: _,
         } = self;
         // a refusal makes no picture, but a picture of a damaged original must not be found where it is to be refused
         let strict = if *refuse_damaged { " strict" } else { "" };

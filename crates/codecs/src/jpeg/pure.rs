@@ -7,9 +7,11 @@
 use std::io::Cursor;
 
 use jpeg_decoder::{Decoder, PixelFormat};
+use jpeg_encoder::QuantizationTableType::Custom;
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
 use super::FORMAT;
+use super::quantisation::Quantisation;
 use crate::encode_input::EncodeInput;
 use tintype_jpeg::header::Header;
 use tintype_jpeg::integrity::integrity;
@@ -73,15 +75,19 @@ fn decode_repaired(
     Ok(Decoded { samples, profile, scale: options.scale, origin: (0, 0), delay: 0, integrity })
 }
 
-/// Encodes with 4:2:0 chroma, or one component if all pixels are grey.
+/// Encodes with the tables of the quality, and one component if all pixels are grey.
 pub(super) fn encode(picture: &EncodeInput) -> Result<Vec<u8>> {
     let failed = |reason: String| Error::Encode { format: FORMAT, reason };
     let pixels = picture.first();
     let side = |length: u32| u16::try_from(length).map_err(|_| failed("a side is too long".into()));
     let (width, height) = (side(pixels.size.width)?, side(pixels.size.height)?);
     let mut bytes = Vec::new();
-    let mut encoder = Encoder::new(&mut bytes, picture.quality.round() as u8);
-    encoder.set_sampling_factor(SamplingFactor::F_2_2);
+    // its quality scales its own tables only
+    let mut encoder = Encoder::new(&mut bytes, 100);
+    let Quantisation { tables, halves_chroma } = Quantisation::of(picture);
+    let [luma, chroma] = tables.map(|table| Custom(Box::new(table)));
+    encoder.set_quantization_tables(luma, chroma);
+    encoder.set_sampling_factor(if halves_chroma { SamplingFactor::F_2_2 } else { SamplingFactor::F_1_1 });
     encoder.set_optimized_huffman_tables(true);
     let encoded = if picture.is_grey() {
         encoder.encode(&pixels.grey(), width, height, ColorType::Luma)

@@ -1,6 +1,6 @@
-//! JPEG through libjpeg-turbo (crate `turbojpeg`), which scales down by 2, 4 or 8 while it decodes, and decodes to and encodes
-//! from Y'CbCr planes: a large photograph costs a third of the time and a tenth of the memory that way. [`sequential`] and
-//! [`progressive`] are faster for the files and scales that they support.
+//! Decoding JPEG by libjpeg-turbo (crate `turbojpeg`), which scales down by 2, 4 or 8 while it decodes, and decodes to Y'CbCr
+//! planes: a large photograph costs a third of the time and a tenth of the memory that way. [`sequential`] and [`progressive`]
+//! are faster for the files and scales that they support.
 //!
 //! The library reports one text: its first warning, or the error. After a warning all rows are present, grey where data are
 //! missing; [`integrity`] finds out what the warning means for the picture. A file with a warning is decoded by the library at
@@ -8,13 +8,9 @@
 
 use std::borrow::Cow;
 
-use turbojpeg::{
-    Colorspace, Compressor, DecompressHeader, Decompressor, Image, PixelFormat, ScalingFactor, Subsamp, YuvImage,
-    YuvPlanesImage,
-};
+use turbojpeg::{Colorspace, DecompressHeader, Decompressor, Image, PixelFormat, ScalingFactor, Subsamp, YuvImage};
 
 use super::FORMAT;
-use crate::{EncodeInput, PictureData};
 use tintype_jpeg::DecodeRequest;
 use tintype_jpeg::header::Header;
 use tintype_jpeg::integrity::{integrity, is_warning};
@@ -24,7 +20,7 @@ use tintype_pixels::colour::{self, Profile};
 use tintype_pixels::error::{Error, Result};
 use tintype_pixels::geometry::{DctScale, Size};
 use tintype_pixels::{Admitted, DecodeOptions, PixelLayout};
-use tintype_pixels::{ChromaSubsampling, Pixels, Plane, Planes, Samples};
+use tintype_pixels::{ChromaSubsampling, Pixels, Planes, Samples};
 use tintype_pixels::{Decoded, Integrity};
 
 /// The most scans of a file. A malicious progressive file may hold thousands, each of which touches every coefficient; cameras
@@ -131,51 +127,6 @@ fn decode_repaired(
         (Pixels::new(FORMAT, size, 3, samples)?, profile)
     };
     Ok(vec![Decoded { samples: Samples::Packed(pixels), profile, scale, origin: (0, 0), delay: 0, integrity }])
-}
-
-/// Encodes with 4:2:0 chroma, or one component if all pixels are grey.
-pub(super) fn encode(picture: &EncodeInput) -> Result<Vec<u8>> {
-    let is_grey = picture.is_grey();
-    let encoded = (|| {
-        let mut encoder = Compressor::new()?;
-        encoder.set_quality(picture.quality.round() as i32)?;
-        encoder.set_subsamp(if is_grey { Subsamp::Gray } else { Subsamp::Sub2x2 })?;
-        // better Huffman tables: 3 to 5 percent fewer bytes for less than a millisecond
-        encoder.set_optimize(true)?;
-        match &picture.data {
-            PictureData::Planes(planes) if is_grey => {
-                let (Plane { data, stride }, _) = planes.luma();
-                encoder.compress_to_vec(image(data, planes.size, stride, PixelFormat::GRAY))
-            }
-            PictureData::Planes(planes) => encoder.compress_yuv_planes_to_vec(&borrowed(planes)),
-            PictureData::Frames(frames) => encoder.compress_to_vec(packed(&frames[0].pixels)),
-        }
-    })();
-    encoded.map_err(|error: turbojpeg::Error| Error::Encode { format: FORMAT, reason: error.to_string() })
-}
-
-fn packed(pixels: &Pixels) -> Image<&[u8]> {
-    let format = if pixels.has_alpha() { PixelFormat::RGBX } else { PixelFormat::RGB };
-    image(&pixels.data, pixels.size, pixels.stride(), format)
-}
-
-fn image(pixels: &[u8], size: Size, pitch: usize, format: PixelFormat) -> Image<&[u8]> {
-    Image { pixels, width: size.width as usize, pitch, height: size.height as usize, format }
-}
-
-fn borrowed(planes: &Planes) -> YuvPlanesImage<&[u8]> {
-    let [y, u, v] = planes.all();
-    YuvPlanesImage {
-        y_plane: y.data,
-        u_plane: u.data,
-        v_plane: v.data,
-        width: planes.size.width as usize,
-        height: planes.size.height as usize,
-        y_stride: y.stride,
-        u_stride: u.stride,
-        v_stride: v.stride,
-        subsamp: Subsamp::Sub2x2,
-    }
 }
 
 /// The chroma subsampling of a file that is decoded to planes, `Some(None)` for a grey one; `None` if it is decoded to RGB or CMYK.
