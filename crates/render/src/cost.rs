@@ -28,8 +28,11 @@ pub(crate) fn encode_memory(format: Format, encode: &Encode, canvas: Size, frame
     // lossless coding is tried
     let lossless = encode.lossless || may_be_drawing || has_full_chroma(format, encode);
     let all = canvas.pixels() * (frame * u64::from(frames) + format.encode_memory(lossless));
-    // the colours of a PNG are compared with those of its palette
-    let is_compared = may_be_drawing && format == Format::Png && !encode.lossless && encode.output != Output::Json;
+    // the exact colours are compared with those of a palette, or of a lossy WebP
+    let is_compared = may_be_drawing
+        && matches!(format, Format::Png | Format::WebP)
+        && !encode.lossless
+        && encode.output != Output::Json;
     all + if is_compared { comparison_memory(canvas) } else { 0 }
 }
 

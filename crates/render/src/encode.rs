@@ -6,13 +6,20 @@ use tintype_pixels::{Error, Format, Info, Pixels, Result};
 use crate::kind;
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::quality::encoder_quality;
+use crate::quality::{encoder_quality, expected_score};
 use crate::score;
 use crate::settings::Settings;
 use crate::target;
 
 /// The least score of a PNG whose colours were reduced to a palette, where the original had more.
 const LEAST_PALETTE_SCORE: f64 = 85.0;
+
+/// How many times the bytes of a lossy WebP a lossless one of a drawing may have and be sent in any case, and in no case.
+const ALWAYS_LOSSLESS: f64 = 1.25;
+const NEVER_LOSSLESS: f64 = 3.0;
+
+/// By how much the score of a lossy WebP must be below that of photographs of the same quality for a lossless one.
+const SMEARED: f64 = 12.0;
 
 /// The share of different colours among the pixels, one of so many, up to which lossless WebP may be smaller than AVIF.
 const FEW_COLOURS: u64 = 50;
@@ -24,10 +31,10 @@ pub(crate) struct Made {
     pub(crate) kind: PictureKind,
 }
 
-/// The kind of a picture that was made of that original.
-pub(crate) fn kind(data: &PictureData, info: &Info) -> PictureKind {
+/// The kind of a picture that was made as planned.
+pub(crate) fn kind(data: &PictureData, plan: &Plan<'_>) -> PictureKind {
     match data {
-        PictureData::Frames(frames) if kind::is_asked(info) => kind::of(&frames[0].pixels),
+        PictureData::Frames(frames) if plan.asks_kind => kind::of(&frames[0].pixels),
         _ => PictureKind::Photo,
     }
 }
@@ -39,7 +46,7 @@ pub(crate) fn kind(data: &PictureData, info: &Info) -> PictureKind {
 pub(crate) fn encode(
     picture: &mut EncodeInput, plan: &Plan<'_>, settings: &Settings, progress: &mut dyn Progress,
 ) -> Result<Made> {
-    let kind = kind(&picture.data, plan.admitted.info());
+    let kind = kind(&picture.data, plan);
     picture.kind = kind;
     let mut made: Option<Made> = None;
     for format in formats(picture, plan) {
@@ -78,10 +85,39 @@ fn encode_as(
         return Ok(bytes);
     }
     picture.quantise = false;
+    if format == Format::WebP && picture.kind == PictureKind::Drawing && !picture.lossless {
+        return webp_drawing(picture, plan, settings, progress);
+    }
+    encode_lossy(format, picture, plan, settings, progress)
+}
+
+/// Encodes with the quality of the recipe, or to its target.
+fn encode_lossy(
+    format: Format, picture: &mut EncodeInput, plan: &Plan<'_>, settings: &Settings, progress: &mut dyn Progress,
+) -> Result<Vec<u8>> {
+    let encode = &plan.recipe().encode;
     if let Some(target) = encode.target.filter(|_| plan.searches && !format.ignores_quality()) {
         return target::encode(format, picture, target, settings.limits(), progress);
     }
     tintype_codecs::of(format).encode(picture, &mut || progress.keep_going())
+}
+
+/// A WebP with or without loss: lossy coding halves the resolution of chroma, which smears coloured text and lines at any quality, so
+/// that a lossless file is worth more bytes where the score says so.
+fn webp_drawing(
+    picture: &mut EncodeInput, plan: &Plan<'_>, settings: &Settings, progress: &mut dyn Progress,
+) -> Result<Vec<u8>> {
+    picture.lossless = true;
+    let exact = tintype_codecs::of(Format::WebP).encode(picture, &mut || progress.keep_going());
+    picture.lossless = false;
+    let (exact, lossy) = (exact?, encode_lossy(Format::WebP, picture, plan, settings, progress)?);
+    let times = exact.len() as f64 / lossy.len() as f64;
+    if times <= ALWAYS_LOSSLESS || times > NEVER_LOSSLESS {
+        return Ok(if times <= ALWAYS_LOSSLESS { exact } else { lossy });
+    }
+    let expected = expected_score(&plan.recipe().encode);
+    let score = score::in_parts(picture.first(), &target::decoded(&lossy, Format::WebP, settings.limits())?);
+    Ok(if score.is_some_and(|score| score < expected - SMEARED) { exact } else { lossy })
 }
 
 /// A PNG of at most 256 colours, where it shows the same: the original had no more, or the score says so.

@@ -54,6 +54,8 @@ pub struct Plan<'a> {
     pub(crate) encode_layout: PixelLayout,
     /// The size of the result.
     pub(crate) canvas: Size,
+    /// Whether the pixels tell what kind of picture it is; if not, it is a photograph.
+    pub(crate) asks_kind: bool,
     /// The formats that a drawing is tried in beside that of the plan, where the recipe leaves them open.
     pub(crate) drawing_formats: &'static [Format],
     /// Whether the recipe's target is searched for.
@@ -105,22 +107,24 @@ impl<'a> Plan<'a> {
             Some(rows) if !is_shareable => rows.memory + draft.row_memory(rows),
             _ => info.decoded_bytes(scale) + draft.copy_memory(scale),
         };
-        let encode_memory = |formats: &[Format]| {
-            let is_asked = frames == 1 && kind::is_asked(info);
+        let encode_memory = |formats: &[Format], may_be_drawing: bool| {
             let memory =
-                |format: &Format| cost::encode_memory(*format, &recipe.encode, fitted.canvas, frames, is_asked);
+                |format: &Format| cost::encode_memory(*format, &recipe.encode, fitted.canvas, frames, may_be_drawing);
             formats.iter().map(memory).max().unwrap_or(0)
         };
-        let encoding = encode_memory(&[format]);
+        let is_admitted = |encoding: u64| limits.admit(info, frames, "making", decoding + encoding).is_ok();
+        // where there is no memory for what drawings take, all pictures are photographs
+        let asks_kind = frames == 1 && kind::is_asked(info) && is_admitted(encode_memory(&[format], true));
+        let encoding = encode_memory(&[format], asks_kind);
         let drawing_formats = drawing_formats(info, recipe, format, frames);
-        let is_possible =
-            drawing_formats.iter().all(|format| format.longest_side() >= fitted.canvas.width.max(fitted.canvas.height))
-                && limits.admit(info, frames, "making", decoding + encode_memory(drawing_formats)).is_ok();
+        let longest_side = fitted.canvas.width.max(fitted.canvas.height);
+        let is_possible = asks_kind
+            && drawing_formats.iter().all(|format| format.longest_side() >= longest_side)
+            && is_admitted(encode_memory(drawing_formats, true));
         let drawing_formats = if is_possible { drawing_formats } else { &[] };
-        let encoding = encoding.max(encode_memory(drawing_formats));
+        let encoding = encoding.max(encode_memory(drawing_formats, true));
         let measuring = encoding + cost::search_memory(fitted.canvas);
-        let has_target = recipe.encode.target.is_some() && frames == 1;
-        let searches = has_target && limits.admit(info, frames, "making", decoding + measuring).is_ok();
+        let searches = recipe.encode.target.is_some() && frames == 1 && is_admitted(measuring);
         let encoding = if searches { measuring } else { encoding };
         let whole = if frames > 1 { DecodeMode::Whole } else { DecodeMode::SharedWhole };
         let mode = |is_shared: bool| match () {
@@ -138,6 +142,7 @@ impl<'a> Plan<'a> {
             shared: mode(true),
             encode_layout,
             canvas: fitted.canvas,
+            asks_kind,
             drawing_formats,
             searches,
         })

@@ -69,7 +69,7 @@ pub fn render_from(
         profile: pipeline.into_profile(),
     };
     if recipe.encode.output == Output::Json {
-        return json::describe(original, info, encode::kind(&picture.data, info), picture.first(), damaged);
+        return json::describe(original, info, encode::kind(&picture.data, &plan), picture.first(), damaged);
     }
     let made = encode::encode(&mut picture, &plan, settings, progress)?;
     let kind = Some(made.kind);

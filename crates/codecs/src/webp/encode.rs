@@ -78,6 +78,7 @@ pub(super) fn config(input: &EncodeInput) -> Result<WebPConfig> {
     let mut config = WebPConfig::new()
         .map_err(|()| Error::Encode { format: FORMAT, reason: "libwebp has another version than its header".into() })?;
     config.method = method(input.encoding.effort);
+    config.thread_level = i32::from(input.threads > 1);
     if input.lossless {
         set_lossless(&mut config);
     } else {
@@ -90,6 +91,8 @@ pub(super) fn config(input: &EncodeInput) -> Result<WebPConfig> {
 /// Selects lossless coding.
 pub(super) fn set_lossless(config: &mut WebPConfig) {
     config.lossless = 1;
+    // 2 saves a third of the time, for 5 to 50 percent more bytes
+    config.method = config.method.max(4);
     // in lossless mode this is the effort
     config.quality = 75.0;
     // keeps the colour of transparent pixels
