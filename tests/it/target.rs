@@ -34,7 +34,6 @@ fn description_and_render_state_the_kind() {
         ("photos/rocket.jpg", "photo"),
         ("generated/thin-lines.png", "drawing"),
         ("generated/p3.png", "drawing"),
-        ("generated/animated.gif", "drawing"),
         ("generated/zone-plate.png", "photo"),
     ];
     for (path, kind) in kinds {
