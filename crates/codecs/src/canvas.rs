@@ -25,12 +25,58 @@ pub(super) enum Blend {
     Over,
 }
 
-/// A rectangle on the canvas, in pixels; it may reach beyond the edges.
-#[derive(Clone, Copy, Debug)]
+/// A rectangle on the canvas, in pixels; that of a decoder may reach beyond the edges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Area {
     pub(super) left: u32,
     pub(super) top: u32,
     pub(super) size: Size,
+}
+
+impl Area {
+    /// The top left pixel: a frame that changes nothing has to have one.
+    pub(super) const ONE: Area = Area { left: 0, top: 0, size: Size::new(1, 1) };
+
+    /// A whole canvas.
+    pub(super) fn all(size: Size) -> Area {
+        Area { left: 0, top: 0, size }
+    }
+
+    /// The rectangle around the pixels of a canvas for which `is_within` holds, which is called with their numbers; `None` without
+    /// any.
+    pub(super) fn around(canvas: Size, mut is_within: impl FnMut(usize) -> bool) -> Option<Area> {
+        let width = canvas.width as usize;
+        let mut bounds: Option<[usize; 4]> = None;
+        for row in 0..canvas.height as usize {
+            let start = row * width;
+            let Some(first) = (start..start + width).find(|&at| is_within(at)) else { continue };
+            let last = (first..start + width).rfind(|&at| is_within(at)).unwrap_or(first);
+            let [left, right] = [first - start, last - start];
+            bounds = Some(match bounds {
+                Some([l, r, top, _]) => [l.min(left), r.max(right), top, row],
+                None => [left, right, row, row],
+            });
+        }
+        bounds.map(|bounds| {
+            let [left, right, top, bottom] = bounds.map(|bound| bound as u32);
+            Area { left, top, size: Size::new(right - left + 1, bottom - top + 1) }
+        })
+    }
+
+    /// The smallest rectangle with both.
+    pub(super) fn union(self, other: Area) -> Area {
+        let (left, top) = (self.left.min(other.left), self.top.min(other.top));
+        let right = (self.left + self.size.width).max(other.left + other.size.width);
+        let bottom = (self.top + self.size.height).max(other.top + other.size.height);
+        Area { left, top, size: Size::new(right - left, bottom - top) }
+    }
+
+    /// The numbers of its pixels, row by row, on a canvas of that many columns.
+    pub(super) fn pixels(self, width: usize) -> impl Iterator<Item = usize> {
+        let (left, columns) = (self.left as usize, self.size.width as usize);
+        let rows = self.top as usize..(self.top + self.size.height) as usize;
+        rows.flat_map(move |row| row * width + left..row * width + left + columns)
+    }
 }
 
 /// The composed picture, RGBA with straight alpha; transparent at first.
@@ -133,6 +179,19 @@ mod tests {
 
     fn row(canvas: &Canvas) -> Vec<[u8; 4]> {
         canvas.pixels.data.as_chunks::<4>().0.to_vec()
+    }
+
+    #[test]
+    fn area_around_pixels_has_them_all() {
+        let size = Size::new(5, 4);
+        let around = |pixels: &[usize]| Area::around(size, |at| pixels.contains(&at));
+        assert_eq!(around(&[]), None);
+        assert_eq!(around(&(0..20).collect::<Vec<_>>()), Some(Area::all(size)));
+        assert_eq!(around(&[0]), Some(Area::ONE));
+        let found = around(&[8, 11]).expect("pixels");
+        assert_eq!(found, Area { left: 1, top: 1, size: Size::new(3, 2) });
+        assert_eq!(found.pixels(5).collect::<Vec<_>>(), [6, 7, 8, 11, 12, 13]);
+        assert_eq!(found.union(Area::ONE), Area::all(Size::new(4, 3)));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tintype_pixels::{Frame, Loops, Pixels, Planes, Size};
 
 use crate::encoding::{Encoding, PictureKind};
+use crate::indexed::IndexedPixels;
 
 /// The pixels of one output file, in sRGB or in `profile`, and how to write them.
 pub struct EncodeInput {
@@ -20,8 +21,8 @@ pub struct EncodeInput {
     pub encoding: Encoding,
     /// What the picture shows.
     pub kind: PictureKind,
-    /// Whether a PNG may have a palette of colours that only come near those of the pixels.
-    pub quantise: bool,
+    /// The picture in colours that only come near those of `data`, if a still PNG may show these.
+    pub indexed: Option<IndexedPixels>,
     /// Threads that the encoder may use, at least 1; the bytes are the same for any number.
     pub threads: u32,
     /// The contents of an EXIF block to embed, without its header.
@@ -48,7 +49,7 @@ impl EncodeInput {
             lossless: false,
             encoding: Encoding::default(),
             kind: PictureKind::Photo,
-            quantise: false,
+            indexed: None,
             threads: 1,
             exif: None,
             profile: None,

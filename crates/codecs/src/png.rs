@@ -6,6 +6,7 @@ mod chunk;
 mod header;
 mod inflate;
 mod interlace;
+mod layout;
 mod samples;
 mod scanlines;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! From finished pixels to a file: the kind of the picture, the formats that it is tried in, palettes.
 
-use tintype_codecs::{Codec, EncodeInput, PictureData, PictureKind};
+use tintype_codecs::{Codec, EncodeInput, IndexedPixels, PictureData, PictureKind};
 use tintype_pixels::{Error, Format, Info, Pixels, Result};
 
 use crate::kind;
@@ -80,11 +80,10 @@ fn encode_as(
         && is_drawing
         && !picture.lossless
         && plan.frames() == 1
-        && let Some(bytes) = with_palette(picture, info, settings, progress)?
+        && let Some(bytes) = with_palette(picture, info, progress)?
     {
         return Ok(bytes);
     }
-    picture.quantise = false;
     if format == Format::WebP && picture.kind == PictureKind::Drawing && !picture.lossless {
         return webp_drawing(picture, plan, settings, progress);
     }
@@ -121,16 +120,19 @@ fn webp_drawing(
 }
 
 /// A PNG of at most 256 colours, where it shows the same: the original had no more, or the score says so.
-fn with_palette(
-    picture: &mut EncodeInput, info: &Info, settings: &Settings, progress: &mut dyn Progress,
-) -> Result<Option<Vec<u8>>> {
-    picture.quantise = true;
-    let bytes = tintype_codecs::of(Format::Png).encode(picture, &mut || progress.keep_going())?;
-    if info.is_indexed {
-        return Ok(Some(bytes));
+fn with_palette(picture: &mut EncodeInput, info: &Info, progress: &mut dyn Progress) -> Result<Option<Vec<u8>>> {
+    // a picture of few colours is encoded as it is
+    let indexed = IndexedPixels::quantised(picture.first());
+    if let Some(indexed) = indexed.as_ref().filter(|_| !info.is_indexed) {
+        let score = score::in_parts(picture.first(), &indexed.pixels());
+        if score.is_none_or(|score| score < LEAST_PALETTE_SCORE) {
+            return Ok(None);
+        }
     }
-    let score = score::in_parts(picture.first(), &target::decoded(&bytes, Format::Png, settings.limits())?);
-    Ok(score.is_some_and(|score| score >= LEAST_PALETTE_SCORE).then_some(bytes))
+    picture.indexed = indexed;
+    let bytes = tintype_codecs::of(Format::Png).encode(picture, &mut || progress.keep_going());
+    picture.indexed = None;
+    bytes.map(Some)
 }
 
 /// Whether at most one of [`FEW_COLOURS`] pixels has a colour that none before it has, or few colours there are in any case.

@@ -64,7 +64,7 @@ pub fn render_from(
         encoding: settings.encoding,
         exif: metadata::exif(recipe.encode.metadata, info),
         kind: PictureKind::Photo,
-        quantise: false,
+        indexed: None,
         threads: if cost::gains_by_threads(plan.format, plan.canvas) { progress.threads() } else { 1 },
         profile: pipeline.into_profile(),
     };

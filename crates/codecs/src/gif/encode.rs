@@ -3,9 +3,10 @@
 use super::FORMAT;
 use super::colours::{Colours, Global, TRANSPARENT, shown};
 use super::lzw_encoder::LzwEncoder;
-use super::screen::{Area, Screen, disappearing};
+use super::screen::{Screen, disappearing};
 use super::write::{file_end, file_start, frame_start};
 use crate::EncodeInput;
+use crate::canvas::Area;
 use crate::quantise::{Histogram, LEVEL, distance};
 use tintype_pixels::Pixels;
 use tintype_pixels::error::{Error, Result};
@@ -15,6 +16,11 @@ use tintype_pixels::error::{Error, Result};
 /// # Errors
 /// [`Error::Impossible`] for a side of more than 65535 pixels.
 pub(super) fn encode(input: &EncodeInput) -> Result<Vec<u8>> {
+    encode_watched(input, |_| {})
+}
+
+/// The same; `watch` is called with what is shown after each frame.
+fn encode_watched(input: &EncodeInput, mut watch: impl FnMut(&Screen)) -> Result<Vec<u8>> {
     let size = input.first().size;
     let side = |length: u32| {
         u16::try_from(length).map_err(|_| Error::Impossible(format!("{FORMAT} holds at most 65535 pixels a side")))
@@ -26,7 +32,7 @@ pub(super) fn encode(input: &EncodeInput) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     let loops = (frames.len() > 1).then_some(input.loops);
     file_start(&mut out, [width, height], &global.colours.table, loops);
-    let mut encoder = FrameEncoder { global, screen: Screen::new(size), is_first: true, out };
+    let mut encoder = FrameEncoder { global, screen: Screen::new(size), cleared: None, is_first: true, out };
     let mut delay_error = 0;
     for (number, frame) in frames.iter().enumerate() {
         let next = &frames[(number + 1) % frames.len()];
@@ -34,6 +40,7 @@ pub(super) fn encode(input: &EncodeInput) -> Result<Vec<u8>> {
         let disposed = if frames.len() > 1 { disappearing(&frame.pixels, &next.pixels) } else { None };
         let before = number.checked_sub(1).map(|before| &frames[before].pixels);
         encoder.write(&frame.pixels, before, disposed, centiseconds(frame.delay, &mut delay_error));
+        watch(&encoder.screen);
     }
     let mut out = encoder.out;
     file_end(&mut out);
@@ -55,6 +62,8 @@ struct IndexedPixel {
 struct FrameEncoder {
     global: Global,
     screen: Screen,
+    /// The area of the last frame, if it is cleared before the next one.
+    cleared: Option<Area>,
     /// Whether no frame is written yet.
     is_first: bool,
     out: Vec<u8>,
@@ -64,12 +73,13 @@ impl FrameEncoder {
     /// Writes a frame that is shown for `delay` hundredths of a second. If any pixels of it disappear, the rectangle of those is
     /// `disposed`.
     fn write(&mut self, frame: &Pixels, before: Option<&Pixels>, disposed: Option<Area>, delay: u16) {
+        if let Some(area) = self.cleared.take() {
+            self.screen.clear(area);
+        }
         let tolerance = if self.global.is_exact { 0 } else { INVISIBLE };
         let (changed, area) = self.screen.changes(frame, before, tolerance);
         let areas = [self.is_first.then(|| self.screen.area()), area, disposed];
-        // an image has at least one pixel
-        let one = Area { left: 0, top: 0, width: 1, height: 1 };
-        let area = areas.into_iter().flatten().reduce(Area::union).unwrap_or(one);
+        let area = areas.into_iter().flatten().reduce(Area::union).unwrap_or(Area::ONE);
         let mut local = self.local_colours(frame, &changed, area);
         let indices = self.indices(frame, &changed, area, local.as_mut());
         let table = local.as_ref().map_or(&self.global.colours.table, |local| &local.table);
@@ -83,9 +93,7 @@ impl FrameEncoder {
         );
         write_pixels(&mut self.out, &indices, table.transparent);
         self.is_first = false;
-        if disposed.is_some() {
-            self.screen.clear(area);
-        }
+        self.cleared = disposed.map(|_| area);
     }
 
     /// The indices of the pixels of an area, which are set on the screen.
@@ -94,7 +102,7 @@ impl FrameEncoder {
     ) -> Vec<IndexedPixel> {
         let colours = local.unwrap_or(&mut self.global.colours);
         let transparent = colours.table.transparent;
-        let mut indices = Vec::with_capacity(usize::from(area.width) * usize::from(area.height));
+        let mut indices = Vec::with_capacity(area.size.pixels() as usize);
         for pixel in area.pixels(self.screen.width()) {
             let wanted = shown(&frame.data[pixel * frame.channels..][..frame.channels]);
             let now = self.screen.at(pixel);
@@ -180,17 +188,20 @@ mod tests {
     use super::super::colours::OPAQUE;
     use super::*;
     use crate::PictureData;
-    use crate::canvas::{self, Blend, Canvas, Disposal};
-    use crate::codec::Codec;
+    use crate::canvas::{Blend, Canvas, Disposal};
     use crate::testing;
 
     use tintype_pixels::{Frame, Size};
 
-    /// The frames as the crate `gif` and as our own decoder show them, which have to be equal, and the bytes of the file.
+    /// The frames as the encoder, the crate `gif` and our own decoder show them, which have to be equal, and the bytes of the file.
     fn round_trip(frames: &[Pixels]) -> (Vec<Pixels>, usize) {
         let frames = frames.iter().map(|pixels| Frame { pixels: pixels.clone(), delay: 40 }).collect();
         let input = EncodeInput::new(PictureData::Frames(frames), 80.0);
-        let file = Gif.encode(&input, &mut || true).expect("encoded");
+        let mut screens = Vec::new();
+        let mut watch = |screen: &Screen| {
+            screens.push((0..input.size().pixels() as usize).flat_map(|at| screen.at(at)).collect::<Vec<u8>>());
+        };
+        let file = encode_watched(&input, &mut watch).expect("encoded");
         let length = file.len();
         let (ours, integrity) = testing::decode(&Gif, &file, true).expect("a GIF");
         assert!(!integrity.is_damaged(), "{integrity:?}");
@@ -200,16 +211,16 @@ mod tests {
         decoder.set_color_output(ColorOutput::RGBA);
         let mut decoder = decoder.read_info(Cursor::new(file)).expect("a GIF");
         let mut canvas = Canvas::new(input.size());
-        for ours in &ours {
+        for (ours, screen) in ours.iter().zip(screens) {
             let frame = decoder.read_next_frame().expect("a frame").expect("a frame");
             let is_disposed = frame.dispose == DisposalMethod::Background;
             assert!(!is_disposed || frame.transparent.is_some(), "disposed frames have a transparent colour");
             assert_eq!(frame.delay, 4);
             let size = Size::new(frame.width.into(), frame.height.into());
-            let area = canvas::Area { left: frame.left.into(), top: frame.top.into(), size };
+            let area = Area { left: frame.left.into(), top: frame.top.into(), size };
             let disposal = if is_disposed { Disposal::Background } else { Disposal::None };
             canvas.draw(area, &frame.buffer, Blend::Over, disposal);
-            assert!(canvas.snapshot().data == ours.data);
+            assert!(canvas.snapshot().data == ours.data && ours.data == screen);
         }
         (ours, length)
     }
@@ -252,7 +263,7 @@ mod tests {
         }
 
         #[test]
-        fn screen_equals_decoded_frames(
+        fn quantised_frames_are_shown_and_near(
             seeds in prop::collection::vec(any::<usize>(), 1..5), width in 30_u32..60, colours in 1_usize..5, holes: bool,
         ) {
             let size = Size::new(width, 40);

@@ -1,7 +1,7 @@
 //! Writes the blocks of a GIF (GIF89a §§17 to 27).
 
 use super::blocks::{APPLICATION, EXTENSION, GRAPHIC_CONTROL, IMAGE};
-use super::screen::Area;
+use crate::canvas::Area;
 use tintype_pixels::Loops;
 
 /// A colour table, and the index of transparent pixels.
@@ -67,8 +67,8 @@ pub(super) fn frame_start(
     let [low, high] = delay.to_le_bytes();
     out.extend([EXTENSION, GRAPHIC_CONTROL, 4, disposal | u8::from(transparent.is_some()), low, high]);
     out.extend([transparent.unwrap_or(0), 0, IMAGE]);
-    let Area { left, top, width, height } = area;
-    out.extend([left, top, width, height].map(u16::to_le_bytes).as_flattened());
+    let Area { left, top, size } = area;
+    out.extend([left, top, size.width, size.height].map(|length| (length as u16).to_le_bytes()).as_flattened());
     out.push(local.map_or(0, ColourTable::flags));
     if let Some(table) = local {
         table.write(out);
