@@ -63,13 +63,18 @@ pub struct Encoding {
 }
 
 impl Encoding {
-    /// Whether AVIF is written in about the time of WebP: by libaom at the fast effort.
-    pub fn is_fast_avif(self) -> bool {
+    /// Whether AVIF is written by libaom.
+    pub fn has_libaom(self) -> bool {
         match self.avif {
             #[cfg(feature = "native")]
-            AvifEncoder::Libaom => self.effort == Effort::Fast,
+            AvifEncoder::Libaom => true,
             #[cfg(feature = "ravif")]
             AvifEncoder::Ravif => false,
         }
+    }
+
+    /// Whether AVIF is written in about the time of WebP: by libaom at the fast effort.
+    pub fn is_fast_avif(self) -> bool {
+        self.has_libaom() && self.effort == Effort::Fast
     }
 }

@@ -65,7 +65,10 @@ pub fn render_from(
         exif: metadata::exif(recipe.encode.metadata, info),
         kind: PictureKind::Photo,
         indexed: None,
-        threads: if cost::gains_by_threads(plan.format, plan.canvas) { progress.threads() } else { 1 },
+        threads: match cost::gains_by_threads(plan.format, settings.encoding, plan.canvas) {
+            true => progress.threads(),
+            false => 1,
+        },
         profile: pipeline.into_profile(),
     };
     if recipe.encode.output == Output::Json {

@@ -42,6 +42,7 @@ pub(super) fn encode(input: &EncodeInput) -> Result<Vec<u8>, String> {
 }
 
 /// Whether an encoder accepts Y'CbCr planes of 4:2:0 at that quality.
+#[cfg_attr(not(feature = "native"), expect(unused_variables))]
 pub(super) fn accepts_ycbcr(encoder: AvifEncoder, quality: f32) -> bool {
     match encoder {
         #[cfg(feature = "native")]

@@ -16,11 +16,11 @@ use crate::encode_input::EncodeInput;
 use tintype_jpeg::header::Header;
 use tintype_jpeg::integrity::integrity;
 use tintype_jpeg::repair::{before_refused_marker, repair};
+use tintype_pixels::Decoded;
 use tintype_pixels::colour::{self, Profile};
 use tintype_pixels::error::{Error, Result};
 use tintype_pixels::geometry::Size;
-use tintype_pixels::{Admitted, DecodeOptions, PixelLayout};
-use tintype_pixels::{Decoded, Info};
+use tintype_pixels::{Admitted, DecodeOptions};
 use tintype_pixels::{Pixels, Samples};
 
 /// Decodes at the requested scale.
