@@ -42,7 +42,7 @@ use self::matrix::Matrix;
 use self::plane::{DataBudget, Plane, Role, find_alpha};
 pub(crate) use self::property::Nclx;
 use self::property::{as_icc, as_nclx, find};
-#[cfg(test)]
+#[cfg(all(test, feature = "native"))]
 pub(super) use self::sequence_header::parse_sequence_header;
 use self::transform::{Transforms, crop_of};
 use crate::samples::Decoded;

@@ -1,11 +1,15 @@
 //! Tests of the encoder that hold for both libraries.
 
 use tintype_jpeg::header::Header;
-use tintype_pixels::{ChromaSubsampling, Frame, Pixels, Planes, Size};
+#[cfg(feature = "native")]
+use tintype_pixels::{ChromaSubsampling, Planes};
+use tintype_pixels::{Frame, Pixels, Size};
 
 use super::*;
+#[cfg(feature = "native")]
+use crate::Effort;
 use crate::testing::decode_checked;
-use crate::{Effort, PictureData, PictureKind};
+use crate::{PictureData, PictureKind};
 
 const SIZE: Size = Size::new(300, 260);
 
