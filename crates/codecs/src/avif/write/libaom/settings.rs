@@ -44,7 +44,7 @@ impl Settings {
 }
 
 /// The speed and options for photographs, in 10 bits, which save 1 to 5 percent of the bytes for a quarter more CPU. To speed 9 in 8 bits
-/// with matrices 2 to 10: fast 0.96 of the bytes for 1.2 of the CPU, balanced 0.88 for 7.5, dense 0.79 for 50. At speed 9 no option saves
+/// with matrices 2 to 10: fast 0.97 of the bytes for 1.2 of the CPU, balanced 0.92 for 7, dense 0.87 for 46. At speed 9 no option saves
 /// anything; with the search of the others `tune=ssim` saves 8 percent, sharpness and no CDEF 2. Speed 8 needs 1.3 to 1.8 of the
 /// bytes.
 fn photo(effort: Effort) -> (u8, Options) {
