@@ -22,7 +22,7 @@ RUN cargo chef prepare --recipe-path recipe.json
 FROM chef AS builder
 COPY --from=planner /src/recipe.json recipe.json
 # CMake reads it where libaom is built
-COPY crates/codec-sys/libaom.cmake crates/codec-sys/libaom.cmake
+COPY crates/codec-sys/libaom-stills.cmake crates/codec-sys/libaom-stills.cmake
 RUN cargo chef cook --release --locked --recipe-path recipe.json
 COPY . .
 RUN cargo build --release --locked --bin tintype
