@@ -16,6 +16,19 @@ fn target_is_reached_within_a_point_and_a_half() {
 }
 
 #[test]
+fn result_larger_than_the_largest_original_is_compared() {
+    // 1600 pixels may be read, and 10,000 are made
+    let original = make("photos/astronaut.png", "width=40&height=40&fit=fill&format=png&lossless=true");
+    let settings = Settings { max_pixels: 1600, smallest_wins: false, ..Settings::default() };
+    for query in ["format=avif&target=75", "format=webp&target=75", "format=webp"] {
+        let query = format!("width=100&enlarge&{query}");
+        let recipe = policy().target("/a", Some(&query), "", 0).expect("valid").recipe.expect("a recipe");
+        let made = render(&original, &recipe, &settings, &mut |_| true);
+        assert!(made.is_ok(), "{query}: {:?}", made.err());
+    }
+}
+
+#[test]
 fn target_is_the_only_statement_of_quality() {
     let recipe = |query: &str| policy().target("/a", Some(query), "", 0).map(|target| target.recipe.expect("a recipe"));
     assert_eq!(recipe("quality=auto").expect("valid"), recipe("target=75").expect("valid"));

@@ -4,7 +4,7 @@
 //! photographs need on average and needs two or three encodings to come within one point, four at most. It stays near that number:
 //! noise would need very large files for any score, and smooth gradients reach it where steps become visible.
 //!
-//! What was found for one width of a picture is no start for the next one: files must not depend on what was asked for before.
+//! The number found for one width of a picture is no start for the next one: files must not depend on earlier requests.
 
 use std::ops::RangeInclusive;
 
@@ -117,7 +117,7 @@ fn best(tries: Vec<Try>, wanted: f64) -> Vec<u8> {
     best.map(|one| one.bytes).unwrap_or_default()
 }
 
-/// What the file is compared with; `None` for a picture that is too small.
+/// The pixels that files are compared with; `None` for a picture that is too small.
 fn reference(data: &PictureData) -> Result<Option<Reference>> {
     Ok(match data {
         PictureData::Frames(frames) => Reference::new(&frames[0].pixels),
@@ -129,13 +129,14 @@ fn to_rgb(planes: &tintype_pixels::Planes) -> Result<Pixels> {
     ops::planes::to_rgb(planes, Region::whole(planes.size), None::<Rect>, planes.size)
 }
 
-/// The pixels of a still file that was made here.
+/// The pixels of a still file that was made here, however many: the bounds on pixels are for originals.
 ///
 /// # Errors
 /// Those of the decoder.
 pub(crate) fn decoded(file: &[u8], format: Format, limits: Limits) -> Result<Pixels> {
     let codec = tintype_codecs::of(format);
     let info = codec.probe(file)?;
+    let limits = Limits { max_pixels: u64::MAX, ..limits };
     let admitted = limits.admit(&info, 1, "decoding", info.decoded_bytes(DctScale::FULL))?;
     let options = DecodeOptions { layout: PixelLayout::Rgb, ..DecodeOptions::FULL };
     let mut found = None;
