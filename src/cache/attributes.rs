@@ -28,7 +28,7 @@ impl Upgrade {
     }
 }
 
-/// What is known of a rendition without reading it.
+/// The attributes of a rendition, known without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Attributes {
     /// The media type.

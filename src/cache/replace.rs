@@ -9,7 +9,7 @@ use crate::render::Content;
 use crate::source::ImageId;
 use crate::sync;
 
-/// What is known of a rendition without reading it.
+/// Length, digest and attributes of a rendition, known without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Bytes.
@@ -25,7 +25,7 @@ pub struct Entry {
 }
 
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
-    /// What is known of the rendition of that key, on disk or else in memory. A body in memory that is another than the one
+    /// Length, digest and attributes of the rendition of that key, on disk or else in memory. A body in memory that is another than the one
     /// on disk is dropped.
     pub fn entry(&self, key: Key) -> Option<Entry> {
         if let Some(stored) = self.store.entry(key) {

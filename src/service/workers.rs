@@ -1,8 +1,8 @@
 //! Admission of renders to cores and memory: at most as many at a time as there are workers, within a bound of memory, with a
 //! bounded queue and a deadline.
 //!
-//! This is the only module that calls `spawn_blocking`, and that starts threads for idle work. A render that finds no room is refused at once, since an image
-//! server with an unbounded queue answers no request in time. `queue.rs` decides about the order.
+//! This is the only module that calls `spawn_blocking`, and that starts threads for idle work. A render that finds no room is
+//! refused at once, since an image server with an unbounded queue answers no request in time. `queue.rs` decides about the order.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};

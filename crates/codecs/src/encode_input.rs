@@ -19,7 +19,7 @@ pub struct EncodeInput {
     pub lossless: bool,
     /// The encoder and its effort.
     pub encoding: Encoding,
-    /// What the picture shows.
+    /// The kind of the picture.
     pub kind: PictureKind,
     /// The picture in colours that only come near those of `data`, if a still PNG may show these.
     pub indexed: Option<IndexedPixels>,

@@ -12,7 +12,7 @@ pub enum Effort {
     Dense,
 }
 
-/// What a picture shows, for encoders that have other settings for each.
+/// The kind of a picture: encoders have other settings for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum PictureKind {
     /// A photograph, a gradient, or a picture that was not classified.

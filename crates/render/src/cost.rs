@@ -77,14 +77,9 @@ fn effort_factor(format: Format, lossless: bool, Encoding { effort, avif }: Enco
             Effort::Balanced | Effort::Dense => 100.0,
         },
         (Format::WebP, _, Effort::Balanced) => 2.2,
-        // lossless: another search for each of the last percents
-        (Format::WebP, _, Effort::Dense) => {
-            if lossless {
-                10.0
-            } else {
-                5.5
-            }
-        }
+        // another search for each of the last percents
+        (Format::WebP, _, Effort::Dense) if lossless => 10.0,
+        (Format::WebP, _, Effort::Dense) => 5.5,
         // several scans
         (Format::Jpeg, _, Effort::Balanced | Effort::Dense) => 2.0,
         (Format::Png, _, Effort::Dense) => 4.0,

@@ -24,7 +24,7 @@ const SMEARED: f64 = 12.0;
 /// The share of different colours among the pixels, one of so many, up to which lossless WebP may be smaller than AVIF.
 const FEW_COLOURS: u64 = 50;
 
-/// A file, and what it shows.
+/// An encoded file, its format, and the kind of its picture.
 pub(crate) struct Made {
     pub(crate) bytes: Vec<u8>,
     pub(crate) format: Format,
@@ -111,8 +111,11 @@ fn webp_drawing(
     picture.lossless = false;
     let (exact, lossy) = (exact?, encode_lossy(Format::WebP, picture, plan, settings, progress)?);
     let times = exact.len() as f64 / lossy.len() as f64;
-    if times <= ALWAYS_LOSSLESS || times > NEVER_LOSSLESS {
-        return Ok(if times <= ALWAYS_LOSSLESS { exact } else { lossy });
+    if times <= ALWAYS_LOSSLESS {
+        return Ok(exact);
+    }
+    if times > NEVER_LOSSLESS {
+        return Ok(lossy);
     }
     let expected = expected_score(&plan.recipe().encode);
     let score = score::in_parts(picture.first(), &target::decoded(&lossy, Format::WebP, settings.limits())?);

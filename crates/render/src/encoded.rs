@@ -12,7 +12,7 @@ pub struct Encoded {
     pub content: Content,
     /// Whether the original is damaged, so that parts of the image may be missing.
     pub damaged: bool,
-    /// What the picture shows; `None` where no pixels were made.
+    /// The kind of the picture; `None` where no pixels were made.
     pub kind: Option<PictureKind>,
 }
 

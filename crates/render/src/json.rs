@@ -44,7 +44,7 @@ pub(crate) fn describe(
     Ok(Encoded { bytes: json.to_string().into_bytes(), content: Content::Json, damaged, kind: Some(kind) })
 }
 
-/// What placeholders are computed from.
+/// The picture that placeholders are computed from.
 fn thumbnail_of(picture: &Pixels) -> Result<Cow<'_, Pixels>> {
     match picture.size.width.max(picture.size.height) <= THUMBNAIL_SIDE {
         true => Ok(Cow::Borrowed(picture)),

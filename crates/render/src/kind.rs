@@ -36,6 +36,7 @@ struct Counts {
 /// Whether pictures of that original are classified. Lossy formats leave ringing around edges and halve chroma, so that their pictures
 /// are photographs to encoders, too.
 pub(crate) fn is_asked(info: &Info) -> bool {
+    // of all formats, only lossy WebP has a loop filter here
     info.format != Format::Jpeg && !info.caps.has_loop_filter
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tintype_codecs::{Codec, EncodeInput, Encoding, PictureData, PictureKind};
+use tintype_codecs::{Codec, EncodeInput, Encoding, PictureData};
 use tintype_pixels::DctScale;
 use tintype_pixels::{DecodeOptions, Decoded, Error, Format, Frame, Info, Integrity, Pixels, Planes, Result, Samples};
 
@@ -57,19 +57,17 @@ pub fn render_from(
 
     begin(progress, Stage::Encode)?;
     let mut picture = EncodeInput {
-        data,
         loops: info.loops,
-        quality: 100.0,
         lossless: recipe.encode.lossless,
         encoding: settings.encoding,
         exif: metadata::exif(recipe.encode.metadata, info),
-        kind: PictureKind::Photo,
-        indexed: None,
         threads: match cost::gains_by_threads(plan.format, settings.encoding, plan.canvas) {
             true => progress.threads(),
             false => 1,
         },
         profile: pipeline.into_profile(),
+        // kind and quality are set for each format that is tried
+        ..EncodeInput::new(data, 100.0)
     };
     if recipe.encode.output == Output::Json {
         return json::describe(original, info, encode::kind(&picture.data, &plan), picture.first(), damaged);

@@ -18,7 +18,7 @@ pub(crate) const PART: u32 = 512;
 /// The least width and height that is measured.
 const LEAST_SIDE: u32 = 8;
 
-/// What a translucent picture is laid over.
+/// The greys that a translucent picture is laid over.
 const BACKGROUNDS: [u8; 2] = [255, 0];
 
 /// A picture that others are compared with.

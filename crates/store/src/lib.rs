@@ -99,7 +99,7 @@ pub struct Object<A> {
     pub attributes: A,
 }
 
-/// What is known of a file without reading it.
+/// Length, digest and attributes of a file, known without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<A> {
     /// Bytes.

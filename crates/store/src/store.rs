@@ -140,7 +140,7 @@ impl<A: Attributes> Store<A> {
         self.place.disk().is_some_and(|disk| disk.contains(key))
     }
 
-    /// What the index has about that key, files that are being written included; the file is not looked at.
+    /// The index's entry of that key, files that are being written included; the file is not looked at.
     pub fn entry(&self, key: Key) -> Option<Entry<A>> {
         self.place.disk()?.entry(key)
     }

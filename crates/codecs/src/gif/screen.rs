@@ -1,4 +1,4 @@
-//! What an animation shows between two frames.
+//! The screen of an animation: the pixels that are shown between two frames.
 
 use super::colours::{TRANSPARENT, shown};
 use crate::canvas::Area;

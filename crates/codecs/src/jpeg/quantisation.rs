@@ -40,7 +40,7 @@ const CHROMA: [u16; 64] = [
     85, 75, 135, 156, 189, 238, 311, 418,
 ];
 
-/// What a quality means for a picture.
+/// The quantisation tables and the chroma subsampling of one file.
 #[derive(Debug, PartialEq)]
 pub(super) struct Quantisation {
     /// The tables of luma and chroma in natural order.

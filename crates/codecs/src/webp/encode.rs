@@ -91,7 +91,7 @@ pub(super) fn config(input: &EncodeInput) -> Result<WebPConfig> {
 /// Selects lossless coding.
 pub(super) fn set_lossless(config: &mut WebPConfig) {
     config.lossless = 1;
-    // 2 saves a third of the time, for 5 to 50 percent more bytes
+    // with the quality below: 5 to 50 percent fewer bytes than method 2 at 25, about as many as method 2 at 85
     config.method = config.method.max(4);
     // in lossless mode this is the effort
     config.quality = 75.0;

@@ -20,7 +20,7 @@ const QUEUE_BYTES: u64 = 64 << 20;
 const STAGE_TIMEOUT: Duration = Duration::from_millis(250);
 
 impl<A: Attributes> Disk<A> {
-    /// What is known of the file of that key.
+    /// Length, digest and attributes of the file of that key.
     pub(crate) fn entry(&self, key: Key) -> Option<Entry<A>> {
         self.shared.list_folder(key.first_byte() % FAN_OUT);
         self.shared.entry(&lock(&self.shared.pending), key)
@@ -69,7 +69,7 @@ impl<A: Attributes> Disk<A> {
 }
 
 impl<A: Attributes> Shared<A> {
-    /// What is known of the file of that key, by the files that are being written and the index.
+    /// Length, digest and attributes of the file of that key, by the files that are being written and the index.
     fn entry(&self, pending: &HashMap<Key, Pending<A>>, key: Key) -> Option<Entry<A>> {
         if let Some(Pending { object, .. }) = pending.get(&key) {
             let Object { bytes, digest, attributes } = &**object;

@@ -1,4 +1,4 @@
-//! What is written is what its container says, exact where it should be, and the same whatever the threads.
+//! Files match their container's statements, are exact at quality 100, and have the same bytes for any number of threads.
 
 use super::*;
 use crate::avif::Avif;
