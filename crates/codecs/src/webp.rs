@@ -109,8 +109,8 @@ impl Codec for WebP {
         }
     }
 
-    fn accepts_ycbcr(&self, size: Size, _encoding: Encoding, _quality: f32) -> bool {
-        size.pixels() > encode::TRY_BOTH
+    fn accepts_ycbcr(&self, size: Size, _encoding: Encoding, quality: f32) -> bool {
+        size.pixels() > encode::TRY_BOTH && !encode::is_exact(quality)
     }
 
     fn has_end(&self, original: &[u8]) -> bool {

@@ -36,13 +36,18 @@ pub(crate) fn encode_memory(format: Format, encode: &Encode, canvas: Size, frame
     all + if is_compared { comparison_memory(canvas) } else { 0 }
 }
 
-/// Whether a photograph may be written with chroma of full resolution, which takes more memory.
+/// Whether a photograph may be written with chroma of full resolution, or without loss, which takes more memory.
 fn has_full_chroma(format: Format, encode: &Encode) -> bool {
     match format {
         Format::Jpeg => encode.quality.get() >= 90 || encode.target.is_some(),
-        Format::Avif => encode.quality.get() == 100,
-        _ => false,
+        _ => is_exact(format, encode),
     }
+}
+
+/// Whether the encoder keeps every pixel.
+pub(crate) fn is_exact(format: Format, encode: &Encode) -> bool {
+    let is_best = encode.quality.get() == 100 && encode.target.is_none();
+    encode.lossless || is_best && matches!(format, Format::Avif | Format::WebP)
 }
 
 /// Bytes that a search for a target takes: the comparison, the pixels that are compared, and the decoder.

@@ -3,6 +3,7 @@
 use tintype_codecs::{Codec, EncodeInput, IndexedPixels, PictureData, PictureKind};
 use tintype_pixels::{Error, Format, Info, Pixels, Result};
 
+use crate::cost::is_exact;
 use crate::kind;
 use crate::plan::Plan;
 use crate::progress::Progress;
@@ -84,7 +85,7 @@ fn encode_as(
     {
         return Ok(bytes);
     }
-    if format == Format::WebP && picture.kind == PictureKind::Drawing && !picture.lossless {
+    if format == Format::WebP && picture.kind == PictureKind::Drawing && !is_exact(format, encode) {
         return webp_drawing(picture, plan, settings, progress);
     }
     encode_lossy(format, picture, plan, settings, progress)

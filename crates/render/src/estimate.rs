@@ -28,7 +28,8 @@ pub fn estimate(info: &Info, length: u64, recipe: &Recipe, settings: &Settings) 
     let plan = Plan::new(info, recipe, settings)?;
     let frames = f64::from(plan.frames());
     let (decoded, made) = (info.size.pixels() as f64 * frames, plan.canvas.pixels() as f64 * frames);
-    let time = cost::render_time(info, plan.format, recipe.encode.lossless, settings.encoding, decoded, made);
+    let is_exact = cost::is_exact(plan.format, &recipe.encode);
+    let time = cost::render_time(info, plan.format, is_exact, settings.encoding, decoded, made);
     let time = if plan.searches { time + cost::search_time(plan.format, settings.encoding, made) } else { time };
     let estimate = of(info, length, plan.memory(), time);
     if recipe.encode.output != Output::Json || info.frames == 1 {

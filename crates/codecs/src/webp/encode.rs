@@ -5,7 +5,7 @@ use ::webp::WebPConfig;
 use super::{FORMAT, mux, planes};
 use crate::canvas::Area;
 use crate::codec::ShouldContinue;
-use crate::encoding::Effort;
+use crate::encoding::{Effort, PictureKind};
 use crate::{EncodeInput, PictureData};
 use tintype_codec_sys::libwebp;
 use tintype_pixels::error::{Error, Result};
@@ -79,13 +79,21 @@ pub(super) fn config(input: &EncodeInput) -> Result<WebPConfig> {
         .map_err(|()| Error::Encode { format: FORMAT, reason: "libwebp has another version than its header".into() })?;
     config.method = method(input.encoding.effort);
     config.thread_level = i32::from(input.threads > 1);
-    if input.lossless {
+    if input.lossless || is_exact(input.quality) {
         set_lossless(&mut config);
     } else {
         config.quality = input.quality;
         config.alpha_quality = 90;
+        // chroma that follows edges of colour although it has half their resolution: text in colour on code scores 81 for 58 at 80, for
+        // up to a fifth more bytes and 2.5 times the CPU; photographs gain nothing below 75
+        config.use_sharp_yuv = i32::from(input.kind == PictureKind::Drawing);
     }
     Ok(config)
+}
+
+/// Whether every pixel is kept, as lossless coding alone does: lossy coding halves the resolution of chroma at any quality.
+pub(super) fn is_exact(quality: f32) -> bool {
+    quality >= 100.0
 }
 
 /// Selects lossless coding.
@@ -200,6 +208,41 @@ mod tests {
                 assert!(same, "frame of {delay} ms");
             }
         }
+    }
+
+    /// Lines of red on blue, larger than what is tried without loss in any case.
+    fn lines() -> Pixels {
+        let pixel = |at: usize| if (at % 100 + at / 100) % 7 < 2 { [230, 10, 20] } else { [10, 20, 200] };
+        Pixels { size: Size::new(100, 100), channels: 3, data: (0..10_000).flat_map(pixel).collect() }
+    }
+
+    fn encoded(pixels: &Pixels, quality: f32, kind: PictureKind) -> (usize, Vec<u8>) {
+        let data = PictureData::Frames(vec![Frame { pixels: pixels.clone(), delay: 0 }]);
+        let webp = encode(&EncodeInput { kind, ..EncodeInput::new(data, quality) }, &mut || true).expect("encoded");
+        let mut decoder = WebPDecoder::new(Cursor::new(&webp)).expect("a WebP");
+        let mut samples = vec![0; decoder.output_buffer_size().expect("it fits")];
+        decoder.read_image(&mut samples).expect("a picture");
+        (webp.len(), samples)
+    }
+
+    #[test]
+    fn quality_100_keeps_every_pixel() {
+        let pixels = lines();
+        for kind in [PictureKind::Photo, PictureKind::Drawing] {
+            assert_eq!(encoded(&pixels, 100.0, kind).1, pixels.data, "{kind:?}");
+            assert_ne!(encoded(&pixels, 99.0, kind).1, pixels.data, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn chroma_of_drawings_follows_edges() {
+        let pixels = lines();
+        let error = |kind| {
+            let (_, samples) = encoded(&pixels, 85.0, kind);
+            samples.iter().zip(&pixels.data).map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum::<u64>()
+        };
+        let (plain, sharp) = (error(PictureKind::Photo), error(PictureKind::Drawing));
+        assert!(sharp * 10 < plain * 9, "{sharp} : {plain}");
     }
 
     #[test]
