@@ -1,7 +1,8 @@
 //! Latency of hits, renders and refusals at ten times the rate of misses that the machine can render. Open loop: requests are
 //! sent at a fixed rate, whether or not earlier ones were answered.
 //!
-//! `cargo bench --bench overload`; `OVERLOAD_SECONDS=120 OVERLOAD_TIMES=10` set duration and factor.
+//! `cargo bench --bench overload`; `OVERLOAD_SECONDS=120 OVERLOAD_TIMES=10` set duration and factor, `OVERLOAD_UPGRADE=idle` has
+//! the hits upgraded meanwhile.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -39,8 +40,10 @@ async fn run(seconds: f64, times: f64) {
         assert_eq!(client.get(&hit(number)).await.0, 200, "the rendition is cached before the run");
     }
 
-    let idle = load(&client, 5.0, HIT_RATE, 0.0).await;
+    // long enough that hits become candidates of upgrades
+    let idle = load(&client, 15.0, HIT_RATE, 0.0).await;
     println!("hits without load:   {}", idle.hits.summary());
+    println!("                     {}", upgrades(&client).await);
 
     let (began, before) = (Instant::now(), cpu_seconds(server.child.id()));
     let mut workers = Vec::new();
@@ -76,6 +79,7 @@ async fn run(seconds: f64, times: f64) {
     );
     println!("                     with {cpu:.2} cores, and {own:.2} for the client");
     println!("refused:             {}", overloaded.refused.summary());
+    println!("                     {}", upgrades(&client).await);
 
     let began = Instant::now();
     loop {
@@ -100,7 +104,15 @@ fn cpu_seconds(process: u32) -> f64 {
 }
 
 fn hit(number: u64) -> String {
-    format!("/photos/chelsea.png?width={}&format=webp", 200 + number % CACHED)
+    let format = ["webp", "avif"][number as usize % 2];
+    format!("/photos/chelsea.png?width={}&format={format}", 200 + number % CACHED)
+}
+
+/// The counters of upgrades in idle time.
+async fn upgrades(client: &Client) -> String {
+    let text = client.text("/-/metrics").await.unwrap_or_default();
+    let lines = text.lines().filter_map(|line| line.strip_prefix("tintype_upgrade"));
+    lines.collect::<Vec<_>>().join(", ")
 }
 
 /// Answers of one run.
@@ -202,6 +214,14 @@ impl Client {
     }
 
     async fn try_get(&self, url: &str) -> Option<u16> {
+        self.answer(url).await.map(|(status, _)| status)
+    }
+
+    async fn text(&self, url: &str) -> Option<String> {
+        String::from_utf8(self.answer(url).await?.1.to_vec()).ok()
+    }
+
+    async fn answer(&self, url: &str) -> Option<(u16, Bytes)> {
         let idle = self.idle.lock().expect("no panic").pop();
         let mut connection = match idle {
             Some(connection) if connection.is_ready() => connection,
@@ -210,9 +230,9 @@ impl Client {
         let request = http::Request::get(url).header("host", "localhost").body(Empty::new()).ok()?;
         let response = connection.send_request(request).await.ok()?;
         let status = response.status().as_u16();
-        response.into_body().collect().await.ok()?;
+        let body = response.into_body().collect().await.ok()?.to_bytes();
         self.idle.lock().expect("no panic").push(connection);
-        Some(status)
+        Some((status, body))
     }
 
     async fn connect(&self) -> Option<SendRequest<Empty<Bytes>>> {
@@ -240,6 +260,9 @@ impl Server {
         command.args(["--listen", &port.to_string()]).arg("--cache-dir").arg(cache.path());
         // no decode is shared, so that each render has its full cost
         command.env("TINTYPE_LIMITS_DECODE_CACHE", "0");
+        if let Ok(upgrade) = std::env::var("OVERLOAD_UPGRADE") {
+            command.env("TINTYPE_OUTPUT_UPGRADE", upgrade);
+        }
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
         let server = Server { child, address: port.to_string(), _cache: cache };
         while std::net::TcpStream::connect(&server.address).is_err() {
