@@ -5,9 +5,10 @@ mod geometry;
 use std::collections::BTreeMap;
 
 use super::native::params::{Params, RequestedFormat, RequestedQuality, defaults};
-use super::native::query;
+use super::mounts::{Found, Mounts};
+use super::native::{self, query};
 use super::signature::Keys;
-use super::{Error, InvalidParam, InvalidParams, Target, negotiate};
+use super::{Dialect, Error, InvalidParam, InvalidParams, Statement, Target, negotiate};
 use crate::render::recipe::{Effects, Encode, Geometry, Output, Quality, Target as Score};
 use crate::render::{Format, Recipe};
 use crate::source::ImageId;
@@ -35,6 +36,8 @@ pub struct Config {
     pub keys: Keys,
     /// Whether a URL must be signed.
     pub require_signature: bool,
+    /// Where each dialect is mounted.
+    pub mounts: Mounts,
 }
 
 /// The treatment of a width that is not allowed.
@@ -95,6 +98,31 @@ impl Policy {
     /// # Errors
     /// All of [`Error`].
     pub fn target(&self, path: &str, query: Option<&str>, accept: &str, now: u64) -> Result<Target, Error> {
+        let (dialect, rest) = match self.config.mounts.find(path)? {
+            Found::Native(rest) => (None, rest),
+            Found::Foreign(dialect, rest) => (Some(dialect), rest),
+        };
+        let Statement { id, params, refuses_svg } = match dialect {
+            Some(dialect) => dialect.read(rest, query, now)?,
+            None => self.read_native(rest, query, now)?,
+        };
+        let expires = params.expires;
+        let renders = params.asks_for_rendition();
+        let is_signed = params.s.is_some();
+        let mut params = self.apply_preset(params)?;
+        let is_snapped = self.snap_width(&mut params)?;
+        // the canonical URL is a native one
+        let snapped = (is_snapped && dialect.is_none()).then(|| self.snapped(rest, &params, is_signed));
+        let (download, immutable) = (params.download.clone(), params.v.is_some());
+        let negotiable = requested_format(&params) == RequestedFormat::Auto;
+        let recipe = renders.then(|| self.recipe(&params, accept)).transpose()?;
+        let negotiable = negotiable && recipe.is_some();
+        let dialect = dialect.map_or(native::NAME, Dialect::name);
+        Ok(Target { id, negotiable, recipe, snapped, download, immutable, expires, dialect, refuses_svg })
+    }
+
+    /// Reads the path behind the mount and the query of a native URL.
+    fn read_native(&self, path: &str, query: Option<&str>, now: u64) -> Result<Statement, Error> {
         let parsed = query::parse(query.unwrap_or_default()).map_err(Error::InvalidParams)?;
         self.check_signature(path, &parsed.params)?;
         if parsed.params.expires.is_some_and(|expires| expires < now) {
@@ -102,21 +130,29 @@ impl Policy {
         }
         self.check_unknown(&parsed.unknown)?;
         let id = ImageId::parse(path).map_err(|_| Error::InvalidName)?;
-        let expires = parsed.params.expires;
-        let renders = parsed.params.asks_for_rendition();
-        let is_signed = parsed.params.s.is_some();
-        let mut params = self.apply_preset(parsed.params)?;
-        let snapped = self.snap_width(&mut params)?.then(|| self.snapped(path, &params, is_signed));
-        let (download, immutable) = (params.download.clone(), params.v.is_some());
-        let negotiable = requested_format(&params) == RequestedFormat::Auto;
-        let recipe = renders.then(|| self.recipe(&params, accept)).transpose()?;
-        let negotiable = negotiable && recipe.is_some();
-        Ok(Target { id, negotiable, recipe, snapped, download, immutable, expires })
+        Ok(Statement::new(id, parsed.params))
     }
 
-    /// Whether a query, valid or not, leaves the format to negotiation, by itself or by its preset. Errors for such a query
-    /// vary by Accept, too.
-    pub fn negotiates_format(&self, query: &str) -> bool {
+    /// The name of the dialect of a path, valid or not.
+    pub fn dialect(&self, path: &str) -> &'static str {
+        match self.config.mounts.find(path) {
+            Ok(Found::Foreign(dialect, _)) => dialect.name(),
+            _ => native::NAME,
+        }
+    }
+
+    /// Where each dialect is mounted.
+    pub fn mounts(&self) -> &Mounts {
+        &self.config.mounts
+    }
+
+    /// Whether a URL, valid or not, leaves the format to negotiation, by itself or by its preset. Errors for such a URL vary
+    /// by Accept, too.
+    pub fn negotiates_format(&self, path: &str, query: Option<&str>) -> bool {
+        if let Ok(Found::Foreign(dialect, rest)) = self.config.mounts.find(path) {
+            return dialect.negotiates_format(rest, query);
+        }
+        let query = query.unwrap_or_default();
         let is_auto = |preset: &Params| requested_format(preset) == RequestedFormat::Auto;
         let by_preset = |name: String| self.presets.get(&name).is_some_and(is_auto);
         query::negotiates_format(query) || query::preset_name(query).is_some_and(by_preset)
@@ -372,4 +408,4 @@ fn conflict(name: &str, value: &str, allowed: &str) -> Error {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -26,6 +26,7 @@ pub struct Parameter {
     words: &'static [&'static str],
     default: fn() -> String,
     set: fn(&mut Params, &str) -> Option<()>,
+    clear: fn(&mut Params),
     get: fn(&Params) -> Option<String>,
 }
 
@@ -47,6 +48,7 @@ macro_rules! parameter {
             about: $about,
             default: $default,
             set: |params, value| $parse(value).map(|parsed| params.$field = Some(parsed)),
+            clear: |params| params.$field = None,
             get: |params| params.$field.as_ref().map($print),
             $($option: $value,)*
             ..BASE
@@ -64,6 +66,7 @@ const BASE: Parameter = Parameter {
     words: &[],
     default: none,
     set: |_, _| None,
+    clear: |_| (),
     get: |_| None,
 };
 
@@ -325,9 +328,14 @@ impl Parameter {
         (self.get)(params)
     }
 
+    /// Leaves the parameter out.
+    pub(in crate::dialect) fn clear(&self, params: &mut Params) {
+        (self.clear)(params);
+    }
+
     /// Parses a value, `None` for a name without one, into `params`. `false` where it is not allowed;
     /// [`Parameter::invalid_value`] is the error then.
-    pub(super) fn parse(&self, value: Option<&str>, params: &mut Params) -> bool {
+    pub(in crate::dialect) fn parse(&self, value: Option<&str>, params: &mut Params) -> bool {
         (self.set)(params, self.text(value)).is_some()
     }
 
