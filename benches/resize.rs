@@ -12,7 +12,7 @@ use fast_ssim2::{PixelDescriptor, PixelSlice, compute_ssimulacra2};
 use image::RgbImage;
 use tintype::render::geometry::{Resize, TargetSize};
 use tintype::render::recipe::{Output, Quality};
-use tintype::render::{Encoding, Format, Recipe, Settings, encode_at, render};
+use tintype::render::{Encoding, Format, PictureKind, Recipe, Settings, encode_at, render};
 
 fn main() {
     // run as a test it only has to compile
@@ -93,7 +93,7 @@ fn make(original: &[u8], width: u32, format: Format, linear: bool) -> Vec<u8> {
 fn jpeg(picture: &RgbImage) -> Vec<u8> {
     let size = tintype::render::Size::new(picture.width(), picture.height());
     let pixels = tintype::render::Pixels { size, channels: 3, data: picture.as_raw().clone() };
-    encode_at(pixels, Format::Jpeg, 95.0, Encoding::default()).expect("encoded")
+    encode_at(pixels, Format::Jpeg, 95.0, Encoding::default(), PictureKind::Photo).expect("encoded")
 }
 
 /// The JPEG as it is when it is decoded whole.

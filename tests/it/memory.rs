@@ -10,12 +10,14 @@ use crate::common::need::needs;
 use crate::common::{corpus, testdata};
 use tintype::render::geometry::{Resize, TargetSize};
 use tintype::render::recipe::{Output, Quality};
-use tintype::render::{self, Format, Recipe, Settings};
+use tintype::render::{self, Effort, Format, Recipe, Settings};
 
 /// The test that renders one file where these name it and its format.
 const MEASURES: &str = "memory::renders_of_test_pictures_take_no_more_than_estimated";
 const FILE: &str = "TINTYPE_MEMORY_FILE";
 const FORMAT: &str = "TINTYPE_MEMORY_FORMAT";
+/// Set to a quality, it has the picture encoded at its own size and the dense effort.
+const DENSE: &str = "TINTYPE_MEMORY_DENSE";
 
 /// A value of `/proc/self/status`, in KiB.
 fn kibibytes(name: &str) -> u64 {
@@ -28,9 +30,19 @@ fn kibibytes(name: &str) -> u64 {
 fn measure(path: &Path) {
     let format = Format::from_name(&std::env::var(FORMAT).expect("a format")).expect("a format");
     let original = std::fs::read(path).expect("a file");
-    let settings = Settings::default();
-    let wish = TargetSize { width: 640, height: 0, enlarge: false };
-    let recipe = Recipe::new(Output::Exactly(format), Quality::default()).with_resize(Resize::Contain(wish));
+    let mut settings = Settings::default();
+    let recipe = match std::env::var(DENSE) {
+        Ok(quality) => {
+            settings.encoding.effort = Effort::Dense;
+            settings.smallest_wins = false;
+            let quality = quality.parse().ok().and_then(Quality::new);
+            Recipe::new(Output::Exactly(format), quality.expect("a quality"))
+        }
+        Err(_) => {
+            let wish = TargetSize { width: 640, height: 0, enlarge: false };
+            Recipe::new(Output::Exactly(format), Quality::default()).with_resize(Resize::Contain(wish))
+        }
+    };
     let length = original.len() as u64;
     // without an estimate nothing is decoded: that must take next to nothing
     let estimated = match render::head(&original, &settings) {
@@ -52,11 +64,12 @@ fn measure(path: &Path) {
 }
 
 /// A sentence about a file that took more than estimated.
-fn excess(path: &Path, format: &str) -> Option<String> {
+fn excess(path: &Path, format: &str, dense: Option<&str>) -> Option<String> {
     let child = Command::new(std::env::current_exe().expect("this test"))
         .args([MEASURES, "--exact", "--nocapture", "--test-threads=1"])
         .env(FILE, path)
         .env(FORMAT, format)
+        .envs(dense.map(|quality| (DENSE, quality)))
         .output()
         .expect("it starts");
     let said = String::from_utf8_lossy(&child.stdout).into_owned();
@@ -92,6 +105,17 @@ fn renders_of_the_corpus_take_no_more_than_estimated() {
     none_exceeds(&files.filter(|path| path.is_file()).collect::<Vec<_>>());
 }
 
+/// The results are large, so that pixels outweigh buffers of a fixed size.
+#[test]
+fn dense_jpeg_takes_no_more_than_estimated() {
+    // halved chroma, and that of full resolution
+    for quality in ["75", "90"] {
+        for file in ["large-12mp.jpg", "astronaut.png"] {
+            assert_eq!(excess(&testdata().join("photos").join(file), "jpeg", Some(quality)), None);
+        }
+    }
+}
+
 fn none_exceeds(files: &[PathBuf]) {
     let formats = ["webp", "avif", "jpeg", "png"];
     let next = Mutex::new(files.iter().enumerate());
@@ -102,7 +126,7 @@ fn none_exceeds(files: &[PathBuf]) {
                 loop {
                     let taken = next.lock().expect("no panic").next();
                     let Some((number, path)) = taken else { break };
-                    excesses.lock().expect("no panic").extend(excess(path, formats[number % formats.len()]));
+                    excesses.lock().expect("no panic").extend(excess(path, formats[number % formats.len()], None));
                 }
             });
         }

@@ -12,7 +12,7 @@
 
 #include <jpeglib.h>
 
-enum layout { LAYOUT_GREY = 0, LAYOUT_YCBCR_420 = 1, LAYOUT_RGB = 2, LAYOUT_RGBX = 3 };
+enum layout { LAYOUT_GREY = 0, LAYOUT_YCBCR_420 = 1, LAYOUT_RGB = 2, LAYOUT_RGBX = 3, LAYOUT_COEFFICIENTS = 4 };
 
 struct tintype_plane {
   const uint8_t *data;
@@ -25,12 +25,15 @@ struct tintype_jpeg_job {
   uint32_t layout;
   /* of the output: one component; chroma of half the resolution in both directions; several scans */
   uint32_t is_grey, is_420, is_progressive;
-  /* one plane, or three for YCbCr */
+  /* one plane, or three for YCbCr; none for coefficients */
   struct tintype_plane planes[3];
   /* quantisation tables of luma and chroma in natural order */
   uint16_t tables[2][DCTSIZE2];
   void (*write)(void *sink, const uint8_t *bytes, size_t length);
   void *sink;
+  /* of coefficients: writes a row of `count` blocks of a component, in natural order; returns 0 to end the encoding */
+  int (*fill)(void *source, uint32_t component, uint32_t row, JBLOCK *blocks, size_t count);
+  void *source;
   /* set on failure: a text that ends with a zero */
   char message[JMSG_LENGTH_MAX];
 };
@@ -87,6 +90,10 @@ static void set_parameters(j_compress_ptr cinfo, const struct tintype_jpeg_job *
   cinfo->image_width = job->width;
   cinfo->image_height = job->height;
   switch (job->layout) {
+  case LAYOUT_COEFFICIENTS:
+    cinfo->in_color_space = job->is_grey ? JCS_GRAYSCALE : JCS_YCbCr;
+    cinfo->input_components = job->is_grey ? 1 : 3;
+    break;
   case LAYOUT_GREY:
     cinfo->in_color_space = JCS_GRAYSCALE;
     cinfo->input_components = 1;
@@ -164,16 +171,47 @@ static void write_planes(j_compress_ptr cinfo, const struct tintype_jpeg_job *jo
   }
 }
 
+/* Quantised coefficients, which the caller makes a row of blocks at a time. Returns 0 if it ended the encoding. */
+static int write_coefficients(j_compress_ptr cinfo, struct tintype_jpeg_job *job) {
+  j_common_ptr common = (j_common_ptr)cinfo;
+  jvirt_barray_ptr arrays[3];
+  JDIMENSION columns[3], rows[3];
+  int factor = cinfo->comp_info[0].h_samp_factor;
+  for (int number = 0; number < cinfo->num_components; number++) {
+    JDIMENSION own = (JDIMENSION)cinfo->comp_info[number].h_samp_factor, block = (JDIMENSION)(factor * DCTSIZE);
+    columns[number] = (job->width * own + block - 1) / block;
+    rows[number] = (job->height * own + block - 1) / block;
+    /* the library accesses whole MCUs */
+    arrays[number] = cinfo->mem->request_virt_barray(common, JPOOL_IMAGE, TRUE, (columns[number] + own - 1) / own * own,
+                                                     (rows[number] + own - 1) / own * own, own);
+  }
+  jpeg_write_coefficients(cinfo, arrays);
+  for (int number = 0; number < cinfo->num_components; number++) {
+    for (JDIMENSION row = 0; row < rows[number]; row++) {
+      JBLOCKARRAY blocks = cinfo->mem->access_virt_barray(common, arrays[number], row, 1, TRUE);
+      if (!job->fill(job->source, (uint32_t)number, row, blocks[0], columns[number]))
+        return 0;
+    }
+  }
+  return 1;
+}
+
 /* Apart from the caller's frame, whose variables would be undefined after longjmp. */
 static int run(struct encoder *encoder) {
   j_compress_ptr cinfo = &encoder->cinfo;
-  const struct tintype_jpeg_job *job = encoder->job;
+  struct tintype_jpeg_job *job = encoder->job;
   if (setjmp(encoder->failed))
     return 0;
   jpeg_create_compress(cinfo);
   cinfo->client_data = encoder;
   cinfo->dest = &encoder->destination;
   set_parameters(cinfo, job);
+  if (job->layout == LAYOUT_COEFFICIENTS) {
+    if (!write_coefficients(cinfo, job))
+      return 0;
+    jpeg_finish_compress(cinfo);
+    return 1;
+  }
   cinfo->raw_data_in = job->layout == LAYOUT_YCBCR_420 && !job->is_grey;
   jpeg_start_compress(cinfo, TRUE);
   if (cinfo->raw_data_in)

@@ -7,8 +7,10 @@
 //!   against size and stride before. The C code reads `width` samples (or pixels) of `height` rows, no more.
 //! - The C code frees what the library allocated on every way out.
 
+use std::any::Any;
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::slice;
+use std::panic::{self, AssertUnwindSafe};
+use std::{ptr, slice};
 
 // links the library
 use turbojpeg_sys as _;
@@ -47,22 +49,63 @@ pub fn encode(input: &Input<'_>, options: &EncoderOptions) -> Result<Vec<u8>, St
     let mut out = Vec::new();
     let source = Source::new(input, options.is_grey);
     let mut job = Job {
-        width: source.size.width,
-        height: source.size.height,
         layout: source.layout as u32,
         is_grey: (options.is_grey || source.layout == Layout::Grey).into(),
         is_420: (options.is_420 || source.layout == Layout::YCbCr420).into(),
-        is_progressive: options.is_progressive.into(),
         planes: source.planes.map(|Plane { data, stride }| PlanePointer { data: data.as_ptr(), stride }),
-        tables: options.tables,
-        write: append,
-        sink: (&raw mut out).cast(),
-        message: [0; 200],
+        ..Job::new(source.size, options, &mut out)
     };
     // SAFETY: the job is complete; `Source` has checked that its planes are as long as its size says; they are borrowed by
     // `input`, and `out` is only used by `append` until the call returns
     let is_done = unsafe { tintype_jpeg_encode(&raw mut job) } != 0;
     if is_done { Ok(out) } else { Err(message(&job.message)) }
+}
+
+/// Writes a row of blocks of quantised coefficients, each in natural order: called with the number of the component, the number of
+/// the row of blocks, and the row. Returns false to cancel.
+pub type Fill<'a> = &'a mut dyn FnMut(usize, usize, &mut [[i16; 64]]) -> bool;
+
+/// Why coefficients were not encoded.
+#[derive(Debug)]
+pub enum EncodeError {
+    /// [`Fill`] returned false.
+    Cancelled,
+    /// The library failed; its reason.
+    Library(String),
+}
+
+/// Encodes coefficients, quantised with the tables of `options`, to a JPEG file (JFIF). `fill` is called once for each row of blocks
+/// that holds samples of a component, with as many blocks as do.
+///
+/// # Errors
+/// [`EncodeError`].
+///
+/// # Panics
+/// If `fill` does.
+pub fn encode_coefficients(size: Size, options: &EncoderOptions, fill: Fill<'_>) -> Result<Vec<u8>, EncodeError> {
+    let mut out = Vec::new();
+    let mut source = CoefficientSource { fill, is_cancelled: false, panic: None };
+    let mut job = Job {
+        layout: Layout::Coefficients as u32,
+        fill: call_fill,
+        source: (&raw mut source).cast(),
+        ..Job::new(size, options, &mut out)
+    };
+    // SAFETY: the job is complete; `source` is only used by `call_fill`, and `out` by `append`, until the call returns
+    let is_done = unsafe { tintype_jpeg_encode(&raw mut job) } != 0;
+    match source {
+        _ if is_done => Ok(out),
+        CoefficientSource { panic: Some(panic), .. } => panic::resume_unwind(panic),
+        CoefficientSource { is_cancelled: true, .. } => Err(EncodeError::Cancelled),
+        _ => Err(EncodeError::Library(message(&job.message))),
+    }
+}
+
+/// A [`Fill`], and why it ended the encoding.
+struct CoefficientSource<'a> {
+    fill: Fill<'a>,
+    is_cancelled: bool,
+    panic: Option<Box<dyn Any + Send>>,
 }
 
 /// The arrangement of samples, numbered as in libjpeg.c.
@@ -72,6 +115,7 @@ enum Layout {
     YCbCr420 = 1,
     Rgb = 2,
     Rgbx = 3,
+    Coefficients = 4,
 }
 
 /// Planes whose lengths were checked; packed pixels are the first.
@@ -111,6 +155,7 @@ impl<'a> Source<'a> {
         };
         let [first, others @ ..] = &self.planes;
         match self.layout {
+            Layout::Coefficients => {}
             Layout::Grey => check(first, width, height),
             Layout::Rgb => check(first, width * 3, height),
             Layout::Rgbx => check(first, width * 4, height),
@@ -141,7 +186,36 @@ struct Job {
     tables: [[u16; 64]; 2],
     write: unsafe extern "C" fn(sink: *mut c_void, bytes: *const u8, length: usize),
     sink: *mut c_void,
+    fill: unsafe extern "C" fn(
+        source: *mut c_void,
+        component: u32,
+        row: u32,
+        blocks: *mut [i16; 64],
+        count: usize,
+    ) -> c_int,
+    source: *mut c_void,
     message: [c_char; 200],
+}
+
+impl Job {
+    /// A job of that size and those options, without input.
+    fn new(size: Size, options: &EncoderOptions, out: &mut Vec<u8>) -> Job {
+        Job {
+            width: size.width,
+            height: size.height,
+            layout: Layout::Coefficients as u32,
+            is_grey: options.is_grey.into(),
+            is_420: options.is_420.into(),
+            is_progressive: options.is_progressive.into(),
+            planes: [const { PlanePointer { data: ptr::null(), stride: 0 } }; 3],
+            tables: options.tables,
+            write: append,
+            sink: (&raw mut *out).cast(),
+            fill: fill_nothing,
+            source: ptr::null_mut(),
+            message: [0; 200],
+        }
+    }
 }
 
 unsafe extern "C" {
@@ -158,6 +232,30 @@ unsafe extern "C" fn append(sink: *mut c_void, bytes: *const u8, length: usize) 
     // own buffer
     let (out, bytes) = unsafe { (&mut *sink.cast::<Vec<u8>>(), slice::from_raw_parts(bytes, length)) };
     out.extend_from_slice(bytes);
+}
+
+/// Requests a row of blocks from a [`Fill`]; returns 0 if there is none.
+unsafe extern "C" fn call_fill(
+    source: *mut c_void, component: u32, row: u32, blocks: *mut [i16; 64], count: usize,
+) -> c_int {
+    // SAFETY: the C code hands back the source of `encode_coefficients`, which nothing else uses during the call, and that many
+    // initialised blocks of the library
+    let (source, blocks) =
+        unsafe { (&mut *source.cast::<CoefficientSource<'_>>(), slice::from_raw_parts_mut(blocks, count)) };
+    let fill = &mut source.fill;
+    // a panic must not unwind through C
+    match panic::catch_unwind(AssertUnwindSafe(|| fill(component as usize, row as usize, blocks))) {
+        Ok(is_filled) => source.is_cancelled = !is_filled,
+        Err(panic) => source.panic = Some(panic),
+    }
+    c_int::from(!source.is_cancelled && source.panic.is_none())
+}
+
+/// The `fill` of jobs with samples, for which it is not called.
+unsafe extern "C" fn fill_nothing(
+    _source: *mut c_void, _component: u32, _row: u32, _blocks: *mut [i16; 64], _count: usize,
+) -> c_int {
+    0
 }
 
 fn message(text: &[c_char; 200]) -> String {
@@ -273,6 +371,82 @@ mod tests {
             });
             assert!(decoded[0] == decoded[1]);
         }
+    }
+
+    /// Row `row` of component `component` of coefficients that differ from block to block.
+    fn fill(component: usize, row: usize, blocks: &mut [[i16; 64]]) -> bool {
+        for (column, block) in blocks.iter_mut().enumerate() {
+            block[0] = ((component * 40 + row * 7 + column * 3) % 64) as i16 - 32;
+            block[1 + (row + column) % 63] = 3 - component as i16 * 2;
+        }
+        true
+    }
+
+    #[test]
+    fn coefficients_are_written_for_every_size_and_layout() {
+        for (width, height) in SIZES {
+            for (is_grey, is_420) in [(true, false), (false, true), (false, false)] {
+                let mut rows = [0; 3];
+                let decoded = [false, true].map(|is_progressive| {
+                    rows = [0; 3];
+                    let options = options(is_grey, is_420, is_progressive);
+                    let file =
+                        encode_coefficients(Size::new(width, height), &options, &mut |component, row, blocks| {
+                            let factor = if is_420 && component > 0 { 16 } else { 8 };
+                            assert_eq!(blocks.len(), (width as usize).div_ceil(factor));
+                            assert_eq!(row, rows[component], "in order");
+                            rows[component] += 1;
+                            fill(component, row, blocks)
+                        });
+                    let file = file.expect("encoded");
+                    turbojpeg::decompress(&file, PixelFormat::RGB).expect("decoded").pixels
+                });
+                let factor = if is_420 { 16 } else { 8 };
+                let (luma, chroma) = ((height as usize).div_ceil(8), (height as usize).div_ceil(factor));
+                assert_eq!(rows, if is_grey { [luma, 0, 0] } else { [luma, chroma, chroma] });
+                assert!(decoded[0] == decoded[1], "{width} x {height}, {is_grey}, {is_420}");
+            }
+        }
+    }
+
+    #[test]
+    fn dc_coefficients_give_flat_blocks() {
+        let file = encode_coefficients(Size::new(20, 9), &options(true, false, false), &mut |_, row, blocks| {
+            for (column, block) in blocks.iter_mut().enumerate() {
+                block[0] = (row * 10 + column) as i16;
+            }
+            true
+        });
+        let decoded = turbojpeg::decompress(&file.expect("encoded"), PixelFormat::GRAY).expect("decoded").pixels;
+        // a step of DC is 16, which is 2 levels of all samples
+        let expected = (0..9).flat_map(|y| (0..20).map(move |x| 128 + (y / 8 * 10 + x / 8) * 2));
+        assert_eq!(decoded, expected.collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn coefficients_are_cancelled_and_errors_returned() {
+        let size = Size::new(64, 64);
+        let mut calls = 0;
+        let cancelled = encode_coefficients(size, &options(false, true, true), &mut |_, _, _| {
+            calls += 1;
+            calls < 3
+        });
+        assert!(matches!(cancelled, Err(EncodeError::Cancelled)) && calls == 3, "{cancelled:?} after {calls}");
+        let wide = encode_coefficients(Size::new(65_501, 1), &options(true, false, false), &mut fill);
+        assert!(matches!(&wide, Err(EncodeError::Library(text)) if text.contains("65500")), "{wide:?}");
+        // 11 bits are refused by the entropy coder, after all rows were filled
+        let large = encode_coefficients(size, &options(true, false, false), &mut |_, _, blocks| {
+            blocks[0][1] = 1024;
+            true
+        });
+        assert!(matches!(&large, Err(EncodeError::Library(text)) if !text.is_empty()), "{large:?}");
+    }
+
+    #[test]
+    #[should_panic(expected = "in the middle")]
+    fn panic_of_fill_is_passed_on() {
+        let mut fill = |_: usize, row: usize, _: &mut [[i16; 64]]| if row > 1 { panic!("in the middle") } else { true };
+        let _ = encode_coefficients(Size::new(64, 64), &options(true, false, false), &mut fill);
     }
 
     #[test]

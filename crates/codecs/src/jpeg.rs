@@ -8,11 +8,15 @@
 mod damaged;
 #[cfg(feature = "native")]
 mod encode;
+#[cfg(feature = "native")]
+mod fdct;
 #[cfg(not(feature = "native"))]
 mod pure;
 mod quantisation;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "native")]
+mod trellis;
 #[cfg(feature = "native")]
 mod turbo;
 
@@ -121,8 +125,8 @@ impl Codec for Jpeg {
         has_end(original)
     }
 
-    fn encode(&self, picture: &EncodeInput, _should_continue: ShouldContinue<'_>) -> Result<Vec<u8>> {
-        Ok(with_metadata(encode(picture)?, picture.exif.as_deref(), picture.profile.as_deref()))
+    fn encode(&self, picture: &EncodeInput, should_continue: ShouldContinue<'_>) -> Result<Vec<u8>> {
+        Ok(with_metadata(encode(picture, should_continue)?, picture.exif.as_deref(), picture.profile.as_deref()))
     }
 }
 

@@ -82,7 +82,8 @@ const TABLE: [Row; 13] = [
             ignores_quality: false,
             profile: true,
             universal: true,
-            longest_side: 65_535,
+            // JPEG_MAX_DIMENSION of libjpeg; the format has 65,535
+            longest_side: 65_500,
             // coefficients of 4:2:0 or of 4:4:4, and the file
             memory: [4, 10],
             time: [20.0, 20.0],

@@ -22,18 +22,29 @@ pub(crate) fn fixed_memory(info: &Info) -> u64 {
 }
 
 /// Bytes that the pixels of the result and its encoder take. `may_be_drawing` tells that the result may be encoded as a drawing.
-pub(crate) fn encode_memory(format: Format, encode: &Encode, canvas: Size, frames: u32, may_be_drawing: bool) -> u64 {
+pub(crate) fn encode_memory(
+    format: Format, encode: &Encode, effort: Effort, canvas: Size, frames: u32, may_be_drawing: bool,
+) -> u64 {
     // frames of an animation are allocated and freed between larger ones, which leaves gaps
     let frame = if frames > 1 { 6 } else { 4 };
     // lossless coding is tried
     let lossless = encode.lossless || may_be_drawing || has_full_chroma(format, encode);
-    let all = canvas.pixels() * (frame * u64::from(frames) + format.encode_memory(lossless));
+    let encoder = format.encode_memory(lossless) + dense_memory(format, effort, lossless);
+    let all = canvas.pixels() * (frame * u64::from(frames) + encoder);
     // the exact colours are compared with those of a palette, or of a lossy WebP
     let is_compared = may_be_drawing
         && matches!(format, Format::Png | Format::WebP)
         && !encode.lossless
         && encode.output != Output::Json;
     all + if is_compared { comparison_memory(canvas) } else { 0 }
+}
+
+/// Bytes for each pixel that the dense effort takes in addition: dense JPEG is made of planes of 4:2:0, or of 4:4:4 if `full_chroma`.
+fn dense_memory(format: Format, effort: Effort, full_chroma: bool) -> u64 {
+    match (format, effort) {
+        (Format::Jpeg, Effort::Dense) if cfg!(feature = "native") => 2 + u64::from(full_chroma),
+        _ => 0,
+    }
 }
 
 /// Whether a photograph may be written with chroma of full resolution, or without loss, which takes more memory.
@@ -86,7 +97,11 @@ fn effort_factor(format: Format, lossless: bool, Encoding { effort, avif }: Enco
         (Format::WebP, _, Effort::Dense) if lossless => 10.0,
         (Format::WebP, _, Effort::Dense) => 5.5,
         // several scans
-        (Format::Jpeg, _, Effort::Balanced | Effort::Dense) => 2.0,
+        #[cfg(feature = "native")]
+        (Format::Jpeg, _, Effort::Balanced) => 2.0,
+        // trellis quantisation, too
+        #[cfg(feature = "native")]
+        (Format::Jpeg, _, Effort::Dense) => 4.0,
         (Format::Png, _, Effort::Dense) => 4.0,
         _ => 1.0,
     }

@@ -108,8 +108,10 @@ impl<'a> Plan<'a> {
             _ => info.decoded_bytes(scale) + draft.copy_memory(scale),
         };
         let encode_memory = |formats: &[Format], may_be_drawing: bool| {
-            let memory =
-                |format: &Format| cost::encode_memory(*format, &recipe.encode, fitted.canvas, frames, may_be_drawing);
+            let effort = settings.encoding.effort;
+            let memory = |format: &Format| {
+                cost::encode_memory(*format, &recipe.encode, effort, fitted.canvas, frames, may_be_drawing)
+            };
             formats.iter().map(memory).max().unwrap_or(0)
         };
         let is_admitted = |encoding: u64| limits.admit(info, frames, "making", decoding + encoding).is_ok();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tintype_codecs::{Codec, EncodeInput, Encoding, PictureData};
+use tintype_codecs::{Codec, EncodeInput, Encoding, PictureData, PictureKind};
 use tintype_pixels::DctScale;
 use tintype_pixels::{DecodeOptions, Decoded, Error, Format, Frame, Info, Integrity, Pixels, Planes, Result, Samples};
 
@@ -197,12 +197,15 @@ fn several(
     Ok([(key, first)].into_iter().chain(others).collect())
 }
 
-/// Encodes opaque pixels at an encoder's own quality, beside the common scale: for the bench that measures that scale.
+/// Encodes opaque pixels at an encoder's own quality, beside the common scale, as a picture of that kind: for the bench that
+/// measures that scale.
 ///
 /// # Errors
 /// [`Error::Encode`], [`Error::Impossible`].
-pub fn encode_at(pixels: Pixels, format: Format, own_quality: f32, encoding: Encoding) -> Result<Vec<u8>> {
+pub fn encode_at(
+    pixels: Pixels, format: Format, own_quality: f32, encoding: Encoding, kind: PictureKind,
+) -> Result<Vec<u8>> {
     let data = PictureData::Frames(vec![Frame { pixels, delay: 0 }]);
-    let picture = EncodeInput { encoding, ..EncodeInput::new(data, own_quality) };
+    let picture = EncodeInput { encoding, kind, ..EncodeInput::new(data, own_quality) };
     tintype_codecs::of(format).encode(&picture, &mut || true)
 }

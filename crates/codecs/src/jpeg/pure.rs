@@ -8,10 +8,11 @@ use std::io::Cursor;
 
 use jpeg_decoder::{Decoder, PixelFormat};
 use jpeg_encoder::QuantizationTableType::Custom;
-use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+use jpeg_encoder::{ChromaSubsamplingMethod, ColorType, Encoder, SamplingFactor};
 
 use super::FORMAT;
 use super::quantisation::Quantisation;
+use crate::ShouldContinue;
 use crate::encode_input::EncodeInput;
 use tintype_jpeg::header::Header;
 use tintype_jpeg::integrity::integrity;
@@ -76,7 +77,9 @@ fn decode_repaired(
 }
 
 /// Encodes with the tables of the quality, and one component if all pixels are grey.
-pub(super) fn encode(picture: &EncodeInput) -> Result<Vec<u8>> {
+///
+/// The effort makes no difference, and the encoder cannot be cancelled.
+pub(super) fn encode(picture: &EncodeInput, _should_continue: ShouldContinue<'_>) -> Result<Vec<u8>> {
     let failed = |reason: String| Error::Encode { format: FORMAT, reason };
     let pixels = picture.first();
     let side = |length: u32| u16::try_from(length).map_err(|_| failed("a side is too long".into()));
@@ -88,6 +91,8 @@ pub(super) fn encode(picture: &EncodeInput) -> Result<Vec<u8>> {
     let [luma, chroma] = tables.map(|table| Custom(Box::new(table)));
     encoder.set_quantization_tables(luma, chroma);
     encoder.set_sampling_factor(if halves_chroma { SamplingFactor::F_2_2 } else { SamplingFactor::F_1_1 });
+    // the default takes one pixel of four
+    encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Average);
     encoder.set_optimized_huffman_tables(true);
     let encoded = if picture.is_grey() {
         encoder.encode(&pixels.grey(), width, height, ColorType::Luma)

@@ -83,6 +83,125 @@ fn later_efforts_write_large_pictures_in_scans() {
     }
 }
 
+/// A photograph.
+#[cfg(feature = "native")]
+fn photograph() -> Pixels {
+    let file = tintype_testing::testdata("photos/chelsea.png");
+    let (mut frames, _) = decode_checked(&crate::png::Png, &file, false).expect("decoded");
+    frames.pop().expect("a picture")
+}
+
+#[cfg(feature = "native")]
+fn dense(input: EncodeInput) -> EncodeInput {
+    EncodeInput { encoding: Encoding { effort: Effort::Dense, ..input.encoding }, ..input }
+}
+
+#[cfg(feature = "native")]
+#[test]
+fn dense_file_is_smaller_than_a_balanced_one_of_the_same_tables() {
+    let photograph = photograph();
+    for (quality, kind) in [(50.0, PictureKind::Photo), (75.0, PictureKind::Photo), (92.0, PictureKind::Drawing)] {
+        let mut input = EncodeInput { kind, ..input(photograph.clone(), quality) };
+        input.encoding.effort = Effort::Balanced;
+        let balanced = encoded(&input).0;
+        let input = dense(input);
+        let dense = encoded(&input).0;
+        assert!(dense.len() * 100 < balanced.len() * 95, "{} and {} bytes at {quality}", dense.len(), balanced.len());
+        assert!(dense == encoded(&input).0, "the same bytes again");
+        let [dense, balanced] = [dense, balanced].map(|file| squared_error(&file, &photograph));
+        assert!(dense < balanced * 1.5, "errors of {dense} and {balanced} at {quality}");
+    }
+}
+
+/// The mean squared error of the samples.
+#[cfg(feature = "native")]
+fn squared_error(file: &[u8], original: &Pixels) -> f64 {
+    let (frames, _) = decode_checked(&Jpeg, file, false).expect("decoded");
+    let squares = frames[0].data.iter().zip(&original.data).map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2));
+    squares.sum::<f64>() / original.data.len() as f64
+}
+
+#[cfg(feature = "native")]
+#[test]
+fn dense_file_of_every_layout_is_decoded_alike_by_both_decoders() {
+    use tintype_pixels::DctScale;
+
+    let photograph = photograph();
+    for (width, height) in [(1, 1), (7, 9), (8, 8), (17, 33), (300, 260)] {
+        let size = Size::new(width, height);
+        let colour = photograph.cut(100, 20, size);
+        let grey: Vec<u8> = colour.data.iter().step_by(3).flat_map(|&level| [level; 3]).collect();
+        let grey = Pixels { size, channels: 3, data: grey };
+        let planes = PictureData::Planes(tintype_pixels::ycbcr::planes(&colour, ChromaSubsampling::S420));
+        let luma = PictureData::Planes(Planes::new(size, None, grey.grey()));
+        let drawing = EncodeInput { kind: PictureKind::Drawing, ..input(colour.clone(), 80.0) };
+        for (name, input, samples) in [
+            ("4:2:0", input(colour.clone(), 80.0), 1.5),
+            ("4:4:4", drawing, 3.0),
+            ("with alpha", input(colour.clone().with_alpha(), 80.0), 1.5),
+            ("grey", input(grey, 80.0), 1.0),
+            ("planes", EncodeInput::new(planes, 80.0), 1.5),
+            ("luma", EncodeInput::new(luma, 80.0), 1.0),
+        ] {
+            let (file, header) = encoded(&dense(input));
+            assert_eq!((header.size, header.samples_per_pixel), (size, samples), "{name}, {size}");
+            assert_eq!(header.progressive, size.pixels() > 65_536, "{name}, {size}");
+            let own = tintype_jpeg::decode(&file, DctScale::FULL).expect("decoded");
+            let library = by_libjpeg(&file, size, own.subsampling);
+            let planes = own.edges_repeated();
+            // the inverse DCT of libjpeg has whole numbers, ours has not
+            let is_near = |own: &[u8], library: &[u8]| own.iter().zip(library).all(|(a, b)| a.abs_diff(*b) <= 1);
+            let equal = planes.all().iter().zip(library.all()).all(|(own, library)| is_near(own.data, library.data));
+            assert!(equal, "{name}, {size}");
+        }
+    }
+}
+
+/// A file as libjpeg-turbo decodes it.
+#[cfg(feature = "native")]
+fn by_libjpeg(file: &[u8], size: Size, subsampling: Option<ChromaSubsampling>) -> Planes {
+    let subsamp = turbojpeg::read_header(file).expect("a header").subsamp;
+    let mut samples = vec![0; Planes::bytes(size, subsampling)];
+    let (width, height) = (size.width as usize, size.height as usize);
+    let image = turbojpeg::YuvImage { pixels: &mut samples[..], width, align: 1, height, subsamp };
+    let mut decompressor = turbojpeg::Decompressor::new().expect("a decompressor");
+    decompressor.decompress_to_yuv(file, image).expect("decoded");
+    Planes::new(size, subsampling, samples).edges_repeated()
+}
+
+#[cfg(feature = "native")]
+#[test]
+fn dense_encoder_is_cancelled_at_any_call() {
+    let input = dense(input(photograph(), 75.0));
+    let mut calls = 0;
+    Jpeg.encode(&input, &mut || {
+        calls += 1;
+        true
+    })
+    .expect("encoded");
+    // rows of blocks of luma and chroma, counted and quantised
+    assert_eq!(calls, 2 * (38 + 2 * 19));
+    for last in [1, 40, calls / 2 + 1, calls] {
+        let mut count = 0;
+        let result = Jpeg.encode(&input, &mut || {
+            count += 1;
+            count < last
+        });
+        assert!(matches!(result, Err(tintype_pixels::Error::Cancelled)) && count == last, "{result:?} at {last}");
+    }
+}
+
+#[cfg(feature = "native")]
+#[test]
+fn dense_file_of_quality_100_has_every_coefficient() {
+    let mut input = input(photograph(), 100.0);
+    let [balanced, dense] = [Effort::Balanced, Effort::Dense].map(|effort| {
+        input.encoding.effort = effort;
+        encoded(&input).0
+    });
+    assert!(dense == balanced);
+}
+
 #[cfg(feature = "native")]
 #[test]
 fn planes_without_chroma_are_written_as_one_component() {
