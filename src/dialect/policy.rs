@@ -8,6 +8,7 @@ use super::native::params::{Params, RequestedFormat, RequestedQuality, defaults}
 use super::native::query;
 use super::signature::Keys;
 use super::{Error, InvalidParam, InvalidParams, Target, negotiate};
+use crate::render::geometry::Sizing;
 use crate::render::recipe::{Effects, Encode, Geometry, Output, Quality, Target as Score};
 use crate::render::{Format, Recipe};
 use crate::source::ImageId;
@@ -195,7 +196,10 @@ impl Policy {
         params.auto = None;
         let fit = geometry::default_fit(&params);
         drop_default(&mut params.fit, fit);
+        drop_default(&mut params.limit, defaults::LIMIT);
         drop_default(&mut params.position, defaults::POSITION);
+        drop_default(&mut params.offset, defaults::OFFSET);
+        drop_default(&mut params.padding, defaults::PADDING);
         if params.quality == Some(RequestedQuality::Auto) {
             (params.quality, params.target) = (None, Some(self.config.target));
         }
@@ -226,9 +230,15 @@ impl Policy {
 
     /// Changes the width to an allowed one; `true` where that changed it.
     fn snap_width(&self, params: &mut Params) -> Result<bool, Error> {
-        geometry::apply_dpr(params, self.config.max_dimension);
+        let is_any_width = self.config.snap == Snap::Off || self.config.widths.is_empty();
+        if is_any_width {
+            geometry::apply_dpr(params, self.config.max_dimension);
+            return Ok(false);
+        }
+        // the widths that are allowed are those of results
+        geometry::fold_dpr(params, self.config.max_dimension);
         let (Some(width), Some(&top)) = (params.width, self.config.widths.last()) else { return Ok(false) };
-        if self.config.snap == Snap::Off || self.config.widths.contains(&width) {
+        if self.config.widths.contains(&width) {
             return Ok(false);
         }
         let next = self.config.widths.iter().copied().find(|&allowed| allowed >= width);
@@ -254,14 +264,16 @@ impl Policy {
             // in `output`
             format: _,
             auto: _,
-            // in `snap_width`
-            dpr: _,
-            // in `resize`
+            // in `sizing`
             width: _,
             height: _,
             aspect_ratio: _,
+            dpr: _,
             fit: _,
+            limit: _,
             position: _,
+            offset: _,
+            padding: _,
             enlarge: _,
             // here
             rect,
@@ -269,6 +281,7 @@ impl Policy {
             target,
             lossless,
             background,
+            canvas,
             rotate,
             flip,
             blur,
@@ -290,13 +303,17 @@ impl Policy {
             // a description depends on no other parameter
             return Ok(Recipe::description());
         }
+        let Sizing { resize, options } = geometry::sizing(self.config.max_dimension, params)?;
+        let background = background.filter(|colour| colour.0[3] > 0);
         Ok(Recipe {
             geometry: Geometry {
                 rect,
                 trim: trim.filter(|&tolerance| tolerance != defaults::TRIM),
                 turn: geometry::turn(rotate, flip),
-                resize: geometry::resize(self.config.max_dimension, params)?,
-                background: background.filter(|colour| colour.0[3] > 0),
+                resize,
+                options,
+                canvas: canvas.filter(|_| geometry::has_canvas(resize, options)),
+                background,
             },
             effects: Effects { blur, sharpen: sharpen.filter(|&amount| amount != defaults::SHARPEN) },
             encode: Encode {

@@ -108,6 +108,8 @@ const GOLDEN: &[(&str, &str, &str)] = &[
     ("generated/thin-lines.png", "w=150&f=png", "thin-lines"),
     ("generated/alpha.png", "w=60&bg=8000ff&f=png", "background"),
     ("generated/thin-lines.png", "trim&w=150&f=png", "trim"),
+    ("photos/coffee.png", "w=800&h=120&fit=cover&limit=sides&f=png&rect=0,0,160,160", "limit-sides"),
+    ("photos/coffee.png", "w=800&h=400&fit=pad&limit=box&canvas=336699&f=png&rect=0,0,160,160", "limit-box"),
 ];
 
 #[test]

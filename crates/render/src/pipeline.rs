@@ -1,5 +1,5 @@
 //! The operations between decoder and encoder, in their order: the part that is shown, resize, orientation, colours, canvas,
-//! effects, background.
+//! effects, padding, background.
 //!
 //! Everything that can be done on the pixels of the result is done there and not on the original's, which are often twenty times
 //! as many.
@@ -11,6 +11,7 @@ use tintype_pixels::{Decoded, PixelLayout, Pixels, Profile, Rect, Region, Result
 
 use crate::geometry::{Fitted, Gravity};
 use crate::ops;
+use crate::ops::pad::Colours;
 use crate::plan::Plan;
 use crate::recipe::Recipe;
 
@@ -96,11 +97,14 @@ impl<'a> Pipeline<'a> {
                 None => pixels = tintype_pixels::colour::to_srgb(pixels, profile),
             }
         }
-        pixels = ops::pad::pad(pixels, fitted, geometry.background, plan.format.supports_alpha());
+        let (canvas, background) = (geometry.canvas, geometry.background);
+        let colours = Colours { canvas, background, format_has_alpha: plan.format.supports_alpha() };
+        pixels = ops::pad::pad(pixels, fitted, colours);
         for effect in effects.in_order() {
             ops::apply(effect, &mut pixels);
         }
-        Ok(ops::flatten::flatten(pixels, geometry.background, plan.format.supports_alpha()))
+        pixels = ops::pad::frame(pixels, fitted, colours);
+        Ok(ops::flatten::flatten(pixels, background, colours.format_has_alpha))
     }
 }
 

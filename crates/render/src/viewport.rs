@@ -3,7 +3,7 @@
 use tintype_pixels::DctScale;
 use tintype_pixels::{Error, Format, Info, Orientation, Rect, Region, Result, Size};
 
-use crate::geometry::{Fitted, Gravity, Resize, TargetSize};
+use crate::geometry::{Fitted, Gravity, Resize, Sizing, TargetSize};
 use crate::kind;
 use crate::recipe::{Geometry, Output, Recipe};
 use crate::settings::Settings;
@@ -59,26 +59,26 @@ impl<'a> Viewport<'a> {
 
     /// Fits a part of the displayed original.
     pub(crate) fn fit(&self, region: Region) -> Fitted {
-        let resize = match self.recipe.encode.output {
+        let sizing = match self.recipe.encode.output {
             Output::Json => {
                 let side = self.description_side;
-                Resize::Contain(TargetSize { width: side, height: side, enlarge: false })
+                Resize::Contain(TargetSize { width: side, height: side, enlarge: false }).into()
             }
-            _ => self.recipe.geometry.resize,
+            _ => self.recipe.geometry.sizing(),
         };
-        self.fit_as(resize, region)
+        self.fit_as(sizing, region)
     }
 
-    /// Fits a part of the displayed original by another resize than the recipe's.
-    pub(crate) fn fit_as(&self, resize: Resize, region: Region) -> Fitted {
-        resize.fit_within(region.width, region.height, self.max_dimension, self.max_enlarged)
+    /// Fits a part of the displayed original by another sizing than the recipe's.
+    pub(crate) fn fit_as(&self, sizing: Sizing, region: Region) -> Fitted {
+        sizing.fit_within(region.width, region.height, self.max_dimension, self.max_enlarged)
     }
 
     /// The longest side of the result if the format had no limit.
     pub(crate) fn longest_requested(&self, settings: &Settings) -> u32 {
         let Region { width, height, .. } = self.region;
-        let canvas = self.recipe.geometry.resize.fit(width, height, settings.max_dimension).canvas;
-        canvas.width.max(canvas.height)
+        let outer = self.recipe.geometry.sizing().fit(width, height, settings.max_dimension).outer();
+        outer.width.max(outer.height)
     }
 
     /// Where a part of the displayed original lies in the stored picture, at that scale.

@@ -2,7 +2,7 @@
 
 use crate::render::Format;
 use crate::render::Rect;
-use crate::render::geometry::{Gravity, Ratio};
+use crate::render::geometry::{Gravity, Limit, Offset, Padding, Ratio};
 use crate::render::recipe::{Metadata, Quality, Rgba, Target};
 
 /// The parameters of a URL; `None` where it leaves one out.
@@ -18,8 +18,12 @@ pub struct Params {
     pub dpr: Option<u16>,
     /// How the original fits the requested box.
     pub fit: Option<Fit>,
+    /// How a box that would enlarge the original is reduced.
+    pub limit: Option<Limit>,
     /// The part that cropping keeps.
     pub position: Option<Gravity>,
+    /// The distance of a crop or a padded picture from its position.
+    pub offset: Option<Offset>,
     /// Crop before any other operation, in pixels of the upright original.
     pub rect: Option<Rect>,
     /// The format of the result.
@@ -36,6 +40,10 @@ pub struct Params {
     pub enlarge: Option<bool>,
     /// The colour behind transparent pixels.
     pub background: Option<Rgba>,
+    /// The colour of the canvas and of the padding.
+    pub canvas: Option<Rgba>,
+    /// Pixels around the result, before `dpr`.
+    pub padding: Option<Padding>,
     /// Clockwise, in degrees: 0, 90, 180 or 270.
     pub rotate: Option<u16>,
     /// Mirroring, after `rotate`.
@@ -65,7 +73,7 @@ pub struct Params {
 /// The value of each parameter that a URL leaves out. [`PARAMETERS`](super::table::PARAMETERS) prints them and `policy` applies them; the default of
 /// `quality` is the setting `output.quality`, and that of `fit` depends on `aspect_ratio`.
 pub mod defaults {
-    use super::{Fit, Gravity, Metadata};
+    use super::{Fit, Gravity, Limit, Metadata, Offset, Padding};
 
     /// In hundredths.
     pub const DPR: u16 = 100;
@@ -73,6 +81,12 @@ pub mod defaults {
     pub const FIT: Fit = Fit::Contain;
     /// With one, since a ratio is there to be filled.
     pub const FIT_OF_RATIO: Fit = Fit::Cover;
+    /// Each mode has its own.
+    pub const LIMIT: Limit = Limit::Ratio;
+    /// No distance.
+    pub const OFFSET: Offset = Offset::NONE;
+    /// No pixels.
+    pub const PADDING: Padding = Padding::NONE;
     /// The centre.
     pub const POSITION: Gravity = Gravity::CENTER;
     /// WebP and PNG may be lossy.
@@ -104,6 +118,8 @@ pub enum Fit {
     Outside,
     /// Inside the box, on a canvas of its size.
     Pad,
+    /// Cover where original and box are alike in orientation, otherwise contain.
+    Auto,
 }
 
 /// The format that a URL asks for.

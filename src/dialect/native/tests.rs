@@ -23,6 +23,7 @@ fn printed_values_parse_to_the_same() {
         ("fit", FITS),
         ("position", POSITIONS),
         ("position", &["0.5x0.33", "1x0", "ne", "left-top", "northeast", "c", "0.12345x1"]),
+        ("limit", &["ratio", "Sides", "box"]),
         ("rect", &["0,0,1,1", "10,20,300,400"]),
         ("format", FORMATS),
         ("auto", &["format", "compress", "compress,format"]),
@@ -32,6 +33,7 @@ fn printed_values_parse_to_the_same() {
         ("enlarge", BOOLEANS),
         ("animated", BOOLEANS),
         ("background", &["fff", "FFF8", "336699", "33669980", "RebeccaPurple", "transparent"]),
+        ("canvas", &["ffffff", "0000", "red", "transparent"]),
         ("rotate", &["0", "90", "180", "270"]),
         ("flip", &["h", "v", "hv", "vh"]),
         ("blur", &["0.3", "100", "2.55"]),
@@ -85,6 +87,7 @@ fn values_out_of_range_are_refused() {
         ("aspect_ratio", &["", "0", "16:0", "0:9", "16:", ":9", "16x9", "-1", "1e5:1", "99999999999"]),
         ("dpr", &["", "0", "0.05", "5.01", "1.234", "2x", "-1", "1."]),
         ("fit", &["", "contian", "contain "]),
+        ("limit", &["", "none", "both"]),
         ("position", &["", "up", "top-top", "left-right", "2x2", "0.5", "0.5x", "top-", "-", "1e0x1"]),
         ("rect", &["", "1,2,3", "1,2,3,4,5", "0,0,0,1", "-1,0,1,1", "a,b,c,d"]),
         ("format", &["", "bmp", "jpegxl", "tiff"]),
@@ -93,6 +96,7 @@ fn values_out_of_range_are_refused() {
         ("target", &["", "39", "91", "75.5", "auto"]),
         ("lossless", &["", "yes", "2"]),
         ("background", &["", "#fff", "ff", "fffff", "blurple", "1234567"]),
+        ("canvas", &["", "#fff", "blurple"]),
         ("rotate", &["", "45", "360", "-90"]),
         ("flip", &["", "x", "hh"]),
         ("blur", &["", "0", "0.2", "0.299", "100.001", "101", "NaN", "1e1"]),
@@ -132,7 +136,7 @@ fn misspelt_values_get_a_suggestion() {
 
 #[test]
 fn defaults_with_a_value_parse() {
-    let described = ["fit", "format", "background", "blur"];
+    let described = ["fit", "format", "background", "canvas", "blur"];
     for parameter in PARAMETERS {
         let default = parameter.default();
         if default != "–" && !described.contains(&parameter.name) {

@@ -4,6 +4,8 @@ use super::*;
 use crate::dialect::native::PARAMETERS;
 use crate::render::recipe::Choice;
 
+mod sizes;
+
 fn config() -> Config {
     Config {
         quality: Quality::default(),
