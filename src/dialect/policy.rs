@@ -10,7 +10,7 @@ use super::signature::Keys;
 use super::{Error, InvalidParam, InvalidParams, Target, negotiate};
 use crate::render::geometry::Sizing;
 use crate::render::recipe::{Effects, Encode, Geometry, Output, Quality, Target as Score};
-use crate::render::{Format, Recipe};
+use crate::render::{Format, Orientation, Recipe};
 use crate::source::ImageId;
 
 /// The settings for URLs.
@@ -200,6 +200,7 @@ impl Policy {
         drop_default(&mut params.position, defaults::POSITION);
         drop_default(&mut params.offset, defaults::OFFSET);
         drop_default(&mut params.padding, defaults::PADDING);
+        drop_default(&mut params.inset, defaults::INSET);
         if params.quality == Some(RequestedQuality::Auto) {
             (params.quality, params.target) = (None, Some(self.config.target));
         }
@@ -275,8 +276,12 @@ impl Policy {
             offset: _,
             padding: _,
             enlarge: _,
+            // in `part`
+            rect: _,
+            window: _,
+            inset: _,
             // here
-            rect,
+            orient,
             quality,
             target,
             lossless,
@@ -304,10 +309,13 @@ impl Policy {
             return Ok(Recipe::description());
         }
         let Sizing { resize, options } = geometry::sizing(self.config.max_dimension, params)?;
+        let (rect, area) = geometry::part(params)?;
         let background = background.filter(|colour| colour.0[3] > 0);
         Ok(Recipe {
             geometry: Geometry {
+                orient: orient.map(|orientation| Orientation::from_exif(orientation.into())),
                 rect,
+                area,
                 trim: trim.filter(|&tolerance| tolerance != defaults::TRIM),
                 turn: geometry::turn(rotate, flip),
                 resize,

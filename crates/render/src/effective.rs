@@ -69,14 +69,17 @@ impl Recipe {
 /// The reduced recipe; `None` where a step would change the picture, which the checks at its end rule out.
 fn reduced(plan: &Plan<'_>, info: &Info, settings: &Settings) -> Option<Recipe> {
     let Recipe { geometry, effects, encode } = plan.recipe();
-    let Geometry { rect, trim, turn, resize: _, options: _, canvas, background } = *geometry;
+    let Geometry { orient, rect: _, area: _, trim, turn, resize: _, options: _, canvas, background } = *geometry;
     // every operation has an effect, whatever the original
     let Effects { blur, sharpen } = *effects;
-    let upright = info.orientation.apply(info.size);
+    let orient = orient.filter(|orientation| *orientation != info.orientation);
+    let upright = orient.unwrap_or(info.orientation).apply(info.size);
     let Sizing { resize, options } = sizing(plan);
     let sized = Recipe {
         geometry: Geometry {
-            rect: rect.and_then(|rect| clipped(rect, upright)),
+            orient,
+            rect: geometry.part(upright).and_then(|rect| clipped(rect, upright)),
+            area: None,
             trim,
             turn,
             resize,

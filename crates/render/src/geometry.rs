@@ -6,13 +6,16 @@
 //! |---|---|
 //! | this one | the types: [`Resize`] with its [`TargetSize`], and the result, [`Fitted`] |
 //! | `options` | [`ResizeOptions`]: limits of enlarging, device pixel ratio, offset, padding |
+//! | `area` | [`Area`]: the part of an original that is used |
 //! | `fit` | the arithmetic from the one to the other |
 
+mod area;
 mod fit;
 mod options;
 
 use tintype_pixels::{Region, Size};
 
+pub use area::{Area, Length};
 pub use fit::Sizing;
 pub use options::{Limit, Offset, Padding, ResizeOptions};
 

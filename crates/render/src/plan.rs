@@ -284,8 +284,8 @@ impl Draft<'_> {
         let linear = if viewport.linear { cost::linear_light_memory(decoded, down) } else { 0 };
         let geometry = &viewport.recipe.geometry;
         // cutting copies the rest, a window of packed pixels or a plane at a time
-        let is_cut = geometry.rect.is_some() || geometry.trim.is_some();
-        let cut = if is_cut { decoded.pixels() + cost::cut_memory(decoded, down, viewport.linear) } else { 0 };
+        let cut =
+            if geometry.is_cut() { decoded.pixels() + cost::cut_memory(decoded, down, viewport.linear) } else { 0 };
         linear + cut + if geometry.trim.is_some() { decoded.pixels() * 8 } else { 0 }
     }
 }

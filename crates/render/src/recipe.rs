@@ -3,12 +3,12 @@
 //! A recipe is half of a cache key, so equivalent requests must give equal recipes, and every field must be in
 //! [`Recipe::canonical`]: it takes the structs apart without `..`, so that a missing field does not compile.
 
-use tintype_pixels::{Format, Orientation, Rect};
+use tintype_pixels::{Format, Orientation, Rect, Size};
 
 mod describe;
 mod effects;
 
-use crate::geometry::{Gravity, Limit, Offset, Padding, Resize, ResizeOptions, Sizing, TargetSize};
+use crate::geometry::{Area, Gravity, Limit, Offset, Padding, Resize, ResizeOptions, Sizing, TargetSize};
 
 pub use effects::{Effect, Effects};
 
@@ -26,8 +26,12 @@ pub struct Recipe {
 /// The part of the original that is shown, and its size.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Geometry {
+    /// The orientation that the original is taken to have in place of its own.
+    pub orient: Option<Orientation>,
     /// The part of the upright original that is used, before anything else.
     pub rect: Option<Rect>,
+    /// The same relative to the size of the original, in place of `rect`.
+    pub area: Option<Area>,
     /// Whether borders of one colour are cut off, and how unlike they may be: 1 to 100 percent.
     pub trim: Option<u8>,
     /// `rotate` and then `flip`, as one transformation of the upright original.
@@ -44,6 +48,16 @@ pub struct Geometry {
 }
 
 impl Geometry {
+    /// The part of an upright original of that size that is used, in pixels; it may reach beyond the original.
+    pub fn part(&self, upright: Size) -> Option<Rect> {
+        self.area.map(|area| area.of(upright)).or(self.rect)
+    }
+
+    /// Whether a part of the original is cut out before anything else.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.rect.is_some() || self.area.is_some() || self.trim.is_some()
+    }
+
     /// The resize with its options.
     pub fn sizing(&self) -> Sizing {
         Sizing { resize: self.resize, options: self.options }
@@ -72,7 +86,9 @@ impl Recipe {
     pub fn new(output: Output, quality: Quality) -> Recipe {
         Recipe {
             geometry: Geometry {
+                orient: None,
                 rect: None,
+                area: None,
                 trim: None,
                 turn: Orientation::UPRIGHT,
                 resize: Resize::Native,
@@ -107,7 +123,7 @@ impl Recipe {
     /// The recipe as bytes for a cache key: equal for equal recipes only.
     pub fn canonical(&self) -> Vec<u8> {
         let Recipe { geometry, effects, encode } = self;
-        let Geometry { rect, trim, turn, resize, options, canvas, background } = geometry;
+        let Geometry { orient, rect, area, trim, turn, resize, options, canvas, background } = geometry;
         let ResizeOptions { limit, dpr, offset, padding } = options;
         let Effects { blur, sharpen } = effects;
         let Encode { output, quality, target, lossless, animated, metadata } = encode;
@@ -119,6 +135,8 @@ impl Recipe {
                 text.push_str(&format!("{name}={value};"));
             }
         };
+        extra("orient", orient.map(|orientation| orientation.to_exif().to_string()));
+        extra("area", area.map(|area| format!("{area:?}")));
         extra("limit", (*limit != Limit::Ratio).then(|| limit.name().into()));
         extra("dpr", (*dpr != ResizeOptions::default().dpr).then(|| dpr.to_string()));
         extra("offset", (*offset != Offset::NONE).then(|| format!("{offset:?}")));

@@ -1,8 +1,7 @@
 //! The parameters of one URL as it states them, and their defaults.
 
 use crate::render::Format;
-use crate::render::Rect;
-use crate::render::geometry::{Gravity, Limit, Offset, Padding, Ratio};
+use crate::render::geometry::{Area, Gravity, Length, Limit, Offset, Padding, Ratio};
 use crate::render::recipe::{Metadata, Quality, Rgba, Target};
 
 /// The parameters of a URL; `None` where it leaves one out.
@@ -24,8 +23,14 @@ pub struct Params {
     pub position: Option<Gravity>,
     /// The distance of a crop or a padded picture from its position.
     pub offset: Option<Offset>,
-    /// Crop before any other operation, in pixels of the upright original.
-    pub rect: Option<Rect>,
+    /// The EXIF orientation that the original is taken to have, 1 to 8.
+    pub orient: Option<u8>,
+    /// Crop before any other operation: left, top, width and height in the upright original.
+    pub rect: Option<[Length; 4]>,
+    /// The same by a size and a position; always [`Area::Window`].
+    pub window: Option<Area>,
+    /// The same by the distance from each edge.
+    pub inset: Option<Padding>,
     /// The format of the result.
     pub format: Option<RequestedFormat>,
     /// Properties that the server chooses.
@@ -93,6 +98,8 @@ pub mod defaults {
     pub const LOSSLESS: bool = false;
     /// No result is larger than its original.
     pub const ENLARGE: bool = false;
+    /// Nothing is cut off.
+    pub const INSET: Padding = Padding::NONE;
     /// In degrees.
     pub const ROTATE: u16 = 0;
     /// In hundredths: off.

@@ -24,7 +24,12 @@ fn printed_values_parse_to_the_same() {
         ("position", POSITIONS),
         ("position", &["0.5x0.33", "1x0", "ne", "left-top", "northeast", "c", "0.12345x1"]),
         ("limit", &["ratio", "Sides", "box"]),
-        ("rect", &["0,0,1,1", "10,20,300,400"]),
+        ("offset", &["0,0", "10,20", "-1.5,+0.25", "0,-0.0001"]),
+        ("orient", &["1", "8"]),
+        ("rect", &["0,0,1,1", "10,20,300,400", "25p,0p,50p,33.33p", "10,5p,100p,7"]),
+        ("window", &["400x300@center", "200x100@top+10+20", "0.5x0.5@bottom-right", "0.3x@0.3x0.7-10-0.5"]),
+        ("window", &["400x300", "x0@left", "0x0", "1x1@top-left 3 4"]),
+        ("inset", &["0,0,0,0", "20,30,20,0"]),
         ("format", FORMATS),
         ("auto", &["format", "compress", "compress,format"]),
         ("quality", &["1", "100", "low", "HIGH", "auto"]),
@@ -34,6 +39,7 @@ fn printed_values_parse_to_the_same() {
         ("animated", BOOLEANS),
         ("background", &["fff", "FFF8", "336699", "33669980", "RebeccaPurple", "transparent"]),
         ("canvas", &["ffffff", "0000", "red", "transparent"]),
+        ("padding", &["0,0,0,0", "20,20,20,20", "65535,0,1,2"]),
         ("rotate", &["0", "90", "180", "270"]),
         ("flip", &["h", "v", "hv", "vh"]),
         ("blur", &["0.3", "100", "2.55"]),
@@ -89,6 +95,15 @@ fn values_out_of_range_are_refused() {
         ("fit", &["", "contian", "contain "]),
         ("limit", &["", "none", "both"]),
         ("position", &["", "up", "top-top", "left-right", "2x2", "0.5", "0.5x", "top-", "-", "1e0x1"]),
+        ("offset", &["", "1", "1,2,3", "a,b", "--1,0", "70000,0", "1,"]),
+        ("orient", &["", "0", "9", "left"]),
+        (
+            "window",
+            &["", "@top", "400", "400x300@", "400x300@smart", "1.5x2", "400x300@top+1", "400x300@top+1+2+3", "-1x1"],
+        ),
+        ("inset", &["", "1", "1,2,3", "1,2,3,4,5", "-1,0,0,0", "1p,2,3,4"]),
+        ("padding", &["", "1", "1,2,3", "65536,0,0,0", "1.5,0,0,0"]),
+        ("rect", &["101p,0,1,1", "0,0,0p,1", "1pp,0,1,1"]),
         ("rect", &["", "1,2,3", "1,2,3,4,5", "0,0,0,1", "-1,0,1,1", "a,b,c,d"]),
         ("format", &["", "bmp", "jpegxl", "tiff"]),
         ("auto", &["", "format,", "enhance"]),
@@ -136,7 +151,7 @@ fn misspelt_values_get_a_suggestion() {
 
 #[test]
 fn defaults_with_a_value_parse() {
-    let described = ["fit", "format", "background", "canvas", "blur"];
+    let described = ["fit", "format", "background", "canvas", "orient", "blur"];
     for parameter in PARAMETERS {
         let default = parameter.default();
         if default != "–" && !described.contains(&parameter.name) {

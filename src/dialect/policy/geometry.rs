@@ -2,9 +2,10 @@
 
 use super::conflict;
 use crate::dialect::Error;
+use crate::dialect::native::Parameter;
 use crate::dialect::native::params::{Fit, Flip, Params, defaults};
-use crate::render::Orientation;
-use crate::render::geometry::{Gravity, Limit, Offset, Resize, ResizeOptions, Sizing, TargetSize};
+use crate::render::geometry::{Area, Gravity, Length, Limit, Offset, Resize, ResizeOptions, Sizing, TargetSize};
+use crate::render::{Orientation, Rect};
 
 /// The sizing that parameters ask for, within `max` pixels a side.
 ///
@@ -20,9 +21,35 @@ pub(super) fn sizing(max: u32, params: &Params) -> Result<Sizing, Error> {
         padding: params.padding.unwrap_or(defaults::PADDING),
     };
     if options.offset != defaults::OFFSET && params.position == Some(Gravity::Smart) {
-        return Err(conflict("offset", "", "with a position other than smart"));
+        return Err(conflict("offset", &printed("offset", params), "with a position other than smart"));
     }
     Ok(Sizing { resize, options: options.canonical(resize) })
+}
+
+/// The part of the original that parameters ask for: in pixels, or relative to its size.
+///
+/// # Errors
+/// Where more than one parameter says it.
+pub(super) fn part(params: &Params) -> Result<(Option<Rect>, Option<Area>), Error> {
+    let inset = params.inset.filter(|&inset| inset != defaults::INSET).map(Area::Inset);
+    match (params.rect, params.window, inset) {
+        (Some([x, y, width, height]), None, None) => Ok(match [x, y, width, height] {
+            [Length::Pixels(x), Length::Pixels(y), Length::Pixels(width), Length::Pixels(height)] => {
+                (Some(Rect { x, y, width, height }), None)
+            }
+            _ => (None, Some(Area::Rect { x, y, width, height })),
+        }),
+        (None, area, None) | (None, None, area) => Ok((None, area)),
+        _ => {
+            let name = if params.window.is_some() { "window" } else { "inset" };
+            Err(conflict(name, &printed(name, params), "only one of rect, window and inset"))
+        }
+    }
+}
+
+/// The value of a parameter as a canonical URL has it.
+fn printed(name: &str, params: &Params) -> String {
+    Parameter::find(name).and_then(|parameter| parameter.value(params)).unwrap_or_default()
 }
 
 /// Whether the result has pixels that are not the original's.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::geometry::{Offset, Padding};
+use crate::geometry::{Area, Length, Offset, Padding};
 use crate::recipe::Choice;
 use tintype_pixels::Orientation;
 
@@ -158,11 +158,32 @@ fn options() -> impl Strategy<Value = ResizeOptions> {
     )
 }
 
+fn areas() -> impl Strategy<Value = Area> {
+    let length = || {
+        (any::<bool>(), 0_u16..6000).prop_map(|(is_share, length)| match is_share {
+            true => Length::Share(length),
+            false => Length::Pixels(length.into()),
+        })
+    };
+    let sides = [0_u16..900, 0_u16..900, 0_u16..900, 0_u16..900];
+    (0_usize..3, length(), length(), length(), length(), -300_000_i32..300_000, 0_u16..10_000, sides).prop_map(
+        |(kind, x, y, width, height, offset, at, [top, right, bottom, left])| {
+            let (gravity, offset) = (Gravity::Point(at, 10_000), Offset { x: offset, y: offset / 2 });
+            [
+                Area::Rect { x, y, width, height },
+                Area::Window { width, height, gravity, offset },
+                Area::Inset(Padding { top, right, bottom, left }),
+            ][kind]
+        },
+    )
+}
+
 proptest! {
     #[test]
     fn reduction_is_idempotent_and_keeps_the_image(
         width in 1_u32..4000, height in 1_u32..4000, resize in resizes(), exif in 0_u32..9, turns in 0_u32..4,
         options in proptest::option::of(options()), canvas in proptest::option::of(0_u8..3),
+        orient in proptest::option::of(1_u32..9), area in proptest::option::of(areas()),
         rect in proptest::option::of((0_u32..2000, 0_u32..2000, 1_u32..3000, 1_u32..3000)),
         output in 0_usize..8, has_alpha: bool, lossless: bool,
     ) {
@@ -175,6 +196,8 @@ proptest! {
         recipe.geometry.rect = rect.map(|(x, y, width, height)| Rect { x, y, width, height });
         recipe.geometry.options = options.unwrap_or_default().canonical(resize);
         recipe.geometry.canvas = canvas.map(|colour| Rgba([255, 255, 255, 127 * colour + colour / 2]));
+        recipe.geometry.orient = orient.map(Orientation::from_exif);
+        recipe.geometry.area = area;
         recipe.geometry.turn = Orientation::quarter_turns(turns);
         recipe.encode.lossless = lossless && !matches!(output, Output::Exactly(Format::Jpeg));
         let settings = Settings::default();

@@ -3,7 +3,7 @@
 use tintype_pixels::Orientation;
 
 use super::{Metadata, Output, Recipe, Rgba};
-use crate::geometry::{Gravity, Limit, Offset, Resize, ResizeOptions, TargetSize};
+use crate::geometry::{Area, Gravity, Length, Limit, Offset, Padding, Resize, ResizeOptions, TargetSize};
 
 /// For logs and tables: what is out of the ordinary, in the order it is done.
 impl std::fmt::Display for Recipe {
@@ -11,6 +11,8 @@ impl std::fmt::Display for Recipe {
         let Recipe { geometry, effects, encode } = self;
         let mut parts = Vec::new();
         let mut say = |part: Option<String>| parts.extend(part);
+        say(geometry.orient.map(|orientation| format!("orient {}", orientation.to_exif())));
+        say(geometry.area.map(Area::describe));
         say(geometry.rect.map(|rect| format!("rect {},{} {}x{}", rect.x, rect.y, rect.width, rect.height)));
         say(geometry.trim.map(|tolerance| format!("trim {tolerance}%")));
         say((geometry.turn != Orientation::UPRIGHT).then(|| format!("turn {}", geometry.turn.to_exif())));
@@ -49,11 +51,6 @@ impl Resize {
             let enlarge = if target.enlarge { " enlarging" } else { "" };
             format!("{}x{}{enlarge}", side(target.width), side(target.height))
         };
-        let at = |gravity: Gravity| match gravity {
-            Gravity::CENTER => String::new(),
-            Gravity::Smart => " smart".into(),
-            Gravity::Point(x, y) => format!(" at {},{}", f64::from(x) / 10_000.0, f64::from(y) / 10_000.0),
-        };
         match self {
             Resize::Native => None,
             Resize::Contain(target) => Some(format!("contain {}", sides(target))),
@@ -67,15 +64,50 @@ impl Resize {
     }
 }
 
+impl Area {
+    fn describe(self) -> String {
+        let length = |length: Length| match length {
+            Length::Pixels(pixels) => pixels.to_string(),
+            Length::Share(share) => format!("{}%", f64::from(share) / 100.0),
+        };
+        match self {
+            Area::Rect { x, y, width, height } => {
+                format!("rect {},{} {}x{}", length(x), length(y), length(width), length(height))
+            }
+            Area::Window { width, height, gravity, offset } => {
+                let offset = describe_offset(offset).map(|offset| format!(" + {offset}"));
+                format!("window {}x{}{}{}", length(width), length(height), at(gravity), offset.unwrap_or_default())
+            }
+            Area::Inset(sides) => format!("inset {}", describe_sides(sides)),
+        }
+    }
+}
+
+/// A position other than the centre.
+fn at(gravity: Gravity) -> String {
+    match gravity {
+        Gravity::CENTER => String::new(),
+        Gravity::Smart => " smart".into(),
+        Gravity::Point(x, y) => format!(" at {},{}", f64::from(x) / 10_000.0, f64::from(y) / 10_000.0),
+    }
+}
+
+fn describe_offset(offset: Offset) -> Option<String> {
+    let units = |offset: i32| f64::from(offset) / 10_000.0;
+    (offset != Offset::NONE).then(|| format!("{},{}", units(offset.x), units(offset.y)))
+}
+
+fn describe_sides(Padding { top, right, bottom, left }: Padding) -> String {
+    [top, right, bottom, left].map(|side| side.to_string()).join(",")
+}
+
 impl ResizeOptions {
     /// Each option that is not the default.
     fn describe(self, say: &mut impl FnMut(Option<String>)) {
         let ResizeOptions { limit, dpr, offset, padding } = self;
         say((limit != Limit::Ratio).then(|| format!("limit {}", limit.name())));
         say((dpr != ResizeOptions::default().dpr).then(|| format!("dpr {}", f64::from(dpr) / 100.0)));
-        let units = |offset: i32| f64::from(offset) / 10_000.0;
-        say((offset != Offset::NONE).then(|| format!("offset {},{}", units(offset.x), units(offset.y))));
-        let sides = [padding.top, padding.right, padding.bottom, padding.left].map(|side| side.to_string());
-        say((!padding.is_none()).then(|| format!("padding {}", sides.join(","))));
+        say(describe_offset(offset).map(|offset| format!("offset {offset}")));
+        say((!padding.is_none()).then(|| format!("padding {}", describe_sides(padding))));
     }
 }

@@ -2,6 +2,8 @@
 
 use super::*;
 
+const ONE: Padding = Padding { top: 1, ..Padding::NONE };
+
 #[test]
 fn recipes_that_differ_have_different_keys() {
     let base = || Recipe::new(Output::Original, Quality::default());
@@ -21,6 +23,14 @@ fn recipes_that_differ_have_different_keys() {
         base(),
         geometry(|geometry| geometry.rect = Some(Rect { x: 0, y: 0, width: 1, height: 1 })),
         geometry(|geometry| geometry.trim = Some(1)),
+        geometry(|geometry| geometry.orient = Some(Orientation::UPRIGHT)),
+        geometry(|geometry| geometry.area = Some(Area::Inset(ONE))),
+        geometry(|geometry| geometry.canvas = Some(Rgba::WHITE)),
+        geometry(|geometry| geometry.options.limit = Limit::Sides),
+        geometry(|geometry| geometry.options.limit = Limit::Box),
+        geometry(|geometry| geometry.options.dpr = 200),
+        geometry(|geometry| geometry.options.offset = Offset { x: 1, y: 0 }),
+        geometry(|geometry| geometry.options.padding = ONE),
         geometry(|geometry| geometry.turn = Orientation::quarter_turns(1)),
         geometry(|geometry| geometry.background = Some(Rgba::WHITE)),
         base().with_resize(Resize::Contain(target)),

@@ -1,9 +1,8 @@
 //! Values that say which part of an original is shown, and in which size.
 
-use super::{decimal, digits};
+use super::{decimal, digits, show_hundredths};
 use crate::dialect::native::params::Fit;
-use crate::render::Rect;
-use crate::render::geometry::{Gravity, Limit, Ratio};
+use crate::render::geometry::{Area, Gravity, Length, Limit, Offset, Padding, Ratio};
 
 pub(in crate::dialect::native) const FITS: &[&str] = &[
     "contain",
@@ -177,12 +176,113 @@ pub(in crate::dialect::native) fn show_position(gravity: &Gravity) -> String {
     }
 }
 
-pub(in crate::dialect::native) fn rect(text: &str) -> Option<Rect> {
-    let numbers: Vec<u32> = text.split(',').map(digits).collect::<Option<_>>()?;
-    let &[x, y, width, height] = numbers.as_slice() else { return None };
-    (width > 0 && height > 0).then_some(Rect { x, y, width, height })
+pub(in crate::dialect::native) fn rect(text: &str) -> Option<[Length; 4]> {
+    let rect: [Length; 4] = four(text, |text| match text.strip_suffix('p') {
+        Some(percent) => share(percent, 100.0).map(Length::Share),
+        None => digits(text).map(Length::Pixels),
+    })?;
+    let is_empty = |length: Length| matches!(length, Length::Pixels(0) | Length::Share(0));
+    (!is_empty(rect[2]) && !is_empty(rect[3])).then_some(rect)
 }
 
-pub(in crate::dialect::native) fn show_rect(rect: &Rect) -> String {
-    format!("{},{},{},{}", rect.x, rect.y, rect.width, rect.height)
+pub(in crate::dialect::native) fn show_rect(rect: &[Length; 4]) -> String {
+    let show = |length: Length| match length {
+        Length::Pixels(pixels) => pixels.to_string(),
+        Length::Share(share) => format!("{}p", show_hundredths(&share)),
+    };
+    rect.map(show).join(",")
+}
+
+/// A decimal up to `all` in 1/10000 of it.
+fn share(text: &str, all: f64) -> Option<u16> {
+    let (value, _) = decimal(text)?;
+    (0.0..=all).contains(&value).then(|| (value / all * 10_000.0).round() as u16)
+}
+
+/// Four values that commas separate.
+fn four<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<[T; 4]> {
+    text.split(',').map(parse).collect::<Option<Vec<T>>>()?.try_into().ok()
+}
+
+pub(in crate::dialect::native) fn padding(text: &str) -> Option<Padding> {
+    let [top, right, bottom, left] = four(text, digits)?;
+    Some(Padding { top, right, bottom, left })
+}
+
+pub(in crate::dialect::native) fn show_padding(padding: &Padding) -> String {
+    let Padding { top, right, bottom, left } = *padding;
+    format!("{top},{right},{bottom},{left}")
+}
+
+pub(in crate::dialect::native) fn offset(text: &str) -> Option<Offset> {
+    let (x, y) = text.split_once(',')?;
+    Some(Offset { x: distance(x)?, y: distance(y)? })
+}
+
+pub(in crate::dialect::native) fn show_offset(offset: &Offset) -> String {
+    format!("{},{}", show_distance(offset.x), show_distance(offset.y))
+}
+
+/// A decimal with or without a sign in 1/10000.
+fn distance(text: &str) -> Option<i32> {
+    const LONGEST: f64 = 65_535.0;
+    let (sign, text) = match text.strip_prefix('-') {
+        Some(text) => (-1, text),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (value, _) = decimal(text)?;
+    (value <= LONGEST).then(|| sign * (value * 10_000.0).round() as i32)
+}
+
+fn show_distance(distance: i32) -> String {
+    // a shortest decimal of at most four places
+    (f64::from(distance) / 10_000.0).to_string()
+}
+
+pub(in crate::dialect::native) fn window(text: &str) -> Option<Area> {
+    let (size, place) = text.split_once('@').unwrap_or((text, "center"));
+    let (width, height) = size.split_once('x')?;
+    // an unescaped plus in a query is a blank
+    let is_sign = |c: char| matches!(c, '+' | '-' | ' ');
+    let is_number = |text: &str| decimal(text).is_some();
+    let split = |text: &str| -> Option<(usize, i32)> {
+        let at = text.rfind(is_sign).filter(|&at| is_number(&text[at + 1..]))?;
+        let length = distance(&text[at + 1..])?;
+        Some((at, if text[at..].starts_with('-') { -length } else { length }))
+    };
+    let (place, x, y) = match split(place) {
+        Some((end, y)) => {
+            let (start, x) = split(&place[..end])?;
+            (&place[..start], x, y)
+        }
+        None => (place, 0, 0),
+    };
+    let gravity = position(place).filter(|gravity| *gravity != Gravity::Smart)?;
+    Some(Area::Window { width: extent(width)?, height: extent(height)?, gravity, offset: Offset { x, y } })
+}
+
+/// Whole pixels, a decimal below 1, or nothing.
+fn extent(text: &str) -> Option<Length> {
+    if text.is_empty() {
+        return Some(Length::Pixels(0));
+    }
+    match digits(text) {
+        Some(pixels) => Some(Length::Pixels(pixels)),
+        // a share that is written is not all
+        None => share(text, 1.0).filter(|&share| share < 10_000).map(|share| Length::Share(share.max(1))),
+    }
+}
+
+pub(in crate::dialect::native) fn show_window(window: &Area) -> String {
+    let Area::Window { width, height, gravity, offset } = *window else { return String::new() };
+    let extent = |length: Length| match length {
+        Length::Pixels(pixels) => pixels.to_string(),
+        Length::Share(share) => (f64::from(share) / 10_000.0).to_string(),
+    };
+    let signed = |distance: i32| format!("{}{}", if distance < 0 { "" } else { "+" }, show_distance(distance));
+    let offset = match offset {
+        Offset::NONE => String::new(),
+        Offset { x, y } => format!("{}{}", signed(x), signed(y)),
+    };
+    format!("{}x{}@{}{offset}", extent(width), extent(height), show_position(&gravity))
 }

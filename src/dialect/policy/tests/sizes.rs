@@ -10,7 +10,7 @@ const ORIGINALS: [(u32, u32); 4] = [(600, 400), (400, 600), (100, 80), (1001, 66
 fn size(query: &str, original: (u32, u32)) -> Size {
     let geometry = recipe(query).geometry;
     let upright = Size::new(original.0, original.1);
-    let part = geometry.rect.map_or(upright, |rect| {
+    let part = geometry.part(upright).map_or(upright, |rect| {
         Size::new(rect.width.min(upright.width - rect.x), rect.height.min(upright.height - rect.y))
     });
     let Size { width, height } = geometry.turn.apply(part);
@@ -45,6 +45,7 @@ fn sizes_of_ipx() {
         ("w=333&h=777&limit=box", ["171x114", "257x386", "34x27", "286x191"]),
         ("w=1200&h=300&fit=cover&enlarge=true", ["1200x300"; 4]),
         ("w=100&h=300&fit=cover", ["100x300", "100x300", "27x80", "100x300"]),
+        ("padding=10,20,30,40&w=300", ["360x240", "360x490", "160x120", "360x240"]),
         ("w=300&rotate=90", ["300x450", "300x200", "80x100", "300x450"]),
     ]);
 }
@@ -63,6 +64,7 @@ fn sizes_of_imgproxy() {
         ("w=300&h=300&dpr=3", ["600x400", "400x600", "100x80", "900x600"]),
         ("w=200&h=200&fit=cover&limit=sides&dpr=3", ["400x400", "400x400", "100x80", "600x600"]),
         ("w=500&h=500&fit=cover&limit=sides&dpr=2", ["500x400", "400x500", "100x80", "667x667"]),
+        ("w=400&padding=10,10,10,10&dpr=2", ["630x430", "420x620", "120x100", "840x573"]),
         ("w=300&h=300&fit=pad&dpr=2", ["600x600", "600x600", "300x300", "600x600"]),
     ]);
 }
@@ -109,6 +111,27 @@ fn limits_that_cannot_matter_are_dropped() {
 }
 
 #[test]
+fn parts_of_an_original() {
+    for (query, expected) in [
+        ("rect=25p,50p,50p,50p", "300x200"),
+        ("window=400x300@center", "400x300"),
+        ("window=0.5x0.25@bottom-right", "300x100"),
+        ("window=x100@top", "600x100"),
+        ("window=200x100@top%2B10%2B20&orient=6", "200x100"),
+        ("inset=20,30,20,0", "570x360"),
+        ("inset=20,30,20,0&rotate=90", "360x570"),
+    ] {
+        assert_eq!(size(query, (600, 400)).to_string(), expected, "{query}");
+    }
+    assert_eq!(recipe("window=9x9@left 1 2").geometry, recipe("window=9x9@left%2B1%2B2").geometry);
+    for query in ["rect=0,0,1,1&inset=1,1,1,1", "window=1x1&rect=0,0,1,1", "window=1x1&inset=1,0,0,0"] {
+        assert!(target(config(), query).is_err(), "{query}");
+    }
+    assert!(target(config(), "w=9&h=9&fit=cover&offset=1,1&position=smart").is_err());
+    assert_eq!(recipe("rect=0,0,9,9&inset=0,0,0,0"), recipe("rect=0,0,9,9"));
+}
+
+#[test]
 fn dpr_is_part_of_the_canonical_url_where_the_original_reduces_it() {
     let policy = Policy::new(config()).expect("valid settings");
     let canonical = |query: &str| policy.canonical(&query::parse(query).expect("a good query").params);
@@ -122,6 +145,12 @@ fn dpr_is_part_of_the_canonical_url_where_the_original_reduces_it() {
     ] {
         assert_eq!(canonical(query), expected, "{query}");
     }
+    for query in
+        ["dpr=2&padding=10%2C10%2C10%2C10&width=200", "dpr=2&fit=cover&height=9&offset=0%2C10&position=top&width=9"]
+    {
+        assert_eq!(canonical(query), query);
+    }
+    assert_eq!(canonical("w=200&padding=10,3,0,0&dpr=1.5&enlarge"), "enlarge=true&padding=15%2C4%2C0%2C0&width=300");
     // allowed widths are those of results
     let config = Config { widths: vec![600], snap: Snap::Up, ..config() };
     let target = target(config, "w=250&h=200&fit=pad&dpr=2").expect("a good query");
