@@ -209,6 +209,11 @@ impl Policy {
         drop_default(&mut params.enlarge, defaults::ENLARGE);
         drop_default(&mut params.rotate, defaults::ROTATE);
         drop_default(&mut params.sharpen, defaults::SHARPEN);
+        drop_default(&mut params.pixelate, defaults::PIXELATE);
+        for factor in [&mut params.brightness, &mut params.contrast, &mut params.saturation, &mut params.gamma] {
+            drop_default(factor, defaults::FACTOR);
+        }
+        drop_default(&mut params.greyscale, defaults::GREYSCALE);
         drop_default(&mut params.trim, defaults::TRIM);
         drop_default(&mut params.animated, defaults::ANIMATED);
         drop_default(&mut params.metadata, defaults::METADATA);
@@ -291,6 +296,12 @@ impl Policy {
             flip,
             blur,
             sharpen,
+            pixelate,
+            brightness,
+            contrast,
+            saturation,
+            gamma,
+            greyscale,
             trim,
             animated,
             metadata,
@@ -323,7 +334,16 @@ impl Policy {
                 canvas: canvas.filter(|_| geometry::has_canvas(resize, options)),
                 background,
             },
-            effects: Effects { blur, sharpen: sharpen.filter(|&amount| amount != defaults::SHARPEN) },
+            effects: Effects {
+                blur,
+                sharpen: sharpen.filter(|&amount| amount != defaults::SHARPEN),
+                pixelate: pixelate.filter(|&side| side != defaults::PIXELATE),
+                brightness: factor(brightness),
+                contrast: factor(contrast),
+                saturation: factor(saturation),
+                gamma: factor(gamma),
+                greyscale: greyscale.unwrap_or(defaults::GREYSCALE),
+            },
             encode: Encode {
                 output,
                 quality,
@@ -370,6 +390,11 @@ impl Policy {
             }
         }
     }
+}
+
+/// A factor that changes something.
+fn factor(hundredths: Option<u16>) -> Option<u16> {
+    hundredths.filter(|&factor| factor != defaults::FACTOR)
 }
 
 /// The preset without its statement of quality where the URL makes another one, which takes its place.

@@ -71,7 +71,7 @@ fn reduced(plan: &Plan<'_>, info: &Info, settings: &Settings) -> Option<Recipe> 
     let Recipe { geometry, effects, encode } = plan.recipe();
     let Geometry { orient, rect: _, area: _, trim, turn, resize: _, options: _, canvas, background } = *geometry;
     // every operation has an effect, whatever the original
-    let Effects { blur, sharpen } = *effects;
+    let Effects { blur, sharpen, pixelate, brightness, contrast, saturation, gamma, greyscale } = *effects;
     let orient = orient.filter(|orientation| *orientation != info.orientation);
     let upright = orient.unwrap_or(info.orientation).apply(info.size);
     let Sizing { resize, options } = sizing(plan);
@@ -87,7 +87,7 @@ fn reduced(plan: &Plan<'_>, info: &Info, settings: &Settings) -> Option<Recipe> 
             canvas,
             background,
         },
-        effects: Effects { blur, sharpen },
+        effects: Effects { blur, sharpen, pixelate, brightness, contrast, saturation, gamma, greyscale },
         encode: Encode { animated: encode.animated || info.frames == 1, ..*encode },
     };
     let sized_plan = Plan::new(info, &sized, settings).ok().filter(|new| is_same(plan, new))?;

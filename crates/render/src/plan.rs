@@ -199,7 +199,9 @@ impl Draft<'_> {
     /// The encoder is given planes where nothing between resizing and encoding needs red, green and blue.
     fn encode_layout(&self, settings: &Settings) -> PixelLayout {
         let Recipe { effects, encode, .. } = self.viewport.recipe;
-        let is_untouched = effects.is_empty() && !encode.lossless && encode.output != Output::Json;
+        // greyscale is planes without chroma
+        let is_untouched =
+            (effects.is_empty() || effects.is_greyscale_alone()) && !encode.lossless && encode.output != Output::Json;
         // a score is measured against all the colour that there was
         let is_measured = encode.target.is_some();
         // mirrored, an odd result's chroma would lie on the other side of the luma it belongs to

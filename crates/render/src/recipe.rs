@@ -125,7 +125,7 @@ impl Recipe {
         let Recipe { geometry, effects, encode } = self;
         let Geometry { orient, rect, area, trim, turn, resize, options, canvas, background } = geometry;
         let ResizeOptions { limit, dpr, offset, padding } = options;
-        let Effects { blur, sharpen } = effects;
+        let Effects { blur, sharpen, pixelate, brightness, contrast, saturation, gamma, greyscale } = effects;
         let Encode { output, quality, target, lossless, animated, metadata } = encode;
         // Debug of these plain enums and integers is exact and unambiguous; EPOCH changes if it ever does not suffice
         let mut text = format!("{:?}", (rect, trim, turn, resize, background));
@@ -145,6 +145,12 @@ impl Recipe {
         extra("target", target.map(|target| target.get().to_string()));
         extra("blur", blur.map(|sigma| sigma.to_string()));
         extra("sharpen", sharpen.map(|amount| amount.to_string()));
+        extra("pixelate", pixelate.map(|side| side.to_string()));
+        extra("brightness", brightness.map(|factor| factor.to_string()));
+        extra("contrast", contrast.map(|factor| factor.to_string()));
+        extra("saturation", saturation.map(|factor| factor.to_string()));
+        extra("gamma", gamma.map(|factor| factor.to_string()));
+        extra("greyscale", greyscale.then(|| "true".into()));
         text.push_str(&format!("{:?}", (output, quality, lossless, animated, metadata)));
         text.into_bytes()
     }

@@ -57,6 +57,18 @@ pub struct Params {
     pub blur: Option<u16>,
     /// Amount in hundredths.
     pub sharpen: Option<u16>,
+    /// The side of blocks of one colour in pixels; 1 is off.
+    pub pixelate: Option<u16>,
+    /// A factor in hundredths.
+    pub brightness: Option<u16>,
+    /// A factor in hundredths.
+    pub contrast: Option<u16>,
+    /// A factor in hundredths.
+    pub saturation: Option<u16>,
+    /// In hundredths; above 100 the result is lighter.
+    pub gamma: Option<u16>,
+    /// Whether colours are replaced by their luma.
+    pub greyscale: Option<bool>,
     /// Tolerance in percent; 0 is off.
     pub trim: Option<u8>,
     /// Whether the result of an animated original is animated.
@@ -104,6 +116,12 @@ pub mod defaults {
     pub const ROTATE: u16 = 0;
     /// In hundredths: off.
     pub const SHARPEN: u16 = 0;
+    /// In pixels: off.
+    pub const PIXELATE: u16 = 1;
+    /// Of brightness, contrast, saturation and gamma, in hundredths: no change.
+    pub const FACTOR: u16 = 100;
+    /// Colours stay.
+    pub const GREYSCALE: bool = false;
     /// In percent: off.
     pub const TRIM: u8 = 0;
     /// Animated originals give animated results.

@@ -2,7 +2,7 @@
 
 use tintype_pixels::Orientation;
 
-use super::{Metadata, Output, Recipe, Rgba};
+use super::{Effect, Effects, Metadata, Output, Recipe, Rgba};
 use crate::geometry::{Area, Gravity, Length, Limit, Offset, Padding, Resize, ResizeOptions, TargetSize};
 
 /// For logs and tables: what is out of the ordinary, in the order it is done.
@@ -18,8 +18,7 @@ impl std::fmt::Display for Recipe {
         say((geometry.turn != Orientation::UPRIGHT).then(|| format!("turn {}", geometry.turn.to_exif())));
         say(geometry.resize.describe());
         geometry.options.describe(&mut say);
-        say(effects.blur.map(|sigma| format!("blur {}", f64::from(sigma) / 100.0)));
-        say(effects.sharpen.map(|amount| format!("sharpen {}", f64::from(amount) / 100.0)));
+        effects.describe(&mut say);
         say(geometry.canvas.map(|colour| format!("canvas {}", hex(colour))));
         say(geometry.background.map(|colour| format!("on {}", hex(colour))));
         say(Some(match encode.output {
@@ -60,6 +59,26 @@ impl Resize {
             Resize::Pad(target, gravity) => Some(format!("pad {}{}", sides(target), at(gravity))),
             Resize::Auto(target, gravity) => Some(format!("auto {}{}", sides(target), at(gravity))),
             Resize::Crop(ratio, gravity) => Some(format!("crop {}:{}{}", ratio.width, ratio.height, at(gravity))),
+        }
+    }
+}
+
+impl Effects {
+    /// Each operation that is asked for.
+    fn describe(&self, say: &mut impl FnMut(Option<String>)) {
+        for effect in self.in_order() {
+            let hundredths = |name: &str, value: u16| format!("{name} {}", f64::from(value) / 100.0);
+            say(Some(match effect {
+                // in the decimals of the request
+                Effect::Blur(_) => hundredths("blur", self.blur.unwrap_or_default()),
+                Effect::Sharpen(_) => hundredths("sharpen", self.sharpen.unwrap_or_default()),
+                Effect::Pixelate(side) => format!("pixelate {side}"),
+                Effect::Brightness(factor) => hundredths("brightness", factor),
+                Effect::Contrast(factor) => hundredths("contrast", factor),
+                Effect::Saturation(factor) => hundredths("saturation", factor),
+                Effect::Gamma(factor) => hundredths("gamma", factor),
+                Effect::Greyscale => "greyscale".into(),
+            }));
         }
     }
 }
