@@ -9,8 +9,9 @@ use super::mounts::{Found, Mounts};
 use super::native::{self, query};
 use super::signature::Keys;
 use super::{Dialect, Error, InvalidParam, InvalidParams, Statement, Target, negotiate};
+use crate::render::geometry::Sizing;
 use crate::render::recipe::{Effects, Encode, Geometry, Output, Quality, Target as Score};
-use crate::render::{Format, Recipe};
+use crate::render::{Format, Orientation, Recipe};
 use crate::source::ImageId;
 
 /// The settings for URLs.
@@ -231,7 +232,11 @@ impl Policy {
         params.auto = None;
         let fit = geometry::default_fit(&params);
         drop_default(&mut params.fit, fit);
+        drop_default(&mut params.limit, defaults::LIMIT);
         drop_default(&mut params.position, defaults::POSITION);
+        drop_default(&mut params.offset, defaults::OFFSET);
+        drop_default(&mut params.padding, defaults::PADDING);
+        drop_default(&mut params.inset, defaults::INSET);
         if params.quality == Some(RequestedQuality::Auto) {
             (params.quality, params.target) = (None, Some(self.config.target));
         }
@@ -240,6 +245,11 @@ impl Policy {
         drop_default(&mut params.enlarge, defaults::ENLARGE);
         drop_default(&mut params.rotate, defaults::ROTATE);
         drop_default(&mut params.sharpen, defaults::SHARPEN);
+        drop_default(&mut params.pixelate, defaults::PIXELATE);
+        for factor in [&mut params.brightness, &mut params.contrast, &mut params.saturation, &mut params.gamma] {
+            drop_default(factor, defaults::FACTOR);
+        }
+        drop_default(&mut params.greyscale, defaults::GREYSCALE);
         drop_default(&mut params.trim, defaults::TRIM);
         drop_default(&mut params.animated, defaults::ANIMATED);
         drop_default(&mut params.metadata, defaults::METADATA);
@@ -262,9 +272,15 @@ impl Policy {
 
     /// Changes the width to an allowed one; `true` where that changed it.
     fn snap_width(&self, params: &mut Params) -> Result<bool, Error> {
-        geometry::apply_dpr(params, self.config.max_dimension);
+        let is_any_width = self.config.snap == Snap::Off || self.config.widths.is_empty();
+        if is_any_width {
+            geometry::apply_dpr(params, self.config.max_dimension);
+            return Ok(false);
+        }
+        // the widths that are allowed are those of results
+        geometry::fold_dpr(params, self.config.max_dimension);
         let (Some(width), Some(&top)) = (params.width, self.config.widths.last()) else { return Ok(false) };
-        if self.config.snap == Snap::Off || self.config.widths.contains(&width) {
+        if self.config.widths.contains(&width) {
             return Ok(false);
         }
         let next = self.config.widths.iter().copied().find(|&allowed| allowed >= width);
@@ -290,25 +306,38 @@ impl Policy {
             // in `output`
             format: _,
             auto: _,
-            // in `snap_width`
-            dpr: _,
-            // in `resize`
+            // in `sizing`
             width: _,
             height: _,
             aspect_ratio: _,
+            dpr: _,
             fit: _,
+            limit: _,
             position: _,
+            offset: _,
+            padding: _,
             enlarge: _,
+            // in `part`
+            rect: _,
+            window: _,
+            inset: _,
             // here
-            rect,
+            orient,
             quality,
             target,
             lossless,
             background,
+            canvas,
             rotate,
             flip,
             blur,
             sharpen,
+            pixelate,
+            brightness,
+            contrast,
+            saturation,
+            gamma,
+            greyscale,
             trim,
             animated,
             metadata,
@@ -326,15 +355,31 @@ impl Policy {
             // a description depends on no other parameter
             return Ok(Recipe::description());
         }
+        let Sizing { resize, options } = geometry::sizing(self.config.max_dimension, params)?;
+        let (rect, area) = geometry::part(params)?;
+        let background = background.filter(|colour| colour.0[3] > 0);
         Ok(Recipe {
             geometry: Geometry {
+                orient: orient.map(|orientation| Orientation::from_exif(orientation.into())),
                 rect,
+                area,
                 trim: trim.filter(|&tolerance| tolerance != defaults::TRIM),
                 turn: geometry::turn(rotate, flip),
-                resize: geometry::resize(self.config.max_dimension, params)?,
-                background: background.filter(|colour| colour.0[3] > 0),
+                resize,
+                options,
+                canvas: canvas.filter(|_| geometry::has_canvas(resize, options)),
+                background,
             },
-            effects: Effects { blur, sharpen: sharpen.filter(|&amount| amount != defaults::SHARPEN) },
+            effects: Effects {
+                blur,
+                sharpen: sharpen.filter(|&amount| amount != defaults::SHARPEN),
+                pixelate: pixelate.filter(|&side| side != defaults::PIXELATE),
+                brightness: factor(brightness),
+                contrast: factor(contrast),
+                saturation: factor(saturation),
+                gamma: factor(gamma),
+                greyscale: greyscale.unwrap_or(defaults::GREYSCALE),
+            },
             encode: Encode {
                 output,
                 quality,
@@ -381,6 +426,11 @@ impl Policy {
             }
         }
     }
+}
+
+/// A factor that changes something.
+fn factor(hundredths: Option<u16>) -> Option<u16> {
+    hundredths.filter(|&factor| factor != defaults::FACTOR)
 }
 
 /// The preset without its statement of quality where the URL makes another one, which takes its place.

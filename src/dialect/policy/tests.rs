@@ -5,6 +5,8 @@ use crate::dialect::Mounts;
 use crate::dialect::native::PARAMETERS;
 use crate::render::recipe::Choice;
 
+mod sizes;
+
 pub(in crate::dialect) fn config() -> Config {
     Config {
         quality: Quality::default(),
