@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 
+use super::dialects::Dialects;
 use super::units::{CpuTime, StringList};
 use crate::dialect::Snap;
 use crate::render;
@@ -28,6 +29,8 @@ pub struct LiveSettings {
     pub output: Output,
     /// Keys and tokens.
     pub security: Security,
+    /// The URLs of other systems.
+    pub dialects: Dialects,
     /// Named sets of parameters, each written as a query: `?preset=avatar` stands for them. Parameters of the URL take
     /// precedence.
     pub presets: BTreeMap<String, String>,

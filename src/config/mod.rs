@@ -4,11 +4,13 @@
 //! the only file that reads the environment. The defaults are a value of the same type as the result, so every
 //! key exists once: unknown keys are told from known ones by looking there.
 
+pub mod dialects;
 mod environment;
 pub mod fixed;
 mod layers;
 pub mod live;
 mod modules;
+mod mounts;
 mod reference;
 mod reload;
 mod secrets;
@@ -21,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 pub use fixed::FixedSettings;
 pub use live::LiveSettings;
+pub use mounts::InvalidDialect;
 pub use reference::{FLAGS, Setting, default_file, settings};
 pub use reload::{Reload, reload};
 pub use table::Config;

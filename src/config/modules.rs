@@ -70,6 +70,12 @@ impl Config {
         if !security.admin_token.is_empty() {
             security.admin_token = "(hidden)".into();
         }
+        let dialects = &mut shown.live.dialects;
+        let secrets = [&mut dialects.imgproxy.keys, &mut dialects.imgproxy.salts, &mut dialects.thumbor.keys];
+        secrets.into_iter().flatten().for_each(|secret| "(hidden)".clone_into(secret));
+        if !dialects.imgix.token.is_empty() {
+            dialects.imgix.token = "(hidden)".into();
+        }
         shown
     }
 }
@@ -133,6 +139,8 @@ impl LiveSettings {
             presets: self.presets.clone(),
             keys: keys.unwrap_or_default(),
             require_signature: self.security.require_signature,
+            // validated when they were read; invalid ones would answer no other system's URLs
+            mounts: self.mounts().unwrap_or_default(),
         })
     }
 }

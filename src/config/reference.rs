@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use super::table::is_live;
 use super::units::{Bytes, CpuTime, Mode, Span};
-use super::{Config, FixedSettings, LiveSettings, fixed, live};
+use super::{Config, FixedSettings, LiveSettings, dialects, fixed, live};
 
 /// The settings with a flag of `tintype serve`: section, key and name of the flag.
 pub const FLAGS: [(&str, &str, &str); 4] = [
@@ -59,9 +59,10 @@ impl Setting {
         units.into_iter().find(|(is_one, _)| *is_one).map(|(_, unit)| unit.to_owned())
     }
 
-    /// The environment variable.
-    pub fn variable(&self) -> String {
-        format!("TINTYPE_{}_{}", self.section, self.key).to_ascii_uppercase()
+    /// The environment variable; sections within sections have none.
+    pub fn variable(&self) -> Option<String> {
+        let is_nested = self.section.contains('.');
+        (!is_nested).then(|| format!("TINTYPE_{}_{}", self.section, self.key).to_ascii_uppercase())
     }
 
     /// The flag of `tintype serve`.
@@ -80,8 +81,14 @@ pub fn settings() -> Vec<Setting> {
     let defaults = Table::try_from(Config::default()).unwrap_or_default();
     let mut all = Vec::new();
     let mut add = |section: &'static str, about: &'static str, keys: &[&'static str], docs: &[&'static str]| {
+        let values = section.split('.').try_fold(&defaults, |table, name| table.get(name)?.as_table());
         for (key, doc) in keys.iter().zip(docs) {
-            let default = defaults.get(section).and_then(|values| values.get(key)).cloned();
+            // serde has another name for the word of Rust
+            let key = key.strip_prefix("r#").unwrap_or(key);
+            let default = values.and_then(|values| values.get(key)).cloned();
+            if default.as_ref().is_some_and(Value::is_table) && section == "dialects" {
+                continue;
+            }
             all.push(Setting {
                 section,
                 section_about: about,
@@ -104,19 +111,31 @@ pub fn settings() -> Vec<Setting> {
         "limits" fixed::Limits, live::Limits;
         "output" live::Output;
         "security" live::Security, fixed::Security;
+        "dialects" dialects::Dialects;
+        "dialects.imgproxy" dialects::Imgproxy;
+        "dialects.cloudflare" dialects::Cloudflare;
+        "dialects.ipx" dialects::Ipx;
+        "dialects.thumbor" dialects::Thumbor;
+        "dialects.imgix" dialects::Imgix;
+        "dialects.next" dialects::Next;
+        "dialects.wsrv" dialects::Wsrv;
     }
     all
 }
 
 /// The documentation of a section.
 fn about(section: &str) -> &'static str {
+    if let Some(dialect) = section.strip_prefix("dialects.") {
+        return dialects::Dialects::get_field_docs(dialect).unwrap_or_default();
+    }
     FixedSettings::get_field_docs(section).or_else(|_| LiveSettings::get_field_docs(section)).unwrap_or_default()
 }
 
 /// The valid strings of an enumeration, from the error message for another string.
 fn choices(section: &str, key: &str) -> Vec<String> {
-    let other = Table::from_iter([(key.to_owned(), Value::String("?".into()))]);
-    let error = Config::deserialize(Table::from_iter([(section.to_owned(), Value::Table(other))])).err();
+    let innermost = Table::from_iter([(key.to_owned(), Value::String("?".into()))]);
+    let within = |table: Table, name: &str| Table::from_iter([(name.to_owned(), Value::Table(table))]);
+    let error = Config::deserialize(section.rsplit('.').fold(innermost, within)).err();
     let message = error.map(|error| error.message().to_owned()).unwrap_or_default();
     match message.strip_prefix("unknown variant `?`, expected ") {
         Some(names) => names.split('`').skip(1).step_by(2).map(str::to_owned).collect(),
@@ -199,7 +218,8 @@ mod tests {
         }
         let names = Table::try_from(Config::default()).expect("a table");
         let names: Vec<&str> = names.keys().map(String::as_str).filter(|name| *name != "presets").collect();
-        let mut sections: Vec<&str> = all.iter().map(|setting| setting.section).collect();
+        let sections = all.iter().map(|setting| setting.section);
+        let mut sections: Vec<&str> = sections.filter(|section| !section.contains('.')).collect();
         sections.dedup();
         sections.sort_unstable();
         assert_eq!(sections, names);

@@ -22,7 +22,8 @@ pub struct Config {
 /// Whether a setting takes effect on SIGHUP: it is one of [`LiveSettings`]. Presets have names of the operator's own.
 pub(super) fn is_live(section: &str, key: &str) -> bool {
     static LIVE: LazyLock<Table> = LazyLock::new(|| Table::try_from(LiveSettings::default()).unwrap_or_default());
-    section == "presets" || LIVE.get(section).is_some_and(|settings| settings.get(key).is_some())
+    let section = section.split('.').next().unwrap_or(section);
+    matches!(section, "presets" | "dialects") || LIVE.get(section).is_some_and(|settings| settings.get(key).is_some())
 }
 
 impl Serialize for Config {

@@ -12,7 +12,8 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
     source_and_limits(&config.fixed)?;
     output(&config.live)?;
     security(&config.live.security)?;
-    presets(&config.live)
+    presets(&config.live)?;
+    config.live.mounts().map(drop).map_err(|invalid| ConfigError(invalid.to_string()))
 }
 
 fn wrong(name: &str, why: impl std::fmt::Display) -> Result<(), ConfigError> {

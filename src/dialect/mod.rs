@@ -1,9 +1,12 @@
 //! URLs are read into targets: text in, a [`Target`] out. Does no I/O and never sees an original.
 //!
-//! [`native`] parses a query into [`Params`]. [`policy`] lowers them to a [`Recipe`]: it checks the signature ([`signature`]),
-//! applies preset, defaults and allowed widths, and negotiates the format ([`negotiate`]).
+//! [`mounts`] decides by the path which [`Dialect`] reads a URL: [`native`], or one of [`foreign`] systems. A dialect parses into
+//! [`Params`] and checks its signature ([`signature`]). [`policy`] lowers them to a [`Recipe`]: it applies preset, defaults and
+//! allowed widths, and negotiates the format ([`negotiate`]).
 
+pub mod foreign;
 mod invalid;
+pub mod mounts;
 pub mod native;
 pub mod negotiate;
 pub mod policy;
@@ -11,6 +14,7 @@ pub mod signature;
 
 pub use invalid::{InvalidParam, InvalidParams};
 pub use native::{Params, UnknownParam};
+pub use mounts::{Mount, Mounts};
 pub use policy::{Config, Policy, Snap};
 
 use crate::render::Recipe;
@@ -33,6 +37,54 @@ pub struct Target {
     pub immutable: bool,
     /// The last second, in unix time, in which the URL is valid.
     pub expires: Option<u64>,
+    /// The name of the dialect.
+    pub dialect: &'static str,
+    /// Whether an SVG original is refused.
+    pub refuses_svg: bool,
+}
+
+/// A grammar of URLs.
+pub trait Dialect: std::fmt::Debug + Send + Sync {
+    /// Its name in settings, logs and metrics.
+    fn name(&self) -> &'static str;
+
+    /// Reads a URL: `rest` is its path behind the mount and `query` its query, both as they were sent, `now` is in unix seconds.
+    ///
+    /// # Errors
+    /// All of [`Error`].
+    fn read(&self, rest: &str, query: Option<&str>, now: u64) -> Result<Statement, Error>;
+
+    /// Whether a URL, valid or not, leaves the format to negotiation: errors for such a URL vary by `Accept`, too.
+    fn negotiates_format(&self, rest: &str, query: Option<&str>) -> bool;
+
+    /// The options that it knows, for documentation.
+    fn options(&self) -> Vec<foreign::options::OptionDoc>;
+
+    /// Whether nothing but a setting keeps clients from asking for any size: it has no keys.
+    fn is_unsigned(&self) -> bool;
+
+    /// The URL, behind the mount, with its signature; `None` where it has no keys.
+    fn sign(&self, _rest: &str) -> Option<String> {
+        None
+    }
+}
+
+/// What a URL states, by any dialect.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Statement {
+    /// The name of the original.
+    pub id: ImageId,
+    /// The parameters that it means.
+    pub params: Params,
+    /// Whether an SVG original is refused, which is otherwise sent untouched where no raster format is named.
+    pub refuses_svg: bool,
+}
+
+impl Statement {
+    /// The statement of an original and parameters.
+    pub fn new(id: ImageId, params: Params) -> Statement {
+        Statement { id, params, refuses_svg: false }
+    }
 }
 
 /// Why a URL is refused.
@@ -47,6 +99,9 @@ pub enum Error {
     /// The signature is missing or wrong.
     #[error("{0}")]
     Signature(&'static str),
+    /// The source is on another host, or of another kind, than this server may read.
+    #[error("the source is not allowed: it is not below an entry of `bases`")]
+    ForeignSource,
     /// `expires` has passed.
     #[error("the URL has expired")]
     Expired,

@@ -5,11 +5,13 @@ mod geometry;
 use std::collections::BTreeMap;
 
 use super::native::params::{Params, RequestedFormat, RequestedQuality, defaults};
-use super::native::query;
+use super::mounts::{Found, Mounts};
+use super::native::{self, query};
 use super::signature::Keys;
-use super::{Error, InvalidParam, InvalidParams, Target, negotiate};
+use super::{Dialect, Error, InvalidParam, InvalidParams, Statement, Target, negotiate};
+use crate::render::geometry::Sizing;
 use crate::render::recipe::{Effects, Encode, Geometry, Output, Quality, Target as Score};
-use crate::render::{Format, Recipe};
+use crate::render::{Format, Orientation, Recipe};
 use crate::source::ImageId;
 
 /// The settings for URLs.
@@ -35,6 +37,8 @@ pub struct Config {
     pub keys: Keys,
     /// Whether a URL must be signed.
     pub require_signature: bool,
+    /// Where each dialect is mounted.
+    pub mounts: Mounts,
 }
 
 /// The treatment of a width that is not allowed.
@@ -95,6 +99,31 @@ impl Policy {
     /// # Errors
     /// All of [`Error`].
     pub fn target(&self, path: &str, query: Option<&str>, accept: &str, now: u64) -> Result<Target, Error> {
+        let (dialect, rest) = match self.config.mounts.find(path)? {
+            Found::Native(rest) => (None, rest),
+            Found::Foreign(dialect, rest) => (Some(dialect), rest),
+        };
+        let Statement { id, params, refuses_svg } = match dialect {
+            Some(dialect) => dialect.read(rest, query, now)?,
+            None => self.read_native(rest, query, now)?,
+        };
+        let expires = params.expires;
+        let renders = params.asks_for_rendition();
+        let is_signed = params.s.is_some();
+        let mut params = self.apply_preset(params)?;
+        let is_snapped = self.snap_width(&mut params)?;
+        // the canonical URL is a native one
+        let snapped = (is_snapped && dialect.is_none()).then(|| self.snapped(rest, &params, is_signed));
+        let (download, immutable) = (params.download.clone(), params.v.is_some());
+        let negotiable = requested_format(&params) == RequestedFormat::Auto;
+        let recipe = renders.then(|| self.recipe(&params, accept)).transpose()?;
+        let negotiable = negotiable && recipe.is_some();
+        let dialect = dialect.map_or(native::NAME, Dialect::name);
+        Ok(Target { id, negotiable, recipe, snapped, download, immutable, expires, dialect, refuses_svg })
+    }
+
+    /// Reads the path behind the mount and the query of a native URL.
+    fn read_native(&self, path: &str, query: Option<&str>, now: u64) -> Result<Statement, Error> {
         let parsed = query::parse(query.unwrap_or_default()).map_err(Error::InvalidParams)?;
         self.check_signature(path, &parsed.params)?;
         if parsed.params.expires.is_some_and(|expires| expires < now) {
@@ -102,21 +131,29 @@ impl Policy {
         }
         self.check_unknown(&parsed.unknown)?;
         let id = ImageId::parse(path).map_err(|_| Error::InvalidName)?;
-        let expires = parsed.params.expires;
-        let renders = parsed.params.asks_for_rendition();
-        let is_signed = parsed.params.s.is_some();
-        let mut params = self.apply_preset(parsed.params)?;
-        let snapped = self.snap_width(&mut params)?.then(|| self.snapped(path, &params, is_signed));
-        let (download, immutable) = (params.download.clone(), params.v.is_some());
-        let negotiable = requested_format(&params) == RequestedFormat::Auto;
-        let recipe = renders.then(|| self.recipe(&params, accept)).transpose()?;
-        let negotiable = negotiable && recipe.is_some();
-        Ok(Target { id, negotiable, recipe, snapped, download, immutable, expires })
+        Ok(Statement::new(id, parsed.params))
     }
 
-    /// Whether a query, valid or not, leaves the format to negotiation, by itself or by its preset. Errors for such a query
-    /// vary by Accept, too.
-    pub fn negotiates_format(&self, query: &str) -> bool {
+    /// The name of the dialect of a path, valid or not.
+    pub fn dialect(&self, path: &str) -> &'static str {
+        match self.config.mounts.find(path) {
+            Ok(Found::Foreign(dialect, _)) => dialect.name(),
+            _ => native::NAME,
+        }
+    }
+
+    /// Where each dialect is mounted.
+    pub fn mounts(&self) -> &Mounts {
+        &self.config.mounts
+    }
+
+    /// Whether a URL, valid or not, leaves the format to negotiation, by itself or by its preset. Errors for such a URL vary
+    /// by Accept, too.
+    pub fn negotiates_format(&self, path: &str, query: Option<&str>) -> bool {
+        if let Ok(Found::Foreign(dialect, rest)) = self.config.mounts.find(path) {
+            return dialect.negotiates_format(rest, query);
+        }
+        let query = query.unwrap_or_default();
         let is_auto = |preset: &Params| requested_format(preset) == RequestedFormat::Auto;
         let by_preset = |name: String| self.presets.get(&name).is_some_and(is_auto);
         query::negotiates_format(query) || query::preset_name(query).is_some_and(by_preset)
@@ -195,7 +232,11 @@ impl Policy {
         params.auto = None;
         let fit = geometry::default_fit(&params);
         drop_default(&mut params.fit, fit);
+        drop_default(&mut params.limit, defaults::LIMIT);
         drop_default(&mut params.position, defaults::POSITION);
+        drop_default(&mut params.offset, defaults::OFFSET);
+        drop_default(&mut params.padding, defaults::PADDING);
+        drop_default(&mut params.inset, defaults::INSET);
         if params.quality == Some(RequestedQuality::Auto) {
             (params.quality, params.target) = (None, Some(self.config.target));
         }
@@ -204,6 +245,11 @@ impl Policy {
         drop_default(&mut params.enlarge, defaults::ENLARGE);
         drop_default(&mut params.rotate, defaults::ROTATE);
         drop_default(&mut params.sharpen, defaults::SHARPEN);
+        drop_default(&mut params.pixelate, defaults::PIXELATE);
+        for factor in [&mut params.brightness, &mut params.contrast, &mut params.saturation, &mut params.gamma] {
+            drop_default(factor, defaults::FACTOR);
+        }
+        drop_default(&mut params.greyscale, defaults::GREYSCALE);
         drop_default(&mut params.trim, defaults::TRIM);
         drop_default(&mut params.animated, defaults::ANIMATED);
         drop_default(&mut params.metadata, defaults::METADATA);
@@ -226,9 +272,15 @@ impl Policy {
 
     /// Changes the width to an allowed one; `true` where that changed it.
     fn snap_width(&self, params: &mut Params) -> Result<bool, Error> {
-        geometry::apply_dpr(params, self.config.max_dimension);
+        let is_any_width = self.config.snap == Snap::Off || self.config.widths.is_empty();
+        if is_any_width {
+            geometry::apply_dpr(params, self.config.max_dimension);
+            return Ok(false);
+        }
+        // the widths that are allowed are those of results
+        geometry::fold_dpr(params, self.config.max_dimension);
         let (Some(width), Some(&top)) = (params.width, self.config.widths.last()) else { return Ok(false) };
-        if self.config.snap == Snap::Off || self.config.widths.contains(&width) {
+        if self.config.widths.contains(&width) {
             return Ok(false);
         }
         let next = self.config.widths.iter().copied().find(|&allowed| allowed >= width);
@@ -254,25 +306,38 @@ impl Policy {
             // in `output`
             format: _,
             auto: _,
-            // in `snap_width`
-            dpr: _,
-            // in `resize`
+            // in `sizing`
             width: _,
             height: _,
             aspect_ratio: _,
+            dpr: _,
             fit: _,
+            limit: _,
             position: _,
+            offset: _,
+            padding: _,
             enlarge: _,
+            // in `part`
+            rect: _,
+            window: _,
+            inset: _,
             // here
-            rect,
+            orient,
             quality,
             target,
             lossless,
             background,
+            canvas,
             rotate,
             flip,
             blur,
             sharpen,
+            pixelate,
+            brightness,
+            contrast,
+            saturation,
+            gamma,
+            greyscale,
             trim,
             animated,
             metadata,
@@ -290,15 +355,31 @@ impl Policy {
             // a description depends on no other parameter
             return Ok(Recipe::description());
         }
+        let Sizing { resize, options } = geometry::sizing(self.config.max_dimension, params)?;
+        let (rect, area) = geometry::part(params)?;
+        let background = background.filter(|colour| colour.0[3] > 0);
         Ok(Recipe {
             geometry: Geometry {
+                orient: orient.map(|orientation| Orientation::from_exif(orientation.into())),
                 rect,
+                area,
                 trim: trim.filter(|&tolerance| tolerance != defaults::TRIM),
                 turn: geometry::turn(rotate, flip),
-                resize: geometry::resize(self.config.max_dimension, params)?,
-                background: background.filter(|colour| colour.0[3] > 0),
+                resize,
+                options,
+                canvas: canvas.filter(|_| geometry::has_canvas(resize, options)),
+                background,
             },
-            effects: Effects { blur, sharpen: sharpen.filter(|&amount| amount != defaults::SHARPEN) },
+            effects: Effects {
+                blur,
+                sharpen: sharpen.filter(|&amount| amount != defaults::SHARPEN),
+                pixelate: pixelate.filter(|&side| side != defaults::PIXELATE),
+                brightness: factor(brightness),
+                contrast: factor(contrast),
+                saturation: factor(saturation),
+                gamma: factor(gamma),
+                greyscale: greyscale.unwrap_or(defaults::GREYSCALE),
+            },
             encode: Encode {
                 output,
                 quality,
@@ -347,6 +428,11 @@ impl Policy {
     }
 }
 
+/// A factor that changes something.
+fn factor(hundredths: Option<u16>) -> Option<u16> {
+    hundredths.filter(|&factor| factor != defaults::FACTOR)
+}
+
 /// The preset without its statement of quality where the URL makes another one, which takes its place.
 fn without_other_quality(params: &Params, preset: &Params) -> Params {
     let mut preset = preset.clone();
@@ -372,4 +458,4 @@ fn conflict(name: &str, value: &str, allowed: &str) -> Error {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

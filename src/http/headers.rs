@@ -360,6 +360,8 @@ mod tests {
             download: download.map(str::to_owned),
             immutable: false,
             expires: None,
+            dialect: "native",
+            refuses_svg: false,
         }
     }
 

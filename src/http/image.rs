@@ -17,7 +17,7 @@ use super::traffic::{Outcome, Streamed};
 use super::{headers, response_body, x_accel};
 use crate::clock;
 use crate::dialect::UnknownParam;
-use crate::render::Settings;
+use crate::render::{Content, Format, Settings};
 use crate::service::Error;
 use crate::service::rate_limit::RateLimitCheck;
 use crate::service::workers::WorkError;
@@ -55,7 +55,7 @@ async fn try_answer(
     state: &State, peer: Peer, method: &Method, uri: &Uri, request_headers: &HeaderMap,
 ) -> Result<(Response, Outcome), (Problem, bool)> {
     let unparsed = |problem: Problem| {
-        (problem, state.live.load().config.policy.negotiates_format(uri.query().unwrap_or_default()))
+        (problem, state.live.load().config.policy.negotiates_format(uri.path(), uri.query()))
     };
     if !matches!(*method, Method::GET | Method::HEAD) {
         return Err(unparsed(Problem::method("GET, HEAD")));
@@ -100,6 +100,9 @@ async fn respond(
         }
         answer => {
             let answer = answer?;
+            if target.refuses_svg && answer.content == Content::Image(Format::Svg) {
+                return Err(Problem::media_type("the original is an SVG, which this dialect does not send"));
+            }
             let head = headers::head(method, request_headers, target, &answer, timing, &parsed.headers)?;
             (answer, head)
         }

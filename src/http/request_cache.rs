@@ -12,7 +12,7 @@ use arc_swap::ArcSwapOption;
 use http::Uri;
 
 use super::headers::PreparedHeaders;
-use crate::dialect::{Error, Policy, Target, UnknownParam};
+use crate::dialect::{native, Error, Policy, Target, UnknownParam};
 use crate::service::KeyMemo;
 
 /// Bytes of the whole cache, estimated.
@@ -97,6 +97,7 @@ fn with_text<T>(target: &str, accept: &str, lookup: impl FnOnce(Option<&str>) ->
 
 fn parse(policy: &Policy, uri: &Uri, accept: &str, now: u64) -> Result<Arc<ParsedRequest>, Error> {
     let target = policy.target(uri.path(), uri.query(), accept, now)?;
-    let unknown = UnknownParam::among(uri.query().unwrap_or_default());
+    let is_native = target.dialect == native::NAME;
+    let unknown = is_native.then(|| UnknownParam::among(uri.query().unwrap_or_default())).flatten();
     Ok(Arc::new(ParsedRequest { target, key: KeyMemo::default(), unknown, headers: ArcSwapOption::empty() }))
 }

@@ -41,6 +41,14 @@ impl ImageId {
         Ok(ImageId(name))
     }
 
+    /// The name of decoded text without a leading `/`.
+    ///
+    /// # Errors
+    /// [`InvalidName`] as in [`ImageId::parse`].
+    pub fn of(name: &str) -> Result<ImageId, InvalidName> {
+        if name.split('/').all(is_valid_segment) { Ok(ImageId(name.to_owned())) } else { Err(InvalidName) }
+    }
+
     /// The decoded name.
     pub fn as_str(&self) -> &str {
         &self.0

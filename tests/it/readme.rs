@@ -38,8 +38,9 @@ fn settings_in_full() -> String {
         let unit = setting.unit().map(|unit| format!(" {unit}.").replace('"', "`")).unwrap_or_default();
         let flag = setting.flag().map(|flag| format!(", `serve {flag}`")).unwrap_or_default();
         let live = if setting.is_live() { "yes" } else { "restart" };
-        let (key, default, about, variable) = (setting.key, &setting.default, &setting.about, setting.variable());
-        writeln!(text, "| `{key}` | `{default}` | {about}{unit} | {live} | `{variable}`{flag} |").expect("a String");
+        let variable = setting.variable().map_or_else(|| "–".into(), |name| format!("`{name}`"));
+        let (key, default, about) = (setting.key, &setting.default, &setting.about);
+        writeln!(text, "| `{key}` | `{default}` | {about}{unit} | {live} | {variable}{flag} |").expect("a String");
     }
     text
 }

@@ -1,5 +1,5 @@
 //! The operations between decoder and encoder, in their order: the part that is shown, resize, orientation, colours, canvas,
-//! effects, background.
+//! effects, padding, background.
 //!
 //! Everything that can be done on the pixels of the result is done there and not on the original's, which are often twenty times
 //! as many.
@@ -11,8 +11,9 @@ use tintype_pixels::{Decoded, PixelLayout, Pixels, Profile, Rect, Region, Result
 
 use crate::geometry::{Fitted, Gravity};
 use crate::ops;
+use crate::ops::pad::Colours;
 use crate::plan::Plan;
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, Rgba};
 
 /// Applies a plan's operations to each frame of an original in turn.
 pub(crate) struct Pipeline<'a> {
@@ -57,7 +58,8 @@ impl<'a> Pipeline<'a> {
         let profile = decoded.profile.clone().filter(|profile| !profile.is_srgb() || plan.keeps_profile());
         let pixels = match &decoded.samples {
             Samples::Planes(planes) if plan.encode_layout == PixelLayout::YCbCr && profile.is_none() => {
-                return ops::planes::resized(planes, region, within, size).map(Samples::Planes);
+                let has_colour = !plan.recipe().effects.greyscale;
+                return ops::planes::resized(planes, region, within, size, has_colour).map(Samples::Planes);
             }
             Samples::Planes(_) => part(&decoded.samples, region, within, size, plan.viewport.linear)?,
             Samples::Packed(_) => match Arc::try_unwrap(decoded).map(|decoded| decoded.samples) {
@@ -96,11 +98,16 @@ impl<'a> Pipeline<'a> {
                 None => pixels = tintype_pixels::colour::to_srgb(pixels, profile),
             }
         }
-        pixels = ops::pad::pad(pixels, fitted, geometry.background, plan.format.supports_alpha());
+        // a grey picture has no colour around it either
+        let shade = |colour: Option<Rgba>| if effects.greyscale { colour.map(grey) } else { colour };
+        let (canvas, background) = (shade(geometry.canvas), shade(geometry.background));
+        let colours = Colours { canvas, background, format_has_alpha: plan.format.supports_alpha() };
+        pixels = ops::pad::pad(pixels, fitted, colours);
         for effect in effects.in_order() {
             ops::apply(effect, &mut pixels);
         }
-        Ok(ops::flatten::flatten(pixels, geometry.background, plan.format.supports_alpha()))
+        pixels = ops::pad::frame(pixels, fitted, colours);
+        Ok(ops::flatten::flatten(pixels, background, colours.format_has_alpha))
     }
 }
 
@@ -109,6 +116,12 @@ impl Pipeline<'_> {
     pub(crate) fn into_profile(self) -> Option<Arc<[u8]>> {
         self.profile
     }
+}
+
+/// The grey of the same luma.
+fn grey(Rgba([r, g, b, alpha]): Rgba) -> Rgba {
+    let luma = ops::adjust::luma([r, g, b]);
+    Rgba([luma, luma, luma, alpha])
 }
 
 /// Finds what is shown, looking at the pixels where the recipe asks for that.

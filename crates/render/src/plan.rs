@@ -5,11 +5,11 @@
 use tintype_codecs::{Codec, PictureKind};
 use tintype_pixels::DctScale;
 use tintype_pixels::{
-    Admitted, DecodeOptions, Error, Format, Info, Orientation, PixelLayout, Rect, Region, Result, RowDecoding, Size,
+    Admitted, DecodeOptions, Error, Format, Info, Orientation, PixelLayout, Rect, Result, RowDecoding, Size,
 };
 
 use crate::cost;
-use crate::geometry::{Fitted, Resize};
+use crate::geometry::Fitted;
 use crate::kind;
 use crate::quality::encoder_quality;
 use crate::recipe::{Choice, Encode, Metadata, Output, Recipe};
@@ -91,8 +91,9 @@ impl<'a> Plan<'a> {
         let limits = settings.limits();
         limits.check(info, frames)?;
         let fitted = viewport.fit(viewport.region);
+        let outer = fitted.outer();
         if let Output::Exactly(format) = recipe.encode.output {
-            check_side(format, recipe.geometry.resize, viewport.region, settings)?;
+            check_side(format, viewport.longest_requested(settings))?;
         }
         let draft = Draft { viewport, info, fitted, frames, format };
         let encode_layout = draft.encode_layout(settings);
@@ -107,10 +108,11 @@ impl<'a> Plan<'a> {
             Some(rows) if !is_shareable => rows.memory + draft.row_memory(rows),
             _ => info.decoded_bytes(scale) + draft.copy_memory(scale),
         };
+        let decoding = decoding + draft.padding_memory();
         let encode_memory = |formats: &[Format], may_be_drawing: bool| {
             let effort = settings.encoding.effort;
             let memory = |format: &Format| {
-                cost::encode_memory(*format, &recipe.encode, effort, fitted.canvas, frames, may_be_drawing)
+                cost::encode_memory(*format, &recipe.encode, effort, outer, frames, may_be_drawing)
             };
             formats.iter().map(memory).max().unwrap_or(0)
         };
@@ -119,13 +121,13 @@ impl<'a> Plan<'a> {
         let asks_kind = frames == 1 && kind::is_asked(info) && is_admitted(encode_memory(&[format], true));
         let encoding = encode_memory(&[format], asks_kind);
         let drawing_formats = drawing_formats(info, recipe, format, frames);
-        let longest_side = fitted.canvas.width.max(fitted.canvas.height);
+        let longest_side = outer.width.max(outer.height);
         let is_possible = asks_kind
             && drawing_formats.iter().all(|format| format.longest_side() >= longest_side)
             && is_admitted(encode_memory(drawing_formats, true));
         let drawing_formats = if is_possible { drawing_formats } else { &[] };
         let encoding = encoding.max(encode_memory(drawing_formats, true));
-        let measuring = encoding + cost::search_memory(fitted.canvas);
+        let measuring = encoding + cost::search_memory(outer);
         let searches = recipe.encode.target.is_some() && frames == 1 && is_admitted(measuring);
         let encoding = if searches { measuring } else { encoding };
         let whole = if frames > 1 { DecodeMode::Whole } else { DecodeMode::SharedWhole };
@@ -143,7 +145,7 @@ impl<'a> Plan<'a> {
             alone: mode(false),
             shared: mode(true),
             encode_layout,
-            canvas: fitted.canvas,
+            canvas: outer,
             asks_kind,
             drawing_formats,
             searches,
@@ -200,11 +202,13 @@ impl Draft<'_> {
     /// The encoder is given planes where nothing between resizing and encoding needs red, green and blue.
     fn encode_layout(&self, settings: &Settings) -> PixelLayout {
         let Recipe { effects, encode, .. } = self.viewport.recipe;
-        let is_untouched = effects.is_empty() && !encode.lossless && encode.output != Output::Json;
+        // greyscale is planes without chroma
+        let is_untouched =
+            (effects.is_empty() || effects.is_greyscale_alone()) && !encode.lossless && encode.output != Output::Json;
         // a score is measured against all the colour that there was
         let is_measured = encode.target.is_some();
         // mirrored, an odd result's chroma would lie on the other side of the luma it belongs to
-        let is_in_place = self.viewport.orientation == Orientation::UPRIGHT && self.fitted.canvas == self.fitted.size;
+        let is_in_place = self.viewport.orientation == Orientation::UPRIGHT && self.fitted.outer() == self.fitted.size;
         // light is averaged in red, green and blue
         let is_averaged_as_light = self.viewport.linear && self.fitted.resamples();
         let accepts = || {
@@ -272,6 +276,11 @@ impl Draft<'_> {
         cost::row_resize_memory(self.info.size, made, ratio(fitted), rows.channels, viewport.linear)
     }
 
+    /// Bytes of the canvas that is copied into its padding.
+    fn padding_memory(&self) -> u64 {
+        if self.fitted.padding.is_none() { 0 } else { self.fitted.canvas.pixels() * 4 }
+    }
+
     /// Bytes of the copies that operations make of what was decoded.
     fn copy_memory(&self, scale: DctScale) -> u64 {
         let Draft { viewport, info, fitted, .. } = self;
@@ -280,8 +289,8 @@ impl Draft<'_> {
         let linear = if viewport.linear { cost::linear_light_memory(decoded, down) } else { 0 };
         let geometry = &viewport.recipe.geometry;
         // cutting copies the rest, a window of packed pixels or a plane at a time
-        let is_cut = geometry.rect.is_some() || geometry.trim.is_some();
-        let cut = if is_cut { decoded.pixels() + cost::cut_memory(decoded, down, viewport.linear) } else { 0 };
+        let cut =
+            if geometry.is_cut() { decoded.pixels() + cost::cut_memory(decoded, down, viewport.linear) } else { 0 };
         linear + cut + if geometry.trim.is_some() { decoded.pixels() * 8 } else { 0 }
     }
 }
@@ -310,13 +319,11 @@ fn drawing_formats(info: &Info, recipe: &Recipe, format: Format, frames: u32) ->
 }
 
 /// A format that was asked for by name is not quietly given a smaller picture than any other would have shown.
-fn check_side(format: Format, resize: Resize, region: Region, settings: &Settings) -> Result<()> {
-    let canvas = resize.fit(region.width, region.height, settings.max_dimension).canvas;
+fn check_side(format: Format, requested: u32) -> Result<()> {
     let longest = format.longest_side();
-    if canvas.width.max(canvas.height) > longest {
-        return Err(Error::Impossible(format!(
-            "{format} holds at most {longest} pixels a side, the result has {canvas}"
-        )));
+    if requested > longest {
+        let reason = format!("{format} holds at most {longest} pixels a side, the result has {requested}");
+        return Err(Error::Impossible(reason));
     }
     Ok(())
 }

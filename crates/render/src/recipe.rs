@@ -3,9 +3,14 @@
 //! A recipe is half of a cache key, so equivalent requests must give equal recipes, and every field must be in
 //! [`Recipe::canonical`]: it takes the structs apart without `..`, so that a missing field does not compile.
 
-use tintype_pixels::{Format, Orientation, Rect};
+use tintype_pixels::{Format, Orientation, Rect, Size};
 
-use crate::geometry::{Gravity, Resize, TargetSize};
+mod describe;
+mod effects;
+
+use crate::geometry::{Area, Gravity, Limit, Offset, Padding, Resize, ResizeOptions, Sizing, TargetSize};
+
+pub use effects::{Effect, Effects};
 
 /// A rendition to make of some original.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,53 +26,41 @@ pub struct Recipe {
 /// The part of the original that is shown, and its size.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Geometry {
+    /// The orientation that the original is taken to have in place of its own.
+    pub orient: Option<Orientation>,
     /// The part of the upright original that is used, before anything else.
     pub rect: Option<Rect>,
+    /// The same relative to the size of the original, in place of `rect`.
+    pub area: Option<Area>,
     /// Whether borders of one colour are cut off, and how unlike they may be: 1 to 100 percent.
     pub trim: Option<u8>,
     /// `rotate` and then `flip`, as one transformation of the upright original.
     pub turn: Orientation,
     /// The result's size and what of the original it shows.
     pub resize: Resize,
+    /// What the size depends on beside the box.
+    pub options: ResizeOptions,
+    /// The colour of the canvas and of the padding; `None` is the background's.
+    pub canvas: Option<Rgba>,
     /// The colour behind transparent pixels and of a padded canvas; `None` is transparent, or white where the format has no
     /// alpha.
     pub background: Option<Rgba>,
 }
 
-/// The operations on the pixels of the result, after resizing.
-///
-/// An operation has its field here and its place in [`Effects::in_order`], which takes the struct apart without `..`: an operation
-/// that is not applied does not compile.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Effects {
-    /// Gaussian blur: sigma in hundredths of a pixel of the result, 30 to 10000.
-    pub blur: Option<u16>,
-    /// Sharpening in hundredths, 1 to 1000.
-    pub sharpen: Option<u16>,
-}
-
-/// One operation on the pixels of the result.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Effect {
-    /// Gaussian blur; sigma in pixels of the result.
-    Blur(f32),
-    /// Unsharp masking; its amount, 1 is as much as the picture differs from its blurred self.
-    Sharpen(f32),
-}
-
-impl Effects {
-    /// The operations that are asked for, in the order in which they are applied.
-    pub fn in_order(&self) -> impl Iterator<Item = Effect> + use<> {
-        let Effects { blur, sharpen } = *self;
-        let hundredths = |value: u16| f32::from(value) / 100.0;
-        let blur = blur.map(|sigma| Effect::Blur(hundredths(sigma)));
-        let sharpen = sharpen.map(|amount| Effect::Sharpen(hundredths(amount)));
-        [blur, sharpen].into_iter().flatten()
+impl Geometry {
+    /// The part of an upright original of that size that is used, in pixels; it may reach beyond the original.
+    pub fn part(&self, upright: Size) -> Option<Rect> {
+        self.area.map(|area| area.of(upright)).or(self.rect)
     }
 
-    /// Whether no operation is asked for.
-    pub fn is_empty(&self) -> bool {
-        self.in_order().next().is_none()
+    /// Whether a part of the original is cut out before anything else.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.rect.is_some() || self.area.is_some() || self.trim.is_some()
+    }
+
+    /// The resize with its options.
+    pub fn sizing(&self) -> Sizing {
+        Sizing { resize: self.resize, options: self.options }
     }
 }
 
@@ -93,10 +86,14 @@ impl Recipe {
     pub fn new(output: Output, quality: Quality) -> Recipe {
         Recipe {
             geometry: Geometry {
+                orient: None,
                 rect: None,
+                area: None,
                 trim: None,
                 turn: Orientation::UPRIGHT,
                 resize: Resize::Native,
+                options: ResizeOptions::default(),
+                canvas: None,
                 background: None,
             },
             effects: Effects::default(),
@@ -126,52 +123,36 @@ impl Recipe {
     /// The recipe as bytes for a cache key: equal for equal recipes only.
     pub fn canonical(&self) -> Vec<u8> {
         let Recipe { geometry, effects, encode } = self;
-        let Geometry { rect, trim, turn, resize, background } = geometry;
-        let Effects { blur, sharpen } = effects;
+        let Geometry { orient, rect, area, trim, turn, resize, options, canvas, background } = geometry;
+        let ResizeOptions { limit, dpr, offset, padding } = options;
+        let Effects { blur, sharpen, pixelate, brightness, contrast, saturation, gamma, greyscale } = effects;
         let Encode { output, quality, target, lossless, animated, metadata } = encode;
         // Debug of these plain enums and integers is exact and unambiguous; EPOCH changes if it ever does not suffice
         let mut text = format!("{:?}", (rect, trim, turn, resize, background));
         // what is not asked for is left out, so that a new field leaves the keys of all other recipes as they are
-        let mut effect = |name: &str, value: Option<u16>| {
+        let mut extra = |name: &str, value: Option<String>| {
             if let Some(value) = value {
                 text.push_str(&format!("{name}={value};"));
             }
         };
-        effect("target", target.map(|target| target.get().into()));
-        effect("blur", *blur);
-        effect("sharpen", *sharpen);
+        extra("orient", orient.map(|orientation| orientation.to_exif().to_string()));
+        extra("area", area.map(|area| format!("{area:?}")));
+        extra("limit", (*limit != Limit::Ratio).then(|| limit.name().into()));
+        extra("dpr", (*dpr != ResizeOptions::default().dpr).then(|| dpr.to_string()));
+        extra("offset", (*offset != Offset::NONE).then(|| format!("{offset:?}")));
+        extra("padding", (*padding != Padding::NONE).then(|| format!("{padding:?}")));
+        extra("canvas", canvas.map(|colour| format!("{colour:?}")));
+        extra("target", target.map(|target| target.get().to_string()));
+        extra("blur", blur.map(|sigma| sigma.to_string()));
+        extra("sharpen", sharpen.map(|amount| amount.to_string()));
+        extra("pixelate", pixelate.map(|side| side.to_string()));
+        extra("brightness", brightness.map(|factor| factor.to_string()));
+        extra("contrast", contrast.map(|factor| factor.to_string()));
+        extra("saturation", saturation.map(|factor| factor.to_string()));
+        extra("gamma", gamma.map(|factor| factor.to_string()));
+        extra("greyscale", greyscale.then(|| "true".into()));
         text.push_str(&format!("{:?}", (output, quality, lossless, animated, metadata)));
         text.into_bytes()
-    }
-}
-
-/// For logs and tables: what is out of the ordinary, in the order it is done.
-impl std::fmt::Display for Recipe {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Recipe { geometry, effects, encode } = self;
-        let mut parts = Vec::new();
-        let mut say = |part: Option<String>| parts.extend(part);
-        say(geometry.rect.map(|rect| format!("rect {},{} {}x{}", rect.x, rect.y, rect.width, rect.height)));
-        say(geometry.trim.map(|tolerance| format!("trim {tolerance}%")));
-        say((geometry.turn != Orientation::UPRIGHT).then(|| format!("turn {}", geometry.turn.to_exif())));
-        say(geometry.resize.describe());
-        say(effects.blur.map(|sigma| format!("blur {}", f64::from(sigma) / 100.0)));
-        say(effects.sharpen.map(|amount| format!("sharpen {}", f64::from(amount) / 100.0)));
-        say(geometry.background.map(|Rgba([r, g, b, a])| format!("on {r:02x}{g:02x}{b:02x}{a:02x}")));
-        say(Some(match encode.output {
-            Output::Original => "original".into(),
-            Output::Exactly(format) => format.to_string(),
-            Output::Auto(choice) => format!("auto {choice:?}").to_lowercase(),
-            Output::Json => "json".into(),
-        }));
-        say(Some(match encode.target {
-            _ if encode.lossless => "lossless".into(),
-            Some(target) => format!("target {}", target.get()),
-            None => format!("q{}", encode.quality.get()),
-        }));
-        say((!encode.animated).then(|| "still".into()));
-        say((encode.metadata != Metadata::None).then(|| format!("{:?}", encode.metadata).to_lowercase()));
-        f.write_str(&parts.join(" "))
     }
 }
 
@@ -269,36 +250,15 @@ pub enum Metadata {
 }
 
 impl Resize {
-    /// In a few words; nothing for the native size.
-    fn describe(self) -> Option<String> {
-        let sides = |target: TargetSize| {
-            let side = |length: u32| if length == 0 { "?".into() } else { length.to_string() };
-            let enlarge = if target.enlarge { " enlarging" } else { "" };
-            format!("{}x{}{enlarge}", side(target.width), side(target.height))
-        };
-        let at = |gravity: Gravity| match gravity {
-            Gravity::CENTER => String::new(),
-            Gravity::Smart => " smart".into(),
-            Gravity::Point(x, y) => format!(" at {},{}", f64::from(x) / 10_000.0, f64::from(y) / 10_000.0),
-        };
-        match self {
-            Resize::Native => None,
-            Resize::Contain(target) => Some(format!("contain {}", sides(target))),
-            Resize::Outside(target) => Some(format!("outside {}", sides(target))),
-            Resize::Fill(target) => Some(format!("fill {}", sides(target))),
-            Resize::Cover(target, gravity) => Some(format!("cover {}{}", sides(target), at(gravity))),
-            Resize::Pad(target, gravity) => Some(format!("pad {}{}", sides(target), at(gravity))),
-            Resize::Crop(ratio, gravity) => Some(format!("crop {}:{}{}", ratio.width, ratio.height, at(gravity))),
-        }
-    }
-
     /// The resize that a target means, in its one canonical form: a mode that cannot differ from `Contain` with these
     /// sides is `Contain`.
     pub fn canonical(self) -> Resize {
         let one_side = |target: &TargetSize| target.width == 0 || target.height == 0;
         match self {
             Resize::Contain(target) if target.width == 0 && target.height == 0 => Resize::Native,
-            Resize::Outside(target) | Resize::Fill(target) | Resize::Cover(target, _) if one_side(&target) => {
+            Resize::Outside(target) | Resize::Fill(target) | Resize::Cover(target, _) | Resize::Auto(target, _)
+                if one_side(&target) =>
+            {
                 Resize::Contain(target).canonical()
             }
             Resize::Pad(target, _) if target.width == 0 && target.height == 0 => Resize::Native,
@@ -310,56 +270,4 @@ impl Resize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn recipes_that_differ_have_different_keys() {
-        let base = || Recipe::new(Output::Original, Quality::default());
-        let target = TargetSize { width: 1, height: 1, enlarge: false };
-        let geometry = |change: fn(&mut Geometry)| {
-            let mut recipe = base();
-            change(&mut recipe.geometry);
-            recipe
-        };
-        let effects = |effects| Recipe { effects, ..base() };
-        let encode = |change: fn(&mut Encode)| {
-            let mut recipe = base();
-            change(&mut recipe.encode);
-            recipe
-        };
-        let all = [
-            base(),
-            geometry(|geometry| geometry.rect = Some(Rect { x: 0, y: 0, width: 1, height: 1 })),
-            geometry(|geometry| geometry.trim = Some(1)),
-            geometry(|geometry| geometry.turn = Orientation::quarter_turns(1)),
-            geometry(|geometry| geometry.background = Some(Rgba::WHITE)),
-            base().with_resize(Resize::Contain(target)),
-            base().with_resize(Resize::Contain(TargetSize { enlarge: true, ..target })),
-            base().with_resize(Resize::Cover(target, Gravity::Smart)),
-            base().with_resize(Resize::Cover(target, Gravity::CENTER)),
-            effects(Effects { blur: Some(100), ..Effects::default() }),
-            effects(Effects { sharpen: Some(100), ..Effects::default() }),
-            base().with_output(Output::Json),
-            base().with_output(Output::Auto(Choice::Avif)),
-            base().with_output(Output::Exactly(Format::Avif)),
-            encode(|encode| encode.quality = Quality(81)),
-            encode(|encode| encode.target = Target::new(75)),
-            encode(|encode| encode.target = Target::new(76)),
-            encode(|encode| encode.lossless = true),
-            encode(|encode| encode.animated = false),
-            encode(|encode| encode.metadata = Metadata::Keep),
-        ];
-        let keys: std::collections::HashSet<Vec<u8>> = all.iter().map(Recipe::canonical).collect();
-        assert_eq!(keys.len(), all.len());
-    }
-
-    #[test]
-    fn key_of_a_plain_recipe_is_pinned() {
-        let recipe = Recipe::new(Output::Exactly(Format::WebP), Quality(75));
-        let text = String::from_utf8(recipe.canonical()).expect("text");
-        let turn = "Orientation { transpose: false, mirror_x: false, mirror_y: false }";
-        // another text makes every cached rendition of every installation anew
-        assert_eq!(text, format!("(None, None, {turn}, Native, None)(Exactly(WebP), Quality(75), false, true, None)"));
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 use tintype_pixels::DctScale;
 use tintype_pixels::{Error, Format, Info, Orientation, Rect, Region, Result, Size};
 
-use crate::geometry::{Fitted, Gravity, Resize, TargetSize};
+use crate::geometry::{Fitted, Gravity, Resize, Sizing, TargetSize};
 use crate::kind;
 use crate::recipe::{Geometry, Output, Recipe};
 use crate::settings::Settings;
@@ -21,9 +21,9 @@ pub(crate) struct Viewport<'a> {
     pub(crate) recipe: &'a Recipe,
     /// The size of the original as it is stored.
     pub(crate) stored: Size,
-    /// The part of the displayed original that is used, by `rect` alone.
+    /// The part of the displayed original that is used, by `rect` or `area` alone.
     pub(crate) region: Region,
-    /// From the stored to the displayed picture: EXIF orientation, `rotate` and `flip` in one.
+    /// From the stored to the displayed picture: its orientation, `rotate` and `flip` in one.
     pub(crate) orientation: Orientation,
     /// Pixels of the longest side of the result.
     pub(crate) max_dimension: u32,
@@ -39,9 +39,10 @@ impl<'a> Viewport<'a> {
     /// # Errors
     /// [`Error::Impossible`] where `rect` lies outside of the original.
     pub(crate) fn new(info: &Info, recipe: &'a Recipe, settings: &Settings, format: Format) -> Result<Viewport<'a>> {
-        let upright = info.orientation.apply(info.size);
-        let Geometry { rect, turn, .. } = recipe.geometry;
-        let region = match rect {
+        let Geometry { orient, turn, .. } = recipe.geometry;
+        let orientation = orient.unwrap_or(info.orientation);
+        let upright = orientation.apply(info.size);
+        let region = match recipe.geometry.part(upright) {
             None => Region::whole(upright),
             Some(rect) => Region::of_rect(rect, upright).ok_or_else(|| outside(rect, upright))?,
         };
@@ -49,7 +50,7 @@ impl<'a> Viewport<'a> {
             recipe,
             stored: info.size,
             region: turn.map(region, upright),
-            orientation: info.orientation.then(turn),
+            orientation: orientation.then(turn),
             max_dimension: settings.max_dimension.min(format.longest_side()),
             max_enlarged: settings.max_enlarged,
             linear: settings.linear,
@@ -59,26 +60,26 @@ impl<'a> Viewport<'a> {
 
     /// Fits a part of the displayed original.
     pub(crate) fn fit(&self, region: Region) -> Fitted {
-        let resize = match self.recipe.encode.output {
+        let sizing = match self.recipe.encode.output {
             Output::Json => {
                 let side = self.description_side;
-                Resize::Contain(TargetSize { width: side, height: side, enlarge: false })
+                Resize::Contain(TargetSize { width: side, height: side, enlarge: false }).into()
             }
-            _ => self.recipe.geometry.resize,
+            _ => self.recipe.geometry.sizing(),
         };
-        self.fit_as(resize, region)
+        self.fit_as(sizing, region)
     }
 
-    /// Fits a part of the displayed original by another resize than the recipe's.
-    pub(crate) fn fit_as(&self, resize: Resize, region: Region) -> Fitted {
-        resize.fit_within(region.width, region.height, self.max_dimension, self.max_enlarged)
+    /// Fits a part of the displayed original by another sizing than the recipe's.
+    pub(crate) fn fit_as(&self, sizing: Sizing, region: Region) -> Fitted {
+        sizing.fit_within(region.width, region.height, self.max_dimension, self.max_enlarged)
     }
 
     /// The longest side of the result if the format had no limit.
     pub(crate) fn longest_requested(&self, settings: &Settings) -> u32 {
         let Region { width, height, .. } = self.region;
-        let canvas = self.recipe.geometry.resize.fit(width, height, settings.max_dimension).canvas;
-        canvas.width.max(canvas.height)
+        let outer = self.recipe.geometry.sizing().fit(width, height, settings.max_dimension).outer();
+        outer.width.max(outer.height)
     }
 
     /// Where a part of the displayed original lies in the stored picture, at that scale.
@@ -87,11 +88,10 @@ impl<'a> Viewport<'a> {
         self.orientation.inverse().map(displayed, size).scaled(scale.factor())
     }
 
-    /// The part of the displayed original that `rect` and `trim` leave, in whole pixels of the stored image at that scale; `None`
+    /// The part of the displayed original that `rect`, `area` and `trim` leave, in whole pixels of the stored image at that scale; `None`
     /// if they leave all.
     pub(crate) fn bounds(&self, displayed: Region, scale: DctScale) -> Option<Rect> {
-        let Geometry { rect, trim, .. } = self.recipe.geometry;
-        if rect.is_none() && trim.is_none() {
+        if !self.recipe.geometry.is_cut() {
             return None;
         }
         let region = self.stored_region(displayed, scale);

@@ -132,7 +132,7 @@ fn requests(
                 requests.push((path.to_owned(), format!("{} {}", url.target, client.name), request(true)))
             }
             Err(Error::InvalidParams(_)) => return Err("invalid parameters".into()),
-            Err(error @ (Error::Signature(_) | Error::Expired)) => return Err(error.to_string()),
+            Err(error @ (Error::Signature(_) | Error::ForeignSource | Error::Expired)) => return Err(error.to_string()),
         }
     }
     Ok(requests)

@@ -3,7 +3,7 @@
 use crate::render::recipe::Rgba;
 
 /// The colour of a name in any case.
-pub(super) fn named(name: &str) -> Option<Rgba> {
+pub(in crate::dialect) fn named(name: &str) -> Option<Rgba> {
     if name.eq_ignore_ascii_case("transparent") {
         return Some(Rgba([0, 0, 0, 0]));
     }

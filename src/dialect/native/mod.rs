@@ -8,13 +8,16 @@
 //! | `colours` | the named colours of CSS |
 //! | [`query`] | a query to [`Params`] and back |
 
-mod colours;
+pub(super) mod colours;
 pub mod params;
 pub mod query;
 pub mod table;
 #[cfg(test)]
 mod tests;
 mod values;
+
+/// The name of this dialect in settings, logs and metrics.
+pub const NAME: &str = "native";
 
 pub use params::Params;
 pub use query::UnknownParam;

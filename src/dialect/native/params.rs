@@ -1,8 +1,7 @@
 //! The parameters of one URL as it states them, and their defaults.
 
 use crate::render::Format;
-use crate::render::Rect;
-use crate::render::geometry::{Gravity, Ratio};
+use crate::render::geometry::{Area, Gravity, Length, Limit, Offset, Padding, Ratio};
 use crate::render::recipe::{Metadata, Quality, Rgba, Target};
 
 /// The parameters of a URL; `None` where it leaves one out.
@@ -18,10 +17,20 @@ pub struct Params {
     pub dpr: Option<u16>,
     /// How the original fits the requested box.
     pub fit: Option<Fit>,
+    /// How a box that would enlarge the original is reduced.
+    pub limit: Option<Limit>,
     /// The part that cropping keeps.
     pub position: Option<Gravity>,
-    /// Crop before any other operation, in pixels of the upright original.
-    pub rect: Option<Rect>,
+    /// The distance of a crop or a padded picture from its position.
+    pub offset: Option<Offset>,
+    /// The EXIF orientation that the original is taken to have, 1 to 8.
+    pub orient: Option<u8>,
+    /// Crop before any other operation: left, top, width and height in the upright original.
+    pub rect: Option<[Length; 4]>,
+    /// The same by a size and a position; always [`Area::Window`].
+    pub window: Option<Area>,
+    /// The same by the distance from each edge.
+    pub inset: Option<Padding>,
     /// The format of the result.
     pub format: Option<RequestedFormat>,
     /// Properties that the server chooses.
@@ -36,6 +45,10 @@ pub struct Params {
     pub enlarge: Option<bool>,
     /// The colour behind transparent pixels.
     pub background: Option<Rgba>,
+    /// The colour of the canvas and of the padding.
+    pub canvas: Option<Rgba>,
+    /// Pixels around the result, before `dpr`.
+    pub padding: Option<Padding>,
     /// Clockwise, in degrees: 0, 90, 180 or 270.
     pub rotate: Option<u16>,
     /// Mirroring, after `rotate`.
@@ -44,6 +57,18 @@ pub struct Params {
     pub blur: Option<u16>,
     /// Amount in hundredths.
     pub sharpen: Option<u16>,
+    /// The side of blocks of one colour in pixels; 1 is off.
+    pub pixelate: Option<u16>,
+    /// A factor in hundredths.
+    pub brightness: Option<u16>,
+    /// A factor in hundredths.
+    pub contrast: Option<u16>,
+    /// A factor in hundredths.
+    pub saturation: Option<u16>,
+    /// In hundredths; above 100 the result is lighter.
+    pub gamma: Option<u16>,
+    /// Whether colours are replaced by their luma.
+    pub greyscale: Option<bool>,
     /// Tolerance in percent; 0 is off.
     pub trim: Option<u8>,
     /// Whether the result of an animated original is animated.
@@ -65,7 +90,7 @@ pub struct Params {
 /// The value of each parameter that a URL leaves out. [`PARAMETERS`](super::table::PARAMETERS) prints them and `policy` applies them; the default of
 /// `quality` is the setting `output.quality`, and that of `fit` depends on `aspect_ratio`.
 pub mod defaults {
-    use super::{Fit, Gravity, Metadata};
+    use super::{Fit, Gravity, Limit, Metadata, Offset, Padding};
 
     /// In hundredths.
     pub const DPR: u16 = 100;
@@ -73,16 +98,30 @@ pub mod defaults {
     pub const FIT: Fit = Fit::Contain;
     /// With one, since a ratio is there to be filled.
     pub const FIT_OF_RATIO: Fit = Fit::Cover;
+    /// Each mode has its own.
+    pub const LIMIT: Limit = Limit::Ratio;
+    /// No distance.
+    pub const OFFSET: Offset = Offset::NONE;
+    /// No pixels.
+    pub const PADDING: Padding = Padding::NONE;
     /// The centre.
     pub const POSITION: Gravity = Gravity::CENTER;
     /// WebP and PNG may be lossy.
     pub const LOSSLESS: bool = false;
     /// No result is larger than its original.
     pub const ENLARGE: bool = false;
+    /// Nothing is cut off.
+    pub const INSET: Padding = Padding::NONE;
     /// In degrees.
     pub const ROTATE: u16 = 0;
     /// In hundredths: off.
     pub const SHARPEN: u16 = 0;
+    /// In pixels: off.
+    pub const PIXELATE: u16 = 1;
+    /// Of brightness, contrast, saturation and gamma, in hundredths: no change.
+    pub const FACTOR: u16 = 100;
+    /// Colours stay.
+    pub const GREYSCALE: bool = false;
     /// In percent: off.
     pub const TRIM: u8 = 0;
     /// Animated originals give animated results.
@@ -104,6 +143,8 @@ pub enum Fit {
     Outside,
     /// Inside the box, on a canvas of its size.
     Pad,
+    /// Cover where original and box are alike in orientation, otherwise contain.
+    Auto,
 }
 
 /// The format that a URL asks for.

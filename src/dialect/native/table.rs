@@ -1,12 +1,11 @@
 //! One row for each parameter of a URL.
 //!
-//! To add a parameter: a field of [`Params`], a row here with its parser and printer in `values.rs`, its default in
-//! [`defaults`], and its place in `policy.rs`.
+//! To add a parameter: a field of [`Params`], a row in `table/rows.rs` with its parser and printer in `values.rs`, its default in
+//! [`defaults`](super::params::defaults), and its place in `policy.rs`.
 
-use super::params::{Params, defaults};
-use super::{colours, values::*};
+use super::colours;
+use super::params::Params;
 use crate::dialect::{InvalidParam, nearest};
-use crate::render::recipe::Quality;
 
 /// One parameter.
 pub struct Parameter {
@@ -26,6 +25,7 @@ pub struct Parameter {
     words: &'static [&'static str],
     default: fn() -> String,
     set: fn(&mut Params, &str) -> Option<()>,
+    clear: fn(&mut Params),
     get: fn(&Params) -> Option<String>,
 }
 
@@ -47,6 +47,7 @@ macro_rules! parameter {
             about: $about,
             default: $default,
             set: |params, value| $parse(value).map(|parsed| params.$field = Some(parsed)),
+            clear: |params| params.$field = None,
             get: |params| params.$field.as_ref().map($print),
             $($option: $value,)*
             ..BASE
@@ -64,6 +65,7 @@ const BASE: Parameter = Parameter {
     words: &[],
     default: none,
     set: |_, _| None,
+    clear: |_| (),
     get: |_| None,
 };
 
@@ -72,237 +74,9 @@ fn none() -> String {
     "–".into()
 }
 
-/// All parameters, in the order of the documentation.
-pub const PARAMETERS: &[Parameter] = &[
-    parameter! {
-        width, aliases: ["w"],
-        allowed: "an integer from 1; above `max_dimension` it is clamped",
-        default: none,
-        about: "width of the result in pixels",
-        parse: side,
-        print: u32::to_string,
-    },
-    parameter! {
-        height, aliases: ["h"],
-        allowed: "an integer from 1; above `max_dimension` it is clamped",
-        default: none,
-        about: "height of the result in pixels",
-        parse: side,
-        print: u32::to_string,
-    },
-    parameter! {
-        aspect_ratio, aliases: ["ar"],
-        allowed: "`16:9` or a decimal",
-        default: none,
-        about: "gives the missing side; alone it crops to the ratio",
-        parse: ratio,
-        print: show_ratio,
-    },
-    parameter! {
-        dpr, aliases: [],
-        allowed: "0.1 to 5, at most two decimals",
-        default: || show_hundredths(&defaults::DPR),
-        about: "multiplies width and height",
-        parse: |text: &str| hundredths(text, 0.1, 5.0).filter(|_| decimal(text).is_some_and(|(_, places)| places <= 2)),
-        print: show_hundredths,
-    },
-    parameter! {
-        fit, aliases: [],
-        allowed: "contain, cover, fill, outside or pad",
-        default: || format!("{}; {} with `aspect_ratio`", show_fit(&defaults::FIT), show_fit(&defaults::FIT_OF_RATIO)),
-        about: "how the original fits the requested box",
-        parse: fit,
-        print: show_fit,
-        words: FITS,
-    },
-    parameter! {
-        position, aliases: ["gravity", "g", "pos", "a"],
-        allowed: "center, top, top-right … a compass word, smart, or a focal point such as 0.5x0.33",
-        default: || show_position(&defaults::POSITION),
-        about: "what is kept when something is cut off",
-        parse: position,
-        print: show_position,
-        words: POSITIONS,
-    },
-    parameter! {
-        rect, aliases: ["extract"],
-        allowed: "x,y,w,h in pixels of the upright original",
-        default: none,
-        about: "the part that is used, before resizing",
-        parse: rect,
-        print: show_rect,
-    },
-    parameter! {
-        format, aliases: ["fm", "f", "output"],
-        allowed: "auto, avif, webp, jpeg, png, gif, original or json",
-        default: || "the original's format".into(),
-        about: "format of the result; json describes it",
-        parse: format,
-        print: show_format,
-        words: FORMATS,
-    },
-    parameter! {
-        auto, aliases: [],
-        allowed: "a comma list of format and compress",
-        default: none,
-        about: "`format` is the same as `format=auto`; `compress` does nothing",
-        parse: auto,
-        print: show_auto,
-        words: &["format", "compress"],
-    },
-    parameter! {
-        quality, aliases: ["q"],
-        allowed: "1 to 100, low, medium-low, medium-high, high, or auto for the target of the settings",
-        default: || Quality::default().get().to_string(),
-        about: "one perceptual scale for all formats",
-        parse: quality,
-        print: show_quality,
-        words: QUALITIES,
-    },
-    parameter! {
-        target, aliases: [],
-        allowed: "40 to 90, without quality and lossless",
-        default: none,
-        about: "the SSIMULACRA2 that the result reaches",
-        parse: target,
-        print: show_target,
-    },
-    parameter! {
-        lossless, aliases: ["ll"],
-        allowed: "true or false",
-        default: || defaults::LOSSLESS.to_string(),
-        about: "every pixel survives (WebP and PNG)",
-        parse: boolean,
-        print: bool::to_string,
-        words: BOOLEANS,
-        is_switch: true,
-    },
-    parameter! {
-        enlarge, aliases: ["upscale"],
-        allowed: "true or false",
-        default: || defaults::ENLARGE.to_string(),
-        about: "allows a result larger than the original",
-        parse: boolean,
-        print: bool::to_string,
-        words: BOOLEANS,
-        is_switch: true,
-    },
-    parameter! {
-        background, aliases: ["bg"],
-        allowed: "a colour as hex of 3, 4, 6 or 8 digits without #, or a CSS colour name",
-        default: || "transparent, or white".into(),
-        about: "what stands behind transparent pixels and on `pad`'s canvas",
-        parse: colour,
-        print: show_colour,
-    },
-    parameter! {
-        rotate, aliases: ["ro"],
-        allowed: "0, 90, 180 or 270",
-        default: || defaults::ROTATE.to_string(),
-        about: "turns clockwise, after the EXIF orientation",
-        parse: rotation,
-        print: u16::to_string,
-        words: &["0", "90", "180", "270"],
-    },
-    parameter! {
-        flip, aliases: [],
-        allowed: "h, v or hv",
-        default: none,
-        about: "mirrors left to right, top to bottom, or both",
-        parse: flip,
-        print: show_flip,
-        words: &["h", "v", "hv"],
-    },
-    parameter! {
-        blur, aliases: [],
-        allowed: "0.3 to 100",
-        default: || "off".into(),
-        about: "Gaussian blur, sigma in pixels of the result",
-        parse: |text: &str| hundredths(text, 0.3, 100.0),
-        print: show_hundredths,
-    },
-    parameter! {
-        sharpen, aliases: ["sharp"],
-        allowed: "0 to 10",
-        default: || show_hundredths(&defaults::SHARPEN),
-        about: "unsharp mask",
-        parse: |text: &str| hundredths(text, 0.0, 10.0),
-        print: show_hundredths,
-    },
-    parameter! {
-        trim, aliases: [],
-        allowed: "true, false, or a tolerance from 1 to 100",
-        default: || show_trim(&defaults::TRIM),
-        about: "cuts borders of one colour off",
-        parse: trim,
-        print: show_trim,
-        words: BOOLEANS,
-        is_switch: true,
-    },
-    parameter! {
-        animated, aliases: ["anim"],
-        allowed: "true or false",
-        default: || defaults::ANIMATED.to_string(),
-        about: "false gives the first frame",
-        parse: boolean,
-        print: bool::to_string,
-        words: BOOLEANS,
-        is_switch: true,
-    },
-    parameter! {
-        metadata, aliases: [],
-        allowed: "none, copyright or keep",
-        default: || show_metadata(&defaults::METADATA),
-        about: "what of the original's EXIF is kept",
-        parse: metadata,
-        print: show_metadata,
-        words: &["none", "copyright", "keep"],
-    },
-    parameter! {
-        preset, aliases: [],
-        allowed: "a name of 1 to 32 of a–z, 0–9, _ and - that the settings define",
-        default: none,
-        about: "parameters from the settings; others override them",
-        parse: preset,
-        print: String::clone,
-    },
-    parameter! {
-        download, aliases: ["dl"],
-        allowed: "a file name",
-        default: none,
-        about: "offers the answer for saving under that name",
-        parse: file_name,
-        print: String::clone,
-        renders: false,
-    },
-    parameter! {
-        v, aliases: ["cb"],
-        allowed: "any text of at most 64 characters",
-        default: none,
-        about: "makes the answer `immutable`",
-        parse: version,
-        print: String::clone,
-        renders: false,
-    },
-    parameter! {
-        expires, aliases: [],
-        allowed: "unix seconds",
-        default: none,
-        about: "when the URL stops being good",
-        parse: |text: &str| digits(text),
-        print: u64::to_string,
-        renders: false,
-    },
-    parameter! {
-        s, aliases: ["sig"],
-        allowed: "base64url without padding",
-        default: none,
-        about: "the signature",
-        parse: |text: &str| Some(text.to_owned()),
-        print: String::clone,
-        renders: false,
-    },
-];
+mod rows;
+
+pub use rows::PARAMETERS;
 
 impl Parameter {
     /// The parameter of that name or alias.
@@ -325,9 +99,14 @@ impl Parameter {
         (self.get)(params)
     }
 
+    /// Leaves the parameter out.
+    pub(in crate::dialect) fn clear(&self, params: &mut Params) {
+        (self.clear)(params);
+    }
+
     /// Parses a value, `None` for a name without one, into `params`. `false` where it is not allowed;
     /// [`Parameter::invalid_value`] is the error then.
-    pub(super) fn parse(&self, value: Option<&str>, params: &mut Params) -> bool {
+    pub(in crate::dialect) fn parse(&self, value: Option<&str>, params: &mut Params) -> bool {
         (self.set)(params, self.text(value)).is_some()
     }
 
@@ -353,7 +132,7 @@ impl Parameter {
         {
             return Some(degrees.rem_euclid(360).to_string());
         }
-        let colours = if self.name == "background" { Some(colours::names()) } else { None };
+        let colours = if matches!(self.name, "background" | "canvas") { Some(colours::names()) } else { None };
         nearest(text, self.words.iter().copied().chain(colours.into_iter().flatten())).map(str::to_owned)
     }
 }

@@ -1,55 +1,18 @@
 //! Parsers of the values of parameters, and printers of their canonical form.
 
+mod geometry;
+
 use super::colours;
 use super::params::RequestedQuality;
-use super::params::{Auto, Fit, Flip, RequestedFormat};
+use super::params::{Auto, Flip, RequestedFormat};
 use crate::render::Format;
-use crate::render::Rect;
-use crate::render::geometry::{Gravity, Ratio};
 use crate::render::recipe::{Metadata, Quality, Rgba, Target};
+
+pub(super) use geometry::*;
 
 /// The tolerance of `trim=true`, in percent.
 const TRIM_TOLERANCE: u8 = 10;
 
-pub(super) const FITS: &[&str] = &[
-    "contain",
-    "cover",
-    "fill",
-    "outside",
-    "pad",
-    "inside",
-    "clip",
-    "max",
-    "scale-down",
-    "bounds",
-    "limit",
-    "crop",
-    "min",
-    "scale",
-    "stretch",
-    "squeeze",
-    "force",
-];
-pub(super) const POSITIONS: &[&str] = &[
-    "center",
-    "top",
-    "top-right",
-    "right",
-    "bottom-right",
-    "bottom",
-    "bottom-left",
-    "left",
-    "top-left",
-    "smart",
-    "north",
-    "north-east",
-    "east",
-    "south-east",
-    "south",
-    "south-west",
-    "west",
-    "north-west",
-];
 pub(super) const FORMATS: &[&str] = &["auto", "avif", "webp", "jpeg", "jpg", "png", "gif", "original", "json"];
 pub(super) const QUALITIES: &[&str] = &["low", "medium-low", "medium-high", "high", "auto"];
 pub(super) const BOOLEANS: &[&str] = &["true", "false", "1", "0"];
@@ -86,136 +49,6 @@ pub(super) fn hundredths(text: &str, min: f64, max: f64) -> Option<u16> {
 pub(super) fn show_hundredths(value: &u16) -> String {
     let text = format!("{}.{:02}", value / 100, value % 100);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-pub(super) fn ratio(text: &str) -> Option<Ratio> {
-    let fraction = |text: &str| -> Option<(u32, u32)> {
-        let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
-        // 1.3333333333333333 has more digits than matter
-        decimal(text)?;
-        let decimals = &decimals[..decimals.len().min(8_usize.saturating_sub(whole.len()))];
-        let scale = 10u32.checked_pow(u32::try_from(decimals.len()).ok()?)?;
-        let value: u32 = digits(&format!("{whole}{decimals}"))?;
-        Some((value, scale))
-    };
-    let (width, height) = match text.split_once(':') {
-        Some((width, height)) => {
-            let ((w, w_scale), (h, h_scale)) = (fraction(width)?, fraction(height)?);
-            (w.checked_mul(h_scale)?, h.checked_mul(w_scale)?)
-        }
-        None => fraction(text)?,
-    };
-    let ratio = Ratio::new(width, height)?;
-    // beyond these no original has a side that is long enough
-    (0.0001..=10_000.0).contains(&ratio.value()).then_some(ratio)
-}
-
-pub(super) fn show_ratio(ratio: &Ratio) -> String {
-    format!("{}:{}", ratio.width, ratio.height)
-}
-
-pub(super) fn fit(text: &str) -> Option<Fit> {
-    Some(match text.to_ascii_lowercase().as_str() {
-        "contain" | "inside" | "clip" | "max" | "scale-down" | "bounds" | "limit" => Fit::Contain,
-        "cover" | "crop" | "min" => Fit::Cover,
-        "fill" | "scale" | "stretch" | "squeeze" | "force" => Fit::Fill,
-        "outside" => Fit::Outside,
-        "pad" => Fit::Pad,
-        _ => return None,
-    })
-}
-
-pub(super) fn show_fit(fit: &Fit) -> String {
-    match fit {
-        Fit::Contain => "contain",
-        Fit::Cover => "cover",
-        Fit::Fill => "fill",
-        Fit::Outside => "outside",
-        Fit::Pad => "pad",
-    }
-    .into()
-}
-
-pub(super) fn position(text: &str) -> Option<Gravity> {
-    let lower = text.to_ascii_lowercase();
-    match lower.as_str() {
-        "smart" => return Some(Gravity::Smart),
-        "center" | "centre" | "middle" | "c" => return Some(Gravity::CENTER),
-        _ => {}
-    }
-    if let Some((x, y)) = lower.split_once('x') {
-        return Some(Gravity::Point(fraction(x)?, fraction(y)?));
-    }
-    // in either order, with or without a separator: top-left, left-top, northeast, se
-    let (mut x, mut y) = (None, None);
-    let mut rest = lower.as_str();
-    while !rest.is_empty() {
-        let (axis, value, after) = direction(rest)?;
-        let axis = if axis == 'x' { &mut x } else { &mut y };
-        if axis.replace(value).is_some() {
-            return None;
-        }
-        rest = match after.strip_prefix(['-', '_', ' ', ',']) {
-            Some("") => return None,
-            Some(next) => next,
-            None => after,
-        };
-    }
-    if x.is_none() && y.is_none() {
-        return None;
-    }
-    Some(Gravity::Point(x.unwrap_or(5000), y.unwrap_or(5000)))
-}
-
-/// The first direction of a text, and what follows it.
-pub(super) fn direction(text: &str) -> Option<(char, u16, &str)> {
-    const WORDS: [(&str, char, u16); 12] = [
-        ("north", 'y', 0),
-        ("south", 'y', 10_000),
-        ("west", 'x', 0),
-        ("east", 'x', 10_000),
-        ("top", 'y', 0),
-        ("bottom", 'y', 10_000),
-        ("left", 'x', 0),
-        ("right", 'x', 10_000),
-        ("n", 'y', 0),
-        ("s", 'y', 10_000),
-        ("w", 'x', 0),
-        ("e", 'x', 10_000),
-    ];
-    WORDS.iter().find_map(|&(word, axis, value)| text.strip_prefix(word).map(|rest| (axis, value, rest)))
-}
-
-/// A decimal from 0 to 1 in 1/10000.
-pub(super) fn fraction(text: &str) -> Option<u16> {
-    let (value, _) = decimal(text)?;
-    (0.0..=1.0).contains(&value).then(|| (value * 10_000.0).round() as u16)
-}
-
-pub(super) fn show_position(gravity: &Gravity) -> String {
-    let Gravity::Point(x, y) = *gravity else { return "smart".into() };
-    let word = |value, near, far| match value {
-        0 => Some(near),
-        5000 => Some(""),
-        10_000 => Some(far),
-        _ => None,
-    };
-    match (word(y, "top", "bottom"), word(x, "left", "right")) {
-        (Some(""), Some("")) => "center".into(),
-        (Some(one), Some("")) | (Some(""), Some(one)) => one.into(),
-        (Some(vertical), Some(horizontal)) => format!("{vertical}-{horizontal}"),
-        _ => format!("{}x{}", f64::from(x) / 10_000.0, f64::from(y) / 10_000.0),
-    }
-}
-
-pub(super) fn rect(text: &str) -> Option<Rect> {
-    let numbers: Vec<u32> = text.split(',').map(digits).collect::<Option<_>>()?;
-    let &[x, y, width, height] = numbers.as_slice() else { return None };
-    (width > 0 && height > 0).then_some(Rect { x, y, width, height })
-}
-
-pub(super) fn show_rect(rect: &Rect) -> String {
-    format!("{},{},{},{}", rect.x, rect.y, rect.width, rect.height)
 }
 
 pub(super) fn format(text: &str) -> Option<RequestedFormat> {

@@ -2,15 +2,62 @@
 
 use super::conflict;
 use crate::dialect::Error;
+use crate::dialect::native::Parameter;
 use crate::dialect::native::params::{Fit, Flip, Params, defaults};
-use crate::render::Orientation;
-use crate::render::geometry::{Resize, TargetSize};
+use crate::render::geometry::{Area, Gravity, Length, Limit, Offset, Resize, ResizeOptions, Sizing, TargetSize};
+use crate::render::{Orientation, Rect};
 
-/// The resize that parameters ask for, within `max` pixels a side.
+/// The sizing that parameters ask for, within `max` pixels a side.
 ///
 /// # Errors
-/// For sides together with an aspect ratio.
-pub(super) fn resize(max: u32, params: &Params) -> Result<Resize, Error> {
+/// For sides together with an aspect ratio, and for an offset from a position that the pixels decide.
+pub(super) fn sizing(max: u32, params: &Params) -> Result<Sizing, Error> {
+    let resize = resize(max, params)?;
+    let options = ResizeOptions {
+        limit: params.limit.unwrap_or(defaults::LIMIT),
+        // where it is still here it was not folded into the sides
+        dpr: params.dpr.unwrap_or(defaults::DPR),
+        offset: params.offset.unwrap_or(defaults::OFFSET),
+        padding: params.padding.unwrap_or(defaults::PADDING),
+    };
+    if options.offset != defaults::OFFSET && params.position == Some(Gravity::Smart) {
+        return Err(conflict("offset", &printed("offset", params), "with a position other than smart"));
+    }
+    Ok(Sizing { resize, options: options.canonical(resize) })
+}
+
+/// The part of the original that parameters ask for: in pixels, or relative to its size.
+///
+/// # Errors
+/// Where more than one parameter says it.
+pub(super) fn part(params: &Params) -> Result<(Option<Rect>, Option<Area>), Error> {
+    let inset = params.inset.filter(|&inset| inset != defaults::INSET).map(Area::Inset);
+    match (params.rect, params.window, inset) {
+        (Some([x, y, width, height]), None, None) => Ok(match [x, y, width, height] {
+            [Length::Pixels(x), Length::Pixels(y), Length::Pixels(width), Length::Pixels(height)] => {
+                (Some(Rect { x, y, width, height }), None)
+            }
+            _ => (None, Some(Area::Rect { x, y, width, height })),
+        }),
+        (None, area, None) | (None, None, area) => Ok((None, area)),
+        _ => {
+            let name = if params.window.is_some() { "window" } else { "inset" };
+            Err(conflict(name, &printed(name, params), "only one of rect, window and inset"))
+        }
+    }
+}
+
+/// The value of a parameter as a canonical URL has it.
+fn printed(name: &str, params: &Params) -> String {
+    Parameter::find(name).and_then(|parameter| parameter.value(params)).unwrap_or_default()
+}
+
+/// Whether the result has pixels that are not the original's.
+pub(super) fn has_canvas(resize: Resize, options: ResizeOptions) -> bool {
+    matches!(resize, Resize::Pad(..)) || !options.padding.is_none()
+}
+
+fn resize(max: u32, params: &Params) -> Result<Resize, Error> {
     let [mut width, mut height] = clamp_sides(max, [params.width, params.height].map(|side| side.map(f64::from)));
     let gravity = params.position.unwrap_or(defaults::POSITION);
     if let Some(ratio) = params.aspect_ratio {
@@ -36,6 +83,7 @@ pub(super) fn resize(max: u32, params: &Params) -> Result<Resize, Error> {
         Fit::Fill => Resize::Fill(target),
         Fit::Outside => Resize::Outside(target),
         Fit::Pad => Resize::Pad(target, gravity),
+        Fit::Auto => Resize::Auto(target, gravity),
     };
     Ok(resize.canonical())
 }
@@ -55,9 +103,30 @@ pub(super) fn default_fit(params: &Params) -> Fit {
     if params.aspect_ratio.is_some() { defaults::FIT_OF_RATIO } else { defaults::FIT }
 }
 
-/// Multiplies the sides by `dpr` and clamps them.
+/// Multiplies the sides by `dpr` and clamps them, unless the original decides how much of `dpr` has an effect.
 pub(super) fn apply_dpr(params: &mut Params, max: u32) {
+    let depends = depends_on_original(params);
+    if !depends {
+        return fold_dpr(params, max);
+    }
+    params.dpr = params.dpr.filter(|&dpr| dpr != defaults::DPR);
+    [params.width, params.height] = clamp_sides(max, [params.width, params.height].map(|side| side.map(f64::from)));
+}
+
+/// Whether a small original reduces `dpr` together with something that the sides do not tell: the canvas, the padding, the offset.
+fn depends_on_original(params: &Params) -> bool {
+    let fit = params.fit.unwrap_or(default_fit(params));
+    let is_by_sides = params.limit == Some(Limit::Sides) && matches!(fit, Fit::Cover | Fit::Fill | Fit::Auto);
+    let is_padded = fit == Fit::Pad || params.padding.is_some_and(|padding| !padding.is_none());
+    let is_moved = params.offset.is_some_and(Offset::is_in_pixels);
+    !params.enlarge.unwrap_or(defaults::ENLARGE) && (is_by_sides || is_padded || is_moved)
+}
+
+/// Multiplies everything in pixels of the result by `dpr`, and clamps the sides.
+pub(super) fn fold_dpr(params: &mut Params, max: u32) {
     let dpr = f64::from(params.dpr.take().unwrap_or(defaults::DPR)) / 100.0;
+    params.padding = params.padding.map(|padding| padding.times(dpr));
+    params.offset = params.offset.map(|offset| offset.times(dpr));
     let sides = [params.width, params.height].map(|side| side.map(|side| f64::from(side) * dpr));
     [params.width, params.height] = clamp_sides(max, sides);
 }

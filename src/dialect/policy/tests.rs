@@ -1,10 +1,13 @@
 //! Queries lowered to recipes, allowed widths, signatures.
 
 use super::*;
+use crate::dialect::Mounts;
 use crate::dialect::native::PARAMETERS;
 use crate::render::recipe::Choice;
 
-fn config() -> Config {
+mod sizes;
+
+pub(in crate::dialect) fn config() -> Config {
     Config {
         quality: Quality::default(),
         target: Default::default(),
@@ -16,6 +19,7 @@ fn config() -> Config {
         presets: BTreeMap::new(),
         keys: Keys::default(),
         require_signature: false,
+        mounts: Mounts::default(),
     }
 }
 

@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use super::answer::{self, Body};
 use super::head::{self, Head, MAX_HEADERS};
 use crate::cache::Config as CacheConfig;
-use crate::dialect::{Config as PolicyConfig, Policy, Snap};
+use crate::dialect::{Config as PolicyConfig, Mounts, Policy, Snap};
 use crate::http::request_id::X_REQUEST_ID;
 use crate::http::{AllowOrigin, App, Config, LiveConfig, State, app};
 use crate::render::Settings;
@@ -44,6 +44,7 @@ fn site(config: Config, change: impl FnOnce(&mut LiveConfig)) -> (App, tempfile:
         presets: Default::default(),
         keys: Default::default(),
         require_signature: false,
+        mounts: Mounts::default(),
     };
     let policy = Policy::new(policy).expect("no presets");
     let source = Arc::new(Files::new(root.as_ref(), 1 << 20).expect("testdata"));

@@ -1,10 +1,12 @@
 //! The operations on pixels, one file each.
 
+pub(crate) mod adjust;
 pub(crate) mod blur;
 pub(crate) mod flatten;
 mod kernel;
 pub(crate) mod orient;
 pub(crate) mod pad;
+pub(crate) mod pixelate;
 pub(crate) mod planes;
 pub(crate) mod resize;
 pub(crate) mod sharpen;
@@ -20,5 +22,11 @@ pub(crate) fn apply(effect: Effect, pixels: &mut Pixels) {
     match effect {
         Effect::Blur(sigma) => blur::blur(pixels, sigma),
         Effect::Sharpen(amount) => sharpen::sharpen(pixels, amount),
+        Effect::Pixelate(side) => pixelate::pixelate(pixels, side),
+        Effect::Brightness(hundredths) => adjust::brightness(pixels, hundredths),
+        Effect::Contrast(hundredths) => adjust::contrast(pixels, hundredths),
+        Effect::Saturation(hundredths) => adjust::saturation(pixels, hundredths),
+        Effect::Gamma(hundredths) => adjust::gamma(pixels, hundredths),
+        Effect::Greyscale => adjust::greyscale(pixels),
     }
 }

@@ -19,8 +19,10 @@ use tintype_pixels::{Rect, Region, Size};
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions};
 
-/// Resamples a region of planes to planes of `size` with halved chroma. The filter reaches no further than `within`.
-pub(crate) fn resized(planes: &Planes, region: Region, within: Option<Rect>, size: Size) -> Result<Planes> {
+/// Resamples a region of planes to planes of `size` with halved chroma, or without colour. The filter reaches no further than `within`.
+pub(crate) fn resized(
+    planes: &Planes, region: Region, within: Option<Rect>, size: Size, has_colour: bool,
+) -> Result<Planes> {
     let halves = Size::new(size.width.div_ceil(2), size.height.div_ceil(2));
     let mut data = Vec::with_capacity(Planes::bytes(size, Some(ChromaSubsampling::S420)));
     let (luma, stored) = planes.luma();
@@ -36,7 +38,7 @@ pub(crate) fn resized(planes: &Planes, region: Region, within: Option<Rect>, siz
         height: beyond(region.height, size.height, halves.height),
         ..region
     };
-    match planes.subsampling {
+    match planes.subsampling.filter(|_| has_colour) {
         None => data.resize(data.len() + 2 * halves.pixels() as usize, NO_COLOUR),
         Some(subsampling) => {
             let ([cb, cr], stored) = planes.chroma();
@@ -288,7 +290,7 @@ mod tests {
             ] {
                 let planes = slope(Size::new(side, side), subsampling);
                 let region = Region { x: 0.0, y: 0.0, width: side.into(), height: side.into() };
-                let small = resized(&planes, region, None, Size::new(result, result)).expect("resized");
+                let small = resized(&planes, region, None, Size::new(result, result), true).expect("resized");
                 let ([cb, cr], size) = small.chroma();
                 let scale = f64::from(side) / f64::from(result);
                 for at in 2..size.width.saturating_sub(3) as usize {
@@ -308,7 +310,7 @@ mod tests {
         for side in [64, 65] {
             let planes = slope(Size::new(side, side), ChromaSubsampling::S420);
             let region = Region { x: 0.0, y: 0.0, width: side.into(), height: side.into() };
-            let same = resized(&planes, region, None, planes.size).expect("resized");
+            let same = resized(&planes, region, None, planes.size, true).expect("resized");
             // of luma only what is part of the picture
             let cut = |planes: &Planes| {
                 let (luma, chroma) = (planes.luma().0, planes.chroma().0);

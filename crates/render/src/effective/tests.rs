@@ -1,0 +1,220 @@
+//! Recipes that come to the same image of an original are one.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::geometry::{Area, Length, Offset, Padding};
+use crate::recipe::Choice;
+use tintype_pixels::Orientation;
+
+fn photo(width: u32, height: u32) -> Info {
+    Info::new(Format::Jpeg, Size::new(width, height))
+}
+
+fn contain(width: u32, height: u32) -> Resize {
+    Resize::Contain(TargetSize { width, height, enlarge: false })
+}
+
+fn recipe(output: Output, resize: Resize) -> Recipe {
+    Recipe::new(output, Quality::default()).with_resize(resize)
+}
+
+fn reduce(recipe: &Recipe, info: &Info) -> Recipe {
+    recipe.effective(info, &Settings::default())
+}
+
+#[test]
+fn equivalent_requests_have_equal_recipes() {
+    let webp = Output::Exactly(Format::WebP);
+    let box_of = |width, height, enlarge| TargetSize { width, height, enlarge };
+    let info = photo(1000, 500);
+    for (resizes, expected) in [
+        (vec![contain(1000, 0), contain(1001, 0), contain(0, 500), contain(4000, 4000)], Resize::Native),
+        (vec![Resize::Cover(box_of(2000, 1000, false), Gravity::Smart)], Resize::Native),
+        (vec![Resize::Fill(box_of(3000, 1500, false))], Resize::Native),
+        (vec![contain(1000, 700), Resize::Outside(box_of(900, 500, false))], Resize::Native),
+        (
+            vec![
+                contain(300, 0),
+                contain(0, 150),
+                contain(300, 150),
+                contain(300, 900),
+                Resize::Cover(box_of(300, 150, false), Gravity::Point(0, 0)),
+                Resize::Fill(box_of(300, 150, true)),
+                Resize::Pad(box_of(300, 150, false), Gravity::Point(0, 0)),
+            ],
+            contain(300, 0),
+        ),
+        (
+            vec![
+                Resize::Cover(box_of(200, 200, false), Gravity::Point(0, 5000)),
+                Resize::Cover(box_of(200, 200, true), Gravity::Point(0, 0)),
+            ],
+            Resize::Cover(box_of(200, 200, false), Gravity::Point(0, 5000)),
+        ),
+        (
+            vec![contain(1001, 0)].into_iter().map(|_| Resize::Contain(box_of(2000, 0, true))).collect(),
+            Resize::Contain(box_of(2000, 0, true)),
+        ),
+    ] {
+        for resize in resizes {
+            let reduced = reduce(&recipe(webp, resize), &info);
+            assert_eq!(reduced.geometry.resize, expected, "{resize:?}");
+        }
+    }
+}
+
+#[test]
+fn negotiated_format_becomes_exact() {
+    let info = photo(1000, 500);
+    for (choice, format) in [
+        (Choice::Avif, Format::Avif),
+        (Choice::AvifStill, Format::Avif),
+        (Choice::WebP, Format::WebP),
+        (Choice::Baseline, Format::Jpeg),
+    ] {
+        let auto = recipe(Output::Auto(choice), contain(300, 0));
+        assert_eq!(reduce(&auto, &info), recipe(Output::Exactly(format), contain(300, 0)));
+    }
+    // the original itself may be the smallest, which a format that was named rules out
+    let auto = recipe(Output::Auto(Choice::Avif), Resize::Native);
+    assert_eq!(reduce(&auto, &info), auto);
+    let avif = recipe(Output::Exactly(Format::Avif), Resize::Native);
+    assert_eq!(auto.with_chosen_format(&info, &Settings::default()), Some(avif.clone()));
+    assert_eq!(avif.with_chosen_format(&info, &Settings::default()), None);
+    let original = recipe(Output::Original, Resize::Native);
+    assert_eq!(reduce(&original, &info), recipe(Output::Exactly(Format::Jpeg), Resize::Native));
+}
+
+#[test]
+fn fields_without_effect_are_reset() {
+    let info = photo(1000, 500);
+    let base = recipe(Output::Exactly(Format::Jpeg), contain(300, 0));
+    let geometry = |geometry| Recipe { geometry, ..base.clone() };
+    let encode = |encode| Recipe { encode, ..base.clone() };
+    let rect = |x, width| Some(Rect { x, y: 0, width, height: 500 });
+    for same in [
+        geometry(Geometry { background: Some(Rgba([1, 2, 3, 255])), ..base.geometry }),
+        encode(Encode { metadata: Metadata::Keep, ..base.encode }),
+        encode(Encode { animated: false, ..base.encode }),
+        geometry(Geometry { rect: rect(0, 5000), ..base.geometry }),
+    ] {
+        assert_eq!(reduce(&same, &info), base, "{same:?}");
+    }
+    let png = base.clone().with_output(Output::Exactly(Format::Png));
+    let quality = Quality::new(31).expect("a quality");
+    let other = Recipe { encode: Encode { quality, lossless: true, ..png.encode }, ..png.clone() };
+    assert_eq!(reduce(&other, &info), png);
+    let part = geometry(Geometry { rect: rect(10, 5000), ..base.geometry });
+    assert_eq!(reduce(&part, &info).geometry.rect, rect(10, 990));
+    let alpha = Info { has_alpha: true, ..Info::new(Format::Png, Size::new(1000, 500)) };
+    let red = geometry(Geometry { background: Some(Rgba([255, 0, 0, 255])), ..base.geometry });
+    assert_eq!(reduce(&red, &alpha), red);
+    let white = geometry(Geometry { background: Some(Rgba::WHITE), ..base.geometry });
+    assert_eq!(reduce(&white, &alpha), base);
+}
+
+#[test]
+fn size_after_trim_is_kept_unless_larger_than_the_original() {
+    let info = photo(1000, 500);
+    let trim = |resize| {
+        let mut recipe = recipe(Output::Exactly(Format::WebP), resize);
+        recipe.geometry.trim = Some(10);
+        recipe
+    };
+    assert_eq!(reduce(&trim(contain(1200, 0)), &info), trim(Resize::Native));
+    assert_eq!(reduce(&trim(contain(900, 0)), &info), trim(contain(900, 0)));
+}
+
+fn resizes() -> impl Strategy<Value = Resize> {
+    (0_usize..8, 0_u32..3000, 0_u32..3000, any::<bool>(), 0_u16..=10_000, 0_u16..=10_000, any::<bool>()).prop_map(
+        |(kind, width, height, enlarge, x, y, smart)| {
+            let wish = TargetSize { width, height, enlarge };
+            let gravity = if smart { Gravity::Smart } else { Gravity::Point(x, y) };
+            [
+                Resize::Native,
+                Resize::Contain(wish),
+                Resize::Outside(wish),
+                Resize::Fill(wish),
+                Resize::Cover(wish, gravity),
+                Resize::Pad(wish, gravity),
+                Resize::Contain(wish),
+                Resize::Auto(wish, gravity),
+            ][kind]
+                .canonical()
+        },
+    )
+}
+
+fn options() -> impl Strategy<Value = ResizeOptions> {
+    let sides = [0_u16..100, 0_u16..100, 0_u16..100, 0_u16..100];
+    (0_usize..3, 50_u16..300, -300_000_i32..300_000, -10_000_i32..10_000, sides, any::<bool>(), any::<bool>()).prop_map(
+        |(limit, dpr, x, y, [top, right, bottom, left], is_moved, is_padded)| ResizeOptions {
+            limit: [Limit::Ratio, Limit::Sides, Limit::Box][limit],
+            dpr,
+            offset: if is_moved { Offset { x, y } } else { Offset::NONE },
+            padding: if is_padded { Padding { top, right, bottom, left } } else { Padding::NONE },
+        },
+    )
+}
+
+fn areas() -> impl Strategy<Value = Area> {
+    let length = || {
+        (any::<bool>(), 0_u16..6000).prop_map(|(is_share, length)| match is_share {
+            true => Length::Share(length),
+            false => Length::Pixels(length.into()),
+        })
+    };
+    let sides = [0_u16..900, 0_u16..900, 0_u16..900, 0_u16..900];
+    (0_usize..3, length(), length(), length(), length(), -300_000_i32..300_000, 0_u16..10_000, sides).prop_map(
+        |(kind, x, y, width, height, offset, at, [top, right, bottom, left])| {
+            let (gravity, offset) = (Gravity::Point(at, 10_000), Offset { x: offset, y: offset / 2 });
+            [
+                Area::Rect { x, y, width, height },
+                Area::Window { width, height, gravity, offset },
+                Area::Inset(Padding { top, right, bottom, left }),
+            ][kind]
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn reduction_is_idempotent_and_keeps_the_image(
+        width in 1_u32..4000, height in 1_u32..4000, resize in resizes(), exif in 0_u32..9, turns in 0_u32..4,
+        options in proptest::option::of(options()), canvas in proptest::option::of(0_u8..3),
+        orient in proptest::option::of(1_u32..9), area in proptest::option::of(areas()),
+        rect in proptest::option::of((0_u32..2000, 0_u32..2000, 1_u32..3000, 1_u32..3000)),
+        output in 0_usize..8, has_alpha: bool, lossless: bool,
+    ) {
+        let info = Info { orientation: Orientation::from_exif(exif), has_alpha, ..photo(width, height) };
+        let output = [
+            Output::Original, Output::Exactly(Format::Jpeg), Output::Exactly(Format::Png), Output::Exactly(Format::WebP),
+            Output::Auto(Choice::Avif), Output::Auto(Choice::AvifStill), Output::Auto(Choice::WebP), Output::Auto(Choice::Baseline),
+        ][output];
+        let mut recipe = recipe(output, resize);
+        recipe.geometry.rect = rect.map(|(x, y, width, height)| Rect { x, y, width, height });
+        recipe.geometry.options = options.unwrap_or_default().canonical(resize);
+        recipe.geometry.canvas = canvas.map(|colour| Rgba([255, 255, 255, 127 * colour + colour / 2]));
+        recipe.geometry.orient = orient.map(Orientation::from_exif);
+        recipe.geometry.area = area;
+        recipe.geometry.turn = Orientation::quarter_turns(turns);
+        recipe.encode.lossless = lossless && !matches!(output, Output::Exactly(Format::Jpeg));
+        let settings = Settings::default();
+        let reduced = recipe.effective(&info, &settings);
+        prop_assert_eq!(&reduced.effective(&info, &settings), &reduced);
+        if let Ok(plan) = Plan::new(&info, &recipe, &settings) {
+            let new = Plan::new(&info, &reduced, &settings).expect("what could be made still can");
+            prop_assert_eq!((plan.format, plan.frames(), plan.canvas), (new.format, new.frames(), new.canvas));
+            let (plan, new) = (plan.viewport, new.viewport);
+            prop_assert_eq!(plan.region, new.region);
+            let (one, other) = (plan.fit(plan.region), new.fit(new.region));
+            prop_assert_eq!((one.shown, one.size), (other.shown, other.size));
+            prop_assert_eq!(one.offset(), other.offset());
+            prop_assert_eq!((one.padding, one.outer()), (other.padding, other.outer()));
+            if one.gravity != Gravity::Smart {
+                prop_assert_eq!(one.window(plan.region), other.window(new.region));
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The dialects that the settings mount.
+
+use std::sync::Arc;
+
+use super::dialects::Dialects;
+use super::live::LiveSettings;
+use crate::dialect::foreign::{Sources, next, templates};
+use crate::dialect::{Dialect, Mount, Mounts};
+
+/// An invalid setting of a dialect, or a combination that would let clients go around signatures.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{setting} is invalid: {why}")]
+pub struct InvalidDialect {
+    /// The setting, as `section.key`.
+    pub setting: String,
+    /// The reason.
+    pub why: String,
+}
+
+fn invalid(setting: impl Into<String>, why: impl std::fmt::Display) -> InvalidDialect {
+    InvalidDialect { setting: setting.into(), why: why.to_string() }
+}
+
+impl LiveSettings {
+    /// The mounts of all dialects.
+    ///
+    /// # Errors
+    /// [`InvalidDialect`].
+    pub fn mounts(&self) -> Result<Mounts, InvalidDialect> {
+        let dialects = &self.dialects;
+        let sources = Sources::new(dialects.bases.0.iter().map(String::as_str))
+            .map_err(|why| invalid("dialects.bases", why))?;
+        let mut foreign = Vec::new();
+        let mut add = |prefix: &str, dialect: Arc<dyn Dialect>| {
+            foreign.push(Mount { prefix: prefix.to_owned(), dialect });
+        };
+        let Dialects { native, bases: _, unsigned, paths, imgproxy: _, cloudflare: _, ipx: _, thumbor: _, imgix: _, next, wsrv: _ } =
+            dialects;
+        if !next.mount.is_empty() {
+            let (mount, widths, qualities) = (next.mount.clone(), next.widths.clone(), next.qualities.clone());
+            add(&next.mount, Arc::new(next::Next { mount, sources: sources.clone(), widths, qualities }));
+        }
+        let templates = (!paths.is_empty()).then(|| {
+            let pairs = paths.iter().map(|template| (template.path.as_str(), template.query.as_str()));
+            templates::Templates::new(pairs, sources)
+        });
+        let templates = templates.transpose().map_err(|why| invalid("dialects.paths", why))?;
+        let mounts = Mounts::new(native, foreign, templates).map_err(|why| invalid("dialects", why))?;
+        let open = mounts.foreign().find(|(_, dialect)| dialect.is_unsigned()).map(|(_, dialect)| dialect.name());
+        if let Some(name) = open.filter(|_| self.security.require_signature && !unsigned) {
+            let why = "its URLs are not signed, and security.require_signature holds; dialects.unsigned = true allows that";
+            return Err(invalid(format!("dialects.{name}"), why));
+        }
+        Ok(mounts)
+    }
+}

@@ -1,0 +1,62 @@
+//! The native parameters that a foreign URL means.
+
+use crate::dialect::native::{Parameter, Params};
+use crate::dialect::{Error, InvalidParam};
+
+/// Native parameters, set by their names as a native URL would.
+///
+/// Text is the interface on purpose: a dialect's documentation, its tests and its answers are about native URLs, and each value goes
+/// through the parser that those go through.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Meaning(Params);
+
+impl Meaning {
+    /// Sets a native parameter, or replaces it. `option` is the foreign option that asks for it, for the error.
+    ///
+    /// # Errors
+    /// Where the native parameter does not allow the value, or there is none of that name.
+    pub fn set(&mut self, option: (&str, &str), name: &'static str, value: &str) -> Result<(), Error> {
+        let is_set = Parameter::find(name).is_some_and(|parameter| parameter.parse(Some(value), &mut self.0));
+        if is_set {
+            return Ok(());
+        }
+        let allowed = match Parameter::find(name) {
+            Some(parameter) => format!("{name}={value} is not possible: {}", parameter.allowed),
+            None => format!("{name} is not an operation of this server"),
+        };
+        Err(invalid(option.0, option.1, allowed))
+    }
+
+    /// Leaves a native parameter out again.
+    pub fn unset(&mut self, name: &'static str) {
+        if let Some(parameter) = Parameter::find(name) {
+            parameter.clear(&mut self.0);
+        }
+    }
+
+    /// The parameters.
+    pub fn into_params(self) -> Params {
+        self.0
+    }
+}
+
+impl From<Params> for Meaning {
+    fn from(params: Params) -> Meaning {
+        Meaning(params)
+    }
+}
+
+/// A 400 for one option.
+pub fn invalid(option: &str, value: &str, allowed: impl Into<String>) -> Error {
+    Error::InvalidParams(InvalidParam::new(option, value, allowed, None).into())
+}
+
+/// A 400 for an option that would change the picture in a way that this server does not offer; `instead` is the native equal where there
+/// is one.
+pub fn unsupported(option: &str, value: &str, instead: Option<&str>) -> Error {
+    let allowed = match instead {
+        Some(instead) => format!("{option} is not an operation of this server; {instead}"),
+        None => format!("{option} is not an operation of this server"),
+    };
+    invalid(option, value, allowed)
+}

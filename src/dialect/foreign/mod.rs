@@ -1,0 +1,25 @@
+//! The URLs of other systems: each dialect reads its own grammar into the parameters of native URLs, so that both have one
+//! rendition.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`options`] | the table of a dialect's options: the source of its parser, its suggestions and its documentation |
+//! | [`meaning`] | [`Meaning`]: native parameters, set by name |
+//! | [`source`] | the text that names a source to the name of an original |
+//! | [`values`] | numbers, colours and percent-encoding |
+//! | others | a dialect each |
+//!
+//! To add a dialect: a module with a table of options and a type that implements [`Dialect`](super::Dialect), its settings in
+//! `config/live.rs`, and its mount in `config/modules.rs`.
+
+pub mod meaning;
+pub mod next;
+pub mod options;
+pub mod source;
+pub mod templates;
+#[cfg(test)]
+mod tests;
+pub mod values;
+
+pub use meaning::Meaning;
+pub use source::Sources;

@@ -1,0 +1,87 @@
+//! Tables of options: one row for each option of a dialect, from which come its parser, its suggestions and its documentation.
+
+use super::meaning::unsupported;
+use crate::dialect::{Error, InvalidParam, nearest};
+
+/// One option of a dialect that reads its options into a `D`.
+pub struct ForeignOption<D: 'static> {
+    /// The name in the vendor's documentation.
+    pub name: &'static str,
+    /// Its other names.
+    pub aliases: &'static [&'static str],
+    /// The values that are taken, for people.
+    pub allowed: &'static str,
+    /// Its meaning here, for people: the native parameter, why it is ignored, or why it is refused.
+    pub about: &'static str,
+    /// How it is treated.
+    pub treatment: Treatment<D>,
+}
+
+/// How an option is treated.
+pub enum Treatment<D: 'static> {
+    /// It is read: the name as the URL has it, and the value.
+    Read(fn(&mut D, &str, &str) -> Result<(), Error>),
+    /// It has no effect, since it cannot change the picture.
+    Ignored,
+    /// It is a 400: it would change the picture, and there is no such operation.
+    Refused,
+    /// As [`Treatment::Refused`], but for the values that change nothing.
+    RefusedUnless(fn(&str) -> bool),
+}
+
+/// An option as it is documented.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OptionDoc {
+    /// Its names, the vendor's first.
+    pub names: Vec<&'static str>,
+    /// The values that are taken.
+    pub allowed: &'static str,
+    /// Its meaning.
+    pub about: &'static str,
+    /// `read`, `ignored` or `refused`.
+    pub treatment: &'static str,
+}
+
+impl<D> ForeignOption<D> {
+    fn doc(&self) -> OptionDoc {
+        let treatment = match self.treatment {
+            Treatment::Read(_) => "read",
+            Treatment::Ignored => "ignored",
+            Treatment::Refused | Treatment::RefusedUnless(_) => "refused",
+        };
+        let names = std::iter::once(self.name).chain(self.aliases.iter().copied()).collect();
+        OptionDoc { names, allowed: self.allowed, about: self.about, treatment }
+    }
+
+    /// Reads one option into `draft`.
+    ///
+    /// # Errors
+    /// Where the option is refused, or its value is invalid.
+    pub fn apply(&self, draft: &mut D, name: &str, value: &str) -> Result<(), Error> {
+        match self.treatment {
+            Treatment::Read(read) => read(draft, name, value),
+            Treatment::Ignored => Ok(()),
+            Treatment::RefusedUnless(is_neutral) if is_neutral(value) => Ok(()),
+            Treatment::Refused | Treatment::RefusedUnless(_) => {
+                Err(unsupported(name, value, Some(self.about).filter(|about| !about.is_empty())))
+            }
+        }
+    }
+}
+
+/// The option of that name.
+pub fn find<D>(options: &'static [ForeignOption<D>], name: &str) -> Option<&'static ForeignOption<D>> {
+    options.iter().find(|option| option.name == name || option.aliases.contains(&name))
+}
+
+/// The documentation of a table.
+pub fn docs<D>(options: &'static [ForeignOption<D>]) -> Vec<OptionDoc> {
+    options.iter().map(ForeignOption::doc).collect()
+}
+
+/// The 400 for an option that no row has.
+pub fn unknown<D>(options: &'static [ForeignOption<D>], name: &str, value: &str) -> Error {
+    let names = options.iter().flat_map(|option| std::iter::once(option.name).chain(option.aliases.iter().copied()));
+    let suggestion = nearest(name, names).map(str::to_owned);
+    Error::InvalidParams(InvalidParam::new(name, value, "an option of this dialect", suggestion).into())
+}

@@ -1,0 +1,120 @@
+//! The URLs of `testdata/dialects/vectors.tsv`, which real clients printed: each has the rendition of its native URL, or the refusal.
+
+use std::sync::Arc;
+
+use super::{Sources, next, templates};
+use crate::dialect::policy::tests::config;
+use crate::dialect::{Config, Dialect, Error, Mount, Mounts, Policy, Target};
+
+const VECTORS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/dialects/vectors.tsv"));
+
+/// The dialects that the vectors of these names are for.
+const BUILT: [&str; 2] = ["next", "paths"];
+
+const TEMPLATES: [(&str, &str); 5] = [
+    ("/resize/{size}/{path}", "fit=contain"),
+    ("/crop/{size}/{path}", "fit=cover&limit=sides"),
+    ("/thumb/{width}/{path}", "quality=70"),
+    ("/img/{width}x{height}/{format}/{path}", "fit=cover"),
+    ("/w{width}/{path}.webp", "format=webp"),
+];
+
+struct Vector<'a> {
+    dialect: &'a str,
+    url: &'a str,
+    status: u16,
+    meaning: &'a str,
+    config: &'a str,
+}
+
+fn vectors() -> impl Iterator<Item = Vector<'static>> {
+    let lines = VECTORS.lines().filter(|line| !line.starts_with('#')).skip(1);
+    lines.map(|line| {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [dialect, _client, url, status, meaning, _needs, config, _note] = fields[..] else { panic!("{line}") };
+        Vector { dialect, url, status: status.parse().expect("a status"), meaning, config }
+    })
+}
+
+/// A policy with every dialect, with the keys that a vector's configuration names.
+fn policy(_name: &str) -> Policy {
+    let sources = Sources::new(["https://www.example.com"]).expect("a base");
+    let widths = vec![640, 750, 828, 1080, 1200, 1920, 2048, 3840, 32, 48, 64, 96, 128, 256, 384];
+    let next = next::Next { mount: "/_next/image".into(), sources: sources.clone(), widths, qualities: vec![75] };
+    let foreign = [("/_next/image", Arc::new(next) as Arc<dyn Dialect>)];
+    let foreign = foreign.map(|(prefix, dialect)| Mount { prefix: prefix.into(), dialect });
+    let templates = templates::Templates::new(TEMPLATES, sources).expect("good templates");
+    let mounts = Mounts::new("/", foreign.into(), Some(templates)).expect("good mounts");
+    Policy::new(Config { mounts, max_dimension: 8192, ..config() }).expect("no presets")
+}
+
+fn target(policy: &Policy, url: &str) -> Result<Target, Error> {
+    let (path, query) = url.split_once('?').map_or((url, None), |(path, query)| (path, Some(query)));
+    policy.target(path, query, "image/avif,image/webp", 1_800_000_000)
+}
+
+fn status(error: &Error) -> u16 {
+    match error {
+        Error::InvalidName => 404,
+        Error::InvalidParams(_) => 400,
+        Error::Signature(_) | Error::ForeignSource => 403,
+        Error::Expired => 410,
+    }
+}
+
+#[test]
+fn foreign_urls_have_the_renditions_of_native_ones() {
+    let mut wrong = Vec::new();
+    let mut checked = 0;
+    for vector in vectors().filter(|vector| BUILT.contains(&vector.dialect)) {
+        checked += 1;
+        let policy = policy(vector.config);
+        let Vector { url, meaning, .. } = vector;
+        let got = target(&policy, url);
+        let is_right = match (&got, vector.status) {
+            (Ok(got), 200) => match target(&policy, meaning) {
+                Ok(native) => {
+                    let Target { id, recipe, negotiable, snapped: _, download, immutable, expires: _, .. } = native;
+                    (&id, &recipe, negotiable, &download, immutable)
+                        == (&got.id, &got.recipe, got.negotiable, &got.download, got.immutable)
+                }
+                Err(_) => false,
+            },
+            (Err(error), expected) => status(error) == expected,
+            (Ok(_), _) => false,
+        };
+        if !is_right {
+            wrong.push(format!("{url}\n    {} {meaning}\n    {:?}", vector.status, got.map(|got| (got.id, got.recipe))));
+        }
+    }
+    assert!(checked > 0);
+    assert!(wrong.is_empty(), "{} of {checked}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn refusals_vary_by_accept_where_the_url_leaves_the_format_open() {
+    let policy = policy("open");
+    for vector in vectors().filter(|vector| BUILT.contains(&vector.dialect)) {
+        let (path, query) = vector.url.split_once('?').map_or((vector.url, None), |(path, query)| (path, Some(query)));
+        if let Ok(target) = target(&policy, vector.url) {
+            assert_eq!(target.negotiable, policy.negotiates_format(path, query), "{}", vector.url);
+        }
+    }
+}
+
+proptest::proptest! {
+    /// No text reaches a file outside of the root, or panics.
+    #[test]
+    fn no_url_names_a_file_outside_of_the_root(at in 0_usize..400, edits in proptest::collection::vec((0_usize..200, "[/.%:,&=_@a-z0-9]{0,4}"), 0..6)) {
+        let all: Vec<&str> = vectors().map(|vector| vector.url).collect();
+        let mut url = all[at % all.len()].to_owned();
+        for (place, text) in edits {
+            let place = (0..=place.min(url.len())).rev().find(|&place| url.is_char_boundary(place)).unwrap_or(0);
+            url.insert_str(place, &text);
+        }
+        if let Ok(target) = target(&policy("open"), &url) {
+            let is_safe = |segment: &str| !segment.is_empty() && !segment.starts_with('.') && !segment.contains('\\');
+            assert!(target.id.as_str().split('/').all(is_safe), "{url}");
+        }
+    }
+}
