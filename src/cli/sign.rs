@@ -22,6 +22,9 @@ pub(super) struct Arguments {
     /// Ignore unknown parameters, as the server does by default; without this they are an error
     #[arg(long)]
     allow_unknown: bool,
+    /// The dialect of the URLs, such as imgproxy: they are what stands behind its mount, without a signature
+    #[arg(long, value_name = "NAME", conflicts_with = "expires")]
+    dialect: Option<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -33,17 +36,21 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     config.live.output.unknown_params = unknown;
     let policy = config.live.policy().map_err(|invalid| UsageError(invalid.to_string()))?;
     let expires = arguments.expires.as_deref().map(|text| expiry(text, SystemTime::now())).transpose()?;
+    let signed = |url: &str| match &arguments.dialect {
+        Some(name) => signed_by(&policy, name, url),
+        None => signed(&policy, url, expires),
+    };
     let mut out = std::io::stdout().lock();
     for url in &arguments.urls {
         if url != "-" {
-            writeln!(out, "{}", signed(&policy, url, expires)?)?;
+            writeln!(out, "{}", signed(url)?)?;
             continue;
         }
         for line in std::io::stdin().lock().lines() {
             let line = line?;
             let url = line.trim();
             if !url.is_empty() {
-                writeln!(out, "{}", signed(&policy, url, expires)?)?;
+                writeln!(out, "{}", signed(url)?)?;
             }
         }
     }
@@ -79,6 +86,17 @@ fn signed(policy: &Policy, url: &str, expires: Option<u64>) -> Result<String, Us
     let signed = policy.sign(path, &query).map_err(|error| UsageError(format!("{url}: {error}")))?;
     let signed = signed.ok_or_else(|| UsageError("there is no signing key; set security.keys".into()))?;
     Ok(format!("{origin}{signed}"))
+}
+
+/// The URL with the signature of a foreign dialect.
+fn signed_by(policy: &Policy, name: &str, url: &str) -> Result<String, UsageError> {
+    let mounted = policy.mounts().foreign().find(|(_, dialect)| dialect.name() == name);
+    let (mount, dialect) = mounted.ok_or_else(|| UsageError(format!("there is no mount in dialects.{name}")))?;
+    if !url.starts_with('/') {
+        return Err(UsageError(format!("{url:?} does not begin with /")));
+    }
+    let signed = dialect.sign(url).ok_or_else(|| UsageError(format!("dialects.{name} has no keys")))?;
+    Ok(format!("{}{signed}", mount.trim_end_matches('/')))
 }
 
 /// Parses an expiry: a Unix time, or a duration from now.

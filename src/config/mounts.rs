@@ -28,14 +28,25 @@ impl LiveSettings {
     /// [`InvalidDialect`].
     pub fn mounts(&self) -> Result<Mounts, InvalidDialect> {
         let dialects = &self.dialects;
-        let sources = Sources::new(dialects.bases.0.iter().map(String::as_str))
-            .map_err(|why| invalid("dialects.bases", why))?;
+        let sources =
+            Sources::new(dialects.bases.0.iter().map(String::as_str)).map_err(|why| invalid("dialects.bases", why))?;
         let mut foreign = Vec::new();
         let mut add = |prefix: &str, dialect: Arc<dyn Dialect>| {
             foreign.push(Mount { prefix: prefix.to_owned(), dialect });
         };
-        let Dialects { native, bases: _, unsigned, paths, imgproxy: _, cloudflare: _, ipx: _, thumbor: _, imgix: _, next, wsrv: _ } =
-            dialects;
+        let Dialects {
+            native,
+            bases: _,
+            unsigned,
+            paths,
+            imgproxy: _,
+            cloudflare: _,
+            ipx: _,
+            thumbor: _,
+            imgix: _,
+            next,
+            wsrv: _,
+        } = dialects;
         if !next.mount.is_empty() {
             let (mount, widths, qualities) = (next.mount.clone(), next.widths.clone(), next.qualities.clone());
             add(&next.mount, Arc::new(next::Next { mount, sources: sources.clone(), widths, qualities }));
@@ -48,7 +59,8 @@ impl LiveSettings {
         let mounts = Mounts::new(native, foreign, templates).map_err(|why| invalid("dialects", why))?;
         let open = mounts.foreign().find(|(_, dialect)| dialect.is_unsigned()).map(|(_, dialect)| dialect.name());
         if let Some(name) = open.filter(|_| self.security.require_signature && !unsigned) {
-            let why = "its URLs are not signed, and security.require_signature holds; dialects.unsigned = true allows that";
+            let why =
+                "its URLs are not signed, and security.require_signature holds; dialects.unsigned = true allows that";
             return Err(invalid(format!("dialects.{name}"), why));
         }
         Ok(mounts)

@@ -13,8 +13,8 @@ pub mod policy;
 pub mod signature;
 
 pub use invalid::{InvalidParam, InvalidParams};
-pub use native::{Params, UnknownParam};
 pub use mounts::{Mount, Mounts};
+pub use native::{Params, UnknownParam};
 pub use policy::{Config, Policy, Snap};
 
 use crate::render::Recipe;
@@ -31,6 +31,8 @@ pub struct Target {
     pub negotiable: bool,
     /// The query of the canonical URL, where the width was changed to an allowed one.
     pub snapped: Option<String>,
+    /// The prefix of native URLs, without a slash at its end.
+    pub native_prefix: String,
     /// The file name of a `Content-Disposition: attachment`.
     pub download: Option<String>,
     /// Whether the URL contains a version (`v`), so that caches may keep the answer for ever.

@@ -1,17 +1,17 @@
 //! [`Params`] to [`Recipe`]: signature, preset, defaults, allowed widths, negotiation.
 
 mod geometry;
+mod recipe;
 
 use std::collections::BTreeMap;
 
-use super::native::params::{Params, RequestedFormat, RequestedQuality, defaults};
 use super::mounts::{Found, Mounts};
+use super::native::params::{Params, RequestedFormat, RequestedQuality, defaults};
 use super::native::{self, query};
 use super::signature::Keys;
-use super::{Dialect, Error, InvalidParam, InvalidParams, Statement, Target, negotiate};
-use crate::render::geometry::Sizing;
-use crate::render::recipe::{Effects, Encode, Geometry, Output, Quality, Target as Score};
-use crate::render::{Format, Orientation, Recipe};
+use super::{Dialect, Error, InvalidParam, InvalidParams, Statement, Target};
+use crate::render::Format;
+use crate::render::recipe::{Quality, Target as Score};
 use crate::source::ImageId;
 
 /// The settings for URLs.
@@ -119,7 +119,19 @@ impl Policy {
         let recipe = renders.then(|| self.recipe(&params, accept)).transpose()?;
         let negotiable = negotiable && recipe.is_some();
         let dialect = dialect.map_or(native::NAME, Dialect::name);
-        Ok(Target { id, negotiable, recipe, snapped, download, immutable, expires, dialect, refuses_svg })
+        let native_prefix = self.config.mounts.native_prefix().unwrap_or_default().to_owned();
+        Ok(Target {
+            id,
+            negotiable,
+            recipe,
+            snapped,
+            native_prefix,
+            download,
+            immutable,
+            expires,
+            dialect,
+            refuses_svg,
+        })
     }
 
     /// Reads the path behind the mount and the query of a native URL.
@@ -140,6 +152,11 @@ impl Policy {
             Ok(Found::Foreign(dialect, _)) => dialect.name(),
             _ => native::NAME,
         }
+    }
+
+    /// The path of an original's native URL; without a prefix where native URLs are off.
+    pub fn native_path(&self, id: &ImageId) -> String {
+        format!("{}{}", self.config.mounts.native_prefix().unwrap_or_default(), id.to_path())
     }
 
     /// Where each dialect is mounted.
@@ -164,10 +181,11 @@ impl Policy {
     /// # Errors
     /// [`Error::InvalidParams`] where the URL would be refused with any signature.
     pub fn sign(&self, path: &str, query: &str) -> Result<Option<String>, Error> {
+        let Found::Native(rest) = self.config.mounts.find(path)? else { return Ok(None) };
         let parsed = query::parse(query).map_err(Error::InvalidParams)?;
         self.check_unknown(&parsed.unknown)?;
         let canonical = self.signed_text(&parsed.params);
-        let Some(signature) = self.config.keys.sign(path, &canonical) else { return Ok(None) };
+        let Some(signature) = self.config.keys.sign(rest, &canonical) else { return Ok(None) };
         let separator = if canonical.is_empty() { "" } else { "&" };
         Ok(Some(format!("{path}?{canonical}{separator}s={signature}")))
     }
@@ -299,138 +317,6 @@ impl Policy {
         params.width = Some(snapped);
         Ok(true)
     }
-
-    fn recipe(&self, params: &Params, accept: &str) -> Result<Recipe, Error> {
-        // without `..`, so that a new parameter does not compile before it has its place
-        let Params {
-            // in `output`
-            format: _,
-            auto: _,
-            // in `sizing`
-            width: _,
-            height: _,
-            aspect_ratio: _,
-            dpr: _,
-            fit: _,
-            limit: _,
-            position: _,
-            offset: _,
-            padding: _,
-            enlarge: _,
-            // in `part`
-            rect: _,
-            window: _,
-            inset: _,
-            // here
-            orient,
-            quality,
-            target,
-            lossless,
-            background,
-            canvas,
-            rotate,
-            flip,
-            blur,
-            sharpen,
-            pixelate,
-            brightness,
-            contrast,
-            saturation,
-            gamma,
-            greyscale,
-            trim,
-            animated,
-            metadata,
-            // do not change the rendition
-            preset: _,
-            download: _,
-            v: _,
-            expires: _,
-            s: _,
-        } = *params;
-        let lossless = lossless.unwrap_or(defaults::LOSSLESS);
-        let (quality, target) = self.quality(quality, target, lossless)?;
-        let output = self.output(params, lossless, accept)?;
-        if output == Output::Json {
-            // a description depends on no other parameter
-            return Ok(Recipe::description());
-        }
-        let Sizing { resize, options } = geometry::sizing(self.config.max_dimension, params)?;
-        let (rect, area) = geometry::part(params)?;
-        let background = background.filter(|colour| colour.0[3] > 0);
-        Ok(Recipe {
-            geometry: Geometry {
-                orient: orient.map(|orientation| Orientation::from_exif(orientation.into())),
-                rect,
-                area,
-                trim: trim.filter(|&tolerance| tolerance != defaults::TRIM),
-                turn: geometry::turn(rotate, flip),
-                resize,
-                options,
-                canvas: canvas.filter(|_| geometry::has_canvas(resize, options)),
-                background,
-            },
-            effects: Effects {
-                blur,
-                sharpen: sharpen.filter(|&amount| amount != defaults::SHARPEN),
-                pixelate: pixelate.filter(|&side| side != defaults::PIXELATE),
-                brightness: factor(brightness),
-                contrast: factor(contrast),
-                saturation: factor(saturation),
-                gamma: factor(gamma),
-                greyscale: greyscale.unwrap_or(defaults::GREYSCALE),
-            },
-            encode: Encode {
-                output,
-                quality,
-                target,
-                lossless,
-                animated: animated.unwrap_or(defaults::ANIMATED),
-                metadata: metadata.unwrap_or(defaults::METADATA),
-            },
-        })
-    }
-
-    /// The quality and the target of a recipe, of which a lossless rendition has none.
-    fn quality(
-        &self, quality: Option<RequestedQuality>, target: Option<Score>, lossless: bool,
-    ) -> Result<(Quality, Option<Score>), Error> {
-        if let Some(target) = target {
-            let allowed = "the only statement of quality: without quality and lossless";
-            return match quality.is_some() || lossless {
-                true => Err(conflict("target", &target.get().to_string(), allowed)),
-                false => Ok((self.config.quality, Some(target))),
-            };
-        }
-        Ok(match quality {
-            // a lossless rendition does not depend on the quality, so it must not be two recipes
-            _ if lossless => (self.config.quality, None),
-            Some(RequestedQuality::Auto) => (self.config.quality, Some(self.config.target)),
-            Some(RequestedQuality::Number(quality)) => (quality, None),
-            None => (self.config.quality, None),
-        })
-    }
-
-    fn output(&self, params: &Params, lossless: bool, accept: &str) -> Result<Output, Error> {
-        match requested_format(params) {
-            RequestedFormat::Json => Ok(Output::Json),
-            RequestedFormat::Exactly(format) if lossless && !format.supports_lossless() => {
-                Err(conflict("lossless", "true", &format!("WebP and PNG only, not {format}")))
-            }
-            RequestedFormat::Exactly(format) => Ok(Output::Exactly(format)),
-            RequestedFormat::Original => Ok(Output::Original),
-            RequestedFormat::Auto => {
-                let suits = |format: &Format| !lossless || format.supports_lossless();
-                let formats: Vec<Format> = self.config.formats.iter().copied().filter(suits).collect();
-                Ok(Output::Auto(negotiate::choose(accept, &formats)))
-            }
-        }
-    }
-}
-
-/// A factor that changes something.
-fn factor(hundredths: Option<u16>) -> Option<u16> {
-    hundredths.filter(|&factor| factor != defaults::FACTOR)
 }
 
 /// The preset without its statement of quality where the URL makes another one, which takes its place.

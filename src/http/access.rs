@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Uri, header};
 use super::clients::Client;
 use super::headers;
 use super::request_id::RequestId;
-use super::traffic::Streamed;
+use super::traffic::{ForeignDialect, Streamed};
 pub use writer::LogWriter;
 
 /// The access log in JSON.
@@ -46,6 +46,7 @@ pub(super) struct Line {
     client: Client,
     method: Method,
     uri: Uri,
+    dialect: Option<&'static str>,
 }
 
 impl Line {
@@ -56,11 +57,13 @@ impl Line {
             client: client(),
             method: request.method().clone(),
             uri: request.uri().clone(),
+            dialect: None,
         })
     }
 
     /// Logs the answer; a streamed one at the end of its body.
-    pub(super) fn end(self, log: Option<&Arc<AccessLog>>, id: &RequestId, response: Response) -> Response {
+    pub(super) fn end(mut self, log: Option<&Arc<AccessLog>>, id: &RequestId, response: Response) -> Response {
+        self.dialect = response.extensions().get::<ForeignDialect>().map(|dialect| dialect.0);
         if response.extensions().get::<Streamed>().is_some() {
             return streamed::log_at_end(response, self, id, log);
         }
@@ -81,6 +84,7 @@ impl Line {
             status,
             headers,
             duration,
+            dialect: self.dialect,
         }
     }
 }
@@ -101,6 +105,8 @@ pub(super) struct Entry<'a> {
     /// The headers of the answer.
     pub(super) headers: &'a HeaderMap,
     pub(super) duration: Duration,
+    /// Of a foreign URL.
+    pub(super) dialect: Option<&'static str>,
 }
 
 impl Entry<'_> {
@@ -128,6 +134,7 @@ impl Entry<'_> {
             bytes = self.bytes(),
             cache = self.cache_status(),
             duration_ms = self.duration.as_secs_f64() * 1000.0,
+            dialect = self.dialect,
         );
     }
 
@@ -169,8 +176,13 @@ mod tests {
         let check = |method: &str, target: &str, kind: &[u8]| {
             // other targets are refused before
             let Ok(uri) = target.parse::<Uri>() else { return false };
-            let line =
-                Line { started: Instant::now(), client, method: method.parse().expect("a method"), uri: uri.clone() };
+            let line = Line {
+                started: Instant::now(),
+                client,
+                method: method.parse().expect("a method"),
+                uri: uri.clone(),
+                dialect: None,
+            };
             let mut response = Response::new(axum::body::Body::empty());
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_bytes(kind).expect("a value"));
             let id = RequestId(HeaderValue::from_static("a-1"));

@@ -26,7 +26,6 @@ use crate::clock;
 use crate::dialect::Target;
 use crate::render::{Content, Format};
 use crate::service::{Answer, Timing};
-use crate::source::ImageId;
 
 pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -239,7 +238,7 @@ fn insert_validators(headers: &mut HeaderMap, target: &Target, etag: &str, modif
         vary(headers);
     }
     if let Some(query) = &target.snapped {
-        insert(headers, header::CONTENT_LOCATION, &format!("{}?{query}", encoded_path(&target.id)));
+        insert(headers, header::CONTENT_LOCATION, &format!("{}{}?{query}", target.native_prefix, target.id.to_path()));
     }
 }
 
@@ -332,14 +331,6 @@ const ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'|')
     .remove(b'~');
 
-/// RFC 3986's unreserved characters stand for themselves in a path, as do the slashes between segments.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// An original's path as it stands in a URL.
-pub(super) fn encoded_path(id: &ImageId) -> String {
-    id.as_str().split('/').map(|segment| format!("/{}", utf8_percent_encode(segment, SEGMENT))).collect()
-}
-
 /// Inserts a value that is visible ASCII by construction.
 pub(super) fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
@@ -350,6 +341,7 @@ pub(super) fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::ImageId;
 
     fn target(path: &str, download: Option<&str>) -> Target {
         Target {
@@ -357,6 +349,7 @@ mod tests {
             recipe: None,
             negotiable: false,
             snapped: None,
+            native_prefix: String::new(),
             download: download.map(str::to_owned),
             immutable: false,
             expires: None,

@@ -13,10 +13,10 @@ use super::rate_limit::PerClient;
 use super::request_cache::ParsedRequest;
 use super::request_id::RequestId;
 use super::state::State;
-use super::traffic::{Outcome, Streamed};
+use super::traffic::{ForeignDialect, Outcome, Streamed};
 use super::{headers, response_body, x_accel};
 use crate::clock;
-use crate::dialect::UnknownParam;
+use crate::dialect::{UnknownParam, native};
 use crate::render::{Content, Format, Settings};
 use crate::service::Error;
 use crate::service::rate_limit::RateLimitCheck;
@@ -32,7 +32,7 @@ const ATTEMPTS: usize = 3;
 /// Answers every path that is not under `/-/`.
 pub(super) async fn answer(state: &State, peer: Peer, id: &RequestId, request: &Parts) -> Response {
     let in_flight = state.traffic.begin();
-    let (response, outcome) = match try_answer(state, peer, &request.method, &request.uri, &request.headers).await {
+    let (mut response, outcome) = match try_answer(state, peer, &request.method, &request.uri, &request.headers).await {
         Ok(answered) => answered,
         Err((problem, negotiable)) => {
             state.traffic.fail(problem.title());
@@ -43,6 +43,11 @@ pub(super) async fn answer(state: &State, peer: Peer, id: &RequestId, request: &
             (response, Outcome::Failure)
         }
     };
+    let dialect = state.live.load().config.policy.dialect(request.uri.path());
+    if dialect != native::NAME {
+        state.traffic.count_dialect(dialect);
+        response.extensions_mut().insert(ForeignDialect(dialect));
+    }
     // bytes of streamed bodies are counted as they leave
     let is_streamed = response.extensions().get::<Streamed>().is_some();
     let bytes = if is_streamed { 0 } else { response.body().size_hint().exact().unwrap_or(0) };
@@ -54,9 +59,8 @@ pub(super) async fn answer(state: &State, peer: Peer, id: &RequestId, request: &
 async fn try_answer(
     state: &State, peer: Peer, method: &Method, uri: &Uri, request_headers: &HeaderMap,
 ) -> Result<(Response, Outcome), (Problem, bool)> {
-    let unparsed = |problem: Problem| {
-        (problem, state.live.load().config.policy.negotiates_format(uri.path(), uri.query()))
-    };
+    let unparsed =
+        |problem: Problem| (problem, state.live.load().config.policy.negotiates_format(uri.path(), uri.query()));
     if !matches!(*method, Method::GET | Method::HEAD) {
         return Err(unparsed(Problem::method("GET, HEAD")));
     }

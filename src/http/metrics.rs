@@ -87,6 +87,11 @@ fn requests(text: &mut Text, traffic: &Traffic) {
     for (kind, count) in traffic.unknown_params() {
         family.sample(&[("kind", kind)], count);
     }
+    let mut family =
+        text.counters("foreign_requests_total", "Requests for images with URLs of other systems, by dialect.");
+    for (dialect, count) in traffic.foreign() {
+        family.sample(&[("dialect", dialect)], count);
+    }
     text.counter("preflights_total", "CORS preflight requests that were answered.", load(&traffic.preflights));
     // scrapes and health checks are not traffic; arbitrary paths must not become labels
     let mut family =

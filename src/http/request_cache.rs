@@ -12,7 +12,7 @@ use arc_swap::ArcSwapOption;
 use http::Uri;
 
 use super::headers::PreparedHeaders;
-use crate::dialect::{native, Error, Policy, Target, UnknownParam};
+use crate::dialect::{Error, Policy, Target, UnknownParam, native};
 use crate::service::KeyMemo;
 
 /// Bytes of the whole cache, estimated.

@@ -11,7 +11,7 @@ use http::StatusCode;
 use super::problem;
 use super::rate_limit::LogThrottle;
 use crate::cache::Found;
-use crate::dialect::UnknownParam;
+use crate::dialect::{UnknownParam, foreign};
 use crate::service::stats::Histogram;
 
 /// How a request for an image ended.
@@ -102,6 +102,8 @@ pub(super) struct Traffic {
     pub(super) preflights: AtomicU64,
     /// Requests with unknown parameters that were ignored, by [`UnknownParam`].
     unknown_params: [AtomicU64; 2],
+    /// Requests with URLs of other systems, in the order of [`foreign::NAMES`].
+    foreign: [AtomicU64; foreign::NAMES.len()],
     /// The log's lines about invalid request heads.
     pub(super) refusals: LogThrottle,
     /// The log's lines about URLs with HTML entities.
@@ -168,6 +170,18 @@ impl Traffic {
             .map(|(kind, unknown)| (kind, load(&self.unknown_params[unknown as usize])))
     }
 
+    /// Counts a request by the dialect of its URL.
+    pub(super) fn count_dialect(&self, name: &'static str) {
+        if let Some(index) = foreign::NAMES.iter().position(|known| *known == name) {
+            self.foreign[index].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Requests with URLs of other systems, by dialect.
+    pub(super) fn foreign(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        foreign::NAMES.iter().zip(&self.foreign).map(|(name, count)| (*name, load(count)))
+    }
+
     /// Counts the answer to a request under `/-/`.
     pub(super) fn record_admin(&self, status: StatusCode) {
         if let Some(counter) = self.admin.get(usize::from(status.as_u16() / 100)) {
@@ -203,6 +217,10 @@ impl Traffic {
         load(&self.opened).saturating_sub(closed)
     }
 }
+
+/// A response extension: the dialect of the URL, where it is a foreign one.
+#[derive(Clone, Copy)]
+pub(super) struct ForeignDialect(pub(super) &'static str);
 
 /// A response extension: the body is read while it is sent, and its bytes are counted as they leave.
 #[derive(Clone, Copy)]

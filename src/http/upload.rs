@@ -63,7 +63,7 @@ async fn try_put(state: &State, parts: &Parts, body: &mut Body) -> Result<Respon
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     let mut response = answer(status, &described(&name, &uploaded));
     if is_new {
-        headers::insert(response.headers_mut(), header::LOCATION, &headers::encoded_path(&name));
+        headers::insert(response.headers_mut(), header::LOCATION, &state.live.load().config.policy.native_path(&name));
     }
     // the original is sent as it was uploaded (RFC 9110 §9.3.4)
     headers::insert(response.headers_mut(), header::ETAG, &format!("\"{}\"", uploaded.digest.to_hex()));

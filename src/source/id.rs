@@ -1,7 +1,7 @@
 //! The validated name of an original. A name that could reach a file outside of the source, or be a second name of a file, is
 //! refused and never normalised: each accepted spelling would be another key for the same picture.
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// The name of an original within its source: segments joined by `/`, without a leading one.
 ///
@@ -13,6 +13,9 @@ pub struct ImageId(String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the path names no original")]
 pub struct InvalidName;
+
+/// The characters of a segment that are encoded.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The maximum length of a file name in bytes (`NAME_MAX`).
 const MAX_SEGMENT: usize = 255;
@@ -52,6 +55,12 @@ impl ImageId {
     /// The decoded name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The path of a URL with this name: everything but RFC 3986's unreserved characters and the slashes between segments is
+    /// percent-encoded.
+    pub fn to_path(&self) -> String {
+        self.0.split('/').map(|segment| format!("/{}", utf8_percent_encode(segment, SEGMENT))).collect()
     }
 
     /// The last segment.

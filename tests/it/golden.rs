@@ -27,6 +27,7 @@ pub(crate) fn policy() -> Policy {
         presets: [].into(),
         keys: tintype::dialect::signature::Keys::default(),
         require_signature: false,
+        mounts: tintype::dialect::Mounts::default(),
     })
     .expect("no presets")
 }
@@ -145,6 +146,16 @@ fn renders_match_the_golden_pictures() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn greyscale_files_have_one_channel() {
+    let png = make("photos/coffee.png", "w=120&greyscale&background=red&f=png");
+    assert_eq!(png[25], 0, "the colour type of IHDR");
+    // decoded to planes, and kept as planes
+    let jpeg = make("photos/rocket.jpg", "w=120&greyscale&f=jpeg");
+    let frame = jpeg.windows(2).position(|marker| matches!(marker, [0xFF, 0xC0 | 0xC2])).expect("a frame header");
+    assert_eq!(jpeg[frame + 9], 1, "the components of the frame");
 }
 
 /// Bytes must not change while their key stays. Where a change is intended, raise

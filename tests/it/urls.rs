@@ -19,6 +19,7 @@ fn policy() -> Policy {
         presets: presets.map(|(name, query)| (name.to_owned(), query.to_owned())).into(),
         keys: tintype::dialect::signature::Keys::default(),
         require_signature: false,
+        mounts: tintype::dialect::Mounts::default(),
     })
     .expect("valid presets")
 }
@@ -43,7 +44,7 @@ fn describe(policy: &Policy, query: &str) -> String {
             });
             each.collect::<Vec<_>>().join("; ")
         }
-        Err(Error::Signature(_)) => "403".into(),
+        Err(Error::Signature(_) | Error::ForeignSource) => "403".into(),
         Err(Error::Expired) => "410".into(),
         Err(Error::InvalidName) => "404".into(),
     }

@@ -121,7 +121,7 @@ fn sizing(plan: &Plan<'_>) -> Sizing {
         return beyond_trim(own, viewport.region);
     }
     let fitted = viewport.fit(viewport.region);
-    // what is left of the padding is in pixels of the result
+    // the padding of a fit is in pixels of the result
     let plain = ResizeOptions { padding: fitted.padding, ..ResizeOptions::default() };
     let candidates = resizes(&fitted, viewport.region).map(|resize| Sizing { resize, options: plain });
     let with_offset = |candidate: Sizing| {

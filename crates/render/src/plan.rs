@@ -111,9 +111,8 @@ impl<'a> Plan<'a> {
         let decoding = decoding + draft.padding_memory();
         let encode_memory = |formats: &[Format], may_be_drawing: bool| {
             let effort = settings.encoding.effort;
-            let memory = |format: &Format| {
-                cost::encode_memory(*format, &recipe.encode, effort, outer, frames, may_be_drawing)
-            };
+            let memory =
+                |format: &Format| cost::encode_memory(*format, &recipe.encode, effort, outer, frames, may_be_drawing);
             formats.iter().map(memory).max().unwrap_or(0)
         };
         let is_admitted = |encoding: u64| limits.admit(info, frames, "making", decoding + encoding).is_ok();

@@ -38,7 +38,7 @@ pub struct Geometry {
     pub turn: Orientation,
     /// The result's size and what of the original it shows.
     pub resize: Resize,
-    /// What the size depends on beside the box.
+    /// The limit, the device pixel ratio, the offset and the padding of that size.
     pub options: ResizeOptions,
     /// The colour of the canvas and of the padding; `None` is the background's.
     pub canvas: Option<Rgba>,

@@ -21,5 +21,8 @@ pub mod templates;
 mod tests;
 pub mod values;
 
+/// The names of all foreign dialects in settings, logs and metrics.
+pub const NAMES: [&str; 8] = ["paths", "imgproxy", "cloudflare", "ipx", "thumbor", "imgix", "next", "wsrv"];
+
 pub use meaning::Meaning;
 pub use source::Sources;

@@ -149,10 +149,9 @@ fn is_below(url: &str, mount: &str) -> bool {
 }
 
 /// A number of a list, or of a range where that is empty.
-fn listed(
-    name: &str, text: &str, list: &[u32], range: std::ops::RangeInclusive<u32>,
-) -> Result<String, Error> {
-    let number = whole(text).filter(|number| if list.is_empty() { range.contains(number) } else { list.contains(number) });
+fn listed(name: &str, text: &str, list: &[u32], range: std::ops::RangeInclusive<u32>) -> Result<String, Error> {
+    let number =
+        whole(text).filter(|number| if list.is_empty() { range.contains(number) } else { list.contains(number) });
     number.map(|number| number.to_string()).ok_or_else(|| {
         let all = list.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
         let allowed = if list.is_empty() { format!("{} or more", range.start()) } else { format!("one of {all}") };

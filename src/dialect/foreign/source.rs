@@ -72,7 +72,8 @@ impl Sources {
         let origin = format!("{scheme}://{}", rest[..end].to_ascii_lowercase());
         let path = &rest[end..];
         let path = &path[..path.find(['?', '#']).unwrap_or(path.len())];
-        let below = |base: &Base| (base.origin == origin).then(|| path.strip_prefix(base.path.as_str())?.strip_prefix('/'))?;
+        let below =
+            |base: &Base| (base.origin == origin).then(|| path.strip_prefix(base.path.as_str())?.strip_prefix('/'))?;
         let name = self.0.iter().find_map(below)?;
         Some(percent_decode(name).ok_or(Error::InvalidName).and_then(|name| named(&name)))
     }
@@ -165,7 +166,8 @@ mod tests {
 
     #[test]
     fn bases_are_addresses() {
-        for text in ["www.example.com", "https:/www.example.com", "ftp://a", "https://", "https://a b", "https://a/?x"] {
+        for text in ["www.example.com", "https:/www.example.com", "ftp://a", "https://", "https://a b", "https://a/?x"]
+        {
             assert_eq!(Sources::new([text]), Err(InvalidBase(text.into())));
         }
     }

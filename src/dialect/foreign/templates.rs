@@ -58,7 +58,9 @@ pub enum InvalidTemplate {
     #[error("{0:?} does not begin with /")]
     Relative(String),
     /// A placeholder that does not exist, or a brace alone.
-    #[error("{0:?} has a placeholder other than {{width}}, {{height}}, {{size}}, {{format}}, {{quality}}, {{fit}} and {{path}}")]
+    #[error(
+        "{0:?} has a placeholder other than {{width}}, {{height}}, {{size}}, {{format}}, {{quality}}, {{fit}} and {{path}}"
+    )]
     Placeholder(String),
     /// One `{path}` is needed, and every other placeholder at most once, with text between them.
     #[error("{0:?} must have one {{path}}, each placeholder at most once, and text between two of them")]
@@ -201,7 +203,8 @@ impl Template {
                         _ => rest.len(),
                     };
                     let value = &rest[..end];
-                    let is_valid = if *placeholder == Placeholder::Path { !value.is_empty() } else { !value.contains('/') };
+                    let is_valid =
+                        if *placeholder == Placeholder::Path { !value.is_empty() } else { !value.contains('/') };
                     if !is_valid {
                         return None;
                     }

@@ -74,7 +74,17 @@ fn foreign_urls_have_the_renditions_of_native_ones() {
         let is_right = match (&got, vector.status) {
             (Ok(got), 200) => match target(&policy, meaning) {
                 Ok(native) => {
-                    let Target { id, recipe, negotiable, snapped: _, download, immutable, expires: _, .. } = native;
+                    let Target {
+                        id,
+                        recipe,
+                        negotiable,
+                        snapped: _,
+                        native_prefix: _,
+                        download,
+                        immutable,
+                        expires: _,
+                        ..
+                    } = native;
                     (&id, &recipe, negotiable, &download, immutable)
                         == (&got.id, &got.recipe, got.negotiable, &got.download, got.immutable)
                 }
@@ -84,7 +94,11 @@ fn foreign_urls_have_the_renditions_of_native_ones() {
             (Ok(_), _) => false,
         };
         if !is_right {
-            wrong.push(format!("{url}\n    {} {meaning}\n    {:?}", vector.status, got.map(|got| (got.id, got.recipe))));
+            wrong.push(format!(
+                "{url}\n    {} {meaning}\n    {:?}",
+                vector.status,
+                got.map(|got| (got.id, got.recipe))
+            ));
         }
     }
     assert!(checked > 0);

@@ -68,7 +68,8 @@ pub fn named_colour(name: &str) -> Option<[u8; 4]> {
 /// Percent-decoded once, `+` being itself; `None` where an escape is malformed or the result is not UTF-8.
 pub fn percent_decode(text: &str) -> Option<Cow<'_, str>> {
     let bytes = text.as_bytes();
-    let is_escape = |at: usize| bytes.get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+    let is_escape =
+        |at: usize| bytes.get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
     let is_well_formed = (0..bytes.len()).filter(|&at| bytes[at] == b'%').all(is_escape);
     is_well_formed.then(|| percent_decode_str(text).decode_utf8().ok())?
 }
@@ -95,14 +96,25 @@ mod tests {
 
     #[test]
     fn numbers_have_digits_alone() {
-        for (text, expected) in
-            [("0", Some(0)), ("0800", Some(800)), ("99999999999", Some(u32::MAX)), ("", None), ("+1", None), ("1.0", None)]
-        {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("0800", Some(800)),
+            ("99999999999", Some(u32::MAX)),
+            ("", None),
+            ("+1", None),
+            ("1.0", None),
+        ] {
             assert_eq!(whole(text), expected, "{text}");
         }
-        for (text, expected) in
-            [("1", Some(1.0)), ("-.5", Some(-0.5)), ("2.", Some(2.0)), ("", None), (".", None), ("1e3", None), ("inf", None)]
-        {
+        for (text, expected) in [
+            ("1", Some(1.0)),
+            ("-.5", Some(-0.5)),
+            ("2.", Some(2.0)),
+            ("", None),
+            (".", None),
+            ("1e3", None),
+            ("inf", None),
+        ] {
             assert_eq!(number(text), expected, "{text}");
         }
         for (number, expected) in [(1.0, "1"), (0.25, "0.25"), (-0.000_01, "0"), (100.0, "100")] {

@@ -110,7 +110,7 @@ pub mod defaults {
     pub const LOSSLESS: bool = false;
     /// No result is larger than its original.
     pub const ENLARGE: bool = false;
-    /// Nothing is cut off.
+    /// No edge is cut off.
     pub const INSET: Padding = Padding::NONE;
     /// In degrees.
     pub const ROTATE: u16 = 0;

@@ -268,6 +268,19 @@ mod tests {
         }
 
         #[test]
+        fn canonical_form_of_geometry_is_idempotent(
+            query in "((offset|window|inset|padding|rect|orient|limit|gamma|pixelate)=[0-9.,xp@%2B-]{1,9}[a-z]{0,4}&?){1,3}",
+            window in "window=[0-9.]{0,3}x[0-9.]{0,3}@(top|bottom-left|0.3x0.25)([+ -][0-9.]{1,4}[+-][0-9]{1,4})?",
+        ) {
+            for query in [query, window] {
+                if let Ok(parsed) = parse(&query) {
+                    let once = canonical(&parsed.params, &[]);
+                    assert_eq!(parse(&once).expect("canonical text parses").params, parsed.params, "{once}");
+                }
+            }
+        }
+
+        #[test]
         fn arbitrary_queries_do_not_panic(query: String) {
             let _ = parse(&query);
         }

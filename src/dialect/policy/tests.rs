@@ -3,7 +3,8 @@
 use super::*;
 use crate::dialect::Mounts;
 use crate::dialect::native::PARAMETERS;
-use crate::render::recipe::Choice;
+use crate::render::Recipe;
+use crate::render::recipe::{Choice, Output};
 
 mod sizes;
 

@@ -35,6 +35,9 @@ pub(super) fn write_request(line: &mut Vec<u8>, entry: &Entry<'_>) {
     decimal(line, micros / 1000, 1);
     line.push(b'.');
     decimal(line, micros % 1000, 3);
+    if let Some(dialect) = entry.dialect {
+        text(line, "dialect", dialect);
+    }
     end(line, TARGET);
 }
 

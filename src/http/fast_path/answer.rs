@@ -17,6 +17,7 @@ use super::super::traffic::Outcome;
 use super::head::PlainRequest;
 use crate::cache::MemfdBytes;
 use crate::clock;
+use crate::dialect::native;
 use crate::service::Payload;
 
 /// The body of an answer; empty in a 304.
@@ -62,6 +63,8 @@ pub(super) fn answer(app: &App, request: &PlainRequest<'_>, head: &mut Vec<u8>) 
 
     state.traffic.fast_path.fetch_add(1, Ordering::Relaxed);
     state.traffic.count_unknown(parsed.unknown);
+    let dialect = Some(target.dialect).filter(|name| *name != native::NAME);
+    dialect.into_iter().for_each(|name| state.traffic.count_dialect(name));
     state.traffic.record(started, status, Outcome::of(answer.found), body.bytes.len() as u64);
     if access::is_enabled() {
         let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
@@ -75,6 +78,7 @@ pub(super) fn answer(app: &App, request: &PlainRequest<'_>, head: &mut Vec<u8>) 
             // none of those in the log is in a 304
             headers: if is_unchanged { &HeaderMap::new() } else { prepared.headers() },
             duration: started.elapsed(),
+            dialect,
         };
         entry.write(state.access.as_deref());
     }

@@ -27,7 +27,9 @@ impl From<dialect::Error> for Problem {
                 }
                 problem
             }
-            dialect::Error::Signature(_) | dialect::Error::ForeignSource => Problem::new(StatusCode::FORBIDDEN, "Forbidden", detail),
+            dialect::Error::Signature(_) | dialect::Error::ForeignSource => {
+                Problem::new(StatusCode::FORBIDDEN, "Forbidden", detail)
+            }
             dialect::Error::Expired => Problem::new(StatusCode::GONE, "Gone", detail),
         }
     }

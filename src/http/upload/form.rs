@@ -60,7 +60,11 @@ async fn try_form(state: &State, parts: &Parts, body: &mut Body) -> Result<Respo
     published.map_err(|(index, error)| Problem::from(error).of_file(&uploaded[index].0))?;
     let described: Vec<_> = uploaded.iter().map(|(name, uploaded)| described(name, uploaded)).collect();
     let mut response = answer(StatusCode::CREATED, &json!({ "files": described }));
-    headers::insert(response.headers_mut(), header::LOCATION, &headers::encoded_path(&uploaded[0].0));
+    headers::insert(
+        response.headers_mut(),
+        header::LOCATION,
+        &state.live.load().config.policy.native_path(&uploaded[0].0),
+    );
     Ok(response)
 }
 

@@ -126,6 +126,44 @@ fn size_after_trim_is_kept_unless_larger_than_the_original() {
     assert_eq!(reduce(&trim(contain(900, 0)), &info), trim(contain(900, 0)));
 }
 
+#[test]
+fn options_and_areas_become_plain() {
+    let info = Info { orientation: Orientation::from_exif(6), ..photo(500, 1000) };
+    let webp = Output::Exactly(Format::WebP);
+    let target = |width, height| TargetSize { width, height, enlarge: false };
+    let check = |change: fn(&mut Geometry), resize: Resize, expected: Recipe| {
+        let mut recipe = recipe(webp, resize);
+        change(&mut recipe.geometry);
+        assert_eq!(reduce(&recipe, &info), expected, "{recipe}");
+    };
+    let part = |rect| Recipe {
+        geometry: Geometry { rect, ..recipe(webp, Resize::Native).geometry },
+        ..recipe(webp, Resize::Native)
+    };
+    let inset = Padding { top: 100, right: 200, ..Padding::NONE };
+    check(
+        |geometry| geometry.area = Some(Area::Inset(Padding { top: 100, right: 200, ..Padding::NONE })),
+        Resize::Native,
+        part(Some(Rect { x: 0, y: 100, width: 800, height: 400 })),
+    );
+    check(|geometry| geometry.area = Some(Area::Inset(Padding::NONE)), Resize::Native, part(None));
+    check(|geometry| geometry.orient = Some(Orientation::from_exif(6)), Resize::Native, part(None));
+    let (pad, double) =
+        (Resize::Pad(target(300, 300), Gravity::CENTER), Resize::Pad(target(600, 600), Gravity::CENTER));
+    check(|geometry| geometry.options.dpr = 200, pad, recipe(webp, double));
+    let small = Resize::Cover(target(200, 200), Gravity::CENTER);
+    check(|geometry| geometry.options.limit = Limit::Sides, small, recipe(webp, small));
+    check(|geometry| geometry.options.limit = Limit::Box, contain(300, 300), recipe(webp, contain(300, 0)));
+    check(|geometry| geometry.options.offset = Offset { x: 0, y: 70_000 }, small, recipe(webp, small));
+    check(|geometry| geometry.canvas = Some(Rgba::WHITE), small, recipe(webp, small));
+    // the original has 1.25 times the pixels of the box, and so much of the ratio has an effect
+    let mut padded = recipe(webp, contain(800, 0));
+    padded.geometry.options = ResizeOptions { dpr: 250, padding: inset, ..ResizeOptions::default() };
+    let mut plain = recipe(webp, Resize::Native);
+    plain.geometry.options.padding = Padding { top: 125, right: 250, bottom: 0, left: 0 };
+    assert_eq!(reduce(&padded, &info), plain);
+}
+
 fn resizes() -> impl Strategy<Value = Resize> {
     (0_usize..8, 0_u32..3000, 0_u32..3000, any::<bool>(), 0_u16..=10_000, 0_u16..=10_000, any::<bool>()).prop_map(
         |(kind, width, height, enlarge, x, y, smart)| {

@@ -1,4 +1,4 @@
-//! What a resize depends on beside its mode and box.
+//! The options of a resize beside its mode and box.
 
 use tintype_pixels::Size;
 

@@ -268,6 +268,7 @@ fn extent(text: &str) -> Option<Length> {
     }
     match digits(text) {
         Some(pixels) => Some(Length::Pixels(pixels)),
+        None if decimal(text)?.0 == 0.0 => Some(Length::Pixels(0)),
         // a share that is written is not all
         None => share(text, 1.0).filter(|&share| share < 10_000).map(|share| Length::Share(share.max(1))),
     }

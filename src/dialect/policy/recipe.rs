@@ -1,0 +1,142 @@
+//! Parameters, with the preset applied, to a recipe.
+
+use super::{Policy, conflict, geometry, requested_format};
+use crate::dialect::native::params::{Params, RequestedFormat, RequestedQuality, defaults};
+use crate::dialect::{Error, negotiate};
+use crate::render::geometry::Sizing;
+use crate::render::recipe::{Effects, Encode, Geometry, Output, Quality, Target as Score};
+use crate::render::{Format, Orientation, Recipe};
+
+impl Policy {
+    pub(super) fn recipe(&self, params: &Params, accept: &str) -> Result<Recipe, Error> {
+        // without `..`, so that a new parameter does not compile before it has its place
+        let Params {
+            // in `output`
+            format: _,
+            auto: _,
+            // in `sizing`
+            width: _,
+            height: _,
+            aspect_ratio: _,
+            dpr: _,
+            fit: _,
+            limit: _,
+            position: _,
+            offset: _,
+            padding: _,
+            enlarge: _,
+            // in `part`
+            rect: _,
+            window: _,
+            inset: _,
+            // here
+            orient,
+            quality,
+            target,
+            lossless,
+            background,
+            canvas,
+            rotate,
+            flip,
+            blur,
+            sharpen,
+            pixelate,
+            brightness,
+            contrast,
+            saturation,
+            gamma,
+            greyscale,
+            trim,
+            animated,
+            metadata,
+            // do not change the rendition
+            preset: _,
+            download: _,
+            v: _,
+            expires: _,
+            s: _,
+        } = *params;
+        let lossless = lossless.unwrap_or(defaults::LOSSLESS);
+        let (quality, target) = self.quality(quality, target, lossless)?;
+        let output = self.output(params, lossless, accept)?;
+        if output == Output::Json {
+            // a description depends on no other parameter
+            return Ok(Recipe::description());
+        }
+        let Sizing { resize, options } = geometry::sizing(self.config.max_dimension, params)?;
+        let (rect, area) = geometry::part(params)?;
+        let background = background.filter(|colour| colour.0[3] > 0);
+        Ok(Recipe {
+            geometry: Geometry {
+                orient: orient.map(|orientation| Orientation::from_exif(orientation.into())),
+                rect,
+                area,
+                trim: trim.filter(|&tolerance| tolerance != defaults::TRIM),
+                turn: geometry::turn(rotate, flip),
+                resize,
+                options,
+                canvas: canvas.filter(|_| geometry::has_canvas(resize, options)),
+                background,
+            },
+            effects: Effects {
+                blur,
+                sharpen: sharpen.filter(|&amount| amount != defaults::SHARPEN),
+                pixelate: pixelate.filter(|&side| side != defaults::PIXELATE),
+                brightness: factor(brightness),
+                contrast: factor(contrast),
+                saturation: factor(saturation),
+                gamma: factor(gamma),
+                greyscale: greyscale.unwrap_or(defaults::GREYSCALE),
+            },
+            encode: Encode {
+                output,
+                quality,
+                target,
+                lossless,
+                animated: animated.unwrap_or(defaults::ANIMATED),
+                metadata: metadata.unwrap_or(defaults::METADATA),
+            },
+        })
+    }
+
+    /// The quality and the target of a recipe, of which a lossless rendition has none.
+    fn quality(
+        &self, quality: Option<RequestedQuality>, target: Option<Score>, lossless: bool,
+    ) -> Result<(Quality, Option<Score>), Error> {
+        if let Some(target) = target {
+            let allowed = "the only statement of quality: without quality and lossless";
+            return match quality.is_some() || lossless {
+                true => Err(conflict("target", &target.get().to_string(), allowed)),
+                false => Ok((self.config.quality, Some(target))),
+            };
+        }
+        Ok(match quality {
+            // a lossless rendition does not depend on the quality, so it must not be two recipes
+            _ if lossless => (self.config.quality, None),
+            Some(RequestedQuality::Auto) => (self.config.quality, Some(self.config.target)),
+            Some(RequestedQuality::Number(quality)) => (quality, None),
+            None => (self.config.quality, None),
+        })
+    }
+
+    fn output(&self, params: &Params, lossless: bool, accept: &str) -> Result<Output, Error> {
+        match requested_format(params) {
+            RequestedFormat::Json => Ok(Output::Json),
+            RequestedFormat::Exactly(format) if lossless && !format.supports_lossless() => {
+                Err(conflict("lossless", "true", &format!("WebP and PNG only, not {format}")))
+            }
+            RequestedFormat::Exactly(format) => Ok(Output::Exactly(format)),
+            RequestedFormat::Original => Ok(Output::Original),
+            RequestedFormat::Auto => {
+                let suits = |format: &Format| !lossless || format.supports_lossless();
+                let formats: Vec<Format> = self.config.formats.iter().copied().filter(suits).collect();
+                Ok(Output::Auto(negotiate::choose(accept, &formats)))
+            }
+        }
+    }
+}
+
+/// A factor that changes something.
+fn factor(hundredths: Option<u16>) -> Option<u16> {
+    hundredths.filter(|&factor| factor != defaults::FACTOR)
+}
