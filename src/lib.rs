@@ -26,7 +26,7 @@
 //! | `sync` | a lock that ignores poisoning | what it guards |
 //! | [`source`] | where originals live, and which version of one is current | what is wanted from an original |
 //! | [`cache`] | where results are kept, once each, under a bound | how a result is made |
-//! | [`dialect`] | what a URL asks for: parameters, policy, negotiation, signatures | originals; it does no I/O |
+//! | [`dialect`] | what a URL asks for: mounts, native and foreign grammars, policy, negotiation, signatures | originals; it does no I/O |
 //! | [`service`] | the path of one request: version, key, cache, workers | URLs, headers, status codes |
 //! | [`http`] | the wire: routes, headers, conditions, every failure's status | files and pixels |
 //! | [`config`] | settings from file, environment and flags; the modules' own `Config`s side by side | – |
@@ -48,7 +48,7 @@
 //! | Requests for the same image have the same key | `crates/render/src/effective.rs` | the recipe is reduced by the original's header before it is a key, and by `render_from` itself |
 //! | A rendition of a damaged original is marked | `crates/pixels/src/decoded.rs`: `Integrity`, `cache/attributes.rs` | decoders return it; it is part of the stored file's name |
 //! | A panic in a codec fails one request | `crates/codecs/src/formats.rs`: `Guarded` | every call to a codec goes through it |
-//! | An original's name cannot leave its source | `source/id.rs`, `source/root.rs` | `ImageId::parse` alone makes names; the kernel opens them beneath the root |
+//! | An original's name cannot leave its source | `source/id.rs`, `source/root.rs` | `ImageId::parse` and `ImageId::of` alone make names; the kernel opens them beneath the root |
 //! | An acknowledged upload is valid and durable | `source/upload_store.rs`, `service/uploads.rs` | it is decoded, staged, synced, renamed and its folders synced before the answer |
 //! | Concurrent uploads do not replace each other | same | a new name is renamed without replacing; replacements run one at a time |
 //! | The client's address comes from trusted proxies only | `http/clients.rs` | one header, read from its end as long as the writers are trusted |
@@ -90,6 +90,8 @@
 //! | An idle connection keeps no body in memory | `http/fast_path/sendfile.rs` | only bytes in flight keep the file that they are in |
 //! | Stalled clients are disconnected after `send_timeout` | `http/stream/timeout.rs` | limits on heads, on answers that are not received, on silence |
 //! | A signature is valid for one answer only | `dialect/policy.rs`: `signed_text` | defaults are signed where leaving them out would change the answer |
+//! | A foreign URL and its native equal are one rendition | `dialect/foreign/meaning.rs` | foreign options are set as the text of native parameters; vectors compare the recipes |
+//! | A foreign URL names our own originals only | `dialect/foreign/source.rs` | addresses are compared with `dialects.bases` as text, before `ImageId::of` |
 //! | A request that arrives during the shutdown is answered | `http/server/connection.rs`, `cli/sockets.rs` | idle connections get a moment for one more; sockets of the service manager stay open |
 //! | Connections never run out of file descriptors | `http/server/listener.rs`: `max_connections` | their number is limited by the process's limit |
 //! | CPU work and the wait for it are bounded | `service/workers.rs`, `queue.rs` | the only `spawn_blocking`; the queue is bounded by length and by expected wait |

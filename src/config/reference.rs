@@ -156,7 +156,9 @@ pub fn default_file() -> String {
             section = setting.section;
             file.push('\n');
             comment(&mut file, setting.section_about);
-            let _ = writeln!(file, "[{section}]");
+            // a table within a section would count as set
+            let mark = if section.contains('.') { "#" } else { "" };
+            let _ = writeln!(file, "{mark}[{section}]");
         }
         let unit = setting.unit().map(|unit| format!(" {unit}.")).unwrap_or_default();
         let live = if setting.is_live() { " [live]" } else { "" };

@@ -16,7 +16,7 @@ use super::state::State;
 use super::traffic::{ForeignDialect, Outcome, Streamed};
 use super::{headers, response_body, x_accel};
 use crate::clock;
-use crate::dialect::{UnknownParam, native};
+use crate::dialect::{Target, UnknownParam, native};
 use crate::render::{Content, Format, Settings};
 use crate::service::Error;
 use crate::service::rate_limit::RateLimitCheck;
@@ -89,6 +89,7 @@ async fn respond(
         && x_accel::is_possible(method, request_headers)
         && let Some(file) = state.service.file(&settings, &target.id, recipe.clone()).await?
     {
+        check_content(target, file.stored.content)?;
         return Ok((x_accel::respond(method, request_headers, target, file, prefix, timing)?, Outcome::Disk));
     }
     let Some(recipe) = &target.recipe else {
@@ -104,15 +105,21 @@ async fn respond(
         }
         answer => {
             let answer = answer?;
-            if target.refuses_svg && answer.content == Content::Image(Format::Svg) {
-                return Err(Problem::media_type("the original is an SVG, which this dialect does not send"));
-            }
+            check_content(target, answer.content)?;
             let head = headers::head(method, request_headers, target, &answer, timing, &parsed.headers)?;
             (answer, head)
         }
     };
     let outcome = Outcome::of(answer.found);
     Ok((response_body::attach(head, answer.payload, state).await.map_err(Error::from)?, outcome))
+}
+
+/// Refuses an SVG where the dialect of the URL does not send any.
+fn check_content(target: &Target, content: Content) -> Result<(), Problem> {
+    match target.refuses_svg && content == Content::Image(Format::Svg) {
+        true => Err(Problem::media_type("the original is an SVG, which this dialect does not send")),
+        false => Ok(()),
+    }
 }
 
 /// The unchanged original. One that changes before its first bytes were read is opened again.

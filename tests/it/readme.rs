@@ -127,6 +127,48 @@ fn parameters_reference_is_current() {
     assert_table("docs/url-parameters.md", "parameters", &parameters());
 }
 
+/// The pages with the options of foreign dialects.
+const DIALECTS: [(&str, &str); 8] = [
+    ("paths", "docs/migrate/paths.md"),
+    ("next", "docs/migrate/next.md"),
+    ("imgproxy", "docs/migrate/imgproxy.md"),
+    ("cloudflare", "docs/migrate/cloudflare.md"),
+    ("ipx", "docs/migrate/ipx.md"),
+    ("thumbor", "docs/migrate/thumbor.md"),
+    ("imgix", "docs/migrate/imgix.md"),
+    ("wsrv", "docs/migrate/wsrv.md"),
+];
+
+/// Every dialect, mounted.
+fn all_dialects() -> tintype::dialect::Mounts {
+    let mut text = String::from("[[dialects.paths]]\nmatch = \"/paths/{size}/{path}\"\n");
+    for (name, _) in &DIALECTS[1..] {
+        write!(text, "[dialects.{name}]\nmount = \"/{name}\"\n").expect("a String");
+    }
+    let loaded = tintype::config::read_text(&text).expect("good settings");
+    loaded.config.live.mounts().expect("good mounts")
+}
+
+#[test]
+fn options_of_dialects_are_current() {
+    let mounts = all_dialects();
+    assert_eq!(mounts.foreign().count(), DIALECTS.len());
+    for (name, document) in DIALECTS {
+        let (_, dialect) = mounts.foreign().find(|(_, dialect)| dialect.name() == name).expect(name);
+        let mut table = String::from("| option | values | meaning |\n|---|---|---|\n");
+        for option in dialect.options() {
+            let names = option.names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" ");
+            let meaning = match (option.treatment, option.about) {
+                ("read", about) => about.to_owned(),
+                (treatment, "") => treatment.to_owned(),
+                (treatment, about) => format!("{treatment}: {about}"),
+            };
+            writeln!(table, "| {names} | {} | {meaning} |", option.allowed).expect("a String");
+        }
+        assert_table(document, &format!("options of {name}"), &table);
+    }
+}
+
 #[test]
 fn settings_reference_is_current() {
     assert_table("docs/configuration.md", "settings", &settings_in_full());

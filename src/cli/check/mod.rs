@@ -3,6 +3,7 @@
 
 mod cache;
 mod cdn;
+mod dialects;
 mod listen;
 mod machine;
 mod mounts;
@@ -108,6 +109,7 @@ fn settings(arguments: &Arguments, loaded: &Loaded, report: &mut Report) {
     listen::check(&subject, report);
     machine::check(&subject, report);
     secrets::check(&subject, report);
+    dialects::check(&subject, report);
     if let Some(user) = &arguments.nginx_user {
         nginx::check(&subject, user, report);
     }

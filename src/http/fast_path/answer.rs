@@ -18,6 +18,7 @@ use super::head::PlainRequest;
 use crate::cache::MemfdBytes;
 use crate::clock;
 use crate::dialect::native;
+use crate::render::{Content, Format};
 use crate::service::Payload;
 
 /// The body of an answer; empty in a 304.
@@ -41,6 +42,9 @@ pub(super) fn answer(app: &App, request: &PlainRequest<'_>, head: &mut Vec<u8>) 
     let parsed = live.requests.get(request.target, request.accept, now)?;
     let target = &parsed.target;
     let answer = state.service.in_memory(&live.settings, &target.id, target.recipe.as_ref()?, &parsed.key)?;
+    if target.refuses_svg && answer.content == Content::Image(Format::Svg) {
+        return None;
+    }
     let modified = headers::whole_seconds(answer.modified);
     let prepared = headers::prepare(target, &answer, modified, &parsed.headers);
     let is_unchanged = request.is_conditional()

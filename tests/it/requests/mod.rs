@@ -1,6 +1,7 @@
 //! Whole requests in process, without a socket: the contract with users of the API.
 
 mod admin;
+mod dialects;
 mod formats;
 mod overload;
 mod problems;
