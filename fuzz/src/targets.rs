@@ -46,6 +46,14 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("wire", wire),
     ("names", names),
     ("settings", settings),
+    ("dialect-paths", |data| foreign("", data)),
+    ("dialect-imgproxy", |data| foreign("/imgproxy", data)),
+    ("dialect-cloudflare", |data| foreign("/cloudflare", data)),
+    ("dialect-ipx", |data| foreign("/ipx", data)),
+    ("dialect-thumbor", |data| foreign("/thumbor", data)),
+    ("dialect-imgix", |data| foreign("/imgix", data)),
+    ("dialect-next", |data| foreign("/next", data)),
+    ("dialect-wsrv", |data| foreign("/wsrv", data)),
 ];
 
 /// The target of that name.
@@ -123,6 +131,57 @@ fn scaled(data: &[u8]) {
     if by_library.is_some() || !is_progressive {
         assert_eq!(ours, by_library);
     }
+}
+
+/// Every dialect, without keys.
+const DIALECTS: &str = r#"
+[dialects]
+native = ""
+bases = ["https://www.example.com"]
+[dialects.imgproxy]
+mount = "/imgproxy"
+presets = { thumb = "rs:fill:96:96", loop = "pr:loop", default = "q:70" }
+[dialects.cloudflare]
+mount = "/cloudflare"
+[dialects.ipx]
+mount = "/ipx"
+[dialects.thumbor]
+mount = "/thumbor"
+unsafe = true
+[dialects.imgix]
+mount = "/imgix"
+[dialects.next]
+mount = "/next"
+widths = []
+qualities = []
+[dialects.wsrv]
+mount = "/wsrv"
+[[dialects.paths]]
+match = "/resize/{size}/{path}"
+query = "fit=contain"
+[[dialects.paths]]
+match = "/img/{width}x{height}/{format}/{path}"
+[[dialects.paths]]
+match = "/w{width}/{path}.webp"
+query = "format=webp"
+"#;
+
+/// The path and query of a foreign URL behind its mount: no text names a file outside of the root or another host.
+fn foreign(mount: &str, data: &[u8]) {
+    static POLICY: LazyLock<Policy> = LazyLock::new(|| {
+        let loaded = tintype::config::read_text(DIALECTS).expect("good settings");
+        loaded.config.live.policy().expect("no presets")
+    });
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let url = format!("{mount}{text}");
+    let (path, query) = url.split_once('?').map_or((&*url, None), |(path, query)| (path, Some(query)));
+    let _ = POLICY.negotiates_format(path, query);
+    let Ok(target) = POLICY.target(path, query, "image/avif,image/webp", 1_800_000_000) else { return };
+    assert_ne!(target.dialect, "native");
+    let name = target.id.as_str();
+    assert!(name.split('/').all(|segment| !segment.is_empty() && !segment.starts_with('.')), "{name}");
+    // the name is the same as that of the native URL
+    assert_eq!(ImageId::parse(&target.id.to_path()).as_ref(), Ok(&target.id));
 }
 
 /// EXIF blocks, in a PNG of one pixel.
