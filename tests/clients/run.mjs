@@ -148,6 +148,7 @@ async function show(client, browser, screenshots) {
 const place = mkdtempSync(path.join(os.tmpdir(), 'tintype-clients-'));
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => stopAll().finally(() => process.exit(2)));
 let failed = true;
+let browser;
 try {
     const root = path.join(place, 'originals');
     for (const [name, { from }] of Object.entries(ORIGINALS)) {
@@ -161,7 +162,7 @@ try {
     const ports = {};
     for (const [name, settings] of Object.entries(SETTINGS)) ports[name] = await startTintype(binary, place, name, settings, root);
     const front = nginx ? await startNginx(find(nginx) ?? nginx, place, ports) : await startProxy(place, ports);
-    const browser = chromium && new Browser(chromium, place, front);
+    browser = chromium && new Browser(chromium, place, front);
 
     const only = options.only?.split(',');
     const names = readdirSync(path.join(here, 'clients')).map((file) => path.basename(file, '.js')).sort();
@@ -195,9 +196,10 @@ try {
     process.stdout.write(`behind ${nginx ? 'nginx' : 'a proxy of this program'}${chromium ? '' : ', without a browser'}; ${failed ? `failed; logs and screenshots: ${place}` : 'all right'}\n`);
 } catch (error) {
     failed = true;
-    process.stderr.write(`${error.message}\n`);
+    process.stderr.write(`${error.message}\nlogs: ${place}\n`);
 } finally {
     agent.destroy();
+    await browser?.close();
     await stopAll();
     if (!failed) rmSync(place, { recursive: true, force: true, maxRetries: 10 });
 }

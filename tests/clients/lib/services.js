@@ -12,7 +12,9 @@ const children = [];
 
 /** Starts a program that this run ends again. */
 function start(program, args, stdio) {
-    const child = spawn(program, args, { stdio });
+    // settings of the environment are not those of this run
+    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TINTYPE_')));
+    const child = spawn(program, args, { stdio, env });
     child.ended = new Promise((resolve) => {
         child.once('error', resolve);
         child.once('exit', resolve);
@@ -196,6 +198,12 @@ export class Browser {
         const answer = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
         this.#child.stdio[3].write(`${JSON.stringify({ id, method, params, sessionId })}\0`);
         return within(60_000, method, answer);
+    }
+
+    /** Closes the browser, which ends its own processes in order. */
+    async close() {
+        await this.send('Browser.close').catch(() => {});
+        await within(5000, 'the browser', this.#child.ended).catch(() => {});
     }
 
     /**

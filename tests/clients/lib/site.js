@@ -64,6 +64,8 @@ match = "/w{width}/{path}.webp"
 query = "format=webp"
 `,
     signed: `
+[dialects]
+bases = ["https://www.example.com"]
 [dialects.imgix]
 mount = "/ix"
 token = "${IMGIX_TOKEN}"
