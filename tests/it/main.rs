@@ -2,6 +2,7 @@
 //! `cargo test --test it -- socket::` runs those of `socket.rs`. `tests/README.md` is the map.
 
 mod check;
+mod clients;
 mod commands;
 mod common;
 mod connections;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
@@ -30,6 +30,8 @@ pub(crate) enum Need {
     /// Ports below 1024 are for root alone.
     Ports,
     Nginx,
+    /// The libraries of `tests/clients`, Node to run them, and a browser.
+    Clients,
     /// The corpus of real and hostile images: `TINTYPE_CORPUS`.
     Corpus,
     /// Files out of public reports, beside the corpus.
@@ -47,6 +49,7 @@ impl Need {
             Need::Cgroups => "cgroups",
             Need::Ports => "ports",
             Need::Nginx => "nginx",
+            Need::Clients => "clients",
             Need::Corpus => "corpus",
             Need::Cases => "cases",
         }
@@ -65,6 +68,7 @@ impl Need {
             Need::Cgroups => can_make_cgroup(),
             Need::Ports => first_unprivileged_port() > 997,
             Need::Nginx => nginx::program().is_some(),
+            Need::Clients => succeeds(Command::new("node").arg(clients()).arg("--ready")),
             Need::Corpus => corpus().is_some(),
             Need::Cases => cases().is_some(),
         }
@@ -122,6 +126,11 @@ pub(crate) fn as_nobody() -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
     command
+}
+
+/// The program that runs client libraries.
+pub(crate) fn clients() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/run.mjs")
 }
 
 fn nobody_reaches_the_program() -> bool {
