@@ -1,5 +1,7 @@
 //! The dialects that the settings mount.
 
+mod keyed;
+
 use std::sync::Arc;
 
 use super::dialects::Dialects;
@@ -34,8 +36,11 @@ impl LiveSettings {
         let mut add = |prefix: &str, dialect: Arc<dyn Dialect>| {
             foreign.push(Mount { prefix: prefix.to_owned(), dialect });
         };
-        let Dialects { native, bases: _, unsigned, paths, imgproxy: _, cloudflare: _, ipx: _, thumbor: _, imgix: _, next, wsrv: _ } =
+        let Dialects { native, bases: _, unsigned: _, paths, imgproxy, cloudflare: _, ipx: _, thumbor: _, imgix: _, next, wsrv: _ } =
             dialects;
+        if !imgproxy.mount.is_empty() {
+            add(&imgproxy.mount, keyed::imgproxy(imgproxy, &sources)?);
+        }
         if !next.mount.is_empty() {
             let (mount, widths, qualities) = (next.mount.clone(), next.widths.clone(), next.qualities.clone());
             add(&next.mount, Arc::new(next::Next { mount, sources: sources.clone(), widths, qualities }));
@@ -46,11 +51,22 @@ impl LiveSettings {
         });
         let templates = templates.transpose().map_err(|why| invalid("dialects.paths", why))?;
         let mounts = Mounts::new(native, foreign, templates).map_err(|why| invalid("dialects", why))?;
-        let open = mounts.foreign().find(|(_, dialect)| dialect.is_unsigned()).map(|(_, dialect)| dialect.name());
-        if let Some(name) = open.filter(|_| self.security.require_signature && !unsigned) {
-            let why = "its URLs are not signed, and security.require_signature holds; dialects.unsigned = true allows that";
-            return Err(invalid(format!("dialects.{name}"), why));
-        }
+        self.check_unsigned(&mounts)?;
         Ok(mounts)
+    }
+
+    /// Refuses dialects without signatures where native URLs need one, unless the settings allow them.
+    fn check_unsigned(&self, mounts: &Mounts) -> Result<(), InvalidDialect> {
+        if !self.security.require_signature || self.dialects.unsigned {
+            return Ok(());
+        }
+        let is_open = |dialect: &dyn Dialect| dialect.is_unsigned() && !keyed::waits_for_keys(&self.dialects, dialect.name());
+        match mounts.foreign().find(|(_, dialect)| is_open(*dialect)) {
+            Some((_, dialect)) => {
+                let why = "its URLs are not signed, and security.require_signature holds; dialects.unsigned = true allows that";
+                Err(invalid(format!("dialects.{}", dialect.name()), why))
+            }
+            None => Ok(()),
+        }
     }
 }

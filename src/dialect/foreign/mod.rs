@@ -12,6 +12,8 @@
 //! To add a dialect: a module with a table of options and a type that implements [`Dialect`](super::Dialect), its settings in
 //! `config/live.rs`, and its mount in `config/modules.rs`.
 
+pub mod imgix;
+pub mod imgproxy;
 pub mod meaning;
 pub mod next;
 pub mod options;
