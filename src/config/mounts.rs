@@ -1,6 +1,7 @@
 //! The dialects that the settings mount.
 
 mod keyed;
+mod plain;
 
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ impl LiveSettings {
         let dialects = &self.dialects;
         let sources = Sources::new(dialects.bases.0.iter().map(String::as_str))
             .map_err(|why| invalid("dialects.bases", why))?;
-        let mut foreign = Vec::new();
+        let mut foreign = plain::mounts(self, &sources);
         let mut add = |prefix: &str, dialect: Arc<dyn Dialect>| {
             foreign.push(Mount { prefix: prefix.to_owned(), dialect });
         };

@@ -14,6 +14,7 @@
 
 pub mod imgix;
 pub mod imgproxy;
+pub mod ipx;
 pub mod meaning;
 pub mod next;
 pub mod options;
@@ -22,6 +23,7 @@ pub mod templates;
 #[cfg(test)]
 mod tests;
 pub mod values;
+pub mod wsrv;
 
 pub use meaning::Meaning;
 pub use source::Sources;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Sources, imgproxy, next, templates};
+use super::{Sources, imgix, imgproxy, ipx, next, templates, wsrv};
 use crate::dialect::policy::tests::config;
 use crate::dialect::{Config, Dialect, Error, Mount, Mounts, Policy, Target};
 
 const VECTORS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/dialects/vectors.tsv"));
 
 /// The dialects that the vectors of these names are for.
-const BUILT: &[&str] = &["next", "paths", "imgproxy"];
+const BUILT: &[&str] = &["next", "paths", "ipx", "imgix", "wsrv", "imgproxy"];
 
 const TEMPLATES: [(&str, &str); 5] = [
     ("/resize/{size}/{path}", "fit=contain"),
@@ -44,6 +44,10 @@ fn policy(name: &str) -> Policy {
     let foreign: Vec<(&str, Arc<dyn Dialect>)> = vec![
         ("/_next/image", Arc::new(next)),
         ("/imgproxy", Arc::new(like_imgproxy(name, &sources))),
+        ("/ix", Arc::new(like_imgix("", &sources))),
+        ("/ixs", Arc::new(like_imgix("s3cr3t", &sources))),
+        ("/wsrv", Arc::new(wsrv::Wsrv { sources: sources.clone() })),
+        ("/_ipx", Arc::new(ipx::Ipx { sources: sources.clone(), reject_unknown: false })),
     ];
     let foreign = foreign.into_iter().map(|(prefix, dialect)| Mount { prefix: prefix.into(), dialect }).collect();
     let templates = templates::Templates::new(TEMPLATES, sources).expect("good templates");
@@ -63,6 +67,10 @@ fn like_imgproxy(name: &str, sources: &Sources) -> imgproxy::Imgproxy {
         presets: imgproxy::Presets::new(&presets, ":").expect("good presets"),
         ..imgproxy::Imgproxy::new(sources.clone())
     }
+}
+
+fn like_imgix(token: &str, sources: &Sources) -> imgix::Imgix {
+    imgix::Imgix { sources: sources.clone(), token: token.into(), reject_unknown: false }
 }
 
 fn target(policy: &Policy, url: &str) -> Result<Target, Error> {
