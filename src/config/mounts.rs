@@ -34,14 +34,12 @@ impl LiveSettings {
         let sources = Sources::new(dialects.bases.0.iter().map(String::as_str))
             .map_err(|why| invalid("dialects.bases", why))?;
         let mut foreign = plain::mounts(self, &sources);
+        foreign.extend(keyed::mounts(dialects, &sources)?);
         let mut add = |prefix: &str, dialect: Arc<dyn Dialect>| {
             foreign.push(Mount { prefix: prefix.to_owned(), dialect });
         };
-        let Dialects { native, bases: _, unsigned: _, paths, imgproxy, cloudflare: _, ipx: _, thumbor: _, imgix: _, next, wsrv: _ } =
+        let Dialects { native, bases: _, unsigned: _, paths, imgproxy: _, cloudflare: _, ipx: _, thumbor: _, imgix: _, next, wsrv: _ } =
             dialects;
-        if !imgproxy.mount.is_empty() {
-            add(&imgproxy.mount, keyed::imgproxy(imgproxy, &sources)?);
-        }
         if !next.mount.is_empty() {
             let (mount, widths, qualities) = (next.mount.clone(), next.widths.clone(), next.qualities.clone());
             add(&next.mount, Arc::new(next::Next { mount, sources: sources.clone(), widths, qualities }));

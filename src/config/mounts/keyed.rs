@@ -3,12 +3,29 @@
 use std::sync::Arc;
 
 use super::{InvalidDialect, invalid};
-use crate::config::dialects::{Dialects, Imgproxy, NegotiatedFormat};
-use crate::dialect::Dialect;
-use crate::dialect::foreign::{Sources, imgproxy};
+use crate::config::dialects::{Dialects, Imgproxy, NegotiatedFormat, Thumbor, ThumborFlavour, ThumborHash};
+use crate::dialect::foreign::{Sources, imgproxy, thumbor};
+use crate::dialect::{Dialect, Mount};
+
+/// The fewest characters of a signature: imagor reads a shorter one as a part of the path.
+const MIN_SIGNATURE: u8 = 8;
+
+/// The mounts of imgproxy and thumbor.
+pub(super) fn mounts(settings: &Dialects, sources: &Sources) -> Result<Vec<Mount>, InvalidDialect> {
+    let mut mounts = Vec::new();
+    if !settings.imgproxy.mount.is_empty() {
+        let dialect = imgproxy(&settings.imgproxy, sources)?;
+        mounts.push(Mount { prefix: settings.imgproxy.mount.clone(), dialect });
+    }
+    if !settings.thumbor.mount.is_empty() {
+        let dialect = thumbor(&settings.thumbor, sources)?;
+        mounts.push(Mount { prefix: settings.thumbor.mount.clone(), dialect });
+    }
+    Ok(mounts)
+}
 
 /// imgproxy, as its settings say.
-pub(super) fn imgproxy(settings: &Imgproxy, sources: &Sources) -> Result<Arc<dyn Dialect>, InvalidDialect> {
+fn imgproxy(settings: &Imgproxy, sources: &Sources) -> Result<Arc<dyn Dialect>, InvalidDialect> {
     let setting = |name: &str| format!("dialects.imgproxy.{name}");
     let Imgproxy {
         keys,
@@ -45,10 +62,38 @@ pub(super) fn imgproxy(settings: &Imgproxy, sources: &Sources) -> Result<Arc<dyn
     }))
 }
 
+/// thumbor or imagor, as the settings say.
+fn thumbor(settings: &Thumbor, sources: &Sources) -> Result<Arc<dyn Dialect>, InvalidDialect> {
+    let setting = |name: &str| format!("dialects.thumbor.{name}");
+    let Thumbor { keys, keys_file, r#unsafe, algorithm, truncate, flavour, mount: _ } = settings;
+    if keys.is_empty() && keys_file.as_os_str().is_empty() && !r#unsafe {
+        return Err(invalid(setting("keys"), "without a key, and with unsafe = false, no URL is answered"));
+    }
+    if (1..MIN_SIGNATURE).contains(truncate) {
+        return Err(invalid(setting("truncate"), format!("it is 0, or at least {MIN_SIGNATURE}")));
+    }
+    let hash = match algorithm {
+        ThumborHash::Sha1 => thumbor::Hash::Sha1,
+        ThumborHash::Sha256 => thumbor::Hash::Sha256,
+        ThumborHash::Sha512 => thumbor::Hash::Sha512,
+    };
+    Ok(Arc::new(thumbor::Thumbor {
+        sources: sources.clone(),
+        keys: thumbor::Keys::new(keys, hash, *truncate).map_err(|why| invalid(setting("keys"), why))?,
+        allows_unsafe: *r#unsafe,
+        flavour: match flavour {
+            ThumborFlavour::Thumbor => thumbor::Flavour::Thumbor,
+            ThumborFlavour::Imagor => thumbor::Flavour::Imagor,
+        },
+    }))
+}
+
 /// Whether the keys of a dialect are in a file, which is read after the settings are checked.
 pub(super) fn waits_for_keys(settings: &Dialects, dialect: &str) -> bool {
     match dialect {
         "imgproxy" => !settings.imgproxy.keys_file.as_os_str().is_empty(),
+        "thumbor" => !settings.thumbor.keys_file.as_os_str().is_empty() && !settings.thumbor.r#unsafe,
+        "imgix" => !settings.imgix.token_file.as_os_str().is_empty(),
         _ => false,
     }
 }

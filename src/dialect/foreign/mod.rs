@@ -22,6 +22,7 @@ pub mod source;
 pub mod templates;
 #[cfg(test)]
 mod tests;
+pub mod thumbor;
 pub mod values;
 pub mod wsrv;
 

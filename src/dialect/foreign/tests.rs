@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Sources, imgix, imgproxy, ipx, next, templates, wsrv};
+use super::{Sources, imgix, imgproxy, ipx, next, templates, thumbor, wsrv};
 use crate::dialect::policy::tests::config;
 use crate::dialect::{Config, Dialect, Error, Mount, Mounts, Policy, Target};
 
 const VECTORS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/dialects/vectors.tsv"));
 
 /// The dialects that the vectors of these names are for.
-const BUILT: &[&str] = &["next", "paths", "ipx", "imgix", "wsrv", "imgproxy"];
+const BUILT: &[&str] = &["next", "paths", "ipx", "imgix", "wsrv", "imgproxy", "thumbor"];
 
 const TEMPLATES: [(&str, &str); 5] = [
     ("/resize/{size}/{path}", "fit=contain"),
@@ -44,6 +44,7 @@ fn policy(name: &str) -> Policy {
     let foreign: Vec<(&str, Arc<dyn Dialect>)> = vec![
         ("/_next/image", Arc::new(next)),
         ("/imgproxy", Arc::new(like_imgproxy(name, &sources))),
+        ("/thumbor", Arc::new(like_thumbor(name, &sources))),
         ("/ix", Arc::new(like_imgix("", &sources))),
         ("/ixs", Arc::new(like_imgix("s3cr3t", &sources))),
         ("/wsrv", Arc::new(wsrv::Wsrv { sources: sources.clone() })),
@@ -71,6 +72,15 @@ fn like_imgproxy(name: &str, sources: &Sources) -> imgproxy::Imgproxy {
 
 fn like_imgix(token: &str, sources: &Sources) -> imgix::Imgix {
     imgix::Imgix { sources: sources.clone(), token: token.into(), reject_unknown: false }
+}
+
+fn like_thumbor(name: &str, sources: &Sources) -> thumbor::Thumbor {
+    thumbor::Thumbor {
+        sources: sources.clone(),
+        keys: thumbor::Keys::new(&["my-security-key".into()], thumbor::Hash::Sha1, 0).expect("a key"),
+        allows_unsafe: name != "strict",
+        flavour: thumbor::Flavour::Thumbor,
+    }
 }
 
 fn target(policy: &Policy, url: &str) -> Result<Target, Error> {
