@@ -1,5 +1,8 @@
 //! The dialects that the settings mount.
 
+mod keyed;
+mod plain;
+
 use std::sync::Arc;
 
 use super::dialects::Dialects;
@@ -30,14 +33,15 @@ impl LiveSettings {
         let dialects = &self.dialects;
         let sources =
             Sources::new(dialects.bases.0.iter().map(String::as_str)).map_err(|why| invalid("dialects.bases", why))?;
-        let mut foreign = Vec::new();
+        let mut foreign = plain::mounts(self, &sources);
+        foreign.extend(keyed::mounts(dialects, &sources)?);
         let mut add = |prefix: &str, dialect: Arc<dyn Dialect>| {
             foreign.push(Mount { prefix: prefix.to_owned(), dialect });
         };
         let Dialects {
             native,
             bases: _,
-            unsigned,
+            unsigned: _,
             paths,
             imgproxy: _,
             cloudflare: _,
@@ -57,12 +61,23 @@ impl LiveSettings {
         });
         let templates = templates.transpose().map_err(|why| invalid("dialects.paths", why))?;
         let mounts = Mounts::new(native, foreign, templates).map_err(|why| invalid("dialects", why))?;
-        let open = mounts.foreign().find(|(_, dialect)| dialect.is_unsigned()).map(|(_, dialect)| dialect.name());
-        if let Some(name) = open.filter(|_| self.security.require_signature && !unsigned) {
-            let why =
-                "its URLs are not signed, and security.require_signature holds; dialects.unsigned = true allows that";
-            return Err(invalid(format!("dialects.{name}"), why));
-        }
+        self.check_unsigned(&mounts)?;
         Ok(mounts)
+    }
+
+    /// Refuses dialects without signatures where native URLs need one, unless the settings allow them.
+    fn check_unsigned(&self, mounts: &Mounts) -> Result<(), InvalidDialect> {
+        if !self.security.require_signature || self.dialects.unsigned {
+            return Ok(());
+        }
+        let is_open =
+            |dialect: &dyn Dialect| dialect.is_unsigned() && !keyed::waits_for_keys(&self.dialects, dialect.name());
+        match mounts.foreign().find(|(_, dialect)| is_open(*dialect)) {
+            Some((_, dialect)) => {
+                let why = "its URLs are not signed, and security.require_signature holds; dialects.unsigned = true allows that";
+                Err(invalid(format!("dialects.{}", dialect.name()), why))
+            }
+            None => Ok(()),
+        }
     }
 }

@@ -18,15 +18,21 @@ pub(super) fn read(loaded: &mut Loaded, credentials: Option<&Path>) -> Result<()
         Some(folder) if path.components().count() == 1 && !path.is_absolute() => folder.join(path),
         _ => path.to_owned(),
     };
-    let security = &mut loaded.config.live.security;
+    let live = &loaded.config.live;
+    let secrets = [
+        ("security.keys", !live.security.keys.is_empty()),
+        ("security.admin_token", !live.security.admin_token.is_empty()),
+        ("dialects.imgix", !live.dialects.imgix.token.is_empty()),
+    ];
     let mut inline = Vec::new();
-    for (key, said) in [("keys", !security.keys.is_empty()), ("admin_token", !security.admin_token.is_empty())] {
-        if let (true, Some(Origin::File(path))) = (said, loaded.origins.get(&format!("security.{key}"))) {
+    for (setting, is_set) in secrets {
+        if let (true, Some(Origin::File(path))) = (is_set, loaded.origins.get(setting)) {
             inline.push(path.clone());
         }
     }
     inline.dedup();
     loaded.world_readable.extend(inline.into_iter().filter(is_world_readable));
+    let security = &mut loaded.config.live.security;
     if !security.keys_file.as_os_str().is_empty() {
         let path = place(&security.keys_file);
         match open(&path, "security.keys_file", credentials.is_some())? {
@@ -39,26 +45,41 @@ pub(super) fn read(loaded: &mut Loaded, credentials: Option<&Path>) -> Result<()
             }
         }
     }
-    if !security.admin_token_file.as_os_str().is_empty() {
-        let path = place(&security.admin_token_file);
-        let file = match open(&path, "security.admin_token_file", credentials.is_some())? {
-            Secret::File(file) => file,
-            Secret::Unreadable(why) => {
-                loaded.unreadable_secrets.push(why);
-                return Ok(());
-            }
-        };
-        let text = text(file, &path, "security.admin_token_file")?;
-        let token = text.trim_end_matches(['\n', '\r']);
-        if token.trim().is_empty() || token.contains(char::is_control) {
-            let why = "the file must contain a token on one line";
-            return Err(ConfigError(format!("security.admin_token_file is invalid: {}: {why}", path.display())));
-        }
-        token.clone_into(&mut security.admin_token);
-        loaded.origins.insert("security.admin_token".into(), Origin::File(path.clone()));
-        loaded.world_readable.extend(Some(path).filter(is_world_readable));
+    let admin = place(&security.admin_token_file);
+    if let Some(token) = token(loaded, admin, "security.admin_token", credentials.is_some())? {
+        loaded.config.live.security.admin_token = token;
+    }
+    let imgix = place(&loaded.config.live.dialects.imgix.token_file);
+    if let Some(token) = token(loaded, imgix, "dialects.imgix.token", credentials.is_some())? {
+        loaded.config.live.dialects.imgix.token = token;
     }
     Ok(())
+}
+
+/// Reads the token of a setting from its file; `None` where there is no file, or none that this process may read.
+fn token(
+    loaded: &mut Loaded, path: PathBuf, setting: &str, has_credentials: bool,
+) -> Result<Option<String>, ConfigError> {
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let file_setting = format!("{setting}_file");
+    let file = match open(&path, &file_setting, has_credentials)? {
+        Secret::File(file) => file,
+        Secret::Unreadable(why) => {
+            loaded.unreadable_secrets.push(why);
+            return Ok(None);
+        }
+    };
+    let text = text(file, &path, &file_setting)?;
+    let token = text.trim_end_matches(['\n', '\r']);
+    if token.trim().is_empty() || token.contains(char::is_control) {
+        let why = "the file must contain a token on one line";
+        return Err(ConfigError(format!("{file_setting} is invalid: {}: {why}", path.display())));
+    }
+    loaded.origins.insert(setting.into(), Origin::File(path.clone()));
+    loaded.world_readable.extend(Some(path).filter(is_world_readable));
+    Ok(Some(token.to_owned()))
 }
 
 enum Secret {
@@ -184,6 +205,30 @@ mod tests {
         let mut none = Loaded { config: Config::default(), ..loaded("") };
         read(&mut none, Some(place.path())).expect("nothing to read");
         assert_eq!(none.config, Config::default());
+    }
+
+    #[test]
+    fn token_of_imgix_may_come_from_a_file() {
+        let place = tempfile::tempdir().expect("a folder");
+        let path = place.path().join("token");
+        std::fs::write(&path, "s3cr3t\n").expect("written");
+        let text = |more: &str| format!("[security]\nkeys = ['{KEY}']\n[dialects.imgix]\nmount = '/ix'\n{more}\n");
+        let mut loaded = read_text(&text(&format!("token_file = {path:?}"))).expect("the file is read later");
+        read(&mut loaded, None).expect("good");
+        let mounts = loaded.config.live.mounts().expect("signed URLs");
+        let (prefix, dialect) = mounts.foreign().next().expect("imgix");
+        assert_eq!((prefix, dialect.name(), dialect.is_unsigned()), ("/ix", "imgix", false));
+        let shown = toml::to_string(&loaded.config.without_secrets()).expect("TOML");
+        assert!(!shown.contains("s3cr3t"), "{shown}");
+        std::fs::write(&path, " \n").expect("written");
+        let error = read(&mut loaded, None).expect_err("no token").to_string();
+        assert!(error.contains("dialects.imgix.token_file is invalid"), "{error}");
+        for (more, setting) in [("token_file = 'a'\ntoken = 'b'", "dialects.imgix.token_file"), ("", "dialects.imgix")]
+        {
+            let error = read_text(&text(more)).expect_err(more).to_string();
+            assert!(error.contains(&format!("{setting} is invalid")), "{error}");
+        }
+        assert!(read_text(&text("token = 's3cr3t'")).is_ok());
     }
 
     #[test]

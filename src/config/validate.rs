@@ -1,5 +1,6 @@
 //! Checks that types do not make: ranges, names, and settings that exclude each other.
 
+use super::dialects::Dialects;
 use super::fixed::Server;
 use super::live::Security;
 use super::{Config, ConfigError, FixedSettings, LiveSettings};
@@ -13,6 +14,7 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
     output(&config.live)?;
     security(&config.live.security)?;
     presets(&config.live)?;
+    dialects(&config.live.dialects)?;
     config.live.mounts().map(drop).map_err(|invalid| ConfigError(invalid.to_string()))
 }
 
@@ -116,6 +118,14 @@ fn security(security: &Security) -> Result<(), ConfigError> {
     match dialect::signature::Keys::new(keys.iter().map(String::as_str)) {
         Err(short) => wrong("security.keys", short),
         Ok(_) => Ok(()),
+    }
+}
+
+fn dialects(dialects: &Dialects) -> Result<(), ConfigError> {
+    let imgix = &dialects.imgix;
+    match imgix.token.is_empty() || imgix.token_file.as_os_str().is_empty() {
+        true => Ok(()),
+        false => wrong("dialects.imgix.token_file", "dialects.imgix.token is set as well"),
     }
 }
 

@@ -129,7 +129,7 @@ fn parameters_reference_is_current() {
 
 /// The pages with the options of foreign dialects.
 const DIALECTS: [(&str, &str); 8] = [
-    ("paths", "docs/migrate/paths.md"),
+    ("paths", "docs/migrate/nginx-and-lua.md"),
     ("next", "docs/migrate/next.md"),
     ("imgproxy", "docs/migrate/imgproxy.md"),
     ("cloudflare", "docs/migrate/cloudflare.md"),

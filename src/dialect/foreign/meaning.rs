@@ -1,5 +1,6 @@
 //! The native parameters that a foreign URL means.
 
+use crate::dialect::native::params::RequestedFormat;
 use crate::dialect::native::{Parameter, Params};
 use crate::dialect::{Error, InvalidParam};
 
@@ -37,6 +38,15 @@ impl Meaning {
     /// The parameters.
     pub fn into_params(self) -> Params {
         self.0
+    }
+
+    /// The parameters of a URL whose answer is a rendition in any case: without another one they ask for the original's format.
+    pub fn into_rendition(self) -> Params {
+        let Meaning(mut params) = self;
+        if !params.asks_for_rendition() {
+            params.format = Some(RequestedFormat::Original);
+        }
+        params
     }
 }
 

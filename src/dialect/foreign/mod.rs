@@ -12,6 +12,9 @@
 //! To add a dialect: a module with a table of options and a type that implements [`Dialect`](super::Dialect), its settings in
 //! `config/live.rs`, and its mount in `config/modules.rs`.
 
+pub mod imgix;
+pub mod imgproxy;
+pub mod ipx;
 pub mod meaning;
 pub mod next;
 pub mod options;
@@ -19,7 +22,9 @@ pub mod source;
 pub mod templates;
 #[cfg(test)]
 mod tests;
+pub mod thumbor;
 pub mod values;
+pub mod wsrv;
 
 /// The names of all foreign dialects in settings, logs and metrics.
 pub const NAMES: [&str; 8] = ["paths", "imgproxy", "cloudflare", "ipx", "thumbor", "imgix", "next", "wsrv"];

@@ -43,6 +43,32 @@ pub struct OptionDoc {
 }
 
 impl<D> ForeignOption<D> {
+    /// An option that is read.
+    pub const fn read(
+        name: &'static str, aliases: &'static [&'static str], allowed: &'static str, about: &'static str,
+        read: fn(&mut D, &str, &str) -> Result<(), Error>,
+    ) -> Self {
+        ForeignOption { name, aliases, allowed, about, treatment: Treatment::Read(read) }
+    }
+
+    /// An option without effect; `about` says why.
+    pub const fn ignored(name: &'static str, aliases: &'static [&'static str], about: &'static str) -> Self {
+        ForeignOption { name, aliases, allowed: "any", about, treatment: Treatment::Ignored }
+    }
+
+    /// An option that is not offered; `about` is the native equal or the reason, or empty.
+    pub const fn refused(name: &'static str, aliases: &'static [&'static str], about: &'static str) -> Self {
+        ForeignOption { name, aliases, allowed: "none", about, treatment: Treatment::Refused }
+    }
+
+    /// An option that is not offered but for `allowed`, the values that change nothing.
+    pub const fn refused_unless(
+        name: &'static str, aliases: &'static [&'static str], allowed: &'static str, about: &'static str,
+        is_neutral: fn(&str) -> bool,
+    ) -> Self {
+        ForeignOption { name, aliases, allowed, about, treatment: Treatment::RefusedUnless(is_neutral) }
+    }
+
     fn doc(&self) -> OptionDoc {
         let treatment = match self.treatment {
             Treatment::Read(_) => "read",

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Sources, next, templates};
+use super::{Sources, imgix, imgproxy, ipx, next, templates, thumbor, wsrv};
 use crate::dialect::policy::tests::config;
 use crate::dialect::{Config, Dialect, Error, Mount, Mounts, Policy, Target};
 
 const VECTORS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/dialects/vectors.tsv"));
 
 /// The dialects that the vectors of these names are for.
-const BUILT: [&str; 2] = ["next", "paths"];
+const BUILT: &[&str] = &["next", "paths", "ipx", "imgix", "wsrv", "imgproxy", "thumbor"];
 
 const TEMPLATES: [(&str, &str); 5] = [
     ("/resize/{size}/{path}", "fit=contain"),
@@ -37,15 +37,50 @@ fn vectors() -> impl Iterator<Item = Vector<'static>> {
 }
 
 /// A policy with every dialect, with the keys that a vector's configuration names.
-fn policy(_name: &str) -> Policy {
+fn policy(name: &str) -> Policy {
     let sources = Sources::new(["https://www.example.com"]).expect("a base");
     let widths = vec![640, 750, 828, 1080, 1200, 1920, 2048, 3840, 32, 48, 64, 96, 128, 256, 384];
     let next = next::Next { mount: "/_next/image".into(), sources: sources.clone(), widths, qualities: vec![75] };
-    let foreign = [("/_next/image", Arc::new(next) as Arc<dyn Dialect>)];
-    let foreign = foreign.map(|(prefix, dialect)| Mount { prefix: prefix.into(), dialect });
+    let foreign: Vec<(&str, Arc<dyn Dialect>)> = vec![
+        ("/_next/image", Arc::new(next)),
+        ("/imgproxy", Arc::new(like_imgproxy(name, &sources))),
+        ("/thumbor", Arc::new(like_thumbor(name, &sources))),
+        ("/ix", Arc::new(like_imgix("", &sources))),
+        ("/ixs", Arc::new(like_imgix("s3cr3t", &sources))),
+        ("/wsrv", Arc::new(wsrv::Wsrv { sources: sources.clone() })),
+        ("/_ipx", Arc::new(ipx::Ipx { sources: sources.clone(), reject_unknown: false })),
+    ];
+    let foreign = foreign.into_iter().map(|(prefix, dialect)| Mount { prefix: prefix.into(), dialect }).collect();
     let templates = templates::Templates::new(TEMPLATES, sources).expect("good templates");
-    let mounts = Mounts::new("/", foreign.into(), Some(templates)).expect("good mounts");
+    let mounts = Mounts::new("/", foreign, Some(templates)).expect("good mounts");
     Policy::new(Config { mounts, max_dimension: 8192, ..config() }).expect("no presets")
+}
+
+fn like_imgproxy(name: &str, sources: &Sources) -> imgproxy::Imgproxy {
+    let size = if name == "signed16" { 16 } else { 32 };
+    let keys = match name {
+        "signed" | "signed16" => imgproxy::Keys::new(&["736563726574".into()], &["68656c6c6f".into()], size),
+        _ => Ok(imgproxy::Keys::default()),
+    };
+    let presets = [("thumb".to_owned(), "rs:fill:96:96".to_owned())].into();
+    imgproxy::Imgproxy {
+        keys: keys.expect("good keys"),
+        presets: imgproxy::Presets::new(&presets, ":").expect("good presets"),
+        ..imgproxy::Imgproxy::new(sources.clone())
+    }
+}
+
+fn like_imgix(token: &str, sources: &Sources) -> imgix::Imgix {
+    imgix::Imgix { sources: sources.clone(), token: token.into(), reject_unknown: false }
+}
+
+fn like_thumbor(name: &str, sources: &Sources) -> thumbor::Thumbor {
+    thumbor::Thumbor {
+        sources: sources.clone(),
+        keys: thumbor::Keys::new(&["my-security-key".into()], thumbor::Hash::Sha1, 0).expect("a key"),
+        allows_unsafe: name != "strict",
+        flavour: thumbor::Flavour::Thumbor,
+    }
 }
 
 fn target(policy: &Policy, url: &str) -> Result<Target, Error> {
@@ -53,7 +88,7 @@ fn target(policy: &Policy, url: &str) -> Result<Target, Error> {
     policy.target(path, query, "image/avif,image/webp", 1_800_000_000)
 }
 
-fn status(error: &Error) -> u16 {
+pub(in crate::dialect::foreign) fn status(error: &Error) -> u16 {
     match error {
         Error::InvalidName => 404,
         Error::InvalidParams(_) => 400,

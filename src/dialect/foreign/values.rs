@@ -21,6 +21,18 @@ pub fn number(text: &str) -> Option<f64> {
     (is_plain && has_digit && text.len() <= LONGEST).then(|| text.parse().ok())?
 }
 
+/// The quarter turns of a multiple of 90 degrees with any sign, 0 to 3.
+pub fn quarter_turns(text: &str) -> Option<u8> {
+    let turns = number(text).map(|degrees| degrees / 90.0).filter(|turns| turns.fract() == 0.0)?;
+    Some(turns.rem_euclid(4.0) as u8)
+}
+
+/// A tolerance of trimming in levels, 0 to 255, as the percentage of native URLs, which is at least 2.
+pub fn percent_of_levels(levels: u32) -> u32 {
+    const MIN: u32 = 2;
+    ((f64::from(levels) / 2.55).round() as u32).max(MIN)
+}
+
 /// A number without needless zeros, of at most four decimals, as native parameters have it.
 pub fn show(number: f64) -> String {
     let text = format!("{number:.4}");
@@ -120,6 +132,16 @@ mod tests {
         for (number, expected) in [(1.0, "1"), (0.25, "0.25"), (-0.000_01, "0"), (100.0, "100")] {
             assert_eq!(show(number), expected);
         }
+    }
+
+    #[test]
+    fn turns_are_multiples_of_90() {
+        for (text, expected) in
+            [("0", Some(0)), ("-90", Some(3)), ("450", Some(1)), ("45", None), ("90.5", None), ("", None)]
+        {
+            assert_eq!(quarter_turns(text), expected, "{text}");
+        }
+        assert_eq!([0, 1, 10, 254, 255].map(percent_of_levels), [2, 2, 4, 100, 100]);
     }
 
     #[test]

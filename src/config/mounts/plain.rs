@@ -1,0 +1,22 @@
+//! Dialects whose settings cannot be invalid.
+
+use std::sync::Arc;
+
+use super::super::live::{LiveSettings, UnknownParams};
+use crate::dialect::foreign::{Sources, imgix, ipx, wsrv};
+use crate::dialect::{Dialect, Mount};
+
+/// The mounts of ipx, imgix and wsrv.
+pub(super) fn mounts(settings: &LiveSettings, sources: &Sources) -> Vec<Mount> {
+    let dialects = &settings.dialects;
+    let reject_unknown = settings.output.unknown_params == UnknownParams::Reject;
+    let sources = || sources.clone();
+    let token = dialects.imgix.token.clone();
+    let all: [(&str, Arc<dyn Dialect>); 3] = [
+        (&dialects.ipx.mount, Arc::new(ipx::Ipx { sources: sources(), reject_unknown })),
+        (&dialects.imgix.mount, Arc::new(imgix::Imgix { sources: sources(), token, reject_unknown })),
+        (&dialects.wsrv.mount, Arc::new(wsrv::Wsrv { sources: sources() })),
+    ];
+    let mounted = all.into_iter().filter(|(prefix, _)| !prefix.is_empty());
+    mounted.map(|(prefix, dialect)| Mount { prefix: prefix.to_owned(), dialect }).collect()
+}
