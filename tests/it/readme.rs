@@ -142,7 +142,8 @@ const DIALECTS: [(&str, &str); 8] = [
 /// Every dialect, mounted.
 fn all_dialects() -> tintype::dialect::Mounts {
     let mut text = String::from("[[dialects.paths]]\nmatch = \"/paths/{size}/{path}\"\n");
-    for (name, _) in &DIALECTS[1..] {
+    text.push_str("[dialects.thumbor]\nmount = \"/thumbor\"\nunsafe = true\n");
+    for (name, _) in DIALECTS[1..].iter().filter(|(name, _)| *name != "thumbor") {
         write!(text, "[dialects.{name}]\nmount = \"/{name}\"\n").expect("a String");
     }
     let loaded = tintype::config::read_text(&text).expect("good settings");
