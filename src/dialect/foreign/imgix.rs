@@ -1,7 +1,7 @@
-//! The URLs of imgix, as its own libraries, Nuxt Image and unpic print them: `/{path}?{parameters}`.
+//! The URLs of imgix, as its own libraries, Nuxt Image and unpic print them: `/{path}?{options}`.
 //!
-//! With a token every URL is signed: `s`, the last parameter, is the MD5 of the token, the path and the query before it. A name that
-//! ends in `64` has its value in base64url.
+//! With a token every URL is signed: `s`, the last option, is the MD5 of the token, the path and the query before it. A name
+//! that ends in `64` has its value in base64url.
 
 mod draft;
 mod families;
@@ -31,7 +31,7 @@ pub struct Imgix {
     pub sources: Sources,
     /// The token that signs URLs; empty where they are not signed.
     pub token: String,
-    /// Whether a parameter that imgix does not know is an error.
+    /// Whether an option that imgix does not know is an error.
     pub reject_unknown: bool,
 }
 
@@ -87,9 +87,8 @@ impl Dialect for Imgix {
             return None;
         }
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let parameters: Vec<&str> =
-            query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("s=")).collect();
-        let query = parameters.join("&");
+        let pairs: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("s=")).collect();
+        let query = pairs.join("&");
         let signature = self.signature(path, &query);
         let separator = if query.is_empty() { "" } else { "&" };
         Some(format!("{path}?{query}{separator}s={signature}"))
@@ -97,15 +96,15 @@ impl Dialect for Imgix {
 }
 
 impl Imgix {
-    /// Runs before any parameter is read.
+    /// Runs before any option is read.
     fn check_signature(&self, path: &str, query: &str) -> Result<(), Error> {
         let (signed, last) = query.rsplit_once('&').unwrap_or(("", query));
-        let missing = Error::Signature("the signature is missing: s is the last parameter");
+        let missing = Error::Signature("the signature is missing: s is the last option");
         let signature = last.strip_prefix("s=").ok_or(missing)?;
         if is_equal(signature.as_bytes(), self.signature(path, signed).as_bytes()) {
             return Ok(());
         }
-        Err(Error::Signature("the signature does not match this path and these parameters"))
+        Err(Error::Signature("the signature does not match this path and these options"))
     }
 
     /// The signature of a path and a query, both as they are sent.

@@ -1,7 +1,7 @@
 //! The URLs of ipx, which Nuxt Image and unpic print: `/_ipx/{modifiers}/{id}`.
 //!
-//! Modifiers are joined by `,` or `&`, and a modifier and its values by `_`, `:` or `=`; `_` alone is none. As there, a modifier that
-//! is not known is ignored, and the id may be an absolute address.
+//! Options are called modifiers there. They are joined by `,` or `&`, and a modifier and its values by `_`, `:` or `=`;
+//! `_` alone is none. As there, a modifier that is not known is ignored, and the id may be an absolute address.
 
 mod draft;
 #[cfg(test)]
@@ -149,7 +149,7 @@ const OPTIONS: &[ForeignOption<Draft>] = &[
         "kernel",
         &[],
         "any but nearest",
-        "others are ignored: the size is the same with every good filter",
+        "every value but nearest is ignored: the size is the same",
         |value| value != "nearest",
     ),
     ForeignOption::refused("tint", &[], ""),

@@ -1,6 +1,6 @@
 //! The URLs of wsrv.nl, formerly images.weserv.nl: `/?url=…&w=…`, as unpic and Nuxt Image print them.
 //!
-//! The original is an address below an entry of `bases`. As there, of two parameters with one name the first has an effect, and
+//! The original is an address below an entry of `bases`. As there, of two options with one name the first has an effect, and
 //! unknown ones are ignored.
 
 mod draft;

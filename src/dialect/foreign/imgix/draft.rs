@@ -1,4 +1,4 @@
-//! The values of parameters, and the native parameters that they mean together.
+//! The values of options, and the native parameters that they mean together.
 
 use super::words;
 use crate::dialect::Error;
@@ -8,9 +8,9 @@ use crate::dialect::foreign::values::{number, show, whole};
 /// The quality of `auto=compress` without `q`.
 const COMPRESSED: u32 = 45;
 
-/// The values of a URL's parameters.
+/// The values of a URL's options.
 pub(super) struct Draft {
-    /// Whether there is a parameter that makes imgix render, rather than send the original.
+    /// Whether there is an option that makes imgix render, rather than send the original.
     pub(super) asks_for_rendition: bool,
     /// Whole pixels, before `dpr`.
     pub(super) width: Option<f64>,

@@ -1,4 +1,4 @@
-//! Names of parameters that are refused together, one list for each row of the table.
+//! Names of options that are refused together, one list for each row of the table.
 
 /// Tolerances and margins of `trim`.
 pub(super) const TRIM: &[&str] = &[

@@ -1,4 +1,4 @@
-//! One row for each parameter of imgix, after its `imgix-url-params`; those that are refused alike share a row.
+//! One row for each option of imgix, after its `imgix-url-params`; those that are refused alike share a row.
 
 use super::draft::{
     Draft, Fit, half_turn, image_format, number_in, orientation, ratio, shares_or_pixels, side, switch,
@@ -184,9 +184,9 @@ pub(super) const OPTIONS: &[Row] = &[
     refused("frame", families::ANIMATION, "native URLs have `animated=false`, the first frame"),
 ];
 
-/// A row of parameters that are refused but for the values that switch them off.
+/// A row of options that are refused but for the values that switch them off.
 const fn refused(name: &'static str, aliases: &'static [&'static str], about: &'static str) -> Row {
-    Row::refused_unless(name, aliases, "0, false or nothing", about, |value| {
+    Row::refused_unless(name, aliases, "0, false or empty", about, |value| {
         matches!(value, "" | "false") || number(value) == Some(0.0)
     })
 }

@@ -41,7 +41,7 @@ fn same(query: &str, native: &str) {
 }
 
 #[test]
-fn parameters_mean_native_ones() {
+fn options_mean_native_parameters() {
     for (query, native) in [
         ("", ""),
         ("ixlib=js&ixid=1&s=00", ""),
@@ -173,7 +173,7 @@ fn invalid_values_are_refused_by_name() {
 }
 
 #[test]
-fn parameters_that_are_not_offered_are_refused_by_name() {
+fn options_that_are_not_offered_are_refused_by_name() {
     let refused = OPTIONS.iter().filter(|option| matches!(option.treatment, Treatment::RefusedUnless(_)));
     let names: Vec<&str> =
         refused.flat_map(|option| std::iter::once(option.name).chain(option.aliases.iter().copied())).collect();
@@ -185,7 +185,7 @@ fn parameters_that_are_not_offered_are_refused_by_name() {
 }
 
 #[test]
-fn unknown_parameters_are_refused_where_the_setting_says_so() {
+fn unknown_options_are_refused_where_the_setting_says_so() {
     let policy = policy(imgix("", true));
     let target = |query: &str| policy.target("/ix/a.jpg", Some(query), "", NOW);
     let error = target("widht=300").expect_err("unknown").to_string();
@@ -234,7 +234,7 @@ fn signatures_are_those_of_imgix() {
 }
 
 #[test]
-fn signature_is_checked_before_parameters() {
+fn signature_is_checked_before_options() {
     let imgix = imgix("s3cr3t", true);
     let read = |rest: &str| {
         let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
@@ -274,7 +274,7 @@ fn refusals_of_a_format_that_is_left_open_vary_by_accept() {
 
 /// Those of the contract that have a row of their own.
 #[test]
-fn every_parameter_of_imgix_has_a_row() {
+fn every_option_of_imgix_has_a_row() {
     for name in [
         "w",
         "width",

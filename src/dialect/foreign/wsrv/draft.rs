@@ -1,10 +1,10 @@
-//! The values of parameters, and the native parameters that they mean together.
+//! The values of options, and the native parameters that they mean together.
 
 use crate::dialect::Error;
 use crate::dialect::foreign::meaning::{Meaning, invalid};
 use crate::dialect::foreign::values::{number, show, whole};
 
-/// The values of a URL's parameters.
+/// The values of a URL's options.
 #[derive(Default)]
 pub(super) struct Draft {
     pub(super) url: Option<String>,
@@ -14,7 +14,7 @@ pub(super) struct Draft {
     pub(super) height: Option<u32>,
     pub(super) dpr: Option<f64>,
     pub(super) fit: Fit,
-    /// Whether nothing is enlarged; the first parameter that states it decides.
+    /// Whether nothing is enlarged; the first option that states it decides.
     pub(super) is_kept_small: Option<bool>,
     pub(super) position: Option<Position>,
     pub(super) focal_point: (Option<f64>, Option<f64>),

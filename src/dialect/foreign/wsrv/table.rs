@@ -1,4 +1,4 @@
-//! One row for each parameter of images.weserv.nl 5.
+//! One row for each option of images.weserv.nl 5.
 
 use super::draft::{Draft, Fit, coordinate, image_format, number_in, position, sharpness, side};
 use crate::dialect::Error;
@@ -41,7 +41,7 @@ pub(super) const OPTIONS: &[Row] = &[
             Ok(())
         },
     ),
-    Row::read("we", &[], "nothing, true or false", "without `enlarge`", |draft, _, value| {
+    Row::read("we", &[], "no value, true or false", "without `enlarge`", |draft, _, value| {
         draft.is_kept_small.get_or_insert(is_on(value));
         Ok(())
     }),
@@ -76,7 +76,7 @@ pub(super) const OPTIONS: &[Row] = &[
     Row::read("ch", &[], COORDINATE, "`rect`, with `precrop`", |draft, name, value| {
         coordinate(name, value).map(|height| draft.crop[3] = Some(height))
     }),
-    Row::read("precrop", &[], "nothing, true or false", "`rect`, before resizing", |draft, _, value| {
+    Row::read("precrop", &[], "no value, true or false", "`rect`, before resizing", |draft, _, value| {
         draft.is_cropped_before = is_on(value);
         Ok(())
     }),
@@ -84,11 +84,11 @@ pub(super) const OPTIONS: &[Row] = &[
         draft.turns = quarter_turns(value).ok_or_else(|| invalid(name, value, "a multiple of 90"))?;
         Ok(())
     }),
-    Row::read("flip", &[], "nothing, true or false", "`flip=v`", |draft, _, value| {
+    Row::read("flip", &[], "no value, true or false", "`flip=v`", |draft, _, value| {
         draft.flips = is_on(value);
         Ok(())
     }),
-    Row::read("flop", &[], "nothing, true or false", "`flip=h`", |draft, _, value| {
+    Row::read("flop", &[], "no value, true or false", "`flip=h`", |draft, _, value| {
         draft.flops = is_on(value);
         Ok(())
     }),
@@ -124,7 +124,7 @@ pub(super) const OPTIONS: &[Row] = &[
         draft.quality = Some(quality.ok_or_else(|| invalid(name, value, "an integer from 1 to 100"))?);
         Ok(())
     }),
-    Row::read("ll", &["lossless"], "nothing, true or false", "`lossless`, with `output=webp`", |draft, _, value| {
+    Row::read("ll", &["lossless"], "no value, true or false", "`lossless`, with `output=webp`", |draft, _, value| {
         draft.is_lossless = is_on(value);
         Ok(())
     }),
@@ -139,10 +139,10 @@ pub(super) const OPTIONS: &[Row] = &[
     Row::refused_unless("page", &[], "0", "", |value| value == "0"),
     Row::refused("loop", &[], ""),
     Row::refused("delay", &[], ""),
-    Row::refused_unless("encoding", &[], "nothing", "", str::is_empty),
+    Row::refused_unless("encoding", &[], "empty", "", str::is_empty),
     Row::refused("crop", &[], "with `precrop` there are `cx`, `cy`, `cw` and `ch`"),
     Row::refused_unless("mask", &["shape"], "none", "", |value| matches!(value, "" | "none")),
-    Row::refused_unless("tint", &[], "nothing", "", str::is_empty),
+    Row::refused_unless("tint", &[], "empty", "", str::is_empty),
     Row::refused_unless("bri", &[], "0", "native URLs have `brightness`, a factor", |value| number(value) == Some(0.0)),
     Row::refused_unless("con", &[], "0", "native URLs have `contrast`, a factor", |value| number(value) == Some(0.0)),
     Row::refused_unless("gam", &[], "0 or 1", "native URLs have `gamma`", |value| {

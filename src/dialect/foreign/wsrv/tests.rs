@@ -23,7 +23,7 @@ fn refusal(query: &str) -> String {
 }
 
 #[test]
-fn parameters_mean_native_ones() {
+fn options_mean_native_parameters() {
     for (query, native) in [
         ("", ""),
         ("w=300&w=abc&width=2", "enlarge=true&width=300"),
@@ -76,7 +76,7 @@ fn parameters_mean_native_ones() {
 }
 
 #[test]
-fn parameters_that_are_not_offered_are_refused_by_name() {
+fn options_that_are_not_offered_are_refused_by_name() {
     for query in [
         "page=1",
         "loop=0",
@@ -211,7 +211,7 @@ fn url_is_required_at_the_mount_itself() {
 
 /// Those of its `query.cpp` and of its nginx module.
 #[test]
-fn every_parameter_of_weserv_has_a_row() {
+fn every_option_of_weserv_has_a_row() {
     for name in [
         "w",
         "h",
