@@ -69,3 +69,6 @@ impl LiveSettings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
