@@ -81,3 +81,6 @@ impl LiveSettings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,10 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::slice;
 
 use super::{ConfigError, Loaded, Origin};
+use crate::dialect::foreign::imgproxy;
 use crate::dialect::signature::{Keys, MIN_KEY_BYTES};
 
 /// The maximum bytes of such a file.
@@ -23,6 +25,8 @@ pub(super) fn read(loaded: &mut Loaded, credentials: Option<&Path>) -> Result<()
         ("security.keys", !live.security.keys.is_empty()),
         ("security.admin_token", !live.security.admin_token.is_empty()),
         ("dialects.imgix", !live.dialects.imgix.token.is_empty()),
+        ("dialects.imgproxy", !live.dialects.imgproxy.keys.is_empty()),
+        ("dialects.thumbor", !live.dialects.thumbor.keys.is_empty()),
     ];
     let mut inline = Vec::new();
     for (setting, is_set) in secrets {
@@ -49,11 +53,60 @@ pub(super) fn read(loaded: &mut Loaded, credentials: Option<&Path>) -> Result<()
     if let Some(token) = token(loaded, admin, "security.admin_token", credentials.is_some())? {
         loaded.config.live.security.admin_token = token;
     }
-    let imgix = place(&loaded.config.live.dialects.imgix.token_file);
-    if let Some(token) = token(loaded, imgix, "dialects.imgix.token", credentials.is_some())? {
+    dialects(loaded, place, credentials.is_some())
+}
+
+/// Reads the files of dialects.
+fn dialects(loaded: &mut Loaded, place: impl Fn(&Path) -> PathBuf, has_credentials: bool) -> Result<(), ConfigError> {
+    let dialects = &loaded.config.live.dialects;
+    let imgix = place(&dialects.imgix.token_file);
+    let (imgproxy, thumbor) = (place(&dialects.imgproxy.keys_file), place(&dialects.thumbor.keys_file));
+    if let Some(token) = token(loaded, imgix, "dialects.imgix.token", has_credentials)? {
         loaded.config.live.dialects.imgix.token = token;
     }
+    for (key, salt) in lines(loaded, imgproxy, "dialects.imgproxy", has_credentials, key_and_salt)? {
+        loaded.config.live.dialects.imgproxy.keys.push(key);
+        loaded.config.live.dialects.imgproxy.salts.push(salt);
+    }
+    let keys = lines(loaded, thumbor, "dialects.thumbor", has_credentials, |line| Ok(line.to_owned()))?;
+    loaded.config.live.dialects.thumbor.keys.extend(keys);
     Ok(())
+}
+
+/// Parses each line of the `keys_file` of a section but empty lines and those that begin with `#`. The result is empty where there is
+/// no file, or none that this process may read.
+fn lines<T>(
+    loaded: &mut Loaded, path: PathBuf, section: &str, has_credentials: bool, parse: fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, ConfigError> {
+    if path.as_os_str().is_empty() {
+        return Ok(Vec::new());
+    }
+    let setting = format!("{section}.keys_file");
+    let file = match open(&path, &setting, has_credentials)? {
+        Secret::File(file) => file,
+        Secret::Unreadable(why) => {
+            loaded.unreadable_secrets.push(why);
+            return Ok(Vec::new());
+        }
+    };
+    let wrong = |why: String| ConfigError(format!("{setting} is invalid: {}: {why}", path.display()));
+    let text = text(file, &path, &setting)?;
+    let said = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    let parsed = said.map(|(number, line)| parse(line).map_err(|why| wrong(format!("line {}: {why}", number + 1))));
+    let parsed = parsed.collect::<Result<Vec<T>, _>>()?;
+    if parsed.is_empty() {
+        return Err(wrong("it contains no key".into()));
+    }
+    loaded.world_readable.extend(Some(path).filter(is_world_readable));
+    Ok(parsed)
+}
+
+/// A key of imgproxy and its salt behind a colon.
+fn key_and_salt(line: &str) -> Result<(String, String), String> {
+    let (key, salt) = line.split_once(':').ok_or("a key, a colon and its salt, in hexadecimal")?;
+    let pair = (key.trim().to_owned(), salt.trim().to_owned());
+    imgproxy::Keys::new(slice::from_ref(&pair.0), slice::from_ref(&pair.1), 32).map_err(|why| why.to_string())?;
+    Ok(pair)
 }
 
 /// Reads the token of a setting from its file; `None` where there is no file, or none that this process may read.
@@ -229,6 +282,40 @@ mod tests {
             assert!(error.contains(&format!("{setting} is invalid")), "{error}");
         }
         assert!(read_text(&text("token = 's3cr3t'")).is_ok());
+    }
+
+    #[test]
+    fn keys_of_dialects_may_come_from_files() {
+        let place = tempfile::tempdir().expect("a folder");
+        let files = ["imgproxy", "thumbor"].map(|name| place.path().join(name));
+        let write = |texts: [&str; 2]| {
+            files.iter().zip(texts).for_each(|(file, text)| std::fs::write(file, text).expect("written"));
+        };
+        let [imgproxy, thumbor] = &files;
+        let text = format!(
+            "[security]\nkeys = ['{KEY}']\n[dialects.imgproxy]\nmount = '/imgproxy'\nkeys = ['aa']\nsalts = ['bb']\n\
+            keys_file = {imgproxy:?}\n[dialects.thumbor]\nmount = '/thumbor'\nkeys_file = {thumbor:?}\n"
+        );
+        let mut loaded = read_text(&text).expect("the files are read later");
+        write(["# old\n736563726574:68656c6c6f\r\n\n", "my-security-key\n"]);
+        read(&mut loaded, None).expect("good");
+        let dialects = &loaded.config.live.dialects;
+        assert_eq!(dialects.imgproxy.keys, ["aa", "736563726574"]);
+        assert_eq!(dialects.imgproxy.salts, ["bb", "68656c6c6f"]);
+        assert_eq!(dialects.thumbor.keys, ["my-security-key"]);
+        assert!(loaded.config.live.mounts().expect("signed URLs").foreign().all(|(_, dialect)| !dialect.is_unsigned()));
+        let shown = toml::to_string(&loaded.config.without_secrets()).expect("TOML");
+        assert!(!shown.contains("736563726574") && !shown.contains("my-security-key"), "{shown}");
+        for (texts, part) in [
+            (["aa\n", "a"], "dialects.imgproxy.keys_file is invalid"),
+            (["aa:zz", "a"], "line 1"),
+            (["# none", "a"], "no key"),
+            (["aa:bb", "\n"], "dialects.thumbor.keys_file is invalid"),
+        ] {
+            write(texts);
+            let error = read(&mut read_text(&text).expect("good"), None).expect_err(part).to_string();
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     #[test]

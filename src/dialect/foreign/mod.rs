@@ -12,6 +12,7 @@
 //! To add a dialect: a module with a table of options and a type that implements [`Dialect`](super::Dialect), its settings in
 //! `config/live.rs`, and its mount in `config/modules.rs`.
 
+pub mod cloudflare;
 pub mod imgix;
 pub mod imgproxy;
 pub mod ipx;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Sources, imgix, imgproxy, ipx, next, templates, thumbor, wsrv};
+use super::{Sources, cloudflare, imgix, imgproxy, ipx, next, templates, thumbor, wsrv};
 use crate::dialect::policy::tests::config;
 use crate::dialect::{Config, Dialect, Error, Mount, Mounts, Policy, Target};
 
 const VECTORS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/dialects/vectors.tsv"));
 
 /// The dialects that the vectors of these names are for.
-const BUILT: &[&str] = &["next", "paths", "ipx", "imgix", "wsrv", "imgproxy", "thumbor"];
+const BUILT: &[&str] = &["next", "paths", "ipx", "imgix", "wsrv", "imgproxy", "thumbor", "cloudflare"];
 
 const TEMPLATES: [(&str, &str); 5] = [
     ("/resize/{size}/{path}", "fit=contain"),
@@ -45,6 +45,7 @@ fn policy(name: &str) -> Policy {
         ("/_next/image", Arc::new(next)),
         ("/imgproxy", Arc::new(like_imgproxy(name, &sources))),
         ("/thumbor", Arc::new(like_thumbor(name, &sources))),
+        ("/cdn-cgi/image", Arc::new(cloudflare::Cloudflare { sources: sources.clone() })),
         ("/ix", Arc::new(like_imgix("", &sources))),
         ("/ixs", Arc::new(like_imgix("s3cr3t", &sources))),
         ("/wsrv", Arc::new(wsrv::Wsrv { sources: sources.clone() })),

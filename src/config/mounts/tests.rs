@@ -1,0 +1,53 @@
+use crate::config::read_text;
+
+/// The error of settings; `None` where they are good.
+fn error(settings: &str) -> Option<String> {
+    read_text(settings).err().map(|error| error.to_string())
+}
+
+#[test]
+fn errors_name_the_setting() {
+    for (settings, setting) in [
+        ("[dialects.imgproxy]\nmount = '/i'\nkeys = ['aa']", "dialects.imgproxy.salts"),
+        ("[dialects.imgproxy]\nmount = '/i'\nkeys = ['zz']\nsalts = ['aa']", "dialects.imgproxy.keys"),
+        ("[dialects.imgproxy]\nmount = '/i'\nkeys = ['aa']\nsalts = ['']", "dialects.imgproxy.salts"),
+        ("[dialects.imgproxy]\nmount = '/i'\nsignature_size = 33", "dialects.imgproxy.signature_size"),
+        ("[dialects.imgproxy]\nmount = '/i'\nseparator = ''", "dialects.imgproxy.separator"),
+        ("[dialects.imgproxy]\nmount = '/i'\npresets = { a = 'w:x' }", "dialects.imgproxy.presets"),
+        ("[dialects.imgproxy]\nmount = 'i'", "dialects is invalid"),
+        ("[dialects.thumbor]\nmount = '/t'", "dialects.thumbor.keys"),
+        ("[dialects.thumbor]\nmount = '/t'\nkeys = ['']", "dialects.thumbor.keys"),
+        ("[dialects.thumbor]\nmount = '/t'\nkeys = ['a']\ntruncate = 7", "dialects.thumbor.truncate"),
+        ("[dialects.thumbor]\nmount = '/t'\nunsafe = true\n[dialects.imgproxy]\nmount = '/t'", "two dialects"),
+    ] {
+        let error = error(settings).unwrap_or_else(|| panic!("{settings}"));
+        assert!(error.contains(setting), "{settings}: {error}");
+    }
+    for settings in [
+        "[dialects.imgproxy]\nmount = '/i'",
+        "[dialects.imgproxy]\nmount = '/i'\nkeys = ['aa']\nsalts = ['bb']\npresets = { default = 'q:70', a = 'pr:default' }",
+        "[dialects.thumbor]\nmount = '/t'\nunsafe = true",
+        "[dialects.thumbor]\nmount = '/t'\nkeys = ['a']\nalgorithm = 'sha256'\ntruncate = 40\nflavour = 'imagor'",
+        "[dialects.cloudflare]\nmount = '/cdn-cgi/image'",
+    ] {
+        assert_eq!(error(settings), None, "{settings}");
+    }
+}
+
+#[test]
+fn dialects_do_not_go_around_signatures() {
+    const KEYS: &str = "[security]\nkeys = ['0123456789abcdef']\n";
+    for (dialect, is_signed) in [
+        ("[dialects.imgproxy]\nmount = '/i'", false),
+        ("[dialects.imgproxy]\nmount = '/i'\nkeys = ['aa']\nsalts = ['bb']", true),
+        ("[dialects.imgproxy]\nmount = '/i'\nkeys_file = '/etc/keys'", true),
+        ("[dialects.thumbor]\nmount = '/t'\nkeys = ['a']", true),
+        ("[dialects.thumbor]\nmount = '/t'\nkeys_file = '/etc/keys'", true),
+        ("[dialects.thumbor]\nmount = '/t'\nkeys_file = '/etc/keys'\nunsafe = true", false),
+        ("[dialects.thumbor]\nmount = '/t'\nkeys = ['a']\nunsafe = true", false),
+        ("[dialects.cloudflare]\nmount = '/c'", false),
+    ] {
+        assert_eq!(error(&format!("{KEYS}{dialect}")).is_none(), is_signed, "{dialect}");
+        assert_eq!(error(&format!("{KEYS}[dialects]\nunsigned = true\n{dialect}")), None, "{dialect}");
+    }
+}

@@ -1,0 +1,75 @@
+//! The URLs of Cloudflare Images: `/cdn-cgi/image/{options}/{source}`, options being `name=value` with commas between them.
+//!
+//! No URL is signed. An option that does not exist is an error, as there.
+
+mod draft;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use self::draft::Draft;
+use self::table::OPTIONS;
+use super::meaning::{Meaning, invalid};
+use super::options::{self, OptionDoc};
+use super::source::Sources;
+use super::values::percent_decode;
+use crate::dialect::{Dialect, Error, Statement};
+
+/// The dialect of Cloudflare Images.
+#[derive(Clone, Debug)]
+pub struct Cloudflare {
+    /// The addresses of our own originals.
+    pub sources: Sources,
+}
+
+impl Dialect for Cloudflare {
+    fn name(&self) -> &'static str {
+        "cloudflare"
+    }
+
+    fn read(&self, rest: &str, _query: Option<&str>, _now: u64) -> Result<Statement, Error> {
+        let (options, source) = split(rest).ok_or(Error::InvalidName)?;
+        let mut draft = Draft::default();
+        for (name, value) in pairs(options) {
+            let value = value.ok_or_else(|| invalid(name, "", "an option with = and a value"))?;
+            let decoded = percent_decode(value).ok_or_else(|| invalid(name, value, "percent-encoded UTF-8"))?;
+            match options::find(OPTIONS, name) {
+                Some(option) => option.apply(&mut draft, name, &decoded)?,
+                None => return Err(options::unknown(OPTIONS, name, &decoded)),
+            }
+        }
+        if source.is_empty() {
+            return Err(invalid("source", "", "a path or an address behind the options"));
+        }
+        let id = self.sources.id(&percent_decode(source).ok_or(Error::InvalidName)?)?;
+        Ok(Statement::new(id, draft.meaning()?.into_params()))
+    }
+
+    fn negotiates_format(&self, rest: &str, _query: Option<&str>) -> bool {
+        let options = split(rest).map_or("", |(options, _)| options);
+        let format = pairs(options).filter(|(name, _)| matches!(*name, "format" | "f")).last();
+        format.and_then(|(_, value)| percent_decode(value?)).is_some_and(|value| value == "auto")
+    }
+
+    fn options(&self) -> Vec<OptionDoc> {
+        options::docs(OPTIONS)
+    }
+
+    fn is_unsigned(&self) -> bool {
+        true
+    }
+}
+
+/// The options and the source of a path; `None` where there are no options.
+fn split(rest: &str) -> Option<(&str, &str)> {
+    let path = rest.split('?').next()?.strip_prefix('/')?;
+    Some(path.split_once('/').unwrap_or((path, ""))).filter(|(options, _)| !options.is_empty())
+}
+
+/// Names and values, not decoded; a name without `=` has no value.
+fn pairs(options: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+    options.split(',').map(|pair| match pair.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (pair, None),
+    })
+}
