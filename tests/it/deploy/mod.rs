@@ -306,9 +306,8 @@ fn rewrites_of_the_migration_guide_map_old_urls() {
         format!("{map}\n{site}")
     });
     for (old, new) in [
-        ("/resize/300x200/cats/tom.jpg", "/cats/tom.jpg?width=300&height=200&fit=cover"),
-        ("/resize/300x200/a%20b%2F//c.jpg?x=1", "/a%20b%2F//c.jpg?width=300&height=200&fit=cover"),
-        ("/thumb/cats/tom.jpg", "/cats/tom.jpg?preset=thumb"),
+        ("/users/123/avatar-64.jpg", "/avatars/123.jpg?width=64&height=64&fit=cover"),
+        ("/resize/300x200/a%20b%2F//c.jpg?x=1", "/resize/300x200/a%20b%2F//c.jpg?x=1"),
         ("/cats/tom.jpg?w=3", "/cats/tom.jpg?w=3"),
     ] {
         let line = nginx.get(old, &[]).text();

@@ -1,3 +1,5 @@
+//! URLs of thumbor and imagor: each rule of the grammar, signatures, refusals.
+
 use super::*;
 use crate::dialect::foreign::tests::status;
 use crate::dialect::native::query;
