@@ -100,6 +100,10 @@ impl Dialect for Imgproxy {
         }
     }
 
+    fn is_health_check(&self, rest: &str) -> bool {
+        rest == "/health"
+    }
+
     fn options(&self) -> Vec<OptionDoc> {
         options::docs(OPTIONS)
     }

@@ -304,6 +304,14 @@ fn signatures_are_those_of_the_clients() {
 }
 
 #[test]
+fn health_check_needs_no_signature() {
+    let mount = crate::dialect::Mount { prefix: "/imgproxy".into(), dialect: std::sync::Arc::new(signed(32)) };
+    let mounts = crate::dialect::Mounts::new("/", vec![mount], None).expect("a prefix");
+    let paths = ["/imgproxy/health", "/health", "/imgproxy/_/health", "/imgproxy/health/a.jpg"];
+    assert_eq!(paths.map(|path| mounts.is_health_check(path)), [true, false, false, false]);
+}
+
+#[test]
 fn any_of_several_keys_verifies() {
     let both = Keys::new(&["aa".into(), KEY.into()], &["bb".into(), SALT.into()], 32).expect("good keys");
     let old = signed(32).sign("/w:3/plain/a.jpg").expect("a key");
