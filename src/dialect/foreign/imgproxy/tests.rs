@@ -256,6 +256,7 @@ fn presets_are_expanded_once() {
         ("pr:big/w:3", Ok(format!("a.jpg?height=5&{base}&sharpen=1&width=3"))),
         ("pr:sharp", Ok(format!("a.jpg?height=5&{base}&sharpen=1&width=900"))),
         ("pr:bigg", Err(400)),
+        (&format!("pr{}", ":big".repeat(1000)), Err(400)),
     ] {
         assert_eq!(read(&dialect, &format!("/_/{options}/plain/a.jpg")), expected, "{options}");
     }
