@@ -31,15 +31,15 @@ impl LiveSettings {
     /// [`InvalidDialect`].
     pub fn mounts(&self) -> Result<Mounts, InvalidDialect> {
         let dialects = &self.dialects;
-        let sources = Sources::new(dialects.bases.0.iter().map(String::as_str))
-            .map_err(|why| invalid("dialects.bases", why))?;
+        let sources =
+            Sources::new(dialects.bases.0.iter().map(String::as_str)).map_err(|why| invalid("dialects.bases", why))?;
         let mut foreign = plain::mounts(self, &sources);
         foreign.extend(keyed::mounts(dialects, &sources)?);
         let mut add = |prefix: &str, dialect: Arc<dyn Dialect>| {
             foreign.push(Mount { prefix: prefix.to_owned(), dialect });
         };
-        let Dialects { native, bases: _, unsigned: _, paths, imgproxy: _, cloudflare: _, ipx: _, thumbor: _, imgix: _, next, wsrv: _ } =
-            dialects;
+        // the other sections are read in `keyed` and `plain`
+        let Dialects { native, paths, next, .. } = dialects;
         if !next.mount.is_empty() {
             let (mount, widths, qualities) = (next.mount.clone(), next.widths.clone(), next.qualities.clone());
             add(&next.mount, Arc::new(next::Next { mount, sources: sources.clone(), widths, qualities }));
@@ -59,7 +59,8 @@ impl LiveSettings {
         if !self.security.require_signature || self.dialects.unsigned {
             return Ok(());
         }
-        let is_open = |dialect: &dyn Dialect| dialect.is_unsigned() && !keyed::waits_for_keys(&self.dialects, dialect.name());
+        let is_open =
+            |dialect: &dyn Dialect| dialect.is_unsigned() && !keyed::waits_for_keys(&self.dialects, dialect.name());
         match mounts.foreign().find(|(_, dialect)| is_open(*dialect)) {
             Some((_, dialect)) => {
                 let why = "its URLs are not signed, and security.require_signature holds; dialects.unsigned = true allows that";
