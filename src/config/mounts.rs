@@ -38,19 +38,8 @@ impl LiveSettings {
         let mut add = |prefix: &str, dialect: Arc<dyn Dialect>| {
             foreign.push(Mount { prefix: prefix.to_owned(), dialect });
         };
-        let Dialects {
-            native,
-            bases: _,
-            unsigned: _,
-            paths,
-            imgproxy: _,
-            cloudflare: _,
-            ipx: _,
-            thumbor: _,
-            imgix: _,
-            next,
-            wsrv: _,
-        } = dialects;
+        // the other sections are read in `keyed` and `plain`
+        let Dialects { native, paths, next, .. } = dialects;
         if !next.mount.is_empty() {
             let (mount, widths, qualities) = (next.mount.clone(), next.widths.clone(), next.qualities.clone());
             add(&next.mount, Arc::new(next::Next { mount, sources: sources.clone(), widths, qualities }));

@@ -59,6 +59,11 @@ pub trait Dialect: std::fmt::Debug + Send + Sync {
     /// Whether a URL, valid or not, leaves the format to negotiation: errors for such a URL vary by `Accept`, too.
     fn negotiates_format(&self, rest: &str, query: Option<&str>) -> bool;
 
+    /// Whether a path behind the mount asks if the server lives, rather than for an image.
+    fn is_health_check(&self, _rest: &str) -> bool {
+        false
+    }
+
     /// The options that it knows, for documentation.
     fn options(&self) -> Vec<foreign::options::OptionDoc>;
 

@@ -90,6 +90,13 @@ impl Mounts {
         native.map(|(_, rest)| Found::Native(rest)).ok_or(Error::InvalidName)
     }
 
+    /// Whether a path is the health check of a dialect.
+    pub fn is_health_check(&self, path: &str) -> bool {
+        // so that hardly any other path is looked up twice
+        path.ends_with("/health")
+            && matches!(self.find(path), Ok(Found::Foreign(dialect, rest)) if dialect.is_health_check(rest))
+    }
+
     /// The prefix of native URLs, without a slash at its end.
     pub fn native_prefix(&self) -> Option<&str> {
         self.native.as_deref().map(|prefix| prefix.trim_end_matches('/'))

@@ -14,7 +14,7 @@ use super::request_cache::ParsedRequest;
 use super::request_id::RequestId;
 use super::state::State;
 use super::traffic::{ForeignDialect, Outcome, Streamed};
-use super::{headers, response_body, x_accel};
+use super::{headers, health, response_body, x_accel};
 use crate::clock;
 use crate::dialect::{Target, UnknownParam, native};
 use crate::render::{Content, Format, Settings};
@@ -31,6 +31,10 @@ const ATTEMPTS: usize = 3;
 
 /// Answers every path that is not under `/-/`.
 pub(super) async fn answer(state: &State, peer: Peer, id: &RequestId, request: &Parts) -> Response {
+    let is_read = matches!(request.method, Method::GET | Method::HEAD);
+    if is_read && state.live.load().config.policy.mounts().is_health_check(request.uri.path()) {
+        return health::live().await;
+    }
     let in_flight = state.traffic.begin();
     let (mut response, outcome) = match try_answer(state, peer, &request.method, &request.uri, &request.headers).await {
         Ok(answered) => answered,

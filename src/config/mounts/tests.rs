@@ -1,3 +1,5 @@
+//! Settings of dialects: which are invalid, and which mounts are refused.
+
 use crate::config::read_text;
 
 /// The error of settings; `None` where they are good.

@@ -1,3 +1,5 @@
+//! URLs of Cloudflare Images: each option, refusals, sources.
+
 use super::*;
 use crate::dialect::foreign::tests::status;
 use crate::dialect::native::query;

@@ -32,6 +32,8 @@ impl Resizing {
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
     pub(super) separator: String,
+    /// The number of options that came from presets.
+    pub(super) of_presets: usize,
     pub(super) resizing: Resizing,
     /// 0 is none.
     pub(super) width: u32,
@@ -79,6 +81,7 @@ impl Draft {
     pub(super) fn new(separator: &str) -> Draft {
         Draft {
             separator: separator.to_owned(),
+            of_presets: 0,
             resizing: Resizing::Fit,
             width: 0,
             height: 0,

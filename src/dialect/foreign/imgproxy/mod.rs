@@ -68,7 +68,10 @@ pub enum Negotiation {
     Enforce,
 }
 
-/// Its URLs may have any bits behind the last byte, as in Go's decoder.
+/// The most options that the presets of one URL may have in all: a URL has room for a thousand names.
+const MAX_OF_PRESETS: usize = 1024;
+
+/// A source may have any bits behind its last byte, as in the decoder of Go.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new()
@@ -98,6 +101,10 @@ impl Dialect for Imgproxy {
             Ok(statement) => statement.params.format == Some(RequestedFormat::Auto),
             Err(_) => self.auto != Negotiation::Off,
         }
+    }
+
+    fn is_health_check(&self, rest: &str) -> bool {
+        rest == "/health"
     }
 
     fn options(&self) -> Vec<OptionDoc> {
@@ -197,6 +204,11 @@ impl Imgproxy {
                 let allowed = "the name of a preset in `dialects.imgproxy.presets`";
                 return Err(Error::InvalidParams(InvalidParam::new(option, name, allowed, near).into()));
             };
+            draft.of_presets += options.len();
+            if draft.of_presets > MAX_OF_PRESETS {
+                let allowed = format!("presets with at most {MAX_OF_PRESETS} options in all");
+                return Err(invalid(option, name, allowed));
+            }
             options.iter().try_for_each(|(option, value)| presets::apply(draft, option, value))?;
         }
         Ok(())

@@ -1,3 +1,5 @@
+//! URLs of imgproxy: paths, options, presets, sizes, signatures, refusals.
+
 use std::collections::BTreeMap;
 
 use super::*;
@@ -256,6 +258,7 @@ fn presets_are_expanded_once() {
         ("pr:big/w:3", Ok(format!("a.jpg?height=5&{base}&sharpen=1&width=3"))),
         ("pr:sharp", Ok(format!("a.jpg?height=5&{base}&sharpen=1&width=900"))),
         ("pr:bigg", Err(400)),
+        (&format!("pr{}", ":big".repeat(1000)), Err(400)),
     ] {
         assert_eq!(read(&dialect, &format!("/_/{options}/plain/a.jpg")), expected, "{options}");
     }
@@ -301,6 +304,14 @@ fn signatures_are_those_of_the_clients() {
     assert!(read(&signed(32), &merged).is_ok());
     assert!(imgproxy().is_unsigned() && !signed(32).is_unsigned());
     assert_eq!(imgproxy().sign("/w:3/plain/a.jpg"), None);
+}
+
+#[test]
+fn health_check_needs_no_signature() {
+    let mount = crate::dialect::Mount { prefix: "/imgproxy".into(), dialect: std::sync::Arc::new(signed(32)) };
+    let mounts = crate::dialect::Mounts::new("/", vec![mount], None).expect("a prefix");
+    let paths = ["/imgproxy/health", "/health", "/imgproxy/_/health", "/imgproxy/health/a.jpg"];
+    assert_eq!(paths.map(|path| mounts.is_health_check(path)), [true, false, false, false]);
 }
 
 #[test]
