@@ -10,6 +10,8 @@ use super::problem::Problem;
 use super::request_id::RequestId;
 use super::state::State;
 use crate::cache::Purge;
+use crate::clock;
+use crate::dialect::Policy;
 use crate::dialect::native::query;
 use crate::source::ImageId;
 
@@ -33,6 +35,9 @@ async fn try_purge(state: &State, method: &Method, uri: &Uri, request_headers: &
         return Err(Problem::method("POST"));
     }
     authorize(token, request_headers)?;
+    if let Some(url) = param(uri, URL, "a URL's path and query, percent-encoded")? {
+        return Ok(state.service.purge(Purge::Original(named_by(&live.config.policy, &url)?)).await);
+    }
     let allowed = "the path of an original, as in its URL but decoded; with a slash at its end, of a folder";
     let value = path_param(uri, allowed)?;
     let invalid = || Problem::parameter(PATH, &value, allowed);
@@ -50,19 +55,33 @@ async fn try_purge(state: &State, method: &Method, uri: &Uri, request_headers: &
     Ok(state.service.purge(purge).await)
 }
 
+/// The original that a URL of any dialect names.
+fn named_by(policy: &Policy, url: &str) -> Result<ImageId, Problem> {
+    let (path, query) = url.split_once('?').map_or((url, None), |(path, query)| (path, Some(query)));
+    Ok(policy.target(path, query, "", clock::seconds())?.id)
+}
+
 /// The parameter with a path.
 pub(super) const PATH: &str = "path";
 
-/// The value of that parameter; empty if it is absent.
+/// The parameter with a URL.
+const URL: &str = "url";
+
+/// The value of [`PATH`]; empty if it is absent.
 pub(super) fn path_param(uri: &Uri, allowed: &str) -> Result<String, Problem> {
-    let mut values = query::values(uri.query().unwrap_or_default(), PATH);
-    let value = values.next().unwrap_or(Ok("".into()));
-    let value = value.map_err(|raw| Problem::parameter(PATH, raw, allowed))?;
+    param(uri, PATH, allowed).map(Option::unwrap_or_default)
+}
+
+/// The value of a parameter that may be given once.
+fn param(uri: &Uri, name: &str, allowed: &str) -> Result<Option<String>, Problem> {
+    let mut values = query::values(uri.query().unwrap_or_default(), name);
+    let Some(value) = values.next() else { return Ok(None) };
+    let value = value.map_err(|raw| Problem::parameter(name, raw, allowed))?;
     match values.next() {
-        None => Ok(value.into_owned()),
+        None => Ok(Some(value.into_owned())),
         Some(again) => {
             let again = again.unwrap_or_else(|raw| raw.into());
-            Err(Problem::parameter(PATH, &again, "it may be given only once"))
+            Err(Problem::parameter(name, &again, "it may be given only once"))
         }
     }
 }

@@ -111,6 +111,27 @@ async fn requests_are_counted_by_dialect() {
     assert!(metrics.contains("tintype_foreign_requests_total{dialect=\"next\"} 0\n"), "{metrics}");
 }
 
+#[tokio::test]
+async fn purge_takes_a_foreign_url() {
+    let dialects = read_text(SETTINGS).expect("good settings").config.live.dialects;
+    let server = Server::new(&testdata(), move |config| {
+        config.live.dialects = dialects;
+        config.live.security.admin_token = "0123456789abcdef".into();
+    });
+    server.get("/photos/coffee.png?width=60").await;
+    let token = [("Authorization", "Bearer 0123456789abcdef")];
+    for (query, status, purged) in [
+        ("url=%2F_next%2Fimage%3Furl%3D%252Fphotos%252Fcoffee.png%26w%3D64%26q%3D75", 200, Some(1)),
+        ("url=%2Fresize%2F60x%2Fphotos%2Fcoffee.png", 200, Some(0)),
+        ("url=%2Fresize%2F-%2Fphotos%2Fcoffee.png", 400, None),
+        ("url=%2Fa&url=%2Fb", 400, None),
+    ] {
+        let answer = server.ask(Method::POST, &format!("/-/purge?{query}"), &token).await;
+        assert_eq!(answer.status, status, "{query}");
+        assert_eq!(answer.json()["purged"].as_u64(), purged, "{query}");
+    }
+}
+
 #[test]
 fn mounts_that_let_clients_go_around_signatures_are_refused() {
     for (settings, expected) in [
