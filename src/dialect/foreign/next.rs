@@ -106,11 +106,15 @@ impl Next {
     /// The original that `url` names, whose path is encoded once more.
     fn original(&self, url: &str) -> Result<crate::source::ImageId, Error> {
         let is_address = ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme));
+        let path = &url[..url.find(['?', '#']).unwrap_or(url.len())];
+        let decoded = percent_decode(path);
         let allowed = match () {
             () if url.chars().count() > MAX_URL => Some("it has at most 3072 characters"),
             () if url.starts_with("//") => Some("it may not begin with //"),
             () if !url.starts_with('/') && !is_address => Some("it begins with /, or is an http or https address"),
-            () if is_below(url, &self.mount) => Some("it may not be a URL of this dialect"),
+            () if decoded.as_deref().is_some_and(|path| is_below(path, &self.mount)) => {
+                Some("it may not be a URL of this dialect")
+            }
             () => None,
         };
         if let Some(allowed) = allowed {
@@ -119,8 +123,7 @@ impl Next {
         if is_address {
             return self.sources.id(url);
         }
-        let path = &url[..url.find(['?', '#']).unwrap_or(url.len())];
-        self.sources.id(&percent_decode(path).ok_or(Error::InvalidName)?)
+        self.sources.id(&decoded.ok_or(Error::InvalidName)?)
     }
 }
 
@@ -144,8 +147,8 @@ impl<'a> Draft<'a> {
     }
 }
 
-fn is_below(url: &str, mount: &str) -> bool {
-    url.strip_prefix(mount).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
+fn is_below(path: &str, mount: &str) -> bool {
+    path.strip_prefix(mount).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
 }
 
 /// A number of a list, or of a range where that is empty.
