@@ -161,3 +161,34 @@ fn listed(name: &str, text: &str, list: &[u32], range: std::ops::RangeInclusive<
         invalid(name, text, allowed)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_lists_allow_all_widths_and_qualities() {
+        let sources = Sources::default();
+        let next = Next { mount: "/img".into(), sources, widths: Vec::new(), qualities: Vec::new() };
+        for (query, is_allowed) in [
+            ("w=1&q=1", true),
+            ("w=401&q=100", true),
+            ("w=20000&q=50", true),
+            ("w=0&q=75", false),
+            ("w=640&q=0", false),
+            ("w=640&q=101", false),
+            ("w=640", false),
+        ] {
+            let read = next.read("", Some(&format!("url=/a.jpg&{query}")), 0);
+            assert_eq!(read.is_ok(), is_allowed, "{query}");
+        }
+        for (url, expected) in
+            [("/img/a.jpg", false), ("/img?url=/a.jpg", false), ("/_next/image", true), ("/imgs/a.jpg", true)]
+        {
+            let url = url.replace('?', "%3F");
+            let read = next.read("", Some(&format!("url={url}&w=9&q=9")), 0);
+            assert_eq!(read.is_ok(), expected, "{url}");
+        }
+        assert_eq!(next.read("/", Some("url=/a.jpg&w=9&q=9"), 0).err(), Some(Error::InvalidName));
+    }
+}
