@@ -171,7 +171,7 @@ pub(super) fn gravity(draft: &mut Draft, name: &str, value: &str) -> Result<(), 
 }
 
 pub(super) fn crop(draft: &mut Draft, name: &str, value: &str) -> Result<(), Error> {
-    let arguments: Vec<&str> = value.split(draft.separator.as_str()).collect();
+    let arguments = draft.arguments(name, value, 5)?;
     for at in 0..2 {
         set_number(&mut draft.crop[at], name, nth(&arguments, at))?;
     }
@@ -179,7 +179,7 @@ pub(super) fn crop(draft: &mut Draft, name: &str, value: &str) -> Result<(), Err
         let mut gravity = draft.crop_gravity.unwrap_or_default();
         gravity.read(name, &arguments[2..])?;
         draft.crop_gravity = Some(gravity);
-    } else if arguments.len() > 3 {
+    } else if arguments.iter().skip(3).any(|argument| !argument.is_empty()) {
         return Err(invalid(name, value, "offsets follow a gravity"));
     }
     Ok(())
