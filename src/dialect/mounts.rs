@@ -127,3 +127,71 @@ fn behind<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     }
     path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::foreign::{Sources, cloudflare, imgproxy};
+
+    fn mounts(native: &str, prefixes: &[&str]) -> Result<Mounts, InvalidMount> {
+        let dialects: [Arc<dyn Dialect>; 2] = [
+            Arc::new(imgproxy::Imgproxy::new(Sources::default())),
+            Arc::new(cloudflare::Cloudflare { sources: Sources::default() }),
+        ];
+        let mount = |(prefix, dialect): (&&str, Arc<dyn Dialect>)| Mount { prefix: (*prefix).to_owned(), dialect };
+        Mounts::new(native, prefixes.iter().zip(dialects).map(mount).collect(), None)
+    }
+
+    /// The dialect of a path and what is behind its mount.
+    fn found(mounts: &Mounts, path: &str) -> Option<(&'static str, String)> {
+        match mounts.find(path) {
+            Ok(Found::Native(rest)) => Some(("native", rest.to_owned())),
+            Ok(Found::Foreign(dialect, rest)) => Some((dialect.name(), rest.to_owned())),
+            Err(_) => None,
+        }
+    }
+
+    #[test]
+    fn longest_prefix_that_ends_with_a_segment_has_the_path() {
+        let nested = mounts("/", &["/a", "/a/b"]).expect("good mounts");
+        for (path, dialect, rest) in [
+            ("/a/x.jpg", "imgproxy", "/x.jpg"),
+            ("/a", "imgproxy", ""),
+            ("/a/b/x.jpg", "cloudflare", "/x.jpg"),
+            ("/a/bc/x.jpg", "imgproxy", "/bc/x.jpg"),
+            ("/ab/x.jpg", "native", "/ab/x.jpg"),
+            // bytes are compared, as they were sent
+            ("/%61/x.jpg", "native", "/%61/x.jpg"),
+            ("/A/x.jpg", "native", "/A/x.jpg"),
+            ("//a/x.jpg", "native", "//a/x.jpg"),
+            ("/a//b/x.jpg", "imgproxy", "//b/x.jpg"),
+        ] {
+            assert_eq!(found(&nested, path), Some((dialect, rest.to_owned())), "{path}");
+        }
+    }
+
+    #[test]
+    fn mount_at_the_root_leaves_what_longer_ones_have() {
+        let root = mounts("/native", &["/", "/cdn-cgi/image"]).expect("good mounts");
+        assert_eq!(found(&root, "/x/y.jpg"), Some(("imgproxy", "/x/y.jpg".into())));
+        assert_eq!(found(&root, "/native/y.jpg"), Some(("native", "/y.jpg".into())));
+        assert_eq!(found(&root, "/cdn-cgi/image/w=3/y.jpg"), Some(("cloudflare", "/w=3/y.jpg".into())));
+        let foreign_only = mounts("", &["/a"]).expect("good mounts");
+        assert_eq!(found(&foreign_only, "/b/y.jpg"), None);
+    }
+
+    #[test]
+    fn prefixes_that_cannot_be_told_apart_are_refused() {
+        for (native, prefixes, expected) in [
+            ("/", ["/", "/b"], InvalidMount::Twice("/".into())),
+            ("/", ["/a", "/a"], InvalidMount::Twice("/a".into())),
+            ("/a", ["/a", "/b"], InvalidMount::Twice("/a".into())),
+            ("/", ["a", "/b"], InvalidMount::Prefix("a".into())),
+            ("/", ["/a/", "/b"], InvalidMount::Prefix("/a/".into())),
+            ("/", ["/-/a", "/b"], InvalidMount::Reserved("/-/a".into())),
+        ] {
+            assert_eq!(mounts(native, &prefixes).err(), Some(expected), "{prefixes:?}");
+        }
+        assert!(mounts("", &["/", "/b"]).is_ok());
+    }
+}

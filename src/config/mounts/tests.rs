@@ -53,3 +53,41 @@ fn dialects_do_not_go_around_signatures() {
         assert_eq!(error(&format!("{KEYS}[dialects]\nunsigned = true\n{dialect}")), None, "{dialect}");
     }
 }
+
+#[test]
+fn mounts_are_prefixes_that_can_be_told_apart() {
+    for (settings, is_good) in [
+        ("[dialects.ipx]\nmount = '/'", false),
+        ("[dialects]\nnative = '/n'\n[dialects.ipx]\nmount = '/'", true),
+        ("[dialects]\nnative = ''\n[dialects.ipx]\nmount = '/'", true),
+        ("[dialects]\nnative = '/n'\n[dialects.ipx]\nmount = '/n'", false),
+        ("[dialects.ipx]\nmount = '/a'\n[dialects.wsrv]\nmount = '/a'", false),
+        ("[dialects.ipx]\nmount = '/a'\n[dialects.wsrv]\nmount = '/a/b'", true),
+        ("[dialects.ipx]\nmount = '/a/'", false),
+        ("[dialects.next]\nmount = 'a'", false),
+        ("[dialects.imgix]\nmount = '/-/ix'", false),
+        ("[dialects]\nbases = ['www.example.com']", false),
+        ("[dialects]\nbases = ['https://www.example.com/files']", true),
+        ("[[dialects.paths]]\nmatch = '/crop/{size}/{path}'\nquery = 'fit=cover&limit=sides'", true),
+        ("[[dialects.paths]]\nmatch = '/crop/{size}/{path}'\nquery = 'fit=bogus'", false),
+        ("[[dialects.paths]]\nmatch = '/crop/{size}'", false),
+    ] {
+        assert_eq!(error(settings).is_none(), is_good, "{settings}: {:?}", error(settings));
+    }
+}
+
+#[test]
+fn dialects_without_keys_need_unsigned() {
+    const KEYS: &str = "[security]\nkeys = ['0123456789abcdef']\n";
+    for (dialect, is_signed) in [
+        ("[dialects.ipx]\nmount = '/i'", false),
+        ("[dialects.next]\nmount = '/i'", false),
+        ("[dialects.wsrv]\nmount = '/i'", false),
+        ("[dialects.imgix]\nmount = '/i'", false),
+        ("[dialects.imgix]\nmount = '/i'\ntoken = 's3cr3t'", true),
+        ("[[dialects.paths]]\nmatch = '/i/{path}'", false),
+    ] {
+        assert_eq!(error(&format!("{KEYS}{dialect}")).is_none(), is_signed, "{dialect}");
+        assert_eq!(error(&format!("{KEYS}[dialects]\nunsigned = true\n{dialect}")), None, "{dialect}");
+    }
+}

@@ -106,11 +106,15 @@ impl Next {
     /// The original that `url` names, whose path is encoded once more.
     fn original(&self, url: &str) -> Result<crate::source::ImageId, Error> {
         let is_address = ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme));
+        let path = &url[..url.find(['?', '#']).unwrap_or(url.len())];
+        let decoded = percent_decode(path);
         let allowed = match () {
             () if url.chars().count() > MAX_URL => Some("it has at most 3072 characters"),
             () if url.starts_with("//") => Some("it may not begin with //"),
             () if !url.starts_with('/') && !is_address => Some("it begins with /, or is an http or https address"),
-            () if is_below(url, &self.mount) => Some("it may not be a URL of this dialect"),
+            () if decoded.as_deref().is_some_and(|path| is_below(path, &self.mount)) => {
+                Some("it may not be a URL of this dialect")
+            }
             () => None,
         };
         if let Some(allowed) = allowed {
@@ -119,8 +123,7 @@ impl Next {
         if is_address {
             return self.sources.id(url);
         }
-        let path = &url[..url.find(['?', '#']).unwrap_or(url.len())];
-        self.sources.id(&percent_decode(path).ok_or(Error::InvalidName)?)
+        self.sources.id(&decoded.ok_or(Error::InvalidName)?)
     }
 }
 
@@ -144,8 +147,8 @@ impl<'a> Draft<'a> {
     }
 }
 
-fn is_below(url: &str, mount: &str) -> bool {
-    url.strip_prefix(mount).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
+fn is_below(path: &str, mount: &str) -> bool {
+    path.strip_prefix(mount).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
 }
 
 /// A number of a list, or of a range where that is empty.
@@ -157,4 +160,35 @@ fn listed(name: &str, text: &str, list: &[u32], range: std::ops::RangeInclusive<
         let allowed = if list.is_empty() { format!("{} or more", range.start()) } else { format!("one of {all}") };
         invalid(name, text, allowed)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_lists_allow_all_widths_and_qualities() {
+        let sources = Sources::default();
+        let next = Next { mount: "/img".into(), sources, widths: Vec::new(), qualities: Vec::new() };
+        for (query, is_allowed) in [
+            ("w=1&q=1", true),
+            ("w=401&q=100", true),
+            ("w=20000&q=50", true),
+            ("w=0&q=75", false),
+            ("w=640&q=0", false),
+            ("w=640&q=101", false),
+            ("w=640", false),
+        ] {
+            let read = next.read("", Some(&format!("url=/a.jpg&{query}")), 0);
+            assert_eq!(read.is_ok(), is_allowed, "{query}");
+        }
+        for (url, expected) in
+            [("/img/a.jpg", false), ("/img?url=/a.jpg", false), ("/_next/image", true), ("/imgs/a.jpg", true)]
+        {
+            let url = url.replace('?', "%3F");
+            let read = next.read("", Some(&format!("url={url}&w=9&q=9")), 0);
+            assert_eq!(read.is_ok(), expected, "{url}");
+        }
+        assert_eq!(next.read("/", Some("url=/a.jpg&w=9&q=9"), 0).err(), Some(Error::InvalidName));
+    }
 }

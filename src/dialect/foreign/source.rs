@@ -72,8 +72,11 @@ impl Sources {
         let origin = format!("{scheme}://{}", rest[..end].to_ascii_lowercase());
         let path = &rest[end..];
         let path = &path[..path.find(['?', '#']).unwrap_or(path.len())];
-        let below =
-            |base: &Base| (base.origin == origin).then(|| path.strip_prefix(base.path.as_str())?.strip_prefix('/'))?;
+        let below = |base: &Base| {
+            let rest = path.strip_prefix(base.path.as_str()).filter(|_| base.origin == origin)?;
+            // a base alone is ours, too, and names nothing
+            if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
+        };
         let name = self.0.iter().find_map(below)?;
         Some(percent_decode(name).ok_or(Error::InvalidName).and_then(|name| named(&name)))
     }
@@ -146,8 +149,13 @@ mod tests {
             ("file:///etc/passwd", foreign),
             ("//evil.example/a.jpg", invalid.clone()),
             ("local:a.jpg", invalid.clone()),
+            ("https://www.example.com", invalid.clone()),
+            ("http://img.example:8080/files?v=1", invalid.clone()),
             ("https://www.example.com/%2e%2e/a.jpg", invalid.clone()),
             ("https://www.example.com/a%zz.jpg", invalid.clone()),
+            ("https://www.example.com", invalid.clone()),
+            ("https://www.example.com/?v=1", invalid.clone()),
+            ("http://img.example:8080/files", invalid.clone()),
             ("../etc/passwd", invalid.clone()),
             ("", invalid),
         ] {

@@ -239,3 +239,74 @@ fn parts(path: &str) -> Option<Vec<Part>> {
     }
     Some(parts)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn templates(matches: &[&'static str]) -> Templates {
+        Templates::new(matches.iter().map(|path| (*path, "")), Sources::default()).expect("good templates")
+    }
+
+    /// The name and the canonical query of a path.
+    fn read(templates: &Templates, path: &str) -> Option<(String, String)> {
+        let statement = templates.read(path, None, 0).ok()?;
+        Some((statement.id.as_str().to_owned(), query::canonical(&statement.params, &[])))
+    }
+
+    #[test]
+    fn first_template_that_matches_reads_the_path() {
+        for (matches, path, id, query) in [
+            (&["/a/{width}/{path}", "/a/{height}/{path}"][..], "/a/9/b.jpg", "b.jpg", "width=9"),
+            (&["/a/{height}/{path}", "/a/{width}/{path}"], "/a/9/b.jpg", "b.jpg", "height=9"),
+            (&["/a/{width}x{height}/{path}", "/a/{size}/{path}"], "/a/9/b.jpg", "b.jpg", "width=9"),
+            (&["/{width}-{height}/{path}"], "/3-4/5-6.jpg", "5-6.jpg", "height=4&width=3"),
+            (&["/{fit}/{quality}/{width}/{path}"], "/cover/7/8/b.jpg", "b.jpg", "fit=cover&quality=7&width=8"),
+            (&["/t/{path}/{size}.webp"], "/t/a/b.jpg/3x4.webp", "a/b.jpg", "height=4&width=3"),
+            (&["/t/{path}.{format}"], "/t/a.b.png", "a.b", "format=png"),
+            (&["/t-{path}"], "/t-a/b.jpg", "a/b.jpg", ""),
+            (&["/t/{path}@2x.jpg"], "/t/a@2x.jpg/b@2x.jpg", "a@2x.jpg/b", ""),
+        ] {
+            let expected = Some((id.to_owned(), query.to_owned()));
+            assert_eq!(read(&templates(matches), path), expected, "{matches:?} {path}");
+        }
+    }
+
+    #[test]
+    fn placeholders_override_the_query() {
+        let pairs = [("/q/{quality}/{size}/{path}", "quality=70&width=5&fit=cover")];
+        let templates = Templates::new(pairs, Sources::default()).expect("a good template");
+        let expected = Some(("a.jpg".to_owned(), "fit=cover&height=4&quality=9&width=5".to_owned()));
+        assert_eq!(read(&templates, "/q/9/x4/a.jpg"), expected);
+    }
+
+    #[test]
+    fn paths_of_a_folder_belong_to_its_templates() {
+        let templates = templates(&["/crop/{size}/{path}", "/w{width}/{path}"]);
+        for (path, expected) in
+            [("/crop/9", true), ("/crop", false), ("/cropped/9/a.jpg", false), ("/w9/a.jpg", true), ("/w9", false)]
+        {
+            assert_eq!(templates.has(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn invalid_templates_are_refused() {
+        for (path, query) in [
+            ("crop/{path}", ""),
+            ("/crop/{size}", ""),
+            ("/crop/{path}/{path}", ""),
+            ("/{size}/{size}/{path}", ""),
+            ("/{width}{height}/{path}", ""),
+            ("/{name}/{path}", ""),
+            ("/{path", ""),
+            ("/path}/{path}", ""),
+            ("/{path}", "width=0"),
+            ("/{path}", "widht=9"),
+            ("/{path}", "s=abc"),
+            ("/{path}", "expires=1"),
+        ] {
+            assert!(Templates::new([(path, query)], Sources::default()).is_err(), "{path} {query}");
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! The URLs of `testdata/dialects/vectors.tsv`, which real clients printed: each has the rendition of its native URL, or the refusal.
+//! The URLs of `testdata/dialects/`, of real clients and of the contract: each has the rendition of its native URL, or the refusal.
 
 use std::sync::Arc;
 
@@ -6,7 +6,24 @@ use super::{Sources, cloudflare, imgix, imgproxy, ipx, next, templates, thumbor,
 use crate::dialect::policy::tests::config;
 use crate::dialect::{Config, Dialect, Error, Mount, Mounts, Policy, Target};
 
-const VECTORS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/dialects/vectors.tsv"));
+macro_rules! vectors_of {
+    ($file:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/dialects/", $file))
+    };
+}
+
+/// What clients printed, and what the documentation of the dialects has.
+const FILES: &[&str] = &[
+    vectors_of!("vectors.tsv"),
+    vectors_of!("contract-ipx.tsv"),
+    vectors_of!("contract-imgix.tsv"),
+    vectors_of!("contract-wsrv.tsv"),
+    vectors_of!("contract-next.tsv"),
+    vectors_of!("contract-paths.tsv"),
+    vectors_of!("contract-imgproxy.tsv"),
+    vectors_of!("contract-thumbor.tsv"),
+    vectors_of!("contract-cloudflare.tsv"),
+];
 
 /// The dialects that the vectors of these names are for.
 const BUILT: &[&str] = &["next", "paths", "ipx", "imgix", "wsrv", "imgproxy", "thumbor", "cloudflare"];
@@ -28,8 +45,8 @@ struct Vector<'a> {
 }
 
 fn vectors() -> impl Iterator<Item = Vector<'static>> {
-    let lines = VECTORS.lines().filter(|line| !line.starts_with('#')).skip(1);
-    lines.map(|line| {
+    let rows = |file: &'static str| file.lines().filter(|line| !line.starts_with('#')).skip(1);
+    FILES.iter().copied().flat_map(rows).map(|line| {
         let fields: Vec<&str> = line.split('\t').collect();
         let [dialect, _client, url, status, meaning, _needs, config, _note] = fields[..] else { panic!("{line}") };
         Vector { dialect, url, status: status.parse().expect("a status"), meaning, config }

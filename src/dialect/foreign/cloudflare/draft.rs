@@ -183,11 +183,12 @@ pub(super) fn gravity(draft: &mut Draft, name: &str, value: &str) -> Result<(), 
 }
 
 pub(super) fn quality(draft: &mut Draft, name: &str, value: &str) -> Result<(), Error> {
-    let is_number = whole(value).is_some_and(|quality| (1..=100).contains(&quality));
-    if !is_number && !matches!(value, "high" | "medium-high" | "medium-low" | "low") {
-        return Err(invalid(name, value, "1 to 100, high, medium-high, medium-low or low"));
-    }
-    draft.quality = Some(value.to_owned());
+    let number = whole(value).filter(|quality| (1..=100).contains(quality));
+    draft.quality = Some(match (number, value) {
+        (Some(number), _) => number.to_string(),
+        (None, "high" | "medium-high" | "medium-low" | "low") => value.to_owned(),
+        _ => return Err(invalid(name, value, "1 to 100, high, medium-high, medium-low or low")),
+    });
     Ok(())
 }
 
@@ -210,6 +211,7 @@ impl Draft {
     /// The native parameters.
     pub(super) fn meaning(&self) -> Result<Meaning, Error> {
         let mut meaning = Meaning::default();
+        self.check_gravity()?;
         self.set_sizes(&mut meaning)?;
         self.set_turn(&mut meaning)?;
         self.set_part(&mut meaning)?;
@@ -259,14 +261,20 @@ impl Draft {
         }
     }
 
-    fn set_position(&self, meaning: &mut Meaning) -> Result<(), Error> {
-        let Some(position) = &self.gravity else { return Ok(()) };
-        // whether the picture is cropped before or after it is turned is not documented
+    /// Refuses a place beside a turn: whether the picture is cropped before or after it is turned is not documented.
+    fn check_gravity(&self) -> Result<(), Error> {
         let is_turned = self.flip != [false; 2] || self.turns != 0;
-        if is_turned && !matches!(position.as_str(), "smart" | "center" | "0.5x0.5") {
-            return Err(invalid("gravity", position, "without flip and rotate"));
+        match self.gravity.as_deref().filter(|position| is_turned && *position != "smart") {
+            Some(position) => Err(invalid("gravity", position, "without flip and rotate")),
+            None => Ok(()),
         }
-        meaning.set(("gravity", position), "position", position)
+    }
+
+    fn set_position(&self, meaning: &mut Meaning) -> Result<(), Error> {
+        match &self.gravity {
+            Some(position) => meaning.set(("gravity", position), "position", position),
+            None => Ok(()),
+        }
     }
 
     /// `flip`, then `rotate`: native URLs have them the other way round, so that axes change places with a quarter turn.

@@ -28,7 +28,10 @@ impl Dialect for Cloudflare {
     }
 
     fn read(&self, rest: &str, _query: Option<&str>, _now: u64) -> Result<Statement, Error> {
-        let (options, source) = split(rest).ok_or(Error::InvalidName)?;
+        let (options, source) = split(rest);
+        if options.is_empty() {
+            return Err(invalid("options", "", "at least one option with = and a value"));
+        }
         let mut draft = Draft::default();
         for (name, value) in pairs(options) {
             let value = value.ok_or_else(|| invalid(name, "", "an option with = and a value"))?;
@@ -46,8 +49,7 @@ impl Dialect for Cloudflare {
     }
 
     fn negotiates_format(&self, rest: &str, _query: Option<&str>) -> bool {
-        let options = split(rest).map_or("", |(options, _)| options);
-        let format = pairs(options).filter(|(name, _)| matches!(*name, "format" | "f")).last();
+        let format = pairs(split(rest).0).filter(|(name, _)| matches!(*name, "format" | "f")).last();
         format.and_then(|(_, value)| percent_decode(value?)).is_some_and(|value| value == "auto")
     }
 
@@ -60,10 +62,10 @@ impl Dialect for Cloudflare {
     }
 }
 
-/// The options and the source of a path; `None` where there are no options.
-fn split(rest: &str) -> Option<(&str, &str)> {
-    let path = rest.split('?').next()?.strip_prefix('/')?;
-    Some(path.split_once('/').unwrap_or((path, ""))).filter(|(options, _)| !options.is_empty())
+/// The options and the source of a path, each empty where it is missing.
+fn split(rest: &str) -> (&str, &str) {
+    let path = rest.split('?').next().and_then(|path| path.strip_prefix('/')).unwrap_or_default();
+    path.split_once('/').unwrap_or((path, ""))
 }
 
 /// Names and values, not decoded; a name without `=` has no value.

@@ -35,10 +35,8 @@ fn options_have_their_native_equals() {
         ("w=300,fit=aspect-crop", Ok("width=300")),
         ("w=300,fit=pad", Ok("enlarge=true&width=300")),
         ("w=300,h=200,fit=crop,dpr=2,g=0.25x1", Ok("fit=cover&height=400&limit=sides&position=0.25x1&width=600")),
-        (
-            "w=300,h=200,fit=crop,g=center,flip=h",
-            Ok("fit=cover&flip=h&height=200&limit=sides&position=center&width=300"),
-        ),
+        ("w=300,h=200,fit=crop,g=center,flip=h", Err(400)),
+        ("w=300,g=top,flip=h", Err(400)),
         (
             "w=300,h=200,fit=cover,g=auto,rotate=90",
             Ok("enlarge=true&fit=cover&height=200&position=smart&rotate=90&width=300"),
@@ -105,9 +103,9 @@ fn sources_are_paths_or_our_own_addresses() {
         ("/w=3/a%zz", Err(404)),
         ("/w=3/", Err(400)),
         ("/w=3", Err(400)),
-        ("//a.jpg", Err(404)),
-        ("/", Err(404)),
-        ("", Err(404)),
+        ("//a.jpg", Err(400)),
+        ("/", Err(400)),
+        ("", Err(400)),
     ] {
         let read = cloudflare().read(rest, None, 0);
         let got = read.as_ref().map(|statement| statement.id.as_str()).map_err(status);

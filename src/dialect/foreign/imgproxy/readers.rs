@@ -171,7 +171,7 @@ pub(super) fn gravity(draft: &mut Draft, name: &str, value: &str) -> Result<(), 
 }
 
 pub(super) fn crop(draft: &mut Draft, name: &str, value: &str) -> Result<(), Error> {
-    let arguments: Vec<&str> = value.split(draft.separator.as_str()).collect();
+    let arguments = draft.arguments(name, value, 5)?;
     for at in 0..2 {
         set_number(&mut draft.crop[at], name, nth(&arguments, at))?;
     }
@@ -179,7 +179,7 @@ pub(super) fn crop(draft: &mut Draft, name: &str, value: &str) -> Result<(), Err
         let mut gravity = draft.crop_gravity.unwrap_or_default();
         gravity.read(name, &arguments[2..])?;
         draft.crop_gravity = Some(gravity);
-    } else if arguments.len() > 3 {
+    } else if arguments.iter().skip(3).any(|argument| !argument.is_empty()) {
         return Err(invalid(name, value, "offsets follow a gravity"));
     }
     Ok(())
@@ -202,13 +202,14 @@ pub(super) fn trim(draft: &mut Draft, name: &str, value: &str) -> Result<(), Err
 
 pub(super) fn padding(draft: &mut Draft, name: &str, value: &str) -> Result<(), Error> {
     let arguments = draft.arguments(name, value, 4)?;
-    let [top, right, bottom, left] = &mut draft.padding;
-    set_whole(top, name, nth(&arguments, 0))?;
-    (*right, *bottom) = (*top, *top);
-    set_whole(right, name, nth(&arguments, 1))?;
-    set_whole(bottom, name, nth(&arguments, 2))?;
-    *left = *right;
-    set_whole(left, name, nth(&arguments, 3))
+    // each argument is also that of the sides behind it which have none: top, right, bottom and left
+    let sides: [&[usize]; 4] = [&[0, 1, 2, 3], &[1, 3], &[2], &[3]];
+    for (at, sides) in sides.into_iter().enumerate() {
+        let Some(text) = nth(&arguments, at) else { continue };
+        let pixels = whole(text).ok_or_else(|| invalid(name, text, "a whole number"))?;
+        sides.iter().for_each(|&side| draft.padding[side] = pixels);
+    }
+    Ok(())
 }
 
 pub(super) fn rotate(draft: &mut Draft, name: &str, value: &str) -> Result<(), Error> {

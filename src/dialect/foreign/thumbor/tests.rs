@@ -141,6 +141,8 @@ fn fill_is_a_canvas_or_a_background() {
         Flavour::Imagor,
         &[
             ("fit-in/300x300/filters:fill(red)/", Ok(&format!("background=ff0000&{pad}"))),
+            ("fit-in/300x300/filters:fill(red,0)/", Ok(&format!("background=ff0000&{pad}"))),
+            ("fit-in/300x0/filters:fill(auto)/", Err(400)),
             ("fit-in/300x300/filters:fill(red):upscale()/", Ok(&format!("background=ff0000&enlarge=true&{pad}"))),
         ],
     );

@@ -177,6 +177,7 @@ fn is_on(value: &str) -> bool {
 
 /// A colour as native parameters have it.
 fn colour(name: &str, value: &str) -> Result<String, Error> {
-    let colour = argb_colour(value).or_else(|| named_colour(value));
+    let digits = value.strip_prefix('#').unwrap_or(value);
+    let colour = argb_colour(digits).or_else(|| named_colour(value));
     colour.map(show_colour).ok_or_else(|| invalid(name, value, COLOUR))
 }
