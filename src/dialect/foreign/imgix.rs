@@ -16,7 +16,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use draft::Draft;
 use md5::{Digest, Md5};
-use table::OPTIONS;
+use table::{INDEX, OPTIONS};
 
 use super::meaning::invalid;
 use super::options::{self, ForeignOption, OptionDoc, Treatment};
@@ -155,7 +155,7 @@ struct Found {
 
 fn find(name: &str) -> Option<Found> {
     let row = |name: &str, is_base64| {
-        let option = options::find(OPTIONS, name)?;
+        let option = INDEX.find(name)?;
         let own = option.aliases.iter().find(|alias| **alias == name).copied();
         let is_family = !matches!(option.treatment, Treatment::Read(_));
         let known = own.filter(|_| is_family).unwrap_or(option.name);

@@ -1,5 +1,7 @@
 //! Tables of options: one row for each option of a dialect, from which come its parser, its suggestions and its documentation.
 
+use std::collections::HashMap;
+
 use super::meaning::unsupported;
 use crate::dialect::{Error, InvalidParam, nearest};
 
@@ -95,9 +97,24 @@ impl<D> ForeignOption<D> {
     }
 }
 
-/// The option of that name.
-pub fn find<D>(options: &'static [ForeignOption<D>], name: &str) -> Option<&'static ForeignOption<D>> {
-    options.iter().find(|option| option.name == name || option.aliases.contains(&name))
+/// The rows of a table by name: some have two hundred, and a URL has several options.
+pub struct Index<D: 'static>(HashMap<&'static str, &'static ForeignOption<D>>);
+
+impl<D> Index<D> {
+    /// The index of a table.
+    pub fn new(options: &'static [ForeignOption<D>]) -> Index<D> {
+        let named = |option: &'static ForeignOption<D>| {
+            let names = std::iter::once(option.name).chain(option.aliases.iter().copied());
+            names.map(move |name| (name, option))
+        };
+        // the first row of a name, as a search would find it
+        Index(options.iter().rev().flat_map(named).collect())
+    }
+
+    /// The option of that name.
+    pub fn find(&self, name: &str) -> Option<&'static ForeignOption<D>> {
+        self.0.get(name).copied()
+    }
 }
 
 /// The documentation of a table.

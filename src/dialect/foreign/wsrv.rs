@@ -9,7 +9,7 @@ mod table;
 mod tests;
 
 use draft::Draft;
-use table::OPTIONS;
+use table::{INDEX, OPTIONS};
 
 use super::meaning::invalid;
 use super::options::{self, OptionDoc};
@@ -36,7 +36,10 @@ impl Dialect for Wsrv {
         }
         let draft = parse(query.unwrap_or_default())?;
         let params = draft.meaning()?.into_params();
-        let url = draft.url.ok_or_else(|| invalid("url", "", "it is required: the address of the original"))?;
+        let url = draft
+            .url
+            .filter(|url| !url.is_empty())
+            .ok_or_else(|| invalid("url", "", "it is required: the address of the original"))?;
         Ok(Statement::new(self.original(&url)?, params))
     }
 
@@ -76,7 +79,7 @@ fn parse(query: &str) -> Result<Draft, Error> {
     // one name for each option, so that it has no more entries than the table
     let mut seen: Vec<&'static str> = Vec::new();
     for (name, value) in pairs(query) {
-        let Some(option) = options::find(OPTIONS, name) else { continue };
+        let Some(option) = INDEX.find(name) else { continue };
         if seen.contains(&option.name) {
             continue;
         }

@@ -8,7 +8,7 @@ mod table;
 mod tests;
 
 use self::draft::Draft;
-use self::table::OPTIONS;
+use self::table::{INDEX, OPTIONS};
 use super::meaning::{Meaning, invalid};
 use super::options::{self, OptionDoc};
 use super::source::Sources;
@@ -36,7 +36,7 @@ impl Dialect for Cloudflare {
         for (name, value) in pairs(options) {
             let value = value.ok_or_else(|| invalid(name, "", "an option with = and a value"))?;
             let decoded = percent_decode(value).ok_or_else(|| invalid(name, value, "percent-encoded UTF-8"))?;
-            match options::find(OPTIONS, name) {
+            match INDEX.find(name) {
                 Some(option) => option.apply(&mut draft, name, &decoded)?,
                 None => return Err(options::unknown(OPTIONS, name, &decoded)),
             }

@@ -1,10 +1,15 @@
 //! Cloudflare's options, in the order of its documentation.
 
+use std::sync::LazyLock;
+
 use super::draft::{self, Draft};
-use crate::dialect::foreign::options::ForeignOption as Row;
+use crate::dialect::foreign::options::{ForeignOption as Row, Index};
 
 const FACTOR: &str = "a factor; 1 and 0 change nothing";
 const SIDE: &str = "a whole number from 1";
+
+/// The rows of [`OPTIONS`] by name.
+pub(super) static INDEX: LazyLock<Index<Draft>> = LazyLock::new(|| Index::new(OPTIONS));
 
 /// Every option.
 #[rustfmt::skip]

@@ -189,7 +189,7 @@ impl Draft {
         }
         match &self.fill_colour {
             Some(colour) if self.background.is_none() && self.has_both_sides() => {
-                meaning.set(("fill-color", colour), "canvas", colour)
+                meaning.set(("fill-color", colour), "background", colour)
             }
             _ => Ok(()),
         }

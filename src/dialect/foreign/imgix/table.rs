@@ -1,17 +1,22 @@
 //! One row for each option of imgix, after its `imgix-url-params`; those that are refused alike share a row.
 
+use std::sync::LazyLock;
+
 use super::draft::{
     Draft, Fit, half_turn, image_format, number_in, orientation, ratio, shares_or_pixels, side, switch,
 };
 use super::{families, words};
 use crate::dialect::Error;
 use crate::dialect::foreign::meaning::invalid;
-use crate::dialect::foreign::options::ForeignOption;
+use crate::dialect::foreign::options::{ForeignOption, Index};
 use crate::dialect::foreign::values::{argb_colour, named_colour, number, show_colour, whole};
 
 type Row = ForeignOption<Draft>;
 
 const COLOUR: &str = "hex of 3, 4, 6 or 8 digits, where alpha is in front, or a CSS colour name";
+
+/// The rows of [`OPTIONS`] by name.
+pub(super) static INDEX: LazyLock<Index<Draft>> = LazyLock::new(|| Index::new(OPTIONS));
 
 pub(super) const OPTIONS: &[Row] = &[
     Row::read("w", &["width"], "pixels, above 1", "`width`", |draft, name, value| {
@@ -83,7 +88,7 @@ pub(super) const OPTIONS: &[Row] = &[
     Row::read("bg", &[], COLOUR, "`background`", |draft, name, value| {
         colour(name, value).map(|colour| draft.background = Some(colour))
     }),
-    Row::read("fill-color", &["fillcolor"], COLOUR, "`canvas`, without `bg`", |draft, name, value| {
+    Row::read("fill-color", &["fillcolor"], COLOUR, "`background` where there is no `bg`", |draft, name, value| {
         colour(name, value).map(|colour| draft.fill_colour = Some(colour))
     }),
     Row::read("fill", &[], "solid", "of `fit=fill` and `fit=fillmax`", |draft, _, value| keep(&mut draft.fill, value)),

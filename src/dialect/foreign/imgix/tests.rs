@@ -65,7 +65,7 @@ fn options_mean_native_parameters() {
         ("w=30&ar=1:1", "enlarge=true&width=30"),
         ("w=300&fit=fill", "enlarge=true&width=300"),
         ("w=30&h=20&fit=fill&fill=solid", "enlarge=true&fit=pad&height=20&width=30"),
-        ("w=30&h=20&fit=fill&fill-color=8f00", "canvas=ff000088&enlarge=true&fit=pad&height=20&width=30"),
+        ("w=30&h=20&fit=fill&fill-color=8f00", "background=ff000088&enlarge=true&fit=pad&height=20&width=30"),
         ("w=30&h=20&fit=fill&fill-color=red&bg=blue", "background=blue&enlarge=true&fit=pad&height=20&width=30"),
         ("w=30&fill=blur&fill-color=red", "enlarge=true&width=30"),
         ("w=30&h=20&fit=fillmax&dpr=2", "fit=pad&height=40&width=60"),
@@ -375,7 +375,7 @@ fn every_option_of_imgix_has_a_row() {
         "transparency",
         "rot-type",
     ] {
-        assert!(options::find(OPTIONS, name).is_some(), "{name}");
+        assert!(options::Index::new(OPTIONS).find(name).is_some(), "{name}");
     }
     let names: Vec<&str> =
         OPTIONS.iter().flat_map(|row| std::iter::once(row.name).chain(row.aliases.iter().copied())).collect();

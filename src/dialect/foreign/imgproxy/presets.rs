@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::draft::Draft;
-use super::table::OPTIONS;
+use super::table::{INDEX, OPTIONS};
 use crate::dialect::Error;
 use crate::dialect::foreign::options;
 
@@ -66,7 +66,7 @@ impl Presets {
 
 /// Reads one option that is not `preset`.
 pub(super) fn apply(draft: &mut Draft, name: &str, value: &str) -> Result<(), Error> {
-    match options::find(OPTIONS, name) {
+    match INDEX.find(name) {
         Some(option) => option.apply(draft, name, value),
         None => Err(options::unknown(OPTIONS, name, value)),
     }

@@ -1,8 +1,10 @@
 //! imgproxy's options, in the order of its documentation. Options of imgproxy Pro are rows, too, so that their refusal says so.
 
+use std::sync::LazyLock;
+
 use super::draft::Draft;
 use super::readers;
-use crate::dialect::foreign::options::ForeignOption as Row;
+use crate::dialect::foreign::options::{ForeignOption as Row, Index};
 
 const WHOLE: &str = "a whole number; 0 for none";
 const BOOLEAN: &str = "1, t or true; all else is false";
@@ -11,6 +13,9 @@ const GRAVITY: &str = "a side or a corner with x and y offset, sm, or fp with x 
 const SERVER: &str = "limits are settings of this server";
 const PRO: &str = "";
 const VIDEO: &str = "videos are not read";
+
+/// The rows of [`OPTIONS`] by name.
+pub(super) static INDEX: LazyLock<Index<Draft>> = LazyLock::new(|| Index::new(OPTIONS));
 
 /// Every option.
 #[rustfmt::skip]

@@ -246,7 +246,7 @@ fn every_modifier_of_ipx_has_a_row() {
         "erode",
         "clahe",
     ] {
-        assert!(options::find(OPTIONS, name).is_some(), "{name}");
+        assert!(options::Index::new(OPTIONS).find(name).is_some(), "{name}");
     }
 }
 

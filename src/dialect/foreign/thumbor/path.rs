@@ -2,7 +2,7 @@
 
 use super::Flavour;
 use super::draft::{Draft, FitIn, Side};
-use super::table::FILTERS;
+use super::table::{FILTERS, INDEX};
 use crate::dialect::Error;
 use crate::dialect::foreign::meaning::{invalid, unsupported};
 use crate::dialect::foreign::options;
@@ -143,7 +143,7 @@ fn read_filters(draft: &mut Draft, parts: &mut Parts<'_>) -> Result<(), Error> {
     let text = percent_decode(text).ok_or_else(|| ends(text))?;
     for filter in text.split("):").filter(|filter| !filter.is_empty()) {
         let (name, value) = filter.split_once('(').ok_or_else(|| ends(filter))?;
-        match options::find(FILTERS, name) {
+        match INDEX.find(name) {
             Some(option) => option.apply(draft, name, value)?,
             None => return Err(options::unknown(FILTERS, name, value)),
         }

@@ -1,7 +1,9 @@
 //! The parts of a path and the filters of thumbor and imagor, in the order of their documentation.
 
+use std::sync::LazyLock;
+
 use super::draft::{self, Draft};
-use crate::dialect::foreign::options::ForeignOption as Row;
+use crate::dialect::foreign::options::{ForeignOption as Row, Index};
 use crate::dialect::foreign::values::number;
 
 /// The parts of a path, for documentation: their order is their grammar.
@@ -20,6 +22,9 @@ pub(super) const PARTS: &[Row<Draft>] = &[
     Row::read("top", &["bottom", "middle"], "", "`position`", ignore),
     Row::read("smart", &[], "", "`position=smart`", ignore),
 ];
+
+/// The rows of [`FILTERS`] by name.
+pub(super) static INDEX: LazyLock<Index<Draft>> = LazyLock::new(|| Index::new(FILTERS));
 
 /// Every filter.
 #[rustfmt::skip]

@@ -1,9 +1,11 @@
 //! One row for each option of images.weserv.nl 5.
 
+use std::sync::LazyLock;
+
 use super::draft::{Draft, Fit, coordinate, image_format, number_in, position, sharpness, side};
 use crate::dialect::Error;
 use crate::dialect::foreign::meaning::invalid;
-use crate::dialect::foreign::options::ForeignOption;
+use crate::dialect::foreign::options::{ForeignOption, Index};
 use crate::dialect::foreign::values::{
     argb_colour, named_colour, number, percent_of_levels, quarter_turns, show_colour, whole,
 };
@@ -12,6 +14,9 @@ type Row = ForeignOption<Draft>;
 
 const COLOUR: &str = "hex of 3, 4, 6 or 8 digits, where alpha is in front, or a CSS colour name";
 const COORDINATE: &str = "pixels, or percent such as 25%";
+
+/// The rows of [`OPTIONS`] by name.
+pub(super) static INDEX: LazyLock<Index<Draft>> = LazyLock::new(|| Index::new(OPTIONS));
 
 pub(super) const OPTIONS: &[Row] = &[
     Row::read("url", &[], "an address below `bases`, with or without a scheme", "the original", |draft, _, value| {

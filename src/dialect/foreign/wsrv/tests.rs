@@ -280,6 +280,6 @@ fn every_option_of_weserv_has_a_row() {
         "encoding",
         "maxage",
     ] {
-        assert!(options::find(OPTIONS, name).is_some(), "{name}");
+        assert!(options::Index::new(OPTIONS).find(name).is_some(), "{name}");
     }
 }
