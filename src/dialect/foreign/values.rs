@@ -35,6 +35,10 @@ pub fn percent_of_levels(levels: u32) -> u32 {
 
 /// A number without needless zeros, of at most four decimals, as native parameters have it.
 pub fn show(number: f64) -> String {
+    // nearly all are whole, and decimals take ten times as long to print
+    if number.fract() == 0.0 && number.abs() < 1e15 {
+        return (number as i64).to_string();
+    }
     let text = format!("{number:.4}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     if text == "-0" { "0".into() } else { text.into() }
