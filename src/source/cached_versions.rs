@@ -44,6 +44,14 @@ impl Source for CachedVersions {
         })
     }
 
+    fn known(&self, id: &ImageId) -> Option<Version> {
+        self.versions.get(id).or_else(|| self.source.known(id))
+    }
+
+    fn bring<'a>(&'a self, id: &'a ImageId, version: Version) -> BoxFuture<'a, Result<(), Error>> {
+        self.source.bring(id, version)
+    }
+
     fn fetch<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Original, Error>> {
         Box::pin(async move {
             let fetched = self.source.fetch(id).await;

@@ -46,6 +46,17 @@ pub trait Source: Send + Sync {
     /// The current version of an original. Called on every request, so it must be cheap.
     fn version<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Version, Error>>;
 
+    /// The current version, if it is known without a system call or a request; `None` does not mean that there is none.
+    fn known(&self, _id: &ImageId) -> Option<Version> {
+        None
+    }
+
+    /// Transfers the bytes of that version to this machine, where they are not here yet, so that a `fetch` soon after does
+    /// not wait for the network. Callers hold no worker's permit meanwhile.
+    fn bring<'a>(&'a self, _id: &'a ImageId, _version: Version) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// The bytes of an original and their version.
     fn fetch<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Original, Error>>;
 
@@ -66,8 +77,8 @@ pub trait Source: Send + Sync {
 pub struct Version {
     /// A digest of what the source distinguishes versions by.
     pub identity: [u8; 32],
-    /// The time of the last change, for `Last-Modified`.
-    pub modified: SystemTime,
+    /// The time of the last change, for `Last-Modified`; `None` where the source does not tell.
+    pub modified: Option<SystemTime>,
     /// Length in bytes.
     pub length: u64,
 }
@@ -191,4 +202,16 @@ pub enum Error {
     /// The storage failed.
     #[error("the original's storage failed")]
     Unavailable(#[source] Arc<std::io::Error>),
+    /// The origin did not answer in time.
+    #[error("the origin of the original did not answer in time")]
+    TimedOut,
+    /// The origin, or a redirect of it, has an address that must not be connected to. The text is for the log.
+    #[error("the origin of the original has an address that is not allowed")]
+    Refused(String),
+    /// The origin refused the credentials of this server, which are not the client's.
+    #[error("the origin of the original refused the credentials of this server")]
+    Credentials,
+    /// The origin answered with a status that is neither the original nor its absence.
+    #[error("the origin of the original answered with status {0}")]
+    Status(u16),
 }

@@ -61,6 +61,14 @@ impl Source for SharedBytes {
         self.source.version(id)
     }
 
+    fn known(&self, id: &ImageId) -> Option<Version> {
+        self.source.known(id)
+    }
+
+    fn bring<'a>(&'a self, id: &'a ImageId, version: Version) -> BoxFuture<'a, Result<(), Error>> {
+        self.source.bring(id, version)
+    }
+
     fn fetch<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Original, Error>> {
         Box::pin(async move {
             let version = self.source.version(id).await?;

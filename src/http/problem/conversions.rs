@@ -61,6 +61,11 @@ impl From<source::Error> for Problem {
                 tracing::error!(error = %cause, "an original cannot be read");
                 Problem::new(StatusCode::BAD_GATEWAY, "Original unavailable", detail)
             }
+            source::Error::TimedOut => Problem::new(StatusCode::GATEWAY_TIMEOUT, "Original unavailable", detail),
+            // the credentials are this server's: a 403 would tell the client, and caches, that it lacks permission
+            source::Error::Refused(_) | source::Error::Credentials | source::Error::Status(_) => {
+                Problem::new(StatusCode::BAD_GATEWAY, "Original unavailable", detail)
+            }
         }
     }
 }
