@@ -3,23 +3,31 @@
 //! A source does not know what an original is needed for. The cache relies on [`Version`]: different bytes have different
 //! versions.
 
+mod address;
 mod cached_versions;
 mod chunks;
+mod connect;
 mod files;
 mod id;
 #[cfg(test)]
 mod link_tests;
+mod origin;
 mod root;
 mod shared_bytes;
 mod stat;
 #[cfg(test)]
+mod test_origin;
+#[cfg(test)]
 mod testsuite;
+pub(crate) mod tls;
 mod upload_store;
+mod wire;
 
 pub use cached_versions::CachedVersions;
 pub use chunks::buffered_bytes;
 pub use files::Files;
 pub use id::{ImageId, InvalidName};
+pub use origin::{InvalidOrigin, Origin};
 pub use shared_bytes::SharedBytes;
 pub(crate) use upload_store::STAGING;
 pub use upload_store::{Rejected, StagedUpload, UploadStore};
