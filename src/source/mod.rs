@@ -8,6 +8,8 @@ mod cached_versions;
 mod chunks;
 mod connect;
 mod files;
+mod freshness;
+mod http;
 mod id;
 #[cfg(test)]
 mod link_tests;
@@ -26,6 +28,8 @@ mod wire;
 pub use cached_versions::CachedVersions;
 pub use chunks::buffered_bytes;
 pub use files::Files;
+pub use freshness::Windows;
+pub use http::HttpSource;
 pub use id::{ImageId, InvalidName};
 pub use origin::{InvalidOrigin, Origin};
 pub use shared_bytes::SharedBytes;
