@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tintype_single_flight::SingleFlight;
+use tintype_single_flight::{Leader, SingleFlight, Waiter};
 
 use super::freshness::{Breaker, Known, Standing, Windows, is_outage, jittered};
 use super::origin::Origin;
@@ -36,7 +36,7 @@ struct Shared {
     /// When each may be asked for again.
     missing: moka::sync::Cache<ImageId, Instant>,
     held: moka::sync::Cache<ImageId, Held>,
-    flights: Arc<SingleFlight<FlightKey, (), Result<Transfer, Error>>>,
+    flights: Arc<SingleFlight<FlightKey, ImageId, Result<Transfer, Error>>>,
     breaker: Breaker,
 }
 
@@ -96,21 +96,28 @@ impl HttpSource {
 }
 
 impl Shared {
-    /// Waits for a request, which is made in a task of its own and shared by all who want the same.
-    async fn transfer(self: &Arc<Self>, id: &ImageId, want: Want) -> Result<Transfer, Error> {
+    /// Joins a request, or makes it in a task of its own.
+    fn start(self: &Arc<Self>, id: &ImageId, want: Want) -> Waiter<ImageId, Result<Transfer, Error>> {
         let key = (blake3::hash(id.as_str().as_bytes()).into(), want);
-        let (waiter, leader) = self.flights.join(key, ());
+        let (waiter, leader) = self.flights.join(key, id.clone());
         if let Some(leader) = leader {
             let (shared, id) = (Arc::clone(self), id.clone());
             tokio::spawn(async move {
-                let result = shared.request(&id, want).await;
+                let result = shared.request(&id, want, &leader).await;
                 leader.complete(result);
             });
         }
-        waiter.await.unwrap_or_else(|| Err(unavailable(std::io::Error::other("a request ended without a result"))))
+        waiter
     }
 
-    async fn request(&self, id: &ImageId, want: Want) -> Result<Transfer, Error> {
+    async fn transfer(self: &Arc<Self>, id: &ImageId, want: Want) -> Result<Transfer, Error> {
+        let result = self.start(id, want).await;
+        result.unwrap_or_else(|| Err(unavailable(std::io::Error::other("a request ended without a result"))))
+    }
+
+    async fn request(
+        &self, id: &ImageId, want: Want, leader: &Leader<FlightKey, ImageId, Result<Transfer, Error>>,
+    ) -> Result<Transfer, Error> {
         if let Some(error) = self.breaker.error(Instant::now()) {
             self.fail(id, &error);
             return Err(error);
@@ -119,10 +126,16 @@ impl Shared {
         let conditions = known.as_ref().filter(|_| want == Want::Version).and_then(|known| known.conditions.as_ref());
         let answer = self.client.get(id, conditions).await;
         self.breaker.count(answer.as_ref().err(), Instant::now());
+        // what began before a purge is not stored after it
+        let is_valid = leader.is_valid();
         match (answer, known) {
-            (Ok(Answer::Whole(fetched)), known) => Ok(self.keep(id, fetched, known.map(|known| known.version))),
+            (Ok(Answer::Whole(fetched)), known) => {
+                Ok(self.keep(id, fetched, known.map(|known| known.version), is_valid))
+            }
             (Ok(Answer::NotModified), Some(Known { version, conditions, .. })) => {
-                self.known.insert(id.clone(), Known::new(version, conditions, &self.windows, Instant::now()));
+                if is_valid {
+                    self.known.insert(id.clone(), Known::new(version, conditions, &self.windows, Instant::now()));
+                }
                 Ok(Transfer { version, bytes: None })
             }
             // it is sent only where a condition was
@@ -134,17 +147,19 @@ impl Shared {
         }
     }
 
-    fn keep(&self, id: &ImageId, fetched: Fetched, former: Option<Version>) -> Transfer {
+    fn keep(&self, id: &ImageId, fetched: Fetched, former: Option<Version>, is_valid: bool) -> Transfer {
         let Fetched { bytes, conditions, modified } = fetched;
         let mut version = Version { identity: self.identity(id, &bytes), modified, length: bytes.len() as u64 };
         if let Some(former) = former.filter(|former| former.identity == version.identity) {
             // the same bytes with another date are the same version
             version = former;
         }
-        let original = Original { bytes: bytes.clone(), version };
-        self.missing.invalidate(id);
-        self.known.insert(id.clone(), Known::new(version, conditions, &self.windows, Instant::now()));
-        self.held.insert(id.clone(), Held { original, brought: None });
+        if is_valid {
+            let original = Original { bytes: bytes.clone(), version };
+            self.missing.invalidate(id);
+            self.known.insert(id.clone(), Known::new(version, conditions, &self.windows, Instant::now()));
+            self.held.insert(id.clone(), Held { original, brought: None });
+        }
         Transfer { version, bytes: Some(bytes) }
     }
 
@@ -162,17 +177,30 @@ impl Shared {
     fn fail(&self, id: &ImageId, error: &Error) {
         let now = Instant::now();
         if matches!(error, Error::NotFound) {
-            self.forget(id);
+            self.drop_state(id);
             let seed = blake3::hash(id.as_str().as_bytes()).into();
             self.missing.insert(id.clone(), now + jittered(self.windows.missing, &seed));
-        } else if let Some(known) = self.known.get(id)
-            && is_outage(error)
-        {
+        } else if !is_outage(error) {
+            // it cannot be had any more, although the origin answers
+            self.known.invalidate(id);
+        } else if let Some(known) = self.known.get(id) {
             self.known.insert(id.clone(), known.failed(now));
         }
     }
 
     fn forget(&self, id: &ImageId) {
+        self.flights.invalidate(|name| name == id);
+        self.drop_state(id);
+    }
+
+    fn forget_below(&self, prefix: &str) {
+        self.flights.invalidate(|name| name.as_str().starts_with(prefix));
+        let is_below = |id: &Arc<ImageId>| id.as_str().starts_with(prefix);
+        let known = self.known.iter().map(|(id, _)| id).chain(self.held.iter().map(|(id, _)| id));
+        known.chain(self.missing.iter().map(|(id, _)| id)).filter(is_below).for_each(|id| self.drop_state(&id));
+    }
+
+    fn drop_state(&self, id: &ImageId) {
         self.known.invalidate(id);
         self.missing.invalidate(id);
         self.held.invalidate(id);
@@ -187,9 +215,8 @@ impl Shared {
         match known {
             Some((Standing::Fresh, known)) => Ok(known.version),
             Some((Standing::Stale, known)) => {
-                let (shared, id) = (Arc::clone(self), id.clone());
                 // its outcome is noted where it is made
-                tokio::spawn(async move { shared.transfer(&id, Want::Version).await.map(drop) });
+                drop(self.start(id, Want::Version));
                 Ok(known.version)
             }
             Some((Standing::Expired, known)) => self.confirm(id, known).await,
@@ -270,6 +297,10 @@ impl Source for HttpSource {
 
     fn forget(&self, id: &ImageId) {
         self.0.forget(id);
+    }
+
+    fn forget_below(&self, prefix: &str) {
+        self.0.forget_below(prefix);
     }
 }
 

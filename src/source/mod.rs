@@ -80,8 +80,11 @@ pub trait Source: Send + Sync {
         None
     }
 
-    /// Drops cached state of an original that was just replaced.
+    /// Drops cached state of an original that was just replaced or purged.
     fn forget(&self, _id: &ImageId) {}
+
+    /// The same for all originals whose names start so.
+    fn forget_below(&self, _prefix: &str) {}
 }
 
 /// The version of an original's bytes: equal versions have equal bytes.

@@ -91,6 +91,10 @@ impl Source for SharedBytes {
     fn forget(&self, id: &ImageId) {
         self.source.forget(id);
     }
+
+    fn forget_below(&self, prefix: &str) {
+        self.source.forget_below(prefix);
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! Originals of an HTTP origin: renditions equal those from a folder, and the origin's failures stay its own.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::common::tls::Tls;
 use crate::common::{Server, folder, testdata, tintype};
 
 const PHOTO: &str = "photos/coffee.png";
@@ -159,4 +160,49 @@ fn original_that_hangs_delays_no_other() {
     let answer = server.get(&format!("/{PHOTO}?width=50&format=webp"), &[]);
     assert_eq!(answer.status, 200);
     assert!(started.elapsed() < Duration::from_secs(9), "before the origin's time is over: {:?}", started.elapsed());
+}
+
+#[test]
+fn purge_forgets_the_original() {
+    let (origin, cache) = (Origin::start(), folder());
+    let server = serve(&origin, cache.path(), &[("TINTYPE_SECURITY_ADMIN_TOKEN", "0123456789abcdef")]);
+    let target = format!("/{PHOTO}?width=50&format=webp");
+    assert_eq!(server.get(&target, &[]).status, 200);
+    let token = [("Authorization", "Bearer 0123456789abcdef"), ("Content-Length", "0")];
+    assert_eq!(server.connect().ask("POST", &format!("/-/purge?path=/{PHOTO}"), &token).status, 200);
+    assert_eq!(server.get(&target, &[]).status, 200);
+    assert_eq!(origin.requests(), 2);
+}
+
+#[test]
+fn https_origin_is_verified_by_the_system_certificates() {
+    let [place, cache] = [folder(), folder()];
+    let bundle = place.path().join("roots.pem");
+    let tls = Tls::new(&bundle);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let photo = std::fs::read(testdata().join(PHOTO)).expect("a picture");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            tls.serve(stream, |stream| {
+                let mut head = [0; 4096];
+                // a client that does not trust the certificate sends nothing
+                if stream.read(&mut head).is_ok_and(|read| read > 0) {
+                    let length = photo.len();
+                    let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+                    let _ = stream.write_all(&[head.as_bytes(), &photo].concat());
+                }
+            });
+        }
+    });
+    // the certificate is of localhost
+    for (host, status) in [("localhost", 200), ("127.0.0.1", 502)] {
+        let mut command = tintype();
+        command.arg("serve").arg("--cache-dir").arg(cache.path()).args(["--listen", "127.0.0.1:0"]);
+        command.env("TINTYPE_SOURCE_URL", format!("https://user:secret@{host}:{port}/")).env("SSL_CERT_FILE", &bundle);
+        let server = Server::spawn(command).unwrap_or_else(|log| panic!("tintype did not start:\n{log}"));
+        assert_eq!(server.get(&format!("/{PHOTO}?width={}", 40 + status / 100), &[]).status, status, "{host}");
+        let log = server.log();
+        assert!(log.contains(&format!("https://{host}:{port}/")) && !log.contains("secret"), "{log}");
+    }
 }

@@ -137,8 +137,36 @@ async fn version_outlives_an_outage_but_not_its_original() {
         remote.put("a.jpg", b"one");
         remote.version().await.expect("a version");
         remote.origin.set("a.jpg", Reply::response(status, "", b""));
-        assert_eq!(format!("{:?}", remote.version().await.expect_err("gone")), expected);
+        for _ in 0..2 {
+            assert_eq!(format!("{:?}", remote.version().await.expect_err("gone")), expected);
+        }
     }
+}
+
+#[tokio::test]
+async fn purged_original_is_requested_again() {
+    let remote = Remote::with(100, Windows { revalidate: HOUR, missing: HOUR, ..NOTHING });
+    remote.put("a.jpg", b"one");
+    let forget: [fn(&HttpSource); 2] = [|source| source.forget(&id()), |source| source.forget_below("")];
+    for forget in forget {
+        let version = remote.version().await.expect("a version");
+        remote.source.forget_below("b/");
+        assert_eq!(remote.source.known(&id()), Some(version));
+        forget(&remote.source);
+        assert_eq!(remote.source.known(&id()), None);
+        assert!(remote.source.0.held.get(&id()).is_none());
+    }
+    // a request that began before the purge
+    remote.origin.set("a.jpg", Reply::Endless(Vec::new(), ok(b"old"), NOTHING.patience));
+    let waiter = remote.source.0.start(&id(), Want::Version);
+    tokio::time::sleep(NOTHING.patience / 3).await;
+    remote.source.forget(&id());
+    assert!(waiter.await.is_some_and(|transfer| transfer.is_ok()));
+    assert!(remote.source.known(&id()).is_none() && remote.source.0.held.get(&id()).is_none());
+}
+
+fn ok(body: &[u8]) -> Vec<u8> {
+    [format!("HTTP/1.1 200 x\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()
 }
 
 #[tokio::test]
