@@ -52,6 +52,10 @@ impl Source for CachedVersions {
         self.source.bring(id, version)
     }
 
+    fn is_near(&self, id: &ImageId, version: Version) -> bool {
+        self.source.is_near(id, version)
+    }
+
     fn fetch<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Original, Error>> {
         Box::pin(async move {
             let fetched = self.source.fetch(id).await;

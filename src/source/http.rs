@@ -244,9 +244,14 @@ impl Shared {
         held.brought.is_some_and(|brought| brought.elapsed() < BROUGHT).then_some(held.original)
     }
 
+    /// The bytes of that version in memory.
+    fn held(&self, id: &ImageId, version: Version) -> Option<Original> {
+        self.held.get(id).map(|held| held.original).filter(|original| original.version == version)
+    }
+
     async fn bring(self: &Arc<Self>, id: &ImageId, version: Version) -> Result<(), Error> {
-        let original = match self.held.get(id).filter(|held| held.original.version == version) {
-            Some(held) => held.original,
+        let original = match self.held(id, version) {
+            Some(original) => original,
             None => self.download(id).await?,
         };
         self.held.insert(id.clone(), Held { original, brought: Some(Instant::now()) });
@@ -258,8 +263,8 @@ impl Shared {
             return Ok(original);
         }
         let version = self.version(id).await?;
-        match self.held.get(id).filter(|held| held.original.version == version) {
-            Some(held) => Ok(held.original),
+        match self.held(id, version) {
+            Some(original) => Ok(original),
             None => self.download(id).await,
         }
     }
@@ -282,6 +287,10 @@ impl Source for HttpSource {
 
     fn bring<'a>(&'a self, id: &'a ImageId, version: Version) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(self.0.bring(id, version))
+    }
+
+    fn is_near(&self, id: &ImageId, version: Version) -> bool {
+        self.0.held(id, version).is_some()
     }
 
     fn fetch<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Original, Error>> {

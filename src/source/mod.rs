@@ -69,6 +69,11 @@ pub trait Source: Send + Sync {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    /// Whether the bytes of that version are on this machine.
+    fn is_near(&self, _id: &ImageId, _version: Version) -> bool {
+        true
+    }
+
     /// The bytes of an original and their version.
     fn fetch<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Original, Error>>;
 

@@ -69,6 +69,10 @@ impl Source for SharedBytes {
         self.source.bring(id, version)
     }
 
+    fn is_near(&self, id: &ImageId, version: Version) -> bool {
+        self.source.is_near(id, version)
+    }
+
     fn fetch<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Original, Error>> {
         Box::pin(async move {
             let version = self.source.version(id).await?;

@@ -80,7 +80,9 @@ async fn one_request_brings_version_and_bytes_for_all() {
     remote.source.bring(&id(), version).await.expect("it is near");
     assert_eq!(remote.origin.requests().len(), 1);
     // bytes that are not held any more are requested again
+    assert!(remote.source.is_near(&id(), version));
     shared.held.invalidate_all();
+    assert!(!remote.source.is_near(&id(), version));
     remote.source.bring(&id(), version).await.expect("it is near");
     assert_eq!(remote.source.fetch(&id()).await.expect("an original").version, version);
     assert_eq!(remote.origin.requests().len(), 2);
