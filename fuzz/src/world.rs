@@ -47,7 +47,7 @@ impl Source for Memory {
     fn version<'a>(&'a self, _: &'a ImageId) -> BoxFuture<'a, Result<Version, Error>> {
         Box::pin(std::future::ready(Ok(Version {
             identity: [7; 32],
-            modified: SystemTime::UNIX_EPOCH,
+            modified: Some(SystemTime::UNIX_EPOCH),
             length: self.0.len() as u64,
         })))
     }

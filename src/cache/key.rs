@@ -28,7 +28,7 @@ mod tests {
     #[test]
     fn key_depends_on_every_part() {
         let id = |name| ImageId::parse(name).expect("a name");
-        let version = |tag| Version { identity: [tag; 32], modified: SystemTime::UNIX_EPOCH, length: 1 };
+        let version = |tag| Version { identity: [tag; 32], modified: Some(SystemTime::UNIX_EPOCH), length: 1 };
         let recipe = |q| Recipe::new(Output::Original, Quality::new(q).expect("in range"));
         let settings = Settings::default();
         let other = Settings { linear: !settings.linear, ..settings.clone() };

@@ -73,7 +73,7 @@ fn original(number: u8) -> ImageId {
 }
 
 fn key(number: u8, variant: u8) -> Key {
-    let version = Version { identity: [variant; 32], modified: std::time::SystemTime::UNIX_EPOCH, length: 1 };
+    let version = Version { identity: [variant; 32], modified: Some(std::time::SystemTime::UNIX_EPOCH), length: 1 };
     let recipe = Recipe::new(Output::Original, Quality::new(80).expect("in range"));
     rendition_key(&original(number), &version, &recipe, &Settings::default())
 }

@@ -31,7 +31,7 @@ pub(super) fn id(name: &str) -> ImageId {
 pub(super) fn rendition(name: &str, number: u32) -> (ImageId, Key) {
     let mut identity = [0; 32];
     identity[..4].copy_from_slice(&number.to_le_bytes());
-    let version = Version { identity, modified: std::time::SystemTime::UNIX_EPOCH, length: 1 };
+    let version = Version { identity, modified: Some(std::time::SystemTime::UNIX_EPOCH), length: 1 };
     let recipe = Recipe::new(Output::Original, Quality::new(80).expect("in range"));
     (id(name), rendition_key(&id(name), &version, &recipe, &Settings::default()))
 }

@@ -2,18 +2,37 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 
 use super::UsageError;
 use crate::config::Config;
 use crate::service::Service;
-use crate::source::{CachedVersions, Files, SharedBytes, Source};
+use crate::source::{CachedVersions, Files, HttpSource, SharedBytes, Source};
 
 pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
-    let root = &config.fixed.source.root;
-    let source = Files::new(root, config.fixed.source.max_bytes.0)
-        .and_then(|files| files.with_links(&config.fixed.source.links));
+    let fixed = &config.fixed;
+    let source = match fixed.origin().map_err(|invalid| UsageError(invalid.to_string()))? {
+        Some((origin, windows)) => {
+            let source = HttpSource::new(origin, fixed.source.max_bytes.0, windows);
+            Arc::new(source.context("cannot fetch originals")?)
+        }
+        None => folder(config)?,
+    };
+    if let Some(dir) = fixed.cache.folder() {
+        crate::cache::preflight::check_permissions(dir).context("the cache folder is not safe to use")?;
+    }
+    let service = Service::new(source, &fixed.cache(), fixed.workers(), config.render());
+    service.set_upgrades(config.upgrades());
+    Ok(service)
+}
+
+/// The folder of originals as a source.
+fn folder(config: &Config) -> anyhow::Result<Arc<dyn Source>> {
+    let settings = &config.fixed.source;
+    let root = &settings.root;
+    let source = Files::new(root, settings.max_bytes.0).and_then(|files| files.with_links(&settings.links));
     let source = source.with_context(|| format!("cannot open the folder of originals, {}", root.display()))?;
     if let Some((cache, root)) = overlap(config)? {
         let (cache, root) = (cache.display(), root.display());
@@ -22,22 +41,17 @@ pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
                 --cache-dir to a separate folder"
         )));
     }
-    if let Some(dir) = config.fixed.cache.folder() {
-        crate::cache::preflight::check_permissions(dir).context("the cache folder is not safe to use")?;
-    }
-    let mut source: Arc<dyn Source> = Arc::new(SharedBytes::new(Arc::new(source)));
-    if !config.fixed.source.revalidate.0.is_zero() {
-        source = Arc::new(CachedVersions::new(source, config.fixed.source.revalidate.0));
-    }
-    let service = Service::new(source, &config.fixed.cache(), config.fixed.workers(), config.render());
-    service.set_upgrades(config.upgrades());
-    Ok(service)
+    let source: Arc<dyn Source> = Arc::new(SharedBytes::new(Arc::new(source)));
+    Ok(match settings.revalidate.0 {
+        Duration::ZERO => source,
+        time => Arc::new(CachedVersions::new(source, time)),
+    })
 }
 
 /// The cache folder and the folder of originals if one lies within the other: the cache would be served as originals, or
 /// originals evicted from the cache.
 pub(super) fn overlap(config: &Config) -> std::io::Result<Option<(PathBuf, PathBuf)>> {
-    let Some(dir) = config.fixed.cache.folder() else { return Ok(None) };
+    let Some(dir) = config.fixed.cache.folder().filter(|_| config.fixed.source.url.is_empty()) else { return Ok(None) };
     // the folder may not exist yet: links are resolved in the part of the path that exists
     let mut dir = std::path::absolute(dir)?;
     let mut rest = Vec::new();

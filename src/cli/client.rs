@@ -1,4 +1,4 @@
-//! An HTTP client over TCP, TLS or a Unix socket, for commands only: the service itself sends no requests.
+//! An HTTP client over TCP, TLS or a Unix socket, for commands only: `source` has the one that fetches originals.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,9 +13,10 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use crate::source::tls;
 
 /// The Accept header of Chromium for images.
 pub(super) const CHROMIUM: &str = "image/jxl,image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8";
@@ -74,7 +75,7 @@ impl Endpoint {
         };
         let (tls, port) = match scheme {
             "http" => (None, 80),
-            "https" => (Some(Tls::new()?), 443),
+            "https" => (Some(Tls(tls::client_config()?)), 443),
             other => anyhow::bail!("{other}:// is neither http:// nor https://"),
         };
         let host = authority.host().trim_matches(['[', ']']).to_owned();
@@ -128,22 +129,6 @@ impl Endpoint {
         // its errors reach the requests on it
         tokio::spawn(connection);
         Ok(Connection { sender, host: self.host.clone() })
-    }
-}
-
-impl Tls {
-    /// Trusts the system's root certificates, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
-    fn new() -> anyhow::Result<Tls> {
-        let mut roots = RootCertStore::empty();
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
-        anyhow::ensure!(
-            !roots.is_empty(),
-            "the system has no root certificates; install the package ca-certificates, or set SSL_CERT_FILE"
-        );
-        let config = ClientConfig::builder_with_provider(ring::default_provider().into());
-        let config = config.with_safe_default_protocol_versions()?;
-        Ok(Tls(config.with_root_certificates(roots).with_no_client_auth().into()))
     }
 }
 

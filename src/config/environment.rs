@@ -61,7 +61,9 @@ fn nearest_variable(name: &str, table: &Table) -> Option<String> {
     let named = |section: &str, key: &str| format!("tintype_{section}_{key}");
     let alone = name.to_ascii_lowercase();
     let alone = alone.strip_prefix("tintype_").unwrap_or(&alone);
-    if let Some((section, _)) = table.iter().find(|(_, values)| values.get(alone).is_some()) {
+    // TINTYPE_URL is what scripts call the address of a running server
+    let is_setting = |values: &Value| alone != "url" && values.get(alone).is_some();
+    if let Some((section, _)) = table.iter().find(|(_, values)| is_setting(values)) {
         return Some(named(section, alone));
     }
     let known: Vec<String> = table

@@ -67,14 +67,23 @@ pub struct Server {
 pub struct Source {
     /// Folder of the originals.
     pub root: PathBuf,
+    /// URL that the originals are below, in place of `root`: `https://origin.example/images/`, or with credentials
+    /// `https://user:password@origin.example/images/`.
+    pub url: String,
     /// Folders outside of `root` that symbolic links in it may lead to, such as `shared/` of a deployment; other links out of
     /// `root` are a 404.
     pub links: Vec<PathBuf>,
     /// Maximum size of an original; larger ones are refused with 413.
     pub max_bytes: Bytes,
     /// How long a version check is cached: an original's modification time is read again after this time; `0s` reads it for every
-    /// request.
+    /// request. With `url` it is 60 s unless it is set, and the origin is asked by a conditional GET.
     pub revalidate: Span,
+    /// With `url`: how much longer an original is used while the origin is asked whether it has changed.
+    pub stale_while_revalidate: Span,
+    /// With `url`: how long an original is used while the origin is down.
+    pub stale_if_error: Span,
+    /// With `url`: how long a request waits for the origin before what is known of the original is used.
+    pub patience: Span,
     /// Accepted formats of originals; others are refused with 415.
     pub formats_in: Vec<String>,
 }
@@ -170,9 +179,13 @@ impl Default for Source {
         let formats_in = render::Settings::default().formats_in.iter().map(|format| format.name().to_owned()).collect();
         Source {
             root: ".".into(),
+            url: String::new(),
             links: Vec::new(),
             max_bytes: Bytes(64 << 20),
             revalidate: Span(Duration::ZERO),
+            stale_while_revalidate: Span(Duration::from_secs(600)),
+            stale_if_error: Span(Duration::from_secs(7 * 86_400)),
+            patience: Span(Duration::from_secs(2)),
             formats_in,
         }
     }

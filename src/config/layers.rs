@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::validate::validate;
-use super::{Config, ConfigError, Flag, Loaded, Origin, environment};
+use super::{Config, ConfigError, Flag, Loaded, Origin, environment, origin};
 use crate::dialect;
 
 pub(super) fn merge(
@@ -64,6 +64,7 @@ pub(super) fn merge(
     if has_keys && !origins.contains_key("security.require_signature") {
         config.live.security.require_signature = true;
     }
+    origin::complete(&mut config, &origins)?;
     validate(&config)?;
     let empty = config.live.security.keys.is_empty();
     if let Some(Origin::Environment(name)) = origins.get("security.keys").filter(|_| empty) {

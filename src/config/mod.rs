@@ -11,6 +11,7 @@ mod layers;
 pub mod live;
 mod modules;
 mod mounts;
+mod origin;
 mod reference;
 mod reload;
 mod secrets;

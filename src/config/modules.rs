@@ -10,6 +10,7 @@ use crate::dialect::policy::InvalidPreset;
 use crate::render::recipe::{Quality, Target};
 use crate::render::{Encoding, Format, Settings};
 use crate::service::workers;
+use crate::source::Origin;
 use crate::{cache, dialect, http, render};
 
 impl Config {
@@ -65,6 +66,11 @@ impl Config {
     /// The settings with secrets replaced by `(hidden)`, for display.
     pub fn without_secrets(&self) -> Config {
         let mut shown = self.clone();
+        // an invalid URL is refused when it is read
+        let url = &mut shown.fixed.source.url;
+        if url.contains('@') {
+            *url = url.parse().map_or_else(|_| "(hidden)".into(), |origin: Origin| origin.to_string());
+        }
         let security = &mut shown.live.security;
         security.keys.iter_mut().for_each(|key| "(hidden)".clone_into(key));
         if !security.admin_token.is_empty() {

@@ -27,6 +27,8 @@ pub(super) fn read(loaded: &mut Loaded, credentials: Option<&Path>) -> Result<()
         ("dialects.imgix", !live.dialects.imgix.token.is_empty()),
         ("dialects.imgproxy", !live.dialects.imgproxy.keys.is_empty()),
         ("dialects.thumbor", !live.dialects.thumbor.keys.is_empty()),
+        // credentials of the origin
+        ("source.url", loaded.config.fixed.source.url.contains('@')),
     ];
     let mut inline = Vec::new();
     for (setting, is_set) in secrets {

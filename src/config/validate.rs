@@ -42,7 +42,11 @@ fn server(server: &Server) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn source_and_limits(FixedSettings { source, limits, .. }: &FixedSettings) -> Result<(), ConfigError> {
+fn source_and_limits(settings: &FixedSettings) -> Result<(), ConfigError> {
+    let FixedSettings { source, limits, .. } = settings;
+    if let Err(invalid) = settings.origin() {
+        return wrong("source.url", invalid);
+    }
     if let Some(name) = source.formats_in.iter().find(|name| Format::from_name(name).is_none()) {
         return wrong("source.formats_in", format!("{name:?} is not a format"));
     }

@@ -7,9 +7,9 @@ use http::{HeaderMap, HeaderName, header};
 use super::problem::Problem;
 
 /// Evaluates If-Match and If-Unmodified-Since. If-Match is compared strongly, and wins over If-Unmodified-Since
-/// (RFC 9110 §13.1.1, §13.1.4).
+/// (RFC 9110 §13.1.1, §13.1.4). Conditions on dates are ignored where the original has none (§13.1.3, §13.1.4).
 pub(super) fn check_preconditions(
-    request_headers: &HeaderMap, etag: &str, modified: SystemTime,
+    request_headers: &HeaderMap, etag: &str, modified: Option<SystemTime>,
 ) -> Result<(), Problem> {
     if let Some(tags) = tags(request_headers, header::IF_MATCH) {
         let mut tags = tags;
@@ -20,13 +20,15 @@ pub(super) fn check_preconditions(
         };
     }
     match date(request_headers, header::IF_UNMODIFIED_SINCE).and_then(parse_date) {
-        Some(since) if modified > since => Err(Problem::precondition("the original was changed since")),
+        Some(since) if modified.is_some_and(|modified| modified > since) => {
+            Err(Problem::precondition("the original was changed since"))
+        }
         _ => Ok(()),
     }
 }
 
 /// Whether the answer is 304, by If-None-Match and If-Modified-Since.
-pub(super) fn is_unchanged(request_headers: &HeaderMap, etag: &str, modified: SystemTime) -> bool {
+pub(super) fn is_unchanged(request_headers: &HeaderMap, etag: &str, modified: Option<SystemTime>) -> bool {
     let since = date(request_headers, header::IF_MODIFIED_SINCE);
     is_not_modified(tags(request_headers, header::IF_NONE_MATCH), since, etag, modified)
 }
@@ -34,11 +36,11 @@ pub(super) fn is_unchanged(request_headers: &HeaderMap, etag: &str, modified: Sy
 /// The same for these values. If-None-Match is compared weakly, and wins over If-Modified-Since even where it matches
 /// nothing (RFC 9110 §13.1.2, §13.2.2).
 pub(super) fn is_not_modified<'a>(
-    none_match: Option<impl Iterator<Item = &'a str>>, since: Option<&str>, etag: &str, modified: SystemTime,
+    none_match: Option<impl Iterator<Item = &'a str>>, since: Option<&str>, etag: &str, modified: Option<SystemTime>,
 ) -> bool {
     match none_match {
         Some(mut tags) => tags.any(|tag| tag == "*" || weakly_equal(tag, etag)),
-        None => since.and_then(parse_date).is_some_and(|since| modified <= since),
+        None => since.and_then(parse_date).zip(modified).is_some_and(|(since, modified)| modified <= since),
     }
 }
 
@@ -93,7 +95,7 @@ mod tests {
         let modified = parse_date("Sun, 06 Nov 1994 08:49:37 GMT").expect("a date");
         let check = |name: HeaderName, value: &str, expected: bool| {
             let headers = HeaderMap::from_iter([(name, HeaderValue::from_str(value).expect("a value"))]);
-            assert_eq!(is_unchanged(&headers, "\"abc\"", modified), expected, "{value}");
+            assert_eq!(is_unchanged(&headers, "\"abc\"", Some(modified)), expected, "{value}");
         };
         check(header::IF_NONE_MATCH, "\"abc\"", true);
         check(header::IF_NONE_MATCH, "W/\"abc\"", true);
@@ -110,6 +112,6 @@ mod tests {
             (header::IF_NONE_MATCH, HeaderValue::from_static("\"x\"")),
             (header::IF_MODIFIED_SINCE, HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT")),
         ]);
-        assert!(!is_unchanged(&both, "\"abc\"", modified));
+        assert!(!is_unchanged(&both, "\"abc\"", Some(modified)));
     }
 }

@@ -40,7 +40,7 @@ pub(super) struct PreparedHeaders {
     digest: Digest,
     content: Content,
     /// The value of `Last-Modified`.
-    modified: SystemTime,
+    modified: Option<SystemTime>,
     freshness: Freshness,
     etag: HeaderValue,
     /// The headers of the whole body, with room for those that differ from answer to answer.
@@ -52,7 +52,7 @@ pub(super) struct PreparedHeaders {
 }
 
 impl PreparedHeaders {
-    fn new(target: &Target, answer: &Answer, modified: SystemTime, freshness: Freshness) -> PreparedHeaders {
+    fn new(target: &Target, answer: &Answer, modified: Option<SystemTime>, freshness: Freshness) -> PreparedHeaders {
         let etag = etag(&answer.digest);
         let mut headers = HeaderMap::with_capacity(20);
         headers.insert(header::CONTENT_LENGTH, answer.payload.length().into());
@@ -86,7 +86,7 @@ impl PreparedHeaders {
         &self.lines[self.validators..]
     }
 
-    fn is_of(&self, answer: &Answer, modified: SystemTime, freshness: Freshness) -> bool {
+    fn is_of(&self, answer: &Answer, modified: Option<SystemTime>, freshness: Freshness) -> bool {
         (self.digest, self.content, self.modified, self.freshness)
             == (answer.digest, answer.content, modified, freshness)
     }
@@ -106,7 +106,7 @@ fn lines(headers: &HeaderMap) -> Box<[u8]> {
 /// The headers of an answer, uploaded from `prepared` or left there; `prepared` belongs to this target alone. `modified` is
 /// the value of `Last-Modified`.
 pub(super) fn prepare(
-    target: &Target, answer: &Answer, modified: SystemTime, prepared: &ArcSwapOption<PreparedHeaders>,
+    target: &Target, answer: &Answer, modified: Option<SystemTime>, prepared: &ArcSwapOption<PreparedHeaders>,
 ) -> Arc<PreparedHeaders> {
     let is_hit = matches!(answer.found, Some(Found::Memory | Found::Disk));
     let freshness = Freshness::of(target, answer.damaged);
@@ -135,7 +135,7 @@ pub(super) fn head(
     method: &Method, request_headers: &HeaderMap, target: &Target, answer: &Answer, timing: bool,
     prepared: &ArcSwapOption<PreparedHeaders>,
 ) -> Result<Head, Problem> {
-    let modified = whole_seconds(answer.modified);
+    let modified = answer.modified.map(whole_seconds);
     let prepared = prepare(target, answer, modified, prepared);
     let etag = prepared.etag();
     conditions::check_preconditions(request_headers, etag, modified)?;
@@ -201,7 +201,7 @@ pub(super) fn etag(digest: &Digest) -> String {
 }
 
 /// A 304, which has the validators, freshness and `Vary` of the 200, and nothing about a body (RFC 9110 §15.4.5).
-pub(super) fn not_modified(target: &Target, etag: &str, modified: SystemTime, damaged: bool) -> Response {
+pub(super) fn not_modified(target: &Target, etag: &str, modified: Option<SystemTime>, damaged: bool) -> Response {
     // a body of unknown length: for one that is known to be empty, the answer to HEAD would get a Content-Length of 0,
     // which is not the length of the image (RFC 9110 §8.6)
     let mut response = Response::new(Body::new(http_body_util::StreamBody::new(NoFrames)));
@@ -225,14 +225,18 @@ impl Stream for NoFrames {
 
 /// Inserts the headers that a 304 has as well as a 200 (RFC 9110 §15.4.5).
 pub(super) fn add_validators(
-    headers: &mut HeaderMap, target: &Target, etag: &str, modified: SystemTime, damaged: bool,
+    headers: &mut HeaderMap, target: &Target, etag: &str, modified: Option<SystemTime>, damaged: bool,
 ) {
     insert_validators(headers, target, etag, modified, Freshness::of(target, damaged));
 }
 
-fn insert_validators(headers: &mut HeaderMap, target: &Target, etag: &str, modified: SystemTime, freshness: Freshness) {
+fn insert_validators(
+    headers: &mut HeaderMap, target: &Target, etag: &str, modified: Option<SystemTime>, freshness: Freshness,
+) {
     insert(headers, header::ETAG, etag);
-    insert(headers, header::LAST_MODIFIED, &httpdate::fmt_http_date(modified));
+    if let Some(modified) = modified {
+        insert(headers, header::LAST_MODIFIED, &httpdate::fmt_http_date(modified));
+    }
     insert(headers, header::CACHE_CONTROL, &freshness.cache_control());
     if target.negotiable {
         vary(headers);

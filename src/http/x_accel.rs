@@ -41,7 +41,7 @@ pub(super) fn respond(
     method: &Method, request_headers: &HeaderMap, target: &Target, file: File, prefix: &str, timing: bool,
 ) -> Result<Response, Problem> {
     let etag = headers::etag(&file.stored.digest);
-    let modified = headers::whole_seconds(file.modified);
+    let modified = file.modified.map(headers::whole_seconds);
     conditions::check_preconditions(request_headers, &etag, modified)?;
     if conditions::is_unchanged(request_headers, &etag, modified) {
         return Ok(headers::not_modified(target, &etag, modified, file.stored.damaged));

@@ -34,8 +34,8 @@ pub struct Answer {
     pub content: Content,
     /// Whether the original is damaged, so that the image is incomplete.
     pub damaged: bool,
-    /// Last modification of the original.
-    pub modified: SystemTime,
+    /// Last modification of the original, where its source tells.
+    pub modified: Option<SystemTime>,
     /// Where the rendition came from; `None` for an original.
     pub found: Option<Found>,
     /// Where the time went.
@@ -71,8 +71,8 @@ impl Payload {
 pub struct File {
     /// Its path and content.
     pub stored: Stored,
-    /// Last modification of the original.
-    pub modified: SystemTime,
+    /// Last modification of the original, where its source tells.
+    pub modified: Option<SystemTime>,
     /// Where the time went.
     pub timing: Timing,
 }

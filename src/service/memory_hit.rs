@@ -27,6 +27,9 @@ impl Service {
     /// The result of [`Service::rendition`], if it is in memory and the version of the original is known without waiting.
     /// Its timing is not measured.
     pub fn in_memory(&self, settings: &Arc<Settings>, id: &ImageId, recipe: &Recipe, memo: &KeyMemo) -> Option<Answer> {
+        if let Some(version) = self.source.known(id) {
+            return self.memory_hit(settings, id, version, recipe, memo);
+        }
         let mut version = self.source.version(id);
         match version.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(version) => self.memory_hit(settings, id, version.ok()?, recipe, memo),

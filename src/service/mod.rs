@@ -114,8 +114,12 @@ impl Service {
         })
     }
 
-    /// Removes renditions from the cache; returns how many.
+    /// Removes renditions from the cache, and what the source knows of their originals; returns how many renditions.
     pub async fn purge(self: &Arc<Self>, purge: cache::Purge) -> u64 {
+        match &purge {
+            cache::Purge::Original(id) => self.source.forget(id),
+            cache::Purge::Folder(prefix) => self.source.forget_below(prefix),
+        }
         let (done, wait) = tokio::sync::oneshot::channel();
         let service = Arc::clone(self);
         // a thread of its own: removing many files takes long, and must not wait for a worker

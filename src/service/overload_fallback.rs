@@ -12,10 +12,12 @@ const MAX_BYTES: u64 = 2_000_000;
 
 impl Service {
     /// The original in place of a rendition, if it has at most `MAX_BYTES` and a format that every browser shows. It takes
-    /// no worker, since it is streamed from its file.
+    /// no worker, since it is streamed from its file, or from memory if its source is remote.
     pub async fn overload_fallback(self: &Arc<Self>, id: &ImageId, recipe: &Recipe) -> Option<Answer> {
         let version = self.source.version(id).await.ok()?;
-        if recipe.encode.output == Output::Json || version.length > MAX_BYTES {
+        // to fetch it would add to the overload
+        let is_near = self.source.is_near(id, version);
+        if recipe.encode.output == Output::Json || version.length > MAX_BYTES || !is_near {
             return None;
         }
         let answer = self.original(id).await.ok()?;

@@ -124,6 +124,7 @@ impl Service {
             Err(_) if version.length > PREFIX_BYTES => {}
             identified => return Ok(identified?),
         }
+        self.source.bring(id, version).await?;
         let bytes = version.length + render::FIXED_MEMORY;
         let permit = self.workers.admission().permit(Need { class: Class::Light, bytes, time: None }).await?;
         let original = self.source.fetch(id).await?;

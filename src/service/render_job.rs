@@ -1,5 +1,5 @@
-//! One render: it waits for the resources that the header asks for, fetches the original and renders, until it is done,
-//! its deadline has passed, or all its clients have left and others wait.
+//! One render: the original is brought to this machine, the render waits for the resources that the header asks for, and
+//! runs until it is done, its deadline has passed, or all its clients have left and others wait.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -31,9 +31,12 @@ impl Service {
         let ticket = Arc::new(self.decode_cache.join(version, &recipe, &settings));
         let mut admission = self.workers.admission();
         let deadline = admission.deadline();
+        let mut brought = Duration::ZERO;
         loop {
             let header = self.headers.get(&version);
             let need = need(header.as_ref(), version, &recipe, &settings)?;
+            // before the permit is taken, so that a slow origin never holds a core
+            brought += self.bring(id, version, &waiters).await?;
             let permit = tokio::select! {
                 biased;
                 permit = admission.permit(need) => permit?,
@@ -45,7 +48,8 @@ impl Service {
             }
             let started = Instant::now();
             let original = self.fetch(id, version).await?;
-            let (queue, source, length) = (permit.queued, started.elapsed(), original.bytes.len());
+            let queue = permit.queued.saturating_sub(brought);
+            let (source, length) = (brought + started.elapsed(), original.bytes.len());
             let job = Job {
                 ticket: Arc::clone(&ticket),
                 recipe: Arc::clone(&recipe),
@@ -78,6 +82,17 @@ impl Service {
                 (Ended::Failed(error), _) => Err(error.into()),
             };
         }
+    }
+
+    /// Brings the original to this machine, while a client waits for it; returns how long it took.
+    async fn bring(&self, id: &ImageId, version: Version, waiters: &Waiters) -> Result<Duration, Failed> {
+        let started = Instant::now();
+        tokio::select! {
+            biased;
+            brought = self.source.bring(id, version) => brought?,
+            () = waiters.abandoned() => return Err(self.cancelled()),
+        }
+        Ok(started.elapsed())
     }
 
     async fn fetch(&self, id: &ImageId, version: Version) -> Result<Original, Failed> {

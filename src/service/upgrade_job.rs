@@ -85,6 +85,7 @@ impl Service {
         let recipe = self.upgrade_recipe(version, settings, recipe, &entry).ok_or(Outcome::Skipped)?;
 
         let need = Need { class: Class::Idle, bytes: version.length + render::FIXED_MEMORY, time: None };
+        self.source.bring(id, version).await.map_err(|_| Outcome::Stale)?;
         let permit = self.workers.idle_permit(need).await.ok_or(Outcome::Skipped)?;
         let original = self.source.fetch(id).await.ok().filter(|original| original.version == version);
         let job = Job {

@@ -173,12 +173,17 @@ impl Service {
     /// # Errors
     /// Where the source or the workers fail.
     pub async fn current(self: &Arc<Self>, id: &ImageId) -> Result<Current, Error> {
-        use source::Error::{Changing, Forbidden, NotFound, TooLarge, Unavailable};
+        use source::Error::{
+            Changing, Credentials, Forbidden, NotFound, Refused, Status, TimedOut, TooLarge, Unavailable,
+        };
         match self.original(id).await {
             Ok(answer) => Ok(Current::Image(answer.digest)),
             Err(Error::Source(NotFound)) => Ok(Current::Absent),
             Err(Error::Source(TooLarge { .. } | Forbidden) | Error::Render(_)) => Ok(Current::Unsendable),
-            Err(error @ (Error::Source(Changing | Unavailable(_)) | Error::Work(_))) => Err(error),
+            Err(
+                error @ (Error::Source(Changing | Unavailable(_) | TimedOut | Refused(_) | Credentials | Status(_))
+                | Error::Work(_)),
+            ) => Err(error),
         }
     }
 

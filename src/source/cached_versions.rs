@@ -44,6 +44,18 @@ impl Source for CachedVersions {
         })
     }
 
+    fn known(&self, id: &ImageId) -> Option<Version> {
+        self.versions.get(id).or_else(|| self.source.known(id))
+    }
+
+    fn bring<'a>(&'a self, id: &'a ImageId, version: Version) -> BoxFuture<'a, Result<(), Error>> {
+        self.source.bring(id, version)
+    }
+
+    fn is_near(&self, id: &ImageId, version: Version) -> bool {
+        self.source.is_near(id, version)
+    }
+
     fn fetch<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Original, Error>> {
         Box::pin(async move {
             let fetched = self.source.fetch(id).await;
@@ -68,6 +80,12 @@ impl Source for CachedVersions {
         self.versions.invalidate(id);
         self.source.forget(id);
     }
+
+    fn forget_below(&self, prefix: &str) {
+        let below = self.versions.iter().filter(|(id, _)| id.as_str().starts_with(prefix));
+        below.for_each(|(id, _)| self.versions.invalidate(&*id));
+        self.source.forget_below(prefix);
+    }
 }
 
 #[cfg(test)]
@@ -88,6 +106,24 @@ mod tests {
     #[tokio::test]
     async fn cached_versions_pass_the_source_suite() {
         testsuite::run::<Folder>().await;
+    }
+
+    #[tokio::test]
+    async fn version_is_forgotten_by_name_and_by_folder() {
+        let folder = Folder::with(100, |files| CachedVersions::new(Arc::new(files), Duration::from_secs(3600)));
+        folder.put("sub/a.jpg", b"one");
+        let id = ImageId::parse("/sub/a.jpg").expect("a name");
+        let source = &folder.source;
+        let forget: [fn(&CachedVersions, &ImageId); 2] =
+            [|source, id| source.forget(id), |source, _| source.forget_below("sub/")];
+        for forget in forget {
+            let version = source.version(&id).await.expect("a version");
+            assert_eq!(source.known(&id), Some(version));
+            source.forget_below("other/");
+            assert_eq!(source.known(&id), Some(version));
+            forget(source, &id);
+            assert_eq!(source.known(&id), None);
+        }
     }
 
     #[tokio::test]

@@ -3,23 +3,35 @@
 //! A source does not know what an original is needed for. The cache relies on [`Version`]: different bytes have different
 //! versions.
 
+mod address;
 mod cached_versions;
 mod chunks;
+mod connect;
 mod files;
+mod freshness;
+mod http;
 mod id;
 #[cfg(test)]
 mod link_tests;
+mod origin;
 mod root;
 mod shared_bytes;
 mod stat;
 #[cfg(test)]
+mod test_origin;
+#[cfg(test)]
 mod testsuite;
+pub(crate) mod tls;
 mod upload_store;
+mod wire;
 
 pub use cached_versions::CachedVersions;
 pub use chunks::buffered_bytes;
 pub use files::Files;
+pub use freshness::Windows;
+pub use http::HttpSource;
 pub use id::{ImageId, InvalidName};
+pub use origin::{InvalidOrigin, Origin};
 pub use shared_bytes::SharedBytes;
 pub(crate) use upload_store::STAGING;
 pub use upload_store::{Rejected, StagedUpload, UploadStore};
@@ -46,6 +58,22 @@ pub trait Source: Send + Sync {
     /// The current version of an original. Called on every request, so it must be cheap.
     fn version<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Version, Error>>;
 
+    /// The current version, if it is known without a system call or a request; `None` does not mean that there is none.
+    fn known(&self, _id: &ImageId) -> Option<Version> {
+        None
+    }
+
+    /// Transfers the bytes of that version to this machine, where they are not here yet, so that a `fetch` soon after does
+    /// not wait for the network. Callers hold no worker's permit meanwhile.
+    fn bring<'a>(&'a self, _id: &'a ImageId, _version: Version) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Whether the bytes of that version are on this machine.
+    fn is_near(&self, _id: &ImageId, _version: Version) -> bool {
+        true
+    }
+
     /// The bytes of an original and their version.
     fn fetch<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Original, Error>>;
 
@@ -57,8 +85,11 @@ pub trait Source: Send + Sync {
         None
     }
 
-    /// Drops cached state of an original that was just replaced.
+    /// Drops cached state of an original that was just replaced or purged.
     fn forget(&self, _id: &ImageId) {}
+
+    /// The same for all originals whose names start so.
+    fn forget_below(&self, _prefix: &str) {}
 }
 
 /// The version of an original's bytes: equal versions have equal bytes.
@@ -66,8 +97,8 @@ pub trait Source: Send + Sync {
 pub struct Version {
     /// A digest of what the source distinguishes versions by.
     pub identity: [u8; 32],
-    /// The time of the last change, for `Last-Modified`.
-    pub modified: SystemTime,
+    /// The time of the last change, for `Last-Modified`; `None` where the source does not tell.
+    pub modified: Option<SystemTime>,
     /// Length in bytes.
     pub length: u64,
 }
@@ -191,4 +222,16 @@ pub enum Error {
     /// The storage failed.
     #[error("the original's storage failed")]
     Unavailable(#[source] Arc<std::io::Error>),
+    /// The origin did not answer in time.
+    #[error("the origin of the original did not answer in time")]
+    TimedOut,
+    /// The origin, or a redirect of it, has an address that must not be connected to. The text is for the log.
+    #[error("the origin of the original has an address that is not allowed")]
+    Refused(String),
+    /// The origin refused the credentials of this server, which are not the client's.
+    #[error("the origin of the original refused the credentials of this server")]
+    Credentials,
+    /// The origin answered with a status that is neither the original nor its absence.
+    #[error("the origin of the original answered with status {0}")]
+    Status(u16),
 }

@@ -61,6 +61,18 @@ impl Source for SharedBytes {
         self.source.version(id)
     }
 
+    fn known(&self, id: &ImageId) -> Option<Version> {
+        self.source.known(id)
+    }
+
+    fn bring<'a>(&'a self, id: &'a ImageId, version: Version) -> BoxFuture<'a, Result<(), Error>> {
+        self.source.bring(id, version)
+    }
+
+    fn is_near(&self, id: &ImageId, version: Version) -> bool {
+        self.source.is_near(id, version)
+    }
+
     fn fetch<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Original, Error>> {
         Box::pin(async move {
             let version = self.source.version(id).await?;
@@ -82,6 +94,10 @@ impl Source for SharedBytes {
 
     fn forget(&self, id: &ImageId) {
         self.source.forget(id);
+    }
+
+    fn forget_below(&self, prefix: &str) {
+        self.source.forget_below(prefix);
     }
 }
 

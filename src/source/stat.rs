@@ -24,7 +24,7 @@ pub(super) fn version(stat: &Stat) -> Version {
     }
     Version {
         identity: blake3::hash(fields.as_flattened()).into(),
-        modified: SystemTime::UNIX_EPOCH + Duration::from_secs(unsigned(stat.st_mtime)),
+        modified: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(unsigned(stat.st_mtime))),
         length: unsigned(stat.st_size),
     }
 }

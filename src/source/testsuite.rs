@@ -84,7 +84,11 @@ pub(super) async fn run<F: Fixture>() {
     assert_eq!(opened.read(2..5).read_to_end().await.expect("it is not changed"), b"nge");
     let opened = source.open(&id("/a.jpg")).await.expect("it is there");
     fixture.put("a.jpg", b"other!");
-    assert!(matches!(opened.read(0..6).read_to_end().await, Err(Error::Changing)), "what is read is one version");
+    match opened.read(0..6).read_to_end().await {
+        Err(Error::Changing) => {}
+        // a source that has the whole original in memory
+        read => assert_eq!(read.expect("one version"), b"longer", "what is read is one version"),
+    }
     let opened = source.open(&id("/sub/b%20c.jpg")).await.expect("it is there");
     fixture.delete("sub/b c.jpg");
     assert!(opened.read(0..1).read_to_end().await.expect("nothing").is_empty());

@@ -20,6 +20,7 @@ mod memory;
 mod nginx;
 mod operations;
 mod originals;
+mod origins;
 mod readme;
 mod regressions;
 mod reload;

@@ -47,6 +47,9 @@ pub(super) fn check(subject: &Subject, name: &str, report: &mut Report) {
 const NEEDED: &str = "needed to send them itself (try_files, X-Accel-Redirect)";
 
 fn originals(subject: &Subject, user: &UnixUser, report: &mut Report) {
+    if !subject.config.fixed.source.url.is_empty() {
+        return;
+    }
     let root = absolute(&subject.config.fixed.source.root);
     let barred = barrier(user, &root, SEARCH).or_else(|| barrier(user, &first_file(&root)?, READ));
     add(user, "originals", barred, false, report);

@@ -45,7 +45,7 @@ pub(super) fn answer(app: &App, request: &PlainRequest<'_>, head: &mut Vec<u8>) 
     if target.refuses_svg && answer.content == Content::Image(Format::Svg) {
         return None;
     }
-    let modified = headers::whole_seconds(answer.modified);
+    let modified = answer.modified.map(headers::whole_seconds);
     let prepared = headers::prepare(target, &answer, modified, &parsed.headers);
     let is_unchanged = request.is_conditional()
         && conditions::is_not_modified(request.if_none_match(), request.if_modified_since, prepared.etag(), modified);

@@ -61,6 +61,16 @@ impl From<source::Error> for Problem {
                 tracing::error!(error = %cause, "an original cannot be read");
                 Problem::new(StatusCode::BAD_GATEWAY, "Original unavailable", detail)
             }
+            source::Error::TimedOut => Problem::new(StatusCode::GATEWAY_TIMEOUT, "Original unavailable", detail),
+            // the credentials are this server's: a 403 would tell the client, and caches, that it lacks permission
+            source::Error::Credentials | source::Error::Status(_) => {
+                tracing::error!(error = detail, "an original cannot be fetched");
+                Problem::new(StatusCode::BAD_GATEWAY, "Original unavailable", detail)
+            }
+            source::Error::Refused(why) => {
+                tracing::error!(error = why, "an original cannot be fetched");
+                Problem::new(StatusCode::BAD_GATEWAY, "Original unavailable", detail)
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::render::recipe::{Output, Quality};
 use crate::render::{Format, render_from};
 
 fn version(number: u8) -> Version {
-    Version { identity: [number; 32], modified: std::time::SystemTime::UNIX_EPOCH, length: 1 }
+    Version { identity: [number; 32], modified: Some(std::time::SystemTime::UNIX_EPOCH), length: 1 }
 }
 
 fn photograph() -> Vec<u8> {

@@ -1,10 +1,10 @@
 //! `tintype check URL`: proxies and CDNs in front of tintype, and what they do to its answers.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
+use std::net::TcpListener;
 
 use super::{Checked, Place};
+use crate::common::tls::Tls;
 use crate::common::{Address, Server, testdata, tintype};
 
 /// A proxy between visitors and tintype. It answers by the path, the Accept header and the number of requests
@@ -147,37 +147,16 @@ fn cdn_and_proxy_faults_are_reported() {
 
 #[test]
 fn tls_uses_the_system_certificates() {
-    use base64::Engine;
-    use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
-    use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned, crypto::ring};
-
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-    let config = ServerConfig::builder_with_provider(ring::default_provider().into())
-        .with_safe_default_protocol_versions()
-        .expect("ring has them")
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key.into())
-        .expect("they belong together");
+    let place = Place::new();
+    let bundle = place.path("roots.pem");
+    let tls = Tls::new(&bundle);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("its address").port();
     std::thread::spawn(move || {
-        let config = Arc::new(config);
         for stream in listener.incoming().flatten() {
-            let connection = ServerConnection::new(Arc::clone(&config)).expect("good settings");
-            let mut stream: StreamOwned<ServerConnection, TcpStream> = StreamOwned::new(connection, stream);
-            serve_one(&mut stream, |_, _| answer("webp", "", false).into_bytes());
-            stream.conn.send_close_notify();
-            let _ = stream.flush();
+            tls.serve(stream, |stream| serve_one(stream, |_, _| answer("webp", "", false).into_bytes()));
         }
     });
-    let place = Place::new();
-    let bundle = place.path("roots.pem");
-    let encoded = base64::engine::general_purpose::STANDARD.encode(made.cert.der());
-    let lines: Vec<&str> =
-        encoded.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).expect("ASCII")).collect();
-    let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"));
-    std::fs::write(&bundle, pem).expect("written");
     let trusted = [("SSL_CERT_FILE", bundle.to_str().expect("text"))];
     let url = format!("https://localhost:{port}/a.png?width=9&format=webp");
     check_url(&url, &trusted).says("ok", "content", &["images arrive unchanged"], "").has_no_error();

@@ -7,6 +7,7 @@ pub(crate) mod nginx;
 pub(crate) mod quarters;
 pub(crate) mod random;
 pub(crate) mod site;
+pub(crate) mod tls;
 
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
