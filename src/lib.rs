@@ -49,6 +49,8 @@
 //! | A rendition of a damaged original is marked | `crates/pixels/src/decoded.rs`: `Integrity`, `cache/attributes.rs` | decoders return it; it is part of the stored file's name |
 //! | A panic in a codec fails one request | `crates/codecs/src/formats.rs`: `Guarded` | every call to a codec goes through it |
 //! | An original's name cannot leave its source | `source/id.rs`, `source/root.rs` | `ImageId::parse` and `ImageId::of` alone make names; the kernel opens them beneath the root |
+//! | An origin's address is checked where it is connected to | `source/connect.rs`, `address.rs` | exactly the addresses that were filtered are connected to, for redirects too |
+//! | A slow origin holds no worker | `service/render_job.rs` | the original is brought to this machine before the permit is taken |
 //! | An acknowledged upload is valid and durable | `source/upload_store.rs`, `service/uploads.rs` | it is decoded, staged, synced, renamed and its folders synced before the answer |
 //! | Concurrent uploads do not replace each other | same | a new name is renamed without replacing; replacements run one at a time |
 //! | The client's address comes from trusted proxies only | `http/clients.rs` | one header, read from its end as long as the writers are trusted |

@@ -76,7 +76,7 @@ pub trait Dialect: std::fmt::Debug + Send + Sync {
     }
 }
 
-/// What a URL states, by any dialect.
+/// The content of a URL, by any dialect.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statement {
     /// The name of the original.

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What an address is reserved for, by the registries of IANA (RFC 6890).
+/// The use that an address is reserved for, by the registries of IANA (RFC 6890).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     /// Reachable on the public internet.

@@ -40,7 +40,7 @@ pub(super) struct Known {
     retry: Option<Instant>,
 }
 
-/// What is to be done about a version.
+/// The treatment of a version by its age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     /// It is used.

@@ -43,7 +43,7 @@ struct Shared {
 /// The digest of a name, and what the request is for.
 type FlightKey = ([u8; 32], Want);
 
-/// What a request is for.
+/// The purpose of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Want {
     /// The version; the bytes only if they are others.
@@ -51,7 +51,7 @@ enum Want {
     Bytes,
 }
 
-/// What a request brought.
+/// The result of a request.
 #[derive(Clone, Debug)]
 struct Transfer {
     version: Version,

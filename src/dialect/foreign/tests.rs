@@ -12,7 +12,7 @@ macro_rules! vectors_of {
     };
 }
 
-/// What clients printed, and what the documentation of the dialects has.
+/// The URLs that clients printed, and those of the dialects' documentation.
 const FILES: &[&str] = &[
     vectors_of!("vectors.tsv"),
     vectors_of!("contract-ipx.tsv"),

@@ -1,4 +1,4 @@
-//! What a URL states in thumbor's own terms, and the readers of filters.
+//! The values of a URL in thumbor's own terms, and the readers of filters.
 
 use super::Flavour;
 use crate::dialect::Error;
