@@ -1,7 +1,7 @@
 //! Decodes a lossy WebP file at n/8 of its size to a PPM; alpha is ignored:
 //!
 //! ```sh
-//! cargo run --release --example thumbnail -- photo.webp 2 thumbnail.ppm
+//! cargo run --release --example webp-thumbnail -- photo.webp 2 thumbnail.ppm
 //! ```
 
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use tintype_vp8::Frame;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, input, eighths, output] = &arguments[..] else {
-        eprintln!("usage: thumbnail INPUT.webp 1|2|4|8 OUTPUT.ppm");
+        eprintln!("usage: webp-thumbnail INPUT.webp 1|2|4|8 OUTPUT.ppm");
         return ExitCode::from(2);
     };
     let written = thumbnail(input, eighths)
