@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 pub use fixed::FixedSettings;
 pub use live::LiveSettings;
+pub use modules::InvalidPolicy;
 pub use mounts::InvalidDialect;
 pub use reference::{FLAGS, Setting, default_file, settings};
 pub use reload::{Reload, reload};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::fixed::{FixedSettings, Limits, Overload, Server};
 use super::live::{AvifEncoder, Damaged, Effort, LiveSettings, Output, UnknownParams, Upgrade};
+use super::mounts::InvalidDialect;
 use super::table::Config;
 use crate::dialect::policy::InvalidPreset;
 use crate::render::recipe::{Quality, Target};
@@ -12,6 +13,17 @@ use crate::render::{Encoding, Format, Settings};
 use crate::service::workers;
 use crate::source::Origin;
 use crate::{cache, dialect, http, render};
+
+/// Settings that no policy can be made of.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPolicy {
+    /// A preset.
+    #[error(transparent)]
+    Preset(#[from] InvalidPreset),
+    /// The settings of a dialect.
+    #[error(transparent)]
+    Dialect(#[from] InvalidDialect),
+}
 
 impl Config {
     /// The settings of renders, some of which are live.
@@ -49,8 +61,8 @@ impl Config {
     /// The live settings of the HTTP layer.
     ///
     /// # Errors
-    /// If a preset is invalid.
-    pub fn live_http(&self) -> Result<http::LiveConfig, InvalidPreset> {
+    /// If a preset or a dialect is invalid.
+    pub fn live_http(&self) -> Result<http::LiveConfig, InvalidPolicy> {
         let LiveSettings { server, security, .. } = &self.live;
         Ok(http::LiveConfig {
             policy: self.live.policy()?,
@@ -131,10 +143,10 @@ impl LiveSettings {
     /// The policy under which URLs are parsed.
     ///
     /// # Errors
-    /// If a preset is invalid.
-    pub fn policy(&self) -> Result<dialect::Policy, InvalidPreset> {
+    /// If a preset or a dialect is invalid.
+    pub fn policy(&self) -> Result<dialect::Policy, InvalidPolicy> {
         let keys = dialect::signature::Keys::new(self.security.keys.iter().map(String::as_str));
-        dialect::Policy::new(dialect::Config {
+        let policy = dialect::Policy::new(dialect::Config {
             quality: self.output.quality().unwrap_or_default(),
             target: self.output.target().unwrap_or_default(),
             formats: self.output.formats.iter().filter_map(|name| Format::from_name(name)).collect(),
@@ -145,9 +157,9 @@ impl LiveSettings {
             presets: self.presets.clone(),
             keys: keys.unwrap_or_default(),
             require_signature: self.security.require_signature,
-            // validated when they were read; invalid ones would answer no other system's URLs
-            mounts: self.mounts().unwrap_or_default(),
-        })
+            mounts: self.mounts()?,
+        });
+        Ok(policy?)
     }
 }
 

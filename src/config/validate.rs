@@ -3,7 +3,7 @@
 use super::dialects::Dialects;
 use super::fixed::Server;
 use super::live::Security;
-use super::{Config, ConfigError, FixedSettings, LiveSettings};
+use super::{Config, ConfigError, FixedSettings, InvalidPolicy, LiveSettings};
 use crate::dialect::{self, Snap};
 use crate::http;
 use crate::render::Format;
@@ -13,9 +13,8 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
     source_and_limits(&config.fixed)?;
     output(&config.live)?;
     security(&config.live.security)?;
-    presets(&config.live)?;
     dialects(&config.live.dialects)?;
-    config.live.mounts().map(drop).map_err(|invalid| ConfigError(invalid.to_string()))
+    policy(&config.live)
 }
 
 fn wrong(name: &str, why: impl std::fmt::Display) -> Result<(), ConfigError> {
@@ -133,14 +132,16 @@ fn dialects(dialects: &Dialects) -> Result<(), ConfigError> {
     }
 }
 
-fn presets(live: &LiveSettings) -> Result<(), ConfigError> {
+fn policy(live: &LiveSettings) -> Result<(), ConfigError> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
     let is_name = |name: &str| (1..=32).contains(&name.len()) && name.bytes().all(plain);
     if let Some(name) = live.presets.keys().find(|name| !is_name(name)) {
         return wrong("presets", format!("{name:?} is not a name of 1 to 32 of a-z, 0-9, _ and -"));
     }
     match live.policy() {
-        Err(invalid) => wrong("presets", invalid),
+        Err(InvalidPolicy::Preset(invalid)) => wrong("presets", invalid),
+        // it names the setting
+        Err(InvalidPolicy::Dialect(invalid)) => Err(ConfigError(invalid.to_string())),
         Ok(_) => Ok(()),
     }
 }

@@ -34,6 +34,8 @@ impl Remote {
 }
 
 impl Fixture for Remote {
+    const IS_IN_MEMORY: bool = true;
+
     fn new(max_bytes: u64) -> Remote {
         Remote::with(max_bytes, NOTHING)
     }
