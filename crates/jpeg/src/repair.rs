@@ -87,7 +87,7 @@ pub fn without_extraneous_data(original: &[u8]) -> Vec<u8> {
 fn spectral_selection(bytes: &[u8]) -> Option<usize> {
     let (&[0xFF, SOS, l1, l0, ns], _) = bytes.split_first_chunk()? else { return None };
     let length = usize::from(u16::from_be_bytes([l1, l0]));
-    (length == 6 + 2 * usize::from(ns) && bytes.len() >= 2 + length).then_some(2 + length - 3)
+    (length == 6 + 2 * usize::from(ns) && bytes.len() >= 2 + length).then(|| 2 + length - 3)
 }
 
 /// The file up to the first marker that makes libjpeg give up, and EOI; `None` where there is no such marker, or it stands before the
@@ -96,5 +96,26 @@ pub fn before_refused_marker(bytes: &[u8]) -> Option<Vec<u8>> {
     match FileStructure::read(bytes)?.end {
         FileEnd::Refused(at) => Some([&bytes[..at], &[0xFF, EOI]].concat()),
         FileEnd::Eoi | FileEnd::Truncated => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spectral_selection_is_found_in_scan_headers_alone() {
+        let cases: [(&[u8], Option<usize>); 6] = [
+            (&[0xFF, SOS, 0, 8, 1, 1, 0, 0, 63, 0], Some(7)),
+            (&[0xFF, SOS, 0, 6, 0, 0, 63, 0], Some(5)),
+            (&[0xFF, SOS, 0, 8, 1, 1, 0, 0, 63], None),
+            // lengths that are shorter than the header
+            (&[0xFF, SOS, 0, 0, 1, 1, 0, 0, 63, 0], None),
+            (&[0xFF, SOS, 0, 2, 253, 1, 0, 0, 63, 0], None),
+            (&[0xFF, COM, 0, 8, 1, 1, 0, 0, 63, 0], None),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(spectral_selection(bytes), expected, "{bytes:?}");
+        }
     }
 }
