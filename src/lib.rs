@@ -24,6 +24,8 @@
 //! | [`render`] | a crate of its own: bytes and a recipe in, bytes out | where bytes come from, URLs, time, threads |
 //! | `clock` | the time to some milliseconds, for next to nothing | what it is needed for |
 //! | `sync` | a lock that ignores poisoning | what it guards |
+//! | `net` | connections to other servers: names, addresses, TLS | what is sent over them |
+//! | [`bucket`] | objects in S3, Google Cloud Storage and Azure, behind one trait | what the objects are |
 //! | [`source`] | where originals live, and which version of one is current | what is wanted from an original |
 //! | [`cache`] | where results are kept, once each, under a bound | how a result is made |
 //! | [`dialect`] | what a URL asks for: mounts, native and foreign grammars, policy, negotiation, signatures | originals; it does no I/O |
@@ -49,7 +51,7 @@
 //! | A rendition of a damaged original is marked | `crates/pixels/src/decoded.rs`: `Integrity`, `cache/attributes.rs` | decoders return it; it is part of the stored file's name |
 //! | A panic in a codec fails one request | `crates/codecs/src/formats.rs`: `Guarded` | every call to a codec goes through it |
 //! | An original's name cannot leave its source | `source/id.rs`, `source/root.rs` | `ImageId::parse` and `ImageId::of` alone make names; the kernel opens them beneath the root |
-//! | An origin's address is checked where it is connected to | `source/connect.rs`, `address.rs` | exactly the addresses that were filtered are connected to, for redirects too |
+//! | An origin's address is checked where it is connected to | `net/connect.rs`, `address.rs` | exactly the addresses that were filtered are connected to, for redirects too |
 //! | A slow origin holds no worker | `service/render_job.rs` | the original is brought to this machine before the permit is taken |
 //! | An acknowledged upload is valid and durable | `source/upload_store.rs`, `service/uploads.rs` | it is decoded, staged, synced, renamed and its folders synced before the answer |
 //! | Concurrent uploads do not replace each other | same | a new name is renamed without replacing; replacements run one at a time |
@@ -103,12 +105,14 @@
 //! | A setting that needs a restart keeps its value until then | `config/fixed.rs`, `config/live.rs` | two types; a reload replaces the live one alone |
 //! | Every setting is documented | `config/reference.rs` | its doc comment is the users' documentation; it does not compile without |
 
+pub mod bucket;
 pub mod cache;
 pub mod cli;
 mod clock;
 pub mod config;
 pub mod dialect;
 pub mod http;
+mod net;
 pub mod service;
 pub mod source;
 mod sync;

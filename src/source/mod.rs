@@ -3,10 +3,8 @@
 //! A source does not know what an original is needed for. The cache relies on [`Version`]: different bytes have different
 //! versions.
 
-mod address;
 mod cached_versions;
 mod chunks;
-mod connect;
 mod files;
 mod freshness;
 mod http;
@@ -21,7 +19,6 @@ mod stat;
 mod test_origin;
 #[cfg(test)]
 mod testsuite;
-pub(crate) mod tls;
 mod upload_store;
 mod wire;
 
@@ -36,7 +33,6 @@ pub use shared_bytes::SharedBytes;
 pub(crate) use upload_store::STAGING;
 pub use upload_store::{Rejected, StagedUpload, UploadStore};
 
-use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -46,8 +42,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use futures_core::Stream;
 
-/// A boxed future: which source is used is decided when the program starts.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub use crate::net::BoxFuture;
 
 /// A place with originals.
 ///

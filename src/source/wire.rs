@@ -13,10 +13,10 @@ use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Semaphore;
 
-use super::connect::{ConnectError, Connector};
 use super::origin::{Origin, redirect};
 use super::stat::unavailable;
 use super::{Error, ImageId};
+use crate::net::connect::{ConnectError, Connector};
 
 /// Redirects of one request.
 const MAX_REDIRECTS: usize = 3;

@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("sync", &[]),
-    ("source", &["clock", "sync"]),
-    ("cache", &["sync", "source"]),
+    ("net", &[]),
+    ("bucket", &["sync", "net"]),
+    ("source", &["clock", "sync", "net", "bucket"]),
+    ("cache", &["clock", "sync", "net", "bucket", "source"]),
     ("dialect", &["source"]),
-    ("service", &["clock", "sync", "source", "cache"]),
-    ("http", &["clock", "sync", "source", "cache", "dialect", "service"]),
-    ("config", &["source", "cache", "dialect", "service", "http"]),
-    ("cli", &["sync", "source", "cache", "dialect", "service", "http", "config"]),
+    ("service", &["clock", "sync", "net", "bucket", "source", "cache"]),
+    ("http", &["clock", "sync", "net", "source", "cache", "dialect", "service"]),
+    ("config", &["bucket", "source", "cache", "dialect", "service", "http"]),
+    ("cli", &["sync", "net", "bucket", "source", "cache", "dialect", "service", "http", "config"]),
     ("main", &["cli"]),
 ];
 

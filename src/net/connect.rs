@@ -23,7 +23,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Why there is no connection.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(super) enum ConnectError {
+pub(crate) enum ConnectError {
     /// No address of the host may be connected to.
     #[error("{0}")]
     Refused(String),
@@ -41,7 +41,7 @@ impl From<std::io::Error> for ConnectError {
 
 /// Connects to the host in the settings, and to public hosts that it redirects to.
 #[derive(Clone)]
-pub(super) struct Connector(Arc<Shared>);
+pub(crate) struct Connector(Arc<Shared>);
 
 struct Shared {
     /// The host and port in the settings, which may be private.
@@ -54,7 +54,7 @@ impl Connector {
     ///
     /// # Errors
     /// If the origin needs TLS and the system has no root certificates.
-    pub(super) fn new(origin: &Uri) -> Result<Connector, ConnectError> {
+    pub(crate) fn new(origin: &Uri) -> Result<Connector, ConnectError> {
         let shared = Shared { configured: host_and_port(origin), tls: OnceLock::new() };
         if origin.scheme_str() == Some("https") {
             shared.tls()?;
@@ -139,7 +139,7 @@ trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// A connection over TCP or TLS.
-pub(super) struct Stream(Box<dyn Io>);
+pub(crate) struct Stream(Box<dyn Io>);
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {

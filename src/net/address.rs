@@ -21,7 +21,7 @@ enum Class {
 
 /// The addresses that may be connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Policy {
+pub(crate) enum Policy {
     /// Public ones only: for hosts that a redirect names.
     Public,
     /// Private ones as well: for the host in the settings.
@@ -32,7 +32,7 @@ pub(super) enum Policy {
 
 impl Policy {
     /// Whether this address may be connected to.
-    pub(super) fn allows(self, address: IpAddr) -> bool {
+    pub(crate) fn allows(self, address: IpAddr) -> bool {
         match classify(address) {
             Class::Public => true,
             Class::Private => self != Policy::Public,

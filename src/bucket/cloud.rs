@@ -1,0 +1,264 @@
+//! Buckets of S3, Google Cloud Storage and Azure, by the crate `object_store`.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::Uri;
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::path::Path;
+use object_store::{
+    Attribute, Attributes, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    RetryConfig, UpdateVersion,
+};
+
+use super::transport::Transport;
+use super::{Bucket, CloudService, Condition, Config, Error, InvalidConfig, Listed, NewObject, Object};
+use crate::net::BoxFuture;
+
+/// A bucket of a cloud.
+pub(super) struct Cloud {
+    store: Arc<dyn ObjectStore>,
+    /// Before every name; empty, or with a slash at its end.
+    prefix: String,
+}
+
+impl Cloud {
+    pub(super) fn open(config: &Config) -> Result<Cloud, InvalidConfig> {
+        let invalid = |error: object_store::Error| InvalidConfig::Other(error.to_string());
+        let Config { location, endpoint, region, access_key, secret_key, skip_signature } = config;
+        let endpoint = endpoint.trim_end_matches('/');
+        let transport = Transport::new(&url(config)).map_err(|error| InvalidConfig::Other(error.to_string()))?;
+        let allow_http = endpoint.starts_with("http:");
+        let store: Arc<dyn ObjectStore> = match location.service {
+            CloudService::S3 => {
+                let mut builder = AmazonS3Builder::new()
+                    .with_http_connector(transport)
+                    .with_retry(no_retries())
+                    .with_bucket_name(&location.name)
+                    .with_region(region)
+                    .with_allow_http(allow_http)
+                    .with_skip_signature(*skip_signature);
+                if !skip_signature {
+                    builder = builder.with_access_key_id(access_key).with_secret_access_key(secret_key);
+                }
+                if !endpoint.is_empty() {
+                    builder = builder.with_endpoint(endpoint);
+                }
+                Arc::new(builder.build().map_err(invalid)?)
+            }
+            CloudService::Gcs => {
+                let mut builder = GoogleCloudStorageBuilder::new()
+                    .with_http_connector(transport)
+                    .with_retry(no_retries())
+                    .with_bucket_name(&location.name)
+                    .with_skip_signature(*skip_signature);
+                if !skip_signature {
+                    builder = builder.with_service_account_key(secret_key);
+                }
+                if !endpoint.is_empty() {
+                    builder = builder.with_base_url(endpoint);
+                }
+                Arc::new(builder.build().map_err(invalid)?)
+            }
+            CloudService::Azure => {
+                let mut builder = MicrosoftAzureBuilder::new()
+                    .with_http_connector(transport)
+                    .with_retry(no_retries())
+                    .with_container_name(&location.name)
+                    .with_account(access_key)
+                    .with_allow_http(allow_http)
+                    .with_skip_signature(*skip_signature);
+                if !skip_signature {
+                    builder = builder.with_access_key(secret_key);
+                }
+                if !endpoint.is_empty() {
+                    builder = builder.with_endpoint(endpoint.to_owned());
+                }
+                Arc::new(builder.build().map_err(invalid)?)
+            }
+        };
+        let prefix = match location.prefix.as_str() {
+            "" => String::new(),
+            prefix => format!("{prefix}/"),
+        };
+        Ok(Cloud { store, prefix })
+    }
+
+    fn path(&self, name: &str) -> Result<Path, Error> {
+        // a name that cannot be one of an object
+        Path::parse(format!("{}{name}", self.prefix)).map_err(|_| Error::NotFound)
+    }
+
+    fn listed(&self, object: ObjectMeta) -> Option<Listed> {
+        let name = object.location.as_ref().strip_prefix(&self.prefix)?.to_owned();
+        Some(Listed { name, length: object.size, modified: object.last_modified.into() })
+    }
+}
+
+/// The URL that requests go to.
+fn url(config: &Config) -> Uri {
+    let cloud = match config.location.service {
+        CloudService::S3 => "https://s3.amazonaws.com",
+        CloudService::Gcs => "https://storage.googleapis.com",
+        CloudService::Azure => "https://blob.core.windows.net",
+    };
+    // the settings were validated
+    config.endpoint.parse().unwrap_or_else(|_| Uri::from_static(cloud))
+}
+
+/// The library's own retries take up to three minutes.
+fn no_retries() -> RetryConfig {
+    RetryConfig { max_retries: 0, ..RetryConfig::default() }
+}
+
+impl Bucket for Cloud {
+    fn get<'a>(
+        &'a self, name: &'a str, unless: Option<&'a str>, max_bytes: u64,
+    ) -> BoxFuture<'a, Result<Object, Error>> {
+        Box::pin(async move {
+            let options = GetOptions { if_none_match: unless.map(ToOwned::to_owned), ..GetOptions::default() };
+            let found = self.store.get_opts(&self.path(name)?, options).await.map_err(error)?;
+            let (meta, attributes) = (found.meta.clone(), found.attributes.clone());
+            let too_large = |bytes| Error::TooLarge { bytes, limit: max_bytes };
+            if meta.size > max_bytes {
+                return Err(too_large(meta.size));
+            }
+            let mut bytes = Vec::with_capacity(meta.size as usize);
+            let mut chunks = found.into_stream();
+            while let Some(chunk) = std::future::poll_fn(|context| chunks.as_mut().poll_next(context)).await {
+                bytes.extend_from_slice(&chunk.map_err(error)?);
+                if bytes.len() as u64 > max_bytes {
+                    return Err(too_large(bytes.len() as u64));
+                }
+            }
+            if bytes.len() as u64 != meta.size {
+                let torn = format!("{} of {} bytes were received", bytes.len(), meta.size);
+                return Err(unavailable(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, torn)));
+            }
+            let metadata = attributes.iter().filter_map(|(attribute, value)| match attribute {
+                Attribute::Metadata(name) => Some((name.to_ascii_lowercase(), value.as_ref().to_owned())),
+                _ => None,
+            });
+            Ok(Object {
+                bytes: bytes.into(),
+                etag: meta.e_tag,
+                modified: meta.last_modified.into(),
+                metadata: metadata.collect(),
+            })
+        })
+    }
+
+    fn put<'a>(
+        &'a self, name: &'a str, object: NewObject, condition: Condition<'a>,
+    ) -> BoxFuture<'a, Result<Option<String>, Error>> {
+        Box::pin(async move {
+            let NewObject { bytes, media_type, cache_control, metadata } = object;
+            let mut attributes = Attributes::new();
+            attributes.insert(Attribute::ContentType, media_type.into());
+            if let Some(cache_control) = cache_control {
+                attributes.insert(Attribute::CacheControl, cache_control.into());
+            }
+            for (name, value) in metadata {
+                attributes.insert(Attribute::Metadata(Cow::Borrowed(name)), value.into());
+            }
+            let mode = match condition {
+                Condition::None => PutMode::Overwrite,
+                Condition::Absent => PutMode::Create,
+                Condition::Unchanged(etag) => {
+                    PutMode::Update(UpdateVersion { e_tag: Some(etag.to_owned()), version: None })
+                }
+            };
+            let options = PutOptions { mode, attributes, ..PutOptions::default() };
+            let path = self.path(name)?;
+            let put = self.store.put_opts(&path, PutPayload::from_bytes(bytes), options).await;
+            put.map(|put| put.e_tag).map_err(|failed| match (error(failed), condition) {
+                // some stores answer the other status, and 404 where a replaced object is gone
+                (Error::Changed, Condition::Absent) => Error::Exists,
+                (Error::Exists | Error::NotFound, Condition::Unchanged(_)) => Error::Changed,
+                (error, _) => error,
+            })
+        })
+    }
+
+    fn delete<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            match self.store.delete(&self.path(name)?).await.map_err(error) {
+                Err(Error::NotFound) => Ok(()),
+                done => done,
+            }
+        })
+    }
+
+    fn list<'a>(
+        &'a self, folder: &'a str, after: Option<&'a str>, limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Listed>, Error>> {
+        Box::pin(async move {
+            let folder = self.path(folder)?;
+            let folder = Some(&folder).filter(|folder| !folder.as_ref().is_empty());
+            let mut objects = match after {
+                Some(after) => self.store.list_with_offset(folder, &self.path(after)?),
+                None => self.store.list(folder),
+            };
+            let mut listed = Vec::new();
+            while listed.len() < limit {
+                let next = std::future::poll_fn(|context| objects.as_mut().poll_next(context)).await;
+                let Some(object) = next else { break };
+                listed.extend(self.listed(object.map_err(error)?));
+            }
+            Ok(listed)
+        })
+    }
+}
+
+fn unavailable(error: std::io::Error) -> Error {
+    Error::Unavailable(error.into())
+}
+
+/// The error of the library by what it means here.
+fn error(error: object_store::Error) -> Error {
+    use object_store::Error as E;
+    match error {
+        E::NotFound { .. } => Error::NotFound,
+        E::NotModified { .. } => Error::Unmodified,
+        E::AlreadyExists { .. } => Error::Exists,
+        E::Precondition { .. } => Error::Changed,
+        E::PermissionDenied { source, .. } | E::Unauthenticated { source, .. } => {
+            Error::Credentials(code(&source.to_string()).unwrap_or("access is denied").to_owned())
+        }
+        other => carried(&other).unwrap_or_else(|| unavailable(std::io::Error::other(other))),
+    }
+}
+
+/// The error that the transport made.
+fn carried(error: &object_store::Error) -> Option<Error> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<Error>() {
+            return Some(error.clone());
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// The code in the XML of an error, such as `SignatureDoesNotMatch`.
+fn code(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("<Code>")?;
+    let (code, _) = rest.split_once("</Code>")?;
+    (code.len() < 64).then_some(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_of_an_error_is_found() {
+        assert_eq!(code("403: <?xml?><Error><Code>RequestTimeTooSkewed</Code></Error>"), Some("RequestTimeTooSkewed"));
+        for text in ["", "<Code>", "</Code><Code>", &format!("<Code>{}</Code>", "x".repeat(100))] {
+            assert_eq!(code(text), None);
+        }
+    }
+}

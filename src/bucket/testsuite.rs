@@ -1,0 +1,121 @@
+//! What every bucket does, whatever keeps its objects.
+
+use super::memory::MemoryBucket;
+use super::{Bucket, Condition, Config, Error, NewObject};
+
+fn object(bytes: &'static [u8]) -> NewObject {
+    let metadata = vec![("ttkey", "0123".to_owned())];
+    NewObject { bytes: bytes.into(), media_type: "image/webp", cache_control: Some("public, max-age=60"), metadata }
+}
+
+/// Runs the suite below a folder of its own.
+pub(crate) async fn run(bucket: &dyn Bucket, folder: &str) {
+    let name = |name: &str| format!("{folder}/{name}");
+    let get = async |object: &str| bucket.get(&name(object), None, 1000).await;
+    assert!(matches!(get("missing").await, Err(Error::NotFound)));
+
+    // an object is what was put, with its metadata
+    let put = bucket.put(&name("a.jpg"), object(b"one"), Condition::Absent).await.expect("put");
+    let first = get("a.jpg").await.expect("an object");
+    assert_eq!(&first.bytes[..], b"one");
+    assert!(first.etag.is_some() && (put.is_none() || put == first.etag), "{put:?} {:?}", first.etag);
+    assert!(first.metadata.contains(&("ttkey".into(), "0123".into())), "{:?}", first.metadata);
+    let age = std::time::SystemTime::now().duration_since(first.modified).unwrap_or_default();
+    assert!(age.as_secs() < 100, "{age:?}");
+
+    // conditions of reads and writes
+    let etag = first.etag.as_deref();
+    assert!(matches!(bucket.get(&name("a.jpg"), etag, 1000).await, Err(Error::Unmodified)));
+    let exists = bucket.put(&name("a.jpg"), object(b"two"), Condition::Absent).await;
+    assert!(matches!(exists, Err(Error::Exists)), "{exists:?}");
+    assert_eq!(&get("a.jpg").await.expect("an object").bytes[..], b"one");
+    let changed = bucket.put(&name("a.jpg"), object(b"two"), Condition::Unchanged("\"0123\"")).await;
+    assert!(matches!(changed, Err(Error::Changed)), "{changed:?}");
+    let gone = bucket.put(&name("never"), object(b"two"), Condition::Unchanged("\"0123\"")).await;
+    assert!(matches!(gone, Err(Error::Changed)), "{gone:?}");
+    bucket.put(&name("a.jpg"), object(b"two"), Condition::None).await.expect("put");
+    let second = bucket.get(&name("a.jpg"), etag, 1000).await.expect("another version");
+    assert_eq!(&second.bytes[..], b"two");
+    assert_ne!(second.etag, first.etag);
+
+    // limits
+    let large = bucket.get(&name("a.jpg"), None, 2).await;
+    assert!(matches!(large, Err(Error::TooLarge { bytes: 3, limit: 2 })), "{large:?}");
+    bucket.put(&name("empty"), object(b""), Condition::None).await.expect("put");
+    assert!(get("empty").await.expect("an object").bytes.is_empty());
+
+    // names
+    let odd = ["café a+b%25~&=#?.jpg", "sub/ü/=x", "%2e%2e", "a:b@c,d;e'f(g)[h]{i}|j"];
+    for odd in odd {
+        bucket.put(&name(odd), object(b"odd"), Condition::None).await.expect("put");
+        assert_eq!(&get(odd).await.expect(odd).bytes[..], b"odd");
+    }
+    for invalid in ["../x", "a//b", "./a", "a\nb"] {
+        assert!(matches!(get(invalid).await, Err(Error::NotFound)), "{invalid:?}");
+    }
+
+    // listings are in the order of names, and continue after one
+    for number in 0..5 {
+        bucket.put(&name(&format!("list/{number}")), object(b"x"), Condition::None).await.expect("put");
+    }
+    let list = async |after: Option<&str>, limit| {
+        let after = after.map(&name);
+        let listed = bucket.list(&name("list"), after.as_deref(), limit).await.expect("listed");
+        let short = |name: String| name.rsplit('/').next().unwrap_or_default().to_owned();
+        listed.into_iter().map(|object| short(object.name)).collect::<Vec<String>>().join(" ")
+    };
+    assert_eq!(list(None, 100).await, "0 1 2 3 4");
+    assert_eq!(list(None, 2).await, "0 1");
+    assert_eq!(list(Some("list/2"), 100).await, "3 4");
+    assert_eq!(list(Some("list/9"), 100).await, "");
+    assert!(bucket.list(&name("none"), None, 10).await.expect("listed").is_empty());
+    let listed = bucket.list(folder, None, 100).await.expect("listed");
+    let expected = name(odd[0]);
+    assert!(listed.iter().any(|object| object.name == expected && object.length == 3), "{listed:?}");
+
+    // of several writers one wins
+    let racers = (0..4).map(|_| bucket.put("race", object(b"mine"), Condition::Absent));
+    let mut won = 0;
+    bucket.delete("race").await.expect("deleted");
+    for put in racers {
+        won += i32::from(put.await.is_ok());
+    }
+    assert_eq!(won, 1);
+
+    for name in bucket.list(folder, None, 100).await.expect("listed") {
+        bucket.delete(&name.name).await.expect("deleted");
+    }
+    bucket.delete("race").await.expect("deleted");
+    bucket.delete(&name("missing")).await.expect("nothing to delete");
+    assert!(bucket.list(folder, None, 100).await.expect("listed").is_empty());
+}
+
+#[tokio::test]
+async fn bucket_in_memory_passes_the_suite() {
+    run(&MemoryBucket::default(), "suite").await;
+}
+
+/// The bucket that `TINTYPE_BUCKET` names, as `s3://name/prefix http://host:port access-key secret-key`.
+#[tokio::test]
+async fn bucket_of_the_environment_passes_the_suite() {
+    let Ok(named) = std::env::var("TINTYPE_BUCKET") else {
+        println!("skipped: bucket_of_the_environment_passes_the_suite needs bucket");
+        return;
+    };
+    let [location, endpoint, access, secret] = named.split(' ').collect::<Vec<_>>()[..] else {
+        panic!("TINTYPE_BUCKET has four parts");
+    };
+    let config = Config {
+        location: location.parse().expect("a location"),
+        endpoint: endpoint.into(),
+        region: "us-east-1".into(),
+        access_key: access.into(),
+        secret_key: secret.into(),
+        skip_signature: false,
+    };
+    let bucket = config.open().expect("a bucket");
+    run(&*bucket, "suite").await;
+    let wrong = Config { secret_key: "wrong".into(), ..config }.open().expect("a bucket");
+    let refused = wrong.get("a.jpg", None, 10).await;
+    assert!(matches!(&refused, Err(Error::Credentials(code)) if code == "SignatureDoesNotMatch"), "{refused:?}");
+}
