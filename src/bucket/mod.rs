@@ -188,7 +188,11 @@ impl Config {
         return Err(InvalidConfig::NotBuilt);
     }
 
-    fn validate(&self) -> Result<(), InvalidConfig> {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// If they are incomplete or invalid.
+    pub fn validate(&self) -> Result<(), InvalidConfig> {
         let Config { location, endpoint, access_key, secret_key, skip_signature, .. } = self;
         if !endpoint.is_empty() {
             let url = endpoint.parse::<http::Uri>().map_err(|_| InvalidConfig::Endpoint)?;

@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::units::{Bytes, Mode, Span};
 use crate::render;
 
+/// The region where none is set; stores other than Amazon's accept any.
+const REGION: &str = "us-east-1";
+
 /// Every setting that needs a restart.
 #[derive(Clone, Debug, Default, Deserialize, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -23,6 +26,10 @@ pub struct FixedSettings {
     pub source: Source,
     /// The cache of results.
     pub cache: Cache,
+    /// Results in a bucket, which several servers share.
+    pub shared: Shared,
+    /// The other servers that share results.
+    pub cluster: Cluster,
     /// Limits of memory, concurrency, time and size.
     pub limits: Limits,
     /// Signed URLs, administration, uploads and beacons.
@@ -70,19 +77,39 @@ pub struct Source {
     /// URL that the originals are below, in place of `root`: `https://origin.example/images/`, or with credentials
     /// `https://user:password@origin.example/images/`.
     pub url: String,
+    /// Bucket of the originals, in place of `root`: `s3://name/prefix`, `gs://name/prefix` or `az://container/prefix`.
+    pub bucket: String,
+    /// With `bucket`: URL of the object store; empty for that of the cloud.
+    pub endpoint: String,
+    /// With `bucket`: the region of S3.
+    pub region: String,
+    /// With `bucket`: the access key of S3, or the account of Azure; Google has none.
+    pub access_key: String,
+    /// File with the access key.
+    pub access_key_file: PathBuf,
+    /// With `bucket`: the secret key of S3, the key of Azure's account, or Google's service account as JSON.
+    pub secret_key: String,
+    /// File with the secret key.
+    pub secret_key_file: PathBuf,
+    /// With `bucket`: sends requests without a signature, for a public bucket.
+    pub skip_signature: bool,
+    /// With `bucket`: a 403 of the store means that there is no such original, as in S3 without the permission to list.
+    pub missing_is_forbidden: bool,
+    /// With `url` and `bucket`: maximum size of originals that are kept on this machine's disk; 0 keeps none.
+    pub cache_bytes: Bytes,
     /// Folders outside of `root` that symbolic links in it may lead to, such as `shared/` of a deployment; other links out of
     /// `root` are a 404.
     pub links: Vec<PathBuf>,
     /// Maximum size of an original; larger ones are refused with 413.
     pub max_bytes: Bytes,
     /// How long a version check is cached: an original's modification time is read again after this time; `0s` reads it for every
-    /// request. With `url` it is 60 s unless it is set, and the origin is asked by a conditional GET.
+    /// request. With `url` or `bucket` it is 60 s unless it is set, and the origin is asked by a conditional GET.
     pub revalidate: Span,
-    /// With `url`: how much longer an original is used while the origin is asked whether it has changed.
+    /// With `url` or `bucket`: how much longer an original is used while the origin is asked whether it has changed.
     pub stale_while_revalidate: Span,
-    /// With `url`: how long an original is used while the origin is down.
+    /// With `url` or `bucket`: how long an original is used while the origin is down.
     pub stale_if_error: Span,
-    /// With `url`: how long a request waits for the origin before what is known of the original is used.
+    /// With `url` or `bucket`: how long a request waits for the origin before what is known of the original is used.
     pub patience: Span,
     /// Accepted formats of originals; others are refused with 415.
     pub formats_in: Vec<String>,
@@ -103,6 +130,56 @@ pub struct Cache {
     pub min_free: Bytes,
     /// Maximum size of results in memory.
     pub memory: Bytes,
+}
+
+/// `[shared]`
+#[derive(Clone, Debug, Deserialize, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Shared {
+    /// Bucket of the results that several servers share: `s3://name/prefix`, `gs://name/prefix` or `az://container/prefix`.
+    pub bucket: String,
+    /// URL of the object store; empty for that of the cloud.
+    pub endpoint: String,
+    /// The region of S3.
+    pub region: String,
+    /// The access key of S3, or the account of Azure; Google has none.
+    pub access_key: String,
+    /// File with the access key.
+    pub access_key_file: PathBuf,
+    /// The secret key of S3, the key of Azure's account, or Google's service account as JSON.
+    pub secret_key: String,
+    /// File with the secret key.
+    pub secret_key_file: PathBuf,
+    /// Secret that signs what is stored in the bucket, equal on all servers, so that others who may write there cannot plant
+    /// pictures; empty signs nothing.
+    pub key: String,
+    /// File with that secret.
+    pub key_file: PathBuf,
+    /// Results to store in the bucket: `all`, those that are `heavy` to make (200 ms or more), or those that are asked for `twice`.
+    pub store: SharedResults,
+}
+
+/// The results that are stored in a shared bucket.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SharedResults {
+    /// All of them.
+    #[default]
+    All,
+    /// Those that took at least 200 ms to make, fetch included: where requests to the store are paid for.
+    Heavy,
+    /// Those that are asked for again after they were made.
+    Twice,
+}
+
+/// `[cluster]`
+#[derive(Clone, Debug, Deserialize, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cluster {
+    /// URLs of the other servers, such as `http://10.0.0.2:8080`, which are told of purges at once.
+    pub peers: Vec<String>,
+    /// How often purges of other servers are looked for in the shared bucket.
+    pub poll: Span,
 }
 
 /// `[limits]`
@@ -180,6 +257,16 @@ impl Default for Source {
         Source {
             root: ".".into(),
             url: String::new(),
+            bucket: String::new(),
+            endpoint: String::new(),
+            region: REGION.into(),
+            access_key: String::new(),
+            access_key_file: PathBuf::new(),
+            secret_key: String::new(),
+            secret_key_file: PathBuf::new(),
+            skip_signature: false,
+            missing_is_forbidden: false,
+            cache_bytes: Bytes(2 << 30),
             links: Vec::new(),
             max_bytes: Bytes(64 << 20),
             revalidate: Span(Duration::ZERO),
@@ -208,6 +295,29 @@ impl Default for Cache {
             min_free: Bytes(1 << 30),
             memory: Bytes(64 << 20),
         }
+    }
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Shared {
+            bucket: String::new(),
+            endpoint: String::new(),
+            region: REGION.into(),
+            access_key: String::new(),
+            access_key_file: PathBuf::new(),
+            secret_key: String::new(),
+            secret_key_file: PathBuf::new(),
+            key: String::new(),
+            key_file: PathBuf::new(),
+            store: SharedResults::default(),
+        }
+    }
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Cluster { peers: Vec::new(), poll: Span(Duration::from_secs(2)) }
     }
 }
 

@@ -4,6 +4,7 @@
 //! the only file that reads the environment. The defaults are a value of the same type as the result, so every
 //! key exists once: unknown keys are told from known ones by looking there.
 
+mod buckets;
 pub mod dialects;
 mod environment;
 pub mod fixed;

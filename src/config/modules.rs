@@ -83,6 +83,12 @@ impl Config {
         if url.contains('@') {
             *url = url.parse().map_or_else(|_| "(hidden)".into(), |origin: Origin| origin.to_string());
         }
+        let FixedSettings { source, shared: results, .. } = &mut shown.fixed;
+        for secret in [&mut source.secret_key, &mut results.secret_key, &mut results.key] {
+            if !secret.is_empty() {
+                *secret = "(hidden)".into();
+            }
+        }
         let security = &mut shown.live.security;
         security.keys.iter_mut().for_each(|key| "(hidden)".clone_into(key));
         if !security.admin_token.is_empty() {

@@ -35,14 +35,16 @@ impl FixedSettings {
 /// The freshness of originals of an HTTP origin, which is asked at a cost.
 const REVALIDATE: Span = Span(Duration::from_secs(60));
 
-/// Originals come from a folder or a URL, which is asked less often than a folder unless it is set otherwise.
+/// Originals come from a folder, a URL or a bucket; the latter are asked less often than a folder unless it is set otherwise.
 pub(super) fn complete(config: &mut Config, origins: &BTreeMap<String, Origin>) -> Result<(), ConfigError> {
     let source = &mut config.fixed.source;
-    if source.url.is_empty() {
-        return Ok(());
-    }
-    if let Some(set) = origins.get("source.root") {
-        return Err(ConfigError(format!("{set}: source.root is set as well as source.url; remove one of them")));
+    let set = [("source.url", &source.url), ("source.bucket", &source.bucket)];
+    let mut set = set.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name);
+    let Some(name) = set.next() else { return Ok(()) };
+    let other = set.next().or_else(|| origins.contains_key("source.root").then_some("source.root"));
+    if let Some(other) = other {
+        let set = origins.get(other).unwrap_or(&Origin::Default);
+        return Err(ConfigError(format!("{set}: {other} is set as well as {name}; remove one of them")));
     }
     if !origins.contains_key("source.revalidate") {
         source.revalidate = REVALIDATE;

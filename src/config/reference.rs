@@ -108,6 +108,8 @@ pub fn settings() -> Vec<Setting> {
         "server" fixed::Server, live::Server;
         "source" fixed::Source, live::Source;
         "cache" fixed::Cache;
+        "shared" fixed::Shared;
+        "cluster" fixed::Cluster;
         "limits" fixed::Limits, live::Limits;
         "output" live::Output;
         "security" live::Security, fixed::Security;

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::slice;
 
-use super::{ConfigError, Loaded, Origin};
+use super::{ConfigError, FixedSettings, Loaded, Origin};
 use crate::dialect::foreign::imgproxy;
 use crate::dialect::signature::{Keys, MIN_KEY_BYTES};
 
@@ -29,6 +29,9 @@ pub(super) fn read(loaded: &mut Loaded, credentials: Option<&Path>) -> Result<()
         ("dialects.thumbor", !live.dialects.thumbor.keys.is_empty()),
         // credentials of the origin
         ("source.url", loaded.config.fixed.source.url.contains('@')),
+        ("source.secret_key", !loaded.config.fixed.source.secret_key.is_empty()),
+        ("shared.secret_key", !loaded.config.fixed.shared.secret_key.is_empty()),
+        ("shared.key", !loaded.config.fixed.shared.key.is_empty()),
     ];
     let mut inline = Vec::new();
     for (setting, is_set) in secrets {
@@ -55,7 +58,27 @@ pub(super) fn read(loaded: &mut Loaded, credentials: Option<&Path>) -> Result<()
     if let Some(token) = token(loaded, admin, "security.admin_token", credentials.is_some())? {
         loaded.config.live.security.admin_token = token;
     }
+    buckets(loaded, place, credentials.is_some())?;
     dialects(loaded, place, credentials.is_some())
+}
+
+/// Reads the files with the credentials of buckets.
+fn buckets(loaded: &mut Loaded, place: impl Fn(&Path) -> PathBuf, has_credentials: bool) -> Result<(), ConfigError> {
+    type Get = fn(&mut FixedSettings) -> (&mut String, &mut PathBuf);
+    let settings: [(&str, Get); 5] = [
+        ("source.access_key", |fixed| (&mut fixed.source.access_key, &mut fixed.source.access_key_file)),
+        ("source.secret_key", |fixed| (&mut fixed.source.secret_key, &mut fixed.source.secret_key_file)),
+        ("shared.access_key", |fixed| (&mut fixed.shared.access_key, &mut fixed.shared.access_key_file)),
+        ("shared.secret_key", |fixed| (&mut fixed.shared.secret_key, &mut fixed.shared.secret_key_file)),
+        ("shared.key", |fixed| (&mut fixed.shared.key, &mut fixed.shared.key_file)),
+    ];
+    for (setting, get) in settings {
+        let path = place(get(&mut loaded.config.fixed).1);
+        if let Some(secret) = token(loaded, path, setting, has_credentials)? {
+            *get(&mut loaded.config.fixed).0 = secret;
+        }
+    }
+    Ok(())
 }
 
 /// Reads the files of dialects.
@@ -128,7 +151,9 @@ fn token(
     };
     let text = text(file, &path, &file_setting)?;
     let token = text.trim_end_matches(['\n', '\r']);
-    if token.trim().is_empty() || token.contains(char::is_control) {
+    // a service account of Google is JSON on several lines
+    let is_json = setting.ends_with(".secret_key") && token.starts_with('{');
+    if token.trim().is_empty() || token.contains(char::is_control) && !is_json {
         let why = "the file must contain a token on one line";
         return Err(ConfigError(format!("{file_setting} is invalid: {}: {why}", path.display())));
     }

@@ -1,5 +1,6 @@
 //! Checks that types do not make: ranges, names, and settings that exclude each other.
 
+use super::buckets;
 use super::dialects::Dialects;
 use super::fixed::Server;
 use super::live::Security;
@@ -45,6 +46,9 @@ fn source_and_limits(settings: &FixedSettings) -> Result<(), ConfigError> {
     let FixedSettings { source, limits, .. } = settings;
     if let Err(invalid) = settings.origin() {
         return wrong("source.url", invalid);
+    }
+    if let Err((name, why)) = buckets::validate(settings) {
+        return wrong(name, why);
     }
     if let Some(name) = source.formats_in.iter().find(|name| Format::from_name(name).is_none()) {
         return wrong("source.formats_in", format!("{name:?} is not a format"));

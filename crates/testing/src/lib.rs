@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod object_store;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 

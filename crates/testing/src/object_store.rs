@@ -1,0 +1,133 @@
+//! A real object store for tests: SeaweedFS, which `tests/cluster/install` puts below `tests/cluster/bin`.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The credentials of every store that is started here.
+pub const ACCESS_KEY: &str = "tintypekey";
+/// The same.
+pub const SECRET_KEY: &str = "tintypesecret123";
+/// A bucket that exists.
+pub const BUCKET: &str = "tintype";
+
+/// A running object store on a free port, which ends with the value.
+pub struct ObjectStore {
+    process: Child,
+    address: SocketAddr,
+    folder: PathBuf,
+}
+
+/// The program of the store, where it is installed.
+pub fn program() -> Option<PathBuf> {
+    let path = crate::workspace().join("tests/cluster/bin/weed");
+    path.is_file().then_some(path)
+}
+
+impl ObjectStore {
+    /// Starts a store with an empty bucket; `None` where the program is not installed.
+    ///
+    /// # Panics
+    /// Where it does not answer within a minute.
+    pub fn start() -> Option<ObjectStore> {
+        let program = program()?;
+        let [s3, master, volume, filer, ports @ ..] = free_ports::<8>();
+        let folder = std::env::temp_dir().join(format!("tintype-object-store-{}-{s3}", std::process::id()));
+        std::fs::create_dir_all(folder.join("data")).expect("a folder");
+        let identities = format!(
+            r#"{{"identities":[{{"name":"tintype","credentials":[{{"accessKey":"{ACCESS_KEY}","secretKey":"{SECRET_KEY}"}}],
+            "actions":["Admin","Read","Write","List","Tagging"]}}]}}"#
+        );
+        std::fs::write(folder.join("s3.json"), identities).expect("written");
+        let log = std::fs::File::create(folder.join("log")).expect("a log");
+        let process = Command::new(program)
+            .current_dir(&folder)
+            .args(["server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-dir=data", "-filer", "-s3", "-s3.config=s3.json"])
+            .args(["-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=50"])
+            .args(["-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.allowDeleteBucketNotEmpty=true"])
+            .args(
+                [
+                    ("s3", s3, ports[0]),
+                    ("master", master, ports[1]),
+                    ("volume", volume, ports[2]),
+                    ("filer", filer, ports[3]),
+                ]
+                .iter()
+                .flat_map(|(part, port, grpc)| [format!("-{part}.port={port}"), format!("-{part}.port.grpc={grpc}")]),
+            )
+            .arg(format!("-filer.localSocket={}", folder.join("filer.sock").display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the store starts");
+        let store = ObjectStore { process, address: ([127, 0, 0, 1], s3).into(), folder };
+        store.wait_for_bucket(filer);
+        Some(store)
+    }
+
+    /// The URL of its S3 interface.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The address of its S3 interface.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Sends it a signal, such as `STOP` and `CONT`.
+    ///
+    /// # Panics
+    /// Where there is no `kill`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.process.id().to_string()).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    /// Creates the bucket, which fails until all parts of the store have found each other.
+    fn wait_for_bucket(&self, filer: u16) {
+        let began = Instant::now();
+        let is_ready = || {
+            put(filer, &format!("/buckets/{BUCKET}/ready")).starts_with("HTTP/1.1 20")
+                // without a signature
+                && put(self.address.port(), "/").starts_with("HTTP/1.1 4")
+        };
+        while !is_ready() {
+            let log = self.folder.display();
+            assert!(began.elapsed() < Duration::from_secs(60), "the object store does not start; its log is in {log}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+/// Puts a file, and returns the answer or nothing. The store's own interface needs no signature, and creates folders.
+fn put(port: u16, path: &str) -> String {
+    let mut answer = String::new();
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return answer };
+    let request = format!(
+        "PUT {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nready"
+    );
+    let sent =
+        stream.set_read_timeout(Some(Duration::from_secs(5))).and_then(|()| stream.write_all(request.as_bytes()));
+    // it may be starting
+    let _ = sent.and_then(|()| stream.read_to_string(&mut answer));
+    answer
+}
+
+impl Drop for ObjectStore {
+    fn drop(&mut self) {
+        // it may have ended
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Free ports, each another.
+fn free_ports<const N: usize>() -> [u16; N] {
+    let held: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").expect("a port"));
+    held.each_ref().map(|listener| listener.local_addr().expect("an address").port())
+}
