@@ -4,7 +4,7 @@
 # printed and no network is used.
 
 SHELL := /bin/bash
-.PHONY: serve test test-pure bench deb setup help tools
+.PHONY: serve cluster test test-pure bench deb setup help tools
 
 # the address and the cache folder of `make serve`, such as: make serve LISTEN=127.0.0.1:9090
 LISTEN := 127.0.0.1:8080
@@ -17,6 +17,13 @@ serve: tools
 	cargo build --release --locked -p tintype
 	@printf '\n  Open  http://%s/photos/coffee.png?width=800&format=webp\n  (Ctrl-C to stop)\n\n' '$(LISTEN)'
 	@exec '$(TINTYPE)' serve testdata --listen '$(LISTEN)' --cache-dir '$(CACHE)'
+
+## Build tintype and start three servers behind nginx that share an object store (docs/cluster.md).
+cluster: tools
+	@$(call install,nginx python3 pip3)
+	@tests/cluster/install
+	cargo build --release --locked -p tintype
+	@exec env TINTYPE='$(TINTYPE)' PORT='$(lastword $(subst :, ,$(LISTEN)))' FOLDER='$(or $(CARGO_TARGET_DIR),target)/cluster' deploy/cluster/try
 
 ## Run all tests. The last line has the sums over all test binaries. Tests that this machine cannot run are skipped
 ## (tests/it/common/need.rs), and counted as skipped.
@@ -66,7 +73,7 @@ help:
 tools:
 	@$(call install,g++ cmake nasm)
 
-# Debian's packages have the names of the programs. Success is judged by the programs, not by apt-get: nginx's package
+# Debian's packages have the names of the programs, but for pip. Success is judged by the programs, not by apt-get: nginx's package
 # fails to install completely if port 80 is in use, which matters to no test.
 define install
 	PATH="$$PATH:/usr/sbin:/usr/local/sbin"; \
@@ -78,10 +85,11 @@ define install
 		echo "A build that needs none of g++, cmake and nasm: cargo build --release --no-default-features --features pure" >&2; \
 		exit 2; \
 	fi; \
+	packages=$${todo/pip3/python3-pip}; \
 	echo "Missing build tools:$$todo. Installing them with:"; \
-	echo "  $${as_root}apt-get update && $${as_root}apt-get install --no-install-recommends$$todo"; \
+	echo "  $${as_root}apt-get update && $${as_root}apt-get install --no-install-recommends$$packages"; \
 	$$as_root apt-get -qq update; \
 	$$as_root env DEBIAN_FRONTEND=noninteractive \
-		apt-get -qq -y -o Dpkg::Use-Pty=0 install --no-install-recommends $$todo </dev/null >/dev/null; \
+		apt-get -qq -y -o Dpkg::Use-Pty=0 install --no-install-recommends $$packages </dev/null >/dev/null; \
 	todo=$$(missing); [ -z "$$todo" ] || { echo "Not installed:$$todo   (see above)" >&2; exit 2; }
 endef

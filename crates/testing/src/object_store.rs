@@ -1,4 +1,5 @@
-//! A real object store for tests: SeaweedFS, which `tests/cluster/install` puts below `tests/cluster/bin`.
+//! A real object store for tests: SeaweedFS, which `tests/cluster/install` puts below `tests/cluster/bin`, or the one that
+//! `TINTYPE_OBJECT_STORE` names by its URL, such as `tests/cluster/ceph` starts. Its bucket must exist.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,7 +16,8 @@ pub const BUCKET: &str = "tintype";
 
 /// A running object store on a free port, which ends with the value.
 pub struct ObjectStore {
-    process: Child,
+    /// `None` where the environment names the store.
+    process: Option<Child>,
     address: SocketAddr,
     folder: PathBuf,
 }
@@ -32,6 +34,11 @@ impl ObjectStore {
     /// # Panics
     /// Where it does not answer within a minute.
     pub fn start() -> Option<ObjectStore> {
+        if let Ok(url) = std::env::var("TINTYPE_OBJECT_STORE") {
+            let address = url.strip_prefix("http://").and_then(|address| address.parse().ok());
+            let address = address.expect("TINTYPE_OBJECT_STORE is a URL such as http://127.0.0.1:17480");
+            return Some(ObjectStore { process: None, address, folder: PathBuf::new() });
+        }
         let program = program()?;
         let [s3, master, volume, filer, ports @ ..] = free_ports::<8>();
         let folder = std::env::temp_dir().join(format!("tintype-object-store-{}-{s3}", std::process::id()));
@@ -63,7 +70,7 @@ impl ObjectStore {
             .stderr(log)
             .spawn()
             .expect("the store starts");
-        let store = ObjectStore { process, address: ([127, 0, 0, 1], s3).into(), folder };
+        let store = ObjectStore { process: Some(process), address: ([127, 0, 0, 1], s3).into(), folder };
         store.wait_for_bucket(filer);
         Some(store)
     }
@@ -81,9 +88,10 @@ impl ObjectStore {
     /// Sends it a signal, such as `STOP` and `CONT`.
     ///
     /// # Panics
-    /// Where there is no `kill`.
+    /// Where there is no `kill`, or the environment names the store.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.process.id().to_string()).status();
+        let process = self.process.as_ref().expect("it was started here");
+        let status = Command::new("kill").arg(format!("-{name}")).arg(process.id().to_string()).status();
         assert!(status.expect("kill runs").success());
     }
 
@@ -119,9 +127,10 @@ fn put(port: u16, path: &str) -> String {
 
 impl Drop for ObjectStore {
     fn drop(&mut self) {
+        let Some(process) = &mut self.process else { return };
         // it may have ended
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ = process.kill();
+        let _ = process.wait();
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
