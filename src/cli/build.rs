@@ -9,13 +9,13 @@ use anyhow::Context;
 use super::UsageError;
 use crate::config::Config;
 use crate::service::Service;
-use crate::source::{CachedVersions, Files, HttpSource, SharedBytes, Source};
+use crate::source::{CachedVersions, Files, RemoteSource, SharedBytes, Source};
 
 pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
     let fixed = &config.fixed;
     let source = match fixed.origin().map_err(|invalid| UsageError(invalid.to_string()))? {
-        Some((origin, windows)) => {
-            let source = HttpSource::new(origin, fixed.source.max_bytes.0, windows);
+        Some(origin) => {
+            let source = RemoteSource::http(origin, fixed.remote());
             Arc::new(source.context("cannot fetch originals")?)
         }
         None => folder(config)?,

@@ -170,7 +170,7 @@ impl Servers {
             tracing::info!(address = listener.shown(), "health, metrics and administration");
         });
         let originals = match config.origin() {
-            Ok(Some((origin, _))) => origin.to_string(),
+            Ok(Some(origin)) => origin.to_string(),
             _ => config.source.root.display().to_string(),
         };
         // permits of its own: an overloaded server must still answer the operator

@@ -4,7 +4,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::wire::Conditions;
+use super::transport::Conditions;
 use super::{Error, Version};
 use crate::sync;
 

@@ -7,11 +7,11 @@ mod cached_versions;
 mod chunks;
 mod files;
 mod freshness;
-mod http;
 mod id;
 #[cfg(test)]
 mod link_tests;
 mod origin;
+mod remote;
 mod root;
 mod shared_bytes;
 mod stat;
@@ -19,6 +19,7 @@ mod stat;
 mod test_origin;
 #[cfg(test)]
 mod testsuite;
+mod transport;
 mod upload_store;
 mod wire;
 
@@ -26,9 +27,9 @@ pub use cached_versions::CachedVersions;
 pub use chunks::buffered_bytes;
 pub use files::Files;
 pub use freshness::Windows;
-pub use http::HttpSource;
 pub use id::{ImageId, InvalidName};
 pub use origin::{InvalidOrigin, Origin};
+pub use remote::{RemoteConfig, RemoteSource};
 pub use shared_bytes::SharedBytes;
 pub(crate) use upload_store::STAGING;
 pub use upload_store::{Rejected, StagedUpload, UploadStore};

@@ -18,7 +18,7 @@ const SAMPLE_ENTRIES: usize = 2000;
 const SAMPLE_TIME: Duration = Duration::from_secs(2);
 
 pub(super) fn check(subject: &Subject, report: &mut Report) {
-    if let Ok(Some((origin, _))) = subject.config.fixed.origin() {
+    if let Ok(Some(origin)) = subject.config.fixed.origin() {
         report.info("source.url", format!("originals are fetched from {origin}, which is not asked here"));
         return;
     }

@@ -178,7 +178,7 @@ async fn conditions_are_sent_where_they_cannot_miss_a_change() {
     origin.set("a.jpg", Reply::File(b"abc".to_vec()));
     let client = client(&origin.url());
     let conditions = whole(client.get(&id(), None).await).conditions;
-    assert!(matches!(client.get(&id(), conditions.as_ref()).await, Ok(Answer::NotModified)));
+    assert!(matches!(client.get(&id(), conditions.as_ref()).await, Ok(Answer::NotModified(_))));
     origin.set("a.jpg", Reply::File(b"abcd".to_vec()));
     assert_eq!(whole(client.get(&id(), conditions.as_ref()).await).bytes, &b"abcd"[..]);
 }

@@ -1,4 +1,4 @@
-//! Tests of originals of an HTTP origin.
+//! Tests of remote originals over an HTTP origin.
 
 use super::super::test_origin::{Reply, TestOrigin};
 use super::super::testsuite::{self, Fixture};
@@ -15,17 +15,22 @@ const NOTHING: Windows = Windows {
     missing: Duration::ZERO,
 };
 
-struct Remote {
-    origin: TestOrigin,
-    source: HttpSource,
+/// Nothing is kept on disk.
+fn config(max_bytes: u64, windows: Windows) -> RemoteConfig {
+    RemoteConfig { max_bytes, windows, dir: None, cache_bytes: 0, min_free: 0 }
 }
 
-impl Remote {
-    fn with(max_bytes: u64, windows: Windows) -> Remote {
+struct OverHttp {
+    origin: TestOrigin,
+    source: RemoteSource,
+}
+
+impl OverHttp {
+    fn with(max_bytes: u64, windows: Windows) -> OverHttp {
         let origin = TestOrigin::start();
         let url = origin.url().parse().expect("an origin");
-        let source = HttpSource::new(url, max_bytes, windows).expect("a source");
-        Remote { origin, source }
+        let source = RemoteSource::http(url, config(max_bytes, windows)).expect("a source");
+        OverHttp { origin, source }
     }
 
     async fn version(&self) -> Result<Version, Error> {
@@ -33,11 +38,11 @@ impl Remote {
     }
 }
 
-impl Fixture for Remote {
+impl Fixture for OverHttp {
     const IS_IN_MEMORY: bool = true;
 
-    fn new(max_bytes: u64) -> Remote {
-        Remote::with(max_bytes, NOTHING)
+    fn new(max_bytes: u64) -> OverHttp {
+        OverHttp::with(max_bytes, NOTHING)
     }
 
     fn put(&self, name: &str, bytes: &[u8]) {
@@ -59,12 +64,12 @@ fn id() -> ImageId {
 
 #[tokio::test]
 async fn http_origin_passes_the_source_suite() {
-    testsuite::run::<Remote>().await;
+    testsuite::run::<OverHttp>().await;
 }
 
 #[tokio::test]
 async fn one_request_brings_version_and_bytes_for_all() {
-    let remote = Remote::with(100, Windows { revalidate: HOUR, ..NOTHING });
+    let remote = OverHttp::with(100, Windows { revalidate: HOUR, ..NOTHING });
     remote.put("a.jpg", b"one");
     assert_eq!(remote.source.known(&id()), None);
     let shared = &remote.source.0;
@@ -92,7 +97,7 @@ async fn one_request_brings_version_and_bytes_for_all() {
 
 #[tokio::test]
 async fn brought_bytes_are_read_without_a_request() {
-    let remote = Remote::with(100, NOTHING);
+    let remote = OverHttp::with(100, NOTHING);
     remote.put("a.jpg", b"one");
     let version = remote.version().await.expect("a version");
     remote.source.bring(&id(), version).await.expect("it is near");
@@ -103,7 +108,7 @@ async fn brought_bytes_are_read_without_a_request() {
 
 #[tokio::test]
 async fn stale_version_is_used_while_it_is_asked_for_again() {
-    let remote = Remote::with(100, Windows { stale_while_revalidate: HOUR, ..NOTHING });
+    let remote = OverHttp::with(100, Windows { stale_while_revalidate: HOUR, ..NOTHING });
     remote.put("a.jpg", b"one");
     let first = remote.version().await.expect("a version");
     remote.put("a.jpg", b"two");
@@ -126,7 +131,7 @@ async fn version_outlives_an_outage_but_not_its_original() {
         ("torn", Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\na".to_vec())),
     ];
     for (what, outage) in outages {
-        let remote = Remote::with(100, Windows { stale_if_error: HOUR, ..NOTHING });
+        let remote = OverHttp::with(100, Windows { stale_if_error: HOUR, ..NOTHING });
         remote.put("a.jpg", b"one");
         let version = remote.version().await.expect("a version");
         remote.origin.set("a.jpg", outage);
@@ -137,7 +142,7 @@ async fn version_outlives_an_outage_but_not_its_original() {
         assert!(started.elapsed() < NOTHING.patience, "{what}");
     }
     for (status, expected) in [(404, "NotFound"), (403, "Credentials")] {
-        let remote = Remote::with(100, Windows { stale_if_error: HOUR, ..NOTHING });
+        let remote = OverHttp::with(100, Windows { stale_if_error: HOUR, ..NOTHING });
         remote.put("a.jpg", b"one");
         remote.version().await.expect("a version");
         remote.origin.set("a.jpg", Reply::response(status, "", b""));
@@ -149,9 +154,9 @@ async fn version_outlives_an_outage_but_not_its_original() {
 
 #[tokio::test]
 async fn purged_original_is_requested_again() {
-    let remote = Remote::with(100, Windows { revalidate: HOUR, missing: HOUR, ..NOTHING });
+    let remote = OverHttp::with(100, Windows { revalidate: HOUR, missing: HOUR, ..NOTHING });
     remote.put("a.jpg", b"one");
-    let forget: [fn(&HttpSource); 2] = [|source| source.forget(&id()), |source| source.forget_below("")];
+    let forget: [fn(&RemoteSource); 2] = [|source| source.forget(&id()), |source| source.forget_below("")];
     for forget in forget {
         let version = remote.version().await.expect("a version");
         remote.source.forget_below("b/");
@@ -175,7 +180,7 @@ fn ok(body: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn missing_original_is_not_asked_for_again_soon() {
-    let remote = Remote::with(100, Windows { missing: HOUR, ..NOTHING });
+    let remote = OverHttp::with(100, Windows { missing: HOUR, ..NOTHING });
     for _ in 0..3 {
         assert!(matches!(remote.version().await, Err(Error::NotFound)));
     }
@@ -187,7 +192,7 @@ async fn missing_original_is_not_asked_for_again_soon() {
 
 #[tokio::test]
 async fn equal_bytes_are_one_version_whatever_the_validators() {
-    let remote = Remote::with(100, NOTHING);
+    let remote = OverHttp::with(100, NOTHING);
     let mut versions = Vec::new();
     for headers in ["ETag: \"a\"\r\n", "ETag: \"b\"\r\n", "ETag: W/\"a\"\r\n", ""] {
         remote.origin.set("a.jpg", Reply::response(200, headers, b"one"));
@@ -204,7 +209,7 @@ async fn equal_bytes_are_one_version_whatever_the_validators() {
 async fn origin_that_is_down_is_an_error_at_once() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     let origin = format!("http://{closed}/").parse().expect("an origin");
-    let source = HttpSource::new(origin, 100, NOTHING).expect("a source");
+    let source = RemoteSource::http(origin, config(100, NOTHING)).expect("a source");
     for _ in 0..2 {
         assert!(matches!(source.version(&id()).await, Err(Error::Unavailable(_))));
     }

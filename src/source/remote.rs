@@ -1,6 +1,7 @@
-//! Originals of an HTTP origin. One GET tells the version and brings the bytes, which are held in memory for the render that
-//! follows; later GETs are conditional. HEAD is never sent: servers answer it with other validators than GET.
+//! Originals of an HTTP origin or a bucket. One GET tells the version and brings the bytes, which are held in memory for the
+//! render that follows; later GETs are conditional. HEAD is never sent: servers answer it with other validators than GET.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,9 @@ use tintype_single_flight::{Leader, SingleFlight, Waiter};
 use super::freshness::{Breaker, Known, Standing, Windows, is_outage, jittered};
 use super::origin::Origin;
 use super::stat::unavailable;
-use super::wire::{Answer, Client, Fetched, Limits};
-use super::{BoxFuture, Error, ImageId, Opened, Original, Source, Version};
+use super::transport::{Answer, Fetched, Remote};
+use super::wire::{Client, Limits};
+use super::{BoxFuture, Error, ImageId, Opened, Original, Source, UploadStore, Version};
 
 /// Originals whose version is remembered, and names that the origin does not have.
 const MAX_KNOWN: u64 = 100_000;
@@ -24,13 +26,26 @@ const MAX_HELD: u64 = 64 << 20;
 /// its permit, under which no request may be made.
 const BROUGHT: Duration = Duration::from_secs(60);
 
-/// Originals below a URL.
-pub struct HttpSource(Arc<Shared>);
+/// How remote originals are used, and what is kept of them.
+#[derive(Clone, Debug)]
+pub struct RemoteConfig {
+    /// Larger originals are refused.
+    pub max_bytes: u64,
+    /// How long their versions are used.
+    pub windows: Windows,
+    /// The folder for originals and versions that were fetched; `None` keeps them in memory only.
+    pub dir: Option<PathBuf>,
+    /// The most bytes of originals on disk; 0 keeps none.
+    pub cache_bytes: u64,
+    /// Bytes of the file system that are left to others.
+    pub min_free: u64,
+}
+
+/// Originals that are fetched over the network.
+pub struct RemoteSource(Arc<Shared>);
 
 struct Shared {
-    client: Client,
-    /// The URL, which is part of every version.
-    origin: String,
+    remote: Box<dyn Remote>,
     windows: Windows,
     known: moka::sync::Cache<ImageId, Known>,
     /// When each may be asked for again.
@@ -67,18 +82,22 @@ struct Held {
     brought: Option<Instant>,
 }
 
-impl HttpSource {
-    /// The originals of an origin; larger ones than `max_bytes` are refused.
+impl RemoteSource {
+    /// The originals of an HTTP origin.
     ///
     /// # Errors
     /// If the origin needs TLS and the system has no root certificates.
-    pub fn new(origin: Origin, max_bytes: u64, windows: Windows) -> std::io::Result<HttpSource> {
-        let name = origin.to_string();
-        let client = Client::new(origin, Limits::new(max_bytes)).map_err(std::io::Error::other)?;
+    pub fn http(origin: Origin, config: RemoteConfig) -> std::io::Result<RemoteSource> {
+        let client = Client::new(origin, Limits::new(config.max_bytes)).map_err(std::io::Error::other)?;
+        Ok(RemoteSource::over(Box::new(client), config))
+    }
+
+    /// The originals of a place, which refuses those that are larger than `max_bytes` itself.
+    pub(super) fn over(remote: Box<dyn Remote>, config: RemoteConfig) -> RemoteSource {
+        let RemoteConfig { max_bytes, windows, .. } = config;
         let weight = |_: &ImageId, held: &Held| u32::try_from(held.original.bytes.len()).unwrap_or(u32::MAX);
-        Ok(HttpSource(Arc::new(Shared {
-            client,
-            origin: name,
+        RemoteSource(Arc::new(Shared {
+            remote,
             windows,
             known: moka::sync::Cache::new(MAX_KNOWN),
             missing: moka::sync::Cache::new(MAX_MISSING),
@@ -91,7 +110,7 @@ impl HttpSource {
                 .build(),
             flights: Arc::default(),
             breaker: Breaker::default(),
-        })))
+        }))
     }
 }
 
@@ -124,7 +143,7 @@ impl Shared {
         }
         let known = self.known.get(id);
         let conditions = known.as_ref().filter(|_| want == Want::Version).and_then(|known| known.conditions.as_ref());
-        let answer = self.client.get(id, conditions).await;
+        let answer = self.remote.get(id, conditions).await;
         self.breaker.count(answer.as_ref().err(), Instant::now());
         // what began before a purge is not stored after it
         let is_valid = leader.is_valid();
@@ -132,14 +151,14 @@ impl Shared {
             (Ok(Answer::Whole(fetched)), known) => {
                 Ok(self.keep(id, fetched, known.map(|known| known.version), is_valid))
             }
-            (Ok(Answer::NotModified), Some(Known { version, conditions, .. })) => {
+            (Ok(Answer::NotModified(_)), Some(Known { version, conditions, .. })) => {
                 if is_valid {
                     self.known.insert(id.clone(), Known::new(version, conditions, &self.windows, Instant::now()));
                 }
                 Ok(Transfer { version, bytes: None })
             }
             // it is sent only where a condition was
-            (Ok(Answer::NotModified), None) => Err(Error::Status(304)),
+            (Ok(Answer::NotModified(_)), None) => Err(Error::Status(304)),
             (Err(error), _) => {
                 self.fail(id, &error);
                 Err(error)
@@ -148,7 +167,7 @@ impl Shared {
     }
 
     fn keep(&self, id: &ImageId, fetched: Fetched, former: Option<Version>, is_valid: bool) -> Transfer {
-        let Fetched { bytes, conditions, modified } = fetched;
+        let Fetched { bytes, conditions, modified, lifetime: _ } = fetched;
         let mut version = Version { identity: self.identity(id, &bytes), modified, length: bytes.len() as u64 };
         if let Some(former) = former.filter(|former| former.identity == version.identity) {
             // the same bytes with another date are the same version
@@ -167,7 +186,7 @@ impl Shared {
     /// the origin's servers would be another version each time, and one that the origin forgets to change would be none.
     fn identity(&self, id: &ImageId, bytes: &[u8]) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
-        for part in [self.origin.as_bytes(), id.as_str().as_bytes()] {
+        for part in [self.remote.name().as_bytes(), id.as_str().as_bytes()] {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
         }
         hasher.update(bytes).finalize().into()
@@ -275,7 +294,7 @@ impl Shared {
     }
 }
 
-impl Source for HttpSource {
+impl Source for RemoteSource {
     fn version<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Version, Error>> {
         Box::pin(self.0.version(id))
     }
@@ -302,6 +321,10 @@ impl Source for HttpSource {
             let Original { bytes, version } = self.0.fetch(id).await?;
             Ok(Opened::new(version, bytes))
         })
+    }
+
+    fn upload_store(&self) -> Option<UploadStore> {
+        self.0.remote.upload_store()
     }
 
     fn forget(&self, id: &ImageId) {
