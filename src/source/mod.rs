@@ -3,6 +3,7 @@
 //! A source does not know what an original is needed for. The cache relies on [`Version`]: different bytes have different
 //! versions.
 
+mod bucket;
 mod cached_versions;
 mod chunks;
 mod files;
@@ -23,6 +24,7 @@ mod transport;
 mod upload_store;
 mod wire;
 
+pub use bucket::BucketOriginals;
 pub use cached_versions::CachedVersions;
 pub use chunks::buffered_bytes;
 pub use files::Files;
@@ -32,7 +34,7 @@ pub use origin::{InvalidOrigin, Origin};
 pub use remote::{RemoteConfig, RemoteSource};
 pub use shared_bytes::SharedBytes;
 pub(crate) use upload_store::STAGING;
-pub use upload_store::{Rejected, StagedUpload, UploadStore};
+pub use upload_store::{Current, Expected, NamedUpload, Rejected, StagedUpload, UploadStore};
 
 use std::ops::Range;
 use std::pin::Pin;
