@@ -1,30 +1,27 @@
-//! Originals of an HTTP origin or a bucket. One GET tells the version and brings the bytes, which are held in memory for the
-//! render that follows; later GETs are conditional. HEAD is never sent: servers answer it with other validators than GET.
+//! Originals of an HTTP origin or a bucket. One GET tells the version and brings the bytes, which are kept on disk for the
+//! renders that follow; later GETs are conditional. HEAD is never sent: servers answer it with other validators than GET.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tintype_single_flight::{Leader, SingleFlight, Waiter};
+use tintype_store::LogThrottle;
 
-use super::freshness::{Breaker, Known, Standing, Windows, is_outage, jittered};
+use super::freshness::{Breaker, Known, Standing, Turn, Windows, is_outage, jittered};
+use super::known_versions::KnownVersions;
 use super::origin::Origin;
+use super::original_cache::OriginalCache;
+use super::remote_stats::Requests;
 use super::stat::unavailable;
-use super::transport::{Answer, Fetched, Remote};
+use super::transport::{Answer, Conditions, Fetched, Lifetime, Remote};
 use super::wire::{Client, Limits};
-use super::{BoxFuture, Error, ImageId, Opened, Original, Source, UploadStore, Version};
+use super::{BoxFuture, Error, ImageId, Near, Opened, Original, Place, RemoteStats, Source, UploadStore, Version};
 
-/// Originals whose version is remembered, and names that the origin does not have.
-const MAX_KNOWN: u64 = 100_000;
+/// Names that the origin does not have.
 const MAX_MISSING: u64 = 10_000;
-
-/// Bytes of originals in memory; at least one of the largest fits.
-const MAX_HELD: u64 = 64 << 20;
-
-/// How long the bytes that were brought for a render are used without a look at their age: longer than a render waits for
-/// its permit, under which no request may be made.
-const BROUGHT: Duration = Duration::from_secs(60);
 
 /// How remote originals are used, and what is kept of them.
 #[derive(Clone, Debug)]
@@ -47,12 +44,16 @@ pub struct RemoteSource(Arc<Shared>);
 struct Shared {
     remote: Box<dyn Remote>,
     windows: Windows,
-    known: moka::sync::Cache<ImageId, Known>,
+    known: KnownVersions,
     /// When each may be asked for again.
     missing: moka::sync::Cache<ImageId, Instant>,
-    held: moka::sync::Cache<ImageId, Held>,
+    originals: OriginalCache,
     flights: Arc<SingleFlight<FlightKey, ImageId, Result<Transfer, Error>>>,
     breaker: Breaker,
+    requests: Requests,
+    refused: LogThrottle,
+    /// Whether the log says that the origin forbids to cache its originals.
+    warned: AtomicBool,
 }
 
 /// The digest of a name, and what the request is for.
@@ -74,14 +75,6 @@ struct Transfer {
     bytes: Option<Bytes>,
 }
 
-/// Bytes in memory.
-#[derive(Clone)]
-struct Held {
-    original: Original,
-    /// When a render last asked for them to be near.
-    brought: Option<Instant>,
-}
-
 impl RemoteSource {
     /// The originals of an HTTP origin.
     ///
@@ -94,22 +87,19 @@ impl RemoteSource {
 
     /// The originals of a place, which refuses those that are larger than `max_bytes` itself.
     pub(super) fn over(remote: Box<dyn Remote>, config: RemoteConfig) -> RemoteSource {
-        let RemoteConfig { max_bytes, windows, .. } = config;
-        let weight = |_: &ImageId, held: &Held| u32::try_from(held.original.bytes.len()).unwrap_or(u32::MAX);
+        let originals = OriginalCache::new(&config);
+        let RemoteConfig { windows, dir, .. } = config;
         RemoteSource(Arc::new(Shared {
+            known: KnownVersions::open(dir.as_deref(), remote.name(), &windows),
             remote,
             windows,
-            known: moka::sync::Cache::new(MAX_KNOWN),
             missing: moka::sync::Cache::new(MAX_MISSING),
-            held: moka::sync::Cache::builder()
-                .max_capacity(MAX_HELD.max(max_bytes))
-                .weigher(weight)
-                // what was just fetched is needed next; admission by frequency would refuse it
-                .eviction_policy(moka::policy::EvictionPolicy::lru())
-                .time_to_idle(BROUGHT * 10)
-                .build(),
+            originals,
             flights: Arc::default(),
             breaker: Breaker::default(),
+            requests: Requests::default(),
+            refused: LogThrottle::default(),
+            warned: AtomicBool::new(false),
         }))
     }
 }
@@ -144,42 +134,82 @@ impl Shared {
         let known = self.known.get(id);
         let conditions = known.as_ref().filter(|_| want == Want::Version).and_then(|known| known.conditions.as_ref());
         let answer = self.remote.get(id, conditions).await;
-        self.breaker.count(answer.as_ref().err(), Instant::now());
-        // what began before a purge is not stored after it
-        let is_valid = leader.is_valid();
-        match (answer, known) {
+        self.note(conditions.is_some(), &answer);
+        let transfer = match (answer, known) {
             (Ok(Answer::Whole(fetched)), known) => {
-                Ok(self.keep(id, fetched, known.map(|known| known.version), is_valid))
+                self.keep(id, fetched, known.map(|known| known.version), leader).await
             }
-            (Ok(Answer::NotModified(_)), Some(Known { version, conditions, .. })) => {
-                if is_valid {
-                    self.known.insert(id.clone(), Known::new(version, conditions, &self.windows, Instant::now()));
+            (Ok(Answer::NotModified(lifetime)), Some(Known { version, conditions, lifetime: former, .. })) => {
+                // what began before a purge is not stored after it
+                if leader.is_valid() {
+                    self.confirm(id, version, conditions, lifetime.unwrap_or(former));
                 }
-                Ok(Transfer { version, bytes: None })
+                Transfer { version, bytes: None }
             }
             // it is sent only where a condition was
-            (Ok(Answer::NotModified(_)), None) => Err(Error::Status(304)),
+            (Ok(Answer::NotModified(_)), None) => return Err(Error::Status(304)),
             (Err(error), _) => {
                 self.fail(id, &error);
-                Err(error)
+                return Err(error);
             }
+        };
+        if !leader.is_valid() {
+            // purged between the check and the change
+            self.drop_state(id);
+        }
+        Ok(transfer)
+    }
+
+    /// Counts a request, and logs what its outcome tells about the origin.
+    fn note(&self, is_conditional: bool, answer: &Result<Answer, Error>) {
+        self.requests.count(is_conditional, answer);
+        let (origin, error) = (self.remote.name(), answer.as_ref().err());
+        match (self.breaker.count(error, Instant::now()), error) {
+            (Some(Turn::Sickens), Some(error)) => {
+                let cause = std::error::Error::source(error).map(ToString::to_string);
+                tracing::warn!(origin, %error, cause, "the origin fails; known originals are used until it recovers");
+            }
+            (Some(Turn::Recovers), _) => tracing::info!(origin, "the origin answers again"),
+            _ => {}
+        }
+        if let Some(error @ (Error::Credentials | Error::Refused(_))) = error
+            && let Some(suppressed) = self.refused.allow()
+        {
+            let reason = if let Error::Refused(reason) = error { reason } else { "" };
+            tracing::error!(origin, %error, reason, suppressed, "an original cannot be fetched");
         }
     }
 
-    fn keep(&self, id: &ImageId, fetched: Fetched, former: Option<Version>, is_valid: bool) -> Transfer {
-        let Fetched { bytes, conditions, modified, lifetime: _ } = fetched;
+    /// Keeps an original that was fetched.
+    async fn keep(
+        &self, id: &ImageId, fetched: Fetched, former: Option<Version>,
+        leader: &Leader<FlightKey, ImageId, Result<Transfer, Error>>,
+    ) -> Transfer {
+        let Fetched { bytes, conditions, modified, lifetime } = fetched;
         let mut version = Version { identity: self.identity(id, &bytes), modified, length: bytes.len() as u64 };
-        if let Some(former) = former.filter(|former| former.identity == version.identity) {
+        match former {
             // the same bytes with another date are the same version
-            version = former;
+            Some(former) if former.identity == version.identity => version = former,
+            Some(former) => self.originals.remove_version(id, former),
+            None => {}
         }
-        if is_valid {
-            let original = Original { bytes: bytes.clone(), version };
+        let original = Original { bytes: bytes.clone(), version };
+        if leader.is_valid() {
+            self.originals.put(id, &original).await;
+        }
+        if leader.is_valid() {
             self.missing.invalidate(id);
-            self.known.insert(id.clone(), Known::new(version, conditions, &self.windows, Instant::now()));
-            self.held.insert(id.clone(), Held { original, brought: None });
+            self.confirm(id, version, conditions, lifetime);
         }
         Transfer { version, bytes: Some(bytes) }
+    }
+
+    fn confirm(&self, id: &ImageId, version: Version, conditions: Option<Conditions>, lifetime: Lifetime) {
+        if lifetime.uncacheable && !self.warned.swap(true, Ordering::Relaxed) {
+            let origin = self.remote.name();
+            tracing::warn!(origin, %id, "the origin sends no-store or no-cache, which is ignored: originals are cached");
+        }
+        self.known.confirm(id, Known::new(version, conditions, lifetime, &self.windows, Instant::now()));
     }
 
     /// A digest of the bytes, which every transfer brings whole, rather than of a validator: an ETag that differs between
@@ -194,35 +224,38 @@ impl Shared {
 
     /// Notes that a request failed.
     fn fail(&self, id: &ImageId, error: &Error) {
-        let now = Instant::now();
         if matches!(error, Error::NotFound) {
             self.drop_state(id);
             let seed = blake3::hash(id.as_str().as_bytes()).into();
-            self.missing.insert(id.clone(), now + jittered(self.windows.missing, &seed));
-        } else if !is_outage(error) {
+            self.missing.insert(id.clone(), Instant::now() + jittered(self.windows.missing, &seed));
+        } else if is_outage(error) {
+            self.known.fail(id);
+        } else {
             // it cannot be had any more, although the origin answers
-            self.known.invalidate(id);
-        } else if let Some(known) = self.known.get(id) {
-            self.known.insert(id.clone(), known.failed(now));
+            self.known.remove(id);
         }
+    }
+
+    fn drop_state(&self, id: &ImageId) {
+        if let Some(known) = self.known.remove(id) {
+            self.originals.remove_version(id, known.version);
+        }
+        self.missing.invalidate(id);
     }
 
     fn forget(&self, id: &ImageId) {
         self.flights.invalidate(|name| name == id);
-        self.drop_state(id);
+        self.known.purge(id);
+        self.missing.invalidate(id);
+        self.originals.remove(id);
     }
 
     fn forget_below(&self, prefix: &str) {
         self.flights.invalidate(|name| name.as_str().starts_with(prefix));
-        let is_below = |id: &Arc<ImageId>| id.as_str().starts_with(prefix);
-        let known = self.known.iter().map(|(id, _)| id).chain(self.held.iter().map(|(id, _)| id));
-        known.chain(self.missing.iter().map(|(id, _)| id)).filter(is_below).for_each(|id| self.drop_state(&id));
-    }
-
-    fn drop_state(&self, id: &ImageId) {
-        self.known.invalidate(id);
-        self.missing.invalidate(id);
-        self.held.invalidate(id);
+        self.known.purge_below(prefix);
+        let below = self.missing.iter().filter(|(id, _)| id.as_str().starts_with(prefix));
+        below.for_each(|(id, _)| self.missing.invalidate(&*id));
+        self.originals.remove_below(prefix);
     }
 
     async fn version(self: &Arc<Self>, id: &ImageId) -> Result<Version, Error> {
@@ -238,13 +271,13 @@ impl Shared {
                 drop(self.start(id, Want::Version));
                 Ok(known.version)
             }
-            Some((Standing::Expired, known)) => self.confirm(id, known).await,
+            Some((Standing::Expired, known)) => self.revalidate(id, known).await,
             Some((Standing::TooOld, _)) | None => Ok(self.transfer(id, Want::Version).await?.version),
         }
     }
 
     /// The version that the origin has now, or the known one if the origin fails or takes too long.
-    async fn confirm(self: &Arc<Self>, id: &ImageId, known: Known) -> Result<Version, Error> {
+    async fn revalidate(self: &Arc<Self>, id: &ImageId, known: Known) -> Result<Version, Error> {
         let transfer = self.transfer(id, Want::Version);
         match tokio::time::timeout(self.windows.patience, transfer).await {
             Ok(Ok(transfer)) => Ok(transfer.version),
@@ -257,32 +290,35 @@ impl Shared {
         }
     }
 
-    /// The bytes in memory, if a render asked for them recently.
-    fn brought(&self, id: &ImageId) -> Option<Original> {
-        let held = self.held.get(id)?;
-        held.brought.is_some_and(|brought| brought.elapsed() < BROUGHT).then_some(held.original)
-    }
-
-    /// The bytes of that version in memory.
-    fn held(&self, id: &ImageId, version: Version) -> Option<Original> {
-        self.held.get(id).map(|held| held.original).filter(|original| original.version == version)
-    }
-
-    async fn bring(self: &Arc<Self>, id: &ImageId, version: Version) -> Result<(), Error> {
-        let original = match self.held(id, version) {
+    /// The bytes are on disk, or in memory that was reserved for them before they were requested.
+    async fn bring(self: &Arc<Self>, id: &ImageId, version: Version) -> Result<Near, Error> {
+        let originals = &self.originals;
+        if originals.is_on_disk(id, version) {
+            return Ok(Near::on_disk(version));
+        }
+        if let Some(held) = originals.held(version) {
+            return Ok(Near::in_memory(held));
+        }
+        let mut reserved = None;
+        if !originals.has_disk() {
+            reserved = originals.reserve(version.length).await;
+        }
+        let original = match originals.in_memory(id, version) {
             Some(original) => original,
             None => self.download(id).await?,
         };
-        self.held.insert(id.clone(), Held { original, brought: Some(Instant::now()) });
-        Ok(())
+        if originals.is_on_disk(id, original.version) {
+            return Ok(Near::on_disk(original.version));
+        }
+        if reserved.is_none() {
+            reserved = originals.reserve(original.version.length).await;
+        }
+        Ok(Near::in_memory(originals.hold(original, reserved)))
     }
 
     async fn fetch(self: &Arc<Self>, id: &ImageId) -> Result<Original, Error> {
-        if let Some(original) = self.brought(id) {
-            return Ok(original);
-        }
         let version = self.version(id).await?;
-        match self.held(id, version) {
+        match self.originals.get(id, version).await {
             Some(original) => Ok(original),
             None => self.download(id).await,
         }
@@ -304,16 +340,31 @@ impl Source for RemoteSource {
         (known.standing(&self.0.windows, crate::clock::instant()) == Standing::Fresh).then_some(known.version)
     }
 
-    fn bring<'a>(&'a self, id: &'a ImageId, version: Version) -> BoxFuture<'a, Result<(), Error>> {
+    fn is_stale(&self, id: &ImageId) -> bool {
+        self.0.known.get(id).is_some_and(|known| known.is_stale(&self.0.windows, crate::clock::instant()))
+    }
+
+    fn bring<'a>(&'a self, id: &'a ImageId, version: Version) -> BoxFuture<'a, Result<Near, Error>> {
         Box::pin(self.0.bring(id, version))
     }
 
     fn is_near(&self, id: &ImageId, version: Version) -> bool {
-        self.0.held(id, version).is_some()
+        let originals = &self.0.originals;
+        originals.is_on_disk(id, version) || originals.in_memory(id, version).is_some()
     }
 
     fn fetch<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Original, Error>> {
         Box::pin(self.0.fetch(id))
+    }
+
+    fn fetch_near<'a>(&'a self, id: &'a ImageId, near: &'a Near) -> BoxFuture<'a, Result<Option<Original>, Error>> {
+        Box::pin(async move {
+            Ok(match &near.0 {
+                Some(Place::Memory(held)) => Some(held.original.clone()),
+                Some(Place::Disk(version)) => self.0.originals.get(id, *version).await,
+                None => None,
+            })
+        })
     }
 
     fn open<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Opened, Error>> {
@@ -333,6 +384,17 @@ impl Source for RemoteSource {
 
     fn forget_below(&self, prefix: &str) {
         self.0.forget_below(prefix);
+    }
+
+    fn remote_stats(&self) -> Option<RemoteStats> {
+        let (cached, max_cached_bytes) = self.0.originals.usage();
+        Some(RemoteStats {
+            requests: self.0.requests.snapshot(),
+            waiting: self.0.remote.waiting(),
+            is_sick: self.0.breaker.is_open(),
+            cached,
+            max_cached_bytes,
+        })
     }
 }
 

@@ -154,7 +154,9 @@ mod tests {
     fn lifetime_is_that_of_shared_caches_without_the_age() {
         let check = |lines: &[(&'static str, &'static str)], expected: Option<(Option<u64>, bool, bool)>| {
             let mut headers = HeaderMap::new();
-            lines.iter().for_each(|(name, value)| drop(headers.append(*name, HeaderValue::from_static(value))));
+            for (name, value) in lines {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
             let found = Lifetime::of(&headers);
             let found = found.map(|Lifetime { max_age, must_revalidate, uncacheable }| {
                 (max_age.map(|age| age.as_secs()), must_revalidate, uncacheable)
