@@ -75,22 +75,20 @@ impl Client {
     /// # Errors
     /// If the origin needs TLS and the system has no root certificates.
     pub(super) fn new(origin: Origin, limits: Limits) -> Result<Client, ConnectError> {
+        let connector = Connector::new(origin.url())?;
+        Ok(Client::over(connector, origin, limits))
+    }
+
+    fn over(connector: Connector, origin: Origin, limits: Limits) -> Client {
         let http = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_CONNECTION)
             .pool_max_idle_per_host(MAX_IDLE)
             .http1_max_buf_size(MAX_HEAD_BYTES)
             .http1_max_headers(MAX_HEADERS)
-            .build(Connector::new(origin.url())?);
+            .build(connector);
         let receiving = Semaphore::new(kib(MAX_RECEIVING.max(limits.max_bytes)) as usize);
-        Ok(Client {
-            http,
-            name: origin.to_string(),
-            origin,
-            limits,
-            requests: RequestLimit::new(MAX_REQUESTS),
-            receiving,
-        })
+        Client { http, name: origin.to_string(), origin, limits, requests: RequestLimit::new(MAX_REQUESTS), receiving }
     }
 
     async fn follow(&self, id: &ImageId, conditions: Option<&Conditions>) -> Result<Answer, Error> {

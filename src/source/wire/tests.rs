@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::super::test_origin::{Reply, TestOrigin};
 use super::*;
+use crate::net::connect::tests::Names;
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -137,6 +138,30 @@ async fn redirects_are_followed_thrice_to_allowed_addresses() {
         assert!(matches!(answer, Err(Error::Refused(_) | Error::Unavailable(_))), "{location}: {answer:?}");
     }
     assert!(other.requests().is_empty(), "no private address was connected to");
+}
+
+#[tokio::test]
+async fn redirect_to_a_name_with_a_private_address_is_refused() {
+    let (origin, other) = (TestOrigin::start(), TestOrigin::start());
+    other.set("c.jpg", Reply::File(b"other".to_vec()));
+    let names = Names::new(&[
+        ("origin.test", &[&["127.0.0.1"]]),
+        ("private.test", &[&["127.0.0.1"]]),
+        ("rebound.test", &[&["10.0.0.1"], &["127.0.0.1"]]),
+    ]);
+    let url = format!("http://origin.test:{}/i/", origin.address.port());
+    let configured: Origin = url.parse().expect("an origin");
+    let limits = Limits { head: SHORT, idle: SHORT, whole: 3 * SHORT, max_bytes: 100 };
+    let client = Client::over(names.connector(configured.url()), configured, limits);
+    for host in ["private.test", "rebound.test", "origin.test"] {
+        let location = format!("Location: http://{host}:{}/i/c.jpg\r\n", other.address.port());
+        origin.set("a.jpg", Reply::response(302, &location, b""));
+        let answer = client.get(&id(), None).await;
+        assert!(matches!(answer, Err(Error::Refused(_))), "{host}: {answer:?}");
+    }
+    assert!(other.requests().is_empty(), "no private address was connected to");
+    origin.set("a.jpg", Reply::File(b"abc".to_vec()));
+    assert_eq!(whole(client.get(&id(), None).await).bytes, &b"abc"[..]);
 }
 
 #[tokio::test]
