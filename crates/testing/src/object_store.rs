@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,9 @@ pub const BUCKET: &str = "tintype";
 pub struct ObjectStore {
     process: Child,
     address: SocketAddr,
+    filer: u16,
     folder: PathBuf,
+    arguments: Vec<String>,
 }
 
 /// The program of the store, where it is installed.
@@ -41,31 +43,43 @@ impl ObjectStore {
             "actions":["Admin","Read","Write","List","Tagging"]}}]}}"#
         );
         std::fs::write(folder.join("s3.json"), identities).expect("written");
-        let log = std::fs::File::create(folder.join("log")).expect("a log");
-        let process = Command::new(program)
-            .current_dir(&folder)
-            .args(["server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-dir=data", "-filer", "-s3", "-s3.config=s3.json"])
-            .args(["-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=50"])
-            .args(["-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.allowDeleteBucketNotEmpty=true"])
-            .args(
-                [
-                    ("s3", s3, ports[0]),
-                    ("master", master, ports[1]),
-                    ("volume", volume, ports[2]),
-                    ("filer", filer, ports[3]),
-                ]
-                .iter()
-                .flat_map(|(part, port, grpc)| [format!("-{part}.port={port}"), format!("-{part}.port.grpc={grpc}")]),
-            )
-            .arg(format!("-filer.localSocket={}", folder.join("filer.sock").display()))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the store starts");
-        let store = ObjectStore { process, address: ([127, 0, 0, 1], s3).into(), folder };
-        store.wait_for_bucket(filer);
+        let fixed = "server -ip=127.0.0.1 -ip.bind=127.0.0.1 -dir=data -filer -s3 -s3.config=s3.json -master.telemetry=false \
+            -master.volumeSizeLimitMB=64 -volume.max=50 -s3.port.iceberg=0 -s3.port.lance=0 \
+            -s3.allowDeleteBucketNotEmpty=true";
+        let parts = [
+            ("s3", s3, ports[0]),
+            ("master", master, ports[1]),
+            ("volume", volume, ports[2]),
+            ("filer", filer, ports[3]),
+        ];
+        let ports = parts
+            .iter()
+            .flat_map(|(part, port, grpc)| [format!("-{part}.port={port}"), format!("-{part}.port.grpc={grpc}")]);
+        let socket = format!("-filer.localSocket={}", folder.join("filer.sock").display());
+        let arguments: Vec<String> = fixed.split_whitespace().map(str::to_owned).chain(ports).chain([socket]).collect();
+        let process = spawn(&program, &folder, &arguments);
+        let store = ObjectStore { process, address: ([127, 0, 0, 1], s3).into(), filer, folder, arguments };
+        store.wait_for_bucket();
         Some(store)
+    }
+
+    /// Kills it, as a power failure does.
+    ///
+    /// # Panics
+    /// Where it cannot be waited for.
+    pub fn kill(&mut self) {
+        // it may have ended
+        let _ = self.process.kill();
+        self.process.wait().expect("it has ended");
+    }
+
+    /// Starts it again after [`ObjectStore::kill`], on the same port and with the same objects.
+    ///
+    /// # Panics
+    /// Where it does not answer within a minute.
+    pub fn restart(&mut self) {
+        self.process = spawn(&program().expect("it was there"), &self.folder, &self.arguments);
+        self.wait_for_bucket();
     }
 
     /// The URL of its S3 interface.
@@ -88,10 +102,10 @@ impl ObjectStore {
     }
 
     /// Creates the bucket, which fails until all parts of the store have found each other.
-    fn wait_for_bucket(&self, filer: u16) {
+    fn wait_for_bucket(&self) {
         let began = Instant::now();
         let is_ready = || {
-            put(filer, &format!("/buckets/{BUCKET}/ready")).starts_with("HTTP/1.1 20")
+            put(self.filer, &format!("/buckets/{BUCKET}/ready")).starts_with("HTTP/1.1 20")
                 // without a signature
                 && put(self.address.port(), "/").starts_with("HTTP/1.1 4")
         };
@@ -101,6 +115,14 @@ impl ObjectStore {
             std::thread::sleep(Duration::from_millis(200));
         }
     }
+}
+
+/// Starts the program in a folder, with its log there.
+fn spawn(program: &Path, folder: &Path, arguments: &[String]) -> Child {
+    let log = std::fs::File::create(folder.join("log")).expect("a log");
+    let mut command = Command::new(program);
+    command.current_dir(folder).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    command.spawn().expect("the store starts")
 }
 
 /// Puts a file, and returns the answer or nothing. The store's own interface needs no signature, and creates folders.
