@@ -5,7 +5,6 @@ use std::net::TcpListener;
 use std::sync::Mutex;
 
 use super::*;
-use crate::sync;
 
 /// Names with the answers to consecutive questions about them; the last is given again and again.
 pub(crate) struct Names {
@@ -22,8 +21,8 @@ impl Names {
     }
 
     fn resolve(&self, host: &str) -> std::io::Result<Vec<IpAddr>> {
-        sync::lock(&self.questions).push(host.to_owned());
-        let mut answers = sync::lock(&self.answers);
+        self.questions.lock().expect("no panic").push(host.to_owned());
+        let mut answers = self.answers.lock().expect("no panic");
         let answers = answers.get_mut(host).ok_or_else(|| std::io::Error::other("there is no such name"))?;
         Ok(if answers.len() > 1 { answers.remove(0) } else { answers[0].clone() })
     }
@@ -76,7 +75,7 @@ async fn address_that_is_connected_to_is_the_one_that_was_checked() {
         let connected = names.connector(&url).0.connect(&url).await;
         assert_eq!(connected.is_ok(), is_allowed, "{answers:?}");
         assert_eq!(server.connections(), usize::from(is_allowed), "{answers:?}");
-        assert_eq!(sync::lock(&names.questions).len(), 1, "a name is resolved once: {answers:?}");
+        assert_eq!(names.questions.lock().expect("no panic").len(), 1, "a name is resolved once: {answers:?}");
     }
 }
 
@@ -117,7 +116,7 @@ async fn other_hosts_are_never_connected_to_at_private_addresses() {
             let url: Uri = format!("http://other.test:{port}/").parse().expect("a URL");
             let connected = names.connector(&configured).0.connect(&url).await;
             assert!(matches!(connected, Err(ConnectError::Refused(_))), "{address}");
-            assert_eq!(*sync::lock(&names.questions), ["other.test"], "{address}");
+            assert_eq!(*names.questions.lock().expect("no panic"), ["other.test"], "{address}");
         }
     }
     // the host in the settings at a port that is not in the settings
