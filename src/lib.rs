@@ -52,6 +52,9 @@
 //! | A panic in a codec fails one request | `crates/codecs/src/formats.rs`: `Guarded` | every call to a codec goes through it |
 //! | An original's name cannot leave its source | `source/id.rs`, `source/root.rs` | `ImageId::parse` and `ImageId::of` alone make names; the kernel opens them beneath the root |
 //! | An origin's address is checked where it is connected to | `net/connect.rs`, `address.rs` | exactly the addresses that were filtered are connected to, for redirects too |
+//! | No request to an origin is made under a worker's permit | `source/mod.rs`: `bring`, `fetch_near` | what was brought and is gone again is brought without the permit |
+//! | An original that was purged or removed does not come back after a kill | `source/version_log.rs` | removals are recorded before they are answered; a file that may lack one is void |
+//! | An origin that is down costs no cached picture, also after a restart | `source/known_versions.rs`, `freshness.rs` | versions are recorded, and stale ones used while the origin fails |
 //! | A slow origin holds no worker | `service/render_job.rs` | the original is brought to this machine before the permit is taken |
 //! | An acknowledged upload is valid and durable | `source/upload_store.rs`, `service/uploads.rs` | it is decoded, staged, synced, renamed and its folders synced before the answer |
 //! | Concurrent uploads do not replace each other | same | a new name is renamed without replacing; replacements run one at a time |
@@ -74,7 +77,7 @@
 //! | Rendered bytes are stored under the version they were rendered from | `service/render_job.rs` | another version than the key's starts the request over |
 //! | One rendition is rendered once at a time | `crates/single-flight`, `cache/mod.rs`: `get_or_make` | concurrent requests for it wait for one execution; its locks are tested under a random scheduler |
 //! | A client that leaves does not cancel a render that others wait for | `cache/mod.rs`: `get_or_make` | the render runs in a task of its own |
-//! | A waiting render holds no memory | `service/render_job.rs` | it fetches the original after it has a permit |
+//! | A waiting render holds no memory | `service/render_job.rs`, `source/original_cache.rs` | it reads the original after it has a permit; what is not on disk is held within a budget |
 //! | All renders together stay within `limits.memory` | `service/queue.rs`, `crates/render/src/cost.rs` | each waits for the memory that is estimated from its header; `tests/it/memory.rs` compares with the measured |
 //! | A render whose clients have all left is not started | `service/render_job.rs`, `crates/single-flight`: `Waiters` | the wait for a permit ends when the last waiter leaves |
 //! | A file in the cache is whole or absent | `crates/store`: `disk/write.rs` | it is staged, synced and renamed; its name has its digest, which every read compares |

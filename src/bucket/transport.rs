@@ -26,6 +26,9 @@ use crate::net::connect::{ConnectError, Connector};
 const HEAD: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(5);
 
+/// Bytes of a request in a second at least.
+const MIN_SENT: u64 = 1 << 20;
+
 /// The limits of a response's head.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 const MAX_HEADERS: usize = 100;
@@ -77,7 +80,8 @@ impl HttpService for Transport {
         Self: 'async_trait,
     {
         Box::pin(async move {
-            let response = timeout(HEAD, self.0.request(request)).await;
+            let sending = Duration::from_secs(request.body().content_length() as u64 / MIN_SENT);
+            let response = timeout(HEAD + sending, self.0.request(request)).await;
             let response = response.map_err(|_| failed(Error::TimedOut))?.map_err(|error| failed(of_client(error)))?;
             let status = response.status();
             // the library has no type for these

@@ -21,6 +21,7 @@ use crate::render::{Content, Format, PictureKind};
 use crate::service::stats::Stats;
 use crate::service::workers::Class;
 use crate::service::{Service, UpgradeOutcome};
+use crate::source::RemoteStats;
 
 /// The handler.
 pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
@@ -31,6 +32,7 @@ pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
     results(&mut text, state.service.stats());
     upgrades(&mut text, &state.service);
     queue(&mut text, &state.service);
+    source(&mut text, &state.service);
     cache(&mut text, &state.service);
     program(&mut text, &state);
     let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4"), (header::CACHE_CONTROL, "no-store")];
@@ -229,6 +231,33 @@ fn queue(text: &mut Text, service: &Service) {
         service.decode_cache_bytes(),
     );
     text.gauge("decode_cache_max_bytes", "Bytes of the decode cache at most.", service.bounds().decode_cache);
+}
+
+/// Zeros where originals are in a folder.
+fn source(text: &mut Text, service: &Service) {
+    let RemoteStats { requests, waiting, is_sick, cached, max_cached_bytes } =
+        service.remote_stats().unwrap_or_default();
+    let mut family = text.counters(
+        "source_requests_total",
+        "Requests to the origin of originals, by kind and by result: its status, or why there was none.",
+    );
+    for (kind, result, count) in requests.all() {
+        family.sample(&[("kind", kind), ("result", result)], count);
+    }
+    text.counter(
+        "source_stale_served_total",
+        "Answers whose original may have changed, since its origin fails.",
+        load(&service.stats().stale),
+    );
+    for (name, help, value) in [
+        ("source_fetches_waiting", "Requests to the origin that wait because too many are under way.", waiting),
+        ("source_sick", "1 if the origin fails and is only asked now and then, 0 otherwise.", u64::from(is_sick)),
+        ("source_cache_files", "Originals of the origin that are kept on disk.", cached.files),
+        ("source_cache_bytes", "Bytes of these originals, in whole blocks.", cached.bytes),
+        ("source_cache_max_bytes", "Bytes of these originals at most.", max_cached_bytes),
+    ] {
+        text.gauge(name, help, value);
+    }
 }
 
 fn cache(text: &mut Text, service: &Service) {

@@ -116,14 +116,14 @@ impl Service {
 
     /// Removes renditions from the cache, and what the source knows of their originals; returns how many renditions.
     pub async fn purge(self: &Arc<Self>, purge: cache::Purge) -> u64 {
-        match &purge {
-            cache::Purge::Original(id) => self.source.forget(id),
-            cache::Purge::Folder(prefix) => self.source.forget_below(prefix),
-        }
         let (done, wait) = tokio::sync::oneshot::channel();
         let service = Arc::clone(self);
         // a thread of its own: removing many files takes long, and must not wait for a worker
         std::thread::spawn(move || {
+            match &purge {
+                cache::Purge::Original(id) => service.source.forget(id),
+                cache::Purge::Folder(prefix) => service.source.forget_below(prefix),
+            }
             let purged = service.cache.purge(&purge);
             // the client may have left
             let _ = done.send(purged);
@@ -176,6 +176,11 @@ impl Service {
     /// Bodies in sealed memory files, and their bytes: cached ones, and those still being sent.
     pub fn memfd_usage(&self) -> (u64, u64) {
         cache::memfd_usage()
+    }
+
+    /// Counters of the source, if its originals are fetched over the network.
+    pub fn remote_stats(&self) -> Option<source::RemoteStats> {
+        self.source.remote_stats()
     }
 
     /// Bytes of originals that were read and not sent yet.

@@ -1,5 +1,6 @@
 //! A recipe resolved to an answer: the version of the original, the key, the cache, and a render on a miss.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Instant;
@@ -54,7 +55,10 @@ impl Service {
                     answer.timing.cache = started.elapsed();
                     Ok(answer)
                 }
-                None => self.resolve_output(settings, id, version, recipe, limit(), started).await,
+                None => {
+                    let answer = self.resolve_output(settings, id, version, recipe, limit(), started).await?;
+                    Ok(Answer { stale: self.is_stale(id), ..answer })
+                }
             }
         };
         let mut answer = std::pin::pin!(answer);
@@ -84,11 +88,20 @@ impl Service {
                 self.stats.count(Found::Disk);
                 self.note_disk_use(settings, id, &recipe, key, stored.upgrade);
                 let timing = Timing { cache: started.elapsed(), ..Timing::default() };
-                File { stored, modified: version.modified, timing }
+                File { stored, stale: self.is_stale(id), modified: version.modified, timing }
             }))
         };
         let in_time = tokio::time::timeout(self.workers.deadline(), file).await;
         in_time.unwrap_or(Err(WorkError::DeadlineExceeded.into()))
+    }
+
+    /// Whether the version of the original is used only because its origin fails, which is counted.
+    pub(super) fn is_stale(&self, id: &ImageId) -> bool {
+        let is_stale = self.source.is_stale(id);
+        if is_stale {
+            self.stats.stale.fetch_add(1, Ordering::Relaxed);
+        }
+        is_stale
     }
 
     async fn resolve_output(
@@ -183,7 +196,7 @@ impl Service {
         }
         let Body { bytes, digest, content, damaged, memfd, .. } = (*body).clone();
         let (payload, modified) = (Payload::Memory { bytes, memfd }, version.modified);
-        Ok(Answer { payload, digest, content, damaged, modified, found: Some(found), timing })
+        Ok(Answer { payload, digest, content, damaged, stale: false, modified, found: Some(found), timing })
     }
 
     /// Remembers failures that the original causes, so that they are not rendered again.

@@ -29,6 +29,8 @@ pub struct Stats {
     pub cancelled: AtomicU64,
     /// Uploaded originals.
     pub uploads: AtomicU64,
+    /// Answers whose original could not be asked for because its origin fails.
+    pub stale: AtomicU64,
     /// Answers cut off because their original was changed in place while it was sent.
     pub cut_off: AtomicU64,
     /// Duration of finished renders by stage.

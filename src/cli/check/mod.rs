@@ -1,6 +1,7 @@
 //! `tintype check`: looks for problems of settings, permissions, limits and the machine, and names the cause and the fix of
 //! each. It runs as the user who starts it, and removes all that it creates.
 
+mod buckets;
 mod cache;
 mod cdn;
 mod dialects;
@@ -10,6 +11,7 @@ mod mounts;
 mod nginx;
 mod originals;
 mod paths;
+mod remote;
 mod report;
 mod secrets;
 mod sockets;
@@ -104,6 +106,7 @@ fn settings(arguments: &Arguments, loaded: &Loaded, report: &mut Report) {
         );
     }
     originals::check(&subject, report);
+    buckets::check(&subject, report);
     originals::overlap(&subject, report);
     cache::check(&subject, report);
     listen::check(&subject, report);

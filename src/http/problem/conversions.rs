@@ -110,11 +110,12 @@ impl From<Rejected> for Problem {
     fn from(rejected: Rejected) -> Problem {
         let detail = rejected.to_string();
         match rejected {
-            Rejected::Exists | Rejected::NoFolder => Problem::conflict(&detail),
+            Rejected::Exists | Rejected::Changed | Rejected::NoFolder => Problem::conflict(&detail),
             Rejected::Outside | Rejected::Forbidden => Problem::new(StatusCode::FORBIDDEN, "Forbidden", detail),
             Rejected::TooLarge { .. } => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "Original too large", detail),
             Rejected::Full => Problem::new(StatusCode::INSUFFICIENT_STORAGE, "No space left", detail),
             Rejected::Unavailable(cause) => source::Error::Unavailable(cause).into(),
+            Rejected::Source(error) => error.into(),
         }
     }
 }
