@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::fixed::{FixedSettings, Limits, Overload, Server};
+use super::fixed::{FixedSettings, Limits, Overload, Server, SharedResults};
 use super::live::{AvifEncoder, Damaged, Effort, LiveSettings, Output, UnknownParams, Upgrade};
 use super::mounts::InvalidDialect;
 use super::table::Config;
@@ -114,6 +114,16 @@ impl FixedSettings {
             min_free: self.cache.min_free.0,
             memory: self.cache.memory.0,
         }
+    }
+
+    /// The settings of shared results.
+    pub(crate) fn shared(&self) -> cache::shared::Config {
+        let store = match self.shared.store {
+            SharedResults::All => cache::shared::Policy::All,
+            SharedResults::Heavy => cache::shared::Policy::Heavy,
+            SharedResults::Twice => cache::shared::Policy::Twice,
+        };
+        cache::shared::Config { key: self.shared.key.clone(), store }
     }
 
     /// The settings of the workers.

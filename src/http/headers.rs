@@ -268,16 +268,22 @@ pub(super) fn whole_seconds(time: SystemTime) -> SystemTime {
 
 /// `Cache-Status` (RFC 9211).
 fn cache_status(found: Option<Found>, damaged: bool) -> String {
+    let is_shared = found == Some(Found::Shared);
     let status: String = match found {
         None => "tintype; fwd=bypass".into(),
-        Some(Found::Memory | Found::Disk) => "tintype; hit".into(),
+        Some(Found::Memory | Found::Disk | Found::Shared) => "tintype; hit".into(),
         Some(Found::Made { stored, collapsed }) => {
             let stored = if stored { "; stored" } else { "" };
             let collapsed = if collapsed { "; collapsed" } else { "" };
             format!("tintype; fwd=uri-miss{stored}{collapsed}")
         }
     };
-    if damaged { status + "; detail=damaged" } else { status }
+    // a parameter is given once
+    match (damaged, is_shared) {
+        (true, _) => status + "; detail=damaged",
+        (false, true) => status + "; detail=shared",
+        (false, false) => status,
+    }
 }
 
 /// Adds `Server-Timing`, which browsers show beside the request.

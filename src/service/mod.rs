@@ -41,6 +41,7 @@ pub use answer::{Answer, Error, File, Payload, Timing};
 pub use memory_hit::KeyMemo;
 pub use upgrade_job::Outcome as UpgradeOutcome;
 
+use crate::cache::shared::SharedTier;
 use crate::cache::{self, Cache, Digest, Key};
 use crate::render::{self, Content, Settings};
 use crate::source::{self, Source, Version};
@@ -131,6 +132,16 @@ impl Service {
         wait.await.unwrap_or(0)
     }
 
+    /// Shares renditions with other servers; called before the first request.
+    pub(crate) fn share(&self, tier: Arc<SharedTier>) {
+        self.cache.share(tier);
+    }
+
+    /// The renditions that are shared with other servers, if there are any.
+    pub(crate) fn shared(&self) -> Option<&Arc<SharedTier>> {
+        self.cache.shared()
+    }
+
     /// The settings of renders.
     pub fn settings(&self) -> Arc<Settings> {
         self.settings.load_full()
@@ -198,7 +209,7 @@ impl Service {
         &self.workers
     }
 
-    /// Writes all results to disk. Blocks; for shutdown and tests.
+    /// Writes all results to disk, and to the shared bucket if that answers. Blocks; for shutdown and tests.
     pub fn flush(&self) {
         self.cache.flush();
     }

@@ -1,0 +1,1 @@
+//! The tier over a bucket in memory, with faults.
