@@ -6,6 +6,7 @@
 
 mod attributes;
 mod hot;
+pub(crate) mod journal;
 mod key;
 mod memfd;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod replace_tests;
 pub(crate) mod shared;
 #[cfg(test)]
 mod testsuite;
+mod trust;
 
 pub use attributes::Upgrade;
 pub use hot::Hit;
@@ -43,6 +45,7 @@ use crate::sync;
 use attributes::Attributes;
 use hot::{Hot, HotBodies, hot_bodies};
 use shared::{First, Put, SharedTier};
+use trust::Trust;
 
 /// The folder and the bounds of the cache.
 #[derive(Clone, Debug)]
@@ -189,6 +192,7 @@ pub struct Cache<E> {
     /// Whether the settings allow bodies in memory.
     has_memory: bool,
     store: Store<Attributes>,
+    trust: Trust,
     single_flight: Arc<SingleFlight<Key, ImageId, Result<E>>>,
     /// Set before the first request, if there is one.
     shared: OnceLock<Arc<SharedTier>>,
@@ -206,6 +210,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             hot: hot_bodies(memory),
             has_memory: memory > 0,
             store: Store::new(tintype_store::Config { dir, max_bytes, max_files, min_free }),
+            trust: Trust::default(),
             single_flight: Arc::default(),
             shared: OnceLock::new(),
             replacing: Mutex::default(),
@@ -259,13 +264,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// Whether the index of the folder has that key.
     pub fn is_on_disk(&self, key: Key) -> bool {
-        self.store.contains(key)
+        self.store.contains(key) && self.trusts_disk()
     }
 
     /// The file of that key, if it is on disk. It was verified within the last ten minutes, and may be evicted before it is
     /// opened.
     pub async fn stored(&self, id: &ImageId, key: Key) -> Option<Stored> {
-        let file = self.store.file(key).await?;
+        let file = self.store.file(key).await.filter(|_| self.trusts_disk())?;
         if self.shared.get().is_some_and(|tier| tier.wants_used(key))
             && let Some(object) = self.store.get(key).await
         {
@@ -287,7 +292,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         if let Some(Hit { body, .. }) = self.in_memory(key) {
             return Ok((body, Found::Memory));
         }
-        if let Some(object) = self.store.get(key).await {
+        if let Some(object) = self.store.get(key).await.filter(|_| self.trusts_disk()) {
             let body = Arc::new(Body::from(&*object));
             // into memory at the second request, so that a flood of one-hit wonders does not evict the hot set
             self.keep_in_memory(id, key, &body, leader);
@@ -317,7 +322,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
                 tier.put_behind(Put { id, key, rendition, begun, is_upgrade: false });
             }
         }
-        if !stored {
+        if !stored || !self.trusts_disk() {
             self.keep_in_memory(id, key, &body, leader);
         }
         Ok((body, Found::Made { stored, collapsed: false }))
@@ -329,7 +334,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ) -> Arc<Body> {
         let object = Arc::new(object);
         let body = Arc::new(Body::from(&*object));
-        if !self.keep_on_disk(id, key, &object, leader).await {
+        if !self.keep_on_disk(id, key, &object, leader).await || !self.trusts_disk() {
             self.keep_in_memory(id, key, &body, leader);
         }
         body
