@@ -1,7 +1,7 @@
 //! Markers: one empty object an original that has renditions in the bucket, named after it. The names of renditions have
 //! only its hash, which cannot be reversed when a folder is purged.
 
-use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
 
 use crate::source::ImageId;
 
@@ -12,9 +12,6 @@ pub(super) const FOLDER: &str = "name";
 /// on file systems do not allow.
 const PARENT: char = '+';
 const LEAF: char = '=';
-
-/// Encoded, so that decoding gives the name again.
-const SEGMENT: &AsciiSet = &CONTROLS.add(b'%').add(b'\\');
 
 /// S3 allows names of 1024 bytes, the prefix included.
 const MAX_NAME: usize = 800;
@@ -38,7 +35,8 @@ pub(super) fn folder(folders: &str) -> String {
 fn push(name: &mut String, mark: char, segment: &str) {
     name.push('/');
     name.push(mark);
-    name.extend(utf8_percent_encode(segment, SEGMENT));
+    // names have no control characters
+    name.push_str(&segment.replace('%', "%25"));
     // Azure allows no dot at the end of a segment
     if name.ends_with('.') {
         name.pop();

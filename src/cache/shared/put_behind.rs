@@ -61,6 +61,12 @@ impl Queue {
         sync::lock(&self.state).bytes
     }
 
+    /// Whether nothing waits and nothing is being written.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        sync::lock(&self.state).tasks == 0
+    }
+
     /// Drops what waits and `matches`; returns the number.
     fn drop_waiting(&self, matches: impl Fn(&Put) -> bool) -> u64 {
         let mut state = sync::lock(&self.state);
