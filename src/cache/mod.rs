@@ -403,6 +403,11 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         if let Some(tier) = self.shared.get() {
             tier.note_purge(what);
         }
+        self.purge_own(what)
+    }
+
+    /// The same for this server's renditions only: those in the bucket are not in question.
+    pub(crate) fn purge_own(&self, what: &Purge) -> u64 {
         let selection = what.selection();
         self.single_flight.invalidate(|id| selection.matches(id.as_str()));
         let in_memory = || self.hot.iter().filter(|(_, hot)| selection.matches(hot.id.as_str())).map(|(key, _)| *key);

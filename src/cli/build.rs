@@ -30,6 +30,10 @@ pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
         let bucket = bucket.open().map_err(|invalid| UsageError(format!("shared.bucket is invalid: {invalid}")))?;
         service.share(SharedTier::new(bucket, fixed.shared()));
     }
+    let cluster = fixed.cluster().map_err(|invalid| UsageError(invalid.to_string()))?;
+    if service.shared().is_some() || !cluster.peers.is_empty() {
+        service.join_cluster(cluster).context("cannot reach the servers of cluster.peers")?;
+    }
     Ok(service)
 }
 

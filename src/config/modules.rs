@@ -10,7 +10,7 @@ use super::table::Config;
 use crate::dialect::policy::InvalidPreset;
 use crate::render::recipe::{Quality, Target};
 use crate::render::{Encoding, Format, Settings};
-use crate::service::workers;
+use crate::service::{cluster, workers};
 use crate::source::Origin;
 use crate::{cache, dialect, http, render};
 
@@ -124,6 +124,16 @@ impl FixedSettings {
             SharedResults::Twice => cache::shared::Policy::Twice,
         };
         cache::shared::Config { key: self.shared.key.clone(), store }
+    }
+
+    /// The settings of the other servers.
+    ///
+    /// # Errors
+    /// If a URL is invalid.
+    pub fn cluster(&self) -> Result<cluster::Config, cluster::InvalidPeer> {
+        let peers = self.cluster.peers.iter().map(|url| url.parse()).collect::<Result<_, _>>()?;
+        let bucket = format!("{} {}", self.shared.endpoint, self.shared.bucket);
+        Ok(cluster::Config { peers, poll: self.cluster.poll.0, bucket })
     }
 
     /// The settings of the workers.

@@ -19,6 +19,7 @@ use super::traffic::{Outcome, Traffic};
 use crate::cache::FolderState;
 use crate::cache::shared::{Counters, Event, SharedTier};
 use crate::render::{Content, Format, PictureKind};
+use crate::service::cluster::JournalStats;
 use crate::service::stats::Stats;
 use crate::service::workers::Class;
 use crate::service::{Service, UpgradeOutcome};
@@ -34,6 +35,7 @@ pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
     queue(&mut text, &state.service);
     cache(&mut text, &state.service);
     shared(&mut text, state.service.shared().map(|tier| &**tier));
+    journal(&mut text, &state.service);
     program(&mut text, &state);
     let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4"), (header::CACHE_CONTROL, "no-store")];
     (headers, text.finish()).into_response()
@@ -315,6 +317,23 @@ fn shared(text: &mut Text, tier: Option<&SharedTier>) {
         "1 while the shared bucket failed and is not asked (an open circuit breaker), 0 otherwise.",
         u8::from(tier.is_some_and(SharedTier::is_open)),
     );
+}
+
+/// Zeros where no bucket is shared.
+fn journal(text: &mut Text, service: &Service) {
+    let JournalStats { lag, written, applied, skipped } = service.journal_stats();
+    text.gauge(
+        "purge_journal_lag_seconds",
+        "Time since the purges of other servers were last read from the shared bucket.",
+        lag.as_secs_f64(),
+    );
+    let mut family = text.counters(
+        "purge_journal_entries_total",
+        "Entries of the journal of purges: written for the other servers, applied here, or skipped since they are not valid.",
+    );
+    for (result, count) in [("written", written), ("applied", applied), ("skipped", skipped)] {
+        family.sample(&[("result", result)], count);
+    }
 }
 
 fn program(text: &mut Text, state: &State) {

@@ -3,6 +3,7 @@
 
 mod cache;
 mod cdn;
+mod cluster;
 mod dialects;
 mod listen;
 mod machine;
@@ -109,6 +110,7 @@ fn settings(arguments: &Arguments, loaded: &Loaded, report: &mut Report) {
     listen::check(&subject, report);
     machine::check(&subject, report);
     secrets::check(&subject, report);
+    cluster::check(&subject, report);
     dialects::check(&subject, report);
     if let Some(user) = &arguments.nginx_user {
         nginx::check(&subject, user, report);
