@@ -86,6 +86,9 @@
 //! | One process writes in a cache folder | `crates/store`: `disk/mod.rs`, `open` | it holds a file lock for as long as it uses the folder |
 //! | Links and devices planted in the cache folder are not followed | `crates/store`: `folder.rs` | the kernel opens paths beneath the folder, without links |
 //! | Two states of an original have two versions | `source/files.rs`: `stable_stat` | a file that was changed within the last clock tick is waited for |
+//! | A failing bucket never fails a request, nor delays it by more than a hedge | `cache/shared/lookup.rs`, `breaker.rs` | the render starts beside a slow look-up; errors are misses, and several of them end look-ups for a while |
+//! | What is read from the shared bucket is what was written for that key | `cache/shared/object.rs`: `Signer` | key, digest and MAC are compared with each read; tests damage, swap and plant objects |
+//! | A purged rendition does not come back from the shared bucket | `cache/shared/stamps.rs`, `put_behind.rs` | purges are remembered for a minute: what was begun before is not written, what was written before is not taken; 1,000 races in a test |
 //! | A broken cache folder never fails a request | `crates/store`: `store.rs` | faults are logged and counted there; callers see a miss |
 //! | An original is in memory at most once | `source/shared_bytes.rs` | concurrent fetches of a version share its bytes |
 //! | Sending an original takes bounded memory, whatever its size | `source/chunks.rs`, `http/response_body.rs` | it is read in chunks, one for each connection |

@@ -26,6 +26,7 @@ mod regressions;
 mod reload;
 mod renditions;
 mod requests;
+mod shared;
 mod socket;
 mod stalled;
 mod target;
