@@ -3,6 +3,7 @@
 
 mod check;
 mod clients;
+mod cluster;
 mod commands;
 mod common;
 mod connections;

@@ -18,7 +18,7 @@ const INVALID: &str = r#"tintype_shared_requests_total{op="get",result="invalid"
 const OPEN: &str = "tintype_shared_open";
 
 /// The store, or a line that says what the test needs.
-fn store() -> Option<ObjectStore> {
+pub(crate) fn store() -> Option<ObjectStore> {
     let store = ObjectStore::start();
     if store.is_none() {
         let thread = std::thread::current();
@@ -30,7 +30,7 @@ fn store() -> Option<ObjectStore> {
 }
 
 /// `tintype serve` that shares its results below that prefix of the bucket.
-fn serve(root: &Path, store: &ObjectStore, cache: &Path, prefix: &str, settings: &[(&str, &str)]) -> Server {
+pub(crate) fn serve(root: &Path, store: &ObjectStore, cache: &Path, prefix: &str, settings: &[(&str, &str)]) -> Server {
     let (bucket, endpoint) = (format!("s3://{BUCKET}/{prefix}"), store.endpoint());
     let shared = [
         ("TINTYPE_SHARED_BUCKET", bucket.as_str()),
