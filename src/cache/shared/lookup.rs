@@ -15,7 +15,7 @@ use crate::bucket::Error;
 use crate::source::ImageId;
 
 /// The limit of a look-up. Renders do not wait so long; but a store that is slow must be noticed.
-const LIMIT: Duration = Duration::from_secs(1);
+const LIMIT: Duration = Duration::from_secs(2);
 
 /// A look-up under way. It ends by itself where the render is first, since the breaker and the hedge are made of how look-ups
 /// end.

@@ -34,10 +34,10 @@ use stamps::Stamps;
 use tokio::sync::Semaphore;
 
 /// The largest rendition that is read and written.
-const MAX_BYTES: u64 = 256 << 20;
+const MAX_BYTES: u64 = 64 << 20;
 
-/// Look-ups under way at most; further ones go without.
-const MAX_LOOKUPS: usize = 64;
+/// Look-ups under way at most, each of which may hold a rendition; requests beyond them do without.
+const MAX_LOOKUPS: usize = 32;
 
 /// A render that takes at least this long is heavy.
 const HEAVY: Duration = Duration::from_millis(200);

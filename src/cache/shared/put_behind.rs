@@ -15,13 +15,14 @@ use crate::sync;
 
 /// Renditions that wait at most, and bytes of those and of the ones being written.
 const MAX_WAITING: usize = 256;
-const MAX_QUEUE_BYTES: u64 = 64 << 20;
+const MAX_QUEUE_BYTES: u64 = MAX_BYTES;
 
 /// Renditions that are written at a time.
 const CONCURRENT: usize = 4;
 
-/// The limit of one request.
+/// The limit of one request, and the least speed that large renditions are written with.
 const LIMIT: Duration = Duration::from_secs(2);
+const BYTES_PER_SECOND: u64 = 8 << 20;
 
 /// Before the one repetition after a 429 or 503.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -114,7 +115,7 @@ impl SharedTier {
         let is_full = state.waiting.len() >= MAX_WAITING || state.bytes + put.length() > MAX_QUEUE_BYTES;
         // under the lock, so that a purge that is noted later finds it in the queue
         let is_void = self.stamps.is_since(&put.id, put.begun);
-        if is_full || is_void || put.length() > MAX_BYTES {
+        if is_full || is_void {
             self.counters.count(Event::PutSkipped);
             return;
         }
@@ -234,7 +235,8 @@ impl SharedTier {
 
     async fn try_write(&self, name: &str, object: NewObject, condition: Condition<'_>) -> Option<Result<(), Error>> {
         let admitted = self.breaker.admit(Instant::now())?;
-        let limited = tokio::time::timeout(LIMIT, self.bucket.put(name, object, condition));
+        let limit = LIMIT.max(Duration::from_secs(object.bytes.len() as u64 / BYTES_PER_SECOND));
+        let limited = tokio::time::timeout(limit, self.bucket.put(name, object, condition));
         let written = limited.await.unwrap_or(Err(Error::TimedOut));
         self.record(&admitted, written.as_ref().err());
         Some(written.map(drop))

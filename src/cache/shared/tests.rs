@@ -235,23 +235,25 @@ async fn planted_objects_are_not_served_where_there_is_a_secret() {
     assert_eq!((&body.bytes[..], found), (&b"one"[..], Found::Shared));
 }
 
+/// Hands over a rendition of so many bytes.
+fn put(server: &Server, number: u32, length: usize) {
+    let (id, key) = rendition("/a", number);
+    let bytes = vec![number as u8; length];
+    let rendition = Arc::new(Body::new(Encoded { bytes, ..encoded(b"") }).object());
+    tier(server).put_behind(Put { id, key, rendition, begun: Instant::now(), is_upgrade: false });
+}
+
 #[tokio::test]
 async fn queue_is_bounded_by_number_and_bytes() {
     let (dirs, bucket) = (folders::<1>(), bucket());
     let server = server(dirs[0].path(), &bucket);
     let tier = tier(&server);
-    let put = |number, length: usize| {
-        let (id, key) = rendition("/a", number);
-        let bytes = vec![number as u8; length];
-        let object = Body::new(Encoded { bytes, ..encoded(b"") }).object();
-        tier.put_behind(Put { id, key, rendition: Arc::new(object), begun: Instant::now(), is_upgrade: false });
-    };
     // nothing is written until this task yields
-    (0..300).for_each(|number| put(number, 10));
+    (0..300).for_each(|number| put(&server, number, 10));
     assert_eq!((count(&server, Event::PutSkipped), tier.queue_bytes()), (300 - 256, 2560));
     written(tier).await;
     assert_eq!((renditions(&bucket).len(), tier.queue_bytes()), (256, 0));
-    (1000..1020).for_each(|number| put(number, 4 << 20));
+    (1000..1020).for_each(|number| put(&server, number, 4 << 20));
     assert_eq!((count(&server, Event::PutSkipped), tier.queue_bytes()), (44 + 4, 64 << 20));
     written(tier).await;
     assert_eq!((renditions(&bucket).len(), tier.queue_bytes()), (256 + 16, 0));
@@ -415,6 +417,45 @@ async fn object_from_before_a_purge_is_not_taken_until_the_stamp_expires() {
     assert_eq!(ask(&two, rendition("/a", 1), b"new").await.expect("made").1, MADE);
     assert_eq!(ask(&two, rendition("/b", 1), b"no").await.expect("there").1, Found::Shared);
     assert_eq!(count(&two, Event::GetSkipped), 1);
+}
+
+/// Waits until the bucket has got so many requests of a kind.
+async fn sent(requests: &std::sync::atomic::AtomicU64, number: u64) {
+    while requests.load(Ordering::SeqCst) < number {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn purge_while_a_rendition_is_written_removes_it_and_drops_those_that_wait() {
+    let (dirs, bucket) = (folders::<1>(), bucket());
+    let server = server(dirs[0].path(), &bucket);
+    share(&server, "/a", 0, b"one").await;
+    bucket.set(Faults { delay: Duration::from_millis(300), ..Faults::default() });
+    // four are being written, six wait
+    (1..=10).for_each(|number| put(&server, number, 10));
+    sent(&bucket.puts, 6).await;
+    bucket.set(Faults::default());
+    server.purge(&Purge::Original(id("/a")));
+    assert_eq!(tier(&server).purge(&Purge::Original(id("/a"))).await.expect("purged"), 1);
+    written(tier(&server)).await;
+    assert!(renditions(&bucket).is_empty(), "{:?}", renditions(&bucket));
+    assert_eq!((count(&server, Event::PutStored), count(&server, Event::PutSkipped)), (5, 6));
+}
+
+#[tokio::test]
+async fn purge_while_a_rendition_is_read_makes_it_a_miss() {
+    let (dirs, bucket) = (folders::<2>(), bucket());
+    let [one, two] = dirs.each_ref().map(|dir| server(dir.path(), &bucket));
+    share(&one, "/a", 1, b"old").await;
+    bucket.set(Faults { delay: Duration::from_millis(30), ..Faults::default() });
+    let asking = Arc::clone(&two);
+    let asked = tokio::spawn(async move { ask(&asking, rendition("/a", 1), b"new").await.expect("made") });
+    sent(&bucket.gets, 2).await;
+    two.purge(&Purge::Original(id("/a")));
+    let (body, found) = asked.await.expect("no panic");
+    assert_eq!((&body.bytes[..], found), (&b"new"[..], Found::Made { stored: false, collapsed: false }));
+    assert_eq!((two.usage().files, two.memory().0), (2, 0), "its lock and list of names");
 }
 
 /// The number that a body was made with.
