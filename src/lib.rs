@@ -84,11 +84,16 @@
 //! | A file that nginx is told to send was verified | `crates/store`: `disk/verified.rs` | its digest within ten minutes, and each time that it is the same inode, unchanged |
 //! | With X-Accel-Redirect, nginx applies only plain ranges | `http/x_accel.rs` | tests compare its answers with tintype's, header for header |
 //! | A purged rendition does not come back by an upgrade | `cache/replace.rs`, `crates/store`: `disk/put.rs` | the key must still have the digest that the upgrade began with, compared under the locks that a purge takes |
+//! | A purge reaches every server of a cluster, or the answer says that it did not | `service/purge.rs`, `cache/journal.rs` | its entry in the bucket is durable before anything is removed; every server applies all entries after its position |
+//! | A cache folder sends nothing that was purged while it was not open | `cache/trust.rs`, `service/cluster.rs` | its renditions are sent once the journal was read from the position that is kept beside them |
 //! | A rendition reported as stored survives the process | `crates/store`: `disk/write.rs`, `disk/scan.rs` | it is staged before the answer; the next start takes over staged files |
 //! | The cache folder never exceeds its bounds | `crates/store`: `index/` | space is reserved before a byte is written and released after the file is gone |
 //! | One process writes in a cache folder | `crates/store`: `disk/mod.rs`, `open` | it holds a file lock for as long as it uses the folder |
 //! | Links and devices planted in the cache folder are not followed | `crates/store`: `folder.rs` | the kernel opens paths beneath the folder, without links |
 //! | Two states of an original have two versions | `source/files.rs`: `stable_stat` | a file that was changed within the last clock tick is waited for |
+//! | A failing bucket never fails a request, nor delays it by more than a hedge | `cache/shared/lookup.rs`, `breaker.rs` | the render starts beside a slow look-up; errors are misses, and several of them end look-ups for a while |
+//! | What is read from the shared bucket is what was written for that key | `cache/shared/object.rs`: `Signer` | key, digest and MAC are compared with each read; tests damage, swap and plant objects |
+//! | A purged rendition does not come back from the shared bucket | `cache/shared/stamps.rs`, `put_behind.rs` | purges are remembered for a minute: what was begun before is not written, what was written before is not taken; 1,000 races in a test |
 //! | A broken cache folder never fails a request | `crates/store`: `store.rs` | faults are logged and counted there; callers see a miss |
 //! | An original is in memory at most once | `source/shared_bytes.rs` | concurrent fetches of a version share its bytes |
 //! | Sending an original takes bounded memory, whatever its size | `source/chunks.rs`, `http/response_body.rs` | it is read in chunks, one for each connection |

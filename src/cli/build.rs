@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::UsageError;
+use crate::cache::shared::SharedTier;
 use crate::config::{Config, FixedSettings};
 use crate::service::Service;
 use crate::source::{BucketOriginals, CachedVersions, Files, Origin, RemoteSource, SharedBytes, Source};
@@ -26,6 +27,14 @@ pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
     }
     let service = Service::new(source, &fixed.cache(), fixed.workers(), config.render());
     service.set_upgrades(config.upgrades());
+    if let Some(bucket) = fixed.shared_bucket().map_err(|invalid| UsageError(invalid.to_string()))? {
+        let bucket = bucket.open().map_err(|invalid| UsageError(format!("shared.bucket is invalid: {invalid}")))?;
+        service.share(SharedTier::new(bucket, fixed.shared()));
+    }
+    let cluster = fixed.cluster().map_err(|invalid| UsageError(invalid.to_string()))?;
+    if service.shared().is_some() || !cluster.peers.is_empty() {
+        service.join_cluster(cluster).context("cannot reach the servers of cluster.peers")?;
+    }
     Ok(service)
 }
 

@@ -127,6 +127,8 @@ async fn serve(mut reloader: Reloader, passed: Vec<PassedSocket>, log: &Log) -> 
     }
     let sockets = listen(&config.fixed.server, passed).await?;
     let state = state(&config, &service, &sockets, log)?;
+    // connections wait meanwhile
+    service.follow_purges().await;
     let servers = Servers::start(sockets, &state, &config.fixed, &service, log);
     supervisor::ready(&service);
 

@@ -272,19 +272,22 @@ pub(super) fn whole_seconds(time: SystemTime) -> SystemTime {
 
 /// `Cache-Status` (RFC 9211).
 fn cache_status(found: Option<Found>, defects: Defects) -> String {
+    let is_shared = found == Some(Found::Shared);
     let status: String = match found {
         None => "tintype; fwd=bypass".into(),
-        Some(Found::Memory | Found::Disk) => "tintype; hit".into(),
+        Some(Found::Memory | Found::Disk | Found::Shared) => "tintype; hit".into(),
         Some(Found::Made { stored, collapsed }) => {
             let stored = if stored { "; stored" } else { "" };
             let collapsed = if collapsed { "; collapsed" } else { "" };
             format!("tintype; fwd=uri-miss{stored}{collapsed}")
         }
     };
-    match defects {
-        Defects { damaged: true, .. } => status + "; detail=damaged",
-        Defects { stale: true, .. } => status + "; detail=stale",
-        Defects { damaged: false, stale: false } => status,
+    // a parameter is given once
+    match (defects, is_shared) {
+        (Defects { damaged: true, .. }, _) => status + "; detail=damaged",
+        (Defects { stale: true, .. }, _) => status + "; detail=stale",
+        (Defects { damaged: false, stale: false }, true) => status + "; detail=shared",
+        (Defects { damaged: false, stale: false }, false) => status,
     }
 }
 

@@ -17,7 +17,9 @@ use super::problem;
 use super::state::State;
 use super::traffic::{Outcome, Traffic};
 use crate::cache::FolderState;
+use crate::cache::shared::{Counters, Event, SharedTier};
 use crate::render::{Content, Format, PictureKind};
+use crate::service::cluster::JournalStats;
 use crate::service::stats::Stats;
 use crate::service::workers::Class;
 use crate::service::{Service, UpgradeOutcome};
@@ -34,6 +36,8 @@ pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
     queue(&mut text, &state.service);
     source(&mut text, &state.service);
     cache(&mut text, &state.service);
+    shared(&mut text, state.service.shared().map(|tier| &**tier));
+    journal(&mut text, &state.service);
     program(&mut text, &state);
     let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4"), (header::CACHE_CONTROL, "no-store")];
     (headers, text.finish()).into_response()
@@ -122,6 +126,7 @@ fn renders(text: &mut Text, service: &Service) {
     for (result, counter) in [
         ("memory", &stats.memory_hits),
         ("disk", &stats.disk_hits),
+        ("shared", &stats.shared_hits),
         ("miss", &stats.misses),
         ("collapsed", &stats.collapsed),
     ] {
@@ -312,6 +317,51 @@ fn cache(text: &mut Text, service: &Service) {
         ("cache_strays_total", "Unfinished files of killed processes that were removed.", &stats.strays),
     ] {
         text.counter(name, help, load(counter));
+    }
+}
+
+/// Zeros where nothing is shared.
+fn shared(text: &mut Text, tier: Option<&SharedTier>) {
+    let counters = tier.map(SharedTier::counters);
+    let mut family = text.counters(
+        "shared_requests_total",
+        "Requests to the shared bucket, by operation and result; skipped ones were not sent. mark is the record of an original's name.",
+    );
+    for (event, operation, result) in Event::ALL {
+        let count = counters.map_or(0, |counters| counters.of(event));
+        family.sample(&[("op", operation), ("result", result)], count);
+    }
+    text.counter(
+        "shared_hedged_total",
+        "Renders that started because the shared bucket did not answer in time.",
+        counters.map_or(0, Counters::hedged),
+    );
+    text.gauge(
+        "shared_queue_bytes",
+        "Bytes of results that wait to be written to the shared bucket.",
+        tier.map_or(0, SharedTier::queue_bytes),
+    );
+    text.gauge(
+        "shared_open",
+        "1 while the shared bucket failed and is not asked (an open circuit breaker), 0 otherwise.",
+        u8::from(tier.is_some_and(SharedTier::is_open)),
+    );
+}
+
+/// Zeros where no bucket is shared.
+fn journal(text: &mut Text, service: &Service) {
+    let JournalStats { lag, written, applied, skipped } = service.journal_stats();
+    text.gauge(
+        "purge_journal_lag_seconds",
+        "Time since the purges of other servers were last read from the shared bucket.",
+        lag.as_secs_f64(),
+    );
+    let mut family = text.counters(
+        "purge_journal_entries_total",
+        "Entries of the journal of purges: written for the other servers, applied here, or skipped since they are not valid.",
+    );
+    for (result, count) in [("written", written), ("applied", applied), ("skipped", skipped)] {
+        family.sample(&[("result", result)], count);
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod address;
 pub(crate) mod connect;
+pub(crate) mod peer;
 pub(crate) mod tls;
 
 use std::future::Future;

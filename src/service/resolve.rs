@@ -83,7 +83,7 @@ impl Service {
             let version = self.source.version(id).await?;
             let recipe = self.effective(version, settings, &recipe).unwrap_or(recipe);
             let key = rendition_key(id, &version, &recipe, settings);
-            let stored = self.cache.stored(key).await;
+            let stored = self.cache.stored(id, key).await;
             Ok(stored.map(|stored| {
                 self.stats.count(Found::Disk);
                 self.note_disk_use(settings, id, &recipe, key, stored.upgrade);
@@ -179,7 +179,8 @@ impl Service {
                 *sync::lock(&measured) = timing;
                 let exact = service.exact(version, &own_settings, &own_recipe, encoded.content);
                 let also = exact.map(|exact| rendition_key(&own_id, &version, &exact, &own_settings));
-                Made { encoded, also }
+                let Timing { cache: _, queue: _, source, decode, resize, encode } = timing;
+                Made { encoded, also, took: source + decode + resize + encode }
             })
         });
         let (body, found) = cached.await.map_err(|failure| match failure {
@@ -187,11 +188,11 @@ impl Service {
             Failure::Lost => WorkError::Panicked.into(),
         })?;
         let mut timing = *sync::lock(&timing);
-        if matches!(found, Found::Memory | Found::Disk) {
+        if matches!(found, Found::Memory | Found::Disk | Found::Shared) {
             timing.cache = started.elapsed();
         }
         self.stats.count(found);
-        if found == Found::Disk {
+        if matches!(found, Found::Disk | Found::Shared) {
             self.note_disk_use(settings, id, &recipe, key, body.upgrade);
         }
         let Body { bytes, digest, content, damaged, memfd, .. } = (*body).clone();

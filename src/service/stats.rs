@@ -19,6 +19,8 @@ pub struct Stats {
     pub memory_hits: AtomicU64,
     /// Answers from disk.
     pub disk_hits: AtomicU64,
+    /// Answers from the shared bucket.
+    pub shared_hits: AtomicU64,
     /// Answers rendered for their request.
     pub misses: AtomicU64,
     /// Answers rendered for an earlier request for the same key.
@@ -97,6 +99,7 @@ impl Stats {
         let counter = match found {
             Found::Memory => &self.memory_hits,
             Found::Disk => &self.disk_hits,
+            Found::Shared => &self.shared_hits,
             Found::Made { collapsed: false, .. } => &self.misses,
             Found::Made { collapsed: true, .. } => &self.collapsed,
         };

@@ -4,6 +4,7 @@
 mod buckets;
 mod check;
 mod clients;
+mod cluster;
 mod commands;
 mod common;
 mod connections;
@@ -27,6 +28,7 @@ mod regressions;
 mod reload;
 mod renditions;
 mod requests;
+mod shared;
 mod socket;
 mod stalled;
 mod target;

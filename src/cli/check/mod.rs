@@ -4,6 +4,7 @@
 mod buckets;
 mod cache;
 mod cdn;
+mod cluster;
 mod dialects;
 mod listen;
 mod machine;
@@ -112,6 +113,7 @@ fn settings(arguments: &Arguments, loaded: &Loaded, report: &mut Report) {
     listen::check(&subject, report);
     machine::check(&subject, report);
     secrets::check(&subject, report);
+    cluster::check(&subject, report);
     dialects::check(&subject, report);
     if let Some(user) = &arguments.nginx_user {
         nginx::check(&subject, user, report);

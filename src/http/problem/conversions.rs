@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 
 use super::{MAX_LIST_BYTES, MAX_TEXT_BYTES, Problem, internal, truncate};
 use crate::dialect;
+use crate::http::admin;
 use crate::render;
 use crate::service;
+use crate::service::purge::Incomplete;
 use crate::service::uploads::UploadError;
 use crate::service::workers::WorkError;
 use crate::source::{self, Rejected};
@@ -92,6 +94,18 @@ impl From<render::Error> for Problem {
                 internal()
             }
         }
+    }
+}
+
+impl From<Incomplete> for Problem {
+    fn from(incomplete: Incomplete) -> Problem {
+        let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Purge incomplete", incomplete.to_string());
+        if let Value::Object(members) = admin::described(&incomplete.purged) {
+            problem
+                .extra
+                .extend(["purged", "nodes"].into_iter().filter_map(|name| Some((name, members.get(name)?.clone()))));
+        }
+        problem
     }
 }
 

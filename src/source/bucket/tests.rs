@@ -251,7 +251,7 @@ async fn only_lost_connections_and_overload_are_asked_again() {
 #[tokio::test]
 async fn request_ends_at_its_deadline() {
     let bucket = Arc::new(MemoryBucket::default());
-    bucket.set(Faults { delay: Duration::from_secs(3600), error: None });
+    bucket.set(Faults { delay: Duration::from_secs(3600), ..Faults::default() });
     let client = BucketClient { whole: Duration::from_millis(50), ..BucketClient::new(originals(bucket, 100)) };
     let began = std::time::Instant::now();
     assert!(matches!(client.object(&id(), None, 100).await, Err(Error::TimedOut)));
