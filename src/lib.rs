@@ -56,8 +56,9 @@
 //! | An original that was purged or removed does not come back after a kill | `source/version_log.rs` | removals are recorded before they are answered; a file that may lack one is void |
 //! | An origin that is down costs no cached picture, also after a restart | `source/known_versions.rs`, `freshness.rs` | versions are recorded, and stale ones used while the origin fails |
 //! | A slow origin holds no worker | `service/render_job.rs` | the original is brought to this machine before the permit is taken |
-//! | An acknowledged upload is valid and durable | `source/upload_store.rs`, `service/uploads.rs` | it is decoded, staged, synced, renamed and its folders synced before the answer |
-//! | Concurrent uploads do not replace each other | same | a new name is renamed without replacing; replacements run one at a time |
+//! | An acknowledged upload is valid and durable | `source/upload_store/`, `service/uploads.rs` | it is decoded, staged, synced, renamed and its folders synced before the answer; a bucket has acknowledged it |
+//! | Concurrent uploads do not replace each other | same | a new name is renamed without replacing, or put on the condition that there is none; replacements run one at a time |
+//! | Two versions of an object are never mixed | `source/bucket.rs` | one GET brings all bytes; its version is a digest of them |
 //! | The client's address comes from trusted proxies only | `http/clients.rs` | one header, read from its end as long as the writers are trusted |
 //! | Chroma stays aligned with luma at odd sizes | `crates/render/src/ops/planes.rs` | a region is read in whole samples of chroma; tests at odd sizes |
 //! | Our JPEG decoder and libjpeg-turbo accept the same files, except for damage that is not visible | `crates/jpeg` | a file with any irregularity is left to the library; a fuzz target compares them |

@@ -19,8 +19,8 @@ use object_store::client::{
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::Error;
-use crate::net::BoxFuture;
 use crate::net::connect::{ConnectError, Connector};
+use crate::net::{self, BoxFuture};
 
 /// Until the head of a response, and between two chunks of its body. Callers limit the whole request.
 const HEAD: Duration = Duration::from_secs(10);
@@ -103,7 +103,7 @@ fn of_client(error: legacy::Error) -> Error {
         Some(ConnectError::Refused(why)) => Error::Refused(why.clone()),
         Some(ConnectError::TimedOut) => Error::TimedOut,
         Some(ConnectError::Io(error)) => Error::Unavailable(error.clone()),
-        None => Error::Unavailable(std::io::Error::other(error).into()),
+        None => Error::Unavailable(net::with_causes(&error).into()),
     }
 }
 
@@ -123,7 +123,7 @@ impl Body for TimedBody {
         let TimedBody { body, limit } = &mut *self;
         if let Poll::Ready(frame) = pin!(body).poll_frame(context) {
             limit.as_mut().reset(Instant::now() + IDLE);
-            let unavailable = |error| failed(Error::Unavailable(std::io::Error::other(error).into()));
+            let unavailable = |error| failed(Error::Unavailable(net::with_causes(&error).into()));
             return Poll::Ready(frame.map(|frame| frame.map_err(unavailable)));
         }
         ready!(limit.as_mut().poll(context));

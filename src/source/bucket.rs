@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
+use tintype_store::LogThrottle;
 
 use super::transport::{Answer, Conditions, Fetched, Lifetime, Remote, RequestLimit};
 use super::{BoxFuture, Error, ImageId, RemoteConfig, RemoteSource, UploadStore};
@@ -54,11 +55,13 @@ pub(super) struct BucketClient {
     originals: BucketOriginals,
     requests: RequestLimit,
     whole: Duration,
+    refusals: LogThrottle,
 }
 
 impl BucketClient {
     pub(super) fn new(originals: BucketOriginals) -> BucketClient {
-        BucketClient { originals, requests: RequestLimit::new(MAX_REQUESTS), whole: WHOLE }
+        let requests = RequestLimit::new(MAX_REQUESTS);
+        BucketClient { originals, requests, whole: WHOLE, refusals: LogThrottle::default() }
     }
 
     pub(super) fn originals(&self) -> &BucketOriginals {
@@ -103,7 +106,10 @@ impl BucketClient {
             bucket::Error::Credentials(code) if self.originals.missing_is_forbidden && code == ACCESS_DENIED => {
                 Error::NotFound
             }
-            bucket::Error::Credentials(_) => Error::Credentials,
+            bucket::Error::Credentials(code) => {
+                self.log_refusal(&code);
+                Error::Credentials
+            }
             bucket::Error::Refused(why) => Error::Refused(why),
             bucket::Error::TimedOut => Error::TimedOut,
             bucket::Error::Status(status) => Error::Status(status),
@@ -111,6 +117,13 @@ impl BucketClient {
             // answers to conditions that were not sent
             bucket::Error::Unmodified => Error::Status(304),
             bucket::Error::Exists | bucket::Error::Changed => Error::Status(412),
+        }
+    }
+
+    fn log_refusal(&self, code: &str) {
+        if let Some(suppressed) = self.refusals.allow() {
+            let bucket = &self.originals.name;
+            tracing::error!(bucket, code, suppressed, "the object store refused the credentials of this server");
         }
     }
 }

@@ -302,6 +302,10 @@ impl Shared {
         let mut reserved = None;
         if !originals.has_disk() {
             reserved = originals.reserve(version.length).await;
+            // another render may have brought it meanwhile
+            if let Some(held) = originals.held(version) {
+                return Ok(Near::in_memory(held));
+            }
         }
         let original = match originals.in_memory(id, version) {
             Some(original) => original,

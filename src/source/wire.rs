@@ -17,6 +17,7 @@ use super::origin::{Origin, redirect};
 use super::stat::unavailable;
 use super::transport::{Answer, Conditions, Fetched, Lifetime, Remote, RequestLimit, date};
 use super::{BoxFuture, Error, ImageId};
+use crate::net;
 use crate::net::connect::{ConnectError, Connector};
 
 /// Redirects of one request.
@@ -157,7 +158,7 @@ impl Client {
         loop {
             let frame = tokio::time::timeout(self.limits.idle, body.frame()).await.map_err(|_| Error::TimedOut)?;
             let Some(frame) = frame else { return Ok(bytes.into()) };
-            let Ok(chunk) = frame.map_err(|error| unavailable(std::io::Error::other(error)))?.into_data() else {
+            let Ok(chunk) = frame.map_err(|error| unavailable(net::with_causes(&error)))?.into_data() else {
                 continue;
             };
             let now = (bytes.len() + chunk.len()) as u64;
@@ -202,7 +203,7 @@ fn request_error(error: legacy::Error) -> Error {
         Some(ConnectError::Refused(why)) => Error::Refused(why.clone()),
         Some(ConnectError::TimedOut) => Error::TimedOut,
         Some(ConnectError::Io(error)) => Error::Unavailable(error.clone()),
-        None => unavailable(std::io::Error::other(error)),
+        None => unavailable(net::with_causes(&error)),
     }
 }
 

@@ -136,7 +136,7 @@ impl Fixture for OverStore {
 
 /// Whether a real store can be started; says so where it cannot.
 fn has_store(test: &str) -> bool {
-    let has_store = object_store::program().is_some();
+    let has_store = cfg!(feature = "buckets") && object_store::program().is_some();
     if !has_store {
         println!("skipped: {test} needs weed");
     }

@@ -183,8 +183,8 @@ async fn original_that_changed_is_brought_with_its_new_version() {
         remote.put("a.jpg", b"two");
         let near = remote.source.bring(&id(), version).await.expect("it is near");
         let fetched = remote.source.fetch_near(&id(), &near).await.expect("an original").expect("it is here");
-        assert!(fetched.version != version && fetched.bytes == &b"two"[..]);
-        assert_eq!(remote.source.0.originals.is_on_disk(&id(), version), false, "the former version is removed");
+        assert!(fetched.version != version && fetched.bytes == b"two"[..]);
+        assert!(!remote.source.0.originals.is_on_disk(&id(), version), "the former version is removed");
     }
 }
 

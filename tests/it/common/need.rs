@@ -36,7 +36,7 @@ pub(crate) enum Need {
     Corpus,
     /// Files out of public reports, beside the corpus.
     Cases,
-    /// SeaweedFS: `tests/cluster/install`.
+    /// SeaweedFS (`tests/cluster/install`), and a build with buckets.
     ObjectStore,
 }
 
@@ -74,7 +74,7 @@ impl Need {
             Need::Clients => succeeds(Command::new("node").arg(clients()).arg("--ready")),
             Need::Corpus => corpus().is_some(),
             Need::Cases => cases().is_some(),
-            Need::ObjectStore => tintype_testing::object_store::program().is_some(),
+            Need::ObjectStore => cfg!(feature = "buckets") && tintype_testing::object_store::program().is_some(),
         }
     }
 }
