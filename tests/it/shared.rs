@@ -190,17 +190,23 @@ fn frozen_store_costs_a_hedge_and_a_dead_one_nothing() {
         time(&server, number);
     }
     wait_for_puts(&server, 20.0);
-    let median = |server: &Server, from: u32| {
-        let mut times: Vec<Duration> = (from..from + 9).map(|number| time(server, number)).collect();
-        times.sort_unstable();
-        times[4]
+    // of the same renders without a store and with it, one after the other
+    let medians = |from: u32| {
+        let mut times = [&alone, &server].map(|_| Vec::new());
+        for number in from..from + 15 {
+            [&alone, &server].iter().zip(&mut times).for_each(|(server, times)| times.push(time(server, number)));
+        }
+        times.each_mut().map(|times| {
+            times.sort_unstable();
+            times[times.len() / 2]
+        })
     };
-    let render = median(&alone, 100);
-    let well = median(&server, 100);
+    let [alone_well, well] = medians(100);
+    println!("median of a miss: {alone_well:?} alone, {well:?} with the store");
 
     store.signal("STOP");
-    let frozen = median(&server, 200);
-    println!("median of a miss: {render:?} alone, {well:?} with the store, {frozen:?} with a frozen one");
+    let [render, frozen] = medians(200);
+    println!("median of a miss: {render:?} alone, {frozen:?} with a frozen store");
     // a hedge is 100 ms at most
     assert!(frozen < render + Duration::from_millis(150), "{frozen:?}, {render:?} without a store");
     poll("an open breaker", || {
@@ -208,8 +214,8 @@ fn frozen_store_costs_a_hedge_and_a_dead_one_nothing() {
         (server.metric(OPEN) == 1.0).then_some(())
     });
     assert_eq!(server.get("/-/ready", &[]).status, 200);
-    let open = median(&server, 1000);
-    println!("median of a miss with an open breaker: {open:?}");
+    let [render, open] = medians(1000);
+    println!("median of a miss: {render:?} alone, {open:?} with an open breaker");
     assert!(open < render + Duration::from_millis(40), "{open:?}, {render:?} without a store");
     assert!(server.log().contains("the shared bucket fails"), "{}", server.log());
 
