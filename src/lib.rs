@@ -85,7 +85,7 @@
 //! | A file that nginx is told to send was verified | `crates/store`: `disk/verified.rs` | its digest within ten minutes, and each time that it is the same inode, unchanged |
 //! | With X-Accel-Redirect, nginx applies only plain ranges | `http/x_accel.rs` | tests compare its answers with tintype's, header for header |
 //! | A purged rendition does not come back by an upgrade | `cache/replace.rs`, `crates/store`: `disk/put.rs` | the key must still have the digest that the upgrade began with, compared under the locks that a purge takes |
-//! | A purge reaches every server of a cluster, or the answer says that it did not | `service/purge.rs`, `cache/journal.rs` | its entry in the bucket is durable before anything is removed; every server applies all entries after its position |
+//! | A purge reaches every server of a cluster, or the answer says that it did not | `service/purge.rs`, `cache/journal.rs` | its entry in the bucket is durable before the answer; every server applies all entries after its position |
 //! | A cache folder sends nothing that was purged while it was not open | `cache/trust.rs`, `service/cluster.rs` | its renditions are sent once the journal was read from the position that is kept beside them |
 //! | A rendition reported as stored survives the process | `crates/store`: `disk/write.rs`, `disk/scan.rs` | it is staged before the answer; the next start takes over staged files |
 //! | The cache folder never exceeds its bounds | `crates/store`: `index/` | space is reserved before a byte is written and released after the file is gone |

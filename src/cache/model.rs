@@ -180,6 +180,8 @@ proptest! {
         // the latest rendition of each key, and the keys without later operations
         let mut made: HashMap<(u8, u8), Vec<u8>> = HashMap::new();
         let mut sound: HashSet<(u8, u8)> = HashSet::new();
+        // all renditions of each key since its last purge: the bucket may have any of them
+        let mut ever: HashMap<(u8, u8), HashSet<Vec<u8>>> = HashMap::new();
         let mut foreign = 0;
         let is_damaged = events.iter().any(|event| matches!(event, Event::Damage { .. }));
         for (number, event) in events.into_iter().enumerate() {
@@ -197,8 +199,13 @@ proptest! {
                     if let Found::Made { stored, .. } = found {
                         prop_assert!(stored, "{}", number);
                         prop_assert!(max_files < 1000 || !sound.contains(&(of, variant)), "lost at {}", number);
+                        ever.entry((of, variant)).or_default().insert(fresh.clone());
                         made.insert((of, variant), fresh);
                         sound.insert((of, variant));
+                    }
+                    if found == Found::Shared {
+                        prop_assert!(ever[&(of, variant)].contains(&got.bytes[..]), "{}", number);
+                        made.insert((of, variant), got.bytes.to_vec());
                     }
                     prop_assert_eq!(Some(&got.bytes[..]), made.get(&(of, variant)).map(|bytes| &bytes[..]));
                     if let Some(tier) = cache.shared() {
@@ -208,11 +215,13 @@ proptest! {
                 Event::Purge { original: of } => {
                     purge(&cache, &runtime, bucket.as_ref(), &Purge::Original(original(of)));
                     made.retain(|(other, _), _| *other != of);
+                    ever.retain(|(other, _), _| *other != of);
                     sound.retain(|(other, _)| *other != of);
                 }
                 Event::PurgeFolder { folder } => {
                     purge(&cache, &runtime, bucket.as_ref(), &Purge::Folder(format!("{folder}/")));
                     made.retain(|(other, _), _| other % 2 != folder);
+                    ever.retain(|(other, _), _| other % 2 != folder);
                     sound.retain(|(other, _)| other % 2 != folder);
                 }
                 Event::Restart => {

@@ -31,8 +31,7 @@ macro_rules! suite {
 
         mod with_a_bucket {
             $(
-                // a worker, since a flush blocks until others have written to the bucket
-                #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+                #[tokio::test]
                 async fn $test() {
                     super::IS_SHARED.set(true);
                     super::$test().await;
@@ -90,6 +89,15 @@ pub(super) fn rendition(name: &str, number: u32) -> (ImageId, Key) {
 
 pub(super) fn encoded(text: &[u8]) -> Encoded {
     Encoded { bytes: text.to_vec(), content: Content::Image(Format::WebP), damaged: false, kind: None }
+}
+
+/// Waits until all is on disk, and in the bucket if there is one.
+async fn flush(cache: &Cache<&'static str>) {
+    if let Some(tier) = cache.shared() {
+        // a flush blocks the thread that writes to the bucket
+        shared::tests::written(tier).await;
+    }
+    cache.flush();
 }
 
 /// Nearly a block of bytes that no other number has.
@@ -199,7 +207,7 @@ async fn cache_without_a_folder_keeps_results_in_memory() {
     assert_eq!(found, Found::Made { stored: false, collapsed: false });
     assert_eq!(ask(&cache, rendition("/a", 1), b"two").await.expect("there").1, Found::Memory);
     assert_eq!(cache.purge(&Purge::Original(id("/a"))), 1);
-    cache.flush();
+    flush(&cache).await;
     // nothing has failed
     assert_eq!(cache.counters().not_stored.load(Ordering::Relaxed), 0);
 }
@@ -256,7 +264,7 @@ async fn purge_of_a_folder_removes_all_below_it() {
     }
     assert_eq!(cache.purge(&Purge::Folder("cats/".into())), 2);
     assert_eq!(cache.purge(&Purge::Folder("cats/".into())), 0);
-    cache.flush();
+    flush(&cache).await;
     assert_eq!(files(dir.path()).len(), 3);
     assert_eq!(ask(&cache, rendition("/cats/a", 1), b"two").await.expect("made").1, MADE);
     assert_eq!(ask(&cache, rendition("/cats2/c", 1), b"two").await.expect("there").1, Found::Memory);
@@ -290,7 +298,7 @@ async fn rendition_made_during_a_purge_is_sent_and_not_stored() {
     go.send(true).expect("someone waits");
     let (body, found) = asked.await.expect("no panic");
     assert_eq!((&body.bytes[..], found), (&b"one"[..], Found::Made { stored: false, collapsed: false }));
-    cache.flush();
+    flush(&cache).await;
     assert!(files(dir.path()).is_empty());
     assert_eq!(ask(&cache, rendition("/a", 1), b"two").await.expect("made").1, MADE);
 }
@@ -308,7 +316,7 @@ async fn folder_is_locked_by_one_process_at_a_time() {
     poll(|| second.usage().files > 0);
     assert_eq!(second.folder_state(), FolderState::Open);
     ask(&second, rendition("/a", 2), b"two").await.expect("made");
-    second.flush();
+    flush(&second).await;
     assert_eq!(files(dir.path()).len(), 2);
 }
 

@@ -341,11 +341,12 @@ fn shared(text: &mut Text, tier: Option<&SharedTier>) {
         "Bytes of results that wait to be written to the shared bucket.",
         tier.map_or(0, SharedTier::queue_bytes),
     );
-    text.gauge(
+    let mut family = text.gauges(
         "shared_open",
-        "1 while the shared bucket failed and is not asked (an open circuit breaker), 0 otherwise.",
-        u8::from(tier.is_some_and(SharedTier::is_open)),
+        "1 while the shared bucket is not asked since it failed (an open circuit breaker), by operation, 0 otherwise.",
     );
+    family.sample(&[("op", "get")], u8::from(tier.is_some_and(SharedTier::is_open)));
+    family.sample(&[("op", "put")], u8::from(tier.is_some_and(SharedTier::is_open_for_writes)));
 }
 
 /// Zeros where no bucket is shared.

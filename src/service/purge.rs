@@ -1,4 +1,4 @@
-//! Purges, in an order after which nothing comes back: the entry in the journal, this server, the shared bucket, the other
+//! Purges, in an order after which nothing comes back: the entry in the journal and this server, the shared bucket, the other
 //! servers at once, and the bucket once more for what was being written there.
 
 use std::sync::Arc;
@@ -60,11 +60,14 @@ impl Service {
 
     async fn purge_everywhere(self: Arc<Self>, what: Purge, token: &str) -> Result<Purged, Incomplete> {
         let Some(cluster) = self.cluster.get() else { return Ok(Purged::default()) };
-        let written = match cluster.journal() {
-            Some(journal) => journal.write(&what).await.map(Some),
-            None => Ok(None),
+        let write = async {
+            match cluster.journal() {
+                Some(journal) => journal.write(&what).await.map(Some),
+                None => Ok(None),
+            }
         };
-        let mut renditions = self.purge_here(what.clone()).await;
+        // a store that hangs does not delay the purge of this server
+        let (written, mut renditions) = tokio::join!(write, self.purge_here(what.clone()));
         // from now on the position may pass the entry
         let mut result = written.map(drop).map_err(|error| Unreached::Journal(error).to_string());
         if result.is_ok() {

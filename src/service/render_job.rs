@@ -70,14 +70,15 @@ impl Service {
                 stats: Arc::clone(&self.stats),
             };
             let backpressure = Some((waiters.clone(), self.workers.pressure()));
+            let decode_cache = Arc::clone(&self.decode_cache);
             let ended = permit.run(move |grant| {
                 let mut clock = Clock::new(deadline, backpressure);
                 let ended = job.run(grant, &mut clock);
+                // here, since nobody may await it any more
+                decode_cache.sweep_later();
                 (ended, Timing { queue, source, ..clock.finish() })
             });
-            let ended = ended.await;
-            self.decode_cache.sweep_later();
-            return match ended? {
+            return match ended.await? {
                 (Ended::Rendered(encoded), timing) => {
                     self.stats.count_render(&timing, length, &encoded);
                     let (kind, content) = (encoded.kind.map(PictureKind::name), encoded.content.media_type());

@@ -182,9 +182,15 @@ fn purge_that_does_not_reach_the_store_is_done_here_and_says_so() {
     fill(&server, cache.path());
     store.signal("STOP");
     let began = Instant::now();
-    let answer = purge(&server, PHOTOS[0]);
+    let (answer, here) = std::thread::scope(|scope| {
+        let answer = scope.spawn(|| purge(&server, PHOTOS[0]));
+        poll("gone here", || (on_disk(cache.path()) == 2).then_some(()));
+        let here = began.elapsed();
+        (answer.join().expect("no panic"), here)
+    });
     let took = began.elapsed();
     answer.assert_problem(503);
+    assert!(here < took / 2, "gone here after {here:?}, although the store hangs for {took:?}");
     let body: Value = serde_json::from_slice(&answer.body).expect("JSON");
     assert_eq!((&body["purged"], &body["nodes"]["told"]), (&1.into(), &0.into()), "{body}");
     assert!(body["detail"].as_str().is_some_and(|detail| detail.contains("journal")), "{body}");
@@ -197,7 +203,7 @@ fn purge_that_does_not_reach_the_store_is_done_here_and_says_so() {
     purge(&server, PHOTOS[1]).assert_problem(503);
     assert_eq!(on_disk(cache.path()), 1);
     assert!(!is_hit(&server, PHOTOS[1]), "{}", server.log());
-    println!("503 after {took:?} while the store stood still");
+    println!("gone here after {here:?}, 503 after {took:?} while the store stood still");
 }
 
 #[test]

@@ -16,8 +16,17 @@ const FIRST_WAIT: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Decides whether requests are sent. Times are arguments, so that tests need not wait.
-#[derive(Default)]
-pub(super) struct Breaker(Mutex<State>);
+pub(super) struct Breaker {
+    requests: Requests,
+    state: Mutex<State>,
+}
+
+/// The requests that a breaker admits.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Requests {
+    Reads,
+    Writes,
+}
 
 #[derive(Default)]
 struct State {
@@ -39,9 +48,13 @@ pub(super) struct Admitted {
 }
 
 impl Breaker {
+    pub(super) fn new(requests: Requests) -> Breaker {
+        Breaker { requests, state: Mutex::default() }
+    }
+
     /// Admits a request; `None` while the breaker is open, except for one probe at the end of each wait.
     pub(super) fn admit(&self, now: Instant) -> Option<Admitted> {
-        let mut state = sync::lock(&self.0);
+        let mut state = sync::lock(&self.state);
         if let Some(open) = &mut state.open {
             if now < open.probe_at {
                 return None;
@@ -55,32 +68,41 @@ impl Breaker {
 
     /// Notes how an admitted request ended.
     pub(super) fn record(&self, admitted: &Admitted, failure: Option<&Error>, now: Instant) {
-        let mut state = sync::lock(&self.0);
+        let mut state = sync::lock(&self.state);
         if admitted.generation != state.generation {
             return;
         }
         match (failure, state.open.as_ref().map(|open| open.wait)) {
             (None, None) => {}
-            (None, Some(_)) => state.close(),
-            (Some(error), None) => state.fail(error, now),
+            (None, Some(_)) => {
+                state.close();
+                self.requests.log_closed();
+            }
+            (Some(error), None) => {
+                if state.fail(now) {
+                    self.requests.log_opened(error);
+                }
+            }
             (Some(_), Some(wait)) => state.open(now, (wait * 2).min(LONGEST_WAIT)),
         }
     }
 
     /// Whether the store is left alone at present.
     pub(super) fn is_open(&self) -> bool {
-        sync::lock(&self.0).open.is_some()
+        sync::lock(&self.state).open.is_some()
     }
 }
 
 impl State {
-    fn fail(&mut self, error: &Error, now: Instant) {
+    /// Notes a failure; whether it is the one that opens the breaker.
+    fn fail(&mut self, now: Instant) -> bool {
         self.failures.push_back(now);
         self.failures.retain(|at| now.duration_since(*at) < WINDOW);
-        if self.failures.len() >= MAX_FAILURES {
-            tracing::warn!(%error, "the shared bucket fails; results are kept on this server only until it answers again");
+        let opens = self.failures.len() >= MAX_FAILURES;
+        if opens {
             self.open(now, FIRST_WAIT);
         }
+        opens
     }
 
     fn open(&mut self, now: Instant, wait: Duration) {
@@ -92,7 +114,26 @@ impl State {
     fn close(&mut self) {
         self.generation += 1;
         self.open = None;
-        tracing::info!("the shared bucket answers again");
+    }
+}
+
+impl Requests {
+    fn log_opened(self, error: &Error) {
+        match self {
+            Requests::Reads => {
+                tracing::warn!(%error, "the shared bucket fails; results of other servers are rendered again")
+            }
+            Requests::Writes => {
+                tracing::warn!(%error, "the shared bucket takes no results; other servers render them again")
+            }
+        }
+    }
+
+    fn log_closed(self) {
+        match self {
+            Requests::Reads => tracing::info!("the shared bucket answers again"),
+            Requests::Writes => tracing::info!("the shared bucket takes results again"),
+        }
     }
 }
 
@@ -114,11 +155,11 @@ mod tests {
 
     #[test]
     fn failures_within_the_window_open_it() {
-        let (breaker, start) = (Breaker::default(), Instant::now());
+        let (breaker, start) = (Breaker::new(Requests::Reads), Instant::now());
         // four in any ten seconds
         (0..20).for_each(|number| fail(&breaker, start + SECOND * 5 / 2 * number));
         assert!(!breaker.is_open());
-        let (breaker, start) = (Breaker::default(), start + SECOND * 100);
+        let (breaker, start) = (Breaker::new(Requests::Reads), start + SECOND * 100);
         (0..4).for_each(|number| fail(&breaker, start + SECOND * number));
         succeed(&breaker, start + SECOND * 4);
         assert!(!breaker.is_open());
@@ -128,7 +169,7 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_a_minute_and_one_probe_closes_it() {
-        let breaker = Breaker::default();
+        let breaker = Breaker::new(Requests::Reads);
         let mut now = Instant::now();
         (0..5).for_each(|_| fail(&breaker, now));
         for wait in [5, 10, 20, 40, 60, 60] {
@@ -149,7 +190,7 @@ mod tests {
 
     #[test]
     fn results_from_before_the_opening_are_ignored_and_a_lost_probe_is_followed_by_another() {
-        let (breaker, now) = (Breaker::default(), Instant::now());
+        let (breaker, now) = (Breaker::new(Requests::Reads), Instant::now());
         let early = breaker.admit(now).expect("admitted");
         (0..5).for_each(|_| fail(&breaker, now));
         breaker.record(&early, None, now);

@@ -10,7 +10,7 @@ use super::super::Key;
 use super::breaker::Admitted;
 use super::counters::Event;
 use super::object::{self, Rendition};
-use super::{MAX_BYTES, SharedTier};
+use super::{MAX_BYTES, SharedTier, record};
 use crate::bucket::Error;
 use crate::source::ImageId;
 
@@ -47,7 +47,7 @@ impl SharedTier {
             return None;
         }
         let place = Arc::clone(&self.lookups).try_acquire_owned().ok()?;
-        let admitted = self.breaker.admit(Instant::now())?;
+        let admitted = self.reads.admit(Instant::now())?;
         let (tier, id) = (Arc::clone(self), id.clone());
         let (done, answer) = oneshot::channel();
         tokio::spawn(async move {
@@ -64,7 +64,7 @@ impl SharedTier {
         let limited = tokio::time::timeout(LIMIT, self.bucket.get(&name, None, MAX_BYTES));
         let got = limited.await.unwrap_or(Err(Error::TimedOut));
         self.latency.observe(started.elapsed());
-        self.record(admitted, got.as_ref().err());
+        record(&self.reads, admitted, &got);
         let event = match got {
             Ok(object) if !self.stamps.allows(id, object.modified) => Event::GetSkipped,
             Ok(object) => match self.signer.open(key, object) {

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use super::Key;
 use crate::bucket::{Bucket, Error};
 use crate::source::ImageId;
-use breaker::{Admitted, Breaker};
+use breaker::{Admitted, Breaker, Requests};
 use latency::Latency;
 use object::Signer;
 use put_behind::Queue;
@@ -82,7 +82,9 @@ pub(crate) struct SharedTier {
     bucket: Arc<dyn Bucket>,
     config: Config,
     signer: Signer,
-    breaker: Breaker,
+    reads: Breaker,
+    /// A store may answer reads and take no writes: where it is full, elects a leader, or allows them no more.
+    writes: Breaker,
     latency: Latency,
     stamps: Stamps,
     queue: Queue,
@@ -99,7 +101,8 @@ impl SharedTier {
             bucket,
             signer: Signer::new(&config.key),
             config,
-            breaker: Breaker::default(),
+            reads: Breaker::new(Requests::Reads),
+            writes: Breaker::new(Requests::Writes),
             latency: Latency::default(),
             stamps: Stamps::default(),
             queue: Queue::default(),
@@ -125,9 +128,14 @@ impl SharedTier {
         self.queue.bytes()
     }
 
-    /// Whether the store failed lately and is left alone.
+    /// Whether reads failed lately, and the store is left alone.
     pub(crate) fn is_open(&self) -> bool {
-        self.breaker.is_open()
+        self.reads.is_open()
+    }
+
+    /// Whether nothing is written, since writes or reads failed lately.
+    pub(crate) fn is_open_for_writes(&self) -> bool {
+        self.writes.is_open() || self.is_open()
     }
 
     /// Whether a rendition that took so long is written as soon as it is made.
@@ -143,14 +151,19 @@ impl SharedTier {
     pub(super) fn wants_used(&self, key: Key) -> bool {
         self.config.store == Policy::Twice && !self.in_bucket.contains_key(&key)
     }
+}
 
-    /// Notes for the breaker how a request ended.
-    fn record(&self, admitted: &Admitted, error: Option<&Error>) {
-        let failure = error.filter(|error| match error {
-            Error::NotFound | Error::Unmodified | Error::Exists | Error::Changed | Error::TooLarge { .. } => false,
-            Error::Credentials(_) | Error::Refused(_) => true,
-            Error::TimedOut | Error::Status(_) | Error::Unavailable(_) => true,
-        });
-        self.breaker.record(admitted, failure, Instant::now());
+/// Whether the store is to blame.
+fn is_failure(error: &Error) -> bool {
+    match error {
+        Error::NotFound | Error::Unmodified | Error::Exists | Error::Changed | Error::TooLarge { .. } => false,
+        Error::Credentials(_) | Error::Refused(_) => true,
+        Error::TimedOut | Error::Status(_) | Error::Unavailable(_) => true,
     }
+}
+
+/// Notes for a breaker how a request ended.
+fn record<T>(breaker: &Breaker, admitted: &Admitted, result: &std::result::Result<T, Error>) {
+    let failure = result.as_ref().err().filter(|error| is_failure(error));
+    breaker.record(admitted, failure, Instant::now());
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::super::{Key, Purge};
 use super::counters::Event;
 use super::object::{self, Rendition};
-use super::{MAX_BYTES, SharedTier, markers};
+use super::{MAX_BYTES, SharedTier, markers, record};
 use crate::bucket::{Condition, Error, NewObject};
 use crate::source::ImageId;
 use crate::sync;
@@ -234,11 +234,14 @@ impl SharedTier {
     }
 
     async fn try_write(&self, name: &str, object: NewObject, condition: Condition<'_>) -> Option<Result<(), Error>> {
-        let admitted = self.breaker.admit(Instant::now())?;
+        if self.is_open() {
+            return None;
+        }
+        let admitted = self.writes.admit(Instant::now())?;
         let limit = LIMIT.max(Duration::from_secs(object.bytes.len() as u64 / BYTES_PER_SECOND));
         let limited = tokio::time::timeout(limit, self.bucket.put(name, object, condition));
         let written = limited.await.unwrap_or(Err(Error::TimedOut));
-        self.record(&admitted, written.as_ref().err());
+        record(&self.writes, &admitted, &written);
         Some(written.map(drop))
     }
 }
