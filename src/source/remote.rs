@@ -54,6 +54,8 @@ struct Shared {
     refused: LogThrottle,
     /// Whether the log says that the origin forbids to cache its originals.
     warned: AtomicBool,
+    /// Whether versions that were read from disk are used only once they are confirmed.
+    needs_confirmation: AtomicBool,
 }
 
 /// The digest of a name, and what the request is for.
@@ -97,6 +99,7 @@ impl RemoteSource {
             originals,
             flights: Arc::default(),
             breaker: Breaker::default(),
+            needs_confirmation: AtomicBool::new(false),
             requests: Requests::default(),
             refused: LogThrottle::default(),
             warned: AtomicBool::new(false),
@@ -263,8 +266,9 @@ impl Shared {
         if self.missing.get(id).is_some_and(|until| now < until) {
             return Err(Error::NotFound);
         }
-        let known = self.known.get(id).map(|known| (known.standing(&self.windows, now), known));
-        match known {
+        let needs_confirmation = self.needs_confirmation.load(Ordering::Relaxed);
+        let known = self.known.get(id).filter(|known| !(needs_confirmation && known.is_from_disk()));
+        match known.map(|known| (known.standing(&self.windows, now), known)) {
             Some((Standing::Fresh, known)) => Ok(known.version),
             Some((Standing::Stale, known)) => {
                 // its outcome is noted where it is made
@@ -388,6 +392,10 @@ impl Source for RemoteSource {
 
     fn forget_below(&self, prefix: &str) {
         self.0.forget_below(prefix);
+    }
+
+    fn require_confirmation(&self, is_required: bool) {
+        self.0.needs_confirmation.store(is_required, Ordering::Relaxed);
     }
 
     fn remote_stats(&self) -> Option<RemoteStats> {

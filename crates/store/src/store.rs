@@ -196,6 +196,13 @@ impl<A: Attributes> Store<A> {
         }
     }
 
+    /// Removes one file, also one that is being written.
+    pub fn remove(&self, key: Key) {
+        if let Some(disk) = self.place.disk() {
+            disk.remove(key);
+        }
+    }
+
     /// Removes the selected files, those being written too, and returns their keys.
     pub fn purge(&self, selection: &Selection<'_>) -> HashSet<Key> {
         self.place.disk().map(|disk| disk.purge(selection)).unwrap_or_default()

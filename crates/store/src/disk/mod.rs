@@ -244,6 +244,16 @@ impl<A: Attributes> Disk<A> {
         purged
     }
 
+    /// Removes one file.
+    pub(crate) fn remove(&self, key: Key) {
+        let shared = &self.shared;
+        lock(&shared.pending).remove(&key);
+        let removed = lock(&shared.index).remove(&key);
+        if let Some(removed) = removed {
+            shared.remove_file(&layout::path(key, &removed.value), removed.charge);
+        }
+    }
+
     /// How full the folder is; complete once it has been read.
     pub(crate) fn usage(&self) -> Usage {
         let shared = &self.shared;
