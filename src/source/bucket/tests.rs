@@ -346,6 +346,18 @@ async fn upload_that_the_store_does_not_acknowledge_fails() {
 }
 
 #[tokio::test]
+async fn upload_is_read_after_it_was_acknowledged_by_a_store_that_shows_it_late() {
+    let bucket = Arc::new(MemoryBucket::default());
+    let source = source(Arc::clone(&bucket) as Arc<dyn Bucket>, 100);
+    bucket.set(Faults { lag: Duration::from_millis(50), ..Faults::default() });
+    assert_eq!(publish(&source, &[("a.jpg", b"one")], &Expected::Absent).await, "published");
+    assert_eq!(source.fetch(&id()).await.expect("an original").bytes, &b"one"[..]);
+    // longer than an upload waits
+    bucket.set(Faults { lag: Duration::from_secs(3600), ..Faults::default() });
+    assert_eq!(publish(&source, &[("b.jpg", b"one")], &Expected::Absent).await, "published");
+}
+
+#[tokio::test]
 async fn staged_files_have_a_limit_and_no_name() {
     let folder = tempfile::tempdir().expect("a folder");
     for staging in [None, Some(folder.path().to_owned())] {
