@@ -37,6 +37,24 @@ pub fn program() -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
+/// Whether there is no store. Then a line says what the test of this thread needs, as `make test` counts it.
+///
+/// # Panics
+/// Where `TINTYPE_REQUIRE` names the store and it is not installed.
+pub fn is_missing() -> bool {
+    let is_missing = program().is_none() && std::env::var_os("TINTYPE_OBJECT_STORE").is_none();
+    if is_missing {
+        let required = std::env::var("TINTYPE_REQUIRE").unwrap_or_default();
+        let is_required = required.split_whitespace().any(|need| need == "weed");
+        assert!(!is_required, "TINTYPE_REQUIRE names weed, which is not there");
+        let thread = std::thread::current();
+        let line = format!("skipped: {} needs weed\n", thread.name().unwrap_or("a test"));
+        // past libtest, which captures only what `print!` writes; nobody may be reading
+        let _ = std::io::stdout().write_all(line.as_bytes());
+    }
+    is_missing
+}
+
 impl ObjectStore {
     /// Starts a store with an empty bucket; `None` where the program is not installed.
     ///
@@ -76,6 +94,14 @@ impl ObjectStore {
         let store = ObjectStore { address, started: Some(Started { process, filer, folder, arguments }) };
         store.wait_for_bucket();
         Some(store)
+    }
+
+    /// The same, unless [`is_missing`] says so.
+    ///
+    /// # Panics
+    /// As both.
+    pub fn start_or_skip() -> Option<ObjectStore> {
+        if is_missing() { None } else { ObjectStore::start() }
     }
 
     /// Kills it, as a power failure does.
