@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tintype_single_flight::{Leader, SingleFlight, Waiter};
-use tintype_store::LogThrottle;
+use tintype_store::{Digest, LogThrottle};
 
 use super::freshness::{Breaker, Known, Standing, Turn, Windows, is_outage, jittered};
 use super::known_versions::KnownVersions;
@@ -189,7 +189,8 @@ impl Shared {
         leader: &Leader<FlightKey, ImageId, Result<Transfer, Error>>,
     ) -> Transfer {
         let Fetched { bytes, conditions, modified, lifetime } = fetched;
-        let mut version = Version { identity: self.identity(id, &bytes), modified, length: bytes.len() as u64 };
+        let digest = Digest::of(&bytes);
+        let mut version = Version { identity: self.identity(id, digest), modified, length: bytes.len() as u64 };
         match former {
             // the same bytes with another date are the same version
             Some(former) if former.identity == version.identity => version = former,
@@ -198,7 +199,7 @@ impl Shared {
         }
         let original = Original { bytes: bytes.clone(), version };
         if leader.is_valid() {
-            self.originals.put(id, &original).await;
+            self.originals.put(id, &original, digest).await;
         }
         if leader.is_valid() {
             self.missing.invalidate(id);
@@ -217,12 +218,12 @@ impl Shared {
 
     /// A digest of the bytes, which every transfer brings whole, rather than of a validator: an ETag that differs between
     /// the origin's servers would be another version each time, and one that the origin forgets to change would be none.
-    fn identity(&self, id: &ImageId, bytes: &[u8]) -> [u8; 32] {
+    fn identity(&self, id: &ImageId, digest: Digest) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
         for part in [self.remote.name().as_bytes(), id.as_str().as_bytes()] {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
         }
-        hasher.update(bytes).finalize().into()
+        hasher.update(digest.as_bytes()).finalize().into()
     }
 
     /// Notes that a request failed.
