@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tintype_testing::object_store::{ACCESS_KEY, BUCKET, ObjectStore, SECRET_KEY};
+use tintype_testing::object_store::{ACCESS_KEY, ObjectStore, SECRET_KEY};
 
 use crate::common::{Answer, Server, folder, poll, testdata};
 
@@ -19,7 +19,7 @@ const OPEN: &str = r#"tintype_shared_open{op="get"}"#;
 
 /// `tintype serve` that shares its results below that prefix of the bucket.
 pub(crate) fn serve(root: &Path, store: &ObjectStore, cache: &Path, prefix: &str, settings: &[(&str, &str)]) -> Server {
-    let (bucket, endpoint) = (format!("s3://{BUCKET}/{prefix}"), store.endpoint());
+    let (bucket, endpoint) = (store.location(prefix), store.endpoint());
     let shared = [
         ("TINTYPE_SHARED_BUCKET", bucket.as_str()),
         ("TINTYPE_SHARED_ENDPOINT", &endpoint),

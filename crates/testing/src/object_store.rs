@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The credentials of every store that is started here.
 pub const ACCESS_KEY: &str = "tintypekey";
@@ -19,6 +19,8 @@ const NOT_OURS: &str = "a store that was started here";
 /// A running object store on a free port, which ends with the value.
 pub struct ObjectStore {
     address: SocketAddr,
+    /// A prefix that no other run uses.
+    prefix: String,
     /// `None` where the environment names the store.
     started: Option<Started>,
 }
@@ -64,7 +66,7 @@ impl ObjectStore {
         if let Ok(url) = std::env::var("TINTYPE_OBJECT_STORE") {
             let address = url.strip_prefix("http://").and_then(|address| address.parse().ok());
             let address = address.expect("TINTYPE_OBJECT_STORE is a URL such as http://127.0.0.1:17480");
-            return Some(ObjectStore { address, started: None });
+            return Some(ObjectStore { address, prefix: prefix(), started: None });
         }
         let program = program()?;
         let [s3, master, volume, filer, ports @ ..] = free_ports::<8>();
@@ -91,7 +93,8 @@ impl ObjectStore {
         let arguments: Vec<String> = fixed.split_whitespace().map(str::to_owned).chain(ports).chain([socket]).collect();
         let process = spawn(&program, &folder, &arguments);
         let address = ([127, 0, 0, 1], s3).into();
-        let store = ObjectStore { address, started: Some(Started { process, filer, folder, arguments }) };
+        let store =
+            ObjectStore { address, prefix: prefix(), started: Some(Started { process, filer, folder, arguments }) };
         store.wait_for_bucket();
         Some(store)
     }
@@ -130,6 +133,11 @@ impl ObjectStore {
         format!("http://{}", self.address)
     }
 
+    /// The location of a folder of the bucket that this value alone uses, such as `s3://tintype/…/results`.
+    pub fn location(&self, folder: &str) -> String {
+        format!("s3://{BUCKET}/{}/{folder}", self.prefix)
+    }
+
     /// The address of its S3 interface.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -160,6 +168,11 @@ impl ObjectStore {
             std::thread::sleep(Duration::from_millis(200));
         }
     }
+}
+
+fn prefix() -> String {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    format!("{}-{}", since.as_nanos(), std::process::id())
 }
 
 /// Starts the program in a folder, with its log there.
