@@ -23,7 +23,7 @@ pub(crate) struct MemoryBucket {
     pub(crate) lists: AtomicU64,
 }
 
-/// What goes wrong from now on.
+/// Faults of later requests.
 #[derive(Clone, Default)]
 pub(crate) struct Faults {
     /// Before every answer.

@@ -134,7 +134,7 @@ pub enum Error {
     Unavailable(#[source] Arc<std::io::Error>),
 }
 
-/// What is needed to use a bucket.
+/// The settings of a bucket.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Config {
     /// The bucket.

@@ -1,4 +1,4 @@
-//! What every bucket does, whatever keeps its objects.
+//! The suite of tests that every bucket passes, whatever keeps its objects.
 
 use tintype_testing::object_store::{self, ObjectStore};
 

@@ -159,7 +159,7 @@ struct State {
 pub(crate) struct Counters {
     pub(crate) written: AtomicU64,
     pub(crate) applied: AtomicU64,
-    /// Those that are not valid.
+    /// Invalid ones.
     pub(crate) skipped: AtomicU64,
 }
 

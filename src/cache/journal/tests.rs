@@ -9,7 +9,7 @@ fn original(name: &str) -> Purge {
     Purge::Original(ImageId::of(name).expect("a name"))
 }
 
-/// What a purge selects, as text.
+/// The selection of a purge, as text.
 fn text(purge: &Purge) -> String {
     match purge {
         Purge::Original(id) => id.as_str().to_owned(),

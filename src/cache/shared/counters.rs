@@ -15,7 +15,7 @@ pub(crate) enum Event {
     GetError,
     /// It took too long.
     GetTimeout,
-    /// Nothing was asked: the breaker is open, too many look-ups are under way, or the original was just purged.
+    /// No request was made: the breaker is open, too many look-ups are under way, or the original was just purged.
     GetSkipped,
     /// A rendition was written.
     PutStored,
@@ -25,7 +25,7 @@ pub(crate) enum Event {
     PutError,
     /// It took too long.
     PutTimeout,
-    /// Nothing was written: the breaker is open, the queue is full, or the original was purged.
+    /// No object was written: the breaker is open, the queue is full, or the original was purged.
     PutSkipped,
     /// The marker of an original was written.
     MarkStored,

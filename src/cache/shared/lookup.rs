@@ -24,7 +24,7 @@ pub(in super::super) struct Lookup {
     answer: oneshot::Receiver<Option<Rendition>>,
 }
 
-/// What was first.
+/// The winner of a look-up and a render.
 pub(in super::super) enum First<T> {
     /// The rendition from the bucket.
     Shared(Rendition),

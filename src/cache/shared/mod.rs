@@ -55,7 +55,7 @@ pub(crate) enum Policy {
     /// All.
     #[default]
     All,
-    /// Those that took at least 200 ms to make, fetch included.
+    /// Results that took at least 200 ms to make, fetch included.
     Heavy,
     /// Those that are asked for again after they were made.
     Twice,

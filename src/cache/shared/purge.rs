@@ -82,19 +82,11 @@ impl SharedTier {
     /// Removes the renditions of the originals with these markers.
     async fn purge_originals(self: &Arc<Self>, page: &[Listed]) -> Result<u64, Error> {
         let originals = page.iter().filter_map(|marker| markers::original(&marker.name));
-        let mut removed = 0;
-        let mut tasks = JoinSet::new();
-        for id in originals {
-            if tasks.len() >= CONCURRENT {
-                removed += joined(&mut tasks).await?;
-            }
+        sum(originals.map(|id| {
             let tier = Arc::clone(self);
-            tasks.spawn(async move { tier.purge_renditions(&id).await });
-        }
-        while !tasks.is_empty() {
-            removed += joined(&mut tasks).await?;
-        }
-        Ok(removed)
+            async move { tier.purge_renditions(&id).await }
+        }))
+        .await
     }
 
     /// Removes the objects below a folder that are selected; returns their number.
@@ -111,19 +103,11 @@ impl SharedTier {
     }
 
     async fn remove_all(self: &Arc<Self>, names: impl Iterator<Item = String>) -> Result<u64, Error> {
-        let mut removed = 0;
-        let mut tasks = JoinSet::new();
-        for name in names {
-            if tasks.len() >= CONCURRENT {
-                removed += joined(&mut tasks).await?;
-            }
+        sum(names.map(|name| {
             let tier = Arc::clone(self);
-            tasks.spawn(async move { tier.delete(&name).await.map(|()| 1) });
-        }
-        while !tasks.is_empty() {
-            removed += joined(&mut tasks).await?;
-        }
-        Ok(removed)
+            async move { tier.delete(&name).await.map(|()| 1) }
+        }))
+        .await
     }
 
     async fn remove_marker(&self, what: &Purge, id: &ImageId) -> Result<(), Error> {
@@ -167,6 +151,25 @@ impl SharedTier {
         });
         deleted
     }
+}
+
+/// The sum of the results of these, a few of which run at a time.
+async fn sum<F>(removals: impl Iterator<Item = F>) -> Result<u64, Error>
+where
+    F: Future<Output = Result<u64, Error>> + Send + 'static,
+{
+    let mut removed = 0;
+    let mut tasks = JoinSet::new();
+    for removal in removals {
+        if tasks.len() >= CONCURRENT {
+            removed += joined(&mut tasks).await?;
+        }
+        tasks.spawn(removal);
+    }
+    while !tasks.is_empty() {
+        removed += joined(&mut tasks).await?;
+    }
+    Ok(removed)
 }
 
 /// The number of removed objects of a task that has ended.
