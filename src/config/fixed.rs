@@ -166,9 +166,9 @@ pub enum SharedResults {
     /// All of them.
     #[default]
     All,
-    /// Those that took at least 200 ms to make, fetch included: where requests to the store are paid for.
+    /// Results that took at least 200 ms to make, fetch included: for stores that charge for requests.
     Heavy,
-    /// Those that are asked for again after they were made.
+    /// Results that are asked for again after they were made.
     Twice,
 }
 

@@ -26,7 +26,7 @@ pub(super) async fn purge(
     }
 }
 
-/// What a purge has removed, and where.
+/// The result of a purge: renditions removed, and the servers that were told.
 pub(super) fn described(purged: &Purged) -> Value {
     let Purged { renditions, nodes } = purged;
     let mut body = json!({ "purged": renditions });

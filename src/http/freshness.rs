@@ -25,7 +25,7 @@ const YEAR: u64 = 31_536_000;
 /// The freshness of an original that is sent in place of a rendition for which there was no room.
 pub(super) const FALLBACK_MAX_AGE: HeaderValue = HeaderValue::from_static("public, max-age=10, no-transform");
 
-/// What makes an answer less than a current and complete picture.
+/// Reasons why an answer is not a current and complete picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Defects {
     /// The original is damaged.

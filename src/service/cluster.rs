@@ -149,7 +149,7 @@ fn target(what: &Purge) -> String {
     format!("/-/purge?path={}&local=1", utf8_percent_encode(path, NON_ALPHANUMERIC))
 }
 
-/// What is known of the journal of purges.
+/// The state of the journal of purges.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct JournalStats {
     /// The time since it was last read to its end; zero where no bucket is shared.
@@ -196,7 +196,7 @@ impl Service {
         tokio::spawn(follower.run(Arc::downgrade(self)));
     }
 
-    /// What is known of the journal of purges.
+    /// The state of the journal of purges.
     pub(crate) fn journal_stats(&self) -> JournalStats {
         let Some(journal) = self.cluster.get().and_then(Cluster::journal) else { return JournalStats::default() };
         let Counters { written, applied, skipped } = journal.counters();

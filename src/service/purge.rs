@@ -27,7 +27,7 @@ pub struct Purged {
 /// The other servers that are told of a purge.
 #[derive(Clone, Debug, Default)]
 pub struct Nodes {
-    /// Those that have carried it out.
+    /// Servers that have carried it out.
     pub told: usize,
     /// The URLs of those that have not, and will read it in the journal.
     pub failed: Vec<String>,
@@ -37,9 +37,9 @@ pub struct Nodes {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the purge is done on this server, but not everywhere, and has to be repeated: {why}")]
 pub struct Incomplete {
-    /// What was done.
+    /// The part that was done.
     pub purged: Purged,
-    /// What was not reached, and why.
+    /// The servers and the bucket that were not reached, and why.
     pub why: String,
 }
 

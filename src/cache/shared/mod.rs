@@ -57,7 +57,7 @@ pub(crate) enum Policy {
     All,
     /// Results that took at least 200 ms to make, fetch included.
     Heavy,
-    /// Those that are asked for again after they were made.
+    /// Results that are asked for again after they were made.
     Twice,
 }
 

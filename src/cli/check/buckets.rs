@@ -50,7 +50,7 @@ pub(super) fn check(subject: &Subject, report: &mut Report) {
     }
 }
 
-/// What a bucket is for.
+/// The purpose of a bucket.
 #[derive(Clone, Copy)]
 enum Part {
     Originals { are_written: bool, forbidden: bool },

@@ -66,7 +66,7 @@ fn why(error: &Error, setting: &str) -> (String, String) {
     }
 }
 
-/// What can be done about a connection that failed.
+/// The advice for a connection that failed.
 pub(super) fn fix(error: &std::io::Error, setting: &str) -> String {
     let text = error.to_string();
     if text.contains("certificate") {
