@@ -240,3 +240,52 @@ fn pending<T>(error: &io::Error) -> Result<Option<T>, Failure> {
         _ => Err(Failure::Closed),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn pair() -> (UnixStream, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+        ours.set_nonblocking(true).expect("a flag of the socket");
+        (ours, theirs)
+    }
+
+    #[test]
+    fn frame_in_pieces_is_put_together() {
+        let frames = [5, 3, 0, 0, 0, b'a', b'b', b'c', 6, 0, 0, 0, 0];
+        for split in 0..=frames.len() {
+            let (ours, mut theirs) = pair();
+            let mut incoming = Incoming::default();
+            let mut received = Vec::new();
+            for piece in [&frames[..split], &frames[split..]] {
+                theirs.write_all(piece).expect("the socket takes it");
+                while let Ok(Some(frame)) = incoming.next(&ours, 3) {
+                    received.push(frame);
+                }
+            }
+            assert_eq!(received, [(Kind::Answer, b"abc".to_vec()), (Kind::Done, Vec::new())], "split at {split}");
+        }
+    }
+
+    #[test]
+    fn announced_length_takes_no_memory() {
+        let (ours, mut theirs) = pair();
+        let mut incoming = Incoming::default();
+        theirs.write_all(&[5, 255, 255, 255, 127, 1]).expect("the socket takes it");
+        assert!(matches!(incoming.next(&ours, usize::MAX), Ok(None)));
+        assert!(incoming.body.capacity() <= 2 * CHUNK);
+    }
+
+    #[test]
+    fn length_beyond_the_bound_and_early_end_are_failures() {
+        let (ours, mut theirs) = pair();
+        theirs.write_all(&[5, 4, 0, 0, 0]).expect("the socket takes it");
+        assert!(matches!(Incoming::default().next(&ours, 3), Err(Failure::Kill(Reason::Protocol))));
+        theirs.write_all(&[5, 4, 0, 0, 0, 1]).expect("the socket takes it");
+        drop(theirs);
+        assert!(matches!(Incoming::default().next(&ours, 4), Err(Failure::Closed)));
+    }
+}

@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
 
-use tintype_isolation::{Job, Landlock, LockDown, Reason, Seccomp};
+use tintype_isolation::{Job, Landlock, LockDown, Program, Reason, Seccomp, Worker};
 
 use crate::misdeeds::death;
-use crate::support::{call, limits, start_with};
+use crate::support::{Lines, START, call, limits, program, start_with};
 
 #[test]
 fn report_names_the_layers_that_hold() {
@@ -21,6 +21,19 @@ fn report_names_the_layers_that_hold() {
             landlock && report.landlock != Landlock::Unsupported || seccomp == Seccomp::Kill
         );
     }
+}
+
+#[test]
+fn layers_that_are_forbidden_from_outside_are_reported() {
+    let program = Program { args: vec!["old-kernel".into()], ..program() };
+    let mut worker = Worker::start(&program, &LockDown::default(), START, Lines::default().log()).expect("it starts");
+    let report = *worker.report();
+    assert_eq!((report.landlock, report.seccomp), (Landlock::Unsupported, Seccomp::Unsupported));
+    assert_eq!(
+        (report.is_isolated(), report.to_string().as_str()),
+        (false, "seccomp not supported, Landlock not supported")
+    );
+    assert_eq!(call(&mut worker, "echo on", &limits()).expect("the job is good"), [b"on"]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::stdio::stdin;
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use tintype_isolation::{Answers, Canceller, GRACE, Job, Limits, LockDown, Program, Received, Worker, serve};
 
 fn main() -> ExitCode {
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     let warm_up = || match argument.as_str() {
         "slow" => std::thread::sleep(Duration::from_secs(60)),
         "threads" => drop(std::thread::spawn(|| std::thread::sleep(Duration::from_secs(60)))),
+        "old-kernel" => forbid_layers().expect("this kernel has seccomp"),
         _ => {}
     };
     match serve(warm_up, work) {
@@ -31,6 +33,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// As a service manager's filter does that does not know the layers: their calls fail with `EPERM`.
+fn forbid_layers() -> Result<(), seccompiler::Error> {
+    let calls = [libc::SYS_landlock_create_ruleset, libc::SYS_landlock_restrict_self, libc::SYS_seccomp];
+    let rules = calls.map(|number| (number, Vec::new())).into_iter().collect();
+    let refusal = SeccompAction::Errno(libc::EPERM as u32);
+    let arch = std::env::consts::ARCH.try_into()?;
+    let program: BpfProgram = SeccompFilter::new(rules, SeccompAction::Allow, refusal, arch)?.try_into()?;
+    seccompiler::apply_filter(&program)
 }
 
 /// Starts a worker of its own, prints its process ID and keeps it in an endless loop.
