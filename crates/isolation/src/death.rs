@@ -53,9 +53,9 @@ pub enum Reason {
     /// Killed: it wrote more to standard error than one job may.
     #[error("was killed since it flooded standard error")]
     StderrFlood,
-    /// Killed: this side failed to wait for it.
-    #[error("was killed since polling failed")]
-    Poll,
+    /// Killed: this side could not poll it or limit its memory.
+    #[error("was killed since it could not be polled or limited")]
+    Io,
 }
 
 impl Reason {
@@ -72,7 +72,7 @@ impl Reason {
             Reason::Protocol => "protocol",
             Reason::Rejected => "rejected",
             Reason::StderrFlood => "stderr_flood",
-            Reason::Poll => "poll",
+            Reason::Io => "io",
         }
     }
 

@@ -133,7 +133,7 @@ impl Exchange<'_, '_> {
         match rustix::event::poll(&mut polled, Some(&self.timeout())) {
             Ok(_) => {}
             Err(Errno::INTR) => return Ok(Ready { socket: false, stderr: false }),
-            Err(_) => return Err(Failure::Kill(Reason::Poll)),
+            Err(_) => return Err(Failure::Kill(Reason::Io)),
         }
         let readable = |polled: &PollFd<'_>| !(polled.revents() - PollFlags::OUT).is_empty();
         Ok(Ready { socket: readable(&polled[0]), stderr: polled.get(1).is_some_and(readable) })

@@ -246,7 +246,7 @@ impl Shared {
     }
 
     fn put_back(&self, worker: Worker) {
-        let is_kept = worker.death().is_none() && !self.is_worn(&worker);
+        let is_kept = worker.death().is_none() && !self.needs_recycling(&worker);
         let mut state = self.lock();
         if is_kept {
             state.idle.push(worker);
@@ -260,7 +260,7 @@ impl Shared {
     }
 
     /// Whether a worker that is alive is to be replaced.
-    fn is_worn(&self, worker: &Worker) -> bool {
+    fn needs_recycling(&self, worker: &Worker) -> bool {
         worker.jobs() >= self.config.max_jobs || worker.growth().is_ok_and(|growth| growth > self.config.max_growth)
     }
 

@@ -130,7 +130,7 @@ impl Process {
     /// Ends the process, if it has not ended already, and waits for it. `cause` is why it is killed; `None` where its socket
     /// is closed, so that it is dying by itself.
     pub(crate) fn end(&mut self, cause: Option<Reason>) -> Death {
-        let cause = cause.or_else(|| (!self.ends_soon()).then_some(Reason::Closed));
+        let cause = cause.or_else(|| (!self.ends_within(CLOSING)).then_some(Reason::Closed));
         // both fail only where the process has been waited for
         let _ = self.child.kill();
         let status = self.child.wait();
@@ -144,10 +144,11 @@ impl Process {
         Death { pid, reason, message }
     }
 
-    /// A socket is closed a moment before its process can be waited for.
-    fn ends_soon(&self) -> bool {
+    /// Whether it has ended within that time. A socket is closed a moment before its process can be waited for; or a moment
+    /// after, where another thread is just starting a process, which has a copy of the socket until it is executed.
+    pub(crate) fn ends_within(&self, time: Duration) -> bool {
         let mut polled = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        let timeout = Timespec { tv_sec: 0, tv_nsec: CLOSING.subsec_nanos().into() };
+        let timeout = Timespec { tv_sec: 0, tv_nsec: time.subsec_nanos().into() };
         rustix::io::retry_on_intr(|| rustix::event::poll(&mut polled, Some(&timeout))).is_ok_and(|count| count > 0)
     }
 }

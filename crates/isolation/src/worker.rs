@@ -92,8 +92,7 @@ impl Worker {
         self.is_busy = true;
         let ended = match self.limit_memory(job, limits) {
             Ok(()) => exchange(&mut self.process, Kind::Job, *job, limits, caller),
-            // the process is gone
-            Err(_) => Err(Failure::Closed),
+            Err(_) => Err(Failure::Kill(Reason::Io)),
         };
         self.is_busy = false;
         match ended {
@@ -130,6 +129,10 @@ impl Worker {
         }
         if self.is_busy {
             self.end(&Failure::Kill(Reason::Rejected));
+            return false;
+        }
+        if self.process.ends_within(Duration::ZERO) {
+            self.end(&Failure::Closed);
             return false;
         }
         let mut byte = [0];

@@ -1,4 +1,4 @@
-//! Good jobs and misdeeds mixed: no good one fails, and nothing is left behind.
+//! Good jobs and faults mixed: no good one fails, and nothing is left behind.
 
 mod support;
 
@@ -12,7 +12,7 @@ use tintype_isolation::{CallError, Pool, Reason};
 use support::{call_pool, limits, pool, within};
 
 const GOOD: usize = 1000;
-const MISDEEDS: [&str; 14] = [
+const FAULTS: [&str; 14] = [
     "abort",
     "overflow",
     "null",
@@ -50,7 +50,7 @@ fn children() -> Vec<Pid> {
 }
 
 #[test]
-fn good_jobs_among_misdeeds_all_succeed() {
+fn good_jobs_among_faults_all_succeed() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let before = (descriptors(), children());
     let pool = pool(2);
@@ -59,22 +59,29 @@ fn good_jobs_among_misdeeds_all_succeed() {
             let pool = &pool;
             scope.spawn(move || (0..GOOD / 2).filter(|round| !pair(pool, thread, *round)).count())
         });
-        threads.into_iter().map(|thread| thread.join().expect("a misdeed does not reach its caller")).sum()
+        threads.into_iter().map(|thread| thread.join().expect("a fault does not reach its caller")).sum()
     });
     assert_eq!(failed, 0);
-    let stats = pool.stats();
-    assert_eq!(stats.deaths.values().sum::<u64>() as usize, GOOD, "{stats:?}");
+    let mut stats = pool.stats();
+    let loops = (0..GOOD / 2).filter(|round| fault(*round) == "loop").count() * 2;
+    // on a busy machine a loop's time may be over before it has a worker
+    assert!((1..=loops as u64).contains(&stats.deaths.remove(Reason::Deadline.label()).unwrap_or(0)), "{stats:?}");
+    assert_eq!(stats.deaths.values().sum::<u64>() as usize, GOOD - loops, "{stats:?}");
     drop(pool);
     assert_eq!((descriptors(), children()), before);
 }
 
-/// One misdeed and one good job; true where the good one succeeds.
+fn fault(round: usize) -> &'static str {
+    FAULTS[round % FAULTS.len()]
+}
+
+/// One fault and one good job; true where the good one succeeds.
 fn pair(pool: &Pool, thread: usize, round: usize) -> bool {
-    let misdeed = MISDEEDS[round % MISDEEDS.len()];
+    let fault = fault(round);
     // only the endless loop lasts until then
-    let time = if misdeed == "loop" { Duration::from_millis(50) } else { Duration::from_secs(10) };
-    let result = call_pool(pool, misdeed, &within(time));
-    assert!(result.is_err(), "{misdeed} succeeded");
+    let time = if fault == "loop" { Duration::from_millis(50) } else { Duration::from_secs(30) };
+    let result = call_pool(pool, fault, &within(time));
+    assert!(result.is_err(), "{fault} succeeded");
     let text = format!("{thread}.{round}");
     call_pool(pool, &format!("echo {text}"), &limits()).is_ok_and(|answers| answers == [text.as_bytes()])
 }

@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 
 use tintype_isolation::{Job, Landlock, LockDown, Program, Reason, Seccomp, Worker};
 
-use crate::misdeeds::death;
+use crate::faults::death;
 use crate::support::{Lines, START, call, limits, program, start_with};
 
 #[test]

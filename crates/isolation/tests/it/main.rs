@@ -1,9 +1,9 @@
-//! Workers that behave, and workers that do not.
+//! Workers with good jobs, with faults, and in pools.
 
 #[path = "../support/mod.rs"]
 mod support;
 
-mod deeds;
+mod faults;
+mod good_jobs;
 mod layers;
-mod misdeeds;
 mod pool;

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::PidfdFlags;
 use tintype_isolation::{CallError, Job, Pool, PoolConfig, Program, Reason};
 
 use crate::support::{call_pool, config, limits, pool, program, within};
@@ -61,9 +63,10 @@ fn worker_killed_while_idle_costs_no_job() {
         let answers = call_pool(&pool, "pid", &limits()).expect("the job is good");
         let pid = String::from_utf8_lossy(&answers[0]).parse().expect("the answer is a number");
         let pid = rustix::process::Pid::from_raw(pid).expect("the number is a process");
+        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).expect("the worker is alive");
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("the worker is alive");
-        let stat = format!("/proc/{}/stat", pid.as_raw_pid());
-        until("the death", || std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") Z ")));
+        let mut polled = [PollFd::new(&pidfd, PollFlags::IN)];
+        rustix::io::retry_on_intr(|| rustix::event::poll(&mut polled, None)).expect("it can be waited for");
         assert_eq!(call_pool(&pool, "echo after", &limits()).expect("the job is good"), [b"after"]);
     }
     assert_eq!(pool.stats().deaths.get(Reason::Signal(9).label()), Some(&20));

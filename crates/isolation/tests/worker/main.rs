@@ -1,4 +1,4 @@
-//! A worker for the tests: each job names a deed, good or bad.
+//! A worker for the tests: each job names an action, good or bad.
 
 #![allow(missing_docs, unsafe_code)] // raw system calls are what the tests are about
 
@@ -58,10 +58,10 @@ fn parent() -> ExitCode {
 }
 
 fn work(job: &Received, canceller: &Canceller, answers: &mut Answers) -> io::Result<()> {
-    let (deed, data) =
+    let (action, data) =
         job.bytes().split_at(job.bytes().iter().position(|&byte| byte == b' ').unwrap_or(job.bytes().len()));
     let data = data.get(1..).unwrap_or_default();
-    match std::str::from_utf8(deed).unwrap_or_default() {
+    match std::str::from_utf8(action).unwrap_or_default() {
         "echo" => return answers.send(&[data]),
         "repeat" => {
             for part in data.chunks(1) {
@@ -120,13 +120,13 @@ fn work(job: &Received, canceller: &Canceller, answers: &mut Answers) -> io::Res
             std::mem::forget(black_box(vec![1_u8; bytes]));
         }
         "print" => eprintln!("{}", String::from_utf8_lossy(data)),
-        deed => misbehave(deed, data, answers)?,
+        action => misbehave(action, data, answers)?,
     }
     Ok(())
 }
 
-fn misbehave(deed: &str, data: &[u8], answers: &mut Answers) -> io::Result<()> {
-    match deed {
+fn misbehave(action: &str, data: &[u8], answers: &mut Answers) -> io::Result<()> {
+    match action {
         "abort" => std::process::abort(),
         "panic" => panic!("a panic on demand"),
         "exit" => std::process::exit(3),
@@ -172,7 +172,7 @@ fn misbehave(deed: &str, data: &[u8], answers: &mut Answers) -> io::Result<()> {
             eprintln!("{}", "flood ".repeat(100));
         },
         "call" => call(data),
-        _ => answers.send(&[b"unknown deed"])?,
+        _ => answers.send(&[b"unknown action"])?,
     }
     Ok(())
 }

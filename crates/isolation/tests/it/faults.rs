@@ -21,7 +21,7 @@ pub(crate) fn death(worker: &mut Worker, job: &str) -> Death {
 }
 
 #[test]
-fn misdeed_is_death_with_its_reason() {
+fn fault_is_death_with_its_reason() {
     let cases = [
         ("abort", ABORT, ""),
         ("overflow", ABORT, "fatal runtime error: stack overflow"),

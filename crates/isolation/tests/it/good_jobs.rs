@@ -139,6 +139,6 @@ fn threads_start_where_they_are_allowed() {
     let wanted = tintype_isolation::LockDown { threads: true, ..Default::default() };
     let mut worker = start_with(&wanted);
     assert_eq!(call(&mut worker, "thread", &limits()).expect("the job is good"), [b"Ok(2)"]);
-    let death = crate::misdeeds::death(&mut worker, "spawn");
+    let death = crate::faults::death(&mut worker, "spawn");
     assert_eq!(death.reason, tintype_isolation::Reason::ForbiddenCall);
 }
