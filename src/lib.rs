@@ -52,9 +52,13 @@
 //! | A panic in a codec fails one request | `crates/codecs/src/formats.rs`: `Guarded` | every call to a codec goes through it |
 //! | An original's name cannot leave its source | `source/id.rs`, `source/root.rs` | `ImageId::parse` and `ImageId::of` alone make names; the kernel opens them beneath the root |
 //! | An origin's address is checked where it is connected to | `net/connect.rs`, `address.rs` | exactly the addresses that were filtered are connected to, for redirects too |
+//! | No request to an origin is made under a worker's permit | `source/mod.rs`: `bring`, `fetch_near` | what was brought and is gone again is brought without the permit |
+//! | An original that was purged or removed does not come back after a kill | `source/version_log.rs` | removals are recorded before they are answered; a file that may lack one is void |
+//! | An origin that is down costs no cached picture, also after a restart | `source/known_versions.rs`, `freshness.rs` | versions are recorded, and stale ones used while the origin fails |
 //! | A slow origin holds no worker | `service/render_job.rs` | the original is brought to this machine before the permit is taken |
-//! | An acknowledged upload is valid and durable | `source/upload_store.rs`, `service/uploads.rs` | it is decoded, staged, synced, renamed and its folders synced before the answer |
-//! | Concurrent uploads do not replace each other | same | a new name is renamed without replacing; replacements run one at a time |
+//! | An acknowledged upload is valid and durable | `source/upload_store/`, `service/uploads.rs` | it is decoded, staged, synced, renamed and its folders synced before the answer; a bucket has acknowledged it |
+//! | Concurrent uploads do not replace each other | same | a new name is renamed without replacing, or put on the condition that there is none; replacements run one at a time |
+//! | Two versions of an object are never mixed | `source/bucket.rs` | one GET brings all bytes; its version is a digest of them |
 //! | The client's address comes from trusted proxies only | `http/clients.rs` | one header, read from its end as long as the writers are trusted |
 //! | Chroma stays aligned with luma at odd sizes | `crates/render/src/ops/planes.rs` | a region is read in whole samples of chroma; tests at odd sizes |
 //! | Our JPEG decoder and libjpeg-turbo accept the same files, except for damage that is not visible | `crates/jpeg` | a file with any irregularity is left to the library; a fuzz target compares them |
@@ -74,18 +78,23 @@
 //! | Rendered bytes are stored under the version they were rendered from | `service/render_job.rs` | another version than the key's starts the request over |
 //! | One rendition is rendered once at a time | `crates/single-flight`, `cache/mod.rs`: `get_or_make` | concurrent requests for it wait for one execution; its locks are tested under a random scheduler |
 //! | A client that leaves does not cancel a render that others wait for | `cache/mod.rs`: `get_or_make` | the render runs in a task of its own |
-//! | A waiting render holds no memory | `service/render_job.rs` | it fetches the original after it has a permit |
+//! | A waiting render holds no memory | `service/render_job.rs`, `source/original_cache.rs` | it reads the original after it has a permit; what is not on disk is held within a budget |
 //! | All renders together stay within `limits.memory` | `service/queue.rs`, `crates/render/src/cost.rs` | each waits for the memory that is estimated from its header; `tests/it/memory.rs` compares with the measured |
 //! | A render whose clients have all left is not started | `service/render_job.rs`, `crates/single-flight`: `Waiters` | the wait for a permit ends when the last waiter leaves |
 //! | A file in the cache is whole or absent | `crates/store`: `disk/write.rs` | it is staged, synced and renamed; its name has its digest, which every read compares |
 //! | A file that nginx is told to send was verified | `crates/store`: `disk/verified.rs` | its digest within ten minutes, and each time that it is the same inode, unchanged |
 //! | With X-Accel-Redirect, nginx applies only plain ranges | `http/x_accel.rs` | tests compare its answers with tintype's, header for header |
 //! | A purged rendition does not come back by an upgrade | `cache/replace.rs`, `crates/store`: `disk/put.rs` | the key must still have the digest that the upgrade began with, compared under the locks that a purge takes |
+//! | A purge reaches every server of a cluster, or the answer says that it did not | `service/purge.rs`, `cache/journal.rs` | its entry in the bucket is durable before the answer; every server applies all entries after its position |
+//! | A cache folder sends nothing that was purged while it was not open | `cache/trust.rs`, `service/cluster.rs` | its renditions are sent once the journal was read from the position that is kept beside them |
 //! | A rendition reported as stored survives the process | `crates/store`: `disk/write.rs`, `disk/scan.rs` | it is staged before the answer; the next start takes over staged files |
 //! | The cache folder never exceeds its bounds | `crates/store`: `index/` | space is reserved before a byte is written and released after the file is gone |
 //! | One process writes in a cache folder | `crates/store`: `disk/mod.rs`, `open` | it holds a file lock for as long as it uses the folder |
 //! | Links and devices planted in the cache folder are not followed | `crates/store`: `folder.rs` | the kernel opens paths beneath the folder, without links |
 //! | Two states of an original have two versions | `source/files.rs`: `stable_stat` | a file that was changed within the last clock tick is waited for |
+//! | A failing bucket never fails a request, nor delays it by more than a hedge | `cache/shared/lookup.rs`, `breaker.rs` | the render starts beside a slow look-up; errors are misses, and several of them end look-ups for a while |
+//! | What is read from the shared bucket is what was written for that key | `cache/shared/object.rs`: `Signer` | key, digest and MAC are compared with each read; tests damage, swap and plant objects |
+//! | A purged rendition does not come back from the shared bucket | `cache/shared/stamps.rs`, `put_behind.rs` | purges are remembered for a minute: what was begun before is not written, what was written before is not taken; 1,000 races in a test |
 //! | A broken cache folder never fails a request | `crates/store`: `store.rs` | faults are logged and counted there; callers see a miss |
 //! | An original is in memory at most once | `source/shared_bytes.rs` | concurrent fetches of a version share its bytes |
 //! | Sending an original takes bounded memory, whatever its size | `source/chunks.rs`, `http/response_body.rs` | it is read in chunks, one for each connection |

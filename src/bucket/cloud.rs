@@ -12,14 +12,20 @@ use object_store::{
     Attribute, Attributes, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
     RetryConfig, UpdateVersion,
 };
+use tokio::sync::Semaphore;
 
 use super::transport::Transport;
 use super::{Bucket, CloudService, Condition, Config, Error, InvalidConfig, Listed, NewObject, Object};
 use crate::net::BoxFuture;
 
+/// Bytes of objects that are being received.
+const MAX_RECEIVING: u32 = 128 << 20;
+
 /// A bucket of a cloud.
 pub(super) struct Cloud {
     store: Arc<dyn ObjectStore>,
+    /// Of [`MAX_RECEIVING`].
+    receiving: Semaphore,
     /// Before every name; empty, or with a slash at its end.
     prefix: String,
 }
@@ -83,7 +89,7 @@ impl Cloud {
             "" => String::new(),
             prefix => format!("{prefix}/"),
         };
-        Ok(Cloud { store, prefix })
+        Ok(Cloud { store, receiving: Semaphore::new(MAX_RECEIVING as usize), prefix })
     }
 
     fn path(&self, name: &str) -> Result<Path, Error> {
@@ -125,6 +131,9 @@ impl Bucket for Cloud {
             if meta.size > max_bytes {
                 return Err(too_large(meta.size));
             }
+            // a larger one is received alone; the semaphore is never closed
+            let share = u32::try_from(meta.size).unwrap_or(u32::MAX).min(MAX_RECEIVING);
+            let _receiving = self.receiving.acquire_many(share).await;
             let mut bytes = Vec::with_capacity(meta.size as usize);
             let mut chunks = found.into_stream();
             while let Some(chunk) = std::future::poll_fn(|context| chunks.as_mut().poll_next(context)).await {
@@ -216,10 +225,16 @@ fn unavailable(error: std::io::Error) -> Error {
     Error::Unavailable(error.into())
 }
 
+/// The codes for a missing bucket, which tells nothing about an object: S3's and Google's, and Azure's.
+const NO_BUCKET: [&str; 2] = ["NoSuchBucket", "ContainerNotFound"];
+
 /// The error of the library by what it means here.
 fn error(error: object_store::Error) -> Error {
     use object_store::Error as E;
     match error {
+        E::NotFound { source, .. } if code(&source.to_string()).is_some_and(|code| NO_BUCKET.contains(&code)) => {
+            unavailable(std::io::Error::new(std::io::ErrorKind::NotFound, "the bucket does not exist"))
+        }
         E::NotFound { .. } => Error::NotFound,
         E::NotModified { .. } => Error::Unmodified,
         E::AlreadyExists { .. } => Error::Exists,

@@ -15,6 +15,8 @@ pub(crate) struct MemoryBucket {
     objects: Mutex<BTreeMap<String, Object>>,
     faults: Mutex<Faults>,
     written: AtomicU64,
+    /// Requests that faults were considered for.
+    seen: AtomicU64,
     /// Requests so far, by kind.
     pub(crate) gets: AtomicU64,
     pub(crate) puts: AtomicU64,
@@ -28,6 +30,8 @@ pub(crate) struct Faults {
     pub(crate) delay: Duration,
     /// In place of every answer.
     pub(crate) error: Option<Error>,
+    /// If it is not 0, only that percentage of requests has them, spread evenly.
+    pub(crate) percent: u64,
 }
 
 impl MemoryBucket {
@@ -44,6 +48,16 @@ impl MemoryBucket {
         }
     }
 
+    /// Makes all objects so much older.
+    pub(crate) fn age(&self, time: Duration) {
+        sync::lock(&self.objects).values_mut().for_each(|object| object.modified -= time);
+    }
+
+    /// The bytes of an object, whatever the faults.
+    pub(crate) fn bytes(&self, name: &str) -> Option<bytes::Bytes> {
+        sync::lock(&self.objects).get(name).map(|object| object.bytes.clone())
+    }
+
     /// The names of all objects.
     pub(crate) fn names(&self) -> Vec<String> {
         sync::lock(&self.objects).keys().cloned().collect()
@@ -57,7 +71,11 @@ impl MemoryBucket {
     }
 
     async fn fault(&self) -> Result<(), Error> {
-        let Faults { delay, error } = sync::lock(&self.faults).clone();
+        let Faults { delay, error, percent } = sync::lock(&self.faults).clone();
+        let seen = self.seen.fetch_add(1, Ordering::Relaxed);
+        if percent > 0 && seen * 37 % 100 >= percent {
+            return Ok(());
+        }
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }

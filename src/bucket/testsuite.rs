@@ -116,7 +116,7 @@ async fn bucket_in_memory_passes_the_suite() {
 
 #[tokio::test]
 async fn bucket_of_a_real_store_passes_the_suite() {
-    let Some(store) = ObjectStore::start() else {
+    let Some(store) = cfg!(feature = "buckets").then(ObjectStore::start).flatten() else {
         println!("skipped: bucket_of_a_real_store_passes_the_suite needs weed");
         return;
     };
@@ -138,5 +138,9 @@ async fn bucket_of_a_real_store_passes_the_suite() {
     let missing =
         Config { location: "s3://never-made".parse().expect("a location"), ..config }.open().expect("a bucket");
     let missing = missing.get("a.jpg", None, 10).await;
-    assert!(matches!(missing, Err(Error::NotFound | Error::Credentials(_))), "{missing:?}");
+    // not a 404 for every original
+    assert!(
+        matches!(&missing, Err(Error::Unavailable(error)) if error.kind() == std::io::ErrorKind::NotFound),
+        "{missing:?}"
+    );
 }

@@ -19,12 +19,15 @@ use object_store::client::{
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::Error;
-use crate::net::BoxFuture;
 use crate::net::connect::{ConnectError, Connector};
+use crate::net::{self, BoxFuture};
 
 /// Until the head of a response, and between two chunks of its body. Callers limit the whole request.
 const HEAD: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(5);
+
+/// Bytes of a request in a second at least.
+const MIN_SENT: u64 = 1 << 20;
 
 /// The limits of a response's head.
 const MAX_HEAD_BYTES: usize = 64 << 10;
@@ -77,7 +80,8 @@ impl HttpService for Transport {
         Self: 'async_trait,
     {
         Box::pin(async move {
-            let response = timeout(HEAD, self.0.request(request)).await;
+            let sending = Duration::from_secs(request.body().content_length() as u64 / MIN_SENT);
+            let response = timeout(HEAD + sending, self.0.request(request)).await;
             let response = response.map_err(|_| failed(Error::TimedOut))?.map_err(|error| failed(of_client(error)))?;
             let status = response.status();
             // the library has no type for these
@@ -99,7 +103,7 @@ fn of_client(error: legacy::Error) -> Error {
         Some(ConnectError::Refused(why)) => Error::Refused(why.clone()),
         Some(ConnectError::TimedOut) => Error::TimedOut,
         Some(ConnectError::Io(error)) => Error::Unavailable(error.clone()),
-        None => Error::Unavailable(std::io::Error::other(error).into()),
+        None => Error::Unavailable(net::with_causes(&error).into()),
     }
 }
 
@@ -119,7 +123,7 @@ impl Body for TimedBody {
         let TimedBody { body, limit } = &mut *self;
         if let Poll::Ready(frame) = pin!(body).poll_frame(context) {
             limit.as_mut().reset(Instant::now() + IDLE);
-            let unavailable = |error| failed(Error::Unavailable(std::io::Error::other(error).into()));
+            let unavailable = |error| failed(Error::Unavailable(net::with_causes(&error).into()));
             return Poll::Ready(frame.map(|frame| frame.map_err(unavailable)));
         }
         ready!(limit.as_mut().poll(context));

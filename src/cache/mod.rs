@@ -1,10 +1,12 @@
-//! The cache of renditions: hot ones in memory, all on disk under a bound, each rendered once at a time.
+//! The cache of renditions: hot ones in memory, all on disk under a bound, perhaps shared with other servers in a bucket, each
+//! rendered once at a time.
 //!
 //! A broken cache folder never fails a request: the store logs and counts its faults, and callers see a miss. The cache does
 //! not know how a rendition is made; its caller passes a future that makes it.
 
 mod attributes;
 mod hot;
+pub(crate) mod journal;
 mod key;
 mod memfd;
 #[cfg(test)]
@@ -12,8 +14,10 @@ mod model;
 mod replace;
 #[cfg(test)]
 mod replace_tests;
+pub(crate) mod shared;
 #[cfg(test)]
 mod testsuite;
+mod trust;
 
 pub use attributes::Upgrade;
 pub use hot::Hit;
@@ -27,8 +31,8 @@ pub use tintype_store::{Counters, Digest, FolderState, Key, Usage, preflight};
 use std::collections::HashSet;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tintype_single_flight::{Leader, SingleFlight};
@@ -40,6 +44,8 @@ use crate::source::ImageId;
 use crate::sync;
 use attributes::Attributes;
 use hot::{Hot, HotBodies, hot_bodies};
+use shared::{First, Put, SharedTier};
+use trust::Trust;
 
 /// The folder and the bounds of the cache.
 #[derive(Clone, Debug)]
@@ -106,11 +112,13 @@ pub struct Made {
     pub encoded: Encoded,
     /// A second key of the same rendition.
     pub also: Option<Key>,
+    /// How long its fetch and render took, without waits for a worker.
+    pub took: Duration,
 }
 
 impl From<Encoded> for Made {
     fn from(encoded: Encoded) -> Made {
-        Made { encoded, also: None }
+        Made { encoded, also: None, took: Duration::ZERO }
     }
 }
 
@@ -138,6 +146,8 @@ pub enum Found {
     Memory,
     /// Disk.
     Disk,
+    /// The bucket that is shared with other servers.
+    Shared,
     /// A render.
     Made {
         /// Whether it was stored on disk.
@@ -182,7 +192,10 @@ pub struct Cache<E> {
     /// Whether the settings allow bodies in memory.
     has_memory: bool,
     store: Store<Attributes>,
+    trust: Trust,
     single_flight: Arc<SingleFlight<Key, ImageId, Result<E>>>,
+    /// Set before the first request, if there is one.
+    shared: OnceLock<Arc<SharedTier>>,
     /// Held while a body in memory is compared and replaced, and while purged ones are dropped.
     replacing: Mutex<()>,
     began: Instant,
@@ -197,15 +210,28 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             hot: hot_bodies(memory),
             has_memory: memory > 0,
             store: Store::new(tintype_store::Config { dir, max_bytes, max_files, min_free }),
+            trust: Trust::default(),
             single_flight: Arc::default(),
+            shared: OnceLock::new(),
             replacing: Mutex::default(),
             began: Instant::now(),
             config: config.clone(),
         }
     }
 
-    /// The rendition of that key, of the original `id`: from memory, from disk, or from `make`. `make` runs at most once at a time
-    /// for a key, in a task of its own, which goes on when the caller is dropped.
+    /// Shares renditions with other servers from now on; a second call does nothing.
+    pub(crate) fn share(&self, tier: Arc<SharedTier>) {
+        let _ = self.shared.set(tier);
+    }
+
+    /// The renditions that are shared with other servers, if there are any.
+    pub(crate) fn shared(&self) -> Option<&Arc<SharedTier>> {
+        self.shared.get()
+    }
+
+    /// The rendition of that key, of the original `id`: from memory, from disk, from the shared bucket, or from `make`. `make` runs
+    /// at most once at a time for a key, in a task of its own, which goes on when the caller is dropped; it is dropped where the
+    /// bucket is first.
     ///
     /// # Errors
     /// The error of `make`, for every caller that waited. Errors are not cached.
@@ -214,7 +240,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     ) -> std::result::Result<(Arc<Body>, Found), Failure<E>>
     where
         F: Future<Output = std::result::Result<M, E>> + Send,
-        M: Into<Made>,
+        M: Into<Made> + Send,
     {
         if let Some(Hit { body, .. }) = self.in_memory(key) {
             return Ok((body, Found::Memory));
@@ -238,13 +264,18 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// Whether the index of the folder has that key.
     pub fn is_on_disk(&self, key: Key) -> bool {
-        self.store.contains(key)
+        self.store.contains(key) && self.trusts_disk()
     }
 
     /// The file of that key, if it is on disk. It was verified within the last ten minutes, and may be evicted before it is
     /// opened.
-    pub async fn stored(&self, key: Key) -> Option<Stored> {
-        let file = self.store.file(key).await?;
+    pub async fn stored(&self, id: &ImageId, key: Key) -> Option<Stored> {
+        let file = self.store.file(key).await.filter(|_| self.trusts_disk())?;
+        if self.shared.get().is_some_and(|tier| tier.wants_used(key))
+            && let Some(object) = self.store.get(key).await
+        {
+            self.share_used(id, key, &object);
+        }
         let Attributes { content, damaged, upgrade } = file.attributes;
         Some(Stored { path: file.path, length: file.length, digest: file.digest, content, damaged, upgrade })
     }
@@ -256,34 +287,81 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         F: Future<Output = std::result::Result<M, E>>,
         M: Into<Made>,
     {
+        let begun = Instant::now();
         // another flight may have ended between the lookup in memory and the join
         if let Some(Hit { body, .. }) = self.in_memory(key) {
             return Ok((body, Found::Memory));
         }
-        if let Some(object) = self.store.get(key).await {
+        if let Some(object) = self.store.get(key).await.filter(|_| self.trusts_disk()) {
             let body = Arc::new(Body::from(&*object));
             // into memory at the second request, so that a flood of one-hit wonders does not evict the hot set
             self.keep_in_memory(id, key, &body, leader);
             self.drop_replaced(key);
+            self.share_used(id, key, &object);
             return Ok((body, Found::Disk));
         }
-        let Made { encoded, also } = make(leader.waiters()).await?.into();
+        let made = match self.shared.get().and_then(|tier| tier.lookup(id, key)) {
+            None => make(leader.waiters()).await,
+            Some(lookup) => match lookup.or_make(|| make(leader.waiters())).await {
+                First::Made(made) => made,
+                First::Shared(object) => {
+                    let body = self.keep_shared(id, key, object, leader).await;
+                    return Ok((body, Found::Shared));
+                }
+            },
+        };
+        let Made { encoded, also, took } = made?.into();
         let body = Arc::new(Body::new(encoded));
         let object = Arc::new(body.object());
         let mut stored = false;
         // equal bodies share one file
-        for key in [also, Some(key)].into_iter().flatten().filter(|_| leader.is_valid()) {
-            stored = self.store.put(id.as_str(), key, &object).await;
-            if !leader.is_valid() {
-                // purged between the check and the put
-                self.store.remove(key);
-                stored = false;
+        for key in [also, Some(key)].into_iter().flatten() {
+            stored = self.keep_on_disk(id, key, &object, leader).await;
+            if let Some(tier) = self.shared.get().filter(|tier| leader.is_valid() && tier.wants_made(took)) {
+                let (id, rendition) = (id.clone(), Arc::clone(&object));
+                tier.put_behind(Put { id, key, rendition, begun, is_upgrade: false });
             }
         }
-        if !stored {
+        if !stored || !self.trusts_disk() {
             self.keep_in_memory(id, key, &body, leader);
         }
         Ok((body, Found::Made { stored, collapsed: false }))
+    }
+
+    /// Keeps a rendition from the bucket, so that the next request finds a file.
+    async fn keep_shared(
+        &self, id: &ImageId, key: Key, object: Object<Attributes>, leader: &Leader<Key, ImageId, Result<E>>,
+    ) -> Arc<Body> {
+        let object = Arc::new(object);
+        let body = Arc::new(Body::from(&*object));
+        if !self.keep_on_disk(id, key, &object, leader).await || !self.trusts_disk() {
+            self.keep_in_memory(id, key, &body, leader);
+        }
+        body
+    }
+
+    /// Puts a rendition on disk unless its original was purged since the flight began; whether it is there.
+    async fn keep_on_disk(
+        &self, id: &ImageId, key: Key, object: &Arc<Object<Attributes>>, leader: &Leader<Key, ImageId, Result<E>>,
+    ) -> bool {
+        if !leader.is_valid() || !self.store.put(id.as_str(), key, object).await {
+            return false;
+        }
+        if !leader.is_valid() {
+            // purged between the check and the put
+            self.store.remove(key);
+            return false;
+        }
+        true
+    }
+
+    /// Shares a rendition that is asked for again, where the settings want that.
+    fn share_used(&self, id: &ImageId, key: Key, object: &Arc<Object<Attributes>>) {
+        if let Some(tier) = self.shared.get().filter(|tier| tier.wants_used(key)) {
+            let (id, rendition) = (id.clone(), Arc::clone(object));
+            // it may have been read while a purge began, so any purge of the last minute counts
+            tier.put_behind(Put { id, key, rendition, begun: self.began, is_upgrade: false });
+        }
     }
 
     /// The body of that key, if it is in memory.
@@ -298,6 +376,10 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let (uses, is_due) = hot.note_use(now);
         if is_due {
             self.store.touch(key);
+        }
+        // without a folder, the second request is the first that memory answers
+        if uses == 1 && self.shared.get().is_some_and(|tier| tier.wants_used(key)) {
+            self.share_used(&hot.id, key, &Arc::new(body.object()));
         }
         Some(Hit { body, uses })
     }
@@ -317,6 +399,15 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Removes the selected renditions from memory and disk and returns their number. Renditions that are being made are sent to
     /// their clients and not stored.
     pub fn purge(&self, what: &Purge) -> u64 {
+        // first, so that flights which begin after the invalidation take nothing from the bucket that is purged there later
+        if let Some(tier) = self.shared.get() {
+            tier.note_purge(what);
+        }
+        self.purge_own(what)
+    }
+
+    /// The same for this server's renditions only: those in the bucket are not in question.
+    pub(crate) fn purge_own(&self, what: &Purge) -> u64 {
         let selection = what.selection();
         self.single_flight.invalidate(|id| selection.matches(id.as_str()));
         let in_memory = || self.hot.iter().filter(|(_, hot)| selection.matches(hot.id.as_str())).map(|(key, _)| *key);
@@ -330,9 +421,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         purged.len() as u64
     }
 
-    /// Waits until all renditions that were handed to the store are on disk.
+    /// Waits until all renditions that were handed to the store are on disk, and some seconds for those that are written to the
+    /// bucket.
     pub fn flush(&self) {
         self.store.flush();
+        if let Some(tier) = self.shared.get() {
+            tier.flush();
+        }
     }
 
     /// Whether the folder can be used now. After a write that failed, a file is written to find out.

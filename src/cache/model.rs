@@ -6,9 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use tokio::runtime::Runtime;
 
+use super::shared::SharedTier;
+use super::shared::tests::written;
 use super::testsuite::taken;
-use super::{Cache, Config, Found, Key, Purge, name_again, rendition_key};
+use super::{Cache, Config, Found, Key, Purge, name_again, rendition_key, shared};
+use crate::bucket::memory::{Faults, MemoryBucket};
+use crate::bucket::{Bucket, Error};
 use crate::render::recipe::{Output, Quality};
 use crate::render::{Content, Encoded, Format, Recipe, Settings};
 use crate::source::{ImageId, Version};
@@ -36,6 +41,12 @@ enum Event {
         how: Damage,
     },
     Foreign,
+    /// Every object in the bucket has a bit flipped.
+    DamageBucket,
+    /// The bucket answers nothing but errors from now on, or answers again.
+    Fail {
+        fails: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +76,8 @@ fn event() -> impl Strategy<Value = Event> {
         2 => any::<usize>().prop_map(|which| Event::Kill { which }),
         4 => (any::<usize>(), damage).prop_map(|(which, how)| Event::Damage { which, how }),
         1 => Just(Event::Foreign),
+        1 => Just(Event::DamageBucket),
+        1 => any::<bool>().prop_map(|fails| Event::Fail { fails }),
     ]
 }
 
@@ -134,9 +147,22 @@ fn damage(dir: &Path, which: usize, how: Damage) -> std::io::Result<()> {
     }
 }
 
-fn open(dir: &Path, max_files: u64, memory: u64) -> Arc<Cache<&'static str>> {
+fn open(dir: &Path, max_files: u64, memory: u64, bucket: Option<&Arc<MemoryBucket>>) -> Arc<Cache<&'static str>> {
     let (dir, max_bytes) = (Some(dir.to_owned()), 1 << 30);
-    Arc::new(Cache::new(&Config { dir, max_bytes, max_files, min_free: 0, memory }))
+    let cache = Cache::new(&Config { dir, max_bytes, max_files, min_free: 0, memory });
+    if let Some(bucket) = bucket {
+        cache.share(SharedTier::new(Arc::clone(bucket) as Arc<dyn Bucket>, shared::Config::default()));
+    }
+    Arc::new(cache)
+}
+
+/// Purges here and in the bucket, which answers meanwhile.
+fn purge(cache: &Cache<&'static str>, runtime: &Runtime, bucket: Option<&Arc<MemoryBucket>>, what: &Purge) {
+    cache.purge(what);
+    if let (Some(bucket), Some(tier)) = (bucket, cache.shared()) {
+        bucket.set(Faults::default());
+        runtime.block_on(tier.purge(what)).expect("purged");
+    }
 }
 
 proptest! {
@@ -145,14 +171,17 @@ proptest! {
     #[test]
     fn last_body_is_served_after_any_sequence_of_events(
         events in proptest::collection::vec(event(), 1..60), max_files in prop_oneof![Just(9), Just(1000)],
-        memory in prop_oneof![Just(0), Just(1 << 20)],
+        memory in prop_oneof![Just(0), Just(1 << 20)], is_shared in any::<bool>(),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         let dir = tempfile::tempdir().expect("a folder");
-        let mut cache = open(dir.path(), max_files, memory);
+        let bucket = is_shared.then(Arc::<MemoryBucket>::default);
+        let mut cache = open(dir.path(), max_files, memory, bucket.as_ref());
         // the latest rendition of each key, and the keys without later operations
         let mut made: HashMap<(u8, u8), Vec<u8>> = HashMap::new();
         let mut sound: HashSet<(u8, u8)> = HashSet::new();
+        // all renditions of each key since its last purge: the bucket may have any of them
+        let mut ever: HashMap<(u8, u8), HashSet<Vec<u8>>> = HashMap::new();
         let mut foreign = 0;
         let is_damaged = events.iter().any(|event| matches!(event, Event::Damage { .. }));
         for (number, event) in events.into_iter().enumerate() {
@@ -170,30 +199,47 @@ proptest! {
                     if let Found::Made { stored, .. } = found {
                         prop_assert!(stored, "{}", number);
                         prop_assert!(max_files < 1000 || !sound.contains(&(of, variant)), "lost at {}", number);
+                        ever.entry((of, variant)).or_default().insert(fresh.clone());
                         made.insert((of, variant), fresh);
                         sound.insert((of, variant));
                     }
+                    if found == Found::Shared {
+                        prop_assert!(ever[&(of, variant)].contains(&got.bytes[..]), "{}", number);
+                        made.insert((of, variant), got.bytes.to_vec());
+                    }
                     prop_assert_eq!(Some(&got.bytes[..]), made.get(&(of, variant)).map(|bytes| &bytes[..]));
+                    if let Some(tier) = cache.shared() {
+                        runtime.block_on(written(tier));
+                    }
                 }
                 Event::Purge { original: of } => {
-                    cache.purge(&Purge::Original(original(of)));
+                    purge(&cache, &runtime, bucket.as_ref(), &Purge::Original(original(of)));
                     made.retain(|(other, _), _| *other != of);
+                    ever.retain(|(other, _), _| *other != of);
                     sound.retain(|(other, _)| *other != of);
                 }
                 Event::PurgeFolder { folder } => {
-                    cache.purge(&Purge::Folder(format!("{folder}/")));
+                    purge(&cache, &runtime, bucket.as_ref(), &Purge::Folder(format!("{folder}/")));
                     made.retain(|(other, _), _| other % 2 != folder);
+                    ever.retain(|(other, _), _| other % 2 != folder);
                     sound.retain(|(other, _)| other % 2 != folder);
                 }
                 Event::Restart => {
                     drop(cache);
-                    cache = open(dir.path(), max_files, memory);
+                    cache = open(dir.path(), max_files, memory, bucket.as_ref());
                 }
                 Event::Kill { which } => {
                     drop(cache);
                     unfinish(dir.path(), which);
-                    cache = open(dir.path(), max_files, memory);
+                    cache = open(dir.path(), max_files, memory, bucket.as_ref());
                 }
+                Event::DamageBucket => if let Some(bucket) = &bucket {
+                    bucket.damage(|bytes| if let Some(byte) = bytes.first_mut() { *byte ^= 1 });
+                },
+                Event::Fail { fails } => if let Some(bucket) = &bucket {
+                    let error = fails.then_some(Error::Status(500));
+                    bucket.set(Faults { error, ..Faults::default() });
+                },
                 Event::Damage { which, how } => {
                     cache.flush();
                     match damage(dir.path(), which, how) {

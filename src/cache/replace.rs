@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::attributes::Attributes;
 use super::hot::Hot;
+use super::shared::Put;
 use super::{Body, Cache, Digest, Key, Upgrade};
 use crate::render::Content;
 use crate::source::ImageId;
@@ -50,7 +51,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         if body.memfd.is_none() && self.hot.contains_key(&key) {
             body = body.in_memfd();
         }
-        is_on_disk | self.replace_in_memory(id, key, current, body)
+        let is_replaced = is_on_disk | self.replace_in_memory(id, key, current, Arc::clone(&body));
+        if let Some(tier) = self.shared.get().filter(|_| is_replaced) {
+            let (id, rendition) = (id.clone(), Arc::new(body.object()));
+            // a purge may have begun before the replacement, so any purge of the last minute counts
+            tier.put_behind(Put { id, key, rendition, begun: self.began, is_upgrade: true });
+        }
+        is_replaced
     }
 
     fn replace_in_memory(&self, id: &ImageId, key: Key, current: Digest, body: Arc<Body>) -> bool {

@@ -1,4 +1,4 @@
-//! The behaviour of the cache: memory, disk, single flight, purges.
+//! The behaviour of the cache: memory, disk, single flight, purges; alone, and with an empty bucket that others might share.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,10 +6,54 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(super) use tintype_testing::{stored_files as files, taken};
 
-use super::{Body, Cache, Config, Failure, FolderState, Found, Key, Purge, rendition_key};
+use super::shared::SharedTier;
+use super::{Body, Cache, Config, Failure, FolderState, Found, Key, Purge, rendition_key, shared};
+use crate::bucket::memory::MemoryBucket;
 use crate::render::recipe::{Output, Quality};
 use crate::render::{Content, Encoded, Format, Recipe, Settings};
 use crate::source::{ImageId, Version};
+
+thread_local! {
+    /// Whether this test's caches share their renditions in a bucket, each in another.
+    static IS_SHARED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+macro_rules! suite {
+    ($($test:ident)*) => {
+        mod alone {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test().await;
+                }
+            )*
+        }
+
+        mod with_a_bucket {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::IS_SHARED.set(true);
+                    super::$test().await;
+                }
+            )*
+        }
+    };
+}
+
+suite! {
+    rendition_is_found_in_memory_and_after_a_restart_on_disk
+    concurrent_requests_for_one_key_make_it_once
+    dropped_caller_does_not_cancel_the_work
+    failures_and_panics_reach_all_callers_and_are_not_cached
+    unusable_folder_does_not_fail_requests
+    cache_without_a_folder_keeps_results_in_memory
+    purge_of_an_original_removes_its_renditions_only
+    used_renditions_survive_a_flood
+    purge_of_a_folder_removes_all_below_it
+    rendition_made_during_a_purge_is_sent_and_not_stored
+    folder_is_locked_by_one_process_at_a_time
+}
 
 pub(super) type Result = std::result::Result<(Arc<Body>, Found), Failure<&'static str>>;
 
@@ -20,7 +64,14 @@ pub(super) fn open(dir: &Path) -> Arc<Cache<&'static str>> {
 }
 
 pub(super) fn open_with(dir: &Path, max_bytes: u64, memory: u64) -> Arc<Cache<&'static str>> {
-    Arc::new(Cache::new(&Config { dir: Some(dir.to_owned()), max_bytes, max_files: 1000, min_free: 0, memory }))
+    share(Cache::new(&Config { dir: Some(dir.to_owned()), max_bytes, max_files: 1000, min_free: 0, memory }))
+}
+
+fn share(cache: Cache<&'static str>) -> Arc<Cache<&'static str>> {
+    if IS_SHARED.get() {
+        cache.share(SharedTier::new(Arc::new(MemoryBucket::default()), shared::Config::default()));
+    }
+    Arc::new(cache)
 }
 
 pub(super) fn id(name: &str) -> ImageId {
@@ -38,6 +89,15 @@ pub(super) fn rendition(name: &str, number: u32) -> (ImageId, Key) {
 
 pub(super) fn encoded(text: &[u8]) -> Encoded {
     Encoded { bytes: text.to_vec(), content: Content::Image(Format::WebP), damaged: false, kind: None }
+}
+
+/// Waits until all is on disk, and in the bucket if there is one.
+async fn flush(cache: &Cache<&'static str>) {
+    if let Some(tier) = cache.shared() {
+        // a flush blocks the thread that writes to the bucket
+        shared::tests::written(tier).await;
+    }
+    cache.flush();
 }
 
 /// Nearly a block of bytes that no other number has.
@@ -62,7 +122,6 @@ where
     cache.get_or_make(&id, key, |_| make()).await
 }
 
-#[tokio::test]
 async fn rendition_is_found_in_memory_and_after_a_restart_on_disk() {
     let dir = tempfile::tempdir().expect("a folder");
     let cache = open(dir.path());
@@ -77,7 +136,6 @@ async fn rendition_is_found_in_memory_and_after_a_restart_on_disk() {
     assert_eq!((&again.bytes[..], again.digest, found), (&b"one"[..], body.digest, Found::Disk));
 }
 
-#[tokio::test]
 async fn concurrent_requests_for_one_key_make_it_once() {
     let dir = tempfile::tempdir().expect("a folder");
     let cache = open(dir.path());
@@ -105,7 +163,6 @@ async fn concurrent_requests_for_one_key_make_it_once() {
     assert_eq!((made.load(Ordering::SeqCst), leaders), (1, 1));
 }
 
-#[tokio::test]
 async fn dropped_caller_does_not_cancel_the_work() {
     let dir = tempfile::tempdir().expect("a folder");
     let cache = open(dir.path());
@@ -123,7 +180,6 @@ async fn dropped_caller_does_not_cancel_the_work() {
     assert_eq!(&body.bytes[..], b"one");
 }
 
-#[tokio::test]
 async fn failures_and_panics_reach_all_callers_and_are_not_cached() {
     let dir = tempfile::tempdir().expect("a folder");
     let cache = open(dir.path());
@@ -134,7 +190,6 @@ async fn failures_and_panics_reach_all_callers_and_are_not_cached() {
     assert_eq!(ask(&cache, rendition("/a", 1), b"one").await.expect("made").1, MADE);
 }
 
-#[tokio::test]
 async fn unusable_folder_does_not_fail_requests() {
     let dir = tempfile::tempdir().expect("a folder");
     std::fs::write(dir.path().join("file"), b"").expect("written");
@@ -144,21 +199,19 @@ async fn unusable_folder_does_not_fail_requests() {
     assert!(!cache.is_writable());
 }
 
-#[tokio::test]
 async fn cache_without_a_folder_keeps_results_in_memory() {
     let config = Config { dir: None, max_bytes: 1 << 30, max_files: 1000, min_free: 0, memory: 1 << 20 };
-    let cache = Arc::new(Cache::new(&config));
+    let cache = share(Cache::new(&config));
     assert_eq!(cache.folder_state(), FolderState::None);
     let (_, found) = ask(&cache, rendition("/a", 1), b"one").await.expect("made");
     assert_eq!(found, Found::Made { stored: false, collapsed: false });
     assert_eq!(ask(&cache, rendition("/a", 1), b"two").await.expect("there").1, Found::Memory);
     assert_eq!(cache.purge(&Purge::Original(id("/a"))), 1);
-    cache.flush();
+    flush(&cache).await;
     // nothing has failed
     assert_eq!(cache.counters().not_stored.load(Ordering::Relaxed), 0);
 }
 
-#[tokio::test]
 async fn purge_of_an_original_removes_its_renditions_only() {
     let dir = tempfile::tempdir().expect("a folder");
     let cache = open(dir.path());
@@ -172,7 +225,6 @@ async fn purge_of_an_original_removes_its_renditions_only() {
     assert_eq!(ask(&cache, rendition("/b", 1), b"two").await.expect("there").1, Found::Disk);
 }
 
-#[tokio::test]
 async fn used_renditions_survive_a_flood() {
     // with and without a memory that answers most of the time; and after a restart
     for memory in [0, 1 << 20] {
@@ -203,7 +255,6 @@ async fn used_renditions_survive_a_flood() {
     }
 }
 
-#[tokio::test]
 async fn purge_of_a_folder_removes_all_below_it() {
     let dir = tempfile::tempdir().expect("a folder");
     let cache = open(dir.path());
@@ -213,7 +264,7 @@ async fn purge_of_a_folder_removes_all_below_it() {
     }
     assert_eq!(cache.purge(&Purge::Folder("cats/".into())), 2);
     assert_eq!(cache.purge(&Purge::Folder("cats/".into())), 0);
-    cache.flush();
+    flush(&cache).await;
     assert_eq!(files(dir.path()).len(), 3);
     assert_eq!(ask(&cache, rendition("/cats/a", 1), b"two").await.expect("made").1, MADE);
     assert_eq!(ask(&cache, rendition("/cats2/c", 1), b"two").await.expect("there").1, Found::Memory);
@@ -230,7 +281,6 @@ async fn purge_of_a_folder_removes_all_below_it() {
     assert!(files(dir.path()).is_empty());
 }
 
-#[tokio::test]
 async fn rendition_made_during_a_purge_is_sent_and_not_stored() {
     let dir = tempfile::tempdir().expect("a folder");
     let cache = open(dir.path());
@@ -248,12 +298,11 @@ async fn rendition_made_during_a_purge_is_sent_and_not_stored() {
     go.send(true).expect("someone waits");
     let (body, found) = asked.await.expect("no panic");
     assert_eq!((&body.bytes[..], found), (&b"one"[..], Found::Made { stored: false, collapsed: false }));
-    cache.flush();
+    flush(&cache).await;
     assert!(files(dir.path()).is_empty());
     assert_eq!(ask(&cache, rendition("/a", 1), b"two").await.expect("made").1, MADE);
 }
 
-#[tokio::test]
 async fn folder_is_locked_by_one_process_at_a_time() {
     let dir = tempfile::tempdir().expect("a folder");
     let first = open(dir.path());
@@ -267,7 +316,7 @@ async fn folder_is_locked_by_one_process_at_a_time() {
     poll(|| second.usage().files > 0);
     assert_eq!(second.folder_state(), FolderState::Open);
     ask(&second, rendition("/a", 2), b"two").await.expect("made");
-    second.flush();
+    flush(&second).await;
     assert_eq!(files(dir.path()).len(), 2);
 }
 

@@ -7,25 +7,70 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::UsageError;
-use crate::config::Config;
+use crate::cache::shared::SharedTier;
+use crate::config::{Config, FixedSettings};
 use crate::service::Service;
-use crate::source::{CachedVersions, Files, HttpSource, SharedBytes, Source};
+use crate::source::{BucketOriginals, CachedVersions, Files, Origin, RemoteSource, SharedBytes, Source};
 
 pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
     let fixed = &config.fixed;
-    let source = match fixed.origin().map_err(|invalid| UsageError(invalid.to_string()))? {
-        Some((origin, windows)) => {
-            let source = HttpSource::new(origin, fixed.source.max_bytes.0, windows);
+    let source: Arc<dyn Source> = match (origin(config)?, source_bucket(config)?) {
+        (Some(origin), _) => {
+            let source = RemoteSource::http(origin, fixed.remote());
             Arc::new(source.context("cannot fetch originals")?)
         }
-        None => folder(config)?,
+        (None, Some(originals)) => Arc::new(RemoteSource::bucket(originals, fixed.remote())),
+        (None, None) => folder(config)?,
     };
     if let Some(dir) = fixed.cache.folder() {
         crate::cache::preflight::check_permissions(dir).context("the cache folder is not safe to use")?;
     }
     let service = Service::new(source, &fixed.cache(), fixed.workers(), config.render());
     service.set_upgrades(config.upgrades());
+    if let Some(bucket) = fixed.shared_bucket().map_err(|invalid| UsageError(invalid.to_string()))? {
+        let bucket = bucket.open().map_err(|invalid| UsageError(format!("shared.bucket is invalid: {invalid}")))?;
+        service.share(SharedTier::new(bucket, fixed.shared()));
+    }
+    let cluster = fixed.cluster().map_err(|invalid| UsageError(invalid.to_string()))?;
+    if service.shared().is_some() || !cluster.peers.is_empty() {
+        service.join_cluster(cluster).context("cannot reach the servers of cluster.peers")?;
+    }
     Ok(service)
+}
+
+/// The HTTP origin of originals.
+fn origin(config: &Config) -> Result<Option<Origin>, UsageError> {
+    config.fixed.origin().map_err(|invalid| UsageError(invalid.to_string()))
+}
+
+/// The bucket of originals.
+fn source_bucket(config: &Config) -> Result<Option<BucketOriginals>, UsageError> {
+    let FixedSettings { source, cache, .. } = &config.fixed;
+    let settings = config.fixed.source_bucket().map_err(|invalid| UsageError(invalid.to_string()))?;
+    let Some(settings) = settings else { return Ok(None) };
+    let bucket = settings.open().map_err(|invalid| UsageError(format!("source.bucket cannot be used: {invalid}")))?;
+    Ok(Some(BucketOriginals {
+        bucket,
+        name: settings.location.to_string(),
+        max_bytes: source.max_bytes.0,
+        missing_is_forbidden: source.missing_is_forbidden,
+        staging: cache.folder().map(ToOwned::to_owned),
+    }))
+}
+
+/// Whether originals come from another server.
+pub(super) fn is_remote(config: &FixedSettings) -> bool {
+    !config.source.url.is_empty() || !config.source.bucket.is_empty()
+}
+
+/// Where the originals are, without credentials.
+pub(super) fn originals(config: &FixedSettings) -> String {
+    match (config.origin(), config.source_bucket()) {
+        (Ok(Some(origin)), _) => origin.to_string(),
+        (_, Ok(Some(bucket))) if bucket.endpoint.is_empty() => bucket.location.to_string(),
+        (_, Ok(Some(bucket))) => format!("{} at {}", bucket.location, bucket.endpoint),
+        _ => config.source.root.display().to_string(),
+    }
 }
 
 /// The folder of originals as a source.
@@ -51,7 +96,8 @@ fn folder(config: &Config) -> anyhow::Result<Arc<dyn Source>> {
 /// The cache folder and the folder of originals if one lies within the other: the cache would be served as originals, or
 /// originals evicted from the cache.
 pub(super) fn overlap(config: &Config) -> std::io::Result<Option<(PathBuf, PathBuf)>> {
-    let Some(dir) = config.fixed.cache.folder().filter(|_| config.fixed.source.url.is_empty()) else { return Ok(None) };
+    let source = &config.fixed.source;
+    let Some(dir) = config.fixed.cache.folder().filter(|_| !is_remote(&config.fixed)) else { return Ok(None) };
     // the folder may not exist yet: links are resolved in the part of the path that exists
     let mut dir = std::path::absolute(dir)?;
     let mut rest = Vec::new();
@@ -67,9 +113,9 @@ pub(super) fn overlap(config: &Config) -> std::io::Result<Option<(PathBuf, PathB
             },
         }
     };
-    let root = config.fixed.source.root.canonicalize()?;
+    let root = source.root.canonicalize()?;
     // a missing folder has no originals
-    let linked = config.fixed.source.links.iter().filter_map(|folder| folder.canonicalize().ok());
+    let linked = source.links.iter().filter_map(|folder| folder.canonicalize().ok());
     let mut originals = std::iter::once(root).chain(linked);
     Ok(originals.find(|folder| cache.starts_with(folder) || folder.starts_with(&cache)).map(|folder| (cache, folder)))
 }

@@ -1,4 +1,5 @@
-//! `tintype purge`: has the running server drop all renditions of an original or a folder, in memory and on disk.
+//! `tintype purge`: has the running server remove all renditions of an original or a folder: its own, those in the shared
+//! bucket, and those of the other servers.
 
 use std::time::Duration;
 

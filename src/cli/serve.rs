@@ -127,6 +127,8 @@ async fn serve(mut reloader: Reloader, passed: Vec<PassedSocket>, log: &Log) -> 
     }
     let sockets = listen(&config.fixed.server, passed).await?;
     let state = state(&config, &service, &sockets, log)?;
+    // connections wait meanwhile
+    service.follow_purges().await;
     let servers = Servers::start(sockets, &state, &config.fixed, &service, log);
     supervisor::ready(&service);
 
@@ -169,16 +171,12 @@ impl Servers {
         sockets.admin.iter().for_each(|listener| {
             tracing::info!(address = listener.shown(), "health, metrics and administration");
         });
-        let originals = match config.origin() {
-            Ok(Some((origin, _))) => origin.to_string(),
-            _ => config.source.root.display().to_string(),
-        };
         // permits of its own: an overloaded server must still answer the operator
         let admin = Tasks::start(sockets.admin, &http::admin_app(state.clone()), ADMIN_CONNECTIONS, config);
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             backends = ?crate::render::BACKENDS,
-            originals,
+            originals = build::originals(config),
             cache = %config.cache.dir.display(),
             workers = service.workers().count(),
             "tintype starts"

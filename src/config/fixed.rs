@@ -176,9 +176,10 @@ pub enum SharedResults {
 #[derive(Clone, Debug, Deserialize, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cluster {
-    /// URLs of the other servers, such as `http://10.0.0.2:8080`, which are told of purges at once.
+    /// URLs of the other servers, such as `http://10.0.0.2:8080`, which are told of purges at once; they need the same
+    /// `security.admin_token`.
     pub peers: Vec<String>,
-    /// How often purges of other servers are looked for in the shared bucket.
+    /// How often purges of other servers are looked for in the shared bucket, from `100ms` to `60s`.
     pub poll: Span,
 }
 

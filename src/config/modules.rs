@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::fixed::{FixedSettings, Limits, Overload, Server};
+use super::fixed::{FixedSettings, Limits, Overload, Server, SharedResults};
 use super::live::{AvifEncoder, Damaged, Effort, LiveSettings, Output, UnknownParams, Upgrade};
 use super::mounts::InvalidDialect;
 use super::table::Config;
 use crate::dialect::policy::InvalidPreset;
 use crate::render::recipe::{Quality, Target};
 use crate::render::{Encoding, Format, Settings};
-use crate::service::workers;
+use crate::service::{cluster, workers};
 use crate::source::Origin;
 use crate::{cache, dialect, http, render};
 
@@ -114,6 +114,26 @@ impl FixedSettings {
             min_free: self.cache.min_free.0,
             memory: self.cache.memory.0,
         }
+    }
+
+    /// The settings of shared results.
+    pub(crate) fn shared(&self) -> cache::shared::Config {
+        let store = match self.shared.store {
+            SharedResults::All => cache::shared::Policy::All,
+            SharedResults::Heavy => cache::shared::Policy::Heavy,
+            SharedResults::Twice => cache::shared::Policy::Twice,
+        };
+        cache::shared::Config { key: self.shared.key.clone(), store }
+    }
+
+    /// The settings of the other servers.
+    ///
+    /// # Errors
+    /// If a URL is invalid.
+    pub fn cluster(&self) -> Result<cluster::Config, cluster::InvalidPeer> {
+        let peers = self.cluster.peers.iter().map(|url| url.parse()).collect::<Result<_, _>>()?;
+        let bucket = format!("{} {}", self.shared.endpoint, self.shared.bucket);
+        Ok(cluster::Config { peers, poll: self.cluster.poll.0, bucket })
     }
 
     /// The settings of the workers.

@@ -6,21 +6,27 @@ use std::time::Duration;
 use super::fixed::{FixedSettings, Source};
 use super::units::Span;
 use super::{Config, ConfigError, Origin};
-use crate::source::{self, InvalidOrigin, Windows};
+use crate::source::{self, InvalidOrigin, RemoteConfig, Windows};
 
 /// How long an original that the origin does not have is not asked for again.
 const MISSING: Duration = Duration::from_secs(10);
 
+/// The folder below that of the cache for what is kept of remote originals.
+const ORIGINALS: &str = "originals";
+
 impl FixedSettings {
-    /// The HTTP origin, and how long its originals are used; `None` where originals are in a folder.
+    /// The HTTP origin; `None` where originals are elsewhere.
     ///
     /// # Errors
     /// If `source.url` is invalid.
-    pub fn origin(&self) -> Result<Option<(source::Origin, Windows)>, InvalidOrigin> {
-        let Source { url, revalidate, stale_while_revalidate, stale_if_error, patience, .. } = &self.source;
-        if url.is_empty() {
-            return Ok(None);
-        }
+    pub fn origin(&self) -> Result<Option<source::Origin>, InvalidOrigin> {
+        let url = &self.source.url;
+        if url.is_empty() { Ok(None) } else { url.parse().map(Some) }
+    }
+
+    /// How the originals of an HTTP origin or a bucket are used, and what is kept of them.
+    pub fn remote(&self) -> RemoteConfig {
+        let Source { revalidate, stale_while_revalidate, stale_if_error, patience, .. } = &self.source;
         let windows = Windows {
             revalidate: revalidate.0,
             stale_while_revalidate: stale_while_revalidate.0,
@@ -28,7 +34,13 @@ impl FixedSettings {
             patience: patience.0,
             missing: MISSING,
         };
-        Ok(Some((url.parse()?, windows)))
+        RemoteConfig {
+            max_bytes: self.source.max_bytes.0,
+            windows,
+            dir: self.cache.folder().map(|dir| dir.join(ORIGINALS)),
+            cache_bytes: self.source.cache_bytes.0,
+            min_free: self.cache.min_free.0,
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Checks that types do not make: ranges, names, and settings that exclude each other.
 
+use std::time::Duration;
+
 use super::buckets;
 use super::dialects::Dialects;
 use super::fixed::Server;
@@ -12,6 +14,7 @@ use crate::render::Format;
 pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
     server(&config.fixed.server)?;
     source_and_limits(&config.fixed)?;
+    cluster(&config.fixed)?;
     output(&config.live)?;
     security(&config.live.security)?;
     dialects(&config.live.dialects)?;
@@ -69,6 +72,20 @@ fn source_and_limits(settings: &FixedSettings) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+/// Reading the journal of purges more often than this would be a load for no use.
+const MIN_POLL: Duration = Duration::from_millis(100);
+const MAX_POLL: Duration = Duration::from_secs(60);
+
+fn cluster(settings: &FixedSettings) -> Result<(), ConfigError> {
+    if let Err(invalid) = settings.cluster() {
+        return wrong("cluster.peers", invalid);
+    }
+    match (MIN_POLL..=MAX_POLL).contains(&settings.cluster.poll.0) {
+        true => Ok(()),
+        false => wrong("cluster.poll", "it is 100ms to 60s"),
+    }
 }
 
 const NOTHING_ALLOWED: &str = "with 0 no image could be sent";

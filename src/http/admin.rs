@@ -4,7 +4,7 @@ use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use http::{HeaderMap, Method, Uri, header};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::problem::Problem;
 use super::request_id::RequestId;
@@ -13,19 +13,30 @@ use crate::cache::Purge;
 use crate::clock;
 use crate::dialect::Policy;
 use crate::dialect::native::query;
+use crate::service::purge::{Nodes, Purged};
 use crate::source::ImageId;
 
-/// Removes every rendition of an original or a folder from the cache.
+/// Removes every rendition of an original or a folder: here, in the shared bucket and on the other servers.
 pub(super) async fn purge(
     Shared(state): Shared<State>, id: Extension<RequestId>, method: Method, uri: Uri, request_headers: HeaderMap,
 ) -> Response {
     match try_purge(&state, &method, &uri, &request_headers).await {
-        Ok(purged) => ([(header::CACHE_CONTROL, "no-store")], Json(json!({ "purged": purged }))).into_response(),
+        Ok(purged) => ([(header::CACHE_CONTROL, "no-store")], Json(described(&purged))).into_response(),
         Err(problem) => problem.respond(Some(&id)),
     }
 }
 
-async fn try_purge(state: &State, method: &Method, uri: &Uri, request_headers: &HeaderMap) -> Result<u64, Problem> {
+/// What a purge has removed, and where.
+pub(super) fn described(purged: &Purged) -> Value {
+    let Purged { renditions, nodes } = purged;
+    let mut body = json!({ "purged": renditions });
+    if let Some(Nodes { told, failed }) = nodes {
+        body["nodes"] = json!({ "told": told, "failed": failed });
+    }
+    body
+}
+
+async fn try_purge(state: &State, method: &Method, uri: &Uri, request_headers: &HeaderMap) -> Result<Purged, Problem> {
     let live = state.live.load_full();
     let token = &live.config.admin_token;
     if token.is_empty() {
@@ -35,8 +46,18 @@ async fn try_purge(state: &State, method: &Method, uri: &Uri, request_headers: &
         return Err(Problem::method("POST"));
     }
     authorize(token, request_headers)?;
+    let what = selected(&live.config.policy, uri)?;
+    match param(uri, LOCAL, ONE)?.as_deref() {
+        None => Ok(state.service.purge(what, token).await?),
+        Some("1") => Ok(Purged { renditions: state.service.purge_here(what).await, nodes: None }),
+        Some(other) => Err(Problem::parameter(LOCAL, other, ONE)),
+    }
+}
+
+/// The renditions that a request names.
+fn selected(policy: &Policy, uri: &Uri) -> Result<Purge, Problem> {
     if let Some(url) = param(uri, URL, "a URL's path and query, percent-encoded")? {
-        return Ok(state.service.purge(Purge::Original(named_by(&live.config.policy, &url)?)).await);
+        return Ok(Purge::Original(named_by(policy, &url)?));
     }
     let allowed = "the path of an original, as in its URL but decoded; with a slash at its end, of a folder";
     let value = path_param(uri, allowed)?;
@@ -46,13 +67,12 @@ async fn try_purge(state: &State, method: &Method, uri: &Uri, request_headers: &
         return Err(invalid());
     }
     let path = value.trim_start_matches('/');
-    let purge = match path.strip_suffix('/') {
+    Ok(match path.strip_suffix('/') {
         Some(folder) => Purge::Folder(format!("{}/", name(folder).ok_or_else(invalid)?.as_str())),
         // the root, of which the leading slash was trimmed
         None if path.is_empty() => Purge::Folder(String::new()),
         None => Purge::Original(name(path).ok_or_else(invalid)?),
-    };
-    Ok(state.service.purge(purge).await)
+    })
 }
 
 /// The original that a URL of any dialect names.
@@ -66,6 +86,10 @@ pub(super) const PATH: &str = "path";
 
 /// The parameter with a URL.
 const URL: &str = "url";
+
+/// The parameter of purges that another server passes on.
+const LOCAL: &str = "local";
+const ONE: &str = "1: purges this server only";
 
 /// The value of [`PATH`]; empty if it is absent.
 pub(super) fn path_param(uri: &Uri, allowed: &str) -> Result<String, Problem> {

@@ -17,11 +17,22 @@ const DAY: u64 = 86_400;
 const WEEK: u64 = 604_800;
 /// `max-age` of the picture of a damaged original, in seconds: the file may still be being written.
 const MINUTE: u64 = 60;
+/// `max-age` of a picture whose origin fails, in seconds.
+const STALE: u64 = 10;
 /// `max-age` of [`IMMUTABLE`], in seconds.
 const YEAR: u64 = 31_536_000;
 
 /// The freshness of an original that is sent in place of a rendition for which there was no room.
 pub(super) const FALLBACK_MAX_AGE: HeaderValue = HeaderValue::from_static("public, max-age=10, no-transform");
+
+/// What makes an answer less than a current and complete picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Defects {
+    /// The original is damaged.
+    pub(super) damaged: bool,
+    /// The original may have changed: its origin fails.
+    pub(super) stale: bool,
+}
 
 /// How long an answer may be cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +43,19 @@ pub(super) enum Freshness {
     Seconds(u64),
     /// So many seconds, since the original is damaged.
     Damaged(u64),
+    /// So many seconds, since the origin fails.
+    Stale(u64),
 }
 
 impl Freshness {
     /// The freshness of a target's image, which never outlives the URL's `expires`.
-    pub(super) fn of(target: &Target, damaged: bool) -> Freshness {
+    pub(super) fn of(target: &Target, defects: Defects) -> Freshness {
         let left = target.expires.map_or(u64::MAX, |expires| expires.saturating_sub(clock::seconds()));
-        if damaged { Freshness::Damaged(left.min(MINUTE)) } else { Freshness::within(target.immutable, left) }
+        match defects {
+            Defects { damaged: false, stale: false } => Freshness::within(target.immutable, left),
+            Defects { damaged: false, stale: true } => Freshness::Stale(left.min(STALE)),
+            Defects { damaged: true, stale } => Freshness::Damaged(left.min(if stale { STALE } else { MINUTE })),
+        }
     }
 
     fn within(immutable: bool, left: u64) -> Freshness {
@@ -53,7 +70,7 @@ impl Freshness {
             Freshness::Fresh => FRESH.into(),
             Freshness::Immutable => IMMUTABLE.into(),
             Freshness::Seconds(seconds) => format!("public, max-age={seconds}, no-transform").into(),
-            Freshness::Damaged(seconds) => format!("public, max-age={seconds}").into(),
+            Freshness::Damaged(seconds) | Freshness::Stale(seconds) => format!("public, max-age={seconds}").into(),
         }
     }
 }

@@ -17,7 +17,7 @@ use hyper::body::Frame;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::conditions;
-use super::freshness::{FALLBACK_MAX_AGE, Freshness};
+use super::freshness::{Defects, FALLBACK_MAX_AGE, Freshness};
 use super::problem::Problem;
 use super::ranges::{self, Selected};
 use super::request_id::X_REQUEST_ID;
@@ -56,7 +56,7 @@ impl PreparedHeaders {
         let etag = etag(&answer.digest);
         let mut headers = HeaderMap::with_capacity(20);
         headers.insert(header::CONTENT_LENGTH, answer.payload.length().into());
-        describe(&mut headers, target, answer.content, answer.found, answer.damaged);
+        describe(&mut headers, target, answer.content, answer.found, defects(answer));
         let validators = lines(&headers).len();
         insert_validators(&mut headers, target, &etag, modified, freshness);
         let lines = lines(&headers);
@@ -92,6 +92,10 @@ impl PreparedHeaders {
     }
 }
 
+fn defects(answer: &Answer) -> Defects {
+    Defects { damaged: answer.damaged, stale: answer.stale }
+}
+
 /// Headers as they are sent (RFC 9112 §5).
 fn lines(headers: &HeaderMap) -> Box<[u8]> {
     let mut lines = Vec::new();
@@ -109,7 +113,7 @@ pub(super) fn prepare(
     target: &Target, answer: &Answer, modified: Option<SystemTime>, prepared: &ArcSwapOption<PreparedHeaders>,
 ) -> Arc<PreparedHeaders> {
     let is_hit = matches!(answer.found, Some(Found::Memory | Found::Disk));
-    let freshness = Freshness::of(target, answer.damaged);
+    let freshness = Freshness::of(target, defects(answer));
     if is_hit
         && let Some(headers) = &*prepared.load()
         && headers.is_of(answer, modified, freshness)
@@ -140,7 +144,7 @@ pub(super) fn head(
     let etag = prepared.etag();
     conditions::check_preconditions(request_headers, etag, modified)?;
     if conditions::is_unchanged(request_headers, etag, modified) {
-        return Ok(Head { response: not_modified(target, etag, modified, answer.damaged), part: None });
+        return Ok(Head { response: not_modified(target, etag, modified, defects(answer)), part: None });
     }
     let length = answer.payload.length();
     let range = request_headers.get(header::RANGE).and_then(|value| value.to_str().ok());
@@ -184,7 +188,7 @@ pub(super) fn fallback_head(
 
 /// Inserts the headers that say what a body is and how it may be used.
 pub(super) fn describe(
-    headers: &mut HeaderMap, target: &Target, content: Content, found: Option<Found>, damaged: bool,
+    headers: &mut HeaderMap, target: &Target, content: Content, found: Option<Found>, defects: Defects,
 ) {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content.media_type()));
     insert(headers, header::CONTENT_DISPOSITION, &disposition(target, content));
@@ -192,7 +196,7 @@ pub(super) fn describe(
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY));
     headers.insert(CORP, HeaderValue::from_static("cross-origin"));
-    insert(headers, CACHE_STATUS, &cache_status(found, damaged));
+    insert(headers, CACHE_STATUS, &cache_status(found, defects));
 }
 
 /// The strong validator of a body: equal on every node and after every restart.
@@ -201,12 +205,12 @@ pub(super) fn etag(digest: &Digest) -> String {
 }
 
 /// A 304, which has the validators, freshness and `Vary` of the 200, and nothing about a body (RFC 9110 §15.4.5).
-pub(super) fn not_modified(target: &Target, etag: &str, modified: Option<SystemTime>, damaged: bool) -> Response {
+pub(super) fn not_modified(target: &Target, etag: &str, modified: Option<SystemTime>, defects: Defects) -> Response {
     // a body of unknown length: for one that is known to be empty, the answer to HEAD would get a Content-Length of 0,
     // which is not the length of the image (RFC 9110 §8.6)
     let mut response = Response::new(Body::new(http_body_util::StreamBody::new(NoFrames)));
     *response.status_mut() = StatusCode::NOT_MODIFIED;
-    add_validators(response.headers_mut(), target, etag, modified, damaged);
+    add_validators(response.headers_mut(), target, etag, modified, defects);
     // reserves its place, which is the same as in the 200
     response.headers_mut().insert(X_REQUEST_ID, HeaderValue::from_static("-"));
     response
@@ -225,9 +229,9 @@ impl Stream for NoFrames {
 
 /// Inserts the headers that a 304 has as well as a 200 (RFC 9110 §15.4.5).
 pub(super) fn add_validators(
-    headers: &mut HeaderMap, target: &Target, etag: &str, modified: Option<SystemTime>, damaged: bool,
+    headers: &mut HeaderMap, target: &Target, etag: &str, modified: Option<SystemTime>, defects: Defects,
 ) {
-    insert_validators(headers, target, etag, modified, Freshness::of(target, damaged));
+    insert_validators(headers, target, etag, modified, Freshness::of(target, defects));
 }
 
 fn insert_validators(
@@ -267,17 +271,24 @@ pub(super) fn whole_seconds(time: SystemTime) -> SystemTime {
 }
 
 /// `Cache-Status` (RFC 9211).
-fn cache_status(found: Option<Found>, damaged: bool) -> String {
+fn cache_status(found: Option<Found>, defects: Defects) -> String {
+    let is_shared = found == Some(Found::Shared);
     let status: String = match found {
         None => "tintype; fwd=bypass".into(),
-        Some(Found::Memory | Found::Disk) => "tintype; hit".into(),
+        Some(Found::Memory | Found::Disk | Found::Shared) => "tintype; hit".into(),
         Some(Found::Made { stored, collapsed }) => {
             let stored = if stored { "; stored" } else { "" };
             let collapsed = if collapsed { "; collapsed" } else { "" };
             format!("tintype; fwd=uri-miss{stored}{collapsed}")
         }
     };
-    if damaged { status + "; detail=damaged" } else { status }
+    // a parameter is given once
+    match (defects, is_shared) {
+        (Defects { damaged: true, .. }, _) => status + "; detail=damaged",
+        (Defects { stale: true, .. }, _) => status + "; detail=stale",
+        (Defects { damaged: false, stale: false }, true) => status + "; detail=shared",
+        (Defects { damaged: false, stale: false }, false) => status,
+    }
 }
 
 /// Adds `Server-Timing`, which browsers show beside the request.

@@ -17,10 +17,13 @@ use super::problem;
 use super::state::State;
 use super::traffic::{Outcome, Traffic};
 use crate::cache::FolderState;
+use crate::cache::shared::{Counters, Event, SharedTier};
 use crate::render::{Content, Format, PictureKind};
+use crate::service::cluster::JournalStats;
 use crate::service::stats::Stats;
 use crate::service::workers::Class;
 use crate::service::{Service, UpgradeOutcome};
+use crate::source::RemoteStats;
 
 /// The handler.
 pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
@@ -31,7 +34,10 @@ pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
     results(&mut text, state.service.stats());
     upgrades(&mut text, &state.service);
     queue(&mut text, &state.service);
+    source(&mut text, &state.service);
     cache(&mut text, &state.service);
+    shared(&mut text, state.service.shared().map(|tier| &**tier));
+    journal(&mut text, &state.service);
     program(&mut text, &state);
     let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4"), (header::CACHE_CONTROL, "no-store")];
     (headers, text.finish()).into_response()
@@ -120,6 +126,7 @@ fn renders(text: &mut Text, service: &Service) {
     for (result, counter) in [
         ("memory", &stats.memory_hits),
         ("disk", &stats.disk_hits),
+        ("shared", &stats.shared_hits),
         ("miss", &stats.misses),
         ("collapsed", &stats.collapsed),
     ] {
@@ -231,6 +238,33 @@ fn queue(text: &mut Text, service: &Service) {
     text.gauge("decode_cache_max_bytes", "Bytes of the decode cache at most.", service.bounds().decode_cache);
 }
 
+/// Zeros where originals are in a folder.
+fn source(text: &mut Text, service: &Service) {
+    let RemoteStats { requests, waiting, is_sick, cached, max_cached_bytes } =
+        service.remote_stats().unwrap_or_default();
+    let mut family = text.counters(
+        "source_requests_total",
+        "Requests to the origin of originals, by kind and by result: its status, or why there was none.",
+    );
+    for (kind, result, count) in requests.all() {
+        family.sample(&[("kind", kind), ("result", result)], count);
+    }
+    text.counter(
+        "source_stale_served_total",
+        "Answers whose original may have changed, since its origin fails.",
+        load(&service.stats().stale),
+    );
+    for (name, help, value) in [
+        ("source_fetches_waiting", "Requests to the origin that wait because too many are under way.", waiting),
+        ("source_sick", "1 if the origin fails and is only asked now and then, 0 otherwise.", u64::from(is_sick)),
+        ("source_cache_files", "Originals of the origin that are kept on disk.", cached.files),
+        ("source_cache_bytes", "Bytes of these originals, in whole blocks.", cached.bytes),
+        ("source_cache_max_bytes", "Bytes of these originals at most.", max_cached_bytes),
+    ] {
+        text.gauge(name, help, value);
+    }
+}
+
 fn cache(text: &mut Text, service: &Service) {
     let (stats, usage, bounds) = (service.cache_stats(), service.cache_usage(), service.cache_config());
     let (memory_entries, memory_bytes) = service.cache_memory();
@@ -283,6 +317,52 @@ fn cache(text: &mut Text, service: &Service) {
         ("cache_strays_total", "Unfinished files of killed processes that were removed.", &stats.strays),
     ] {
         text.counter(name, help, load(counter));
+    }
+}
+
+/// Zeros where nothing is shared.
+fn shared(text: &mut Text, tier: Option<&SharedTier>) {
+    let counters = tier.map(SharedTier::counters);
+    let mut family = text.counters(
+        "shared_requests_total",
+        "Requests to the shared bucket, by operation and result; skipped ones were not sent. mark is the record of an original's name.",
+    );
+    for (event, operation, result) in Event::ALL {
+        let count = counters.map_or(0, |counters| counters.of(event));
+        family.sample(&[("op", operation), ("result", result)], count);
+    }
+    text.counter(
+        "shared_hedged_total",
+        "Renders that started because the shared bucket did not answer in time.",
+        counters.map_or(0, Counters::hedged),
+    );
+    text.gauge(
+        "shared_queue_bytes",
+        "Bytes of results that wait to be written to the shared bucket.",
+        tier.map_or(0, SharedTier::queue_bytes),
+    );
+    let mut family = text.gauges(
+        "shared_open",
+        "1 while the shared bucket is not asked since it failed (an open circuit breaker), by operation, 0 otherwise.",
+    );
+    family.sample(&[("op", "get")], u8::from(tier.is_some_and(SharedTier::is_open)));
+    family.sample(&[("op", "put")], u8::from(tier.is_some_and(SharedTier::is_open_for_writes)));
+}
+
+/// Zeros where no bucket is shared.
+fn journal(text: &mut Text, service: &Service) {
+    let JournalStats { lag, written, applied, skipped } = service.journal_stats();
+    text.gauge(
+        "purge_journal_lag_seconds",
+        "Time since the purges of other servers were last read from the shared bucket.",
+        lag.as_secs_f64(),
+    );
+    let mut family = text.counters(
+        "purge_journal_entries_total",
+        "Entries of the journal of purges: written for the other servers, applied here, or skipped since they are not valid.",
+    );
+    for (result, count) in [("written", written), ("applied", applied), ("skipped", skipped)] {
+        family.sample(&[("result", result)], count);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::dialect;
 use crate::source;
 
 /// Every title, in the order of their counters. A test checks that none is missing.
-pub(super) const TITLES: [&str; 30] = [
+pub(super) const TITLES: [&str; 31] = [
     "Body too large",
     "Conflict",
     "Damaged image",
@@ -39,6 +39,7 @@ pub(super) const TITLES: [&str; 30] = [
     "Original unavailable",
     "Overloaded",
     "Precondition failed",
+    "Purge incomplete",
     "Range not satisfiable",
     "Request head too large",
     "Request timeout",

@@ -21,6 +21,8 @@ pub(super) enum Outcome {
     Memory,
     /// A rendition from disk.
     Disk,
+    /// A rendition from the shared bucket.
+    Shared,
     /// A rendition that was made for this request.
     Miss,
     /// A rendition that was being made for another request.
@@ -33,9 +35,10 @@ pub(super) enum Outcome {
 
 impl Outcome {
     /// All outcomes with their labels, in the order of the enum.
-    pub(super) const ALL: [(Outcome, &str); 6] = [
+    pub(super) const ALL: [(Outcome, &str); 7] = [
         (Outcome::Memory, "memory"),
         (Outcome::Disk, "disk"),
+        (Outcome::Shared, "shared"),
         (Outcome::Miss, "miss"),
         (Outcome::Collapsed, "collapsed"),
         (Outcome::Original, "original"),
@@ -47,6 +50,7 @@ impl Outcome {
         match found {
             Some(Found::Memory) => Outcome::Memory,
             Some(Found::Disk) => Outcome::Disk,
+            Some(Found::Shared) => Outcome::Shared,
             Some(Found::Made { collapsed: false, .. }) => Outcome::Miss,
             Some(Found::Made { collapsed: true, .. }) => Outcome::Collapsed,
             None => Outcome::Original,

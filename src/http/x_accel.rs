@@ -9,6 +9,7 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderName, Method, header};
 
 use super::conditions;
+use super::freshness::Defects;
 use super::headers;
 use super::problem::Problem;
 use super::ranges::{self, Selected};
@@ -42,9 +43,10 @@ pub(super) fn respond(
 ) -> Result<Response, Problem> {
     let etag = headers::etag(&file.stored.digest);
     let modified = file.modified.map(headers::whole_seconds);
+    let defects = Defects { damaged: file.stored.damaged, stale: file.stale };
     conditions::check_preconditions(request_headers, &etag, modified)?;
     if conditions::is_unchanged(request_headers, &etag, modified) {
-        return Ok(headers::not_modified(target, &etag, modified, file.stored.damaged));
+        return Ok(headers::not_modified(target, &etag, modified, defects));
     }
     let range = request_headers.get(header::RANGE).and_then(|value| value.to_str().ok());
     let range = range.filter(|_| method == Method::GET && conditions::if_range_holds(request_headers, &etag));
@@ -55,11 +57,11 @@ pub(super) fn respond(
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     headers::insert(headers, X_ACCEL_REDIRECT, &format!("{prefix}/{}", file.stored.path));
-    headers::describe(headers, target, file.stored.content, Some(Found::Disk), file.stored.damaged);
+    headers::describe(headers, target, file.stored.content, Some(Found::Disk), defects);
     if timing {
         headers::add_timing(headers, &file.timing);
     }
-    headers::add_validators(headers, target, &etag, modified, file.stored.damaged);
+    headers::add_validators(headers, target, &etag, modified, defects);
     // nginx adds its own, and would keep this one beside it
     headers.remove(header::ACCEPT_RANGES);
     Ok(response)

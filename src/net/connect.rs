@@ -43,9 +43,13 @@ impl From<std::io::Error> for ConnectError {
 #[derive(Clone)]
 pub(crate) struct Connector(Arc<Shared>);
 
+/// Gives the addresses of a host.
+type Resolver = dyn Fn(String, u16) -> BoxFuture<'static, std::io::Result<Vec<SocketAddr>>> + Send + Sync;
+
 struct Shared {
     /// The host and port in the settings, which may be private.
     configured: (String, u16),
+    resolver: Box<Resolver>,
     tls: OnceLock<Result<Arc<ClientConfig>, ConnectError>>,
 }
 
@@ -55,12 +59,21 @@ impl Connector {
     /// # Errors
     /// If the origin needs TLS and the system has no root certificates.
     pub(crate) fn new(origin: &Uri) -> Result<Connector, ConnectError> {
-        let shared = Shared { configured: host_and_port(origin), tls: OnceLock::new() };
+        Connector::with_resolver(origin, Box::new(system_resolver))
+    }
+
+    /// The same with other addresses than those of the system's resolver.
+    pub(super) fn with_resolver(origin: &Uri, resolver: Box<Resolver>) -> Result<Connector, ConnectError> {
+        let shared = Shared { configured: host_and_port(origin), resolver, tls: OnceLock::new() };
         if origin.scheme_str() == Some("https") {
             shared.tls()?;
         }
         Ok(Connector(Arc::new(shared)))
     }
+}
+
+fn system_resolver(host: String, port: u16) -> BoxFuture<'static, std::io::Result<Vec<SocketAddr>>> {
+    Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
 }
 
 impl Shared {
@@ -90,7 +103,8 @@ impl Shared {
 
     async fn connect_tcp(&self, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
         let policy = self.policy(host, port);
-        let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.collect();
+        // once: a second answer could be another address, which was not checked
+        let addresses = (self.resolver)(host.to_owned(), port).await?;
         let mut error = None;
         for address in addresses.iter().filter(|address| policy.allows(address.ip())) {
             match TcpStream::connect(address).await {
@@ -168,3 +182,6 @@ impl AsyncWrite for Stream {
         Pin::new(&mut self.0).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

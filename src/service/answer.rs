@@ -34,6 +34,8 @@ pub struct Answer {
     pub content: Content,
     /// Whether the original is damaged, so that the image is incomplete.
     pub damaged: bool,
+    /// Whether the version of the original is used only because its origin fails.
+    pub stale: bool,
     /// Last modification of the original, where its source tells.
     pub modified: Option<SystemTime>,
     /// Where the rendition came from; `None` for an original.
@@ -71,6 +73,8 @@ impl Payload {
 pub struct File {
     /// Its path and content.
     pub stored: Stored,
+    /// Whether the version of the original is used only because its origin fails.
+    pub stale: bool,
     /// Last modification of the original, where its source tells.
     pub modified: Option<SystemTime>,
     /// Where the time went.

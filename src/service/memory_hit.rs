@@ -48,7 +48,8 @@ impl Service {
         self.note_use(settings, id, recipe, key, upgrade, uses);
         let payload = Payload::Memory { bytes: bytes.clone(), memfd: memfd.clone() };
         let (modified, found) = (version.modified, Some(Found::Memory));
-        Some(Answer { payload, digest, content, damaged, modified, found, timing: Timing::default() })
+        let stale = self.is_stale(id);
+        Some(Answer { payload, digest, content, damaged, stale, modified, found, timing: Timing::default() })
     }
 
     /// The key of the rendition, from the memo or computed. Before the header of the original is known it is the key of the

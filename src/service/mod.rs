@@ -12,16 +12,20 @@
 //! | `passthrough` | originals sent unchanged |
 //! | `overload_fallback` | originals in place of renditions that the queue refuses |
 //! | [`rate_limit`] | renders of one client |
+//! | [`purge`] | purges of this server, of the shared bucket and of the other servers |
+//! | [`cluster`] | the other servers: their purges, and requests to them |
 //! | [`uploads`] | new originals: staged, validated, published |
 //! | `upgrades`, `upgrade_job` | denser renditions in idle time |
 //! | [`stats`] | counters and histograms |
 
 mod answer;
+pub mod cluster;
 mod decode_cache;
 mod header;
 mod memory_hit;
 mod overload_fallback;
 mod passthrough;
+pub mod purge;
 mod queue;
 pub mod rate_limit;
 mod render_job;
@@ -32,7 +36,7 @@ mod upgrades;
 pub mod uploads;
 pub mod workers;
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -41,9 +45,11 @@ pub use answer::{Answer, Error, File, Payload, Timing};
 pub use memory_hit::KeyMemo;
 pub use upgrade_job::Outcome as UpgradeOutcome;
 
+use crate::cache::shared::SharedTier;
 use crate::cache::{self, Cache, Digest, Key};
 use crate::render::{self, Content, Settings};
 use crate::source::{self, Source, Version};
+use cluster::Cluster;
 use decode_cache::DecodeCache;
 use header::Header;
 use passthrough::Inspections;
@@ -86,6 +92,8 @@ pub struct Service {
     failures: moka::sync::Cache<Key, render::Error>,
     inspections: Inspections,
     upgrades: Upgrades,
+    /// Set before the first request, if this server is one of several.
+    cluster: OnceLock<Cluster>,
     stats: Arc<Stats>,
     /// Held while an upload is published.
     publishing: Arc<tokio::sync::Mutex<()>>,
@@ -109,26 +117,20 @@ impl Service {
             headers: moka::sync::Cache::builder().max_capacity(MAX_HEADER_BYTES).weigher(Header::weight).build(),
             failures,
             inspections: Inspections::new(),
+            cluster: OnceLock::new(),
             stats: Arc::default(),
             publishing: Arc::default(),
         })
     }
 
-    /// Removes renditions from the cache, and what the source knows of their originals; returns how many renditions.
-    pub async fn purge(self: &Arc<Self>, purge: cache::Purge) -> u64 {
-        match &purge {
-            cache::Purge::Original(id) => self.source.forget(id),
-            cache::Purge::Folder(prefix) => self.source.forget_below(prefix),
-        }
-        let (done, wait) = tokio::sync::oneshot::channel();
-        let service = Arc::clone(self);
-        // a thread of its own: removing many files takes long, and must not wait for a worker
-        std::thread::spawn(move || {
-            let purged = service.cache.purge(&purge);
-            // the client may have left
-            let _ = done.send(purged);
-        });
-        wait.await.unwrap_or(0)
+    /// Shares renditions with other servers; called before the first request.
+    pub(crate) fn share(&self, tier: Arc<SharedTier>) {
+        self.cache.share(tier);
+    }
+
+    /// The renditions that are shared with other servers, if there are any.
+    pub(crate) fn shared(&self) -> Option<&Arc<SharedTier>> {
+        self.cache.shared()
     }
 
     /// The settings of renders.
@@ -178,6 +180,11 @@ impl Service {
         cache::memfd_usage()
     }
 
+    /// Counters of the source, if its originals are fetched over the network.
+    pub fn remote_stats(&self) -> Option<source::RemoteStats> {
+        self.source.remote_stats()
+    }
+
     /// Bytes of originals that were read and not sent yet.
     pub fn buffered_bytes(&self) -> u64 {
         source::buffered_bytes()
@@ -198,7 +205,7 @@ impl Service {
         &self.workers
     }
 
-    /// Writes all results to disk. Blocks; for shutdown and tests.
+    /// Writes all results to disk, and to the shared bucket if that answers. Blocks; for shutdown and tests.
     pub fn flush(&self) {
         self.cache.flush();
     }

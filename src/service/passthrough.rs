@@ -80,7 +80,8 @@ impl Service {
             inspected.unwrap_or(Err(WorkError::DeadlineExceeded.into()))?;
         let timing = Timing { source: started.elapsed(), ..Timing::default() };
         let (modified, payload) = (opened.version.modified, Payload::Original(opened));
-        Ok(Answer { payload, digest, content, damaged: false, modified, found: None, timing })
+        let stale = self.is_stale(id);
+        Ok(Answer { payload, digest, content, damaged: false, stale, modified, found: None, timing })
     }
 
     /// The format and digest of a version, remembered or from an inspection.
@@ -124,13 +125,11 @@ impl Service {
             Err(_) if version.length > PREFIX_BYTES => {}
             identified => return Ok(identified?),
         }
-        self.source.bring(id, version).await?;
+        let near = self.source.bring(id, version).await?;
         let bytes = version.length + render::FIXED_MEMORY;
         let permit = self.workers.admission().permit(Need { class: Class::Light, bytes, time: None }).await?;
-        let original = self.source.fetch(id).await?;
-        if original.version != version {
-            return Err(source::Error::Changing.into());
-        }
+        let original = self.source.fetch_near(id, &near).await?.filter(|original| original.version == version);
+        let original = original.ok_or(source::Error::Changing)?;
         let identified = permit.run(move |grant| {
             grant.exclude_from_stats();
             render::identify(&original.bytes, &settings)

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use super::decode_cache::DecodeTicket;
 use super::header::Header;
-use super::resolve::Failed;
+use super::resolve::{ATTEMPTS, Failed};
 use super::stats::Stats;
 use super::workers::{Class, Grant, Need, Pressure, WorkError};
 use super::{Service, Timing};
 use crate::cache::Waiters;
 use crate::render::recipe::{Choice, Output};
 use crate::render::{self, Estimate, Format, PictureKind, Progress, Recipe, Settings, Stage};
-use crate::source::{ImageId, Original, Version};
+use crate::source::{self, ImageId, Near, Original, Version};
 
 /// Renders that are estimated to take longer are heavy.
 const HEAVY: Duration = Duration::from_millis(300);
@@ -32,11 +32,13 @@ impl Service {
         let mut admission = self.workers.admission();
         let deadline = admission.deadline();
         let mut brought = Duration::ZERO;
+        let mut attempts = 0;
         loop {
             let header = self.headers.get(&version);
             let need = need(header.as_ref(), version, &recipe, &settings)?;
             // before the permit is taken, so that a slow origin never holds a core
-            brought += self.bring(id, version, &waiters).await?;
+            let (near, took) = self.bring(id, version, &waiters).await?;
+            brought += took;
             let permit = tokio::select! {
                 biased;
                 permit = admission.permit(need) => permit?,
@@ -47,7 +49,15 @@ impl Service {
                 self.ensure_effective(version, &recipe, &settings)?;
             }
             let started = Instant::now();
-            let original = self.fetch(id, version).await?;
+            let Some(original) = self.fetch(id, version, &near).await? else {
+                // it was evicted while this waited for the permit, which is given back before it is brought again
+                attempts += 1;
+                match attempts < ATTEMPTS {
+                    true => continue,
+                    false => return Err(source::Error::Changing.into()),
+                }
+            };
+            drop(near);
             let queue = permit.queued.saturating_sub(brought);
             let (source, length) = (brought + started.elapsed(), original.bytes.len());
             let job = Job {
@@ -60,14 +70,15 @@ impl Service {
                 stats: Arc::clone(&self.stats),
             };
             let backpressure = Some((waiters.clone(), self.workers.pressure()));
+            let decode_cache = Arc::clone(&self.decode_cache);
             let ended = permit.run(move |grant| {
                 let mut clock = Clock::new(deadline, backpressure);
                 let ended = job.run(grant, &mut clock);
+                // here, since nobody may await it any more
+                decode_cache.sweep_later();
                 (ended, Timing { queue, source, ..clock.finish() })
             });
-            let ended = ended.await;
-            self.decode_cache.sweep_later();
-            return match ended? {
+            return match ended.await? {
                 (Ended::Rendered(encoded), timing) => {
                     self.stats.count_render(&timing, length, &encoded);
                     let (kind, content) = (encoded.kind.map(PictureKind::name), encoded.content.media_type());
@@ -85,19 +96,22 @@ impl Service {
     }
 
     /// Brings the original to this machine, while a client waits for it; returns how long it took.
-    async fn bring(&self, id: &ImageId, version: Version, waiters: &Waiters) -> Result<Duration, Failed> {
+    async fn bring(&self, id: &ImageId, version: Version, waiters: &Waiters) -> Result<(Near, Duration), Failed> {
         let started = Instant::now();
-        tokio::select! {
+        let near = tokio::select! {
             biased;
-            brought = self.source.bring(id, version) => brought?,
+            near = self.source.bring(id, version) => near?,
             () = waiters.abandoned() => return Err(self.cancelled()),
-        }
-        Ok(started.elapsed())
+        };
+        Ok((near, started.elapsed()))
     }
 
-    async fn fetch(&self, id: &ImageId, version: Version) -> Result<Original, Failed> {
-        let original = self.source.fetch(id).await?;
-        if original.version == version { Ok(original) } else { Err(Failed::Changed(original.version)) }
+    /// The original that was brought; `None` if it was evicted since.
+    async fn fetch(&self, id: &ImageId, version: Version, near: &Near) -> Result<Option<Original>, Failed> {
+        match self.source.fetch_near(id, near).await? {
+            Some(original) if original.version != version => Err(Failed::Changed(original.version)),
+            original => Ok(original),
+        }
     }
 
     fn cancelled(&self) -> Failed {

@@ -1,5 +1,6 @@
 //! A recipe resolved to an answer: the version of the original, the key, the cache, and a render on a miss.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Instant;
@@ -54,7 +55,10 @@ impl Service {
                     answer.timing.cache = started.elapsed();
                     Ok(answer)
                 }
-                None => self.resolve_output(settings, id, version, recipe, limit(), started).await,
+                None => {
+                    let answer = self.resolve_output(settings, id, version, recipe, limit(), started).await?;
+                    Ok(Answer { stale: self.is_stale(id), ..answer })
+                }
             }
         };
         let mut answer = std::pin::pin!(answer);
@@ -79,16 +83,25 @@ impl Service {
             let version = self.source.version(id).await?;
             let recipe = self.effective(version, settings, &recipe).unwrap_or(recipe);
             let key = rendition_key(id, &version, &recipe, settings);
-            let stored = self.cache.stored(key).await;
+            let stored = self.cache.stored(id, key).await;
             Ok(stored.map(|stored| {
                 self.stats.count(Found::Disk);
                 self.note_disk_use(settings, id, &recipe, key, stored.upgrade);
                 let timing = Timing { cache: started.elapsed(), ..Timing::default() };
-                File { stored, modified: version.modified, timing }
+                File { stored, stale: self.is_stale(id), modified: version.modified, timing }
             }))
         };
         let in_time = tokio::time::timeout(self.workers.deadline(), file).await;
         in_time.unwrap_or(Err(WorkError::DeadlineExceeded.into()))
+    }
+
+    /// Whether the version of the original is used only because its origin fails, which is counted.
+    pub(super) fn is_stale(&self, id: &ImageId) -> bool {
+        let is_stale = self.source.is_stale(id);
+        if is_stale {
+            self.stats.stale.fetch_add(1, Ordering::Relaxed);
+        }
+        is_stale
     }
 
     async fn resolve_output(
@@ -166,7 +179,8 @@ impl Service {
                 *sync::lock(&measured) = timing;
                 let exact = service.exact(version, &own_settings, &own_recipe, encoded.content);
                 let also = exact.map(|exact| rendition_key(&own_id, &version, &exact, &own_settings));
-                Made { encoded, also }
+                let Timing { cache: _, queue: _, source, decode, resize, encode } = timing;
+                Made { encoded, also, took: source + decode + resize + encode }
             })
         });
         let (body, found) = cached.await.map_err(|failure| match failure {
@@ -174,16 +188,16 @@ impl Service {
             Failure::Lost => WorkError::Panicked.into(),
         })?;
         let mut timing = *sync::lock(&timing);
-        if matches!(found, Found::Memory | Found::Disk) {
+        if matches!(found, Found::Memory | Found::Disk | Found::Shared) {
             timing.cache = started.elapsed();
         }
         self.stats.count(found);
-        if found == Found::Disk {
+        if matches!(found, Found::Disk | Found::Shared) {
             self.note_disk_use(settings, id, &recipe, key, body.upgrade);
         }
         let Body { bytes, digest, content, damaged, memfd, .. } = (*body).clone();
         let (payload, modified) = (Payload::Memory { bytes, memfd }, version.modified);
-        Ok(Answer { payload, digest, content, damaged, modified, found: Some(found), timing })
+        Ok(Answer { payload, digest, content, damaged, stale: false, modified, found: Some(found), timing })
     }
 
     /// Remembers failures that the original causes, so that they are not rendered again.

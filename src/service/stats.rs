@@ -19,6 +19,8 @@ pub struct Stats {
     pub memory_hits: AtomicU64,
     /// Answers from disk.
     pub disk_hits: AtomicU64,
+    /// Answers from the shared bucket.
+    pub shared_hits: AtomicU64,
     /// Answers rendered for their request.
     pub misses: AtomicU64,
     /// Answers rendered for an earlier request for the same key.
@@ -29,6 +31,8 @@ pub struct Stats {
     pub cancelled: AtomicU64,
     /// Uploaded originals.
     pub uploads: AtomicU64,
+    /// Answers whose original could not be asked for because its origin fails.
+    pub stale: AtomicU64,
     /// Answers cut off because their original was changed in place while it was sent.
     pub cut_off: AtomicU64,
     /// Duration of finished renders by stage.
@@ -95,6 +99,7 @@ impl Stats {
         let counter = match found {
             Found::Memory => &self.memory_hits,
             Found::Disk => &self.disk_hits,
+            Found::Shared => &self.shared_hits,
             Found::Made { collapsed: false, .. } => &self.misses,
             Found::Made { collapsed: true, .. } => &self.collapsed,
         };

@@ -85,9 +85,10 @@ impl Service {
         let recipe = self.upgrade_recipe(version, settings, recipe, &entry).ok_or(Outcome::Skipped)?;
 
         let need = Need { class: Class::Idle, bytes: version.length + render::FIXED_MEMORY, time: None };
-        self.source.bring(id, version).await.map_err(|_| Outcome::Stale)?;
+        let near = self.source.bring(id, version).await.map_err(|_| Outcome::Stale)?;
         let permit = self.workers.idle_permit(need).await.ok_or(Outcome::Skipped)?;
-        let original = self.source.fetch(id).await.ok().filter(|original| original.version == version);
+        let original =
+            self.source.fetch_near(id, &near).await.ok().flatten().filter(|original| original.version == version);
         let job = Job {
             original: original.ok_or(Outcome::Stale)?,
             recipe,

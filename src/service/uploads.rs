@@ -10,7 +10,8 @@ use super::workers::{Class, Need, WorkError};
 use super::{Error, Service};
 use crate::cache::Digest;
 use crate::render::{self, Checked};
-use crate::source::{self, ImageId, Rejected, StagedUpload, UploadStore};
+use crate::source::{self, ImageId, NamedUpload, Rejected, StagedUpload, UploadStore};
+pub use crate::source::{Current, Expected};
 
 /// Why an upload failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -65,28 +66,6 @@ pub struct Uploaded {
     pub bytes: u64,
     /// Of the bytes.
     pub digest: Digest,
-}
-
-/// The file under a name at present.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Current {
-    /// None.
-    Absent,
-    /// A file that is never sent, so that it has no digest.
-    Unsendable,
-    /// An original of that digest.
-    Image(Digest),
-}
-
-/// The precondition of an upload: the file that must be under its name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Expected {
-    /// None.
-    Absent,
-    /// Any file.
-    Present,
-    /// An original of one of these digests.
-    OneOf(Vec<Digest>),
 }
 
 impl Upload {
@@ -176,6 +155,13 @@ impl Service {
         use source::Error::{
             Changing, Credentials, Forbidden, NotFound, Refused, Status, TimedOut, TooLarge, Unavailable,
         };
+        let stored = match self.source.upload_store() {
+            Some(store) => store.current(id).await,
+            None => None,
+        };
+        if let Some(current) = stored {
+            return Ok(current?);
+        }
         match self.original(id).await {
             Ok(answer) => Ok(Current::Image(answer.digest)),
             Err(Error::Source(NotFound)) => Ok(Current::Absent),
@@ -199,7 +185,7 @@ impl Service {
         // one upload at a time: nothing may change between the check of the precondition and the rename
         let guard = Arc::clone(&self.publishing).lock_owned().await;
         let store = self.upload_store().map_err(at(0))?;
-        if expected != Expected::Absent {
+        if expected != Expected::Absent && !store.checks_preconditions() {
             for (index, (id, _)) in files.iter().enumerate() {
                 let current = self.current(id).await.map_err(|error| (index, error.into()))?;
                 if !expected.is_met_by(current) {
@@ -207,34 +193,36 @@ impl Service {
                 }
             }
         }
-        let (done, wait) = tokio::sync::oneshot::channel();
         let service = Arc::clone(self);
-        // a thread of its own: it blocks on the disk, and must not be cancelled half-way
-        std::thread::spawn(move || {
+        // a task of its own, which is not cancelled half-way
+        let published = tokio::spawn(async move {
             let _guard = guard;
-            let mut files: Vec<_> =
-                files.into_iter().map(|(id, ValidatedUpload { staged, uploaded: _ })| (id, staged)).collect();
-            let result = store.publish(&mut files, expected != Expected::Absent);
-            files.iter().for_each(|(id, _)| service.source.forget(id));
+            let ids: Vec<_> = files.iter().map(|(id, _)| id.clone()).collect();
+            let named = files.into_iter().map(|(id, ValidatedUpload { staged, uploaded })| {
+                let media_type = uploaded.image.format.media_type();
+                NamedUpload { id, staged, media_type }
+            });
+            let result = store.publish(named.collect(), &expected).await;
             if result.is_ok() {
-                service.stats.uploads.fetch_add(files.len() as u64, Ordering::Relaxed);
+                service.stats.uploads.fetch_add(ids.len() as u64, Ordering::Relaxed);
             }
-            // the client may have left
-            let _ = done.send(result);
+            service.forget(ids).await;
+            result
         });
-        let result = wait.await.map_err(|_| (0, WorkError::Panicked.into()))?;
+        let result = published.await.map_err(|_| (0, WorkError::Panicked.into()))?;
         result.map_err(|(index, rejected)| (index, rejected.into()))
     }
-}
 
-impl Expected {
-    /// Whether the precondition holds.
-    pub fn is_met_by(&self, current: Current) -> bool {
-        match (self, current) {
-            (Expected::Absent, Current::Absent) => true,
-            (Expected::Present, Current::Image(_) | Current::Unsendable) => true,
-            (Expected::OneOf(digests), Current::Image(digest)) => digests.contains(&digest),
-            _ => false,
-        }
+    /// Drops cached state of originals; on a thread of its own, since it may write to the disk.
+    async fn forget(self: &Arc<Self>, ids: Vec<ImageId>) {
+        let (done, wait) = tokio::sync::oneshot::channel();
+        let service = Arc::clone(self);
+        std::thread::spawn(move || {
+            ids.iter().for_each(|id| service.source.forget(id));
+            // nobody waits while the program ends
+            let _ = done.send(());
+        });
+        // fails only where the thread panicked
+        let _ = wait.await;
     }
 }

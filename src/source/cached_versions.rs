@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BoxFuture, Error, ImageId, Opened, Original, Source, UploadStore, Version};
+use super::{BoxFuture, Error, ImageId, Near, Opened, Original, Source, UploadStore, Version};
 
 /// The number of cached versions.
 const CAPACITY: u64 = 100_000;
@@ -48,7 +48,7 @@ impl Source for CachedVersions {
         self.versions.get(id).or_else(|| self.source.known(id))
     }
 
-    fn bring<'a>(&'a self, id: &'a ImageId, version: Version) -> BoxFuture<'a, Result<(), Error>> {
+    fn bring<'a>(&'a self, id: &'a ImageId, version: Version) -> BoxFuture<'a, Result<Near, Error>> {
         self.source.bring(id, version)
     }
 

@@ -160,7 +160,7 @@ impl Source for Files {
     }
 
     fn upload_store(&self) -> Option<UploadStore> {
-        Some(UploadStore::new(self.open_root().ok()?, self.max_bytes))
+        Some(UploadStore::folder(self.open_root().ok()?, self.max_bytes))
     }
 }
 

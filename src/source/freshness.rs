@@ -4,12 +4,16 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::wire::Conditions;
+use super::transport::{Conditions, Lifetime};
 use super::{Error, Version};
 use crate::sync;
 
 /// How long an origin that failed is not asked again.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// The bounds of the time that an origin gives in `Cache-Control`.
+const MIN_FRESH: Duration = Duration::from_secs(1);
+const MAX_FRESH: Duration = Duration::from_secs(86_400);
 
 /// Failures in a row that mean that the origin is down, rather than that single originals are slow or torn.
 const FAILURES: u32 = 3;
@@ -34,7 +38,11 @@ pub struct Windows {
 pub(super) struct Known {
     pub(super) version: Version,
     pub(super) conditions: Option<Conditions>,
-    confirmed: Instant,
+    pub(super) lifetime: Lifetime,
+    /// When it was confirmed, or read from disk.
+    since: Instant,
+    /// Its age then.
+    aged: Duration,
     fresh: Duration,
     /// The next request after one that failed.
     retry: Option<Instant>,
@@ -54,23 +62,45 @@ pub(super) enum Standing {
 }
 
 impl Known {
-    pub(super) fn new(version: Version, conditions: Option<Conditions>, windows: &Windows, now: Instant) -> Known {
-        let fresh = jittered(windows.revalidate, &version.identity);
-        Known { version, conditions, confirmed: now, fresh, retry: None }
+    /// A version that the origin just confirmed.
+    pub(super) fn new(
+        version: Version, conditions: Option<Conditions>, lifetime: Lifetime, windows: &Windows, now: Instant,
+    ) -> Known {
+        let usual = match lifetime.max_age {
+            Some(age) if !windows.revalidate.is_zero() => age.clamp(MIN_FRESH, MAX_FRESH),
+            _ => windows.revalidate,
+        };
+        let fresh = jittered(usual, &version.identity);
+        Known { version, conditions, lifetime, since: now, aged: Duration::ZERO, fresh, retry: None }
+    }
+
+    /// A version of that age that was read from disk. It is not fresh: the original may have changed, and other processes
+    /// may have seen it.
+    pub(super) fn aged(self, age: Duration) -> Known {
+        Known { aged: age.max(self.fresh), ..self }
+    }
+
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        self.aged.saturating_add(now.saturating_duration_since(self.since))
     }
 
     pub(super) fn standing(&self, windows: &Windows, now: Instant) -> Standing {
-        let age = now.saturating_duration_since(self.confirmed);
+        let age = self.age(now);
         let may_ask = self.retry.is_none_or(|retry| now >= retry);
         if age < self.fresh {
             Standing::Fresh
         } else if age < self.fresh + windows.stale_while_revalidate {
             if may_ask { Standing::Stale } else { Standing::Fresh }
-        } else if age < self.fresh + windows.stale_if_error {
+        } else if age < self.fresh + windows.stale_if_error && !self.lifetime.must_revalidate {
             if may_ask { Standing::Expired } else { Standing::Fresh }
         } else {
             Standing::TooOld
         }
+    }
+
+    /// Whether it is only used because the origin fails.
+    pub(super) fn is_stale(&self, windows: &Windows, now: Instant) -> bool {
+        self.retry.is_some() && self.age(now) >= self.fresh + windows.stale_while_revalidate
     }
 
     /// The same after a request that failed.
@@ -94,7 +124,7 @@ pub(super) fn is_outage(error: &Error) -> bool {
     }
 }
 
-/// Whether the origin is down, so that requests need not wait for it to fail.
+/// Whether the origin is sick, so that requests need not wait for it to fail.
 #[derive(Default)]
 pub(super) struct Breaker(Mutex<State>);
 
@@ -104,25 +134,46 @@ struct State {
     open: Option<(Instant, Error)>,
 }
 
+/// What a request that ended tells about the origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    Sickens,
+    Recovers,
+}
+
 impl Breaker {
-    /// The error of the origin, while it is not to be asked.
+    /// The error of the origin, while it is not to be asked. After each pause one caller may ask it.
     pub(super) fn error(&self, now: Instant) -> Option<Error> {
-        sync::lock(&self.0).open.as_ref().filter(|(until, _)| now < *until).map(|(_, error)| error.clone())
+        let mut state = sync::lock(&self.0);
+        let (until, error) = state.open.as_mut()?;
+        if now < *until {
+            return Some(error.clone());
+        }
+        *until = now + RETRY;
+        None
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        sync::lock(&self.0).open.is_some()
     }
 
     /// Counts a request that ended. A connection that is refused tells about the whole origin, a timeout about one original
     /// at first, and a status that the origin answers.
-    pub(super) fn count(&self, failure: Option<&Error>, now: Instant) {
+    pub(super) fn count(&self, failure: Option<&Error>, now: Instant) -> Option<Turn> {
         let mut state = sync::lock(&self.0);
+        let was_open = state.open.is_some();
         match failure {
             Some(Error::Unavailable(error)) if is_connection_error(error) => state.failures = FAILURES,
-            Some(Error::TimedOut | Error::Unavailable(_)) => state.failures += 1,
+            Some(Error::TimedOut | Error::Unavailable(_)) => state.failures = state.failures.saturating_add(1),
             Some(_) | None => *state = State::default(),
         }
         if let Some(error) = failure.filter(|_| state.failures >= FAILURES) {
-            // after the pause a single request tells
-            state.failures = FAILURES - 1;
             state.open = Some((now + RETRY, error.clone()));
+        }
+        match (was_open, state.open.is_some()) {
+            (false, true) => Some(Turn::Sickens),
+            (true, false) => Some(Turn::Recovers),
+            _ => None,
         }
     }
 }
@@ -148,7 +199,7 @@ mod tests {
     fn version_is_fresh_then_stale_then_expired_then_too_old() {
         let start = Instant::now();
         let version = Version { identity: [7; 32], modified: None, length: 1 };
-        let known = Known::new(version, None, &WINDOWS, start);
+        let known = Known::new(version, None, Lifetime::default(), &WINDOWS, start);
         let check = |known: &Known, seconds: u64, expected: Standing| {
             assert_eq!(known.standing(&WINDOWS, start + Duration::from_secs(seconds)), expected, "{seconds}");
         };
@@ -159,29 +210,60 @@ mod tests {
         check(&known, 670, Standing::Expired);
         check(&known, 6050, Standing::Expired);
         check(&known, 6070, Standing::TooOld);
-        let failed = known.failed(start + Duration::from_secs(1000));
+        let failed = known.clone().failed(start + Duration::from_secs(1000));
         check(&failed, 1004, Standing::Fresh);
         check(&failed, 1006, Standing::Expired);
+        let is_stale = |known: &Known, seconds: u64| known.is_stale(&WINDOWS, start + Duration::from_secs(seconds));
+        assert!(!is_stale(&failed, 650) && is_stale(&failed, 670) && is_stale(&failed, 1004));
+        assert!(!is_stale(&known, 670), "no request has failed");
+        // read from disk
+        for (age, expected) in [(0, Standing::Stale), (650, Standing::Expired), (7000, Standing::TooOld)] {
+            check(&known.clone().aged(Duration::from_secs(age)), 20, expected);
+        }
+        check(&known.aged(Duration::MAX), 1, Standing::TooOld);
+    }
+
+    #[test]
+    fn lifetime_of_the_origin_is_used_within_bounds() {
+        let start = Instant::now();
+        let version = Version { identity: [127; 32], modified: None, length: 1 };
+        let fresh = |max_age: u64, windows: &Windows| {
+            let lifetime = Lifetime { max_age: Some(Duration::from_secs(max_age)), ..Lifetime::default() };
+            Known::new(version, None, lifetime, windows, start).fresh.as_secs_f64().round()
+        };
+        assert_eq!(
+            [0, 1, 30, 600, 86_400, u64::MAX].map(|age| fresh(age, &WINDOWS)),
+            [1.0, 1.0, 30.0, 600.0, 86_366.0, 86_366.0]
+        );
+        let asks_always = Windows { revalidate: Duration::ZERO, ..WINDOWS };
+        assert_eq!(fresh(600, &asks_always), 0.0);
+        let lifetime = Lifetime { must_revalidate: true, ..Lifetime::default() };
+        let known = Known::new(version, None, lifetime, &WINDOWS, start);
+        assert_eq!(known.standing(&WINDOWS, start + Duration::from_secs(650)), Standing::Stale);
+        assert_eq!(known.standing(&WINDOWS, start + Duration::from_secs(670)), Standing::TooOld);
     }
 
     #[test]
     fn breaker_opens_at_refused_connections_and_failures_in_a_row() {
         let (breaker, start) = (Breaker::default(), Instant::now());
-        let is_open = |seconds| breaker.error(start + Duration::from_secs(seconds)).is_some();
-        breaker.count(Some(&Error::TimedOut), start);
-        breaker.count(Some(&Error::TimedOut), start);
-        breaker.count(None, start);
-        breaker.count(Some(&Error::TimedOut), start);
-        breaker.count(Some(&Error::TimedOut), start);
-        assert!(!is_open(0), "an answer came between");
-        breaker.count(Some(&Error::TimedOut), start);
-        assert!(is_open(4) && !is_open(6));
-        breaker.count(None, start);
-        assert!(!is_open(0));
+        let is_refused = |seconds| breaker.error(start + Duration::from_secs(seconds)).is_some();
+        let count = |failure: Option<&Error>| breaker.count(failure, start);
+        for failure in [Some(&Error::TimedOut), Some(&Error::TimedOut), None, Some(&Error::TimedOut)] {
+            assert_eq!(count(failure), None);
+        }
+        assert_eq!(count(Some(&Error::TimedOut)), None);
+        assert!(!is_refused(0), "an answer came between");
+        assert_eq!(count(Some(&Error::TimedOut)), Some(Turn::Sickens));
+        assert!(is_refused(4));
+        assert!(!is_refused(6), "one request tells");
+        assert!(is_refused(6), "only one");
+        assert_eq!(count(Some(&Error::TimedOut)), None);
+        assert_eq!(count(None), Some(Turn::Recovers));
+        assert!(!is_refused(0) && !breaker.is_open());
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-        breaker.count(Some(&Error::Unavailable(refused.into())), start);
-        assert!(is_open(0));
-        breaker.count(Some(&Error::Status(500)), start);
-        assert!(!is_open(0), "it answers");
+        assert_eq!(count(Some(&Error::Unavailable(refused.into()))), Some(Turn::Sickens));
+        assert!(is_refused(0) && breaker.is_open());
+        assert_eq!(count(Some(&Error::Status(500))), Some(Turn::Recovers), "it answers");
+        assert!(!is_refused(0));
     }
 }

@@ -3,15 +3,19 @@
 //! A source does not know what an original is needed for. The cache relies on [`Version`]: different bytes have different
 //! versions.
 
+mod bucket;
 mod cached_versions;
 mod chunks;
 mod files;
 mod freshness;
-mod http;
 mod id;
+mod known_versions;
 #[cfg(test)]
 mod link_tests;
 mod origin;
+mod original_cache;
+mod remote;
+mod remote_stats;
 mod root;
 mod shared_bytes;
 mod stat;
@@ -19,19 +23,23 @@ mod stat;
 mod test_origin;
 #[cfg(test)]
 mod testsuite;
+mod transport;
 mod upload_store;
+mod version_log;
 mod wire;
 
+pub use bucket::BucketOriginals;
 pub use cached_versions::CachedVersions;
 pub use chunks::buffered_bytes;
 pub use files::Files;
 pub use freshness::Windows;
-pub use http::HttpSource;
 pub use id::{ImageId, InvalidName};
 pub use origin::{InvalidOrigin, Origin};
+pub use remote::{RemoteConfig, RemoteSource};
+pub use remote_stats::{RemoteStats, RequestCounts};
 pub use shared_bytes::SharedBytes;
 pub(crate) use upload_store::STAGING;
-pub use upload_store::{Rejected, StagedUpload, UploadStore};
+pub use upload_store::{Current, Expected, NamedUpload, Rejected, StagedUpload, UploadStore};
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -41,6 +49,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_core::Stream;
+use original_cache::Held;
 
 pub use crate::net::BoxFuture;
 
@@ -58,10 +67,21 @@ pub trait Source: Send + Sync {
         None
     }
 
-    /// Transfers the bytes of that version to this machine, where they are not here yet, so that a `fetch` soon after does
-    /// not wait for the network. Callers hold no worker's permit meanwhile.
-    fn bring<'a>(&'a self, _id: &'a ImageId, _version: Version) -> BoxFuture<'a, Result<(), Error>> {
-        Box::pin(std::future::ready(Ok(())))
+    /// Whether the version of an original that was last given is used only because its origin fails.
+    fn is_stale(&self, _id: &ImageId) -> bool {
+        false
+    }
+
+    /// Transfers the bytes of that version, or of a newer one, to this machine, where they are not here yet, so that
+    /// `fetch_near` does not wait for the network. Callers hold no worker's permit meanwhile.
+    fn bring<'a>(&'a self, _id: &'a ImageId, _version: Version) -> BoxFuture<'a, Result<Near, Error>> {
+        Box::pin(std::future::ready(Ok(Near::default())))
+    }
+
+    /// The bytes of an original that was brought; `None` where they are not here any more, and are to be brought again. The
+    /// network is not waited for.
+    fn fetch_near<'a>(&'a self, id: &'a ImageId, _near: &'a Near) -> BoxFuture<'a, Result<Option<Original>, Error>> {
+        Box::pin(async move { self.fetch(id).await.map(Some) })
     }
 
     /// Whether the bytes of that version are on this machine.
@@ -80,7 +100,12 @@ pub trait Source: Send + Sync {
         None
     }
 
-    /// Drops cached state of an original that was just replaced or purged.
+    /// Counters of a source whose originals are fetched over the network.
+    fn remote_stats(&self) -> Option<RemoteStats> {
+        None
+    }
+
+    /// Drops cached state of an original that was just replaced or purged. Blocks.
     fn forget(&self, _id: &ImageId) {}
 
     /// The same for all originals whose names start so.
@@ -96,6 +121,26 @@ pub struct Version {
     pub modified: Option<SystemTime>,
     /// Length in bytes.
     pub length: u64,
+}
+
+/// An original that was brought to this machine. It keeps the bytes in memory where the disk does not have them.
+#[derive(Default)]
+pub struct Near(Option<Place>);
+
+/// Where the bytes of an original that was brought are.
+enum Place {
+    Disk(Version),
+    Memory(Arc<Held>),
+}
+
+impl Near {
+    fn on_disk(version: Version) -> Near {
+        Near(Some(Place::Disk(version)))
+    }
+
+    fn in_memory(held: Arc<Held>) -> Near {
+        Near(Some(Place::Memory(held)))
+    }
 }
 
 /// An original in memory.

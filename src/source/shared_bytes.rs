@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
 
-use super::{BoxFuture, Error, ImageId, Opened, Original, Source, UploadStore, Version};
+use super::{BoxFuture, Error, ImageId, Near, Opened, Original, Source, UploadStore, Version};
 use crate::sync;
 
 /// A source that has each version of an original in memory at most once.
@@ -65,7 +65,7 @@ impl Source for SharedBytes {
         self.source.known(id)
     }
 
-    fn bring<'a>(&'a self, id: &'a ImageId, version: Version) -> BoxFuture<'a, Result<(), Error>> {
+    fn bring<'a>(&'a self, id: &'a ImageId, version: Version) -> BoxFuture<'a, Result<Near, Error>> {
         self.source.bring(id, version)
     }
 

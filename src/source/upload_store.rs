@@ -1,31 +1,22 @@
-//! Uploads into a folder of originals: staged beneath the root under a name that is never served, then renamed.
-//!
-//! Publishing syncs the file, its name and every folder on the way to it before it returns. A process locks the files that
-//! it stages, so that [`UploadStore::sweep`] can tell the leftovers of a killed process from files being written.
+//! Uploads: staged in a file that is never served, and published under the names of originals.
+
+mod bucket;
+mod folder;
 
 use std::fs::File;
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
+use tintype_store::Digest;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
-use super::ImageId;
-use super::root::{Links, Root, create_beneath, open_beneath};
-
-/// The folder of staged uploads. No original's name begins with a dot.
-pub(crate) const STAGING: &str = ".tintype-uploads";
-
-/// The start of a staged file's name; sixteen hexadecimal digits follow.
-const PREFIX: &str = "upload-";
-
-/// How many random names are tried for a staged file.
-const NAME_ATTEMPTS: usize = 8;
-
-const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
+use super::bucket::BucketClient;
+use super::root::Root;
+use super::{Error, ImageId};
+use bucket::BucketStore;
+pub(crate) use folder::STAGING;
+use folder::{FolderStore, StagedName};
 
 /// Why the source did not store an upload.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -33,6 +24,9 @@ pub enum Rejected {
     /// A file or folder has that name.
     #[error("a file or folder of that name exists")]
     Exists,
+    /// The original is another one than expected.
+    #[error("the original is not the one that was to be replaced")]
+    Changed,
     /// A part of the path is not a folder, or the path is longer than the file system allows.
     #[error("a part of the path is not a folder, or the path is too long")]
     NoFolder,
@@ -54,34 +48,91 @@ pub enum Rejected {
     /// The storage failed.
     #[error("the originals' storage failed")]
     Unavailable(#[source] Arc<std::io::Error>),
+    /// The object store failed.
+    #[error(transparent)]
+    Source(#[from] Error),
 }
 
-/// Stores uploads in a folder of originals.
-#[derive(Clone, Debug)]
-pub struct UploadStore {
-    root: Arc<Root>,
-    max_bytes: u64,
+/// The original under a name at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Current {
+    /// None.
+    Absent,
+    /// A file that is never sent, so that it has no digest.
+    Unsendable,
+    /// An original of that digest.
+    Image(Digest),
+}
+
+/// The precondition of an upload: the original that must be under its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// None.
+    Absent,
+    /// Any file.
+    Present,
+    /// An original of one of these digests.
+    OneOf(Vec<Digest>),
+}
+
+impl Expected {
+    /// Whether the precondition holds.
+    pub fn is_met_by(&self, current: Current) -> bool {
+        match (self, current) {
+            (Expected::Absent, Current::Absent) => true,
+            (Expected::Present, Current::Image(_) | Current::Unsendable) => true,
+            (Expected::OneOf(digests), Current::Image(digest)) => digests.contains(&digest),
+            _ => false,
+        }
+    }
+}
+
+/// Stores uploads where the originals are.
+#[derive(Clone)]
+pub struct UploadStore(Place);
+
+#[derive(Clone)]
+enum Place {
+    Folder(FolderStore),
+    Bucket(BucketStore),
 }
 
 /// A file that is being uploaded. Dropped before it is published, it is removed.
 #[derive(Debug)]
 pub struct StagedUpload {
+    /// Its name in a folder; a file without one ends with the process. Dropped before the file, whose lock guards it.
+    name: Option<StagedName>,
     file: tokio::fs::File,
-    folder: File,
-    name: String,
     bytes: u64,
     max_bytes: u64,
-    is_published: bool,
+}
+
+/// A staged file that is to be published.
+#[derive(Debug)]
+pub struct NamedUpload {
+    /// The name of the original.
+    pub id: ImageId,
+    /// Its bytes.
+    pub staged: StagedUpload,
+    /// Their type.
+    pub media_type: &'static str,
 }
 
 impl UploadStore {
-    pub(super) fn new(root: Arc<Root>, max_bytes: u64) -> UploadStore {
-        UploadStore { root, max_bytes }
+    pub(super) fn folder(root: Arc<Root>, max_bytes: u64) -> UploadStore {
+        UploadStore(Place::Folder(FolderStore::new(root, max_bytes)))
+    }
+
+    pub(super) fn bucket(client: Arc<BucketClient>) -> UploadStore {
+        UploadStore(Place::Bucket(BucketStore::new(client)))
     }
 
     /// The most bytes of one original.
     pub fn max_bytes(&self) -> u64 {
-        self.max_bytes
+        match &self.0 {
+            Place::Folder(folder) => folder.max_bytes(),
+            Place::Bucket(bucket) => bucket.max_bytes(),
+        }
     }
 
     /// Removes the staged files of killed processes and returns their number.
@@ -89,7 +140,11 @@ impl UploadStore {
     /// # Errors
     /// Where the staging folder cannot be made or read.
     pub fn sweep(&self) -> Result<usize, Rejected> {
-        Ok(sweep(&self.staging()?)?)
+        match &self.0 {
+            Place::Folder(folder) => folder.sweep(),
+            // its files have no names
+            Place::Bucket(_) => Ok(0),
+        }
     }
 
     /// Creates an empty staged file.
@@ -97,135 +152,44 @@ impl UploadStore {
     /// # Errors
     /// Where no file can be created.
     pub fn stage(&self) -> Result<StagedUpload, Rejected> {
-        let folder = self.staging()?;
-        sweep(&folder)?;
-        for _ in 0..NAME_ATTEMPTS {
-            let name = format!("{PREFIX}{:016x}", RandomState::new().build_hasher().finish());
-            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-            let file = match create_beneath(&folder, Path::new(&name), flags, Mode::from_raw_mode(0o666), Links::Refuse)
-            {
-                Ok(file) => file,
-                Err(Errno::EXIST) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            let mut staged = StagedUpload {
-                file: tokio::fs::File::from_std(file),
-                folder: folder.try_clone().map_err(unavailable)?,
-                name,
-                bytes: 0,
-                max_bytes: self.max_bytes,
-                is_published: false,
-            };
-            if staged.lock()? {
-                return Ok(staged);
-            }
+        match &self.0 {
+            Place::Folder(folder) => folder.stage(),
+            Place::Bucket(bucket) => bucket.stage(),
         }
-        Err(unavailable(std::io::Error::other("no free name for a staged file")))
     }
 
-    /// Opens the staging folder, which only this user may read; creates it where it is missing.
-    fn staging(&self) -> Result<File, Rejected> {
-        match rustix::fs::mkdirat(self.root.dir(), STAGING, Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
-        }
-        Ok(open_beneath(self.root.dir(), Path::new(STAGING), FOLDER, Links::Refuse)?)
+    /// Whether [`publish`](UploadStore::publish) checks every precondition by itself. Otherwise it checks only
+    /// [`Expected::Absent`], and others must hold until it returns.
+    pub fn checks_preconditions(&self) -> bool {
+        matches!(self.0, Place::Bucket(_))
     }
 
-    /// Renames staged files to their final names, all or none, and returns once that is durable. `replaces` says whether
-    /// existing files are replaced. Blocks.
+    /// The original under a name, where the source's versions may be old.
     ///
     /// # Errors
-    /// The index of the file that failed, and why. With `replaces`, files before it stay replaced.
-    pub fn publish(&self, files: &mut [(ImageId, StagedUpload)], replaces: bool) -> Result<(), (usize, Rejected)> {
-        let mut done: Vec<File> = Vec::new();
-        let mut failed = None;
-        for (index, (id, staged)) in files.iter_mut().enumerate() {
-            match self
-                .folder_of(id)
-                .and_then(|folder| staged.rename(&folder, id.file_name(), replaces).map(|()| folder))
-            {
-                Ok(folder) => done.push(folder),
-                Err(rejected) => {
-                    failed = Some((index, rejected));
-                    break;
-                }
-            }
+    /// Where the storage fails.
+    pub async fn current(&self, id: &ImageId) -> Option<Result<Current, Error>> {
+        match &self.0 {
+            Place::Folder(_) => None,
+            Place::Bucket(bucket) => Some(bucket.current(id).await),
         }
-        let failed = failed.or_else(|| {
-            let synced = files.iter().map(|(id, _)| self.sync_folders_to(id));
-            synced.enumerate().find_map(|(index, result)| result.err().map(|rejected| (index, rejected)))
-        });
-        let Some(failed) = failed else { return Ok(()) };
-        if !replaces {
-            for (folder, (id, staged)) in done.iter().zip(files.iter()) {
-                staged.retract(folder, id.file_name());
-            }
-        }
-        Err(failed)
     }
 
-    /// Opens the folder of an original; creates it and those above it where they are missing.
-    fn folder_of(&self, id: &ImageId) -> Result<File, Rejected> {
-        let folders = folders_to(id);
-        let (mut folder, missing) = self.deepest(&folders)?;
-        for path in missing {
-            let name = Path::new(path.file_name().unwrap_or_default());
-            match rustix::fs::mkdirat(&folder, name, Mode::from_raw_mode(0o777)) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(error) => return Err(error.into()),
-            }
-            // the kernel found nothing here through links: a link leads nowhere or outside
-            folder = open_beneath(&folder, name, FOLDER, Links::Refuse)?;
+    /// Gives staged files their final names, all or none, and returns once that is durable.
+    ///
+    /// # Errors
+    /// The index of the file that failed, and why. Except for [`Expected::Absent`], files before it stay replaced.
+    pub async fn publish(&self, files: Vec<NamedUpload>, expected: &Expected) -> Result<(), (usize, Rejected)> {
+        match &self.0 {
+            Place::Folder(folder) => folder.publish(files, *expected != Expected::Absent).await,
+            Place::Bucket(bucket) => bucket.publish(files, expected).await,
         }
-        Ok(folder)
     }
-
-    /// Opens the deepest of these folders that exists and returns the others. Each lies within the one before.
-    fn deepest<'a>(&self, folders: &'a [PathBuf]) -> Result<(File, &'a [PathBuf]), Rejected> {
-        for (index, path) in folders.iter().enumerate().rev() {
-            match self.root.open(path, FOLDER, &[]) {
-                Ok(folder) => return Ok((folder, &folders[index + 1..])),
-                Err(Errno::NOENT) if index > 0 => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(Errno::NOENT.into())
-    }
-
-    /// Syncs every folder on the way to an original, also those that another upload has just created: they may not be
-    /// durable yet.
-    fn sync_folders_to(&self, id: &ImageId) -> Result<(), Rejected> {
-        for path in folders_to(id).iter().rev() {
-            match rustix::fs::fsync(self.root.open(path, FOLDER, &[])?) {
-                // some network file systems sync folders by themselves and refuse the call
-                Ok(()) | Err(Errno::INVAL) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The root and each folder on the way to an original.
-fn folders_to(id: &ImageId) -> Vec<PathBuf> {
-    let mut paths = vec![PathBuf::from(".")];
-    let folders = id.as_str().rsplit_once('/').map_or("", |(folders, _)| folders);
-    for segment in folders.split('/').filter(|segment| !segment.is_empty()) {
-        let path = paths.last().map(|above| above.join(segment)).unwrap_or_default();
-        paths.push(path);
-    }
-    paths
 }
 
 impl StagedUpload {
-    /// Locks the file; `false` where a sweep of another process was first.
-    fn lock(&mut self) -> Result<bool, Rejected> {
-        // on a file system without locks no sweep can lock it either
-        if rustix::fs::flock(&self.file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
-            return Ok(false);
-        }
-        Ok(rustix::fs::fstat(&self.file)?.st_nlink > 0)
+    fn new(file: File, name: Option<StagedName>, max_bytes: u64) -> StagedUpload {
+        StagedUpload { name, file: tokio::fs::File::from_std(file), bytes: 0, max_bytes }
     }
 
     /// Appends bytes.
@@ -257,83 +221,17 @@ impl StagedUpload {
         Ok(buffer.into())
     }
 
-    /// Syncs the bytes to disk.
+    /// Syncs the bytes to disk, where the file stays on it.
     ///
     /// # Errors
     /// Failures of the disk.
     pub async fn sync(&mut self) -> Result<(), Rejected> {
         self.file.flush().await.map_err(rejected)?;
-        self.file.sync_all().await.map_err(rejected)
-    }
-
-    fn rename(&mut self, folder: &File, name: &str, replaces: bool) -> Result<(), Rejected> {
-        let flags = if replaces { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
-        let renamed = match rustix::fs::renameat_with(&self.folder, &self.name, folder, name, flags) {
-            // the file system has no RENAME_NOREPLACE; a hard link never replaces
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) if !replaces => {
-                rustix::fs::linkat(&self.folder, &self.name, folder, name, AtFlags::empty())
-                    .and_then(|()| rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty()))
-            }
-            // the folder is another mount
-            Err(Errno::XDEV) => return Err(unavailable(std::io::ErrorKind::CrossesDevices.into())),
-            result => result,
-        };
-        renamed?;
-        self.is_published = true;
-        Ok(())
-    }
-
-    /// Removes the published name, unless another file has it by now.
-    fn retract(&self, folder: &File, name: &str) {
-        let (Ok(own), Ok(there)) =
-            (rustix::fs::fstat(&self.file), rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW))
-        else {
-            return;
-        };
-        if (own.st_dev, own.st_ino) == (there.st_dev, there.st_ino) {
-            // the upload fails, so a leftover is not an acknowledged original
-            let _ = rustix::fs::unlinkat(folder, name, AtFlags::empty());
+        match self.name {
+            Some(_) => self.file.sync_all().await.map_err(rejected),
+            None => Ok(()),
         }
     }
-}
-
-impl Drop for StagedUpload {
-    fn drop(&mut self) {
-        if !self.is_published {
-            // the next sweep removes it otherwise
-            let _ = rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty());
-        }
-    }
-}
-
-/// Removes the staged files of a folder that no process has locked.
-fn sweep(folder: &File) -> Result<usize, Errno> {
-    let mut swept = 0;
-    for entry in rustix::fs::Dir::read_from(folder)? {
-        let entry = entry?;
-        let Ok(name) = entry.file_name().to_str() else { continue };
-        if !is_staged_name(name) {
-            continue;
-        }
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        // gone, or not created by an upload
-        let Ok(file) = open_beneath(folder, Path::new(name), flags, Links::Refuse) else { continue };
-        let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
-        if is_file && rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
-                Ok(()) => swept += 1,
-                // published, or removed by another sweep, since it was opened
-                Err(Errno::NOENT) => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    Ok(swept)
-}
-
-fn is_staged_name(name: &str) -> bool {
-    let digits = name.strip_prefix(PREFIX);
-    digits.is_some_and(|digits| digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 impl From<Errno> for Rejected {

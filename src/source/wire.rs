@@ -2,10 +2,10 @@
 //! that each address is checked; proxies in the environment are not used, since they would resolve names themselves.
 
 use std::error::Error as _;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Incoming};
@@ -15,7 +15,9 @@ use tokio::sync::Semaphore;
 
 use super::origin::{Origin, redirect};
 use super::stat::unavailable;
-use super::{Error, ImageId};
+use super::transport::{Answer, Conditions, Fetched, Lifetime, Remote, RequestLimit, date};
+use super::{BoxFuture, Error, ImageId};
+use crate::net;
 use crate::net::connect::{ConnectError, Connector};
 
 /// Redirects of one request.
@@ -61,52 +63,11 @@ impl Limits {
 pub(super) struct Client {
     http: legacy::Client<Connector, Empty<Bytes>>,
     origin: Origin,
+    /// The origin without its credentials.
+    name: String,
     limits: Limits,
-    requests: Semaphore,
+    requests: RequestLimit,
     receiving: Semaphore,
-}
-
-/// The answer to a request for an original.
-#[derive(Debug)]
-pub(super) enum Answer {
-    /// The original is unchanged by the conditions that were sent.
-    NotModified,
-    /// All of it.
-    Whole(Fetched),
-}
-
-/// An original as it was received.
-#[derive(Debug)]
-pub(super) struct Fetched {
-    pub(super) bytes: Bytes,
-    /// For the next request; `None` where the validators could miss a change.
-    pub(super) conditions: Option<Conditions>,
-    pub(super) modified: Option<SystemTime>,
-}
-
-/// The headers of a conditional request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Conditions {
-    etag: Option<HeaderValue>,
-    last_modified: Option<HeaderValue>,
-}
-
-impl Conditions {
-    /// A strong ETag is trusted. A weak one and Last-Modified are if the original was at least two seconds old when it was
-    /// sent: it may have changed twice within a second (RFC 9110 §8.8.2.2).
-    fn of(headers: &HeaderMap) -> Option<Conditions> {
-        let etag = headers.get(header::ETAG).filter(|etag| etag.as_bytes().ends_with(b"\"")).cloned();
-        if etag.as_ref().is_some_and(|etag| etag.as_bytes().starts_with(b"\"")) {
-            return Some(Conditions { etag, last_modified: None });
-        }
-        let age = date(headers, header::DATE)?.duration_since(date(headers, header::LAST_MODIFIED)?).ok()?;
-        let last_modified = headers.get(header::LAST_MODIFIED).cloned();
-        (age >= Duration::from_secs(2)).then_some(Conditions { etag, last_modified })
-    }
-}
-
-fn date(headers: &HeaderMap, name: header::HeaderName) -> Option<SystemTime> {
-    httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
 }
 
 impl Client {
@@ -115,28 +76,20 @@ impl Client {
     /// # Errors
     /// If the origin needs TLS and the system has no root certificates.
     pub(super) fn new(origin: Origin, limits: Limits) -> Result<Client, ConnectError> {
+        let connector = Connector::new(origin.url())?;
+        Ok(Client::over(connector, origin, limits))
+    }
+
+    fn over(connector: Connector, origin: Origin, limits: Limits) -> Client {
         let http = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_CONNECTION)
             .pool_max_idle_per_host(MAX_IDLE)
             .http1_max_buf_size(MAX_HEAD_BYTES)
             .http1_max_headers(MAX_HEADERS)
-            .build(Connector::new(origin.url())?);
+            .build(connector);
         let receiving = Semaphore::new(kib(MAX_RECEIVING.max(limits.max_bytes)) as usize);
-        Ok(Client { http, origin, limits, requests: Semaphore::new(MAX_REQUESTS), receiving })
-    }
-
-    /// Fetches an original, unless it is unchanged by these conditions.
-    ///
-    /// # Errors
-    /// Those of a source.
-    pub(super) async fn get(&self, id: &ImageId, conditions: Option<&Conditions>) -> Result<Answer, Error> {
-        let answer = async {
-            // the semaphore is never closed
-            let _request = self.requests.acquire().await;
-            self.follow(id, conditions).await
-        };
-        tokio::time::timeout(self.limits.whole, answer).await.unwrap_or(Err(Error::TimedOut))
+        Client { http, name: origin.to_string(), origin, limits, requests: RequestLimit::new(MAX_REQUESTS), receiving }
     }
 
     async fn follow(&self, id: &ImageId, conditions: Option<&Conditions>) -> Result<Answer, Error> {
@@ -173,7 +126,9 @@ impl Client {
     async fn receive(&self, response: Response<Incoming>, is_conditional: bool) -> Result<Answer, Error> {
         match response.status() {
             StatusCode::OK => {}
-            StatusCode::NOT_MODIFIED if is_conditional => return Ok(Answer::NotModified),
+            StatusCode::NOT_MODIFIED if is_conditional => {
+                return Ok(Answer::NotModified(Lifetime::of(response.headers())));
+            }
             StatusCode::NOT_FOUND | StatusCode::GONE => return Err(Error::NotFound),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
                 return Err(Error::Credentials);
@@ -185,8 +140,9 @@ impl Client {
             return Err(invalid("a Content-Encoding that was not asked for"));
         }
         let (conditions, modified) = (Conditions::of(headers), date(headers, header::LAST_MODIFIED));
+        let lifetime = Lifetime::of(headers).unwrap_or_default();
         let bytes = self.body(response.into_body()).await?;
-        Ok(Answer::Whole(Fetched { bytes, conditions, modified }))
+        Ok(Answer::Whole(Fetched { bytes, conditions, modified, lifetime }))
     }
 
     /// The whole body; one without a length is counted as it arrives.
@@ -202,7 +158,7 @@ impl Client {
         loop {
             let frame = tokio::time::timeout(self.limits.idle, body.frame()).await.map_err(|_| Error::TimedOut)?;
             let Some(frame) = frame else { return Ok(bytes.into()) };
-            let Ok(chunk) = frame.map_err(|error| unavailable(std::io::Error::other(error)))?.into_data() else {
+            let Ok(chunk) = frame.map_err(|error| unavailable(net::with_causes(&error)))?.into_data() else {
                 continue;
             };
             let now = (bytes.len() + chunk.len()) as u64;
@@ -211,6 +167,24 @@ impl Client {
             }
             bytes.extend_from_slice(&chunk);
         }
+    }
+}
+
+impl Remote for Client {
+    fn get<'a>(&'a self, id: &'a ImageId, conditions: Option<&'a Conditions>) -> BoxFuture<'a, Result<Answer, Error>> {
+        let answer = async move {
+            let _request = self.requests.acquire().await;
+            self.follow(id, conditions).await
+        };
+        Box::pin(async move { tokio::time::timeout(self.limits.whole, answer).await.unwrap_or(Err(Error::TimedOut)) })
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn waiting(&self) -> u64 {
+        self.requests.waiting()
     }
 }
 
@@ -229,7 +203,7 @@ fn request_error(error: legacy::Error) -> Error {
         Some(ConnectError::Refused(why)) => Error::Refused(why.clone()),
         Some(ConnectError::TimedOut) => Error::TimedOut,
         Some(ConnectError::Io(error)) => Error::Unavailable(error.clone()),
-        None => unavailable(std::io::Error::other(error)),
+        None => unavailable(net::with_causes(&error)),
     }
 }
 

@@ -1,8 +1,10 @@
 //! Integration tests, one binary so that the program is linked once. Each module is a subject:
 //! `cargo test --test it -- socket::` runs those of `socket.rs`. `tests/README.md` is the map.
 
+mod buckets;
 mod check;
 mod clients;
+mod cluster;
 mod commands;
 mod common;
 mod connections;
@@ -26,6 +28,7 @@ mod regressions;
 mod reload;
 mod renditions;
 mod requests;
+mod shared;
 mod socket;
 mod stalled;
 mod target;

@@ -7,11 +7,15 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::common::tls::Tls;
-use crate::common::{Server, folder, testdata, tintype};
+use crate::common::{Answer, Connection, Server, folder, poll, testdata, tintype};
 
 const PHOTO: &str = "photos/coffee.png";
 
-/// An origin over the test pictures. Paths below `hang/` get no answer, below `private/` a 403, below `broken/` a 500.
+/// Every request asks the origin, and what is known is used for long if that fails.
+const ASK: [(&str, &str); 2] = [("TINTYPE_SOURCE_REVALIDATE", "1ms"), ("TINTYPE_SOURCE_STALE_WHILE_REVALIDATE", "0s")];
+
+/// An origin over the test pictures. Paths below `hang/` get no answer, below `private/` a 403, below `broken/` a 500; those
+/// below `slow/` are answered after a moment.
 struct Origin {
     address: SocketAddr,
     state: Arc<State>,
@@ -27,7 +31,11 @@ struct State {
 
 impl Origin {
     fn start() -> Origin {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Origin::start_at("127.0.0.1:0".parse().expect("an address"))
+    }
+
+    fn start_at(address: SocketAddr) -> Origin {
+        let listener = TcpListener::bind(address).expect("a port");
         let (address, state) = (listener.local_addr().expect("an address"), Arc::<State>::default());
         let shared = Arc::clone(&state);
         let thread = std::thread::spawn(move || {
@@ -63,14 +71,19 @@ impl State {
             .collect();
         self.requests.fetch_add(1, Ordering::SeqCst);
         let path = head.first().and_then(|line| line.split(' ').nth(1)).unwrap_or("/").to_owned();
-        let (status, body) = match path.trim_start_matches("/base/").split('/').next().unwrap_or_default() {
+        let mut path = path.trim_start_matches("/base/");
+        if let Some(rest) = path.strip_prefix("slow/") {
+            std::thread::sleep(Duration::from_millis(500));
+            path = rest;
+        }
+        let (status, body) = match path.split('/').next().unwrap_or_default() {
             "hang" => {
                 self.hanging.lock().expect("no panic").push(stream);
                 return Ok(());
             }
             "private" => (403, Vec::new()),
             "broken" => (500, Vec::new()),
-            _ => match std::fs::read(testdata().join(path.trim_start_matches("/base/"))) {
+            _ => match std::fs::read(testdata().join(path)) {
                 Ok(body) => (200, body),
                 Err(_) => (404, Vec::new()),
             },
@@ -113,8 +126,7 @@ fn renditions_of_an_origin_equal_those_of_a_folder() {
 #[test]
 fn cached_renditions_outlive_the_origin() {
     let (mut origin, cache) = (Origin::start(), folder());
-    let settings = [("TINTYPE_SOURCE_REVALIDATE", "1ms"), ("TINTYPE_SOURCE_STALE_WHILE_REVALIDATE", "0s")];
-    let server = serve(&origin, cache.path(), &settings);
+    let server = serve(&origin, cache.path(), &ASK);
     let target = format!("/{PHOTO}?width=50&format=webp");
     let first = server.get(&target, &[]);
     assert_eq!(first.status, 200);
@@ -123,11 +135,117 @@ fn cached_renditions_outlive_the_origin() {
         std::thread::sleep(Duration::from_millis(20));
         let answer = server.get(&target, &[]);
         assert!(answer.status == 200 && answer.body == first.body);
+        assert_stale(&answer, "tintype; hit");
     }
     // an original that was never fetched
     let answer = server.get("/photos/other.png?width=50", &[]);
     answer.assert_problem(502);
     assert_eq!(answer.header("cache-control"), "no-store");
+}
+
+#[track_caller]
+fn assert_stale(answer: &Answer, cache_status: &str) {
+    assert_eq!(answer.header("cache-status"), format!("{cache_status}; detail=stale"), "{}", answer.head);
+    assert_eq!(answer.header("cache-control"), "public, max-age=10");
+}
+
+#[test]
+fn kills_and_restarts_while_the_origin_is_down_cost_no_cached_picture() {
+    let (mut origin, cache) = (Origin::start(), folder());
+    let mut server = serve(&origin, cache.path(), &ASK);
+    let targets: Vec<String> = (1..=20).map(|n| format!("/{PHOTO}?width={}&format=webp", 20 * n)).collect();
+    let first: Vec<Answer> = targets.iter().map(|target| server.get(target, &[])).collect();
+    assert!(first.iter().all(|answer| answer.status == 200));
+    origin.stop();
+    let mut heads = Vec::new();
+    for fast_path in ["true", "false"] {
+        // killed
+        drop(server);
+        server = serve(&origin, cache.path(), &[ASK[0], ASK[1], ("TINTYPE_SERVER_FAST_PATH", fast_path)]);
+        let mut slowest = Duration::ZERO;
+        // from disk, then out of memory, by the fast path if it is on
+        for _ in 0..3 {
+            for (target, first) in targets.iter().zip(&first) {
+                let started = Instant::now();
+                let answer = server.get(target, &[]);
+                slowest = slowest.max(started.elapsed());
+                assert!(answer.status == 200 && answer.body == first.body, "{}", answer.head);
+                assert_eq!(answer.header("etag"), first.header("etag"));
+                assert_stale(&answer, "tintype; hit");
+            }
+        }
+        println!("fast_path = {fast_path}: the slowest of 60 answers without the origin took {slowest:?}");
+        let etag = first[0].header("etag");
+        let unchanged = server.get(&targets[0], &[("If-None-Match", &etag)]);
+        assert_eq!((unchanged.status, unchanged.header("cache-control")), (304, "public, max-age=10".into()));
+        let head = server.get(&targets[0], &[]).head;
+        let own = ["date", "x-request-id"];
+        let is_own = |line: &&str| own.iter().any(|name| line.to_ascii_lowercase().starts_with(name));
+        heads.push(head.lines().filter(|line| !is_own(line)).map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(server.metric("tintype_fast_path_answers_total") > 0.0, fast_path == "true");
+        assert!(server.metric("tintype_source_stale_served_total") >= 60.0);
+        assert_eq!(server.metric("tintype_source_sick"), 1.0);
+    }
+    assert_eq!(heads[0], heads[1], "both paths give the same answer");
+    // what is not cached is rendered from the original on disk
+    let answer = server.get(&format!("/{PHOTO}?width=33&format=webp"), &[]);
+    assert_eq!(answer.picture().1, 33);
+    assert_stale(&answer, "tintype; fwd=uri-miss; stored");
+    let answer = server.get(&format!("/{PHOTO}"), &[]);
+    assert_eq!(answer.body, std::fs::read(testdata().join(PHOTO)).expect("a picture"));
+    assert_stale(&answer, "tintype; fwd=bypass");
+    let started = Instant::now();
+    server.get("/photos/other.png?width=50", &[]).assert_problem(502);
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+
+    let _origin = Origin::start_at(origin.address);
+    let started = Instant::now();
+    poll("the origin is asked again", || {
+        (server.get(&targets[0], &[]).header("cache-status") == "tintype; hit").then_some(())
+    });
+    println!("recovered after {:?}", started.elapsed());
+    assert_eq!(server.metric("tintype_source_sick"), 0.0);
+    let log = server.log();
+    let lines = |text: &str| log.lines().filter(|line| line.contains(text)).count();
+    assert_eq!((lines("the origin fails"), lines("the origin answers again")), (1, 1), "{log}");
+}
+
+#[test]
+fn purged_original_does_not_come_back_after_a_kill() {
+    let (mut origin, cache) = (Origin::start(), folder());
+    let settings = [ASK[0], ASK[1], ("TINTYPE_SECURITY_ADMIN_TOKEN", "0123456789abcdef")];
+    let mut server = serve(&origin, cache.path(), &settings);
+    let others = ["photos/chelsea.png", PHOTO].map(|name| format!("/{name}?width=50&format=webp"));
+    for target in &others {
+        assert_eq!(server.get(target, &[]).status, 200, "{target}");
+    }
+    let token = [("Authorization", "Bearer 0123456789abcdef"), ("Content-Length", "0")];
+    assert_eq!(server.connect().ask("POST", &format!("/-/purge?path=/{PHOTO}"), &token).status, 200);
+    origin.stop();
+    drop(server);
+    server = serve(&origin, cache.path(), &settings);
+    assert_stale(&server.get(&others[0], &[]), "tintype; hit");
+    server.get(&others[1], &[]).assert_problem(502);
+    server.get(&format!("/{PHOTO}"), &[]).assert_problem(502);
+}
+
+#[test]
+fn thousand_clients_of_a_cold_original_cause_one_fetch() {
+    let (origin, cache) = (Origin::start(), folder());
+    let server = serve(&origin, cache.path(), &[]);
+    let clients: Vec<Connection> = (0..1000)
+        .map(|number| {
+            let mut client = server.connect();
+            let target = format!("/slow/{PHOTO}?width={}&format=webp", 20 + number % 10);
+            client.send_request("GET", &target, &[]);
+            client
+        })
+        .collect();
+    for (number, mut client) in clients.into_iter().enumerate() {
+        assert_eq!(client.receive("GET").picture().1, 20 + number as u32 % 10);
+    }
+    assert_eq!(origin.requests(), 1);
+    assert_eq!(server.metric("tintype_renders_total"), 10.0);
 }
 
 #[test]

@@ -63,6 +63,7 @@ pub use digest::Digest;
 pub use key::Key;
 #[doc(hidden)]
 pub use layout::name_again;
+pub use log_throttle::LogThrottle;
 pub use store::{FolderState, Store};
 
 /// The folder and its bounds.

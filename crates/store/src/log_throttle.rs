@@ -8,14 +8,14 @@ use crate::sync::lock;
 
 /// Allows a log line every ten seconds, however often the event occurs.
 #[derive(Debug, Default)]
-pub(crate) struct LogThrottle {
+pub struct LogThrottle {
     last: Mutex<Option<Instant>>,
     suppressed: AtomicU64,
 }
 
 impl LogThrottle {
     /// The number of suppressed lines since the last one, if a line may be logged now.
-    pub(crate) fn allow(&self) -> Option<u64> {
+    pub fn allow(&self) -> Option<u64> {
         const INTERVAL: Duration = Duration::from_secs(10);
         let mut last = lock(&self.last);
         if last.is_some_and(|at| at.elapsed() < INTERVAL) {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -24,6 +25,8 @@ pub struct Store<A: Attributes> {
 /// The folder, as it is now.
 struct Place<A: Attributes> {
     state: RwLock<State<A>>,
+    /// How often it was opened.
+    opened: AtomicU64,
     config: Config,
     counters: Arc<Counters>,
 }
@@ -88,6 +91,8 @@ impl<A: Attributes> Place<A> {
                 if !is_first {
                     tracing::info!(%dir, "the cache folder is usable again");
                 }
+                // before its files can be found
+                self.opened.fetch_add(1, Ordering::SeqCst);
                 self.set(State::Open(Arc::new(disk)));
             }
             Err(error) if error.kind() == ErrorKind::ResourceBusy => {
@@ -124,7 +129,12 @@ impl<A: Attributes> Store<A> {
     /// A store in the folder of `config`. Where that cannot be used, this is logged, it is tried again twice a second, and
     /// until then nothing is stored and nothing found.
     pub fn new(config: Config) -> Store<A> {
-        let place = Arc::new(Place { state: RwLock::new(State::Unusable), config, counters: Arc::default() });
+        let place = Arc::new(Place {
+            state: RwLock::new(State::Unusable),
+            opened: AtomicU64::new(0),
+            config,
+            counters: Arc::default(),
+        });
         place.open(true);
         let maintenance = place.config.dir.is_some().then(|| maintain(Arc::clone(&place))).flatten();
         Store { place, maintenance }
@@ -204,6 +214,12 @@ impl<A: Attributes> Store<A> {
             State::InUse => FolderState::InUse,
             State::Open(_) | State::Unusable => FolderState::Unusable,
         }
+    }
+
+    /// How often the folder was opened; `None` while this process does not have it. Files that are found after this number
+    /// was read may be those of a later opening, which changed the number before.
+    pub fn opened(&self) -> Option<u64> {
+        self.place.disk().map(|_| self.place.opened.load(Ordering::SeqCst))
     }
 
     /// Whether this process can store files now.

@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,12 +14,21 @@ pub const SECRET_KEY: &str = "tintypesecret123";
 /// A bucket that exists.
 pub const BUCKET: &str = "tintype";
 
+const NOT_OURS: &str = "a store that was started here";
+
 /// A running object store on a free port, which ends with the value.
 pub struct ObjectStore {
-    /// `None` where the environment names the store.
-    process: Option<Child>,
     address: SocketAddr,
+    /// `None` where the environment names the store.
+    started: Option<Started>,
+}
+
+/// A store that was started here.
+struct Started {
+    process: Child,
+    filer: u16,
     folder: PathBuf,
+    arguments: Vec<String>,
 }
 
 /// The program of the store, where it is installed.
@@ -37,7 +46,7 @@ impl ObjectStore {
         if let Ok(url) = std::env::var("TINTYPE_OBJECT_STORE") {
             let address = url.strip_prefix("http://").and_then(|address| address.parse().ok());
             let address = address.expect("TINTYPE_OBJECT_STORE is a URL such as http://127.0.0.1:17480");
-            return Some(ObjectStore { process: None, address, folder: PathBuf::new() });
+            return Some(ObjectStore { address, started: None });
         }
         let program = program()?;
         let [s3, master, volume, filer, ports @ ..] = free_ports::<8>();
@@ -48,31 +57,46 @@ impl ObjectStore {
             "actions":["Admin","Read","Write","List","Tagging"]}}]}}"#
         );
         std::fs::write(folder.join("s3.json"), identities).expect("written");
-        let log = std::fs::File::create(folder.join("log")).expect("a log");
-        let process = Command::new(program)
-            .current_dir(&folder)
-            .args(["server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-dir=data", "-filer", "-s3", "-s3.config=s3.json"])
-            .args(["-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=50"])
-            .args(["-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.allowDeleteBucketNotEmpty=true"])
-            .args(
-                [
-                    ("s3", s3, ports[0]),
-                    ("master", master, ports[1]),
-                    ("volume", volume, ports[2]),
-                    ("filer", filer, ports[3]),
-                ]
-                .iter()
-                .flat_map(|(part, port, grpc)| [format!("-{part}.port={port}"), format!("-{part}.port.grpc={grpc}")]),
-            )
-            .arg(format!("-filer.localSocket={}", folder.join("filer.sock").display()))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the store starts");
-        let store = ObjectStore { process: Some(process), address: ([127, 0, 0, 1], s3).into(), folder };
-        store.wait_for_bucket(filer);
+        let fixed = "server -ip=127.0.0.1 -ip.bind=127.0.0.1 -dir=data -filer -s3 -s3.config=s3.json -master.telemetry=false \
+            -master.volumeSizeLimitMB=64 -volume.max=50 -s3.port.iceberg=0 -s3.port.lance=0 \
+            -s3.allowDeleteBucketNotEmpty=true";
+        let parts = [
+            ("s3", s3, ports[0]),
+            ("master", master, ports[1]),
+            ("volume", volume, ports[2]),
+            ("filer", filer, ports[3]),
+        ];
+        let ports = parts
+            .iter()
+            .flat_map(|(part, port, grpc)| [format!("-{part}.port={port}"), format!("-{part}.port.grpc={grpc}")]);
+        let socket = format!("-filer.localSocket={}", folder.join("filer.sock").display());
+        let arguments: Vec<String> = fixed.split_whitespace().map(str::to_owned).chain(ports).chain([socket]).collect();
+        let process = spawn(&program, &folder, &arguments);
+        let address = ([127, 0, 0, 1], s3).into();
+        let store = ObjectStore { address, started: Some(Started { process, filer, folder, arguments }) };
+        store.wait_for_bucket();
         Some(store)
+    }
+
+    /// Kills it, as a power failure does.
+    ///
+    /// # Panics
+    /// Where it cannot be waited for, or the environment names the store.
+    pub fn kill(&mut self) {
+        let process = &mut self.started.as_mut().expect(NOT_OURS).process;
+        // it may have ended
+        let _ = process.kill();
+        process.wait().expect("it has ended");
+    }
+
+    /// Starts it again after [`ObjectStore::kill`], on the same port and with the same objects.
+    ///
+    /// # Panics
+    /// Where it does not answer within a minute, or the environment names the store.
+    pub fn restart(&mut self) {
+        let started = self.started.as_mut().expect(NOT_OURS);
+        started.process = spawn(&program().expect("it was there"), &started.folder, &started.arguments);
+        self.wait_for_bucket();
     }
 
     /// The URL of its S3 interface.
@@ -90,25 +114,34 @@ impl ObjectStore {
     /// # Panics
     /// Where there is no `kill`, or the environment names the store.
     pub fn signal(&self, name: &str) {
-        let process = self.process.as_ref().expect("it was started here");
+        let process = &self.started.as_ref().expect(NOT_OURS).process;
         let status = Command::new("kill").arg(format!("-{name}")).arg(process.id().to_string()).status();
         assert!(status.expect("kill runs").success());
     }
 
     /// Creates the bucket, which fails until all parts of the store have found each other.
-    fn wait_for_bucket(&self, filer: u16) {
+    fn wait_for_bucket(&self) {
+        let Some(Started { filer, folder, .. }) = &self.started else { return };
         let began = Instant::now();
         let is_ready = || {
-            put(filer, &format!("/buckets/{BUCKET}/ready")).starts_with("HTTP/1.1 20")
+            put(*filer, &format!("/buckets/{BUCKET}/ready")).starts_with("HTTP/1.1 20")
                 // without a signature
                 && put(self.address.port(), "/").starts_with("HTTP/1.1 4")
         };
         while !is_ready() {
-            let log = self.folder.display();
+            let log = folder.display();
             assert!(began.elapsed() < Duration::from_secs(60), "the object store does not start; its log is in {log}");
             std::thread::sleep(Duration::from_millis(200));
         }
     }
+}
+
+/// Starts the program in a folder, with its log there.
+fn spawn(program: &Path, folder: &Path, arguments: &[String]) -> Child {
+    let log = std::fs::File::create(folder.join("log")).expect("a log");
+    let mut command = Command::new(program);
+    command.current_dir(folder).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    command.spawn().expect("the store starts")
 }
 
 /// Puts a file, and returns the answer or nothing. The store's own interface needs no signature, and creates folders.
@@ -127,11 +160,11 @@ fn put(port: u16, path: &str) -> String {
 
 impl Drop for ObjectStore {
     fn drop(&mut self) {
-        let Some(process) = &mut self.process else { return };
+        let Some(Started { process, folder, .. }) = &mut self.started else { return };
         // it may have ended
         let _ = process.kill();
         let _ = process.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
+        let _ = std::fs::remove_dir_all(folder);
     }
 }
 

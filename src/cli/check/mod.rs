@@ -1,8 +1,10 @@
 //! `tintype check`: looks for problems of settings, permissions, limits and the machine, and names the cause and the fix of
 //! each. It runs as the user who starts it, and removes all that it creates.
 
+mod buckets;
 mod cache;
 mod cdn;
+mod cluster;
 mod dialects;
 mod listen;
 mod machine;
@@ -10,6 +12,7 @@ mod mounts;
 mod nginx;
 mod originals;
 mod paths;
+mod remote;
 mod report;
 mod secrets;
 mod sockets;
@@ -104,11 +107,13 @@ fn settings(arguments: &Arguments, loaded: &Loaded, report: &mut Report) {
         );
     }
     originals::check(&subject, report);
+    buckets::check(&subject, report);
     originals::overlap(&subject, report);
     cache::check(&subject, report);
     listen::check(&subject, report);
     machine::check(&subject, report);
     secrets::check(&subject, report);
+    cluster::check(&subject, report);
     dialects::check(&subject, report);
     if let Some(user) = &arguments.nginx_user {
         nginx::check(&subject, user, report);

@@ -11,6 +11,7 @@ use super::paths::{barrier, existing_part, facts};
 use super::report::Report;
 use super::users::{READ, SEARCH, UnixUser, group_name};
 use crate::cache::preflight;
+use crate::cli::build;
 
 const ABOUT: &str = "nginx";
 
@@ -47,7 +48,7 @@ pub(super) fn check(subject: &Subject, name: &str, report: &mut Report) {
 const NEEDED: &str = "needed to send them itself (try_files, X-Accel-Redirect)";
 
 fn originals(subject: &Subject, user: &UnixUser, report: &mut Report) {
-    if !subject.config.fixed.source.url.is_empty() {
+    if build::is_remote(&subject.config.fixed) {
         return;
     }
     let root = absolute(&subject.config.fixed.source.root);

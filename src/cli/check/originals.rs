@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::Subject;
 use super::paths::{self, barrier};
+use super::remote;
 use super::report::Report;
 use super::users::{READ, SEARCH};
 use crate::cli::build;
@@ -18,11 +19,15 @@ const SAMPLE_ENTRIES: usize = 2000;
 const SAMPLE_TIME: Duration = Duration::from_secs(2);
 
 pub(super) fn check(subject: &Subject, report: &mut Report) {
-    if let Ok(Some((origin, _))) = subject.config.fixed.origin() {
-        report.info("source.url", format!("originals are fetched from {origin}, which is not asked here"));
+    let fixed = &subject.config.fixed;
+    if let Ok(Some(origin)) = fixed.origin() {
+        return remote::check(subject, origin, report);
+    }
+    if build::is_remote(fixed) {
+        // buckets are checked by themselves
         return;
     }
-    let root = &subject.config.fixed.source.root;
+    let root = &fixed.source.root;
     let shown = root.display();
     if let Err(error) = std::fs::read_dir(root) {
         let barred = match error.kind() {

@@ -70,6 +70,7 @@ impl Server {
             );
         }
         let service = build::service(config)?;
+        service.follow_purges().await;
         let live = config.live_http().map_err(|invalid| UsageError(invalid.to_string()))?;
         let app = wire::app(State::new(Arc::clone(&service), config.fixed.http(), live));
         Ok(Server::InProcess(app, service))

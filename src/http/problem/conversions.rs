@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 
 use super::{MAX_LIST_BYTES, MAX_TEXT_BYTES, Problem, internal, truncate};
 use crate::dialect;
+use crate::http::admin;
 use crate::render;
 use crate::service;
+use crate::service::purge::Incomplete;
 use crate::service::uploads::UploadError;
 use crate::service::workers::WorkError;
 use crate::source::{self, Rejected};
@@ -95,6 +97,18 @@ impl From<render::Error> for Problem {
     }
 }
 
+impl From<Incomplete> for Problem {
+    fn from(incomplete: Incomplete) -> Problem {
+        let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Purge incomplete", incomplete.to_string());
+        if let Value::Object(members) = admin::described(&incomplete.purged) {
+            problem
+                .extra
+                .extend(["purged", "nodes"].into_iter().filter_map(|name| Some((name, members.get(name)?.clone()))));
+        }
+        problem
+    }
+}
+
 impl From<UploadError> for Problem {
     fn from(error: UploadError) -> Problem {
         match error {
@@ -110,11 +124,12 @@ impl From<Rejected> for Problem {
     fn from(rejected: Rejected) -> Problem {
         let detail = rejected.to_string();
         match rejected {
-            Rejected::Exists | Rejected::NoFolder => Problem::conflict(&detail),
+            Rejected::Exists | Rejected::Changed | Rejected::NoFolder => Problem::conflict(&detail),
             Rejected::Outside | Rejected::Forbidden => Problem::new(StatusCode::FORBIDDEN, "Forbidden", detail),
             Rejected::TooLarge { .. } => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "Original too large", detail),
             Rejected::Full => Problem::new(StatusCode::INSUFFICIENT_STORAGE, "No space left", detail),
             Rejected::Unavailable(cause) => source::Error::Unavailable(cause).into(),
+            Rejected::Source(error) => error.into(),
         }
     }
 }

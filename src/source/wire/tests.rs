@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::super::test_origin::{Reply, TestOrigin};
 use super::*;
+use crate::net::connect::tests::Names;
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -140,6 +141,30 @@ async fn redirects_are_followed_thrice_to_allowed_addresses() {
 }
 
 #[tokio::test]
+async fn redirect_to_a_name_with_a_private_address_is_refused() {
+    let (origin, other) = (TestOrigin::start(), TestOrigin::start());
+    other.set("c.jpg", Reply::File(b"other".to_vec()));
+    let names = Names::new(&[
+        ("origin.test", &[&["127.0.0.1"]]),
+        ("private.test", &[&["127.0.0.1"]]),
+        ("rebound.test", &[&["10.0.0.1"], &["127.0.0.1"]]),
+    ]);
+    let url = format!("http://origin.test:{}/i/", origin.address.port());
+    let configured: Origin = url.parse().expect("an origin");
+    let limits = Limits { head: SHORT, idle: SHORT, whole: 3 * SHORT, max_bytes: 100 };
+    let client = Client::over(names.connector(configured.url()), configured, limits);
+    for host in ["private.test", "rebound.test", "origin.test"] {
+        let location = format!("Location: http://{host}:{}/i/c.jpg\r\n", other.address.port());
+        origin.set("a.jpg", Reply::response(302, &location, b""));
+        let answer = client.get(&id(), None).await;
+        assert!(matches!(answer, Err(Error::Refused(_))), "{host}: {answer:?}");
+    }
+    assert!(other.requests().is_empty(), "no private address was connected to");
+    origin.set("a.jpg", Reply::File(b"abc".to_vec()));
+    assert_eq!(whole(client.get(&id(), None).await).bytes, &b"abc"[..]);
+}
+
+#[tokio::test]
 async fn configured_origin_may_be_private_but_not_reserved() {
     // a port that refuses connections: the address itself was allowed
     let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
@@ -178,7 +203,7 @@ async fn conditions_are_sent_where_they_cannot_miss_a_change() {
     origin.set("a.jpg", Reply::File(b"abc".to_vec()));
     let client = client(&origin.url());
     let conditions = whole(client.get(&id(), None).await).conditions;
-    assert!(matches!(client.get(&id(), conditions.as_ref()).await, Ok(Answer::NotModified)));
+    assert!(matches!(client.get(&id(), conditions.as_ref()).await, Ok(Answer::NotModified(_))));
     origin.set("a.jpg", Reply::File(b"abcd".to_vec()));
     assert_eq!(whole(client.get(&id(), conditions.as_ref()).await).bytes, &b"abcd"[..]);
 }

@@ -2,6 +2,7 @@
 
 mod cdn;
 mod folders;
+mod remote;
 
 use std::collections::BTreeMap;
 use std::fs::Permissions;

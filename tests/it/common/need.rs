@@ -36,6 +36,8 @@ pub(crate) enum Need {
     Corpus,
     /// Files out of public reports, beside the corpus.
     Cases,
+    /// SeaweedFS (`tests/cluster/install`), and a build with buckets.
+    ObjectStore,
 }
 
 impl Need {
@@ -52,6 +54,7 @@ impl Need {
             Need::Clients => "clients",
             Need::Corpus => "corpus",
             Need::Cases => "cases",
+            Need::ObjectStore => "weed",
         }
     }
 
@@ -71,6 +74,7 @@ impl Need {
             Need::Clients => succeeds(Command::new("node").arg(clients()).arg("--ready")),
             Need::Corpus => corpus().is_some(),
             Need::Cases => cases().is_some(),
+            Need::ObjectStore => cfg!(feature = "buckets") && tintype_testing::object_store::program().is_some(),
         }
     }
 }

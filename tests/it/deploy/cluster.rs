@@ -133,7 +133,6 @@ fn killed_server_fails_no_request_and_its_results_are_in_the_store() {
             let before = asked.load(Ordering::Relaxed);
             cluster.kill(number);
             poll("requests meanwhile", || (asked.load(Ordering::Relaxed) > before + 100).then_some(()));
-            assert_eq!(cluster.renders(), cluster.renders());
             cluster.start_node(number);
             // nginx leaves a server out for five seconds
             std::thread::sleep(Duration::from_secs(6));

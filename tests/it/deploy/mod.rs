@@ -1,6 +1,7 @@
 //! The files of `deploy/` as they are shipped, in a real nginx and with the built program: only paths and addresses are
 //! replaced.
 
+mod cluster;
 mod fallback;
 mod files;
 mod x_accel;

@@ -54,6 +54,11 @@ async fn purge_needs_the_token_and_a_path() {
         let wrong = &refused.json()["invalid_params"][0];
         assert_eq!((&wrong["name"], &wrong["value"]), (&"path".into(), &value.into()), "{path}");
     }
+    // as another server passes it on
+    server.get("/generated/grey.png?w=20").await;
+    assert_eq!(purge("/&local=1", "Bearer wrong").await.status.as_u16(), 401);
+    assert_eq!(purge("/&local=0", "Bearer let me in").await.json()["invalid_params"][0]["name"], "local");
+    assert_eq!(purge("/&local=1", "Bearer let me in").await.json(), serde_json::json!({ "purged": 1 }));
     for (token, status) in [("bearer let me in", 200), ("Basic let me in", 401), ("Bearerlet me in", 401), ("", 401)] {
         assert_eq!(purge("/", token).await.status.as_u16(), status, "{token}");
     }

@@ -1,0 +1,156 @@
+//! Purges, in an order after which nothing comes back: the entry in the journal and this server, the shared bucket, the other
+//! servers at once, and the bucket once more for what was being written there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Service;
+use crate::bucket;
+use crate::cache::Purge;
+use crate::cache::shared::SharedTier;
+
+/// When the bucket is purged again: another server that reads the journal late may be writing until then.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// How often that is tried.
+const SWEEPS: u32 = 5;
+
+/// A purge as far as it was carried out.
+#[derive(Clone, Debug, Default)]
+pub struct Purged {
+    /// Renditions on this server or in the shared bucket, whichever are more.
+    pub renditions: u64,
+    /// The other servers; `None` where the settings name none and no bucket is shared.
+    pub nodes: Option<Nodes>,
+}
+
+/// The other servers that are told of a purge.
+#[derive(Clone, Debug, Default)]
+pub struct Nodes {
+    /// Those that have carried it out.
+    pub told: usize,
+    /// The URLs of those that have not, and will read it in the journal.
+    pub failed: Vec<String>,
+}
+
+/// A purge that did not reach all it had to: renditions may come back.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the purge is done on this server, but not everywhere, and has to be repeated: {why}")]
+pub struct Incomplete {
+    /// What was done.
+    pub purged: Purged,
+    /// What was not reached, and why.
+    pub why: String,
+}
+
+impl Service {
+    /// Removes renditions from this server, from the shared bucket and from the other servers, and what the sources know of
+    /// their originals. `token` is the admin token, which the other servers have as well. Goes on where the client leaves.
+    ///
+    /// # Errors
+    /// [`Incomplete`] where the shared bucket, or another server without a shared bucket, was not reached.
+    pub async fn purge(self: &Arc<Self>, what: Purge, token: &str) -> Result<Purged, Incomplete> {
+        if self.cluster.get().is_none() {
+            return Ok(Purged { renditions: self.purge_here(what).await, nodes: None });
+        }
+        let (service, token) = (Arc::clone(self), token.to_owned());
+        let purge = tokio::spawn(async move { service.purge_everywhere(what, &token).await });
+        purge.await.unwrap_or_else(|ended| Err(Incomplete { purged: Purged::default(), why: ended.to_string() }))
+    }
+
+    async fn purge_everywhere(self: Arc<Self>, what: Purge, token: &str) -> Result<Purged, Incomplete> {
+        let Some(cluster) = self.cluster.get() else { return Ok(Purged::default()) };
+        let write = async {
+            match cluster.journal() {
+                Some(journal) => journal.write(&what).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        // a store that hangs does not delay the purge of this server
+        let (written, mut renditions) = tokio::join!(write, self.purge_here(what.clone()));
+        // from now on the position may pass the entry
+        let mut result = written.map(drop).map_err(|error| Unreached::Journal(error).to_string());
+        if result.is_ok() {
+            match self.purge_shared(&what).await {
+                Ok(shared) => renditions = renditions.max(shared),
+                Err(error) => result = Err(Unreached::Bucket(error).to_string()),
+            }
+        }
+        let nodes = cluster.tell(&what, token).await;
+        if cluster.journal().is_none() && !nodes.failed.is_empty() {
+            result = Err(Unreached::Servers(nodes.failed.join(" ")).to_string());
+        }
+        let purged = Purged { renditions, nodes: Some(nodes) };
+        match result {
+            Ok(()) => Ok(purged),
+            Err(why) => Err(Incomplete { purged, why }),
+        }
+    }
+
+    /// Removes renditions from the shared bucket now, and again once what is being written there has arrived.
+    async fn purge_shared(&self, what: &Purge) -> Result<u64, bucket::Error> {
+        let Some(tier) = self.shared() else { return Ok(0) };
+        let purged = tier.purge(what).await;
+        self.sweep_later(vec![what.clone()]);
+        purged
+    }
+
+    /// Purges the shared bucket in a task, when what is being written there now has arrived.
+    pub(super) fn sweep_later(&self, purges: Vec<Purge>) {
+        let Some(tier) = self.shared().cloned().filter(|_| !purges.is_empty()) else { return };
+        tokio::spawn(async move {
+            tokio::time::sleep(SWEEP).await;
+            for what in &purges {
+                sweep(&tier, what).await;
+            }
+        });
+    }
+
+    /// Removes renditions from this server, and what its source knows of their originals; returns how many renditions.
+    pub async fn purge_here(self: &Arc<Self>, what: Purge) -> u64 {
+        let service = Arc::clone(self);
+        // removing many files takes long, and must not wait for a worker
+        let purged = on_thread(move || {
+            match &what {
+                Purge::Original(id) => service.source.forget(id),
+                Purge::Folder(prefix) => service.source.forget_below(prefix),
+            }
+            service.cache.purge(&what)
+        });
+        purged.await.unwrap_or(0)
+    }
+}
+
+/// Purges the shared bucket, if need be again and again.
+async fn sweep(tier: &Arc<SharedTier>, what: &Purge) {
+    for _ in 1..SWEEPS {
+        if tier.purge(what).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(SWEEP).await;
+    }
+    if let Err(error) = tier.purge(what).await {
+        tracing::warn!(?what, %error, "purged renditions may still be in the shared bucket");
+    }
+}
+
+/// What a purge did not reach.
+#[derive(Debug, thiserror::Error)]
+enum Unreached {
+    #[error("the journal of purges in the shared bucket was not written ({0})")]
+    Journal(bucket::Error),
+    #[error("the shared bucket was not purged ({0})")]
+    Bucket(bucket::Error),
+    #[error("these servers were not reached: {0}")]
+    Servers(String),
+}
+
+/// Runs blocking work on a thread of its own; `None` if it panicked. It goes on where the caller is dropped.
+pub(super) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (done, wait) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        // the caller may be gone
+        let _ = done.send(work());
+    });
+    wait.await.ok()
+}

@@ -1,0 +1,406 @@
+//! Originals of an HTTP origin or a bucket. One GET tells the version and brings the bytes, which are kept on disk for the
+//! renders that follow; later GETs are conditional. HEAD is never sent: servers answer it with other validators than GET.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use bytes::Bytes;
+use tintype_single_flight::{Leader, SingleFlight, Waiter};
+use tintype_store::LogThrottle;
+
+use super::freshness::{Breaker, Known, Standing, Turn, Windows, is_outage, jittered};
+use super::known_versions::KnownVersions;
+use super::origin::Origin;
+use super::original_cache::OriginalCache;
+use super::remote_stats::Requests;
+use super::stat::unavailable;
+use super::transport::{Answer, Conditions, Fetched, Lifetime, Remote};
+use super::wire::{Client, Limits};
+use super::{BoxFuture, Error, ImageId, Near, Opened, Original, Place, RemoteStats, Source, UploadStore, Version};
+
+/// Names that the origin does not have.
+const MAX_MISSING: u64 = 10_000;
+
+/// How remote originals are used, and what is kept of them.
+#[derive(Clone, Debug)]
+pub struct RemoteConfig {
+    /// Larger originals are refused.
+    pub max_bytes: u64,
+    /// How long their versions are used.
+    pub windows: Windows,
+    /// The folder for originals and versions that were fetched; `None` keeps them in memory only.
+    pub dir: Option<PathBuf>,
+    /// The most bytes of originals on disk; 0 keeps none.
+    pub cache_bytes: u64,
+    /// Bytes of the file system that are left to others.
+    pub min_free: u64,
+}
+
+/// Originals that are fetched over the network.
+pub struct RemoteSource(Arc<Shared>);
+
+struct Shared {
+    remote: Box<dyn Remote>,
+    windows: Windows,
+    known: KnownVersions,
+    /// When each may be asked for again.
+    missing: moka::sync::Cache<ImageId, Instant>,
+    originals: OriginalCache,
+    flights: Arc<SingleFlight<FlightKey, ImageId, Result<Transfer, Error>>>,
+    breaker: Breaker,
+    requests: Requests,
+    refused: LogThrottle,
+    /// Whether the log says that the origin forbids to cache its originals.
+    warned: AtomicBool,
+}
+
+/// The digest of a name, and what the request is for.
+type FlightKey = ([u8; 32], Want);
+
+/// The purpose of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Want {
+    /// The version; the bytes only if they are others.
+    Version,
+    Bytes,
+}
+
+/// The result of a request.
+#[derive(Clone, Debug)]
+struct Transfer {
+    version: Version,
+    /// `None` where the origin confirmed the version.
+    bytes: Option<Bytes>,
+}
+
+impl RemoteSource {
+    /// The originals of an HTTP origin.
+    ///
+    /// # Errors
+    /// If the origin needs TLS and the system has no root certificates.
+    pub fn http(origin: Origin, config: RemoteConfig) -> std::io::Result<RemoteSource> {
+        let client = Client::new(origin, Limits::new(config.max_bytes)).map_err(std::io::Error::other)?;
+        Ok(RemoteSource::over(Box::new(client), config))
+    }
+
+    /// The originals of a place, which refuses those that are larger than `max_bytes` itself.
+    pub(super) fn over(remote: Box<dyn Remote>, config: RemoteConfig) -> RemoteSource {
+        let originals = OriginalCache::new(&config);
+        let RemoteConfig { windows, dir, .. } = config;
+        RemoteSource(Arc::new(Shared {
+            known: KnownVersions::open(dir.as_deref(), remote.name(), &windows),
+            remote,
+            windows,
+            missing: moka::sync::Cache::new(MAX_MISSING),
+            originals,
+            flights: Arc::default(),
+            breaker: Breaker::default(),
+            requests: Requests::default(),
+            refused: LogThrottle::default(),
+            warned: AtomicBool::new(false),
+        }))
+    }
+}
+
+impl Shared {
+    /// Joins a request, or makes it in a task of its own.
+    fn start(self: &Arc<Self>, id: &ImageId, want: Want) -> Waiter<ImageId, Result<Transfer, Error>> {
+        let key = (blake3::hash(id.as_str().as_bytes()).into(), want);
+        let (waiter, leader) = self.flights.join(key, id.clone());
+        if let Some(leader) = leader {
+            let (shared, id) = (Arc::clone(self), id.clone());
+            tokio::spawn(async move {
+                let result = shared.request(&id, want, &leader).await;
+                leader.complete(result);
+            });
+        }
+        waiter
+    }
+
+    async fn transfer(self: &Arc<Self>, id: &ImageId, want: Want) -> Result<Transfer, Error> {
+        let result = self.start(id, want).await;
+        result.unwrap_or_else(|| Err(unavailable(std::io::Error::other("a request ended without a result"))))
+    }
+
+    async fn request(
+        &self, id: &ImageId, want: Want, leader: &Leader<FlightKey, ImageId, Result<Transfer, Error>>,
+    ) -> Result<Transfer, Error> {
+        if let Some(error) = self.breaker.error(Instant::now()) {
+            self.fail(id, &error);
+            return Err(error);
+        }
+        let known = self.known.get(id);
+        let conditions = known.as_ref().filter(|_| want == Want::Version).and_then(|known| known.conditions.as_ref());
+        let answer = self.remote.get(id, conditions).await;
+        self.note(conditions.is_some(), &answer);
+        let transfer = match (answer, known) {
+            (Ok(Answer::Whole(fetched)), known) => {
+                self.keep(id, fetched, known.map(|known| known.version), leader).await
+            }
+            (Ok(Answer::NotModified(lifetime)), Some(Known { version, conditions, lifetime: former, .. })) => {
+                // what began before a purge is not stored after it
+                if leader.is_valid() {
+                    self.confirm(id, version, conditions, lifetime.unwrap_or(former));
+                }
+                Transfer { version, bytes: None }
+            }
+            // it is sent only where a condition was
+            (Ok(Answer::NotModified(_)), None) => return Err(Error::Status(304)),
+            (Err(error), _) => {
+                self.fail(id, &error);
+                return Err(error);
+            }
+        };
+        if !leader.is_valid() {
+            // purged between the check and the change
+            self.drop_state(id);
+        }
+        Ok(transfer)
+    }
+
+    /// Counts a request, and logs what its outcome tells about the origin.
+    fn note(&self, is_conditional: bool, answer: &Result<Answer, Error>) {
+        self.requests.count(is_conditional, answer);
+        let (origin, error) = (self.remote.name(), answer.as_ref().err());
+        match (self.breaker.count(error, Instant::now()), error) {
+            (Some(Turn::Sickens), Some(error)) => {
+                let cause = std::error::Error::source(error).map(ToString::to_string);
+                tracing::warn!(origin, %error, cause, "the origin fails; known originals are used until it recovers");
+            }
+            (Some(Turn::Recovers), _) => tracing::info!(origin, "the origin answers again"),
+            _ => {}
+        }
+        if let Some(error @ (Error::Credentials | Error::Refused(_))) = error
+            && let Some(suppressed) = self.refused.allow()
+        {
+            let reason = if let Error::Refused(reason) = error { reason } else { "" };
+            tracing::error!(origin, %error, reason, suppressed, "an original cannot be fetched");
+        }
+    }
+
+    /// Keeps an original that was fetched.
+    async fn keep(
+        &self, id: &ImageId, fetched: Fetched, former: Option<Version>,
+        leader: &Leader<FlightKey, ImageId, Result<Transfer, Error>>,
+    ) -> Transfer {
+        let Fetched { bytes, conditions, modified, lifetime } = fetched;
+        let mut version = Version { identity: self.identity(id, &bytes), modified, length: bytes.len() as u64 };
+        match former {
+            // the same bytes with another date are the same version
+            Some(former) if former.identity == version.identity => version = former,
+            Some(former) => self.originals.remove_version(id, former),
+            None => {}
+        }
+        let original = Original { bytes: bytes.clone(), version };
+        if leader.is_valid() {
+            self.originals.put(id, &original).await;
+        }
+        if leader.is_valid() {
+            self.missing.invalidate(id);
+            self.confirm(id, version, conditions, lifetime);
+        }
+        Transfer { version, bytes: Some(bytes) }
+    }
+
+    fn confirm(&self, id: &ImageId, version: Version, conditions: Option<Conditions>, lifetime: Lifetime) {
+        if lifetime.uncacheable && !self.warned.swap(true, Ordering::Relaxed) {
+            let origin = self.remote.name();
+            tracing::warn!(origin, %id, "the origin sends no-store or no-cache, which is ignored: originals are cached");
+        }
+        self.known.confirm(id, Known::new(version, conditions, lifetime, &self.windows, Instant::now()));
+    }
+
+    /// A digest of the bytes, which every transfer brings whole, rather than of a validator: an ETag that differs between
+    /// the origin's servers would be another version each time, and one that the origin forgets to change would be none.
+    fn identity(&self, id: &ImageId, bytes: &[u8]) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        for part in [self.remote.name().as_bytes(), id.as_str().as_bytes()] {
+            hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+        }
+        hasher.update(bytes).finalize().into()
+    }
+
+    /// Notes that a request failed.
+    fn fail(&self, id: &ImageId, error: &Error) {
+        if matches!(error, Error::NotFound) {
+            self.drop_state(id);
+            let seed = blake3::hash(id.as_str().as_bytes()).into();
+            self.missing.insert(id.clone(), Instant::now() + jittered(self.windows.missing, &seed));
+        } else if is_outage(error) {
+            self.known.fail(id);
+        } else {
+            // it cannot be had any more, although the origin answers
+            self.known.remove(id);
+        }
+    }
+
+    fn drop_state(&self, id: &ImageId) {
+        if let Some(known) = self.known.remove(id) {
+            self.originals.remove_version(id, known.version);
+        }
+        self.missing.invalidate(id);
+    }
+
+    fn forget(&self, id: &ImageId) {
+        self.flights.invalidate(|name| name == id);
+        self.known.purge(id);
+        self.missing.invalidate(id);
+        self.originals.remove(id);
+    }
+
+    fn forget_below(&self, prefix: &str) {
+        self.flights.invalidate(|name| name.as_str().starts_with(prefix));
+        self.known.purge_below(prefix);
+        let below = self.missing.iter().filter(|(id, _)| id.as_str().starts_with(prefix));
+        below.for_each(|(id, _)| self.missing.invalidate(&*id));
+        self.originals.remove_below(prefix);
+    }
+
+    async fn version(self: &Arc<Self>, id: &ImageId) -> Result<Version, Error> {
+        let now = Instant::now();
+        if self.missing.get(id).is_some_and(|until| now < until) {
+            return Err(Error::NotFound);
+        }
+        let known = self.known.get(id).map(|known| (known.standing(&self.windows, now), known));
+        match known {
+            Some((Standing::Fresh, known)) => Ok(known.version),
+            Some((Standing::Stale, known)) => {
+                // its outcome is noted where it is made
+                drop(self.start(id, Want::Version));
+                Ok(known.version)
+            }
+            Some((Standing::Expired, known)) => self.revalidate(id, known).await,
+            Some((Standing::TooOld, _)) | None => Ok(self.transfer(id, Want::Version).await?.version),
+        }
+    }
+
+    /// The version that the origin has now, or the known one if the origin fails or takes too long.
+    async fn revalidate(self: &Arc<Self>, id: &ImageId, known: Known) -> Result<Version, Error> {
+        let transfer = self.transfer(id, Want::Version);
+        match tokio::time::timeout(self.windows.patience, transfer).await {
+            Ok(Ok(transfer)) => Ok(transfer.version),
+            Ok(Err(error)) if is_outage(&error) => Ok(known.version),
+            Ok(Err(error)) => Err(error),
+            Err(_) => {
+                self.fail(id, &Error::TimedOut);
+                Ok(known.version)
+            }
+        }
+    }
+
+    /// The bytes are on disk, or in memory that was reserved for them before they were requested.
+    async fn bring(self: &Arc<Self>, id: &ImageId, version: Version) -> Result<Near, Error> {
+        let originals = &self.originals;
+        if originals.is_on_disk(id, version) {
+            return Ok(Near::on_disk(version));
+        }
+        if let Some(held) = originals.held(version) {
+            return Ok(Near::in_memory(held));
+        }
+        let mut reserved = None;
+        if !originals.has_disk() {
+            reserved = originals.reserve(version.length).await;
+            // another render may have brought it meanwhile
+            if let Some(held) = originals.held(version) {
+                return Ok(Near::in_memory(held));
+            }
+        }
+        let original = match originals.in_memory(id, version) {
+            Some(original) => original,
+            None => self.download(id).await?,
+        };
+        if originals.is_on_disk(id, original.version) {
+            return Ok(Near::on_disk(original.version));
+        }
+        if reserved.is_none() {
+            reserved = originals.reserve(original.version.length).await;
+        }
+        Ok(Near::in_memory(originals.hold(original, reserved)))
+    }
+
+    async fn fetch(self: &Arc<Self>, id: &ImageId) -> Result<Original, Error> {
+        let version = self.version(id).await?;
+        match self.originals.get(id, version).await {
+            Some(original) => Ok(original),
+            None => self.download(id).await,
+        }
+    }
+
+    async fn download(self: &Arc<Self>, id: &ImageId) -> Result<Original, Error> {
+        let Transfer { version, bytes } = self.transfer(id, Want::Bytes).await?;
+        bytes.map(|bytes| Original { bytes, version }).ok_or(Error::Changing)
+    }
+}
+
+impl Source for RemoteSource {
+    fn version<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Version, Error>> {
+        Box::pin(self.0.version(id))
+    }
+
+    fn known(&self, id: &ImageId) -> Option<Version> {
+        let known = self.0.known.get(id)?;
+        (known.standing(&self.0.windows, crate::clock::instant()) == Standing::Fresh).then_some(known.version)
+    }
+
+    fn is_stale(&self, id: &ImageId) -> bool {
+        self.0.known.get(id).is_some_and(|known| known.is_stale(&self.0.windows, crate::clock::instant()))
+    }
+
+    fn bring<'a>(&'a self, id: &'a ImageId, version: Version) -> BoxFuture<'a, Result<Near, Error>> {
+        Box::pin(self.0.bring(id, version))
+    }
+
+    fn is_near(&self, id: &ImageId, version: Version) -> bool {
+        let originals = &self.0.originals;
+        originals.is_on_disk(id, version) || originals.in_memory(id, version).is_some()
+    }
+
+    fn fetch<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Original, Error>> {
+        Box::pin(self.0.fetch(id))
+    }
+
+    fn fetch_near<'a>(&'a self, id: &'a ImageId, near: &'a Near) -> BoxFuture<'a, Result<Option<Original>, Error>> {
+        Box::pin(async move {
+            Ok(match &near.0 {
+                Some(Place::Memory(held)) => Some(held.original.clone()),
+                Some(Place::Disk(version)) => self.0.originals.get(id, *version).await,
+                None => None,
+            })
+        })
+    }
+
+    fn open<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Opened, Error>> {
+        Box::pin(async move {
+            let Original { bytes, version } = self.0.fetch(id).await?;
+            Ok(Opened::new(version, bytes))
+        })
+    }
+
+    fn upload_store(&self) -> Option<UploadStore> {
+        self.0.remote.upload_store()
+    }
+
+    fn forget(&self, id: &ImageId) {
+        self.0.forget(id);
+    }
+
+    fn forget_below(&self, prefix: &str) {
+        self.0.forget_below(prefix);
+    }
+
+    fn remote_stats(&self) -> Option<RemoteStats> {
+        let (cached, max_cached_bytes) = self.0.originals.usage();
+        Some(RemoteStats {
+            requests: self.0.requests.snapshot(),
+            waiting: self.0.remote.waiting(),
+            is_sick: self.0.breaker.is_open(),
+            cached,
+            max_cached_bytes,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
