@@ -4,7 +4,7 @@ use super::*;
 use crate::geometry::Size;
 
 fn convert(profile: &ColorProfile, rgb: [u8; 3]) -> [u8; 3] {
-    let profile = Profile { profile: Arc::new(profile.clone()), name: None, icc: None };
+    let profile = Profile::parsed_from(Source::Cicp(0, 0), profile.clone());
     let out = to_srgb(Pixels::filled(Size::new(4, 4), &rgb), &profile);
     [out.data[0], out.data[1], out.data[2]]
 }
@@ -79,7 +79,7 @@ fn a_matrix_leads_to_xyz_whatever_the_header_says() {
 fn profiles_that_no_transform_can_be_made_from_are_not_passed_on() {
     let mut plain = ColorProfile::new_display_p3();
     (plain.red_trc, plain.green_trc, plain.blue_trc) = (None, None, None);
-    let profile = Profile { profile: Arc::new(plain), name: None, icc: Some(vec![1, 2, 3].into()) };
+    let profile = Profile::parsed_from(Source::Icc([1, 2, 3].into()), plain);
     assert!(profile.is_srgb() && profile.rgb_icc().is_none());
     let pixels = Pixels::filled(Size::new(2, 2), &[1, 2, 3]);
     assert_eq!(to_srgb(pixels.clone(), &profile).data, pixels.data);
