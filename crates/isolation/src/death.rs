@@ -59,6 +59,21 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All labels.
+    pub const LABELS: [&str; 11] = [
+        "forbidden_call",
+        "out_of_memory",
+        "signal",
+        "exit",
+        "deadline",
+        "cancelled",
+        "closed",
+        "protocol",
+        "rejected",
+        "stderr_flood",
+        "io",
+    ];
+
     /// A label for metrics.
     pub fn label(self) -> &'static str {
         match self {

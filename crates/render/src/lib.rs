@@ -57,7 +57,7 @@ pub use progress::{Progress, Stage};
 pub use recipe::Recipe;
 pub use render::{decode_keys, encode_at, render, render_from};
 pub use settings::Settings;
-pub use shared::{Decode, DecodeKey, GivenDecode, SharedDecodes};
+pub use shared::{Decode, DecodeKey, GivenDecode, SharedDecodes, Unshared};
 
 pub use tintype_codecs::{AvifEncoder, BACKENDS, Effort, Encoding, PictureKind};
 pub use tintype_pixels::{Decoded, Error, Format, Info, Limits, Orientation, Pixels, Rect, Result, Size};

@@ -99,7 +99,7 @@ impl SharedDecodes for GivenDecode {
 }
 
 /// Keeps nothing.
-pub(crate) struct Unshared;
+pub struct Unshared;
 
 impl SharedDecodes for Unshared {
     fn get_or_decode(&self, _info: &Info, _key: DecodeKey, decode: Decode<'_>) -> Result<Arc<Decoded>> {
