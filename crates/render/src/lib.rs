@@ -45,6 +45,8 @@ mod score;
 pub mod settings;
 mod shared;
 mod target;
+#[cfg(test)]
+mod testing;
 mod viewport;
 pub mod wire;
 

@@ -57,8 +57,8 @@ impl DecodeKey {
         is_layout && decoded.origin == (0, 0) && decoded.samples.size() == info.size.scaled(decoded.scale)
     }
 
-    /// The key that a rendition will ask [`SharedDecodes`] for if the original is shared, and the most bytes of that image; `None` if
-    /// it will not ask.
+    /// The key that a rendition will ask [`SharedDecodes`] for if the original is shared, and the most bytes of that image at the scale
+    /// of the key; `None` if it will not ask. Damaged and unusual files are decoded at a larger scale.
     pub fn wanted(info: &Info, recipe: &Recipe, settings: &Settings) -> Option<(DecodeKey, u64)> {
         let plan = Plan::new(info, recipe, settings).ok()?;
         let key = DecodeKey::of(&plan);

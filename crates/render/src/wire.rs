@@ -155,3 +155,6 @@ pub fn can_have(recipe: &Recipe, original: Format, content: Content) -> bool {
         (Output::Json, Content::Image(_)) | (_, Content::Json) => false,
     }
 }
+
+#[cfg(test)]
+mod tests;
