@@ -73,7 +73,7 @@ struct State {
     idle: Vec<Worker>,
     /// Workers, idle or not, and the one that is being started.
     alive: usize,
-    /// Why the last start failed.
+    /// Why the last start failed, after the one before it failed as well.
     failure: Option<String>,
     is_closed: bool,
     stats: Stats,
@@ -218,8 +218,11 @@ impl Shared {
     ) -> MutexGuard<'a, State> {
         state.alive -= 1;
         state.stats.failed_starts += 1;
-        state.failure = Some(error.to_string());
-        self.idle.notify_all();
+        // the first may be a worker that was killed as it started, and the next is tried soon
+        if pause > RETRY.0 {
+            state.failure = Some(error.to_string());
+            self.idle.notify_all();
+        }
         let waited = self.wanted.wait_timeout_while(state, pause, |state| !state.is_closed);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }

@@ -72,6 +72,7 @@ pub struct Isolated {
     idle: OnceLock<Option<Pool>>,
     config: Config,
     deaths: LogThrottle,
+    failures: LogThrottle,
 }
 
 impl Isolated {
@@ -83,7 +84,13 @@ impl Isolated {
         // the next process is started while the last one is used
         let spare = if config.per_job { config.workers } else { 0 };
         let pool = Pool::start(pool_config(&config, config.workers + spare, false))?;
-        Ok(Isolated { pool, idle: OnceLock::new(), config, deaths: LogThrottle::default() })
+        Ok(Isolated {
+            pool,
+            idle: OnceLock::new(),
+            config,
+            deaths: LogThrottle::default(),
+            failures: LogThrottle::default(),
+        })
     }
 
     /// Which layers of the lock-down hold.
@@ -119,7 +126,9 @@ impl Isolated {
                 Ok(()) => return collector.finish(),
                 Err(CallError::Cancelled | CallError::DeadlineExceeded) => return Err(render::Error::Cancelled.into()),
                 Err(CallError::Unavailable(why)) => {
-                    self.log(|| tracing::error!(why, "no render worker can be started"));
+                    if self.failures.allow().is_some() {
+                        tracing::error!(why, "no render worker can be started");
+                    }
                     return Err(IsolationError::Unavailable.into());
                 }
                 Err(CallError::Died(death)) => self.note_death(&death)?,
@@ -130,17 +139,13 @@ impl Isolated {
 
     /// Fails unless the job may be tried again.
     fn note_death(&self, death: &Death) -> Result<(), Error> {
-        self.log(|| tracing::warn!(%death, "a render worker died"));
+        if let Some(suppressed) = self.deaths.allow() {
+            tracing::warn!(%death, suppressed, "a render worker died");
+        }
         match death.reason {
             reason if reason.is_external() => Ok(()),
             Reason::OutOfMemory => Err(IsolationError::OutOfMemory.into()),
             _ => Err(IsolationError::Crashed.into()),
-        }
-    }
-
-    fn log(&self, line: impl FnOnce()) {
-        if self.deaths.allow().is_some() {
-            line();
         }
     }
 
