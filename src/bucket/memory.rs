@@ -32,6 +32,8 @@ pub(crate) struct Faults {
     pub(crate) error: Option<Error>,
     /// If it is not 0, only that percentage of requests has them, spread evenly.
     pub(crate) percent: u64,
+    /// How long a new object is not shown after it was written.
+    pub(crate) lag: Duration,
 }
 
 impl MemoryBucket {
@@ -71,7 +73,7 @@ impl MemoryBucket {
     }
 
     async fn fault(&self) -> Result<(), Error> {
-        let Faults { delay, error, percent } = sync::lock(&self.faults).clone();
+        let Faults { delay, error, percent, lag: _ } = sync::lock(&self.faults).clone();
         let seen = self.seen.fetch_add(1, Ordering::Relaxed);
         if percent > 0 && seen * 37 % 100 >= percent {
             return Ok(());
@@ -91,6 +93,9 @@ impl Bucket for MemoryBucket {
             self.gets.fetch_add(1, Ordering::Relaxed);
             self.fault().await?;
             let object = sync::lock(&self.objects).get(name).cloned().ok_or(Error::NotFound)?;
+            if object.modified.elapsed().unwrap_or_default() < sync::lock(&self.faults).lag {
+                return Err(Error::NotFound);
+            }
             if unless.is_some() && object.etag.as_deref() == unless {
                 return Err(Error::Unmodified);
             }

@@ -344,15 +344,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     async fn keep_on_disk(
         &self, id: &ImageId, key: Key, object: &Arc<Object<Attributes>>, leader: &Leader<Key, ImageId, Result<E>>,
     ) -> bool {
-        if !leader.is_valid() || !self.store.put(id.as_str(), key, object).await {
-            return false;
-        }
-        if !leader.is_valid() {
-            // purged between the check and the put
-            self.store.remove(key);
-            return false;
-        }
-        true
+        self.store.put_if(id.as_str(), key, object, || leader.is_valid()).await
     }
 
     /// Shares a rendition that is asked for again, where the settings want that.
@@ -386,11 +378,13 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     fn keep_in_memory(&self, id: &ImageId, key: Key, body: &Arc<Body>, leader: &Leader<Key, ImageId, Result<E>>) {
         if self.has_memory && leader.is_valid() {
-            self.hot.insert(key, Arc::new(Hot::new(id, body.in_memfd(), 0)));
-            // invalidated between the check and the insertion
-            if !leader.is_valid() {
-                self.hot.invalidate(&key);
+            let hot = Arc::new(Hot::new(id, body.in_memfd(), 0));
+            // a purge invalidates the flight before it takes this lock to drop what is in memory
+            let guard = sync::lock(&self.replacing);
+            if leader.is_valid() {
+                self.hot.insert(key, hot);
             }
+            drop(guard);
             // moka evicts only after dozens of insertions otherwise, each of which may be a large body
             self.hot.run_pending_tasks();
         }
@@ -413,6 +407,8 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
         let in_memory = || self.hot.iter().filter(|(_, hot)| selection.matches(hot.id.as_str())).map(|(key, _)| *key);
         let mut purged: HashSet<Key> = in_memory().collect();
         purged.extend(self.store.purge(&selection));
+        // again: flights that began since may have read from disk what is purged now, and must not keep it in memory
+        self.single_flight.invalidate(|id| selection.matches(id.as_str()));
         let _guard = sync::lock(&self.replacing);
         // again: a rendition may have been read from disk into memory in the meantime
         in_memory().collect::<Vec<Key>>().iter().for_each(|key| self.hot.invalidate(key));

@@ -176,6 +176,7 @@ impl Service {
         };
         if cluster.journal.is_some() && cluster.position.is_some() {
             self.cache.distrust_disk();
+            self.source.require_confirmation(true);
         }
         // the first one stays
         let _ = self.cluster.set(cluster);
@@ -276,6 +277,7 @@ impl Follower {
             persist(file, position).await;
             self.persisted = Some(Instant::now());
             service.cache.trust_disk(opening);
+            service.source.require_confirmation(false);
         }
         if self.cleaned.is_none_or(|cleaned| cleaned.elapsed() > CLEAN) {
             self.cleaned = Some(Instant::now());
@@ -294,7 +296,11 @@ async fn resume(service: &Arc<Service>, journal: &Journal, file: &PositionFile) 
         None => {
             let now = Position::now();
             let own = Arc::clone(service);
-            let purged = on_thread(move || own.cache.purge_own(&Purge::Folder(String::new()))).await.unwrap_or(0);
+            let purged = on_thread(move || {
+                own.source.forget_below("");
+                own.cache.purge_own(&Purge::Folder(String::new()))
+            });
+            let purged = purged.await.unwrap_or(0);
             if purged > 0 {
                 tracing::warn!(
                     renditions = purged,

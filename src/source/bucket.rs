@@ -25,6 +25,10 @@ const PUT: Duration = Duration::from_secs(60);
 /// The pause before the only repetition of a request.
 const RETRY: Duration = Duration::from_millis(200);
 
+/// How long an acknowledged object is looked for, and how often.
+const SHOWN: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(20);
+
 /// The code of S3 where the credentials have no permission. A missing object has it too if they may not list the bucket.
 const ACCESS_DENIED: &str = "AccessDenied";
 
@@ -90,7 +94,24 @@ impl BucketClient {
         &self, id: &ImageId, object: NewObject, condition: Condition<'_>,
     ) -> Result<(), bucket::Error> {
         let put = tokio::time::timeout(PUT, self.originals.bucket.put(id.as_str(), object, condition)).await;
-        put.unwrap_or(Err(bucket::Error::TimedOut)).map(drop)
+        if let Some(etag) = put.unwrap_or(Err(bucket::Error::TimedOut))? {
+            // it is stored, whether it is shown yet or not
+            let _ = tokio::time::timeout(SHOWN, self.until_shown(id, &etag)).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until the store shows an object that it has acknowledged. One of several servers may show it some milliseconds
+    /// late, and the next request would find the former object, or none, and remember that.
+    async fn until_shown(&self, id: &ImageId, etag: &str) {
+        loop {
+            // its bytes are of no interest
+            match self.originals.bucket.get(id.as_str(), Some(etag), 0).await {
+                Err(bucket::Error::Unmodified) => return,
+                Ok(object) if object.etag.as_deref() == Some(etag) => return,
+                _ => tokio::time::sleep(LOOK).await,
+            }
+        }
     }
 
     pub(super) async fn delete(&self, id: &ImageId) -> Result<(), Error> {

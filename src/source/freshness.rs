@@ -80,6 +80,11 @@ impl Known {
         Known { aged: age.max(self.fresh), ..self }
     }
 
+    /// Whether it was read from disk, and not confirmed since.
+    pub(super) fn is_from_disk(&self) -> bool {
+        !self.aged.is_zero()
+    }
+
     pub(super) fn age(&self, now: Instant) -> Duration {
         self.aged.saturating_add(now.saturating_duration_since(self.since))
     }

@@ -105,6 +105,10 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// Whether versions that were known before the start are used only once the origin has confirmed them: purges may have been
+    /// missed meanwhile.
+    fn require_confirmation(&self, _is_required: bool) {}
+
     /// Drops cached state of an original that was just replaced or purged. Blocks.
     fn forget(&self, _id: &ImageId) {}
 

@@ -83,12 +83,12 @@ impl OriginalCache {
         }
     }
 
-    /// Keeps an original that was fetched; `true` if it is on disk.
-    pub(super) async fn put(&self, id: &ImageId, original: &Original) -> bool {
+    /// Keeps an original that was fetched, whose bytes have that digest; `true` if it is on disk.
+    pub(super) async fn put(&self, id: &ImageId, original: &Original, digest: Digest) -> bool {
         self.recent.insert(id.clone(), original.clone());
         let Some(store) = &self.store else { return false };
         let Original { bytes, version } = original;
-        let object = Object { bytes: bytes.clone(), digest: Digest::of(bytes), attributes: OriginalFile };
+        let object = Object { bytes: bytes.clone(), digest, attributes: OriginalFile };
         store.put(id.as_str(), key(id, *version), &Arc::new(object)).await
     }
 
@@ -197,6 +197,10 @@ mod tests {
     use super::super::freshness::Windows;
     use super::*;
 
+    async fn put(cache: &OriginalCache, id: &ImageId, original: &Original) -> bool {
+        cache.put(id, original, Digest::of(&original.bytes)).await
+    }
+
     fn cache(dir: Option<&Path>, cache_bytes: u64) -> OriginalCache {
         let zero = Duration::ZERO;
         let windows = Windows {
@@ -225,7 +229,7 @@ mod tests {
         let (first, second) = (original(1, 5000), original(2, 6000));
         {
             let cache = cache(Some(dir.path()), 1 << 20);
-            assert!(cache.put(&id("a/b"), &first).await && cache.put(&id("a/b"), &second).await);
+            assert!(put(&cache, &id("a/b"), &first).await && put(&cache, &id("a/b"), &second).await);
             cache.remove_version(&id("a/b"), first.version);
         }
         let reopened = cache(Some(dir.path()), 1 << 20);
@@ -249,7 +253,7 @@ mod tests {
         let removals: [fn(&OriginalCache); 2] = [|cache| cache.remove(&id("a/b")), |cache| cache.remove_below("a/")];
         for remove in removals {
             let (one, other) = (original(1, 5000), original(2, 5000));
-            assert!(cache.put(&id("a/b"), &one).await && cache.put(&id("c"), &other).await);
+            assert!(put(&cache, &id("a/b"), &one).await && put(&cache, &id("c"), &other).await);
             assert!(cache.is_on_disk(&id("a/b"), one.version), "as soon as it is put");
             remove(&cache);
             assert!(!cache.is_on_disk(&id("a/b"), one.version));
@@ -263,7 +267,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let cache = cache(Some(dir.path()), 2 << 20);
         for number in 0..20 {
-            cache.put(&id(&number.to_string()), &original(number, 300_000)).await;
+            put(&cache, &id(&number.to_string()), &original(number, 300_000)).await;
         }
         cache.store.as_ref().expect("a store").flush();
         let (usage, max) = cache.usage();
@@ -276,7 +280,7 @@ mod tests {
         for (dir, bytes) in [(None, 1 << 20), (Some(tempfile::tempdir().expect("a folder")), 0)] {
             let cache = cache(dir.as_ref().map(tempfile::TempDir::path), bytes);
             let one = original(1, 5000);
-            assert!(!cache.put(&id("a"), &one).await && !cache.has_disk());
+            assert!(!put(&cache, &id("a"), &one).await && !cache.has_disk());
             let all = cache.reserve(MAX_HELD).await;
             let held = cache.hold(one.clone(), all);
             let waits = tokio::time::timeout(Duration::from_millis(20), cache.reserve(1)).await;

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tintype_single_flight::{Leader, SingleFlight, Waiter};
-use tintype_store::LogThrottle;
+use tintype_store::{Digest, LogThrottle};
 
 use super::freshness::{Breaker, Known, Standing, Turn, Windows, is_outage, jittered};
 use super::known_versions::KnownVersions;
@@ -54,6 +54,8 @@ struct Shared {
     refused: LogThrottle,
     /// Whether the log says that the origin forbids to cache its originals.
     warned: AtomicBool,
+    /// Whether versions that were read from disk are used only once they are confirmed.
+    needs_confirmation: AtomicBool,
 }
 
 /// The digest of a name, and what the request is for.
@@ -97,6 +99,7 @@ impl RemoteSource {
             originals,
             flights: Arc::default(),
             breaker: Breaker::default(),
+            needs_confirmation: AtomicBool::new(false),
             requests: Requests::default(),
             refused: LogThrottle::default(),
             warned: AtomicBool::new(false),
@@ -186,7 +189,8 @@ impl Shared {
         leader: &Leader<FlightKey, ImageId, Result<Transfer, Error>>,
     ) -> Transfer {
         let Fetched { bytes, conditions, modified, lifetime } = fetched;
-        let mut version = Version { identity: self.identity(id, &bytes), modified, length: bytes.len() as u64 };
+        let digest = Digest::of(&bytes);
+        let mut version = Version { identity: self.identity(id, digest), modified, length: bytes.len() as u64 };
         match former {
             // the same bytes with another date are the same version
             Some(former) if former.identity == version.identity => version = former,
@@ -195,7 +199,7 @@ impl Shared {
         }
         let original = Original { bytes: bytes.clone(), version };
         if leader.is_valid() {
-            self.originals.put(id, &original).await;
+            self.originals.put(id, &original, digest).await;
         }
         if leader.is_valid() {
             self.missing.invalidate(id);
@@ -214,12 +218,12 @@ impl Shared {
 
     /// A digest of the bytes, which every transfer brings whole, rather than of a validator: an ETag that differs between
     /// the origin's servers would be another version each time, and one that the origin forgets to change would be none.
-    fn identity(&self, id: &ImageId, bytes: &[u8]) -> [u8; 32] {
+    fn identity(&self, id: &ImageId, digest: Digest) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
         for part in [self.remote.name().as_bytes(), id.as_str().as_bytes()] {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
         }
-        hasher.update(bytes).finalize().into()
+        hasher.update(digest.as_bytes()).finalize().into()
     }
 
     /// Notes that a request failed.
@@ -263,8 +267,9 @@ impl Shared {
         if self.missing.get(id).is_some_and(|until| now < until) {
             return Err(Error::NotFound);
         }
-        let known = self.known.get(id).map(|known| (known.standing(&self.windows, now), known));
-        match known {
+        let needs_confirmation = self.needs_confirmation.load(Ordering::Relaxed);
+        let known = self.known.get(id).filter(|known| !(needs_confirmation && known.is_from_disk()));
+        match known.map(|known| (known.standing(&self.windows, now), known)) {
             Some((Standing::Fresh, known)) => Ok(known.version),
             Some((Standing::Stale, known)) => {
                 // its outcome is noted where it is made
@@ -388,6 +393,10 @@ impl Source for RemoteSource {
 
     fn forget_below(&self, prefix: &str) {
         self.0.forget_below(prefix);
+    }
+
+    fn require_confirmation(&self, is_required: bool) {
+        self.0.needs_confirmation.store(is_required, Ordering::Relaxed);
     }
 
     fn remote_stats(&self) -> Option<RemoteStats> {

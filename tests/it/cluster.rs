@@ -9,7 +9,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::common::{Address, Answer, Server, folder, poll, run, testdata, tintype};
-use crate::shared::{serve, store};
+use crate::shared::serve;
+use tintype_testing::object_store::ObjectStore;
 
 const PHOTOS: [&str; 3] = ["photos/coffee.png", "photos/chelsea.png", "photos/astronaut.png"];
 
@@ -72,7 +73,7 @@ fn purged(answer: &Answer) -> (u64, u64, Vec<String>) {
 
 #[test]
 fn purge_at_one_server_reaches_all_within_a_poll() {
-    let Some(store) = store() else { return };
+    let Some(store) = ObjectStore::start_or_skip() else { return };
     let (root, caches) = (testdata(), [folder(), folder(), folder()]);
     let servers = caches.each_ref().map(|cache| serve(&root, &store, cache.path(), "a", &settings(&[])));
     servers.iter().zip(&caches).for_each(|(server, cache)| fill(server, cache.path()));
@@ -109,7 +110,7 @@ fn purge_at_one_server_reaches_all_within_a_poll() {
 
 #[test]
 fn stopped_server_sends_nothing_that_was_purged_meanwhile() {
-    let Some(store) = store() else { return };
+    let Some(store) = ObjectStore::start_or_skip() else { return };
     let (root, caches) = (testdata(), [folder(), folder()]);
     let start = |cache: &tempfile::TempDir| serve(&root, &store, cache.path(), "a", &settings(&[]));
     let [asked, stopped] = caches.each_ref().map(start);
@@ -144,7 +145,7 @@ fn stopped_server_sends_nothing_that_was_purged_meanwhile() {
 
 #[test]
 fn other_servers_are_told_at_once() {
-    let Some(store) = store() else { return };
+    let Some(store) = ObjectStore::start_or_skip() else { return };
     let (root, caches) = (testdata(), [folder(), folder()]);
     // nothing listens there
     let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
@@ -176,7 +177,7 @@ fn other_servers_are_told_at_once() {
 
 #[test]
 fn purge_that_does_not_reach_the_store_is_done_here_and_says_so() {
-    let Some(store) = store() else { return };
+    let Some(store) = ObjectStore::start_or_skip() else { return };
     let (root, cache) = (testdata(), folder());
     let server = serve(&root, &store, cache.path(), "a", &settings(&[]));
     fill(&server, cache.path());

@@ -1,11 +1,10 @@
 //! Results that several servers share in a bucket of a real object store (SeaweedFS): servers with a folder each of their own, and
 //! the originals in common.
 
-use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tintype_testing::object_store::{ACCESS_KEY, BUCKET, ObjectStore, SECRET_KEY};
+use tintype_testing::object_store::{ACCESS_KEY, ObjectStore, SECRET_KEY};
 
 use crate::common::{Answer, Server, folder, poll, testdata};
 
@@ -18,21 +17,9 @@ const INVALID: &str = r#"tintype_shared_requests_total{op="get",result="invalid"
 const MISSES: &str = r#"tintype_shared_requests_total{op="get",result="miss"}"#;
 const OPEN: &str = r#"tintype_shared_open{op="get"}"#;
 
-/// The store, or a line that says what the test needs.
-pub(crate) fn store() -> Option<ObjectStore> {
-    let store = ObjectStore::start();
-    if store.is_none() {
-        let thread = std::thread::current();
-        let line = format!("skipped: {} needs weed\n", thread.name().unwrap_or("a test"));
-        // past libtest, which captures only what `print!` writes; nobody may be reading
-        let _ = std::io::stdout().write_all(line.as_bytes());
-    }
-    store
-}
-
 /// `tintype serve` that shares its results below that prefix of the bucket.
 pub(crate) fn serve(root: &Path, store: &ObjectStore, cache: &Path, prefix: &str, settings: &[(&str, &str)]) -> Server {
-    let (bucket, endpoint) = (format!("s3://{BUCKET}/{prefix}"), store.endpoint());
+    let (bucket, endpoint) = (store.location(prefix), store.endpoint());
     let shared = [
         ("TINTYPE_SHARED_BUCKET", bucket.as_str()),
         ("TINTYPE_SHARED_ENDPOINT", &endpoint),
@@ -69,7 +56,7 @@ fn wait_for_puts(server: &Server, least: f64) -> f64 {
 
 #[test]
 fn second_server_renders_nothing_that_the_first_made() {
-    let Some(store) = store() else { return };
+    let Some(store) = ObjectStore::start_or_skip() else { return };
     let (root, caches, targets) = (testdata(), [folder(), folder()], targets());
     let signed = [("TINTYPE_SHARED_KEY", "one secret of all servers")];
     let first = serve(&root, &store, caches[0].path(), "a/b", &signed);
@@ -117,7 +104,7 @@ fn second_server_renders_nothing_that_the_first_made() {
 
 #[test]
 fn results_reach_the_bucket_before_the_program_ends() {
-    let Some(store) = store() else { return };
+    let Some(store) = ObjectStore::start_or_skip() else { return };
     let (root, caches, targets) = (testdata(), [folder(), folder()], targets());
     let first = serve(&root, &store, caches[0].path(), "ends", &[]);
     targets.iter().for_each(|target| drop(ok(&first, target)));
@@ -129,7 +116,7 @@ fn results_reach_the_bucket_before_the_program_ends() {
 
 #[test]
 fn names_of_all_kinds_are_shared_and_purged_by_their_folder() {
-    let Some(store) = store() else { return };
+    let Some(store) = ObjectStore::start_or_skip() else { return };
     let (root, caches) = (folder(), [folder(), folder(), folder()]);
     let names = ["é/100 %.png", "é/a+b=c.png", "é/x/中文 #1?.png", "é.png", "a.png"];
     let paths = [
@@ -167,7 +154,7 @@ fn names_of_all_kinds_are_shared_and_purged_by_their_folder() {
 
 #[test]
 fn frozen_store_costs_a_hedge_and_a_dead_one_nothing() {
-    let Some(store) = store() else { return };
+    let Some(store) = ObjectStore::start_or_skip() else { return };
     let (root, caches) = (testdata(), [folder(), folder()]);
     let alone = Server::start(&root, caches[0].path());
     let server = serve(&root, &store, caches[1].path(), "faults", &[]);

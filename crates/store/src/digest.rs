@@ -10,6 +10,11 @@ impl Digest {
         Digest(blake3::hash(bytes))
     }
 
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
     /// As 64 lower-case hexadecimal digits.
     pub fn to_hex(self) -> String {
         self.0.to_hex().to_string()

@@ -170,6 +170,15 @@ impl<A: Attributes> Store<A> {
         }
     }
 
+    /// Hands over a file like [`Store::put`], unless `is_valid` returns false. A caller that makes it return false before it
+    /// purges finds nothing in the store afterwards that was handed over before.
+    pub async fn put_if(&self, path: &str, key: Key, object: &Arc<Object<A>>, is_valid: impl Fn() -> bool) -> bool {
+        match self.place.disk() {
+            Some(disk) => disk.put_if(path, key, object, is_valid).await,
+            None => false,
+        }
+    }
+
     /// Hands over a file like [`Store::put`] if the one of that key has the digest `current`, both now and when it takes its
     /// place: a file that was purged, evicted or replaced in the meantime does not come back. A file that is still being
     /// written is not replaced.

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The credentials of every store that is started here.
 pub const ACCESS_KEY: &str = "tintypekey";
@@ -19,6 +19,8 @@ const NOT_OURS: &str = "a store that was started here";
 /// A running object store on a free port, which ends with the value.
 pub struct ObjectStore {
     address: SocketAddr,
+    /// A prefix that no other run uses.
+    prefix: String,
     /// `None` where the environment names the store.
     started: Option<Started>,
 }
@@ -37,6 +39,24 @@ pub fn program() -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
+/// Whether there is no store. Then a line says what the test of this thread needs, as `make test` counts it.
+///
+/// # Panics
+/// Where `TINTYPE_REQUIRE` names the store and it is not installed.
+pub fn is_missing() -> bool {
+    let is_missing = program().is_none() && std::env::var_os("TINTYPE_OBJECT_STORE").is_none();
+    if is_missing {
+        let required = std::env::var("TINTYPE_REQUIRE").unwrap_or_default();
+        let is_required = required.split_whitespace().any(|need| need == "weed");
+        assert!(!is_required, "TINTYPE_REQUIRE names weed, which is not there");
+        let thread = std::thread::current();
+        let line = format!("skipped: {} needs weed\n", thread.name().unwrap_or("a test"));
+        // past libtest, which captures only what `print!` writes; nobody may be reading
+        let _ = std::io::stdout().write_all(line.as_bytes());
+    }
+    is_missing
+}
+
 impl ObjectStore {
     /// Starts a store with an empty bucket; `None` where the program is not installed.
     ///
@@ -46,7 +66,7 @@ impl ObjectStore {
         if let Ok(url) = std::env::var("TINTYPE_OBJECT_STORE") {
             let address = url.strip_prefix("http://").and_then(|address| address.parse().ok());
             let address = address.expect("TINTYPE_OBJECT_STORE is a URL such as http://127.0.0.1:17480");
-            return Some(ObjectStore { address, started: None });
+            return Some(ObjectStore { address, prefix: prefix(), started: None });
         }
         let program = program()?;
         let [s3, master, volume, filer, ports @ ..] = free_ports::<8>();
@@ -73,9 +93,18 @@ impl ObjectStore {
         let arguments: Vec<String> = fixed.split_whitespace().map(str::to_owned).chain(ports).chain([socket]).collect();
         let process = spawn(&program, &folder, &arguments);
         let address = ([127, 0, 0, 1], s3).into();
-        let store = ObjectStore { address, started: Some(Started { process, filer, folder, arguments }) };
+        let store =
+            ObjectStore { address, prefix: prefix(), started: Some(Started { process, filer, folder, arguments }) };
         store.wait_for_bucket();
         Some(store)
+    }
+
+    /// The same, unless [`is_missing`] says so.
+    ///
+    /// # Panics
+    /// As both.
+    pub fn start_or_skip() -> Option<ObjectStore> {
+        if is_missing() { None } else { ObjectStore::start() }
     }
 
     /// Kills it, as a power failure does.
@@ -102,6 +131,11 @@ impl ObjectStore {
     /// The URL of its S3 interface.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The location of a folder of the bucket that this value alone uses, such as `s3://tintype/…/results`.
+    pub fn location(&self, folder: &str) -> String {
+        format!("s3://{BUCKET}/{}/{folder}", self.prefix)
     }
 
     /// The address of its S3 interface.
@@ -134,6 +168,11 @@ impl ObjectStore {
             std::thread::sleep(Duration::from_millis(200));
         }
     }
+}
+
+fn prefix() -> String {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    format!("{}-{}", since.as_nanos(), std::process::id())
 }
 
 /// Starts the program in a folder, with its log there.

@@ -8,6 +8,7 @@ use super::Subject;
 use super::remote;
 use super::report::Report;
 use crate::bucket::{self, Bucket, CloudService, Condition, NewObject};
+use crate::cli::build::is_remote;
 use crate::cli::client::{CURL, Endpoint};
 
 /// The time limit of a request.
@@ -38,6 +39,13 @@ pub(super) fn check(subject: &Subject, report: &mut Report) {
         runtime.block_on(one(part, &config, report));
     }
     if let Ok(Some(config)) = fixed.shared_bucket() {
+        if !is_remote(fixed) {
+            report.info(
+                Part::Results.setting(),
+                "versions of files contain their device and inode: servers share results only if they read source.root from the \
+                same file system, not from copies of it",
+            );
+        }
         runtime.block_on(one(Part::Results, &config, report));
     }
 }

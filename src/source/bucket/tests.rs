@@ -134,13 +134,9 @@ impl Fixture for OverStore {
     }
 }
 
-/// Whether a real store can be started; says so where it cannot.
-fn has_store(test: &str) -> bool {
-    let has_store = cfg!(feature = "buckets") && object_store::program().is_some();
-    if !has_store {
-        println!("skipped: {test} needs weed");
-    }
-    has_store
+/// Whether a real store can be started.
+fn has_store() -> bool {
+    cfg!(feature = "buckets") && !object_store::is_missing()
 }
 
 #[tokio::test]
@@ -150,7 +146,7 @@ async fn bucket_in_memory_passes_the_source_suite() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bucket_of_a_real_store_passes_the_source_suite() {
-    if has_store("bucket_of_a_real_store_passes_the_source_suite") {
+    if has_store() {
         testsuite::run::<OverStore>().await;
     }
 }
@@ -200,7 +196,7 @@ async fn read_while_overwritten(bucket: Arc<dyn Bucket>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn object_of_a_real_store_that_is_overwritten_is_read_whole() {
-    if has_store("object_of_a_real_store_that_is_overwritten_is_read_whole") {
+    if has_store() {
         let store = ObjectStore::start().expect("it was checked");
         read_while_overwritten(opened(&store.endpoint())).await;
     }
@@ -324,7 +320,7 @@ async fn uploads_to_a_bucket_in_memory_are_conditional() {
 
 #[tokio::test]
 async fn uploads_to_a_real_store_are_conditional() {
-    if has_store("uploads_to_a_real_store_are_conditional") {
+    if has_store() {
         let store = ObjectStore::start().expect("it was checked");
         check_uploads(opened(&store.endpoint())).await;
     }
@@ -343,6 +339,18 @@ async fn upload_that_the_store_does_not_acknowledge_fails() {
         assert_eq!(publish(&source, &[("a.jpg", b"one")], &Expected::Absent).await, expected);
     }
     assert_eq!(bucket.puts.load(Ordering::Relaxed), 3, "a PUT is not repeated");
+}
+
+#[tokio::test]
+async fn upload_is_read_after_it_was_acknowledged_by_a_store_that_shows_it_late() {
+    let bucket = Arc::new(MemoryBucket::default());
+    let source = source(Arc::clone(&bucket) as Arc<dyn Bucket>, 100);
+    bucket.set(Faults { lag: Duration::from_millis(50), ..Faults::default() });
+    assert_eq!(publish(&source, &[("a.jpg", b"one")], &Expected::Absent).await, "published");
+    assert_eq!(source.fetch(&id()).await.expect("an original").bytes, &b"one"[..]);
+    // longer than an upload waits
+    bucket.set(Faults { lag: Duration::from_secs(3600), ..Faults::default() });
+    assert_eq!(publish(&source, &[("b.jpg", b"one")], &Expected::Absent).await, "published");
 }
 
 #[tokio::test]

@@ -229,6 +229,25 @@ async fn versions_and_originals_outlive_a_restart_and_the_origin() {
 }
 
 #[tokio::test]
+async fn version_of_before_the_start_waits_for_confirmation_where_that_is_required() {
+    let windows = Windows { stale_while_revalidate: HOUR, stale_if_error: HOUR, ..NOTHING };
+    let remote = OverHttp::on_disk(windows);
+    remote.put("a.jpg", b"one");
+    let version = remote.version().await.expect("a version");
+    remote.origin.set("a.jpg", Reply::response(500, "", b""));
+    let remote = remote.restart(windows);
+    remote.source.require_confirmation(true);
+    assert!(matches!(remote.version().await, Err(Error::Status(500))));
+    remote.source.require_confirmation(false);
+    assert_eq!(remote.version().await.expect("it is stale"), version);
+    remote.source.require_confirmation(true);
+    remote.put("a.jpg", b"one");
+    assert_eq!(remote.version().await.expect("it is confirmed"), version);
+    remote.origin.set("a.jpg", Reply::response(500, "", b""));
+    assert_eq!(remote.version().await.expect("it was confirmed"), version);
+}
+
+#[tokio::test]
 async fn version_that_must_be_revalidated_does_not_outlive_an_outage() {
     let remote = OverHttp::with(100, Windows { stale_if_error: HOUR, ..NOTHING });
     remote.origin.set("a.jpg", Reply::response(200, "Cache-Control: must-revalidate\r\n", b"one"));

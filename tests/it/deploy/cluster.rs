@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tintype_testing::object_store::{ACCESS_KEY, BUCKET, ObjectStore, SECRET_KEY};
+use tintype_testing::object_store::{ACCESS_KEY, ObjectStore, SECRET_KEY};
 
 use crate::common::need::needs;
 use crate::common::nginx::Nginx;
@@ -45,7 +45,7 @@ impl Cluster {
 
     fn start_node(&mut self, number: usize) {
         let cache = self.place.path().join(format!("cache-{number}"));
-        let (bucket, endpoint) = (format!("s3://{BUCKET}/results"), self.store.endpoint());
+        let (bucket, endpoint) = (self.store.location("results"), self.store.endpoint());
         let settings = [
             ("TINTYPE_SHARED_BUCKET", bucket.as_str()),
             ("TINTYPE_SHARED_ENDPOINT", &endpoint),

@@ -29,17 +29,26 @@ impl<A: Attributes> Disk<A> {
     /// Hands a file over to be written. `true` once it would survive this process; `false` where it will not be stored, or where
     /// that is not known within [`STAGE_TIMEOUT`].
     pub(crate) async fn put(&self, original: &str, key: Key, object: &Arc<Object<A>>) -> bool {
-        self.hand_over(original, key, object, None).await
+        self.hand_over(original, key, object, None, || true).await
+    }
+
+    /// As [`Disk::put`], unless `is_valid` returns false, which is asked under the lock that a purge takes.
+    pub(crate) async fn put_if(
+        &self, original: &str, key: Key, object: &Arc<Object<A>>, is_valid: impl Fn() -> bool,
+    ) -> bool {
+        self.hand_over(original, key, object, None, is_valid).await
     }
 
     /// As [`Disk::put`], in place of the file of that key with the digest `current`; `false` where there is none, or it is not
     /// written yet.
     pub(crate) async fn replace(&self, original: &str, key: Key, current: Digest, object: &Arc<Object<A>>) -> bool {
         self.shared.list_folder(key.first_byte() % FAN_OUT);
-        self.hand_over(original, key, object, Some(current)).await
+        self.hand_over(original, key, object, Some(current), || true).await
     }
 
-    async fn hand_over(&self, original: &str, key: Key, object: &Arc<Object<A>>, replaces: Option<Digest>) -> bool {
+    async fn hand_over(
+        &self, original: &str, key: Key, object: &Arc<Object<A>>, replaces: Option<Digest>, is_valid: impl Fn() -> bool,
+    ) -> bool {
         let shared = &self.shared;
         let length = object.bytes.len() as u64;
         let queued = shared.pending_bytes.fetch_add(length, Ordering::Relaxed) + length;
@@ -49,7 +58,8 @@ impl<A: Attributes> Disk<A> {
             let original: Arc<str> = original.into();
             // held until the job is sent: a purge takes it first, and then waits for the jobs that were sent
             let mut pending = lock(&shared.pending);
-            is_current = replaces.is_none_or(|current| {
+            is_current = is_valid();
+            is_current &= replaces.is_none_or(|current| {
                 let record = lock(&shared.index).get(&key);
                 !pending.contains_key(&key) && record.is_some_and(|record| record.digest == current)
             });
