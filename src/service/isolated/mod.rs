@@ -190,7 +190,9 @@ impl Isolated {
         let call = Call { request, bytes: &[work.original], bounds: work.bounds, answers, answer_bytes };
         let images = self.call(&call, progress, &|answer, samples| match answer {
             Answer::Image(made, header) if made == key || others.contains(&made) => {
-                Some((made, wire::decoded_from(&header, samples, answer_bytes).ok()?))
+                let decoded = wire::decoded_from(&header, samples, answer_bytes).ok()?;
+                // every render of that version would get it
+                made.fits(info, &decoded).then_some((made, decoded))
             }
             _ => None,
         })?;

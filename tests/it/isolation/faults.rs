@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::ISOLATED;
 use crate::common::{Server, folder, poll, testdata};
 
 const MISDEEDS: [&str; 10] =
@@ -86,7 +87,7 @@ fn original_that_crashes_three_times_is_refused() {
     }
     let (root, cache) = (originals(), folder());
     std::fs::write(root.path().join("bad.jpg"), "tintype-misdeed:abort").expect("a file");
-    let server = Server::start(root.path(), cache.path());
+    let server = Server::start_with(root.path(), cache.path(), "127.0.0.1:0", &[ISOLATED]);
     for width in 1..=3 {
         assert!(server.get(&format!("/bad.jpg?w={width}"), &[]).text().contains("the render crashed"));
         // a failure is remembered
@@ -106,7 +107,7 @@ fn original_that_crashes_three_times_is_refused() {
 #[test]
 fn killed_workers_fail_no_request() {
     let (root, cache) = (originals(), folder());
-    let server = Server::start(root.path(), cache.path());
+    let server = Server::start_with(root.path(), cache.path(), "127.0.0.1:0", &[ISOLATED]);
     let is_over = AtomicBool::new(false);
     // answers to each client
     let answered = [AtomicUsize::new(0), AtomicUsize::new(0)];
@@ -153,7 +154,7 @@ fn killed_workers_fail_no_request() {
 #[test]
 fn encoder_is_stopped_at_the_deadline() {
     let (root, cache) = (originals(), folder());
-    let settings = [("TINTYPE_LIMITS_DEADLINE", "2s"), ("TINTYPE_OUTPUT_EFFORT", "dense")];
+    let settings = [ISOLATED, ("TINTYPE_LIMITS_DEADLINE", "2s"), ("TINTYPE_OUTPUT_EFFORT", "dense")];
     let server = Server::start_with(root.path(), cache.path(), "127.0.0.1:0", &settings);
     let started = Instant::now();
     let answer = server.get("/large-12mp.jpg?w=2400&format=avif", &[]);

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use super::ISOLATED;
 use crate::common::need::needs;
 use crate::common::{Server, folder, run, serve, testdata, tintype};
 
@@ -21,7 +22,8 @@ fn on_an_old_kernel(arguments: &[&str], settings: &[(&str, &str)]) -> Command {
 fn service_renders_itself_where_the_kernel_isolates_nothing() {
     needs!(Strace);
     let cache = folder();
-    let server = Server::spawn(serve(on_an_old_kernel(&[], &[]), &testdata(), cache.path(), "127.0.0.1:0", &[]));
+    let server =
+        Server::spawn(serve(on_an_old_kernel(&[], &[ISOLATED]), &testdata(), cache.path(), "127.0.0.1:0", &[]));
     let server = server.unwrap_or_else(|log| panic!("{log}"));
     assert_eq!(server.get("/photos/rocket.jpg?w=40", &[]).status, 200);
     assert!(server.log().contains("renders run in this process"), "{}", server.log());
@@ -45,7 +47,7 @@ fn service_that_must_isolate_does_not_start_where_the_kernel_cannot() {
 #[test]
 fn layers_are_reported() {
     let cache = folder();
-    let server = Server::start(&testdata(), cache.path());
+    let server = Server::start_with(&testdata(), cache.path(), "127.0.0.1:0", &[ISOLATED]);
     let text = server.get("/-/metrics", &[]).text();
     assert!(text.contains("tintype_isolation{layer=\"seccomp\"} 1"), "{text}");
     assert!(server.log().contains("renders run in isolated processes"), "{}", server.log());
@@ -57,7 +59,7 @@ fn layers_are_reported() {
 
 #[test]
 fn check_says_whether_renders_are_isolated() {
-    let (_, output, _) = run(tintype().arg("check"), b"");
+    let (_, output, _) = run(tintype().arg("check").envs([ISOLATED]), b"");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.contains("renders run in processes under seccomp"), "{said}");
     let (_, output, _) = run(tintype().arg("check").env("TINTYPE_SECURITY_ISOLATION", "off"), b"");

@@ -18,6 +18,9 @@ use tintype::service::isolated::{self, Isolated};
 use tintype::service::renderer::{Bounds, Direct, IsolationError, Monitor, Renderer, StageTimes, Work};
 use tintype_isolation::Program;
 
+/// The setting of a server that renders in worker processes where it can.
+const ISOLATED: (&str, &str) = ("TINTYPE_SECURITY_ISOLATION", "auto");
+
 use crate::common::need::needs;
 use crate::common::{corpus, poll, testdata};
 
