@@ -8,8 +8,11 @@ use anyhow::Context;
 
 use super::UsageError;
 use crate::cache::shared::SharedTier;
+use crate::config::fixed::Isolation;
 use crate::config::{Config, FixedSettings};
 use crate::service::Service;
+use crate::service::isolated::{self, Isolated};
+use crate::service::renderer::{Direct, Renderer};
 use crate::source::{BucketOriginals, CachedVersions, Files, Origin, RemoteSource, SharedBytes, Source};
 
 pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
@@ -25,7 +28,8 @@ pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
     if let Some(dir) = fixed.cache.folder() {
         crate::cache::preflight::check_permissions(dir).context("the cache folder is not safe to use")?;
     }
-    let service = Service::new(source, &fixed.cache(), fixed.workers(), config.render());
+    let renderer = renderer(fixed)?;
+    let service = Service::with_renderer(source, &fixed.cache(), fixed.workers(), config.render(), renderer);
     service.set_upgrades(config.upgrades());
     if let Some(bucket) = fixed.shared_bucket().map_err(|invalid| UsageError(invalid.to_string()))? {
         let bucket = bucket.open().map_err(|invalid| UsageError(format!("shared.bucket is invalid: {invalid}")))?;
@@ -36,6 +40,41 @@ pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
         service.join_cluster(cluster).context("cannot reach the servers of cluster.peers")?;
     }
     Ok(service)
+}
+
+/// What renders, as `security.isolation` says.
+fn renderer(config: &FixedSettings) -> anyhow::Result<Arc<dyn Renderer>> {
+    let isolation = config.security.isolation;
+    if isolation == Isolation::Off {
+        tracing::info!(isolation = "off", "renders run in this process");
+        return Ok(Arc::new(Direct));
+    }
+    let isolated = isolated(config).context("renders cannot be isolated");
+    match isolated {
+        Ok(isolated) => {
+            let report = isolated.report();
+            tracing::info!(isolation = %report, inherited = report.inherited, "renders run in isolated processes");
+            Ok(Arc::new(isolated))
+        }
+        Err(error) if isolation == Isolation::Auto => {
+            let error = format!("{error:#}");
+            tracing::warn!(error, "renders run in this process; security.isolation = \"off\" hides this warning");
+            Ok(Arc::new(Direct))
+        }
+        Err(error) => Err(error.context("security.isolation cannot be met")),
+    }
+}
+
+/// Worker processes that the kernel locks down.
+pub(super) fn isolated(config: &FixedSettings) -> anyhow::Result<Isolated> {
+    let per_job = config.security.isolation == Isolation::Job;
+    let isolated = Isolated::start(isolated::Config::this(config.workers().count(), per_job))?;
+    anyhow::ensure!(
+        isolated.report().is_isolated(),
+        "the kernel has neither Landlock nor seccomp: {}",
+        isolated.report()
+    );
+    Ok(isolated)
 }
 
 /// The HTTP origin of originals.

@@ -17,6 +17,7 @@ mod sign;
 mod sockets;
 mod supervisor;
 mod warm;
+mod worker;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -55,6 +56,9 @@ enum Command {
     Config(config::Arguments),
     /// Check that a running server responds, for containers.
     Healthcheck(healthcheck::Arguments),
+    /// Render for the service, which starts this process (isolation).
+    #[command(hide = true)]
+    RenderWorker(worker::Arguments),
     /// Write manual pages to a folder.
     #[command(hide = true)]
     Man(manual::Pages),
@@ -125,6 +129,7 @@ pub fn main() -> ExitCode {
         Command::Sign(arguments) => sign::run(arguments),
         Command::Config(arguments) => config::run(arguments),
         Command::Healthcheck(arguments) => healthcheck::run(arguments),
+        Command::RenderWorker(arguments) => return worker::run(&arguments),
         Command::Man(arguments) => manual::write_pages(arguments, Cli::command()),
         Command::Completions(arguments) => manual::print_completions(arguments, Cli::command()),
     };

@@ -8,7 +8,7 @@ use sd_notify::NotifyState;
 
 use crate::service::Service;
 
-/// A render is stuck after this multiple of its deadline. Some encoders cannot be stopped, and run on after the deadline.
+/// A render is stuck after this multiple of its deadline. Without isolation some encoders run on after the deadline.
 const STUCK_FACTOR: u32 = 4;
 
 /// The minimum, for short deadlines.

@@ -226,10 +226,29 @@ pub enum Overload {
 #[derive(Clone, Debug, Default, Deserialize, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Security {
+    /// Whether originals are read and rendered in worker processes that can open neither files nor connections: where the kernel
+    /// allows it (`auto`, which warns where it does not), always (`on` refuses to start otherwise), always and with a process of
+    /// its own for each step of a render (`job`, 5 ms each), or never (`off`).
+    pub isolation: Isolation,
     /// Whether originals can be uploaded to `/-/upload`.
     pub upload: bool,
     /// Whether `POST /-/log` logs beacons of web pages.
     pub log_beacons: bool,
+}
+
+/// Where originals are read and rendered.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// In worker processes where the kernel can lock them down, otherwise in the process of the service.
+    Auto,
+    /// In worker processes that are locked down.
+    On,
+    /// The same, and no process has seen another original than its own.
+    Job,
+    /// In the process of the service.
+    #[default]
+    Off,
 }
 
 impl Default for Server {

@@ -38,11 +38,14 @@ pub(super) async fn ready(Shared(state): Shared<State>) -> Response {
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
+    let isolation =
+        state.service.isolation().map_or_else(|| "off".to_owned(), |isolation| isolation.report.to_string());
     let body = json!({
         "status": text,
         "cache": cache,
         "version": env!("CARGO_PKG_VERSION"),
         "backends": render::BACKENDS,
+        "isolation": isolation,
     });
     (status, headers, Json(body)).into_response()
 }

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use http::header;
+use tintype_isolation::Reason;
 
 use self::text::Text;
 use super::problem;
@@ -20,6 +21,7 @@ use crate::cache::FolderState;
 use crate::cache::shared::{Counters, Event, SharedTier};
 use crate::render::{Content, Format, PictureKind};
 use crate::service::cluster::JournalStats;
+use crate::service::renderer::Isolation;
 use crate::service::stats::Stats;
 use crate::service::workers::Class;
 use crate::service::{Service, UpgradeOutcome};
@@ -31,6 +33,7 @@ pub(super) async fn metrics(Shared(state): Shared<State>) -> Response {
     requests(&mut text, &state.traffic);
     connections(&mut text, &state.traffic);
     renders(&mut text, &state.service);
+    isolation(&mut text, state.service.isolation());
     results(&mut text, state.service.stats());
     upgrades(&mut text, &state.service);
     queue(&mut text, &state.service);
@@ -169,6 +172,24 @@ fn renders(text: &mut Text, service: &Service) {
         ("encode", &stages.encode),
     ] {
         family.histogram(&[("stage", stage)], histogram);
+    }
+}
+
+/// Zeros where this process renders.
+fn isolation(text: &mut Text, isolation: Option<Isolation>) {
+    let mut family =
+        text.gauges("isolation", "1 for each layer that holds in the processes that render, 0 for the others.");
+    let (landlock, seccomp) = isolation.as_ref().map_or((false, false), |isolation| isolation.layers());
+    family.sample(&[("layer", "landlock")], u8::from(landlock));
+    family.sample(&[("layer", "seccomp")], u8::from(seccomp));
+    let stats = isolation.map(|isolation| isolation.stats).unwrap_or_default();
+    text.counter("workers_started_total", "Worker processes that were started, recycled ones included.", stats.started);
+    let mut family = text.counters(
+        "worker_deaths_total",
+        "Worker processes that died or were killed, by reason; cancelled and deadline stopped an encoder.",
+    );
+    for reason in Reason::LABELS {
+        family.sample(&[("reason", reason)], stats.deaths.get(reason).copied().unwrap_or(0));
     }
 }
 

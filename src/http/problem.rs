@@ -17,7 +17,7 @@ use crate::dialect;
 use crate::source;
 
 /// Every title, in the order of their counters. A test checks that none is missing.
-pub(super) const TITLES: [&str; 31] = [
+pub(super) const TITLES: [&str; 32] = [
     "Body too large",
     "Conflict",
     "Damaged image",
@@ -41,6 +41,7 @@ pub(super) const TITLES: [&str; 31] = [
     "Precondition failed",
     "Purge incomplete",
     "Range not satisfiable",
+    "Render crashed",
     "Request head too large",
     "Request timeout",
     "Too many beacons",

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
+use super::renderer::IsolationError;
 use super::workers::WorkError;
 use crate::cache::{Digest, Found, MemfdBytes, Stored};
 use crate::render::{self, Content};
@@ -18,6 +19,9 @@ pub enum Error {
     /// The original could not be rendered.
     #[error(transparent)]
     Render(#[from] render::Error),
+    /// A worker process died of it.
+    #[error(transparent)]
+    Isolation(#[from] IsolationError),
     /// The workers had no room or no time.
     #[error(transparent)]
     Work(#[from] WorkError),

@@ -7,6 +7,9 @@
 //! | `memory_hit` | the fast path to renditions in memory |
 //! | `render_job` | one render: permit, fetch, decode, operations, encode |
 //! | [`workers`], `queue` | admission of renders to cores and memory |
+//! | [`renderer`] | what reads originals, in this process or in isolated ones |
+//! | [`isolated`] | the one in worker processes |
+//! | `crashes` | originals whose renders crash again and again |
 //! | `decode_cache` | decoded originals, shared by concurrent renders |
 //! | `header` | headers of originals, by version |
 //! | `passthrough` | originals sent unchanged |
@@ -20,8 +23,10 @@
 
 mod answer;
 pub mod cluster;
+mod crashes;
 mod decode_cache;
 mod header;
+pub mod isolated;
 mod memory_hit;
 mod overload_fallback;
 mod passthrough;
@@ -29,6 +34,7 @@ pub mod purge;
 mod queue;
 pub mod rate_limit;
 mod render_job;
+pub mod renderer;
 mod resolve;
 pub mod stats;
 mod upgrade_job;
@@ -47,13 +53,15 @@ pub use upgrade_job::Outcome as UpgradeOutcome;
 
 use crate::cache::shared::SharedTier;
 use crate::cache::{self, Cache, Digest, Key};
-use crate::render::{self, Content, Settings};
+use crate::render::{Content, Settings};
 use crate::source::{self, Source, Version};
 use cluster::Cluster;
+use crashes::Crashes;
 use decode_cache::DecodeCache;
 use header::Header;
 use passthrough::Inspections;
 use rate_limit::RateLimitCheck;
+use renderer::{Direct, Isolation, Renderer};
 use resolve::{Failed, is_smallest};
 use stats::Stats;
 use upgrades::Upgrades;
@@ -81,6 +89,7 @@ pub struct Service {
     source: Arc<dyn Source>,
     cache: Arc<Cache<Failed>>,
     workers: Workers,
+    renderer: Arc<dyn Renderer>,
     bounds: workers::Config,
     decode_cache: Arc<DecodeCache>,
     /// Loaded once for each request, so that key and render agree.
@@ -89,7 +98,8 @@ pub struct Service {
     originals: moka::sync::Cache<Version, OriginalInfo>,
     /// So that the resources of a render are known before its original is fetched.
     headers: moka::sync::Cache<Version, Header>,
-    failures: moka::sync::Cache<Key, render::Error>,
+    failures: moka::sync::Cache<Key, Error>,
+    crashes: Crashes,
     inspections: Inspections,
     upgrades: Upgrades,
     /// Set before the first request, if this server is one of several.
@@ -100,9 +110,17 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service over a source, with a cache and workers as configured.
+    /// A service over a source, with a cache and workers as configured, that renders in this process.
     pub fn new(
         source: Arc<dyn Source>, cache: &cache::Config, workers: workers::Config, settings: Settings,
+    ) -> Arc<Service> {
+        Service::with_renderer(source, cache, workers, settings, Arc::new(Direct))
+    }
+
+    /// The same with another renderer.
+    pub fn with_renderer(
+        source: Arc<dyn Source>, cache: &cache::Config, workers: workers::Config, settings: Settings,
+        renderer: Arc<dyn Renderer>,
     ) -> Arc<Service> {
         let failures = moka::sync::Cache::builder().max_capacity(MAX_FAILURES).time_to_live(FAILURES_TTL).build();
         Arc::new_cyclic(|service| Service {
@@ -112,10 +130,12 @@ impl Service {
             decode_cache: DecodeCache::new(workers.decode_cache),
             bounds: workers.clone(),
             workers: Workers::new(workers),
+            renderer,
             settings: ArcSwap::from_pointee(settings),
             originals: moka::sync::Cache::new(MAX_ORIGINALS),
             headers: moka::sync::Cache::builder().max_capacity(MAX_HEADER_BYTES).weigher(Header::weight).build(),
             failures,
+            crashes: Crashes::new(),
             inspections: Inspections::new(),
             cluster: OnceLock::new(),
             stats: Arc::default(),
@@ -203,6 +223,11 @@ impl Service {
     /// The workers.
     pub fn workers(&self) -> &Workers {
         &self.workers
+    }
+
+    /// What holds in the processes that render; `None` where this process does.
+    pub fn isolation(&self) -> Option<Isolation> {
+        self.renderer.isolation()
     }
 
     /// Writes all results to disk, and to the shared bucket if that answers. Blocks; for shutdown and tests.

@@ -7,8 +7,9 @@
 //! the order is first in, first out, also for memory: small renders do not overtake a large one, which would starve otherwise.
 //!
 //! A third class, [`Class::Idle`], is for work that nobody waits for. It has no share: one job at a time is granted while
-//! there is nothing else to grant. It takes no slot from requested renders, since some encoders cannot be stopped: a render
-//! that comes later starts at once, and the job, whose thread has the lowest priority, is asked to stop.
+//! there is nothing else to grant. It takes no slot from requested renders, since some encoders take a moment to stop, and
+//! without isolation run to their end: a render that comes later starts at once, and the job, which has the lowest priority,
+//! is asked to stop.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

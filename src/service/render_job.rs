@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::decode_cache::DecodeTicket;
 use super::header::Header;
+use super::renderer::{Bounds, IsolationError, Monitor, Renderer, StageTimes, Work};
 use super::resolve::{ATTEMPTS, Failed};
 use super::stats::Stats;
 use super::workers::{Class, Grant, Need, Pressure, WorkError};
-use super::{Service, Timing};
+use super::{Error, Service, Timing};
 use crate::cache::Waiters;
 use crate::render::recipe::{Choice, Output};
 use crate::render::{self, Estimate, Format, PictureKind, Progress, Recipe, Settings, Stage};
@@ -26,6 +27,9 @@ impl Service {
         &self, id: &ImageId, version: Version, recipe: Recipe, settings: Arc<Settings>, waiters: Waiters,
     ) -> Result<(render::Encoded, Timing), Failed> {
         self.ensure_effective(version, &recipe, &settings)?;
+        if self.crashes.is_refused(version) {
+            return Err(IsolationError::Refused.into());
+        }
         let recipe = Arc::new(recipe);
         // before the wait for a permit, so that the first of several renders knows about the others
         let ticket = Arc::new(self.decode_cache.join(version, &recipe, &settings));
@@ -68,6 +72,8 @@ impl Service {
                 original,
                 headers: self.headers.clone(),
                 stats: Arc::clone(&self.stats),
+                renderer: Arc::clone(&self.renderer),
+                deadline,
             };
             let backpressure = Some((waiters.clone(), self.workers.pressure()));
             let decode_cache = Arc::clone(&self.decode_cache);
@@ -88,9 +94,14 @@ impl Service {
                 // it needs more memory than is free, and waits for it without holding any
                 (Ended::NoMemory, _) => continue,
                 (Ended::Reduced(recipe), _) => Err(Failed::Reduced(recipe)),
-                (Ended::Failed(render::Error::Cancelled), _) if Instant::now() < deadline => Err(self.cancelled()),
-                (Ended::Failed(render::Error::Cancelled), _) => Err(WorkError::DeadlineExceeded.into()),
-                (Ended::Failed(error), _) => Err(error.into()),
+                (Ended::Failed(Error::Render(render::Error::Cancelled)), _) if Instant::now() < deadline => {
+                    Err(self.cancelled())
+                }
+                (Ended::Failed(Error::Render(render::Error::Cancelled)), _) => Err(WorkError::DeadlineExceeded.into()),
+                (Ended::Failed(error), _) => {
+                    self.crashes.note(version, &error);
+                    Err(error.into())
+                }
             };
         }
     }
@@ -128,7 +139,7 @@ impl Service {
     }
 }
 
-/// The part of a render that runs on a worker.
+/// The part of a render that runs under its permit.
 struct Job {
     ticket: Arc<DecodeTicket>,
     recipe: Arc<Recipe>,
@@ -138,12 +149,14 @@ struct Job {
     original: Original,
     headers: moka::sync::Cache<Version, Header>,
     stats: Arc<Stats>,
+    renderer: Arc<dyn Renderer>,
+    deadline: Instant,
 }
 
 /// The outcome of a [`Job`].
 enum Ended {
     Rendered(render::Encoded),
-    Failed(render::Error),
+    Failed(Error),
     /// By the header, which was not known before, this recipe gives the same result.
     Reduced(Recipe),
     /// By the header, the render needs more memory than is free at present.
@@ -152,11 +165,12 @@ enum Ended {
 
 impl Job {
     fn run(self, grant: &mut Grant<'_>, clock: &mut Clock) -> Ended {
-        let Job { ticket, recipe, settings, header, original, headers, stats } = self;
+        let Job { ticket, recipe, settings, header, original, headers, stats, renderer, deadline } = self;
+        let mut bounds = Bounds { memory: unknown_memory(original.version), deadline, is_idle: false };
         clock.begin(Stage::Decode);
         let header = match header {
             Some(header) => header,
-            None => match render::head(&original.bytes, &settings) {
+            None => match renderer.head(&original.bytes, &settings, bounds) {
                 Ok(info) => {
                     let header = info.map_or(Header::Svg, |info| Header::Raster(Arc::new(info)));
                     headers.insert(original.version, header.clone());
@@ -173,14 +187,17 @@ impl Job {
         let info = header.info().map(Arc::as_ref);
         if let Some(info) = info {
             match render::estimate(info, original.version.length, &recipe, &settings) {
-                Ok(estimate) if grant.try_resize(need_of(&estimate, &recipe, &settings)) => {}
+                Ok(estimate) if grant.try_resize(need_of(&estimate, &recipe, &settings)) => {
+                    bounds.memory = estimate.memory;
+                }
                 Ok(_) => return Ended::NoMemory,
-                Err(error) => return Ended::Failed(error),
+                Err(error) => return Ended::Failed(error.into()),
             }
         }
         stats.renders.fetch_add(1, Ordering::Relaxed);
         let mut progress = JobProgress { clock, grant: &mut *grant };
-        let result = render::render_from(&*ticket, &original.bytes, info, &recipe, &settings, &mut progress);
+        let work = Work { original: &original.bytes, info, recipe: &recipe, settings: &settings, bounds };
+        let result = renderer.render(&work, Some(&*ticket), &mut progress);
         if result.is_err() || ticket.has_shared() {
             grant.exclude_from_stats();
         }
@@ -195,12 +212,13 @@ impl Job {
 fn need(header: Option<&Header>, version: Version, recipe: &Recipe, settings: &Settings) -> render::Result<Need> {
     match header.and_then(Header::info) {
         Some(info) => Ok(need_of(&render::estimate(info, version.length, recipe, settings)?, recipe, settings)),
-        None => Ok(Need {
-            class: class_of(recipe, settings, None),
-            bytes: version.length + render::FIXED_MEMORY,
-            time: None,
-        }),
+        None => Ok(Need { class: class_of(recipe, settings, None), bytes: unknown_memory(version), time: None }),
     }
+}
+
+/// Bytes of memory of a job that reads the header first.
+fn unknown_memory(version: Version) -> u64 {
+    version.length + render::FIXED_MEMORY
 }
 
 fn need_of(estimate: &Estimate, recipe: &Recipe, settings: &Settings) -> Need {
@@ -238,6 +256,12 @@ impl Progress for JobProgress<'_, '_> {
     }
 }
 
+impl Monitor for JobProgress<'_, '_> {
+    fn spent(&mut self, times: StageTimes) {
+        self.clock.spent(times);
+    }
+}
+
 /// Measures the stages of one render. It stops the render at the deadline, and when all clients have left and others wait
 /// for a worker.
 pub(super) struct Clock {
@@ -261,6 +285,18 @@ impl Clock {
             Some(Stage::Encode) => self.timing.encode += spent,
             None => {}
         }
+    }
+
+    /// Divides the time since the last stage began by what another process measured; what that did not see is decoding.
+    fn spent(&mut self, StageTimes { resize, encode, cpu: _ }: StageTimes) {
+        let now = Instant::now();
+        let elapsed = now - self.started;
+        let resize = resize.min(elapsed);
+        let encode = encode.min(elapsed - resize);
+        self.timing.resize += resize;
+        self.timing.encode += encode;
+        self.timing.decode += elapsed - resize - encode;
+        self.started = now;
     }
 
     fn finish(mut self) -> Timing {

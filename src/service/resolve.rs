@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Instant;
 
+use super::renderer::IsolationError;
 use super::workers::WorkError;
 use super::{Answer, Error, File, KeyMemo, Payload, RateLimitCheck, Service, Timing};
 use crate::cache::{Body, Failure, Found, Key, Made, rendition_key};
@@ -34,8 +35,8 @@ impl<T: Into<Error>> From<T> for Failed {
 }
 
 impl Service {
-    /// The rendition of an original, by the deadline. At the deadline, a render stops before its next stage, or within the
-    /// encoder of WebP; other encoders finish, and their result is cached for the next request. A render that all its
+    /// The rendition of an original, by the deadline. At the deadline, a render stops before its next stage, within the
+    /// encoder of WebP, or with its worker process; encoders of AVIF in this process finish, and their result is cached. A render that all its
     /// clients have left is not started, and a running one stops if others wait.
     ///
     /// `memo` must belong to this original and recipe. `limit` is called where the rendition is not in memory, and acquired
@@ -117,7 +118,7 @@ impl Service {
             let recipe = reduced.take().or_else(|| self.effective(version, settings, recipe)).unwrap_or(recipe.clone());
             let key = rendition_key(id, &version, &recipe, settings);
             if let Some(failure) = self.failures.get(&key) {
-                return Err(failure.into());
+                return Err(failure);
             }
             match self.get_or_render(id, version, key, recipe, settings, limit.clone()).await {
                 Ok(answer) => return Ok(answer),
@@ -135,9 +136,7 @@ impl Service {
                 Err(Failed::Error(Error::Work(WorkError::DeadlineExceeded)))
                     if started.elapsed() < self.workers.deadline() => {}
                 Err(Failed::Error(error)) => {
-                    if let Error::Render(failure) = &error {
-                        self.remember_failure(key, failure);
-                    }
+                    self.remember_failure(key, &error);
                     return Err(error);
                 }
             }
@@ -201,13 +200,18 @@ impl Service {
     }
 
     /// Remembers failures that the original causes, so that they are not rendered again.
-    fn remember_failure(&self, key: Key, failure: &render::Error) {
+    fn remember_failure(&self, key: Key, failure: &Error) {
         use render::Error::{Cancelled, Encode, Impossible, Limit, Malformed, UnknownFormat, Unsupported};
         match failure {
-            UnknownFormat | Unsupported { .. } | Malformed { .. } | Limit(_) | Impossible(_) => {
+            Error::Render(UnknownFormat | Unsupported { .. } | Malformed { .. } | Limit(_) | Impossible(_))
+            | Error::Isolation(IsolationError::Crashed | IsolationError::OutOfMemory) => {
                 self.failures.insert(key, failure.clone());
             }
-            Cancelled | Encode { .. } => {}
+            // refused originals are remembered for longer
+            Error::Isolation(IsolationError::Refused | IsolationError::Unavailable)
+            | Error::Render(Cancelled | Encode { .. })
+            | Error::Source(_)
+            | Error::Work(_) => {}
         }
     }
 }

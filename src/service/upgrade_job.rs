@@ -2,11 +2,13 @@
 //! former one if it is smaller.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::Service;
+use super::crashes::Crashes;
+use super::renderer::{Bounds, Monitor, Renderer, StageTimes, Work};
 use super::upgrades::Candidate;
 use super::workers::{Class, Grant, Need, Pressure, WorkError};
+use super::{Error, Service};
 use crate::cache::{Body, Entry, Key, Upgrade, rendition_key};
 use crate::render::recipe::Output;
 use crate::render::{self, Content, Effort, Encoded, Encoding, Estimate, Progress, Recipe, Settings, Stage};
@@ -56,7 +58,7 @@ impl Upgrade {
         Settings { encoding: Encoding { effort, ..first.encoding }, ..first.clone() }
     }
 
-    /// The estimated time of one core that it may take at most: some encoders cannot be stopped.
+    /// The estimated time of one core that it may take at most: in this process some encoders cannot be stopped.
     fn longest(self) -> Duration {
         match self {
             Upgrade::Balanced => Duration::from_secs(2),
@@ -83,6 +85,9 @@ impl Service {
         let entry = self.cache.entry(key).filter(|entry| entry.upgrade < Some(*upgrade)).ok_or(Outcome::Stale)?;
         let recipe = self.recipe_of(key, version, candidate).ok_or(Outcome::Stale)?;
         let recipe = self.upgrade_recipe(version, settings, recipe, &entry).ok_or(Outcome::Skipped)?;
+        if self.crashes.is_refused(version) {
+            return Err(Outcome::Skipped);
+        }
 
         let need = Need { class: Class::Idle, bytes: version.length + render::FIXED_MEMORY, time: None };
         let near = self.source.bring(id, version).await.map_err(|_| Outcome::Stale)?;
@@ -96,10 +101,12 @@ impl Service {
             longest: upgrade.longest(),
             left,
             pressure: self.workers.pressure(),
+            renderer: Arc::clone(&self.renderer),
+            crashes: self.crashes.clone(),
         };
         let done = permit.run_idle(move |grant| job.run(grant)).await;
-        let (result, took) = done.map_err(|_: WorkError| Outcome::Skipped)?;
-        *cpu = took;
+        let ((result, elsewhere), took) = done.map_err(|_: WorkError| Outcome::Skipped)?;
+        *cpu = took + elsewhere;
         let encoded = result?;
         if encoded.content != entry.content || encoded.damaged {
             return Err(Outcome::Skipped);
@@ -154,18 +161,39 @@ struct Job {
     longest: Duration,
     left: Duration,
     pressure: Pressure,
+    renderer: Arc<dyn Renderer>,
+    crashes: Crashes,
 }
 
+/// How many times the estimated time an upgrade may take, in which its core may be busy with other work.
+const PATIENCE: u32 = 30;
+
 impl Job {
-    fn run(self, grant: &mut Grant<'_>) -> Result<Encoded, Outcome> {
-        let Job { original, recipe, settings, longest, left, pressure } = self;
-        let (bytes, length) = (&original.bytes, original.version.length);
-        let info = render::head(bytes, &settings).ok().flatten().ok_or(Outcome::Skipped)?;
+    /// The result, and the CPU time that another process took for it.
+    fn run(self, grant: &mut Grant<'_>) -> (Result<Encoded, Outcome>, Duration) {
+        let mut progress = IdleProgress { pressure: self.pressure.clone(), elsewhere: Duration::ZERO };
+        let result = self.render(grant, &mut progress);
+        (result, progress.elsewhere)
+    }
+
+    fn render(self, grant: &mut Grant<'_>, progress: &mut IdleProgress) -> Result<Encoded, Outcome> {
+        let Job { original, recipe, settings, longest, left, pressure: _, renderer, crashes } = self;
+        let Original { bytes, version } = &original;
+        let deadline = Instant::now() + longest * PATIENCE;
+        let outcome = |error: Error| {
+            crashes.note(*version, &error);
+            match error {
+                Error::Render(render::Error::Cancelled) if Instant::now() < deadline => Outcome::Stopped,
+                _ => Outcome::Skipped,
+            }
+        };
+        let mut bounds = Bounds { memory: version.length + render::FIXED_MEMORY, deadline, is_idle: true };
+        let info = renderer.head(bytes, &settings, bounds).map_err(outcome)?.ok_or(Outcome::Skipped)?;
         // an animation takes many times as long
         if info.frames > 1 {
             return Err(Outcome::Skipped);
         }
-        let estimate = render::estimate(&info, length, &recipe, &settings).map_err(|_| Outcome::Skipped)?;
+        let estimate = render::estimate(&info, version.length, &recipe, &settings).map_err(|_| Outcome::Skipped)?;
         let Estimate { memory, time } = estimate;
         if time > longest {
             return Err(Outcome::Skipped);
@@ -173,17 +201,19 @@ impl Job {
         if time > left || !grant.try_resize(Need { class: Class::Idle, bytes: memory, time: Some(time) }) {
             return Err(Outcome::Stopped);
         }
-        let mut progress = IdleProgress(pressure);
+        bounds.memory = memory;
+        let work = Work { original: bytes, info: Some(&info), recipe: &recipe, settings: &settings, bounds };
         // nothing is shared with requested renders: the original is most likely not decoded at present
-        render::render(bytes, &recipe, &settings, &mut progress).map_err(|error| match error {
-            render::Error::Cancelled => Outcome::Stopped,
-            _ => Outcome::Skipped,
-        })
+        renderer.render(&work, None, progress).map_err(outcome)
     }
 }
 
 /// Stops a job as soon as requested renders need its core or memory.
-struct IdleProgress(Pressure);
+struct IdleProgress {
+    pressure: Pressure,
+    /// CPU time of another process.
+    elsewhere: Duration,
+}
 
 impl Progress for IdleProgress {
     fn begin(&mut self, _stage: Stage) -> bool {
@@ -191,6 +221,12 @@ impl Progress for IdleProgress {
     }
 
     fn keep_going(&mut self) -> bool {
-        !self.0.is_short()
+        !self.pressure.is_short()
+    }
+}
+
+impl Monitor for IdleProgress {
+    fn spent(&mut self, times: StageTimes) {
+        self.elsewhere += times.cpu;
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::render_job::Clock;
+use super::renderer::Bounds;
 use super::workers::{Class, Need, WorkError};
 use super::{Error, Service};
 use crate::cache::Digest;
@@ -118,17 +119,21 @@ impl Service {
         let checked = loop {
             let permit = admission.permit(need).await?;
             let (bytes, settings) = (staged.read().await?, Arc::clone(&settings));
+            let renderer = Arc::clone(&self.renderer);
             let work = permit.run(move |grant| {
                 grant.exclude_from_stats();
-                let header = render::head(&bytes, &settings)?;
+                let mut bounds = Bounds { memory: need.bytes, deadline, is_idle: false };
+                let header = renderer.head(&bytes, &settings, bounds)?;
                 if let Some(info) = &header {
                     let estimate = render::estimate_check(info, bytes.len() as u64, &settings)?;
                     let need = Need { class: Class::Light, bytes: estimate.memory, time: Some(estimate.time) };
                     if !grant.try_resize(need) {
                         return Ok(Err(need));
                     }
+                    bounds.memory = estimate.memory;
                 }
-                render::check(&bytes, header.as_ref(), &settings, &mut Clock::new(deadline, None)).map(Ok)
+                let mut clock = Clock::new(deadline, None);
+                renderer.check(&bytes, header.as_ref(), &settings, bounds, &mut clock).map(Ok)
             });
             match tokio::time::timeout_at(deadline.into(), work).await.map_err(|_| WorkError::DeadlineExceeded)?? {
                 // it needs more memory than is free, and waits for it without holding any
@@ -139,7 +144,7 @@ impl Service {
         };
         let image = match checked {
             // only the clock cancels
-            Err(render::Error::Cancelled) => return Err(WorkError::DeadlineExceeded.into()),
+            Err(Error::Render(render::Error::Cancelled)) => return Err(WorkError::DeadlineExceeded.into()),
             checked => checked?,
         };
         staged.sync().await?;
@@ -168,6 +173,7 @@ impl Service {
             Err(Error::Source(TooLarge { .. } | Forbidden) | Error::Render(_)) => Ok(Current::Unsendable),
             Err(
                 error @ (Error::Source(Changing | Unavailable(_) | TimedOut | Refused(_) | Credentials | Status(_))
+                | Error::Isolation(_)
                 | Error::Work(_)),
             ) => Err(error),
         }

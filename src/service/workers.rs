@@ -335,10 +335,10 @@ const THREAD_BYTES: u64 = 8 << 20;
 const WIDENED_GAIN: f64 = 0.5;
 
 /// The nice value of rendering threads, 0 to 19.
-const NICE: i32 = 5;
+pub(super) const NICE: i32 = 5;
 
 /// The nice value of threads of idle work.
-const IDLE_NICE: i32 = 19;
+pub(super) const IDLE_NICE: i32 = 19;
 
 /// Longer than any process runs.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);

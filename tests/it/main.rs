@@ -16,6 +16,7 @@ mod faults;
 mod fuzz;
 mod golden;
 mod hits;
+mod isolation;
 mod layers;
 mod lifecycle;
 mod memory;

@@ -1,7 +1,9 @@
 //! The choice of encoder and effort.
 
+use serde::{Deserialize, Serialize};
+
 /// The effort of encoders.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Effort {
     /// For renditions that a client waits for.
     #[default]
@@ -13,7 +15,7 @@ pub enum Effort {
 }
 
 /// The kind of a picture: encoders have other settings for each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PictureKind {
     /// A photograph, a gradient, or a picture that was not classified.
     #[default]
@@ -33,7 +35,7 @@ impl PictureKind {
 }
 
 /// Which encoder writes AVIF.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum AvifEncoder {
     /// libaom, in builds with native codecs.
     #[cfg(feature = "native")]
@@ -54,7 +56,7 @@ impl Default for AvifEncoder {
 }
 
 /// The encoder and its effort.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Encoding {
     /// The effort of the encoder.
     pub effort: Effort,

@@ -50,14 +50,14 @@ const FORMAT: Format = Format::Jpeg;
 #[cfg(feature = "native")]
 const SCALES: [DctScale; 6] = tintype_jpeg::SCALES;
 #[cfg(not(feature = "native"))]
-const SCALES: [DctScale; 4] = [DctScale::new(1), DctScale::new(2), DctScale::new(4), DctScale::FULL];
+const SCALES: [DctScale; 4] = tintype_pixels::POWER_OF_TWO_SCALES;
 
 /// Scales that one pass over a progressive file decodes together.
 #[cfg(feature = "native")]
 const PROGRESSIVE_SHARED_SCALES: &[DctScale] = &SCALES;
 /// The same for a sequential file; the library decodes those at full size.
 #[cfg(feature = "native")]
-const SEQUENTIAL_SHARED_SCALES: &[DctScale] = SCALES.split_last().expect("not empty").1;
+const SEQUENTIAL_SHARED_SCALES: &[DctScale] = tintype_pixels::REDUCED_JPEG_SCALES;
 #[cfg(not(feature = "native"))]
 const PROGRESSIVE_SHARED_SCALES: &[DctScale] = &[];
 #[cfg(not(feature = "native"))]

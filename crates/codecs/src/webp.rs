@@ -34,7 +34,7 @@ pub(crate) struct WebP;
 const FORMAT: Format = Format::WebP;
 
 /// The scales at which lossy pictures are decoded, by box means of 8, 4 or 2 pixels a side.
-const SCALES: [DctScale; 4] = [DctScale::new(1), DctScale::new(2), DctScale::new(4), DctScale::FULL];
+const SCALES: [DctScale; 4] = tintype_pixels::POWER_OF_TWO_SCALES;
 
 /// Bytes that `image-webp` may allocate besides the pixels.
 const HEADROOM: usize = 16 << 20;

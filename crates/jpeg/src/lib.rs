@@ -51,7 +51,5 @@ use tintype_pixels::DctScale;
 
 const FORMAT: tintype_pixels::Format = tintype_pixels::Format::Jpeg;
 
-/// The scales at which files are decoded. 5/8 and 7/8 save next to nothing over 6/8 and 8/8, and the fewer scales there are, the more
-/// often one decoding serves several results.
-pub const SCALES: [DctScale; 6] =
-    [DctScale::new(1), DctScale::new(2), DctScale::new(3), DctScale::new(4), DctScale::new(6), DctScale::FULL];
+/// The scales at which files are decoded.
+pub const SCALES: [DctScale; 6] = tintype_pixels::JPEG_SCALES;

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::colour::Profile;
 use crate::error::{Error, Result};
 use crate::format::Format;
@@ -10,6 +12,7 @@ use crate::geometry::{DctScale, Size};
 use crate::limits::DecodeOptions;
 use crate::pixels::Pixels;
 use crate::planes::Planes;
+use crate::wire;
 
 /// One picture of an animation, or the only one.
 #[derive(Clone, Debug)]
@@ -41,13 +44,13 @@ impl Samples {
 
 /// Whether all data of a picture was there. Decoders show damaged files as browsers do and say so here; whether such a
 /// picture is used is the caller's decision.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Integrity {
     /// Every pixel is what the file says. Optional parts, trailers and end markers may be missing or wrong.
     #[default]
     Whole,
     /// Pixel data ends early, or fails a checksum; the text says where, without the format's name.
-    Damaged(Cow<'static, str>),
+    Damaged(#[serde(deserialize_with = "wire::text")] Cow<'static, str>),
 }
 
 impl Integrity {

@@ -1,12 +1,15 @@
 //! Why a picture could not be made. Each variant is something the caller answers differently; the text is for people.
 
+use serde::{Deserialize, Serialize};
+
 use crate::format::Format;
+use crate::wire;
 
 /// The result of a step of rendering.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why a rendering has no result.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum Error {
     /// The bytes begin like no image that tintype knows.
     #[error("the file is not an image that tintype reads (its content decides, not its name)")]
@@ -17,6 +20,7 @@ pub enum Error {
         /// The format of the content.
         format: Format,
         /// The feature that is not supported.
+        #[serde(deserialize_with = "wire::text")]
         reason: String,
     },
     /// Damaged or cut off.
@@ -25,14 +29,15 @@ pub enum Error {
         /// The format of the content.
         format: Format,
         /// The decoder's message.
+        #[serde(deserialize_with = "wire::text")]
         reason: String,
     },
     /// Larger than was allowed; nothing was decoded.
     #[error("over a limit: {0}")]
-    Limit(String),
+    Limit(#[serde(deserialize_with = "wire::text")] String),
     /// The original is fine but cannot be made into what was asked for.
     #[error("the result cannot be made: {0}")]
-    Impossible(String),
+    Impossible(#[serde(deserialize_with = "wire::text")] String),
     /// The caller no longer wants the result.
     #[error("the rendering was cancelled")]
     Cancelled,
@@ -42,6 +47,7 @@ pub enum Error {
         /// The format of the result.
         format: Format,
         /// The encoder's message.
+        #[serde(deserialize_with = "wire::text")]
         reason: String,
     },
 }

@@ -1,7 +1,9 @@
 //! The table of image formats: names, extensions, media types, capabilities.
 
+use serde::{Deserialize, Serialize};
+
 /// An image format that tintype knows by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Format {
     /// JPEG (ITU-T T.81).
     Jpeg,

@@ -3,8 +3,12 @@
 //! Comments name three coordinate systems: *stored* (the rows as the file has them), *upright* (after the EXIF orientation) and
 //! *displayed* (after `rotate` and `flip`, too).
 
+use serde::{Deserialize, Serialize};
+
+use crate::wire;
+
 /// A width and a height in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Size {
     /// Columns.
     pub width: u32,
@@ -29,6 +33,12 @@ impl Size {
         Size { width: (self.width * n).div_ceil(8), height: (self.height * n).div_ceil(8) }
     }
 
+    /// Whether a picture can be of this size: at least one pixel, and sides that no arithmetic here overflows with.
+    pub(crate) fn has_valid_sides(self) -> bool {
+        let sides = 1..1 << 29;
+        sides.contains(&self.width) && sides.contains(&self.height)
+    }
+
     /// The same size lying on its side.
     pub const fn transposed(self) -> Size {
         Size { width: self.height, height: self.width }
@@ -42,7 +52,8 @@ impl std::fmt::Display for Size {
 }
 
 /// A scale n/8, 1/8 to 8/8, at which a decoder returns a picture: each block of 8 × 8 coefficients becomes n × n samples.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u8")]
 pub struct DctScale(u8);
 
 impl DctScale {
@@ -75,6 +86,14 @@ impl DctScale {
     }
 }
 
+impl TryFrom<u8> for DctScale {
+    type Error = &'static str;
+
+    fn try_from(eighths: u8) -> Result<DctScale, &'static str> {
+        (1..=8).contains(&eighths).then_some(DctScale(eighths)).ok_or("a scale has one to eight eighths")
+    }
+}
+
 impl Default for DctScale {
     fn default() -> DctScale {
         DctScale::FULL
@@ -88,15 +107,17 @@ impl std::fmt::Display for DctScale {
 }
 
 /// A rectangle in whole pixels, as a user asks for it with `rect=x,y,w,h`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rect {
     /// Left edge.
     pub x: u32,
     /// Top edge.
     pub y: u32,
     /// Columns, at least 1.
+    #[serde(deserialize_with = "wire::positive")]
     pub width: u32,
     /// Rows, at least 1.
+    #[serde(deserialize_with = "wire::positive")]
     pub height: u32,
 }
 
@@ -151,7 +172,7 @@ impl Region {
 }
 
 /// One of the eight ways to turn and mirror a picture (the dihedral group D4): a transposition, then mirrors.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Orientation {
     /// Rows become columns, before the mirrors.
     pub transpose: bool,

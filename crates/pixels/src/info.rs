@@ -1,12 +1,15 @@
 //! The facts in an original's header, and the capabilities of its decoder.
 
+use serde::{Deserialize, Serialize};
+
 use crate::colour::Profile;
 use crate::exif;
 use crate::format::Format;
 use crate::geometry::{DctScale, Orientation, Size};
+use crate::wire;
 
 /// The facts in an original's header.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Info {
     /// The format, by its signature.
     pub format: Format,
@@ -15,8 +18,10 @@ pub struct Info {
     /// The transformation from the stored to the upright picture.
     pub orientation: Orientation,
     /// Number of frames; 1 for a still picture.
+    #[serde(deserialize_with = "wire::positive")]
     pub frames: u32,
     /// How often an animation plays.
+    #[serde(deserialize_with = "wire::loops")]
     pub loops: Loops,
     /// Whether its pixels are indices of a palette, of up to 256 colours a frame.
     pub is_indexed: bool,
@@ -25,56 +30,80 @@ pub struct Info {
     /// Whether its colours are stated to be anything else than plain sRGB.
     pub has_profile: bool,
     /// The description inside its ICC profile.
+    #[serde(deserialize_with = "wire::name")]
     pub profile_name: Option<String>,
     /// Whether it carries EXIF, XMP or comments.
     pub has_metadata: bool,
     /// Its EXIF block, without the prefix of its container.
+    #[serde(with = "serde_bytes")]
     pub exif: Option<Vec<u8>>,
     /// The capabilities of the decoder for this file, and their cost.
     pub caps: DecoderCaps,
 }
 
+/// Scales by powers of two.
+pub const POWER_OF_TWO_SCALES: [DctScale; 4] = [DctScale::new(1), DctScale::new(2), DctScale::new(4), DctScale::FULL];
+
+/// Scales of the decoders of JPEG. 5/8 and 7/8 save next to nothing over 6/8 and 8/8, and the fewer scales there are, the more often
+/// one decoding serves several results.
+pub const JPEG_SCALES: [DctScale; 6] =
+    [DctScale::new(1), DctScale::new(2), DctScale::new(3), DctScale::new(4), DctScale::new(6), DctScale::FULL];
+
+/// All of them but the full size.
+pub const REDUCED_JPEG_SCALES: &[DctScale] = JPEG_SCALES.split_last().expect("not empty").1;
+
+/// Every list of scales in [`DecoderCaps`]: an [`Info`] from another process may have no other.
+pub(crate) const SCALE_LISTS: [&[DctScale]; 5] =
+    [&[], &[DctScale::FULL], &POWER_OF_TWO_SCALES, &JPEG_SCALES, REDUCED_JPEG_SCALES];
+
 /// The capabilities of a decoder for one file, and their cost.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct DecoderCaps {
     /// The scales at which it decodes (scaled IDCT), smallest first; [`DctScale::FULL`] is the last.
+    #[serde(deserialize_with = "wire::scales")]
     pub scales: &'static [DctScale],
     /// By how much more a scaled picture must be oversampled than one from a scaled IDCT: box means blur what transforms keep.
+    #[serde(deserialize_with = "wire::cost")]
     pub scale_margin: f64,
     /// Whether it has a loop filter that can be skipped.
     pub has_loop_filter: bool,
     /// Whether it can decode a region alone, where it returns planes.
     pub decodes_regions: bool,
     /// The scales of which it can make several in one pass, where it returns planes.
+    #[serde(deserialize_with = "wire::scales")]
     pub shared_scales: &'static [DctScale],
     /// How it returns rows one after the other, if it does.
     pub rows: Option<RowDecoding>,
     /// Memory that decoding takes.
     pub memory: DecodeMemory,
     /// Nanoseconds of one core for each stored pixel, as measured on one machine: only ratios matter.
+    #[serde(deserialize_with = "wire::cost")]
     pub time: f64,
 }
 
 /// A picture that is decoded row by row.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct RowDecoding {
     /// Samples of a pixel.
+    #[serde(deserialize_with = "wire::channels")]
     pub channels: usize,
     /// Bytes that the decoder holds in addition to the rows that it returns.
     pub memory: u64,
 }
 
 /// Bytes of memory that a decoder needs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct DecodeMemory {
     /// For each stored pixel, whatever the scale.
+    #[serde(deserialize_with = "wire::cost")]
     pub per_stored_pixel: f64,
     /// For each decoded pixel, at the scale that is decoded.
+    #[serde(deserialize_with = "wire::cost")]
     pub per_decoded_pixel: f64,
 }
 
 /// How often an animation plays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Loops {
     /// Without end.
     Forever,

@@ -11,6 +11,7 @@
 //! | [`decoded`] | a decoder's result |
 //! | [`limits`] | the check that every original passes before any of its pixels is decoded |
 //! | [`error`] | why a picture was not made |
+//! | `wire` | checks of these types where they arrive from another process |
 
 #![forbid(unsafe_code)]
 
@@ -26,6 +27,7 @@ pub mod pixels;
 pub mod planes;
 pub mod rows;
 mod signature;
+mod wire;
 pub mod ycbcr;
 
 pub use colour::{ColourModel, Profile};
@@ -34,6 +36,7 @@ pub use error::{Error, Result};
 pub use format::Format;
 pub use geometry::{DctScale, Orientation, Rect, Region, Size};
 pub use info::{DecodeMemory, DecoderCaps, Info, Loops, RowDecoding};
+pub use info::{JPEG_SCALES, POWER_OF_TWO_SCALES, REDUCED_JPEG_SCALES};
 pub use limits::{Admitted, DecodeOptions, Limits, PixelLayout};
 pub use pixels::Pixels;
 pub use planes::{ChromaSubsampling, Plane, Planes};

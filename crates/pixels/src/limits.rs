@@ -2,6 +2,8 @@
 //!
 //! Decoders take an [`Admitted`], and [`Limits::admit`] is the only function that makes one.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 use crate::geometry::{DctScale, Rect, Size};
 use crate::info::Info;
@@ -93,7 +95,7 @@ impl<'a> Admitted<'a> {
 }
 
 /// How a decoder returns samples.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PixelLayout {
     /// Red, green and blue interleaved, and alpha where there is any.
     #[default]

@@ -27,6 +27,12 @@ impl Pixels {
         Ok(Pixels { size, channels, data })
     }
 
+    /// The same for samples from elsewhere; `None` where they are not of that length, are no colours, or the picture has no pixels.
+    pub fn checked(size: Size, channels: usize, data: Vec<u8>) -> Option<Pixels> {
+        let is_valid = size.has_valid_sides() && matches!(channels, 3 | 4);
+        (is_valid && data.len() as u64 == size.pixels() * channels as u64).then_some(Pixels { size, channels, data })
+    }
+
     /// A picture of one colour.
     pub fn filled(size: Size, pixel: &[u8]) -> Pixels {
         let data = pixel.repeat(size.pixels() as usize);

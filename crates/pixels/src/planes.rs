@@ -1,6 +1,9 @@
 //! A picture as separate planes of luma and chroma.
 
+use serde::{Deserialize, Serialize};
+
 use crate::geometry::{Rect, Size};
+use crate::wire;
 
 /// Luma and chroma apart, as JPEG keeps them: Y, Cb and Cr of BT.601 in their full range (JFIF 1.02), 8 bits a sample; 10 bits in
 /// `Planes<u16>`.
@@ -21,11 +24,13 @@ pub struct Planes<S = u8> {
 }
 
 /// How many columns and rows of luma share one sample of chroma.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChromaSubsampling {
     /// Columns of luma for each sample of chroma.
+    #[serde(deserialize_with = "wire::sampling")]
     pub across: u32,
     /// Rows of luma for each sample of chroma.
+    #[serde(deserialize_with = "wire::sampling")]
     pub down: u32,
 }
 
@@ -65,6 +70,17 @@ impl<S: Copy> Planes<S> {
         let (luma, chroma) = Planes::stored(size, subsampling);
         assert_eq!(data.len(), Planes::<S>::samples(size, subsampling), "planes of {size}");
         Planes { size, subsampling, luma, chroma, data }
+    }
+
+    /// The same, or `None` where the samples are not of that length or the picture has no pixels.
+    pub fn checked(size: Size, subsampling: Option<ChromaSubsampling>, data: Vec<S>) -> Option<Planes<S>> {
+        let is_valid = size.has_valid_sides() && data.len() == Planes::<S>::samples(size, subsampling);
+        is_valid.then(|| Planes::new(size, subsampling, data))
+    }
+
+    /// Y, Cb and Cr one after the other, as [`Planes::new`] takes them.
+    pub fn data(&self) -> &[S] {
+        &self.data
     }
 
     /// Y, and the size it is stored in.

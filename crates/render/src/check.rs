@@ -4,6 +4,7 @@
 //! on its way.
 
 use quick_xml::events::Event;
+use serde::{Deserialize, Serialize};
 
 use tintype_codecs::Codec;
 use tintype_pixels::{DctScale, DecodeOptions, Error, Format, Info, Result, Size};
@@ -14,7 +15,7 @@ use crate::progress::{Progress, Stage, begin};
 use crate::settings::Settings;
 
 /// The facts of a valid file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checked {
     /// Its format.
     pub format: Format,

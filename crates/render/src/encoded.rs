@@ -1,5 +1,7 @@
 //! A finished rendition.
 
+use serde::{Deserialize, Serialize};
+
 use tintype_codecs::PictureKind;
 use tintype_pixels::Format;
 
@@ -23,7 +25,7 @@ impl Encoded {
 }
 
 /// The content of a rendition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Content {
     /// A picture of that format.
     Image(Format),

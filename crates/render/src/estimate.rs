@@ -42,6 +42,12 @@ pub fn estimate(info: &Info, length: u64, recipe: &Recipe, settings: &Settings) 
     })
 }
 
+/// Whether the encoder of a render is faster with a second thread, so that [`Progress::threads`](crate::Progress::threads) will be asked.
+pub fn gains_by_threads(info: &Info, recipe: &Recipe, settings: &Settings) -> bool {
+    let gains = |plan: Plan<'_>| cost::gains_by_threads(plan.format, settings.encoding, plan.canvas);
+    Plan::new(info, recipe, settings).is_ok_and(gains)
+}
+
 /// Estimates the validation of an original of `length` bytes by [`check`](crate::check()).
 ///
 /// # Errors

@@ -13,6 +13,8 @@ mod area;
 mod fit;
 mod options;
 
+use serde::{Deserialize, Serialize};
+
 use tintype_pixels::{Region, Size};
 
 pub use area::{Area, Length};
@@ -20,7 +22,7 @@ pub use fit::Sizing;
 pub use options::{Limit, Offset, Padding, ResizeOptions};
 
 /// The position of a crop in the original.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Gravity {
     /// A point that stays as near to the middle as the edges allow, in 1/10000 of the width and the height; the compass
     /// words are the points at 0, a half and 1.
@@ -40,7 +42,8 @@ impl Gravity {
 }
 
 /// An aspect ratio as a fraction in lowest terms, width to height.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "(u32, u32)", into = "(u32, u32)")]
 pub struct Ratio {
     /// The width's part.
     pub width: u32,
@@ -61,12 +64,27 @@ impl Ratio {
     }
 }
 
+impl TryFrom<(u32, u32)> for Ratio {
+    type Error = &'static str;
+
+    fn try_from((width, height): (u32, u32)) -> Result<Ratio, &'static str> {
+        let ratio = Ratio::new(width, height).filter(|ratio| ratio.width == width);
+        ratio.ok_or("a ratio is a fraction in lowest terms")
+    }
+}
+
+impl From<Ratio> for (u32, u32) {
+    fn from(Ratio { width, height }: Ratio) -> (u32, u32) {
+        (width, height)
+    }
+}
+
 fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a.max(1) } else { gcd(b, a % b) }
 }
 
 /// The size of the result, and the part of the original that it shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Resize {
     /// The original's own size.
     #[default]
@@ -89,7 +107,7 @@ pub enum Resize {
 }
 
 /// The requested box.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TargetSize {
     /// Width, or 0 where it follows from the height.
     pub width: u32,

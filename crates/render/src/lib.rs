@@ -16,6 +16,7 @@
 //! | `metadata`, `placeholder`, `json` | what encoders are told; descriptions |
 //! | `probe`, `passthrough`, `effective`, `estimate` | questions that a header answers |
 //! | `shared`, `render`, `check` | decoded pictures that are shared; the whole path; validation of uploads |
+//! | [`wire`] | all of these as bytes, for renders in another process |
 
 #![forbid(unsafe_code)]
 
@@ -44,18 +45,21 @@ mod score;
 pub mod settings;
 mod shared;
 mod target;
+#[cfg(test)]
+mod testing;
 mod viewport;
+pub mod wire;
 
 pub use check::{Checked, check};
 pub use cost::FIXED_MEMORY;
 pub use encoded::{Content, Encoded};
-pub use estimate::{Estimate, estimate, estimate_check};
+pub use estimate::{Estimate, estimate, estimate_check, gains_by_threads};
 pub use probe::{head, head_of_beginning, identify, probe};
 pub use progress::{Progress, Stage};
 pub use recipe::Recipe;
-pub use render::{encode_at, render, render_from};
+pub use render::{decode_keys, encode_at, render, render_from};
 pub use settings::Settings;
-pub use shared::{Decode, DecodeKey, SharedDecodes};
+pub use shared::{Decode, DecodeKey, GivenDecode, SharedDecodes, Unshared};
 
 pub use tintype_codecs::{AvifEncoder, BACKENDS, Effort, Encoding, PictureKind};
 pub use tintype_pixels::{Decoded, Error, Format, Info, Limits, Orientation, Pixels, Rect, Result, Size};

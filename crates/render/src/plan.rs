@@ -53,7 +53,7 @@ pub struct Plan<'a> {
     /// How the encoder is given the pixels, where no profile is in the way.
     pub(crate) encode_layout: PixelLayout,
     /// The size of the result.
-    pub(crate) canvas: Size,
+    pub canvas: Size,
     /// Whether the pixels tell what kind of picture it is; if not, it is a photograph.
     pub(crate) asks_kind: bool,
     /// The formats that a drawing is tried in beside that of the plan, where the recipe leaves them open.

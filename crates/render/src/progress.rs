@@ -1,9 +1,11 @@
 //! How a caller hears of the stages of a render and stops it.
 
+use serde::{Deserialize, Serialize};
+
 use tintype_pixels::{Error, Result, Rows, Size};
 
 /// A step of rendering, in order; each begins when the one before it ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stage {
     /// Reading the header, planning and decoding. For a moving picture the operations run between its frames. A picture
     /// whose rows are used as they come is resized here, too.

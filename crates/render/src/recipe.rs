@@ -3,6 +3,8 @@
 //! A recipe is half of a cache key, so equivalent requests must give equal recipes, and every field must be in
 //! [`Recipe::canonical`]: it takes the structs apart without `..`, so that a missing field does not compile.
 
+use serde::{Deserialize, Serialize};
+
 use tintype_pixels::{Format, Orientation, Rect, Size};
 
 mod describe;
@@ -13,7 +15,7 @@ use crate::geometry::{Area, Gravity, Limit, Offset, Padding, Resize, ResizeOptio
 pub use effects::{Effect, Effects};
 
 /// A rendition to make of some original.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
     /// The part of the original that is shown, and its size.
     pub geometry: Geometry,
@@ -24,7 +26,7 @@ pub struct Recipe {
 }
 
 /// The part of the original that is shown, and its size.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Geometry {
     /// The orientation that the original is taken to have in place of its own.
     pub orient: Option<Orientation>,
@@ -65,7 +67,7 @@ impl Geometry {
 }
 
 /// How the result is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Encode {
     /// In which format.
     pub output: Output,
@@ -157,7 +159,7 @@ impl Recipe {
 }
 
 /// A colour with straight alpha, 8-bit sRGB.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rgba(pub [u8; 4]);
 
 impl Rgba {
@@ -166,7 +168,7 @@ impl Rgba {
 }
 
 /// The format of the result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Output {
     /// The original's own; where tintype does not write that, JPEG, or PNG where there is alpha.
     Original,
@@ -179,7 +181,7 @@ pub enum Output {
 }
 
 /// The class of an `Accept` header. All headers fall into few classes, so that one request has few renditions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Choice {
     /// AVIF for still images, WebP for animations.
     Avif,
@@ -193,7 +195,8 @@ pub enum Choice {
 }
 
 /// Perceptual quality, 1 to 100, on one scale for all formats; JPEG's familiar numbers are the reference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u8")]
 pub struct Quality(u8);
 
 impl Quality {
@@ -208,6 +211,14 @@ impl Quality {
     }
 }
 
+impl TryFrom<u8> for Quality {
+    type Error = &'static str;
+
+    fn try_from(value: u8) -> Result<Quality, &'static str> {
+        Quality::new(value).ok_or("a quality is 1 to 100")
+    }
+}
+
 impl Default for Quality {
     fn default() -> Self {
         Quality(75)
@@ -215,7 +226,8 @@ impl Default for Quality {
 }
 
 /// A SSIMULACRA2 that a result must reach, 40 to 90: 90 is hardly told from the original, 70 has artefacts that are seen side by side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u8")]
 pub struct Target(u8);
 
 impl Target {
@@ -230,6 +242,14 @@ impl Target {
     }
 }
 
+impl TryFrom<u8> for Target {
+    type Error = &'static str;
+
+    fn try_from(value: u8) -> Result<Target, &'static str> {
+        Target::new(value).ok_or("a target is 40 to 90")
+    }
+}
+
 impl Default for Target {
     fn default() -> Self {
         Target(75)
@@ -237,7 +257,7 @@ impl Default for Target {
 }
 
 /// The metadata of the result.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Metadata {
     /// No metadata.
     #[default]

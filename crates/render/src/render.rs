@@ -80,6 +80,24 @@ pub fn render_from(
     Ok(Encoded { bytes: made.bytes, content: Content::Image(made.format), damaged, kind })
 }
 
+/// Decodes the picture that [`render_from`] asks [`SharedDecodes`] for if the original is shared, and behind it those of `others` that
+/// come of the same pass: for a process that decodes and leaves the rest to others.
+///
+/// # Errors
+/// As [`render`], and [`Error::Impossible`] for a rendition that asks for no such picture: [`DecodeKey::wanted`] says so before.
+pub fn decode_keys(
+    original: &[u8], info: Option<&Info>, recipe: &Recipe, settings: &Settings, others: &[DecodeKey],
+) -> Result<Vec<(DecodeKey, Decoded)>> {
+    let format = Format::sniff(original).ok_or(Error::UnknownFormat)?;
+    let info = &*known_or_probed(info, format, original, settings)?;
+    let recipe = &recipe.effective(info, settings);
+    let plan = Plan::new(info, recipe, settings)?;
+    match plan.mode(true) {
+        mode @ DecodeMode::SharedWhole => several(original, &plan, mode, others),
+        _ => Err(Error::Impossible("its picture is not shared".into())),
+    }
+}
+
 /// The rendition of an SVG, which has no pixels: its description, or the file itself. `None` if pixels are requested.
 fn svg(original: &[u8], recipe: &Recipe, settings: &Settings) -> Option<Result<Encoded>> {
     if recipe.encode.output == Output::Json {

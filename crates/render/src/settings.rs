@@ -1,5 +1,7 @@
 //! Limits and encoder defaults: everything that shapes a rendition besides the original and the recipe.
 
+use serde::{Deserialize, Serialize};
+
 use tintype_codecs::Encoding;
 use tintype_pixels::{Format, Limits};
 
@@ -8,7 +10,7 @@ use tintype_pixels::{Format, Limits};
 pub const EPOCH: u32 = 11;
 
 /// The settings that every rendition of this process is made under.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// The longest side of a result in pixels; larger requests are scaled down.
     pub max_dimension: u32,

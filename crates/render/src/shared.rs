@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use tintype_pixels::DctScale;
-use tintype_pixels::{Decoded, Info, PixelLayout, Result, Size};
+use tintype_pixels::{Decoded, Error, Info, PixelLayout, Result, Samples, Size};
 
 use crate::plan::{DecodeMode, Plan};
 use crate::recipe::Recipe;
@@ -29,7 +31,7 @@ pub trait SharedDecodes {
 pub type Decode<'a> = &'a mut dyn FnMut(&[DecodeKey]) -> Result<Vec<(DecodeKey, Decoded)>>;
 
 /// Which of the pictures that a decoder can make of an original.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DecodeKey {
     pub(crate) scale: DctScale,
     pub(crate) layout: PixelLayout,
@@ -48,8 +50,15 @@ impl DecodeKey {
         is_ycbcr && !self.skip_loop_filter && info.caps.shared_scales.contains(&self.scale)
     }
 
-    /// The key that a rendition will ask [`SharedDecodes`] for if the original is shared, and the most bytes of that image; `None` if
-    /// it will not ask.
+    /// Whether a decoded picture can be the one of this key: all of the original at some scale, in that layout. A decoder that scales
+    /// otherwise than asked, or has no planes, is free to.
+    pub fn fits(self, info: &Info, decoded: &Decoded) -> bool {
+        let is_layout = self.layout == PixelLayout::YCbCr || matches!(decoded.samples, Samples::Packed(_));
+        is_layout && decoded.origin == (0, 0) && decoded.samples.size() == info.size.scaled(decoded.scale)
+    }
+
+    /// The key that a rendition will ask [`SharedDecodes`] for if the original is shared, and the most bytes of that image at the scale
+    /// of the key; `None` if it will not ask. Damaged and unusual files are decoded at a larger scale.
     pub fn wanted(info: &Info, recipe: &Recipe, settings: &Settings) -> Option<(DecodeKey, u64)> {
         let plan = Plan::new(info, recipe, settings).ok()?;
         let key = DecodeKey::of(&plan);
@@ -63,8 +72,34 @@ impl DecodeKey {
     }
 }
 
+/// The picture of one key, which was decoded in another process.
+pub struct GivenDecode {
+    key: DecodeKey,
+    decoded: Arc<Decoded>,
+}
+
+impl GivenDecode {
+    /// The picture of `key`, for the one render that asks for it.
+    pub fn new(key: DecodeKey, decoded: Decoded) -> GivenDecode {
+        GivenDecode { key, decoded: Arc::new(decoded) }
+    }
+}
+
+impl SharedDecodes for GivenDecode {
+    fn get_or_decode(&self, info: &Info, key: DecodeKey, _decode: Decode<'_>) -> Result<Arc<Decoded>> {
+        let is_asked = key == self.key && key.fits(info, &self.decoded);
+        is_asked.then(|| Arc::clone(&self.decoded)).ok_or_else(|| Error::Impossible("it was decoded otherwise".into()))
+    }
+
+    fn decline(&self) {}
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+}
+
 /// Keeps nothing.
-pub(crate) struct Unshared;
+pub struct Unshared;
 
 impl SharedDecodes for Unshared {
     fn get_or_decode(&self, _info: &Info, _key: DecodeKey, decode: Decode<'_>) -> Result<Arc<Decoded>> {

@@ -8,6 +8,8 @@ use procfs::Current;
 
 use super::Subject;
 use super::report::Report;
+use crate::cli::build;
+use crate::config::fixed::Isolation;
 use crate::http::server;
 use crate::render;
 use crate::render::BACKENDS;
@@ -22,6 +24,7 @@ pub(super) fn check(subject: &Subject, report: &mut Report) {
     memory(subject, report);
     cores(subject, report);
     files(report);
+    isolation(subject, report);
     report.info("backends", format!("{}; {}", BACKENDS.join(", "), simd()));
     formats(subject, report);
 }
@@ -123,6 +126,25 @@ fn files(report: &mut Report) {
         );
     } else {
         report.ok("files", text);
+    }
+}
+
+/// Starts a worker process and asks what holds in it.
+fn isolation(subject: &Subject, report: &mut Report) {
+    const ABOUT: &str = "security.isolation";
+    let fixed = &subject.config.fixed;
+    if fixed.security.isolation == Isolation::Off {
+        let cause = "off: a memory error in a codec would concern the whole service and the files that it may read";
+        return report.info(ABOUT, cause);
+    }
+    let fix = "a kernel with Landlock (5.13) or seccomp; landlock_* and seccomp in SystemCallFilter= of the unit, or in the \
+        profile of the container; or security.isolation = \"off\"";
+    match build::isolated(fixed) {
+        Ok(isolated) => report.ok(ABOUT, format!("renders run in processes under {}", isolated.report())),
+        Err(error) if fixed.security.isolation == Isolation::Auto => {
+            report.warning(ABOUT, format!("renders run in the process of the service: {error:#}"), fix);
+        }
+        Err(error) => report.error(ABOUT, format!("the service will not start: {error:#}"), fix),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The status of every error of the other modules. The matches have no `_` arm: a new error does not compile before it has a
 //! status here.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -10,6 +12,7 @@ use crate::http::admin;
 use crate::render;
 use crate::service;
 use crate::service::purge::Incomplete;
+use crate::service::renderer::IsolationError;
 use crate::service::uploads::UploadError;
 use crate::service::workers::WorkError;
 use crate::source::{self, Rejected};
@@ -42,6 +45,7 @@ impl From<service::Error> for Problem {
         match error {
             service::Error::Source(error) => error.into(),
             service::Error::Render(error) => error.into(),
+            service::Error::Isolation(error) => error.into(),
             service::Error::Work(error) => error.into(),
         }
     }
@@ -92,6 +96,21 @@ impl From<render::Error> for Problem {
             render::Error::Encode { .. } => {
                 tracing::error!(%detail, "an encoder failed");
                 internal()
+            }
+        }
+    }
+}
+
+impl From<IsolationError> for Problem {
+    fn from(error: IsolationError) -> Problem {
+        let detail = error.to_string();
+        match error {
+            IsolationError::Crashed | IsolationError::Refused => {
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Render crashed", detail)
+            }
+            IsolationError::OutOfMemory => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Image over a limit", detail),
+            IsolationError::Unavailable => {
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Overloaded", detail).retry_after(Duration::from_secs(1))
             }
         }
     }

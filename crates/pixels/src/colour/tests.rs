@@ -4,7 +4,7 @@ use super::*;
 use crate::geometry::Size;
 
 fn convert(profile: &ColorProfile, rgb: [u8; 3]) -> [u8; 3] {
-    let profile = Profile { profile: Arc::new(profile.clone()), name: None, icc: None };
+    let profile = Profile::parsed_from(Source::Cicp(0, 0), profile.clone());
     let out = to_srgb(Pixels::filled(Size::new(4, 4), &rgb), &profile);
     [out.data[0], out.data[1], out.data[2]]
 }
@@ -79,7 +79,7 @@ fn a_matrix_leads_to_xyz_whatever_the_header_says() {
 fn profiles_that_no_transform_can_be_made_from_are_not_passed_on() {
     let mut plain = ColorProfile::new_display_p3();
     (plain.red_trc, plain.green_trc, plain.blue_trc) = (None, None, None);
-    let profile = Profile { profile: Arc::new(plain), name: None, icc: Some(vec![1, 2, 3].into()) };
+    let profile = Profile::parsed_from(Source::Icc([1, 2, 3].into()), plain);
     assert!(profile.is_srgb() && profile.rgb_icc().is_none());
     let pixels = Pixels::filled(Size::new(2, 2), &[1, 2, 3]);
     assert_eq!(to_srgb(pixels.clone(), &profile).data, pixels.data);
@@ -91,4 +91,48 @@ fn junk_is_no_profile() {
     assert!(Profile::from_icc(&[7; 500]).is_none());
     assert!(Profile::from_gamma(0.45, [(0.0, 0.0); 4]).is_none());
     assert!(Profile::from_gamma(0.0, [(0.3127, 0.329), (0.64, 0.33), (0.3, 0.6), (0.15, 0.06)]).is_none());
+}
+
+/// What another process receives of a profile.
+fn sent(profile: &Profile) -> Profile {
+    let bytes = postcard::to_allocvec(profile).expect("encoded");
+    postcard::from_bytes(&bytes).expect("a profile")
+}
+
+#[test]
+fn profiles_from_another_process_convert_alike() {
+    let icc = ColorProfile::new_display_p3().encode().expect("written");
+    let chromaticities = [(0.3127, 0.329), (0.64, 0.33), (0.21, 0.71), (0.15, 0.06)];
+    let all = [Profile::from_icc(&icc), Profile::from_gamma(0.6, chromaticities), Profile::from_cicp(12, 13)];
+    for profile in all {
+        let profile = profile.expect("a profile");
+        let received = sent(&profile);
+        assert!(received.0.parsed.get().is_none(), "parsed on arrival: {received:?}");
+        for pixel in [[234, 51, 35], [1, 200, 90]] {
+            let pixels = || Pixels::filled(Size::new(4, 4), &pixel);
+            assert_eq!(to_srgb(pixels(), &received).data, to_srgb(pixels(), &profile).data, "{profile:?}");
+            let wide: Vec<u16> = pixel.iter().map(|&sample| u16::from(sample) * 257).collect();
+            assert_eq!(to_srgb8(&wide, 3, Some(&received)), to_srgb8(&wide, 3, Some(&profile)), "{profile:?}");
+        }
+        assert_eq!(received.name(), profile.name());
+        assert_eq!(received.rgb_icc(), profile.rgb_icc());
+        assert_eq!(received.is_srgb(), profile.is_srgb());
+    }
+}
+
+#[test]
+fn junk_from_another_process_counts_as_absent() {
+    let sources = [
+        Source::Icc([7; 500].into()),
+        Source::Gamma(f32::NAN, [(f32::INFINITY, -1.0); 4]),
+        Source::Gamma(0.0, [(0.3, 0.3); 4]),
+        Source::Cicp(255, 255),
+    ];
+    for source in sources {
+        let profile = sent(&Profile(Arc::new(Inner { source, parsed: OnceLock::new() })));
+        assert!(profile.is_srgb() && profile.rgb_icc().is_none() && profile.name().is_none(), "{profile:?}");
+        let pixels = Pixels::filled(Size::new(2, 2), &[1, 2, 3]);
+        assert_eq!(to_srgb(pixels.clone(), &profile).data, pixels.data);
+        assert_eq!(to_srgb8(&[257, 514, 771], 3, Some(&profile)), [1, 2, 3]);
+    }
 }

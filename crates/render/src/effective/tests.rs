@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::geometry::{Area, Length, Offset, Padding};
+use crate::geometry::{Area, Offset, Padding};
 use crate::recipe::Choice;
+use crate::testing::{areas, options, resizes};
 use tintype_pixels::Orientation;
 
 fn photo(width: u32, height: u32) -> Info {
@@ -162,58 +163,6 @@ fn options_and_areas_become_plain() {
     let mut plain = recipe(webp, Resize::Native);
     plain.geometry.options.padding = Padding { top: 125, right: 250, bottom: 0, left: 0 };
     assert_eq!(reduce(&padded, &info), plain);
-}
-
-fn resizes() -> impl Strategy<Value = Resize> {
-    (0_usize..8, 0_u32..3000, 0_u32..3000, any::<bool>(), 0_u16..=10_000, 0_u16..=10_000, any::<bool>()).prop_map(
-        |(kind, width, height, enlarge, x, y, smart)| {
-            let wish = TargetSize { width, height, enlarge };
-            let gravity = if smart { Gravity::Smart } else { Gravity::Point(x, y) };
-            [
-                Resize::Native,
-                Resize::Contain(wish),
-                Resize::Outside(wish),
-                Resize::Fill(wish),
-                Resize::Cover(wish, gravity),
-                Resize::Pad(wish, gravity),
-                Resize::Contain(wish),
-                Resize::Auto(wish, gravity),
-            ][kind]
-                .canonical()
-        },
-    )
-}
-
-fn options() -> impl Strategy<Value = ResizeOptions> {
-    let sides = [0_u16..100, 0_u16..100, 0_u16..100, 0_u16..100];
-    (0_usize..3, 50_u16..300, -300_000_i32..300_000, -10_000_i32..10_000, sides, any::<bool>(), any::<bool>()).prop_map(
-        |(limit, dpr, x, y, [top, right, bottom, left], is_moved, is_padded)| ResizeOptions {
-            limit: [Limit::Ratio, Limit::Sides, Limit::Box][limit],
-            dpr,
-            offset: if is_moved { Offset { x, y } } else { Offset::NONE },
-            padding: if is_padded { Padding { top, right, bottom, left } } else { Padding::NONE },
-        },
-    )
-}
-
-fn areas() -> impl Strategy<Value = Area> {
-    let length = || {
-        (any::<bool>(), 0_u16..6000).prop_map(|(is_share, length)| match is_share {
-            true => Length::Share(length),
-            false => Length::Pixels(length.into()),
-        })
-    };
-    let sides = [0_u16..900, 0_u16..900, 0_u16..900, 0_u16..900];
-    (0_usize..3, length(), length(), length(), length(), -300_000_i32..300_000, 0_u16..10_000, sides).prop_map(
-        |(kind, x, y, width, height, offset, at, [top, right, bottom, left])| {
-            let (gravity, offset) = (Gravity::Point(at, 10_000), Offset { x: offset, y: offset / 2 });
-            [
-                Area::Rect { x, y, width, height },
-                Area::Window { width, height, gravity, offset },
-                Area::Inset(Padding { top, right, bottom, left }),
-            ][kind]
-        },
-    )
 }
 
 proptest! {

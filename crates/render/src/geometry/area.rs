@@ -1,11 +1,13 @@
 //! The part of an original that is used, where it is not said in pixels from the corner.
 
+use serde::{Deserialize, Serialize};
+
 use tintype_pixels::{Rect, Size};
 
 use super::{Gravity, Padding};
 
 /// The part of an original that is used, relative to its size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Area {
     /// A rectangle of which some lengths are shares.
     Rect {
@@ -34,7 +36,7 @@ pub enum Area {
 }
 
 /// A length along a side of the original.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Length {
     /// In pixels.
     Pixels(u32),

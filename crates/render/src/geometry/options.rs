@@ -1,11 +1,13 @@
 //! The options of a resize beside its mode and box.
 
+use serde::{Deserialize, Serialize};
+
 use tintype_pixels::Size;
 
 use super::{Gravity, Resize, TargetSize};
 
 /// The options of a resize. The default changes nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ResizeOptions {
     /// How a box that would enlarge the picture is reduced.
     pub limit: Limit,
@@ -24,7 +26,7 @@ impl Default for ResizeOptions {
 }
 
 /// How a box that would enlarge the picture is reduced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Limit {
     /// By its mode: `Cover` and `Fill` shrink the box, keeping its ratio; the other modes show the picture at its own size.
     #[default]
@@ -50,7 +52,7 @@ impl Limit {
 
 /// A distance along each axis in 1/10000. From 10000 on these are pixels of the result, below they are a share of the picture, or of
 /// the canvas where it is padded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Offset {
     /// Away from the left or the right edge that the gravity names, otherwise to the right.
     pub x: i32,
@@ -96,7 +98,7 @@ fn is_pixels(offset: i32) -> bool {
 }
 
 /// Pixels on each side of a picture.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Padding {
     /// Rows above.
     pub top: u16,

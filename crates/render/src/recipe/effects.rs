@@ -1,10 +1,12 @@
 //! The operations on the pixels of the result, and their order.
 
+use serde::{Deserialize, Serialize};
+
 /// The operations on the pixels of the result, after resizing.
 ///
 /// An operation has its field here and its place in [`Effects::in_order`], which takes the struct apart without `..`: an operation
 /// that is not applied does not compile.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Effects {
     /// Gaussian blur: sigma in hundredths of a pixel of the result, 30 to 10000.
     pub blur: Option<u16>,

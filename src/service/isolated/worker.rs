@@ -1,0 +1,161 @@
+//! The worker's side: one original after the other, in a process that can open nothing.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+use tintype_isolation::{Answers, Canceller, Received, ServeError};
+
+use super::protocol::{self, Answer, Request, Task, Times};
+use crate::render::wire::{self, WireError};
+use crate::render::{
+    self, Encoded, Encoding, Format, GivenDecode, Pixels, Progress, Recipe, Settings, Size, Stage, Unshared,
+};
+use crate::service::workers::{IDLE_NICE, NICE};
+
+/// Serves the parent on standard input until that closes it. The process must have one thread.
+///
+/// # Errors
+/// Where standard input is no socket of a parent, or the process cannot be locked down.
+pub(crate) fn serve(is_idle: bool) -> Result<(), ServeError> {
+    // threads that answer requests go first; where it is not permitted, all processes have the same priority
+    let _ = rustix::process::setpriority_process(None, if is_idle { IDLE_NICE } else { NICE });
+    tintype_isolation::serve(warm_up, work)
+}
+
+/// Columns and rows of the picture that warms up.
+const TINY: Size = Size { width: 16, height: 16 };
+
+/// Reads a clock, and encodes and decodes a tiny picture in each format of results: what opens files does so at its first use.
+fn warm_up() {
+    // the first call asks the kernel for the auxiliary vector, or reads it from /proc
+    cpu_time();
+    let settings = Settings::default();
+    for format in Format::all().filter(|format| format.is_output()) {
+        let pixels = Pixels { size: TINY, channels: 3, data: vec![128; TINY.pixels() as usize * 3] };
+        // a codec that cannot do this fails the renders that need it
+        if let Ok(file) = render::encode_at(pixels, format, 80.0, Encoding::default(), render::PictureKind::Photo) {
+            let _ = render::render(&file, &Recipe::description(), &settings, &mut |_: Stage| true);
+        }
+    }
+}
+
+fn work(received: &Received, canceller: &Canceller, answers: &mut Answers) -> io::Result<()> {
+    let (request, length) = protocol::decode(received.bytes()).ok_or(io::ErrorKind::InvalidData)?;
+    let bytes = &received.bytes()[..length];
+    #[cfg(debug_assertions)]
+    super::misdeeds::commit(bytes, answers)?;
+    match request {
+        Request::Head { settings } => send(answers, render::head(bytes, &settings).map(Answer::Head)),
+        Request::Check { settings, info } => {
+            let mut progress = WorkerProgress::new(canceller, 1);
+            let checked = render::check(bytes, info.as_deref(), &settings, &mut progress);
+            send(answers, checked.map(Answer::Checked))
+        }
+        Request::Decode { task, others } => decode(bytes, &task, &others, answers),
+        Request::Render { task, threads } => {
+            let mut progress = WorkerProgress::new(canceller, threads);
+            let Task { recipe, settings, .. } = &task;
+            let info = task.info.as_deref();
+            let rendered = render::render_from(&Unshared, bytes, info, recipe, settings, &mut progress);
+            send_rendered(answers, rendered, progress)
+        }
+        Request::Finish { task, threads, key, image, original } => {
+            let (original, samples) = bytes.split_at_checked(original).ok_or(io::ErrorKind::InvalidData)?;
+            let decoded = wire::decoded_from(&image, samples.to_vec(), image.len()).map_err(invalid)?;
+            let mut progress = WorkerProgress::new(canceller, threads);
+            let (given, Task { recipe, settings, info }) = (GivenDecode::new(key, decoded), &task);
+            let rendered = render::render_from(&given, original, info.as_deref(), recipe, settings, &mut progress);
+            send_rendered(answers, rendered, progress)
+        }
+    }
+}
+
+fn decode(bytes: &[u8], task: &Task<'_>, others: &[render::DecodeKey], answers: &mut Answers) -> io::Result<()> {
+    match render::decode_keys(bytes, task.info.as_deref(), &task.recipe, &task.settings, others) {
+        Ok(images) => images.iter().try_for_each(|(key, decoded)| {
+            let (header, samples) = wire::decoded_parts(decoded).map_err(invalid)?;
+            send_with(answers, samples, &Answer::Image(*key, header))
+        }),
+        Err(error) => send_with(answers, &[], &Answer::Failed(error)),
+    }
+}
+
+fn send_rendered(
+    answers: &mut Answers, rendered: render::Result<Encoded>, progress: WorkerProgress<'_>,
+) -> io::Result<()> {
+    match rendered {
+        Ok(encoded) => {
+            let (header, file) = wire::encoded_parts(&encoded).map_err(invalid)?;
+            send_with(answers, file, &Answer::Rendered(header, progress.finish()))
+        }
+        Err(error) => send_with(answers, &[], &Answer::Failed(error)),
+    }
+}
+
+fn send(answers: &mut Answers, answer: render::Result<Answer>) -> io::Result<()> {
+    send_with(answers, &[], &answer.unwrap_or_else(Answer::Failed))
+}
+
+fn send_with(answers: &mut Answers, bytes: &[u8], answer: &Answer) -> io::Result<()> {
+    answers.send(&[bytes, &protocol::encode(answer).map_err(invalid)?])
+}
+
+fn invalid(error: WireError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+/// Measures the stages, and stops when the parent says so.
+struct WorkerProgress<'a> {
+    canceller: &'a Canceller,
+    threads: u32,
+    stage: Stage,
+    /// When the stage began.
+    started: Instant,
+    /// CPU time of the process before.
+    cpu: Duration,
+    times: Times,
+}
+
+impl WorkerProgress<'_> {
+    fn new(canceller: &Canceller, threads: u32) -> WorkerProgress<'_> {
+        let (stage, started) = (Stage::Decode, Instant::now());
+        WorkerProgress { canceller, threads, stage, started, cpu: cpu_time(), times: Times::default() }
+    }
+
+    fn end_stage(&mut self) {
+        let now = Instant::now();
+        let spent = now - std::mem::replace(&mut self.started, now);
+        match self.stage {
+            Stage::Decode => {}
+            Stage::Resize => self.times.resize += spent,
+            Stage::Encode => self.times.encode += spent,
+        }
+    }
+
+    fn finish(mut self) -> Times {
+        self.end_stage();
+        Times { cpu: cpu_time().saturating_sub(self.cpu), ..self.times }
+    }
+}
+
+impl Progress for WorkerProgress<'_> {
+    fn begin(&mut self, stage: Stage) -> bool {
+        self.end_stage();
+        self.stage = stage;
+        self.keep_going()
+    }
+
+    fn keep_going(&mut self) -> bool {
+        !self.canceller.is_cancelled()
+    }
+
+    fn threads(&mut self) -> u32 {
+        self.threads
+    }
+}
+
+/// CPU time of this process since its start.
+fn cpu_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
+}
