@@ -52,7 +52,7 @@
 //! | A rendition of a damaged original is marked | `crates/pixels/src/decoded.rs`: `Integrity`, `cache/attributes.rs` | decoders return it; it is part of the stored file's name |
 //! | A panic in a codec fails one request | `crates/codecs/src/formats.rs`: `Guarded` | every call to a codec goes through it |
 //! | A codec that crashes or was taken over reaches nothing but its own render | `crates/isolation`, `service/isolated/` | worker processes under seccomp and Landlock; answers are bounded and validated |
-//! | An encoder is stopped at the deadline | `service/isolated/mod.rs` | a worker that does not stop within 100 ms is killed |
+//! | An encoder is stopped at the deadline | `service/isolated/mod.rs` | a worker that does not stop within 50 ms is killed |
 //! | An original's name cannot leave its source | `source/id.rs`, `source/root.rs` | `ImageId::parse` and `ImageId::of` alone make names; the kernel opens them beneath the root |
 //! | An origin's address is checked where it is connected to | `net/connect.rs`, `address.rs` | exactly the addresses that were filtered are connected to, for redirects too |
 //! | No request to an origin is made under a worker's permit | `source/mod.rs`: `bring`, `fetch_near` | what was brought and is gone again is brought without the permit |

@@ -65,10 +65,14 @@ fn renderer(config: &FixedSettings) -> anyhow::Result<Arc<dyn Renderer>> {
     }
 }
 
-/// Worker processes that the kernel locks down.
+/// The worker processes of the service.
 pub(super) fn isolated(config: &FixedSettings) -> anyhow::Result<Isolated> {
-    let per_job = config.security.isolation == Isolation::Job;
-    let isolated = Isolated::start(isolated::Config::this(config.workers().count(), per_job))?;
+    start_workers(config.workers().count(), config.security.isolation == Isolation::Job)
+}
+
+/// Worker processes that the kernel locks down.
+pub(super) fn start_workers(count: usize, per_job: bool) -> anyhow::Result<Isolated> {
+    let isolated = Isolated::start(isolated::Config::this(count, per_job))?;
     anyhow::ensure!(
         isolated.report().is_isolated(),
         "the kernel has neither Landlock nor seccomp: {}",

@@ -2,13 +2,15 @@
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
-use super::{Common, UsageError};
+use super::{Common, UsageError, build};
 use crate::dialect::native::{PARAMETERS, Parameter};
-use crate::render::{self, Format};
+use crate::render::{self, Encoded, Format, Progress, Recipe, Settings, Stage};
+use crate::service::renderer::{Bounds, Monitor, Renderer, StageTimes, Work};
 
 #[derive(Args, Debug)]
 #[command(after_help = "The options are the parameters of a URL: --width 800 --fit cover is ?width=800&fit=cover.")]
@@ -17,6 +19,10 @@ pub(super) struct Arguments {
     input: PathBuf,
     /// The result; - is standard output. The extension sets the format unless --format does
     output: PathBuf,
+    /// Render in a worker process that can open no files and no connections; fail where the kernel has neither seccomp
+    /// nor Landlock
+    #[arg(long)]
+    isolate: bool,
     #[command(flatten)]
     options: RenderOptions,
     #[command(flatten)]
@@ -89,8 +95,44 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let target = policy.target("/-", Some(&query), "", 0).map_err(|error| UsageError(error.to_string()))?;
     let recipe = target.recipe.ok_or_else(|| UsageError("no parameter changes the image".into()))?;
     let original = read(&arguments.input)?;
-    let encoded = render::render(&original, &recipe, &config.render(), &mut |_| true)?;
+    let settings = config.render();
+    let encoded = match arguments.isolate {
+        true => render_isolated(&original, &recipe, &settings)?,
+        false => render::render(&original, &recipe, &settings, &mut |_| true)?,
+    };
     write(&arguments.output, &encoded.bytes)
+}
+
+/// Longer than any render takes; the command itself has no deadline.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Renders in a worker process, within the memory that is estimated.
+fn render_isolated(original: &[u8], recipe: &Recipe, settings: &Settings) -> anyhow::Result<Encoded> {
+    let renderer = build::start_workers(1, false)?;
+    let length = original.len() as u64;
+    let bounds = |memory| Bounds { memory, deadline: Instant::now() + DAY, is_idle: false };
+    let info = renderer.head(original, settings, bounds(length + render::FIXED_MEMORY))?;
+    let info = info.as_ref();
+    let recipe = &info.map_or(recipe.clone(), |info| recipe.effective(info, settings));
+    let memory = match info {
+        Some(info) => render::estimate(info, length, recipe, settings)?.memory,
+        None => length + render::FIXED_MEMORY,
+    };
+    let work = Work { original, info, recipe, settings, bounds: bounds(memory) };
+    Ok(renderer.render(&work, None, &mut Unwatched)?)
+}
+
+/// A render that is neither observed nor cancelled.
+struct Unwatched;
+
+impl Progress for Unwatched {
+    fn begin(&mut self, _: Stage) -> bool {
+        true
+    }
+}
+
+impl Monitor for Unwatched {
+    fn spent(&mut self, _: StageTimes) {}
 }
 
 /// The options as the query of a URL.

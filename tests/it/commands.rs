@@ -96,7 +96,7 @@ fn convert_writes_files_and_pipes() {
     let mut command = tintype();
     let (code, piped, said) = run(command.args(["convert", "-", "-", "--width=120", "--format=webp"]), &original);
     assert_eq!(code, Some(0), "{said}");
-    assert!(piped.stdout == file, "the same wish gives other bytes through a pipe");
+    assert!(piped.stdout == file, "the same options give other bytes through a pipe");
 
     // a failure keeps the earlier result
     let hostile = testdata().join("hostile/png-header-100000.png");
@@ -104,6 +104,27 @@ fn convert_writes_files_and_pipes() {
     let (code, _, said) = run(command.arg("convert").arg(&hostile).arg(&output), b"");
     assert_eq!(code, Some(1), "{said}");
     assert!(std::fs::read(&output).expect("the earlier result") == file);
+}
+
+#[test]
+fn convert_isolated_writes_the_same_bytes() {
+    let place = folder();
+    let crash = place.path().join("crash.jpg");
+    std::fs::write(&crash, "tintype-misdeed:abort").expect("a file");
+    let convert = |input: &Path, options: &[&str]| {
+        run(tintype().arg("convert").args(options).arg(input).args(["-", "--width=90", "--format=webp"]), b"")
+    };
+    for name in ["photos/retina.jpg", "generated/alpha.png", "generated/animated.gif", "photos/large-12mp.jpg"] {
+        let (code, there, said) = convert(&testdata().join(name), &["--isolate"]);
+        assert_eq!(code, Some(0), "{name}: {said}");
+        assert!(!there.stdout.is_empty() && there.stdout == convert(&testdata().join(name), &[]).1.stdout, "{name}");
+    }
+    let (code, _, said) = convert(&testdata().join("hostile/png-header-100000.png"), &["--isolate"]);
+    assert_eq!(code, Some(1), "{said}");
+    // debug builds commit what such an original says
+    let (code, _, said) = convert(&crash, &["--isolate"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(!cfg!(debug_assertions) || said.contains("the render crashed"), "{said}");
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! What isolation costs: `cargo run --release -p tintype-isolation --example cost`.
 
-use std::io::Write;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -34,10 +33,6 @@ fn work(job: &Received, canceller: &Canceller, answers: &mut Answers) -> std::io
             let time = started.elapsed();
             assert_eq!(cancelled, 0);
             answers.send(&[&(time.as_nanos() as u64).to_le_bytes()])
-        }
-        b"file" => {
-            let content = job.read_file(u64::MAX)?.unwrap_or_default();
-            answers.send(&[&content])
         }
         b"" => Ok(()),
         bytes => answers.send(&[bytes]),
@@ -73,12 +68,7 @@ fn measure() -> Result<(), Box<dyn std::error::Error>> {
     for (name, length) in [("32 kB", 32 << 10), ("1 MB", 1 << 20), ("36 MB", 36 << 20)] {
         let data = vec![7; length];
         let count = (2_000_000_000 / length / 10).clamp(20, 2000);
-        time(&format!("{name} by socket, there and back"), count, || call(&mut worker, &Job::new(&[&data])))?;
-        let mut file = tempfile::NamedTempFile::new()?;
-        file.write_all(&data)?;
-        let file = std::fs::File::open(file.path())?;
-        let job = Job::new(&[b"file"]).with_file(&file)?;
-        time(&format!("{name} by descriptor, back by socket"), count, || call(&mut worker, &job))?;
+        time(&format!("{name}, there and back"), count, || call(&mut worker, &Job::new(&[&data])))?;
     }
     let answer = call(&mut worker, &Job::new(&[b"cancel"]))?;
     let nanoseconds = u64::from_le_bytes(answer.try_into().map_err(|_| "the answer has eight bytes")?);

@@ -1,17 +1,16 @@
 //! The worker's side: its `main` is [`serve`].
 
-use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
-use rustix::stdio::{stderr, stdin, stdout};
+use rustix::net::RecvFlags;
+use rustix::stdio::{stdin, stdout};
 
 use crate::frame::{self, HEADER, Kind};
 use crate::lock_down::{LockDown, LockDownError, lock_down};
+use crate::shared_memory::{self, Place};
 
 /// Why a worker ends.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +26,7 @@ pub enum ServeError {
     NoParent,
 }
 
-/// Serves jobs on standard input until the parent closes it. `warm_up` runs before the lock-down, and has to do everything
+/// Serves jobs on standard input until the parent closes it; standard output is the shared memory. `warm_up` runs before the lock-down, and has to do everything
 /// that opens files or starts to be lazy later; then `work` is called for each job.
 ///
 /// # Errors
@@ -42,13 +41,14 @@ pub fn serve(
     let wanted = LockDown::decode(&wanted.bytes).ok_or(ServeError::NoParent)?;
     warm_up();
     let report = lock_down(&wanted)?;
-    send(Kind::Ready, &[&report.encode()])?;
+    Answers::default().flush(Kind::Ready, &[&report.encode()])?;
     while let Some((kind, received)) = receive()? {
         match kind {
             Kind::Job => {
-                work(&received, &Canceller::new(), &mut Answers(()))?;
+                let mut answers = Answers::default();
+                work(&received, &Canceller::new(), &mut answers)?;
                 drop(received);
-                send(Kind::Done, &[])?;
+                answers.flush(Kind::Done, &[])?;
             }
             // of the job before, which had ended
             Kind::Cancel => {}
@@ -61,7 +61,6 @@ pub fn serve(
 /// A job as it was received.
 pub struct Received {
     bytes: Vec<u8>,
-    has_file: bool,
 }
 
 impl Received {
@@ -69,69 +68,52 @@ impl Received {
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
-
-    /// Whether a file came with it.
-    pub fn has_file(&self) -> bool {
-        self.has_file
-    }
-
-    /// The whole content of the file that came with the job; `None` where it is longer than `max`.
-    ///
-    /// # Errors
-    ///
-    /// Where no file came, or it cannot be read.
-    pub fn read_file(&self, max: u64) -> io::Result<Option<Vec<u8>>> {
-        if !self.has_file {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        let length = u64::try_from(rustix::fs::fstat(stdout())?.st_size).unwrap_or(0);
-        let Some(length) = usize::try_from(length).ok().filter(|_| length <= max) else { return Ok(None) };
-        let mut content = vec![0; length];
-        let mut filled = 0;
-        while filled < length {
-            match self.read_file_at(&mut content[filled..], filled as u64)? {
-                // it became shorter
-                0 => break,
-                count => filled += count,
-            }
-        }
-        content.truncate(filled);
-        Ok(Some(content))
-    }
-
-    /// Reads a part of the file.
-    ///
-    /// # Errors
-    ///
-    /// Where no file came, or it cannot be read.
-    pub fn read_file_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        if !self.has_file {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        Ok(rustix::io::retry_on_intr(|| rustix::io::pread(stdout(), &mut *buffer, offset))?)
-    }
-}
-
-impl Drop for Received {
-    fn drop(&mut self) {
-        // the file is not held open until the next job
-        if self.has_file {
-            let _ = rustix::stdio::dup2_stdout(stderr());
-        }
-    }
 }
 
 /// Where the answers to a job go.
-pub struct Answers(());
+#[derive(Default)]
+pub struct Answers {
+    /// Bytes of the shared memory that have answers in them.
+    used: usize,
+    /// The last frame, which is sent with the one after it: each message wakes the parent.
+    pending: Vec<u8>,
+}
 
 impl Answers {
-    /// Sends an answer, made of those parts.
+    /// Sends an answer, made of those parts, at the latest with the next one or the end of the job.
     ///
     /// # Errors
     ///
     /// Where it is longer than 4 GiB or the parent is gone.
     pub fn send(&mut self, parts: &[&[u8]]) -> io::Result<()> {
-        send(Kind::Answer, parts)
+        let length = parts.iter().map(|part| part.len()).sum();
+        match Place::after(self.used, length) {
+            Some(place) => {
+                shared_memory::write(stdout(), parts, place)?;
+                self.used = place.end();
+                self.keep(Kind::SharedAnswer, &[&place.encode()])
+            }
+            None if length <= shared_memory::SMALL => self.keep(Kind::Answer, parts),
+            None => self.flush(Kind::Answer, parts),
+        }
+    }
+
+    fn keep(&mut self, kind: Kind, parts: &[&[u8]]) -> io::Result<()> {
+        if !self.pending.is_empty() {
+            write_all(&[&self.pending])?;
+            self.pending.clear();
+        }
+        self.pending.extend(header(kind, parts)?);
+        parts.iter().for_each(|part| self.pending.extend_from_slice(part));
+        Ok(())
+    }
+
+    /// Sends what is kept, and a frame behind it.
+    fn flush(&mut self, kind: Kind, parts: &[&[u8]]) -> io::Result<()> {
+        let pending = std::mem::take(&mut self.pending);
+        let header = header(kind, parts)?;
+        let all: Vec<&[u8]> = [pending.as_slice(), &header].into_iter().chain(parts.iter().copied()).collect();
+        write_all(&all)
     }
 }
 
@@ -171,10 +153,10 @@ fn has_message() -> bool {
     rustix::net::recv(stdin(), &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) != Err(Errno::AGAIN)
 }
 
-/// The next frame; `None` at the end of the socket.
+/// The next frame; `None` at the end of the socket. A job in the shared memory is read from there.
 fn receive() -> io::Result<Option<(Kind, Received)>> {
     let mut header = [0; HEADER];
-    let (count, file) = receive_header(&mut header)?;
+    let count = rustix::io::retry_on_intr(|| rustix::io::read(stdin(), &mut header))?;
     if count == 0 {
         return Ok(None);
     }
@@ -182,26 +164,11 @@ fn receive() -> io::Result<Option<(Kind, Received)>> {
     let (kind, length) = frame::decode(header).ok_or(io::ErrorKind::InvalidData)?;
     let mut bytes = vec![0; length];
     read_exact(&mut bytes)?;
-    let has_file = file.is_some();
-    if let Some(file) = file {
-        // where the filter allows to read
-        rustix::stdio::dup2_stdout(&file)?;
+    if kind != Kind::SharedJob {
+        return Ok(Some((kind, Received { bytes })));
     }
-    Ok(Some((kind, Received { bytes, has_file })))
-}
-
-/// The first bytes of a frame, with which its file comes.
-fn receive_header(header: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = rustix::io::retry_on_intr(|| {
-        rustix::net::recvmsg(stdin(), &mut [IoSliceMut::new(header)], &mut control, RecvFlags::CMSG_CLOEXEC)
-    })?;
-    let files = control.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(files) => Some(files),
-        _ => None,
-    });
-    Ok((received.bytes, files.flatten().last()))
+    let place = Place::decode(&bytes).ok_or(io::ErrorKind::InvalidData)?;
+    Ok(Some((Kind::Job, Received { bytes: shared_memory::read(stdout(), place)? })))
 }
 
 fn read_exact(mut buffer: &mut [u8]) -> io::Result<()> {
@@ -214,12 +181,13 @@ fn read_exact(mut buffer: &mut [u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn send(kind: Kind, parts: &[&[u8]]) -> io::Result<()> {
+fn header(kind: Kind, parts: &[&[u8]]) -> io::Result<[u8; HEADER]> {
     let length = parts.iter().map(|part| part.len()).sum();
-    let header = frame::encode(kind, length).ok_or(io::ErrorKind::FileTooLarge)?;
-    let mut slices = Vec::with_capacity(parts.len() + 1);
-    slices.push(IoSlice::new(&header));
-    slices.extend(parts.iter().map(|part| IoSlice::new(part)));
+    frame::encode(kind, length).ok_or(io::ErrorKind::FileTooLarge.into())
+}
+
+fn write_all(parts: &[&[u8]]) -> io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
     let mut rest = slices.as_mut_slice();
     IoSlice::advance_slices(&mut rest, 0);
     while !rest.is_empty() {

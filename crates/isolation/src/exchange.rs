@@ -14,11 +14,12 @@ use crate::death::Reason;
 use crate::frame::{self, HEADER, Kind};
 use crate::job::{Job, Outgoing};
 use crate::process::Process;
+use crate::shared_memory::Place;
 
 /// What [`Limits::grace`] should be.
-pub const GRACE: Duration = Duration::from_millis(100);
+pub const GRACE: Duration = Duration::from_millis(50);
 /// Time between two calls of [`Caller::keep_going`].
-const CHECK: Duration = Duration::from_millis(5);
+const CHECK: Duration = Duration::from_millis(20);
 /// Bytes of memory that are taken at a time for an answer.
 const CHUNK: usize = 1 << 20;
 
@@ -43,7 +44,7 @@ pub trait Caller {
     /// it is not what was asked for, and the worker is killed.
     fn answer(&mut self, answer: Vec<u8>) -> ControlFlow<()>;
 
-    /// Whether the job is still needed; asked every 5 ms.
+    /// Whether the job is still needed; asked every 20 ms.
     fn keep_going(&mut self) -> bool {
         true
     }
@@ -150,12 +151,20 @@ impl Exchange<'_, '_> {
     fn take(&mut self, kind: Kind, body: Vec<u8>) -> Result<bool, Failure> {
         match kind {
             // answers that were made after the job was cancelled
-            Kind::Answer if self.stop.is_some() => Ok(false),
+            Kind::Answer | Kind::SharedAnswer if self.stop.is_some() => Ok(false),
             Kind::Answer => self.answer(body).map(|()| false),
+            Kind::SharedAnswer => self.answer(self.shared(&body)?).map(|()| false),
             Kind::Ready if self.kind == Kind::Start && self.outgoing.is_sent() => self.answer(body).map(|()| true),
             Kind::Done if body.is_empty() && self.outgoing.is_sent() => Ok(true),
             _ => Err(Failure::Kill(Reason::Protocol)),
         }
+    }
+
+    /// An answer in the shared memory, whose place is as hostile as its content.
+    fn shared(&self, place: &[u8]) -> Result<Vec<u8>, Failure> {
+        let place = Place::decode(place).filter(|place| place.length() <= self.limits.answer_bytes);
+        let place = place.ok_or(Failure::Kill(Reason::Protocol))?;
+        self.process.memory.read(place).map_err(|_| Failure::Kill(Reason::Protocol))
     }
 
     fn answer(&mut self, body: Vec<u8>) -> Result<(), Failure> {

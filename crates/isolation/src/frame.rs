@@ -10,7 +10,7 @@ pub(crate) enum Kind {
     Start = 1,
     /// From the worker: locked down, with the report.
     Ready = 2,
-    /// To the worker: a job, perhaps with a descriptor.
+    /// To the worker: a job.
     Job = 3,
     /// To the worker: the job's result is not needed any more.
     Cancel = 4,
@@ -18,12 +18,26 @@ pub(crate) enum Kind {
     Answer = 5,
     /// From the worker: the job has ended.
     Done = 6,
+    /// To the worker: a job in the shared memory, at the place that is the body.
+    SharedJob = 7,
+    /// From the worker: one of the job's results in the shared memory, at the place that is the body.
+    SharedAnswer = 8,
 }
 
 impl Kind {
+    const ALL: [Kind; 8] = [
+        Kind::Start,
+        Kind::Ready,
+        Kind::Job,
+        Kind::Cancel,
+        Kind::Answer,
+        Kind::Done,
+        Kind::SharedJob,
+        Kind::SharedAnswer,
+    ];
+
     fn of(byte: u8) -> Option<Kind> {
-        let all = [Kind::Start, Kind::Ready, Kind::Job, Kind::Cancel, Kind::Answer, Kind::Done];
-        all.into_iter().find(|kind| *kind as u8 == byte)
+        Kind::ALL.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -44,7 +58,7 @@ mod tests {
 
     #[test]
     fn header_survives_encoding() {
-        for kind in [Kind::Start, Kind::Ready, Kind::Job, Kind::Cancel, Kind::Answer, Kind::Done] {
+        for kind in Kind::ALL {
             for length in [0, 1, 0x1234_5678, u32::MAX as usize] {
                 assert_eq!(decode(encode(kind, length).expect("four bytes are enough")), Some((kind, length)));
             }
@@ -54,7 +68,7 @@ mod tests {
     #[test]
     fn unknown_kinds_and_long_bodies_are_refused() {
         assert_eq!(decode([0, 1, 0, 0, 0]), None);
-        assert_eq!(decode([7, 1, 0, 0, 0]), None);
+        assert_eq!(decode([9, 1, 0, 0, 0]), None);
         assert_eq!(encode(Kind::Job, u32::MAX as usize + 1), None);
     }
 }

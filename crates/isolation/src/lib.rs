@@ -1,8 +1,8 @@
 //! Worker processes that can touch nothing: bytes in, bytes out, under seccomp, Landlock and resource limits.
 //!
 //! The parent starts a [`Worker`], or a [`Pool`] of them, and [calls](Worker::call) it with a [`Job`]; the worker process is
-//! [`serve`] in its `main`. One socket, the worker's standard input, carries everything: jobs and cancellations one way,
-//! answers the other. What a job means is up to the two ends.
+//! [`serve`] in its `main`. One socket, the worker's standard input, carries jobs and cancellations one way, answers the other;
+//! longer ones lie in memory that both share, the worker's standard output. What a job means is up to the two ends.
 //!
 //! # What holds
 //!
@@ -30,6 +30,7 @@ mod job;
 mod lock_down;
 mod pool;
 mod process;
+mod shared_memory;
 mod stderr;
 mod worker;
 

@@ -79,6 +79,9 @@ struct State {
     stats: Stats,
 }
 
+/// Jobs between two looks at a worker's memory.
+const GROWTH_INTERVAL: u64 = 4;
+
 /// Time until a failed start is tried again: the first, doubled by each further one up to the last.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -117,7 +120,7 @@ impl Pool {
     pub fn call(&self, job: &Job<'_>, limits: &Limits, caller: &mut dyn Caller) -> Result<(), CallError> {
         let mut worker = self.shared.take(limits.deadline)?;
         let guard = PanicGuard(&self.shared);
-        let result = worker.call(job, limits, caller);
+        let result = worker.call_ready(job, limits, caller);
         std::mem::forget(guard);
         self.shared.put_back(worker);
         result
@@ -262,9 +265,10 @@ impl Shared {
         }
     }
 
-    /// Whether a worker that is alive is to be replaced.
+    /// Whether a worker that is alive is to be replaced. Its memory is looked at after every few jobs.
     fn needs_recycling(&self, worker: &Worker) -> bool {
-        worker.jobs() >= self.config.max_jobs || worker.growth().is_ok_and(|growth| growth > self.config.max_growth)
+        let is_grown = || worker.growth().is_ok_and(|growth| growth > self.config.max_growth);
+        worker.jobs() >= self.config.max_jobs || worker.jobs().is_multiple_of(GROWTH_INTERVAL) && is_grown()
     }
 
     fn remove(&self, state: &mut State, worker: &Worker) {

@@ -16,6 +16,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit};
 
 use crate::death::{Death, Reason};
+use crate::shared_memory::SharedMemory;
 use crate::stderr::{Log, Stderr};
 
 /// The program that is started as a worker.
@@ -38,12 +39,12 @@ impl Program {
         Program { path: "/proc/self/exe".into(), name: name.into(), args, envs: Vec::new() }
     }
 
-    fn command(&self, socket: OwnedFd) -> Command {
+    fn command(&self, socket: OwnedFd, memory: Stdio) -> Command {
         let mut command = Command::new(&self.path);
         command.arg0(&self.name).args(&self.args).env_clear().envs(self.envs.iter().map(|(name, value)| (name, value)));
         // out of the terminal's group: Ctrl+C is for the service, which lets its renders end
         command.current_dir("/").process_group(0);
-        command.stdin(Stdio::from(socket)).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.stdin(Stdio::from(socket)).stdout(memory).stderr(Stdio::piped());
         command
     }
 }
@@ -70,9 +71,12 @@ pub(crate) struct Process {
     pid: Pid,
     pidfd: OwnedFd,
     pub(crate) socket: UnixStream,
+    pub(crate) memory: SharedMemory,
     pub(crate) stderr: Stderr,
     /// Opened before the process hides itself from this user where `/proc` is mounted with `hidepid`.
     statm: File,
+    /// The maximum of `RLIMIT_AS`, which it has from this process; `None` where there is none.
+    max_address_space: Option<u64>,
 }
 
 impl Process {
@@ -81,12 +85,14 @@ impl Process {
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         let socket = UnixStream::from(socket);
         socket.set_nonblocking(true)?;
-        let mut child = program.command(theirs).spawn()?;
+        let memory = SharedMemory::new()?;
+        let mut child = program.command(theirs, memory.worker_end()?).spawn()?;
         let Some(pipe) = child.stderr.take() else { return Err(io::ErrorKind::BrokenPipe.into()) };
         match Process::watch(&child) {
             Ok((pid, pidfd, statm)) => {
                 let stderr = Stderr::new(pipe, child.id(), log)?;
-                Ok(Process { child, pid, pidfd, socket, stderr, statm })
+                let max_address_space = rustix::process::getrlimit(Resource::As).maximum;
+                Ok(Process { child, pid, pidfd, socket, memory, stderr, statm, max_address_space })
             }
             Err(error) => {
                 child.kill()?;
@@ -107,7 +113,7 @@ impl Process {
     }
 
     /// Bytes of address space, and of memory that it shares with no file.
-    pub(crate) fn memory(&self) -> io::Result<Memory> {
+    pub(crate) fn memory_use(&self) -> io::Result<MemoryUse> {
         let mut text = [0; 128];
         let count = self.statm.read_at(&mut text, 0)?;
         let text = String::from_utf8_lossy(&text[..count]);
@@ -115,13 +121,13 @@ impl Process {
         let mut next = || pages.next().ok_or(io::ErrorKind::InvalidData);
         let (size, resident, shared) = (next()?, next()?, next()?);
         let page = rustix::param::page_size() as u64;
-        Ok(Memory { address_space: size * page, private: resident.saturating_sub(shared) * page })
+        Ok(MemoryUse { address_space: size * page, private: resident.saturating_sub(shared) * page })
     }
 
     /// Bounds the address space; more is an allocation that fails.
     pub(crate) fn limit_memory(&self, bytes: u64) -> io::Result<()> {
         // the maximum stays what it was, so that the next job may have more
-        let maximum = rustix::process::getrlimit(Resource::As).maximum;
+        let maximum = self.max_address_space;
         let limit = Rlimit { current: Some(maximum.map_or(bytes, |maximum| maximum.min(bytes))), maximum };
         rustix::process::prlimit(Some(self.pid), Resource::As, limit)?;
         Ok(())
@@ -167,7 +173,7 @@ impl AsFd for Process {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Memory {
+pub(crate) struct MemoryUse {
     pub(crate) address_space: u64,
     pub(crate) private: u64,
 }

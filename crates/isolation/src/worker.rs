@@ -12,7 +12,8 @@ use crate::exchange::{Caller, Failure, Limits, Stop, exchange};
 use crate::frame::Kind;
 use crate::job::Job;
 use crate::lock_down::{LockDown, Report};
-use crate::process::{Memory, Process, Program, StartError};
+use crate::process::{MemoryUse, Process, Program, StartError};
+use crate::shared_memory::Place;
 use crate::stderr::Log;
 
 /// Why a job has no result.
@@ -32,12 +33,15 @@ pub enum CallError {
     Unavailable(String),
 }
 
+/// Bytes by which the limit of memory may be above what a job may allocate, so that it is not set anew for each job.
+const LIMIT_STEP: u64 = 16 << 20;
+
 /// A worker process that is ready for a job, or dead.
 pub struct Worker {
     process: Process,
     report: Report,
     /// When it was ready.
-    initial: Memory,
+    initial: MemoryUse,
     /// The limit of the last job, in bytes.
     limit: Option<u64>,
     jobs: u64,
@@ -72,7 +76,7 @@ impl Worker {
     }
 
     fn new(process: Process, report: Report) -> Result<Worker, StartError> {
-        let initial = process.memory()?;
+        let initial = process.memory_use()?;
         Ok(Worker { process, report, initial, limit: None, jobs: 0, is_busy: false, death: None })
     }
 
@@ -88,10 +92,17 @@ impl Worker {
         {
             return Err(CallError::Died(death.clone()));
         }
+        self.call_ready(job, limits, caller)
+    }
+
+    /// As [`Worker::call`], right after [`Worker::is_ready`].
+    pub(crate) fn call_ready(
+        &mut self, job: &Job<'_>, limits: &Limits, caller: &mut dyn Caller,
+    ) -> Result<(), CallError> {
         self.jobs += 1;
         self.is_busy = true;
         let ended = match self.limit_memory(job, limits) {
-            Ok(()) => exchange(&mut self.process, Kind::Job, *job, limits, caller),
+            Ok(()) => self.exchange(*job, limits, caller),
             Err(_) => Err(Failure::Kill(Reason::Io)),
         };
         self.is_busy = false;
@@ -103,9 +114,26 @@ impl Worker {
         }
     }
 
+    /// Sends a job by the shared memory, or through the socket if it is short, too long, or there is no memory.
+    fn exchange(&mut self, job: Job<'_>, limits: &Limits, caller: &mut dyn Caller) -> Result<Option<Stop>, Failure> {
+        let place = Place::after(0, job.length());
+        let place = place.filter(|place| self.process.memory.write(job.parts, *place).is_ok());
+        let ended = match place {
+            Some(place) => {
+                let process = &mut self.process;
+                exchange(process, Kind::SharedJob, Job::new(&[&place.encode()]), limits, caller)
+            }
+            None => exchange(&mut self.process, Kind::Job, job, limits, caller),
+        };
+        self.process.memory.trim().map_err(|_| Failure::Kill(Reason::Io))?;
+        ended
+    }
+
     fn limit_memory(&mut self, job: &Job<'_>, limits: &Limits) -> io::Result<()> {
-        let limit = self.initial.address_space.saturating_add(limits.memory).saturating_add(job.length() as u64);
-        if self.limit != Some(limit) {
+        let needed = self.initial.address_space.saturating_add(limits.memory).saturating_add(job.length() as u64);
+        let is_near = |limit: u64| limit >= needed && limit - needed <= 2 * LIMIT_STEP;
+        if !self.limit.is_some_and(is_near) {
+            let limit = needed.saturating_add(LIMIT_STEP);
             self.process.limit_memory(limit)?;
             self.limit = Some(limit);
         }
@@ -171,7 +199,7 @@ impl Worker {
     ///
     /// Where the process has ended.
     pub fn growth(&self) -> io::Result<u64> {
-        let Memory { address_space, private } = self.process.memory()?;
+        let MemoryUse { address_space, private } = self.process.memory_use()?;
         let mapped = address_space.saturating_sub(self.initial.address_space);
         Ok(mapped.max(private.saturating_sub(self.initial.private)))
     }

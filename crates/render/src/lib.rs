@@ -57,7 +57,7 @@ pub use estimate::{Estimate, estimate, estimate_check, gains_by_threads};
 pub use probe::{head, head_of_beginning, identify, probe};
 pub use progress::{Progress, Stage};
 pub use recipe::Recipe;
-pub use render::{decode_keys, encode_at, render, render_from};
+pub use render::{decode_keys, encode_at, needs_original, render, render_from};
 pub use settings::Settings;
 pub use shared::{Decode, DecodeKey, GivenDecode, SharedDecodes, Unshared};
 

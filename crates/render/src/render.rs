@@ -80,6 +80,13 @@ pub fn render_from(
     Ok(Encoded { bytes: made.bytes, content: Content::Image(made.format), damaged, kind })
 }
 
+/// Whether [`render_from`] reads the original's bytes beyond its signature if its picture was decoded before: for a description, and
+/// where the original itself may be the result.
+pub fn needs_original(info: &Info, recipe: &Recipe, settings: &Settings) -> bool {
+    let may_be_sent = |plan: Plan<'_>| settings.smallest_wins && can_send_original(info, &plan);
+    recipe.encode.output == Output::Json || Plan::new(info, recipe, settings).is_ok_and(may_be_sent)
+}
+
 /// Decodes the picture that [`render_from`] asks [`SharedDecodes`] for if the original is shared, and behind it those of `others` that
 /// come of the same pass: for a process that decodes and leaves the rest to others.
 ///

@@ -38,6 +38,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of address space beside the estimate: tables of codecs, threads' stacks, and what an earlier job left unused.
 const FIXED_ADDRESS_SPACE: u64 = (64 << 20) + MAX_GROWTH;
 
+/// Bytes at the beginning of an original that tell its format.
+const SIGNATURE: usize = 4 << 10;
+
 /// Bytes of an answer beside pixels and files.
 const MESSAGE_BYTES: usize = 64 << 10;
 
@@ -158,9 +161,14 @@ impl Isolated {
         &self, work: &Work<'_>, key: DecodeKey, decoded: &Decoded, monitor: &mut dyn Monitor,
     ) -> Result<Encoded, Error> {
         let (image, samples) = wire::decoded_parts(decoded).map_err(|_| IsolationError::Crashed)?;
-        let (task, threads, original) = (task(work), threads(work, monitor), work.original.len());
-        let request = Request::Finish { task, threads, key, image, original };
-        self.rendered(work, request, &[work.original, samples], monitor)
+        let needs_original = |info: &Info| render::needs_original(info, work.recipe, work.settings);
+        let original = match work.info.is_none_or(needs_original) {
+            true => work.original,
+            false => &work.original[..work.original.len().min(SIGNATURE)],
+        };
+        let (task, threads) = (task(work), threads(work, monitor));
+        let request = Request::Finish { task, threads, key, image, original: original.len() };
+        self.rendered(work, request, &[original, samples], monitor)
     }
 
     fn rendered(

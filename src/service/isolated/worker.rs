@@ -20,6 +20,8 @@ use crate::service::workers::{IDLE_NICE, NICE};
 pub(crate) fn serve(is_idle: bool) -> Result<(), ServeError> {
     // threads that answer requests go first; where it is not permitted, all processes have the same priority
     let _ = rustix::process::setpriority_process(None, if is_idle { IDLE_NICE } else { NICE });
+    // in lists of processes; "exe" otherwise, after the link that it was started by
+    let _ = rustix::thread::set_name(c"tintype-worker");
     tintype_isolation::serve(warm_up, work)
 }
 

@@ -56,7 +56,7 @@ const ALLOWED: &[i64] = &[
     libc::SYS_membarrier,
 ];
 
-/// Allowed on standard input (the socket), output (the file of a job) and error (the log).
+/// Allowed on standard input (the socket), output (the shared memory) and error (the log).
 const ON_STANDARD: &[i64] = &[
     libc::SYS_read,
     libc::SYS_readv,
@@ -127,13 +127,10 @@ fn allowed(threads: bool) -> Result<Rules, BackendError> {
     for &number in ON_STANDARD {
         rules.insert(number, vec![rule([at_most(0, 2)?])?]);
     }
-    // the socket alone: jobs, and a look at whether the job was cancelled
+    // the socket alone: a look at whether the job was cancelled
     rules.insert(libc::SYS_recvfrom, vec![rule([is(0, 0)?])?]);
-    rules.insert(libc::SYS_recvmsg, vec![rule([is(0, 0)?])?]);
-    // the file of a job becomes standard output
-    rules.insert(libc::SYS_dup3, vec![rule([is(1, 1)?])?]);
-    #[cfg(target_arch = "x86_64")]
-    rules.insert(libc::SYS_dup2, vec![rule([is(1, 1)?])?]);
+    // the shared memory alone
+    rules.insert(libc::SYS_pwrite64, vec![rule([is(0, 1)?])?]);
     // no code is made, and no descriptor mapped
     let no_descriptor = is(4, u64::from(u32::MAX))?;
     rules.insert(libc::SYS_mmap, vec![rule([not_executable()?, no_descriptor])?]);

@@ -8,6 +8,8 @@ use std::io;
 use landlock::{ABI, Access, AccessFs, AccessNet, LandlockStatus, Ruleset, RulesetAttr, RulesetStatus, Scope};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
 
+use crate::shared_memory;
+
 pub use report::{Landlock, Report, Seccomp};
 
 /// Which layers a worker locks itself down with; by default, all.
@@ -58,7 +60,7 @@ pub enum LockDownError {
     Filter(#[from] seccompiler::BackendError),
 }
 
-/// Open files of a worker: the three standard ones, the file of a job, and some to spare.
+/// Open files of a worker: the three standard ones, and some to spare.
 const MAX_FILES: u64 = 16;
 /// The kernel kills workers before the service, when memory is short.
 const OOM_SCORE_ADJ: &str = "500";
@@ -100,8 +102,8 @@ fn restrict_process() -> Result<(), LockDownError> {
 fn restrict_resources() -> Result<(), LockDownError> {
     let limits = [
         ("RLIMIT_CORE", Resource::Core, 0),
-        // kills a process that writes to a file; standard error is a pipe, so that messages get through
-        ("RLIMIT_FSIZE", Resource::Fsize, 0),
+        // kills a process that writes more to the shared memory; standard error is a pipe, so that messages get through
+        ("RLIMIT_FSIZE", Resource::Fsize, shared_memory::MAX as u64),
         ("RLIMIT_MEMLOCK", Resource::Memlock, 0),
         ("RLIMIT_MSGQUEUE", Resource::Msgqueue, 0),
         ("RLIMIT_NOFILE", Resource::Nofile, MAX_FILES),

@@ -1,6 +1,5 @@
 //! What a good worker does.
 
-use std::io::Write;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use crate::support::{Lines, START, call, limits, program, start, start_with, wit
 #[test]
 fn bytes_of_any_length_come_back() {
     let mut worker = start();
-    for length in [0, 1, 4096, 300_000, 1 << 20] {
+    for length in [0, 1, 4096, 32_700, 33_000, 300_000, 1 << 20, 8 << 20, 9 << 20, 40_000] {
         let data: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
         let mut answers = Vec::new();
         let mut caller = |answer| {
@@ -29,34 +28,6 @@ fn answers_come_in_order_and_before_the_end() {
     let mut worker = start();
     let answers = call(&mut worker, "repeat abc", &limits()).expect("the job is good");
     assert_eq!(answers, [b"a", b"b", b"c"]);
-}
-
-#[test]
-fn passed_file_is_read_and_closed_after_the_job() {
-    let mut file = tempfile::NamedTempFile::new().expect("a file can be made");
-    file.write_all(b"of the original").expect("it can be written");
-    let reader = std::fs::File::open(file.path()).expect("it can be read");
-    let mut worker = start();
-    for _ in 0..100 {
-        let mut answers = Vec::new();
-        let mut caller = |answer| {
-            answers.push(answer);
-            ControlFlow::Continue(())
-        };
-        let job = Job::new(&[b"file"]).with_file(&reader).expect("it is open for reading");
-        worker.call(&job, &limits(), &mut caller).expect("the job is good");
-        assert_eq!(answers, [b"of the original"]);
-    }
-    let CallError::Died(death) = call(&mut worker, "file", &limits()).expect_err("no file comes with this job") else {
-        panic!("the worker ends");
-    };
-    assert_eq!(death.message, "worker: entity not found");
-}
-
-#[test]
-fn writable_file_is_not_passed() {
-    let file = tempfile::tempfile().expect("a file can be made");
-    assert!(Job::new(&[]).with_file(&file).is_err());
 }
 
 #[test]

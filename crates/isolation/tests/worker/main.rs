@@ -68,10 +68,6 @@ fn work(job: &Received, canceller: &Canceller, answers: &mut Answers) -> io::Res
                 answers.send(&[part])?;
             }
         }
-        "file" => {
-            let content = job.read_file(1 << 20)?.unwrap_or_default();
-            return answers.send(&[&content]);
-        }
         "environment" => {
             for (name, value) in std::env::vars() {
                 answers.send(&[name.as_bytes(), b"=", value.as_bytes()])?;

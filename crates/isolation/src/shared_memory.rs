@@ -1,0 +1,171 @@
+//! Memory that the parent and one worker share, for bytes that a socket would copy in many pieces: a job of 270 kB cost 0.6 ms of
+//! CPU through the socket and costs 0.1 ms through a file in memory.
+//!
+//! Both ends copy: nothing is mapped, so that neither can change what the other has taken, and no `unsafe` is needed. The
+//! worker reads a job before it writes answers, which may lie at the same place.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::process::Stdio;
+
+use rustix::buffer::spare_capacity;
+use rustix::fs::MemfdFlags;
+
+/// The most that is shared, in bytes; the kernel stops a worker that writes more. Longer bodies go through the socket.
+pub(crate) const MAX: usize = 8 << 20;
+/// Bytes that are kept from one job to the next, so that the kernel does not have to clear them again.
+const KEPT: u64 = 1 << 20;
+/// Bytes of bodies that are as cheap through the socket.
+pub(crate) const SMALL: usize = 32 << 10;
+
+/// A place in the shared memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    offset: u32,
+    length: u32,
+}
+
+impl Place {
+    /// Bytes of a place as it is sent.
+    const ENCODED: usize = 8;
+
+    /// A place for a body of that length; `None` for one that belongs into the socket.
+    pub(crate) fn after(offset: usize, length: usize) -> Option<Place> {
+        let end = offset.checked_add(length)?;
+        let (offset, length) = (u32::try_from(offset).ok()?, u32::try_from(length).ok()?);
+        (end <= MAX && length as usize > SMALL).then_some(Place { offset, length })
+    }
+
+    /// Where it ends.
+    pub(crate) fn end(self) -> usize {
+        self.offset as usize + self.length as usize
+    }
+
+    /// Bytes of it.
+    pub(crate) fn length(self) -> usize {
+        self.length as usize
+    }
+
+    pub(crate) fn encode(self) -> [u8; Place::ENCODED] {
+        (u64::from(self.offset) << 32 | u64::from(self.length)).to_le_bytes()
+    }
+
+    /// `None` where the bytes are no place, or one that ends beyond [`MAX`].
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Place> {
+        let place = u64::from_le_bytes(bytes.try_into().ok()?);
+        let place = Place { offset: (place >> 32) as u32, length: place as u32 };
+        (place.end() <= MAX).then_some(place)
+    }
+}
+
+/// The parent's end.
+pub(crate) struct SharedMemory(File);
+
+impl SharedMemory {
+    pub(crate) fn new() -> io::Result<SharedMemory> {
+        Ok(SharedMemory(rustix::fs::memfd_create("tintype-job", MemfdFlags::CLOEXEC)?.into()))
+    }
+
+    /// The worker's end, its standard output.
+    pub(crate) fn worker_end(&self) -> io::Result<Stdio> {
+        Ok(self.0.try_clone()?.into())
+    }
+
+    pub(crate) fn write(&self, parts: &[&[u8]], place: Place) -> io::Result<()> {
+        write(&self.0, parts, place)
+    }
+
+    /// The bytes at a place as they are now.
+    ///
+    /// # Errors
+    ///
+    /// Where the memory ends before the place does.
+    pub(crate) fn read(&self, place: Place) -> io::Result<Vec<u8>> {
+        read(&self.0, place)
+    }
+
+    /// Returns to the system what is not kept.
+    pub(crate) fn trim(&self) -> io::Result<()> {
+        if self.0.metadata()?.len() > KEPT { self.0.set_len(KEPT) } else { Ok(()) }
+    }
+}
+
+/// Writes a body of several parts.
+pub(crate) fn write(memory: impl AsFd, parts: &[&[u8]], place: Place) -> io::Result<()> {
+    let mut offset = u64::from(place.offset);
+    for part in parts {
+        let mut rest = *part;
+        while !rest.is_empty() {
+            let count = rustix::io::retry_on_intr(|| rustix::io::pwrite(&memory, rest, offset))?;
+            rest = &rest[count..];
+            offset += count as u64;
+        }
+    }
+    Ok(())
+}
+
+/// Reads a body.
+pub(crate) fn read(memory: impl AsFd, place: Place) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(place.length());
+    while bytes.len() < place.length() {
+        let offset = u64::from(place.offset) + bytes.len() as u64;
+        let (missing, length) = (place.length() - bytes.len(), bytes.len());
+        // the capacity may be larger than what was asked for
+        let count = rustix::io::pread(&memory, spare_capacity(&mut bytes), offset);
+        match count {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => bytes.truncate(length + count.min(missing)),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn body_is_read_as_it_was_written() {
+        let memory = SharedMemory::new().expect("memory");
+        let parts: [&[u8]; 3] = [&[1; 20_000], &[2; 30_000], &[]];
+        let place = Place::after(70_000, 50_000).expect("a place");
+        memory.write(&parts, place).expect("the memory grows");
+        assert_eq!(memory.read(place).expect("its bytes"), parts.concat());
+        assert_eq!(place.end(), 120_000);
+    }
+
+    #[test]
+    fn place_beyond_the_memory_is_refused() {
+        let memory = SharedMemory::new().expect("memory");
+        let place = Place::after(0, 40_000).expect("a place");
+        memory.write(&[&[1; 40_000]], place).expect("the memory grows");
+        let beyond = Place::after(1, 40_000).expect("a place");
+        assert!(memory.read(beyond).is_err());
+        assert_eq!(Place::decode(&place.encode()), Some(place));
+        let high = (u64::from(u32::MAX) << 32 | u64::from(u32::MAX)).to_le_bytes();
+        for bytes in [&high[..], &place.encode()[..7], &((MAX as u64) << 32 | 1).to_le_bytes()] {
+            assert_eq!(Place::decode(bytes), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn short_and_long_bodies_go_through_the_socket() {
+        for (offset, length) in [(0, 0), (0, SMALL), (0, MAX + 1), (MAX, SMALL + 1), (usize::MAX, MAX)] {
+            assert_eq!(Place::after(offset, length), None, "{length} at {offset}");
+        }
+        assert!(Place::after(0, MAX).is_some());
+    }
+
+    #[test]
+    fn memory_is_returned_after_a_large_job() {
+        let memory = SharedMemory::new().expect("memory");
+        let place = Place::after(0, MAX).expect("a place");
+        memory.write(&[&vec![1; MAX]], place).expect("the memory grows");
+        memory.trim().expect("it shrinks");
+        assert_eq!(memory.0.metadata().expect("its size").len(), KEPT);
+        assert!(memory.read(place).is_err());
+    }
+}
