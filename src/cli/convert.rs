@@ -60,7 +60,8 @@ impl Args for RenderOptions {
             let option = if parameter.is_switch {
                 option.num_args(0..=1).require_equals(true).default_missing_value("true")
             } else {
-                option
+                // an offset may be negative
+                option.allow_hyphen_values(true)
             };
             command.arg(option)
         })

@@ -241,13 +241,13 @@ pub struct Security {
 #[serde(rename_all = "lowercase")]
 pub enum Isolation {
     /// In worker processes where the kernel can lock them down, otherwise in the process of the service.
+    #[default]
     Auto,
     /// In worker processes that are locked down.
     On,
     /// The same, and no process has seen another original than its own.
     Job,
     /// In the process of the service.
-    #[default]
     Off,
 }
 

@@ -98,6 +98,11 @@ fn convert_writes_files_and_pipes() {
     assert_eq!(code, Some(0), "{said}");
     assert!(piped.stdout == file, "the same options give other bytes through a pipe");
 
+    // a value may begin with a minus
+    let negative = ["--width", "40", "--height", "40", "--fit", "cover", "--offset", "-5,3"];
+    let (code, _, said) = run(tintype().arg("convert").arg(&input).arg("-").args(negative), b"");
+    assert_eq!(code, Some(0), "{said}");
+
     // a failure keeps the earlier result
     let hostile = testdata().join("hostile/png-header-100000.png");
     let mut command = tintype();

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn work(job: &Received, canceller: &Canceller, answers: &mut Answers) -> std::io::Result<()> {
+fn work(job: Received, canceller: &Canceller, answers: &mut Answers) -> std::io::Result<()> {
     match job.bytes() {
         b"abort" => std::process::abort(),
         b"loop" => loop {

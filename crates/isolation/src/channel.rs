@@ -33,7 +33,7 @@ pub enum ServeError {
 ///
 /// Where standard input is not the socket of a parent, this process cannot be locked down, or `work` fails.
 pub fn serve(
-    warm_up: impl FnOnce(), mut work: impl FnMut(&Received, &Canceller, &mut Answers) -> io::Result<()>,
+    warm_up: impl FnOnce(), mut work: impl FnMut(Received, &Canceller, &mut Answers) -> io::Result<()>,
 ) -> Result<(), ServeError> {
     let Some((Kind::Start, wanted)) = receive().map_err(|_| ServeError::NoParent)? else {
         return Err(ServeError::NoParent);
@@ -46,8 +46,7 @@ pub fn serve(
         match kind {
             Kind::Job => {
                 let mut answers = Answers::default();
-                work(&received, &Canceller::new(), &mut answers)?;
-                drop(received);
+                work(received, &Canceller::new(), &mut answers)?;
                 answers.flush(Kind::Done, &[])?;
             }
             // of the job before, which had ended
@@ -67,6 +66,11 @@ impl Received {
     /// The job's bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The job's bytes, for a job that needs them as its own.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
     }
 }
 

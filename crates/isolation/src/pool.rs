@@ -76,11 +76,13 @@ struct State {
     /// Why the last start failed, after the one before it failed as well.
     failure: Option<String>,
     is_closed: bool,
+    /// Whether a job has ended since the idle workers were trimmed.
+    is_used: bool,
     stats: Stats,
 }
 
-/// Jobs between two looks at a worker's memory.
-const GROWTH_INTERVAL: u64 = 4;
+/// Time without a job after which idle workers are trimmed.
+const TRIM_AFTER: Duration = Duration::from_secs(1);
 
 /// Time until a failed start is tried again: the first, doubled by each further one up to the last.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -191,7 +193,7 @@ impl Shared {
         let mut state = self.lock();
         while !state.is_closed {
             if state.alive >= self.config.workers.max(1) {
-                state = self.wanted.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self.wait(state);
                 continue;
             }
             state.alive += 1;
@@ -213,6 +215,19 @@ impl Shared {
         let idle = std::mem::take(&mut state.idle);
         drop(state);
         drop(idle);
+    }
+
+    /// Waits until there is something to start or to end, and trims the workers that had no job for a while.
+    fn wait<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        if !std::mem::take(&mut state.is_used) {
+            return self.wanted.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let waited = self.wanted.wait_timeout(state, TRIM_AFTER).unwrap_or_else(PoisonError::into_inner);
+        let (state, ended) = waited;
+        if ended.timed_out() && !state.is_used {
+            state.idle.iter().for_each(Worker::trim);
+        }
+        state
     }
 
     /// After a start that failed.
@@ -257,6 +272,9 @@ impl Shared {
         if is_kept {
             state.idle.push(worker);
             self.idle.notify_one();
+            if !std::mem::replace(&mut state.is_used, true) {
+                self.wanted.notify_one();
+            }
         } else {
             self.remove(&mut state, &worker);
             // its process ends without the lock
@@ -265,10 +283,9 @@ impl Shared {
         }
     }
 
-    /// Whether a worker that is alive is to be replaced. Its memory is looked at after every few jobs.
+    /// Whether a worker that is alive is to be replaced. After each job: what it has grown by, its next job cannot allocate.
     fn needs_recycling(&self, worker: &Worker) -> bool {
-        let is_grown = || worker.growth().is_ok_and(|growth| growth > self.config.max_growth);
-        worker.jobs() >= self.config.max_jobs || worker.jobs().is_multiple_of(GROWTH_INTERVAL) && is_grown()
+        worker.jobs() >= self.config.max_jobs || worker.growth().is_ok_and(|growth| growth > self.config.max_growth)
     }
 
     fn remove(&self, state: &mut State, worker: &Worker) {

@@ -13,8 +13,8 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::MemfdFlags;
 
 /// The most that is shared, in bytes; the kernel stops a worker that writes more. Longer bodies go through the socket.
-pub(crate) const MAX: usize = 8 << 20;
-/// Bytes that are kept from one job to the next, so that the kernel does not have to clear them again.
+pub(crate) const MAX: usize = 16 << 20;
+/// Bytes that are kept while there is no job, so that the kernel does not have to clear them again.
 const KEPT: u64 = 1 << 20;
 /// Bytes of bodies that are as cheap through the socket.
 pub(crate) const SMALL: usize = 32 << 10;

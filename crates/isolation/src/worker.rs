@@ -118,15 +118,19 @@ impl Worker {
     fn exchange(&mut self, job: Job<'_>, limits: &Limits, caller: &mut dyn Caller) -> Result<Option<Stop>, Failure> {
         let place = Place::after(0, job.length());
         let place = place.filter(|place| self.process.memory.write(job.parts, *place).is_ok());
-        let ended = match place {
+        match place {
             Some(place) => {
                 let process = &mut self.process;
                 exchange(process, Kind::SharedJob, Job::new(&[&place.encode()]), limits, caller)
             }
             None => exchange(&mut self.process, Kind::Job, job, limits, caller),
-        };
-        self.process.memory.trim().map_err(|_| Failure::Kill(Reason::Io))?;
-        ended
+        }
+    }
+
+    /// Returns most of the shared memory to the system: for a worker that has had no job for a while.
+    pub(crate) fn trim(&self) {
+        // it can wait for the next time
+        let _ = self.process.memory.trim();
     }
 
     fn limit_memory(&mut self, job: &Job<'_>, limits: &Limits) -> io::Result<()> {

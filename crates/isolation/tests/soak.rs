@@ -133,3 +133,27 @@ fn call_until(pool: &Pool, is_over: &AtomicBool) -> usize {
     }
     jobs
 }
+
+/// Bytes of the memory that this process shares with workers.
+fn shared_bytes() -> u64 {
+    let entries = std::fs::read_dir("/proc/self/fd").expect("/proc is mounted").flatten().map(|entry| entry.path());
+    let is_shared = |path: &std::path::PathBuf| {
+        std::fs::read_link(path).is_ok_and(|target| target.to_string_lossy().contains("tintype-job"))
+    };
+    entries.filter(is_shared).filter_map(|path| std::fs::metadata(path).ok()).map(|metadata| metadata.len()).sum()
+}
+
+#[test]
+fn shared_memory_is_returned_when_there_are_no_jobs() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let pool = pool(1);
+    let job = format!("length {}", "x".repeat(8 << 20));
+    let length = call_pool(&pool, &job, &limits()).expect("the job is good");
+    assert_eq!(length, [(8 << 20).to_string().into_bytes()]);
+    assert!(shared_bytes() > 8 << 20);
+    let end = Instant::now() + Duration::from_secs(20);
+    while shared_bytes() > 1 << 20 {
+        assert!(Instant::now() < end, "{} bytes are still there", shared_bytes());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

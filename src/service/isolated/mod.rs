@@ -167,8 +167,8 @@ impl Isolated {
             false => &work.original[..work.original.len().min(SIGNATURE)],
         };
         let (task, threads) = (task(work), threads(work, monitor));
-        let request = Request::Finish { task, threads, key, image, original: original.len() };
-        self.rendered(work, request, &[original, samples], monitor)
+        let request = Request::Finish { task, threads, key, image, samples: samples.len() };
+        self.rendered(work, request, &[samples, original], monitor)
     }
 
     fn rendered(

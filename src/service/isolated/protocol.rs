@@ -41,7 +41,7 @@ pub(super) enum Request<'a> {
         /// The other keys.
         others: Vec<DecodeKey>,
     },
-    /// A rendition of a decoded image, whose samples come behind the bytes of the original.
+    /// A rendition of a decoded image, whose samples come before the bytes of the original, or its first ones.
     Finish {
         /// Of what.
         task: Task<'a>,
@@ -51,8 +51,8 @@ pub(super) enum Request<'a> {
         key: DecodeKey,
         /// The header of the image.
         image: Vec<u8>,
-        /// Bytes of the original.
-        original: usize,
+        /// Bytes of the samples.
+        samples: usize,
     },
 }
 

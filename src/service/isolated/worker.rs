@@ -42,7 +42,7 @@ fn warm_up() {
     }
 }
 
-fn work(received: &Received, canceller: &Canceller, answers: &mut Answers) -> io::Result<()> {
+fn work(received: Received, canceller: &Canceller, answers: &mut Answers) -> io::Result<()> {
     let (request, length) = protocol::decode(received.bytes()).ok_or(io::ErrorKind::InvalidData)?;
     let bytes = &received.bytes()[..length];
     #[cfg(debug_assertions)]
@@ -62,12 +62,15 @@ fn work(received: &Received, canceller: &Canceller, answers: &mut Answers) -> io
             let rendered = render::render_from(&Unshared, bytes, info, recipe, settings, &mut progress);
             send_rendered(answers, rendered, progress)
         }
-        Request::Finish { task, threads, key, image, original } => {
-            let (original, samples) = bytes.split_at_checked(original).ok_or(io::ErrorKind::InvalidData)?;
-            let decoded = wire::decoded_from(&image, samples.to_vec(), image.len()).map_err(invalid)?;
+        Request::Finish { task, threads, key, image, samples } => {
+            let original = bytes.get(samples..).ok_or(io::ErrorKind::InvalidData)?.to_vec();
+            // not copied: they are the largest part
+            let mut bytes = received.into_bytes();
+            bytes.truncate(samples);
+            let decoded = wire::decoded_from(&image, bytes, image.len()).map_err(invalid)?;
             let mut progress = WorkerProgress::new(canceller, threads);
             let (given, Task { recipe, settings, info }) = (GivenDecode::new(key, decoded), &task);
-            let rendered = render::render_from(&given, original, info.as_deref(), recipe, settings, &mut progress);
+            let rendered = render::render_from(&given, &original, info.as_deref(), recipe, settings, &mut progress);
             send_rendered(answers, rendered, progress)
         }
     }

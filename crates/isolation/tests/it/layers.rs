@@ -1,9 +1,8 @@
 //! Each layer by itself, and what the report says of it.
 
-use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
 
-use tintype_isolation::{Job, Landlock, LockDown, Program, Reason, Seccomp, Worker};
+use tintype_isolation::{Landlock, LockDown, Program, Reason, Seccomp, Worker};
 
 use crate::faults::death;
 use crate::support::{Lines, START, call, limits, program, start_with};
@@ -73,16 +72,13 @@ fn logged_calls_are_made() {
 }
 
 #[test]
-fn files_cannot_be_written_even_without_layers() {
-    let folder = tempfile::tempdir().expect("a folder can be made");
-    let path = folder.path().join("file");
-    let mut worker = start_with(&LockDown { landlock: false, seccomp: Seccomp::Off, threads: false });
-    let job = [b"write ".as_slice(), path.as_os_str().as_encoded_bytes()];
-    let result = worker.call(&Job::new(&job), &limits(), &mut |_| ControlFlow::Continue(()));
-    assert!(result.is_err());
-    // SIGXFSZ of RLIMIT_FSIZE
-    assert_eq!(worker.death().map(|death| death.reason), Some(Reason::Signal(25)));
-    assert_eq!(std::fs::read(path).expect("the file was made"), b"");
+fn shared_memory_cannot_grow_beyond_its_bound() {
+    for seccomp in [Seccomp::Kill, Seccomp::Off] {
+        let mut worker = start_with(&LockDown { landlock: false, seccomp, threads: false });
+        call(&mut worker, "fill", &limits()).expect_err("more than the shared memory may have");
+        // SIGXFSZ of RLIMIT_FSIZE
+        assert_eq!(worker.death().map(|death| death.reason), Some(Reason::Signal(25)));
+    }
 }
 
 #[test]

@@ -64,7 +64,7 @@ pub(crate) fn limits() -> Limits {
 }
 
 pub(crate) fn within(time: Duration) -> Limits {
-    Limits { deadline: Instant::now() + time, grace: GRACE, memory: 64 << 20, answers: 100, answer_bytes: 16 << 20 }
+    Limits { deadline: Instant::now() + time, grace: GRACE, memory: 64 << 20, answers: 100, answer_bytes: 1 << 20 }
 }
 
 pub(crate) fn call(worker: &mut Worker, job: &str, limits: &Limits) -> Result<Vec<Vec<u8>>, CallError> {

@@ -5,7 +5,6 @@
 use std::hint::black_box;
 use std::io;
 use std::ops::ControlFlow;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -57,7 +56,7 @@ fn parent() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn work(job: &Received, canceller: &Canceller, answers: &mut Answers) -> io::Result<()> {
+fn work(job: Received, canceller: &Canceller, answers: &mut Answers) -> io::Result<()> {
     let (action, data) =
         job.bytes().split_at(job.bytes().iter().position(|&byte| byte == b' ').unwrap_or(job.bytes().len()));
     let data = data.get(1..).unwrap_or_default();
@@ -109,7 +108,13 @@ fn work(job: &Received, canceller: &Canceller, answers: &mut Answers) -> io::Res
             let result = std::net::TcpStream::connect("127.0.0.1:9");
             return answers.send(&[outcome(result, "connected").as_bytes()]);
         }
-        "write" => std::fs::write(std::path::Path::new(std::ffi::OsStr::from_bytes(data)), b"text")?,
+        "fill" => {
+            let mut offset = 0;
+            loop {
+                offset += rustix::io::pwrite(rustix::stdio::stdout(), &[1; 65536], offset)? as u64;
+            }
+        }
+        "length" => return answers.send(&[data.len().to_string().as_bytes()]),
         "pid" => return answers.send(&[std::process::id().to_string().as_bytes()]),
         "leak" => {
             let bytes = number(data);
