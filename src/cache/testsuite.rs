@@ -208,7 +208,7 @@ async fn cache_without_a_folder_keeps_results_in_memory() {
     assert_eq!(ask(&cache, rendition("/a", 1), b"two").await.expect("there").1, Found::Memory);
     assert_eq!(cache.purge(&Purge::Original(id("/a"))), 1);
     flush(&cache).await;
-    // nothing has failed
+    // no write has failed
     assert_eq!(cache.counters().not_stored.load(Ordering::Relaxed), 0);
 }
 

@@ -160,8 +160,8 @@ pub(crate) struct JournalStats {
 }
 
 impl Service {
-    /// Makes this server one of several; called before the first request and after [`Service::share`]. A second call does
-    /// nothing.
+    /// Makes this server one of several; called before the first request and after [`Service::share`]. A second call has
+    /// no effect.
     ///
     /// # Errors
     /// If another server needs TLS and the system has no root certificates.

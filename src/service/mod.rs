@@ -225,7 +225,7 @@ impl Service {
         &self.workers
     }
 
-    /// What holds in the processes that render; `None` where this process does.
+    /// The state of the worker processes; `None` where this process renders.
     pub fn isolation(&self) -> Option<Isolation> {
         self.renderer.isolation()
     }

@@ -21,8 +21,8 @@ use crate::source::{self, ImageId, Near, Original, Version};
 const HEAVY: Duration = Duration::from_millis(300);
 
 impl Service {
-    /// Fetches and renders. Runs in the cache's own task, so it outlives the client that caused it; but a render that
-    /// nobody waits for is not started.
+    /// Fetches and renders. Runs in the cache's own task, so it outlives the client that caused it; but a render without
+    /// waiters is not started.
     pub(super) async fn render(
         &self, id: &ImageId, version: Version, recipe: Recipe, settings: Arc<Settings>, waiters: Waiters,
     ) -> Result<(render::Encoded, Timing), Failed> {

@@ -203,7 +203,7 @@ impl Job {
         }
         bounds.memory = memory;
         let work = Work { original: bytes, info: Some(&info), recipe: &recipe, settings: &settings, bounds };
-        // nothing is shared with requested renders: the original is most likely not decoded at present
+        // decodings are not shared with requested renders: the original is most likely not decoded at present
         renderer.render(&work, None, progress).map_err(outcome)
     }
 }

@@ -139,7 +139,7 @@ struct State {
     open: Option<(Instant, Error)>,
 }
 
-/// What a request that ended tells about the origin.
+/// The outcome of a request, as a sign of the origin's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     Sickens,

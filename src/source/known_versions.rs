@@ -86,7 +86,7 @@ impl KnownVersions {
     pub(super) fn remove(&self, id: &ImageId) -> Option<Known> {
         let mut has_forgotten = sync::lock(&self.shared.has_forgotten);
         let former = self.shared.known.remove(id);
-        // what was evicted from memory, or not read yet, may still be recorded
+        // a version that was evicted from memory, or not read yet, may still be recorded
         let may_be_recorded = || self.log().is_none() || self.shared.known.entry_count() > MAX_KNOWN * 9 / 10;
         if former.is_some() || may_be_recorded() {
             self.forget(&mut has_forgotten, &Change::Remove(id.clone()));
@@ -144,11 +144,11 @@ impl Shared {
         let (log, mut changes) = VersionLog::open(dir, origin)?;
         let has_forgotten = sync::lock(&self.has_forgotten);
         if *has_forgotten {
-            // what was forgotten may be among them
+            // removed versions may be among them
             log.append(&Change::RemoveBelow(String::new()));
             changes.clear();
         }
-        // what is known by now is newer
+        // the versions in memory are newer
         self.changes().for_each(|change| log.append(&change));
         load(&self.known, changes, windows);
         let _ = self.log.set(Arc::new(log));

@@ -74,7 +74,7 @@ impl OriginalCache {
             recent: moka::sync::Cache::builder()
                 .max_capacity(MAX_RECENT.max(largest))
                 .weigher(weight)
-                // what was just fetched is needed next; admission by frequency would refuse it
+                // an original is needed right after its fetch; admission by frequency would refuse it
                 .eviction_policy(moka::policy::EvictionPolicy::lru())
                 .time_to_idle(RECENT)
                 .build(),

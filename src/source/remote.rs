@@ -143,7 +143,7 @@ impl Shared {
                 self.keep(id, fetched, known.map(|known| known.version), leader).await
             }
             (Ok(Answer::NotModified(lifetime)), Some(Known { version, conditions, lifetime: former, .. })) => {
-                // what began before a purge is not stored after it
+                // a request from before a purge stores nothing after it
                 if leader.is_valid() {
                     self.confirm(id, version, conditions, lifetime.unwrap_or(former));
                 }

@@ -38,7 +38,7 @@ const CHECKSUM: usize = 8;
 /// Records beyond twice the number of versions, before the file is rewritten.
 const MIN_SURPLUS: u64 = 1024;
 
-/// What is recorded of a version.
+/// A version and its conditions, as they are recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) version: Version,
@@ -70,7 +70,7 @@ struct Open {
     lock: File,
     records: u64,
     bytes: u64,
-    /// What is appended while the file is rewritten.
+    /// Records that are appended while the file is rewritten.
     rewriting: Option<Vec<u8>>,
 }
 
@@ -367,7 +367,7 @@ fn decode(payload: &[u8]) -> Option<Change> {
     fields.0.is_empty().then_some(change)
 }
 
-/// What is left of a payload.
+/// The unread rest of a payload.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {

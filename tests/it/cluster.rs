@@ -62,7 +62,7 @@ fn purge(server: &Server, path: &str) -> Answer {
     server.connect().ask("POST", &format!("/-/purge?path={path}"), &headers)
 }
 
-/// What a purge that succeeds says: the number of renditions, of servers that were told, and those that were not.
+/// The answer to a purge that succeeds: numbers of renditions and of servers that were told, and the servers that were not.
 fn purged(answer: &Answer) -> (u64, u64, Vec<String>) {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let body: Value = serde_json::from_slice(&answer.body).expect("JSON");
@@ -147,7 +147,7 @@ fn stopped_server_sends_nothing_that_was_purged_meanwhile() {
 fn other_servers_are_told_at_once() {
     let Some(store) = ObjectStore::start_or_skip() else { return };
     let (root, caches) = (testdata(), [folder(), folder()]);
-    // nothing listens there
+    // a port without a listener
     let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
     let told = serve(&root, &store, caches[1].path(), "a", &settings(&[("TINTYPE_CLUSTER_POLL", "60s")]));
     let peers = format!("http://{},http://{closed}/", address(&told));

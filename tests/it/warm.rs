@@ -186,7 +186,7 @@ fn html_page_is_read_for_its_images() {
     ];
     assert_eq!(asked, HashSet::from(expected), "{shown}");
     assert!(shown.starts_with("7 entries read: 2 originals, 5 renditions to request"), "{shown}");
-    // nothing was made
+    // the store was not made
     assert!(!cache.path().join("v2").exists());
 }
 

@@ -58,11 +58,11 @@ pub struct Profile(Arc<Inner>);
 
 struct Inner {
     source: Source,
-    /// What was parsed of the source; `None` where it cannot be, so that the profile counts as absent.
+    /// The parsed source; `None` where it cannot be parsed, so that the profile counts as absent.
     parsed: OnceLock<Option<ColorProfile>>,
 }
 
-/// What a profile is made from.
+/// The origin of a profile: bytes of a file, or numbers that describe it.
 #[derive(Serialize, Deserialize)]
 enum Source {
     /// The embedded profile itself.
@@ -332,7 +332,7 @@ pub struct Narrowing {
 }
 
 enum By {
-    /// Nothing but the precision changes.
+    /// Only the precision changes.
     Precision,
     /// The curve of a profile for grey.
     Curve(Box<[u8; 256]>),

@@ -1,7 +1,7 @@
 //! The few EXIF fields that matter here: the orientation, the artist and the copyright.
 //!
 //! EXIF is a TIFF file without a picture (EXIF 2.32 §4.6); only the entries of its first directory are looked at, and
-//! nothing in it is trusted: every offset is checked, and whatever does not fit is as if it were absent. Blocks are also
+//! nothing in it is trusted: every offset is checked, and an entry that does not fit counts as absent. Blocks are also
 //! written here, for originals that have the same fields elsewhere.
 
 use crate::geometry::Orientation;

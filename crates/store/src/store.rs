@@ -14,7 +14,7 @@ use crate::{Attributes, Config, Counters, Digest, Entry, Key, Object, Selection,
 /// How often the folder is looked after, and one that cannot be used is tried again.
 const TICK: Duration = Duration::from_millis(500);
 
-/// A bounded store of files. Whatever goes wrong with its folder is logged and counted here; to callers it is a file that
+/// A bounded store of files. Failures of its folder are logged and counted here; callers see a file that
 /// is not there or was not stored.
 pub struct Store<A: Attributes> {
     place: Arc<Place<A>>,

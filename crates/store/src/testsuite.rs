@@ -348,7 +348,7 @@ async fn min_free_is_left_to_others() {
     store.flush();
     assert!(files(dir.path()).is_empty());
     poll(|| store.counters().not_stored.load(Ordering::Relaxed) == 1);
-    // nothing is wrong with the folder
+    // the folder itself is in order
     assert!(store.is_writable());
 }
 

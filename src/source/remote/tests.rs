@@ -17,7 +17,7 @@ const NOTHING: Windows = Windows {
     missing: Duration::ZERO,
 };
 
-/// Nothing is kept on disk.
+/// Without copies on disk.
 fn config(max_bytes: u64, windows: Windows) -> RemoteConfig {
     RemoteConfig { max_bytes, windows, dir: None, cache_bytes: 0, min_free: 0 }
 }
@@ -208,7 +208,7 @@ async fn versions_and_originals_outlive_a_restart_and_the_origin() {
     remote = remote.restart(windows);
     assert_eq!(remote.version().await.expect("a version"), version);
     assert!(remote.origin.requests().pop().expect("a request").contains("if-none-match"), "it is only confirmed");
-    // what is gone stays gone: at the origin, and by a purge
+    // removed originals stay removed: at the origin, and by a purge
     remote.origin.remove("a.jpg");
     remote = remote.restart(windows);
     assert!(matches!(remote.version().await, Err(Error::NotFound)));

@@ -42,7 +42,7 @@ fn changes_are_read_in_the_order_in_which_they_were_appended() {
     assert_eq!(found, []);
     changes().iter().for_each(|change| log.append(change));
     log.sync();
-    // what a kill leaves: nothing is written when it is dropped
+    // as a kill leaves it: dropping writes nothing
     let bytes = std::fs::read(dir.path().join(FILE)).expect("a file");
     assert_eq!(parse(&bytes, ORIGIN), Some(changes()));
     assert!(VersionLog::open(dir.path(), ORIGIN).is_err(), "it is in use");

@@ -140,7 +140,7 @@ fn sound_setup_is_reported_and_unchanged() {
     checked.says("ok", "server.listen", &["127.0.0.1:0"], "");
     checked.says("info", "backends", &["webp: libwebp", "SIMD"], "");
     assert_eq!(listing(place.folder.path()), before);
-    // nothing is made in the default folder either
+    // the default folder is not made either
     let home = place.folder("home");
     let mut command = tintype();
     command.args(["check", "--json"]).env("HOME", &home).env("XDG_CACHE_HOME", home.join("cache"));

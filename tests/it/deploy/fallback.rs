@@ -1,4 +1,4 @@
-//! What the site sends while tintype is down or overloaded.
+//! Answers of the site while tintype is down or overloaded.
 
 use super::*;
 

@@ -6,7 +6,7 @@
 //! 6(2), 1997). Bits are estimated by how often each symbol of a sequential scan (T.81 §F.1.2.2) occurs among the rounded
 //! coefficients of the picture; the scans of a progressive file are close to proportional. DC is rounded.
 //!
-//! A block takes at most 63 * 63 steps, so that the time is linear in the samples. Nothing depends on threads or on the machine:
+//! A block takes at most 63 * 63 steps, so that the time is linear in the samples. The result depends neither on threads nor on the machine:
 //! floating-point operations are additions, multiplications and divisions in a fixed order.
 
 use super::fdct::{Block, SIDE, forward};

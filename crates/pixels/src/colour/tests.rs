@@ -93,7 +93,7 @@ fn junk_is_no_profile() {
     assert!(Profile::from_gamma(0.0, [(0.3127, 0.329), (0.64, 0.33), (0.3, 0.6), (0.15, 0.06)]).is_none());
 }
 
-/// What another process receives of a profile.
+/// The profile as another process receives it.
 fn sent(profile: &Profile) -> Profile {
     let bytes = postcard::to_allocvec(profile).expect("encoded");
     postcard::from_bytes(&bytes).expect("a profile")

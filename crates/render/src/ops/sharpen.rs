@@ -77,7 +77,7 @@ fn run<const C: usize, const P: usize>(pixels: &mut Pixels, amount: f32) {
         let row = pixels.data[done * stride..][..stride].as_chunks_mut::<C>().0;
         for (px, blurred) in row.iter_mut().zip(line.as_chunks::<P>().0) {
             let blurred = match P {
-                // nothing visible within reach: nothing to sharpen
+                // no visible pixel within reach: nothing to sharpen
                 2 if blurred[1] <= 0.0 => continue,
                 2 => blurred[0] / blurred[1],
                 _ => blurred[0],
