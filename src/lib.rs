@@ -55,10 +55,10 @@
 //! | An encoder is stopped at the deadline | `service/isolated/mod.rs` | a worker that does not stop within 100 ms is killed |
 //! | An original's name cannot leave its source | `source/id.rs`, `source/root.rs` | `ImageId::parse` and `ImageId::of` alone make names; the kernel opens them beneath the root |
 //! | An origin's address is checked where it is connected to | `net/connect.rs`, `address.rs` | exactly the addresses that were filtered are connected to, for redirects too |
-//! | No request to an origin is made under a worker's permit | `source/mod.rs`: `bring`, `fetch_near` | what was brought and is gone again is brought without the permit |
+//! | No request to an origin is made under a worker's permit | `source/mod.rs`: `make_local`, `fetch_local` | an original that was downloaded and evicted again is downloaded without the permit |
 //! | An original that was purged or removed does not come back after a kill | `source/version_log.rs` | removals are recorded before they are answered; a file that may lack one is void |
 //! | An origin that is down costs no cached picture, also after a restart | `source/known_versions.rs`, `freshness.rs` | versions are recorded, and stale ones used while the origin fails |
-//! | A slow origin holds no worker | `service/render_job.rs` | the original is brought to this machine before the permit is taken |
+//! | A slow origin holds no worker | `service/render_job.rs` | the original is downloaded to this machine before the permit is taken |
 //! | An acknowledged upload is valid and durable | `source/upload_store/`, `service/uploads.rs` | it is decoded, staged, synced, renamed and its folders synced before the answer; a bucket has acknowledged it |
 //! | Concurrent uploads do not replace each other | same | a new name is renamed without replacing, or put on the condition that there is none; replacements run one at a time |
 //! | Two versions of an object are never mixed | `source/bucket.rs` | one GET brings all bytes; its version is a digest of them |

@@ -1,4 +1,4 @@
-//! One render: the original is brought to this machine, the render waits for the resources that the header asks for, and
+//! One render: the original is downloaded to this machine, the render waits for the resources that the header asks for, and
 //! runs until it is done, its deadline has passed, or all its clients have left and others wait.
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::{Error, Service, Timing};
 use crate::cache::Waiters;
 use crate::render::recipe::{Choice, Output};
 use crate::render::{self, Estimate, Format, PictureKind, Progress, Recipe, Settings, Stage};
-use crate::source::{self, ImageId, Near, Original, Version};
+use crate::source::{self, ImageId, LocalCopy, Original, Version};
 
 /// Renders that are estimated to take longer are heavy.
 const HEAVY: Duration = Duration::from_millis(300);
@@ -35,14 +35,14 @@ impl Service {
         let ticket = Arc::new(self.decode_cache.join(version, &recipe, &settings));
         let mut admission = self.workers.admission();
         let deadline = admission.deadline();
-        let mut brought = Duration::ZERO;
+        let mut downloading = Duration::ZERO;
         let mut attempts = 0;
         loop {
             let header = self.headers.get(&version);
             let need = need(header.as_ref(), version, &recipe, &settings)?;
             // before the permit is taken, so that a slow origin never holds a core
-            let (near, took) = self.bring(id, version, &waiters).await?;
-            brought += took;
+            let (copy, took) = self.make_local(id, version, &waiters).await?;
+            downloading += took;
             let permit = tokio::select! {
                 biased;
                 permit = admission.permit(need) => permit?,
@@ -53,17 +53,17 @@ impl Service {
                 self.ensure_effective(version, &recipe, &settings)?;
             }
             let started = Instant::now();
-            let Some(original) = self.fetch(id, version, &near).await? else {
-                // it was evicted while this waited for the permit, which is given back before it is brought again
+            let Some(original) = self.fetch(id, version, &copy).await? else {
+                // it was evicted while this waited for the permit, which is given back before it is downloaded again
                 attempts += 1;
                 match attempts < ATTEMPTS {
                     true => continue,
                     false => return Err(source::Error::Changing.into()),
                 }
             };
-            drop(near);
-            let queue = permit.queued.saturating_sub(brought);
-            let (source, length) = (brought + started.elapsed(), original.bytes.len());
+            drop(copy);
+            let queue = permit.queued.saturating_sub(downloading);
+            let (source, length) = (downloading + started.elapsed(), original.bytes.len());
             let job = Job {
                 ticket: Arc::clone(&ticket),
                 recipe: Arc::clone(&recipe),
@@ -107,19 +107,21 @@ impl Service {
     }
 
     /// Brings the original to this machine, while a client waits for it; returns how long it took.
-    async fn bring(&self, id: &ImageId, version: Version, waiters: &Waiters) -> Result<(Near, Duration), Failed> {
+    async fn make_local(
+        &self, id: &ImageId, version: Version, waiters: &Waiters,
+    ) -> Result<(LocalCopy, Duration), Failed> {
         let started = Instant::now();
-        let near = tokio::select! {
+        let copy = tokio::select! {
             biased;
-            near = self.source.bring(id, version) => near?,
+            copy = self.source.make_local(id, version) => copy?,
             () = waiters.abandoned() => return Err(self.cancelled()),
         };
-        Ok((near, started.elapsed()))
+        Ok((copy, started.elapsed()))
     }
 
-    /// The original that was brought; `None` if it was evicted since.
-    async fn fetch(&self, id: &ImageId, version: Version, near: &Near) -> Result<Option<Original>, Failed> {
-        match self.source.fetch_near(id, near).await? {
+    /// The downloaded original; `None` if it was evicted since.
+    async fn fetch(&self, id: &ImageId, version: Version, copy: &LocalCopy) -> Result<Option<Original>, Failed> {
+        match self.source.fetch_local(id, copy).await? {
             Some(original) if original.version != version => Err(Failed::Changed(original.version)),
             original => Ok(original),
         }

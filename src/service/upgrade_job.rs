@@ -90,10 +90,10 @@ impl Service {
         }
 
         let need = Need { class: Class::Idle, bytes: version.length + render::FIXED_MEMORY, time: None };
-        let near = self.source.bring(id, version).await.map_err(|_| Outcome::Stale)?;
+        let copy = self.source.make_local(id, version).await.map_err(|_| Outcome::Stale)?;
         let permit = self.workers.idle_permit(need).await.ok_or(Outcome::Skipped)?;
         let original =
-            self.source.fetch_near(id, &near).await.ok().flatten().filter(|original| original.version == version);
+            self.source.fetch_local(id, &copy).await.ok().flatten().filter(|original| original.version == version);
         let job = Job {
             original: original.ok_or(Outcome::Stale)?,
             recipe,
