@@ -297,9 +297,9 @@ impl Draft {
             None => Ok(()),
             Some(Trim::Border) => meaning.set(("trim", "border"), "trim", "true"),
             Some(Trim::Edges(edges)) => {
-                let said = edges.map(|edge| edge.to_string()).join(";");
+                let shown = edges.map(|edge| edge.to_string()).join(";");
                 let inset = edges.map(|edge| self.scaled(edge)).join(",");
-                meaning.set(("trim", &said), "inset", &inset)
+                meaning.set(("trim", &shown), "inset", &inset)
             }
         }
     }
