@@ -48,14 +48,14 @@ pub(super) struct Component<'a> {
     plane: Plane<'a>,
     size: Size,
     /// In natural order, as `Block` has it.
-    steps: Block,
+    quant_table: Block,
 }
 
 impl<'a> Component<'a> {
     /// The first `size` samples of a plane, with a quantisation table in natural order.
     pub(super) fn new(plane: Plane<'a>, size: Size, table: &[u16; COEFFICIENTS]) -> Component<'a> {
-        let steps = std::array::from_fn(|v| std::array::from_fn(|u| f32::from(table[v * SIDE + u])));
-        Component { plane, size, steps }
+        let quant_table = std::array::from_fn(|v| std::array::from_fn(|u| f32::from(table[v * SIDE + u])));
+        Component { plane, size, quant_table }
     }
 
     /// The coefficients of a block in quantiser steps, the last row and column of samples repeated, and the mean square of the
@@ -81,7 +81,7 @@ impl<'a> Component<'a> {
         }
         let dc = coefficients[0][0];
         let mean_square = (squares.iter().sum::<f32>() - dc * dc).max(0.0) / (COEFFICIENTS - 1) as f32;
-        for (value, step) in coefficients.as_flattened_mut().iter_mut().zip(self.steps.as_flattened()) {
+        for (value, step) in coefficients.as_flattened_mut().iter_mut().zip(self.quant_table.as_flattened()) {
             *value /= step;
         }
         (coefficients, mean_square)
