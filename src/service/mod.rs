@@ -18,7 +18,7 @@
 //! | [`purge`] | purges of this server, of the shared bucket and of the other servers |
 //! | [`cluster`] | the other servers: their purges, and requests to them |
 //! | [`uploads`] | new originals: staged, validated, published |
-//! | `upgrades`, `upgrade_job` | denser renditions in idle time |
+//! | `upgrade_job`, `upgrades` | denser renditions in idle time |
 //! | [`stats`] | counters and histograms |
 
 mod answer;

@@ -6,16 +6,26 @@ use std::time::{Duration, Instant};
 
 use super::crashes::Crashes;
 use super::renderer::{Bounds, Monitor, Renderer, StageTimes, Work};
-use super::upgrades::Candidate;
 use super::workers::{Class, Grant, Need, Pressure, WorkError};
 use super::{Error, Service};
 use crate::cache::{Body, Entry, Key, Upgrade, rendition_key};
 use crate::render::recipe::Output;
 use crate::render::{self, Content, Effort, Encoded, Encoding, Estimate, Progress, Recipe, Settings, Stage};
-use crate::source::{Original, Version};
+use crate::source::{ImageId, Original, Version};
 
 /// The share of the former bytes, in percent, that a result must save to take their place.
 const WORTH: usize = 3;
+
+/// A rendition that is requested often, and the upgrade that it is to get.
+#[derive(Clone)]
+pub(super) struct Candidate {
+    pub(super) settings: Arc<Settings>,
+    pub(super) id: ImageId,
+    pub(super) recipe: Recipe,
+    pub(super) upgrade: Upgrade,
+    pub(super) uses: u32,
+    pub(super) attempts: u32,
+}
 
 /// How an upgrade ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
