@@ -84,29 +84,38 @@ impl Service {
                 decode_cache.sweep_later();
                 (ended, Timing { queue, source, ..clock.finish() })
             });
-            return match ended.await? {
-                (Ended::Rendered(encoded), timing) => {
-                    self.stats.count_render(&timing, length, &encoded);
-                    let (kind, content) = (encoded.kind.map(PictureKind::name), encoded.content.media_type());
-                    tracing::debug!(%id, %recipe, kind, content, bytes = encoded.bytes.len(), "rendered");
-                    Ok((encoded, timing))
-                }
-                // it needs more memory than is free, and waits for it without holding any
-                (Ended::NoMemory, _) => continue,
-                (Ended::Reduced(recipe), _) => Err(Failed::Reduced(recipe)),
-                (Ended::Failed(Error::Render(render::Error::Cancelled)), _) if Instant::now() < deadline => {
-                    Err(self.cancelled())
-                }
-                (Ended::Failed(Error::Render(render::Error::Cancelled)), _) => Err(WorkError::DeadlineExceeded.into()),
-                (Ended::Failed(error), _) => {
-                    self.crashes.note(version, &error);
-                    Err(error.into())
-                }
-            };
+            if let Some(result) = self.finish((id, version, &recipe), length, deadline, ended.await?) {
+                return result;
+            }
         }
     }
 
-    /// Brings the original to this machine, while a client waits for it; returns how long it took.
+    /// The result of a job; `None` where it needs more memory than is free, and waits for it without holding any.
+    fn finish(
+        &self, (id, version, recipe): (&ImageId, Version, &Recipe), length: usize, deadline: Instant,
+        (ended, timing): (Ended, Timing),
+    ) -> Option<Result<(render::Encoded, Timing), Failed>> {
+        Some(match ended {
+            Ended::Rendered(encoded) => {
+                self.stats.count_render(&timing, length, &encoded);
+                let (kind, content) = (encoded.kind.map(PictureKind::name), encoded.content.media_type());
+                tracing::debug!(%id, %recipe, kind, content, bytes = encoded.bytes.len(), "rendered");
+                Ok((encoded, timing))
+            }
+            Ended::NoMemory => return None,
+            Ended::Reduced(recipe) => Err(Failed::Reduced(recipe)),
+            Ended::Failed(Error::Render(render::Error::Cancelled)) if Instant::now() < deadline => {
+                Err(self.cancelled())
+            }
+            Ended::Failed(Error::Render(render::Error::Cancelled)) => Err(WorkError::DeadlineExceeded.into()),
+            Ended::Failed(error) => {
+                self.crashes.note(version, &error);
+                Err(error.into())
+            }
+        })
+    }
+
+    /// Downloads the original to this machine, while a client waits for it; returns how long it took.
     async fn make_local(
         &self, id: &ImageId, version: Version, waiters: &Waiters,
     ) -> Result<(LocalCopy, Duration), Failed> {

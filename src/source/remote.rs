@@ -1,22 +1,24 @@
 //! Originals of an HTTP origin or a bucket. One GET tells the version and brings the bytes, which are kept on disk for the
 //! renders that follow; later GETs are conditional. HEAD is never sent: servers answer it with other validators than GET.
 
+mod request;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
-use tintype_single_flight::{Leader, SingleFlight, Waiter};
-use tintype_store::{Digest, LogThrottle};
+use tintype_single_flight::{SingleFlight, Waiter};
+use tintype_store::LogThrottle;
 
-use super::freshness::{Breaker, KnownVersion, OriginChange, Staleness, Windows, is_outage, jittered};
+use super::freshness::{Breaker, KnownVersion, Staleness, Windows, is_outage};
 use super::known_versions::KnownVersions;
 use super::origin::Origin;
 use super::original_cache::OriginalCache;
 use super::remote_stats::Requests;
 use super::stat::unavailable;
-use super::transport::{Answer, Conditions, Fetched, Lifetime, Remote};
+use super::transport::Remote;
 use super::wire::{Client, Limits};
 use super::{
     BoxFuture, CopyLocation, Error, ImageId, LocalCopy, Opened, Original, RemoteStats, Source, UploadStore, Version,
@@ -127,126 +129,6 @@ impl Shared {
     async fn transfer(self: &Arc<Self>, id: &ImageId, want: Want) -> Result<Transfer, Error> {
         let result = self.start(id, want).await;
         result.unwrap_or_else(|| Err(unavailable(std::io::Error::other("a request ended without a result"))))
-    }
-
-    async fn request(
-        &self, id: &ImageId, want: Want, leader: &Leader<FlightKey, ImageId, Result<Transfer, Error>>,
-    ) -> Result<Transfer, Error> {
-        if let Some(error) = self.breaker.error(Instant::now()) {
-            self.fail(id, &error);
-            return Err(error);
-        }
-        let known = self.known.get(id);
-        let conditions = known.as_ref().filter(|_| want == Want::Version).and_then(|known| known.conditions.as_ref());
-        let answer = self.remote.get(id, conditions).await;
-        self.note(conditions.is_some(), &answer);
-        let transfer = match (answer, known) {
-            (Ok(Answer::Whole(fetched)), known) => {
-                self.keep(id, fetched, known.map(|known| known.version), leader).await
-            }
-            (Ok(Answer::NotModified(lifetime)), Some(KnownVersion { version, conditions, lifetime: former, .. })) => {
-                // a request from before a purge stores nothing after it
-                if leader.is_valid() {
-                    self.confirm(id, version, conditions, lifetime.unwrap_or(former));
-                }
-                Transfer { version, bytes: None }
-            }
-            // it is sent only where a condition was
-            (Ok(Answer::NotModified(_)), None) => return Err(Error::Status(304)),
-            (Err(error), _) => {
-                self.fail(id, &error);
-                return Err(error);
-            }
-        };
-        if !leader.is_valid() {
-            // purged between the check and the change
-            self.drop_state(id);
-        }
-        Ok(transfer)
-    }
-
-    /// Counts a request, and logs what its outcome tells about the origin.
-    fn note(&self, is_conditional: bool, answer: &Result<Answer, Error>) {
-        self.requests.count(is_conditional, answer);
-        let (origin, error) = (self.remote.name(), answer.as_ref().err());
-        match (self.breaker.count(error, Instant::now()), error) {
-            (Some(OriginChange::Fails), Some(error)) => {
-                let cause = std::error::Error::source(error).map(ToString::to_string);
-                tracing::warn!(origin, %error, cause, "the origin fails; known originals are used until it recovers");
-            }
-            (Some(OriginChange::Recovers), _) => tracing::info!(origin, "the origin answers again"),
-            _ => {}
-        }
-        if let Some(error @ (Error::Credentials | Error::Refused(_))) = error
-            && let Some(suppressed) = self.refused.allow()
-        {
-            let reason = if let Error::Refused(reason) = error { reason } else { "" };
-            tracing::error!(origin, %error, reason, suppressed, "an original cannot be fetched");
-        }
-    }
-
-    /// Keeps an original that was fetched.
-    async fn keep(
-        &self, id: &ImageId, fetched: Fetched, former: Option<Version>,
-        leader: &Leader<FlightKey, ImageId, Result<Transfer, Error>>,
-    ) -> Transfer {
-        let Fetched { bytes, conditions, modified, lifetime } = fetched;
-        let digest = Digest::of(&bytes);
-        let mut version = Version { identity: self.identity(id, digest), modified, length: bytes.len() as u64 };
-        match former {
-            // the same bytes with another date are the same version
-            Some(former) if former.identity == version.identity => version = former,
-            Some(former) => self.originals.remove_version(id, former),
-            None => {}
-        }
-        let original = Original { bytes: bytes.clone(), version };
-        if leader.is_valid() {
-            self.originals.put(id, &original, digest).await;
-        }
-        if leader.is_valid() {
-            self.missing.invalidate(id);
-            self.confirm(id, version, conditions, lifetime);
-        }
-        Transfer { version, bytes: Some(bytes) }
-    }
-
-    fn confirm(&self, id: &ImageId, version: Version, conditions: Option<Conditions>, lifetime: Lifetime) {
-        if lifetime.uncacheable && !self.warned.swap(true, Ordering::Relaxed) {
-            let origin = self.remote.name();
-            tracing::warn!(origin, %id, "the origin sends no-store or no-cache, which is ignored: originals are cached");
-        }
-        self.known.confirm(id, KnownVersion::new(version, conditions, lifetime, &self.windows, Instant::now()));
-    }
-
-    /// A digest of the bytes, which every transfer brings whole, rather than of a validator: an ETag that differs between
-    /// the origin's servers would be another version each time, and one that the origin forgets to change would be none.
-    fn identity(&self, id: &ImageId, digest: Digest) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new();
-        for part in [self.remote.name().as_bytes(), id.as_str().as_bytes()] {
-            hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
-        }
-        hasher.update(digest.as_bytes()).finalize().into()
-    }
-
-    /// Notes that a request failed.
-    fn fail(&self, id: &ImageId, error: &Error) {
-        if matches!(error, Error::NotFound) {
-            self.drop_state(id);
-            let seed = blake3::hash(id.as_str().as_bytes()).into();
-            self.missing.insert(id.clone(), Instant::now() + jittered(self.windows.missing, &seed));
-        } else if is_outage(error) {
-            self.known.fail(id);
-        } else {
-            // it cannot be had any more, although the origin answers
-            self.known.remove(id);
-        }
-    }
-
-    fn drop_state(&self, id: &ImageId) {
-        if let Some(known) = self.known.remove(id) {
-            self.originals.remove_version(id, known.version);
-        }
-        self.missing.invalidate(id);
     }
 
     fn forget(&self, id: &ImageId) {

@@ -99,8 +99,8 @@ impl<'a> Plan<'a> {
         let encode_layout = draft.encode_layout(settings);
         let layout = draft.decode_layout(encode_layout);
         let scale = draft.scale(settings.oversampling);
-        let skip_loop_filter = info.caps.has_loop_filter
-            && viewport.shrinks(&fitted) >= BLOCK_EDGES_HIDDEN * f64::from(settings.oversampling);
+        let hides_block_edges = viewport.shrinks(&fitted) >= BLOCK_EDGES_HIDDEN * f64::from(settings.oversampling);
+        let skip_loop_filter = info.caps.has_loop_filter && hides_block_edges;
         let region = draft.region(scale, layout);
         let rows = info.caps.rows.filter(|_| draft.can_stream());
         let is_shareable = rows.is_none_or(|rows| info.size.pixels() * rows.channels as u64 <= MAX_SHARED);
@@ -129,12 +129,12 @@ impl<'a> Plan<'a> {
         let measuring = encoding + cost::search_memory(outer);
         let searches = recipe.encode.target.is_some() && frames == 1 && is_admitted(measuring);
         let encoding = if searches { measuring } else { encoding };
-        let whole = if frames > 1 { DecodeMode::Whole } else { DecodeMode::SharedWhole };
         let mode = |is_shared: bool| match () {
             () if rows.is_some() && !(is_shared && is_shareable) => DecodeMode::Rows,
             // at full size the region is not decoded by the decoder that decodes the whole
             () if region.is_some() && (scale == DctScale::FULL || !is_shared) => DecodeMode::Region,
-            () => whole,
+            () if frames > 1 => DecodeMode::Whole,
+            () => DecodeMode::SharedWhole,
         };
         Ok(Plan {
             viewport,

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::super::testsuite::{MADE, Result, ask, body, encoded, id, open, rendition};
-use super::super::{Body, Cache, Digest, Encoded, Failure, Found, Made, Purge, Upgrade};
+use super::super::{Body, Cache, Digest, Failure, Found, Made, Purge, Upgrade};
 use super::*;
 use crate::bucket::memory::{Faults, MemoryBucket};
+use crate::render::Encoded;
 
 type Server = Arc<Cache<&'static str>>;
 

@@ -1,7 +1,13 @@
 //! Tests of the recorded versions: what was cut off or damaged on disk.
 
+use std::time::{Duration, UNIX_EPOCH};
+
+use http::HeaderValue;
 use proptest::prelude::*;
 
+use super::super::transport::{Conditions, Lifetime};
+use super::super::{ImageId, Version};
+use super::record::*;
 use super::*;
 
 const ORIGIN: &str = "http://o/";

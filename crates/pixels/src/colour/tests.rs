@@ -1,5 +1,8 @@
 //! Profiles and conversions, against known colours.
 
+use std::sync::OnceLock;
+
+use super::profile::{Inner, Source};
 use super::*;
 use crate::geometry::Size;
 
