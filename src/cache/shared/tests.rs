@@ -486,7 +486,7 @@ fn generation(body: &Body) -> u32 {
 /// Purges race with requests on two servers whose store answers at random times. A rendition that is requested after a purge
 /// was made after it began, on both servers; and so were the objects in the bucket after the sweep.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_purged_comes_back_in_a_thousand_races() {
+async fn purged_rendition_does_not_return_in_a_thousand_races() {
     let (dirs, bucket) = (folders::<2>(), bucket());
     let servers = dirs.each_ref().map(|dir| server(dir.path(), &bucket));
     let current = Arc::<AtomicU32>::default();

@@ -130,7 +130,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn random_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = parse(&bytes, ORIGIN);
         let mut valid = file(ORIGIN, &[]);
         frame(&mut valid, &bytes);

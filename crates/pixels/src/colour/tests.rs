@@ -68,7 +68,7 @@ fn profiles_are_for_pictures_of_their_kind() {
 }
 
 #[test]
-fn a_matrix_leads_to_xyz_whatever_the_header_says() {
+fn matrix_profile_uses_xyz_whatever_its_header() {
     let mut icc = ColorProfile::new_display_p3().encode().expect("written");
     let expected = Profile::from_icc(&icc).expect("a profile");
     icc[20..24].copy_from_slice(b"Lab ");

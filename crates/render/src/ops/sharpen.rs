@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_done_for_nonsense() {
+    fn invalid_amount_changes_no_pixel() {
         let before = picture(16, 8, 3, edge);
         for amount in [0.0, -1.0, f32::NAN, f32::NEG_INFINITY] {
             let mut p = before.clone();

@@ -177,7 +177,7 @@ fn results_are_what_they_say() {
 
 /// Renders by what travelled are those by what was sent: alone, and by a picture that was decoded elsewhere.
 #[test]
-fn what_travelled_gives_the_same_bytes() {
+fn received_values_render_the_same_bytes() {
     let (mut alone, mut shared) = (0, 0);
     let mut kinds = (false, false, false);
     for (path, original, info) in heads().filter(|(_, _, info)| info.size.pixels() <= 40_000) {
