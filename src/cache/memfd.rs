@@ -108,7 +108,7 @@ impl MemfdBytes {
         WeakMemfdBytes(Arc::downgrade(&self.0))
     }
 
-    /// The file.
+    /// The sealed file, for `sendfile`.
     pub fn file(&self) -> &File {
         &self.0.file
     }

@@ -34,7 +34,7 @@ pub struct Setting {
     pub key: &'static str,
     /// The documentation, on one line.
     pub about: String,
-    /// The default.
+    /// The default, as TOML.
     pub default: Value,
     /// The valid strings; empty unless it is an enumeration.
     pub choices: Vec<String>,

@@ -129,7 +129,7 @@ impl Cluster {
             match why {
                 None => nodes.told += 1,
                 Some(why) => {
-                    tracing::warn!(url, why, "another server was not told of a purge");
+                    tracing::warn!(url, why, "a purge did not reach another server");
                     nodes.failed.push(url);
                 }
             }

@@ -220,7 +220,7 @@ impl Service {
         &self.bounds
     }
 
-    /// The workers.
+    /// The admission of renders and the threads that run them.
     pub fn workers(&self) -> &Workers {
         &self.workers
     }

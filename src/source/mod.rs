@@ -252,7 +252,7 @@ pub enum Error {
     #[error("there is no such original")]
     NotFound,
     /// The process has no permission to read it.
-    #[error("the original may not be read by tintype's user")]
+    #[error("permission denied: tintype's user cannot read the original")]
     Forbidden,
     /// It exceeds the limit.
     #[error("the original has {bytes} bytes; {limit} are allowed")]

@@ -40,7 +40,7 @@ pub enum Rejected {
         limit: u64,
     },
     /// The process has no permission to write there.
-    #[error("tintype's user may not write there")]
+    #[error("permission denied: tintype's user cannot write there")]
     Forbidden,
     /// The disk is full.
     #[error("no space left on the device")]

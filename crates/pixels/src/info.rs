@@ -42,7 +42,7 @@ pub struct Info {
     pub caps: DecoderCaps,
 }
 
-/// Scales by powers of two.
+/// 1/8, 1/4, 1/2 and the full size, smallest first.
 pub const POWER_OF_TWO_SCALES: [DctScale; 4] = [DctScale::new(1), DctScale::new(2), DctScale::new(4), DctScale::FULL];
 
 /// Scales of the decoders of JPEG. 5/8 and 7/8 save next to nothing over 6/8 and 8/8, and the fewer scales there are, the more often

@@ -37,7 +37,6 @@ const SLOPE: f64 = 0.5;
 /// The largest step on the common scale.
 const LONGEST_STEP: f64 = 20.0;
 
-/// One try.
 struct Try {
     number: f32,
     score: f64,

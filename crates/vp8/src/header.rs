@@ -14,7 +14,6 @@ pub(crate) struct DequantFactors {
     pub(crate) uv: [i16; 2],
 }
 
-/// A frame header.
 pub(crate) struct FrameHeader {
     /// The probabilities of the segment tree (§9.3), where each macroblock states its segment.
     pub(crate) segment_probs: Option<[u8; 3]>,

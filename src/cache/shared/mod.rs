@@ -113,7 +113,6 @@ impl SharedTier {
         })
     }
 
-    /// The bucket.
     pub(crate) fn bucket(&self) -> &Arc<dyn Bucket> {
         &self.bucket
     }

@@ -57,7 +57,6 @@ pub(super) struct Draft {
     trim: Option<Trim>,
 }
 
-/// One of words.
 fn word(name: &str, value: &str, words: &[&'static str]) -> Result<&'static str, Error> {
     let found = words.iter().find(|word| **word == value).copied();
     found.ok_or_else(|| invalid(name, value, words.join(", ")))

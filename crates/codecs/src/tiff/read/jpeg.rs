@@ -18,7 +18,6 @@ use super::Failure;
 use super::page::Page;
 use super::tags::{Compression, Photometric};
 
-/// A decoded stream.
 pub(super) struct DecodedStream {
     pub(super) samples: Vec<u8>,
     pub(super) width: u32,
