@@ -6,6 +6,7 @@
 
 mod attributes;
 mod body;
+mod folder;
 mod hot;
 pub(crate) mod journal;
 mod key;
@@ -22,6 +23,7 @@ mod trust;
 
 pub use attributes::Upgrade;
 pub use body::{Body, Made, Stored};
+pub use folder::{folder_stats, name_again, verify};
 pub use hot::Hit;
 pub use key::rendition_key;
 pub use memfd::{MemfdBytes, WeakMemfdBytes, max_files as max_memfds, usage as memfd_usage};
@@ -32,12 +34,11 @@ pub use tintype_store::{Counters, Digest, FolderState, Key, Usage, preflight};
 
 use std::collections::HashSet;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use tintype_single_flight::{Leader, SingleFlight};
-use tintype_store::stats::{self, Damaged};
 use tintype_store::{Object, Selection, Store};
 
 use crate::source::ImageId;
@@ -379,27 +380,4 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     pub fn counters(&self) -> &Counters {
         self.store.counters()
     }
-}
-
-/// Reads the statistics of a cache folder. A rendition that is removed in the meantime is not counted.
-///
-/// # Errors
-/// Where the folder is missing or cannot be read.
-pub fn folder_stats(dir: &Path) -> std::io::Result<FolderStats> {
-    stats::folder_stats::<Attributes>(dir)
-}
-
-/// Reads every rendition and compares it with its name. `progress` gets the number of files read and of all. Returns the
-/// number of intact files, and the damaged ones.
-///
-/// # Errors
-/// Where the folder is missing or cannot be listed.
-pub fn verify(dir: &Path, progress: impl FnMut(u64, u64)) -> std::io::Result<(u64, Vec<Damaged>)> {
-    stats::verify::<Attributes>(dir, progress)
-}
-
-/// The name that is made of a parsed name; for tests that both are equal.
-#[doc(hidden)]
-pub fn name_again(written: &str) -> Option<String> {
-    tintype_store::name_again::<Attributes>(written)
 }

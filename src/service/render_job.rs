@@ -64,17 +64,7 @@ impl Service {
             drop(copy);
             let queue = permit.queued.saturating_sub(downloading);
             let (source, length) = (downloading + started.elapsed(), original.bytes.len());
-            let job = Job {
-                ticket: Arc::clone(&ticket),
-                recipe: Arc::clone(&recipe),
-                settings: Arc::clone(&settings),
-                header,
-                original,
-                headers: self.headers.clone(),
-                stats: Arc::clone(&self.stats),
-                renderer: Arc::clone(&self.renderer),
-                deadline,
-            };
+            let job = self.job((&ticket, &recipe, &settings), header, original, deadline);
             let backpressure = Some((waiters.clone(), self.workers.pressure()));
             let decode_cache = Arc::clone(&self.decode_cache);
             let ended = permit.run(move |grant| {
@@ -87,6 +77,23 @@ impl Service {
             if let Some(result) = self.finish((id, version, &recipe), length, deadline, ended.await?) {
                 return result;
             }
+        }
+    }
+
+    fn job(
+        &self, (ticket, recipe, settings): (&Arc<DecodeTicket>, &Arc<Recipe>, &Arc<Settings>), header: Option<Header>,
+        original: Original, deadline: Instant,
+    ) -> Job {
+        Job {
+            ticket: Arc::clone(ticket),
+            recipe: Arc::clone(recipe),
+            settings: Arc::clone(settings),
+            header,
+            original,
+            headers: self.headers.clone(),
+            stats: Arc::clone(&self.stats),
+            renderer: Arc::clone(&self.renderer),
+            deadline,
         }
     }
 
