@@ -5,7 +5,7 @@
 //! the rendition of that recipe in the cache, or fetches the original from its source, renders it, and keeps it.*
 //!
 //! Every noun in that sentence is a module or a type, every verb a function. In reading order, each module uses only
-//! those before it (a test holds this). Below them are the crates, whose order the compiler holds:
+//! modules before it (a test holds this). Below them are the crates, whose order the compiler holds:
 //!
 //! | crate | what it is for |
 //! |---|---|
@@ -55,10 +55,10 @@
 //! | An encoder is stopped at the deadline | `service/isolated/mod.rs` | a worker that does not stop within 50 ms is killed |
 //! | An original's name cannot leave its source | `source/id.rs`, `source/root.rs` | `ImageId::parse` and `ImageId::of` alone make names; the kernel opens them beneath the root |
 //! | An origin's address is checked where it is connected to | `net/connect.rs`, `address.rs` | exactly the addresses that were filtered are connected to, for redirects too |
-//! | No request to an origin is made under a worker's permit | `source/mod.rs`: `bring`, `fetch_near` | what was brought and is gone again is brought without the permit |
+//! | No request to an origin is made under a worker's permit | `source/mod.rs`: `make_local`, `fetch_local` | an original that was downloaded and evicted again is downloaded without the permit |
 //! | An original that was purged or removed does not come back after a kill | `source/version_log.rs` | removals are recorded before they are answered; a file that may lack one is void |
 //! | An origin that is down costs no cached picture, also after a restart | `source/known_versions.rs`, `freshness.rs` | versions are recorded, and stale ones used while the origin fails |
-//! | A slow origin holds no worker | `service/render_job.rs` | the original is brought to this machine before the permit is taken |
+//! | A slow origin holds no worker | `service/render_job.rs` | the original is downloaded to this machine before the permit is taken |
 //! | An acknowledged upload is valid and durable | `source/upload_store/`, `service/uploads.rs` | it is decoded, staged, synced, renamed and its folders synced before the answer; a bucket has acknowledged it |
 //! | Concurrent uploads do not replace each other | same | a new name is renamed without replacing, or put on the condition that there is none; replacements run one at a time |
 //! | Two versions of an object are never mixed | `source/bucket.rs` | one GET brings all bytes; its version is a digest of them |
@@ -68,7 +68,7 @@
 //! | Our LZW decoder and the libraries decode GIF and TIFF alike | `crates/codecs/src/lzw.rs`, `gif/frames.rs` | an irregular file is left to the library; tests compare them |
 //! | Our VP8 decoder equals libwebp's output at full size to the bit | `crates/vp8` | an irregular frame is left to the library; tests compare every plane, of damaged files too |
 //! | C is called from one crate | `crates/codec-sys` | the other crates forbid `unsafe_code`; this one denies it but in `cache/memfd.rs` and `cli/sockets.rs` |
-//! | What the kernel sends out of memory cannot change | `cache/memfd.rs` | a file without a name, sealed against writing |
+//! | Bytes that the kernel sends out of memory cannot change | `cache/memfd.rs` | a file without a name, sealed against writing |
 //! | Both paths allow the same origins to read an answer | `http/cors.rs` | one type decides; a test compares both paths byte for byte |
 //! | A half-closed client gets its answer; the work of a disconnected one is dropped | `http/stream/half_close.rs` | the first bytes of the answer are sent ahead, which only a half-closed client receives |
 //! | A request has exactly one valid host | `http/host.rs` | both paths call the same function before they read anything else |
@@ -96,7 +96,7 @@
 //! | Links and devices planted in the cache folder are not followed | `crates/store`: `folder.rs` | the kernel opens paths beneath the folder, without links |
 //! | Two states of an original have two versions | `source/files.rs`: `stable_stat` | a file that was changed within the last clock tick is waited for |
 //! | A failing bucket never fails a request, nor delays it by more than a hedge | `cache/shared/lookup.rs`, `breaker.rs` | the render starts beside a slow look-up; errors are misses, and several of them end look-ups for a while |
-//! | What is read from the shared bucket is what was written for that key | `cache/shared/object.rs`: `Signer` | key, digest and MAC are compared with each read; tests damage, swap and plant objects |
+//! | Bytes read from the shared bucket are the bytes written for that key | `cache/shared/object.rs`: `Signer` | key, digest and MAC are compared with each read; tests damage, swap and plant objects |
 //! | A purged rendition does not come back from the shared bucket | `cache/shared/stamps.rs`, `put_behind.rs` | purges are remembered for a minute: what was begun before is not written, what was written before is not taken; 1,000 races in a test |
 //! | A broken cache folder never fails a request | `crates/store`: `store.rs` | faults are logged and counted there; callers see a miss |
 //! | An original is in memory at most once | `source/shared_bytes.rs` | concurrent fetches of a version share its bytes |

@@ -44,7 +44,7 @@ expected_frames = []  # rows of expected-frames.tsv
 
 
 # ---------------------------------------------------------------------------
-# What a picture should look like
+# Expected pictures
 # ---------------------------------------------------------------------------
 
 
@@ -929,7 +929,7 @@ def make_regressions():
 
 
 # ---------------------------------------------------------------------------
-# photos/: what is derived from the photographs
+# photos/: files derived from the photographs
 # ---------------------------------------------------------------------------
 
 

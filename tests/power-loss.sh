@@ -78,7 +78,7 @@ for system in "${systems[@]}"; do
         asking=$!
         sleep "0.$((RANDOM % 9))$((RANDOM % 10))"
         xfs_io -x -c shutdown "$mount"
-        # what was said up to here counts
+        # answers up to here count
         : >"$work/cut"
         stop
         wait $asking || true

@@ -1,5 +1,5 @@
 // CPU time, bytes and quality of tintype, as a service, and of sharp, as a library, for the same renditions of the same
-// photographs, in turn and in one run. What it costs sharp to be a service is left out, tintype's own costs are in.
+// photographs, in turn and in one run. The cost of a service around sharp is left out, tintype's own costs are in.
 //
 //   cargo build --release && cd benches/peers && npm install && node run.mjs [--rounds N] [ORIGINAL]...
 //
@@ -39,7 +39,7 @@ const names = originals.map((original, number) => {
   cpSync(original, join(work, name));
   return name;
 });
-// nothing is kept, so that every request is a render; and renditions of one original that are asked for at about the same
+// results are not kept, so that every request is a render; and renditions of one original that are asked for at about the same
 // time share no decoding, which would not be the same work
 const server = spawn(values.binary, ['serve', work, '--listen', '127.0.0.1:0', '--cache-dir', `${work}-cache`, '--cache-size', '4KiB'],
   { env: { ...process.env, RUST_LOG: 'warn', TINTYPE_LIMITS_DECODE_CACHE: '0', TINTYPE_CACHE_MEMORY: '0' }, stdio: ['ignore', 'ignore', 'pipe'] });

@@ -26,7 +26,7 @@ pub(super) struct Hot {
 
 /// A body that was found in memory.
 pub struct Hit {
-    /// The body.
+    /// The bytes, shared with the cache.
     pub body: Arc<Body>,
     /// How often it was used since it is in memory, now included.
     pub uses: u32,

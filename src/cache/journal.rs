@@ -224,7 +224,7 @@ impl Journal {
     /// Writes an entry. Returns once it is durable.
     ///
     /// # Errors
-    /// Those of the bucket; the entry may have been written nevertheless.
+    /// The errors of the bucket; the entry may have been written nevertheless.
     pub(crate) async fn write(&self, what: &Purge) -> Result<Written<'_>, Error> {
         let written = self.begin();
         let body = serde_json::to_vec(&Entry::of(what)).unwrap_or_default();
@@ -254,7 +254,7 @@ impl Journal {
     /// The entries that are neither applied nor skipped.
     ///
     /// # Errors
-    /// Those of the bucket.
+    /// The errors of the bucket.
     pub(crate) async fn unread(&self) -> Result<Unread, Error> {
         let began = Position::now();
         let mut names = Vec::new();
@@ -342,7 +342,7 @@ impl Journal {
     /// Deletes entries that are no longer kept; returns how many.
     ///
     /// # Errors
-    /// Those of the bucket.
+    /// The errors of the bucket.
     pub(crate) async fn delete_old(&self) -> Result<usize, Error> {
         let oldest = Position::now().before(KEPT + KEPT_LONGER);
         let mut deleted = 0;

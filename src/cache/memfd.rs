@@ -1,7 +1,7 @@
 //! Bytes in memory that have a file descriptor, so that the kernel can send them without copying them: copying was a
 //! quarter of the time of a hit.
 //!
-//! The third of the places with `unsafe` in tintype (see `Cargo.toml`). What is relied on:
+//! The third of the places with `unsafe` in tintype (see `Cargo.toml`). It relies on these facts:
 //!
 //! - the file has no name, and no other process has it: it is made here, written once and then sealed, so that nothing can write
 //!   to it, shorten it or take the seals away, this process included (memfd_create(2), fcntl(2));
@@ -108,7 +108,7 @@ impl MemfdBytes {
         WeakMemfdBytes(Arc::downgrade(&self.0))
     }
 
-    /// The file.
+    /// The sealed file, for `sendfile`.
     pub fn file(&self) -> &File {
         &self.0.file
     }

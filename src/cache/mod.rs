@@ -5,6 +5,8 @@
 //! not know how a rendition is made; its caller passes a future that makes it.
 
 mod attributes;
+mod body;
+mod folder;
 mod hot;
 pub(crate) mod journal;
 mod key;
@@ -20,6 +22,8 @@ mod testsuite;
 mod trust;
 
 pub use attributes::Upgrade;
+pub use body::{Body, Made, Stored};
+pub use folder::{folder_stats, name_again, verify};
 pub use hot::Hit;
 pub use key::rendition_key;
 pub use memfd::{MemfdBytes, WeakMemfdBytes, max_files as max_memfds, usage as memfd_usage};
@@ -30,16 +34,13 @@ pub use tintype_store::{Counters, Digest, FolderState, Key, Usage, preflight};
 
 use std::collections::HashSet;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bytes::Bytes;
 use tintype_single_flight::{Leader, SingleFlight};
-use tintype_store::stats::{self, Damaged};
 use tintype_store::{Object, Selection, Store};
 
-use crate::render::{Content, Encoded};
 use crate::source::ImageId;
 use crate::sync;
 use attributes::Attributes;
@@ -60,83 +61,6 @@ pub struct Config {
     pub min_free: u64,
     /// The most bytes of bodies in memory.
     pub memory: u64,
-}
-
-/// A rendition's bytes.
-#[derive(Clone, Debug)]
-pub struct Body {
-    /// All bytes; clones share one allocation.
-    pub bytes: Bytes,
-    /// Their digest.
-    pub digest: Digest,
-    /// Their media type.
-    pub content: Content,
-    /// Whether the original is damaged, so that this shows the intact part.
-    pub damaged: bool,
-    /// The last upgrade that was tried.
-    pub upgrade: Option<Upgrade>,
-    /// The memfd that has the same bytes, if there is one.
-    pub memfd: Option<MemfdBytes>,
-}
-
-impl Body {
-    /// The body of an encoded rendition.
-    pub fn new(encoded: Encoded) -> Body {
-        let Encoded { bytes, content, damaged, kind: _ } = encoded;
-        Body { digest: Digest::of(&bytes), bytes: bytes.into(), content, damaged, upgrade: None, memfd: None }
-    }
-
-    fn object(&self) -> Object<Attributes> {
-        let Body { content, damaged, upgrade, .. } = *self;
-        Object { bytes: self.bytes.clone(), digest: self.digest, attributes: Attributes { content, damaged, upgrade } }
-    }
-
-    /// A copy in a memfd, where that is of use and possible.
-    fn in_memfd(self: &Arc<Self>) -> Arc<Body> {
-        let Some(memfd) = MemfdBytes::copy(&self.bytes) else { return Arc::clone(self) };
-        Arc::new(Body { bytes: memfd.bytes(), memfd: Some(memfd), ..(**self).clone() })
-    }
-}
-
-impl From<&Object<Attributes>> for Body {
-    fn from(object: &Object<Attributes>) -> Body {
-        let Attributes { content, damaged, upgrade } = object.attributes;
-        Body { bytes: object.bytes.clone(), digest: object.digest, content, damaged, upgrade, memfd: None }
-    }
-}
-
-/// A rendition that was made, and the keys that it is kept under.
-#[derive(Debug)]
-pub struct Made {
-    /// The rendition.
-    pub encoded: Encoded,
-    /// A second key of the same rendition.
-    pub also: Option<Key>,
-    /// How long its fetch and render took, without waits for a worker.
-    pub took: Duration,
-}
-
-impl From<Encoded> for Made {
-    fn from(encoded: Encoded) -> Made {
-        Made { encoded, also: None, took: Duration::ZERO }
-    }
-}
-
-/// A verified file with a rendition, for another program to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// Its path below the cache folder.
-    pub path: String,
-    /// Length in bytes.
-    pub length: u64,
-    /// The digest of its bytes.
-    pub digest: Digest,
-    /// Its media type.
-    pub content: Content,
-    /// Whether the original is damaged, so that it shows the intact part.
-    pub damaged: bool,
-    /// The last upgrade that was tried.
-    pub upgrade: Option<Upgrade>,
 }
 
 /// Where a body came from.
@@ -456,27 +380,4 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
     pub fn counters(&self) -> &Counters {
         self.store.counters()
     }
-}
-
-/// Reads the statistics of a cache folder. A rendition that is removed in the meantime is not counted.
-///
-/// # Errors
-/// Where the folder is missing or cannot be read.
-pub fn folder_stats(dir: &Path) -> std::io::Result<FolderStats> {
-    stats::folder_stats::<Attributes>(dir)
-}
-
-/// Reads every rendition and compares it with its name. `progress` gets the number of files read and of all. Returns the
-/// number of intact files, and the damaged ones.
-///
-/// # Errors
-/// Where the folder is missing or cannot be listed.
-pub fn verify(dir: &Path, progress: impl FnMut(u64, u64)) -> std::io::Result<(u64, Vec<Damaged>)> {
-    stats::verify::<Attributes>(dir, progress)
-}
-
-/// The name that is made of a parsed name; for tests that both are equal.
-#[doc(hidden)]
-pub fn name_again(written: &str) -> Option<String> {
-    tintype_store::name_again::<Attributes>(written)
 }

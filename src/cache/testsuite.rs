@@ -141,7 +141,7 @@ async fn concurrent_requests_for_one_key_make_it_once() {
     let cache = open(dir.path());
     let made = Arc::new(AtomicUsize::new(0));
     let (go, ready) = tokio::sync::watch::channel(false);
-    let crowd: Vec<_> = (0..100)
+    let tasks: Vec<_> = (0..100)
         .map(|_| {
             let (cache, made, mut ready) = (Arc::clone(&cache), Arc::clone(&made), ready.clone());
             tokio::spawn(async move {
@@ -157,7 +157,7 @@ async fn concurrent_requests_for_one_key_make_it_once() {
     tokio::task::yield_now().await;
     go.send(true).expect("someone waits");
     let mut leaders = 0;
-    for one in crowd {
+    for one in tasks {
         leaders += usize::from(one.await.expect("no panic") == MADE);
     }
     assert_eq!((made.load(Ordering::SeqCst), leaders), (1, 1));
@@ -208,7 +208,7 @@ async fn cache_without_a_folder_keeps_results_in_memory() {
     assert_eq!(ask(&cache, rendition("/a", 1), b"two").await.expect("there").1, Found::Memory);
     assert_eq!(cache.purge(&Purge::Original(id("/a"))), 1);
     flush(&cache).await;
-    // nothing has failed
+    // no write has failed
     assert_eq!(cache.counters().not_stored.load(Ordering::Relaxed), 0);
 }
 
@@ -230,7 +230,7 @@ async fn used_renditions_survive_a_flood() {
     for memory in [0, 1 << 20] {
         let dir = tempfile::tempdir().expect("a folder");
         let mut cache = open_with(dir.path(), 100 * 4096, memory);
-        let (mut hits, mut asked, mut flood) = (0, 0, 1000);
+        let (mut hits, mut requests, mut flood) = (0, 0, 1000);
         for round in 0..12 {
             if round == 6 {
                 drop(cache);
@@ -240,7 +240,7 @@ async fn used_renditions_survive_a_flood() {
             for hot in 0..20 {
                 let (_, found) = ask(&cache, rendition("/hot", hot), body(hot)).await.expect("made");
                 if round >= 2 {
-                    asked += 1;
+                    requests += 1;
                     hits += u32::from(matches!(found, Found::Memory | Found::Disk));
                 }
                 for _ in 0..if round == 0 { 0 } else { 10 } {
@@ -251,7 +251,7 @@ async fn used_renditions_survive_a_flood() {
             // the use of what answers from memory is told the disk once a second; what is marked, every half
             tokio::time::sleep(std::time::Duration::from_millis(if round == 5 { 1200 } else { 0 })).await;
         }
-        assert!(hits * 100 >= asked * 95, "memory {memory}: {hits} hits of {asked}");
+        assert!(hits * 100 >= requests * 95, "memory {memory}: {hits} hits of {requests}");
     }
 }
 

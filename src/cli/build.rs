@@ -42,7 +42,7 @@ pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
     Ok(service)
 }
 
-/// What renders, as `security.isolation` says.
+/// The renderer that `security.isolation` asks for.
 fn renderer(config: &FixedSettings) -> anyhow::Result<Arc<dyn Renderer>> {
     let isolation = config.security.isolation;
     if isolation == Isolation::Off {

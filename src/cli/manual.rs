@@ -14,7 +14,7 @@ pub(super) struct Pages {
 
 #[derive(Args, Debug)]
 pub(super) struct Completions {
-    /// The shell
+    /// The shell that completes the commands
     shell: Shell,
 }
 

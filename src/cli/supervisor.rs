@@ -51,7 +51,10 @@ async fn feed_watchdog(service: Arc<Service>, timeout: Duration) {
         match service.workers().longest() {
             Some(since) if since > limit => {
                 if !is_logged {
-                    tracing::error!(seconds = since.as_secs(), "a render is stuck; the watchdog is no longer fed");
+                    tracing::error!(
+                        seconds = since.as_secs(),
+                        "a render is stuck; systemd is no longer notified (WatchdogSec)"
+                    );
                     is_logged = true;
                 }
             }

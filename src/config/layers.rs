@@ -14,46 +14,11 @@ pub(super) fn merge(
     file: Option<(&Path, String)>, environment: Vec<(String, String)>, flags: &[Flag],
 ) -> Result<Loaded, ConfigError> {
     let mut table = Table::try_from(Config::default()).map_err(|error| ConfigError(error.to_string()))?;
-    let (mut origins, mut unknown_env, mut service_links) = (BTreeMap::new(), Vec::new(), Vec::new());
+    let mut origins = BTreeMap::new();
     if let Some((path, text)) = file {
-        let sections: Table = text.parse().map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
-        for (section, values) in sections {
-            let origin = Origin::File(path.to_owned());
-            let Value::Table(values) = values else {
-                return Err(ConfigError(format!("{origin}: {section} is not in a section")));
-            };
-            // checked for an empty section as well
-            check_section(&table, &section, &origin)?;
-            for (key, value) in values {
-                let origin = origin.clone();
-                set(&mut table, &mut origins, &section, &key, value, origin)?;
-            }
-        }
+        merge_file(&mut table, &mut origins, path, &text)?;
     }
-    for (name, text) in environment {
-        // Compose files and charts pass unset variables as empty ones
-        if text.is_empty() && name != environment::KEYS {
-            continue;
-        }
-        // any name could be one of a preset
-        let setting = environment::split(&name, &table);
-        if setting.as_ref().is_none_or(|(section, _)| section == "presets")
-            && environment::is_service_link(&name, &text)
-        {
-            service_links.push(name);
-            continue;
-        }
-        let Some((section, key)) = setting else {
-            if environment::is_misspelt(&name, &table) {
-                return Err(environment::unknown(&name, &table));
-            }
-            // a script may use that prefix for variables of its own
-            unknown_env.push(name);
-            continue;
-        };
-        let value = environment::value_like(table.get(&section).and_then(|table| table.get(&key)), &text);
-        set(&mut table, &mut origins, &section, &key, value, Origin::Environment(name))?;
-    }
+    let (unknown_env, service_links) = merge_environment(&mut table, &mut origins, environment)?;
     for (section, key, text, flag) in flags {
         let value = environment::value_like(table.get(*section).and_then(|table| table.get(key)), text);
         set(&mut table, &mut origins, section, key, value, Origin::Flag(flag))?;
@@ -79,6 +44,58 @@ pub(super) fn merge(
         world_readable: Vec::new(),
         unreadable_secrets: Vec::new(),
     })
+}
+
+/// Merges the sections of a file.
+fn merge_file(
+    table: &mut Table, origins: &mut BTreeMap<String, Origin>, path: &Path, text: &str,
+) -> Result<(), ConfigError> {
+    let sections: Table = text.parse().map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
+    for (section, values) in sections {
+        let origin = Origin::File(path.to_owned());
+        let Value::Table(values) = values else {
+            return Err(ConfigError(format!("{origin}: {section} is not in a section")));
+        };
+        // checked for an empty section as well
+        check_section(table, &section, &origin)?;
+        for (key, value) in values {
+            let origin = origin.clone();
+            set(table, origins, &section, &key, value, origin)?;
+        }
+    }
+    Ok(())
+}
+
+/// Merges environment variables; returns the names of unknown ones, and of those that a platform sets for its services.
+fn merge_environment(
+    table: &mut Table, origins: &mut BTreeMap<String, Origin>, environment: Vec<(String, String)>,
+) -> Result<(Vec<String>, Vec<String>), ConfigError> {
+    let (mut unknown_env, mut service_links) = (Vec::new(), Vec::new());
+    for (name, text) in environment {
+        // Compose files and charts pass unset variables as empty ones
+        if text.is_empty() && name != environment::KEYS {
+            continue;
+        }
+        // any name could be one of a preset
+        let setting = environment::split(&name, table);
+        if setting.as_ref().is_none_or(|(section, _)| section == "presets")
+            && environment::is_service_link(&name, &text)
+        {
+            service_links.push(name);
+            continue;
+        }
+        let Some((section, key)) = setting else {
+            if environment::is_misspelt(&name, table) {
+                return Err(environment::unknown(&name, table));
+            }
+            // a script may use that prefix for variables of its own
+            unknown_env.push(name);
+            continue;
+        };
+        let value = environment::value_like(table.get(&section).and_then(|table| table.get(&key)), &text);
+        set(table, origins, &section, &key, value, Origin::Environment(name))?;
+    }
+    Ok((unknown_env, service_links))
 }
 
 /// Checks that a section exists.

@@ -17,7 +17,7 @@ use crate::{cache, dialect, http, render};
 /// Settings that no policy can be made of.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPolicy {
-    /// A preset.
+    /// A preset whose query does not parse.
     #[error(transparent)]
     Preset(#[from] InvalidPreset),
     /// The settings of a dialect.

@@ -34,7 +34,7 @@ pub struct Setting {
     pub key: &'static str,
     /// The documentation, on one line.
     pub about: String,
-    /// The default.
+    /// The default, as TOML.
     pub default: Value,
     /// The valid strings; empty unless it is an enumeration.
     pub choices: Vec<String>,
@@ -198,9 +198,9 @@ mod tests {
         let file = default_file();
         assert_eq!(read_text(&file).expect("good settings").config, Config::default());
         // and with all settings uncommented
-        let said: Vec<&str> = file.lines().map(|line| line.strip_prefix('#').unwrap_or(line)).collect();
-        let said: Vec<&str> = said.into_iter().filter(|line| !line.starts_with([' ']) && !line.is_empty()).collect();
-        let loaded = read_text(&said.join("\n").replace("avatar = ", "# ")).expect("good settings");
+        let lines: Vec<&str> = file.lines().map(|line| line.strip_prefix('#').unwrap_or(line)).collect();
+        let lines: Vec<&str> = lines.into_iter().filter(|line| !line.starts_with([' ']) && !line.is_empty()).collect();
+        let loaded = read_text(&lines.join("\n").replace("avatar = ", "# ")).expect("good settings");
         assert_eq!(loaded.config, Config::default());
         let keys: usize = Table::try_from(Config::default())
             .expect("a table")

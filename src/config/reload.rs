@@ -19,7 +19,7 @@ pub struct Reload {
 /// Takes the live settings of `read`, and lists the fixed ones that differ from those in effect.
 ///
 /// # Errors
-/// If settings cannot be serialized, to compare them.
+/// If settings cannot be serialised, to compare them.
 pub fn reload(now: &Loaded, read: Loaded) -> Result<Reload, ConfigError> {
     let applied = changed(&now.config.live, &read.config.live)?;
     let mut waiting = changed(&now.config.fixed, &read.config.fixed)?;

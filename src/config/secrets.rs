@@ -116,8 +116,8 @@ fn lines<T>(
     };
     let wrong = |why: String| ConfigError(format!("{setting} is invalid: {}: {why}", path.display()));
     let text = text(file, &path, &setting)?;
-    let said = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
-    let parsed = said.map(|(number, line)| parse(line).map_err(|why| wrong(format!("line {}: {why}", number + 1))));
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    let parsed = lines.map(|(number, line)| parse(line).map_err(|why| wrong(format!("line {}: {why}", number + 1))));
     let parsed = parsed.collect::<Result<Vec<T>, _>>()?;
     if parsed.is_empty() {
         return Err(wrong("it contains no key".into()));
@@ -241,9 +241,9 @@ mod tests {
             assert!(loaded.config.live.security.require_signature);
             match (read(&mut loaded, None), expected) {
                 (Ok(()), Ok(keys)) => assert_eq!(loaded.config.live.security.keys, keys, "{text:?}"),
-                (Err(ConfigError(said)), Err(part)) => {
-                    assert!(said.contains(part) && said.contains("keys_file"), "{text:?}: {said}");
-                    assert!(!said.contains("secret"), "{said}");
+                (Err(ConfigError(message)), Err(part)) => {
+                    assert!(message.contains(part) && message.contains("keys_file"), "{text:?}: {message}");
+                    assert!(!message.contains("secret"), "{message}");
                 }
                 (got, expected) => panic!("{text:?}: {got:?}, not {expected:?}"),
             }

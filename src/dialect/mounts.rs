@@ -41,7 +41,7 @@ pub enum InvalidMount {
     #[error("{0:?} is not a prefix such as \"/imgproxy\": it begins with / and does not end with one")]
     Prefix(String),
     /// It is part of the administration.
-    #[error("{0:?} is below /-/, which no dialect has")]
+    #[error("{0:?} is below /-/, which is reserved")]
     Reserved(String),
     /// Two dialects have it.
     #[error("{0:?} is the mount of two dialects")]

@@ -67,7 +67,7 @@ pub struct Policy {
 pub struct InvalidPreset {
     /// Its name in the settings.
     pub name: String,
-    /// The reason.
+    /// Why it is invalid.
     pub reason: String,
 }
 

@@ -33,8 +33,8 @@ pub(super) fn is_unchanged(request_headers: &HeaderMap, etag: &str, modified: Op
     is_not_modified(tags(request_headers, header::IF_NONE_MATCH), since, etag, modified)
 }
 
-/// The same for these values. If-None-Match is compared weakly, and wins over If-Modified-Since even where it matches
-/// nothing (RFC 9110 §13.1.2, §13.2.2).
+/// The same for these values. If-None-Match is compared weakly, and wins over If-Modified-Since even where no tag
+/// matches (RFC 9110 §13.1.2, §13.2.2).
 pub(super) fn is_not_modified<'a>(
     none_match: Option<impl Iterator<Item = &'a str>>, since: Option<&str>, etag: &str, modified: Option<SystemTime>,
 ) -> bool {

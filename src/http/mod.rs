@@ -1,7 +1,7 @@
 //! The wire: routes, requests and answers. Never touches a codec or a file.
 //!
 //! Everything that is not an image is under `/-/`; every other path is an original's. In reading order, each file uses only
-//! those before it:
+//! files before it:
 //!
 //! | file | what it does |
 //! |---|---|

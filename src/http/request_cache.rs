@@ -2,8 +2,8 @@
 //! both depend on little.
 //!
 //! An entry is what a policy makes of a URL and an `Accept` header, signature included. So the cache belongs to the
-//! policy and is dropped with it ([`LiveConfig`](super::state::LiveConfig)). What depends on time (`expires`) or on the
-//! original (its version) is checked on every request.
+//! policy and is dropped with it ([`LiveConfig`](super::state::LiveConfig)). Conditions that depend on time (`expires`) or on
+//! the original (its version) are checked on every request.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ impl RequestCache {
     /// A request as `policy` parses it at `now`, in unix seconds.
     ///
     /// # Errors
-    /// Those of [`Policy::target`]; they are not cached.
+    /// The errors of [`Policy::target`]; they are not cached.
     pub(super) fn get_or_parse(
         &self, policy: &Policy, uri: &Uri, accept: &str, now: u64,
     ) -> Result<Arc<ParsedRequest>, Error> {

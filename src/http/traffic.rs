@@ -264,7 +264,6 @@ impl Drop for InFlight {
     }
 }
 
-/// An open connection.
 pub(super) struct OpenConnection(Arc<Traffic>);
 
 impl OpenConnection {

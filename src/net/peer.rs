@@ -27,7 +27,6 @@ pub(crate) struct Peer {
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    /// `Date`.
     pub(crate) date: Option<SystemTime>,
     pub(crate) body: Bytes,
 }

@@ -94,7 +94,7 @@ pub struct Timing {
     pub queue: Duration,
     /// Fetch of the original.
     pub source: Duration,
-    /// Decode.
+    /// Decoding of the original.
     pub decode: Duration,
     /// Resize and other operations.
     pub resize: Duration,

@@ -129,7 +129,7 @@ impl Cluster {
             match why {
                 None => nodes.told += 1,
                 Some(why) => {
-                    tracing::warn!(url, why, "another server was not told of a purge");
+                    tracing::warn!(url, why, "a purge did not reach another server");
                     nodes.failed.push(url);
                 }
             }
@@ -160,8 +160,8 @@ pub(crate) struct JournalStats {
 }
 
 impl Service {
-    /// Makes this server one of several; called before the first request and after [`Service::share`]. A second call does
-    /// nothing.
+    /// Makes this server one of several; called before the first request and after [`Service::share`]. A second call has
+    /// no effect.
     ///
     /// # Errors
     /// If another server needs TLS and the system has no root certificates.

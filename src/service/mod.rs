@@ -18,7 +18,7 @@
 //! | [`purge`] | purges of this server, of the shared bucket and of the other servers |
 //! | [`cluster`] | the other servers: their purges, and requests to them |
 //! | [`uploads`] | new originals: staged, validated, published |
-//! | `upgrades`, `upgrade_job` | denser renditions in idle time |
+//! | `upgrade_job`, `upgrades` | denser renditions in idle time |
 //! | [`stats`] | counters and histograms |
 
 mod answer;
@@ -220,12 +220,12 @@ impl Service {
         &self.bounds
     }
 
-    /// The workers.
+    /// The admission of renders and the threads that run them.
     pub fn workers(&self) -> &Workers {
         &self.workers
     }
 
-    /// What holds in the processes that render; `None` where this process does.
+    /// The state of the worker processes; `None` where this process renders.
     pub fn isolation(&self) -> Option<Isolation> {
         self.renderer.isolation()
     }

@@ -16,8 +16,8 @@ impl Service {
     pub async fn overload_fallback(self: &Arc<Self>, id: &ImageId, recipe: &Recipe) -> Option<Answer> {
         let version = self.source.version(id).await.ok()?;
         // to fetch it would add to the overload
-        let is_near = self.source.is_near(id, version);
-        if recipe.encode.output == Output::Json || version.length > MAX_BYTES || !is_near {
+        let is_local = self.source.is_local(id, version);
+        if recipe.encode.output == Output::Json || version.length > MAX_BYTES || !is_local {
             return None;
         }
         let answer = self.original(id).await.ok()?;

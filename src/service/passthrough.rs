@@ -125,10 +125,10 @@ impl Service {
             Err(_) if version.length > PREFIX_BYTES => {}
             identified => return Ok(identified?),
         }
-        let near = self.source.bring(id, version).await?;
+        let copy = self.source.make_local(id, version).await?;
         let bytes = version.length + render::FIXED_MEMORY;
         let permit = self.workers.admission().permit(Need { class: Class::Light, bytes, time: None }).await?;
-        let original = self.source.fetch_near(id, &near).await?.filter(|original| original.version == version);
+        let original = self.source.fetch_local(id, &copy).await?.filter(|original| original.version == version);
         let original = original.ok_or(source::Error::Changing)?;
         let identified = permit.run(move |grant| {
             grant.exclude_from_stats();

@@ -134,7 +134,7 @@ async fn sweep(tier: &Arc<SharedTier>, what: &Purge) {
     }
 }
 
-/// What a purge did not reach.
+/// The copies that a purge did not reach.
 #[derive(Debug, thiserror::Error)]
 enum Unreached {
     #[error("the journal of purges in the shared bucket was not written ({0})")]

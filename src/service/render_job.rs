@@ -1,4 +1,4 @@
-//! One render: the original is brought to this machine, the render waits for the resources that the header asks for, and
+//! One render: the original is downloaded to this machine, the render waits for the resources that the header asks for, and
 //! runs until it is done, its deadline has passed, or all its clients have left and others wait.
 
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use super::{Error, Service, Timing};
 use crate::cache::Waiters;
 use crate::render::recipe::{Choice, Output};
 use crate::render::{self, Estimate, Format, PictureKind, Progress, Recipe, Settings, Stage};
-use crate::source::{self, ImageId, Near, Original, Version};
+use crate::source::{self, ImageId, LocalCopy, Original, Version};
 
 /// Renders that are estimated to take longer are heavy.
 const HEAVY: Duration = Duration::from_millis(300);
 
 impl Service {
-    /// Fetches and renders. Runs in the cache's own task, so it outlives the client that caused it; but a render that
-    /// nobody waits for is not started.
+    /// Fetches and renders. Runs in the cache's own task, so it outlives the client that caused it; but a render without
+    /// waiters is not started.
     pub(super) async fn render(
         &self, id: &ImageId, version: Version, recipe: Recipe, settings: Arc<Settings>, waiters: Waiters,
     ) -> Result<(render::Encoded, Timing), Failed> {
@@ -35,14 +35,14 @@ impl Service {
         let ticket = Arc::new(self.decode_cache.join(version, &recipe, &settings));
         let mut admission = self.workers.admission();
         let deadline = admission.deadline();
-        let mut brought = Duration::ZERO;
+        let mut downloading = Duration::ZERO;
         let mut attempts = 0;
         loop {
             let header = self.headers.get(&version);
             let need = need(header.as_ref(), version, &recipe, &settings)?;
             // before the permit is taken, so that a slow origin never holds a core
-            let (near, took) = self.bring(id, version, &waiters).await?;
-            brought += took;
+            let (copy, took) = self.make_local(id, version, &waiters).await?;
+            downloading += took;
             let permit = tokio::select! {
                 biased;
                 permit = admission.permit(need) => permit?,
@@ -53,28 +53,18 @@ impl Service {
                 self.ensure_effective(version, &recipe, &settings)?;
             }
             let started = Instant::now();
-            let Some(original) = self.fetch(id, version, &near).await? else {
-                // it was evicted while this waited for the permit, which is given back before it is brought again
+            let Some(original) = self.fetch(id, version, &copy).await? else {
+                // it was evicted while this waited for the permit, which is given back before it is downloaded again
                 attempts += 1;
                 match attempts < ATTEMPTS {
                     true => continue,
                     false => return Err(source::Error::Changing.into()),
                 }
             };
-            drop(near);
-            let queue = permit.queued.saturating_sub(brought);
-            let (source, length) = (brought + started.elapsed(), original.bytes.len());
-            let job = Job {
-                ticket: Arc::clone(&ticket),
-                recipe: Arc::clone(&recipe),
-                settings: Arc::clone(&settings),
-                header,
-                original,
-                headers: self.headers.clone(),
-                stats: Arc::clone(&self.stats),
-                renderer: Arc::clone(&self.renderer),
-                deadline,
-            };
+            drop(copy);
+            let queue = permit.queued.saturating_sub(downloading);
+            let (source, length) = (downloading + started.elapsed(), original.bytes.len());
+            let job = self.job((&ticket, &recipe, &settings), header, original, deadline);
             let backpressure = Some((waiters.clone(), self.workers.pressure()));
             let decode_cache = Arc::clone(&self.decode_cache);
             let ended = permit.run(move |grant| {
@@ -84,42 +74,70 @@ impl Service {
                 decode_cache.sweep_later();
                 (ended, Timing { queue, source, ..clock.finish() })
             });
-            return match ended.await? {
-                (Ended::Rendered(encoded), timing) => {
-                    self.stats.count_render(&timing, length, &encoded);
-                    let (kind, content) = (encoded.kind.map(PictureKind::name), encoded.content.media_type());
-                    tracing::debug!(%id, %recipe, kind, content, bytes = encoded.bytes.len(), "rendered");
-                    Ok((encoded, timing))
-                }
-                // it needs more memory than is free, and waits for it without holding any
-                (Ended::NoMemory, _) => continue,
-                (Ended::Reduced(recipe), _) => Err(Failed::Reduced(recipe)),
-                (Ended::Failed(Error::Render(render::Error::Cancelled)), _) if Instant::now() < deadline => {
-                    Err(self.cancelled())
-                }
-                (Ended::Failed(Error::Render(render::Error::Cancelled)), _) => Err(WorkError::DeadlineExceeded.into()),
-                (Ended::Failed(error), _) => {
-                    self.crashes.note(version, &error);
-                    Err(error.into())
-                }
-            };
+            if let Some(result) = self.finish((id, version, &recipe), length, deadline, ended.await?) {
+                return result;
+            }
         }
     }
 
-    /// Brings the original to this machine, while a client waits for it; returns how long it took.
-    async fn bring(&self, id: &ImageId, version: Version, waiters: &Waiters) -> Result<(Near, Duration), Failed> {
-        let started = Instant::now();
-        let near = tokio::select! {
-            biased;
-            near = self.source.bring(id, version) => near?,
-            () = waiters.abandoned() => return Err(self.cancelled()),
-        };
-        Ok((near, started.elapsed()))
+    fn job(
+        &self, (ticket, recipe, settings): (&Arc<DecodeTicket>, &Arc<Recipe>, &Arc<Settings>), header: Option<Header>,
+        original: Original, deadline: Instant,
+    ) -> Job {
+        Job {
+            ticket: Arc::clone(ticket),
+            recipe: Arc::clone(recipe),
+            settings: Arc::clone(settings),
+            header,
+            original,
+            headers: self.headers.clone(),
+            stats: Arc::clone(&self.stats),
+            renderer: Arc::clone(&self.renderer),
+            deadline,
+        }
     }
 
-    /// The original that was brought; `None` if it was evicted since.
-    async fn fetch(&self, id: &ImageId, version: Version, near: &Near) -> Result<Option<Original>, Failed> {
-        match self.source.fetch_near(id, near).await? {
+    /// The result of a job; `None` where it needs more memory than is free, and waits for it without holding any.
+    fn finish(
+        &self, (id, version, recipe): (&ImageId, Version, &Recipe), length: usize, deadline: Instant,
+        (ended, timing): (Ended, Timing),
+    ) -> Option<Result<(render::Encoded, Timing), Failed>> {
+        Some(match ended {
+            Ended::Rendered(encoded) => {
+                self.stats.count_render(&timing, length, &encoded);
+                let (kind, content) = (encoded.kind.map(PictureKind::name), encoded.content.media_type());
+                tracing::debug!(%id, %recipe, kind, content, bytes = encoded.bytes.len(), "rendered");
+                Ok((encoded, timing))
+            }
+            Ended::NoMemory => return None,
+            Ended::Reduced(recipe) => Err(Failed::Reduced(recipe)),
+            Ended::Failed(Error::Render(render::Error::Cancelled)) if Instant::now() < deadline => {
+                Err(self.cancelled())
+            }
+            Ended::Failed(Error::Render(render::Error::Cancelled)) => Err(WorkError::DeadlineExceeded.into()),
+            Ended::Failed(error) => {
+                self.crashes.note(version, &error);
+                Err(error.into())
+            }
+        })
+    }
+
+    /// Downloads the original to this machine, while a client waits for it; returns how long it took.
+    async fn make_local(
+        &self, id: &ImageId, version: Version, waiters: &Waiters,
+    ) -> Result<(LocalCopy, Duration), Failed> {
+        let started = Instant::now();
+        let copy = tokio::select! {
+            biased;
+            copy = self.source.make_local(id, version) => copy?,
+            () = waiters.abandoned() => return Err(self.cancelled()),
+        };
+        Ok((copy, started.elapsed()))
+    }
+
+    /// The downloaded original; `None` if it was evicted since.
+    async fn fetch(&self, id: &ImageId, version: Version, copy: &LocalCopy) -> Result<Option<Original>, Failed> {
+        match self.source.fetch_local(id, copy).await? {
             Some(original) if original.version != version => Err(Failed::Changed(original.version)),
             original => Ok(original),
         }

@@ -16,13 +16,13 @@ pub trait Renderer: Send + Sync {
     /// The header of an original; `None` for an SVG.
     ///
     /// # Errors
-    /// Those of [`render::head`], and [`IsolationError`].
+    /// The errors of [`render::head`], and [`IsolationError`].
     fn head(&self, original: &[u8], settings: &Settings, bounds: Bounds) -> Result<Option<Info>, Error>;
 
     /// The rendition; `decodes` are the decoded images that concurrent renders share.
     ///
     /// # Errors
-    /// Those of [`render::render`], and [`IsolationError`]. At the deadline it is [`render::Error::Cancelled`].
+    /// The errors of [`render::render`], and [`IsolationError`]. At the deadline it is [`render::Error::Cancelled`].
     fn render(
         &self, work: &Work<'_>, decodes: Option<&dyn SharedDecodes>, monitor: &mut dyn Monitor,
     ) -> Result<Encoded, Error>;
@@ -30,12 +30,12 @@ pub trait Renderer: Send + Sync {
     /// Validates a file by decoding all of it.
     ///
     /// # Errors
-    /// Those of [`render::check`](render::check()), and [`IsolationError`].
+    /// The errors of [`render::check`](render::check()), and [`IsolationError`].
     fn check(
         &self, original: &[u8], info: Option<&Info>, settings: &Settings, bounds: Bounds, progress: &mut dyn Progress,
     ) -> Result<Checked, Error>;
 
-    /// What holds in the worker processes, and what has become of them; `None` in this process.
+    /// The state of the worker processes; `None` where this process renders.
     fn isolation(&self) -> Option<Isolation>;
 }
 
@@ -46,7 +46,7 @@ pub struct Work<'a> {
     pub original: &'a [u8],
     /// Its header; `None` for an SVG.
     pub info: Option<&'a Info>,
-    /// What is asked for.
+    /// The result that is asked for.
     pub recipe: &'a Recipe,
     /// Limits and defaults.
     pub settings: &'a Settings,
@@ -99,12 +99,12 @@ pub enum IsolationError {
     Unavailable,
 }
 
-/// What holds in worker processes, and what has become of them.
+/// The state of the worker processes: their lock-down, and counters.
 #[derive(Clone, Debug)]
 pub struct Isolation {
     /// Which layers of the lock-down hold.
     pub report: Report,
-    /// What the pools have done, those of idle work included.
+    /// Counters of all pools, idle work included.
     pub stats: Stats,
 }
 

@@ -77,7 +77,7 @@ impl Service {
     /// The rendition as a file of the cache; `None` where there is none, and [`Service::rendition`] has to make it.
     ///
     /// # Errors
-    /// Those of the source, and [`WorkError::DeadlineExceeded`].
+    /// The errors of the source, and [`WorkError::DeadlineExceeded`].
     pub async fn file(&self, settings: &Arc<Settings>, id: &ImageId, recipe: Recipe) -> Result<Option<File>, Error> {
         let file = async {
             let started = Instant::now();

@@ -6,16 +6,26 @@ use std::time::{Duration, Instant};
 
 use super::crashes::Crashes;
 use super::renderer::{Bounds, Monitor, Renderer, StageTimes, Work};
-use super::upgrades::Candidate;
 use super::workers::{Class, Grant, Need, Pressure, WorkError};
 use super::{Error, Service};
 use crate::cache::{Body, Entry, Key, Upgrade, rendition_key};
 use crate::render::recipe::Output;
 use crate::render::{self, Content, Effort, Encoded, Encoding, Estimate, Progress, Recipe, Settings, Stage};
-use crate::source::{Original, Version};
+use crate::source::{ImageId, Original, Version};
 
 /// The share of the former bytes, in percent, that a result must save to take their place.
 const WORTH: usize = 3;
+
+/// A rendition that is requested often, and the upgrade that it is to get.
+#[derive(Clone)]
+pub(super) struct Candidate {
+    pub(super) settings: Arc<Settings>,
+    pub(super) id: ImageId,
+    pub(super) recipe: Recipe,
+    pub(super) upgrade: Upgrade,
+    pub(super) uses: u32,
+    pub(super) attempts: u32,
+}
 
 /// How an upgrade ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,10 +100,10 @@ impl Service {
         }
 
         let need = Need { class: Class::Idle, bytes: version.length + render::FIXED_MEMORY, time: None };
-        let near = self.source.bring(id, version).await.map_err(|_| Outcome::Stale)?;
+        let copy = self.source.make_local(id, version).await.map_err(|_| Outcome::Stale)?;
         let permit = self.workers.idle_permit(need).await.ok_or(Outcome::Skipped)?;
         let original =
-            self.source.fetch_near(id, &near).await.ok().flatten().filter(|original| original.version == version);
+            self.source.fetch_local(id, &copy).await.ok().flatten().filter(|original| original.version == version);
         let job = Job {
             original: original.ok_or(Outcome::Stale)?,
             recipe,
@@ -203,7 +213,7 @@ impl Job {
         }
         bounds.memory = memory;
         let work = Work { original: bytes, info: Some(&info), recipe: &recipe, settings: &settings, bounds };
-        // nothing is shared with requested renders: the original is most likely not decoded at present
+        // decodings are not shared with requested renders: the original is most likely not decoded at present
         renderer.render(&work, None, progress).map_err(outcome)
     }
 }

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use super::Service;
-use super::upgrade_job::Outcome;
+use super::upgrade_job::{Candidate, Outcome};
 use crate::cache::{Key, Upgrade};
 use crate::clock;
 use crate::render::{Effort, Recipe, Settings};
@@ -39,17 +39,6 @@ const MAX_ATTEMPTS: u32 = 4;
 
 /// Renditions that cannot be upgraded, and files that are counted for a proxy: how many are remembered.
 const MAX_REMEMBERED: u64 = 10_000;
-
-/// A rendition that is asked for often.
-#[derive(Clone)]
-pub(super) struct Candidate {
-    pub(super) settings: Arc<Settings>,
-    pub(super) id: ImageId,
-    pub(super) recipe: Recipe,
-    pub(super) upgrade: Upgrade,
-    uses: u32,
-    attempts: u32,
-}
 
 /// The candidates, and the CPU time that is left.
 pub(super) struct Upgrades {

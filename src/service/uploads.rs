@@ -109,7 +109,7 @@ impl Service {
     /// Validates an upload by decoding all of it on a worker, and syncs it to disk.
     ///
     /// # Errors
-    /// Those of a render, and failures of the storage.
+    /// The errors of a render, and failures of the storage.
     pub async fn validate_upload(&self, upload: Upload) -> Result<ValidatedUpload, UploadError> {
         let Upload { mut staged, hasher } = upload;
         let settings = self.settings.load_full();
@@ -225,7 +225,7 @@ impl Service {
         let service = Arc::clone(self);
         std::thread::spawn(move || {
             ids.iter().for_each(|id| service.source.forget(id));
-            // nobody waits while the program ends
+            // the receiver is gone while the program ends
             let _ = done.send(());
         });
         // fails only where the thread panicked

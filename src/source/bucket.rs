@@ -89,7 +89,7 @@ impl BucketClient {
     }
 
     /// Writes an object. A request whose outcome is unknown is not repeated: the repetition of a conditional one would find
-    /// what the first has written.
+    /// the object that the first has written.
     pub(super) async fn put(
         &self, id: &ImageId, object: NewObject, condition: Condition<'_>,
     ) -> Result<(), bucket::Error> {

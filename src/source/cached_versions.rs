@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BoxFuture, Error, ImageId, Near, Opened, Original, Source, UploadStore, Version};
+use super::{BoxFuture, Error, ImageId, LocalCopy, Opened, Original, Source, UploadStore, Version};
 
 /// The number of cached versions.
 const CAPACITY: u64 = 100_000;
@@ -48,12 +48,12 @@ impl Source for CachedVersions {
         self.versions.get(id).or_else(|| self.source.known(id))
     }
 
-    fn bring<'a>(&'a self, id: &'a ImageId, version: Version) -> BoxFuture<'a, Result<Near, Error>> {
-        self.source.bring(id, version)
+    fn make_local<'a>(&'a self, id: &'a ImageId, version: Version) -> BoxFuture<'a, Result<LocalCopy, Error>> {
+        self.source.make_local(id, version)
     }
 
-    fn is_near(&self, id: &ImageId, version: Version) -> bool {
-        self.source.is_near(id, version)
+    fn is_local(&self, id: &ImageId, version: Version) -> bool {
+        self.source.is_local(id, version)
     }
 
     fn fetch<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Original, Error>> {

@@ -58,7 +58,7 @@ impl Reader for FileReader {
     }
 }
 
-/// What tells whether a file's content has changed.
+/// Metadata that change with a file's content.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct FileState {
     content: Content,

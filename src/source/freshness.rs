@@ -35,7 +35,7 @@ pub struct Windows {
 
 /// A version, and when the origin last confirmed it.
 #[derive(Clone, Debug)]
-pub(super) struct Known {
+pub(super) struct KnownVersion {
     pub(super) version: Version,
     pub(super) conditions: Option<Conditions>,
     pub(super) lifetime: Lifetime,
@@ -50,7 +50,7 @@ pub(super) struct Known {
 
 /// The treatment of a version by its age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Staleness {
     /// It is used.
     Fresh,
     /// It is used, and asked for again meanwhile.
@@ -61,23 +61,23 @@ pub(super) enum Standing {
     TooOld,
 }
 
-impl Known {
+impl KnownVersion {
     /// A version that the origin just confirmed.
     pub(super) fn new(
         version: Version, conditions: Option<Conditions>, lifetime: Lifetime, windows: &Windows, now: Instant,
-    ) -> Known {
+    ) -> KnownVersion {
         let usual = match lifetime.max_age {
             Some(age) if !windows.revalidate.is_zero() => age.clamp(MIN_FRESH, MAX_FRESH),
             _ => windows.revalidate,
         };
         let fresh = jittered(usual, &version.identity);
-        Known { version, conditions, lifetime, since: now, aged: Duration::ZERO, fresh, retry: None }
+        KnownVersion { version, conditions, lifetime, since: now, aged: Duration::ZERO, fresh, retry: None }
     }
 
     /// A version of that age that was read from disk. It is not fresh: the original may have changed, and other processes
     /// may have seen it.
-    pub(super) fn aged(self, age: Duration) -> Known {
-        Known { aged: age.max(self.fresh), ..self }
+    pub(super) fn aged(self, age: Duration) -> KnownVersion {
+        KnownVersion { aged: age.max(self.fresh), ..self }
     }
 
     /// Whether it was read from disk, and not confirmed since.
@@ -89,17 +89,17 @@ impl Known {
         self.aged.saturating_add(now.saturating_duration_since(self.since))
     }
 
-    pub(super) fn standing(&self, windows: &Windows, now: Instant) -> Standing {
+    pub(super) fn staleness(&self, windows: &Windows, now: Instant) -> Staleness {
         let age = self.age(now);
         let may_ask = self.retry.is_none_or(|retry| now >= retry);
         if age < self.fresh {
-            Standing::Fresh
+            Staleness::Fresh
         } else if age < self.fresh + windows.stale_while_revalidate {
-            if may_ask { Standing::Stale } else { Standing::Fresh }
+            if may_ask { Staleness::Stale } else { Staleness::Fresh }
         } else if age < self.fresh + windows.stale_if_error && !self.lifetime.must_revalidate {
-            if may_ask { Standing::Expired } else { Standing::Fresh }
+            if may_ask { Staleness::Expired } else { Staleness::Fresh }
         } else {
-            Standing::TooOld
+            Staleness::TooOld
         }
     }
 
@@ -109,8 +109,8 @@ impl Known {
     }
 
     /// The same after a request that failed.
-    pub(super) fn failed(self, now: Instant) -> Known {
-        Known { retry: Some(now + RETRY), ..self }
+    pub(super) fn failed(self, now: Instant) -> KnownVersion {
+        KnownVersion { retry: Some(now + RETRY), ..self }
     }
 }
 
@@ -139,10 +139,10 @@ struct State {
     open: Option<(Instant, Error)>,
 }
 
-/// What a request that ended tells about the origin.
+/// The outcome of a request, as a sign of the origin's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
-    Sickens,
+pub(super) enum OriginChange {
+    Fails,
     Recovers,
 }
 
@@ -164,7 +164,7 @@ impl Breaker {
 
     /// Counts a request that ended. A connection that is refused tells about the whole origin, a timeout about one original
     /// at first, and a status that the origin answers.
-    pub(super) fn count(&self, failure: Option<&Error>, now: Instant) -> Option<Turn> {
+    pub(super) fn count(&self, failure: Option<&Error>, now: Instant) -> Option<OriginChange> {
         let mut state = sync::lock(&self.0);
         let was_open = state.open.is_some();
         match failure {
@@ -176,8 +176,8 @@ impl Breaker {
             state.open = Some((now + RETRY, error.clone()));
         }
         match (was_open, state.open.is_some()) {
-            (false, true) => Some(Turn::Sickens),
-            (true, false) => Some(Turn::Recovers),
+            (false, true) => Some(OriginChange::Fails),
+            (true, false) => Some(OriginChange::Recovers),
             _ => None,
         }
     }
@@ -204,28 +204,29 @@ mod tests {
     fn version_is_fresh_then_stale_then_expired_then_too_old() {
         let start = Instant::now();
         let version = Version { identity: [7; 32], modified: None, length: 1 };
-        let known = Known::new(version, None, Lifetime::default(), &WINDOWS, start);
-        let check = |known: &Known, seconds: u64, expected: Standing| {
-            assert_eq!(known.standing(&WINDOWS, start + Duration::from_secs(seconds)), expected, "{seconds}");
+        let known = KnownVersion::new(version, None, Lifetime::default(), &WINDOWS, start);
+        let check = |known: &KnownVersion, seconds: u64, expected: Staleness| {
+            assert_eq!(known.staleness(&WINDOWS, start + Duration::from_secs(seconds)), expected, "{seconds}");
         };
-        check(&known, 0, Standing::Fresh);
-        check(&known, 53, Standing::Fresh);
-        check(&known, 67, Standing::Stale);
-        check(&known, 650, Standing::Stale);
-        check(&known, 670, Standing::Expired);
-        check(&known, 6050, Standing::Expired);
-        check(&known, 6070, Standing::TooOld);
+        check(&known, 0, Staleness::Fresh);
+        check(&known, 53, Staleness::Fresh);
+        check(&known, 67, Staleness::Stale);
+        check(&known, 650, Staleness::Stale);
+        check(&known, 670, Staleness::Expired);
+        check(&known, 6050, Staleness::Expired);
+        check(&known, 6070, Staleness::TooOld);
         let failed = known.clone().failed(start + Duration::from_secs(1000));
-        check(&failed, 1004, Standing::Fresh);
-        check(&failed, 1006, Standing::Expired);
-        let is_stale = |known: &Known, seconds: u64| known.is_stale(&WINDOWS, start + Duration::from_secs(seconds));
+        check(&failed, 1004, Staleness::Fresh);
+        check(&failed, 1006, Staleness::Expired);
+        let is_stale =
+            |known: &KnownVersion, seconds: u64| known.is_stale(&WINDOWS, start + Duration::from_secs(seconds));
         assert!(!is_stale(&failed, 650) && is_stale(&failed, 670) && is_stale(&failed, 1004));
         assert!(!is_stale(&known, 670), "no request has failed");
         // read from disk
-        for (age, expected) in [(0, Standing::Stale), (650, Standing::Expired), (7000, Standing::TooOld)] {
+        for (age, expected) in [(0, Staleness::Stale), (650, Staleness::Expired), (7000, Staleness::TooOld)] {
             check(&known.clone().aged(Duration::from_secs(age)), 20, expected);
         }
-        check(&known.aged(Duration::MAX), 1, Standing::TooOld);
+        check(&known.aged(Duration::MAX), 1, Staleness::TooOld);
     }
 
     #[test]
@@ -234,7 +235,7 @@ mod tests {
         let version = Version { identity: [127; 32], modified: None, length: 1 };
         let fresh = |max_age: u64, windows: &Windows| {
             let lifetime = Lifetime { max_age: Some(Duration::from_secs(max_age)), ..Lifetime::default() };
-            Known::new(version, None, lifetime, windows, start).fresh.as_secs_f64().round()
+            KnownVersion::new(version, None, lifetime, windows, start).fresh.as_secs_f64().round()
         };
         assert_eq!(
             [0, 1, 30, 600, 86_400, u64::MAX].map(|age| fresh(age, &WINDOWS)),
@@ -243,9 +244,9 @@ mod tests {
         let asks_always = Windows { revalidate: Duration::ZERO, ..WINDOWS };
         assert_eq!(fresh(600, &asks_always), 0.0);
         let lifetime = Lifetime { must_revalidate: true, ..Lifetime::default() };
-        let known = Known::new(version, None, lifetime, &WINDOWS, start);
-        assert_eq!(known.standing(&WINDOWS, start + Duration::from_secs(650)), Standing::Stale);
-        assert_eq!(known.standing(&WINDOWS, start + Duration::from_secs(670)), Standing::TooOld);
+        let known = KnownVersion::new(version, None, lifetime, &WINDOWS, start);
+        assert_eq!(known.staleness(&WINDOWS, start + Duration::from_secs(650)), Staleness::Stale);
+        assert_eq!(known.staleness(&WINDOWS, start + Duration::from_secs(670)), Staleness::TooOld);
     }
 
     #[test]
@@ -258,17 +259,17 @@ mod tests {
         }
         assert_eq!(count(Some(&Error::TimedOut)), None);
         assert!(!is_refused(0), "an answer came between");
-        assert_eq!(count(Some(&Error::TimedOut)), Some(Turn::Sickens));
+        assert_eq!(count(Some(&Error::TimedOut)), Some(OriginChange::Fails));
         assert!(is_refused(4));
         assert!(!is_refused(6), "one request tells");
         assert!(is_refused(6), "only one");
         assert_eq!(count(Some(&Error::TimedOut)), None);
-        assert_eq!(count(None), Some(Turn::Recovers));
+        assert_eq!(count(None), Some(OriginChange::Recovers));
         assert!(!is_refused(0) && !breaker.is_open());
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-        assert_eq!(count(Some(&Error::Unavailable(refused.into()))), Some(Turn::Sickens));
+        assert_eq!(count(Some(&Error::Unavailable(refused.into()))), Some(OriginChange::Fails));
         assert!(is_refused(0) && breaker.is_open());
-        assert_eq!(count(Some(&Error::Status(500))), Some(Turn::Recovers), "it answers");
+        assert_eq!(count(Some(&Error::Status(500))), Some(OriginChange::Recovers), "it answers");
         assert!(!is_refused(0));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::ImageId;
-use super::freshness::{Known, Windows};
+use super::freshness::{KnownVersion, Windows};
 use super::version_log::{Change, Entry, VersionLog};
 use crate::sync;
 
@@ -36,7 +36,7 @@ struct Shared {
 
 #[derive(Clone)]
 struct Recorded {
-    known: Known,
+    known: KnownVersion,
     /// When it was last recorded.
     at: Instant,
 }
@@ -59,12 +59,12 @@ impl KnownVersions {
         KnownVersions { shared, interval: MAX_INTERVAL.min(windows.stale_if_error / 64) }
     }
 
-    pub(super) fn get(&self, id: &ImageId) -> Option<Known> {
+    pub(super) fn get(&self, id: &ImageId) -> Option<KnownVersion> {
         self.shared.known.get(id).map(|recorded| recorded.known)
     }
 
     /// Notes a version that the origin confirmed.
-    pub(super) fn confirm(&self, id: &ImageId, known: Known) {
+    pub(super) fn confirm(&self, id: &ImageId, known: KnownVersion) {
         let (all, now) = (&self.shared.known, Instant::now());
         let former = all.get(id).filter(|former| former.known.version == known.version);
         let recent = former.map(|former| former.at).filter(|&at| now.saturating_duration_since(at) < self.interval);
@@ -83,10 +83,10 @@ impl KnownVersions {
     }
 
     /// Forgets an original that the origin does not have; returns what was known of it.
-    pub(super) fn remove(&self, id: &ImageId) -> Option<Known> {
+    pub(super) fn remove(&self, id: &ImageId) -> Option<KnownVersion> {
         let mut has_forgotten = sync::lock(&self.shared.has_forgotten);
         let former = self.shared.known.remove(id);
-        // what was evicted from memory, or not read yet, may still be recorded
+        // a version that was evicted from memory, or not read yet, may still be recorded
         let may_be_recorded = || self.log().is_none() || self.shared.known.entry_count() > MAX_KNOWN * 9 / 10;
         if former.is_some() || may_be_recorded() {
             self.forget(&mut has_forgotten, &Change::Remove(id.clone()));
@@ -144,11 +144,11 @@ impl Shared {
         let (log, mut changes) = VersionLog::open(dir, origin)?;
         let has_forgotten = sync::lock(&self.has_forgotten);
         if *has_forgotten {
-            // what was forgotten may be among them
+            // removed versions may be among them
             log.append(&Change::RemoveBelow(String::new()));
             changes.clear();
         }
-        // what is known by now is newer
+        // the versions in memory are newer
         self.changes().for_each(|change| log.append(&change));
         load(&self.known, changes, windows);
         let _ = self.log.set(Arc::new(log));
@@ -184,8 +184,8 @@ impl Shared {
     }
 }
 
-fn entry(known: &Known, now: Instant) -> Entry {
-    let Known { version, conditions, lifetime, .. } = known.clone();
+fn entry(known: &KnownVersion, now: Instant) -> Entry {
+    let KnownVersion { version, conditions, lifetime, .. } = known.clone();
     let confirmed = SystemTime::now().checked_sub(known.age(now)).unwrap_or(SystemTime::UNIX_EPOCH);
     Entry { version, conditions, lifetime, confirmed }
 }
@@ -204,14 +204,14 @@ fn load(known: &moka::sync::Cache<ImageId, Recorded>, changes: Vec<Change>, wind
     for (id, Entry { version, conditions, lifetime, confirmed }) in entries {
         // of a clock that was put back it is new
         let age = today.duration_since(confirmed).unwrap_or_default();
-        let aged = Known::new(version, conditions, lifetime, windows, now).aged(age);
+        let aged = KnownVersion::new(version, conditions, lifetime, windows, now).aged(age);
         known.entry(id).or_insert(Recorded { known: aged, at: now });
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::freshness::Standing;
+    use super::super::freshness::Staleness;
     use super::super::transport::{Conditions, Lifetime};
     use super::*;
     use crate::source::Version;
@@ -233,10 +233,10 @@ mod tests {
         ImageId::of(&format!("{}/{number}.jpg", number % 2)).expect("a name")
     }
 
-    fn known(number: u8) -> Known {
+    fn known(number: u8) -> KnownVersion {
         let version = Version { identity: [number; 32], modified: None, length: 1 };
         let conditions = Some(Conditions::etag(http::HeaderValue::from_static("\"a\"")));
-        Known::new(version, conditions, Lifetime::default(), &WINDOWS, Instant::now())
+        KnownVersion::new(version, conditions, Lifetime::default(), &WINDOWS, Instant::now())
     }
 
     #[test]
@@ -256,7 +256,7 @@ mod tests {
             let (number, known) = &found[0];
             assert_eq!((*number, known.version.identity), (0, [9; 32]));
             assert!(known.conditions.is_some());
-            assert_eq!(known.standing(&WINDOWS, Instant::now()), Standing::Stale);
+            assert_eq!(known.staleness(&WINDOWS, Instant::now()), Staleness::Stale);
         }
     }
 
@@ -264,18 +264,18 @@ mod tests {
     fn versions_have_their_age_by_the_clock() {
         let loaded = |ago: i64| {
             let cache = moka::sync::Cache::new(10);
-            let Known { version, conditions, lifetime, .. } = known(1);
+            let KnownVersion { version, conditions, lifetime, .. } = known(1);
             let now = SystemTime::now();
             let span = Duration::from_secs(ago.unsigned_abs());
             let confirmed = if ago < 0 { now + span } else { now - span };
             load(&cache, vec![Change::Set(id(0), Entry { version, conditions, lifetime, confirmed })], &WINDOWS);
-            cache.get(&id(0)).expect("it is known").known.standing(&WINDOWS, Instant::now())
+            cache.get(&id(0)).expect("it is known").known.staleness(&WINDOWS, Instant::now())
         };
-        assert_eq!(loaded(0), Standing::Stale);
-        assert_eq!(loaded(300), Standing::Stale);
-        assert_eq!(loaded(700), Standing::Expired);
-        assert_eq!(loaded(90_000), Standing::TooOld);
-        assert_eq!(loaded(-90_000), Standing::Stale, "the clock was put back");
+        assert_eq!(loaded(0), Staleness::Stale);
+        assert_eq!(loaded(300), Staleness::Stale);
+        assert_eq!(loaded(700), Staleness::Expired);
+        assert_eq!(loaded(90_000), Staleness::TooOld);
+        assert_eq!(loaded(-90_000), Staleness::Stale, "the clock was put back");
     }
 
     #[test]

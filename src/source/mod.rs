@@ -49,7 +49,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_core::Stream;
-use original_cache::Held;
+use original_cache::PinnedOriginal;
 
 pub use crate::net::BoxFuture;
 
@@ -73,19 +73,21 @@ pub trait Source: Send + Sync {
     }
 
     /// Transfers the bytes of that version, or of a newer one, to this machine, where they are not here yet, so that
-    /// `fetch_near` does not wait for the network. Callers hold no worker's permit meanwhile.
-    fn bring<'a>(&'a self, _id: &'a ImageId, _version: Version) -> BoxFuture<'a, Result<Near, Error>> {
-        Box::pin(std::future::ready(Ok(Near::default())))
+    /// `fetch_local` does not wait for the network. Callers hold no worker's permit meanwhile.
+    fn make_local<'a>(&'a self, _id: &'a ImageId, _version: Version) -> BoxFuture<'a, Result<LocalCopy, Error>> {
+        Box::pin(std::future::ready(Ok(LocalCopy::default())))
     }
 
-    /// The bytes of an original that was brought; `None` where they are not here any more, and are to be brought again. The
+    /// The bytes of a downloaded original; `None` where they are not here any more, and are to be downloaded again. The
     /// network is not waited for.
-    fn fetch_near<'a>(&'a self, id: &'a ImageId, _near: &'a Near) -> BoxFuture<'a, Result<Option<Original>, Error>> {
+    fn fetch_local<'a>(
+        &'a self, id: &'a ImageId, _copy: &'a LocalCopy,
+    ) -> BoxFuture<'a, Result<Option<Original>, Error>> {
         Box::pin(async move { self.fetch(id).await.map(Some) })
     }
 
     /// Whether the bytes of that version are on this machine.
-    fn is_near(&self, _id: &ImageId, _version: Version) -> bool {
+    fn is_local(&self, _id: &ImageId, _version: Version) -> bool {
         true
     }
 
@@ -127,23 +129,23 @@ pub struct Version {
     pub length: u64,
 }
 
-/// An original that was brought to this machine. It keeps the bytes in memory where the disk does not have them.
+/// An original that was downloaded to this machine. It keeps the bytes in memory where the disk does not have them.
 #[derive(Default)]
-pub struct Near(Option<Place>);
+pub struct LocalCopy(Option<CopyLocation>);
 
-/// Where the bytes of an original that was brought are.
-enum Place {
+/// Where the bytes of a downloaded original are.
+enum CopyLocation {
     Disk(Version),
-    Memory(Arc<Held>),
+    Memory(Arc<PinnedOriginal>),
 }
 
-impl Near {
-    fn on_disk(version: Version) -> Near {
-        Near(Some(Place::Disk(version)))
+impl LocalCopy {
+    fn on_disk(version: Version) -> LocalCopy {
+        LocalCopy(Some(CopyLocation::Disk(version)))
     }
 
-    fn in_memory(held: Arc<Held>) -> Near {
-        Near(Some(Place::Memory(held)))
+    fn in_memory(pinned: Arc<PinnedOriginal>) -> LocalCopy {
+        LocalCopy(Some(CopyLocation::Memory(pinned)))
     }
 }
 
@@ -250,7 +252,7 @@ pub enum Error {
     #[error("there is no such original")]
     NotFound,
     /// The process has no permission to read it.
-    #[error("the original may not be read by tintype's user")]
+    #[error("permission denied: tintype's user cannot read the original")]
     Forbidden,
     /// It exceeds the limit.
     #[error("the original has {bytes} bytes; {limit} are allowed")]

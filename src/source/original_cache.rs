@@ -44,7 +44,7 @@ impl Attributes for OriginalFile {
 }
 
 /// An original in memory that stays there for those that hold it.
-pub(super) struct Held {
+pub(super) struct PinnedOriginal {
     pub(super) original: Original,
     _reserved: Reserved,
 }
@@ -57,7 +57,7 @@ pub(super) struct OriginalCache {
     store: Option<Store<OriginalFile>>,
     max_bytes: u64,
     recent: moka::sync::Cache<ImageId, Original>,
-    held: Mutex<HashMap<Version, Weak<Held>>>,
+    pinned: Mutex<HashMap<Version, Weak<PinnedOriginal>>>,
     memory: Arc<Semaphore>,
 }
 
@@ -74,11 +74,11 @@ impl OriginalCache {
             recent: moka::sync::Cache::builder()
                 .max_capacity(MAX_RECENT.max(largest))
                 .weigher(weight)
-                // what was just fetched is needed next; admission by frequency would refuse it
+                // an original is needed right after its fetch; admission by frequency would refuse it
                 .eviction_policy(moka::policy::EvictionPolicy::lru())
                 .time_to_idle(RECENT)
                 .build(),
-            held: Mutex::default(),
+            pinned: Mutex::default(),
             memory: Arc::new(Semaphore::new(kib(MAX_HELD.max(largest)) as usize)),
         }
     }
@@ -104,8 +104,8 @@ impl OriginalCache {
     }
 
     pub(super) fn in_memory(&self, id: &ImageId, version: Version) -> Option<Original> {
-        let held = || self.held(version).map(|held| held.original.clone());
-        self.recent.get(id).filter(|original| original.version == version).or_else(held)
+        let pinned = || self.pinned(version).map(|pinned| pinned.original.clone());
+        self.recent.get(id).filter(|original| original.version == version).or_else(pinned)
     }
 
     /// Whether the disk has that version, or it is being written.
@@ -129,20 +129,20 @@ impl OriginalCache {
     }
 
     /// The bytes of that version, if anything holds them in memory.
-    pub(super) fn held(&self, version: Version) -> Option<Arc<Held>> {
-        sync::lock(&self.held).get(&version).and_then(Weak::upgrade)
+    pub(super) fn pinned(&self, version: Version) -> Option<Arc<PinnedOriginal>> {
+        sync::lock(&self.pinned).get(&version).and_then(Weak::upgrade)
     }
 
     /// Holds an original in memory for those that need it next.
-    pub(super) fn hold(&self, original: Original, reserved: Reserved) -> Arc<Held> {
-        let mut held = sync::lock(&self.held);
-        if let Some(held) = held.get(&original.version).and_then(Weak::upgrade) {
-            return held;
+    pub(super) fn pin(&self, original: Original, reserved: Reserved) -> Arc<PinnedOriginal> {
+        let mut pinned = sync::lock(&self.pinned);
+        if let Some(pinned) = pinned.get(&original.version).and_then(Weak::upgrade) {
+            return pinned;
         }
-        held.retain(|_, held| held.strong_count() > 0);
+        pinned.retain(|_, pinned| pinned.strong_count() > 0);
         let version = original.version;
-        let new = Arc::new(Held { original, _reserved: reserved });
-        held.insert(version, Arc::downgrade(&new));
+        let new = Arc::new(PinnedOriginal { original, _reserved: reserved });
+        pinned.insert(version, Arc::downgrade(&new));
         new
     }
 
@@ -282,12 +282,12 @@ mod tests {
             let one = original(1, 5000);
             assert!(!put(&cache, &id("a"), &one).await && !cache.has_disk());
             let all = cache.reserve(MAX_HELD).await;
-            let held = cache.hold(one.clone(), all);
+            let pinned = cache.pin(one.clone(), all);
             let waits = tokio::time::timeout(Duration::from_millis(20), cache.reserve(1)).await;
             assert!(waits.is_err(), "the memory is taken");
             cache.remove(&id("a"));
             assert_eq!(cache.get(&id("a"), one.version).await.expect("it is held").bytes, one.bytes);
-            drop(held);
+            drop(pinned);
             assert!(cache.get(&id("a"), one.version).await.is_none());
             assert!(cache.reserve(u64::MAX).await.is_some(), "more than there is takes all");
         }

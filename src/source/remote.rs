@@ -1,24 +1,28 @@
 //! Originals of an HTTP origin or a bucket. One GET tells the version and brings the bytes, which are kept on disk for the
 //! renders that follow; later GETs are conditional. HEAD is never sent: servers answer it with other validators than GET.
 
+mod request;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
-use tintype_single_flight::{Leader, SingleFlight, Waiter};
-use tintype_store::{Digest, LogThrottle};
+use tintype_single_flight::{SingleFlight, Waiter};
+use tintype_store::LogThrottle;
 
-use super::freshness::{Breaker, Known, Standing, Turn, Windows, is_outage, jittered};
+use super::freshness::{Breaker, KnownVersion, Staleness, Windows, is_outage};
 use super::known_versions::KnownVersions;
 use super::origin::Origin;
 use super::original_cache::OriginalCache;
 use super::remote_stats::Requests;
 use super::stat::unavailable;
-use super::transport::{Answer, Conditions, Fetched, Lifetime, Remote};
+use super::transport::Remote;
 use super::wire::{Client, Limits};
-use super::{BoxFuture, Error, ImageId, Near, Opened, Original, Place, RemoteStats, Source, UploadStore, Version};
+use super::{
+    BoxFuture, CopyLocation, Error, ImageId, LocalCopy, Opened, Original, RemoteStats, Source, UploadStore, Version,
+};
 
 /// Names that the origin does not have.
 const MAX_MISSING: u64 = 10_000;
@@ -127,126 +131,6 @@ impl Shared {
         result.unwrap_or_else(|| Err(unavailable(std::io::Error::other("a request ended without a result"))))
     }
 
-    async fn request(
-        &self, id: &ImageId, want: Want, leader: &Leader<FlightKey, ImageId, Result<Transfer, Error>>,
-    ) -> Result<Transfer, Error> {
-        if let Some(error) = self.breaker.error(Instant::now()) {
-            self.fail(id, &error);
-            return Err(error);
-        }
-        let known = self.known.get(id);
-        let conditions = known.as_ref().filter(|_| want == Want::Version).and_then(|known| known.conditions.as_ref());
-        let answer = self.remote.get(id, conditions).await;
-        self.note(conditions.is_some(), &answer);
-        let transfer = match (answer, known) {
-            (Ok(Answer::Whole(fetched)), known) => {
-                self.keep(id, fetched, known.map(|known| known.version), leader).await
-            }
-            (Ok(Answer::NotModified(lifetime)), Some(Known { version, conditions, lifetime: former, .. })) => {
-                // what began before a purge is not stored after it
-                if leader.is_valid() {
-                    self.confirm(id, version, conditions, lifetime.unwrap_or(former));
-                }
-                Transfer { version, bytes: None }
-            }
-            // it is sent only where a condition was
-            (Ok(Answer::NotModified(_)), None) => return Err(Error::Status(304)),
-            (Err(error), _) => {
-                self.fail(id, &error);
-                return Err(error);
-            }
-        };
-        if !leader.is_valid() {
-            // purged between the check and the change
-            self.drop_state(id);
-        }
-        Ok(transfer)
-    }
-
-    /// Counts a request, and logs what its outcome tells about the origin.
-    fn note(&self, is_conditional: bool, answer: &Result<Answer, Error>) {
-        self.requests.count(is_conditional, answer);
-        let (origin, error) = (self.remote.name(), answer.as_ref().err());
-        match (self.breaker.count(error, Instant::now()), error) {
-            (Some(Turn::Sickens), Some(error)) => {
-                let cause = std::error::Error::source(error).map(ToString::to_string);
-                tracing::warn!(origin, %error, cause, "the origin fails; known originals are used until it recovers");
-            }
-            (Some(Turn::Recovers), _) => tracing::info!(origin, "the origin answers again"),
-            _ => {}
-        }
-        if let Some(error @ (Error::Credentials | Error::Refused(_))) = error
-            && let Some(suppressed) = self.refused.allow()
-        {
-            let reason = if let Error::Refused(reason) = error { reason } else { "" };
-            tracing::error!(origin, %error, reason, suppressed, "an original cannot be fetched");
-        }
-    }
-
-    /// Keeps an original that was fetched.
-    async fn keep(
-        &self, id: &ImageId, fetched: Fetched, former: Option<Version>,
-        leader: &Leader<FlightKey, ImageId, Result<Transfer, Error>>,
-    ) -> Transfer {
-        let Fetched { bytes, conditions, modified, lifetime } = fetched;
-        let digest = Digest::of(&bytes);
-        let mut version = Version { identity: self.identity(id, digest), modified, length: bytes.len() as u64 };
-        match former {
-            // the same bytes with another date are the same version
-            Some(former) if former.identity == version.identity => version = former,
-            Some(former) => self.originals.remove_version(id, former),
-            None => {}
-        }
-        let original = Original { bytes: bytes.clone(), version };
-        if leader.is_valid() {
-            self.originals.put(id, &original, digest).await;
-        }
-        if leader.is_valid() {
-            self.missing.invalidate(id);
-            self.confirm(id, version, conditions, lifetime);
-        }
-        Transfer { version, bytes: Some(bytes) }
-    }
-
-    fn confirm(&self, id: &ImageId, version: Version, conditions: Option<Conditions>, lifetime: Lifetime) {
-        if lifetime.uncacheable && !self.warned.swap(true, Ordering::Relaxed) {
-            let origin = self.remote.name();
-            tracing::warn!(origin, %id, "the origin sends no-store or no-cache, which is ignored: originals are cached");
-        }
-        self.known.confirm(id, Known::new(version, conditions, lifetime, &self.windows, Instant::now()));
-    }
-
-    /// A digest of the bytes, which every transfer brings whole, rather than of a validator: an ETag that differs between
-    /// the origin's servers would be another version each time, and one that the origin forgets to change would be none.
-    fn identity(&self, id: &ImageId, digest: Digest) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new();
-        for part in [self.remote.name().as_bytes(), id.as_str().as_bytes()] {
-            hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
-        }
-        hasher.update(digest.as_bytes()).finalize().into()
-    }
-
-    /// Notes that a request failed.
-    fn fail(&self, id: &ImageId, error: &Error) {
-        if matches!(error, Error::NotFound) {
-            self.drop_state(id);
-            let seed = blake3::hash(id.as_str().as_bytes()).into();
-            self.missing.insert(id.clone(), Instant::now() + jittered(self.windows.missing, &seed));
-        } else if is_outage(error) {
-            self.known.fail(id);
-        } else {
-            // it cannot be had any more, although the origin answers
-            self.known.remove(id);
-        }
-    }
-
-    fn drop_state(&self, id: &ImageId) {
-        if let Some(known) = self.known.remove(id) {
-            self.originals.remove_version(id, known.version);
-        }
-        self.missing.invalidate(id);
-    }
-
     fn forget(&self, id: &ImageId) {
         self.flights.invalidate(|name| name == id);
         self.known.purge(id);
@@ -269,20 +153,20 @@ impl Shared {
         }
         let needs_confirmation = self.needs_confirmation.load(Ordering::Relaxed);
         let known = self.known.get(id).filter(|known| !(needs_confirmation && known.is_from_disk()));
-        match known.map(|known| (known.standing(&self.windows, now), known)) {
-            Some((Standing::Fresh, known)) => Ok(known.version),
-            Some((Standing::Stale, known)) => {
+        match known.map(|known| (known.staleness(&self.windows, now), known)) {
+            Some((Staleness::Fresh, known)) => Ok(known.version),
+            Some((Staleness::Stale, known)) => {
                 // its outcome is noted where it is made
                 drop(self.start(id, Want::Version));
                 Ok(known.version)
             }
-            Some((Standing::Expired, known)) => self.revalidate(id, known).await,
-            Some((Standing::TooOld, _)) | None => Ok(self.transfer(id, Want::Version).await?.version),
+            Some((Staleness::Expired, known)) => self.revalidate(id, known).await,
+            Some((Staleness::TooOld, _)) | None => Ok(self.transfer(id, Want::Version).await?.version),
         }
     }
 
     /// The version that the origin has now, or the known one if the origin fails or takes too long.
-    async fn revalidate(self: &Arc<Self>, id: &ImageId, known: Known) -> Result<Version, Error> {
+    async fn revalidate(self: &Arc<Self>, id: &ImageId, known: KnownVersion) -> Result<Version, Error> {
         let transfer = self.transfer(id, Want::Version);
         match tokio::time::timeout(self.windows.patience, transfer).await {
             Ok(Ok(transfer)) => Ok(transfer.version),
@@ -296,20 +180,20 @@ impl Shared {
     }
 
     /// The bytes are on disk, or in memory that was reserved for them before they were requested.
-    async fn bring(self: &Arc<Self>, id: &ImageId, version: Version) -> Result<Near, Error> {
+    async fn make_local(self: &Arc<Self>, id: &ImageId, version: Version) -> Result<LocalCopy, Error> {
         let originals = &self.originals;
         if originals.is_on_disk(id, version) {
-            return Ok(Near::on_disk(version));
+            return Ok(LocalCopy::on_disk(version));
         }
-        if let Some(held) = originals.held(version) {
-            return Ok(Near::in_memory(held));
+        if let Some(pinned) = originals.pinned(version) {
+            return Ok(LocalCopy::in_memory(pinned));
         }
         let mut reserved = None;
         if !originals.has_disk() {
             reserved = originals.reserve(version.length).await;
-            // another render may have brought it meanwhile
-            if let Some(held) = originals.held(version) {
-                return Ok(Near::in_memory(held));
+            // another render may have downloaded it meanwhile
+            if let Some(pinned) = originals.pinned(version) {
+                return Ok(LocalCopy::in_memory(pinned));
             }
         }
         let original = match originals.in_memory(id, version) {
@@ -317,12 +201,12 @@ impl Shared {
             None => self.download(id).await?,
         };
         if originals.is_on_disk(id, original.version) {
-            return Ok(Near::on_disk(original.version));
+            return Ok(LocalCopy::on_disk(original.version));
         }
         if reserved.is_none() {
             reserved = originals.reserve(original.version.length).await;
         }
-        Ok(Near::in_memory(originals.hold(original, reserved)))
+        Ok(LocalCopy::in_memory(originals.pin(original, reserved)))
     }
 
     async fn fetch(self: &Arc<Self>, id: &ImageId) -> Result<Original, Error> {
@@ -346,18 +230,18 @@ impl Source for RemoteSource {
 
     fn known(&self, id: &ImageId) -> Option<Version> {
         let known = self.0.known.get(id)?;
-        (known.standing(&self.0.windows, crate::clock::instant()) == Standing::Fresh).then_some(known.version)
+        (known.staleness(&self.0.windows, crate::clock::instant()) == Staleness::Fresh).then_some(known.version)
     }
 
     fn is_stale(&self, id: &ImageId) -> bool {
         self.0.known.get(id).is_some_and(|known| known.is_stale(&self.0.windows, crate::clock::instant()))
     }
 
-    fn bring<'a>(&'a self, id: &'a ImageId, version: Version) -> BoxFuture<'a, Result<Near, Error>> {
-        Box::pin(self.0.bring(id, version))
+    fn make_local<'a>(&'a self, id: &'a ImageId, version: Version) -> BoxFuture<'a, Result<LocalCopy, Error>> {
+        Box::pin(self.0.make_local(id, version))
     }
 
-    fn is_near(&self, id: &ImageId, version: Version) -> bool {
+    fn is_local(&self, id: &ImageId, version: Version) -> bool {
         let originals = &self.0.originals;
         originals.is_on_disk(id, version) || originals.in_memory(id, version).is_some()
     }
@@ -366,11 +250,13 @@ impl Source for RemoteSource {
         Box::pin(self.0.fetch(id))
     }
 
-    fn fetch_near<'a>(&'a self, id: &'a ImageId, near: &'a Near) -> BoxFuture<'a, Result<Option<Original>, Error>> {
+    fn fetch_local<'a>(
+        &'a self, id: &'a ImageId, copy: &'a LocalCopy,
+    ) -> BoxFuture<'a, Result<Option<Original>, Error>> {
         Box::pin(async move {
-            Ok(match &near.0 {
-                Some(Place::Memory(held)) => Some(held.original.clone()),
-                Some(Place::Disk(version)) => self.0.originals.get(id, *version).await,
+            Ok(match &copy.0 {
+                Some(CopyLocation::Memory(pinned)) => Some(pinned.original.clone()),
+                Some(CopyLocation::Disk(version)) => self.0.originals.get(id, *version).await,
                 None => None,
             })
         })

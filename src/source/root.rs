@@ -136,7 +136,7 @@ pub(super) struct RootPath {
     /// When it was last checked, in milliseconds since `created`.
     checked: AtomicU64,
     created: Instant,
-    /// What the log calls it.
+    /// Its name in the log.
     description: &'static str,
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
 
-use super::{BoxFuture, Error, ImageId, Near, Opened, Original, Source, UploadStore, Version};
+use super::{BoxFuture, Error, ImageId, LocalCopy, Opened, Original, Source, UploadStore, Version};
 use crate::sync;
 
 /// A source that has each version of an original in memory at most once.
@@ -65,12 +65,12 @@ impl Source for SharedBytes {
         self.source.known(id)
     }
 
-    fn bring<'a>(&'a self, id: &'a ImageId, version: Version) -> BoxFuture<'a, Result<Near, Error>> {
-        self.source.bring(id, version)
+    fn make_local<'a>(&'a self, id: &'a ImageId, version: Version) -> BoxFuture<'a, Result<LocalCopy, Error>> {
+        self.source.make_local(id, version)
     }
 
-    fn is_near(&self, id: &ImageId, version: Version) -> bool {
-        self.source.is_near(id, version)
+    fn is_local(&self, id: &ImageId, version: Version) -> bool {
+        self.source.is_local(id, version)
     }
 
     fn fetch<'a>(&'a self, id: &'a ImageId) -> BoxFuture<'a, Result<Original, Error>> {

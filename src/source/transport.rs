@@ -1,4 +1,4 @@
-//! What a remote source needs of the place where its originals are: one conditional GET.
+//! The interface to a place of remote originals: one conditional GET.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -123,7 +123,7 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
-    /// Those of a strong ETag, quotes included.
+    /// Conditions by a strong ETag, quotes included.
     pub(super) fn etag(etag: HeaderValue) -> Conditions {
         Conditions { etag: Some(etag), last_modified: None }
     }

@@ -40,7 +40,7 @@ pub enum Rejected {
         limit: u64,
     },
     /// The process has no permission to write there.
-    #[error("tintype's user may not write there")]
+    #[error("permission denied: tintype's user cannot write there")]
     Forbidden,
     /// The disk is full.
     #[error("no space left on the device")]
@@ -89,10 +89,10 @@ impl Expected {
 
 /// Stores uploads where the originals are.
 #[derive(Clone)]
-pub struct UploadStore(Place);
+pub struct UploadStore(Backend);
 
 #[derive(Clone)]
-enum Place {
+enum Backend {
     Folder(FolderStore),
     Bucket(BucketStore),
 }
@@ -120,18 +120,18 @@ pub struct NamedUpload {
 
 impl UploadStore {
     pub(super) fn folder(root: Arc<Root>, max_bytes: u64) -> UploadStore {
-        UploadStore(Place::Folder(FolderStore::new(root, max_bytes)))
+        UploadStore(Backend::Folder(FolderStore::new(root, max_bytes)))
     }
 
     pub(super) fn bucket(client: Arc<BucketClient>) -> UploadStore {
-        UploadStore(Place::Bucket(BucketStore::new(client)))
+        UploadStore(Backend::Bucket(BucketStore::new(client)))
     }
 
     /// The most bytes of one original.
     pub fn max_bytes(&self) -> u64 {
         match &self.0 {
-            Place::Folder(folder) => folder.max_bytes(),
-            Place::Bucket(bucket) => bucket.max_bytes(),
+            Backend::Folder(folder) => folder.max_bytes(),
+            Backend::Bucket(bucket) => bucket.max_bytes(),
         }
     }
 
@@ -141,9 +141,9 @@ impl UploadStore {
     /// Where the staging folder cannot be made or read.
     pub fn sweep(&self) -> Result<usize, Rejected> {
         match &self.0 {
-            Place::Folder(folder) => folder.sweep(),
+            Backend::Folder(folder) => folder.sweep(),
             // its files have no names
-            Place::Bucket(_) => Ok(0),
+            Backend::Bucket(_) => Ok(0),
         }
     }
 
@@ -153,15 +153,15 @@ impl UploadStore {
     /// Where no file can be created.
     pub fn stage(&self) -> Result<StagedUpload, Rejected> {
         match &self.0 {
-            Place::Folder(folder) => folder.stage(),
-            Place::Bucket(bucket) => bucket.stage(),
+            Backend::Folder(folder) => folder.stage(),
+            Backend::Bucket(bucket) => bucket.stage(),
         }
     }
 
     /// Whether [`publish`](UploadStore::publish) checks every precondition by itself. Otherwise it checks only
     /// [`Expected::Absent`], and others must hold until it returns.
     pub fn checks_preconditions(&self) -> bool {
-        matches!(self.0, Place::Bucket(_))
+        matches!(self.0, Backend::Bucket(_))
     }
 
     /// The original under a name, where the source's versions may be old.
@@ -170,8 +170,8 @@ impl UploadStore {
     /// Where the storage fails.
     pub async fn current(&self, id: &ImageId) -> Option<Result<Current, Error>> {
         match &self.0 {
-            Place::Folder(_) => None,
-            Place::Bucket(bucket) => Some(bucket.current(id).await),
+            Backend::Folder(_) => None,
+            Backend::Bucket(bucket) => Some(bucket.current(id).await),
         }
     }
 
@@ -181,8 +181,8 @@ impl UploadStore {
     /// The index of the file that failed, and why. Except for [`Expected::Absent`], files before it stay replaced.
     pub async fn publish(&self, files: Vec<NamedUpload>, expected: &Expected) -> Result<(), (usize, Rejected)> {
         match &self.0 {
-            Place::Folder(folder) => folder.publish(files, *expected != Expected::Absent).await,
-            Place::Bucket(bucket) => bucket.publish(files, expected).await,
+            Backend::Folder(folder) => folder.publish(files, *expected != Expected::Absent).await,
+            Backend::Bucket(bucket) => bucket.publish(files, expected).await,
         }
     }
 }

@@ -257,7 +257,7 @@ fn upload_is_in_the_bucket_and_replaced_only_if_matched() {
     assert_eq!(upload(&server, name, &[("If-Match", "*")], &first).status, 200);
     assert_eq!(server.metric("tintype_uploads_total"), 3.0);
 
-    // what others put there since it was read is not replaced, although the original is fresh here
+    // an object that others put there since it was read is not replaced, although the original is fresh here
     assert!(server.get(&format!("/{name}"), &[]).body == first);
     store.put(object, &second);
     upload(&server, name, &[("If-Match", &etag)], &first).assert_problem(409);

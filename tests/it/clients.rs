@@ -12,7 +12,7 @@ fn urls_of_client_libraries_are_answered_and_shown() {
     let place = folder();
     let mut command = Command::new("node");
     command.arg(clients()).arg(tintype().get_program()).arg(nginx::program().expect("the test needs nginx"));
-    // what a failed run leaves for inspection is removed with the folder
+    // the files that a failed run leaves for inspection are removed with the folder
     command.env("TMPDIR", place.path());
     let (code, output, errors) = run(&mut command, b"");
     assert_eq!(code, Some(0), "{}{errors}", String::from_utf8_lossy(&output.stdout));

@@ -62,7 +62,7 @@ fn purge(server: &Server, path: &str) -> Answer {
     server.connect().ask("POST", &format!("/-/purge?path={path}"), &headers)
 }
 
-/// What a purge that succeeds says: the number of renditions, of servers that were told, and those that were not.
+/// The answer to a purge that succeeds: numbers of renditions and of servers that were told, and the servers that were not.
 fn purged(answer: &Answer) -> (u64, u64, Vec<String>) {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let body: Value = serde_json::from_slice(&answer.body).expect("JSON");
@@ -147,7 +147,7 @@ fn stopped_server_sends_nothing_that_was_purged_meanwhile() {
 fn other_servers_are_told_at_once() {
     let Some(store) = ObjectStore::start_or_skip() else { return };
     let (root, caches) = (testdata(), [folder(), folder()]);
-    // nothing listens there
+    // a port without a listener
     let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
     let told = serve(&root, &store, caches[1].path(), "a", &settings(&[("TINTYPE_CLUSTER_POLL", "60s")]));
     let peers = format!("http://{},http://{closed}/", address(&told));
@@ -163,8 +163,8 @@ fn other_servers_are_told_at_once() {
     let mut command = tintype();
     command.args(["purge", PHOTOS[0]]).env("TINTYPE_SECURITY_ADMIN_TOKEN", TOKEN);
     command.env("TINTYPE_SERVER_LISTEN", address(&asked).to_string());
-    let (code, output, said) = run(&mut command, b"");
-    assert_eq!(code, Some(0), "{said}");
+    let (code, output, stderr) = run(&mut command, b"");
+    assert_eq!(code, Some(0), "{stderr}");
     let shown: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(shown["nodes"]["told"], 1, "{shown}");
 
@@ -237,8 +237,8 @@ fn check_asks_the_other_servers() {
         let mut command = tintype();
         command.args(["check", "--json"]).env("TINTYPE_SOURCE_ROOT", &root).env("TINTYPE_CACHE_DIR", own.path());
         command.env("TINTYPE_CLUSTER_PEERS", peers).env("TINTYPE_SECURITY_ADMIN_TOKEN", token);
-        let (_, output, said) = run(command.env("TINTYPE_SERVER_LISTEN", "127.0.0.1:0"), b"");
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no JSON: {said}"));
+        let (_, output, stderr) = run(command.env("TINTYPE_SERVER_LISTEN", "127.0.0.1:0"), b"");
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no JSON: {stderr}"));
         let findings = report["findings"].as_array().expect("a list").iter();
         let ours = findings.filter(|finding| matches!(finding["about"].as_str(), Some("cluster.peers" | "settings")));
         ours.map(|finding| format!("{} {}\n", finding["level"], finding["cause"]).replace('"', "")).collect::<String>()

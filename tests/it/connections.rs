@@ -67,17 +67,17 @@ impl Client {
 }
 
 /// Splits received bytes into answers.
-fn answers(mut came: &[u8]) -> Vec<Answer> {
+fn answers(mut received: &[u8]) -> Vec<Answer> {
     let mut answers = Vec::new();
-    while !came.is_empty() {
-        let end = came.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
-        let head = String::from_utf8_lossy(&came[..end]).into_owned();
+    while !received.is_empty() {
+        let end = received.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
+        let head = String::from_utf8_lossy(&received[..end]).into_owned();
         let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
         let mut answer = Answer { status: status.unwrap_or_else(|| panic!("{head}")), head, body: Vec::new() };
         let length: usize = answer.header("content-length").parse().expect("a number");
-        assert!(came.len() - end >= length, "{} of {length} bytes: {}", came.len() - end, answer.head);
-        answer.body = came[end..end + length].to_vec();
-        came = &came[end + length..];
+        assert!(received.len() - end >= length, "{} of {length} bytes: {}", received.len() - end, answer.head);
+        answer.body = received[end..end + length].to_vec();
+        received = &received[end + length..];
         answers.push(answer);
     }
     answers

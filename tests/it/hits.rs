@@ -197,7 +197,7 @@ fn shutdown_finishes_a_hit_being_sent() {
     let huge = in_memory(&server, HUGE);
     let mut stream = stuck(&server);
     server.signal(Signal::TERM);
-    poll("it is heard", || server.log().contains("stopping").then_some(()));
+    poll("the signal is logged", || server.log().contains("stopping").then_some(()));
     std::thread::sleep(Duration::from_millis(300));
     let mut all = Vec::new();
     stream.read_to_end(&mut all).expect("all of it");

@@ -72,14 +72,14 @@ fn excess(path: &Path, format: &str, dense: Option<&str>) -> Option<String> {
         .envs(dense.map(|quality| (DENSE, quality)))
         .output()
         .expect("it starts");
-    let said = String::from_utf8_lossy(&child.stdout).into_owned();
+    let stdout = String::from_utf8_lossy(&child.stdout).into_owned();
     let at =
         |line: &str| line.split_whitespace().filter_map(|word| word.parse::<u64>().ok()).take(2).collect::<Vec<_>>();
-    let line = said.lines().find_map(|line| line.find("took ").map(|at| &line[at..]));
+    let line = stdout.lines().find_map(|line| line.find("took ").map(|at| &line[at..]));
     let shown = path.display();
     match line.map(|line| (at(line), line)) {
         Some((numbers, line)) => (numbers[0] > numbers[1]).then(|| format!("{shown} to {format}: {line}")),
-        None => Some(format!("{shown} to {format}: ended with {} and no figures: {said}", child.status)),
+        None => Some(format!("{shown} to {format}: ended with {} and no figures: {stdout}", child.status)),
     }
 }
 

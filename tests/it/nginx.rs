@@ -254,16 +254,19 @@ fn cache_that_ignores_vary_is_reported() {
         (code, String::from_utf8_lossy(&output.stdout).into_owned())
     };
     let url = "/photos/coffee.png?width=64&format=auto";
-    let (code, said) = check(url);
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("formats: each client gets a format that it supports"), "{said}");
-    let (code, said) = check(&format!("/kept{url}"));
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("formats: each client gets a format") && said.contains("X-Cache-Status: HIT"), "{said}");
-    let (code, said) = check(&format!("/mixed{url}"));
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("error    formats: a client that accepts no modern format got image/avif"), "{said}");
+    let (code, output) = check(url);
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains("formats: each client gets a format that it supports"), "{output}");
+    let (code, output) = check(&format!("/kept{url}"));
+    assert_eq!(code, Some(0), "{output}");
+    assert!(
+        output.contains("formats: each client gets a format") && output.contains("X-Cache-Status: HIT"),
+        "{output}"
+    );
+    let (code, output) = check(&format!("/mixed{url}"));
+    assert_eq!(code, Some(1), "{output}");
+    assert!(output.contains("error    formats: a client that accepts no modern format got image/avif"), "{output}");
     // an explicit format is the same for every client
-    let (code, said) = check("/mixed/photos/coffee.png?width=64&format=webp");
-    assert_eq!(code, Some(0), "{said}");
+    let (code, output) = check("/mixed/photos/coffee.png?width=64&format=webp");
+    assert_eq!(code, Some(0), "{output}");
 }

@@ -228,8 +228,8 @@ fn metrics_are_well_formed_and_count_requests() {
     assert_eq!((all, value("admin_requests_total", "class=\"2xx\"")), (10.0, 0.0));
     assert_eq!(server.get("/-/nothing", &[]).status, 404);
     let later = read(&server.get("/-/metrics", &[]).text()).expect("in form");
-    let beside = |class: &str| later["tintype_admin_requests_total"].value(&format!("class=\"{class}\""));
-    assert_eq!((beside("2xx"), beside("4xx"), beside("5xx")), (1.0, 1.0, 0.0));
+    let count = |class: &str| later["tintype_admin_requests_total"].value(&format!("class=\"{class}\""));
+    assert_eq!((count("2xx"), count("4xx"), count("5xx")), (1.0, 1.0, 0.0));
 
     // the connection that requests the metrics is open
     assert_eq!(value("requests_in_flight", ""), 0.0);
@@ -293,15 +293,15 @@ fn dashboard_and_alerts_name_existing_metrics() {
 #[test]
 fn manual_and_completions_cover_every_command() {
     let place = folder();
-    let (code, help, said) = run(tintype().arg("--help"), b"");
-    assert_eq!(code, Some(0), "{said}");
+    let (code, help, stderr) = run(tintype().arg("--help"), b"");
+    assert_eq!(code, Some(0), "{stderr}");
     let help = String::from_utf8(help.stdout).expect("UTF-8");
     let list = help.split_once("Commands:\n").and_then(|(_, rest)| rest.split_once("\n\n")).expect("commands").0;
     let commands: BTreeSet<&str> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert!(commands.contains("serve") && !commands.contains("man"), "{commands:?}");
 
-    let (code, _, said) = run(tintype().arg("man").arg(place.path().join("new")), b"");
-    assert_eq!(code, Some(0), "{said}");
+    let (code, _, stderr) = run(tintype().arg("man").arg(place.path().join("new")), b"");
+    assert_eq!(code, Some(0), "{stderr}");
     let page = |name: &str| std::fs::read_to_string(place.path().join("new").join(name)).expect("a page");
     for command in commands.iter().filter(|command| **command != "help") {
         assert!(page(&format!("tintype-{command}.1")).contains(".SH NAME"), "{command}");
@@ -310,8 +310,8 @@ fn manual_and_completions_cover_every_command() {
     assert!(!page("tintype.1").contains("completions") && page("tintype-convert.1").contains("aspect_ratio"));
 
     for shell in ["bash", "zsh", "fish"] {
-        let (code, output, said) = run(tintype().args(["completions", shell]), b"");
-        assert_eq!(code, Some(0), "{said}");
+        let (code, output, stderr) = run(tintype().args(["completions", shell]), b"");
+        assert_eq!(code, Some(0), "{stderr}");
         let script = String::from_utf8(output.stdout).expect("UTF-8");
         assert!(script.contains("healthcheck") && script.contains("cache-dir"), "{shell}");
     }
@@ -322,15 +322,15 @@ fn manual_and_completions_cover_every_command() {
 #[test]
 fn default_settings_are_a_valid_file() {
     let place = folder();
-    let (code, output, said) = run(tintype().args(["config", "--default"]), b"");
-    assert_eq!(code, Some(0), "{said}");
+    let (code, output, stderr) = run(tintype().args(["config", "--default"]), b"");
+    assert_eq!(code, Some(0), "{stderr}");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert_eq!(text, tintype::config::default_file());
     let file = place.path().join("tintype.toml");
     std::fs::write(&file, &text).expect("a file");
     let shown = |more: &[&str]| {
-        let (code, output, said) = run(tintype().arg("config").args(more), b"");
-        assert_eq!(code, Some(0), "{said}");
+        let (code, output, stderr) = run(tintype().arg("config").args(more), b"");
+        assert_eq!(code, Some(0), "{stderr}");
         String::from_utf8(output.stdout).expect("UTF-8")
     };
     let path = file.to_str().expect("UTF-8");

@@ -187,7 +187,7 @@ fn kills_and_restarts_while_the_origin_is_down_cost_no_cached_picture() {
         assert_eq!(server.metric("tintype_source_sick"), 1.0);
     }
     assert_eq!(heads[0], heads[1], "both paths give the same answer");
-    // what is not cached is rendered from the original on disk
+    // a new rendition is made from the original on disk
     let answer = server.get(&format!("/{PHOTO}?width=33&format=webp"), &[]);
     assert_eq!(answer.picture().1, 33);
     assert_stale(&answer, "tintype; fwd=uri-miss; stored");

@@ -62,8 +62,8 @@ impl Set {
 fn signed(place: &Path, key: &str, url: &str) -> String {
     let file = place.join("signing.toml");
     std::fs::write(&file, format!("[security]\nkeys = [\"{key}\"]\n")).expect("a file");
-    let (code, output, said) = run(tintype().args(["sign", url, "--config"]).arg(&file), b"");
-    assert_eq!(code, Some(0), "{said}");
+    let (code, output, stderr) = run(tintype().args(["sign", url, "--config"]).arg(&file), b"");
+    assert_eq!(code, Some(0), "{stderr}");
     String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
 }
 
@@ -84,8 +84,8 @@ fn reload_applies_presets_keys_and_limits() {
     std::fs::write(keys.path(), format!("{NEW}\n")).expect("written");
     set.reload(&settings(30, ""));
     assert_eq!((set.status(url), set.status(&old), set.width(&new)), (403, 403, 30));
-    let said = set.log_line("settings reloaded");
-    assert!(said.contains("presets.a") && said.contains("security.keys") && !said.contains(NEW), "{said}");
+    let line = set.log_line("settings reloaded");
+    assert!(line.contains("presets.a") && line.contains("security.keys") && !line.contains(NEW), "{line}");
 
     // two keys, none required; limits of renders; headers
     std::fs::write(keys.path(), format!("{NEW}\n{OLD}\n")).expect("written");
@@ -149,8 +149,8 @@ fn reload_of_invalid_settings_changes_nothing() {
     ] {
         let errors = set.server.log().matches("ERROR").count();
         set.reload(wrong);
-        let said = set.log_line("invalid settings were not applied");
-        assert!(said.contains(part), "{said}");
+        let line = set.log_line("invalid settings were not applied");
+        assert!(line.contains(part), "{line}");
         assert_eq!(set.server.log().matches("ERROR").count(), errors + 1, "one clear error");
         assert_eq!(set.width("/photos/coffee.png?preset=a"), 20);
     }
@@ -174,13 +174,13 @@ fn reload_names_settings_that_need_a_restart() {
         [cache]\nmax_files = 5\ndir = \"/nowhere\"\n[server]\nlisten = \"127.0.0.1:1\"\n[security]\nlog_beacons = true\n";
     for _ in 0..2 {
         set.reload(more);
-        let said = set.log_line("need a restart");
+        let line = set.log_line("need a restart");
         for name in ["limits.workers", "cache.max_files", "security.log_beacons"] {
-            assert!(said.contains(name), "{said}");
+            assert!(line.contains(name), "{line}");
         }
         // set by flags and variables, which have not changed
         for name in ["limits.queue", "cache.dir", "server.listen", "output.quality"] {
-            assert!(!said.contains(name), "{said}");
+            assert!(!line.contains(name), "{line}");
         }
     }
     assert_eq!(set.server.metric("tintype_queue_max_length"), 7.0);

@@ -190,7 +190,7 @@ fn shutdown_ends_by_timeout_or_second_signal() {
 
     let (server, _clients) = start("1h");
     server.signal(Signal::TERM);
-    poll("the first signal is heard", || server.log().contains("stopping").then_some(()));
+    poll("the first signal is logged", || server.log().contains("stopping").then_some(()));
     server.signal(Signal::TERM);
     given_up(server);
 }
@@ -250,9 +250,9 @@ fn unix_socket_of_a_dead_process_only_is_replaced() {
     assert_eq!(mode(&path), 0o660);
     let mut second = tintype();
     second.arg("serve").arg(testdata()).arg("--cache-dir").arg(cache.path()).args(["--listen", &listen]);
-    let (code, _, said) = run(&mut second, b"");
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("cannot listen on"), "{said}");
+    let (code, _, stderr) = run(&mut second, b"");
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("cannot listen on"), "{stderr}");
     assert_eq!(server.get("/-/live", &[]).status, 200);
     assert_eq!(server.stop().code(), Some(0));
     assert!(!path.exists());
@@ -270,9 +270,9 @@ fn server_without_cache_folder_keeps_results_in_memory() {
     command.current_dir(place.path()).env("RUST_LOG", "info");
     let server = Server::spawn(serve(command, &testdata(), Path::new("none"), "127.0.0.1:0", &[])).expect("it starts");
     let ready = server.get("/-/ready", &[]);
-    let said = String::from_utf8_lossy(&ready.body).into_owned();
+    let body = String::from_utf8_lossy(&ready.body).into_owned();
     assert_eq!(ready.status, 200);
-    assert!(said.contains(r#""cache":"none""#), "{said}");
+    assert!(body.contains(r#""cache":"none""#), "{body}");
     let url = "/generated/alpha.png?width=20";
     assert_eq!(server.get(url, &[]).header("cache-status"), "tintype; fwd=uri-miss");
     assert_eq!(server.get(url, &[]).header("cache-status"), "tintype; hit");
@@ -283,9 +283,9 @@ fn server_without_cache_folder_keeps_results_in_memory() {
     assert!(!place.path().join("none").exists());
     assert_eq!(server.stop().code(), Some(0));
     let mut command = tintype();
-    let (code, _, said) = run(command.args(["cache", "stats", "--cache-dir", "none"]), b"");
-    assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("there is no cache folder"), "{said}");
+    let (code, _, stderr) = run(command.args(["cache", "stats", "--cache-dir", "none"]), b"");
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("there is no cache folder"), "{stderr}");
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn shutdown_does_not_wait_for_stalled_clients() {
         client.peek(&mut [0]).expect("the beginning of an answer");
     }
     server.signal(Signal::TERM);
-    poll("it is heard", || server.log().contains("stopping").then_some(()));
+    poll("the signal is logged", || server.log().contains("stopping").then_some(()));
     ready(503);
     assert_eq!(server.wait().code(), Some(0));
     poll("its last words", || server.log().contains("\"all_finished\":false").then_some(()));

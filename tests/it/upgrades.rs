@@ -1,5 +1,5 @@
-//! Images that are encoded again in idle time: other bytes and another ETag under the same URL, also after a restart, and
-//! nothing else changes.
+//! Images that are encoded again in idle time: other bytes and another ETag under the same URL, also after a restart;
+//! other answers stay.
 
 use std::path::Path;
 

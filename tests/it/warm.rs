@@ -38,8 +38,8 @@ fn address(server: &Server) -> String {
 
 /// The exit code, standard output and standard error.
 fn outcome(command: &mut Command, input: &str) -> (Option<i32>, String, String) {
-    let (code, output, said) = run(command, input.as_bytes());
-    (code, String::from_utf8_lossy(&output.stdout).into_owned(), said)
+    let (code, output, stderr) = run(command, input.as_bytes());
+    (code, String::from_utf8_lossy(&output.stdout).into_owned(), stderr)
 }
 
 /// An access log of nginx: visitors of a few pages, and noise.
@@ -79,7 +79,7 @@ fn log(lines: usize) -> String {
 
 /// Requests the targets of a log as several browsers, and returns hits and requests.
 fn replay(server: &Server, log: &str) -> (u32, u32) {
-    let (mut asked, mut hits) = (0, 0);
+    let (mut requests, mut hits) = (0, 0);
     for (number, line) in log.lines().enumerate() {
         let request = line.split('"').nth(1).expect("a request");
         let Some(target) = request.strip_prefix("GET ").and_then(|rest| rest.split(' ').next()) else { continue };
@@ -89,10 +89,10 @@ fn replay(server: &Server, log: &str) -> (u32, u32) {
         let accept = [CHROMIUM, WEBP_ONLY, "*/*"][number % 3];
         let answer = server.get(target, &[("Accept", accept)]);
         assert_eq!(answer.status, 200, "{target}");
-        asked += 1;
+        requests += 1;
         hits += u32::from(answer.header("cache-status").contains("hit"));
     }
-    (hits, asked)
+    (hits, requests)
 }
 
 #[test]
@@ -100,26 +100,26 @@ fn warmed_log_is_replayed_from_the_cache() {
     let log = log(400);
     let (cold_cache, cache, place) = (folder(), folder(), folder());
     let cold = Server::start(&testdata(), cold_cache.path());
-    let (hits, asked) = replay(&cold, &log);
-    let before = f64::from(hits) / f64::from(asked);
+    let (hits, requests) = replay(&cold, &log);
+    let before = f64::from(hits) / f64::from(requests);
     let renders = cold.metric("tintype_renders_total");
 
     let file = place.path().join("access.log");
     std::fs::write(&file, &log).expect("written");
     let server = Server::start(&testdata(), cache.path());
-    let (code, shown, said) = outcome(warm(&address(&server), cache.path()).arg(&file), "");
-    assert_eq!(code, Some(0), "{shown}{said}");
+    let (code, shown, stderr) = outcome(warm(&address(&server), cache.path()).arg(&file), "");
+    assert_eq!(code, Some(0), "{shown}{stderr}");
     let made = server.metric("tintype_renders_total");
     // several requests may come to one picture
     assert!(shown.contains(&format!("\n{made} rendered, ")) && shown.contains(" already cached, 0 failed"), "{shown}");
     assert!(shown.contains("400 entries read: 5 originals") && shown.contains("skipped"), "{shown}");
-    let (hits, asked) = replay(&server, &log);
-    let after = f64::from(hits) / f64::from(asked);
+    let (hits, requests) = replay(&server, &log);
+    let after = f64::from(hits) / f64::from(requests);
     eprintln!(
-        "{asked} requests of a log of 400 lines: hit ratio {before:.3} cold ({renders} renders), {after:.3} warmed with {made}"
+        "{requests} requests of a log of 400 lines: hit ratio {before:.3} cold ({renders} renders), {after:.3} warmed with {made}"
     );
     assert!(before < 0.9, "{before}");
-    assert_eq!(hits, asked);
+    assert_eq!(hits, requests);
     assert_eq!(server.metric("tintype_renders_total"), made);
     // renders for other clients only, since a log does not name what a client accepts
     assert!(made >= renders && made <= renders * 3.0, "{made} of {renders}");
@@ -143,17 +143,17 @@ fn list_summary_counts_every_outcome() {
         /generated/none.png?width=30\n\
         /hostile/html-named.jpg?width=20\n\
         not/a/path.png\n";
-    let (code, shown, said) = outcome(warm(&address(&server), cache.path()).arg("-"), list);
-    assert_eq!(code, Some(0), "{shown}{said}");
+    let (code, shown, stderr) = outcome(warm(&address(&server), cache.path()).arg("-"), list);
+    assert_eq!(code, Some(0), "{shown}{stderr}");
     assert!(shown.contains("7 entries read"), "{shown}");
     assert!(shown.contains("1 skipped: neither a URL"), "{shown}");
     assert!(shown.contains("1 rendered, 1 already cached, 1 originals, 2 failed"), "{shown}");
     assert!(shown.contains("404      1  ") && shown.contains("such as /generated/none.png?width=30"), "{shown}");
     assert!(shown.contains("415      1  "), "{shown}");
     // the command fails where every request does
-    let (code, shown, said) = outcome(warm(&address(&server), cache.path()).arg("-"), "/none.png?w=1\n");
+    let (code, shown, stderr) = outcome(warm(&address(&server), cache.path()).arg("-"), "/none.png?w=1\n");
     assert_eq!(code, Some(1), "{shown}");
-    assert!(said.contains("every request failed"), "{said}");
+    assert!(stderr.contains("every request failed"), "{stderr}");
     // an empty list is no failure
     assert_eq!(outcome(warm(&address(&server), cache.path()).arg("-"), "# nothing\n").0, Some(0));
     assert_eq!(outcome(warm(&address(&server), cache.path()).arg("/nowhere.txt"), "").0, Some(1));
@@ -174,9 +174,9 @@ fn html_page_is_read_for_its_images() {
     let (cache, place) = (folder(), folder());
     let file = place.path().join("index.html");
     std::fs::write(&file, PAGE).expect("written");
-    let (code, shown, said) = outcome(warm(&unused(), cache.path()).arg("--dry-run").arg(&file), "");
-    assert_eq!(code, Some(0), "{said}");
-    let asked: HashSet<&str> = shown.lines().filter(|line| line.starts_with('/')).collect();
+    let (code, shown, stderr) = outcome(warm(&unused(), cache.path()).arg("--dry-run").arg(&file), "");
+    assert_eq!(code, Some(0), "{stderr}");
+    let requests: HashSet<&str> = shown.lines().filter(|line| line.starts_with('/')).collect();
     let expected = [
         "/generated/p3.png?width=16&format=auto\tavif",
         "/generated/p3.png?width=32&format=auto\tavif",
@@ -184,9 +184,9 @@ fn html_page_is_read_for_its_images() {
         "/generated/p3.png?w=8&dpr=4",
         "/generated/grey.png?rect=0,0,8,8&format=webp",
     ];
-    assert_eq!(asked, HashSet::from(expected), "{shown}");
+    assert_eq!(requests, HashSet::from(expected), "{shown}");
     assert!(shown.starts_with("7 entries read: 2 originals, 5 renditions to request"), "{shown}");
-    // nothing was made
+    // the store was not made
     assert!(!cache.path().join("v2").exists());
 }
 
@@ -195,8 +195,9 @@ fn accept_option_selects_clients() {
     let cache = folder();
     let list = "/generated/p3.png?width=16&format=auto\n";
     let names = |arguments: &[&str]| {
-        let (code, shown, said) = outcome(warm(&unused(), cache.path()).args(["--dry-run", "-"]).args(arguments), list);
-        assert_eq!(code, Some(0), "{said}");
+        let (code, shown, stderr) =
+            outcome(warm(&unused(), cache.path()).args(["--dry-run", "-"]).args(arguments), list);
+        assert_eq!(code, Some(0), "{stderr}");
         let lines = shown.lines().filter_map(|line| line.split_once('\t'));
         lines.map(|(_, name)| name.to_owned()).collect::<Vec<_>>()
     };
@@ -210,8 +211,8 @@ fn accept_option_selects_clients() {
 fn warm_without_a_server_renders_in_process() {
     let cache = folder();
     let list = "/photos/rocket.jpg?width=16&format=auto\n/generated/grey.png?width=20&format=webp\n";
-    let (code, shown, said) = outcome(warm(&unused(), cache.path()).arg("-"), list);
-    assert_eq!(code, Some(0), "{shown}{said}");
+    let (code, shown, stderr) = outcome(warm(&unused(), cache.path()).arg("-"), list);
+    assert_eq!(code, Some(0), "{shown}{stderr}");
     assert!(
         shown.contains("sending requests to this process") && shown.contains("4 rendered, 0 already cached, 0 failed"),
         "{shown}"
@@ -223,17 +224,17 @@ fn warm_without_a_server_renders_in_process() {
         assert_eq!(answer.header("cache-status"), "tintype; hit", "{accept}");
     }
     // one process writes to a cache folder: while a server has it, --url is needed
-    let (code, shown, said) = outcome(warm(&unused(), cache.path()).arg("-"), list);
+    let (code, shown, stderr) = outcome(warm(&unused(), cache.path()).arg("-"), list);
     assert_eq!(code, Some(1), "{shown}");
-    assert!(said.contains(&format!("process {}", server.pid())) && said.contains("--url"), "{said}");
+    assert!(stderr.contains(&format!("process {}", server.pid())) && stderr.contains("--url"), "{stderr}");
     let url = format!("http://{}", address(&server));
-    let (code, shown, said) = outcome(warm(&unused(), cache.path()).args(["--url", &url, "-"]), list);
-    assert_eq!(code, Some(0), "{said}");
+    let (code, shown, stderr) = outcome(warm(&unused(), cache.path()).args(["--url", &url, "-"]), list);
+    assert_eq!(code, Some(0), "{stderr}");
     assert!(shown.contains("0 rendered, 4 already cached"), "{shown}");
     drop(server);
-    let (code, _, said) = outcome(warm(&unused(), cache.path()).args(["--url", &url, "-"]), list);
+    let (code, _, stderr) = outcome(warm(&unused(), cache.path()).args(["--url", &url, "-"]), list);
     assert_eq!(code, Some(1));
-    assert!(said.contains("cannot connect"), "{said}");
+    assert!(stderr.contains("cannot connect"), "{stderr}");
 }
 
 #[test]
@@ -242,8 +243,8 @@ fn warm_connects_to_a_unix_socket() {
     let listen = format!("unix:{}", place.path().join("tintype.sock").display());
     let server = Server::start_with(&testdata(), cache.path(), &listen, &[]);
     let list = "/generated/grey.png?width=20&format=webp\n";
-    let (code, shown, said) = outcome(warm(&listen, cache.path()).arg("-"), list);
-    assert_eq!(code, Some(0), "{said}");
+    let (code, shown, stderr) = outcome(warm(&listen, cache.path()).arg("-"), list);
+    assert_eq!(code, Some(0), "{stderr}");
     assert!(shown.contains(&listen) && shown.contains("1 rendered"), "{shown}");
     let (code, shown, _) = outcome(warm(&unused(), cache.path()).args(["--url", &listen, "-"]), list);
     assert_eq!(code, Some(0));
@@ -255,8 +256,8 @@ fn warm_connects_to_a_unix_socket() {
 fn stub(answers: &'static [&'static str]) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("its address").to_string();
-    let (asked, next) = (Arc::<Mutex<Vec<String>>>::default(), AtomicUsize::new(0));
-    let noted = Arc::clone(&asked);
+    let (requests, next) = (Arc::<Mutex<Vec<String>>>::default(), AtomicUsize::new(0));
+    let noted = Arc::clone(&requests);
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let mut reader = BufReader::new(stream);
@@ -269,7 +270,7 @@ fn stub(answers: &'static [&'static str]) -> (String, Arc<Mutex<Vec<String>>>) {
             let _ = reader.get_mut().write_all(answer.as_bytes());
         }
     });
-    (address, asked)
+    (address, requests)
 }
 
 trait Lines {
@@ -293,19 +294,19 @@ fn warm_obeys_retry_after() {
     let cache = folder();
     let list = "/a.png?width=1\n/b.png?width=1\n";
     // --url is not checked to be tintype, only connected to once
-    let (address, asked) = stub(&[BUSY, BUSY, MADE]);
-    let (code, shown, said) =
+    let (address, requests) = stub(&[BUSY, BUSY, MADE]);
+    let (code, shown, stderr) =
         outcome(warm(&unused(), cache.path()).args(["--url", &format!("http://{address}"), "-"]), list);
-    assert_eq!(code, Some(0), "{shown}{said}");
+    assert_eq!(code, Some(0), "{shown}{stderr}");
     assert!(shown.contains("2 rendered, 0 already cached, 0 failed"), "{shown}");
-    let targets = asked.lock().expect("no panic").iter().filter(|line| line.starts_with("GET /a.png")).count();
+    let targets = requests.lock().expect("no panic").iter().filter(|line| line.starts_with("GET /a.png")).count();
     assert_eq!(targets, 3);
 
     let (address, _) = stub(&[BUSY]);
     let url = format!("http://{address}");
-    let (code, shown, said) = outcome(warm(&unused(), cache.path()).args(["--url", &url, "-"]), "/a.png?width=1\n");
+    let (code, shown, stderr) = outcome(warm(&unused(), cache.path()).args(["--url", &url, "-"]), "/a.png?width=1\n");
     assert_eq!(code, Some(1), "{shown}");
-    assert!(shown.contains("503      1  ") && said.contains("failed on the server"), "{shown}{said}");
+    assert!(shown.contains("503      1  ") && stderr.contains("failed on the server"), "{shown}{stderr}");
 
     // a server that disappears after the first connection
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -318,18 +319,18 @@ fn warm_obeys_retry_after() {
         reader.get_mut().write_all(MADE.as_bytes()).expect("it reads");
     });
     let list = "/a.png?width=1\n/b.png?width=1\n/c.png?width=1\n";
-    let (code, shown, said) = outcome(warm(&unused(), cache.path()).args(["--url", &url, "-"]), list);
+    let (code, shown, stderr) = outcome(warm(&unused(), cache.path()).args(["--url", &url, "-"]), list);
     assert_eq!(code, Some(1), "{shown}");
     assert!(shown.contains("1 rendered, 0 already cached, 1 failed, 1 not sent"), "{shown}");
-    assert!(shown.contains("cannot connect") && said.contains("unreachable"), "{shown}{said}");
+    assert!(shown.contains("cannot connect") && stderr.contains("unreachable"), "{shown}{stderr}");
 
     // a listener at the configured address that is not tintype gets one request
     const OTHER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi";
-    let (address, asked) = stub(&[OTHER]);
-    let (code, _, said) = outcome(warm(&address, cache.path()).arg("-"), list);
+    let (address, requests) = stub(&[OTHER]);
+    let (code, _, stderr) = outcome(warm(&address, cache.path()).arg("-"), list);
     assert_eq!(code, Some(1));
-    assert!(said.contains("is not tintype"), "{said}");
-    assert_eq!(asked.lock().expect("no panic").len(), 1);
+    assert!(stderr.contains("is not tintype"), "{stderr}");
+    assert_eq!(requests.lock().expect("no panic").len(), 1);
     let path = PathBuf::from(cache.path());
     assert!(!path.join("v2").exists(), "something was made in the folder");
 }

@@ -257,7 +257,7 @@ fn unix_socket_has_its_mode_and_replaces_no_file() {
     assert_eq!(server.stop().code(), Some(0));
     std::fs::write(&path, "not a socket").expect("written");
     let mut command = crate::common::serve(crate::common::tintype(), &testdata(), cache.path(), &listen, &[]);
-    let (code, _, said) = crate::common::run(&mut command, b"");
-    assert_eq!(code, Some(1), "{said}");
+    let (code, _, stderr) = crate::common::run(&mut command, b"");
+    assert_eq!(code, Some(1), "{stderr}");
     assert_eq!(std::fs::read_to_string(&path).expect("still there"), "not a socket");
 }

@@ -1,7 +1,7 @@
 //! Repair of what is wrong around the image data, before a file is decoded.
 //!
 //! libjpeg goes on after most faults with a warning, and browsers show such files. The repairs here keep libjpeg and other decoders from
-//! giving up, or from warning where nothing is lost. What a warning means for the image is in [`integrity`](crate::integrity).
+//! giving up, or from warning where nothing is lost. The meaning of each warning for the image is in [`integrity`](crate::integrity).
 
 use std::borrow::Cow;
 

@@ -40,7 +40,6 @@ pub(crate) struct Component {
     progress: [Option<u8>; 64],
 }
 
-/// One scan.
 pub(crate) struct Scan {
     pub(crate) components: Vec<ScanComponent>,
     /// Start and end of spectral selection; 0 and 63 in sequential files, whatever the header says.

@@ -24,7 +24,7 @@ pub struct Fault {
     pub row: u32,
 }
 
-/// The kinds of faults.
+/// The kind of a fault in the entropy-coded data or between scans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
     /// A marker or the end of the file comes before all MCUs of a scan were read.

@@ -3,177 +3,18 @@
 //! Conversion runs on the resized picture wherever the samples have 8 bits: it costs a fifteenth there of what it costs
 //! on a 12-megapixel original. Profiles that cannot be read count as absent, as they do in browsers.
 
-use std::cell::RefCell;
-use std::sync::{Arc, OnceLock};
+mod profile;
 
-use moxcms::{
-    CicpProfile, ColorPrimaries, ColorProfile, DataColorSpace, Layout, ProfileText, ToneReprCurve, TransformExecutor,
-    TransformOptions,
-};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use moxcms::{ColorProfile, DataColorSpace, Layout, TransformExecutor, TransformOptions};
 
 use crate::pixels::Pixels;
-use crate::wire::{self, LONGEST_NAME};
-
-/// The kind of samples of a picture, as a profile names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ColourModel {
-    /// One sample of luminance.
-    Grey,
-    /// Red, green and blue.
-    Rgb,
-    /// Cyan, magenta, yellow and black.
-    Cmyk,
-}
-
-impl ColourModel {
-    /// That of pixels of so many components without alpha.
-    pub fn of(components: u8) -> ColourModel {
-        match components {
-            1 => ColourModel::Grey,
-            4 => ColourModel::Cmyk,
-            _ => ColourModel::Rgb,
-        }
-    }
-
-    /// Whether an ICC profile can be meant for samples of this kind, by its header (ICC.1:2022, §7.2.8). Decoders ignore any
-    /// other: it is left over from another version of the image. Browsers accept an RGB profile for grey images, too, and apply it to
-    /// three equal samples; libpng warns of it.
-    pub fn is_of(self, icc: &[u8]) -> bool {
-        let kind = icc.get(16..20).unwrap_or_default();
-        match self {
-            ColourModel::Grey => kind == b"GRAY" || kind == b"RGB ",
-            ColourModel::Rgb => kind == b"RGB ",
-            ColourModel::Cmyk => kind == b"CMYK",
-        }
-    }
-}
-
-/// The colour space of an image's samples: RGB or grey.
-///
-/// It is sent to another process as its source. The receiver parses it where it converts colours, so that a process that only passes
-/// it on does not run a parser on it.
-#[derive(Clone)]
-pub struct Profile(Arc<Inner>);
-
-struct Inner {
-    source: Source,
-    /// What was parsed of the source; `None` where it cannot be, so that the profile counts as absent.
-    parsed: OnceLock<Option<ColorProfile>>,
-}
-
-/// What a profile is made from.
-#[derive(Serialize, Deserialize)]
-enum Source {
-    /// The embedded profile itself.
-    Icc(#[serde(with = "wire::bytes")] Arc<[u8]>),
-    /// Values of gAMA and cHRM: white, red, green, blue.
-    Gamma(f32, [(f32, f32); 4]),
-    /// Colour primaries and transfer characteristics of ITU-T H.273.
-    Cicp(u8, u8),
-}
-
-impl Source {
-    fn parse(&self) -> Option<ColorProfile> {
-        match *self {
-            Source::Icc(ref icc) => parse_icc(icc),
-            Source::Gamma(gamma, chromaticities) => profile_of_gamma(gamma, chromaticities),
-            Source::Cicp(primaries, transfer) => profile_of_cicp(primaries, transfer),
-        }
-    }
-}
-
-fn parse_icc(icc: &[u8]) -> Option<ColorProfile> {
-    let mut profile = contained(|| ColorProfile::new_from_slice(icc).ok())?;
-    // curves and a matrix lead to XYZ, whatever the header says
-    let tables = [&profile.lut_a_to_b_perceptual, &profile.lut_a_to_b_colorimetric, &profile.lut_a_to_b_saturation];
-    if tables.iter().all(|table| table.is_none()) {
-        profile.pcs = DataColorSpace::Xyz;
-    }
-    let known = matches!(profile.color_space, DataColorSpace::Rgb | DataColorSpace::Gray);
-    known.then_some(profile)
-}
-
-fn profile_of_gamma(gamma: f32, [white, red, green, blue]: [(f32, f32); 4]) -> Option<ColorProfile> {
-    let sane = |(x, y): (f32, f32)| x > 0.0 && y > 0.0 && x + y <= 1.0001;
-    if ![white, red, green, blue].into_iter().all(sane) {
-        return None;
-    }
-    let point = |(x, y)| moxcms::Chromaticity { x, y };
-    let primaries = ColorPrimaries { red: point(red), green: point(green), blue: point(blue) };
-    let mut profile = ColorProfile::new_srgb();
-    profile.update_rgb_colorimetry(point(white).to_xyyb(), primaries);
-    if !(0.1..=10.0).contains(&gamma) {
-        return None;
-    }
-    let curve = ToneReprCurve::Parametric(vec![1.0 / gamma]);
-    profile.red_trc = Some(curve.clone());
-    profile.green_trc = Some(curve.clone());
-    profile.blue_trc = Some(curve);
-    profile.cicp = None;
-    Some(profile)
-}
-
-fn profile_of_cicp(primaries: u8, transfer: u8) -> Option<ColorProfile> {
-    // 1 is BT.709 and 2 unspecified; 13 is sRGB, and pictures tagged with video's curves are made to be shown as sRGB
-    let plain_curve = matches!(transfer, 1 | 2 | 6 | 13 | 14 | 15);
-    // PQ and HLG are made for brighter screens than sRGB's. Without tone mapping, which has no standard, their values are
-    // kept
-    if matches!(transfer, 16 | 18) || matches!(primaries, 1 | 2) && plain_curve {
-        return None;
-    }
-    let cicp = CicpProfile {
-        color_primaries: primaries.try_into().ok()?,
-        transfer_characteristics: if plain_curve { 13 } else { transfer }.try_into().ok()?,
-        matrix_coefficients: moxcms::MatrixCoefficients::Identity,
-        full_range: true,
-    };
-    contained(|| Some(ColorProfile::new_from_cicp(cicp)))
-}
+use profile::contained;
+pub use profile::{ColourModel, Profile};
 
 impl Profile {
-    /// Reads an ICC profile (ICC.1:2022); `None` where it is damaged or describes neither RGB nor grey.
-    pub fn from_icc(icc: &[u8]) -> Option<Profile> {
-        let parsed = parse_icc(icc)?;
-        Some(Profile::parsed_from(Source::Icc(icc.into()), parsed))
-    }
-
-    /// The colour space that PNG's gAMA and cHRM chunks describe: samples are light to the power of `gamma`;
-    /// chromaticities are white, red, green, blue, each x and y.
-    pub fn from_gamma(gamma: f32, chromaticities: [(f32, f32); 4]) -> Option<Profile> {
-        let parsed = profile_of_gamma(gamma, chromaticities)?;
-        Some(Profile::parsed_from(Source::Gamma(gamma, chromaticities), parsed))
-    }
-
-    /// The colour space of coded values (ITU-T H.273): colour primaries and transfer characteristics. `None` where they
-    /// are sRGB's own or unspecified.
-    pub fn from_cicp(primaries: u8, transfer: u8) -> Option<Profile> {
-        let parsed = profile_of_cicp(primaries, transfer)?;
-        Some(Profile::parsed_from(Source::Cicp(primaries, transfer), parsed))
-    }
-
-    fn parsed_from(source: Source, parsed: ColorProfile) -> Profile {
-        Profile(Arc::new(Inner { source, parsed: OnceLock::from(Some(parsed)) }))
-    }
-
-    fn parsed(&self) -> Option<&ColorProfile> {
-        self.0.parsed.get_or_init(|| self.0.source.parse()).as_ref()
-    }
-
-    fn icc(&self) -> Option<&Arc<[u8]>> {
-        match &self.0.source {
-            Source::Icc(icc) => Some(icc),
-            Source::Gamma(..) | Source::Cicp(..) => None,
-        }
-    }
-
-    /// The name that the profile has for itself.
-    pub fn name(&self) -> Option<String> {
-        self.icc()?;
-        let name = self.parsed()?.description.as_ref().map(text);
-        name.filter(|name| !name.is_empty())
-    }
-
     /// The embedded ICC profile, if it describes RGB samples such as results have and can be converted from: a profile that
     /// readers ignore is not passed on to them.
     pub fn rgb_icc(&self) -> Option<&Arc<[u8]>> {
@@ -183,10 +24,6 @@ impl Profile {
     /// Whether opaque pixels in it are sRGB as they are: most profiles in photographs are sRGB under some name.
     pub fn is_srgb(&self) -> bool {
         !self.is_grey() && !matches!(conversion(self, 3), Conversion::By(_))
-    }
-
-    fn is_grey(&self) -> bool {
-        self.parsed().is_some_and(|profile| profile.color_space == DataColorSpace::Gray)
     }
 
     /// The 256 sRGB values of a grey profile's 256 samples.
@@ -203,38 +40,6 @@ impl Profile {
         }
         Some(curve)
     }
-}
-
-impl std::fmt::Debug for Profile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.0.source {
-            Source::Icc(icc) => write!(f, "Profile(ICC of {} bytes)", icc.len()),
-            Source::Gamma(gamma, _) => write!(f, "Profile(gamma {gamma})"),
-            Source::Cicp(primaries, transfer) => write!(f, "Profile(CICP {primaries}/{transfer})"),
-        }
-    }
-}
-
-impl Serialize for Profile {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.source.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Profile {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Profile, D::Error> {
-        let source = Source::deserialize(deserializer)?;
-        Ok(Profile(Arc::new(Inner { source, parsed: OnceLock::new() })))
-    }
-}
-
-fn text(text: &ProfileText) -> String {
-    let text = match text {
-        ProfileText::PlainString(text) => text.as_str(),
-        ProfileText::Localizable(all) => all.first().map_or("", |text| text.value.as_str()),
-        ProfileText::Description(description) => description.ascii_string.as_str(),
-    };
-    text.trim_matches(|c: char| c.is_control() || c.is_whitespace()).chars().take(LONGEST_NAME).collect()
 }
 
 fn srgb() -> ColorProfile {
@@ -314,12 +119,6 @@ fn new_conversion(profile: &Profile, channels: usize) -> Conversion {
     }
 }
 
-/// The parser and the transforms are another project's code on untrusted bytes: a panic in it is a profile that cannot be
-/// read.
-fn contained<T>(work: impl FnOnce() -> Option<T>) -> Option<T> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).ok().flatten()
-}
-
 /// Converts 16-bit samples (native byte order) to 8-bit sRGB at their full precision.
 pub fn to_srgb8(samples: &[u16], channels: usize, profile: Option<&Profile>) -> Vec<u8> {
     Narrowing::new(channels, profile).apply(samples)
@@ -332,7 +131,7 @@ pub struct Narrowing {
 }
 
 enum By {
-    /// Nothing but the precision changes.
+    /// Only the precision changes.
     Precision,
     /// The curve of a profile for grey.
     Curve(Box<[u8; 256]>),

@@ -15,7 +15,7 @@ pub enum Error {
     #[error("the file is not an image that tintype reads (its content decides, not its name)")]
     UnknownFormat,
     /// The format is known but is not read, or not in this form.
-    #[error("{format} is not read here: {reason}")]
+    #[error("this {format} file is not supported: {reason}")]
     Unsupported {
         /// The format of the content.
         format: Format,

@@ -1,7 +1,7 @@
 //! The few EXIF fields that matter here: the orientation, the artist and the copyright.
 //!
 //! EXIF is a TIFF file without a picture (EXIF 2.32 §4.6); only the entries of its first directory are looked at, and
-//! nothing in it is trusted: every offset is checked, and whatever does not fit is as if it were absent. Blocks are also
+//! nothing in it is trusted: every offset is checked, and an entry that does not fit counts as absent. Blocks are also
 //! written here, for originals that have the same fields elsewhere.
 
 use crate::geometry::Orientation;
@@ -44,7 +44,7 @@ pub fn copyright(exif: &[u8]) -> Option<Vec<u8>> {
 /// One field of an IFD.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// The tag.
+    /// The tag (EXIF 2.32 §4.6).
     pub tag: u16,
     /// The type of its values (EXIF 2.32 §4.6.2).
     pub kind: u16,
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn no_orientation_is_left_whatever_is_odd_about_it() {
+    fn odd_orientation_entry_is_removed() {
         let field = |kind, value: [u8; 4]| block(ORIENTATION, kind, value)[10..22].to_vec();
         for entries in [
             vec![field(SHORT, [6, 0, 0, 0]), field(SHORT, [8, 0, 0, 0])],
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_block_is_read_back() {
         let field = |tag, kind, values: &[u8]| Field { tag, kind, values: values.to_vec() };
         for big_endian in [false, true] {
             let first =
@@ -299,7 +299,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn nothing_in_a_block_can_hurt(mut bytes: Vec<u8>, little: bool) {
+        fn random_block_does_not_panic(mut bytes: Vec<u8>, little: bool) {
             if bytes.len() >= 4 {
                 bytes[..4].copy_from_slice(if little { b"II\x2a\0" } else { b"MM\0\x2a" });
             }

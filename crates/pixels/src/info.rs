@@ -1,6 +1,7 @@
 //! The facts in an original's header, and the capabilities of its decoder.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::colour::Profile;
 use crate::exif;
@@ -21,7 +22,7 @@ pub struct Info {
     #[serde(deserialize_with = "wire::positive")]
     pub frames: u32,
     /// How often an animation plays.
-    #[serde(deserialize_with = "wire::loops")]
+    #[serde(deserialize_with = "loops")]
     pub loops: Loops,
     /// Whether its pixels are indices of a palette, of up to 256 colours a frame.
     pub is_indexed: bool,
@@ -41,7 +42,7 @@ pub struct Info {
     pub caps: DecoderCaps,
 }
 
-/// Scales by powers of two.
+/// 1/8, 1/4, 1/2 and the full size, smallest first.
 pub const POWER_OF_TWO_SCALES: [DctScale; 4] = [DctScale::new(1), DctScale::new(2), DctScale::new(4), DctScale::FULL];
 
 /// Scales of the decoders of JPEG. 5/8 and 7/8 save next to nothing over 6/8 and 8/8, and the fewer scales there are, the more often
@@ -53,14 +54,13 @@ pub const JPEG_SCALES: [DctScale; 6] =
 pub const REDUCED_JPEG_SCALES: &[DctScale] = JPEG_SCALES.split_last().expect("not empty").1;
 
 /// Every list of scales in [`DecoderCaps`]: an [`Info`] from another process may have no other.
-pub(crate) const SCALE_LISTS: [&[DctScale]; 5] =
-    [&[], &[DctScale::FULL], &POWER_OF_TWO_SCALES, &JPEG_SCALES, REDUCED_JPEG_SCALES];
+const SCALE_LISTS: [&[DctScale]; 5] = [&[], &[DctScale::FULL], &POWER_OF_TWO_SCALES, &JPEG_SCALES, REDUCED_JPEG_SCALES];
 
 /// The capabilities of a decoder for one file, and their cost.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct DecoderCaps {
     /// The scales at which it decodes (scaled IDCT), smallest first; [`DctScale::FULL`] is the last.
-    #[serde(deserialize_with = "wire::scales")]
+    #[serde(deserialize_with = "scales")]
     pub scales: &'static [DctScale],
     /// By how much more a scaled picture must be oversampled than one from a scaled IDCT: box means blur what transforms keep.
     #[serde(deserialize_with = "wire::cost")]
@@ -70,7 +70,7 @@ pub struct DecoderCaps {
     /// Whether it can decode a region alone, where it returns planes.
     pub decodes_regions: bool,
     /// The scales of which it can make several in one pass, where it returns planes.
-    #[serde(deserialize_with = "wire::scales")]
+    #[serde(deserialize_with = "scales")]
     pub shared_scales: &'static [DctScale],
     /// How it returns rows one after the other, if it does.
     pub rows: Option<RowDecoding>,
@@ -171,5 +171,20 @@ impl Info {
         let decoded = stored * factor * factor;
         let DecodeMemory { per_stored_pixel, per_decoded_pixel } = self.caps.memory;
         (stored * per_stored_pixel + decoded * per_decoded_pixel) as u64
+    }
+}
+
+/// One of the lists of scales that decoders have.
+fn scales<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'static [DctScale], D::Error> {
+    let scales: Vec<DctScale> = Deserialize::deserialize(deserializer)?;
+    let known = SCALE_LISTS.into_iter().find(|list| **list == scales);
+    known.ok_or_else(|| D::Error::custom("scales that no decoder has"))
+}
+
+/// The plays of an animation, at least one.
+fn loops<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Loops, D::Error> {
+    match Loops::deserialize(deserializer)? {
+        Loops::Times(0) => Err(D::Error::custom("an animation that plays no time")),
+        loops => Ok(loops),
     }
 }

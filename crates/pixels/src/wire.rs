@@ -6,9 +6,6 @@
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-use crate::geometry::DctScale;
-use crate::info::{Loops, SCALE_LISTS};
-
 /// Bytes of a text at most; a longer one is cut.
 const LONGEST_TEXT: usize = 4096;
 
@@ -70,19 +67,4 @@ pub(crate) fn cost<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D:
     let cost = f64::deserialize(deserializer)?;
     let is_cost = cost.is_finite() && cost >= 0.0;
     is_cost.then_some(cost).ok_or_else(|| D::Error::custom("a cost that is no positive number"))
-}
-
-/// One of the lists of scales that decoders have.
-pub(crate) fn scales<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'static [DctScale], D::Error> {
-    let scales: Vec<DctScale> = Deserialize::deserialize(deserializer)?;
-    let known = SCALE_LISTS.into_iter().find(|list| **list == scales);
-    known.ok_or_else(|| D::Error::custom("scales that no decoder has"))
-}
-
-/// The plays of an animation, at least one.
-pub(crate) fn loops<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Loops, D::Error> {
-    match Loops::deserialize(deserializer)? {
-        Loops::Times(0) => Err(D::Error::custom("an animation that plays no time")),
-        loops => Ok(loops),
-    }
 }

@@ -17,7 +17,7 @@ use crate::settings::Settings;
 /// The facts of a valid file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checked {
-    /// Its format.
+    /// The format, by its signature.
     pub format: Format,
     /// Its size as displayed; `None` for an SVG that states none.
     pub size: Option<Size>,

@@ -129,7 +129,7 @@ pub(crate) fn gains_by_threads(format: Format, encoding: Encoding, canvas: Size)
 /// stored picture, at most.
 pub(crate) fn row_resize_memory(stored: Size, rows: u32, down: f64, channels: usize, linear: bool) -> u64 {
     let row = u64::from(stored.width) * channels as u64;
-    let window = |at_once| (u64::from(window(stored, down, at_once)) + CUT_AT_ONCE as u64) * row;
+    let window = |count| (u64::from(window(stored, down, count)) + CUT_AT_ONCE as u64) * row;
     if linear {
         window(linear_rows_at_once(down)) + linear_light_memory(stored, down)
     } else {
@@ -139,8 +139,8 @@ pub(crate) fn row_resize_memory(stored: Size, rows: u32, down: f64, channels: us
 
 /// Bytes of the rows that are copied of a picture out of which a part was cut, at most.
 pub(crate) fn cut_memory(stored: Size, down: f64, linear: bool) -> u64 {
-    let at_once = if linear { linear_rows_at_once(down) } else { rows_at_once(stored, down) };
-    (u64::from(window(stored, down, at_once)) + CUT_AT_ONCE as u64) * u64::from(stored.width) * 4
+    let count = if linear { linear_rows_at_once(down) } else { rows_at_once(stored, down) };
+    (u64::from(window(stored, down, count)) + CUT_AT_ONCE as u64) * u64::from(stored.width) * 4
 }
 
 /// Bytes that a resize in linear light holds in addition to the image and the result, at most.

@@ -88,9 +88,9 @@ pub(crate) fn svg_size(text: &str) -> Option<Size> {
     let start = text.find("<svg").or_else(|| text.find(":svg"))?;
     let tag = &text[start..start + text[start..].find('>')?];
     let whole = |length: f64| (0.5..1e9).contains(&length).then_some(length.round() as u32);
-    let said = |name| pixels(attribute(tag, name)?);
+    let length = |name| pixels(attribute(tag, name)?);
     let view_box = attribute(tag, "viewBox").and_then(view_box);
-    let (width, height) = match (said("width"), said("height"), view_box) {
+    let (width, height) = match (length("width"), length("height"), view_box) {
         (Some(width), Some(height), _) => (width, height),
         // one side gives the other
         (Some(width), None, Some((w, h))) => (width, width * h / w),

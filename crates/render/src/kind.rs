@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn every_size_is_counted_whole() {
+    fn picture_of_any_size_is_counted_whole() {
         for (width, height) in [(1, 1), (3, 9), (4, 4), (5, 8), (17, 13), (64, 1)] {
             let counts = count(&picture(width, height, |_, _| [9; 4], 3));
             let all = u64::from(width.div_ceil(4) * height.div_ceil(4));

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thumbhash_knows_shape_colour_and_alpha() {
+    fn thumbhash_has_shape_colour_and_alpha() {
         type At = fn(u32, u32) -> [u8; 4];
         let half: At = |x, _| if x % 2 == 0 { RED } else { CLEAR };
         // (width, height, picture, ratio, mean colour and alpha)
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blurhash_decodes_to_the_picture() {
+    fn blurhash_decodes_to_the_picture() {
         type At = fn(u32, u32) -> [u8; 4];
         // (size, picture, colour at the left and at the right)
         type Row = (u32, u32, At, [i32; 3], [i32; 3]);
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn no_pixels_at_all() {
+    fn empty_picture_has_no_placeholder() {
         for (width, height) in [(0, 0), (0, 5), (5, 0)] {
             let p = Pixels { size: Size::new(width, height), channels: 3, data: Vec::new() };
             assert_eq!(dominant_color(&p), [0, 0, 0]);
@@ -306,7 +306,7 @@ mod tests {
 
         /// The dominant colour is within a neighbourhood of colours that occur.
         #[test]
-        fn a_dominant_colour_occurs(
+        fn dominant_colour_occurs_in_the_picture(
             colours in prop::collection::vec(any::<[u8; 3]>(), 1..20)
         ) {
             let p = Pixels { size: Size::new(colours.len() as u32, 1), channels: 3,

@@ -99,8 +99,8 @@ impl<'a> Plan<'a> {
         let encode_layout = draft.encode_layout(settings);
         let layout = draft.decode_layout(encode_layout);
         let scale = draft.scale(settings.oversampling);
-        let skip_loop_filter = info.caps.has_loop_filter
-            && viewport.shrinks(&fitted) >= BLOCK_EDGES_HIDDEN * f64::from(settings.oversampling);
+        let hides_block_edges = viewport.shrinks(&fitted) >= BLOCK_EDGES_HIDDEN * f64::from(settings.oversampling);
+        let skip_loop_filter = info.caps.has_loop_filter && hides_block_edges;
         let region = draft.region(scale, layout);
         let rows = info.caps.rows.filter(|_| draft.can_stream());
         let is_shareable = rows.is_none_or(|rows| info.size.pixels() * rows.channels as u64 <= MAX_SHARED);
@@ -129,20 +129,14 @@ impl<'a> Plan<'a> {
         let measuring = encoding + cost::search_memory(outer);
         let searches = recipe.encode.target.is_some() && frames == 1 && is_admitted(measuring);
         let encoding = if searches { measuring } else { encoding };
-        let whole = if frames > 1 { DecodeMode::Whole } else { DecodeMode::SharedWhole };
-        let mode = |is_shared: bool| match () {
-            () if rows.is_some() && !(is_shared && is_shareable) => DecodeMode::Rows,
-            // at full size the region is not decoded by the decoder that decodes the whole
-            () if region.is_some() && (scale == DctScale::FULL || !is_shared) => DecodeMode::Region,
-            () => whole,
-        };
+        let [alone, shared] = modes(frames, rows.is_some(), is_shareable, region.is_some(), scale);
         Ok(Plan {
             viewport,
             admitted: limits.admit(info, frames, "making", decoding + encoding)?,
             format,
             options: DecodeOptions { scale, skip_loop_filter, layout, region },
-            alone: mode(false),
-            shared: mode(true),
+            alone,
+            shared,
             encode_layout,
             canvas: outer,
             asks_kind,
@@ -186,6 +180,17 @@ impl<'a> Plan<'a> {
     pub(crate) fn keeps_profile(&self) -> bool {
         self.recipe().encode.metadata == Metadata::Keep && self.format.keeps_profile()
     }
+}
+
+/// The decoding of a render alone, and of one that shares it with others.
+fn modes(frames: u32, streams: bool, is_shareable: bool, has_region: bool, scale: DctScale) -> [DecodeMode; 2] {
+    [false, true].map(|is_shared| match () {
+        () if streams && !(is_shared && is_shareable) => DecodeMode::Rows,
+        // at full size the region is not decoded by the decoder that decodes the whole
+        () if has_region && (scale == DctScale::FULL || !is_shared) => DecodeMode::Region,
+        () if frames > 1 => DecodeMode::Whole,
+        () => DecodeMode::SharedWhole,
+    })
 }
 
 /// The inputs of a plan's decisions.

@@ -131,7 +131,7 @@ impl Recipe {
         let Encode { output, quality, target, lossless, animated, metadata } = encode;
         // Debug of these plain enums and integers is exact and unambiguous; EPOCH changes if it ever does not suffice
         let mut text = format!("{:?}", (rect, trim, turn, resize, background));
-        // what is not asked for is left out, so that a new field leaves the keys of all other recipes as they are
+        // options that are not asked for are left out, so that a new field leaves the keys of all other recipes as they are
         let mut extra = |name: &str, value: Option<String>| {
             if let Some(value) = value {
                 text.push_str(&format!("{name}={value};"));

@@ -37,7 +37,6 @@ const SLOPE: f64 = 0.5;
 /// The largest step on the common scale.
 const LONGEST_STEP: f64 = 20.0;
 
-/// One try.
 struct Try {
     number: f32,
     score: f64,
@@ -132,7 +131,7 @@ fn to_rgb(planes: &tintype_pixels::Planes) -> Result<Pixels> {
 /// The pixels of a still file that was made here, however many: the bounds on pixels are for originals.
 ///
 /// # Errors
-/// Those of the decoder.
+/// The errors of the decoder.
 pub(crate) fn decoded(file: &[u8], format: Format, limits: Limits) -> Result<Pixels> {
     let codec = tintype_codecs::of(format);
     let info = codec.probe(file)?;

@@ -17,7 +17,6 @@ const KIND_SIDE: u32 = 640;
 /// A recipe's geometry in the pixels of one original, for a result of one format.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Viewport<'a> {
-    /// The recipe.
     pub(crate) recipe: &'a Recipe,
     /// The size of the original as it is stored.
     pub(crate) stored: Size,

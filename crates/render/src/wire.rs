@@ -2,7 +2,7 @@
 //! their way back.
 //!
 //! Both ends are the same program, so the encoding (postcard's) carries no version and no names. Samples and files are large; they are
-//! sent beside a short header, as they are. What is received may come from a process that an original has taken over: each value is
+//! sent beside a short header, as they are. Received bytes may come from a process that an original has taken over: each value is
 //! checked for what a constructor would check, and is an error where it could not have been made here.
 
 use serde::de::DeserializeOwned;

@@ -167,7 +167,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_panics(text in "\\PC{0,200}") {
+        fn random_text_does_not_panic(text in "\\PC{0,200}") {
             let _ = (parse::<Extension>(&text), parse_staged::<Extension>(&text), version(&text));
         }
     }

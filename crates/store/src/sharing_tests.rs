@@ -80,13 +80,13 @@ async fn equal_bodies_with_different_attributes_share_a_file() {
 async fn equal_bodies_stored_concurrently_are_one_file() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = Arc::new(open(dir.path()));
-    let crowd: Vec<_> = (0..50)
+    let tasks: Vec<_> = (0..50)
         .map(|number| {
             let store = Arc::clone(&store);
             tokio::spawn(async move { ask(&store, file("a", number), BODY).await.1 })
         })
         .collect();
-    for one in crowd {
+    for one in tasks {
         assert_eq!(one.await.expect("no panic"), MADE);
     }
     assert_eq!(settled(&store), taken(dir.path()));

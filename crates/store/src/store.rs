@@ -14,16 +14,16 @@ use crate::{Attributes, Config, Counters, Digest, Entry, Key, Object, Selection,
 /// How often the folder is looked after, and one that cannot be used is tried again.
 const TICK: Duration = Duration::from_millis(500);
 
-/// A bounded store of files. Whatever goes wrong with its folder is logged and counted here; to callers it is a file that
+/// A bounded store of files. Failures of its folder are logged and counted here; callers see a file that
 /// is not there or was not stored.
 pub struct Store<A: Attributes> {
-    place: Arc<Place<A>>,
+    inner: Arc<Inner<A>>,
     /// Ends the maintenance thread when it is dropped.
     maintenance: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 /// The folder, as it is now.
-struct Place<A: Attributes> {
+struct Inner<A: Attributes> {
     state: RwLock<State<A>>,
     /// How often it was opened.
     opened: AtomicU64,
@@ -65,7 +65,7 @@ impl FolderState {
     ];
 }
 
-impl<A: Attributes> Place<A> {
+impl<A: Attributes> Inner<A> {
     fn disk(&self) -> Option<Arc<Disk<A>>> {
         match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
             State::Open(disk) => Some(Arc::clone(disk)),
@@ -129,42 +129,42 @@ impl<A: Attributes> Store<A> {
     /// A store in the folder of `config`. Where that cannot be used, this is logged, it is tried again twice a second, and
     /// until then nothing is stored and nothing found.
     pub fn new(config: Config) -> Store<A> {
-        let place = Arc::new(Place {
+        let inner = Arc::new(Inner {
             state: RwLock::new(State::Unusable),
             opened: AtomicU64::new(0),
             config,
             counters: Arc::default(),
         });
-        place.open(true);
-        let maintenance = place.config.dir.is_some().then(|| maintain(Arc::clone(&place))).flatten();
-        Store { place, maintenance }
+        inner.open(true);
+        let maintenance = inner.config.dir.is_some().then(|| maintain(Arc::clone(&inner))).flatten();
+        Store { inner, maintenance }
     }
 
     /// The file of that key, verified. A damaged one is removed.
     pub async fn get(&self, key: Key) -> Option<Arc<Object<A>>> {
-        self.place.disk()?.get(key).await
+        self.inner.disk()?.get(key).await
     }
 
     /// Whether the index has that key; the file is not looked at.
     pub fn contains(&self, key: Key) -> bool {
-        self.place.disk().is_some_and(|disk| disk.contains(key))
+        self.inner.disk().is_some_and(|disk| disk.contains(key))
     }
 
     /// The index's entry of that key, files that are being written included; the file is not looked at.
     pub fn entry(&self, key: Key) -> Option<Entry<A>> {
-        self.place.disk()?.entry(key)
+        self.inner.disk()?.entry(key)
     }
 
     /// The path of that key's file for another program to read. It was verified now or within the last ten minutes, and
     /// is checked to be the same inode since. It may be evicted before it is opened.
     pub async fn file(&self, key: Key) -> Option<StoredFile<A>> {
-        self.place.disk()?.file(key).await
+        self.inner.disk()?.file(key).await
     }
 
     /// Hands over a file of the original at `path` to be written. `true` once it would survive this process; `false` where
     /// it will not be stored, or where that is not known within a quarter of a second.
     pub async fn put(&self, path: &str, key: Key, object: &Arc<Object<A>>) -> bool {
-        match self.place.disk() {
+        match self.inner.disk() {
             Some(disk) => disk.put(path, key, object).await,
             None => false,
         }
@@ -173,7 +173,7 @@ impl<A: Attributes> Store<A> {
     /// Hands over a file like [`Store::put`], unless `is_valid` returns false. A caller that makes it return false before it
     /// purges finds nothing in the store afterwards that was handed over before.
     pub async fn put_if(&self, path: &str, key: Key, object: &Arc<Object<A>>, is_valid: impl Fn() -> bool) -> bool {
-        match self.place.disk() {
+        match self.inner.disk() {
             Some(disk) => disk.put_if(path, key, object, is_valid).await,
             None => false,
         }
@@ -183,7 +183,7 @@ impl<A: Attributes> Store<A> {
     /// place: a file that was purged, evicted or replaced in the meantime does not come back. A file that is still being
     /// written is not replaced.
     pub async fn replace(&self, path: &str, key: Key, current: Digest, object: &Arc<Object<A>>) -> bool {
-        match self.place.disk() {
+        match self.inner.disk() {
             Some(disk) => disk.replace(path, key, current, object).await,
             None => false,
         }
@@ -191,33 +191,33 @@ impl<A: Attributes> Store<A> {
 
     /// Notes a use of the file for eviction.
     pub fn touch(&self, key: Key) {
-        if let Some(disk) = self.place.disk() {
+        if let Some(disk) = self.inner.disk() {
             disk.touch(key);
         }
     }
 
     /// Removes one file, also one that is being written.
     pub fn remove(&self, key: Key) {
-        if let Some(disk) = self.place.disk() {
+        if let Some(disk) = self.inner.disk() {
             disk.remove(key);
         }
     }
 
     /// Removes the selected files, those being written too, and returns their keys.
     pub fn purge(&self, selection: &Selection<'_>) -> HashSet<Key> {
-        self.place.disk().map(|disk| disk.purge(selection)).unwrap_or_default()
+        self.inner.disk().map(|disk| disk.purge(selection)).unwrap_or_default()
     }
 
     /// Waits until everything handed over so far is on disk.
     pub fn flush(&self) {
-        if let Some(disk) = self.place.disk() {
+        if let Some(disk) = self.inner.disk() {
             disk.flush();
         }
     }
 
     /// Whether the folder can be used now. After a write that failed, a file is written to find out.
     pub fn folder_state(&self) -> FolderState {
-        match &*self.place.state.read().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.inner.state.read().unwrap_or_else(PoisonError::into_inner) {
             State::None => FolderState::None,
             State::Open(disk) if disk.is_writable() => FolderState::Open,
             State::InUse => FolderState::InUse,
@@ -228,7 +228,7 @@ impl<A: Attributes> Store<A> {
     /// How often the folder was opened; `None` while this process does not have it. Files that are found after this number
     /// was read may be those of a later opening, which changed the number before.
     pub fn opened(&self) -> Option<u64> {
-        self.place.disk().map(|_| self.place.opened.load(Ordering::SeqCst))
+        self.inner.disk().map(|_| self.inner.opened.load(Ordering::SeqCst))
     }
 
     /// Whether this process can store files now.
@@ -238,12 +238,12 @@ impl<A: Attributes> Store<A> {
 
     /// How full the folder is, as far as it has been read; zeros while this process does not have it.
     pub fn usage(&self) -> Usage {
-        self.place.disk().map_or_else(Usage::default, |disk| disk.usage())
+        self.inner.disk().map_or_else(Usage::default, |disk| disk.usage())
     }
 
     /// Counters of events.
     pub fn counters(&self) -> &Counters {
-        &self.place.counters
+        &self.inner.counters
     }
 }
 
@@ -258,11 +258,11 @@ impl<A: Attributes> Drop for Store<A> {
 }
 
 /// Starts the thread that looks after the folder until the sender is dropped.
-fn maintain<A: Attributes>(place: Arc<Place<A>>) -> Option<(Sender<()>, JoinHandle<()>)> {
+fn maintain<A: Attributes>(inner: Arc<Inner<A>>) -> Option<(Sender<()>, JoinHandle<()>)> {
     let (end, ended) = channel();
     let work = move || {
         while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-            place.tick();
+            inner.tick();
         }
     };
     let thread = std::thread::Builder::new().name("cache-keeper".into()).spawn(work);

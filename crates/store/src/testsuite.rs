@@ -178,7 +178,7 @@ async fn file_larger_than_the_store_evicts_nothing() {
 async fn used_files_survive_a_flood() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut store = open_with(dir.path(), 100 * 4096);
-    let (mut hits, mut asked, mut flood) = (0, 0, 1000);
+    let (mut hits, mut requests, mut flood) = (0, 0, 1000);
     for round in 0..12 {
         if round == 6 {
             drop(store);
@@ -188,7 +188,7 @@ async fn used_files_survive_a_flood() {
         for hot in 0..20 {
             let (_, found) = ask(&store, file("hot", hot), body(hot)).await;
             if round >= 2 {
-                asked += 1;
+                requests += 1;
                 hits += u32::from(matches!(found, Found::Stored));
             }
             for _ in 0..if round == 0 { 0 } else { 10 } {
@@ -199,7 +199,7 @@ async fn used_files_survive_a_flood() {
         // uses are written down twice a second
         tokio::time::sleep(std::time::Duration::from_millis(if round == 5 { 1200 } else { 0 })).await;
     }
-    assert!(hits * 100 >= asked * 95, "{hits} hits of {asked}");
+    assert!(hits * 100 >= requests * 95, "{hits} hits of {requests}");
 }
 
 #[tokio::test]
@@ -348,7 +348,7 @@ async fn min_free_is_left_to_others() {
     store.flush();
     assert!(files(dir.path()).is_empty());
     poll(|| store.counters().not_stored.load(Ordering::Relaxed) == 1);
-    // nothing is wrong with the folder
+    // the folder itself is in order
     assert!(store.is_writable());
 }
 

@@ -21,7 +21,7 @@ pub fn testdata(path: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The files of `testdata` whose first bytes match. Those of the corpus of real and hostile images are added where it is there,
+/// The files of `testdata` whose first bytes match. Files of the corpus of real and hostile images are added where it is there,
 /// which no test may rely on: in `TINTYPE_CORPUS`, or in `shared/corpus` beside the project.
 ///
 /// # Panics

@@ -1,7 +1,7 @@
 //! Decoding of key frames, macroblock row by macroblock row.
 //!
 //! Anything unusual about a frame, and any damage, yields `None`. Prediction uses pixels before the loop filter, so the filter follows one
-//! row of macroblocks behind. Scaled frames are not filtered, as in libwebp: what the filter smooths is smaller than a pixel of the result.
+//! row of macroblocks behind. Scaled frames are not filtered, as in libwebp: the filter changes details that are smaller than a pixel of the result.
 
 use crate::bool_decoder::BoolDecoder;
 use crate::header::{FrameHeader, first_partition, frame_size, token_partitions};

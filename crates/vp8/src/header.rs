@@ -14,7 +14,6 @@ pub(crate) struct DequantFactors {
     pub(crate) uv: [i16; 2],
 }
 
-/// A frame header.
 pub(crate) struct FrameHeader {
     /// The probabilities of the segment tree (§9.3), where each macroblock states its segment.
     pub(crate) segment_probs: Option<[u8; 3]>,
@@ -176,7 +175,7 @@ pub(crate) fn first_partition(data: &[u8]) -> Option<(BoolDecoder<'_>, &[u8])> {
     Some((BoolDecoder::new(first), rest))
 }
 
-/// The token partitions (§9.5). Those of a truncated frame may end early.
+/// The token partitions (§9.5). In a truncated frame they may end early.
 pub(crate) fn token_partitions(count: usize, data: &[u8], may_be_truncated: bool) -> Option<Vec<BoolDecoder<'_>>> {
     let (sizes, mut rest) = data.split_at_checked(3 * (count - 1))?;
     let mut partitions = Vec::with_capacity(count);

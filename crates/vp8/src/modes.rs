@@ -3,7 +3,7 @@
 use crate::bool_decoder::BoolDecoder;
 use crate::mode_tables::KF_B_MODE_PROBS;
 
-/// Modes of whole macroblocks. Those of subblocks begin with the same, then LD, RD, VR, VL, HD and HU.
+/// Modes of whole macroblocks. Modes of subblocks begin with the same, then LD, RD, VR, VL, HD and HU.
 pub(crate) const DC_PRED: u8 = 0;
 pub(crate) const TM_PRED: u8 = 1;
 pub(crate) const V_PRED: u8 = 2;

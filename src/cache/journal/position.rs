@@ -37,7 +37,7 @@ impl PositionFile {
     /// Replaces the position, durably. Blocks.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// The errors of the file system.
     pub(crate) fn write(&self, position: Position) -> std::io::Result<()> {
         let mut file = tempfile::Builder::new().prefix(NAME).tempfile_in(&self.dir)?;
         writeln!(file, "{VERSION} {position} {}", self.bucket)?;

@@ -199,7 +199,7 @@ async fn old_entries_are_deleted() {
 }
 
 #[test]
-fn only_whole_positions_are_read() {
+fn malformed_position_is_refused() {
     let now = Position::now();
     assert_eq!(Position::parse(&now.to_string()), Some(now));
     for text in

@@ -1,8 +1,8 @@
 //! Renditions that several servers share: objects in a bucket, asked between the disk and a render.
 //!
 //! A key covers everything that shapes the bytes of a rendition, so an object never becomes stale, and a store that shows
-//! writes late costs a render and nothing else. What is read is verified; what fails in any way is a miss. Nothing here fails a
-//! request, and none waits for the store longer than a hedge.
+//! writes late costs a render and nothing else. Bytes from the bucket are verified; any failure is a miss. No request fails because
+//! of the store, and none waits for it longer than a hedge.
 
 mod breaker;
 mod counters;
@@ -113,7 +113,6 @@ impl SharedTier {
         })
     }
 
-    /// The bucket.
     pub(crate) fn bucket(&self) -> &Arc<dyn Bucket> {
         &self.bucket
     }

@@ -41,7 +41,7 @@ impl SharedTier {
         self.in_bucket.invalidate_all();
     }
 
-    /// Removes the renditions from the bucket and returns their number. What other servers are writing at the time is
+    /// Removes the renditions from the bucket and returns their number. Objects that other servers are writing at the time are
     /// removed by a second call some seconds later. The breaker is not asked.
     ///
     /// # Errors

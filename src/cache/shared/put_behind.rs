@@ -1,4 +1,4 @@
-//! Renditions are written to the bucket behind the answer: a bounded queue that a few tasks work on. What does not fit is
+//! Renditions are written to the bucket behind the answer: a bounded queue that a few tasks work on. A rendition that does not fit is
 //! dropped, since a rendition can be made again.
 
 use std::collections::VecDeque;

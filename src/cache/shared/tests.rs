@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::super::testsuite::{MADE, Result, ask, body, encoded, id, open, rendition};
-use super::super::{Body, Cache, Digest, Encoded, Failure, Found, Made, Purge, Upgrade};
+use super::super::{Body, Cache, Digest, Failure, Found, Made, Purge, Upgrade};
 use super::*;
 use crate::bucket::memory::{Faults, MemoryBucket};
+use crate::render::Encoded;
 
 type Server = Arc<Cache<&'static str>>;
 
@@ -152,7 +153,7 @@ async fn store_that_takes_no_writes_is_read_all_the_same() {
     for number in 0..10 {
         share(&one, "/a", number, b"one").await;
     }
-    // nothing is asked for while there are errors
+    // no object is requested while there are errors
     bucket.set(Faults { error: Some(Error::Credentials("AccessDenied".into())), ..Faults::default() });
     (100..110).for_each(|number| put(&two, number, 10));
     written(tier(&two)).await;
@@ -267,7 +268,7 @@ async fn queue_is_bounded_by_number_and_bytes() {
     let (dirs, bucket) = (folders::<1>(), bucket());
     let server = server(dirs[0].path(), &bucket);
     let tier = tier(&server);
-    // nothing is written until this task yields
+    // the queue is not worked on until this task yields
     (0..300).for_each(|number| put(&server, number, 10));
     assert_eq!((count(&server, Event::PutSkipped), tier.queue_bytes()), (300 - 256, 2560));
     written(tier).await;
@@ -482,10 +483,10 @@ fn generation(body: &Body) -> u32 {
     std::str::from_utf8(&body.bytes).expect("text").parse().expect("a number")
 }
 
-/// Purges race with requests on two servers whose store answers at random times. What is asked for after a purge was
-/// made after it began, on both servers; and so is what the bucket has after the sweep.
+/// Purges race with requests on two servers whose store answers at random times. A rendition that is requested after a purge
+/// was made after it began, on both servers; and so were the objects in the bucket after the sweep.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_purged_comes_back_in_a_thousand_races() {
+async fn purged_rendition_does_not_return_in_a_thousand_races() {
     let (dirs, bucket) = (folders::<2>(), bucket());
     let servers = dirs.each_ref().map(|dir| server(dir.path(), &bucket));
     let current = Arc::<AtomicU32>::default();
@@ -512,7 +513,7 @@ async fn nothing_purged_comes_back_in_a_thousand_races() {
             server.purge(&what);
         }
         tier(&servers[0]).purge(&what).await.expect("purged");
-        // those that asked before may get what was being made
+        // requests from before may get the rendition that was being made
         for one in asked {
             one.await.expect("no panic");
         }

@@ -106,8 +106,8 @@ fn links(subject: &Subject, sample: &Sample, report: &mut Report) {
 fn uploads(subject: &Subject, root: &Path, report: &mut Report) {
     let staging = root.join(STAGING);
     for folder in [root, &staging].into_iter().filter(|folder| folder.exists()) {
-        let may = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
-        if let Err(error) = rustix::fs::accessat(rustix::fs::CWD, folder, may, rustix::fs::AtFlags::EACCESS) {
+        let access = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+        if let Err(error) = rustix::fs::accessat(rustix::fs::CWD, folder, access, rustix::fs::AtFlags::EACCESS) {
             let (cause, fix) = paths::why_not_written(&subject.own, &subject.mounts, folder, &error.into());
             // only tintype uses it: another user's process has created it
             let own = format!("chown -R {}: {}", subject.own.name, staging.display());

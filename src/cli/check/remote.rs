@@ -25,7 +25,7 @@ pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 pub(super) fn check(subject: &Subject, origin: Origin, report: &mut Report) {
     let shown = origin.to_string();
-    // nothing of it is kept
+    // without copies on disk
     let config = RemoteConfig { dir: None, ..subject.config.fixed.remote() };
     let (Ok(id), Ok(runtime)) = (ImageId::of(&random_name()), runtime()) else { return };
     let began = Instant::now();

@@ -21,7 +21,6 @@ const MARGIN: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(super) enum Server {
     Running(Endpoint),
-    /// This process.
     InProcess(App, Arc<Service>),
 }
 

@@ -10,7 +10,7 @@
 //! | others | a dialect each |
 //!
 //! To add a dialect: a module with a table of options and a type that implements [`Dialect`](super::Dialect), its settings in
-//! `config/live.rs`, and its mount in `config/modules.rs`.
+//! `config/dialects.rs`, and its mount in `config/mounts/`. CONTRIBUTING.md has the checklist.
 
 pub mod cloudflare;
 pub mod imgix;

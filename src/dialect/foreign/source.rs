@@ -55,7 +55,7 @@ impl Sources {
     /// The same for dialects whose addresses may have no scheme: a text that begins with the host of a base is below it.
     ///
     /// # Errors
-    /// Those of [`Sources::id`].
+    /// The errors of [`Sources::id`].
     pub fn id_of_host(&self, source: &str) -> Result<ImageId, Error> {
         let bare = |base: &Base| Some(base.origin.split_once("://")?.1.to_owned());
         let is_host = |host: String| source.strip_prefix(&host).is_some_and(|rest| rest.starts_with('/'));

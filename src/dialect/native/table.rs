@@ -1,7 +1,7 @@
 //! One row for each parameter of a URL.
 //!
 //! To add a parameter: a field of [`Params`], a row in `table/rows.rs` with its parser and printer in `values.rs`, its default in
-//! [`defaults`](super::params::defaults), and its place in `policy.rs`.
+//! [`defaults`](super::params::defaults), and its place in `policy.rs` and `policy/recipe.rs`.
 
 use super::colours;
 use super::params::Params;

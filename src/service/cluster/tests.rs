@@ -288,7 +288,7 @@ async fn purged_rendition_comes_back_in_no_order_of_events() {
         assert_eq!(site.shared(), [""; 0], "in the bucket after round {round}");
         for (server, cache) in servers.iter().zip(["one", "two"]) {
             assert_eq!(server.cache_memory().0, 0, "in memory after round {round}");
-            // what a round leaves there stays, and looking takes long
+            // files that a round leaves stay, and looking takes long
             if round % 50 == 49 {
                 assert_eq!(site.on_disk(cache), 0, "on disk after round {round}");
             }

@@ -299,7 +299,7 @@ fn renders_after_a_failed_decode_do_not_wait_for_each_other() {
 }
 
 #[test]
-fn no_image_is_decoded_for_a_render_that_does_without() {
+fn declined_scale_is_not_decoded() {
     use crate::render::SharedDecodes as _;
     let (half, whole) = (wide(Format::WebP, 120), wide(Format::WebP, 180));
     for needs in [false, true] {

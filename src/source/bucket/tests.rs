@@ -274,7 +274,7 @@ async fn publish(source: &RemoteSource, files: &[(&str, &[u8])], expected: &Expe
     }
 }
 
-/// What every bucket does with uploads.
+/// Uploads behave the same in every kind of bucket.
 async fn check_uploads(bucket: Arc<dyn Bucket>) {
     let source = source(Arc::clone(&bucket), 100);
     let store = source.upload_store().expect("it accepts uploads");

@@ -17,7 +17,7 @@ const NOTHING: Windows = Windows {
     missing: Duration::ZERO,
 };
 
-/// Nothing is kept on disk.
+/// Without copies on disk.
 fn config(max_bytes: u64, windows: Windows) -> RemoteConfig {
     RemoteConfig { max_bytes, windows, dir: None, cache_bytes: 0, min_free: 0 }
 }
@@ -143,46 +143,46 @@ async fn one_request_brings_version_and_bytes_for_all() {
     }
     let version = remote.version().await.expect("a version");
     assert_eq!(remote.source.known(&id()), Some(version));
-    remote.source.bring(&id(), version).await.expect("it is near");
+    remote.source.make_local(&id(), version).await.expect("it is downloaded");
     assert_eq!(remote.requests(), 1);
     // bytes that are not held any more are requested again
-    assert!(remote.source.is_near(&id(), version));
+    assert!(remote.source.is_local(&id(), version));
     shared.originals.remove(&id());
-    assert!(!remote.source.is_near(&id(), version));
-    remote.source.bring(&id(), version).await.expect("it is near");
+    assert!(!remote.source.is_local(&id(), version));
+    remote.source.make_local(&id(), version).await.expect("it is downloaded");
     assert_eq!(remote.source.fetch(&id()).await.expect("an original").version, version);
     assert_eq!(remote.requests(), 2);
 }
 
 #[tokio::test]
-async fn brought_bytes_are_read_without_a_request() {
+async fn downloaded_bytes_are_read_without_a_request() {
     for remote in [OverHttp::with(100, NOTHING), OverHttp::on_disk(NOTHING)] {
         remote.put("a.jpg", b"one");
         let version = remote.version().await.expect("a version");
-        let near = remote.source.bring(&id(), version).await.expect("it is near");
+        let copy = remote.source.make_local(&id(), version).await.expect("it is downloaded");
         let requests = remote.requests();
-        let fetched = remote.source.fetch_near(&id(), &near).await.expect("an original");
+        let fetched = remote.source.fetch_local(&id(), &copy).await.expect("an original");
         assert_eq!(fetched.expect("it is here").version, version);
         // evicted from the disk meanwhile; memory is held by those that need it
         remote.source.0.originals.remove(&id());
-        let fetched = remote.source.fetch_near(&id(), &near).await.expect("no error");
+        let fetched = remote.source.fetch_local(&id(), &copy).await.expect("no error");
         assert_eq!(fetched.is_some(), remote.dir.is_none());
         assert_eq!(remote.requests(), requests, "no request is made under a permit");
-        let near = remote.source.bring(&id(), version).await.expect("it is near");
-        assert!(remote.source.fetch_near(&id(), &near).await.expect("an original").is_some());
+        let copy = remote.source.make_local(&id(), version).await.expect("it is downloaded");
+        assert!(remote.source.fetch_local(&id(), &copy).await.expect("an original").is_some());
         assert_eq!(remote.requests(), requests + usize::from(remote.dir.is_some()));
     }
 }
 
 #[tokio::test]
-async fn original_that_changed_is_brought_with_its_new_version() {
+async fn original_that_changed_is_downloaded_with_its_new_version() {
     for remote in [OverHttp::with(100, NOTHING), OverHttp::on_disk(NOTHING)] {
         remote.put("a.jpg", b"one");
         let version = remote.version().await.expect("a version");
         remote.source.0.originals.remove(&id());
         remote.put("a.jpg", b"two");
-        let near = remote.source.bring(&id(), version).await.expect("it is near");
-        let fetched = remote.source.fetch_near(&id(), &near).await.expect("an original").expect("it is here");
+        let copy = remote.source.make_local(&id(), version).await.expect("it is downloaded");
+        let fetched = remote.source.fetch_local(&id(), &copy).await.expect("an original").expect("it is here");
         assert!(fetched.version != version && fetched.bytes == b"two"[..]);
         assert!(!remote.source.0.originals.is_on_disk(&id(), version), "the former version is removed");
     }
@@ -200,15 +200,15 @@ async fn versions_and_originals_outlive_a_restart_and_the_origin() {
         assert_eq!(remote.source.known(&id()), None, "a request is made first");
         assert_eq!(remote.version().await.expect("a version"), version);
         assert!(remote.source.is_stale(&id()));
-        let near = remote.source.bring(&id(), version).await.expect("it is near");
-        let fetched = remote.source.fetch_near(&id(), &near).await.expect("an original").expect("it is here");
+        let copy = remote.source.make_local(&id(), version).await.expect("it is downloaded");
+        let fetched = remote.source.fetch_local(&id(), &copy).await.expect("an original").expect("it is here");
         assert_eq!(fetched.bytes, &b"one"[..]);
     }
     remote.put("a.jpg", b"one");
     remote = remote.restart(windows);
     assert_eq!(remote.version().await.expect("a version"), version);
     assert!(remote.origin.requests().pop().expect("a request").contains("if-none-match"), "it is only confirmed");
-    // what is gone stays gone: at the origin, and by a purge
+    // removed originals stay removed: at the origin, and by a purge
     remote.origin.remove("a.jpg");
     remote = remote.restart(windows);
     assert!(matches!(remote.version().await, Err(Error::NotFound)));
@@ -220,10 +220,10 @@ async fn versions_and_originals_outlive_a_restart_and_the_origin() {
         remote.put("a.jpg", b"one");
         let version = remote.version().await.expect("a version");
         forget(&remote.source);
-        assert!(!remote.source.is_near(&id(), version));
+        assert!(!remote.source.is_local(&id(), version));
         remote.origin.set("a.jpg", Reply::response(500, "", b""));
         remote = remote.restart(windows);
-        assert!(!remote.source.is_near(&id(), version));
+        assert!(!remote.source.is_local(&id(), version));
         assert!(matches!(remote.version().await, Err(Error::Status(500))));
     }
 }
@@ -328,7 +328,7 @@ async fn purged_original_is_requested_again() {
         assert_eq!(remote.source.known(&id()), Some(version));
         forget(&remote.source);
         assert_eq!(remote.source.known(&id()), None);
-        assert!(!remote.source.is_near(&id(), version));
+        assert!(!remote.source.is_local(&id(), version));
     }
     // a request that began before the purge
     remote.origin.set("a.jpg", Reply::Endless(Vec::new(), ok(b"old"), NOTHING.patience));
@@ -336,7 +336,7 @@ async fn purged_original_is_requested_again() {
     tokio::time::sleep(NOTHING.patience / 3).await;
     remote.source.forget(&id());
     let late = waiter.await.expect("a result").expect("an original").version;
-    assert!(remote.source.known(&id()).is_none() && !remote.source.is_near(&id(), late));
+    assert!(remote.source.known(&id()).is_none() && !remote.source.is_local(&id(), late));
 }
 
 fn ok(body: &[u8]) -> Vec<u8> {

@@ -99,7 +99,7 @@ impl BucketStore {
     async fn retract(&self, files: &mut [NamedUpload]) {
         for file in files {
             if let Err(error) = self.remove_own(file).await {
-                tracing::warn!(id = %file.id, %error, "an original of a form that was not stored as a whole stays");
+                tracing::warn!(id = %file.id, %error, "an original of a failed form upload cannot be removed");
             }
         }
     }

@@ -1,7 +1,13 @@
 //! Tests of the recorded versions: what was cut off or damaged on disk.
 
+use std::time::{Duration, UNIX_EPOCH};
+
+use http::HeaderValue;
 use proptest::prelude::*;
 
+use super::super::transport::{Conditions, Lifetime};
+use super::super::{ImageId, Version};
+use super::record::*;
 use super::*;
 
 const ORIGIN: &str = "http://o/";
@@ -42,7 +48,7 @@ fn changes_are_read_in_the_order_in_which_they_were_appended() {
     assert_eq!(found, []);
     changes().iter().for_each(|change| log.append(change));
     log.sync();
-    // what a kill leaves: nothing is written when it is dropped
+    // as a kill leaves it: dropping writes nothing
     let bytes = std::fs::read(dir.path().join(FILE)).expect("a file");
     assert_eq!(parse(&bytes, ORIGIN), Some(changes()));
     assert!(VersionLog::open(dir.path(), ORIGIN).is_err(), "it is in use");
@@ -124,7 +130,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn random_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = parse(&bytes, ORIGIN);
         let mut valid = file(ORIGIN, &[]);
         frame(&mut valid, &bytes);

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
-use super::{Checked, Place};
+use super::{Checked, Setup};
 use crate::common::tls::Tls;
 use crate::common::{Address, Server, testdata, tintype};
 
@@ -54,7 +54,7 @@ fn answer(kind: &str, more: &str, changed: bool) -> String {
 }
 
 fn check_url(url: &str, settings: &[(&str, &str)]) -> Checked {
-    let place = Place::new();
+    let place = Setup::new();
     let mut command = tintype();
     command.envs(settings.iter().copied());
     place.check_by(command, &[url])
@@ -119,7 +119,7 @@ fn cdn_and_proxy_faults_are_reported() {
     check(moved, fixed, "error", "url", &["301", "https://elsewhere/"], "redirects to");
 
     // tintype itself, and a closed port
-    let place = Place::new();
+    let place = Setup::new();
     let presets = [("TINTYPE_PRESETS_SMALL", "width=9&format=auto")];
     std::fs::copy(testdata().join("generated/animated.webp"), place.path("originals/moving.webp")).expect("copied");
     let server = Server::start_with(&place.path("originals"), &place.path("cache"), "127.0.0.1:0", &presets);
@@ -147,7 +147,7 @@ fn cdn_and_proxy_faults_are_reported() {
 
 #[test]
 fn tls_uses_the_system_certificates() {
-    let place = Place::new();
+    let place = Setup::new();
     let bundle = place.path("roots.pem");
     let tls = Tls::new(&bundle);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -19,7 +19,7 @@ fn in_namespace(script: &str) -> Command {
 fn folders_without_permission_are_errors() {
     needs!(Nobody);
     // the folder is missing and cannot be made
-    let place = Place::new();
+    let place = Setup::new();
     let checked = place.check_as_nobody();
     let cache = place.path("cache").display().to_string();
     let install = format!("install -d -o nobody -m 0750 {cache}");
@@ -47,7 +47,7 @@ fn folders_without_permission_are_errors() {
     place.check_as_nobody().has_no_error();
 
     // owned by a third user
-    give(&dir, STRANGER);
+    give(&dir, OTHER_USER);
     set_mode(&dir, 0o777);
     let checked = place.check_as_nobody();
     checked.says("error", "cache.dir", &["is world-writable", "0777"], &format!("chmod o-w {cache}"));
@@ -59,7 +59,7 @@ fn folders_without_permission_are_errors() {
     give(&dir, 0);
     set_mode(&dir, 0o1777);
     let left = place.folder("cache/v2");
-    give(&left, STRANGER);
+    give(&left, OTHER_USER);
     place.check_as_nobody().says("error", "cache.dir", &["v2 is owned by 12345", "sticky"], "chown -R nobody:");
     std::fs::remove_dir(&left).expect("empty");
     place.check_as_nobody().has_no_error();
@@ -92,7 +92,7 @@ fn folders_without_permission_are_errors() {
 #[test]
 fn unwritable_upload_folder_is_an_error() {
     needs!(Nobody);
-    let place = Place::new().with("SECURITY_UPLOAD", true).with("SECURITY_ADMIN_TOKEN", "a token for tests");
+    let place = Setup::new().with("SECURITY_UPLOAD", true).with("SECURITY_ADMIN_TOKEN", "a token for tests");
     let cache = place.folder("cache");
     give(&cache, NOBODY);
     let originals = place.path("originals");
@@ -112,7 +112,7 @@ fn unwritable_upload_folder_is_an_error() {
 
 #[test]
 fn missing_and_unsafe_folders_are_reported() {
-    let place = Place::new();
+    let place = Setup::new();
     let dir = place.folder("cache");
     set_mode(&dir, 0o777);
     // empty and ours: serve will close it, and the check does not
@@ -156,7 +156,7 @@ fn missing_and_unsafe_folders_are_reported() {
 #[test]
 fn full_and_read_only_file_systems_are_reported() {
     needs!(Root, Mounts);
-    let place = Place::new().with("CACHE_MIN_FREE", "0").with("CACHE_MAX_BYTES", "1MiB");
+    let place = Setup::new().with("CACHE_MIN_FREE", "0").with("CACHE_MAX_BYTES", "1MiB");
     let dir = place.folder("cache");
     let shown = dir.display();
     let check = |script: String, level: &str, about: &str, cause: &[&str], fix: &str| {
@@ -180,7 +180,7 @@ fn full_and_read_only_file_systems_are_reported() {
     check(format!("mount -t tmpfs tmpfs {shown}"), "ok", "cache.dir", &["is writable"], "");
     let check = |setting, value, about: &str, cause: &[&str], fix: &str| {
         let command = in_namespace(&format!("mount -t tmpfs -o size=16m tmpfs {shown}"));
-        let place = Place { folder: folder(), settings: place.settings.clone() };
+        let place = Setup { folder: folder(), settings: place.settings.clone() };
         place.with(setting, value).check_by(command, &[]).says("warning", about, cause, fix).has_no_error();
     };
     let larger = ["1.00 GiB", "16.00 MiB"];
@@ -190,7 +190,7 @@ fn full_and_read_only_file_systems_are_reported() {
 
 #[test]
 fn missing_cache_folder_is_sound() {
-    let place = Place::new().with("CACHE_DIR", "none");
+    let place = Setup::new().with("CACHE_DIR", "none");
     let before = listing(place.folder.path());
     let checked = place.check();
     checked.says("ok", "cache.dir", &["memory only", "cache.memory"], "").has_no_error();
@@ -210,7 +210,7 @@ fn private_tmp_is_reported() {
         tempfile::Builder::new().prefix("systemd-private-51f0-tintype.service-").tempdir_in("/tmp").expect("a folder");
     std::fs::create_dir(private.path().join("tmp")).expect("made");
     let command = in_namespace(&format!("mount --bind {}/tmp /tmp", private.path().display()));
-    let place = Place::new().with("CACHE_DIR", "/tmp/cache").with("SOURCE_ROOT", originals.path().display());
+    let place = Setup::new().with("CACHE_DIR", "/tmp/cache").with("SOURCE_ROOT", originals.path().display());
     let checked = place.check_by(command, &["--nginx-user", "nobody"]);
     checked.says(
         "warning",
@@ -223,7 +223,7 @@ fn private_tmp_is_reported() {
 
 #[test]
 fn links_out_of_the_root_are_reported() {
-    let place = Place::new();
+    let place = Setup::new();
     let shared = place.folder("shared");
     std::fs::copy(testdata().join("generated/alpha.png"), shared.join("b.png")).expect("copied");
     for (target, name) in [("../shared/b.png", "b.png"), ("a.png", "within.png"), ("../shared", "more")] {

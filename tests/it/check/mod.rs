@@ -18,10 +18,10 @@ use serde_json::Value;
 
 /// The user nobody, and a user id without a name.
 const NOBODY: u32 = 65534;
-const STRANGER: u32 = 12345;
+const OTHER_USER: u32 = 12345;
 
 /// A set-up for one test: a folder that others can enter, with originals, and settings.
-struct Place {
+struct Setup {
     folder: tempfile::TempDir,
     settings: BTreeMap<&'static str, String>,
 }
@@ -33,11 +33,11 @@ struct Checked {
     all: String,
 }
 
-impl Place {
-    fn new() -> Place {
+impl Setup {
+    fn new() -> Setup {
         let folder = folder();
         set_mode(folder.path(), 0o755);
-        let place = Place { folder, settings: BTreeMap::new() };
+        let place = Setup { folder, settings: BTreeMap::new() };
         place.folder("originals");
         std::fs::copy(testdata().join("generated/alpha.png"), place.path("originals/a.png")).expect("copied");
         let (root, cache) = (place.path("originals"), place.path("cache"));
@@ -45,7 +45,7 @@ impl Place {
         place.with("SOURCE_ROOT", root.display()).with("CACHE_DIR", cache.display()).with("SERVER_LISTEN", listen)
     }
 
-    fn with(mut self, name: &'static str, value: impl std::fmt::Display) -> Place {
+    fn with(mut self, name: &'static str, value: impl std::fmt::Display) -> Setup {
         self.settings.insert(name, value.to_string());
         self
     }
@@ -79,9 +79,9 @@ impl Place {
 }
 
 fn checked(command: &mut Command) -> Checked {
-    let (code, output, said) = run(command, b"");
+    let (code, output, stderr) = run(command, b"");
     let all = String::from_utf8_lossy(&output.stdout).into_owned();
-    let json: Value = serde_json::from_str(&all).unwrap_or_else(|_| panic!("no JSON: {all}{said}"));
+    let json: Value = serde_json::from_str(&all).unwrap_or_else(|_| panic!("no JSON: {all}{stderr}"));
     let findings = json["findings"].as_array().expect("findings").clone();
     Checked { code, findings, all }
 }
@@ -129,7 +129,7 @@ fn nobody() -> Command {
 
 #[test]
 fn sound_setup_is_reported_and_unchanged() {
-    let place = Place::new().with("CACHE_MAX_BYTES", "64MiB").with("CACHE_MIN_FREE", "0");
+    let place = Setup::new().with("CACHE_MAX_BYTES", "64MiB").with("CACHE_MIN_FREE", "0");
     let before = listing(place.folder.path());
     let checked = place.check();
     checked.has_no_error();
@@ -140,7 +140,7 @@ fn sound_setup_is_reported_and_unchanged() {
     checked.says("ok", "server.listen", &["127.0.0.1:0"], "");
     checked.says("info", "backends", &["webp: libwebp", "SIMD"], "");
     assert_eq!(listing(place.folder.path()), before);
-    // nothing is made in the default folder either
+    // the default folder is not made either
     let home = place.folder("home");
     let mut command = tintype();
     command.args(["check", "--json"]).env("HOME", &home).env("XDG_CACHE_HOME", home.join("cache"));
@@ -174,7 +174,7 @@ fn listing(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn invalid_settings_are_errors() {
-    let place = Place::new();
+    let place = Setup::new();
     let file = place.path("settings.toml");
     let config = format!("--config={}", file.display());
     for (text, part) in
@@ -195,7 +195,7 @@ fn invalid_settings_are_errors() {
 #[test]
 fn unreadable_settings_file_is_an_error() {
     needs!(Nobody);
-    let place = Place::new();
+    let place = Setup::new();
     let file = place.path("settings.toml");
     std::fs::write(&file, "").expect("written");
     set_mode(&file, 0o600);
@@ -206,7 +206,7 @@ fn unreadable_settings_file_is_an_error() {
 
 #[test]
 fn low_limits_are_reported() {
-    let place = Place::new().with("LIMITS_MEMORY", "4MiB");
+    let place = Setup::new().with("LIMITS_MEMORY", "4MiB");
     place.check().says("warning", "limits.memory", &["less than any render needs"], "limits.memory = ").has_no_error();
     let place = place.with("LIMITS_MEMORY", "16MiB");
     place.check().says("warning", "limits.memory", &["less than photographs need"], "limits.memory = ").has_no_error();
@@ -220,7 +220,7 @@ fn low_limits_are_reported() {
 fn unavailable_addresses_are_errors() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let taken = listener.local_addr().expect("its address");
-    let place = Place::new().with("SERVER_LISTEN", taken);
+    let place = Setup::new().with("SERVER_LISTEN", taken);
     // this test holds the port
     let who = format!("(process {})", std::process::id());
     place.check().says("error", "server.listen", &["is already in use by", &who], "another port");
@@ -252,7 +252,7 @@ fn unavailable_addresses_are_errors() {
 #[test]
 fn socket_in_a_folder_of_another_user_is_an_error() {
     needs!(Nobody);
-    let place = Place::new();
+    let place = Setup::new();
     let socket = place.folder("run").join("tintype.sock");
     let place = place.with("SERVER_LISTEN", format!("unix:{}", socket.display()));
     place.check_as_nobody().says("error", "server.listen", &["is not writable by nobody"], "chown nobody:");
@@ -261,13 +261,13 @@ fn socket_in_a_folder_of_another_user_is_an_error() {
 #[test]
 fn privileged_port_is_an_error() {
     needs!(Nobody, Ports);
-    let place = Place::new().with("SERVER_LISTEN", "127.0.0.1:997");
+    let place = Setup::new().with("SERVER_LISTEN", "127.0.0.1:997");
     place.check_as_nobody().says("error", "server.listen", &["port 997 is privileged"], "CAP_NET_BIND_SERVICE");
 }
 
 #[test]
 fn running_server_is_recognised() {
-    let place = Place::new();
+    let place = Setup::new();
     let cache = place.path("cache");
     let server = Server::start(&place.path("originals"), &cache);
     let Address::Tcp(address) = server.address else { panic!("TCP") };
@@ -285,7 +285,7 @@ fn running_server_is_recognised() {
 
 #[test]
 fn limits_above_the_machine_are_reported() {
-    let place = Place::new().with("LIMITS_MEMORY", "10TiB").with("LIMITS_WORKERS", "4000");
+    let place = Setup::new().with("LIMITS_MEMORY", "10TiB").with("LIMITS_WORKERS", "4000");
     let checked = place.check();
     checked.says("warning", "limits.memory", &["10TiB", "the OOM killer would end the process"], "limits.memory = ");
     checked.says("warning", "limits.workers", &["4000 workers share"], "limits.workers = ").has_no_error();
@@ -305,7 +305,7 @@ fn cgroup_memory_limit_is_reported() {
     let mut command = Command::new("sh");
     let script = format!("echo $$ > {}/cgroup.procs && exec \"$0\" \"$@\"", group.display());
     command.args(["-ec", &script]).arg(tintype().get_program());
-    let checked = Place::new().check_by(command, &[]);
+    let checked = Setup::new().check_by(command, &[]);
     std::fs::remove_dir(&group).expect("nobody is in it");
     checked
         .says("warning", "limits.memory", &["the memory limit of the cgroup is 300.00 MiB"], "MemoryMax=")
@@ -314,7 +314,7 @@ fn cgroup_memory_limit_is_reported() {
 
 #[test]
 fn exposed_secrets_are_reported() {
-    let place = Place::new();
+    let place = Setup::new();
     let file = place.path("settings.toml");
     let config = format!("--config={}", file.display());
     let text = "[security]\nkeys = [\"aaaaaaaaaaaaaaaaaaaaaaaa\"]\nadmin_token = \"short\"\n[server]\nlisten = \"0.0.0.0:0\"\n";
@@ -335,7 +335,7 @@ fn exposed_secrets_are_reported() {
 
 #[test]
 fn original_from_the_future_is_reported() {
-    let place = Place::new();
+    let place = Setup::new();
     let file = std::fs::File::options().write(true).open(place.path("originals/a.png")).expect("there");
     file.set_modified(SystemTime::now() + Duration::from_secs(86_400 * 400)).expect("it is ours");
     place.check().says("warning", "clock", &["a.png", "in the future"], "touch").has_no_error();
@@ -344,8 +344,8 @@ fn original_from_the_future_is_reported() {
 #[test]
 fn permissions_of_nginx_are_checked() {
     needs!(Root);
-    let place = Place::new();
-    let ask = |place: &Place| place.check_by(tintype(), &["--nginx-user", "nobody"]);
+    let place = Setup::new();
+    let ask = |place: &Setup| place.check_by(tintype(), &["--nginx-user", "nobody"]);
     let socket = place.folder("run").join("tintype.sock");
     let place = place.with("SERVER_LISTEN", format!("unix:{}", socket.display()));
     let checked = ask(&place);

@@ -81,7 +81,7 @@ fn bucket_is_asked_for_an_object_that_does_not_exist() {
     let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
     with(&[("TINTYPE_SOURCE_ENDPOINT", &format!("http://{closed}"))]).says("error", about, &["refused"], "endpoint");
 
-    // what is written is removed
+    // the objects of the check are removed
     let uploads = [("TINTYPE_SECURITY_UPLOAD", "true"), ("TINTYPE_SECURITY_ADMIN_TOKEN", "0123456789abcdef")];
     let written = with(&uploads);
     written.has_no_error().says("ok", about, &["is writable", "60 kB"], "");

@@ -34,9 +34,9 @@ pub(crate) fn testdata() -> PathBuf {
 
 /// The corpus of real and hostile images: `TINTYPE_CORPUS`, or `shared/corpus` beside the project.
 pub(crate) fn corpus() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
     let named = std::env::var_os("TINTYPE_CORPUS").map(PathBuf::from);
-    named.or(Some(beside)).filter(|path| path.join("MANIFEST.tsv").is_file())
+    named.or(Some(default)).filter(|path| path.join("MANIFEST.tsv").is_file())
 }
 
 /// Files of public bug reports, which browsers show: `cases` beside the corpus.
@@ -74,8 +74,8 @@ pub(crate) fn run(command: &mut Command, input: &[u8]) -> (Option<i32>, Output, 
     });
     let output = child.wait_with_output().expect("the program ends");
     writing.join().expect("it is written");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    (output.status.code(), output, said)
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), output, stderr)
 }
 
 /// Calls `look` until it returns a value; panics after `PATIENCE`.

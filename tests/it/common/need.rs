@@ -14,7 +14,7 @@ use rustix::process::geteuid;
 
 use super::{cases, corpus, nginx, testdata, tintype};
 
-/// What a machine may lack.
+/// Requirements that a machine may lack.
 #[derive(Clone, Copy)]
 pub(crate) enum Need {
     /// To change owners and users.
@@ -111,7 +111,7 @@ fn report(need: &'static str) {
     let line = format!("skipped: {} needs {need}\n", thread.name().unwrap_or("a test"));
     let mut reported = REPORTED.lock().unwrap_or_else(PoisonError::into_inner);
     if reported.insert(line.clone()) {
-        // nobody may be reading
+        // standard output may be closed
         let _ = std::io::stdout().write_all(line.as_bytes());
     }
 }

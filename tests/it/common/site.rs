@@ -26,11 +26,11 @@ pub(crate) fn with(mut text: String, changes: &[(&str, &str)]) -> String {
 }
 
 /// A folder for the paths of the site: originals, cache, socket, flag.
-pub(crate) struct Place(pub(crate) tempfile::TempDir);
+pub(crate) struct SiteFolder(pub(crate) tempfile::TempDir);
 
-impl Place {
-    pub(crate) fn new() -> Place {
-        let place = Place(super::folder());
+impl SiteFolder {
+    pub(crate) fn new() -> SiteFolder {
+        let place = SiteFolder(super::folder());
         let photos = place.root().join("photos");
         std::fs::create_dir_all(photos.join(".hidden")).expect("folders");
         let put = |from: &str, to: &str| {
@@ -110,7 +110,7 @@ pub(crate) struct Stub {
 }
 
 impl Stub {
-    pub(crate) fn start(place: &Place, answer: impl Fn(&str) -> String + Send + Sync + Clone + 'static) -> Stub {
+    pub(crate) fn start(place: &SiteFolder, answer: impl Fn(&str) -> String + Send + Sync + Clone + 'static) -> Stub {
         let listener = UnixListener::bind(place.socket()).expect("a socket");
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -120,8 +120,8 @@ impl Stub {
                     while stream.read(&mut byte).is_ok_and(|count| count == 1) {
                         head.push(byte[0]);
                         if head.ends_with(b"\r\n\r\n") {
-                            let said = answer(&String::from_utf8_lossy(&head));
-                            if stream.write_all(said.as_bytes()).is_err() {
+                            let reply = answer(&String::from_utf8_lossy(&head));
+                            if stream.write_all(reply.as_bytes()).is_err() {
                                 return;
                             }
                             head.clear();
@@ -133,7 +133,7 @@ impl Stub {
         Stub { socket: place.socket() }
     }
 
-    pub(crate) fn echoing(place: &Place) -> Stub {
+    pub(crate) fn echoing(place: &SiteFolder) -> Stub {
         Stub::start(place, |head| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{head}", head.len()))
     }
 }

@@ -1,11 +1,11 @@
-//! What the site sends while tintype is down or overloaded.
+//! Answers of the site while tintype is down or overloaded.
 
 use super::*;
 
 #[test]
 fn original_is_sent_while_tintype_is_down() {
     needs!(Nginx);
-    let place = Place::new();
+    let place = SiteFolder::new();
     let tintype = place.tintype(&[]);
     let nginx = place.nginx();
     let rendition = nginx.get(URL, &[]);
@@ -59,7 +59,7 @@ fn encoded(name: &str) -> String {
 #[test]
 fn original_of_any_name_is_sent_while_tintype_is_down() {
     needs!(Nginx);
-    let place = Place::new();
+    let place = SiteFolder::new();
     let original = std::fs::read(place.root().join("photos/coffee.png")).expect("it is there");
     let names = [
         "[a].png",
@@ -137,7 +137,7 @@ fn original_of_any_name_is_sent_while_tintype_is_down() {
 fn original_is_sent_for_502_503_and_504_only() {
     needs!(Nginx);
     for (status, stands_in) in [(502, true), (503, true), (504, true), (500, false), (404, false), (422, false)] {
-        let place = Place::new();
+        let place = SiteFolder::new();
         let _stub = Stub::start(&place, move |_| {
             format!("HTTP/1.1 {status} X\r\nContent-Length: 4\r\nContent-Type: text/x\r\n\r\nours")
         });
@@ -157,7 +157,7 @@ fn original_is_sent_for_502_503_and_504_only() {
 #[test]
 fn maintenance_flag_shows_the_page() {
     needs!(Nginx);
-    let place = Place::new();
+    let place = SiteFolder::new();
     let (_tintype, nginx) = (place.tintype(&[]), place.nginx());
     assert_eq!(nginx.get(URL, &[]).status, 200);
     std::fs::write(place.flag(), "").expect("a file");

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn service_manager_is_notified_of_start_and_stop() {
-    let place = Place::new();
+    let place = SiteFolder::new();
     let manager = place.0.path().join("notify");
     let notified = UnixDatagram::bind(&manager).expect("a socket");
     notified.set_read_timeout(Some(PATIENCE)).expect("a socket");
@@ -53,15 +53,15 @@ fn install_keeps_changed_settings() {
     let install = |more: &[&str]| {
         let mut command = Command::new("sh");
         command.arg(shipped("install")).arg("--root").arg(&root).arg("--binary").arg(&program).args(more);
-        let (code, output, said) = run(&mut command, b"");
-        assert_eq!(code, Some(0), "{said}");
+        let (code, output, stderr) = run(&mut command, b"");
+        assert_eq!(code, Some(0), "{stderr}");
         String::from_utf8(output.stdout).expect("UTF-8")
     };
-    let count = |said: &str, what: &str| said.lines().filter(|line| line.starts_with(&format!("{what} "))).count();
+    let count = |list: &str, what: &str| list.lines().filter(|line| line.starts_with(&format!("{what} "))).count();
 
-    let said = install(&["--dry-run"]);
+    let list = install(&["--dry-run"]);
     assert!(tree(&root).is_empty());
-    assert_eq!(count(&said, "new"), 14, "{said}");
+    assert_eq!(count(&list, "new"), 14, "{list}");
     assert_eq!(count(&install(&[]), "new"), 14);
     let first = tree(&root);
     assert_eq!(first.len(), 15, "with the record");
@@ -75,8 +75,8 @@ fn install_keeps_changed_settings() {
     let settings = root.join("etc/tintype/tintype.toml");
     std::fs::write(&settings, "# mine\n").expect("a file");
     for _ in 0..2 {
-        let said = install(&["--dry-run"]);
-        assert_eq!(count(&said, "kept"), 1, "{said}");
+        let list = install(&["--dry-run"]);
+        assert_eq!(count(&list, "kept"), 1, "{list}");
         install(&[]);
         assert_eq!(std::fs::read_to_string(&settings).expect("it"), "# mine\n");
         let new = std::fs::read_to_string(settings.with_extension("toml.new")).expect("it");
@@ -108,14 +108,14 @@ fn deployment_files_agree_with_the_program() {
     }
 
     let unit = text_of("tintype.service");
-    let said = |name: &str| {
+    let option = |name: &str| {
         let line = unit.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
         line.unwrap_or_else(|| panic!("no {name}"))
     };
-    let seconds = |name: &str| said(name).trim_end_matches('s').parse::<u64>().expect("seconds");
+    let seconds = |name: &str| option(name).trim_end_matches('s').parse::<u64>().expect("seconds");
     let defaults = tintype::config::Config::default();
     assert!(seconds("TimeoutStopSec") > defaults.fixed.server.shutdown_timeout.0.as_secs() + 5);
-    assert_eq!((said("Type"), said("ExecReload")), ("notify", "/bin/sh -c 'kill -HUP $MAINPID'"));
+    assert_eq!((option("Type"), option("ExecReload")), ("notify", "/bin/sh -c 'kill -HUP $MAINPID'"));
     assert_eq!(seconds("WatchdogSec"), 30);
     let settings: toml::Table = text_of("tintype.toml").parse().expect("TOML");
     assert_eq!(settings["source"]["root"].as_str(), Some("/srv/images"));
@@ -126,7 +126,7 @@ fn deployment_files_agree_with_the_program() {
     assert!(has(&format!("ListenStream={}", socket.trim_start_matches("unix:"))));
     assert!(has("SocketMode=0660") && has("SocketGroup=tintype") && has("FileDescriptorName=tintype"));
     assert_eq!(defaults.fixed.server.socket_mode.to_string(), "0660");
-    assert_eq!((said("RuntimeDirectory"), said("RuntimeDirectoryPreserve")), ("tintype", "yes"));
+    assert_eq!((option("RuntimeDirectory"), option("RuntimeDirectoryPreserve")), ("tintype", "yes"));
     // tintype trusts the client addresses of the site, which overwrites those that clients claim
     assert_eq!(settings["server"]["real_ip_from"].as_array().map(Vec::len), Some(1));
     assert!(text_of("nginx.conf").contains("proxy_set_header X-Forwarded-For $remote_addr;"));
@@ -140,8 +140,8 @@ fn deployment_files_agree_with_the_program() {
         assert!(text_of("tintype.toml").contains(&format!("_file = \"{name}\"")), "{name}");
     }
     let mut config = tintype();
-    let (code, output, said) = run(config.arg("config").arg("--config").arg(shipped("tintype.toml")), b"");
-    assert_eq!(code, Some(0), "{said}");
+    let (code, output, stderr) = run(config.arg("config").arg("--config").arg(shipped("tintype.toml")), b"");
+    assert_eq!(code, Some(0), "{stderr}");
     let shown = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(shown.contains(&format!("listen = \"{socket}\"")), "{shown}");
     assert!(text_of("sysusers.d/tintype.conf").lines().any(|line| line.starts_with("u tintype ")));

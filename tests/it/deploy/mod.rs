@@ -14,7 +14,7 @@ use std::process::Command;
 
 use crate::common::need::needs;
 use crate::common::nginx::Nginx;
-use crate::common::site::{Place, Stub, sent, shipped, text_of, with};
+use crate::common::site::{SiteFolder, Stub, sent, shipped, text_of, with};
 use crate::common::{Address, Answer, Connection, PATIENCE, folder, run, tintype};
 use rustix::process::Signal;
 use tintype::render::Format;
@@ -27,7 +27,7 @@ const STORE: &str = "/_tintype_store";
 #[test]
 fn site_sends_renditions_and_problems_of_tintype() {
     needs!(Nginx);
-    let place = Place::new();
+    let place = SiteFolder::new();
     let (tintype, nginx) = (place.tintype(&[]), place.nginx());
     let first = nginx.get(URL, &[]);
     assert_eq!(first.picture(), (Format::WebP, 200, 133));
@@ -84,7 +84,7 @@ fn site_sends_renditions_and_problems_of_tintype() {
 #[test]
 fn originals_are_sent_by_nginx_without_tintype() {
     needs!(Nginx);
-    let place = Place::new();
+    let place = SiteFolder::new();
     // tintype does not run
     let nginx = place.nginx();
     for (name, kind) in [("coffee.png", "image/png"), ("rocket.JPG", "image/jpeg"), ("script.svg", "image/svg+xml")] {
@@ -125,7 +125,7 @@ fn originals_are_sent_by_nginx_without_tintype() {
 #[test]
 fn headers_of_originals_equal_those_of_tintype() {
     needs!(Nginx);
-    let place = Place::new();
+    let place = SiteFolder::new();
     let (tintype, nginx) = (place.tintype(&[]), place.nginx());
     let (ours, its) = (tintype.get("/photos/script.svg", &[]), nginx.get("/photos/script.svg", &[]));
     assert!(its.body == ours.body);
@@ -150,7 +150,7 @@ fn headers_of_originals_equal_those_of_tintype() {
 }
 
 /// The site with its commented lines for `proxy_cache`.
-fn with_cache(place: &Place, site: &str) -> String {
+fn with_cache(place: &SiteFolder, site: &str) -> String {
     let is_meant = |line: &str| {
         ["# proxy_cache", "# proxy_ignore_headers", "# add_header X-Cache-Status"]
             .iter()
@@ -167,7 +167,7 @@ fn with_cache(place: &Place, site: &str) -> String {
 #[test]
 fn nginx_cache_keeps_three_copies_for_all_accept_headers() {
     needs!(Nginx);
-    let place = Place::new();
+    let place = SiteFolder::new();
     let _tintype = place.tintype(&[]);
     let nginx = place.nginx_with(|site| with_cache(&place, site));
     let url = "/photos/coffee.png?width=100&format=auto";
@@ -198,7 +198,7 @@ fn nginx_cache_keeps_three_copies_for_all_accept_headers() {
 #[test]
 fn request_headers_of_the_site_reach_tintype() {
     needs!(Nginx);
-    let place = Place::new();
+    let place = SiteFolder::new();
     let _stub = Stub::echoing(&place);
     let nginx = place.nginx();
     // the request target is unchanged, byte for byte
@@ -209,7 +209,7 @@ fn request_headers_of_the_site_reach_tintype() {
         assert!(line.starts_with(&format!("GET {path} HTTP/1.1\r\n")), "{line}");
     }
     let (avif, webp, any) = ("image/avif,image/webp,*/*", "image/webp,*/*", "*/*");
-    for (said, class) in [
+    for (accept, class) in [
         (CHROMIUM, avif),
         (FIREFOX, avif),
         ("IMAGE/AVIF", avif),
@@ -224,8 +224,8 @@ fn request_headers_of_the_site_reach_tintype() {
         ("*/*", any),
         ("image/avif-x, image/webpx", any),
     ] {
-        let answer = nginx.get("/a.png?format=auto", &[("Accept", said)]);
-        assert_eq!(sent(&answer, "Accept").as_deref(), Some(class), "{said}");
+        let answer = nginx.get("/a.png?format=auto", &[("Accept", accept)]);
+        assert_eq!(sent(&answer, "Accept").as_deref(), Some(class), "{accept}");
     }
     let answer = nginx.get("/a.png?w=1", &[]);
     assert_eq!(sent(&answer, "Accept").as_deref(), Some(any));
@@ -279,7 +279,7 @@ fn readme_site_serves_renditions() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let readme = std::fs::read_to_string(readme).expect("the README");
     let site = readme.split_once("```nginx\n").and_then(|(_, rest)| rest.split_once("```")).expect("a block").0;
-    let place = Place::new();
+    let place = SiteFolder::new();
     let _tintype = place.tintype(&[]);
     let socket = format!("unix:{}", place.socket().display());
     let nginx = Nginx::start(place.0.path(), |listen| {
@@ -300,7 +300,7 @@ fn rewrites_of_the_migration_guide_map_old_urls() {
     let manual = std::fs::read_to_string(manual).expect("a document");
     let mut blocks = manual.split("```nginx\n").skip(1).map(|rest| rest.split_once("```").expect("an end").0);
     let (map, location) = (blocks.next().expect("a map"), blocks.next().expect("a location"));
-    let place = Place::new();
+    let place = SiteFolder::new();
     let _stub = Stub::echoing(&place);
     let nginx = place.nginx_with(|site| {
         let site = with(site.to_owned(), &[("    location / {", &format!("{location}\n    location / {{"))]);
@@ -321,7 +321,7 @@ fn rewrites_of_the_migration_guide_map_old_urls() {
 #[test]
 fn cors_headers_stand_once_on_answers_of_nginx() {
     needs!(Nginx);
-    let place = Place::new();
+    let place = SiteFolder::new();
     let tintype = place.tintype(&[]);
     let nginx = place.nginx();
     let origin = ("Origin", "https://a.example");

@@ -16,7 +16,7 @@ fn headers(answer: &Answer) -> Vec<(String, String)> {
 #[test]
 fn x_accel_hit_equals_the_direct_answer() {
     needs!(Nginx);
-    let place = Place::new();
+    let place = SiteFolder::new();
     let settings =
         [("TINTYPE_SERVER_X_ACCEL", STORE), ("TINTYPE_OUTPUT_WIDTHS", "100,200"), ("TINTYPE_OUTPUT_SNAP", "up")];
     let (tintype, nginx) = (place.tintype(&settings), place.nginx());
@@ -98,7 +98,7 @@ fn x_accel_hit_equals_the_direct_answer() {
 #[test]
 fn x_accel_file_evicted_meanwhile_is_requested_again() {
     needs!(Nginx);
-    let place = Place::new();
+    let place = SiteFolder::new();
     std::fs::create_dir_all(place.cache()).expect("a folder");
     // as tintype answers when the file is evicted right after the lookup
     let _stub = Stub::start(&place, |head| {
@@ -122,7 +122,7 @@ fn x_accel_file_evicted_meanwhile_is_requested_again() {
 #[test]
 fn x_accel_hits_grant_listed_origins_only() {
     needs!(Nginx);
-    let place = Place::new();
+    let place = SiteFolder::new();
     let allowed = ("TINTYPE_SERVER_ALLOW_ORIGIN", "https://a.example, https://b.example");
     let tintype = place.tintype(&[("TINTYPE_SERVER_X_ACCEL", STORE), allowed]);
     let nginx = place.nginx_with(|site| {

@@ -35,8 +35,8 @@ fn failed_system_calls_cost_the_cache_only() {
             let began = Instant::now();
             poll(fault, || {
                 let number = 31_000 + began.elapsed().as_millis() as u64;
-                let said = truth.get_past(&server, &url(number), &mut failures);
-                (said.contains("stored") && server.get("/-/ready", &[]).status == 200).then_some(())
+                let outcome = truth.get_past(&server, &url(number), &mut failures);
+                (outcome.contains("stored") && server.get("/-/ready", &[]).status == 200).then_some(())
             });
             eprintln!("{fault}: well again after {:?}", began.elapsed());
             assert!(began.elapsed() < Duration::from_secs(10), "{fault}");
@@ -182,7 +182,7 @@ fn removed_cache_folder_is_made_again() {
             |_| {},
         ),
     ];
-    for (place, (what, harm, mend)) in (0..).zip(cases) {
+    for (place, (what, harm, repair)) in (0..).zip(cases) {
         let above = folder();
         let cache = above.path().join("cache");
         let server = start(&cache, &[]);
@@ -193,7 +193,7 @@ fn removed_cache_folder_is_made_again() {
         for number in 0..30 {
             truth.get(&server, &url(number));
         }
-        mend(&cache);
+        repair(&cache);
         recovers(&server, &truth, what, 66_000 + place * 500);
         let ended = server.stop();
         assert!(ended.success(), "{what}: {ended}");

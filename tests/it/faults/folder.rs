@@ -79,7 +79,7 @@ fn damaged_cache_file_is_not_served() {
 #[test]
 fn unsafe_folder_is_refused_and_newer_layout_is_kept() {
     let cache = folder();
-    let (code, said) = outcome(|| {
+    let (code, stderr) = outcome(|| {
         // a sticky folder such as /tmp is safe: others cannot remove our files
         std::fs::write(cache.path().join("anything"), b"planted").expect("written");
         set_mode(cache.path(), 0o777);
@@ -87,7 +87,7 @@ fn unsafe_folder_is_refused_and_newer_layout_is_kept() {
     });
     std::fs::remove_file(cache.path().join("anything")).expect("still there");
     assert_eq!(code, Some(1));
-    assert!(said.contains("writable by all users") && said.contains("chmod"), "{said}");
+    assert!(stderr.contains("writable by all users") && stderr.contains("chmod"), "{stderr}");
     set_mode(cache.path(), 0o755);
     let newer = cache.path().join("v9/ab");
     std::fs::create_dir_all(&newer).expect("made");
@@ -107,16 +107,16 @@ fn cache_folder_of_another_user_is_refused() {
     needs!(Root);
     let cache = folder();
     std::os::unix::fs::chown(cache.path(), Some(12345), None).expect("root may");
-    let (code, said) = outcome(|| cache.path().to_owned());
+    let (code, stderr) = outcome(|| cache.path().to_owned());
     assert_eq!(code, Some(1));
-    assert!(said.contains("12345"), "{said}");
+    assert!(stderr.contains("12345"), "{stderr}");
 }
 
 /// The exit code and the error of `serve` that refuses a folder.
 fn outcome(cache: impl FnOnce() -> PathBuf) -> (Option<i32>, String) {
     let command = serve(tintype(), &testdata(), &cache(), "127.0.0.1:0", &[]);
-    let (code, _, said) = crate::common::run(&mut { command }, b"");
-    (code, said)
+    let (code, _, stderr) = crate::common::run(&mut { command }, b"");
+    (code, stderr)
 }
 
 #[test]

@@ -23,8 +23,8 @@ fn load(
                 loop {
                     let url = url(first + random.below(count));
                     let Some(answer) = try_get(&address, &url) else { return kept };
-                    let said = truth.check(&url, answer);
-                    if said.contains("stored") || said.contains("hit") {
+                    let outcome = truth.check(&url, answer);
+                    if outcome.contains("stored") || outcome.contains("hit") {
                         kept.push(url);
                     }
                 }
@@ -149,8 +149,8 @@ fn kill_at_each_system_call_loses_no_stored_rendition() {
                 assert!(strays.is_empty(), "{inject}: {strays:?}");
                 for url in &kept {
                     checked += 1;
-                    let said = truth.get(&server, url);
-                    assert!(said.contains("hit"), "{inject}: {url} is lost\n{}", server.log());
+                    let outcome = truth.get(&server, url);
+                    assert!(outcome.contains("hit"), "{inject}: {url} is lost\n{}", server.log());
                 }
             }
         }

@@ -49,9 +49,9 @@ fn two_processes_on_one_folder_keep_the_bound() {
         client.join().expect("every answer was right");
     }
     let ready = second.get("/-/ready", &[]);
-    let said = String::from_utf8_lossy(&ready.body).into_owned();
+    let body = String::from_utf8_lossy(&ready.body).into_owned();
     assert_eq!(ready.status, 200);
-    assert!(said.contains(r#""cache":"in use by another process""#), "{said}");
+    assert!(body.contains(r#""cache":"in use by another process""#), "{body}");
     let shown = |server: &Server| {
         let state = |name: &str| server.metric(&format!("tintype_cache_state{{state=\"{name}\"}}"));
         (server.metric("tintype_cache_writable"), state("open"), state("in_use"), state("unusable"))
@@ -92,7 +92,7 @@ fn flood_stays_within_the_bound_and_keeps_hot_renditions() {
     let done = Arc::new(AtomicBool::new(false));
     let highest = watch(cache.path(), &done, Duration::from_millis(if is_long() { 100 } else { 10 }));
     let truth = Truth::default();
-    let asked = Arc::new(AtomicU64::new(0));
+    let requests = Arc::new(AtomicU64::new(0));
     let hits = Arc::new(AtomicU64::new(0));
     // the first round renders the hot ones, the second uses them
     for number in (0..hot).chain(0..hot) {
@@ -101,7 +101,8 @@ fn flood_stays_within_the_bound_and_keeps_hot_renditions() {
     let next = Arc::new(AtomicU64::new(0));
     let clients: Vec<_> = (0..4)
         .map(|_| {
-            let (next, asked, hits, truth) = (Arc::clone(&next), Arc::clone(&asked), Arc::clone(&hits), truth.clone());
+            let (next, requests, hits, truth) =
+                (Arc::clone(&next), Arc::clone(&requests), Arc::clone(&hits), truth.clone());
             let address = server.address.clone();
             std::thread::spawn(move || {
                 loop {
@@ -114,9 +115,9 @@ fn flood_stays_within_the_bound_and_keeps_hot_renditions() {
                     assert_eq!(status, 200);
                     if number.is_multiple_of(10) {
                         let hot = url(99_000 + (number / 10) % hot);
-                        let said = truth.check(&hot, try_get(&address, &hot).expect("an answer"));
-                        asked.fetch_add(1, Ordering::Relaxed);
-                        hits.fetch_add(u64::from(said.contains("hit")), Ordering::Relaxed);
+                        let outcome = truth.check(&hot, try_get(&address, &hot).expect("an answer"));
+                        requests.fetch_add(1, Ordering::Relaxed);
+                        hits.fetch_add(u64::from(outcome.contains("hit")), Ordering::Relaxed);
                     }
                 }
             })
@@ -127,7 +128,7 @@ fn flood_stays_within_the_bound_and_keeps_hot_renditions() {
     }
     done.store(true, Ordering::Relaxed);
     let highest = highest.join().expect("no panic");
-    let ratio = hits.load(Ordering::Relaxed) as f64 / asked.load(Ordering::Relaxed) as f64;
+    let ratio = hits.load(Ordering::Relaxed) as f64 / requests.load(Ordering::Relaxed) as f64;
     let evicted = server.metric("tintype_cache_evicted_total");
     eprintln!(
         "{flood} renditions into {bound} bytes: at most {highest} taken, {evicted} evicted, hot hit ratio {ratio:.4}"
@@ -170,14 +171,14 @@ fn server_answers_while_the_index_is_read() {
     let listening = began.elapsed();
     assert!(truth.get(&server, &url(1)).contains("hit"));
     let answered = began.elapsed();
-    let said = truth.get(&server, &url(2));
+    let outcome = truth.get(&server, &url(2));
     let missed = began.elapsed();
     settled(&server);
     let read_in = began.elapsed();
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("it runs");
     let memory = status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or_default().to_owned();
     eprintln!(
-        "{count} entries: listening after {listening:?}, a hit after {answered:?}, a miss ({said}) after {missed:?}, \
+        "{count} entries: listening after {listening:?}, a hit after {answered:?}, a miss ({outcome}) after {missed:?}, \
          read in after {read_in:?}, {memory}"
     );
     let files = server.metric("tintype_cache_files");
@@ -187,14 +188,14 @@ fn server_answers_while_the_index_is_read() {
 #[test]
 fn thousands_of_clients_share_one_render() {
     let cache = folder();
-    let crowd = if is_long() { 10_000 } else { 300 };
+    let clients = if is_long() { 10_000 } else { 300 };
     // connections are limited by the system alone
     let server = start(cache.path(), &[]);
     let Address::Tcp(address) = &server.address else { panic!("TCP") };
     // a small rendition: the kernel buffers ten thousand of them until they are read one by one
     let request =
         b"GET /photos/large-12mp.jpg?width=100&format=webp HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
-    let mut streams: Vec<_> = (0..crowd)
+    let mut streams: Vec<_> = (0..clients)
         .map(|_| {
             let mut stream = std::net::TcpStream::connect(address).expect("a connection");
             stream.set_read_timeout(Some(Duration::from_secs(60))).expect("an open socket");
@@ -207,7 +208,7 @@ fn thousands_of_clients_share_one_render() {
         truth.check("it", receive(stream).expect("an answer"));
     }
     assert_eq!(server.metric("tintype_renders_total"), 1.0);
-    eprintln!("{crowd} clients: one render");
+    eprintln!("{clients} clients: one render");
 }
 
 #[test]

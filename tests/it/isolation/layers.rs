@@ -38,9 +38,9 @@ fn service_that_must_isolate_does_not_start_where_the_kernel_cannot() {
     for setting in ["on", "job"] {
         let command = on_an_old_kernel(&[], &[("TINTYPE_SECURITY_ISOLATION", setting)]);
         let mut command = serve(command, &folder, cache.path(), "127.0.0.1:0", &[]);
-        let (code, _, said) = run(&mut command, b"");
-        assert_eq!(code, Some(1), "{setting}: {said}");
-        assert!(said.contains("security.isolation cannot be met"), "{setting}: {said}");
+        let (code, _, stderr) = run(&mut command, b"");
+        assert_eq!(code, Some(1), "{setting}: {stderr}");
+        assert!(stderr.contains("security.isolation cannot be met"), "{setting}: {stderr}");
     }
 }
 
@@ -60,16 +60,16 @@ fn layers_are_reported() {
 #[test]
 fn check_says_whether_renders_are_isolated() {
     let (_, output, _) = run(tintype().arg("check").envs([ISOLATED]), b"");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(said.contains("renders run in processes under seccomp"), "{said}");
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(stdout.contains("renders run in processes under seccomp"), "{stdout}");
     let (_, output, _) = run(tintype().arg("check").env("TINTYPE_SECURITY_ISOLATION", "off"), b"");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(said.contains("a memory error in a codec"), "{said}");
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(stdout.contains("a memory error in a codec"), "{stdout}");
 }
 
 #[test]
 fn worker_command_without_a_parent_fails() {
-    let (code, _, said) = run(tintype().arg("render-worker"), b"");
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("this command is for the service itself"), "{said}");
+    let (code, _, stderr) = run(tintype().arg("render-worker"), b"");
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("this command is for the service itself"), "{stderr}");
 }

@@ -107,7 +107,7 @@ impl SharedDecodes for Kept {
     }
 }
 
-/// What a request gives: the header, and the file or why there is none.
+/// The result of a request: the header, and the file or why there is none.
 type Outcome = Result<(Vec<u8>, render::Content, bool), String>;
 
 fn render_with(

@@ -130,7 +130,6 @@ pub(crate) fn decode(bytes: &[u8], header: &Header) -> Result<Decoded> {
     })
 }
 
-/// An opened file.
 struct OpenFile<'a> {
     container: Container<'a>,
     header: Header,

@@ -107,7 +107,7 @@ impl FrameEncoder {
             let wanted = shown(&frame.data[pixel * frame.channels..][..frame.channels]);
             let now = self.screen.at(pixel);
             let (index, error) = colours.nearest.find(if changed[pixel] { wanted } else { now });
-            // what is shown may be nearer than any colour of the table
+            // the colour that is shown may be nearer than any of the table
             let stays = !changed[pixel] || now != TRANSPARENT && distance(wanted, now) <= error;
             indices.push(match transparent.filter(|_| stays) {
                 Some(transparent) if error > 0 => IndexedPixel { index: transparent, stays: true },

@@ -6,7 +6,7 @@
 //! 6(2), 1997). Bits are estimated by how often each symbol of a sequential scan (T.81 §F.1.2.2) occurs among the rounded
 //! coefficients of the picture; the scans of a progressive file are close to proportional. DC is rounded.
 //!
-//! A block takes at most 63 * 63 steps, so that the time is linear in the samples. Nothing depends on threads or on the machine:
+//! A block takes at most 63 * 63 steps, so that the time is linear in the samples. The result depends neither on threads nor on the machine:
 //! floating-point operations are additions, multiplications and divisions in a fixed order.
 
 use super::fdct::{Block, SIDE, forward};
@@ -48,14 +48,14 @@ pub(super) struct Component<'a> {
     plane: Plane<'a>,
     size: Size,
     /// In natural order, as `Block` has it.
-    steps: Block,
+    quant_table: Block,
 }
 
 impl<'a> Component<'a> {
     /// The first `size` samples of a plane, with a quantisation table in natural order.
     pub(super) fn new(plane: Plane<'a>, size: Size, table: &[u16; COEFFICIENTS]) -> Component<'a> {
-        let steps = std::array::from_fn(|v| std::array::from_fn(|u| f32::from(table[v * SIDE + u])));
-        Component { plane, size, steps }
+        let quant_table = std::array::from_fn(|v| std::array::from_fn(|u| f32::from(table[v * SIDE + u])));
+        Component { plane, size, quant_table }
     }
 
     /// The coefficients of a block in quantiser steps, the last row and column of samples repeated, and the mean square of the
@@ -81,7 +81,7 @@ impl<'a> Component<'a> {
         }
         let dc = coefficients[0][0];
         let mean_square = (squares.iter().sum::<f32>() - dc * dc).max(0.0) / (COEFFICIENTS - 1) as f32;
-        for (value, step) in coefficients.as_flattened_mut().iter_mut().zip(self.steps.as_flattened()) {
+        for (value, step) in coefficients.as_flattened_mut().iter_mut().zip(self.quant_table.as_flattened()) {
             *value /= step;
         }
         (coefficients, mean_square)

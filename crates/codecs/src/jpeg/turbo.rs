@@ -56,77 +56,105 @@ fn decode_repaired(
     original: &[u8], has_end: bool, header: &Header, admitted: &Admitted<'_>, options: &DecodeOptions,
     others: &[DctScale],
 ) -> Result<Vec<Decoded>> {
-    let profile = header.profile.as_deref().and_then(Profile::from_icc);
-    let mut decoder = Decompressor::new().map_err(|error| Error::malformed(FORMAT, error))?;
-    decoder.set_scan_limit(MAX_SCANS).map_err(|error| Error::malformed(FORMAT, error))?;
-    // the library's inverse DCTs of other sizes take longer than decoding at the next power of two and resizing
-    let scale = options.scale.next_power_of_two();
-    let factor = ScalingFactor::new(scale.eighths() as usize, 8);
-    decoder.set_scaling_factor(factor).map_err(|error| Error::malformed(FORMAT, error))?;
-    let (found, original) = open(&mut decoder, original)?;
-    if (found.width, found.height) != (admitted.info().size.width as usize, admitted.info().size.height as usize) {
+    let file = OpenFile::new(original, has_end, header, options.scale)?;
+    let size = admitted.info().size;
+    if (file.found.width, file.found.height) != (size.width as usize, size.height as usize) {
         return Err(Error::malformed(FORMAT, "it states two different sizes"));
     }
-    if let Some(subsampling) = plane_subsampling(&found).filter(|_| options.layout == PixelLayout::YCbCr) {
-        let part = options.region;
+    match plane_subsampling(&file.found).filter(|_| options.layout == PixelLayout::YCbCr) {
+        Some(subsampling) => file.planes(size, options, others, subsampling),
+        None => Ok(vec![file.packed()?]),
+    }
+}
+
+/// A file whose header the library has read.
+struct OpenFile<'a> {
+    decoder: Decompressor,
+    original: Cow<'a, [u8]>,
+    has_end: bool,
+    header: &'a Header,
+    found: DecompressHeader,
+    /// The scale of the library, which is not below the requested one.
+    scale: DctScale,
+    factor: ScalingFactor,
+    profile: Option<Profile>,
+}
+
+impl<'a> OpenFile<'a> {
+    fn new(original: &'a [u8], has_end: bool, header: &'a Header, scale: DctScale) -> Result<OpenFile<'a>> {
+        let profile = header.profile.as_deref().and_then(Profile::from_icc);
+        let mut decoder = Decompressor::new().map_err(|error| Error::malformed(FORMAT, error))?;
+        decoder.set_scan_limit(MAX_SCANS).map_err(|error| Error::malformed(FORMAT, error))?;
+        // the library's inverse DCTs of other sizes take longer than decoding at the next power of two and resizing
+        let scale = scale.next_power_of_two();
+        let factor = ScalingFactor::new(scale.eighths() as usize, 8);
+        decoder.set_scaling_factor(factor).map_err(|error| Error::malformed(FORMAT, error))?;
+        let (found, original) = open(&mut decoder, original)?;
+        Ok(OpenFile { decoder, original, has_end, header, found, scale, factor, profile })
+    }
+
+    /// Planes at the requested scale and, where our decoders read the file, at `others`.
+    fn planes(
+        mut self, size: Size, options: &DecodeOptions, others: &[DctScale], subsampling: Option<ChromaSubsampling>,
+    ) -> Result<Vec<Decoded>> {
+        let is_progressive = self.header.progressive;
+        let (original, part) = (&self.original, options.region);
         // our decoder skips scans that the scale does not need, and so would miss a truncated last scan
-        let is_cut_off = header.progressive && !has_end && integrity(&original, false, None)?.is_damaged();
+        let is_cut_off = is_progressive && !self.has_end && integrity(original, false, None)?.is_damaged();
         let decode_own = |scales: &[DctScale]| {
-            let request = DecodeRequest { scales, region: part, size: admitted.info().size, subsampling };
-            match header.progressive {
+            let request = DecodeRequest { scales, region: part, size, subsampling };
+            match is_progressive {
                 _ if is_cut_off => None,
-                true => progressive::planes(&original, &request),
+                true => progressive::planes(original, &request),
                 // the library is faster at full size
                 false if options.scale == DctScale::FULL && part.is_none() => None,
-                false => sequential::planes(&original, &request),
+                false => sequential::planes(original, &request),
             }
-        };
-        let decoded = |(scale, planes, origin), integrity| Decoded {
-            samples: Samples::Planes(planes),
-            profile: profile.clone(),
-            scale,
-            origin,
-            delay: 0,
-            integrity,
         };
         let all: Vec<DctScale> = [options.scale].into_iter().chain(others.iter().copied()).collect();
         // damage that one scale does not need may stop others; a sequential file is read alike for all
-        let retry_alone = header.progressive && all.len() > 1;
-        let planes = decode_own(&all).or_else(|| if retry_alone { decode_own(&all[..1]) } else { None });
-        return Ok(match planes {
-            Some(planes) => {
-                let origin = part.map_or((0, 0), |part| (part.x, part.y));
-                // our decoders return undamaged files only
-                let whole = |(scale, planes)| decoded((scale, planes, origin), Integrity::Whole);
-                planes.into_iter().map(whole).collect()
-            }
-            None => {
-                let was_refused = header.progressive || options.scale < DctScale::FULL || part.is_some();
-                let (planes, warning) = to_planes(&mut decoder, &original, &found, factor, subsampling)?;
-                // our decoders are stricter: the library's fast path ignores invalid Huffman codes without a warning
-                let integrity = checked(&original, has_end, was_refused, warning)?;
-                vec![decoded((scale, planes, (0, 0)), integrity)]
-            }
-        });
+        let retry_alone = is_progressive && all.len() > 1;
+        if let Some(planes) = decode_own(&all).or_else(|| if retry_alone { decode_own(&all[..1]) } else { None }) {
+            let origin = part.map_or((0, 0), |part| (part.x, part.y));
+            // our decoders return undamaged files only
+            let whole = |(scale, planes)| self.decoded(scale, planes, origin, Integrity::Whole);
+            return Ok(planes.into_iter().map(whole).collect());
+        }
+        let was_refused = is_progressive || options.scale < DctScale::FULL || part.is_some();
+        let (planes, warning) = to_planes(&mut self.decoder, original, &self.found, self.factor, subsampling)?;
+        // our decoders are stricter: the library's fast path ignores invalid Huffman codes without a warning
+        let integrity = checked(original, self.has_end, was_refused, warning)?;
+        Ok(vec![self.decoded(self.scale, planes, (0, 0), integrity)])
     }
-    let is_cmyk = matches!(found.colorspace, Colorspace::CMYK | Colorspace::YCCK);
-    let layout = if is_cmyk { PixelFormat::CMYK } else { PixelFormat::RGB };
-    let (width, height) = (factor.scale(found.width), factor.scale(found.height));
-    let pitch = width * layout.size();
-    let mut samples = vec![0; pitch * height];
-    let image = Image { pixels: &mut samples[..], width, pitch, height, format: layout };
-    let warning = warning(decoder.decompress(&original, image))?;
-    let integrity = checked(&original, has_end, false, warning)?;
 
-    let size = Size::new(width as u32, height as u32);
-    let (pixels, profile) = if is_cmyk {
-        // Adobe stores CMYK inverted, 255 being no ink (Adobe TN 5116); other encoders do too, with the Adobe marker or without
-        let rgb = colour::cmyk_to_rgb(&samples, true, header.profile.as_deref());
-        (Pixels::new(FORMAT, size, 3, rgb)?, None)
-    } else {
-        (Pixels::new(FORMAT, size, 3, samples)?, profile)
-    };
-    Ok(vec![Decoded { samples: Samples::Packed(pixels), profile, scale, origin: (0, 0), delay: 0, integrity }])
+    fn decoded(&self, scale: DctScale, planes: Planes, origin: (u32, u32), integrity: Integrity) -> Decoded {
+        let (samples, profile) = (Samples::Planes(planes), self.profile.clone());
+        Decoded { samples, profile, scale, origin, delay: 0, integrity }
+    }
+
+    /// RGB, from CMYK as well.
+    fn packed(mut self) -> Result<Decoded> {
+        let is_cmyk = matches!(self.found.colorspace, Colorspace::CMYK | Colorspace::YCCK);
+        let layout = if is_cmyk { PixelFormat::CMYK } else { PixelFormat::RGB };
+        let (width, height) = (self.factor.scale(self.found.width), self.factor.scale(self.found.height));
+        let pitch = width * layout.size();
+        let mut samples = vec![0; pitch * height];
+        let image = Image { pixels: &mut samples[..], width, pitch, height, format: layout };
+        let warning = warning(self.decoder.decompress(&self.original, image))?;
+        let integrity = checked(&self.original, self.has_end, false, warning)?;
+
+        let size = Size::new(width as u32, height as u32);
+        let (pixels, profile) = if is_cmyk {
+            // Adobe stores CMYK inverted, 255 being no ink (Adobe TN 5116); other encoders do too, with the Adobe marker or
+            // without
+            let rgb = colour::cmyk_to_rgb(&samples, true, self.header.profile.as_deref());
+            (Pixels::new(FORMAT, size, 3, rgb)?, None)
+        } else {
+            (Pixels::new(FORMAT, size, 3, samples)?, self.profile)
+        };
+        let samples = Samples::Packed(pixels);
+        Ok(Decoded { samples, profile, scale: self.scale, origin: (0, 0), delay: 0, integrity })
+    }
 }
 
 /// The chroma subsampling of a file that is decoded to planes, `Some(None)` for a grey one; `None` if it is decoded to RGB or CMYK.

@@ -311,7 +311,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_codestream_is_found_in_its_container() {
+    fn codestream_is_found_in_its_container() {
         let part = |index: u32, bytes: &[u8]| {
             let size = (12 + bytes.len() as u32).to_be_bytes();
             [&size[..], b"jxlp", &index.to_be_bytes(), bytes].concat()

@@ -40,7 +40,6 @@ pub(super) fn extended(input: &EncodeInput, has_alpha: bool, loops: Option<u16>,
 pub(super) const ANIMATION: u8 = 0x02;
 pub(super) const ALPHA: u8 = 0x10;
 
-/// The payload of `VP8X`.
 pub(super) fn vp8x_payload(size: Size, flags: u8) -> [u8; 10] {
     let [[a, b, c, _], [d, e, f, _]] = [size.width, size.height].map(|side| (side - 1).to_le_bytes());
     [flags, 0, 0, 0, a, b, c, d, e, f]

@@ -29,7 +29,6 @@ pub(super) struct Component {
     pub(super) rows: usize,
 }
 
-/// One scan.
 pub(super) struct Scan<'a> {
     /// The index of each component, and its Huffman table; `None` for refinements of DC coefficients, which have no codes.
     pub(super) components: Vec<(usize, Option<HuffmanSpec<'a>>)>,

@@ -1,5 +1,8 @@
 //! Profiles and conversions, against known colours.
 
+use std::sync::OnceLock;
+
+use super::profile::{Inner, Source};
 use super::*;
 use crate::geometry::Size;
 
@@ -65,7 +68,7 @@ fn profiles_are_for_pictures_of_their_kind() {
 }
 
 #[test]
-fn a_matrix_leads_to_xyz_whatever_the_header_says() {
+fn matrix_profile_uses_xyz_whatever_its_header() {
     let mut icc = ColorProfile::new_display_p3().encode().expect("written");
     let expected = Profile::from_icc(&icc).expect("a profile");
     icc[20..24].copy_from_slice(b"Lab ");
@@ -93,7 +96,7 @@ fn junk_is_no_profile() {
     assert!(Profile::from_gamma(0.0, [(0.3127, 0.329), (0.64, 0.33), (0.3, 0.6), (0.15, 0.06)]).is_none());
 }
 
-/// What another process receives of a profile.
+/// The profile as another process receives it.
 fn sent(profile: &Profile) -> Profile {
     let bytes = postcard::to_allocvec(profile).expect("encoded");
     postcard::from_bytes(&bytes).expect("a profile")

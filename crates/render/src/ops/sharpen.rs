@@ -77,7 +77,7 @@ fn run<const C: usize, const P: usize>(pixels: &mut Pixels, amount: f32) {
         let row = pixels.data[done * stride..][..stride].as_chunks_mut::<C>().0;
         for (px, blurred) in row.iter_mut().zip(line.as_chunks::<P>().0) {
             let blurred = match P {
-                // nothing visible within reach: nothing to sharpen
+                // no visible pixel within reach: nothing to sharpen
                 2 if blurred[1] <= 0.0 => continue,
                 2 => blurred[0] / blurred[1],
                 _ => blurred[0],
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_done_for_nonsense() {
+    fn invalid_amount_changes_no_pixel() {
         let before = picture(16, 8, 3, edge);
         for amount in [0.0, -1.0, f32::NAN, f32::NEG_INFINITY] {
             let mut p = before.clone();

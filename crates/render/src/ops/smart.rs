@@ -164,7 +164,7 @@ fn saliency(pixels: &Pixels) -> Vec<u32> {
             [r, g, b, alpha]
         })
         .collect();
-    // what is transparent is laid on mid-grey: nothing there to see, and the outline of a
+    // transparent pixels are laid on mid-grey: nothing there to see, and the outline of a
     // cut-out object counts whether it is light or dark
     let luma: Vec<f32> =
         colours.iter().map(|[r, g, b, a]| (0.299 * r + 0.587 * g + 0.114 * b) * a + 0.5 * (1.0 - a)).collect();

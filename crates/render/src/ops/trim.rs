@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn no_pixels_at_all() {
+    fn empty_picture_has_no_bounds() {
         let p = Pixels { size: Size::new(0, 0), channels: 3, data: Vec::new() };
         assert_eq!(bounds(&p, 10), (0, 0, 0, 0));
     }

@@ -17,7 +17,7 @@ use crate::{decode_keys, head, render, render_from};
 /// More than any message here.
 const LONGEST: usize = 64 << 20;
 
-/// What arrives of a value.
+/// The value as the other process receives it.
 fn travelled<T: Serialize + DeserializeOwned>(value: &T) -> T {
     from_bytes(&to_bytes(value).expect("encoded"), LONGEST).expect("the same value")
 }
@@ -33,7 +33,7 @@ fn returned(decoded: &Decoded) -> Decoded {
     decoded_from(&header, samples.to_vec(), LONGEST).expect("the same picture")
 }
 
-/// Those originals that a header can be read of, and the header.
+/// The originals with a readable header, and their headers.
 fn heads() -> impl Iterator<Item = (PathBuf, Vec<u8>, Info)> {
     tintype_testing::originals(|bytes| Format::sniff(bytes).is_some()).filter_map(|(path, bytes)| {
         let info = head(&bytes, &Settings::default()).ok().flatten()?;
@@ -177,7 +177,7 @@ fn results_are_what_they_say() {
 
 /// Renders by what travelled are those by what was sent: alone, and by a picture that was decoded elsewhere.
 #[test]
-fn what_travelled_gives_the_same_bytes() {
+fn received_values_render_the_same_bytes() {
     let (mut alone, mut shared) = (0, 0);
     let mut kinds = (false, false, false);
     for (path, original, info) in heads().filter(|(_, _, info)| info.size.pixels() <= 40_000) {
@@ -263,7 +263,7 @@ fn given_picture_serves_its_own_key_alone() {
     assert!(matches!(failed, Err(Error::Impossible(_))), "{failed:?}");
 }
 
-/// What holds for every header that a decoder makes.
+/// Properties of every header that a decoder makes.
 fn assert_valid(info: &Info) {
     let DecoderCaps { scales, scale_margin, shared_scales, rows, memory, time, .. } = info.caps;
     assert!(info.frames > 0 && info.loops != Loops::Times(0));

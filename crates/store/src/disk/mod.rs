@@ -118,21 +118,7 @@ impl<A: Attributes> Disk<A> {
     /// # Errors
     /// Where the folder cannot be used, other users can write in it, another process has it, or its layout is newer.
     pub(crate) fn open(path: &Path, config: &Config, counters: Arc<Counters>) -> Result<Disk<A>> {
-        folder::create_all(path)?;
-        let dir = Folder::open(path)?;
-        folder::check_permissions(&dir)?;
-        refuse_newer(&dir)?;
-        let name = format!("v{}", layout::VERSION);
-        dir.make_folder(&name)?;
-        let folder = dir.folder(&name)?;
-        folder::check_permissions(&folder)?;
-        folder.append(layout::LOCK)?;
-        // opened for reading: a file open for writing would keep the file system from being remounted read-only
-        let held = folder.open_file(layout::LOCK)?;
-        held.try_lock().map_err(|error| match error {
-            std::fs::TryLockError::WouldBlock => Error::new(ErrorKind::ResourceBusy, "another process uses it"),
-            std::fs::TryLockError::Error(error) => error,
-        })?;
+        let (dir, folder, held) = open_folder(path)?;
         folder.make_folder(layout::STAGING)?;
         let original_paths = OriginalPaths::load(&folder)?;
         let blocks = config.max_bytes / folder::BLOCK;
@@ -270,6 +256,26 @@ impl<A: Attributes> Disk<A> {
             pending: shared.pending_bytes.load(Ordering::Relaxed),
         }
     }
+}
+
+/// The folder, the one of this layout in it, and the lock that this process has on it.
+fn open_folder(path: &Path) -> Result<(Folder, Folder, File)> {
+    folder::create_all(path)?;
+    let dir = Folder::open(path)?;
+    folder::check_permissions(&dir)?;
+    refuse_newer(&dir)?;
+    let name = format!("v{}", layout::VERSION);
+    dir.make_folder(&name)?;
+    let folder = dir.folder(&name)?;
+    folder::check_permissions(&folder)?;
+    folder.append(layout::LOCK)?;
+    // opened for reading: a file open for writing would keep the file system from being remounted read-only
+    let held = folder.open_file(layout::LOCK)?;
+    held.try_lock().map_err(|error| match error {
+        std::fs::TryLockError::WouldBlock => Error::new(ErrorKind::ResourceBusy, "another process uses it"),
+        std::fs::TryLockError::Error(error) => error,
+    })?;
+    Ok((dir, folder, held))
 }
 
 impl<A: Attributes> Drop for Disk<A> {

@@ -116,7 +116,7 @@ impl<B> Inodes<B> {
     }
 
     /// Removes an entry from its ring; returns one that remains.
-    fn leave(&mut self, slot: u32) -> Option<u32> {
+    fn remove(&mut self, slot: u32) -> Option<u32> {
         let Neighbours { previous, next } = self.rings.remove(&slot)?;
         if previous == next {
             self.rings.remove(&next);
@@ -194,7 +194,7 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
     pub(crate) fn detach(&mut self, slot: u32) -> bool {
         let (body, inode) = self.inode_of(slot);
         let hash = self.hasher.hash_one(body);
-        let next = self.inodes.leave(slot);
+        let next = self.inodes.remove(slot);
         let Some(next) = next else {
             if let Ok(found) = self.inodes.table.find_entry(hash, |other| *other == slot) {
                 found.remove();

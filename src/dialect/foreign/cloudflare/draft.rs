@@ -57,7 +57,6 @@ pub(super) struct Draft {
     trim: Option<Trim>,
 }
 
-/// One of words.
 fn word(name: &str, value: &str, words: &[&'static str]) -> Result<&'static str, Error> {
     let found = words.iter().find(|word| **word == value).copied();
     found.ok_or_else(|| invalid(name, value, words.join(", ")))
@@ -297,9 +296,9 @@ impl Draft {
             None => Ok(()),
             Some(Trim::Border) => meaning.set(("trim", "border"), "trim", "true"),
             Some(Trim::Edges(edges)) => {
-                let said = edges.map(|edge| edge.to_string()).join(";");
+                let shown = edges.map(|edge| edge.to_string()).join(";");
                 let inset = edges.map(|edge| self.scaled(edge)).join(",");
-                meaning.set(("trim", &said), "inset", &inset)
+                meaning.set(("trim", &shown), "inset", &inset)
             }
         }
     }

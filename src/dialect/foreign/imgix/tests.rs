@@ -206,7 +206,7 @@ fn paths_are_names_or_addresses() {
     }
 }
 
-/// Those of js-core.
+/// Signatures that js-core makes.
 #[test]
 fn signatures_are_those_of_imgix() {
     let imgix = imgix("s3cr3t", false);
@@ -272,7 +272,7 @@ fn refusals_of_a_format_that_is_left_open_vary_by_accept() {
     }
 }
 
-/// Those of the contract that have a row of their own.
+/// Options of the contract that have a row of their own.
 #[test]
 fn every_option_of_imgix_has_a_row() {
     for name in [

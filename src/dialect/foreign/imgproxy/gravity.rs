@@ -19,14 +19,14 @@ const SIDES: [(&str, &str); 9] = [
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Gravity {
-    place: Place,
+    anchor: Anchor,
     /// The offset from the place, or the focal point.
     x: f64,
     y: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Anchor {
     /// The native position of a side or a corner.
     Side(&'static str),
     Smart,
@@ -35,7 +35,7 @@ enum Place {
 
 impl Default for Gravity {
     fn default() -> Gravity {
-        Gravity { place: Place::Side("center"), x: 0.0, y: 0.0 }
+        Gravity { anchor: Anchor::Side("center"), x: 0.0, y: 0.0 }
     }
 }
 
@@ -43,12 +43,13 @@ impl Gravity {
     /// Reads the arguments of a gravity that cuts something off; an empty one keeps what was before.
     pub(super) fn read(&mut self, option: &str, arguments: &[&str]) -> Result<(), Error> {
         match arguments {
-            ["sm"] => *self = Gravity { place: Place::Smart, x: 0.0, y: 0.0 },
+            ["sm"] => *self = Gravity { anchor: Anchor::Smart, x: 0.0, y: 0.0 },
             ["sm", ..] => return Err(invalid(option, "sm", "sm has no offset")),
             ["fp", x, y] => {
                 let share = |text: &str| number(text).filter(|share| (0.0..=1.0).contains(share));
                 let wrong = || invalid(option, &arguments.join(":"), "fp with x and y from 0 to 1");
-                *self = Gravity { place: Place::Focus, x: share(x).ok_or_else(wrong)?, y: share(y).ok_or_else(wrong)? };
+                *self =
+                    Gravity { anchor: Anchor::Focus, x: share(x).ok_or_else(wrong)?, y: share(y).ok_or_else(wrong)? };
             }
             ["fp", ..] => return Err(invalid(option, &arguments.join(":"), "fp with x and y from 0 to 1")),
             [objects @ ("obj" | "objw"), ..] => {
@@ -67,7 +68,7 @@ impl Gravity {
         }
         if let Some(name) = arguments.first().filter(|name| !name.is_empty()) {
             let &(_, native) = SIDES.iter().find(|(known, _)| known == name).ok_or_else(|| wrong(name))?;
-            self.place = Place::Side(native);
+            self.anchor = Anchor::Side(native);
         }
         for (field, text) in [&mut self.x, &mut self.y].into_iter().zip(arguments.iter().skip(1)) {
             if !text.is_empty() {
@@ -79,21 +80,21 @@ impl Gravity {
 
     /// Whether the pixels decide.
     pub(super) fn is_smart(self) -> bool {
-        self.place == Place::Smart
+        self.anchor == Anchor::Smart
     }
 
     /// The native position.
     pub(super) fn position(self) -> String {
-        match self.place {
-            Place::Side(native) => native.into(),
-            Place::Smart => "smart".into(),
-            Place::Focus => format!("{}x{}", show(self.x), show(self.y)),
+        match self.anchor {
+            Anchor::Side(native) => native.into(),
+            Anchor::Smart => "smart".into(),
+            Anchor::Focus => format!("{}x{}", show(self.x), show(self.y)),
         }
     }
 
     /// The native offset; `None` where there is none.
     pub(super) fn offset(self) -> Option<[String; 2]> {
-        let is_moved = matches!(self.place, Place::Side(_)) && (self.x != 0.0 || self.y != 0.0);
+        let is_moved = matches!(self.anchor, Anchor::Side(_)) && (self.x != 0.0 || self.y != 0.0);
         is_moved.then(|| [show(self.x), show(self.y)])
     }
 }

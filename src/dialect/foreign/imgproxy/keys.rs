@@ -13,7 +13,7 @@ pub struct Keys {
     size: usize,
 }
 
-/// Invalid keys.
+/// The reason why keys and salts cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKeys {
     /// A key is not hexadecimal, or empty.

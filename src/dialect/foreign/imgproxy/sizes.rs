@@ -170,13 +170,13 @@ impl Draft {
         if self.crop == [0.0; 2] {
             return Ok(());
         }
-        let said = self.crop.map(show).join(":");
+        let shown = self.crop.map(show).join(":");
         let gravity = self.crop_gravity.unwrap_or(self.gravity);
         if self.trim.is_some() || self.rotate != 0 || self.flip != [false; 2] {
-            return Err(invalid("crop", &said, "without trim, rotate and flip"));
+            return Err(invalid("crop", &shown, "without trim, rotate and flip"));
         }
         if gravity.is_smart() {
-            return Err(invalid("crop", &said, "with a side, a corner or fp"));
+            return Err(invalid("crop", &shown, "with a side, a corner or fp"));
         }
         // a share is written below 1, and above 0, which is all
         let extent = |length: f64| match length {
@@ -188,7 +188,7 @@ impl Draft {
         let offset: String = gravity.offset().into_iter().flatten().map(signed).collect();
         let [width, height] = self.crop.map(extent);
         let window = format!("{width}x{height}@{}{offset}", gravity.position());
-        meaning.set(("crop", &said), "window", &window)
+        meaning.set(("crop", &shown), "window", &window)
     }
 
     /// Operations on the picture.

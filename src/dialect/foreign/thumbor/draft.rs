@@ -12,7 +12,6 @@ pub(super) enum Side {
     #[default]
     None,
     Pixels(u32),
-    /// That of the original.
     Original,
 }
 

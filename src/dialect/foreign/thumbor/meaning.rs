@@ -96,13 +96,13 @@ impl Draft {
     fn set_position(&self, meaning: &mut Meaning) -> Result<(), Error> {
         let has_words = self.across.is_some_and(|at| at != 1) || self.down.is_some_and(|at| at != 1);
         if let Some(focal) = self.focal {
-            let said = focal.map(show).join("x");
+            let shown = focal.map(show).join("x");
             if self.smart || self.turns != 0 || self.rect.is_some() || self.trim.is_some() {
-                return Err(invalid("focal", &said, "without smart, rotate, a crop and trim"));
+                return Err(invalid("focal", &shown, "without smart, rotate, a crop and trim"));
             }
             let mirrored = |at: usize| if self.flip[at] { 1.0 - focal[at] } else { focal[at] };
             let position = format!("{}x{}", show(mirrored(0)), show(mirrored(1)));
-            return meaning.set(("focal", &said), "position", &position);
+            return meaning.set(("focal", &shown), "position", &position);
         }
         if self.smart {
             return meaning.set(("smart", ""), "position", "smart");

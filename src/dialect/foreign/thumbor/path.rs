@@ -82,7 +82,7 @@ fn edges(segment: &str) -> Option<[&str; 4]> {
 
 /// Native `rect`; `None` where there is no area.
 fn rect(edges: [&str; 4], flavour: Flavour) -> Result<Option<String>, Error> {
-    let said = || format!("{}x{}:{}x{}", edges[0], edges[1], edges[2], edges[3]);
+    let shown = || format!("{}x{}:{}x{}", edges[0], edges[1], edges[2], edges[3]);
     let shares = edges.map(|edge| number(edge).unwrap_or_default());
     // imagor reads 0x0:1x1 as all, thumbor as a pixel
     let are_shares = shares[0] < 1.0 && shares[1] < 1.0 && shares[2] <= 1.0 && shares[3] <= 1.0;
@@ -93,7 +93,7 @@ fn rect(edges: [&str; 4], flavour: Flavour) -> Result<Option<String>, Error> {
         return Ok(has_area.then(|| format!("{left},{top},{},{}", right - left, bottom - top)));
     }
     if !are_shares || flavour != Flavour::Imagor {
-        return Err(invalid("crop", &said(), "whole pixels; shares from 0 to 1 with `flavour = \"imagor\"`"));
+        return Err(invalid("crop", &shown(), "whole pixels; shares from 0 to 1 with `flavour = \"imagor\"`"));
     }
     let [left, top, right, bottom] = shares;
     let percent = |share: f64| format!("{}p", show(share * 100.0));

@@ -208,7 +208,7 @@ fn url_is_required_at_the_mount_itself() {
     assert_eq!(read("/wsrv/a.jpg", Some("url=www.example.com/a.jpg")), Err(Error::InvalidName));
 }
 
-/// Those of its `query.cpp` and of its nginx module.
+/// Options of its `query.cpp` and of its nginx module.
 #[test]
 fn every_option_of_weserv_has_a_row() {
     for name in [

@@ -236,14 +236,14 @@ impl<'a> Rows<'a> {
 
 /// A rectangle of the canvas, in pixels. It may reach beyond the canvas at the right and the bottom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct TileRect {
     pub(super) left: usize,
     pub(super) top: usize,
     pub(super) width: usize,
     pub(super) height: usize,
 }
 
-impl Place {
+impl TileRect {
     /// Width and height of the part that is on the canvas.
     fn visible(&self, canvas: &Canvas) -> (usize, usize) {
         let width = self.width.min(canvas.width.saturating_sub(self.left));
@@ -254,7 +254,7 @@ impl Place {
 
 /// Writes the colour of a frame into a rectangle of the canvas.
 pub(super) fn put_colour(
-    canvas: &mut Canvas, picture: &Picture, place: Place, colour: Nclx, position: ChromaPosition,
+    canvas: &mut Canvas, picture: &Picture, place: TileRect, colour: Nclx, position: ChromaPosition,
 ) -> Result<()> {
     let frame = &Frame::new(picture)?;
     let mut rows = Rows::colour(frame, colour, position)?;
@@ -263,13 +263,13 @@ pub(super) fn put_colour(
 }
 
 /// Writes the luma of a frame into the alpha of a rectangle of the canvas.
-pub(super) fn put_alpha(canvas: &mut Canvas, picture: &Picture, place: Place, full_range: bool) -> Result<()> {
+pub(super) fn put_alpha(canvas: &mut Canvas, picture: &Picture, place: TileRect, full_range: bool) -> Result<()> {
     let frame = &Frame::new(picture)?;
     put(canvas, &mut Rows::grey(frame, full_range), place, &[0], 3)
 }
 
 /// Writes rows into channels of the canvas. `from` has the index of the row for each channel from `first_channel` on.
-fn put(canvas: &mut Canvas, rows: &mut Rows<'_>, place: Place, from: &[usize], first_channel: usize) -> Result<()> {
+fn put(canvas: &mut Canvas, rows: &mut Rows<'_>, place: TileRect, from: &[usize], first_channel: usize) -> Result<()> {
     let picture = rows.frame.picture;
     let size = (picture.width() as usize, picture.height() as usize);
     let (width, height) = place.visible(canvas);

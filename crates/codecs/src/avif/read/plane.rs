@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::ALPHA_URNS;
 use super::boxes::Reader;
 use super::container::Container;
-use super::convert::{self, Canvas, Place};
+use super::convert::{self, Canvas, TileRect};
 use super::failure::{Failure, Result};
 use super::frame::decode_frame;
 use super::location::truncated;
@@ -200,7 +200,7 @@ impl<'a> Plane<'a> {
             let data = tile.data(container)?;
             let frame = decode_frame(&data, &tile.bitstream, tile.selection)?;
             let (column, row) = (index % self.columns, index / self.columns);
-            let place = Place { left: column * width, top: row * height, width, height };
+            let place = TileRect { left: column * width, top: row * height, width, height };
             let header = &tile.bitstream.header;
             match role {
                 Role::Colour(nclx) => convert::put_colour(canvas, &frame, place, nclx, header.chroma_position)?,

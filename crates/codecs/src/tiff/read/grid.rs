@@ -20,7 +20,7 @@ pub(super) struct Grid {
 pub(super) struct OldJpeg<'a> {
     /// An embedded JPEG file (JPEGInterchangeFormat).
     pub(super) interchange: Option<&'a [u8]>,
-    /// Offsets of the quantization, DC and AC tables of each component (JPEGQTables, JPEGDCTables, JPEGACTables).
+    /// Offsets of the quantisation, DC and AC tables of each component (JPEGQTables, JPEGDCTables, JPEGACTables).
     pub(super) tables: [Option<Field<'a>>; 3],
 }
 

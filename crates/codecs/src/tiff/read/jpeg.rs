@@ -18,7 +18,6 @@ use super::Failure;
 use super::page::Page;
 use super::tags::{Compression, Photometric};
 
-/// A decoded stream.
 pub(super) struct DecodedStream {
     pub(super) samples: Vec<u8>,
     pub(super) width: u32,
@@ -200,7 +199,7 @@ fn from_tables(page: &Page<'_>, scan: &[u8], rows: u32) -> Result<Stream, Failur
     Ok(Stream { bytes, frame })
 }
 
-/// Appends DQT and DHT of a component. The fields point to 64 quantization values, and to 16 code counts followed by the values.
+/// Appends DQT and DHT of a component. The fields point to 64 quantisation values, and to 16 code counts followed by the values.
 fn push_tables(page: &Page<'_>, index: u8, bytes: &mut Vec<u8>) -> Result<(), Failure> {
     let missing = || Failure::malformed("old-style JPEG without its tables");
     let [quantization, dc, ac] = page.old_jpeg.tables.map(|field| field.and_then(|field| field.get(index.into())));

@@ -71,7 +71,6 @@ impl PrefixCode {
         PrefixCode { counts: [0; MAX_LENGTH + 1], symbols: vec![symbol] }
     }
 
-    /// Reads a symbol.
     pub(super) fn read_symbol(&self, bits: &mut BitReader<'_>) -> Option<u16> {
         if let [symbol] = self.symbols[..] {
             return Some(symbol);

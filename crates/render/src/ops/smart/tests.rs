@@ -43,7 +43,7 @@ fn grass(x: u32, y: u32) -> [u8; 4] {
 }
 
 #[test]
-fn goes_where_there_is_something() {
+fn crop_moves_to_the_detail() {
     type At = Box<dyn Fn(u32, u32) -> [u8; 4]>;
     // (what, picture of 160 × 100, crop, the x and y it may start at)
     type Row = (&'static str, At, (f64, f64), [f64; 2], [f64; 2]);
@@ -114,7 +114,7 @@ fn goes_where_there_is_something() {
 }
 
 #[test]
-fn an_object_is_not_cut_in_two() {
+fn object_that_fits_is_wholly_inside() {
     // a face that fits in is wholly inside, wherever it is
     for cx in (13..=147).step_by(7) {
         let p = picture(160, 100, 3, ellipse(f64::from(cx), 50.0, FACE));
@@ -125,7 +125,7 @@ fn an_object_is_not_cut_in_two() {
 }
 
 #[test]
-fn what_is_invisible_does_not_count() {
+fn transparent_pixels_do_not_count() {
     let p = picture(160, 100, 4, |x, y| {
         let [r, g, b, _] = patch(5, 40)(x, y);
         if x < 80 { [r, g, b, 0] } else { patch(120, 40)(x, y) }
