@@ -30,7 +30,8 @@ pub(super) struct KnownVersions {
 struct Shared {
     known: moka::sync::Cache<ImageId, Recorded>,
     log: OnceLock<Arc<VersionLog>>,
-    /// Whether a version was forgotten while there was no log. Held while one is, and while those of the log are loaded.
+    /// Whether a version was forgotten while there was no log. Held while one is,
+    /// while a version is confirmed, and while those of the log are loaded.
     has_forgotten: Mutex<bool>,
 }
 
@@ -63,8 +64,13 @@ impl KnownVersions {
         self.shared.known.get(id).map(|recorded| recorded.known)
     }
 
-    /// Notes a version that the origin confirmed.
-    pub(super) fn confirm(&self, id: &ImageId, known: KnownVersion) {
+    /// Notes a version that the origin confirmed, unless it was purged since the request began. That is asked under the lock
+    /// of a purge: a version of before it does not come back, not even for a moment.
+    pub(super) fn confirm(&self, id: &ImageId, known: KnownVersion, is_valid: impl FnOnce() -> bool) {
+        let _no_purge = sync::lock(&self.shared.has_forgotten);
+        if !is_valid() {
+            return;
+        }
         let (all, now) = (&self.shared.known, Instant::now());
         let former = all.get(id).filter(|former| former.known.version == known.version);
         let recent = former.map(|former| former.at).filter(|&at| now.saturating_duration_since(at) < self.interval);
@@ -243,8 +249,8 @@ mod tests {
     fn versions_are_stale_after_a_restart_and_removed_ones_stay_away() {
         let dir = tempfile::tempdir().expect("a folder");
         let versions = open(dir.path());
-        (0..6).for_each(|number| versions.confirm(&id(number), known(number as u8)));
-        versions.confirm(&id(0), known(9));
+        (0..6).for_each(|number| versions.confirm(&id(number), known(number as u8), || true));
+        versions.confirm(&id(0), known(9), || true);
         versions.remove(&id(2));
         versions.purge(&id(4));
         versions.purge_below("1/");
@@ -283,12 +289,12 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let versions = open(dir.path());
         let length = || std::fs::metadata(dir.path().join("versions")).expect("a file").len();
-        versions.confirm(&id(0), known(1));
+        versions.confirm(&id(0), known(1), || true);
         let once = length();
-        versions.confirm(&id(0), known(1));
+        versions.confirm(&id(0), known(1), || true);
         assert_eq!(length(), once);
         for number in 0..40_000_u32 {
-            versions.confirm(&id(0), known(number as u8));
+            versions.confirm(&id(0), known(number as u8), || true);
         }
         let started = Instant::now();
         while length() > 3000 * once && started.elapsed() < 20 * SECOND {
@@ -310,7 +316,7 @@ mod tests {
         for dir in [Some(file.as_path()), None] {
             let versions = KnownVersions::open(dir, "http://o/", &WINDOWS);
             assert!(versions.log().is_none());
-            versions.confirm(&id(0), known(1));
+            versions.confirm(&id(0), known(1), || true);
             assert!(versions.get(&id(0)).is_some());
             versions.purge(&id(0));
             assert!(versions.get(&id(0)).is_none());
@@ -322,11 +328,11 @@ mod tests {
         for purges in [false, true] {
             let dir = tempfile::tempdir().expect("a folder");
             let first = open(dir.path());
-            first.confirm(&id(0), known(1));
-            first.confirm(&id(1), known(1));
+            first.confirm(&id(0), known(1), || true);
+            first.confirm(&id(1), known(1), || true);
             let second = open(dir.path());
-            second.confirm(&id(1), known(2));
-            second.confirm(&id(2), known(2));
+            second.confirm(&id(1), known(2), || true);
+            second.confirm(&id(2), known(2), || true);
             if purges {
                 second.purge(&id(0));
             }
@@ -346,5 +352,26 @@ mod tests {
             let reopened = std::iter::repeat_with(|| open(dir.path())).find(|reopened| reopened.log().is_some());
             assert_eq!(identities(&reopened.expect("it is free")), expected);
         }
+    }
+
+    /// A version that was confirmed while its original was purged was known for a moment.
+    #[test]
+    fn purged_version_is_not_confirmed() {
+        let versions = KnownVersions::open(None, "http://o/", &WINDOWS);
+        versions.confirm(&id(0), known(1), || false);
+        assert!(versions.get(&id(0)).is_none());
+        // a purge waits for a version that is being confirmed, and removes it
+        std::thread::scope(|scope| {
+            let (began, begins) = std::sync::mpsc::channel();
+            versions.confirm(&id(0), known(1), || {
+                let versions = &versions;
+                scope.spawn(move || {
+                    began.send(()).expect("it is waited for");
+                    versions.purge(&id(0));
+                });
+                begins.recv().is_ok()
+            });
+        });
+        assert!(versions.get(&id(0)).is_none());
     }
 }

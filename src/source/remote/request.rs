@@ -30,9 +30,7 @@ impl Shared {
             }
             (Ok(Answer::NotModified(lifetime)), Some(KnownVersion { version, conditions, lifetime: former, .. })) => {
                 // a request from before a purge stores nothing after it
-                if leader.is_valid() {
-                    self.confirm(id, version, conditions, lifetime.unwrap_or(former));
-                }
+                self.confirm(id, version, conditions, lifetime.unwrap_or(former), leader);
                 Transfer { version, bytes: None }
             }
             // it is sent only where a condition was
@@ -89,17 +87,21 @@ impl Shared {
         }
         if leader.is_valid() {
             self.missing.invalidate(id);
-            self.confirm(id, version, conditions, lifetime);
         }
+        self.confirm(id, version, conditions, lifetime, leader);
         Transfer { version, bytes: Some(bytes) }
     }
 
-    fn confirm(&self, id: &ImageId, version: Version, conditions: Option<Conditions>, lifetime: Lifetime) {
+    fn confirm(
+        &self, id: &ImageId, version: Version, conditions: Option<Conditions>, lifetime: Lifetime,
+        leader: &Leader<FlightKey, ImageId, Result<Transfer, Error>>,
+    ) {
         if lifetime.uncacheable && !self.warned.swap(true, Ordering::Relaxed) {
             let origin = self.remote.name();
             tracing::warn!(origin, %id, "the origin sends no-store or no-cache, which is ignored: originals are cached");
         }
-        self.known.confirm(id, KnownVersion::new(version, conditions, lifetime, &self.windows, Instant::now()));
+        let known = KnownVersion::new(version, conditions, lifetime, &self.windows, Instant::now());
+        self.known.confirm(id, known, || leader.is_valid());
     }
 
     /// A digest of the bytes, which every transfer brings whole, rather than of a validator: an ETag that differs between
