@@ -12,7 +12,7 @@ use crate::config::fixed::Isolation;
 use crate::config::{Config, FixedSettings};
 use crate::service::Service;
 use crate::service::isolated::{self, Isolated};
-use crate::service::renderer::{Direct, Renderer};
+use crate::service::renderer::{InProcess, Renderer};
 use crate::source::{BucketOriginals, CachedVersions, Files, Origin, RemoteSource, SharedBytes, Source};
 
 pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
@@ -47,7 +47,7 @@ fn renderer(config: &FixedSettings) -> anyhow::Result<Arc<dyn Renderer>> {
     let isolation = config.security.isolation;
     if isolation == Isolation::Off {
         tracing::info!(isolation = "off", "renders run in this process");
-        return Ok(Arc::new(Direct));
+        return Ok(Arc::new(InProcess));
     }
     let isolated = isolated(config).context("renders cannot be isolated");
     match isolated {
@@ -59,7 +59,7 @@ fn renderer(config: &FixedSettings) -> anyhow::Result<Arc<dyn Renderer>> {
         Err(error) if isolation == Isolation::Auto => {
             let error = format!("{error:#}");
             tracing::warn!(error, "renders run in this process; security.isolation = \"off\" hides this warning");
-            Ok(Arc::new(Direct))
+            Ok(Arc::new(InProcess))
         }
         Err(error) => Err(error.context("security.isolation cannot be met")),
     }

@@ -10,7 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use super::{Common, UsageError, build};
 use crate::dialect::native::{PARAMETERS, Parameter};
 use crate::render::{self, Encoded, Format, Progress, Recipe, Settings, Stage};
-use crate::service::renderer::{Bounds, Monitor, Renderer, StageTimes, Work};
+use crate::service::renderer::{Bounds, Monitor, RenderInput, Renderer, StageTimes};
 
 #[derive(Args, Debug)]
 #[command(after_help = "The options are the parameters of a URL: --width 800 --fit cover is ?width=800&fit=cover.")]
@@ -119,7 +119,7 @@ fn render_isolated(original: &[u8], recipe: &Recipe, settings: &Settings) -> any
         Some(info) => render::estimate(info, length, recipe, settings)?.memory,
         None => length + render::FIXED_MEMORY,
     };
-    let work = Work { original, info, recipe, settings, bounds: bounds(memory) };
+    let work = RenderInput { original, info, recipe, settings, bounds: bounds(memory) };
     Ok(renderer.render(&work, None, &mut Unwatched)?)
 }
 

@@ -61,7 +61,7 @@ use decode_cache::DecodeCache;
 use header::Header;
 use passthrough::Inspections;
 use rate_limit::RateLimitCheck;
-use renderer::{Direct, Isolation, Renderer};
+use renderer::{InProcess, Isolation, Renderer};
 use resolve::{Failed, is_smallest};
 use stats::Stats;
 use upgrades::Upgrades;
@@ -114,7 +114,7 @@ impl Service {
     pub fn new(
         source: Arc<dyn Source>, cache: &cache::Config, workers: workers::Config, settings: Settings,
     ) -> Arc<Service> {
-        Service::with_renderer(source, cache, workers, settings, Arc::new(Direct))
+        Service::with_renderer(source, cache, workers, settings, Arc::new(InProcess))
     }
 
     /// The same with another renderer.

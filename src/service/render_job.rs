@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::decode_cache::DecodeTicket;
 use super::header::Header;
-use super::renderer::{Bounds, IsolationError, Monitor, Renderer, StageTimes, Work};
+use super::renderer::{Bounds, IsolationError, Monitor, RenderInput, Renderer, StageTimes};
 use super::resolve::{ATTEMPTS, Failed};
 use super::stats::Stats;
 use super::workers::{Class, Grant, Need, Pressure, WorkError};
@@ -214,7 +214,7 @@ impl Job {
         }
         stats.renders.fetch_add(1, Ordering::Relaxed);
         let mut progress = JobProgress { clock, grant: &mut *grant };
-        let work = Work { original: &original.bytes, info, recipe: &recipe, settings: &settings, bounds };
+        let work = RenderInput { original: &original.bytes, info, recipe: &recipe, settings: &settings, bounds };
         let result = renderer.render(&work, Some(&*ticket), &mut progress);
         if result.is_err() || ticket.has_shared() {
             grant.exclude_from_stats();

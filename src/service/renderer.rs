@@ -24,7 +24,7 @@ pub trait Renderer: Send + Sync {
     /// # Errors
     /// The errors of [`render::render`], and [`IsolationError`]. At the deadline it is [`render::Error::Cancelled`].
     fn render(
-        &self, work: &Work<'_>, decodes: Option<&dyn SharedDecodes>, monitor: &mut dyn Monitor,
+        &self, work: &RenderInput<'_>, decodes: Option<&dyn SharedDecodes>, monitor: &mut dyn Monitor,
     ) -> Result<Encoded, Error>;
 
     /// Validates a file by decoding all of it.
@@ -41,7 +41,7 @@ pub trait Renderer: Send + Sync {
 
 /// One render.
 #[derive(Clone, Copy)]
-pub struct Work<'a> {
+pub struct RenderInput<'a> {
     /// The bytes of the original.
     pub original: &'a [u8],
     /// Its header; `None` for an SVG.
@@ -118,17 +118,17 @@ impl Isolation {
 
 /// Renders in this process.
 #[derive(Clone, Copy, Debug)]
-pub struct Direct;
+pub struct InProcess;
 
-impl Renderer for Direct {
+impl Renderer for InProcess {
     fn head(&self, original: &[u8], settings: &Settings, _bounds: Bounds) -> Result<Option<Info>, Error> {
         Ok(render::head(original, settings)?)
     }
 
     fn render(
-        &self, work: &Work<'_>, decodes: Option<&dyn SharedDecodes>, monitor: &mut dyn Monitor,
+        &self, work: &RenderInput<'_>, decodes: Option<&dyn SharedDecodes>, monitor: &mut dyn Monitor,
     ) -> Result<Encoded, Error> {
-        let &Work { original, info, recipe, settings, bounds: _ } = work;
+        let &RenderInput { original, info, recipe, settings, bounds: _ } = work;
         Ok(match decodes {
             Some(decodes) => render::render_from(decodes, original, info, recipe, settings, monitor)?,
             None => render::render(original, recipe, settings, monitor)?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::crashes::Crashes;
-use super::renderer::{Bounds, Monitor, Renderer, StageTimes, Work};
+use super::renderer::{Bounds, Monitor, RenderInput, Renderer, StageTimes};
 use super::workers::{Class, Grant, Need, Pressure, WorkError};
 use super::{Error, Service};
 use crate::cache::{Body, Entry, Key, Upgrade, rendition_key};
@@ -212,7 +212,7 @@ impl Job {
             return Err(Outcome::Stopped);
         }
         bounds.memory = memory;
-        let work = Work { original: bytes, info: Some(&info), recipe: &recipe, settings: &settings, bounds };
+        let work = RenderInput { original: bytes, info: Some(&info), recipe: &recipe, settings: &settings, bounds };
         // decodings are not shared with requested renders: the original is most likely not decoded at present
         renderer.render(&work, None, progress).map_err(outcome)
     }

@@ -1,4 +1,4 @@
-//! What isolation costs: `cargo run --release -p tintype-isolation --example cost`.
+//! The cost of isolation: `cargo run --release -p tintype-isolation --example cost`.
 
 use std::ops::ControlFlow;
 use std::process::ExitCode;

@@ -10,7 +10,7 @@ use rustix::stdio::{stdin, stdout};
 
 use crate::frame::{self, HEADER, Kind};
 use crate::lock_down::{LockDown, LockDownError, lock_down};
-use crate::shared_memory::{self, Place};
+use crate::shared_memory::{self, Span};
 
 /// Why a worker ends.
 #[derive(Debug, thiserror::Error)]
@@ -91,11 +91,11 @@ impl Answers {
     /// Where it is longer than 4 GiB or the parent is gone.
     pub fn send(&mut self, parts: &[&[u8]]) -> io::Result<()> {
         let length = parts.iter().map(|part| part.len()).sum();
-        match Place::after(self.used, length) {
-            Some(place) => {
-                shared_memory::write(stdout(), parts, place)?;
-                self.used = place.end();
-                self.keep(Kind::SharedAnswer, &[&place.encode()])
+        match Span::after(self.used, length) {
+            Some(span) => {
+                shared_memory::write(stdout(), parts, span)?;
+                self.used = span.end();
+                self.keep(Kind::SharedAnswer, &[&span.encode()])
             }
             None if length <= shared_memory::SMALL => self.keep(Kind::Answer, parts),
             None => self.flush(Kind::Answer, parts),
@@ -171,8 +171,8 @@ fn receive() -> io::Result<Option<(Kind, Received)>> {
     if kind != Kind::SharedJob {
         return Ok(Some((kind, Received { bytes })));
     }
-    let place = Place::decode(&bytes).ok_or(io::ErrorKind::InvalidData)?;
-    Ok(Some((Kind::Job, Received { bytes: shared_memory::read(stdout(), place)? })))
+    let span = Span::decode(&bytes).ok_or(io::ErrorKind::InvalidData)?;
+    Ok(Some((Kind::Job, Received { bytes: shared_memory::read(stdout(), span)? })))
 }
 
 fn read_exact(mut buffer: &mut [u8]) -> io::Result<()> {

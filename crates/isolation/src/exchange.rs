@@ -12,11 +12,11 @@ use rustix::io::Errno;
 
 use crate::death::Reason;
 use crate::frame::{self, HEADER, Kind};
-use crate::job::{Job, Outgoing};
+use crate::job::{FrameWriter, Job};
 use crate::process::Process;
-use crate::shared_memory::Place;
+use crate::shared_memory::Span;
 
-/// What [`Limits::grace`] should be.
+/// The usual [`Limits::grace`].
 pub const GRACE: Duration = Duration::from_millis(50);
 /// Time between two calls of [`Caller::keep_going`].
 const CHECK: Duration = Duration::from_millis(20);
@@ -85,17 +85,17 @@ pub(crate) enum Failure {
 pub(crate) fn exchange(
     process: &mut Process, kind: Kind, job: Job<'_>, limits: &Limits, caller: &mut dyn Caller,
 ) -> Result<Option<Stop>, Failure> {
-    let outgoing = Outgoing::new(kind, job).ok_or(Failure::Kill(Reason::Protocol))?;
-    let incoming = Incoming::default();
+    let outgoing = FrameWriter::new(kind, job).ok_or(Failure::Kill(Reason::Protocol))?;
+    let incoming = FrameReader::default();
     Exchange { process, kind, outgoing, incoming, limits, caller, answers: 0, stop: None }.run()
 }
 
 struct Exchange<'a, 'b> {
     process: &'a mut Process,
-    /// What is sent.
+    /// The kind of the frame that is sent.
     kind: Kind,
-    outgoing: Outgoing<'b>,
-    incoming: Incoming,
+    outgoing: FrameWriter<'b>,
+    incoming: FrameReader,
     limits: &'a Limits,
     caller: &'a mut dyn Caller,
     /// Answers so far.
@@ -160,11 +160,11 @@ impl Exchange<'_, '_> {
         }
     }
 
-    /// An answer in the shared memory, whose place is as hostile as its content.
-    fn shared(&self, place: &[u8]) -> Result<Vec<u8>, Failure> {
-        let place = Place::decode(place).filter(|place| place.length() <= self.limits.answer_bytes);
-        let place = place.ok_or(Failure::Kill(Reason::Protocol))?;
-        self.process.memory.read(place).map_err(|_| Failure::Kill(Reason::Protocol))
+    /// An answer in the shared memory, whose span is as hostile as its content.
+    fn shared(&self, span: &[u8]) -> Result<Vec<u8>, Failure> {
+        let span = Span::decode(span).filter(|span| span.length() <= self.limits.answer_bytes);
+        let span = span.ok_or(Failure::Kill(Reason::Protocol))?;
+        self.process.memory.read(span).map_err(|_| Failure::Kill(Reason::Protocol))
     }
 
     fn answer(&mut self, body: Vec<u8>) -> Result<(), Failure> {
@@ -195,7 +195,7 @@ impl Exchange<'_, '_> {
         if !self.outgoing.is_sent() {
             return Err(Failure::Kill(stop.reason()));
         }
-        let message = Outgoing::new(Kind::Cancel, Job::new(&[]));
+        let message = FrameWriter::new(Kind::Cancel, Job::new(&[]));
         message.map_or(Ok(()), |mut message| message.send(self.process.as_fd()).map_err(|_| Failure::Closed))
     }
 }
@@ -207,14 +207,14 @@ struct Ready {
 
 /// A frame that is being received.
 #[derive(Default)]
-struct Incoming {
+struct FrameReader {
     header: [u8; HEADER],
     /// Bytes of the header so far.
     filled: usize,
     body: Vec<u8>,
 }
 
-impl Incoming {
+impl FrameReader {
     /// The next frame if all of it is there. A body longer than `longest` is refused by its header.
     fn next(&mut self, mut socket: &UnixStream, longest: usize) -> Result<Option<(Kind, Vec<u8>)>, Failure> {
         while self.filled < HEADER {
@@ -267,7 +267,7 @@ mod tests {
         let frames = [5, 3, 0, 0, 0, b'a', b'b', b'c', 6, 0, 0, 0, 0];
         for split in 0..=frames.len() {
             let (ours, mut theirs) = pair();
-            let mut incoming = Incoming::default();
+            let mut incoming = FrameReader::default();
             let mut received = Vec::new();
             for piece in [&frames[..split], &frames[split..]] {
                 theirs.write_all(piece).expect("the socket takes it");
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn announced_length_takes_no_memory() {
         let (ours, mut theirs) = pair();
-        let mut incoming = Incoming::default();
+        let mut incoming = FrameReader::default();
         theirs.write_all(&[5, 255, 255, 255, 127, 1]).expect("the socket takes it");
         assert!(matches!(incoming.next(&ours, usize::MAX), Ok(None)));
         assert!(incoming.body.capacity() <= 2 * CHUNK);
@@ -292,9 +292,9 @@ mod tests {
     fn length_beyond_the_bound_and_early_end_are_failures() {
         let (ours, mut theirs) = pair();
         theirs.write_all(&[5, 4, 0, 0, 0]).expect("the socket takes it");
-        assert!(matches!(Incoming::default().next(&ours, 3), Err(Failure::Kill(Reason::Protocol))));
+        assert!(matches!(FrameReader::default().next(&ours, 3), Err(Failure::Kill(Reason::Protocol))));
         theirs.write_all(&[5, 4, 0, 0, 0, 1]).expect("the socket takes it");
         drop(theirs);
-        assert!(matches!(Incoming::default().next(&ours, 4), Err(Failure::Closed)));
+        assert!(matches!(FrameReader::default().next(&ours, 4), Err(Failure::Closed)));
     }
 }

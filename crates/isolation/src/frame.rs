@@ -3,7 +3,7 @@
 /// Bytes of a header.
 pub(crate) const HEADER: usize = 5;
 
-/// What a frame is.
+/// The kind of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// To the worker: which layers to lock down.
@@ -18,9 +18,9 @@ pub(crate) enum Kind {
     Answer = 5,
     /// From the worker: the job has ended.
     Done = 6,
-    /// To the worker: a job in the shared memory, at the place that is the body.
+    /// To the worker: a job in the shared memory, at the span that is the body.
     SharedJob = 7,
-    /// From the worker: one of the job's results in the shared memory, at the place that is the body.
+    /// From the worker: one of the job's results in the shared memory, at the span that is the body.
     SharedAnswer = 8,
 }
 

@@ -26,19 +26,19 @@ impl<'a> Job<'a> {
     }
 }
 
-/// What is still to be sent of one frame.
-pub(crate) struct Outgoing<'a> {
+/// The rest of a frame that is still to be sent.
+pub(crate) struct FrameWriter<'a> {
     header: [u8; HEADER],
     job: Job<'a>,
     sent: usize,
     length: usize,
 }
 
-impl<'a> Outgoing<'a> {
+impl<'a> FrameWriter<'a> {
     /// `None` where the body is longer than 4 GiB.
-    pub(crate) fn new(kind: Kind, job: Job<'a>) -> Option<Outgoing<'a>> {
+    pub(crate) fn new(kind: Kind, job: Job<'a>) -> Option<FrameWriter<'a>> {
         let length = job.length();
-        Some(Outgoing { header: frame::encode(kind, length)?, job, sent: 0, length: HEADER + length })
+        Some(FrameWriter { header: frame::encode(kind, length)?, job, sent: 0, length: HEADER + length })
     }
 
     pub(crate) fn is_sent(&self) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! The parent starts a [`Worker`], or a [`Pool`] of them, and [calls](Worker::call) it with a [`Job`]; the worker process is
 //! [`serve`] in its `main`. One socket, the worker's standard input, carries jobs and cancellations one way, answers the other;
-//! longer ones lie in memory that both share, the worker's standard output. What a job means is up to the two ends.
+//! longer ones lie in memory that both share, the worker's standard output. The two ends agree on the meaning of a job.
 //!
 //! # What holds
 //!

@@ -13,12 +13,12 @@ use crate::process::{Program, StartError};
 use crate::stderr::Log;
 use crate::worker::{CallError, Worker};
 
-/// What a pool starts.
+/// The workers of a pool.
 #[derive(Clone)]
 pub struct PoolConfig {
     /// Workers, each for one job at a time; at least 1.
     pub workers: usize,
-    /// What they are.
+    /// Their program.
     pub program: Program,
     /// Which layers are asked for.
     pub lock_down: LockDown,
@@ -33,7 +33,7 @@ pub struct PoolConfig {
     pub log: Log,
 }
 
-/// What a pool has done.
+/// Counters of a pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Workers that are ready or at work.
@@ -133,7 +133,7 @@ impl Pool {
         &self.report
     }
 
-    /// What it has done so far.
+    /// Its counters.
     pub fn stats(&self) -> Stats {
         let state = self.shared.lock();
         Stats { alive: state.alive, idle: state.idle.len(), ..state.stats.clone() }

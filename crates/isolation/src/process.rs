@@ -24,7 +24,7 @@ use crate::stderr::{Log, Stderr};
 pub struct Program {
     /// Its file.
     pub path: PathBuf,
-    /// What it is called in lists of processes.
+    /// Its name in lists of processes.
     pub name: OsString,
     /// Its arguments.
     pub args: Vec<OsString>,

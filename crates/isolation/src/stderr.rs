@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-/// What becomes of a line of a worker's standard error: its process ID and the escaped line.
+/// Takes a line of a worker's standard error: its process ID and the escaped line.
 pub type Log = Arc<dyn Fn(u32, &str) + Send + Sync>;
 
 /// Bytes that one job may write.

@@ -13,7 +13,7 @@ use crate::frame::Kind;
 use crate::job::Job;
 use crate::lock_down::{LockDown, Report};
 use crate::process::{MemoryUse, Process, Program, StartError};
-use crate::shared_memory::Place;
+use crate::shared_memory::Span;
 use crate::stderr::Log;
 
 /// Why a job has no result.
@@ -116,12 +116,12 @@ impl Worker {
 
     /// Sends a job by the shared memory, or through the socket if it is short, too long, or there is no memory.
     fn exchange(&mut self, job: Job<'_>, limits: &Limits, caller: &mut dyn Caller) -> Result<Option<Stop>, Failure> {
-        let place = Place::after(0, job.length());
-        let place = place.filter(|place| self.process.memory.write(job.parts, *place).is_ok());
-        match place {
-            Some(place) => {
+        let span = Span::after(0, job.length());
+        let span = span.filter(|span| self.process.memory.write(job.parts, *span).is_ok());
+        match span {
+            Some(span) => {
                 let process = &mut self.process;
-                exchange(process, Kind::SharedJob, Job::new(&[&place.encode()]), limits, caller)
+                exchange(process, Kind::SharedJob, Job::new(&[&span.encode()]), limits, caller)
             }
             None => exchange(&mut self.process, Kind::Job, job, limits, caller),
         }

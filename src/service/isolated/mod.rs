@@ -1,7 +1,7 @@
 //! Renders in worker processes that can open neither files nor connections (`crates/isolation`): a bug in a codec costs one
 //! render, and an encoder that cannot be stopped is killed.
 //!
-//! A worker is given the bytes of one original at a time and answers with headers, pixels or files. What it answers is not
+//! A worker is given the bytes of one original at a time and answers with headers, pixels or files. Its answers are not
 //! trusted: lengths are bounded, values are validated, and a file has the format and the size that was asked for. Decoded
 //! images that renders share are kept by the service, so that two workers share a decode.
 
@@ -22,7 +22,7 @@ use tintype_store::LogThrottle;
 
 use self::protocol::{Answer, Request, Task, Times};
 use super::Error;
-use super::renderer::{Bounds, Isolation, IsolationError, Monitor, Renderer, StageTimes, Work};
+use super::renderer::{Bounds, Isolation, IsolationError, Monitor, RenderInput, Renderer, StageTimes};
 use crate::render::plan::Plan;
 use crate::render::{
     self, Checked, Content, DecodeKey, Decoded, Encoded, Format, Info, Progress, Settings, SharedDecodes, wire,
@@ -152,13 +152,13 @@ impl Isolated {
         }
     }
 
-    fn render_whole(&self, work: &Work<'_>, monitor: &mut dyn Monitor) -> Result<Encoded, Error> {
+    fn render_whole(&self, work: &RenderInput<'_>, monitor: &mut dyn Monitor) -> Result<Encoded, Error> {
         let request = Request::Render { task: task(work), threads: threads(work, monitor) };
         self.rendered(work, request, &[work.original], monitor)
     }
 
     fn render_decoded(
-        &self, work: &Work<'_>, key: DecodeKey, decoded: &Decoded, monitor: &mut dyn Monitor,
+        &self, work: &RenderInput<'_>, key: DecodeKey, decoded: &Decoded, monitor: &mut dyn Monitor,
     ) -> Result<Encoded, Error> {
         let (image, samples) = wire::decoded_parts(decoded).map_err(|_| IsolationError::Crashed)?;
         let needs_original = |info: &Info| render::needs_original(info, work.recipe, work.settings);
@@ -172,7 +172,7 @@ impl Isolated {
     }
 
     fn rendered(
-        &self, work: &Work<'_>, request: Request<'_>, bytes: &[&[u8]], monitor: &mut dyn Monitor,
+        &self, work: &RenderInput<'_>, request: Request<'_>, bytes: &[&[u8]], monitor: &mut dyn Monitor,
     ) -> Result<Encoded, Error> {
         let answer_bytes = usize::try_from(work.bounds.memory).unwrap_or(usize::MAX);
         let call = Call { request, bytes, bounds: work.bounds, answers: 1, answer_bytes };
@@ -190,7 +190,7 @@ impl Isolated {
 
     /// The image of that key, and behind it those of the others that came of the same pass.
     fn decode(
-        &self, work: &Work<'_>, info: &Info, key: DecodeKey, others: &[DecodeKey], progress: &mut dyn Progress,
+        &self, work: &RenderInput<'_>, info: &Info, key: DecodeKey, others: &[DecodeKey], progress: &mut dyn Progress,
     ) -> Result<Vec<(DecodeKey, Decoded)>, Error> {
         let request = Request::Decode { task: task(work), others: others.to_vec() };
         let answer_bytes = usize::try_from(info.size.pixels() * 4).unwrap_or(usize::MAX).saturating_add(MESSAGE_BYTES);
@@ -302,24 +302,24 @@ fn one<T>(results: Vec<T>) -> Result<T, Error> {
     results.into_iter().next().ok_or(IsolationError::Crashed.into())
 }
 
-fn task<'a>(work: &Work<'a>) -> Task<'a> {
-    let Work { recipe, settings, info, .. } = *work;
+fn task<'a>(work: &RenderInput<'a>) -> Task<'a> {
+    let RenderInput { recipe, settings, info, .. } = *work;
     Task { recipe: Cow::Borrowed(recipe), settings: Cow::Borrowed(settings), info: info.map(Cow::Borrowed) }
 }
 
 /// Threads for the encoder, which are granted before the call.
-fn threads(work: &Work<'_>, monitor: &mut dyn Monitor) -> u32 {
+fn threads(work: &RenderInput<'_>, monitor: &mut dyn Monitor) -> u32 {
     let gains = work.info.is_some_and(|info| render::gains_by_threads(info, work.recipe, work.settings));
     if gains { monitor.threads() } else { 1 }
 }
 
 /// Whether a result has the format and the size that were asked for. Its header is parsed by safe Rust.
-fn is_as_asked(work: &Work<'_>, encoded: &Encoded) -> bool {
+fn is_as_asked(work: &RenderInput<'_>, encoded: &Encoded) -> bool {
     let format = work.info.map_or(Format::Svg, |info| info.format);
     wire::can_have(work.recipe, format, encoded.content) && has_planned_size(work, encoded)
 }
 
-fn has_planned_size(work: &Work<'_>, encoded: &Encoded) -> bool {
+fn has_planned_size(work: &RenderInput<'_>, encoded: &Encoded) -> bool {
     let (Some(info), Content::Image(_)) = (work.info, encoded.content) else { return true };
     // trimming depends on the pixels, and the original may be the smallest result
     if work.recipe.geometry.trim.is_some() || encoded.bytes == work.original {
@@ -345,7 +345,7 @@ impl Renderer for Isolated {
     }
 
     fn render(
-        &self, work: &Work<'_>, decodes: Option<&dyn SharedDecodes>, monitor: &mut dyn Monitor,
+        &self, work: &RenderInput<'_>, decodes: Option<&dyn SharedDecodes>, monitor: &mut dyn Monitor,
     ) -> Result<Encoded, Error> {
         let Some(decodes) = decodes else { return self.render_whole(work, monitor) };
         let wanted = work.info.filter(|_| decodes.is_shared()).and_then(|info| {

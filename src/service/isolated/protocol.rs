@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::render::wire::{self, WireError};
 use crate::render::{self, Checked, DecodeKey, Info, Recipe, Settings};
 
-/// What a worker is asked for. The bytes of the original come with it.
+/// A request to a worker. The bytes of the original come with it.
 #[derive(Deserialize, Serialize)]
 pub(super) enum Request<'a> {
     /// The header.
@@ -64,7 +64,7 @@ pub(super) struct Task<'a> {
     pub(super) info: Option<Cow<'a, Info>>,
 }
 
-/// What a worker answers. Bytes may come with it.
+/// An answer of a worker. Bytes may come with it.
 #[derive(Deserialize, Serialize)]
 pub(super) enum Answer {
     /// The header.

@@ -15,7 +15,7 @@ use tintype::render::{
 };
 use tintype::service::Error;
 use tintype::service::isolated::{self, Isolated};
-use tintype::service::renderer::{Bounds, Direct, IsolationError, Monitor, Renderer, StageTimes, Work};
+use tintype::service::renderer::{Bounds, InProcess, IsolationError, Monitor, RenderInput, Renderer, StageTimes};
 use tintype_isolation::Program;
 
 /// The setting of a server that renders in worker processes where it can.
@@ -37,7 +37,7 @@ fn isolated(per_job: bool) -> Isolated {
 
 /// Runs a test with both implementations.
 fn both(test: impl Fn(&dyn Renderer)) {
-    test(&Direct);
+    test(&InProcess);
     test(&isolated(false));
 }
 
@@ -123,7 +123,7 @@ fn render_with(
             None => length + render::FIXED_MEMORY,
         };
         renderer.render(
-            &Work { original, info, recipe, settings, bounds: bounds(memory) },
+            &RenderInput { original, info, recipe, settings, bounds: bounds(memory) },
             decodes,
             &mut Watcher::new(),
         )
@@ -168,7 +168,7 @@ fn assert_alike(isolated: &dyn Renderer, path: &Path, recipes: &[Recipe]) {
     let original = std::fs::read(path).expect("a file");
     let settings = Settings::default();
     for recipe in recipes {
-        let here = render_with(&Direct, &original, recipe, &settings, None);
+        let here = render_with(&InProcess, &original, recipe, &settings, None);
         let there = render_with(isolated, &original, recipe, &settings, None);
         assert!(here == there, "{} {recipe}: {:?} {:?}", path.display(), shown(&here), shown(&there));
         let kept = Kept::default();
@@ -228,7 +228,7 @@ fn decoded_image_is_shared_between_renders() {
         for output in [Format::WebP, Format::Jpeg, Format::Avif] {
             let recipe = contain(Output::Exactly(output), 300);
             let shared = render_with(renderer, &original, &recipe, &Settings::default(), Some(&kept));
-            assert!(shared == render_with(&Direct, &original, &recipe, &Settings::default(), None), "{output:?}");
+            assert!(shared == render_with(&InProcess, &original, &recipe, &Settings::default(), None), "{output:?}");
         }
         assert_eq!(*kept.decodes.lock().expect("no panic"), 1);
     });
@@ -260,7 +260,7 @@ fn cancelled_render_has_no_result() {
     let recipe = contain(Output::Exactly(Format::WebP), 1600);
     both(|renderer| {
         let info = renderer.head(&original, &settings, bounds(64 << 20)).expect("a header");
-        let work = Work {
+        let work = RenderInput {
             original: &original,
             info: info.as_ref(),
             recipe: &recipe,
@@ -279,7 +279,7 @@ fn times_of_a_worker_are_reported() {
     let (settings, recipe) = (Settings::default(), contain(Output::Exactly(Format::WebP), 600));
     let isolated = isolated(false);
     let info = isolated.head(&original, &settings, bounds(64 << 20)).expect("a header");
-    let work = Work {
+    let work = RenderInput {
         original: &original,
         info: info.as_ref(),
         recipe: &recipe,
@@ -312,7 +312,8 @@ fn memory_beyond_the_estimate_is_refused() {
     let info = isolated.head(&original, &settings, bounds(64 << 20)).expect("a header").expect("no SVG");
     // all pixels of it at once, of which the estimate is said to be nothing
     let recipe = Recipe::new(Output::Exactly(Format::Png), Quality::default());
-    let work = Work { original: &original, info: Some(&info), recipe: &recipe, settings: &settings, bounds: bounds(0) };
+    let work =
+        RenderInput { original: &original, info: Some(&info), recipe: &recipe, settings: &settings, bounds: bounds(0) };
     let ended = isolated.render(&work, None, &mut Watcher::new());
     let is_refused = matches!(ended, Err(Error::Isolation(IsolationError::OutOfMemory | IsolationError::Crashed)));
     assert!(is_refused, "{:?}", ended.map(|encoded| encoded.bytes.len()));

@@ -1,4 +1,4 @@
-//! What a worker does to itself before its first job: privileges, files, system calls and resources are given up for good.
+//! The lock-down of a worker before its first job: privileges, files, system calls and resources are given up for good.
 
 mod filter;
 mod report;
@@ -17,7 +17,7 @@ pub use report::{Landlock, Report, Seccomp};
 pub struct LockDown {
     /// Landlock, without any rule: no file can be opened, no TCP port used, no process outside signalled.
     pub landlock: bool,
-    /// What happens at a system call that a worker has no need of.
+    /// The answer to a system call that a worker has no need of.
     pub seccomp: Seccomp,
     /// Whether the worker may start threads, for encoders that use several. New processes stay forbidden.
     pub threads: bool,

@@ -45,7 +45,7 @@ impl Seccomp {
     }
 }
 
-/// What holds in a worker.
+/// The layers that hold in a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Files, TCP, signals.

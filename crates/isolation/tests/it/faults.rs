@@ -1,4 +1,4 @@
-//! What a worker that was taken over would do.
+//! A worker that was taken over.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};

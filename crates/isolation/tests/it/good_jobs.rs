@@ -1,4 +1,4 @@
-//! What a good worker does.
+//! A worker that behaves.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
