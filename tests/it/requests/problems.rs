@@ -134,7 +134,7 @@ impl hyper::body::Body for Never {
 /// Every kind of failure is produced, but for a few that are tested elsewhere.
 #[tokio::test]
 async fn failures_are_counted_by_kind_wherever_they_happen() {
-    const ELSEWHERE: [&str; 7] = [
+    const ELSEWHERE: [&str; 8] = [
         // a bug in the program
         "internal-error",
         // over a socket only: tests/it/wire.rs
@@ -145,6 +145,8 @@ async fn failures_are_counted_by_kind_wherever_they_happen() {
         "original-unavailable",
         // several servers: tests/it/cluster.rs
         "purge-incomplete",
+        // faults of codecs in worker processes: tests/it/isolation/
+        "render-crashed",
         // over a socket as well
         "request-head-too-large",
     ];
