@@ -100,8 +100,10 @@ const prefix = () => (settings.dialects.find(({ name }) => name === 'native')?.m
 const encodePath = (path) => path.split('/').map(encodeURIComponent).join('/');
 const encodeValue = (value) => encodeURIComponent(value).replace(/%(2C|3A|40|2F)/g, decodeURIComponent);
 
+/** The URL, with its parameters in the order of the table. */
 function nativeUrl(path, params) {
-    const query = [...params].map(([name, value]) => `${encodeURIComponent(name)}=${encodeValue(value)}`).join('&');
+    const place = ([name]) => settings.parameters.findIndex((parameter) => parameter.name === name) >>> 0;
+    const query = [...params].sort((a, b) => place(a) - place(b)).map(([name, value]) => `${encodeURIComponent(name)}=${encodeValue(value)}`).join('&');
     return `${prefix()}/${encodePath(path)}${query && `?${query}`}`;
 }
 
@@ -357,10 +359,12 @@ function makeChoice({ values, default: fallback }, id, set) {
     return { nodes: [select], show };
 }
 
-function makeText({ values, default: fallback }, id, set) {
+function makeText({ name, values, default: fallback }, id, set) {
     const list = values.length > 0 ? element('datalist', { id: `${id}-values` }, ...values.map((value) => option(value))) : null;
     const input = element('input', { id, type: 'text', spellcheck: 'false', list: list?.id, placeholder: fallback ?? '' });
-    input.addEventListener('input', debounce(400, () => set(input.value.trim())));
+    const commit = () => input.value.trim() !== (state.params.get(name) ?? '') && set(input.value.trim());
+    input.addEventListener('input', debounce(400, commit));
+    input.addEventListener('change', commit);
     return { nodes: [input, list].filter(Boolean), show: (value = '') => document.activeElement !== input && (input.value = value) };
 }
 
