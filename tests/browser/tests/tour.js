@@ -39,7 +39,7 @@ async function chooseOriginal(page) {
     const width = /width=\d+/.exec(await page.inputValue('#url'))[0];
     await shows(page, `/photos/chelsea.png?${width}&format=webp`);
     assert.equal(await page.evaluate(() => document.activeElement.getAttribute('aria-selected')), 'true');
-    assert.match(await text(page, '#live'), /WEBP.*saved/s, 'the result is announced');
+    assert.match(await text(page, '#live'), /WEBP.*fewer bytes/s, 'the result is announced');
 }
 
 async function moveBoundaryAndZoom(page) {

@@ -190,7 +190,8 @@ async function list(append = false) {
     const count = $('sheet').childElementCount;
     $('sheet').hidden = count === 0;
     $('more').hidden = !answer.next;
-    $('sheet-note').textContent = count === 0 ? (state.search ? 'Nothing has such a name.' : 'No pictures here.') : '';
+    if (answer.incomplete) $('sheet-note').textContent = 'There are too many names to look at all of them: enter a folder, or search for more of the name.';
+    else $('sheet-note').textContent = count === 0 ? (state.search ? 'Nothing has such a name.' : 'No pictures here.') : '';
     markSelected();
     return answer;
 }
@@ -350,7 +351,7 @@ function makeSwitch({ default: fallback }, id, set) {
 }
 
 function makeChoice({ values, default: fallback }, id, set) {
-    const select = element('select', { id }, option('', fallback ? `${fallback.replace(/[;`].*/, '')} (default)` : '–'), ...values.map((value) => option(value)));
+    const select = element('select', { id }, option('', fallback ? `(${fallback.replace(/;.*/, '')})` : '–'), ...values.map((value) => option(value)));
     select.addEventListener('change', () => set(select.value));
     const show = (value = '') => {
         if (![...select.options].some((one) => one.value === value)) select.append(option(value));
@@ -619,10 +620,10 @@ function showFacts({ blob, time, type, cache }, isText) {
     const saved = source?.bytes ? 1 - blob.size / source.bytes : undefined;
     $('fact-before').textContent = source ? [formatOf(source.format), size(source), bytes(source.bytes)].join(' · ') : '–';
     $('fact-after').textContent = [formatOf(type), isText ? null : size(shown.natural), bytes(blob.size)].filter(Boolean).join(' · ');
-    $('fact-saved').textContent = saved === undefined || isText ? '–' : `${percent(saved)} of the bytes`;
+    $('fact-saved').textContent = saved === undefined || isText ? '–' : saved < 0 ? `${percent(-saved)} more bytes` : `${percent(saved)} fewer bytes`;
     $('fact-answer').textContent = `${milliseconds(time)} · ${cache.replace(/^tintype; */, '').replace('fwd=uri-miss', 'rendered').replaceAll('; ', ', ') || 'no cache'}`;
     $('after').alt = `${state.path}, as ${$('fact-after').textContent}`;
-    announce(`${$('fact-after').textContent}, ${$('fact-saved').textContent} saved, ${milliseconds(time)}`);
+    announce(`${$('fact-after').textContent}, ${$('fact-saved').textContent}, ${milliseconds(time)}`);
 }
 
 function showFailure(error) {
@@ -634,6 +635,18 @@ function showFailure(error) {
 function hideProblem() {
     $('problem').hidden = true;
     $('problem').replaceChildren();
+    $('stage').classList.remove('failed');
+    markInvalid([]);
+}
+
+/** Marks the fields of these parameters as wrong, and no others. */
+function markInvalid(names) {
+    const wrong = new Set(names.map(canonical));
+    for (const [name, { row }] of controls) {
+        const field = row.querySelector(`#p-${name}`);
+        if (wrong.has(name)) field.setAttribute('aria-invalid', 'true');
+        else field.removeAttribute('aria-invalid');
+    }
 }
 
 /** The server's own words, and its suggestions as buttons. */
@@ -648,6 +661,8 @@ function showProblem(problem) {
     else if (problem.detail) parts.push(element('p', { text: problem.detail }));
     $('problem').replaceChildren(...parts);
     $('problem').hidden = false;
+    $('stage').classList.add('failed');
+    markInvalid((problem.invalid_params ?? []).map(({ name }) => name));
     announce([problem.title, problem.detail].filter(Boolean).join(': '));
 }
 
