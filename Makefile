@@ -4,7 +4,7 @@
 # printed and no network is used.
 
 SHELL := /bin/bash
-.PHONY: serve cluster test test-pure bench deb setup help tools
+.PHONY: serve demo cluster test test-pure bench deb setup help tools
 
 # the address and the cache folder of `make serve`, such as: make serve LISTEN=127.0.0.1:9090
 LISTEN := 127.0.0.1:8080
@@ -17,6 +17,12 @@ serve: tools
 	cargo build --release --locked -p tintype
 	@printf '\n  Open  http://%s/photos/coffee.png?width=800&format=webp\n  (Ctrl-C to stop)\n\n' '$(LISTEN)'
 	@exec '$(TINTYPE)' serve testdata --listen '$(LISTEN)' --cache-dir '$(CACHE)'
+
+## Build tintype and show a small site of photographs behind nginx, with the shipped settings.
+demo: tools
+	@$(call install,nginx)
+	cargo build --release --locked -p tintype
+	@exec env TINTYPE='$(TINTYPE)' PORT='$(lastword $(subst :, ,$(LISTEN)))' FOLDER='$(or $(CARGO_TARGET_DIR),target)/demo' deploy/demo/try
 
 ## Build tintype and start three servers behind nginx that share an object store (docs/cluster.md).
 cluster: tools

@@ -2,6 +2,7 @@
 //! replaced.
 
 mod cluster;
+mod demo;
 mod fallback;
 mod files;
 mod x_accel;
