@@ -16,9 +16,9 @@ use super::reload::{self, Reloader};
 use super::sockets::{self, PassedSocket, Sockets};
 use super::{Common, UsageError, supervisor};
 use crate::config::fixed::Server;
-use crate::config::{Config, FLAGS, FixedSettings, Flag};
+use crate::config::{Config, FLAGS, FOLDER, FixedSettings, Flag, Loaded, Origin};
 use crate::http::server::{self, Listener};
-use crate::http::{self, App, State};
+use crate::http::{self, App, Playground, State};
 use crate::service::Service;
 
 #[derive(Args, Debug)]
@@ -126,7 +126,7 @@ async fn serve(mut reloader: Reloader, passed: Vec<PassedSocket>, log: &Log) -> 
         prepare_uploads(&config, &service);
     }
     let sockets = listen(&config.fixed.server, passed).await?;
-    let state = state(&config, &service, &sockets, log)?;
+    let state = state(reloader.loaded(), &service, &sockets, log)?;
     // connections wait meanwhile
     service.follow_purges().await;
     let servers = Servers::start(sockets, &state, &config.fixed, &service, log);
@@ -152,10 +152,15 @@ async fn serve(mut reloader: Reloader, passed: Vec<PassedSocket>, log: &Log) -> 
     }
 }
 
-fn state(config: &Config, service: &Arc<Service>, sockets: &Sockets, log: &Log) -> anyhow::Result<State> {
+fn state(loaded: &Loaded, service: &Arc<Service>, sockets: &Sockets, log: &Log) -> anyhow::Result<State> {
+    let config = &loaded.config;
     let live = config.live_http().map_err(|invalid| UsageError(invalid.to_string()))?;
     let mut http = config.fixed.http();
     http.separate_admin |= !sockets.admin.is_empty();
+    if loaded.origins.get("server.playground") == Some(&Origin::Flag(FOLDER)) {
+        // the address that was looked at is not the one of a passed socket
+        http.playground = if sockets.are_passed { Playground::Off } else { Playground::Local };
+    }
     Ok(State::new(Arc::clone(service), http, live).with_access_log(Arc::clone(&log.writer), log.as_json))
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use super::reference::FOLDER;
 use super::validate::validate;
 use super::{Config, ConfigError, Flag, Loaded, Origin, environment, origin};
 use crate::dialect;
@@ -15,6 +16,7 @@ pub(super) fn merge(
 ) -> Result<Loaded, ConfigError> {
     let mut table = Table::try_from(Config::default()).map_err(|error| ConfigError(error.to_string()))?;
     let (mut origins, mut unknown_env, mut service_links) = (BTreeMap::new(), Vec::new(), Vec::new());
+    let has_file = file.is_some();
     if let Some((path, text)) = file {
         let sections: Table = text.parse().map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
         for (section, values) in sections {
@@ -64,6 +66,10 @@ pub(super) fn merge(
     if has_keys && !origins.contains_key("security.require_signature") {
         config.live.security.require_signature = true;
     }
+    if !has_file && is_trial(&config, &origins) {
+        config.fixed.server.playground = true;
+        origins.insert("server.playground".into(), Origin::Flag(FOLDER));
+    }
     origin::complete(&mut config, &origins)?;
     validate(&config)?;
     let empty = config.live.security.keys.is_empty();
@@ -79,6 +85,21 @@ pub(super) fn merge(
         world_readable: Vec::new(),
         unreadable_secrets: Vec::new(),
     })
+}
+
+/// Whether `tintype serve FOLDER` tries the program out on this machine: the playground is not set, and no other machine reaches
+/// the server.
+fn is_trial(config: &Config, origins: &BTreeMap<String, Origin>) -> bool {
+    let server = &config.fixed.server;
+    let is_local = |address: &str| {
+        address.parse::<std::net::SocketAddr>().is_ok_and(|address| address.ip().is_loopback())
+            || address.rsplit_once(':').is_some_and(|(host, _)| host == "localhost")
+    };
+    let has_folder = origins.get("source.root") == Some(&Origin::Flag(FOLDER));
+    has_folder
+        && !origins.contains_key("server.playground")
+        && is_local(&server.listen)
+        && (server.admin_listen.is_empty() || is_local(&server.admin_listen))
 }
 
 /// Checks that a section exists.

@@ -22,6 +22,8 @@ use crate::service::Service;
 pub struct Config {
     /// Whether `/-/` is served on a listener of its own only.
     pub separate_admin: bool,
+    /// Who the playground answers.
+    pub playground: Playground,
     /// The path below which a proxy finds the cache folder (X-Accel-Redirect); empty for none.
     pub x_accel: String,
     /// Whether uploads are enabled.
@@ -38,6 +40,18 @@ pub struct Config {
     pub burst: u32,
     /// The proxies whose header names the client.
     pub proxies: Proxies,
+}
+
+/// Who the playground answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Playground {
+    /// There is none.
+    #[default]
+    Off,
+    /// Requests to a local name: a page of another site may have its own name lead to this server (DNS rebinding).
+    Local,
+    /// All.
+    On,
 }
 
 /// The settings of the HTTP layer that a reload replaces.
