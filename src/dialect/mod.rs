@@ -70,6 +70,12 @@ pub trait Dialect: std::fmt::Debug + Send + Sync {
     /// Whether nothing but a setting keeps clients from asking for any size: it has no keys.
     fn is_unsigned(&self) -> bool;
 
+    /// URLs, behind the mount and without a signature, that may mean an original and parameters: the caller reads them to see
+    /// which does. None where the dialect has no words for them.
+    fn write(&self, _id: &ImageId, _params: &Params) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The URL, behind the mount, with its signature; `None` where it has no keys.
     fn sign(&self, _rest: &str) -> Option<String> {
         None

@@ -97,7 +97,7 @@ pub(super) fn path_param(uri: &Uri, allowed: &str) -> Result<String, Problem> {
 }
 
 /// The value of a parameter that may be given once.
-fn param(uri: &Uri, name: &str, allowed: &str) -> Result<Option<String>, Problem> {
+pub(super) fn param(uri: &Uri, name: &str, allowed: &str) -> Result<Option<String>, Problem> {
     let mut values = query::values(uri.query().unwrap_or_default(), name);
     let Some(value) = values.next() else { return Ok(None) };
     let value = value.map_err(|raw| Problem::parameter(name, raw, allowed))?;

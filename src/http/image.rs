@@ -119,7 +119,7 @@ async fn respond(
 }
 
 /// Refuses an SVG where the dialect of the URL does not send any.
-fn check_content(target: &Target, content: Content) -> Result<(), Problem> {
+pub(super) fn check_content(target: &Target, content: Content) -> Result<(), Problem> {
     match target.refuses_svg && content == Content::Image(Format::Svg) {
         true => Err(Problem::media_type("the original is an SVG, which this dialect does not send")),
         false => Ok(()),

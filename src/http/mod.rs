@@ -14,6 +14,8 @@
 //! | `state` | settings, and what all requests share |
 //! | `x_accel`, `response_body`, `image` | a request for an image |
 //! | `request_body`, `admin`, `beacon`, `health`, `metrics`, `upload` | requests under `/-/` |
+//! | `explain` | what a URL means |
+//! | `page`, `playground` | pages under `/-/` |
 //! | `app`, `bad_head` | one request, from its head to its answer |
 //! | `stream` | the layers of a connection's byte stream: counters, timeouts, half-closed clients, refusals |
 //! | `fast_path` | hits and 304s out of memory, answered without hyper |
@@ -27,6 +29,7 @@ mod beacon;
 mod clients;
 mod conditions;
 mod cors;
+mod explain;
 mod fast_path;
 mod freshness;
 mod headers;
@@ -34,6 +37,8 @@ mod health;
 mod host;
 mod image;
 mod metrics;
+mod page;
+mod playground;
 mod problem;
 mod ranges;
 mod rate_limit;
@@ -52,4 +57,4 @@ pub use access::LogWriter;
 pub use app::{App, admin_app, app};
 pub use clients::{InvalidProxies, Peer, Proxies};
 pub use cors::{AllowOrigin, InvalidOrigin};
-pub use state::{Config, LiveConfig, State};
+pub use state::{Config, LiveConfig, Playground, State};

@@ -17,7 +17,7 @@ use crate::dialect;
 use crate::source;
 
 /// Every title, in the order of their counters. A test checks that none is missing.
-pub(super) const TITLES: [&str; 32] = [
+pub(super) const TITLES: [&str; 33] = [
     "Body too large",
     "Conflict",
     "Damaged image",
@@ -34,6 +34,7 @@ pub(super) const TITLES: [&str; 32] = [
     "No space left",
     "Not an image",
     "Not found",
+    "Not supported",
     "Original is changing",
     "Original too large",
     "Original unavailable",
@@ -222,6 +223,17 @@ impl Problem {
         Problem::new(StatusCode::BAD_REQUEST, "Invalid request", detail).no_store().close_connection()
     }
 
+    /// 403: a request that is not answered to its sender.
+    pub(super) fn forbidden(detail: &str) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, "Forbidden", detail)
+    }
+
+    /// 501: originals on another server, whose names are not known.
+    pub(super) fn cannot_list() -> Problem {
+        let detail = "originals can be listed where they are in a folder (source.root) only";
+        Problem::new(StatusCode::NOT_IMPLEMENTED, "Not supported", detail)
+    }
+
     /// 400: an invalid parameter of a request under `/-/`.
     pub(super) fn parameter(name: &str, value: &str, allowed: &str) -> Problem {
         dialect::Error::InvalidParams(dialect::InvalidParam::new(name, value, allowed, None).into()).into()
@@ -233,18 +245,7 @@ impl Problem {
 
     /// The answer to the request with that identifier.
     pub(super) fn respond(self, id: Option<&RequestId>) -> Response {
-        let mut body = json!({
-            // a name and not an address: there is no more to read than what is here (RFC 9457 §3.1.1)
-            "type": format!("urn:tintype:problem:{}", kind(self.title)),
-            "title": self.title,
-            "status": self.status.as_u16(),
-            "detail": truncate(&self.detail, MAX_DETAIL_BYTES),
-            "instance": format!("urn:request:{}", id.and_then(|id| id.0.to_str().ok()).unwrap_or("unknown")),
-        });
-        for (name, value) in self.extra {
-            body[name] = value;
-        }
-        let mut response = (self.status, body.to_string()).into_response();
+        let mut response = (self.status, self.to_json(id).to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache_control(self.status)));
@@ -255,6 +256,22 @@ impl Problem {
         }
         response.extensions_mut().insert(Kind(self.title));
         response
+    }
+
+    /// The document of the answer to the request with that identifier.
+    pub(super) fn to_json(&self, id: Option<&RequestId>) -> Value {
+        let mut body = json!({
+            // a name and not an address: there is no more to read than what is here (RFC 9457 §3.1.1)
+            "type": format!("urn:tintype:problem:{}", kind(self.title)),
+            "title": self.title,
+            "status": self.status.as_u16(),
+            "detail": truncate(&self.detail, MAX_DETAIL_BYTES),
+            "instance": format!("urn:request:{}", id.and_then(|id| id.0.to_str().ok()).unwrap_or("unknown")),
+        });
+        for (name, value) in &self.extra {
+            body[*name] = value.clone();
+        }
+        body
     }
 }
 
