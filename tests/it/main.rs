@@ -1,6 +1,7 @@
 //! Integration tests, one binary so that the program is linked once. Each module is a subject:
 //! `cargo test --test it -- socket::` runs those of `socket.rs`. `tests/README.md` is the map.
 
+mod browser;
 mod buckets;
 mod check;
 mod clients;

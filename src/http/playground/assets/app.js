@@ -335,13 +335,17 @@ function helpOf({ name, aliases, allowed, values, default: fallback, help }) {
 }
 
 function makeControl(parameter, id) {
-    const { name, kind } = parameter;
+    const { name, kind, min, max } = parameter;
     const set = (value) => setParameter(name, value);
     if (kind === 'switch') return makeSwitch(parameter, id, set);
     if (kind === 'choice') return makeChoice(parameter, id, set);
+    if (kind === 'integer' && max - min < 12) return makeChoice({ ...parameter, values: numbers(min, max) }, id, set);
     if (kind === 'integer' || kind === 'decimal') return makeNumber(parameter, id, set);
     return kind === 'colour' ? makeColour(parameter, id, set) : makeText(parameter, id, set);
 }
+
+/** The integers from `min` to `max`, as texts. */
+const numbers = (min, max) => Array.from({ length: max - min + 1 }, (_, index) => String(min + index));
 
 function makeSwitch({ default: fallback }, id, set) {
     const isOn = fallback === 'true';
@@ -498,7 +502,7 @@ function showMap() {
     map.square.textContent = state.params.get('aspect_ratio') === '1:1' ? 'Without the square crop' : 'Crop to a square';
     const crop = explained?.plan?.crop;
     const { width, height } = original() ?? {};
-    map.crop.hidden = !crop || !width;
+    map.crop.hidden = !crop || !width || !height;
     if (map.crop.hidden) return;
     const share = { left: crop.x / width, top: crop.y / height, width: crop.width / width, height: crop.height / height };
     for (const [side, value] of Object.entries(share)) map.crop.style.setProperty(side, `${100 * value}%`);
@@ -547,6 +551,8 @@ const refresh = debounce(60, async () => {
     try {
         const result = await fetchImage(url, signal);
         await explanation;
+        // it is in the cache by now, and known to be whole
+        await explain(url, signal);
         await showResult(result, signal);
     } catch (error) {
         await explanation;
@@ -618,7 +624,7 @@ async function showBefore(signal) {
 function showFacts({ blob, time, type, cache }, isText) {
     const source = original();
     const saved = source?.bytes ? 1 - blob.size / source.bytes : undefined;
-    $('fact-before').textContent = source ? [formatOf(source.format), size(source), bytes(source.bytes)].join(' · ') : '–';
+    $('fact-before').textContent = source ? [formatOf(source.format ?? ''), source.width ? size(source) : null, bytes(source.bytes)].filter(Boolean).join(' · ') : '–';
     $('fact-after').textContent = [formatOf(type), isText ? null : size(shown.natural), bytes(blob.size)].filter(Boolean).join(' · ');
     $('fact-saved').textContent = saved === undefined || isText ? '–' : saved < 0 ? `${percent(-saved)} more bytes` : `${percent(saved)} fewer bytes`;
     $('fact-answer').textContent = `${milliseconds(time)} · ${cache.replace(/^tintype; */, '').replace('fwd=uri-miss', 'rendered').replaceAll('; ', ', ') || 'no cache'}`;
