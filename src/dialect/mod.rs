@@ -2,10 +2,11 @@
 //!
 //! [`mounts`] decides by the path which [`Dialect`] reads a URL: [`native`], or one of [`foreign`] systems. A dialect parses into
 //! [`Params`] and checks its signature ([`signature`]). [`policy`] lowers them to a [`Recipe`]: it applies preset, defaults and
-//! allowed widths, and negotiates the format ([`negotiate`]).
+//! allowed widths, and negotiates the format ([`negotiate`]). [`markup`] writes URLs of several widths for a page.
 
 pub mod foreign;
 mod invalid;
+pub mod markup;
 pub mod mounts;
 pub mod native;
 pub mod negotiate;

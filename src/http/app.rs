@@ -124,7 +124,7 @@ impl App {
             && let Some(home) = playground::home(request.method(), request.uri().path())
         {
             self.record_admin(&home);
-            return self.finish(info, home);
+            return self.finish(RequestInfo { is_admin: true, ..info }, home);
         }
         let response = if self.serves_images() && !info.is_admin {
             let (parts, _) = request.into_parts();

@@ -14,7 +14,7 @@
 //! | `state` | settings, and what all requests share |
 //! | `x_accel`, `response_body`, `image` | a request for an image |
 //! | `request_body`, `admin`, `beacon`, `health`, `metrics`, `upload` | requests under `/-/` |
-//! | `explain` | what a URL means |
+//! | `explain`, `markup` | what a URL means; HTML for an original |
 //! | `page`, `playground` | pages under `/-/` |
 //! | `app`, `bad_head` | one request, from its head to its answer |
 //! | `stream` | the layers of a connection's byte stream: counters, timeouts, half-closed clients, refusals |
@@ -36,6 +36,7 @@ mod headers;
 mod health;
 mod host;
 mod image;
+pub(crate) mod markup;
 mod metrics;
 mod page;
 mod playground;

@@ -180,6 +180,11 @@ impl Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Overloaded", "too many concurrent uploads")
     }
 
+    /// 503: another comparison of formats runs.
+    pub(super) fn too_many_comparisons() -> Problem {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Overloaded", "another comparison of formats runs")
+    }
+
     /// 429: too many beacons.
     pub(super) fn too_many_beacons(wait: Duration) -> Problem {
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "Too many beacons", "send fewer beacons").retry_after(wait)

@@ -158,6 +158,20 @@ impl Service {
         tokio::time::timeout(self.workers.deadline(), read).await.unwrap_or(Err(WorkError::DeadlineExceeded.into()))
     }
 
+    /// Whether a rendition is the original's own bytes, which are sent where they are fewer.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub async fn is_original(&self, id: &ImageId, rendition: &[u8]) -> Result<bool, Error> {
+        let version = self.source.version(id).await?;
+        if version.length != rendition.len() as u64 {
+            return Ok(false);
+        }
+        let near = self.source.bring(id, version).await?;
+        let original = self.source.fetch_near(id, &near).await?.ok_or(source::Error::Changing)?;
+        Ok(original.bytes == rendition)
+    }
+
     /// The SSIMULACRA2 of a picture to an exact one of the same size, both as files that were rendered here; `None` where they cannot
     /// be compared. A worker compares them.
     ///

@@ -147,9 +147,13 @@ impl Parameter {
         (self.default)()
     }
 
-    /// Words among the allowed values, other spellings of booleans left out.
-    pub fn words(&self) -> &'static [&'static str] {
-        if self.is_switch { &["true", "false"] } else { self.words }
+    /// Words among the allowed values, each in its canonical spelling only.
+    pub fn words(&self) -> impl Iterator<Item = &'static str> {
+        let is_canonical = |word: &&str| {
+            let mut params = Params::default();
+            self.parse(Some(word), &mut params) && self.value(&params).as_deref() == Some(*word)
+        };
+        self.words.iter().copied().filter(is_canonical)
     }
 
     /// The canonical value, where there is one.

@@ -5,6 +5,7 @@ use crate::dialect::mounts::Found;
 use crate::dialect::native::query;
 use crate::dialect::native::{self, PARAMETERS, Params};
 use crate::dialect::{Dialect, Error, Statement};
+use crate::render::Recipe;
 use crate::source::ImageId;
 
 /// The reading of a URL, whether or not it would be answered.
@@ -38,6 +39,26 @@ impl Policy {
         let mut effective = self.apply_preset(params.clone())?;
         self.snap_width(&mut effective)?;
         Ok(Reading { id, params, effective: self.normal(effective), unknown })
+    }
+
+    /// The recipe of parameters, for a client that takes every format.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParams`] where they do not fit together.
+    pub fn recipe_of(&self, params: &Params) -> Result<Recipe, Error> {
+        let params = self.apply_preset(params.clone())?;
+        self.recipe(&self.normal(params), ACCEPT)
+    }
+
+    /// The URL of native parameters, signed where there are keys and `signs`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParams`] where it would be refused.
+    pub fn native_url(&self, id: &ImageId, params: &Params, signs: bool) -> Result<String, Error> {
+        let (path, query) = (self.native_path(id), query::canonical(params, &["s"]));
+        let signed = if signs { self.sign(&path, &query)? } else { None };
+        let separator = if query.is_empty() { "" } else { "?" };
+        Ok(signed.unwrap_or_else(|| format!("{path}{separator}{query}")))
     }
 
     /// The URLs of a rendition: the native one, and one for each mounted dialect that has words for all of it.

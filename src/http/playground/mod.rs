@@ -4,7 +4,11 @@
 //! |---|---|
 //! | `settings` | the parameters, formats, dialects and limits that the page offers |
 //! | `originals` | names of originals |
+//! | `markup` | HTML and CSS for an original |
+//! | `compare` | one rendition in several formats, with their scores |
 
+mod compare;
+mod markup;
 mod originals;
 mod settings;
 
@@ -36,6 +40,8 @@ pub(super) fn routes(state: &State) -> Router<State> {
         .route("/-/playground/app.js", file(JAVASCRIPT, include_str!("assets/app.js")))
         .route("/-/playground/settings", only(get(settings::settings)))
         .route("/-/playground/originals", only(get(originals::originals)))
+        .route("/-/playground/markup", only(get(markup::markup)))
+        .route("/-/playground/compare", only(get(compare::compare)))
         .route("/-/playground/explain", only(get(explain::for_playground)))
         .layer(from_fn(own_pages))
         .layer(from_fn_with_state(state.clone(), local_names))

@@ -39,27 +39,28 @@ pub(super) async fn settings(Shared(state): Shared<State>) -> Response {
 fn described(parameter: &Parameter, policy: &Policy) -> Value {
     let config = policy.config();
     let (kind, range) = match parameter.control {
-        Control::Side => ("integer", Some((1.0, f64::from(config.max_dimension)))),
-        Control::Integer(min, max) => ("integer", Some((f64::from(min), f64::from(max)))),
+        Control::Side => ("integer", Some((json!(1), json!(config.max_dimension)))),
+        Control::Integer(min, max) => ("integer", Some((json!(min), json!(max)))),
         Control::Decimal(min, max) => ("decimal", Some((hundredths(min), hundredths(max)))),
         Control::Colour => ("colour", None),
         Control::Point => ("position", None),
         Control::Preset => ("choice", None),
         Control::Plain if parameter.is_switch => ("switch", None),
-        Control::Plain if !parameter.words().is_empty() => ("choice", None),
+        Control::Plain if parameter.words().next().is_some() => ("choice", None),
         Control::Plain => ("text", None),
     };
     let values: Vec<&str> = match parameter.control {
         Control::Preset => config.presets.keys().map(String::as_str).collect(),
-        _ => parameter.words().to_vec(),
+        _ => parameter.words().collect(),
     };
+    let (min, max) = range.unzip();
     json!({
         "name": parameter.name,
         "aliases": parameter.aliases,
         "kind": kind,
         "values": values,
-        "min": range.map(|(min, _)| min),
-        "max": range.map(|(_, max)| max),
+        "min": min,
+        "max": max,
         "default": Some(parameter.default()).filter(|default| default != "–"),
         "group": parameter.group.name(),
         "help": parameter.about,
@@ -69,6 +70,6 @@ fn described(parameter: &Parameter, policy: &Policy) -> Value {
 }
 
 /// The decimal that was meant, which no `f32` is.
-fn hundredths(value: f32) -> f64 {
-    (f64::from(value) * 100.0).round() / 100.0
+fn hundredths(value: f32) -> Value {
+    json!((f64::from(value) * 100.0).round() / 100.0)
 }
