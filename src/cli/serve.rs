@@ -130,6 +130,7 @@ async fn serve(mut reloader: Reloader, passed: Vec<PassedSocket>, log: &Log) -> 
     // connections wait meanwhile
     service.follow_purges().await;
     let servers = Servers::start(sockets, &state, &config.fixed, &service, log);
+    tokio::spawn(state.clone().keep_history());
     supervisor::ready(&service);
 
     tokio::select! {

@@ -59,9 +59,15 @@ fn selected(policy: &Policy, uri: &Uri) -> Result<Purge, Problem> {
     if let Some(url) = param(uri, URL, "a URL's path and query, percent-encoded")? {
         return Ok(Purge::Original(named_by(policy, &url)?));
     }
-    let allowed = "the path of an original, as in its URL but decoded; with a slash at its end, of a folder";
-    let value = path_param(uri, allowed)?;
-    let invalid = || Problem::parameter(PATH, &value, allowed);
+    selected_path(&path_param(uri, ALLOWED_PATH)?)
+}
+
+/// The value of [`PATH`] in a purge.
+const ALLOWED_PATH: &str = "the path of an original, as in its URL but decoded; with a slash at its end, of a folder";
+
+/// The renditions of an original or of a folder, by its path.
+pub(super) fn selected_path(value: &str) -> Result<Purge, Problem> {
+    let invalid = || Problem::parameter(PATH, value, ALLOWED_PATH);
     // an empty variable of a script must not purge everything, which `/` does
     if value.is_empty() {
         return Err(invalid());

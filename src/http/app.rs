@@ -23,7 +23,7 @@ use super::clients::{Client, Peer};
 use super::request_id::{RequestId, X_REQUEST_ID};
 use super::state::{Playground, State};
 use super::traffic::OpenConnection;
-use super::{admin, beacon, cors, explain, health, image, metrics, page, playground, problem, upload};
+use super::{admin, beacon, cors, explain, health, image, metrics, page, playground, problem, status, upload};
 
 /// The handler of a listener's requests. Clones are cheap: a connection has one.
 #[derive(Clone)]
@@ -71,6 +71,7 @@ fn admin_routes(state: &State) -> Router<State> {
         .route("/-/log", any(beacon::log))
         .route("/-/explain", only(get(explain::with_token)).layer(map_response(page::secure)))
         .merge(playground::routes(state))
+        .merge(status::routes())
         .route("/-/{*path}", any(problem::not_found))
 }
 

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `request_id`, `host`, `ranges`, `clients`, `rate_limit`, `cors` | one header each, and rate limits; no state |
 //! | `problem` | every error's status and body (RFC 9457) |
-//! | `traffic` | the counters of requests and connections |
+//! | `traffic`, `history` | the counters of requests and connections; what the status page remembers |
 //! | `conditions`, `freshness`, `headers` | preconditions and 304 (RFC 9110 §13), `Cache-Control`, an image's headers |
 //! | `access` | the access log |
 //! | `request_cache` | requests that were parsed before |
@@ -15,7 +15,7 @@
 //! | `x_accel`, `response_body`, `image` | a request for an image |
 //! | `request_body`, `admin`, `beacon`, `health`, `metrics`, `upload` | requests under `/-/` |
 //! | `explain`, `markup` | what a URL means; HTML for an original |
-//! | `page`, `playground` | pages under `/-/` |
+//! | `page`, `playground`, `status` | pages under `/-/` |
 //! | `app`, `bad_head` | one request, from its head to its answer |
 //! | `stream` | the layers of a connection's byte stream: counters, timeouts, half-closed clients, refusals |
 //! | `fast_path` | hits and 304s out of memory, answered without hyper |
@@ -34,6 +34,7 @@ mod fast_path;
 mod freshness;
 mod headers;
 mod health;
+mod history;
 mod host;
 mod image;
 pub(crate) mod markup;
@@ -49,6 +50,7 @@ mod request_id;
 mod response_body;
 pub mod server;
 mod state;
+mod status;
 mod stream;
 mod traffic;
 mod upload;

@@ -133,6 +133,15 @@ impl Problem {
         problem.with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
+    /// 401 for a page: a browser asks for the token as the password of HTTP Basic.
+    pub(super) fn unauthorized_in_browser() -> Problem {
+        let mut problem = Problem::unauthorized();
+        let basic =
+            HeaderValue::from_static("Basic realm=\"tintype: the password is the admin token\", charset=\"UTF-8\"");
+        problem.headers.append(header::WWW_AUTHENTICATE, basic);
+        problem
+    }
+
     /// 404: a path that is no original's name.
     pub(super) fn invalid_name() -> Problem {
         dialect::Error::InvalidName.into()
@@ -242,6 +251,14 @@ impl Problem {
     /// 400: an invalid parameter of a request under `/-/`.
     pub(super) fn parameter(name: &str, value: &str, allowed: &str) -> Problem {
         dialect::Error::InvalidParams(dialect::InvalidParam::new(name, value, allowed, None).into()).into()
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
     }
 
     pub(super) fn title(&self) -> &'static str {

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use super::access::{AccessLog, LogWriter};
 use super::clients::Proxies;
 use super::cors::AllowOrigin;
+use super::history::{self, History};
 use super::rate_limit::{BeaconLimit, PerClient};
 use super::request_cache::RequestCache;
 use super::traffic::Traffic;
@@ -77,6 +78,8 @@ pub struct State {
     pub(super) config: Arc<Config>,
     pub(super) live: Arc<ArcSwap<Live>>,
     pub(super) traffic: Arc<Traffic>,
+    /// What the status page remembers.
+    pub(super) history: Arc<History>,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) started: SystemTime,
     pub(super) proxies: Arc<Proxies>,
@@ -117,6 +120,7 @@ impl State {
         State {
             service,
             traffic: Arc::default(),
+            history: Arc::default(),
             draining: Arc::default(),
             started: SystemTime::now(),
             proxies: config.proxies.clone().into(),
@@ -143,6 +147,14 @@ impl State {
         self.service.set_settings(settings);
         self.service.set_upgrades(upgrades);
         self.live.store(Live::new(config, self.service.settings()).into());
+    }
+
+    /// Notes the counters for the status page, every few seconds and for ever.
+    pub async fn keep_history(self) {
+        loop {
+            self.history.sample(&self.traffic, &self.service);
+            tokio::time::sleep(history::INTERVAL).await;
+        }
     }
 
     /// Makes `/-/ready` answer 503 from now on.

@@ -80,7 +80,7 @@ impl Finished {
         self.codes.get(usize::from(code)).map_or(0, load)
     }
 
-    fn all(&self) -> u64 {
+    pub(super) fn all(&self) -> u64 {
         self.codes.iter().map(load).sum()
     }
 }

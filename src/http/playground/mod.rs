@@ -82,7 +82,7 @@ pub(super) fn is_cross_site(request_headers: &HeaderMap) -> bool {
 }
 
 /// Whether the host of a request is a name of this machine that no other site can have.
-fn is_local(request: &Request) -> bool {
+pub(super) fn is_local<B>(request: &http::Request<B>) -> bool {
     let header = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let host = request.uri().authority().map(http::uri::Authority::as_str).or(header).unwrap_or_default();
     let host = match host.rsplit_once(':') {

@@ -772,6 +772,8 @@ async function compare() {
     $('compare').disabled = false;
 }
 
+const timeOf = ({ milliseconds: time, cached }) => (Number.isFinite(time) ? `${milliseconds(time)}${cached ? ', cached' : ''}` : '–');
+
 function comparison(rows) {
     const largest = Math.max(...rows.map((row) => row.bytes ?? 0), 1);
     const smallest = Math.min(...rows.map((row) => row.bytes ?? Infinity));
@@ -781,7 +783,7 @@ function comparison(rows) {
         if (row.problem) return element('tr', {}, head, element('td', { colspan: 4, text: [row.problem.title, row.problem.detail].filter(Boolean).join(': ') }));
         const bar = element('span', { class: 'bar', 'aria-hidden': 'true' });
         bar.style.setProperty('width', `${Math.max(1, (100 * row.bytes) / largest)}%`);
-        return element('tr', { class: row.bytes === smallest ? 'best' : undefined }, head, element('td', {}, element('span', { class: 'number', text: bytes(row.bytes) }), bar), element('td', { text: Number.isFinite(row.milliseconds) ? milliseconds(row.milliseconds) : '–' }), element('td', { text: Number.isFinite(row.score) ? row.score.toFixed(1) : '–' }), element('td', {}, use));
+        return element('tr', { class: row.bytes === smallest ? 'best' : undefined }, head, element('td', {}, element('span', { class: 'number', text: bytes(row.bytes) }), bar), element('td', { text: timeOf(row) }), element('td', { text: Number.isFinite(row.score) ? row.score.toFixed(1) : '–' }), element('td', {}, use));
     });
     const columns = ['Format', 'Bytes', 'Time', 'SSIMULACRA2'].map((text) => element('th', { scope: 'col', text }));
     return element('table', {}, element('caption', { class: 'hidden', text: 'Formats compared' }), element('thead', {}, element('tr', {}, ...columns, element('td'))), element('tbody', {}, ...body));
