@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod config;
 mod convert;
+mod explain;
 mod healthcheck;
 mod log;
 mod manual;
@@ -15,6 +16,7 @@ mod reload;
 mod serve;
 mod sign;
 mod sockets;
+mod srcset;
 mod supervisor;
 mod warm;
 mod worker;
@@ -50,6 +52,10 @@ enum Command {
     Warm(warm::Arguments),
     /// Show statistics of the cache folder, or verify it.
     Cache(cache::Arguments),
+    /// Explain a URL: what it means and what a request for it would do.
+    Explain(explain::Arguments),
+    /// Print HTML for an original: srcset, sizes, placeholder.
+    Srcset(srcset::Arguments),
     /// Sign URLs.
     Sign(sign::Arguments),
     /// Show the settings in effect and where each comes from.
@@ -126,6 +132,8 @@ pub fn main() -> ExitCode {
         Command::Purge(arguments) => purge::run(arguments),
         Command::Warm(arguments) => warm::run(arguments),
         Command::Cache(arguments) => cache::run(arguments),
+        Command::Explain(arguments) => explain::run(arguments),
+        Command::Srcset(arguments) => srcset::run(arguments),
         Command::Sign(arguments) => sign::run(arguments),
         Command::Config(arguments) => config::run(arguments),
         Command::Healthcheck(arguments) => healthcheck::run(arguments),
