@@ -7,12 +7,12 @@ import { TOKEN, settles, shows, tabTo, text, type } from '../lib/site.js';
 const testdata = path.join(import.meta.dirname, '../../../testdata');
 
 async function send(page, file) {
-    // the field opens nothing a second time while it keeps the focus
-    await page.keyboard.press('Shift+Tab');
     await tabTo(page, '#files');
     const chooser = page.waitForEvent('filechooser');
-    await page.keyboard.press('Enter');
+    await page.keyboard.press('Space');
     await (await chooser).setFiles(path.join(testdata, file));
+    await tabTo(page, '#upload button');
+    await page.keyboard.press('Enter');
 }
 
 const lastResult = (page, count) => page.waitForFunction((wanted) => document.querySelectorAll('#upload-results .good, #upload-results .bad').length === wanted, count);
@@ -35,6 +35,7 @@ export default async function uploads(site) {
     await lastResult(page, 2);
     assert.equal(await page.getAttribute('#upload-results li:last-child', 'class'), 'bad');
 
+    await tabTo(page, '#token', 'Shift+Tab');
     await send(page, 'generated/rgb16.png');
     await lastResult(page, 3);
     assert.match(await text(page, '#upload-results li:last-child'), /^rgb16\.png is stored/);

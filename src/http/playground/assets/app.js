@@ -280,10 +280,9 @@ async function upload(files) {
 function watchUploads() {
     $('uploads').hidden = !settings.uploads;
     if (!settings.uploads) return;
-    $('upload').addEventListener('submit', (event) => event.preventDefault());
-    $('files').addEventListener('change', () => {
+    $('upload').addEventListener('submit', (event) => {
+        event.preventDefault();
         upload([...$('files').files]);
-        $('files').value = '';
     });
     const zone = $('originals');
     zone.addEventListener('dragover', (event) => {
@@ -366,7 +365,7 @@ function makeChoice({ values, default: fallback }, id, set) {
 
 function makeText({ name, values, default: fallback }, id, set) {
     const list = values.length > 0 ? element('datalist', { id: `${id}-values` }, ...values.map((value) => option(value))) : null;
-    const input = element('input', { id, type: 'text', spellcheck: 'false', list: list?.id, placeholder: fallback ?? '' });
+    const input = element('input', { id, type: 'text', spellcheck: 'false', autocomplete: 'off', list: list?.id, placeholder: fallback ?? '' });
     const commit = () => input.value.trim() !== (state.params.get(name) ?? '') && set(input.value.trim());
     input.addEventListener('input', debounce(400, commit));
     input.addEventListener('change', commit);
@@ -539,6 +538,7 @@ const changed = () => {
     $('name').textContent = state.path;
     showControls();
     $('stage').classList.add('busy');
+    turn.abort();
     refresh();
 };
 
@@ -684,6 +684,7 @@ function correct(name, value, suggestion) {
 const ZOOMS = [[0, 'Fit'], [1, '100 %'], [2, '200 %'], [4, '400 %'], [8, '800 %']];
 
 function makeZoom() {
+    $('canvas').append(element('img', { id: 'before', alt: '' }), element('img', { id: 'after', alt: '' }));
     $('zoom').replaceChildren(...ZOOMS.map(([zoom, text]) => element('button', { type: 'button', text, 'data-zoom': zoom, onclick: () => setZoom(zoom) })));
     $('view').addEventListener('keydown', (event) => {
         const at = ZOOMS.findIndex(([zoom]) => zoom === state.zoom);
@@ -865,9 +866,8 @@ function watch() {
         event.preventDefault();
         $('result').focus();
     });
-    $('search').addEventListener('submit', (event) => event.preventDefault());
-    $('search-field').addEventListener('input', debounce(250, () => {
-        state.search = $('search-field').value.trim();
+    $('search').addEventListener('input', debounce(250, () => {
+        state.search = $('search').value.trim();
         list();
     }));
     $('sheet').addEventListener('keydown', moveInSheet);
@@ -876,7 +876,6 @@ function watch() {
         await list(true);
         $('sheet').children[first]?.focus();
     });
-    $('controls').addEventListener('submit', (event) => event.preventDefault());
     $('reset').addEventListener('click', () => open(state.path, new Map(), true));
     $('compare').addEventListener('click', compare);
     $('markup-options').addEventListener('input', showMarkup);
