@@ -114,8 +114,8 @@ fn table(caption: &str, heads: &[&str], rows: impl Iterator<Item = Vec<String>>)
     let cells = |row: Vec<String>| row.into_iter().map(|cell| format!("<td>{cell}</td>")).collect::<String>();
     let rows: String = rows.map(|row| format!("<tr>{}</tr>", cells(row))).collect();
     format!(
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\"><table>\
-         <caption class=\"hidden\">{caption}</caption><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+        "<section class=\"scroll\" tabindex=\"0\" aria-label=\"Table of {caption}\"><table>\
+         <caption class=\"hidden\">{caption}</caption><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></section>"
     )
 }
 
@@ -154,7 +154,7 @@ fn purge(figures: &Figures) -> String {
         <input name=\"path\" required autocomplete=\"off\" placeholder=\"photos/tom.jpg\"></label>\
         <label>Token, unless the browser has asked for it\
         <input name=\"token\" type=\"password\" autocomplete=\"off\"></label>\
-        <button>Purge</button></form>\
+        <button type=\"submit\">Purge</button></form>\
         <p class=\"note\">Removes every rendition of it, on the other servers of a cluster as well.</p>";
     section("Purge", form)
 }

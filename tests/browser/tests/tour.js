@@ -138,6 +138,12 @@ async function copyMarkupAndUrls(page) {
         assert.match(await pasted(), start);
         await tabTo(page, '#markup-kind');
     }
+    assert.match(await text(page, '#urls .note'), /^Without words for all of it: imgproxy, ipx/, 'they have no target');
+    await tabTo(page, '#p-target', 'Shift+Tab');
+    await type(page, '');
+    await page.keyboard.press('Delete');
+    await page.waitForFunction(() => document.getElementById('url-ipx'));
+    await settles(page);
     for (const dialect of ['native', 'imgproxy', 'ipx']) {
         await tabTo(page, `[data-copy="url-${dialect}"]`);
         await page.keyboard.press('Enter');

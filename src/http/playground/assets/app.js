@@ -810,7 +810,9 @@ function showUrls() {
         const copy = element('button', { type: 'button', class: 'quiet', text: 'Copy', 'aria-label': `Copy the URL of ${dialect}`, 'data-copy': code.id });
         return element('li', {}, element('span', { class: 'dialect', text: dialect }), code, copy);
     }));
-    if (entries.length <= 1) $('urls').append(element('li', { class: 'note', text: 'URLs of other systems are shown here where they are mounted: [dialects] in the settings.' }));
+    const others = settings.dialects.map(({ name }) => name).filter((name) => !entries.some(([dialect]) => dialect === name));
+    const note = settings.dialects.length <= 1 ? 'URLs of other systems are shown here where they are mounted: [dialects] in the settings.' : `Without words for all of it: ${others.join(', ')}.`;
+    if (settings.dialects.length <= 1 || others.length > 0) $('urls').append(element('li', { class: 'note', text: note }));
 }
 
 function showReasons() {
