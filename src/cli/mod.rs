@@ -30,9 +30,16 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{ConfigError, Flag, Loaded};
 
+/// The end of `tintype --help`.
+const HELP: &str = "\
+Settings come from --config FILE and from variables TINTYPE_SECTION_KEY; tintype config shows those in effect and where
+each comes from. tintype serve --help lists variables and signals.
+
+Exit status: 0 success, 1 failure, 2 wrong arguments or settings.";
+
 /// On-demand images: resized, converted and cached behind nginx.
 #[derive(Debug, Parser)]
-#[command(name = "tintype", version, about)]
+#[command(name = "tintype", version, about, after_help = HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -76,7 +83,7 @@ enum Command {
 /// The options of every command.
 #[derive(Args, Debug)]
 struct Common {
-    /// Settings file (TOML)
+    /// Settings file (TOML) [default: none]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

@@ -21,17 +21,33 @@ use crate::http::server::{self, Listener};
 use crate::http::{self, App, Playground, State};
 use crate::service::Service;
 
+/// The end of `tintype serve --help`.
+const HELP: &str = "\
+Variables:
+  TINTYPE_SECTION_KEY    A setting, such as TINTYPE_LIMITS_WORKERS; tintype config --default lists all
+  RUST_LOG               What is logged, such as info,tintype::http=debug [default: info]
+  CREDENTIALS_DIRECTORY  Folder of secrets that systemd passes (LoadCredential=)
+  LISTEN_FDS             Sockets that systemd passes
+  NOTIFY_SOCKET          Where systemd is told that the service is ready
+
+Signals:
+  SIGHUP                 Read the settings again
+  SIGTERM, SIGINT        Finish requests in flight, within server.shutdown_timeout, and exit; the second one exits at once
+
+A setting is taken from the option, else from the variable, else from the file, else it has its default.";
+
 #[derive(Args, Debug)]
+#[command(after_help = HELP)]
 pub(super) struct Arguments {
-    /// The folder of originals [default: source.root]
+    /// The folder of originals [env: TINTYPE_SOURCE_ROOT] [default: .]
     folder: Option<PathBuf>,
-    /// Address to listen on: host:port or unix:/path
+    /// Address to listen on: host:port or unix:/path [env: TINTYPE_SERVER_LISTEN] [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// Folder of the cache; "none" for memory only
+    /// Folder of the cache; "none" for memory only [env: TINTYPE_CACHE_DIR] [default: /var/cache/tintype, or the user's]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
-    /// Maximum size of the cache, such as 10GiB
+    /// Maximum size of the cache, such as 10GiB [env: TINTYPE_CACHE_MAX_BYTES] [default: 10GiB]
     #[arg(long, value_name = "SIZE")]
     cache_size: Option<String>,
     #[command(flatten)]

@@ -139,7 +139,7 @@ impl Markup<'_> {
             };
             format!("{} {descriptor}", self.url(params, *width))
         };
-        self.widths().iter().map(candidate).collect::<Vec<_>>().join(", ")
+        self.widths().iter().map(candidate).collect::<Vec<_>>().join(",\n    ")
     }
 
     /// The attribute `sizes`, which densities have no use for.
