@@ -11,6 +11,7 @@ struct Words {
     width: Option<String>,
     height: Option<String>,
     fit: Option<String>,
+    position: Option<String>,
     format: Option<String>,
     quality: Option<String>,
     blur: Option<String>,
@@ -23,6 +24,7 @@ impl Words {
             width: value("width"),
             height: value("height"),
             fit: value("fit"),
+            position: value("position"),
             format: value("format"),
             quality: value("quality"),
             blur: value("blur"),
@@ -77,7 +79,7 @@ pub(super) fn cloudflare(id: &ImageId, params: &Params) -> Vec<String> {
         .collect()
 }
 
-/// `/unsafe/rs:fit:800:0/plain/local:///photo.jpg@webp`.
+/// `/unsafe/rs:fit:800:0/kcr:0/plain/local:///photo.jpg@webp`.
 pub(super) fn imgproxy(id: &ImageId, params: &Params) -> Vec<String> {
     let words = Words::of(params);
     let (width, height) = words.sides("0");
@@ -85,11 +87,17 @@ pub(super) fn imgproxy(id: &ImageId, params: &Params) -> Vec<String> {
     let extension = words.format.as_ref().map_or(String::new(), |format| format!("@{format}"));
     let source = format!("/plain/local://{}{extension}", id.to_path());
     let fits = words.fits(&[("contain", "fit"), ("cover", "fill"), ("fill", "force")]);
-    let url = |fit: &str| match fit {
-        "" => format!("/unsafe{quality}{source}"),
-        fit => format!("/unsafe/rs:{fit}:{width}:{height}{quality}{source}"),
+    let gravity = match words.position.as_deref().map(|position| (position, position.split_once('x'))) {
+        Some(("smart", _)) => "/g:sm".to_owned(),
+        Some((_, Some((x, y)))) => format!("/g:fp:{x}:{y}"),
+        _ => String::new(),
     };
-    fits.into_iter().map(url).collect()
+    let url = |(fit, metadata): (&str, &str)| match fit {
+        "" => format!("/unsafe{quality}{metadata}{source}"),
+        fit => format!("/unsafe/rs:{fit}:{width}:{height}{gravity}{quality}{metadata}{source}"),
+    };
+    // it keeps the copyright unless it is told not to
+    fits.into_iter().flat_map(|fit| [(fit, "/kcr:0"), (fit, "")]).map(url).collect()
 }
 
 /// `/w_800,f_webp/photo.jpg`.

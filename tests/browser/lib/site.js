@@ -64,7 +64,7 @@ export class Site {
      * statuses of answers that the test provokes.
      */
     async page(address, { width = 1280, height = 800, colorScheme = 'light', javaScriptEnabled = true, expected = [], ...options } = {}) {
-        const context = await this.#browser.newContext({ viewport: { width, height }, colorScheme, javaScriptEnabled, permissions: ['clipboard-read', 'clipboard-write'], ...options });
+        const context = await this.#browser.newContext({ viewport: { width, height }, colorScheme, javaScriptEnabled, permissions: ['clipboard-read', 'clipboard-write'], httpCredentials: { username: 'admin', password: TOKEN, origin: this.origin }, ...options });
         this.#contexts.push(context);
         const page = await context.newPage();
         page.setDefaultTimeout(60_000);

@@ -23,10 +23,10 @@ export default async function markup(site) {
     for (const kind of ['srcset', 'picture']) {
         for (const layout of ['constrained', 'fixed', 'full']) {
             for (const path of ['photos/coffee.png', 'hostile/<img src=x onerror=alert(1)>.png', 'generated/animated.gif', 'generated/svg.svg']) {
-                const query = new URLSearchParams({ path, kind, layout, width: 400, lqip: 'true' });
+                const query = `path=${encodeURIComponent(path)}&kind=${kind}&layout=${layout}&width=400&lqip=true`;
                 const response = await fetch(`${site.origin}/-/playground/markup?${query}`);
                 assert.equal(response.status, 200, `${query}: ${await response.clone().text()}`);
-                await isValid(fragment, (await response.json()).markup, String(query));
+                await isValid(fragment, (await response.json()).markup, query);
             }
         }
     }

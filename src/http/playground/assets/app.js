@@ -79,7 +79,9 @@ async function problemOf(response) {
 }
 
 async function ask(path, query = {}, signal = undefined) {
-    const parameters = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== ''));
+    const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== '');
+    // a blank is %20: `+` is itself
+    const parameters = given.map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join('&');
     const response = await fetch(`${API}/${path}?${parameters}`, { signal, cache: 'no-store' });
     if (!response.ok) throw new Problem(await problemOf(response));
     return response.json();
