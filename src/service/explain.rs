@@ -11,6 +11,7 @@ use super::resolve::is_smallest;
 use super::workers::{Class, Need, WorkError};
 use super::{Error, Service};
 use crate::cache::{Key, Peek, rendition_key};
+use crate::render::recipe::Output;
 use crate::render::{self, Content, Estimate, Explanation, Format, Info, Recipe, Settings};
 use crate::source::{self, ImageId, Version};
 
@@ -100,6 +101,9 @@ impl Service {
     async fn explain_rendition(
         &self, settings: &Settings, id: &ImageId, version: Version, recipe: &Recipe, header: &Header,
     ) -> Result<Rendition, Error> {
+        if header.info().is_none() {
+            check_svg(recipe, settings)?;
+        }
         let recipe = header.effective(recipe, settings);
         let info = header.info().map(Arc::as_ref);
         let plan = info.map(|info| render::explain(info, &recipe, settings)).transpose()?;
@@ -189,6 +193,16 @@ impl Service {
             render::compare(&exact, &made, &settings)
         });
         Ok(score.await??)
+    }
+}
+
+/// What a render of an SVG fails with, which depends on no more of it than its format.
+fn check_svg(recipe: &Recipe, settings: &Settings) -> render::Result<()> {
+    const ANY: &[u8] = b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>";
+    render::identify(ANY, settings)?;
+    match recipe.passes_svg_through() || recipe.encode.output == Output::Json {
+        true => Ok(()),
+        false => render::probe(ANY).map(drop),
     }
 }
 

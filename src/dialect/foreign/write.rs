@@ -1,10 +1,13 @@
 //! Native parameters in the words of other systems: candidates, of which the caller takes the one that a dialect reads as the
 //! same picture. So these need not know every rule of a system, and what a system has no word for has no URL.
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::dialect::Params;
 use crate::source::ImageId;
+
+/// Characters of a value in a query that are encoded: all but the unreserved ones of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The parameters that the systems have in common.
 struct Words {
@@ -60,7 +63,7 @@ impl Words {
     }
 }
 
-/// `/width=800,format=webp/photo.jpg`.
+/// `/width=800,format=webp,metadata=none/photo.jpg`.
 pub(super) fn cloudflare(id: &ImageId, params: &Params) -> Vec<String> {
     let words = Words::of(params);
     let fits = words.fits(&[
@@ -71,12 +74,18 @@ pub(super) fn cloudflare(id: &ImageId, params: &Params) -> Vec<String> {
         ("pad", "pad"),
         ("fill", "squeeze"),
     ]);
-    let options = |fit: &str| words.pairs(["width", "height", "fit", "format", "quality"], fit, "=", ",");
-    fits.into_iter()
-        .map(options)
-        .filter(|options| !options.is_empty())
-        .map(|options| format!("/{options}{}", id.to_path()))
-        .collect()
+    let gravity = match words.position.as_deref() {
+        Some("smart") => ",gravity=auto".to_owned(),
+        Some(position) => format!(",gravity={position}"),
+        None => String::new(),
+    };
+    let url = |(fit, metadata): (&str, &str)| {
+        let options = words.pairs(["width", "height", "fit", "format", "quality"], fit, "=", ",");
+        let options = format!("{options}{gravity}{metadata}");
+        format!("/{}{}", options.trim_start_matches(','), id.to_path())
+    };
+    // it keeps the copyright unless it is told not to
+    fits.into_iter().flat_map(|fit| [(fit, ",metadata=none"), (fit, "")]).map(url).collect()
 }
 
 /// `/unsafe/rs:fit:800:0/kcr:0/plain/local:///photo.jpg@webp`.
@@ -175,7 +184,7 @@ pub(super) fn imgix(id: &ImageId, params: &Params) -> Vec<String> {
 pub(super) fn next(id: &ImageId, params: &Params) -> Vec<String> {
     let words = Words::of(params);
     let Some(width) = words.width else { return Vec::new() };
-    let url = utf8_percent_encode(&id.to_path(), NON_ALPHANUMERIC).to_string();
+    let url = utf8_percent_encode(&id.to_path(), RESERVED).to_string();
     vec![format!("?url={url}&w={width}&q={}", words.quality.as_deref().unwrap_or("75"))]
 }
 
@@ -183,7 +192,7 @@ pub(super) fn next(id: &ImageId, params: &Params) -> Vec<String> {
 pub(super) fn wsrv(base: Option<String>, id: &ImageId, params: &Params) -> Vec<String> {
     let Some(base) = base else { return Vec::new() };
     let words = Words::of(params);
-    let url = utf8_percent_encode(&format!("{base}{}", id.to_path()), NON_ALPHANUMERIC).to_string();
+    let url = utf8_percent_encode(&format!("{base}{}", id.to_path()), RESERVED).to_string();
     let fits = words.fits(&[("contain", "inside"), ("cover", "cover"), ("fill", "fill"), ("pad", "contain")]);
     let query = |fit: &str| words.pairs(["w", "h", "fit", "output", "q"], fit, "=", "&");
     let candidates =
