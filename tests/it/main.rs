@@ -25,6 +25,7 @@ mod nginx;
 mod operations;
 mod originals;
 mod origins;
+mod playground;
 mod readme;
 mod regressions;
 mod reload;
