@@ -106,7 +106,9 @@ impl Service {
         }
         let recipe = header.effective(recipe, settings);
         let info = header.info().map(Arc::as_ref);
-        let plan = info.map(|info| render::explain(info, &recipe, settings)).transpose()?;
+        // a description has no size and no format
+        let drawn = info.filter(|_| recipe.encode.output != Output::Json);
+        let plan = drawn.map(|info| render::explain(info, &recipe, settings)).transpose()?;
         let estimate = info.map(|info| render::estimate(info, version.length, &recipe, settings)).transpose()?;
         let key = rendition_key(id, &version, &recipe, settings);
         let is_heavy = class_of(&recipe, settings, estimate.map(|estimate| estimate.time)) == Class::Heavy;
@@ -228,6 +230,9 @@ impl Rendition {
     pub fn content(&self) -> Option<Content> {
         let cached = self.cached.as_ref().and_then(|peek| peek.facts).map(|facts| facts.content);
         let is_certain = |plan: &&Explanation| plan.drawing_formats.is_empty() && !self.may_be_original;
+        if self.recipe.encode.output == Output::Json {
+            return Some(Content::Json);
+        }
         cached.or_else(|| self.plan.as_ref().filter(is_certain).map(|plan| Content::Image(plan.format)))
     }
 }
