@@ -13,8 +13,9 @@ export default async function tour(site) {
     await setParameters(page);
     await moveFocalPoint(page);
     await compareFormats(page);
-    await copyMarkupAndUrls(page);
+    await copyMarkup(page);
     await returnToState(page);
+    await copyUrls(page);
 }
 
 async function chooseOriginal(page) {
@@ -113,7 +114,7 @@ async function compareFormats(page) {
     assert.deepEqual(rows.map(([format]) => format).sort(), ['avif', 'jpeg', 'png', 'webp']);
     for (const [format, size, time, score] of rows) {
         assert.match(size, /^[\d.]+\s[k]?B$/, format);
-        assert.match(time, /^[\d.]+\sms(, cached)?$/, format);
+        assert.match(time, /^[\d.]+\sms(cached)?$/, format);
         assert(format === 'png' ? Number(score) > 95 : Number(score) > 40 && Number(score) <= 100, `${format}: ${score}`);
     }
     await tabTo(page, '[aria-label="Use avif"]');
@@ -122,7 +123,7 @@ async function compareFormats(page) {
     await settles(page);
 }
 
-async function copyMarkupAndUrls(page) {
+async function copyMarkup(page) {
     const pasted = () => page.evaluate(() => navigator.clipboard.readText());
     await tabTo(page, '[data-copy="markup"]');
     await page.keyboard.press('Enter');
@@ -139,17 +140,6 @@ async function copyMarkupAndUrls(page) {
         await tabTo(page, '#markup-kind');
     }
     assert.match(await text(page, '#urls .note'), /^Without words for all of it: imgproxy, ipx/, 'they have no target');
-    await tabTo(page, '#p-target', 'Shift+Tab');
-    await type(page, '');
-    await page.keyboard.press('Delete');
-    await page.waitForFunction(() => document.getElementById('url-ipx'));
-    await settles(page);
-    for (const dialect of ['native', 'imgproxy', 'ipx']) {
-        await tabTo(page, `[data-copy="url-${dialect}"]`);
-        await page.keyboard.press('Enter');
-        await page.waitForFunction((id) => document.querySelector(`[data-copy="url-${id}"]`).textContent === 'Copied', dialect);
-        assert.match(await pasted(), dialect === 'native' ? /^\/photos\/chelsea.png\?/ : new RegExp(`^/${dialect}/.*chelsea`));
-    }
     await tabTo(page, '.panels summary');
     await page.keyboard.press('Enter');
     const explained = JSON.parse(await text(page, '#json'));
@@ -174,4 +164,22 @@ async function returnToState(page) {
     await page.keyboard.press('Enter');
     await shows(page, '/photos/chelsea.png');
     assert.equal(await text(page, '#before-note'), 'Before: the original.');
+}
+
+async function copyUrls(page) {
+    await tabTo(page, '#p-width');
+    await type(page, '200');
+    await shows(page, '/photos/chelsea.png?width=200');
+    for (const [dialect, url] of [['native', /^\/photos\/chelsea\.png\?width=200$/], ['imgproxy', /^\/imgproxy\/.*\/photos\/chelsea\.png$/], ['ipx', /^\/ipx\/w_200.*\/photos\/chelsea\.png$/]]) {
+        await tabTo(page, `[data-copy="url-${dialect}"]`);
+        await page.keyboard.press('Enter');
+        await page.waitForFunction((id) => document.querySelector(`[data-copy="url-${id}"]`).textContent === 'Copied', dialect);
+        const copied = await page.evaluate(() => navigator.clipboard.readText());
+        assert.match(copied, url);
+        const answers = await page.evaluate(async (addresses) => {
+            const files = await Promise.all(addresses.map(async (address) => new Uint8Array(await (await fetch(address)).arrayBuffer()).join()));
+            return files[0] === files[1];
+        }, [copied, '/photos/chelsea.png?width=200']);
+        assert(answers, `${dialect}: the same file`);
+    }
 }

@@ -367,7 +367,7 @@ function makeChoice({ values, default: fallback }, id, set) {
 
 function makeText({ name, values, default: fallback }, id, set) {
     const list = values.length > 0 ? element('datalist', { id: `${id}-values` }, ...values.map((value) => option(value))) : null;
-    const input = element('input', { id, type: 'text', spellcheck: 'false', autocomplete: 'off', list: list?.id, placeholder: fallback ?? '' });
+    const input = element('input', { id, type: 'text', spellcheck: 'false', autocomplete: 'off', list: list?.id, placeholder: (fallback ?? '').replaceAll('`', '') });
     const commit = () => input.value.trim() !== (state.params.get(name) ?? '') && set(input.value.trim());
     input.addEventListener('input', debounce(400, commit));
     input.addEventListener('change', commit);
@@ -709,17 +709,17 @@ function setZoom(zoom) {
     view.scrollTo(middle[0] * view.scrollWidth - view.clientWidth / 2, middle[1] * view.scrollHeight - view.clientHeight / 2);
 }
 
-/** Sizes the picture: at 100 % a pixel of it is one of the screen. */
+/** Sizes the picture: at 100 % a pixel of it is one of the screen; fitted, one of CSS at most. */
 function layOut() {
     const { width, height } = shown.natural;
     if (width === 0) return;
     const pixel = 1 / devicePixelRatio;
     const view = $('view');
-    const fit = Math.min(pixel, view.clientWidth / width, view.clientHeight / height);
+    const fit = Math.min(1, view.clientWidth / width, view.clientHeight / height);
     const scale = state.zoom === 0 ? fit : state.zoom * pixel;
     $('canvas').style.setProperty('width', `${width * scale}px`);
     $('canvas').style.setProperty('height', `${height * scale}px`);
-    $('canvas').classList.toggle('magnified', scale > pixel);
+    $('canvas').classList.toggle('magnified', state.zoom > 1);
     placeBoundary();
 }
 
@@ -775,8 +775,6 @@ async function compare() {
     $('compare').disabled = false;
 }
 
-const timeOf = ({ milliseconds: time, cached }) => (Number.isFinite(time) ? `${milliseconds(time)}${cached ? ', cached' : ''}` : '–');
-
 function comparison(rows) {
     const largest = Math.max(...rows.map((row) => row.bytes ?? 0), 1);
     const smallest = Math.min(...rows.map((row) => row.bytes ?? Infinity));
@@ -786,7 +784,7 @@ function comparison(rows) {
         if (row.problem) return element('tr', {}, head, element('td', { colspan: 4, text: [row.problem.title, row.problem.detail].filter(Boolean).join(': ') }));
         const bar = element('span', { class: 'bar', 'aria-hidden': 'true' });
         bar.style.setProperty('width', `${Math.max(1, (100 * row.bytes) / largest)}%`);
-        return element('tr', { class: row.bytes === smallest ? 'best' : undefined }, head, element('td', {}, element('span', { class: 'number', text: bytes(row.bytes) }), bar), element('td', { text: timeOf(row) }), element('td', { text: Number.isFinite(row.score) ? row.score.toFixed(1) : '–' }), element('td', {}, use));
+        return element('tr', { class: row.bytes === smallest ? 'best' : undefined }, head, element('td', {}, element('span', { class: 'number', text: bytes(row.bytes) }), bar), element('td', {}, element('span', { class: 'number', text: Number.isFinite(row.milliseconds) ? milliseconds(row.milliseconds) : '–' }), row.cached ? element('span', { class: 'why', text: 'cached' }) : null), element('td', { text: Number.isFinite(row.score) ? row.score.toFixed(1) : '–' }), element('td', {}, use));
     });
     const columns = ['Format', 'Bytes', 'Time', 'SSIMULACRA2'].map((text) => element('th', { scope: 'col', text }));
     return element('table', {}, element('caption', { class: 'hidden', text: 'Formats compared' }), element('thead', {}, element('tr', {}, ...columns, element('td'))), element('tbody', {}, ...body));
