@@ -71,6 +71,7 @@ deb: tools
 	@size '$(DIST)/tintype' | awk 'NR == 2 { size = ($$1 + $$2) / 1e6; printf "%.1f MB without symbols\n", size; \
 		if (size > 25) { print "The program has more than 25 MB"; exit 1 } }' >&2
 	rm -rf '$(MANUAL)' && '$(DIST)/tintype' man '$(MANUAL)'
+	gzip -9n '$(MANUAL)'/*.1    # *.1.gz
 	'$(DIST)/tintype' completions bash >'$(MANUAL)/tintype.bash'
 	'$(DIST)/tintype' completions zsh >'$(MANUAL)/_tintype'
 	'$(DIST)/tintype' completions fish >'$(MANUAL)/tintype.fish'
