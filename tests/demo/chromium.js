@@ -4,7 +4,7 @@ import { Browser } from '../clients/lib/services.js';
 
 export class Chromium extends Browser {
     /** Opens a page and returns what a function says that runs in it, the media types of the answers, and a screenshot. */
-    async measure(url, { width, height, density = 1 }, inPage) {
+    async measure(url, { width, height, density = 1, network }, inPage) {
         const { targetId } = await this.send('Target.createTarget', { url: 'about:blank' });
         const { sessionId } = await this.send('Target.attachToTarget', { targetId, flatten: true });
         const page = (method, params) => this.send(method, params, sessionId);
@@ -15,6 +15,7 @@ export class Chromium extends Browser {
         try {
             await page('Network.enable');
             await page('Network.setCacheDisabled', { cacheDisabled: true });
+            if (network) await page('Network.emulateNetworkConditions', { offline: false, ...network });
             await page('Page.enable');
             await page('Emulation.setDeviceMetricsOverride', { width, height, deviceScaleFactor: density, mobile: false });
             await page('Page.navigate', { url });

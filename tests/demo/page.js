@@ -18,7 +18,7 @@ export async function inPage(url) {
         const { left, top, width, height } = element.getBoundingClientRect();
         return [left + scrollX, top + scrollY, width, height].map(Math.round).join(' ');
     });
-    const [before, waiting] = [places(), images.filter((image) => !image.complete).length];
+    const before = places();
     await until(() => document.readyState === 'complete', 'loading');
 
     const entries = (type) => {
@@ -50,7 +50,6 @@ export async function inPage(url) {
     const transfers = [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')];
     return {
         images: images.map((image) => ({ alt: image.alt, src: image.currentSrc, complete: image.complete, width: image.naturalWidth })),
-        waiting,
         moved: before.filter((place, index) => place !== after[index]).length,
         scrolls: document.documentElement.scrollWidth > innerWidth,
         shift: shifts?.reduce((sum, { value }) => sum + value, 0) ?? null,

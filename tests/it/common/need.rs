@@ -34,6 +34,10 @@ pub(crate) enum Need {
     Clients,
     /// Node, Chromium and Firefox, which open the pages of `deploy/demo`.
     Demo,
+    /// mdBook; `MDBOOK` may name the program.
+    Mdbook,
+    /// zsh and fish.
+    Shells,
     /// The packages of `tests/browser`, Node to run them, and Chromium.
     Browser,
     /// The corpus of real and hostile images: `TINTYPE_CORPUS`.
@@ -57,6 +61,8 @@ impl Need {
             Need::Nginx => "nginx",
             Need::Clients => "clients",
             Need::Demo => "demo",
+            Need::Mdbook => "mdbook",
+            Need::Shells => "shells",
             Need::Browser => "browser",
             Need::Corpus => "corpus",
             Need::Cases => "cases",
@@ -78,6 +84,11 @@ impl Need {
             Need::Ports => first_unprivileged_port() > 997,
             Need::Nginx => nginx::program().is_some(),
             Need::Clients => succeeds(Command::new("node").arg(clients()).arg("--ready")),
+            Need::Mdbook => {
+                let program = std::env::var_os("MDBOOK").unwrap_or_else(|| "mdbook".into());
+                succeeds(Command::new(program).arg("--version"))
+            }
+            Need::Shells => ["zsh", "fish"].iter().all(|shell| succeeds(Command::new(shell).args(["-c", "true"]))),
             Need::Demo => succeeds(Command::new("node").arg(demo()).arg("--ready")),
             Need::Browser => succeeds(Command::new("node").arg(browser()).arg("--ready")),
             Need::Corpus => corpus().is_some(),

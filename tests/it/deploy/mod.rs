@@ -5,6 +5,7 @@ mod cluster;
 mod demo;
 mod fallback;
 mod files;
+mod shells;
 mod x_accel;
 
 use std::collections::BTreeSet;
