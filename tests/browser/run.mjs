@@ -34,7 +34,7 @@ if (!binary) giveUp('usage: tests/browser/run.mjs TINTYPE [--only TEST,…] [--s
 
 // needs the packages
 const { SETTINGS, Site, makeOriginals } = await import('./lib/site.js');
-const names = options.only?.split(',') ?? ['tour', 'uploads', 'problems', 'hostile', 'status', 'accessibility', 'markup', 'screenshots'];
+const names = options.only?.split(',') ?? ['tour', 'pointer', 'uploads', 'problems', 'hostile', 'status', 'accessibility', 'markup', 'screenshots'];
 const place = mkdtempSync(path.join(os.tmpdir(), 'tintype-browser-'));
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => stopAll().finally(() => process.exit(2)));
 

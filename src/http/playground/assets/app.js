@@ -136,6 +136,7 @@ async function goTo(text) {
     }
     const parsed = parseUrl(native);
     if (parsed) open(parsed.path, parsed.params, true);
+    else showProblem({ title: 'The path is not percent-encoded text', detail: native });
 }
 
 function open(path, params, push) {
@@ -451,6 +452,7 @@ function makeMap() {
     const frame = element('div', { class: 'map' }, image, crop, point);
     const hint = element('p', { id: 'map-hint', class: 'note', text: 'Drag the focal point, or move it with the arrow keys.' });
     const square = element('button', { type: 'button', class: 'quiet', text: 'Crop to a square', onclick: () => setParameter('aspect_ratio', state.params.get('aspect_ratio') === '1:1' ? '' : '1:1') });
+    image.addEventListener('load', showMap);
     map = { frame, image, crop, point, square, path: undefined };
     const drag = (event) => {
         const box = image.getBoundingClientRect();
@@ -491,7 +493,8 @@ const refocus = debounce(120, () => setParameter('position', state.params.get('p
 
 function showMap() {
     if (!map) return;
-    const key = nativeUrl(state.path, new Map([['width', thumbnailWidth(480)], ['format', 'auto'], ['animated', 'false']]));
+    const turned = [...state.params].filter(([name]) => ['orient', 'rotate', 'flip'].includes(name));
+    const key = nativeUrl(state.path, new Map([['width', thumbnailWidth(480)], ['format', 'auto'], ['animated', 'false'], ...turned]));
     if (state.path && map.path !== key) {
         map.path = key;
         map.image.src = key;
@@ -502,9 +505,12 @@ function showMap() {
     map.point.setAttribute('aria-label', `Focal point: ${Math.round(100 * x)} % from the left, ${Math.round(100 * y)} % from the top`);
     map.square.textContent = state.params.get('aspect_ratio') === '1:1' ? 'Without the square crop' : 'Crop to a square';
     const crop = explained?.plan?.crop;
-    const { width, height } = original() ?? {};
-    map.crop.hidden = !crop || !width || !height;
+    const { naturalWidth, naturalHeight } = map.image;
+    map.crop.hidden = !crop || !original()?.width || naturalWidth === 0;
     if (map.crop.hidden) return;
+    // the crop is one of the picture as it is turned
+    const isTurned = naturalWidth > naturalHeight !== original().width > original().height;
+    const [width, height] = isTurned ? [original().height, original().width] : [original().width, original().height];
     const share = { left: crop.x / width, top: crop.y / height, width: crop.width / width, height: crop.height / height };
     for (const [side, value] of Object.entries(share)) map.crop.style.setProperty(side, `${100 * value}%`);
 }
