@@ -57,8 +57,12 @@ async function purges(site) {
     await tabTo(page, 'input[name="path"]');
     await type(page, 'photos/retina.jpg');
     await page.keyboard.press('Enter');
-    await page.waitForFunction(() => /purged|removed/i.test(document.querySelector('main').textContent));
+    const message = await page.textContent('main [role="status"]');
+    assert.match(message, /^[1-9]\d* renditions? of photos\/retina\.jpg w/);
     assert.match(await cache(), /fwd=uri-miss/);
+    const before = await figure(page, 'Requests');
+    await page.waitForFunction((old) => [...document.querySelectorAll('.facts dt')].find((term) => term.textContent === 'Requests').nextElementSibling.textContent !== old, before);
+    assert.equal(await page.textContent('main [role="status"]'), message, 'a refresh leaves the message');
 
     // without a page, and without saying where it comes from
     const body = new URLSearchParams({ path: 'photos/retina.jpg', token: TOKEN });

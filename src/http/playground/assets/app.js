@@ -495,7 +495,7 @@ function showMap() {
     if (!map) return;
     const turned = [...state.params].filter(([name]) => ['orient', 'rotate', 'flip'].includes(name));
     const key = nativeUrl(state.path, new Map([['width', thumbnailWidth(480)], ['format', 'auto'], ['animated', 'false'], ...turned]));
-    if (state.path && map.path !== key) {
+    if (original()?.format && map.path !== key) {
         map.path = key;
         map.image.src = key;
     }

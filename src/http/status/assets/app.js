@@ -7,7 +7,10 @@ const SECONDS = 5;
 const DRAWN = new Set(['d', 'points', 'x', 'x1', 'x2', 'y', 'y1', 'y2', 'cx', 'cy', 'width', 'height', 'transform', 'aria-label', 'aria-hidden', 'class', 'datetime', 'value', 'max']);
 
 /** Elements that the reader works with. */
-const KEPT = 'form, button, script, [data-kept]';
+const KEPT = 'form, button, script';
+
+/** Nodes that count: those of a message, which only one answer has, and blanks between elements do not. */
+const counted = (parent) => [...parent.childNodes].filter((node) => (node.nodeType === Node.ELEMENT_NODE ? !node.matches('[data-kept]') : node.data?.trim()));
 
 /** Takes over the content of `next`, keeping the elements of `now` where they are the same ones. */
 function takeOver(now, next) {
@@ -15,11 +18,9 @@ function takeOver(now, next) {
     for (const { name, value } of next.attributes) {
         if (DRAWN.has(name) && now.getAttribute(name) !== value) now.setAttribute(name, value);
     }
-    const isAlike = now.children.length === next.children.length && [...now.children].every((child, index) => child.tagName === next.children[index].tagName);
-    if (next.children.length === 0 && now.children.length === 0) {
-        if (now.textContent !== next.textContent) now.textContent = next.textContent;
-    } else if (isAlike && now.childNodes.length === next.childNodes.length) {
-        [...now.childNodes].forEach((child, index) => takeOverNode(child, next.childNodes[index]));
+    const [old, fresh] = [counted(now), counted(next)];
+    if (old.length === fresh.length && old.every((node, index) => node.nodeName === fresh[index].nodeName)) {
+        old.forEach((node, index) => takeOverNode(node, fresh[index]));
     } else if (!now.querySelector(KEPT)) {
         // rows have come or gone
         now.replaceChildren(...[...next.childNodes].map((child) => document.importNode(child, true)));
@@ -27,8 +28,8 @@ function takeOver(now, next) {
 }
 
 function takeOverNode(now, next) {
-    if (now.nodeType === Node.ELEMENT_NODE && next.nodeType === Node.ELEMENT_NODE) takeOver(now, next);
-    else if (now.nodeType === Node.TEXT_NODE && next.nodeType === Node.TEXT_NODE && now.data !== next.data) now.data = next.data;
+    if (now.nodeType === Node.ELEMENT_NODE) takeOver(now, next);
+    else if (now.data !== next.data) now.data = next.data;
 }
 
 async function refresh() {
