@@ -157,11 +157,10 @@ impl<'a> Walk<'a> {
         };
         match kind {
             // a link may lead to a folder above
+            Some(FileType::Directory) if !self.search.is_empty() && (is_link || depth == MAX_DEPTH) => {}
             Some(FileType::Directory) if !self.search.is_empty() => {
-                if !is_link && depth < MAX_DEPTH {
-                    // a folder that may not be read has nothing to list
-                    let _ = self.folder(&format!("{path}/"), depth + 1);
-                }
+                // a folder that may not be read has nothing to list
+                let _ = self.folder(&format!("{path}/"), depth + 1);
             }
             Some(FileType::Directory) if self.query.after.is_empty() && self.page.folders.len() < MAX_FOLDERS => {
                 self.page.folders.push(name.to_owned());

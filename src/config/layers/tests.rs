@@ -201,16 +201,16 @@ fn keys_require_signatures_by_default() {
 
 #[test]
 fn playground_is_on_by_itself_on_loopback_only() {
-    let folder = ("source", "root", "pictures".to_owned(), FOLDER);
+    let folder = [("source", "root", "pictures".to_owned(), FOLDER)];
     let is_on = |variables: &[(&str, &str)], flags: &[Flag]| {
         let environment = variables.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect();
         let loaded = merge(None, environment, flags).expect("good");
         (loaded.config.fixed.server.playground, loaded.origins.get("server.playground").cloned())
     };
     let on = (true, Some(Origin::Flag(FOLDER)));
-    assert_eq!(is_on(&[], &[folder.clone()]), on);
+    assert_eq!(is_on(&[], &folder), on);
     for listen in ["127.0.0.1:0", "127.3.2.1:80", "[::1]:8080", "localhost:8080"] {
-        assert_eq!(is_on(&[("TINTYPE_SERVER_LISTEN", listen)], &[folder.clone()]), on, "{listen}");
+        assert_eq!(is_on(&[("TINTYPE_SERVER_LISTEN", listen)], &folder), on, "{listen}");
     }
     assert_eq!(is_on(&[], &[]), (false, None), "without a folder");
     for (name, value) in [
@@ -222,9 +222,9 @@ fn playground_is_on_by_itself_on_loopback_only() {
         ("TINTYPE_SERVER_ADMIN_LISTEN", "0.0.0.0:9000"),
         ("TINTYPE_SERVER_PLAYGROUND", "false"),
     ] {
-        assert!(!is_on(&[(name, value)], &[folder.clone()]).0, "{name}={value}");
+        assert!(!is_on(&[(name, value)], &folder).0, "{name}={value}");
     }
-    assert!(!read("[server]\n", &[], &[folder]).expect("good").config.fixed.server.playground, "with a file");
+    assert!(!read("[server]\n", &[], &folder).expect("good").config.fixed.server.playground, "with a file");
     assert!(is_on(&[("TINTYPE_SERVER_PLAYGROUND", "true")], &[]).0);
 }
 

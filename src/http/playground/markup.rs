@@ -29,19 +29,21 @@ async fn try_markup(state: &State, uri: &Uri, request_headers: &HeaderMap) -> Re
     let kind = one_of(uri, "kind", &Kind::NAMES)?.unwrap_or_default();
     let host = request_headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let lqip = one_of(uri, "lqip", &[("true", true), ("1", true), ("false", false), ("0", false), ("", false)])?;
+    let live = state.live.load_full();
+    let policy = &live.config.policy;
     let wanted = Wanted {
         id: admin::name(path.trim_start_matches('/')).ok_or_else(|| Problem::parameter("path", &path, allowed))?,
         params: query::parse(uri.query().unwrap_or_default()).map_err(crate::dialect::Error::InvalidParams)?.params,
         kind,
         layout: one_of(uri, "layout", &Layout::NAMES)?.unwrap_or_default(),
         sizes: param(uri, "sizes", "a value of the attribute sizes")?,
-        lqip: lqip.unwrap_or_default(),
+        // a placeholder shows the picture, for which a URL would need a signature
+        lqip: lqip.unwrap_or_default() && !policy.config().require_signature,
         // a command runs outside of the page
         base: if kind == Kind::Curl { format!("http://{host}") } else { String::new() },
         signs: false,
     };
-    let live = state.live.load_full();
-    markup::write(&state.service, &live.config.policy, wanted).await.map_err(|error| match error {
+    markup::write(&state.service, policy, wanted).await.map_err(|error| match error {
         markup::Error::Service(error) => error.into(),
         markup::Error::Params(error) => error.into(),
     })
