@@ -35,6 +35,7 @@ pub(super) fn asset(media_type: &'static str, text: impl Into<String>) -> Respon
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 pub(super) const CSS: &str = "text/css; charset=utf-8";
 pub(super) const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+pub(super) const SVG: &str = "image/svg+xml";
 
 #[cfg(test)]
 mod tests {

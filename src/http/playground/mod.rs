@@ -20,7 +20,7 @@ use axum::routing::{MethodRouter, get};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::explain;
-use super::page::{self, CSS, HTML, JAVASCRIPT};
+use super::page::{self, CSS, HTML, JAVASCRIPT, SVG};
 use super::problem::{self, Problem};
 use super::request_id::RequestId;
 use super::state::{Playground, State};
@@ -38,6 +38,7 @@ pub(super) fn routes(state: &State) -> Router<State> {
         .route(PATH, file(HTML, include_str!("assets/index.html")))
         .route("/-/playground/style.css", file(CSS, include_str!("assets/style.css")))
         .route("/-/playground/app.js", file(JAVASCRIPT, include_str!("assets/app.js")))
+        .route("/-/playground/icon.svg", file(SVG, include_str!("../status/assets/icon.svg")))
         .route("/-/playground/settings", only(get(settings::settings)))
         .route("/-/playground/originals", only(get(originals::originals)))
         .route("/-/playground/markup", only(get(markup::markup)))

@@ -22,7 +22,7 @@ use http::{Method, Request};
 
 use self::figures::Figures;
 use self::page::Notice;
-use super::page::{CSS, HTML, JAVASCRIPT, asset, secure};
+use super::page::{CSS, HTML, JAVASCRIPT, SVG, asset, secure};
 use super::problem::{self, Problem};
 use super::request_id::RequestId;
 use super::state::State;
@@ -41,6 +41,7 @@ pub(super) fn routes() -> Router<State> {
         .route("/-/status/data", only(get(data)))
         .route("/-/status/style.css", file(CSS, include_str!("assets/style.css")))
         .route("/-/status/app.js", file(JAVASCRIPT, include_str!("assets/app.js")))
+        .route("/-/status/icon.svg", file(SVG, include_str!("assets/icon.svg")))
         .layer(map_response(secure))
 }
 

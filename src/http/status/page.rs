@@ -19,7 +19,8 @@ pub(super) fn html(figures: &Figures, notice: Option<&Notice>) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>tintype status</title>\n\
-         <link rel=\"stylesheet\" href=\"/-/status/style.css\">\n<script src=\"/-/status/app.js\" defer></script>\n</head>\n<body>\n\
+         <link rel=\"icon\" href=\"/-/status/icon.svg\">\n<link rel=\"stylesheet\" href=\"/-/status/style.css\">\n\
+         <script src=\"/-/status/app.js\" defer></script>\n</head>\n<body>\n\
          <header class=\"masthead\"><h1><span class=\"plate\"></span>tintype <small>status</small></h1>\
          <p class=\"version\">{}</p></header>\n<main>\n{notice}{}\n</main>\n</body>\n</html>\n",
         env!("CARGO_PKG_VERSION"),

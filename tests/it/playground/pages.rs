@@ -7,10 +7,11 @@ use super::{Answer, ask, encoded, get, playground, playground_with};
 use crate::common::in_process::InProcess;
 use crate::common::{Server, folder, run, serve, testdata, tintype};
 
-const ROUTES: [&str; 7] = [
+const ROUTES: [&str; 8] = [
     "/-/playground",
     "/-/playground/style.css",
     "/-/playground/app.js",
+    "/-/playground/icon.svg",
     "/-/playground/settings",
     "/-/playground/originals",
     "/-/playground/explain?url=/photos/coffee.png",

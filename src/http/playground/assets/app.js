@@ -892,14 +892,7 @@ function watch() {
     addEventListener('hashchange', revisit);
 }
 
-/** A page without a link to an icon asks for /favicon.ico, which is not there. */
-function addIcon() {
-    const svg = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path fill="#a5401f" d="M3 1h10l2 2v10l-2 2H3l-2-2V3z"/><path fill="#fbf9f4" d="M5 4h6v2H9v6H7V6H5z"/></svg>';
-    document.head.append(element('link', { rel: 'icon', href: URL.createObjectURL(new Blob([svg], { type: 'image/svg+xml' })) }));
-}
-
 async function start() {
-    addIcon();
     try {
         settings = { ...settings, ...(await ask('settings')) };
     } catch (error) {

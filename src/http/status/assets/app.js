@@ -72,16 +72,6 @@ async function tick() {
     }
 }
 
-/** A page without a link to an icon asks for /favicon.ico, which would be one of the last errors. */
-function addIcon() {
-    const svg = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path fill="#a5401f" d="M3 1h10l2 2v10l-2 2H3l-2-2V3z"/><path fill="#fbf9f4" d="M5 4h6v2H9v6H7V6H5z"/></svg>';
-    const icon = document.createElement('link');
-    icon.rel = 'icon';
-    icon.href = URL.createObjectURL(new Blob([svg], { type: 'image/svg+xml' }));
-    document.head.append(icon);
-}
-
-addIcon();
 let failed = false;
 let timer = setInterval(tick, SECONDS * 1000);
 const say = addSwitch();
