@@ -44,19 +44,22 @@ struct Routes {
 
 /// The handler of the main listener.
 pub fn app(state: State) -> App {
-    let routes = if state.config.separate_admin {
+    let has_admin = !state.config.separate_admin;
+    let routes = if has_admin {
+        admin_routes(&state)
+    } else {
         // a path below /-/ must not become an original's name just because the admin listener is elsewhere
         Router::new().route("/-/{*path}", any(problem::not_found))
-    } else {
-        admin_routes(&state)
     };
-    App::new(state, true, routes)
+    App::new(state, true, has_admin, routes)
 }
 
-/// The handler of the admin listener: health, metrics, purges and uploads.
+/// The handler of the admin listener: health, metrics, purges and uploads; images as well where the playground shows them.
 pub fn admin_app(state: State) -> App {
     let routes = admin_routes(&state);
-    App::new(state, false, routes)
+    // the policy of the page allows pictures of its own listener only
+    let serves_images = state.config.playground != Playground::Off;
+    App::new(state, serves_images, true, routes)
 }
 
 fn admin_routes(state: &State) -> Router<State> {
@@ -76,10 +79,9 @@ fn admin_routes(state: &State) -> Router<State> {
 }
 
 impl App {
-    fn new(state: State, serves_images: bool, admin: Router<State>) -> App {
+    fn new(state: State, serves_images: bool, has_admin: bool, admin: Router<State>) -> App {
         let admin = admin.fallback(problem::not_found).layer(CatchPanicLayer::custom(problem::after_panic));
         let admin = admin.with_state(state.clone());
-        let has_admin = !serves_images || !state.config.separate_admin;
         let has_playground = has_admin && state.config.playground != Playground::Off;
         App { routes: Arc::new(Routes { state, serves_images, has_playground, admin }), peer: Peer::default() }
     }

@@ -76,6 +76,8 @@ async fn separate_admin_listener_has_the_playground() {
     let admin = InProcess { app: admin_app(state), ..server };
     assert_eq!(get(&admin, "/").await.header("location"), "/-/playground");
     assert_eq!(get(&admin, "/-/playground").await.status, 200);
+    let picture = get(&admin, "/photos/coffee.png?width=20&format=webp").await;
+    assert_eq!((picture.status, picture.header("content-type")), (200, "image/webp"));
 }
 
 #[tokio::test]
