@@ -22,6 +22,8 @@ export default async function pointer(site) {
     await drag(page, [middle, height], [middle + view.width / 4, height]);
     assert.match(await page.getAttribute('#split', 'aria-valuetext'), /^7[456] % before/);
 
+    await page.waitForFunction(() => document.querySelector('.map img').naturalWidth > 0 && !document.querySelector('.crop').hidden);
+    await page.locator('.map').scrollIntoViewIfNeeded();
     const map = await page.locator('.map img').boundingBox();
     assert(map.height > map.width, 'the map is turned as the result is');
     await drag(page, [map.x + map.width / 2, map.y + map.height / 2], [map.x + map.width / 2, map.y + map.height * 0.1]);
