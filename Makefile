@@ -69,7 +69,7 @@ deb: tools
 	done
 	cargo auditable build --profile dist --locked -p tintype
 	@size '$(DIST)/tintype' | awk 'NR == 2 { size = ($$1 + $$2) / 1e6; printf "%.1f MB without symbols\n", size; \
-		if (size > 25) { print "The program has more than 25 MB"; exit 1 } }' >&2
+		if (size > 33) { print "The program has more than 33 MB"; exit 1 } }' >&2
 	rm -rf '$(MANUAL)' && '$(DIST)/tintype' man '$(MANUAL)'
 	gzip -9n '$(MANUAL)'/*.1    # *.1.gz
 	'$(DIST)/tintype' completions bash >'$(MANUAL)/tintype.bash'
