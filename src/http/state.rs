@@ -87,6 +87,8 @@ pub struct State {
     pub(super) x_accel: Option<Arc<str>>,
     /// Permits of concurrent uploads.
     pub(super) uploads: Arc<Semaphore>,
+    /// The permit of comparisons, which run one at a time.
+    pub(super) comparisons: Arc<Semaphore>,
     /// `None` where beacons are off.
     pub(super) beacons: Option<Arc<BeaconLimit>>,
     /// The limit on renders; `None` for no limit.
@@ -126,6 +128,7 @@ impl State {
             proxies: config.proxies.clone().into(),
             x_accel: Some(config.x_accel.as_str()).filter(|prefix| !prefix.is_empty()).map(Into::into),
             uploads: Arc::new(Semaphore::new(config.uploads)),
+            comparisons: Arc::new(Semaphore::new(1)),
             beacons: config.log_beacons.then(|| Arc::new(BeaconLimit::new())),
             renders: PerClient::new(config.rate, config.burst),
             access: None,

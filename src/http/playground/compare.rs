@@ -10,7 +10,6 @@ use axum::{Extension, Json};
 use bytes::Bytes;
 use http::Uri;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 
 use crate::clock;
 use crate::dialect::Params;
@@ -23,9 +22,6 @@ use crate::http::state::{Live, State};
 use crate::render::{Content, Format};
 use crate::service::{self, KeyMemo, Payload};
 use crate::source::ImageId;
-
-/// Comparisons at a time.
-static COMPARISONS: Semaphore = Semaphore::const_new(1);
 
 /// Pixels of the largest result that is scored.
 const MAX_SCORED: u64 = 8_000_000;
@@ -50,7 +46,7 @@ async fn try_compare(state: &State, id: &RequestId, uri: &Uri) -> Result<Vec<Val
     // refused as a request for it is, signature included
     policy.target(path, query, "", clock::seconds())?;
     let Reading { id: original, effective, .. } = policy.reading(path, query, clock::seconds())?;
-    let _permit = COMPARISONS.try_acquire().map_err(|_| Problem::too_many_comparisons())?;
+    let _permit = state.comparisons.try_acquire().map_err(|_| Problem::too_many_comparisons())?;
     let comparison = Comparison { state, live: &live, original, params: effective };
     let exact = comparison.exact().await;
     let mut rows = Vec::new();
