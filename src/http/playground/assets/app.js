@@ -635,7 +635,7 @@ function showFacts({ blob, time, type, cache }, isText) {
     $('fact-before').textContent = source ? [formatOf(source.format ?? ''), source.width ? size(source) : null, bytes(source.bytes)].filter(Boolean).join(' · ') : '–';
     $('fact-after').textContent = [formatOf(type), isText ? null : size(shown.natural), bytes(blob.size)].filter(Boolean).join(' · ');
     $('fact-saved').textContent = saved === undefined || isText ? '–' : saved < 0 ? `${percent(-saved)} more bytes` : `${percent(saved)} fewer bytes`;
-    $('fact-answer').textContent = `${milliseconds(time)} · ${cache.replace(/^tintype; */, '').replace('fwd=uri-miss', 'rendered').replaceAll('; ', ', ') || 'no cache'}`;
+    $('fact-answer').textContent = `${milliseconds(time)} · ${cache.replace(/^tintype; */, '').replace('fwd=uri-miss', 'rendered').replace('detail=', '').replaceAll('; ', ', ') || 'no cache'}`;
     $('after').alt = `${state.path}, as ${$('fact-after').textContent}`;
     announce(`${$('fact-after').textContent}, ${$('fact-saved').textContent}, ${milliseconds(time)}`);
 }
