@@ -12,7 +12,7 @@ FROM rust:1.95-slim-bookworm AS chef
 RUN apt-get update \
     && apt-get install -y --no-install-recommends cmake g++ make nasm \
     && rm -rf /var/lib/apt/lists/*
-RUN cargo install cargo-chef --version 0.1.78 --locked
+RUN cargo install cargo-chef@0.1.78 cargo-auditable@0.7.7 --locked
 WORKDIR /src
 
 FROM chef AS planner
@@ -23,9 +23,10 @@ FROM chef AS builder
 COPY --from=planner /src/recipe.json recipe.json
 # CMake reads it where libaom is built
 COPY crates/codec-sys/libaom-stills.cmake crates/codec-sys/libaom-stills.cmake
-RUN cargo chef cook --release --locked --recipe-path recipe.json
+RUN cargo chef cook --profile dist --locked --recipe-path recipe.json
 COPY . .
-RUN cargo build --release --locked --bin tintype
+# the list of what it is built from stays in it, for scanners such as `cargo audit bin`
+RUN cargo auditable build --profile dist --locked --bin tintype && strip target/dist/tintype
 
 FROM debian:bookworm-slim
 # a number that hosts can name in the permissions of what they mount
@@ -33,7 +34,7 @@ RUN groupadd --system --gid 10001 tintype \
     && useradd --system --uid 10001 --gid tintype --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin tintype \
     && install --directory --owner=tintype --group=tintype --mode=0750 /var/cache/tintype \
     && install --directory /srv/images
-COPY --from=builder /src/target/release/tintype /usr/local/bin/tintype
+COPY --from=builder /src/target/dist/tintype /usr/local/bin/tintype
 
 # variables rather than flags, since the health check reads them too
 ENV TINTYPE_SERVER_LISTEN=0.0.0.0:8080 \

@@ -4,19 +4,26 @@
 # printed and no network is used.
 
 SHELL := /bin/bash
-.PHONY: serve cluster test test-pure bench deb setup help tools
+.PHONY: serve demo cluster docs test test-pure bench deb setup help tools
 
 # the address and the cache folder of `make serve`, such as: make serve LISTEN=127.0.0.1:9090
 LISTEN := 127.0.0.1:8080
 CACHE := $(or $(CARGO_TARGET_DIR),target)/cache
 TINTYPE := $(or $(CARGO_TARGET_DIR),target)/release/tintype
-MANUAL := $(or $(CARGO_TARGET_DIR),target)/release/manual
+DIST := $(or $(CARGO_TARGET_DIR),target)/dist
+MANUAL := $(DIST)/manual
 
 ## Build tintype and serve the test images.
 serve: tools
 	cargo build --release --locked -p tintype
 	@printf '\n  Open  http://%s/photos/coffee.png?width=800&format=webp\n  (Ctrl-C to stop)\n\n' '$(LISTEN)'
 	@exec '$(TINTYPE)' serve testdata --listen '$(LISTEN)' --cache-dir '$(CACHE)'
+
+## Build tintype and show a small site of photographs behind nginx, with the shipped settings.
+demo: tools
+	@$(call install,nginx)
+	cargo build --release --locked -p tintype
+	@exec env TINTYPE='$(TINTYPE)' PORT='$(lastword $(subst :, ,$(LISTEN)))' FOLDER='$(or $(CARGO_TARGET_DIR),target)/demo' deploy/demo/try
 
 ## Build tintype and start three servers behind nginx that share an object store (docs/cluster.md).
 cluster: tools
@@ -50,15 +57,26 @@ test-pure:
 bench: tools
 	cargo bench --locked
 
-## Build the Debian package. Needs cargo-deb: cargo install cargo-deb --locked
+## Render the documentation as a website with search. Needs mdBook: cargo install mdbook --locked
+docs:
+	@docs/book/render '$(or $(CARGO_TARGET_DIR),target)/book'
+
+## Build the Debian packages: the program, and its symbols. Needs cargo-deb and cargo-auditable:
+## cargo install cargo-deb cargo-auditable --locked
 deb: tools
-	@command -v cargo-deb >/dev/null || { echo 'Please install cargo-deb: cargo install cargo-deb --locked' >&2; exit 2; }
-	cargo build --release --locked -p tintype
-	rm -rf '$(MANUAL)' && '$(TINTYPE)' man '$(MANUAL)'
-	'$(TINTYPE)' completions bash >'$(MANUAL)/tintype.bash'
-	'$(TINTYPE)' completions zsh >'$(MANUAL)/_tintype'
-	'$(TINTYPE)' completions fish >'$(MANUAL)/tintype.fish'
-	cargo deb --no-build
+	@for tool in cargo-deb cargo-auditable; do \
+		command -v $$tool >/dev/null || { echo "Please install $$tool: cargo install $$tool --locked" >&2; exit 2; }; \
+	done
+	cargo auditable build --profile dist --locked -p tintype
+	@size '$(DIST)/tintype' | awk 'NR == 2 { size = ($$1 + $$2) / 1e6; printf "%.1f MB without symbols\n", size; \
+		if (size > 33) { print "The program has more than 33 MB"; exit 1 } }' >&2
+	rm -rf '$(MANUAL)' && '$(DIST)/tintype' man '$(MANUAL)'
+	gzip -9n '$(MANUAL)'/*.1    # *.1.gz
+	'$(DIST)/tintype' completions bash >'$(MANUAL)/tintype.bash'
+	'$(DIST)/tintype' completions zsh >'$(MANUAL)/_tintype'
+	'$(DIST)/tintype' completions fish >'$(MANUAL)/tintype.fish'
+	deploy/notices >'$(MANUAL)/NOTICE'
+	cargo deb --no-build --profile dist --dbgsym --compress-debug-symbols
 
 ## Install the tools that the other targets need.
 setup:

@@ -111,6 +111,10 @@
 //! | A request that arrives during the shutdown is answered | `http/server/connection.rs`, `cli/sockets.rs` | idle connections get a moment for one more; sockets of the service manager stay open |
 //! | Connections never run out of file descriptors | `http/server/listener.rs`: `max_connections` | their number is limited by the process's limit |
 //! | CPU work and the wait for it are bounded | `service/workers.rs`, `queue.rs` | the only `spawn_blocking`; the queue is bounded by length and by expected wait |
+//! | A page of another site reads no playground and purges nothing | `http/playground/mod.rs`, `http/status/access.rs` | local names only where it is on by itself; Fetch Metadata, `Origin` and the token |
+//! | No name, URL or error is read as HTML | `dialect/markup.rs`: `escape`, `http/page.rs` | one function escapes; a policy without inline scripts and styles |
+//! | Explaining a URL renders nothing and counts as no use | `service/explain.rs`, `cache/peek.rs` | it peeks; tests compare what is explained with what is answered |
+//! | Listing originals stays beneath the root and within bounds | `source/listing.rs` | the kernel opens folders beneath it; entries, time and the page are bounded |
 //! | Status codes of errors are chosen in one place | `http/problem.rs` | exhaustive matches without a `_` arm |
 //! | Settings are read in one place | `config/mod.rs` | no other file names `std::env` |
 //! | No request is answered under a mixture of old and new settings | `http/state.rs`: `LiveConfig` | a reload swaps one pointer, which a request loads once |

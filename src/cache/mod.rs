@@ -13,6 +13,7 @@ mod key;
 mod memfd;
 #[cfg(test)]
 mod model;
+mod peek;
 mod replace;
 #[cfg(test)]
 mod replace_tests;
@@ -27,6 +28,7 @@ pub use folder::{folder_stats, name_again, verify};
 pub use hot::Hit;
 pub use key::rendition_key;
 pub use memfd::{MemfdBytes, WeakMemfdBytes, max_files as max_memfds, usage as memfd_usage};
+pub use peek::{Facts, Peek, Place};
 pub use replace::Entry;
 pub use tintype_single_flight::Waiters;
 pub use tintype_store::stats::FolderStats;

@@ -33,8 +33,9 @@ pub(super) fn request(
     server: &Server, method: &str, path: &str, headers: &str, timeout: Option<Duration>,
 ) -> anyhow::Result<(u16, String)> {
     let address = if server.admin_listen.is_empty() { &server.listen } else { &server.admin_listen };
-    let text =
-        format!("{method} {path} HTTP/1.1\r\nHost: tintype\r\nConnection: close\r\nContent-Length: 0\r\n{headers}\r\n");
+    let text = format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n{headers}\r\n"
+    );
     let exchanged = || match address.strip_prefix("unix:") {
         Some(path) => exchange(connect_unix(path)?, &text, timeout, UnixStream::set_read_timeout),
         None => exchange(connect_tcp(address)?, &text, timeout, TcpStream::set_read_timeout),

@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod config;
 mod convert;
+mod explain;
 mod healthcheck;
 mod log;
 mod manual;
@@ -15,6 +16,7 @@ mod reload;
 mod serve;
 mod sign;
 mod sockets;
+mod srcset;
 mod supervisor;
 mod warm;
 mod worker;
@@ -28,9 +30,16 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{ConfigError, Flag, Loaded};
 
+/// The end of `tintype --help`.
+const HELP: &str = "\
+Settings come from --config FILE and from variables TINTYPE_SECTION_KEY; tintype config shows those in effect and where
+each comes from. tintype serve --help lists variables and signals.
+
+Exit status: 0 success, 1 failure, 2 wrong arguments or settings.";
+
 /// On-demand images: resized, converted and cached behind nginx.
 #[derive(Debug, Parser)]
-#[command(name = "tintype", version, about)]
+#[command(name = "tintype", version, about, after_help = HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -50,6 +59,10 @@ enum Command {
     Warm(warm::Arguments),
     /// Show statistics of the cache folder, or verify it.
     Cache(cache::Arguments),
+    /// Explain a URL: what it means and what a request for it would do.
+    Explain(explain::Arguments),
+    /// Print HTML for an original: srcset, sizes, placeholder.
+    Srcset(srcset::Arguments),
     /// Sign URLs.
     Sign(sign::Arguments),
     /// Show the settings in effect and where each comes from.
@@ -70,7 +83,7 @@ enum Command {
 /// The options of every command.
 #[derive(Args, Debug)]
 struct Common {
-    /// Settings file (TOML)
+    /// Settings file (TOML) [default: none]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -126,6 +139,8 @@ pub fn main() -> ExitCode {
         Command::Purge(arguments) => purge::run(arguments),
         Command::Warm(arguments) => warm::run(arguments),
         Command::Cache(arguments) => cache::run(arguments),
+        Command::Explain(arguments) => explain::run(arguments),
+        Command::Srcset(arguments) => srcset::run(arguments),
         Command::Sign(arguments) => sign::run(arguments),
         Command::Config(arguments) => config::run(arguments),
         Command::Healthcheck(arguments) => healthcheck::run(arguments),

@@ -16,22 +16,38 @@ use super::reload::{self, Reloader};
 use super::sockets::{self, PassedSocket, Sockets};
 use super::{Common, UsageError, supervisor};
 use crate::config::fixed::Server;
-use crate::config::{Config, FLAGS, FixedSettings, Flag};
+use crate::config::{Config, FLAGS, FOLDER, FixedSettings, Flag, Loaded, Origin};
 use crate::http::server::{self, Listener};
-use crate::http::{self, App, State};
+use crate::http::{self, App, Playground, State};
 use crate::service::Service;
 
+/// The end of `tintype serve --help`.
+const HELP: &str = "\
+Variables:
+  TINTYPE_SECTION_KEY    A setting, such as TINTYPE_LIMITS_WORKERS; tintype config --default lists all
+  RUST_LOG               What is logged, such as info,tintype::http=debug [default: info]
+  CREDENTIALS_DIRECTORY  Folder of secrets that systemd passes (LoadCredential=)
+  LISTEN_FDS             Sockets that systemd passes
+  NOTIFY_SOCKET          Where systemd is told that the service is ready
+
+Signals:
+  SIGHUP                 Read the settings again
+  SIGTERM, SIGINT        Finish requests in flight, within server.shutdown_timeout, and exit; the second one exits at once
+
+A setting is taken from the option, else from the variable, else from the file, else it has its default.";
+
 #[derive(Args, Debug)]
+#[command(after_help = HELP)]
 pub(super) struct Arguments {
-    /// The folder of originals [default: source.root]
+    /// The folder of originals [env: TINTYPE_SOURCE_ROOT] [default: .]
     folder: Option<PathBuf>,
-    /// Address to listen on: host:port or unix:/path
+    /// Address to listen on: host:port or unix:/path [env: TINTYPE_SERVER_LISTEN] [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// Folder of the cache; "none" for memory only
+    /// Folder of the cache; "none" for memory only [env: TINTYPE_CACHE_DIR] [default: /var/cache/tintype, or the user's]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
-    /// Maximum size of the cache, such as 10GiB
+    /// Maximum size of the cache, such as 10GiB [env: TINTYPE_CACHE_MAX_BYTES] [default: 10GiB]
     #[arg(long, value_name = "SIZE")]
     cache_size: Option<String>,
     #[command(flatten)]
@@ -126,10 +142,11 @@ async fn serve(mut reloader: Reloader, passed: Vec<PassedSocket>, log: &Log) -> 
         prepare_uploads(&config, &service);
     }
     let sockets = listen(&config.fixed.server, passed).await?;
-    let state = state(&config, &service, &sockets, log)?;
+    let state = state(reloader.loaded(), &service, &sockets, log)?;
     // connections wait meanwhile
     service.follow_purges().await;
     let servers = Servers::start(sockets, &state, &config.fixed, &service, log);
+    tokio::spawn(state.clone().keep_history());
     supervisor::ready(&service);
 
     tokio::select! {
@@ -152,10 +169,15 @@ async fn serve(mut reloader: Reloader, passed: Vec<PassedSocket>, log: &Log) -> 
     }
 }
 
-fn state(config: &Config, service: &Arc<Service>, sockets: &Sockets, log: &Log) -> anyhow::Result<State> {
+fn state(loaded: &Loaded, service: &Arc<Service>, sockets: &Sockets, log: &Log) -> anyhow::Result<State> {
+    let config = &loaded.config;
     let live = config.live_http().map_err(|invalid| UsageError(invalid.to_string()))?;
     let mut http = config.fixed.http();
     http.separate_admin |= !sockets.admin.is_empty();
+    if loaded.origins.get("server.playground") == Some(&Origin::Flag(FOLDER)) {
+        // the address that was looked at is not the one of a passed socket
+        http.playground = if sockets.are_passed { Playground::Off } else { Playground::Local };
+    }
     Ok(State::new(Arc::clone(service), http, live).with_access_log(Arc::clone(&log.writer), log.as_json))
 }
 

@@ -16,6 +16,8 @@ const UNUSABLE: &str = "the sockets in LISTEN_FDS cannot be used";
 pub(super) struct Sockets {
     pub(super) images: Vec<Listener>,
     pub(super) admin: Vec<Listener>,
+    /// Whether the service manager passed any.
+    pub(super) are_passed: bool,
 }
 
 /// A descriptor that the service manager passed.
@@ -39,7 +41,7 @@ pub(super) fn passed_sockets() -> anyhow::Result<Vec<PassedSocket>> {
 impl Sockets {
     /// To be called within the runtime.
     pub(super) fn listen(all: Vec<PassedSocket>) -> anyhow::Result<Sockets> {
-        let mut sockets = Sockets::default();
+        let mut sockets = Sockets { are_passed: !all.is_empty(), ..Sockets::default() };
         for PassedSocket { socket, number, name } in all {
             let listener = Listener::inherited(socket);
             let listener =

@@ -44,6 +44,10 @@ pub struct Server {
     pub listen: String,
     /// Address to listen on for health, metrics and administration (`/-/`); empty serves them on `listen`.
     pub admin_listen: String,
+    /// Whether there is a page to try parameters at `/-/playground`, to which `GET /` leads. It needs no token and lists the names
+    /// of all originals. `tintype serve FOLDER` without a settings file switches it on where it listens on loopback only; it
+    /// then answers to local names such as `localhost` alone.
+    pub playground: bool,
     /// Permissions of the socket at `unix:/path`.
     pub socket_mode: Mode,
     /// Maximum number of open connections; 0 is as many as the limit on open files allows.
@@ -256,6 +260,7 @@ impl Default for Server {
         Server {
             listen: "127.0.0.1:8080".into(),
             admin_listen: String::new(),
+            playground: false,
             socket_mode: Mode(0o660),
             max_connections: 0,
             real_ip_from: Vec::new(),

@@ -27,7 +27,7 @@ pub use fixed::FixedSettings;
 pub use live::LiveSettings;
 pub use modules::InvalidPolicy;
 pub use mounts::InvalidDialect;
-pub use reference::{FLAGS, Setting, default_file, settings};
+pub use reference::{FLAGS, FOLDER, Setting, default_file, settings};
 pub use reload::{Reload, reload};
 pub use table::Config;
 pub use units::{Bytes, CpuTime, Mode, Span, StringList};

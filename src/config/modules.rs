@@ -147,6 +147,7 @@ impl FixedSettings {
     pub fn http(&self) -> http::Config {
         http::Config {
             separate_admin: !self.server.admin_listen.is_empty(),
+            playground: if self.server.playground { http::Playground::On } else { http::Playground::Off },
             x_accel: self.server.x_accel.clone(),
             upload: self.security.upload,
             uploads: self.limits.uploads,

@@ -12,9 +12,12 @@ use super::table::is_live;
 use super::units::{Bytes, CpuTime, Mode, Span};
 use super::{Config, FixedSettings, LiveSettings, dialects, fixed, live};
 
+/// The name of the argument with the folder of originals.
+pub const FOLDER: &str = "FOLDER";
+
 /// The settings with a flag of `tintype serve`: section, key and name of the flag.
 pub const FLAGS: [(&str, &str, &str); 4] = [
-    ("source", "root", "FOLDER"),
+    ("source", "root", FOLDER),
     ("server", "listen", "--listen"),
     ("cache", "dir", "--cache-dir"),
     ("cache", "max_bytes", "--cache-size"),

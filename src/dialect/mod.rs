@@ -2,10 +2,11 @@
 //!
 //! [`mounts`] decides by the path which [`Dialect`] reads a URL: [`native`], or one of [`foreign`] systems. A dialect parses into
 //! [`Params`] and checks its signature ([`signature`]). [`policy`] lowers them to a [`Recipe`]: it applies preset, defaults and
-//! allowed widths, and negotiates the format ([`negotiate`]).
+//! allowed widths, and negotiates the format ([`negotiate`]). [`markup`] writes URLs of several widths for a page.
 
 pub mod foreign;
 mod invalid;
+pub mod markup;
 pub mod mounts;
 pub mod native;
 pub mod negotiate;
@@ -69,6 +70,12 @@ pub trait Dialect: std::fmt::Debug + Send + Sync {
 
     /// Whether nothing but a setting keeps clients from asking for any size: it has no keys.
     fn is_unsigned(&self) -> bool;
+
+    /// URLs, behind the mount and without a signature, that may mean an original and parameters: the caller reads them to see
+    /// which does. None where the dialect has no words for them.
+    fn write(&self, _id: &ImageId, _params: &Params) -> Vec<String> {
+        Vec::new()
+    }
 
     /// The URL, behind the mount, with its signature; `None` where it has no keys.
     fn sign(&self, _rest: &str) -> Option<String> {

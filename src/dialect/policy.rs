@@ -1,9 +1,12 @@
 //! [`Params`] to [`Recipe`]: signature, preset, defaults, allowed widths, negotiation.
 
 mod geometry;
+mod reading;
 mod recipe;
 
 use std::collections::BTreeMap;
+
+pub use reading::Reading;
 
 use super::mounts::{Found, Mounts};
 use super::native::params::{Params, RequestedFormat, RequestedQuality, defaults};
@@ -157,6 +160,11 @@ impl Policy {
     /// The path of an original's native URL; without a prefix where native URLs are off.
     pub fn native_path(&self, id: &ImageId) -> String {
         format!("{}{}", self.config.mounts.native_prefix().unwrap_or_default(), id.to_path())
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Where each dialect is mounted.

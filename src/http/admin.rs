@@ -59,9 +59,15 @@ fn selected(policy: &Policy, uri: &Uri) -> Result<Purge, Problem> {
     if let Some(url) = param(uri, URL, "a URL's path and query, percent-encoded")? {
         return Ok(Purge::Original(named_by(policy, &url)?));
     }
-    let allowed = "the path of an original, as in its URL but decoded; with a slash at its end, of a folder";
-    let value = path_param(uri, allowed)?;
-    let invalid = || Problem::parameter(PATH, &value, allowed);
+    selected_path(&path_param(uri, ALLOWED_PATH)?)
+}
+
+/// The value of [`PATH`] in a purge.
+const ALLOWED_PATH: &str = "the path of an original, as in its URL but decoded; with a slash at its end, of a folder";
+
+/// The renditions of an original or of a folder, by its path.
+pub(super) fn selected_path(value: &str) -> Result<Purge, Problem> {
+    let invalid = || Problem::parameter(PATH, value, ALLOWED_PATH);
     // an empty variable of a script must not purge everything, which `/` does
     if value.is_empty() {
         return Err(invalid());
@@ -97,7 +103,7 @@ pub(super) fn path_param(uri: &Uri, allowed: &str) -> Result<String, Problem> {
 }
 
 /// The value of a parameter that may be given once.
-fn param(uri: &Uri, name: &str, allowed: &str) -> Result<Option<String>, Problem> {
+pub(super) fn param(uri: &Uri, name: &str, allowed: &str) -> Result<Option<String>, Problem> {
     let mut values = query::values(uri.query().unwrap_or_default(), name);
     let Some(value) = values.next() else { return Ok(None) };
     let value = value.map_err(|raw| Problem::parameter(name, raw, allowed))?;

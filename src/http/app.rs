@@ -10,6 +10,7 @@ use std::task::Poll;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
+use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::{MethodRouter, any, get};
 use bytes::Bytes;
@@ -20,9 +21,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::access::Line;
 use super::clients::{Client, Peer};
 use super::request_id::{RequestId, X_REQUEST_ID};
-use super::state::State;
+use super::state::{Playground, State};
 use super::traffic::OpenConnection;
-use super::{admin, beacon, cors, health, image, metrics, problem, upload};
+use super::{admin, beacon, cors, explain, health, image, metrics, page, playground, problem, status, upload};
 
 /// The handler of a listener's requests. Clones are cheap: a connection has one.
 #[derive(Clone)]
@@ -36,26 +37,32 @@ struct Routes {
     state: State,
     /// Whether paths outside of `/-/` are images; otherwise they are 404.
     serves_images: bool,
+    /// Whether `GET /` leads to the playground, which is on this listener.
+    has_playground: bool,
     admin: Router,
 }
 
 /// The handler of the main listener.
 pub fn app(state: State) -> App {
-    let routes = if state.config.separate_admin {
+    let has_admin = !state.config.separate_admin;
+    let routes = if has_admin {
+        admin_routes(&state)
+    } else {
         // a path below /-/ must not become an original's name just because the admin listener is elsewhere
         Router::new().route("/-/{*path}", any(problem::not_found))
-    } else {
-        admin_routes()
     };
-    App::new(state, true, routes)
+    App::new(state, true, has_admin, routes)
 }
 
-/// The handler of the admin listener: health, metrics, purges and uploads.
+/// The handler of the admin listener: health, metrics, purges and uploads; images as well where the playground shows them.
 pub fn admin_app(state: State) -> App {
-    App::new(state, false, admin_routes())
+    let routes = admin_routes(&state);
+    // the policy of the page allows pictures of its own listener only
+    let serves_images = state.config.playground != Playground::Off;
+    App::new(state, serves_images, true, routes)
 }
 
-fn admin_routes() -> Router<State> {
+fn admin_routes(state: &State) -> Router<State> {
     let only = |method_router: MethodRouter<State>| method_router.fallback(problem::method_not_allowed);
     Router::new()
         .route("/-/live", only(get(health::live)))
@@ -65,14 +72,18 @@ fn admin_routes() -> Router<State> {
         .route("/-/upload", any(upload::form))
         .route("/-/upload/{*path}", any(upload::put))
         .route("/-/log", any(beacon::log))
+        .route("/-/explain", only(get(explain::with_token)).layer(map_response(page::secure)))
+        .merge(playground::routes(state))
+        .merge(status::routes())
         .route("/-/{*path}", any(problem::not_found))
 }
 
 impl App {
-    fn new(state: State, serves_images: bool, admin: Router<State>) -> App {
+    fn new(state: State, serves_images: bool, has_admin: bool, admin: Router<State>) -> App {
         let admin = admin.fallback(problem::not_found).layer(CatchPanicLayer::custom(problem::after_panic));
         let admin = admin.with_state(state.clone());
-        App { routes: Arc::new(Routes { state, serves_images, admin }), peer: Peer::default() }
+        let has_playground = has_admin && state.config.playground != Playground::Off;
+        App { routes: Arc::new(Routes { state, serves_images, has_playground, admin }), peer: Peer::default() }
     }
 
     /// The same handler for the requests of one connection.
@@ -111,6 +122,12 @@ impl App {
         let info = RequestInfo::of(&request, self);
         if self.is_preflight(&request) {
             return self.finish(info, self.preflight());
+        }
+        if self.routes.has_playground
+            && let Some(home) = playground::home(request.method(), request.uri().path())
+        {
+            self.record_admin(&home);
+            return self.finish(RequestInfo { is_admin: true, ..info }, home);
         }
         let response = if self.serves_images() && !info.is_admin {
             let (parts, _) = request.into_parts();

@@ -40,6 +40,7 @@ pub(super) async fn answer(state: &State, peer: Peer, id: &RequestId, request: &
         Ok(answered) => answered,
         Err((problem, negotiable)) => {
             state.traffic.fail(problem.title());
+            note_failure(state, request, &problem);
             let mut response = problem.respond(Some(id));
             if negotiable {
                 headers::vary(response.headers_mut());
@@ -115,11 +116,20 @@ async fn respond(
         }
     };
     let outcome = Outcome::of(answer.found);
+    if outcome == Outcome::Miss {
+        state.history.rendered(&target.id, &answer.timing);
+    }
     Ok((response_body::attach(head, answer.payload, state).await.map_err(Error::from)?, outcome))
 }
 
+/// Remembers an error for the status page.
+fn note_failure(state: &State, request: &Parts, problem: &Problem) {
+    let url = request.uri.path_and_query().map_or("", |target| target.as_str());
+    state.history.fail(problem.status().as_u16(), problem.title(), url, problem.detail());
+}
+
 /// Refuses an SVG where the dialect of the URL does not send any.
-fn check_content(target: &Target, content: Content) -> Result<(), Problem> {
+pub(super) fn check_content(target: &Target, content: Content) -> Result<(), Problem> {
     match target.refuses_svg && content == Content::Image(Format::Svg) {
         true => Err(Problem::media_type("the original is an SVG, which this dialect does not send")),
         false => Ok(()),

@@ -17,7 +17,7 @@ use crate::dialect;
 use crate::source;
 
 /// Every title, in the order of their counters. A test checks that none is missing.
-pub(super) const TITLES: [&str; 32] = [
+pub(super) const TITLES: [&str; 33] = [
     "Body too large",
     "Conflict",
     "Damaged image",
@@ -34,6 +34,7 @@ pub(super) const TITLES: [&str; 32] = [
     "No space left",
     "Not an image",
     "Not found",
+    "Not supported",
     "Original is changing",
     "Original too large",
     "Original unavailable",
@@ -132,6 +133,15 @@ impl Problem {
         problem.with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
+    /// 401 for a page: a browser asks for the token as the password of HTTP Basic.
+    pub(super) fn unauthorized_in_browser() -> Problem {
+        let mut problem = Problem::unauthorized();
+        let basic =
+            HeaderValue::from_static("Basic realm=\"tintype: the password is the admin token\", charset=\"UTF-8\"");
+        problem.headers.append(header::WWW_AUTHENTICATE, basic);
+        problem
+    }
+
     /// 404: a path that is no original's name.
     pub(super) fn invalid_name() -> Problem {
         dialect::Error::InvalidName.into()
@@ -179,6 +189,11 @@ impl Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Overloaded", "too many concurrent uploads")
     }
 
+    /// 503: another comparison of formats runs.
+    pub(super) fn too_many_comparisons() -> Problem {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Overloaded", "another comparison of formats runs")
+    }
+
     /// 429: too many beacons.
     pub(super) fn too_many_beacons(wait: Duration) -> Problem {
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "Too many beacons", "send fewer beacons").retry_after(wait)
@@ -222,9 +237,28 @@ impl Problem {
         Problem::new(StatusCode::BAD_REQUEST, "Invalid request", detail).no_store().close_connection()
     }
 
+    /// 403: a request that is not answered to its sender.
+    pub(super) fn forbidden(detail: &str) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, "Forbidden", detail)
+    }
+
+    /// 501: originals on another server, whose names are not known.
+    pub(super) fn cannot_list() -> Problem {
+        let detail = "originals can be listed where they are in a folder (source.root) only";
+        Problem::new(StatusCode::NOT_IMPLEMENTED, "Not supported", detail)
+    }
+
     /// 400: an invalid parameter of a request under `/-/`.
     pub(super) fn parameter(name: &str, value: &str, allowed: &str) -> Problem {
         dialect::Error::InvalidParams(dialect::InvalidParam::new(name, value, allowed, None).into()).into()
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
     }
 
     pub(super) fn title(&self) -> &'static str {
@@ -233,18 +267,7 @@ impl Problem {
 
     /// The answer to the request with that identifier.
     pub(super) fn respond(self, id: Option<&RequestId>) -> Response {
-        let mut body = json!({
-            // a name and not an address: there is no more to read than what is here (RFC 9457 §3.1.1)
-            "type": format!("urn:tintype:problem:{}", kind(self.title)),
-            "title": self.title,
-            "status": self.status.as_u16(),
-            "detail": truncate(&self.detail, MAX_DETAIL_BYTES),
-            "instance": format!("urn:request:{}", id.and_then(|id| id.0.to_str().ok()).unwrap_or("unknown")),
-        });
-        for (name, value) in self.extra {
-            body[name] = value;
-        }
-        let mut response = (self.status, body.to_string()).into_response();
+        let mut response = (self.status, self.to_json(id).to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache_control(self.status)));
@@ -255,6 +278,22 @@ impl Problem {
         }
         response.extensions_mut().insert(Kind(self.title));
         response
+    }
+
+    /// The document of the answer to the request with that identifier.
+    pub(super) fn to_json(&self, id: Option<&RequestId>) -> Value {
+        let mut body = json!({
+            // a name and not an address: there is no more to read than what is here (RFC 9457 §3.1.1)
+            "type": format!("urn:tintype:problem:{}", kind(self.title)),
+            "title": self.title,
+            "status": self.status.as_u16(),
+            "detail": truncate(&self.detail, MAX_DETAIL_BYTES),
+            "instance": format!("urn:request:{}", id.and_then(|id| id.0.to_str().ok()).unwrap_or("unknown")),
+        });
+        for (name, value) in &self.extra {
+            body[*name] = value.clone();
+        }
+        body
     }
 }
 
@@ -310,89 +349,4 @@ pub(super) async fn method_not_allowed(id: axum::Extension<RequestId>) -> Respon
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::source::ImageId;
-
-    /// Bytes of a problem's body at most.
-    const MAX_BODY_BYTES: usize = 8 * 1024;
-
-    #[tokio::test]
-    async fn problem_says_what_would_have_been_right() {
-        let wrong = crate::dialect::native::query::parse("w=0&f=wepb").expect_err("wrong");
-        let response = Problem::from(dialect::Error::InvalidParams(wrong)).respond(None);
-        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
-        assert_eq!(response.headers()[header::CACHE_CONTROL], "max-age=60");
-        let body = http_body_util::BodyExt::collect(response.into_body()).await.expect("a body").to_bytes();
-        let body: Value = serde_json::from_slice(&body).expect("JSON");
-        assert_eq!(body["status"], 400);
-        assert_eq!(body["invalid_params"][0]["name"], "w");
-        assert_eq!(body["invalid_params"][1]["did_you_mean"], "webp");
-    }
-
-    async fn body(problem: Problem, id: Option<&RequestId>) -> (usize, Value) {
-        let body = http_body_util::BodyExt::collect(problem.respond(id).into_body()).await.expect("a body").to_bytes();
-        (body.len(), serde_json::from_slice(&body).expect("JSON"))
-    }
-
-    #[tokio::test]
-    async fn body_is_bounded_for_every_request() {
-        let parse = |query: &str| match crate::dialect::native::query::parse(query) {
-            Err(wrong) => Problem::from(dialect::Error::InvalidParams(wrong)),
-            Ok(_) => panic!("{query} is good"),
-        };
-        let controls = "%01".repeat(2000);
-        let id = RequestId(HeaderValue::from_str(&"x".repeat(64)).expect("a value"));
-        let widths = (1..3000).map(|width| width.to_string()).collect::<Vec<_>>().join(", ");
-        let widths_error = dialect::InvalidParam::new("width", "1", format!("one of {widths}"), None);
-        let file = ImageId::parse(&format!("/{}a", "a/".repeat(3000))).expect("a name");
-        for (problem, listed, omitted) in [
-            (parse(&"w&".repeat(4096)), 8, 4088),
-            (parse(&"w=1&".repeat(2048)), 8, 2039),
-            (parse(&format!("w={0}&h={0}&q={0}&f={0}&fit={0}&bg={0}&dpr={0}&ar={0}&blur={0}", controls)), 7, 2),
-            (parse(&format!("w={0}&h={0}&q={0}&f={0}", "\"\\".repeat(500))), 4, 0),
-            (parse(&format!("f={}", "%F0%9F%98%80".repeat(600))), 1, 0),
-            (Problem::from(dialect::Error::InvalidParams(widths_error.into())), 1, 0),
-            (Problem::parameter("path", &"é".repeat(4000), "a path"), 1, 0),
-            (Problem::conflict(&"x".repeat(100_000)).of_file(&file), 0, 0),
-        ] {
-            let shown = format!("{problem:?}").chars().take(200).collect::<String>();
-            let (length, body) = body(problem, Some(&id)).await;
-            assert!(length <= MAX_BODY_BYTES, "{length}: {shown}");
-            let count = body["invalid_params"].as_array().map_or(0, Vec::len);
-            assert_eq!((count, body["invalid_params_omitted"].as_u64().unwrap_or(0)), (listed, omitted), "{shown}");
-        }
-    }
-
-    #[test]
-    fn texts_are_truncated_by_their_length_in_json() {
-        let check =
-            |text: &str, max_bytes: usize, expected: &str| assert_eq!(truncate(text, max_bytes), expected, "{text:?}");
-        check("", 0, "");
-        check("abc", 3, "abc");
-        check("abcd", 3, "abc…");
-        check("aé", 3, "aé");
-        check("aéé", 4, "aé…");
-        check("a\"b", 3, "a\"…");
-        check("\u{1}\u{1}", 11, "\u{1}…");
-    }
-
-    #[test]
-    fn every_title_has_a_counter() {
-        assert!(TITLES.is_sorted(), "{TITLES:?}");
-        let (code, _) = include_str!("problem.rs").split_once("#[cfg(test)]").expect("tests");
-        let code = [code, include_str!("problem/conversions.rs")].concat();
-        let written = code.split("Problem::new(").skip(1).filter(|rest| rest.trim_start().starts_with("StatusCode::"));
-        let written: std::collections::BTreeSet<&str> =
-            written.map(|rest| rest.split('"').nth(1).expect("a title")).chain([INTERNAL]).collect();
-        assert_eq!(written.into_iter().collect::<Vec<_>>(), TITLES);
-    }
-
-    #[test]
-    fn storage_error_shows_no_path() {
-        let cause = std::io::Error::other("/srv/secret/place");
-        let problem = Problem::from(source::Error::Unavailable(cause.into()));
-        assert!(!problem.detail.contains("secret"));
-        assert_eq!(problem.status, StatusCode::BAD_GATEWAY);
-    }
-}
+mod tests;

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use super::access::{AccessLog, LogWriter};
 use super::clients::Proxies;
 use super::cors::AllowOrigin;
+use super::history::{self, History};
 use super::rate_limit::{BeaconLimit, PerClient};
 use super::request_cache::RequestCache;
 use super::traffic::Traffic;
@@ -22,6 +23,8 @@ use crate::service::Service;
 pub struct Config {
     /// Whether `/-/` is served on a listener of its own only.
     pub separate_admin: bool,
+    /// Who the playground answers.
+    pub playground: Playground,
     /// The path below which a proxy finds the cache folder (X-Accel-Redirect); empty for none.
     pub x_accel: String,
     /// Whether uploads are enabled.
@@ -38,6 +41,18 @@ pub struct Config {
     pub burst: u32,
     /// The proxies whose header names the client.
     pub proxies: Proxies,
+}
+
+/// Who the playground answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Playground {
+    /// There is none.
+    #[default]
+    Off,
+    /// Requests to a local name: a page of another site may have its own name lead to this server (DNS rebinding).
+    Local,
+    /// All.
+    On,
 }
 
 /// The settings of the HTTP layer that a reload replaces.
@@ -63,6 +78,8 @@ pub struct State {
     pub(super) config: Arc<Config>,
     pub(super) live: Arc<ArcSwap<Live>>,
     pub(super) traffic: Arc<Traffic>,
+    /// What the status page remembers.
+    pub(super) history: Arc<History>,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) started: SystemTime,
     pub(super) proxies: Arc<Proxies>,
@@ -70,6 +87,8 @@ pub struct State {
     pub(super) x_accel: Option<Arc<str>>,
     /// Permits of concurrent uploads.
     pub(super) uploads: Arc<Semaphore>,
+    /// The permit of comparisons, which run one at a time.
+    pub(super) comparisons: Arc<Semaphore>,
     /// `None` where beacons are off.
     pub(super) beacons: Option<Arc<BeaconLimit>>,
     /// The limit on renders; `None` for no limit.
@@ -103,11 +122,13 @@ impl State {
         State {
             service,
             traffic: Arc::default(),
+            history: Arc::default(),
             draining: Arc::default(),
             started: SystemTime::now(),
             proxies: config.proxies.clone().into(),
             x_accel: Some(config.x_accel.as_str()).filter(|prefix| !prefix.is_empty()).map(Into::into),
             uploads: Arc::new(Semaphore::new(config.uploads)),
+            comparisons: Arc::new(Semaphore::new(1)),
             beacons: config.log_beacons.then(|| Arc::new(BeaconLimit::new())),
             renders: PerClient::new(config.rate, config.burst),
             access: None,
@@ -129,6 +150,14 @@ impl State {
         self.service.set_settings(settings);
         self.service.set_upgrades(upgrades);
         self.live.store(Live::new(config, self.service.settings()).into());
+    }
+
+    /// Notes the counters for the status page, every few seconds and for ever.
+    pub async fn keep_history(self) {
+        loop {
+            self.history.sample(&self.traffic, &self.service);
+            tokio::time::sleep(history::INTERVAL).await;
+        }
     }
 
     /// Makes `/-/ready` answer 503 from now on.

@@ -80,13 +80,24 @@ impl Finished {
         self.codes.get(usize::from(code)).map_or(0, load)
     }
 
-    fn all(&self) -> u64 {
+    pub(super) fn all(&self) -> u64 {
         self.codes.iter().map(load).sum()
     }
 }
 
 fn load(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
+}
+
+/// Errors, in the order of [`problem::TITLES`].
+#[derive(Debug)]
+struct Failures([AtomicU64; problem::TITLES.len()]);
+
+// the standard library has it for up to 32 elements
+impl Default for Failures {
+    fn default() -> Failures {
+        Failures(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
 }
 
 /// Counts since the start of the process.
@@ -96,8 +107,7 @@ pub(super) struct Traffic {
     finished: [Finished; Outcome::ALL.len()],
     /// Requests whose client disconnected before the answer.
     pub(super) abandoned: AtomicU64,
-    /// Errors, in the order of [`problem::TITLES`].
-    failures: [AtomicU64; problem::TITLES.len()],
+    failures: Failures,
     /// Requests under `/-/`, by the first digit of their status.
     admin: [AtomicU64; 6],
     /// Requests that the fast path answered.
@@ -157,7 +167,7 @@ impl Traffic {
     /// Counts an error by its title.
     pub(super) fn fail(&self, title: &'static str) {
         if let Some(index) = problem::TITLES.iter().position(|known| *known == title) {
-            self.failures[index].fetch_add(1, Ordering::Relaxed);
+            self.failures.0[index].fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -205,7 +215,7 @@ impl Traffic {
 
     /// Errors by title.
     pub(super) fn failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        problem::TITLES.iter().zip(&self.failures).map(|(title, count)| (*title, load(count)))
+        problem::TITLES.iter().zip(&self.failures.0).map(|(title, count)| (*title, load(count)))
     }
 
     /// Requests for images that are in flight.

@@ -18,6 +18,8 @@
 //! | [`purge`] | purges of this server, of the shared bucket and of the other servers |
 //! | [`cluster`] | the other servers: their purges, and requests to them |
 //! | [`uploads`] | new originals: staged, validated, published |
+//! | [`explain`] | the answer that a request would get, without giving it |
+//! | `listing` | names of originals, page by page |
 //! | `upgrade_job`, `upgrades` | denser renditions in idle time |
 //! | [`stats`] | counters and histograms |
 
@@ -25,8 +27,10 @@ mod answer;
 pub mod cluster;
 mod crashes;
 mod decode_cache;
+pub mod explain;
 mod header;
 pub mod isolated;
+mod listing;
 mod memory_hit;
 mod overload_fallback;
 mod passthrough;

@@ -235,7 +235,7 @@ fn need(header: Option<&Header>, version: Version, recipe: &Recipe, settings: &S
 }
 
 /// Bytes of memory of a job that reads the header first.
-fn unknown_memory(version: Version) -> u64 {
+pub(super) fn unknown_memory(version: Version) -> u64 {
     version.length + render::FIXED_MEMORY
 }
 
@@ -246,7 +246,7 @@ fn need_of(estimate: &Estimate, recipe: &Recipe, settings: &Settings) -> Need {
 
 /// The class of a recipe, by the estimated time where that is known. AVIF is heavy whatever its size, except by libaom at the
 /// fast effort, which takes little more time than WebP.
-fn class_of(recipe: &Recipe, settings: &Settings, time: Option<Duration>) -> Class {
+pub(super) fn class_of(recipe: &Recipe, settings: &Settings, time: Option<Duration>) -> Class {
     let may_be_avif =
         matches!(recipe.encode.output, Output::Exactly(Format::Avif) | Output::Auto(Choice::Avif | Choice::AvifStill));
     let is_slow_avif = may_be_avif && !settings.encoding.is_fast_avif();

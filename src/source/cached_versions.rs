@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BoxFuture, Error, ImageId, LocalCopy, Opened, Original, Source, UploadStore, Version};
+use super::{BoxFuture, Error, ImageId, Listing, LocalCopy, Opened, Original, Source, UploadStore, Version};
 
 /// The number of cached versions.
 const CAPACITY: u64 = 100_000;
@@ -74,6 +74,10 @@ impl Source for CachedVersions {
 
     fn upload_store(&self) -> Option<UploadStore> {
         self.source.upload_store()
+    }
+
+    fn listing(&self) -> Option<Listing> {
+        self.source.listing()
     }
 
     fn forget(&self, id: &ImageId) {

@@ -14,7 +14,7 @@ use tokio::io::AsyncReadExt;
 use super::chunks::FileReader;
 use super::root::{Root, RootPath};
 use super::stat::{from_errno, stat, unavailable, unsigned, version};
-use super::{BoxFuture, Error, ImageId, Opened, Original, Source, UploadStore, Version};
+use super::{BoxFuture, Error, ImageId, Listing, Opened, Original, Source, UploadStore, Version};
 use crate::clock;
 
 /// How many times a file that changes during the read is read.
@@ -31,7 +31,7 @@ const STABLE_ATTEMPTS: usize = 5;
 pub struct Files {
     root: RootPath,
     /// Folders outside of the root that links may lead to.
-    linked: Vec<RootPath>,
+    linked: Arc<[RootPath]>,
     max_bytes: u64,
 }
 
@@ -41,7 +41,7 @@ impl Files {
     /// # Errors
     /// Where the folder is not there or may not be opened.
     pub fn new(root: &Path, max_bytes: u64) -> std::io::Result<Files> {
-        Ok(Files { root: RootPath::open_at(root)?, linked: Vec::new(), max_bytes })
+        Ok(Files { root: RootPath::open_at(root)?, linked: Arc::default(), max_bytes })
     }
 
     /// Also follows links into these folders outside of the root.
@@ -161,6 +161,10 @@ impl Source for Files {
 
     fn upload_store(&self) -> Option<UploadStore> {
         Some(UploadStore::folder(self.open_root().ok()?, self.max_bytes))
+    }
+
+    fn listing(&self) -> Option<Listing> {
+        Some(Listing::new(self.open_root().ok()?, Arc::clone(&self.linked)))
     }
 }
 

@@ -12,6 +12,7 @@ mod id;
 mod known_versions;
 #[cfg(test)]
 mod link_tests;
+mod listing;
 mod origin;
 mod original_cache;
 mod remote;
@@ -34,6 +35,7 @@ pub use chunks::buffered_bytes;
 pub use files::Files;
 pub use freshness::Windows;
 pub use id::{ImageId, InvalidName};
+pub use listing::{Filter, Listed, Listing, Page, Query};
 pub use origin::{InvalidOrigin, Origin};
 pub use remote::{RemoteConfig, RemoteSource};
 pub use remote_stats::{RemoteStats, RequestCounts};
@@ -99,6 +101,11 @@ pub trait Source: Send + Sync {
 
     /// Stores uploads; `None` where the source accepts none.
     fn upload_store(&self) -> Option<UploadStore> {
+        None
+    }
+
+    /// Lists originals; `None` where the source cannot.
+    fn listing(&self) -> Option<Listing> {
         None
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
 
-use super::{BoxFuture, Error, ImageId, LocalCopy, Opened, Original, Source, UploadStore, Version};
+use super::{BoxFuture, Error, ImageId, Listing, LocalCopy, Opened, Original, Source, UploadStore, Version};
 use crate::sync;
 
 /// A source that has each version of an original in memory at most once.
@@ -90,6 +90,10 @@ impl Source for SharedBytes {
 
     fn upload_store(&self) -> Option<UploadStore> {
         self.source.upload_store()
+    }
+
+    fn listing(&self) -> Option<Listing> {
+        self.source.listing()
     }
 
     fn forget(&self, id: &ImageId) {

@@ -1,6 +1,8 @@
 //! Integration tests, one binary so that the program is linked once. Each module is a subject:
 //! `cargo test --test it -- socket::` runs those of `socket.rs`. `tests/README.md` is the map.
 
+mod book;
+mod browser;
 mod buckets;
 mod check;
 mod clients;
@@ -11,6 +13,7 @@ mod connections;
 mod corpus;
 mod cors;
 mod deploy;
+mod documented;
 mod fast_path;
 mod faults;
 mod fuzz;
@@ -24,6 +27,7 @@ mod nginx;
 mod operations;
 mod originals;
 mod origins;
+mod playground;
 mod readme;
 mod regressions;
 mod reload;

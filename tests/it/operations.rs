@@ -307,6 +307,8 @@ fn manual_and_completions_cover_every_command() {
         assert!(page(&format!("tintype-{command}.1")).contains(".SH NAME"), "{command}");
         assert!(page("tintype.1").contains(command), "{command}");
     }
+    let title = format!(".TH TINTYPE-SERVE 1 \" \" \"tintype {}\" \"User Commands\"\n", env!("CARGO_PKG_VERSION"));
+    assert!(page("tintype-serve.1").contains(&title), "{}", page("tintype-serve.1"));
     assert!(!page("tintype.1").contains("completions") && page("tintype-convert.1").contains("aspect_ratio"));
 
     for shell in ["bash", "zsh", "fish"] {

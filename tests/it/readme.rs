@@ -338,8 +338,8 @@ fn queries(text: &str) -> Vec<String> {
             found.push(code.to_owned());
         }
     }
-    // not a query for an image: `purge?path=`
-    found.retain(|query| !query.starts_with("path=") && !query.contains('$'));
+    // not a query for an image: `purge?path=`, `<?php`
+    found.retain(|query| !query.starts_with("path=") && query != "php" && !query.contains('$'));
     found
 }
 

@@ -15,6 +15,7 @@
 //! | `ops`, `pipeline` | the operations on pixels, and their order |
 //! | `metadata`, `placeholder`, `json` | what encoders are told; descriptions |
 //! | `probe`, `passthrough`, `effective`, `estimate` | questions that a header answers |
+//! | `explain` | the decisions of a plan, for people |
 //! | `shared`, `render`, `check` | decoded pictures that are shared; the whole path; validation of uploads |
 //! | [`wire`] | all of these as bytes, for renders in another process |
 
@@ -27,6 +28,7 @@ mod effective;
 mod encode;
 mod encoded;
 mod estimate;
+mod explain;
 pub mod geometry;
 mod json;
 mod kind;
@@ -54,6 +56,7 @@ pub use check::{Checked, check};
 pub use cost::FIXED_MEMORY;
 pub use encoded::{Content, Encoded};
 pub use estimate::{Estimate, estimate, estimate_check, gains_by_threads};
+pub use explain::{COMPARE_MEMORY, Explanation, compare, explain};
 pub use probe::{head, head_of_beginning, identify, probe};
 pub use progress::{Progress, Stage};
 pub use recipe::Recipe;

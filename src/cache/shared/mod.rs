@@ -146,6 +146,11 @@ impl SharedTier {
         }
     }
 
+    /// Whether a rendition was in the bucket when this server last read or wrote it.
+    pub(super) fn has_seen(&self, key: Key) -> bool {
+        self.in_bucket.contains_key(&key)
+    }
+
     /// Whether a rendition that is asked for again is written.
     pub(super) fn wants_used(&self, key: Key) -> bool {
         self.config.store == Policy::Twice && !self.in_bucket.contains_key(&key)

@@ -12,6 +12,7 @@ use super::report::Report;
 use super::sockets;
 use super::users::{SEARCH, UnixUser, WRITE, group_name};
 use crate::cache::preflight;
+use crate::config::fixed::Server;
 
 /// The longest path of a socket, without the NUL behind it (unix(7)).
 const LONGEST_PATH: usize = 107;
@@ -19,6 +20,7 @@ const LONGEST_PATH: usize = 107;
 pub(super) fn check(subject: &Subject, report: &mut Report) {
     let server = &subject.config.fixed.server;
     one(subject, "server.listen", &server.listen, report);
+    playground(server, report);
     if server.admin_listen.is_empty() {
         return;
     }
@@ -31,6 +33,20 @@ pub(super) fn check(subject: &Subject, report: &mut Report) {
         return;
     }
     one(subject, "server.admin_listen", &server.admin_listen, report);
+}
+
+/// Whoever reaches the playground sees the names of all originals.
+fn playground(server: &Server, report: &mut Report) {
+    let address = if server.admin_listen.is_empty() { &server.listen } else { &server.admin_listen };
+    let is_local = |address: &SocketAddr| address.ip().is_loopback();
+    let is_open = address.to_socket_addrs().is_ok_and(|mut addresses| !addresses.all(|address| is_local(&address)));
+    if server.playground && is_open {
+        report.warning(
+            "server.playground",
+            format!("whoever reaches {address} sees the names of all originals, and may cause renders"),
+            "server.playground = false; or server.admin_listen = \"127.0.0.1:9000\"",
+        );
+    }
 }
 
 fn one(subject: &Subject, about: &'static str, address: &str, report: &mut Report) {

@@ -78,6 +78,10 @@ impl Dialect for Imgix {
         options::docs(OPTIONS)
     }
 
+    fn write(&self, id: &crate::source::ImageId, params: &crate::dialect::Params) -> Vec<String> {
+        super::write::imgix(id, params)
+    }
+
     fn is_unsigned(&self) -> bool {
         self.token.is_empty()
     }

@@ -203,6 +203,10 @@ impl Dialect for Ipx {
         options::docs(OPTIONS)
     }
 
+    fn write(&self, id: &crate::source::ImageId, params: &crate::dialect::Params) -> Vec<String> {
+        super::write::ipx(id, params)
+    }
+
     fn is_unsigned(&self) -> bool {
         true
     }

@@ -7,6 +7,7 @@
 //! | [`meaning`] | [`Meaning`]: native parameters, set by name |
 //! | [`source`] | the text that names a source to the name of an original |
 //! | [`values`] | numbers, colours and percent-encoding |
+//! | `write` | native parameters in the words of each |
 //! | others | a dialect each |
 //!
 //! To add a dialect: a module with a table of options and a type that implements [`Dialect`](super::Dialect), its settings in
@@ -25,6 +26,7 @@ pub mod templates;
 mod tests;
 pub mod thumbor;
 pub mod values;
+mod write;
 pub mod wsrv;
 
 /// The names of all foreign dialects in settings, logs and metrics.

@@ -97,6 +97,10 @@ impl Dialect for Next {
         options::docs(OPTIONS)
     }
 
+    fn write(&self, id: &crate::source::ImageId, params: &crate::dialect::Params) -> Vec<String> {
+        super::write::next(id, params)
+    }
+
     fn is_unsigned(&self) -> bool {
         true
     }

@@ -33,6 +33,11 @@ impl Sources {
         parsed.collect::<Result<_, _>>().map(Sources)
     }
 
+    /// The first address, without a slash at its end.
+    pub(super) fn first_base(&self) -> Option<String> {
+        self.0.first().map(|base| format!("{}{}", base.origin, base.path))
+    }
+
     /// The original that a decoded text names: an address below a base, `local://`, or a path with or without a slash in front.
     ///
     /// # Errors

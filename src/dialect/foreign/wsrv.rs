@@ -51,6 +51,10 @@ impl Dialect for Wsrv {
         options::docs(OPTIONS)
     }
 
+    fn write(&self, id: &crate::source::ImageId, params: &crate::dialect::Params) -> Vec<String> {
+        super::write::wsrv(self.sources.first_base(), id, params)
+    }
+
     fn is_unsigned(&self) -> bool {
         true
     }

@@ -21,4 +21,4 @@ pub const NAME: &str = "native";
 
 pub use params::Params;
 pub use query::UnknownParam;
-pub use table::{PARAMETERS, Parameter};
+pub use table::{Control, Group, PARAMETERS, Parameter};

@@ -123,7 +123,7 @@ fn without_entity(name: &str) -> Option<&str> {
 }
 
 /// The error for an unknown name, where the settings refuse them.
-pub(in crate::dialect) fn unknown(name: &str, value: &str) -> InvalidParam {
+pub fn unknown(name: &str, value: &str) -> InvalidParam {
     let bare = without_entity(name);
     let suggestion = nearest(bare.unwrap_or(name), Parameter::names()).map(str::to_owned);
     let allowed = match bare {

@@ -21,12 +21,63 @@ pub struct Parameter {
     pub renders: bool,
     /// Whether its value may be left out, for `true`.
     pub is_switch: bool,
+    /// The control of a form that takes its values, unless [`Parameter::words`] tell.
+    pub control: Control,
+    /// The part of a form that it stands in.
+    pub group: Group,
     /// Values to suggest in place of one that is not allowed.
     words: &'static [&'static str],
     default: fn() -> String,
     set: fn(&mut Params, &str) -> Option<()>,
     clear: fn(&mut Params),
     get: fn(&Params) -> Option<String>,
+}
+
+/// The control of a form for the values of a parameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Control {
+    /// A switch, a choice of its words, or else a text.
+    Plain,
+    /// The side of a result, from 1 to the limit of the settings.
+    Side,
+    /// An integer of that range.
+    Integer(u32, u32),
+    /// A decimal of that range, with at most two places.
+    Decimal(f32, f32),
+    /// A colour.
+    Colour,
+    /// A place in the picture: a word or a focal point.
+    Point,
+    /// The name of a preset.
+    Preset,
+}
+
+/// The part of a form that a parameter stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Sizes.
+    Size,
+    /// The part of the picture.
+    Crop,
+    /// Format and quality.
+    Format,
+    /// What is done to the pixels.
+    Effects,
+    /// How the answer is sent.
+    Delivery,
+}
+
+impl Group {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::Size => "size",
+            Group::Crop => "crop",
+            Group::Format => "format",
+            Group::Effects => "effects",
+            Group::Delivery => "delivery",
+        }
+    }
 }
 
 /// Builds a row from the name of a field of [`Params`].
@@ -62,6 +113,8 @@ const BASE: Parameter = Parameter {
     about: "",
     renders: true,
     is_switch: false,
+    control: Control::Plain,
+    group: Group::Effects,
     words: &[],
     default: none,
     set: |_, _| None,
@@ -92,6 +145,15 @@ impl Parameter {
     /// The value of a URL that leaves it out, for people.
     pub fn default(&self) -> String {
         (self.default)()
+    }
+
+    /// Words among the allowed values, each in its canonical spelling only.
+    pub fn words(&self) -> impl Iterator<Item = &'static str> {
+        let is_canonical = |word: &&str| {
+            let mut params = Params::default();
+            self.parse(Some(word), &mut params) && self.value(&params).as_deref() == Some(*word)
+        };
+        self.words.iter().copied().filter(is_canonical)
     }
 
     /// The canonical value, where there is one.

@@ -11,7 +11,7 @@ import { HOSTS } from './site.js';
 const children = [];
 
 /** Starts a program that this run ends again. */
-function start(program, args, stdio) {
+export function start(program, args, stdio) {
     // settings of the environment are not those of this run
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TINTYPE_')));
     const child = spawn(program, args, { stdio, env });
@@ -198,6 +198,12 @@ export class Browser {
         const answer = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
         this.#child.stdio[3].write(`${JSON.stringify({ id, method, params, sessionId })}\0`);
         return within(60_000, method, answer);
+    }
+
+    /** Calls a function with every event; the returned one ends that. */
+    listen(listener) {
+        this.#listeners.add(listener);
+        return () => this.#listeners.delete(listener);
     }
 
     /** Closes the browser, which ends its own processes in order. */

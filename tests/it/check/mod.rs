@@ -205,6 +205,19 @@ fn unreadable_settings_file_is_an_error() {
 }
 
 #[test]
+fn playground_that_others_reach_is_reported() {
+    let place = Setup::new().with("SERVER_PLAYGROUND", "true");
+    assert!(!place.check().all.contains("server.playground"), "only this machine reaches it");
+    let place = place.with("SERVER_LISTEN", "0.0.0.0:0");
+    let checked = place.check();
+    checked
+        .says("warning", "server.playground", &["0.0.0.0:0", "names of all originals"], "admin_listen = ")
+        .has_no_error();
+    let place = place.with("SERVER_ADMIN_LISTEN", "127.0.0.1:0");
+    assert!(!place.check().all.contains("server.playground"), "it is on the other listener");
+}
+
+#[test]
 fn low_limits_are_reported() {
     let place = Setup::new().with("LIMITS_MEMORY", "4MiB");
     place.check().says("warning", "limits.memory", &["less than any render needs"], "limits.memory = ").has_no_error();

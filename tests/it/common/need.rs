@@ -32,6 +32,14 @@ pub(crate) enum Need {
     Nginx,
     /// The libraries of `tests/clients`, Node to run them, and a browser.
     Clients,
+    /// Node, Chromium and Firefox, which open the pages of `deploy/demo`.
+    Demo,
+    /// mdBook; `MDBOOK` may name the program.
+    Mdbook,
+    /// zsh and fish.
+    Shells,
+    /// The packages of `tests/browser`, Node to run them, and Chromium.
+    Browser,
     /// The corpus of real and hostile images: `TINTYPE_CORPUS`.
     Corpus,
     /// Files out of public reports, beside the corpus.
@@ -52,6 +60,10 @@ impl Need {
             Need::Ports => "ports",
             Need::Nginx => "nginx",
             Need::Clients => "clients",
+            Need::Demo => "demo",
+            Need::Mdbook => "mdbook",
+            Need::Shells => "shells",
+            Need::Browser => "browser",
             Need::Corpus => "corpus",
             Need::Cases => "cases",
             Need::ObjectStore => "weed",
@@ -72,6 +84,13 @@ impl Need {
             Need::Ports => first_unprivileged_port() > 997,
             Need::Nginx => nginx::program().is_some(),
             Need::Clients => succeeds(Command::new("node").arg(clients()).arg("--ready")),
+            Need::Mdbook => {
+                let program = std::env::var_os("MDBOOK").unwrap_or_else(|| "mdbook".into());
+                succeeds(Command::new(program).arg("--version"))
+            }
+            Need::Shells => ["zsh", "fish"].iter().all(|shell| succeeds(Command::new(shell).args(["-c", "true"]))),
+            Need::Demo => succeeds(Command::new("node").arg(demo()).arg("--ready")),
+            Need::Browser => succeeds(Command::new("node").arg(browser()).arg("--ready")),
             Need::Corpus => corpus().is_some(),
             Need::Cases => cases().is_some(),
             Need::ObjectStore => cfg!(feature = "buckets") && tintype_testing::object_store::program().is_some(),
@@ -135,6 +154,16 @@ pub(crate) fn as_nobody() -> Command {
 /// The program that runs client libraries.
 pub(crate) fn clients() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/run.mjs")
+}
+
+/// The program that opens the pages of the demo.
+pub(crate) fn demo() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/demo/run.mjs")
+}
+
+/// The program that opens the playground and the status page.
+pub(crate) fn browser() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/run.mjs")
 }
 
 fn nobody_reaches_the_program() -> bool {

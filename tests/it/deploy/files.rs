@@ -170,5 +170,9 @@ fn deployment_files_agree_with_the_program() {
         assert!(places.contains(file.as_str().expect("a path")), "{file}");
     }
     assert!(places.contains("/usr/bin/tintype"), "as the unit says");
+    // its scripts call them, and a bare system has neither
+    for tool in ["sysusers", "tmpfiles"] {
+        assert!(deb["depends"].as_str().expect("a list").contains(&format!("systemd | systemd-standalone-{tool}")));
+    }
     assert!(unit.contains("ExecStart=/usr/bin/tintype serve "));
 }

@@ -2,8 +2,10 @@
 //! replaced.
 
 mod cluster;
+mod demo;
 mod fallback;
 mod files;
+mod shells;
 mod x_accel;
 
 use std::collections::BTreeSet;

@@ -7,8 +7,10 @@ use std::cell::RefCell;
 use std::sync::LazyLock;
 
 use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::pixels::{U8, U8x3, U8x4, U16, U16x3, U16x4};
 use fast_image_resize::{
-    FilterType, MulDiv, PixelComponentMapper, PixelType, ResizeAlg, ResizeOptions, Resizer, create_srgb_mapper,
+    FilterType, IntoImageView, IntoImageViewMut, MulDiv, PixelComponentMapper, PixelTrait, PixelType, ResizeAlg,
+    ResizeError, ResizeOptions, Resizer, create_srgb_mapper,
 };
 
 use crate::bands::{CUT_AT_ONCE, bands, linear_rows_at_once, reach, rows_at_once, window};
@@ -219,7 +221,7 @@ impl Windows for Window<'_> {
         // most pictures with an alpha channel hide nothing
         if self.premultiplies && new.chunks_exact(4).any(|pixel| pixel[3] != 255) {
             let mut new = Image::from_slice_u8(width, count - stay, new, PixelType::U8x4).map_err(internal)?;
-            MulDiv::new().multiply_alpha_inplace(&mut new).map_err(internal)?;
+            MulDiv::new().multiply_alpha_inplace_typed::<U8x4>(&mut view_mut(&mut new)?).map_err(internal)?;
         }
         self.next = first + count;
         Ok(&self.held)
@@ -278,7 +280,7 @@ fn as_coded(mut windows: impl Windows, region: Region, size: Size) -> Result<Pix
     let width = region.width.min(f64::from(tall.width) - x);
     run(&from, &mut to, &options.crop(x, 0.0, width, size.height.into()))?;
     if windows.is_premultiplied() {
-        MulDiv::new().divide_alpha_inplace(&mut to).map_err(internal)?;
+        MulDiv::new().divide_alpha_inplace_typed::<U8x4>(&mut view_mut(&mut to)?).map_err(internal)?;
     }
     Ok(coloured(size, channels, to.into_vec()))
 }
@@ -323,6 +325,7 @@ fn in_bands(mut windows: impl Windows, region: Region, size: Size, rows_at_once:
         let coded = ImageRef::new(stored.width, count, windows.rows(band.first, count)?, narrow).map_err(internal)?;
         MAPPER.forward_map(&coded, &mut light).map_err(internal)?;
         let mut resized = Image::new(size.width, band.made, wide);
+        let light = ImageRef::new(stored.width, count, light.buffer(), wide).map_err(internal)?;
         run(&light, &mut resized, &options.crop(region.x, band.from, region.width, band.height))?;
         let mut to = Image::from_slice_u8(size.width, band.made, rows, narrow).map_err(internal)?;
         MAPPER.backward_map(&resized, &mut to).map_err(internal)?;
@@ -330,10 +333,29 @@ fn in_bands(mut windows: impl Windows, region: Region, size: Size, rows_at_once:
     Ok(coloured(size, channels, data))
 }
 
-pub(super) fn run(
-    from: &impl fast_image_resize::IntoImageView, to: &mut Image<'_>, options: &ResizeOptions,
-) -> Result<()> {
-    RESIZER.with_borrow_mut(|resizer| resizer.resize(from, to, options)).map_err(internal)
+/// Resizes by the function for the type of these pixels. The resizer's own choice links all thirteen types, which are
+/// 2 MB of the program.
+pub(super) fn run(from: &ImageRef<'_>, to: &mut Image<'_>, options: &ResizeOptions) -> Result<()> {
+    match to.pixel_type() {
+        PixelType::U8 => run_typed::<U8>(from, to, options),
+        PixelType::U8x3 => run_typed::<U8x3>(from, to, options),
+        PixelType::U8x4 => run_typed::<U8x4>(from, to, options),
+        PixelType::U16 => run_typed::<U16>(from, to, options),
+        PixelType::U16x3 => run_typed::<U16x3>(from, to, options),
+        PixelType::U16x4 => run_typed::<U16x4>(from, to, options),
+        // `kinds` names all
+        _ => Err(internal(ResizeError::PixelTypesAreDifferent)),
+    }
+}
+
+fn run_typed<P: PixelTrait>(from: &ImageRef<'_>, to: &mut Image<'_>, options: &ResizeOptions) -> Result<()> {
+    let from = from.image_view::<P>().ok_or_else(|| internal(ResizeError::PixelTypesAreDifferent))?;
+    let mut to = view_mut::<P>(to)?;
+    RESIZER.with_borrow_mut(|resizer| resizer.resize_typed(&from, &mut to, options)).map_err(internal)
+}
+
+fn view_mut<P: PixelTrait>(image: &mut Image<'_>) -> Result<impl fast_image_resize::ImageViewMut<Pixel = P>> {
+    image.image_view_mut::<P>().ok_or_else(|| internal(ResizeError::PixelTypesAreDifferent))
 }
 
 /// The resizer refuses only regions and buffers that do not match, which were worked out here.

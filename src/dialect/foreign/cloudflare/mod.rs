@@ -57,6 +57,10 @@ impl Dialect for Cloudflare {
         options::docs(OPTIONS)
     }
 
+    fn write(&self, id: &crate::source::ImageId, params: &crate::dialect::Params) -> Vec<String> {
+        super::write::cloudflare(id, params)
+    }
+
     fn is_unsigned(&self) -> bool {
         true
     }

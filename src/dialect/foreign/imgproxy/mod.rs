@@ -111,6 +111,10 @@ impl Dialect for Imgproxy {
         options::docs(OPTIONS)
     }
 
+    fn write(&self, id: &crate::source::ImageId, params: &crate::dialect::Params) -> Vec<String> {
+        super::write::imgproxy(id, params)
+    }
+
     fn is_unsigned(&self) -> bool {
         self.keys.is_empty()
     }

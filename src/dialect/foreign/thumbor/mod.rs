@@ -77,6 +77,10 @@ impl Dialect for Thumbor {
         docs
     }
 
+    fn write(&self, id: &crate::source::ImageId, params: &crate::dialect::Params) -> Vec<String> {
+        super::write::thumbor(id, params)
+    }
+
     fn is_unsigned(&self) -> bool {
         self.allows_unsafe || self.keys.is_empty()
     }

@@ -1,6 +1,6 @@
 //! The rows of the table of parameters, in the order of the documentation.
 
-use super::{BASE, Parameter, none};
+use super::{BASE, Control, Group, Parameter, none};
 use crate::dialect::native::params::defaults;
 use crate::dialect::native::values::*;
 use crate::render::recipe::Quality;
@@ -14,6 +14,8 @@ pub const PARAMETERS: &[Parameter] = &[
         about: "width of the result in pixels",
         parse: side,
         print: u32::to_string,
+        control: Control::Side,
+        group: Group::Size,
     },
     parameter! {
         height, aliases: ["h"],
@@ -22,6 +24,8 @@ pub const PARAMETERS: &[Parameter] = &[
         about: "height of the result in pixels",
         parse: side,
         print: u32::to_string,
+        control: Control::Side,
+        group: Group::Size,
     },
     parameter! {
         aspect_ratio, aliases: ["ar"],
@@ -30,6 +34,7 @@ pub const PARAMETERS: &[Parameter] = &[
         about: "gives the missing side; alone it crops to the ratio",
         parse: ratio,
         print: show_ratio,
+        group: Group::Size,
     },
     parameter! {
         dpr, aliases: [],
@@ -38,6 +43,8 @@ pub const PARAMETERS: &[Parameter] = &[
         about: "multiplies width and height",
         parse: |text: &str| hundredths(text, 0.1, 5.0).filter(|_| decimal(text).is_some_and(|(_, places)| places <= 2)),
         print: show_hundredths,
+        control: Control::Decimal(0.1, 5.0),
+        group: Group::Size,
     },
     parameter! {
         fit, aliases: [],
@@ -47,6 +54,7 @@ pub const PARAMETERS: &[Parameter] = &[
         parse: fit,
         print: show_fit,
         words: FITS,
+        group: Group::Size,
     },
     parameter! {
         limit, aliases: [],
@@ -56,6 +64,7 @@ pub const PARAMETERS: &[Parameter] = &[
         parse: limit,
         print: show_limit,
         words: &["ratio", "sides", "box"],
+        group: Group::Size,
     },
     parameter! {
         position, aliases: ["gravity", "g", "pos", "a"],
@@ -65,6 +74,8 @@ pub const PARAMETERS: &[Parameter] = &[
         parse: position,
         print: show_position,
         words: POSITIONS,
+        control: Control::Point,
+        group: Group::Crop,
     },
     parameter! {
         offset, aliases: [],
@@ -73,6 +84,7 @@ pub const PARAMETERS: &[Parameter] = &[
         about: "moves a crop or a padded picture from its position, away from the edge or to the right and down",
         parse: offset,
         print: show_offset,
+        group: Group::Crop,
     },
     parameter! {
         orient, aliases: [],
@@ -81,6 +93,8 @@ pub const PARAMETERS: &[Parameter] = &[
         about: "takes the original to have that orientation; 1 ignores its own",
         parse: |text: &str| digits(text).filter(|orientation| (1..=8).contains(orientation)),
         print: u8::to_string,
+        control: Control::Integer(1, 8),
+        group: Group::Crop,
     },
     parameter! {
         rect, aliases: ["extract"],
@@ -89,6 +103,7 @@ pub const PARAMETERS: &[Parameter] = &[
         about: "the part that is used, before resizing",
         parse: rect,
         print: show_rect,
+        group: Group::Crop,
     },
     parameter! {
         window, aliases: [],
@@ -97,6 +112,7 @@ pub const PARAMETERS: &[Parameter] = &[
         about: "the same by a size and its place",
         parse: window,
         print: show_window,
+        group: Group::Crop,
     },
     parameter! {
         inset, aliases: [],
@@ -105,6 +121,7 @@ pub const PARAMETERS: &[Parameter] = &[
         about: "the same by what is cut off at each edge",
         parse: padding,
         print: show_padding,
+        group: Group::Crop,
     },
     parameter! {
         format, aliases: ["fm", "f", "output"],
@@ -114,6 +131,7 @@ pub const PARAMETERS: &[Parameter] = &[
         parse: format,
         print: show_format,
         words: FORMATS,
+        group: Group::Format,
     },
     parameter! {
         auto, aliases: [],
@@ -123,6 +141,7 @@ pub const PARAMETERS: &[Parameter] = &[
         parse: auto,
         print: show_auto,
         words: &["format", "compress"],
+        group: Group::Format,
     },
     parameter! {
         quality, aliases: ["q"],
@@ -132,6 +151,8 @@ pub const PARAMETERS: &[Parameter] = &[
         parse: quality,
         print: show_quality,
         words: QUALITIES,
+        control: Control::Integer(1, 100),
+        group: Group::Format,
     },
     parameter! {
         target, aliases: [],
@@ -140,6 +161,8 @@ pub const PARAMETERS: &[Parameter] = &[
         about: "the SSIMULACRA2 that the result reaches",
         parse: target,
         print: show_target,
+        control: Control::Integer(40, 90),
+        group: Group::Format,
     },
     parameter! {
         lossless, aliases: ["ll"],
@@ -150,6 +173,7 @@ pub const PARAMETERS: &[Parameter] = &[
         print: bool::to_string,
         words: BOOLEANS,
         is_switch: true,
+        group: Group::Format,
     },
     parameter! {
         enlarge, aliases: ["upscale"],
@@ -160,6 +184,7 @@ pub const PARAMETERS: &[Parameter] = &[
         print: bool::to_string,
         words: BOOLEANS,
         is_switch: true,
+        group: Group::Size,
     },
     parameter! {
         background, aliases: ["bg"],
@@ -168,6 +193,7 @@ pub const PARAMETERS: &[Parameter] = &[
         about: "what stands behind transparent pixels and on `pad`'s canvas",
         parse: colour,
         print: show_colour,
+        control: Control::Colour,
     },
     parameter! {
         canvas, aliases: [],
@@ -176,6 +202,7 @@ pub const PARAMETERS: &[Parameter] = &[
         about: "colour of `pad`'s canvas and of `padding`",
         parse: colour,
         print: show_colour,
+        control: Control::Colour,
     },
     parameter! {
         padding, aliases: [],
@@ -210,6 +237,7 @@ pub const PARAMETERS: &[Parameter] = &[
         about: "Gaussian blur, sigma in pixels of the result",
         parse: |text: &str| hundredths(text, 0.3, 100.0),
         print: show_hundredths,
+        control: Control::Decimal(0.3, 100.0),
     },
     parameter! {
         sharpen, aliases: ["sharp"],
@@ -218,6 +246,7 @@ pub const PARAMETERS: &[Parameter] = &[
         about: "unsharp mask",
         parse: |text: &str| hundredths(text, 0.0, 10.0),
         print: show_hundredths,
+        control: Control::Decimal(0.0, 10.0),
     },
     parameter! {
         pixelate, aliases: [],
@@ -226,6 +255,7 @@ pub const PARAMETERS: &[Parameter] = &[
         about: "blocks of one colour, their side in pixels of the result",
         parse: |text: &str| digits(text).filter(|side| (1..=1000).contains(side)),
         print: u16::to_string,
+        control: Control::Integer(1, 1000),
     },
     parameter! {
         brightness, aliases: [],
@@ -234,6 +264,7 @@ pub const PARAMETERS: &[Parameter] = &[
         about: "factor for colours; 0 is black",
         parse: |text: &str| hundredths(text, 0.0, 10.0),
         print: show_hundredths,
+        control: Control::Decimal(0.0, 10.0),
     },
     parameter! {
         contrast, aliases: [],
@@ -242,6 +273,7 @@ pub const PARAMETERS: &[Parameter] = &[
         about: "factor for the distance from the middle; 0 is grey",
         parse: |text: &str| hundredths(text, 0.0, 10.0),
         print: show_hundredths,
+        control: Control::Decimal(0.0, 10.0),
     },
     parameter! {
         saturation, aliases: [],
@@ -250,6 +282,7 @@ pub const PARAMETERS: &[Parameter] = &[
         about: "factor for colourfulness; 0 is without colour",
         parse: |text: &str| hundredths(text, 0.0, 10.0),
         print: show_hundredths,
+        control: Control::Decimal(0.0, 10.0),
     },
     parameter! {
         gamma, aliases: [],
@@ -258,6 +291,7 @@ pub const PARAMETERS: &[Parameter] = &[
         about: "the inverse of the exponent of colours: above 1 lighter, below 1 darker",
         parse: |text: &str| hundredths(text, 0.1, 10.0),
         print: show_hundredths,
+        control: Control::Decimal(0.1, 10.0),
     },
     parameter! {
         greyscale, aliases: [],
@@ -278,6 +312,7 @@ pub const PARAMETERS: &[Parameter] = &[
         print: show_trim,
         words: BOOLEANS,
         is_switch: true,
+        group: Group::Crop,
     },
     parameter! {
         animated, aliases: ["anim"],
@@ -288,6 +323,7 @@ pub const PARAMETERS: &[Parameter] = &[
         print: bool::to_string,
         words: BOOLEANS,
         is_switch: true,
+        group: Group::Format,
     },
     parameter! {
         metadata, aliases: [],
@@ -297,6 +333,7 @@ pub const PARAMETERS: &[Parameter] = &[
         parse: metadata,
         print: show_metadata,
         words: &["none", "copyright", "keep"],
+        group: Group::Format,
     },
     parameter! {
         preset, aliases: [],
@@ -305,6 +342,8 @@ pub const PARAMETERS: &[Parameter] = &[
         about: "parameters from the settings; others override them",
         parse: preset,
         print: String::clone,
+        control: Control::Preset,
+        group: Group::Delivery,
     },
     parameter! {
         download, aliases: ["dl"],
@@ -314,6 +353,7 @@ pub const PARAMETERS: &[Parameter] = &[
         parse: file_name,
         print: String::clone,
         renders: false,
+        group: Group::Delivery,
     },
     parameter! {
         v, aliases: ["cb"],
@@ -323,6 +363,7 @@ pub const PARAMETERS: &[Parameter] = &[
         parse: version,
         print: String::clone,
         renders: false,
+        group: Group::Delivery,
     },
     parameter! {
         expires, aliases: [],
@@ -332,6 +373,7 @@ pub const PARAMETERS: &[Parameter] = &[
         parse: |text: &str| digits(text),
         print: u64::to_string,
         renders: false,
+        group: Group::Delivery,
     },
     parameter! {
         s, aliases: ["sig"],
@@ -341,5 +383,6 @@ pub const PARAMETERS: &[Parameter] = &[
         parse: |text: &str| Some(text.to_owned()),
         print: String::clone,
         renders: false,
+        group: Group::Delivery,
     },
 ];
