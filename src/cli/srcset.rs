@@ -20,7 +20,7 @@ pub(super) struct Arguments {
     /// How the picture stands on its page
     #[arg(long, default_value = "constrained", value_parser = PossibleValuesParser::new(Layout::NAMES.map(|(name, _)| name)))]
     layout: String,
-    /// What to print
+    /// The markup to print
     #[arg(long, default_value = "srcset", value_parser = PossibleValuesParser::new(Kind::NAMES.map(|(name, _)| name)))]
     kind: String,
     /// Width on the page in CSS pixels [default: the original's, up to 1920]

@@ -20,7 +20,7 @@ pub enum Layout {
     Full,
 }
 
-/// What is written.
+/// The kind of markup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
     /// `<img srcset>`; the server chooses the format.
@@ -56,7 +56,7 @@ pub struct Markup<'a> {
     pub shown: Size,
     /// The size of the largest result that is not enlarged.
     pub largest: Size,
-    /// What is written.
+    /// The kind of markup.
     pub kind: Kind,
     /// How it stands on its page.
     pub layout: Layout,

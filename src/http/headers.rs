@@ -107,7 +107,7 @@ fn lines(headers: &HeaderMap) -> Box<[u8]> {
     lines.into()
 }
 
-/// The headers of an answer, uploaded from `prepared` or left there; `prepared` belongs to this target alone. `modified` is
+/// The headers of an answer, taken from `prepared` or left there; `prepared` belongs to this target alone. `modified` is
 /// the value of `Last-Modified`.
 pub(super) fn prepare(
     target: &Target, answer: &Answer, modified: Option<SystemTime>, prepared: &ArcSwapOption<PreparedHeaders>,

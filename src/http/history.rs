@@ -1,4 +1,4 @@
-//! What the status page remembers, all of it bounded: samples of the counters, the last errors, and the slowest originals.
+//! The memory of the status page, all of it bounded: samples of the counters, the last errors, and the slowest originals.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -39,7 +39,7 @@ pub(super) struct Sample {
     pub(super) requests: u64,
     /// Those answered from memory, disk or the shared bucket.
     pub(super) hits: u64,
-    /// Those that waited for a render.
+    /// Requests that waited for a render.
     pub(super) misses: u64,
     /// Originals that were sent unchanged.
     pub(super) originals: u64,

@@ -1,4 +1,4 @@
-//! What pages under `/-/` share: the headers of their answers, and text in HTML.
+//! Shared by the pages under `/-/`: the headers of their answers, and text in HTML.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, header};

@@ -23,7 +23,7 @@ use crate::service::Service;
 pub struct Config {
     /// Whether `/-/` is served on a listener of its own only.
     pub separate_admin: bool,
-    /// Who the playground answers.
+    /// The clients that the playground answers.
     pub playground: Playground,
     /// The path below which a proxy finds the cache folder (X-Accel-Redirect); empty for none.
     pub x_accel: String,
@@ -43,7 +43,7 @@ pub struct Config {
     pub proxies: Proxies,
 }
 
-/// Who the playground answers.
+/// The clients that the playground answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Playground {
     /// There is none.
@@ -78,7 +78,7 @@ pub struct State {
     pub(super) config: Arc<Config>,
     pub(super) live: Arc<ArcSwap<Live>>,
     pub(super) traffic: Arc<Traffic>,
-    /// What the status page remembers.
+    /// The memory of the status page.
     pub(super) history: Arc<History>,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) started: SystemTime,

@@ -35,7 +35,7 @@ pub(super) fn check(subject: &Subject, report: &mut Report) {
     one(subject, "server.admin_listen", &server.admin_listen, report);
 }
 
-/// Whoever reaches the playground sees the names of all originals.
+/// The playground shows the names of all originals to every client that reaches it.
 fn playground(server: &Server, report: &mut Report) {
     let address = if server.admin_listen.is_empty() { &server.listen } else { &server.admin_listen };
     let is_local = |address: &SocketAddr| address.ip().is_loopback();

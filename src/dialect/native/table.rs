@@ -61,7 +61,7 @@ pub enum Group {
     Crop,
     /// Format and quality.
     Format,
-    /// What is done to the pixels.
+    /// Effects on the pixels.
     Effects,
     /// How the answer is sent.
     Delivery,

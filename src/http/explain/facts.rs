@@ -1,4 +1,4 @@
-//! What the service knows of an original and a rendition, as JSON.
+//! The facts that the service has of an original and a rendition, as JSON.
 
 use std::time::SystemTime;
 

@@ -134,13 +134,15 @@ impl hyper::body::Body for Never {
 /// Every kind of failure is produced, but for a few that are tested elsewhere.
 #[tokio::test]
 async fn failures_are_counted_by_kind_wherever_they_happen() {
-    const ELSEWHERE: [&str; 8] = [
+    const ELSEWHERE: [&str; 9] = [
         // a bug in the program
         "internal-error",
         // over a socket only: tests/it/wire.rs
         "invalid-request",
-        // faults of the machine: tests/it/faults/
+        // faults of the machine, as those of originals below: tests/it/faults/
         "no-space-left",
+        // sources whose originals cannot be listed: tests/it/playground/
+        "not-supported",
         "original-is-changing",
         "original-unavailable",
         // several servers: tests/it/cluster.rs
