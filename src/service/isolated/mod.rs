@@ -5,21 +5,22 @@
 //! trusted: lengths are bounded, values are validated, and a file has the format and the size that was asked for. Decoded
 //! images that renders share are kept by the service, so that two workers share a decode.
 
+mod collector;
 #[cfg(debug_assertions)]
 mod misdeeds;
 mod protocol;
 pub(crate) mod worker;
 
 use std::borrow::Cow;
-use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tintype_isolation::{
-    CallError, Caller, Death, GRACE, Job, Limits, LockDown, Log, Pool, PoolConfig, Program, Reason, Report, StartError,
+    CallError, Death, GRACE, Job, Limits, LockDown, Log, Pool, PoolConfig, Program, Reason, Report, StartError,
 };
 use tintype_store::LogThrottle;
 
+use self::collector::Collector;
 use self::protocol::{Answer, Request, Task, Times};
 use super::Error;
 use super::renderer::{Bounds, Isolation, IsolationError, Monitor, RenderInput, Renderer, StageTimes};
@@ -124,7 +125,7 @@ impl Isolated {
         let parts: Vec<&[u8]> = call.bytes.iter().copied().chain([message.as_slice()]).collect();
         let limits = call.limits();
         for _ in 0..ATTEMPTS {
-            let mut collector = Collector { progress: &mut *progress, accept, results: Vec::new(), failure: None };
+            let mut collector = Collector::new(&mut *progress, accept);
             match pool.call(&Job::new(&parts), &limits, &mut collector) {
                 Ok(()) => return collector.finish(),
                 Err(CallError::Cancelled | CallError::DeadlineExceeded) => return Err(render::Error::Cancelled.into()),
@@ -256,44 +257,6 @@ impl Call<'_> {
             answers: self.answers,
             answer_bytes: self.answer_bytes,
         }
-    }
-}
-
-/// Takes the answers to one request.
-struct Collector<'a, T> {
-    progress: &'a mut dyn Progress,
-    accept: &'a dyn Fn(Answer, Vec<u8>) -> Option<T>,
-    results: Vec<T>,
-    failure: Option<render::Error>,
-}
-
-impl<T> Collector<'_, T> {
-    fn finish(self) -> Result<Vec<T>, Error> {
-        self.failure.map_or(Ok(self.results), |failure| Err(failure.into()))
-    }
-
-    fn take(&mut self, mut body: Vec<u8>) -> Option<()> {
-        let (answer, length) = protocol::decode(&body)?;
-        match answer {
-            // a worker that is cancelled is not heard any more
-            Answer::Failed(render::Error::Cancelled) => return None,
-            Answer::Failed(error) => self.failure = Some(error),
-            answer => {
-                body.truncate(length);
-                self.results.push((self.accept)(answer, body)?);
-            }
-        }
-        Some(())
-    }
-}
-
-impl<T> Caller for Collector<'_, T> {
-    fn answer(&mut self, answer: Vec<u8>) -> ControlFlow<()> {
-        self.take(answer).map_or(ControlFlow::Break(()), ControlFlow::Continue)
-    }
-
-    fn keep_going(&mut self) -> bool {
-        self.progress.keep_going()
     }
 }
 
