@@ -1,5 +1,5 @@
-//! What a request would do, without doing it: nothing is rendered, and nothing counts as a use. Of the original, the header is
-//! read, in the same way and within the same bounds as a render reads it.
+//! Explains a request without answering it: it renders no picture and counts as no use of the cache. The header of the original
+//! is read in the same way and within the same bounds as a render reads it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::render::recipe::Output;
 use crate::render::{self, Content, Estimate, Explanation, Format, Info, Recipe, Settings};
 use crate::source::{self, ImageId, Version};
 
-/// What a request for an original would do, as far as it can be told. Without a failure it would be answered.
+/// The outcome of a request for an original, as far as it can be told. Without a failure it would be answered.
 #[derive(Debug, Default)]
 pub struct Explained {
     /// The version of the original.
@@ -32,7 +32,7 @@ pub struct Explained {
     pub failure: Option<Error>,
 }
 
-/// What is known of the original.
+/// The original, as far as it is known.
 #[derive(Clone, Debug)]
 pub enum Facts {
     /// The header of a raster image.
@@ -41,7 +41,7 @@ pub enum Facts {
     Svg,
 }
 
-/// What is known of a rendition before it is made.
+/// A rendition, as far as it is known before it is rendered.
 #[derive(Debug)]
 pub struct Rendition {
     /// The recipe in its one form for this original.
@@ -198,7 +198,7 @@ impl Service {
     }
 }
 
-/// What a render of an SVG fails with, which depends on no more of it than its format.
+/// The error of a render of an SVG, which depends on its format alone.
 fn check_svg(recipe: &Recipe, settings: &Settings) -> render::Result<()> {
     const ANY: &[u8] = b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>";
     render::identify(ANY, settings)?;

@@ -53,15 +53,15 @@ fn commands(document: &str) -> Vec<String> {
         .collect()
 }
 
-/// What the commands work on.
-struct Place {
+/// The files that the commands work on.
+struct Setup {
     folder: tempfile::TempDir,
     tcp: Server,
     _unix: Server,
 }
 
-impl Place {
-    fn new() -> Place {
+impl Setup {
+    fn new() -> Setup {
         let place = folder();
         let path = |name: &str| place.path().join(name);
         for name in [
@@ -108,7 +108,7 @@ impl Place {
             path("cache").display()
         );
         std::fs::write(path("etc/tintype/tintype.toml"), settings).expect("a file");
-        Place { folder: place, tcp, _unix: unix }
+        Setup { folder: place, tcp, _unix: unix }
     }
 
     /// The command with the paths and addresses of this place.
@@ -160,7 +160,7 @@ impl Place {
 
 #[test]
 fn commands_of_the_documents_run() {
-    let place = Place::new();
+    let place = Setup::new();
     let mut seen = 0;
     for document in PAGES {
         for documented in commands(document) {

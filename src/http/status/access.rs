@@ -1,4 +1,4 @@
-//! Who may see the status page, and who may purge from it.
+//! Access to the status page, and to its purges.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

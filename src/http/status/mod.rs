@@ -5,7 +5,7 @@
 //! | `figures` | all numbers at one time, as JSON, too |
 //! | `chart` | drawings of samples |
 //! | `page` | the HTML |
-//! | `access` | who may see it, and purge |
+//! | `access` | the tokens that it and its purges need |
 
 mod access;
 mod chart;

@@ -53,7 +53,7 @@ fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-/// What the playground explains of a URL, for a client with that Accept header.
+/// The playground's explanation of a URL, for a client with that Accept header.
 async fn explain(server: &InProcess, url: &str, accept: &str) -> Value {
     let target = format!("/-/playground/explain?url={}&accept={}", encoded(url), encoded(accept));
     let answer = get(server, &target).await;
