@@ -1,0 +1,1 @@
+"""Parts of `tests/endurance/soak`: servers, originals, clients, and figures."""
