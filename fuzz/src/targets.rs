@@ -13,6 +13,8 @@ use tintype::render::{self, Content, Format, Settings};
 use tintype::source::ImageId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+#[path = "differential.rs"]
+mod differential;
 #[path = "world.rs"]
 mod world;
 
@@ -44,6 +46,8 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("signature", signature),
     ("conditions", conditions),
     ("wire", wire),
+    ("fast-path", differential::fast_path),
+    ("canonical", differential::canonical),
     ("names", names),
     ("settings", settings),
     ("dialect-paths", |data| foreign("", data)),

@@ -1,6 +1,7 @@
 //! The server that the targets share.
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -27,17 +28,22 @@ thread_local! {
 impl World {
     fn new() -> World {
         let cache = tempfile::tempdir().expect("a folder");
-        let mut config = Config::default();
-        config.fixed.cache.dir = cache.path().to_owned();
-        let image = Bytes::from(png(&[]));
-        let source = Arc::new(Memory(image.clone()));
-        let service = Service::new(source, &config.fixed.cache(), config.fixed.workers(), small());
-        let live = config.live_http().expect("no presets");
-        let live = LiveConfig { policy: policy(&[]), ..live };
-        let app = app(State::new(service, config.fixed.http(), live));
+        let app = new_app(cache.path(), true);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        World { runtime, app, image, _cache: cache }
+        World { runtime, app, image: Bytes::from(png(&[])), _cache: cache }
     }
+}
+
+/// The application with one image under every name, which keeps its results in that folder.
+pub(super) fn new_app(cache: &Path, fast_path: bool) -> App {
+    let mut config = Config::default();
+    config.fixed.cache.dir = cache.to_owned();
+    config.live.server.fast_path = fast_path;
+    let source = Arc::new(Memory(Bytes::from(png(&[]))));
+    let service = Service::new(source, &config.fixed.cache(), config.fixed.workers(), small());
+    let live = config.live_http().expect("no presets");
+    let live = LiveConfig { policy: policy(&[]), ..live };
+    app(State::new(service, config.fixed.http(), live))
 }
 
 /// A source with one image under every name.
