@@ -70,12 +70,14 @@ impl<K: Copy + Eq + Hash, L, T: Clone> SingleFlight<K, L, T> {
         lock(&self.flights).contains_key(key)
     }
 
-    /// Marks the flights whose label `matches`: they end as usual, but [`Leader::is_valid`] tells that their results must
-    /// not be stored.
+    /// Ends the joining of flights whose label `matches`: they end as usual for those who wait, but [`Leader::is_valid`]
+    /// tells that their results must not be stored, and later callers start a new flight.
     pub fn invalidate(&self, matches: impl Fn(&L) -> bool) {
-        for flight in lock(&self.flights).values().filter(|flight| matches(&flight.label)) {
-            lock(&flight.state).is_valid = false;
-        }
+        lock(&self.flights).retain(|_, flight| {
+            let is_valid = !matches(&flight.label);
+            lock(&flight.state).is_valid &= is_valid;
+            is_valid
+        });
     }
 }
 
@@ -108,10 +110,18 @@ impl<K: Copy + Eq + Hash, L, T: Clone> Leader<K, L, T> {
         self.end(Some(result));
     }
 
+    /// Removes the flight, unless it was invalidated and another has its place.
+    fn remove(&self) {
+        let mut flights = lock(&self.single_flight.flights);
+        if flights.get(&self.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
+            flights.remove(&self.key);
+        }
+    }
+
     fn end(&self, result: Option<T>) {
         // removed before waiters are woken: a caller that asks after their answer starts a new flight and finds what
         // was stored
-        lock(&self.single_flight.flights).remove(&self.key);
+        self.remove();
         let mut state = lock(&self.flight.state);
         state.result = Some(result);
         let wakers = std::mem::take(&mut state.wakers);

@@ -101,6 +101,26 @@ fn leader_learns_that_all_waiters_left() {
 }
 
 #[test]
+fn caller_after_an_invalidation_starts_a_flight_of_its_own() {
+    let race = || {
+        let single_flight: Arc<SingleFlight<u8, (), u64>> = Arc::default();
+        let (former, leader) = single_flight.join(1, ());
+        single_flight.invalidate(|()| true);
+        let leader = leader.expect("the first caller leads");
+        let ending = thread::spawn(move || leader.complete(1));
+        let (later, leader) = single_flight.join(1, ());
+        let leader = leader.expect("the former result is of before the invalidation");
+        assert!(leader.is_valid());
+        ending.join().expect("no panic");
+        assert!(single_flight.contains(&1), "the end of the former flight leaves the later one");
+        leader.complete(2);
+        assert_eq!((block_on(former), block_on(later)), (Some(1), Some(2)));
+        assert!(!single_flight.contains(&1));
+    };
+    shuttle::check_random(race, SCHEDULES);
+}
+
+#[test]
 fn flight_invalidated_while_it_runs_is_not_stored() {
     let purge = || {
         let single_flight: Arc<SingleFlight<u8, &'static str, u64>> = Arc::default();
