@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::Uri;
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
@@ -28,6 +27,8 @@ pub(super) struct Cloud {
     receiving: Semaphore,
     /// Before every name; empty, or with a slash at its end.
     prefix: String,
+    /// Whether conditions on writes name a generation in place of an ETag.
+    has_generations: bool,
 }
 
 impl Cloud {
@@ -35,7 +36,8 @@ impl Cloud {
         let invalid = |error: object_store::Error| InvalidConfig::Other(error.to_string());
         let Config { location, endpoint, region, access_key, secret_key, skip_signature } = config;
         let endpoint = endpoint.trim_end_matches('/');
-        let transport = Transport::new(&url(config)).map_err(|error| InvalidConfig::Other(error.to_string()))?;
+        let url = config.url().parse().map_err(|_| InvalidConfig::Endpoint)?;
+        let transport = Transport::new(&url).map_err(|error| InvalidConfig::Other(error.to_string()))?;
         let allow_http = endpoint.starts_with("http:");
         let store: Arc<dyn ObjectStore> = match location.service {
             CloudService::S3 => {
@@ -89,7 +91,8 @@ impl Cloud {
             "" => String::new(),
             prefix => format!("{prefix}/"),
         };
-        Ok(Cloud { store, receiving: Semaphore::new(MAX_RECEIVING as usize), prefix })
+        let has_generations = location.service == CloudService::Gcs;
+        Ok(Cloud { store, receiving: Semaphore::new(MAX_RECEIVING as usize), prefix, has_generations })
     }
 
     fn path(&self, name: &str) -> Result<Path, Error> {
@@ -97,21 +100,16 @@ impl Cloud {
         Path::parse(format!("{}{name}", self.prefix)).map_err(|_| Error::NotFound)
     }
 
+    /// The condition on a revision.
+    fn expected(&self, revision: &str) -> UpdateVersion {
+        let (generation, etag) = if self.has_generations { (Some(revision), None) } else { (None, Some(revision)) };
+        UpdateVersion { e_tag: etag.map(str::to_owned), version: generation.map(str::to_owned) }
+    }
+
     fn listed(&self, object: ObjectMeta) -> Option<Listed> {
         let name = object.location.as_ref().strip_prefix(&self.prefix)?.to_owned();
         Some(Listed { name, length: object.size, modified: object.last_modified.into() })
     }
-}
-
-/// The URL that requests go to.
-fn url(config: &Config) -> Uri {
-    let cloud = match config.location.service {
-        CloudService::S3 => "https://s3.amazonaws.com",
-        CloudService::Gcs => "https://storage.googleapis.com",
-        CloudService::Azure => "https://blob.core.windows.net",
-    };
-    // the settings were validated
-    config.endpoint.parse().unwrap_or_else(|_| Uri::from_static(cloud))
 }
 
 /// The library's own retries take up to three minutes.
@@ -150,9 +148,11 @@ impl Bucket for Cloud {
                 Attribute::Metadata(name) => Some((name.to_ascii_lowercase(), value.as_ref().to_owned())),
                 _ => None,
             });
+            let revision = if self.has_generations { meta.version } else { meta.e_tag.clone() };
             Ok(Object {
                 bytes: bytes.into(),
                 etag: meta.e_tag,
+                revision,
                 modified: meta.last_modified.into(),
                 metadata: metadata.collect(),
             })
@@ -175,9 +175,7 @@ impl Bucket for Cloud {
             let mode = match condition {
                 Condition::None => PutMode::Overwrite,
                 Condition::Absent => PutMode::Create,
-                Condition::Unchanged(etag) => {
-                    PutMode::Update(UpdateVersion { e_tag: Some(etag.to_owned()), version: None })
-                }
+                Condition::Unchanged(revision) => PutMode::Update(self.expected(revision)),
             };
             let options = PutOptions { mode, attributes, ..PutOptions::default() };
             let path = self.path(name)?;
@@ -267,7 +265,65 @@ fn code(text: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
+
+    /// A store of Google that knows one object, and its requests.
+    async fn google() -> (Cloud, tokio::sync::mpsc::UnboundedReceiver<String>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+        let (requests, received) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = vec![0; 16_384];
+                let length = stream.read(&mut request).await.unwrap_or(0);
+                let _ = requests.send(String::from_utf8_lossy(&request[..length]).to_lowercase());
+                let answer = "HTTP/1.1 200 OK\r\nETag: \"e\"\r\nx-goog-generation: 17\r\nConnection: close\r\n\
+                    Last-Modified: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Length: 3\r\n\r\none";
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        let location = "gs://pictures".parse().expect("a location");
+        // the form of a service account that emulators of this store take
+        let secret_key = format!(
+            r#"{{"gcs_base_url": "{endpoint}", "disable_oauth": true, "client_email": "", "private_key": "",
+            "private_key_id": ""}}"#
+        );
+        let (region, access_key) = ("us-east-1".into(), String::new());
+        let config = Config { location, endpoint, region, access_key, secret_key, skip_signature: false };
+        (Cloud::open(&config).expect("a bucket"), received)
+    }
+
+    #[tokio::test]
+    async fn condition_for_google_is_the_generation() {
+        let (bucket, mut requests) = google().await;
+        let object = bucket.get("a.jpg", None, 10).await.expect("an object");
+        assert_eq!((object.etag.as_deref(), object.revision.as_deref()), (Some("\"e\""), Some("17")));
+        requests.recv().await.expect("a GET");
+        let new = NewObject { bytes: "two".into(), media_type: "image/jpeg", cache_control: None, metadata: vec![] };
+        bucket.put("a.jpg", new, Condition::Unchanged("17")).await.expect("it is replaced");
+        let put = requests.recv().await.expect("a PUT");
+        assert!(put.contains("x-goog-if-generation-match: 17"), "{put}");
+    }
+
+    #[test]
+    fn url_is_the_one_that_is_connected_to() {
+        let check = |location: &str, expected: &str| {
+            let config = Config {
+                location: location.parse().expect("a location"),
+                endpoint: String::new(),
+                region: "eu-west-1".into(),
+                access_key: "account".into(),
+                secret_key: "c2VjcmV0".into(),
+                skip_signature: true,
+            };
+            assert_eq!(config.url(), expected);
+        };
+        check("s3://pictures", "https://s3.eu-west-1.amazonaws.com");
+        check("gs://pictures", "https://storage.googleapis.com");
+        check("az://pictures", "https://account.blob.core.windows.net");
+    }
 
     #[test]
     fn code_of_an_error_is_found() {

@@ -118,14 +118,15 @@ impl Bucket for MemoryBucket {
             match (condition, objects.get(name)) {
                 (Condition::Absent, Some(_)) => return Err(Error::Exists),
                 (Condition::Unchanged(_), None) => return Err(Error::Changed),
-                (Condition::Unchanged(etag), Some(object)) if object.etag.as_deref() != Some(etag) => {
+                (Condition::Unchanged(revision), Some(object)) if object.revision.as_deref() != Some(revision) => {
                     return Err(Error::Changed);
                 }
                 _ => {}
             }
             let metadata = metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
             let (etag, modified) = (Some(etag), SystemTime::now());
-            objects.insert(name.to_owned(), Object { bytes, etag: etag.clone(), modified, metadata });
+            let object = Object { bytes, etag: etag.clone(), revision: etag.clone(), modified, metadata };
+            objects.insert(name.to_owned(), object);
             Ok(etag)
         })
     }

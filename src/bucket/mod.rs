@@ -53,6 +53,9 @@ pub struct Object {
     pub bytes: Bytes,
     /// Changes whenever the object is written.
     pub etag: Option<String>,
+    /// The same as [`Condition::Unchanged`] takes it: the ETag, or the generation where the store has conditions on that
+    /// alone (Google Cloud Storage).
+    pub revision: Option<String>,
     /// When it was written, in whole seconds.
     pub modified: SystemTime,
     /// Metadata of its writer, names in lower case.
@@ -79,7 +82,7 @@ pub enum Condition<'a> {
     None,
     /// There is none ([`Error::Exists`] otherwise).
     Absent,
-    /// It has this ETag ([`Error::Changed`] otherwise).
+    /// It has this [revision](Object::revision) ([`Error::Changed`] otherwise).
     Unchanged(&'a str),
 }
 
@@ -106,7 +109,7 @@ pub enum Error {
     /// An object has that name already.
     #[error("an object of that name exists")]
     Exists,
-    /// The object has not the ETag of the condition.
+    /// The object has not the revision of the condition.
     #[error("the object was changed")]
     Changed,
     /// The object exceeds the limit.
@@ -176,6 +179,16 @@ pub enum InvalidConfig {
 }
 
 impl Config {
+    /// The URL that requests go to, a bucket's own host aside: the endpoint, or that of the cloud.
+    pub fn url(&self) -> String {
+        match self.location.service {
+            _ if !self.endpoint.is_empty() => self.endpoint.clone(),
+            CloudService::S3 => format!("https://s3.{}.amazonaws.com", self.region),
+            CloudService::Gcs => "https://storage.googleapis.com".into(),
+            CloudService::Azure => format!("https://{}.blob.core.windows.net", self.access_key),
+        }
+    }
+
     /// Opens the bucket; nothing is sent yet.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Uri;
 use hyper_util::client::legacy::connect::{Connected, Connection};
@@ -103,13 +103,18 @@ impl Shared {
 
     async fn connect_tcp(&self, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
         let policy = self.policy(host, port);
+        let end = Instant::now() + CONNECT_TIMEOUT;
         // once: a second answer could be another address, which was not checked
         let addresses = (self.resolver)(host.to_owned(), port).await?;
+        let allowed = interleaved(addresses.iter().copied().filter(|address| policy.allows(address.ip())));
         let mut error = None;
-        for address in addresses.iter().filter(|address| policy.allows(address.ip())) {
-            match TcpStream::connect(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(failed) => error = Some(failed),
+        for (at, address) in allowed.iter().enumerate() {
+            // an address that does not answer leaves time for the others
+            let share = end.saturating_duration_since(Instant::now()) / (allowed.len() - at) as u32;
+            match tokio::time::timeout(share, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(failed)) => error = Some(failed),
+                Err(_) => error = Some(std::io::ErrorKind::TimedOut.into()),
             }
         }
         match (error, addresses.first()) {
@@ -121,6 +126,19 @@ impl Shared {
             (None, None) => Err(std::io::Error::other(format!("{host} has no address")).into()),
         }
     }
+}
+
+/// Addresses of both families in turn, in the order of the resolver: a host may be unreachable over one of them.
+fn interleaved(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let (mut six, mut four): (Vec<_>, Vec<_>) = addresses.partition(SocketAddr::is_ipv6);
+    let mut mixed = Vec::with_capacity(six.len() + four.len());
+    let pairs = six.len().min(four.len());
+    for (six, four) in six.drain(..pairs).zip(four.drain(..pairs)) {
+        mixed.extend([six, four]);
+    }
+    mixed.extend(six);
+    mixed.extend(four);
+    mixed
 }
 
 impl tower::Service<Uri> for Connector {

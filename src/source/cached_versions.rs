@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use super::{BoxFuture, Error, ImageId, Listing, LocalCopy, Opened, Original, Source, UploadStore, Version};
 
+/// The longest time that is different from forever; moka refuses a thousand years.
+const MAX_TIME: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// The number of cached versions.
 const CAPACITY: u64 = 100_000;
 
@@ -19,7 +22,7 @@ impl CachedVersions {
     pub fn new(source: Arc<dyn Source>, time: Duration) -> CachedVersions {
         CachedVersions {
             source,
-            versions: moka::sync::Cache::builder().max_capacity(CAPACITY).time_to_live(time).build(),
+            versions: moka::sync::Cache::builder().max_capacity(CAPACITY).time_to_live(time.min(MAX_TIME)).build(),
         }
     }
 

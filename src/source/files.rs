@@ -211,7 +211,7 @@ mod tests {
         point_to(&two);
         assert_eq!(fetch().await.expect("there"), b"two");
         std::fs::rename(&two, all.path().join("away")).expect("renamed");
-        assert!(matches!(fetch().await, Err(Error::Unavailable(_))), "nobody can say that it is not there");
+        assert!(matches!(fetch().await, Err(Error::Unavailable(_))), "it may be there");
         assert!(files.upload_store().is_none(), "what is put there could not be found again");
         std::fs::create_dir(&two).expect("a folder");
         assert!(matches!(fetch().await, Err(Error::NotFound)));

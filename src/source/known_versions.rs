@@ -83,6 +83,7 @@ impl KnownVersions {
 
     /// Notes that a request failed.
     pub(super) fn fail(&self, id: &ImageId) {
+        let _no_purge = sync::lock(&self.shared.has_forgotten);
         if let Some(Recorded { known, at }) = self.shared.known.get(id) {
             self.shared.known.insert(id.clone(), Recorded { known: known.failed(Instant::now()), at });
         }
@@ -193,6 +194,8 @@ impl Shared {
 fn entry(known: &KnownVersion, now: Instant) -> Entry {
     let KnownVersion { version, conditions, lifetime, .. } = known.clone();
     let confirmed = SystemTime::now().checked_sub(known.age(now)).unwrap_or(SystemTime::UNIX_EPOCH);
+    // the log has no earlier times, which a clock that was not set yet gives
+    let confirmed = confirmed.max(SystemTime::UNIX_EPOCH);
     Entry { version, conditions, lifetime, confirmed }
 }
 

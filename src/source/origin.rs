@@ -88,12 +88,16 @@ impl Origin {
 pub(super) fn redirect(from: &Uri, location: &str) -> Option<Uri> {
     let (scheme, authority) = (from.scheme_str()?, from.authority()?);
     let location = location.split('#').next()?;
-    let absolute = if location.contains("://") {
+    // RFC 3986, 4.2: a colon in the first segment ends a scheme
+    let has_scheme = location.split(['/', '?']).next().is_some_and(|start| start.contains(':'));
+    let absolute = if has_scheme {
         location.to_owned()
     } else if let Some(rest) = location.strip_prefix("//") {
         format!("{scheme}://{rest}")
     } else if location.starts_with('/') {
         format!("{scheme}://{authority}{location}")
+    } else if location.starts_with('?') {
+        format!("{scheme}://{authority}{}{location}", from.path())
     } else {
         let (folder, _) = from.path().rsplit_once('/')?;
         format!("{scheme}://{authority}{folder}/{location}")
@@ -147,5 +151,9 @@ mod tests {
         check("http://o/a/b", "http://user@p/c", None);
         check("http://o/a/b", "file:///etc/passwd", None);
         check("http://o/a/b", "gopher://p/", None);
+        check("http://o/a/b", "mailto:a@b", None);
+        check("http://o/a/b", "/c?src=https://p/x", Some("http://o/c?src=https://p/x"));
+        check("http://o/a/b", "c?src=https://p/x", Some("http://o/a/c?src=https://p/x"));
+        check("http://o/a/b?v=1", "?v=2", Some("http://o/a/b?v=2"));
     }
 }

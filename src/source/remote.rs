@@ -151,9 +151,7 @@ impl Shared {
         if self.missing.get(id).is_some_and(|until| now < until) {
             return Err(Error::NotFound);
         }
-        let needs_confirmation = self.needs_confirmation.load(Ordering::Relaxed);
-        let known = self.known.get(id).filter(|known| !(needs_confirmation && known.is_from_disk()));
-        match known.map(|known| (known.staleness(&self.windows, now), known)) {
+        match self.usable(id).map(|known| (known.staleness(&self.windows, now), known)) {
             Some((Staleness::Fresh, known)) => Ok(known.version),
             Some((Staleness::Stale, known)) => {
                 // its outcome is noted where it is made
@@ -163,6 +161,12 @@ impl Shared {
             Some((Staleness::Expired, known)) => self.revalidate(id, known).await,
             Some((Staleness::TooOld, _)) | None => Ok(self.transfer(id, Want::Version).await?.version),
         }
+    }
+
+    /// The known version, unless it has to be confirmed first.
+    fn usable(&self, id: &ImageId) -> Option<KnownVersion> {
+        let needs_confirmation = self.needs_confirmation.load(Ordering::Relaxed);
+        self.known.get(id).filter(|known| !(needs_confirmation && known.is_from_disk()))
     }
 
     /// The version that the origin has now, or the known one if the origin fails or takes too long.
@@ -188,13 +192,14 @@ impl Shared {
         if let Some(pinned) = originals.pinned(version) {
             return Ok(LocalCopy::in_memory(pinned));
         }
-        let mut reserved = None;
-        if !originals.has_disk() {
-            reserved = originals.reserve(version.length).await;
-            // another render may have downloaded it meanwhile
-            if let Some(pinned) = originals.pinned(version) {
-                return Ok(LocalCopy::in_memory(pinned));
-            }
+        // where there is a disk, too: it may be full
+        let reserved = originals.reserve(version.length).await;
+        // another render may have downloaded it meanwhile
+        if originals.is_on_disk(id, version) {
+            return Ok(LocalCopy::on_disk(version));
+        }
+        if let Some(pinned) = originals.pinned(version) {
+            return Ok(LocalCopy::in_memory(pinned));
         }
         let original = match originals.in_memory(id, version) {
             Some(original) => original,
@@ -202,9 +207,6 @@ impl Shared {
         };
         if originals.is_on_disk(id, original.version) {
             return Ok(LocalCopy::on_disk(original.version));
-        }
-        if reserved.is_none() {
-            reserved = originals.reserve(original.version.length).await;
         }
         Ok(LocalCopy::in_memory(originals.pin(original, reserved)))
     }
@@ -229,7 +231,7 @@ impl Source for RemoteSource {
     }
 
     fn known(&self, id: &ImageId) -> Option<Version> {
-        let known = self.0.known.get(id)?;
+        let known = self.0.usable(id)?;
         (known.staleness(&self.0.windows, crate::clock::instant()) == Staleness::Fresh).then_some(known.version)
     }
 

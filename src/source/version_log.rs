@@ -154,7 +154,9 @@ impl VersionLog {
     }
 
     fn publish(&self) -> Result<()> {
-        std::fs::rename(self.new_path(), self.dir.join(FILE))
+        std::fs::rename(self.new_path(), self.dir.join(FILE))?;
+        // what is appended from now on is in the new file, whose name has to survive a power failure, too
+        File::open(&self.dir)?.sync_all()
     }
 
     fn new_path(&self) -> PathBuf {

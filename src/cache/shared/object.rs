@@ -108,7 +108,7 @@ mod tests {
 
     fn stored(object: bucket::NewObject) -> bucket::Object {
         let metadata = object.metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        bucket::Object { bytes: object.bytes, etag: None, modified: SystemTime::now(), metadata }
+        bucket::Object { bytes: object.bytes, etag: None, revision: None, modified: SystemTime::now(), metadata }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::Subject;
 use super::remote;
 use super::report::Report;
-use crate::bucket::{self, Bucket, CloudService, Condition, NewObject};
+use crate::bucket::{self, Bucket, Condition, NewObject};
 use crate::cli::build::is_remote;
 use crate::cli::client::{CURL, Endpoint};
 
@@ -121,14 +121,8 @@ async fn clock(about: &'static str, config: &bucket::Config, report: &mut Report
 
 /// The `Date` of an answer of the store.
 async fn date(config: &bucket::Config) -> Option<SystemTime> {
-    let cloud = match config.location.service {
-        CloudService::S3 => "https://s3.amazonaws.com",
-        CloudService::Gcs => "https://storage.googleapis.com",
-        CloudService::Azure => "https://management.azure.com",
-    };
-    let url = if config.endpoint.is_empty() { cloud } else { &config.endpoint };
     // a store that cannot be reached is reported by the requests to the bucket
-    let (endpoint, _) = Endpoint::of_url(url).ok()?;
+    let (endpoint, _) = Endpoint::of_url(&config.url()).ok()?;
     let mut connection = endpoint.connect().await.ok()?;
     let answer = connection.get("/", CURL, LIMIT).await.ok()?;
     httpdate::parse_http_date(&answer.header("date")).ok()
@@ -281,11 +275,11 @@ impl Probe<'_> {
         let about = self.about();
         self.report.ok(about, format!("is writable; {} kB are written in {}", PROBE / 1000, millis(time)));
         let (read, _) = timed(self.bucket.get(name, None, PROBE as u64)).await;
-        let etag = read.map_err(|error| ("does not return what was written", error))?.etag;
+        let revision = read.map_err(|error| ("does not return what was written", error))?.revision;
         self.time_reads(name, PROBE as u64).await;
         self.absent(name).await.map_err(unwritable)?;
         if replaces {
-            self.unchanged(name, etag.as_deref()).await.map_err(unwritable)?;
+            self.unchanged(name, revision.as_deref()).await.map_err(unwritable)?;
         }
         Ok(())
     }
@@ -308,14 +302,12 @@ impl Probe<'_> {
         Ok(())
     }
 
-    /// Whether an object is replaced only if it has the ETag that is expected.
-    async fn unchanged(&mut self, name: &str, etag: Option<&str>) -> Result<(), bucket::Error> {
+    /// Whether an object is replaced only if it has the revision that is expected, which it has not after its replacement.
+    async fn unchanged(&mut self, name: &str, revision: Option<&str>) -> Result<(), bucket::Error> {
         let about = self.about();
-        let right = match etag {
-            Some(etag) => timed(self.bucket.put(name, object(3), Condition::Unchanged(etag))).await.0,
-            None => Err(bucket::Error::Changed),
-        };
-        let wrong = timed(self.bucket.put(name, object(4), Condition::Unchanged("\"0123\""))).await.0;
+        let revision = revision.unwrap_or("\"0123\"");
+        let right = timed(self.bucket.put(name, object(3), Condition::Unchanged(revision))).await.0;
+        let wrong = timed(self.bucket.put(name, object(4), Condition::Unchanged(revision))).await.0;
         match (right, wrong) {
             (Ok(_), Err(bucket::Error::Changed)) => {
                 self.report.ok(about, "conditional replacements (If-Match) are honoured");

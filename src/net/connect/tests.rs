@@ -79,6 +79,51 @@ async fn address_that_is_connected_to_is_the_one_that_was_checked() {
     }
 }
 
+/// A listener that answers no connection: its queue, which has one place and a half, is full.
+fn silent(address: &str, port: u16) -> (socket2::Socket, Vec<socket2::Socket>) {
+    let new = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    let address = SocketAddr::new(address.parse().expect("an address"), port).into();
+    let listener = new();
+    listener.bind(&address).expect("a free port");
+    listener.listen(0).expect("it listens");
+    let waiting = (0..4).map(|_| {
+        let client = new();
+        client.set_nonblocking(true).expect("a socket");
+        // it is under way
+        let _ = client.connect(&address);
+        client
+    });
+    (listener, waiting.collect())
+}
+
+#[tokio::test]
+async fn address_that_refuses_or_is_silent_leaves_time_for_the_next() {
+    let server = Counted::start();
+    let port = server.port();
+    let url: Uri = format!("http://origin.test:{port}/").parse().expect("a URL");
+    let _silent = silent("127.0.0.3", port);
+    for first in ["127.0.0.2", "127.0.0.3"] {
+        let names = Names::new(&[("origin.test", &[&[first, "127.0.0.1"]])]);
+        let mut connector = names.connector(&url);
+        let connected = tower::Service::call(&mut connector, url.clone()).await;
+        assert!(connected.is_ok(), "{first}: {:?}", connected.err());
+        assert_eq!(server.connections(), 1, "{first}");
+    }
+}
+
+#[test]
+fn addresses_of_both_families_take_turns() {
+    let check = |addresses: &[&str], expected: &[&str]| {
+        let all = addresses.iter().map(|text| SocketAddr::new(text.parse().expect("an address"), 80));
+        let mixed: Vec<_> = interleaved(all).iter().map(|address| address.ip().to_string()).collect();
+        assert_eq!(mixed, expected);
+    };
+    check(&["::1", "::2", "10.0.0.1"], &["::1", "10.0.0.1", "::2"]);
+    check(&["10.0.0.1", "10.0.0.2", "::1"], &["::1", "10.0.0.1", "10.0.0.2"]);
+    check(&["10.0.0.1"], &["10.0.0.1"]);
+    check(&[], &[]);
+}
+
 #[tokio::test]
 async fn other_hosts_are_never_connected_to_at_private_addresses() {
     let server = Counted::start();

@@ -36,13 +36,13 @@ impl Shared {
             // it is sent only where a condition was
             (Ok(Answer::NotModified(_)), None) => return Err(Error::Status(304)),
             (Err(error), _) => {
-                self.fail(id, &error);
+                self.fail_unless_purged(id, &error, leader);
                 return Err(error);
             }
         };
         if !leader.is_valid() {
             // purged between the check and the change
-            self.drop_state(id);
+            self.forget_purged(id, transfer.version);
         }
         Ok(transfer)
     }
@@ -125,6 +125,27 @@ impl Shared {
         } else {
             // it cannot be had any more, although the origin answers
             self.known.remove(id);
+        }
+    }
+
+    /// Notes that a request failed, unless the original was purged since it began.
+    fn fail_unless_purged(
+        &self, id: &ImageId, error: &Error, leader: &Leader<FlightKey, ImageId, Result<Transfer, Error>>,
+    ) {
+        if leader.is_valid() {
+            self.fail(id, error);
+        }
+        if !leader.is_valid() {
+            // purged between the check and the change
+            self.missing.invalidate(id);
+        }
+    }
+
+    /// Forgets a version that was purged while it was requested, and nothing that a later request has confirmed.
+    fn forget_purged(&self, id: &ImageId, version: Version) {
+        match self.known.get(id) {
+            Some(known) if known.version != version => self.originals.remove_version(id, version),
+            _ => self.drop_state(id),
         }
     }
 

@@ -175,6 +175,25 @@ async fn downloaded_bytes_are_read_without_a_request() {
 }
 
 #[tokio::test]
+async fn original_is_requested_once_there_is_memory_for_it() {
+    // the disk may turn out to be full when the original is here
+    for remote in [OverHttp::with(100, NOTHING), OverHttp::on_disk(NOTHING)] {
+        remote.put("a.jpg", b"one");
+        let version = remote.version().await.expect("a version");
+        remote.source.0.originals.remove(&id());
+        let before = remote.requests();
+        let all = remote.source.0.originals.reserve(u64::MAX).await;
+        let id = id();
+        let mut copy = remote.source.make_local(&id, version);
+        assert!(tokio::time::timeout(Duration::from_millis(50), &mut copy).await.is_err(), "the memory is taken");
+        assert_eq!(remote.requests(), before);
+        drop(all);
+        copy.await.expect("it is downloaded");
+        assert_eq!(remote.requests(), before + 1);
+    }
+}
+
+#[tokio::test]
 async fn original_that_changed_is_downloaded_with_its_new_version() {
     for remote in [OverHttp::with(100, NOTHING), OverHttp::on_disk(NOTHING)] {
         remote.put("a.jpg", b"one");
@@ -237,6 +256,7 @@ async fn version_of_before_the_start_waits_for_confirmation_where_that_is_requir
     remote.origin.set("a.jpg", Reply::response(500, "", b""));
     let remote = remote.restart(windows);
     remote.source.require_confirmation(true);
+    assert_eq!(remote.source.known(&id()), None);
     assert!(matches!(remote.version().await, Err(Error::Status(500))));
     remote.source.require_confirmation(false);
     assert_eq!(remote.version().await.expect("it is stale"), version);
@@ -337,6 +357,21 @@ async fn purged_original_is_requested_again() {
     remote.source.forget(&id());
     let late = waiter.await.expect("a result").expect("an original").version;
     assert!(remote.source.known(&id()).is_none() && !remote.source.is_local(&id(), late));
+}
+
+#[tokio::test]
+async fn failure_of_before_a_purge_says_nothing_about_what_came_after_it() {
+    let remote = OverHttp::with(100, Windows { revalidate: HOUR, missing: HOUR, ..NOTHING });
+    let missing = b"HTTP/1.1 404 x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".to_vec();
+    remote.origin.set("a.jpg", Reply::Endless(Vec::new(), missing, NOTHING.patience));
+    let waiter = remote.source.0.start(&id(), Want::Version);
+    tokio::time::sleep(NOTHING.patience / 3).await;
+    remote.source.forget(&id());
+    remote.put("a.jpg", b"one");
+    let version = remote.version().await.expect("it was uploaded");
+    assert!(matches!(waiter.await, Some(Err(Error::NotFound))));
+    assert_eq!(remote.version().await.expect("it is still there"), version);
+    assert_eq!(remote.source.known(&id()), Some(version));
 }
 
 fn ok(body: &[u8]) -> Vec<u8> {

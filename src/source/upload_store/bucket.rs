@@ -27,7 +27,7 @@ impl BucketStore {
         self.0.originals().max_bytes
     }
 
-    /// Creates an empty file without a name, which nobody else can open and which ends with the process.
+    /// Creates an empty file without a name, which no other process can open and which ends with the process.
     pub(super) fn stage(&self) -> Result<StagedUpload, Rejected> {
         let file = match &self.0.originals().staging {
             Some(folder) => unnamed_file(folder)?,
@@ -63,12 +63,12 @@ impl BucketStore {
     async fn write(&self, file: &mut NamedUpload, expected: &Expected) -> Result<(), Rejected> {
         let bytes = file.staged.read().await?;
         let object = NewObject { bytes, media_type: file.media_type, cache_control: None, metadata: Vec::new() };
-        let etag = self.replaced(&file.id, expected).await?;
-        let condition = match (expected, &etag) {
+        let revision = self.replaced(&file.id, expected).await?;
+        let condition = match (expected, &revision) {
             (Expected::Absent, _) => Condition::Absent,
             // any other original may be replaced as well
             (Expected::Present, _) => Condition::None,
-            (Expected::OneOf(_), Some(etag)) => Condition::Unchanged(etag),
+            (Expected::OneOf(_), Some(revision)) => Condition::Unchanged(revision),
             (Expected::OneOf(_), None) => return Err(Rejected::Changed),
         };
         self.0.put(&file.id, object, condition).await.map_err(|error| match error {
@@ -78,7 +78,7 @@ impl BucketStore {
         })
     }
 
-    /// The ETag of the object that is to be replaced, if the precondition holds for it.
+    /// The revision of the object that is to be replaced, if the precondition holds for it.
     async fn replaced(&self, id: &ImageId, expected: &Expected) -> Result<Option<String>, Rejected> {
         let max_bytes = match expected {
             Expected::Absent => return Ok(None),
@@ -86,16 +86,17 @@ impl BucketStore {
             Expected::Present => 0,
             Expected::OneOf(_) => self.max_bytes(),
         };
-        let (current, etag) = match self.0.object(id, None, max_bytes).await {
-            Ok(Some(object)) => (Current::Image(Digest::of(&object.bytes)), object.etag),
+        let (current, revision) = match self.0.object(id, None, max_bytes).await {
+            Ok(Some(object)) => (Current::Image(Digest::of(&object.bytes)), object.revision),
             Ok(None) | Err(Error::NotFound) => (Current::Absent, None),
             Err(Error::TooLarge { .. }) => (Current::Unsendable, None),
             Err(error) => return Err(error.into()),
         };
-        if expected.is_met_by(current) { Ok(etag) } else { Err(Rejected::Changed) }
+        if expected.is_met_by(current) { Ok(revision) } else { Err(Rejected::Changed) }
     }
 
-    /// Removes new objects of an upload that failed, unless another one has replaced them.
+    /// Removes new objects of an upload that failed, unless another one has replaced them. Object stores have no conditional
+    /// removal: one that is replaced between the look and the removal is lost.
     async fn retract(&self, files: &mut [NamedUpload]) {
         for file in files {
             if let Err(error) = self.remove_own(file).await {
