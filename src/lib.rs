@@ -117,7 +117,7 @@
 //! | Listing originals stays beneath the root and within bounds | `source/listing.rs` | the kernel opens folders beneath it; entries, time and the page are bounded |
 //! | Status codes of errors are chosen in one place | `http/problem.rs` | exhaustive matches without a `_` arm |
 //! | Settings are read in one place | `config/mod.rs` | no other file names `std::env` |
-//! | No request is answered under a mixture of old and new settings | `http/state.rs`: `LiveConfig` | a reload swaps one pointer, which a request loads once |
+//! | No request is answered under a mixture of old and new settings | `http/state.rs`: `LiveConfig` | a reload swaps one pointer, which is loaded once for policy, parsed request and render settings |
 //! | A setting that needs a restart keeps its value until then | `config/fixed.rs`, `config/live.rs` | two types; a reload replaces the live one alone |
 //! | Every setting is documented | `config/reference.rs` | its doc comment is the users' documentation; it does not compile without |
 

@@ -111,7 +111,7 @@ impl Markup<'_> {
         widths
     }
 
-    /// The next allowed width; where none is as wide, the widest.
+    /// The next allowed width that does not enlarge; else the widest such one.
     fn allowed_width(&self, width: u32) -> u32 {
         let next = self.allowed.iter().copied().find(|&allowed| allowed >= width);
         next.filter(|&next| next <= self.largest.width).unwrap_or_else(|| {
@@ -154,7 +154,7 @@ impl Markup<'_> {
         }
     }
 
-    /// The widest that is offered, for clients that know no `srcset`, up to the size on the page.
+    /// For clients without `srcset`: the narrowest width that fills the picture's place on the page, of which at most 1280 count.
     fn fallback_width(&self) -> u32 {
         let widths = self.widths();
         let enough = widths.iter().copied().find(|&width| width >= self.shown.width.min(1280));
@@ -233,8 +233,7 @@ fn attribute(tag: &mut String, indent: &str, name: &str, value: &str) {
     let value = escape(value);
     // infallible: it is a string
     let _ = match name {
-        "src" | "srcset" | "sizes" | "style" | "type" => write!(tag, "\n{indent}  {name}=\"{value}\""),
-        "width" => write!(tag, "\n{indent}  {name}=\"{value}\""),
+        "src" | "srcset" | "sizes" | "style" | "type" | "width" => write!(tag, "\n{indent}  {name}=\"{value}\""),
         _ => write!(tag, " {name}=\"{value}\""),
     };
 }
@@ -271,9 +270,9 @@ pub(crate) fn escape(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            // these would not be valid HTML
             // lines of a `srcset`
             '\n' => escaped.push('\n'),
+            // not valid in HTML
             c if c.is_control() => escaped.push(char::REPLACEMENT_CHARACTER),
             c => escaped.push(c),
         }

@@ -264,7 +264,9 @@ impl Policy {
         drop_default(&mut params.padding, defaults::PADDING);
         drop_default(&mut params.inset, defaults::INSET);
         if params.quality == Some(RequestedQuality::Auto) {
-            (params.quality, params.target) = (None, Some(self.config.target));
+            // what is lossless reaches every target
+            params.target = (params.lossless != Some(true)).then_some(self.config.target);
+            params.quality = None;
         }
         drop_default(&mut params.quality, RequestedQuality::Number(self.config.quality));
         drop_default(&mut params.lossless, defaults::LOSSLESS);

@@ -1,4 +1,4 @@
-//! `POST /-/log`: beacons of pages, each a line of the log. Anybody can send them, so their length and their rate are limited,
+//! `POST /-/log`: beacons of pages, each a line of the log. They need no token, so their length and their rate are limited,
 //! and they stay on one line.
 
 use std::fmt::Write;

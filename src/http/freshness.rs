@@ -51,8 +51,13 @@ impl Freshness {
     /// The freshness of a target's image, which never outlives the URL's `expires`.
     pub(super) fn of(target: &Target, defects: Defects) -> Freshness {
         let left = target.expires.map_or(u64::MAX, |expires| expires.saturating_sub(clock::seconds()));
+        Freshness::until(left, target.immutable, defects)
+    }
+
+    /// The freshness for `left` more seconds.
+    fn until(left: u64, immutable: bool, defects: Defects) -> Freshness {
         match defects {
-            Defects { damaged: false, stale: false } => Freshness::within(target.immutable, left),
+            Defects { damaged: false, stale: false } => Freshness::within(immutable, left),
             Defects { damaged: false, stale: true } => Freshness::Stale(left.min(STALE)),
             Defects { damaged: true, stale } => Freshness::Damaged(left.min(if stale { STALE } else { MINUTE })),
         }
@@ -78,6 +83,21 @@ impl Freshness {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn defects_are_cached_briefly_and_never_longer_than_the_url_is_valid() {
+        for (damaged, stale, left, expected) in [
+            (false, true, u64::MAX, Freshness::Stale(STALE)),
+            (false, true, 3, Freshness::Stale(3)),
+            (true, false, u64::MAX, Freshness::Damaged(MINUTE)),
+            (true, false, 3, Freshness::Damaged(3)),
+            (true, true, u64::MAX, Freshness::Damaged(STALE)),
+            (false, false, u64::MAX, Freshness::Immutable),
+        ] {
+            assert_eq!(Freshness::until(left, true, Defects { damaged, stale }), expected);
+        }
+        assert_eq!((STALE, MINUTE), (10, 60));
+    }
 
     #[test]
     fn freshness_ends_when_the_url_expires() {

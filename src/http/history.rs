@@ -37,7 +37,7 @@ pub(super) struct History {
 pub(super) struct Sample {
     /// Requests for images.
     pub(super) requests: u64,
-    /// Those answered from memory, disk or the shared bucket.
+    /// Requests answered from memory, disk or the shared bucket.
     pub(super) hits: u64,
     /// Requests that waited for a render.
     pub(super) misses: u64,

@@ -147,6 +147,6 @@ fn of_svg(policy: &Policy, wanted: &Wanted) -> Result<String, Error> {
             format!("<img src=\"{}\" alt=\"\" loading=\"lazy\" decoding=\"async\">", escape(&url))
         }
         Kind::ImageSet => format!("background-image: url(\"{url}\");"),
-        Kind::Curl => format!("curl -fsSOJ '{url}'"),
+        Kind::Curl => format!("curl -fsSOJ '{}'", url.replace('\'', "%27")),
     })
 }

@@ -99,8 +99,8 @@ pub struct State {
     pub(super) log: Option<Arc<LogWriter>>,
 }
 
-/// The live settings and what depends on them. They are swapped as one pointer, which a request loads once, so that no
-/// request is answered under a mixture of old and new settings. Requests in flight keep the ones that they began with.
+/// The live settings and what depends on them. They are swapped as one pointer. A request's policy, parsed form and render
+/// settings come from one load of it, which requests in flight keep; headers and limits of clients may come from a later one.
 pub(super) struct Live {
     pub(super) config: LiveConfig,
     /// The settings of renders.

@@ -43,7 +43,7 @@ fn playground(server: &Server, report: &mut Report) {
     if server.playground && is_open {
         report.warning(
             "server.playground",
-            format!("whoever reaches {address} sees the names of all originals, and may cause renders"),
+            format!("each client that reaches {address} sees the names of all originals, and may cause renders"),
             "server.playground = false; or server.admin_listen = \"127.0.0.1:9000\"",
         );
     }

@@ -1,4 +1,4 @@
-//! Problem a path cannot be reached, read or written: the first obstacle on the path, and its fix.
+//! The first obstacle that keeps a path from being reached, read or written, and its fix.
 
 use std::fs::Metadata;
 use std::io::ErrorKind;
@@ -55,7 +55,7 @@ fn unknown(path: &Path, error: &std::io::Error) -> Problem {
     (format!("{} cannot be examined: {error}", path.display()), "run this check as root".into())
 }
 
-/// Problem permission bits deny access, and the smallest change that allows it.
+/// The permission bits that deny access, and the smallest change that allows it.
 fn closed(user: &UnixUser, path: &Path, bits: u32, metadata: &Metadata) -> Problem {
     let (mode, owner, group) = (metadata.mode() & 0o7777, metadata.uid(), metadata.gid());
     let mut cause = format!("{} is not {} by {user}: {}", path.display(), access(bits, metadata), facts(metadata));
@@ -106,7 +106,7 @@ pub(super) fn has_acl(path: &Path) -> bool {
     rustix::fs::getxattr(path, "system.posix_acl_access", &mut value).is_ok_and(|length| length > 0)
 }
 
-/// Problem a folder is not writable, after an attempt that failed with `error`.
+/// The cause of a folder not being writable, after an attempt that failed with `error`.
 pub(super) fn why_not_written(own: &UnixUser, mounts: &Mounts, path: &Path, error: &std::io::Error) -> Problem {
     let (there, shown) = (existing_part(path), path.display());
     match error.kind() {

@@ -175,6 +175,23 @@ fn stated_defaults_change_nothing() {
 }
 
 #[test]
+fn canonical_form_has_the_same_recipe() {
+    let policy = Policy::new(config()).expect("valid settings");
+    for query in [
+        "lossless&quality=auto&format=webp",
+        "quality=auto&format=webp",
+        "target=80&width=100",
+        "auto=format&q=low&w=50&dpr=2",
+        "lossless&format=auto&width=9",
+        "ar=16:9&w=100&g=smart",
+        "rect=1,2,3,4&rotate=90&flip=h&bg=f00",
+    ] {
+        let canonical = policy.canonical(&query::parse(query).expect("valid").params);
+        assert_eq!(recipe(&canonical), recipe(query), "{query} and {canonical}");
+    }
+}
+
+#[test]
 fn statement_of_quality_in_the_url_replaces_that_of_the_preset() {
     let presets = [("score", "target=80"), ("number", "quality=50"), ("exact", "lossless=true")];
     let presets = presets.map(|(name, query)| (name.to_owned(), query.to_owned())).into();

@@ -37,7 +37,7 @@ enum Reader {
     BetweenRequests,
     /// Exactly one request without a body, the one of that number, which it has not answered yet.
     InRequest(u64),
-    UnknownParam,
+    Unknown,
 }
 
 impl<S> FastPathStream<S> {
@@ -56,7 +56,7 @@ impl<S> FastPathStream<S> {
         };
         let Some(body) = body else {
             self.reader = match request {
-                Head::Other => Reader::UnknownParam,
+                Head::Other => Reader::Unknown,
                 Head::Plain(_) | Head::Bodiless => Reader::InRequest(self.state.requests() + 1),
             };
             return false;
@@ -103,7 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for FastPathStream<S> {
                 return Poll::Ready(Ok(()));
             }
             if !matches!(this.reader, Reader::BetweenRequests) {
-                this.reader = Reader::UnknownParam;
+                this.reader = Reader::Unknown;
                 return Poll::Ready(Ok(()));
             }
             if !this.answer(input) {

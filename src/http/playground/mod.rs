@@ -77,13 +77,21 @@ fn refuse(request: &Request, why: &str) -> Response {
 }
 
 /// Whether a browser says that another site caused the request (Fetch Metadata).
-pub(super) fn is_cross_site(request_headers: &HeaderMap) -> bool {
+fn is_cross_site(request_headers: &HeaderMap) -> bool {
     let site = request_headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     !matches!(site, None | Some(b"same-origin" | b"none"))
 }
 
-/// Whether the host of a request is a name of this machine that no other site can have.
+/// Whether a request comes from this machine: its host is a name that no other site can have, and no proxy has forwarded it.
+/// nginx names its upstream as the host unless it is told otherwise, and speaks HTTP/1.0, which no browser does.
 pub(super) fn is_local<B>(request: &http::Request<B>) -> bool {
+    const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+    let is_direct = request.version() != http::Version::HTTP_10
+        && FORWARDED.iter().all(|name| !request.headers().contains_key(*name));
+    is_direct && has_local_name(request)
+}
+
+fn has_local_name<B>(request: &http::Request<B>) -> bool {
     let header = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let host = request.uri().authority().map(http::uri::Authority::as_str).or(header).unwrap_or_default();
     let host = match host.rsplit_once(':') {
@@ -112,6 +120,13 @@ mod tests {
         {
             check(host, true);
         }
+        let build = |request: http::request::Builder| request.body(axum::body::Body::empty()).expect("a request");
+        for header in ["x-forwarded-for", "Forwarded", "x-real-ip", "via"] {
+            let forwarded = build(Request::builder().header("host", "localhost").header(header, "10.0.0.1"));
+            assert!(!is_local(&forwarded), "{header}");
+        }
+        let nginx = build(Request::builder().version(http::Version::HTTP_10).header("host", "127.0.0.1:8080"));
+        assert!(!is_local(&nginx), "a proxy that says nothing of itself");
         for host in
             ["evil.example", "127.0.0.1.evil.example:80", "localhost.evil.example", "10.0.0.1", "[2001:db8::1]", ""]
         {

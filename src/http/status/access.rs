@@ -23,7 +23,7 @@ pub(super) fn authorize<B>(state: &State, request: &Request<B>) -> Result<(), Pr
     }
 }
 
-/// A purge needs the token, whoever sees the page: in the request, or in the form.
+/// A purge needs the token, in the request or in the form, also where the page does not.
 pub(super) fn authorize_purge(state: &State, request: &Request<()>, field: &str) -> Result<(), Problem> {
     let token = &state.live.load().config.admin_token;
     match () {

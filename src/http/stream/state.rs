@@ -83,7 +83,7 @@ impl ConnectionState {
     }
 }
 
-/// A body that counts itself in the state when hyper has uploaded all of it.
+/// A body that counts itself in the state when hyper has taken all of it, or dropped it.
 pub(in crate::http) struct TrackedBody {
     pub(in crate::http) body: axum::body::Body,
     pub(in crate::http) state: ConnectionState,
