@@ -52,7 +52,9 @@ impl Reloader {
 
     async fn reload(&mut self, state: &State) -> Result<String, ConfigError> {
         let Reload { loaded, applied, waiting } = config::reload(&self.loaded, self.read().await?)?;
-        let live = loaded.config.live_http().map_err(|invalid| ConfigError::new(invalid.to_string()))?;
+        let config = loaded.config.clone();
+        let live =
+            on_thread(move || config.live_http().map_err(|invalid| ConfigError::new(invalid.to_string()))).await?;
         warn_world_readable(&loaded);
         state.set_live_config(live, loaded.config.render(), loaded.config.upgrades());
         self.loaded = loaded;
@@ -65,16 +67,23 @@ impl Reloader {
         Ok(format!("settings reloaded; a restart is needed for: {waiting}"))
     }
 
-    /// Reads all layers, as at the start; on a thread of its own, since a file may be on a slow network file system.
+    /// Reads all layers, as at the start.
     async fn read(&self) -> Result<Loaded, ConfigError> {
-        let (done, read) = tokio::sync::oneshot::channel();
         let (file, flags) = (self.file.clone(), self.flags.clone());
-        std::thread::spawn(move || {
-            // fails if the service is stopping
-            let _ = done.send(config::load(file.as_deref(), &flags).and_then(Loaded::with_secrets));
-        });
-        read.await.unwrap_or_else(|_| Err(ConfigError::new("they could not be read".into())))
+        on_thread(move || config::load(file.as_deref(), &flags).and_then(Loaded::with_secrets)).await
     }
+}
+
+/// The result of a function that reads files, on a thread of its own, since a file may be on a slow network file system.
+async fn on_thread<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, ConfigError> + Send + 'static,
+) -> Result<T, ConfigError> {
+    let (done, result) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        // fails if the service is stopping
+        let _ = done.send(read());
+    });
+    result.await.unwrap_or_else(|_| Err(ConfigError::new("they could not be read".into())))
 }
 
 /// Warns of files with secrets that every user may read.

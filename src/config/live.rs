@@ -99,6 +99,12 @@ pub struct Output {
     pub widths: Vec<u32>,
     /// Other widths are rendered as well (`off`), replaced by the next larger allowed width (`up`), or an error (`reject`).
     pub snap: Snap,
+    /// Whether `width=auto` takes the width from the client hints of the browser (`Sec-CH-Width`, `Sec-CH-Viewport-Width`,
+    /// `Sec-CH-DPR`), rounded up to one of `widths`, or to a multiple of 100 pixels. Answers then vary by these headers.
+    pub client_hints: bool,
+    /// Maximum quality, 1 to 100, for clients that send `Save-Data: on`, of URLs that state none; 0 ignores the header. Answers to
+    /// such URLs then vary by it.
+    pub save_data_quality: u16,
     /// Whether the original is sent if its conversion would only be larger.
     pub smallest_wins: bool,
     /// Whether images are resized in linear light, which keeps thin bright lines bright and takes 25 to 75 % more time. Scaling
@@ -113,10 +119,27 @@ pub struct Output {
     pub upgrade: Upgrade,
     /// Maximum CPU time a day (UTC) of these upgrades; a share is of all workers.
     pub upgrade_cpu: CpuTime,
+    /// Picture in answers without an image: the original is missing, cannot be fetched or cannot be decoded. It is rendered as the URL
+    /// asks. A relative path is one from the folder of the settings file; empty for none.
+    pub fallback: PathBuf,
+    /// Status of these answers: that of the error (`keep`), or 200.
+    pub fallback_status: FallbackStatus,
     /// AVIF encoder; `auto` is the best one of this build.
     pub avif: AvifEncoder,
     /// Whether unknown parameters are ignored or an error.
     pub unknown_params: UnknownParams,
+}
+
+/// The status of answers with the fallback picture.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FallbackStatus {
+    /// That of the error.
+    #[default]
+    Keep,
+    /// 200.
+    #[serde(rename = "200")]
+    Ok,
 }
 
 /// The effort of encoders.
@@ -210,12 +233,16 @@ impl Default for Output {
             formats: vec!["avif".into(), "webp".into()],
             widths: Vec::new(),
             snap: Snap::default(),
+            client_hints: false,
+            save_data_quality: 0,
             smallest_wins: settings.smallest_wins,
             linear: settings.linear,
             oversampling: settings.oversampling,
             effort: Effort::default(),
             upgrade: Upgrade::default(),
             upgrade_cpu: CpuTime::Share(10),
+            fallback: PathBuf::new(),
+            fallback_status: FallbackStatus::default(),
             avif: AvifEncoder::default(),
             unknown_params: UnknownParams::default(),
         }

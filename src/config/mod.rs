@@ -7,6 +7,7 @@
 mod buckets;
 pub mod dialects;
 mod environment;
+mod fallback;
 pub mod fixed;
 mod layers;
 pub mod live;
@@ -23,6 +24,7 @@ mod validate;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use fallback::InvalidFallback;
 pub use fixed::FixedSettings;
 pub use live::LiveSettings;
 pub use modules::InvalidPolicy;
@@ -119,6 +121,7 @@ pub fn load(file: Option<&Path>, flags: &[Flag]) -> Result<Loaded, ConfigError> 
         let cache = &mut loaded.config.fixed.cache;
         cache.dir = default_cache_dir(std::mem::take(&mut cache.dir));
     }
+    fallback::resolve(&mut loaded);
     secrets::read(&mut loaded, std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).as_deref())?;
     Ok(loaded)
 }

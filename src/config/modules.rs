@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::fallback::InvalidFallback;
 use super::fixed::{FixedSettings, Limits, Overload, Server, SharedResults};
 use super::live::{AvifEncoder, Damaged, Effort, LiveSettings, Output, UnknownParams, Upgrade};
 use super::mounts::InvalidDialect;
@@ -23,6 +24,9 @@ pub enum InvalidPolicy {
     /// The settings of a dialect.
     #[error(transparent)]
     Dialect(#[from] InvalidDialect),
+    /// The fallback picture.
+    #[error(transparent)]
+    Fallback(#[from] InvalidFallback),
 }
 
 impl Config {
@@ -61,7 +65,7 @@ impl Config {
     /// The live settings of the HTTP layer.
     ///
     /// # Errors
-    /// If a preset or a dialect is invalid.
+    /// If a preset, a dialect or the fallback picture is invalid.
     pub fn live_http(&self) -> Result<http::LiveConfig, InvalidPolicy> {
         let LiveSettings { server, security, .. } = &self.live;
         Ok(http::LiveConfig {
@@ -69,6 +73,7 @@ impl Config {
             fast_path: server.fast_path,
             server_timing: server.server_timing,
             overload_fallback: self.fixed.limits.overload == Overload::Original && !security.require_signature,
+            fallback: self.fallback()?,
             admin_token: security.admin_token.clone(),
             // validated when it was read; an invalid one would allow nothing
             allow_origin: http::AllowOrigin::new(&server.allow_origin.0).unwrap_or(http::AllowOrigin::Off),
@@ -177,6 +182,8 @@ impl LiveSettings {
             quality: self.output.quality().unwrap_or_default(),
             target: self.output.target().unwrap_or_default(),
             formats: self.output.formats.iter().filter_map(|name| Format::from_name(name)).collect(),
+            client_hints: self.output.client_hints,
+            save_data_quality: self.output.save_data_quality(),
             max_dimension: self.limits.max_dimension,
             widths: self.output.widths.clone(),
             snap: self.output.snap,
@@ -199,6 +206,11 @@ impl Server {
 impl Output {
     pub(super) fn quality(&self) -> Option<Quality> {
         u8::try_from(self.quality).ok().and_then(Quality::new)
+    }
+
+    /// The maximum quality for `Save-Data`; `None` for none.
+    pub(super) fn save_data_quality(&self) -> Option<Quality> {
+        u8::try_from(self.save_data_quality).ok().and_then(Quality::new)
     }
 
     /// The target; `None` outside 40 to 90.

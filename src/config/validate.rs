@@ -111,6 +111,9 @@ fn output(LiveSettings { server, limits, output, .. }: &LiveSettings) -> Result<
     if output.quality().is_none() {
         return wrong("output.quality", "it is 1 to 100");
     }
+    if output.save_data_quality != 0 && output.save_data_quality().is_none() {
+        return wrong("output.save_data_quality", "it is 0 to 100");
+    }
     if output.target().is_none() {
         return wrong("output.target", "it is 40 to 90");
     }
@@ -162,7 +165,9 @@ fn policy(live: &LiveSettings) -> Result<(), ConfigError> {
     match live.policy() {
         Err(InvalidPolicy::Preset(invalid)) => wrong("presets", invalid),
         // it names the setting
-        Err(InvalidPolicy::Dialect(invalid)) => Err(ConfigError(invalid.to_string())),
+        Err(invalid @ (InvalidPolicy::Dialect(_) | InvalidPolicy::Fallback(_))) => {
+            Err(ConfigError(invalid.to_string()))
+        }
         Ok(_) => Ok(()),
     }
 }

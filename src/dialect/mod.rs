@@ -2,9 +2,10 @@
 //!
 //! [`mounts`] decides by the path which [`Dialect`] reads a URL: [`native`], or one of [`foreign`] systems. A dialect parses into
 //! [`Params`] and checks its signature ([`signature`]). [`policy`] lowers them to a [`Recipe`]: it applies preset, defaults and
-//! allowed widths, and negotiates the format ([`negotiate`]). [`markup`] writes URLs of several widths for a page.
+//! allowed widths and client hints ([`hints`]), and negotiates the format ([`negotiate`]). [`markup`] writes URLs of several widths for a page.
 
 pub mod foreign;
+pub mod hints;
 mod invalid;
 pub mod markup;
 pub mod mounts;
@@ -13,12 +14,14 @@ pub mod negotiate;
 pub mod policy;
 pub mod signature;
 
+pub use hints::{Consulted, Hints};
 pub use invalid::{InvalidParam, InvalidParams};
 pub use mounts::{Mount, Mounts};
 pub use native::{Params, UnknownParam};
 pub use policy::{Config, Policy, Snap};
 
 use crate::render::Recipe;
+use crate::render::geometry::Sizing;
 use crate::source::ImageId;
 
 /// The request of a URL.
@@ -28,8 +31,12 @@ pub struct Target {
     pub id: ImageId,
     /// The rendition; `None` where the answer is the original itself.
     pub recipe: Option<Recipe>,
+    /// The sizing that the URL asks for, where a side above `max_dimension` gave the recipe a smaller one.
+    pub requested: Option<Sizing>,
     /// Whether the recipe depends on the `Accept` header.
     pub negotiable: bool,
+    /// The client hints that the recipe depends on.
+    pub hints: Consulted,
     /// The query of the canonical URL, where the width was changed to an allowed one.
     pub snapped: Option<String>,
     /// The prefix of native URLs, without a slash at its end.

@@ -12,7 +12,7 @@ use super::mounts::{Found, Mounts};
 use super::native::params::{Params, RequestedFormat, RequestedQuality, defaults};
 use super::native::{self, query};
 use super::signature::Keys;
-use super::{Dialect, Error, InvalidParam, InvalidParams, Statement, Target};
+use super::{Dialect, Error, Hints, InvalidParam, InvalidParams, Statement, Target};
 use crate::render::Format;
 use crate::render::recipe::{Quality, Target as Score};
 use crate::source::ImageId;
@@ -26,6 +26,10 @@ pub struct Config {
     pub target: Score,
     /// The formats that `format=auto` may choose, best first.
     pub formats: Vec<Format>,
+    /// Whether `width=auto` takes the width from client hints.
+    pub client_hints: bool,
+    /// The highest quality where the client sends `Save-Data: on` and the URL states none.
+    pub save_data_quality: Option<Quality>,
     /// The longest side of a result in pixels; larger requests are scaled down to it.
     pub max_dimension: u32,
     /// The allowed widths in pixels, in any order; empty allows all.
@@ -102,6 +106,16 @@ impl Policy {
     /// # Errors
     /// All of [`Error`].
     pub fn target(&self, path: &str, query: Option<&str>, accept: &str, now: u64) -> Result<Target, Error> {
+        self.target_for(path, query, accept, Hints::default(), now)
+    }
+
+    /// The same for a client that sends these hints.
+    ///
+    /// # Errors
+    /// All of [`Error`].
+    pub fn target_for(
+        &self, path: &str, query: Option<&str>, accept: &str, hints: Hints, now: u64,
+    ) -> Result<Target, Error> {
         let (dialect, rest) = match self.config.mounts.find(path)? {
             Found::Native(rest) => (None, rest),
             Found::Foreign(dialect, rest) => (Some(dialect), rest),
@@ -114,6 +128,8 @@ impl Policy {
         let renders = params.asks_for_rendition();
         let is_signed = params.s.is_some();
         let mut params = self.apply_preset(params)?;
+        let hints = self.apply_hints(&mut params, hints)?;
+        let requested = geometry::requested(self.config.max_dimension, &params).filter(|_| renders);
         let is_snapped = self.snap_width(&mut params)?;
         // the canonical URL is a native one
         let snapped = (is_snapped && dialect.is_none()).then(|| self.snapped(rest, &params, is_signed));
@@ -126,6 +142,8 @@ impl Policy {
         Ok(Target {
             id,
             negotiable,
+            hints,
+            requested: requested.filter(|_| !is_snapped),
             recipe,
             snapped,
             native_prefix,
@@ -295,6 +313,13 @@ impl Policy {
                 let invalid = InvalidParam { name: "preset".into(), value: name, allowed, did_you_mean };
                 Err(Error::InvalidParams(invalid.into()))
             }
+        }
+    }
+
+    /// Multiplies everything in pixels of the result by `dpr`.
+    pub(super) fn fold_dpr(&self, params: &mut Params) {
+        if params.dpr.is_some() {
+            geometry::fold_dpr(params, self.config.max_dimension);
         }
     }
 

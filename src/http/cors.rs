@@ -13,7 +13,6 @@ const EXPOSED: HeaderValue =
 const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
 static ANY: HeaderValue = HeaderValue::from_static("*");
 const VARY: HeaderValue = HeaderValue::from_static("Origin");
-const VARY_ACCEPT: HeaderValue = HeaderValue::from_static("Accept, Origin");
 /// How long a browser may cache the answer to a preflight, in seconds: the longest that any browser does.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 
@@ -69,7 +68,10 @@ impl AllowOrigin {
     pub(super) fn apply(&self, headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
         if let AllowOrigin::List(_) = self {
             // one line, in the place of the existing one: some caches look at one line only
-            let vary = if headers.contains_key(header::VARY) { VARY_ACCEPT } else { VARY };
+            let vary = match headers.get(header::VARY).map(HeaderValue::to_str) {
+                Some(Ok(vary)) => HeaderValue::try_from(format!("{vary}, Origin")).unwrap_or(VARY),
+                _ => VARY,
+            };
             headers.insert(header::VARY, vary);
         }
         let Some(granted) = self.granted(origin.map(HeaderValue::as_bytes)) else { return };
@@ -78,12 +80,13 @@ impl AllowOrigin {
         headers.insert(TIMING_ALLOW_ORIGIN, granted.clone());
     }
 
-    /// Extends the line `vary: Accept` of a written head by `Origin`; returns whether there is such a line.
+    /// Extends the line `vary` of a written head by `Origin`; returns whether there is such a line.
     pub(super) fn extend_vary(&self, head: &mut Vec<u8>) -> bool {
-        const LINE: &[u8] = b"\r\nvary: Accept\r\n";
         let AllowOrigin::List(_) = self else { return false };
-        let Some(at) = memmem::find(head, LINE) else { return false };
-        let end = at + LINE.len() - b"\r\n".len();
+        let Some(at) = memmem::find(head, b"\r\nvary: ") else { return false };
+        let value = at + b"\r\nvary: ".len();
+        let Some(length) = memmem::find(&head[value..], b"\r\n") else { return false };
+        let end = value + length;
         head.splice(end..end, *b", Origin");
         true
     }

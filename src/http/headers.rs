@@ -23,12 +23,16 @@ use super::ranges::{self, Selected};
 use super::request_id::X_REQUEST_ID;
 use crate::cache::{Digest, Found};
 use crate::clock;
-use crate::dialect::Target;
-use crate::render::{Content, Format};
+use crate::dialect::hints::HEADERS;
+use crate::dialect::{Consulted, Hints, Target};
+use crate::render::{Clamp, Content, Format};
 use crate::service::{Answer, Timing};
 
 pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const ACCEPT_CH: HeaderName = HeaderName::from_static("accept-ch");
+const ACCEPTED_HINTS: HeaderValue = HeaderValue::from_static("Sec-CH-Width, Sec-CH-Viewport-Width, Sec-CH-DPR");
+const X_CLAMPED: HeaderName = HeaderName::from_static("x-clamped");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// An image opened as a page may load and run nothing: an SVG is a document.
@@ -42,6 +46,7 @@ pub(super) struct PreparedHeaders {
     /// The value of `Last-Modified`.
     modified: Option<SystemTime>,
     freshness: Freshness,
+    clamp: Option<Clamp>,
     etag: HeaderValue,
     /// The headers of the whole body, with room for those that differ from answer to answer.
     headers: HeaderMap,
@@ -57,14 +62,15 @@ impl PreparedHeaders {
         let mut headers = HeaderMap::with_capacity(20);
         headers.insert(header::CONTENT_LENGTH, answer.payload.length().into());
         describe(&mut headers, target, answer.content, answer.found, defects(answer));
+        add_clamp(&mut headers, answer.clamp);
         let validators = lines(&headers).len();
         insert_validators(&mut headers, target, &etag, modified, freshness);
         let lines = lines(&headers);
         // reserves its place: one more would not fit into a clone without growing it
         headers.insert(X_REQUEST_ID, HeaderValue::from_static("-"));
         let etag = HeaderValue::from_str(&etag).expect("hexadecimal digits in quotes are a header value");
-        let (digest, content) = (answer.digest, answer.content);
-        PreparedHeaders { digest, content, modified, freshness, etag, headers, lines, validators }
+        let (digest, content, clamp) = (answer.digest, answer.content, answer.clamp);
+        PreparedHeaders { digest, content, modified, freshness, clamp, etag, headers, lines, validators }
     }
 
     /// The headers of the whole body.
@@ -87,8 +93,8 @@ impl PreparedHeaders {
     }
 
     fn is_of(&self, answer: &Answer, modified: Option<SystemTime>, freshness: Freshness) -> bool {
-        (self.digest, self.content, self.modified, self.freshness)
-            == (answer.digest, answer.content, modified, freshness)
+        (self.digest, self.content, self.modified, self.freshness, self.clamp)
+            == (answer.digest, answer.content, modified, freshness, answer.clamp)
     }
 }
 
@@ -186,6 +192,32 @@ pub(super) fn fallback_head(
     Ok(head)
 }
 
+/// The head of the answer with the fallback picture in place of `problem`. With the status of the problem it is sent whole and without a
+/// validator: conditions and ranges are for answers that have the original (RFC 9110 §13.2.1, §14.2).
+pub(super) fn fallback_picture_head(
+    method: &Method, request_headers: &HeaderMap, target: &Target, picture: &Answer, problem: &Problem, is_ok: bool,
+) -> Result<Head, Problem> {
+    let none = HeaderMap::new();
+    let conditions = if is_ok { request_headers } else { &none };
+    let mut head = head(method, conditions, target, picture, false, &ArcSwapOption::empty())?;
+    if !is_ok {
+        *head.response.status_mut() = problem.status();
+    }
+    let headers = head.response.headers_mut();
+    if !is_ok {
+        headers.remove(header::ETAG);
+        headers.remove(header::ACCEPT_RANGES);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(problem.cache_control()));
+    // which names the rendition of an allowed width
+    headers.remove(header::CONTENT_LOCATION);
+    if headers.contains_key(CACHE_STATUS) {
+        let status = cache_status(picture.found.filter(|found| *found != Found::Shared), Defects::default());
+        insert(headers, CACHE_STATUS, &format!("{status}; detail=fallback-{}", problem.status().as_u16()));
+    }
+    Ok(head)
+}
+
 /// Inserts the headers that say what a body is and how it may be used.
 pub(super) fn describe(
     headers: &mut HeaderMap, target: &Target, content: Content, found: Option<Found>, defects: Defects,
@@ -195,8 +227,20 @@ pub(super) fn describe(
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY));
+    if target.hints.width {
+        // a page has to ask for hints itself; an image that is opened alone does here
+        headers.insert(ACCEPT_CH, ACCEPTED_HINTS);
+    }
     headers.insert(CORP, HeaderValue::from_static("cross-origin"));
     insert(headers, CACHE_STATUS, &cache_status(found, defects));
+}
+
+/// Adds `X-Clamped` (a dictionary of RFC 9651) to an image that a limit made smaller than requested: the limit, the size without it
+/// and the size of the image.
+pub(super) fn add_clamp(headers: &mut HeaderMap, clamp: Option<Clamp>) {
+    if let Some(Clamp { limit, bound, requested, size }) = clamp {
+        insert(headers, X_CLAMPED, &format!("{}={bound};from=\"{requested}\";to=\"{size}\"", limit.name()));
+    }
 }
 
 /// The strong validator of a body: equal on every node and after every restart.
@@ -242,17 +286,28 @@ fn insert_validators(
         insert(headers, header::LAST_MODIFIED, &httpdate::fmt_http_date(modified));
     }
     insert(headers, header::CACHE_CONTROL, &freshness.cache_control());
-    if target.negotiable {
-        vary(headers);
-    }
+    vary(headers, target.negotiable, target.hints);
     if let Some(query) = &target.snapped {
         insert(headers, header::CONTENT_LOCATION, &format!("{}{}?{query}", target.native_prefix, target.id.to_path()));
     }
 }
 
-/// Adds `Vary: Accept`.
-pub(super) fn vary(headers: &mut HeaderMap) {
-    headers.append(header::VARY, HeaderValue::from_static("Accept"));
+/// Adds `Vary` with the headers that were consulted, if there are any.
+pub(super) fn vary(headers: &mut HeaderMap, negotiable: bool, hints: Consulted) {
+    if hints == Consulted::default() {
+        if negotiable {
+            headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+        }
+        return;
+    }
+    let names: Vec<&str> = negotiable.then_some("Accept").into_iter().chain(hints.headers()).collect();
+    // one line: some caches look at one line only
+    insert(headers, header::VARY, &names.join(", "));
+}
+
+/// The client hints of a request.
+pub(super) fn hints(headers: &HeaderMap) -> Hints {
+    Hints::parse(HEADERS.map(|name| headers.get(name).map(HeaderValue::as_bytes)))
 }
 
 /// The value of `Accept`; several lines are joined (RFC 9110 §5.3).
@@ -362,7 +417,9 @@ mod tests {
         Target {
             id: ImageId::parse(path).expect("a name"),
             recipe: None,
+            requested: None,
             negotiable: false,
+            hints: Default::default(),
             snapped: None,
             native_prefix: String::new(),
             download: download.map(str::to_owned),

@@ -7,21 +7,21 @@ use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderMap, Method, Uri};
 
-use super::clients::{Client, Peer};
-use super::problem::Problem;
-use super::rate_limit::PerClient;
+use super::clients::Peer;
+use super::problem::{self, Problem};
 use super::request_cache::ParsedRequest;
 use super::request_id::RequestId;
 use super::state::State;
 use super::traffic::{ForeignDialect, Outcome, Streamed};
 use super::{headers, health, response_body, x_accel};
 use crate::clock;
-use crate::dialect::{Target, UnknownParam, native};
+use crate::dialect::{Consulted, Target, UnknownParam, native};
+use crate::render::recipe::Output;
 use crate::render::{Content, Format, Settings};
-use crate::service::Error;
 use crate::service::rate_limit::RateLimitCheck;
 use crate::service::workers::WorkError;
-use crate::source;
+use crate::service::{Error, KeyMemo};
+use crate::source::{self, ImageId};
 
 /// The longest URL that is accepted, in bytes.
 pub(super) const MAX_URL_BYTES: usize = 8 * 1024;
@@ -36,15 +36,19 @@ pub(super) async fn answer(state: &State, peer: Peer, id: &RequestId, request: &
         return health::live().await;
     }
     let in_flight = state.traffic.begin();
+    // of an error, whatever the status of the fallback picture
+    let mut status = None;
     let (mut response, outcome) = match try_answer(state, peer, &request.method, &request.uri, &request.headers).await {
         Ok(answered) => answered,
-        Err((problem, negotiable)) => {
+        Err(Failed { problem, negotiable, hints, picture }) => {
             state.traffic.fail(problem.title());
             note_failure(state, request, &problem);
-            let mut response = problem.respond(Some(id));
-            if negotiable {
-                headers::vary(response.headers_mut());
-            }
+            status = Some(problem.status());
+            let response = picture.unwrap_or_else(|| {
+                let mut response = problem.respond(Some(id));
+                headers::vary(response.headers_mut(), negotiable, hints);
+                response
+            });
             (response, Outcome::Failure)
         }
     };
@@ -56,16 +60,27 @@ pub(super) async fn answer(state: &State, peer: Peer, id: &RequestId, request: &
     // bytes of streamed bodies are counted as they leave
     let is_streamed = response.extensions().get::<Streamed>().is_some();
     let bytes = if is_streamed { 0 } else { response.body().size_hint().exact().unwrap_or(0) };
-    in_flight.finish(response.status(), outcome, bytes);
+    in_flight.finish(status.unwrap_or(response.status()), outcome, bytes);
     response
 }
 
-/// An error comes with whether it depends on `Accept`.
+/// A request without an image.
+struct Failed {
+    problem: Problem,
+    /// Whether the answer depends on `Accept`.
+    negotiable: bool,
+    hints: Consulted,
+    /// The answer with the fallback picture.
+    picture: Option<Response>,
+}
+
 async fn try_answer(
     state: &State, peer: Peer, method: &Method, uri: &Uri, request_headers: &HeaderMap,
-) -> Result<(Response, Outcome), (Problem, bool)> {
-    let unparsed =
-        |problem: Problem| (problem, state.live.load().config.policy.negotiates_format(uri.path(), uri.query()));
+) -> Result<(Response, Outcome), Failed> {
+    let unparsed = |problem: Problem| {
+        let negotiable = state.live.load().config.policy.negotiates_format(uri.path(), uri.query());
+        Failed { problem, negotiable, hints: Consulted::default(), picture: None }
+    };
     if !matches!(*method, Method::GET | Method::HEAD) {
         return Err(unparsed(Problem::method("GET, HEAD")));
     }
@@ -76,23 +91,55 @@ async fn try_answer(
     let now = clock::seconds();
     let (parsed, settings, timing) = {
         let live = state.live.load();
-        let parsed = live.requests.get_or_parse(&live.config.policy, uri, &headers::accept(request_headers), now);
+        let (accept, hints) = (headers::accept(request_headers), headers::hints(request_headers));
+        let parsed = live.requests.get_or_parse(&live.config.policy, uri, &accept, hints, now);
         (parsed, Arc::clone(&live.settings), live.config.server_timing)
     };
     let parsed = parsed.map_err(|error| unparsed(error.into()))?;
     note_unknown(state, uri, parsed.unknown);
-    let answered = respond(state, peer, method, request_headers, &parsed, settings, timing).await;
-    answered.map_err(|problem| (problem, parsed.target.negotiable))
+    match respond(state, peer, method, request_headers, &parsed, &settings, timing).await {
+        Ok(answered) => Ok(answered),
+        Err(problem) => {
+            let picture = fallback_picture(state, peer, method, request_headers, &parsed, &settings, &problem).await;
+            let Target { negotiable, hints, .. } = parsed.target;
+            Err(Failed { problem, negotiable, hints, picture })
+        }
+    }
+}
+
+/// The answer with the fallback picture in place of a problem with the original, where the settings have one. It is rendered as the URL
+/// asks; a problem with that leaves the first one.
+async fn fallback_picture(
+    state: &State, peer: Peer, method: &Method, request_headers: &HeaderMap, parsed: &ParsedRequest,
+    settings: &Arc<Settings>, problem: &Problem,
+) -> Option<Response> {
+    let is_ok = state.live.load().config.fallback.as_ref()?.is_ok;
+    let (target, id) = (&parsed.target, ImageId::fallback());
+    let picture = match &target.recipe {
+        _ if !problem.lacks_original() => return None,
+        Some(recipe) if recipe.encode.output == Output::Json => return None,
+        Some(recipe) => {
+            let rate_limit = || rate_limit_of(state, peer, request_headers);
+            let memo = KeyMemo::clamped_from(target.requested);
+            state.service.rendition(settings, &id, recipe, &memo, rate_limit).await
+        }
+        None => state.service.original(&id).await,
+    };
+    let picture = picture.ok()?;
+    let head = headers::fallback_picture_head(method, request_headers, target, &picture, problem, is_ok).ok()?;
+    let mut response = response_body::attach(head, picture.payload, state).await.ok()?;
+    response.extensions_mut().insert(problem::Kind(problem.title()));
+    Some(response)
 }
 
 async fn respond(
     state: &State, peer: Peer, method: &Method, request_headers: &HeaderMap, parsed: &ParsedRequest,
-    settings: Arc<Settings>, timing: bool,
+    settings: &Arc<Settings>, timing: bool,
 ) -> Result<(Response, Outcome), Problem> {
     let target = &parsed.target;
     if let (Some(prefix), Some(recipe)) = (&state.x_accel, &target.recipe)
         && x_accel::is_possible(method, request_headers)
-        && let Some(file) = state.service.file(&settings, &target.id, recipe.clone()).await?
+        && let Some(file) = state.service.file(settings, &target.id, recipe, &parsed.key).await?
     {
         check_content(target, file.stored.content)?;
         return Ok((x_accel::respond(method, request_headers, target, file, prefix, timing)?, Outcome::Disk));
@@ -100,9 +147,8 @@ async fn respond(
     let Some(recipe) = &target.recipe else {
         return Ok((original(state, method, request_headers, parsed, timing).await?, Outcome::Original));
     };
-    let rate_limit =
-        || state.renders.as_ref().map(|limit| rate_limit(limit, state.proxies.client(peer, request_headers)));
-    let (answer, head) = match state.service.rendition(&settings, &target.id, recipe, &parsed.key, rate_limit).await {
+    let rate_limit = || rate_limit_of(state, peer, request_headers);
+    let (answer, head) = match state.service.rendition(settings, &target.id, recipe, &parsed.key, rate_limit).await {
         Err(Error::Work(overloaded @ WorkError::Overloaded { .. })) if state.live.load().config.overload_fallback => {
             let original = state.service.overload_fallback(&target.id, recipe).await.ok_or(overloaded)?;
             let head = headers::fallback_head(method, request_headers, target, &original, timing)?;
@@ -167,8 +213,9 @@ fn note_unknown(state: &State, uri: &Uri, unknown: Option<UnknownParam>) {
     }
 }
 
-/// The check of a client's rate limit, which is made if something has to be rendered.
-fn rate_limit(limit: &PerClient, client: Client) -> Arc<RateLimitCheck> {
-    let limit = limit.clone();
-    Arc::new(RateLimitCheck::new(move || limit.acquire(client)))
+/// The check of a client's rate limit, which is made if something has to be rendered; `None` for no limit.
+fn rate_limit_of(state: &State, peer: Peer, request_headers: &HeaderMap) -> Option<Arc<RateLimitCheck>> {
+    let limit = state.renders.clone()?;
+    let client = state.proxies.client(peer, request_headers);
+    Some(Arc::new(RateLimitCheck::new(move || limit.acquire(client))))
 }

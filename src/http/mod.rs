@@ -60,4 +60,4 @@ pub use access::LogWriter;
 pub use app::{App, admin_app, app};
 pub use clients::{InvalidProxies, Peer, Proxies};
 pub use cors::{AllowOrigin, InvalidOrigin};
-pub use state::{Config, LiveConfig, Playground, State};
+pub use state::{Config, Fallback, LiveConfig, Playground, State};

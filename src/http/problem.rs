@@ -257,6 +257,26 @@ impl Problem {
         self.status
     }
 
+    /// Whether the fallback picture may be sent in its place: the URL is right, and its original is the reason.
+    pub(super) fn lacks_original(&self) -> bool {
+        matches!(
+            self.title,
+            "Damaged image"
+                | "Image over a limit"
+                | "Not an image"
+                | "Not found"
+                | "Original too large"
+                | "Original unavailable"
+                | "Render crashed"
+                | "Unsupported image"
+        )
+    }
+
+    /// How long its answer may be cached.
+    pub(super) fn cache_control(&self) -> &'static str {
+        cache_control(self.status)
+    }
+
     pub(super) fn detail(&self) -> &str {
         &self.detail
     }

@@ -1,18 +1,19 @@
 //! Requests that were parsed before: parsing a URL and writing the headers of its answer is most of the CPU of a hit, and
 //! both depend on little.
 //!
-//! An entry is what a policy makes of a URL and an `Accept` header, signature included. So the cache belongs to the
-//! policy and is dropped with it ([`LiveConfig`](super::state::LiveConfig)). Conditions that depend on time (`expires`) or on
+//! An entry is what a policy makes of a URL, an `Accept` header and those client hints that the URL depends on, signature
+//! included. The entry without hints says which these are. So the cache belongs to the policy and is dropped with it ([`LiveConfig`](super::state::LiveConfig)). Conditions that depend on time (`expires`) or on
 //! the original (its version) are checked on every request.
 
 use std::cell::RefCell;
+use std::fmt::Write;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use http::Uri;
 
 use super::headers::PreparedHeaders;
-use crate::dialect::{Error, Policy, Target, UnknownParam, native};
+use crate::dialect::{Error, Hints, Policy, Target, UnknownParam, native};
 use crate::service::KeyMemo;
 
 /// Bytes of the whole cache, estimated.
@@ -24,7 +25,7 @@ const ENTRY_BYTES: usize = 3072;
 /// The longest URL with its `Accept` header that is cached, in bytes.
 const MAX_TEXT_BYTES: usize = 1024;
 
-/// Requests without an error, by URL and `Accept` header.
+/// Requests without an error, by URL, `Accept` header and client hints.
 pub(super) struct RequestCache(moka::sync::Cache<Box<str>, Arc<ParsedRequest>>);
 
 pub(super) struct ParsedRequest {
@@ -53,24 +54,45 @@ impl RequestCache {
     /// A request as `policy` parses it at `now`, in unix seconds.
     ///
     /// # Errors
-    /// The errors of [`Policy::target`]; they are not cached.
+    /// The errors of [`Policy::target_for`]; they are not cached.
     pub(super) fn get_or_parse(
-        &self, policy: &Policy, uri: &Uri, accept: &str, now: u64,
+        &self, policy: &Policy, uri: &Uri, accept: &str, hints: Hints, now: u64,
     ) -> Result<Arc<ParsedRequest>, Error> {
-        with_text(uri.path_and_query().map_or("", |target| target.as_str()), accept, |text| {
-            let Some(text) = text else { return parse(policy, uri, accept, now) };
-            if let Some(request) = self.0.get(text) {
-                return if request.has_expired(now) { Err(Error::Expired) } else { Ok(request) };
-            }
-            let request = parse(policy, uri, accept, now)?;
-            self.0.insert(text.into(), Arc::clone(&request));
-            Ok(request)
-        })
+        let target = uri.path_and_query().map_or("", |target| target.as_str());
+        if let Some(request) = self.find(target, accept, hints) {
+            return if request.has_expired(now) { Err(Error::Expired) } else { Ok(request) };
+        }
+        let request = parse(policy, uri, accept, hints, now)?;
+        let used = request.target.hints.of(hints);
+        let none = Hints::default();
+        if used != none && self.entry(target, accept, none).is_none() {
+            self.insert(target, accept, none, &parse(policy, uri, accept, none, now)?);
+        }
+        self.insert(target, accept, used, &request);
+        Ok(request)
     }
 
     /// A request that was parsed before and has not expired at `now`. `target` is path and query exactly as they were sent.
-    pub(super) fn get(&self, target: &str, accept: &str, now: u64) -> Option<Arc<ParsedRequest>> {
-        with_text(target, accept, |text| self.0.get(text?)).filter(|request| !request.has_expired(now))
+    pub(super) fn get(&self, target: &str, accept: &str, hints: Hints, now: u64) -> Option<Arc<ParsedRequest>> {
+        self.find(target, accept, hints).filter(|request| !request.has_expired(now))
+    }
+
+    fn find(&self, target: &str, accept: &str, hints: Hints) -> Option<Arc<ParsedRequest>> {
+        let request = self.entry(target, accept, Hints::default())?;
+        let used = request.target.hints.of(hints);
+        if used == Hints::default() { Some(request) } else { self.entry(target, accept, used) }
+    }
+
+    fn entry(&self, target: &str, accept: &str, hints: Hints) -> Option<Arc<ParsedRequest>> {
+        with_text(target, accept, hints, |text| self.0.get(text?))
+    }
+
+    fn insert(&self, target: &str, accept: &str, hints: Hints, request: &Arc<ParsedRequest>) {
+        with_text(target, accept, hints, |text| {
+            if let Some(text) = text {
+                self.0.insert(text.into(), Arc::clone(request));
+            }
+        });
     }
 }
 
@@ -80,8 +102,8 @@ impl ParsedRequest {
     }
 }
 
-/// Calls `lookup` with the key of a URL and an `Accept` header; `None` where they are too long to be cached.
-fn with_text<T>(target: &str, accept: &str, lookup: impl FnOnce(Option<&str>) -> T) -> T {
+/// Calls `lookup` with the key of a URL, an `Accept` header and hints; `None` where they are too long to be cached.
+fn with_text<T>(target: &str, accept: &str, hints: Hints, lookup: impl FnOnce(Option<&str>) -> T) -> T {
     if target.len() + 1 + accept.len() > MAX_TEXT_BYTES {
         return lookup(None);
     }
@@ -91,13 +113,18 @@ fn with_text<T>(target: &str, accept: &str, lookup: impl FnOnce(Option<&str>) ->
         // no URL has a line feed
         text.push('\n');
         text.push_str(accept);
+        if hints != Hints::default() {
+            // writing to memory does not fail
+            let _ = write!(text, "\n{hints:?}");
+        }
         lookup(Some(text))
     })
 }
 
-fn parse(policy: &Policy, uri: &Uri, accept: &str, now: u64) -> Result<Arc<ParsedRequest>, Error> {
-    let target = policy.target(uri.path(), uri.query(), accept, now)?;
+fn parse(policy: &Policy, uri: &Uri, accept: &str, hints: Hints, now: u64) -> Result<Arc<ParsedRequest>, Error> {
+    let target = policy.target_for(uri.path(), uri.query(), accept, hints, now)?;
     let is_native = target.dialect == native::NAME;
     let unknown = is_native.then(|| UnknownParam::among(uri.query().unwrap_or_default())).flatten();
-    Ok(Arc::new(ParsedRequest { target, key: KeyMemo::default(), unknown, headers: ArcSwapOption::empty() }))
+    let key = KeyMemo::clamped_from(target.requested);
+    Ok(Arc::new(ParsedRequest { target, key, unknown, headers: ArcSwapOption::empty() }))
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::access::{AccessLog, LogWriter};
@@ -55,6 +56,15 @@ pub enum Playground {
     On,
 }
 
+/// The picture in answers that have no image.
+#[derive(Clone, Debug)]
+pub struct Fallback {
+    /// Its file.
+    pub bytes: Bytes,
+    /// Whether answers with it have the status 200 rather than that of the error.
+    pub is_ok: bool,
+}
+
 /// The settings of the HTTP layer that a reload replaces.
 pub struct LiveConfig {
     /// How URLs are parsed.
@@ -65,6 +75,8 @@ pub struct LiveConfig {
     pub server_timing: bool,
     /// Whether small originals are sent in place of renditions that are refused for overload.
     pub overload_fallback: bool,
+    /// The picture for answers that have no image.
+    pub fallback: Option<Fallback>,
     /// The bearer token of purges and uploads; empty switches both off.
     pub admin_token: String,
     /// The origins whose pages may read answers (CORS).
@@ -119,6 +131,7 @@ impl State {
     /// The state of a service that begins to answer requests.
     pub fn new(service: Arc<Service>, config: Config, live: LiveConfig) -> State {
         let settings = service.settings();
+        service.set_fallback(live.fallback.as_ref().map(|fallback| fallback.bytes.clone()));
         State {
             service,
             traffic: Arc::default(),
@@ -148,6 +161,7 @@ impl State {
     /// Replaces the settings of requests that arrive from now on.
     pub fn set_live_config(&self, config: LiveConfig, settings: Settings, upgrades: Option<Duration>) {
         self.service.set_settings(settings);
+        self.service.set_fallback(config.fallback.as_ref().map(|fallback| fallback.bytes.clone()));
         self.service.set_upgrades(upgrades);
         self.live.store(Live::new(config, self.service.settings()).into());
     }

@@ -58,6 +58,7 @@ pub(super) fn respond(
     let headers = response.headers_mut();
     headers::insert(headers, X_ACCEL_REDIRECT, &format!("{prefix}/{}", file.stored.path));
     headers::describe(headers, target, file.stored.content, Some(Found::Disk), defects);
+    headers::add_clamp(headers, file.clamp);
     if timing {
         headers::add_timing(headers, &file.timing);
     }

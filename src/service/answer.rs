@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::renderer::IsolationError;
 use super::workers::WorkError;
 use crate::cache::{Digest, Found, MemfdBytes, Stored};
-use crate::render::{self, Content};
+use crate::render::{self, Clamp, Content};
 use crate::source::{self, Opened};
 
 /// Why there is no answer.
@@ -38,6 +38,8 @@ pub struct Answer {
     pub content: Content,
     /// Whether the original is damaged, so that the image is incomplete.
     pub damaged: bool,
+    /// The limit that made the image smaller than requested.
+    pub clamp: Option<Clamp>,
     /// Whether the version of the original is used only because its origin fails.
     pub stale: bool,
     /// Last modification of the original, where its source tells.
@@ -77,6 +79,8 @@ impl Payload {
 pub struct File {
     /// Its path and content.
     pub stored: Stored,
+    /// The limit that made the image smaller than requested.
+    pub clamp: Option<Clamp>,
     /// Whether the version of the original is used only because its origin fails.
     pub stale: bool,
     /// Last modification of the original, where its source tells.

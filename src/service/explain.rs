@@ -129,7 +129,9 @@ impl Service {
     }
 
     /// The header of an original: remembered, from its first bytes, or read by a worker.
-    async fn header(&self, id: &ImageId, version: Version, settings: &Arc<Settings>) -> Result<Header, Error> {
+    pub(super) async fn header(
+        &self, id: &ImageId, version: Version, settings: &Arc<Settings>,
+    ) -> Result<Header, Error> {
         self.read_header(id, version, settings).await;
         if let Some(header) = self.headers.get(&version) {
             return Ok(header);

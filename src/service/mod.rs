@@ -50,6 +50,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 
 pub use answer::{Answer, Error, File, Payload, Timing};
 pub use memory_hit::KeyMemo;
@@ -58,7 +59,7 @@ pub use upgrade_job::Outcome as UpgradeOutcome;
 use crate::cache::shared::SharedTier;
 use crate::cache::{self, Cache, Digest, Key};
 use crate::render::{Content, Settings};
-use crate::source::{self, Source, Version};
+use crate::source::{self, Source, Version, WithFallback};
 use cluster::Cluster;
 use crashes::Crashes;
 use decode_cache::DecodeCache;
@@ -91,6 +92,8 @@ struct OriginalInfo {
 /// Answers requests from the cache, and renders on a miss.
 pub struct Service {
     source: Arc<dyn Source>,
+    /// The same source.
+    fallback: Arc<WithFallback>,
     cache: Arc<Cache<Failed>>,
     workers: Workers,
     renderer: Arc<dyn Renderer>,
@@ -126,10 +129,12 @@ impl Service {
         source: Arc<dyn Source>, cache: &cache::Config, workers: workers::Config, settings: Settings,
         renderer: Arc<dyn Renderer>,
     ) -> Arc<Service> {
+        let fallback = Arc::new(WithFallback::new(source));
         let failures = moka::sync::Cache::builder().max_capacity(MAX_FAILURES).time_to_live(FAILURES_TTL).build();
         Arc::new_cyclic(|service| Service {
             upgrades: Upgrades::new(Weak::clone(service)),
-            source,
+            source: Arc::clone(&fallback) as Arc<dyn Source>,
+            fallback,
             cache: Arc::new(Cache::new(cache)),
             decode_cache: DecodeCache::new(workers.decode_cache),
             bounds: workers.clone(),
@@ -167,6 +172,11 @@ impl Service {
         self.settings.store(settings.into());
         // a new limit may allow what failed
         self.failures.invalidate_all();
+    }
+
+    /// Changes the picture whose name is [`ImageId::fallback`](source::ImageId).
+    pub fn set_fallback(&self, picture: Option<Bytes>) {
+        self.fallback.set(picture);
     }
 
     /// Whether the cache folder is usable at present.

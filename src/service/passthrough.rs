@@ -81,7 +81,7 @@ impl Service {
         let timing = Timing { source: started.elapsed(), ..Timing::default() };
         let (modified, payload) = (opened.version.modified, Payload::Original(opened));
         let stale = self.is_stale(id);
-        Ok(Answer { payload, digest, content, damaged: false, stale, modified, found: None, timing })
+        Ok(Answer { payload, digest, content, damaged: false, clamp: None, stale, modified, found: None, timing })
     }
 
     /// The format and digest of a version, remembered or from an inspection.

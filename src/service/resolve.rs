@@ -58,7 +58,8 @@ impl Service {
                 }
                 None => {
                     let answer = self.resolve_output(settings, id, version, recipe, limit(), started).await?;
-                    Ok(Answer { stale: self.is_stale(id), ..answer })
+                    let clamp = self.clamp(settings, (id, version), recipe, memo, &answer).await;
+                    Ok(Answer { clamp, stale: self.is_stale(id), ..answer })
                 }
             }
         };
@@ -74,22 +75,27 @@ impl Service {
         }
     }
 
-    /// The rendition as a file of the cache; `None` where there is none, and [`Service::rendition`] has to make it.
+    /// The rendition as a file of the cache; `None` where there is none, and [`Service::rendition`] has to make it, or look at it.
+    /// `memo` must belong to this original and recipe.
     ///
     /// # Errors
     /// The errors of the source, and [`WorkError::DeadlineExceeded`].
-    pub async fn file(&self, settings: &Arc<Settings>, id: &ImageId, recipe: Recipe) -> Result<Option<File>, Error> {
+    pub async fn file(
+        &self, settings: &Arc<Settings>, id: &ImageId, recipe: &Recipe, memo: &KeyMemo,
+    ) -> Result<Option<File>, Error> {
         let file = async {
             let started = Instant::now();
             let version = self.source.version(id).await?;
-            let recipe = self.effective(version, settings, &recipe).unwrap_or(recipe);
+            // after a restart it is known once the rendition was looked at
+            let Some(clamp) = self.known_clamp(settings, &version, recipe, memo) else { return Ok(None) };
+            let recipe = self.effective(version, settings, recipe).unwrap_or(recipe.clone());
             let key = rendition_key(id, &version, &recipe, settings);
             let stored = self.cache.stored(id, key).await;
             Ok(stored.map(|stored| {
                 self.stats.count(Found::Disk);
                 self.note_disk_use(settings, id, &recipe, key, stored.upgrade);
                 let timing = Timing { cache: started.elapsed(), ..Timing::default() };
-                File { stored, stale: self.is_stale(id), modified: version.modified, timing }
+                File { stored, clamp, stale: self.is_stale(id), modified: version.modified, timing }
             }))
         };
         let in_time = tokio::time::timeout(self.workers.deadline(), file).await;
@@ -196,7 +202,17 @@ impl Service {
         }
         let Body { bytes, digest, content, damaged, memfd, .. } = (*body).clone();
         let (payload, modified) = (Payload::Memory { bytes, memfd }, version.modified);
-        Ok(Answer { payload, digest, content, damaged, stale: false, modified, found: Some(found), timing })
+        Ok(Answer {
+            payload,
+            digest,
+            content,
+            damaged,
+            clamp: None,
+            stale: false,
+            modified,
+            found: Some(found),
+            timing,
+        })
     }
 
     /// Remembers failures that the original causes, so that they are not rendered again.

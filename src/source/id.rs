@@ -20,6 +20,9 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// The maximum length of a file name in bytes (`NAME_MAX`).
 const MAX_SEGMENT: usize = 255;
 
+/// The name of the fallback picture: the dot keeps it apart from the names of originals.
+const FALLBACK: &str = ".fallback";
+
 impl ImageId {
     /// Parses the path of a URL as it was sent, with the leading `/`. Each segment is percent-decoded once.
     ///
@@ -50,6 +53,16 @@ impl ImageId {
     /// [`InvalidName`] as in [`ImageId::parse`].
     pub fn of(name: &str) -> Result<ImageId, InvalidName> {
         if name.split('/').all(is_valid_segment) { Ok(ImageId(name.to_owned())) } else { Err(InvalidName) }
+    }
+
+    /// The name of the fallback picture, which no URL has.
+    pub(crate) fn fallback() -> ImageId {
+        ImageId(FALLBACK.to_owned())
+    }
+
+    /// Whether it is the name of the fallback picture.
+    pub(super) fn is_fallback(&self) -> bool {
+        self.0 == FALLBACK
     }
 
     /// The decoded name.

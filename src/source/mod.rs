@@ -6,6 +6,7 @@
 mod bucket;
 mod cached_versions;
 mod chunks;
+mod fallback;
 mod files;
 mod freshness;
 mod id;
@@ -32,6 +33,7 @@ mod wire;
 pub use bucket::BucketOriginals;
 pub use cached_versions::CachedVersions;
 pub use chunks::buffered_bytes;
+pub use fallback::WithFallback;
 pub use files::Files;
 pub use freshness::Windows;
 pub use id::{ImageId, InvalidName};

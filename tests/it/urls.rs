@@ -12,6 +12,8 @@ fn policy() -> Policy {
         quality: Quality::default(),
         target: Default::default(),
         formats: vec![Format::Avif, Format::WebP],
+        client_hints: false,
+        save_data_quality: None,
         max_dimension: 8192,
         widths: Vec::new(),
         snap: tintype::dialect::Snap::Off,

@@ -15,7 +15,7 @@
 //! | `ops`, `pipeline` | the operations on pixels, and their order |
 //! | `metadata`, `placeholder`, `json` | what encoders are told; descriptions |
 //! | `probe`, `passthrough`, `effective`, `estimate` | questions that a header answers |
-//! | `explain` | the decisions of a plan, for people |
+//! | `clamp`, `explain` | results that a limit made smaller; the decisions of a plan, for people |
 //! | `shared`, `render`, `check` | decoded pictures that are shared; the whole path; validation of uploads |
 //! | [`wire`] | all of these as bytes, for renders in another process |
 
@@ -23,6 +23,7 @@
 
 mod bands;
 mod check;
+mod clamp;
 mod cost;
 mod effective;
 mod encode;
@@ -53,6 +54,7 @@ mod viewport;
 pub mod wire;
 
 pub use check::{Checked, check};
+pub use clamp::{Clamp, ClampLimit, UNLIMITED};
 pub use cost::FIXED_MEMORY;
 pub use encoded::{Content, Encoded};
 pub use estimate::{Estimate, estimate, estimate_check, gains_by_threads};

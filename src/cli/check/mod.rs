@@ -6,6 +6,7 @@ mod cache;
 mod cdn;
 mod cluster;
 mod dialects;
+mod fallback;
 mod listen;
 mod machine;
 mod mounts;
@@ -115,6 +116,7 @@ fn settings(arguments: &Arguments, loaded: &Loaded, report: &mut Report) {
     secrets::check(&subject, report);
     cluster::check(&subject, report);
     dialects::check(&subject, report);
+    fallback::check(&subject, report);
     if let Some(user) = &arguments.nginx_user {
         nginx::check(&subject, user, report);
     }

@@ -9,6 +9,8 @@ use crate::render::recipe::{Metadata, Quality, Rgba, Target};
 pub struct Params {
     /// In pixels, before `dpr`.
     pub width: Option<u32>,
+    /// Whether the width is that of the client hints (`width=auto`), where none is stated.
+    pub auto_width: bool,
     /// In pixels, before `dpr`.
     pub height: Option<u32>,
     /// Width to height of the result.

@@ -22,6 +22,18 @@ pub(super) fn digits<T: std::str::FromStr>(text: &str) -> Option<T> {
     (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
+/// A width, and whether it is left to the client hints.
+pub(super) fn width(text: &str) -> Option<(Option<u32>, bool)> {
+    match text.eq_ignore_ascii_case("auto") {
+        true => Some((None, true)),
+        false => side(text).map(|width| (Some(width), false)),
+    }
+}
+
+pub(super) fn show_width(width: Option<u32>, is_auto: bool) -> Option<String> {
+    width.map(|width| width.to_string()).or(is_auto.then(|| "auto".into()))
+}
+
 pub(super) fn side(text: &str) -> Option<u32> {
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     // a number of more digits than fit is clamped like any other that is too large

@@ -4,8 +4,8 @@ use super::conflict;
 use crate::dialect::Error;
 use crate::dialect::native::Parameter;
 use crate::dialect::native::params::{Fit, Flip, Params, defaults};
-use crate::render::geometry::{Area, Gravity, Length, Limit, Offset, Resize, ResizeOptions, Sizing, TargetSize};
-use crate::render::{Orientation, Rect};
+use crate::render::geometry::{Area, Gravity, Length, Limit, Offset, Ratio, Resize, ResizeOptions, Sizing, TargetSize};
+use crate::render::{Orientation, Rect, UNLIMITED};
 
 /// The sizing that parameters ask for, within `max` pixels a side.
 ///
@@ -24,6 +24,18 @@ pub(super) fn sizing(max: u32, params: &Params) -> Result<Sizing, Error> {
         return Err(conflict("offset", &printed("offset", params), "with a position other than smart"));
     }
     Ok(Sizing { resize, options: options.canonical(resize) })
+}
+
+/// The sizing that parameters ask for, where a side of it is above `max`.
+pub(super) fn requested(max: u32, params: &Params) -> Option<Sizing> {
+    let mut params = params.clone();
+    apply_dpr(&mut params, UNLIMITED);
+    let [width, height] = [params.width, params.height].map(|side| f64::from(side.unwrap_or_default()));
+    // the side that follows from the other
+    let ratio = params.aspect_ratio.map_or(0.0, Ratio::value);
+    let other = if width > 0.0 && ratio > 0.0 { width / ratio } else { height * ratio };
+    let is_above = [width, height, other].into_iter().any(|side| side > f64::from(max));
+    is_above.then(|| sizing(UNLIMITED, &params).ok()).flatten()
 }
 
 /// The part of the original that parameters ask for: in pixels, or relative to its size.
@@ -103,13 +115,14 @@ pub(super) fn default_fit(params: &Params) -> Fit {
     if params.aspect_ratio.is_some() { defaults::FIT_OF_RATIO } else { defaults::FIT }
 }
 
-/// Multiplies the sides by `dpr` and clamps them, unless the original decides how much of `dpr` has an effect.
+/// Multiplies the sides by `dpr` and clamps them, unless the original, or a client hint, decides how much of `dpr` has an effect.
 pub(super) fn apply_dpr(params: &mut Params, max: u32) {
-    let depends = depends_on_original(params);
-    if !depends {
+    let is_auto = params.auto_width && params.width.is_none();
+    if !is_auto && !depends_on_original(params) {
         return fold_dpr(params, max);
     }
-    params.dpr = params.dpr.filter(|&dpr| dpr != defaults::DPR);
+    // beside `width=auto`, the default is there in place of a client hint
+    params.dpr = params.dpr.filter(|&dpr| is_auto || dpr != defaults::DPR);
     [params.width, params.height] = clamp_sides(max, [params.width, params.height].map(|side| side.map(f64::from)));
 }
 

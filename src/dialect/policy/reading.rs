@@ -4,7 +4,7 @@ use super::Policy;
 use crate::dialect::mounts::Found;
 use crate::dialect::native::query;
 use crate::dialect::native::{self, PARAMETERS, Params};
-use crate::dialect::{Dialect, Error, Statement};
+use crate::dialect::{Dialect, Error, Hints, Statement};
 use crate::render::Recipe;
 use crate::source::ImageId;
 
@@ -37,6 +37,7 @@ impl Policy {
         };
         let Statement { id, params, refuses_svg: _ } = statement;
         let mut effective = self.apply_preset(params.clone())?;
+        self.apply_hints(&mut effective, Hints::default())?;
         self.snap_width(&mut effective)?;
         Ok(Reading { id, params, effective: self.normal(effective), unknown })
     }

@@ -16,6 +16,7 @@ impl Policy {
             auto: _,
             // in `sizing`
             width: _,
+            auto_width: _,
             height: _,
             aspect_ratio: _,
             dpr: _,

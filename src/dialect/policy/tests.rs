@@ -13,6 +13,8 @@ pub(in crate::dialect) fn config() -> Config {
         quality: Quality::default(),
         target: Default::default(),
         formats: vec![Format::Avif, Format::WebP],
+        client_hints: false,
+        save_data_quality: None,
         max_dimension: 8192,
         widths: Vec::new(),
         snap: Snap::Off,

@@ -8,15 +8,18 @@ use super::Report;
 use crate::cache::{self, Digest, Place};
 use crate::dialect::Target;
 use crate::render::plan::DecodeMode;
+use crate::render::{Clamp, Settings};
 use crate::service::explain::{Facts, Rendition};
 use crate::source::Version;
 
 /// The target of a URL, beside its original.
 pub(super) fn target(target: &Target) -> Value {
-    let Target { id: _, recipe, negotiable, snapped, native_prefix: _, download, immutable, expires, .. } = target;
+    let Target { id: _, recipe, negotiable, hints, snapped, native_prefix: _, download, immutable, expires, .. } =
+        target;
     json!({
         "recipe": recipe.as_ref().map(ToString::to_string),
         "negotiable": negotiable,
+        "hints": hints.headers().collect::<Vec<_>>(),
         "canonical": snapped,
         "download": download,
         "immutable": immutable,
@@ -52,7 +55,13 @@ pub(super) fn original(version: &Version, header: Option<&Facts>, cached: Option
     original
 }
 
-pub(super) fn plan(rendition: &Rendition) -> Value {
+/// The limit that makes the result smaller than requested.
+pub(super) fn clamp(target: &Target, header: Option<&Facts>, settings: &Settings) -> Option<Clamp> {
+    let Some(Facts::Raster(info)) = header else { return None };
+    Clamp::of(info, target.recipe.as_ref()?, target.requested, settings)
+}
+
+pub(super) fn plan(rendition: &Rendition, clamp: Option<Clamp>) -> Value {
     let Some(plan) = &rendition.plan else { return Value::Null };
     let tenths = |value: f64| (value * 10.0).round() / 10.0;
     let crop = plan.crop.map(|crop| {
@@ -73,6 +82,9 @@ pub(super) fn plan(rendition: &Rendition) -> Value {
         "decodes": mode(plan.mode),
         "searches": plan.searches,
         "may_be_original": rendition.may_be_original,
+        "clamped": clamp.map(|Clamp { limit, bound, requested, size: _ }| {
+            json!({ "by": limit.name(), "bound": bound, "width": requested.width, "height": requested.height })
+        }),
     })
 }
 
@@ -120,11 +132,17 @@ fn place(rendition: &Rendition) -> &'static str {
 }
 
 /// The steps from the recipe to the cache.
-pub(super) fn steps(report: &mut Report, rendition: &Rendition) {
+pub(super) fn steps(report: &mut Report, rendition: &Rendition, clamp: Option<Clamp>) {
     report.step("recipe", rendition.recipe.to_string(), "the parameters in their one form for this original");
     if let Some(plan) = &rendition.plan {
         let size = format!("{}x{}", plan.size.width, plan.size.height);
-        report.step("size", size, "after crop, fit and limits");
+        let why = match clamp {
+            Some(Clamp { limit, bound, requested, .. }) => {
+                format!("{requested} would be over the limit {} ({bound})", limit.name())
+            }
+            None => "after crop, fit and limits".into(),
+        };
+        report.step("size", size, why);
         let why = match plan.decode_eighths {
             8 => "all pixels are needed",
             _ => "the decoder leaves out what the result cannot show",

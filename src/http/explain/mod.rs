@@ -190,9 +190,10 @@ impl Report {
         }
         if let Some(rendition) = &rendition {
             self.set("recipe", json!({ "text": rendition.recipe.to_string() }));
-            self.set("plan", facts::plan(rendition));
+            let clamp = facts::clamp(target, header.as_ref(), settings);
+            self.set("plan", facts::plan(rendition, clamp));
             self.set("estimate", facts::estimate(rendition));
-            facts::steps(self, rendition);
+            facts::steps(self, rendition, clamp);
         }
         self.set("cache", facts::cache(rendition.as_ref(), digest));
         let (chosen, why) = format::chosen(reading, target, header.as_ref(), rendition.as_ref(), accept, settings);

@@ -39,7 +39,7 @@ pub(super) fn answer(app: &App, request: &PlainRequest<'_>, head: &mut Vec<u8>) 
     }
     let started = Instant::now();
     let now = clock::seconds();
-    let parsed = live.requests.get(request.target, request.accept, now)?;
+    let parsed = live.requests.get(request.target, request.accept, request.hints, now)?;
     let target = &parsed.target;
     let answer = state.service.in_memory(&live.settings, &target.id, target.recipe.as_ref()?, &parsed.key)?;
     if target.refuses_svg && answer.content == Content::Image(Format::Svg) {

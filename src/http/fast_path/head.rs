@@ -3,6 +3,8 @@
 use super::super::conditions::entity_tags;
 use super::super::host::is_host;
 use super::super::request_id::{self, X_REQUEST_ID};
+use crate::dialect::Hints;
+use crate::dialect::hints::HEADERS;
 
 /// Headers of a request on the fast path at most; browsers and proxies together send half as many.
 pub(super) const MAX_HEADERS: usize = 64;
@@ -23,6 +25,7 @@ pub(super) struct PlainRequest<'a> {
     /// Path and query as they were sent.
     pub(super) target: &'a str,
     pub(super) accept: &'a str,
+    pub(super) hints: Hints,
     /// The client's `X-Request-Id` if it is valid.
     pub(super) id: Option<&'a str>,
     /// The lines of the header that names the client, in their order; `None` for one that is not text.
@@ -63,6 +66,7 @@ pub(super) fn read<'a>(input: &'a [u8], forwarded: &str) -> Head<'a> {
     let mut plain = PlainRequest { target, ..PlainRequest::default() };
     let mut once = Once::default();
     let mut is_plain = method == "GET";
+    let mut hints = [None; HEADERS.len()];
     for httparse::Header { name, value } in &*request.headers {
         let is = |other: &str| name.eq_ignore_ascii_case(other);
         // a header that is not text is left to the slow path
@@ -95,11 +99,15 @@ pub(super) fn read<'a>(input: &'a [u8], forwarded: &str) -> Head<'a> {
         } else if is("origin") {
             text(&mut plain.origin);
             is_plain &= once.is_first(Once::ORIGIN);
+        } else if let Some(index) = Hints::index(name) {
+            // the first line, as on the slow path
+            hints[index].get_or_insert(*value);
         }
         if is(forwarded) {
             plain.forwarded.push(visible(value));
         }
     }
+    plain.hints = Hints::parse(hints);
     if is_plain && once.has(Once::HOST) { Head::Plain(plain) } else { Head::Bodiless }
 }
 

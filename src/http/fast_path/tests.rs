@@ -37,6 +37,8 @@ fn site(config: Config, change: impl FnOnce(&mut LiveConfig)) -> (App, tempfile:
         quality: Quality::new(80).expect("a quality"),
         target: Default::default(),
         formats: Vec::new(),
+        client_hints: false,
+        save_data_quality: None,
         max_dimension: 1000,
         widths: Vec::new(),
         snap: Snap::Off,
@@ -54,6 +56,7 @@ fn site(config: Config, change: impl FnOnce(&mut LiveConfig)) -> (App, tempfile:
         fast_path: true,
         server_timing: false,
         overload_fallback: false,
+        fallback: None,
         admin_token: String::new(),
         allow_origin: AllowOrigin::default(),
     };

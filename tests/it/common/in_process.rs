@@ -23,6 +23,11 @@ impl InProcess {
         let mut config = Config::default();
         config.fixed.cache.dir = cache.path().to_owned();
         change(&mut config);
+        InProcess::with_cache(root, cache, config)
+    }
+
+    /// The service of these settings, over a cache folder that may be that of another one.
+    pub(crate) fn with_cache(root: &Path, cache: tempfile::TempDir, config: Config) -> InProcess {
         let source = Files::new(root, config.fixed.source.max_bytes.0).expect("a folder with originals");
         let service = Service::new(Arc::new(source), &config.fixed.cache(), config.fixed.workers(), config.render());
         let live = config.live_http().expect("good presets");

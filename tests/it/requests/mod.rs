@@ -1,7 +1,9 @@
 //! Whole requests in process, without a socket: the contract with users of the API.
 
 mod admin;
+mod clamped;
 mod dialects;
+mod fallback;
 mod formats;
 mod overload;
 mod problems;

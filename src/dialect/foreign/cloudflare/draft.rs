@@ -48,6 +48,8 @@ pub(super) struct Draft {
     /// The native position.
     gravity: Option<String>,
     width: Option<u32>,
+    /// Whether the width is that of the client hints.
+    auto_width: bool,
     height: Option<u32>,
     metadata: Option<&'static str>,
     quality: Option<String>,
@@ -76,9 +78,13 @@ fn factor(name: &str, value: &str) -> Result<Option<f64>, Error> {
 }
 
 fn side(name: &str, value: &str) -> Result<Option<u32>, Error> {
-    let allowed =
-        if value == "auto" { "a whole number from 1: no client hint is read" } else { "a whole number from 1" };
-    whole(value).filter(|side| *side > 0).map(Some).ok_or_else(|| invalid(name, value, allowed))
+    whole(value).filter(|side| *side > 0).map(Some).ok_or_else(|| invalid(name, value, "a whole number from 1"))
+}
+
+pub(super) fn width(draft: &mut Draft, name: &str, value: &str) -> Result<(), Error> {
+    draft.auto_width = value == "auto";
+    draft.width = if draft.auto_width { None } else { side(name, value)? };
+    Ok(())
 }
 
 /// The readers of rows that have a field of their own.
@@ -92,7 +98,6 @@ macro_rules! readers {
 }
 
 readers! {
-    width: side,
     height: side,
     brightness: factor,
     contrast: factor,
@@ -231,9 +236,13 @@ impl Draft {
                 meaning.set((name, &side.to_string()), name, if scaled == "0" { "1" } else { &scaled })?;
             }
         }
-        let has_both = self.width.is_some() && self.height.is_some();
+        if self.auto_width {
+            meaning.set(("width", "auto"), "width", "auto")?;
+        }
+        let has_width = self.width.is_some() || self.auto_width;
+        let has_both = has_width && self.height.is_some();
         let (fit, enlarges) = match self.fit {
-            _ if self.width.is_none() && self.height.is_none() => return Ok(()),
+            _ if !has_width && self.height.is_none() => return Ok(()),
             Fit::Squeeze if !has_both => return Err(invalid("fit", "squeeze", "with width and height")),
             Fit::ScaleDown => ("", false),
             Fit::Crop | Fit::AspectCrop => (if has_both { "cover" } else { "" }, false),

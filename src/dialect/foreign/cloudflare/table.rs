@@ -44,6 +44,6 @@ pub(super) const OPTIONS: &[Row<Draft>] = &[
     Row::refused("trim.width", &["trim.height", "trim.left", "trim.top"], "natively `rect`"),
     Row::refused("trim.border.color", &["trim.border.tolerance", "trim.border.keep"], "natively `trim` with a tolerance"),
     Row::refused("upscale", &[], "natively `enlarge`"),
-    Row::read("width", &["w"], SIDE, "`width`", draft::width),
+    Row::read("width", &["w"], "a whole number from 1, or auto", "`width`; auto is that of the client hints", draft::width),
     Row::refused("zoom", &["face-zoom"], "natively `position=smart`"),
 ];

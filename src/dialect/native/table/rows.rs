@@ -7,15 +7,23 @@ use crate::render::recipe::Quality;
 
 /// All parameters, in the order of the documentation.
 pub const PARAMETERS: &[Parameter] = &[
-    parameter! {
-        width, aliases: ["w"],
-        allowed: "an integer from 1; above `max_dimension` it is clamped",
-        default: none,
-        about: "width of the result in pixels",
-        parse: side,
-        print: u32::to_string,
-        control: Control::Side,
-        group: Group::Size,
+    Parameter {
+        set: |params, value| {
+            (params.width, params.auto_width) = width(value)?;
+            Some(())
+        },
+        clear: |params| (params.width, params.auto_width) = (None, false),
+        get: |params| show_width(params.width, params.auto_width),
+        ..parameter! {
+            width, aliases: ["w"],
+            allowed: "an integer from 1; above `max_dimension` it is clamped; auto: that of the client hints",
+            default: none,
+            about: "width of the result in pixels",
+            parse: side,
+            print: u32::to_string,
+            control: Control::Side,
+            group: Group::Size,
+        }
     },
     parameter! {
         height, aliases: ["h"],
