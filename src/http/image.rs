@@ -126,6 +126,7 @@ async fn fallback_picture(
         None => state.service.original(&id).await,
     };
     let picture = picture.ok()?;
+    check_content(target, picture.content).ok()?;
     let head = headers::fallback_picture_head(method, request_headers, target, &picture, problem, is_ok).ok()?;
     let mut response = response_body::attach(head, picture.payload, state).await.ok()?;
     response.extensions_mut().insert(problem::Kind(problem.title()));

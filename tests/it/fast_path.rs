@@ -8,7 +8,9 @@ const LARGE: &str = "/photos/astronaut.png?format=png&width=300&sharpen=1";
 const SMALL: &str = "/photos/coffee.png?format=webp&width=60";
 const NEGOTIATED: &str = "/photos/coffee.png?width=60&format=auto";
 const DAMAGED: &str = "/hostile/truncated.jpg?width=20";
-const URLS: [&str; 9] = [
+const HINTED: &str = "/photos/coffee.png?width=auto&format=auto";
+const URLS: [&str; 10] = [
+    HINTED,
     SMALL,
     LARGE,
     NEGOTIATED,
@@ -30,6 +32,15 @@ const HEADERS: &[&[(&str, &str)]] = &[
     &[("Accept", "image/webp"), ("Accept", "image/png")],
     &[("Accept", "\u{e9}")],
     &[("Accept", "")],
+    // client hints: the first line counts
+    &[("Sec-CH-Width", "60")],
+    &[("sec-ch-width", "60"), ("Save-Data", "on")],
+    &[("Save-Data", "on")],
+    &[("Width", "60")],
+    &[("Sec-CH-Viewport-Width", "40"), ("Sec-CH-DPR", "1.5")],
+    &[("Sec-CH-Width", "\u{e9}")],
+    &[("Sec-CH-Width", "60"), ("Sec-CH-Width", "150")],
+    &[("Sec-CH-Width", "x"), ("Sec-CH-Width", "60")],
     &[("Connection", "keep-alive")],
     &[("Connection", "Keep-Alive, x")],
     &[
@@ -110,7 +121,10 @@ const HEADS: &[(&str, usize)] = &[
 fn start(fast_path: bool, allow_origin: &[&str]) -> (Server, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("tintype.toml");
-    let text = format!("[server]\nfast_path = {fast_path}\nallow_origin = {allow_origin:?}\n");
+    let text = format!(
+        "[server]\nfast_path = {fast_path}\nallow_origin = {allow_origin:?}\n\
+         [output]\nclient_hints = true\nsave_data_quality = 40\n"
+    );
     std::fs::write(&file, text).expect("a file");
     let mut command = serve(tintype(), &testdata(), &folder.path().join("cache"), "127.0.0.1:0", &[]);
     command.arg("--config").arg(file);
@@ -171,7 +185,9 @@ fn fast_path_and_slow_path_give_the_same_answers() {
         // rendered, read from disk, and from memory from now on; all with the Accept headers that follow
         for server in servers {
             for url in URLS {
-                for accept in [&[][..], &[("Accept", "image/avif,image/webp,*/*")], &[("Accept", "")]] {
+                let hints = [("Sec-CH-Width", "60"), ("Save-Data", "on")];
+                let accept = ("Accept", "image/avif,image/webp,*/*");
+                for accept in [&[][..], &[accept], &[("Accept", "")], &hints[..1], &hints[1..], &hints] {
                     (0..3).for_each(|_| drop(server.get(url, accept)));
                 }
             }

@@ -270,3 +270,23 @@ fn cache_that_ignores_vary_is_reported() {
     let (code, output) = check("/mixed/photos/coffee.png?width=64&format=webp");
     assert_eq!(code, Some(0), "{output}");
 }
+
+#[test]
+fn fallback_picture_passes_with_its_status() {
+    needs!(Nginx);
+    let place = folder();
+    let socket = place.path().join("tintype.sock");
+    let listen = format!("unix:{}", socket.display());
+    let picture = testdata().join("photos/coffee.png").display().to_string();
+    let environment = [("TINTYPE_OUTPUT_FALLBACK", picture.as_str())];
+    let tintype = Server::start_with(&testdata(), &place.path().join("cache"), &listen, &environment);
+    let nginx = Nginx::start(place.path(), |listen| site(place.path(), &socket, listen));
+    for _ in 0..2 {
+        let answer = nginx.get("/no.jpg?width=60&format=webp", &[]);
+        let picture = tintype::render::probe(&answer.body).expect("a picture");
+        assert_eq!((answer.status, picture.format, picture.size.to_string()), (404, Format::WebP, "60x40".into()));
+        assert_eq!(answer.header("cache-control"), "max-age=30");
+        assert!(answer.header("cache-status").ends_with("detail=fallback-404"), "{}", answer.head);
+        assert_eq!(answer.body, tintype.get("/other.jpg?width=60&format=webp", &[]).body);
+    }
+}

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::common::{Address, Connection, PATIENCE, Server, folder, poll, run, serve, testdata, tintype};
+use crate::common::{Address, Answer, Connection, PATIENCE, Server, folder, poll, run, serve, testdata, tintype};
 use rustix::process::{Pid, Signal, kill_process};
+use tintype::render::probe;
 
 const OLD: &str = "0123456789abcdef";
 const NEW: &str = "fedcba9876543210";
@@ -304,4 +305,28 @@ fn repeated_sighup_changes_nothing() {
     set.server.signal(Signal::HUP);
     let Set { mut server, .. } = set;
     assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn reload_replaces_the_fallback_picture() {
+    let set = Set::start("[output]\nsave_data_quality = 0\n", &[]);
+    let (url, picture) = ("/no.jpg?width=20&format=webp", set.place.path().join("missing.png"));
+    assert_eq!(set.server.get(url, &[]).header("content-type"), "application/problem+json");
+    let settings = "[output]\nfallback = \"missing.png\"\n";
+    set.reload(settings);
+    let line = set.log_line("invalid settings were not applied");
+    assert!(line.contains("output.fallback") && line.contains("missing.png"), "{line}");
+    std::fs::copy(testdata().join("photos/coffee.png"), &picture).expect("a file");
+    set.reload(settings);
+    let first = set.server.get(url, &[]);
+    let width = |answer: &Answer| probe(&answer.body).expect("a picture").size.width;
+    assert_eq!((first.status, width(&first)), (404, 20));
+    // another picture in the same file is another rendition
+    std::fs::copy(testdata().join("photos/rocket.jpg"), &picture).expect("a file");
+    set.reload(settings);
+    let second = set.server.get(url, &[]);
+    assert!(second.status == 404 && width(&second) == 20 && second.body != first.body, "{}", second.head);
+    assert!(set.log_line("settings reloaded").contains("applied"), "{}", set.server.log());
+    set.reload("");
+    assert_eq!(set.server.get(url, &[]).header("content-type"), "application/problem+json");
 }

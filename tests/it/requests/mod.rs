@@ -5,6 +5,7 @@ mod clamped;
 mod dialects;
 mod fallback;
 mod formats;
+mod hints;
 mod overload;
 mod problems;
 mod redirect;

@@ -138,7 +138,7 @@ pub(super) const OPTIONS: &[Row] = &[
     Row::ignored("s", &[], "the signature, where URLs are signed"),
     Row::ignored("ixlib", &[], "the name of a library"),
     Row::ignored("ixid", &[], "for imgix's own statistics"),
-    Row::ignored("ch", &[], "client hints are not asked for"),
+    Row::ignored("ch", &[], "client hints are for native `width=auto`, where no width is stated"),
     Row::ignored("cs", &[], "colours are always converted to sRGB"),
     Row::ignored("iptc", &[], "metadata"),
     Row::ignored("dpi", &[], "metadata"),
