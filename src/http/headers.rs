@@ -1,6 +1,5 @@
 //! The headers of an image.
 
-use std::borrow::Cow;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,14 +16,13 @@ use hyper::body::Frame;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::conditions;
-use super::freshness::{Defects, FALLBACK_MAX_AGE, Freshness};
+use super::freshness::{Defects, Freshness};
 use super::problem::Problem;
 use super::ranges::{self, Selected};
 use super::request_id::X_REQUEST_ID;
 use crate::cache::{Digest, Found};
 use crate::clock;
-use crate::dialect::hints::HEADERS;
-use crate::dialect::{Consulted, Hints, Target};
+use crate::dialect::{Consulted, Target};
 use crate::render::{Clamp, Content, Format};
 use crate::service::{Answer, Timing};
 
@@ -177,47 +175,6 @@ pub(super) fn head(
     Ok(Head { response, part: (method != Method::HEAD).then_some(part) })
 }
 
-/// The head of the answer with an original in place of a rendition that was refused for overload.
-pub(super) fn fallback_head(
-    method: &Method, request_headers: &HeaderMap, target: &Target, original: &Answer, timing: bool,
-) -> Result<Head, Problem> {
-    let mut head = head(method, request_headers, target, original, timing, &ArcSwapOption::empty())?;
-    let headers = head.response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, FALLBACK_MAX_AGE);
-    headers.insert(CACHE_STATUS, HeaderValue::from_static("tintype; fwd=bypass; detail=overloaded"));
-    // the rendition will have the same date, and other bytes
-    headers.remove(header::LAST_MODIFIED);
-    // which names the rendition of an allowed width
-    headers.remove(header::CONTENT_LOCATION);
-    Ok(head)
-}
-
-/// The head of the answer with the fallback picture in place of `problem`. With the status of the problem it is sent whole and without a
-/// validator: conditions and ranges are for answers that have the original (RFC 9110 §13.2.1, §14.2).
-pub(super) fn fallback_picture_head(
-    method: &Method, request_headers: &HeaderMap, target: &Target, picture: &Answer, problem: &Problem, is_ok: bool,
-) -> Result<Head, Problem> {
-    let none = HeaderMap::new();
-    let conditions = if is_ok { request_headers } else { &none };
-    let mut head = head(method, conditions, target, picture, false, &ArcSwapOption::empty())?;
-    if !is_ok {
-        *head.response.status_mut() = problem.status();
-    }
-    let headers = head.response.headers_mut();
-    if !is_ok {
-        headers.remove(header::ETAG);
-        headers.remove(header::ACCEPT_RANGES);
-    }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(problem.cache_control()));
-    // which names the rendition of an allowed width
-    headers.remove(header::CONTENT_LOCATION);
-    if headers.contains_key(CACHE_STATUS) {
-        let status = cache_status(picture.found.filter(|found| *found != Found::Shared), Defects::default());
-        insert(headers, CACHE_STATUS, &format!("{status}; detail=fallback-{}", problem.status().as_u16()));
-    }
-    Ok(head)
-}
-
 /// Inserts the headers that say what a body is and how it may be used.
 pub(super) fn describe(
     headers: &mut HeaderMap, target: &Target, content: Content, found: Option<Found>, defects: Defects,
@@ -305,18 +262,6 @@ pub(super) fn vary(headers: &mut HeaderMap, negotiable: bool, hints: Consulted) 
     insert(headers, header::VARY, &names.join(", "));
 }
 
-/// The client hints of a request.
-pub(super) fn hints(headers: &HeaderMap) -> Hints {
-    Hints::parse(HEADERS.map(|name| headers.get(name).map(HeaderValue::as_bytes)))
-}
-
-/// The value of `Accept`; several lines are joined (RFC 9110 §5.3).
-pub(super) fn accept(headers: &HeaderMap) -> Cow<'_, str> {
-    let mut values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let Some(first) = values.next() else { return Cow::Borrowed("") };
-    values.fold(Cow::Borrowed(first), |joined, next| Cow::Owned(format!("{joined},{next}")))
-}
-
 /// A date as `Last-Modified` has it: HTTP dates have no fractions, and an image must not look newer than it is.
 pub(super) fn whole_seconds(time: SystemTime) -> SystemTime {
     // never in the future (RFC 9110 §8.8.2.1)
@@ -326,7 +271,7 @@ pub(super) fn whole_seconds(time: SystemTime) -> SystemTime {
 }
 
 /// `Cache-Status` (RFC 9211).
-fn cache_status(found: Option<Found>, defects: Defects) -> String {
+pub(super) fn cache_status(found: Option<Found>, defects: Defects) -> String {
     let is_shared = found == Some(Found::Shared);
     let status: String = match found {
         None => "tintype; fwd=bypass".into(),

@@ -13,7 +13,7 @@ use super::request_cache::ParsedRequest;
 use super::request_id::RequestId;
 use super::state::State;
 use super::traffic::{ForeignDialect, Outcome, Streamed};
-use super::{headers, health, response_body, x_accel};
+use super::{fallback, headers, health, request_cache, response_body, x_accel};
 use crate::clock;
 use crate::dialect::{Consulted, Target, UnknownParam, native};
 use crate::render::recipe::Output;
@@ -91,7 +91,7 @@ async fn try_answer(
     let now = clock::seconds();
     let (parsed, settings, timing) = {
         let live = state.live.load();
-        let (accept, hints) = (headers::accept(request_headers), headers::hints(request_headers));
+        let (accept, hints) = (request_cache::accept(request_headers), request_cache::hints(request_headers));
         let parsed = live.requests.get_or_parse(&live.config.policy, uri, &accept, hints, now);
         (parsed, Arc::clone(&live.settings), live.config.server_timing)
     };
@@ -127,7 +127,7 @@ async fn fallback_picture(
     };
     let picture = picture.ok()?;
     check_content(target, picture.content).ok()?;
-    let head = headers::fallback_picture_head(method, request_headers, target, &picture, problem, is_ok).ok()?;
+    let head = fallback::picture_head(method, request_headers, target, &picture, problem, is_ok).ok()?;
     let mut response = response_body::attach(head, picture.payload, state).await.ok()?;
     response.extensions_mut().insert(problem::Kind(problem.title()));
     Some(response)
@@ -152,7 +152,7 @@ async fn respond(
     let (answer, head) = match state.service.rendition(settings, &target.id, recipe, &parsed.key, rate_limit).await {
         Err(Error::Work(overloaded @ WorkError::Overloaded { .. })) if state.live.load().config.overload_fallback => {
             let original = state.service.overload_fallback(&target.id, recipe).await.ok_or(overloaded)?;
-            let head = headers::fallback_head(method, request_headers, target, &original, timing)?;
+            let head = fallback::overload_head(method, request_headers, target, &original, timing)?;
             (original, head)
         }
         answer => {

@@ -9,6 +9,7 @@
 //! | `problem` | every error's status and body (RFC 9457) |
 //! | `traffic`, `history` | the counters of requests and connections; what the status page remembers |
 //! | `conditions`, `freshness`, `headers` | preconditions and 304 (RFC 9110 §13), `Cache-Control`, an image's headers |
+//! | `fallback` | the heads of answers with another picture than the one that was asked for |
 //! | `access` | the access log |
 //! | `request_cache` | requests that were parsed before |
 //! | `state` | settings, and what all requests share |
@@ -30,6 +31,7 @@ mod clients;
 mod conditions;
 mod cors;
 mod explain;
+mod fallback;
 mod fast_path;
 mod freshness;
 mod headers;

@@ -1,18 +1,21 @@
-//! Requests that were parsed before: parsing a URL and writing the headers of its answer is most of the CPU of a hit, and
-//! both depend on little.
+//! The headers that a recipe depends on, and requests that were parsed before: parsing a URL and writing the headers of its
+//! answer is most of the CPU of a hit, and both depend on little.
 //!
 //! An entry is what a policy makes of a URL, an `Accept` header and those client hints that the URL depends on, signature
-//! included. The entry without hints says which these are. So the cache belongs to the policy and is dropped with it ([`LiveConfig`](super::state::LiveConfig)). Conditions that depend on time (`expires`) or on
-//! the original (its version) are checked on every request.
+//! included. The entry without hints says which these are. So the cache belongs to the policy and is dropped with it
+//! ([`LiveConfig`](super::state::LiveConfig)). Conditions that depend on time (`expires`) or on the original (its version) are
+//! checked on every request.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt::Write;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use http::Uri;
+use http::{HeaderMap, HeaderValue, Uri, header};
 
 use super::headers::PreparedHeaders;
+use crate::dialect::hints::HEADERS;
 use crate::dialect::{Error, Hints, Policy, Target, UnknownParam, native};
 use crate::service::KeyMemo;
 
@@ -127,4 +130,16 @@ fn parse(policy: &Policy, uri: &Uri, accept: &str, hints: Hints, now: u64) -> Re
     let unknown = is_native.then(|| UnknownParam::among(uri.query().unwrap_or_default())).flatten();
     let key = KeyMemo::clamped_from(target.requested);
     Ok(Arc::new(ParsedRequest { target, key, unknown, headers: ArcSwapOption::empty() }))
+}
+
+/// The client hints of a request.
+pub(super) fn hints(headers: &HeaderMap) -> Hints {
+    Hints::parse(HEADERS.map(|name| headers.get(name).map(HeaderValue::as_bytes)))
+}
+
+/// The value of `Accept`; several lines are joined (RFC 9110 §5.3).
+pub(super) fn accept(headers: &HeaderMap) -> Cow<'_, str> {
+    let mut values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let Some(first) = values.next() else { return Cow::Borrowed("") };
+    values.fold(Cow::Borrowed(first), |joined, next| Cow::Owned(format!("{joined},{next}")))
 }
