@@ -10,6 +10,7 @@ use super::UsageError;
 use crate::cache::shared::SharedTier;
 use crate::config::fixed::Isolation;
 use crate::config::{Config, FixedSettings};
+use crate::render::fonts::FontFiles;
 use crate::service::Service;
 use crate::service::isolated::{self, Isolated};
 use crate::service::renderer::{InProcess, Renderer};
@@ -28,6 +29,7 @@ pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
     if let Some(dir) = fixed.cache.folder() {
         crate::cache::preflight::check_permissions(dir).context("the cache folder is not safe to use")?;
     }
+    install_fonts(config);
     let renderer = renderer(fixed)?;
     let service = Service::with_renderer(source, &fixed.cache(), fixed.workers(), config.render(), renderer);
     service.set_upgrades(config.upgrades());
@@ -40,6 +42,17 @@ pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
         service.join_cluster(cluster).context("cannot reach the servers of cluster.peers")?;
     }
     Ok(service)
+}
+
+/// Finds the fonts, whose digest is part of the keys of SVGs with text. Processes that draw load them.
+pub(super) fn install_fonts(config: &Config) {
+    let fonts = FontFiles::find(&config.fixed.source.fonts);
+    if fonts.number() == 0 && config.render().draws_svg() {
+        let folders = config.fixed.source.fonts.iter().map(|folder| folder.display().to_string());
+        let folders = folders.collect::<Vec<_>>().join(" ");
+        tracing::warn!(folders, "no fonts: text in SVG originals is missing where they are rasterised");
+    }
+    fonts.install();
 }
 
 /// The renderer that `security.isolation` asks for.
@@ -67,12 +80,12 @@ fn renderer(config: &FixedSettings) -> anyhow::Result<Arc<dyn Renderer>> {
 
 /// The worker processes of the service.
 pub(super) fn isolated(config: &FixedSettings) -> anyhow::Result<Isolated> {
-    start_workers(config.workers().count(), config.security.isolation == Isolation::Job)
+    start_workers(config.workers().count(), config.security.isolation == Isolation::Job, &config.source.fonts)
 }
 
 /// Worker processes that the kernel locks down.
-pub(super) fn start_workers(count: usize, per_job: bool) -> anyhow::Result<Isolated> {
-    let isolated = Isolated::start(isolated::Config::this(count, per_job))?;
+pub(super) fn start_workers(count: usize, per_job: bool, fonts: &[PathBuf]) -> anyhow::Result<Isolated> {
+    let isolated = Isolated::start(isolated::Config::this(count, per_job, fonts))?;
     anyhow::ensure!(
         isolated.report().is_isolated(),
         "the kernel has neither Landlock nor seccomp: {}",

@@ -96,9 +96,12 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let target = policy.target("/-", Some(&query), "", 0).map_err(|error| UsageError(error.to_string()))?;
     let recipe = target.recipe.ok_or_else(|| UsageError("no parameter changes the image".into()))?;
     let original = read(&arguments.input)?;
+    if Format::sniff(&original) == Some(Format::Svg) {
+        build::install_fonts(&config);
+    }
     let settings = config.render();
     let encoded = match arguments.isolate {
-        true => render_isolated(&original, &recipe, &settings)?,
+        true => render_isolated(&original, &recipe, &settings, &config.fixed.source.fonts)?,
         false => render::render(&original, &recipe, &settings, &mut |_| true)?,
     };
     write(&arguments.output, &encoded.bytes)
@@ -108,8 +111,10 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Renders in a worker process, within the memory that is estimated.
-fn render_isolated(original: &[u8], recipe: &Recipe, settings: &Settings) -> anyhow::Result<Encoded> {
-    let renderer = build::start_workers(1, false)?;
+fn render_isolated(
+    original: &[u8], recipe: &Recipe, settings: &Settings, fonts: &[PathBuf],
+) -> anyhow::Result<Encoded> {
+    let renderer = build::start_workers(1, false, fonts)?;
     let length = original.len() as u64;
     let bounds = |memory| Bounds { memory, deadline: Instant::now() + DAY, is_idle: false };
     let info = renderer.head(original, settings, bounds(length + render::FIXED_MEMORY))?;

@@ -117,6 +117,9 @@ pub struct Source {
     pub patience: Span,
     /// Accepted formats of originals; others are refused with 415.
     pub formats_in: Vec<String>,
+    /// Folders of fonts (TTF, OTF, TTC) for text in SVG originals; without fonts there is no text. Other fonts are other renditions of
+    /// SVGs with text.
+    pub fonts: Vec<PathBuf>,
 }
 
 /// `[cache]`
@@ -299,6 +302,7 @@ impl Default for Source {
             stale_if_error: Span(Duration::from_secs(7 * 86_400)),
             patience: Span(Duration::from_secs(2)),
             formats_in,
+            fonts: vec!["/usr/share/fonts".into(), "/usr/local/share/fonts".into()],
         }
     }
 }

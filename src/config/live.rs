@@ -57,6 +57,22 @@ pub struct Source {
     /// Originals whose pixel data is truncated or fails a checksum: `show` renders what browsers would show, cached for a minute;
     /// `refuse` answers 422.
     pub damaged: Damaged,
+    /// SVG originals: `rasterise` draws them where a URL names a format of pixels, such as `format=png`, and sends them as they are
+    /// elsewhere; `pass` only sends them as they are; `refuse` answers 415.
+    pub svg: Svg,
+}
+
+/// What is made of SVG originals.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Svg {
+    /// Drawn where a format of pixels is named.
+    #[default]
+    Rasterise,
+    /// Sent as they are.
+    Pass,
+    /// 415.
+    Refuse,
 }
 
 /// The treatment of originals whose pixel data is truncated or fails a checksum.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::fallback::InvalidFallback;
 use super::fixed::{FixedSettings, Limits, Overload, Server, SharedResults};
-use super::live::{AvifEncoder, Damaged, Effort, LiveSettings, Output, UnknownParams, Upgrade};
+use super::live::{AvifEncoder, Damaged, Effort, LiveSettings, Output, Svg, UnknownParams, Upgrade};
 use super::mounts::InvalidDialect;
 use super::table::Config;
 use crate::dialect::policy::InvalidPreset;
@@ -53,6 +53,12 @@ impl Config {
                 },
                 avif: output.avif.in_this_build().unwrap_or_default(),
             },
+            svg: match live.source.svg {
+                Svg::Rasterise => render::SvgMode::Rasterise,
+                Svg::Pass => render::SvgMode::Pass,
+                Svg::Refuse => render::SvgMode::Refuse,
+            },
+            fonts: render::fonts::digest(),
         }
     }
 

@@ -37,7 +37,7 @@ pub struct Explained {
 pub enum Facts {
     /// The header of a raster image.
     Raster(Arc<Info>),
-    /// An SVG has none.
+    /// An SVG scales by itself.
     Svg,
 }
 
@@ -101,13 +101,16 @@ impl Service {
     async fn explain_rendition(
         &self, settings: &Settings, id: &ImageId, version: Version, recipe: &Recipe, header: &Header,
     ) -> Result<Rendition, Error> {
-        if header.info().is_none() {
-            check_svg(recipe, settings)?;
+        if Facts::of(header).format() == Format::Svg {
+            render::check_svg_mode(recipe, settings)?;
         }
-        let recipe = header.effective(recipe, settings);
         let info = header.info().map(Arc::as_ref);
+        // sent as it is, or described by its text
+        let is_svg = |info: &&Info| info.is_vector() && recipe.passes_svg_through();
+        let passed = info.filter(is_svg).is_some();
+        let recipe = header.effective(recipe, settings);
         // a description has no size and no format
-        let drawn = info.filter(|_| recipe.encode.output != Output::Json);
+        let drawn = info.filter(|_| recipe.encode.output != Output::Json && !passed);
         let plan = drawn.map(|info| render::explain(info, &recipe, settings)).transpose()?;
         let estimate = info.map(|info| render::estimate(info, version.length, &recipe, settings)).transpose()?;
         let key = rendition_key(id, &version, &recipe, settings);
@@ -200,22 +203,15 @@ impl Service {
     }
 }
 
-/// The error of a render of an SVG, which depends on its format alone.
-fn check_svg(recipe: &Recipe, settings: &Settings) -> render::Result<()> {
-    const ANY: &[u8] = b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>";
-    render::identify(ANY, settings)?;
-    match recipe.passes_svg_through() || recipe.encode.output == Output::Json {
-        true => Ok(()),
-        false => render::probe(ANY).map(drop),
-    }
-}
-
 /// Nanoseconds that a comparison takes for each pixel.
 const SCORE_TIME: u64 = 400;
 
 impl Facts {
     fn of(header: &Header) -> Facts {
-        header.info().map_or(Facts::Svg, |info| Facts::Raster(Arc::clone(info)))
+        match header.info() {
+            Some(info) if !info.is_vector() => Facts::Raster(Arc::clone(info)),
+            _ => Facts::Svg,
+        }
     }
 
     /// The format.

@@ -17,9 +17,9 @@ const HEADER_BYTES: usize = 300;
 /// The header of one version of an original.
 #[derive(Clone, Debug)]
 pub(super) enum Header {
-    /// Of a raster image.
+    /// Of an image that is decoded or drawn.
     Raster(Arc<Info>),
-    /// An SVG has no header to read.
+    /// An SVG that is sent as it is, and not drawn.
     Svg,
 }
 

@@ -1,7 +1,9 @@
 //! [`Codec`], the interface of all formats.
 
 use tintype_pixels::DctScale;
-use tintype_pixels::{Admitted, DecodeOptions, Decoded, Error, Info, Integrity, Profile, Result, Rows, Size};
+use tintype_pixels::{
+    Admitted, DecodeOptions, Decoded, Error, Info, Integrity, Pixels, Profile, Region, Result, Rows, Size,
+};
 
 use crate::encode_input::EncodeInput;
 use crate::encoding::Encoding;
@@ -58,6 +60,16 @@ pub trait Codec: Sync {
     /// As [`Codec::decode`].
     fn stream(&self, _original: &[u8], admitted: &Admitted<'_>, _sink: RowSink<'_>) -> Result<Integrity> {
         Err(Error::malformed(admitted.info().format, "it cannot be decoded by rows"))
+    }
+
+    /// Draws a region of a vector picture on a canvas of that size, for pictures with
+    /// [`DecoderCaps::vector`](tintype_pixels::DecoderCaps::vector). The region is in pixels of the size that the header has; the
+    /// pixels are RGBA.
+    ///
+    /// # Errors
+    /// As [`Codec::decode`], and [`Error::Limit`] where drawing takes more time or memory than is allowed.
+    fn draw(&self, _original: &[u8], admitted: &Admitted<'_>, _region: Region, _size: Size) -> Result<Pixels> {
+        Err(Error::malformed(admitted.info().format, "it is no vector picture"))
     }
 
     /// Whether the encoder prefers a lossy picture of that size and quality, on its own scale, as Y'CbCr planes of 4:2:0.

@@ -3,11 +3,13 @@
 use std::panic::AssertUnwindSafe;
 
 use tintype_pixels::DctScale;
-use tintype_pixels::{Admitted, DecodeOptions, Decoded, Error, Format, Info, Integrity, Result, Size};
+use tintype_pixels::{Admitted, DecodeOptions, Decoded, Error, Format, Info, Integrity, Pixels, Region, Result, Size};
 
 use crate::codec::{Codec, RowSink, ShouldContinue, Sink};
 use crate::encode_input::EncodeInput;
 use crate::encoding::Encoding;
+#[cfg(feature = "svg")]
+use crate::svg;
 use crate::unsupported::Unsupported;
 use crate::{avif, bmp, gif, ico, jpeg, jxl, png, pnm, qoi, tiff, webp};
 
@@ -17,6 +19,8 @@ pub const BACKENDS: &[&str] = &[
     "webp: libwebp (encoding), image-webp (decoding); tintype-vp8 for lossy pictures that are opaque or reduced",
     avif::BACKEND,
     "jxl: jxl-oxide (decoding)",
+    #[cfg(feature = "svg")]
+    "svg: resvg (drawing)",
     "resize: fast_image_resize",
 ];
 
@@ -37,7 +41,10 @@ pub fn of(format: Format) -> Guarded {
             Format::Qoi => &qoi::Qoi,
             Format::Jxl => &jxl::Jxl,
             Format::Heic => &Unsupported(Format::Heic, "HEVC decoders are not free of patents"),
-            Format::Svg => &Unsupported(Format::Svg, "SVG is passed through untouched and has no pixels to change"),
+            #[cfg(feature = "svg")]
+            Format::Svg => &svg::Svg,
+            #[cfg(not(feature = "svg"))]
+            Format::Svg => &Unsupported(Format::Svg, "SVG is passed through untouched by this build"),
         },
     )
 }
@@ -65,6 +72,10 @@ impl Codec for Guarded {
 
     fn stream(&self, original: &[u8], admitted: &Admitted<'_>, sink: RowSink<'_>) -> Result<Integrity> {
         guarded(self.0, || self.1.stream(original, admitted, sink))
+    }
+
+    fn draw(&self, original: &[u8], admitted: &Admitted<'_>, region: Region, size: Size) -> Result<Pixels> {
+        guarded(self.0, || self.1.draw(original, admitted, region, size))
     }
 
     fn accepts_ycbcr(&self, size: Size, encoding: Encoding, quality: f32) -> bool {

@@ -33,6 +33,7 @@ mod pnm;
 mod qoi;
 mod quantise;
 mod samples;
+pub mod svg;
 #[cfg(test)]
 mod testing;
 mod tiff;

@@ -29,7 +29,7 @@ pub enum Format {
     Jxl,
     /// HEIF with HEVC: recognised so that it can be refused by name.
     Heic,
-    /// SVG: passed through untouched, never rasterised.
+    /// SVG: passed through untouched, and drawn where a format of pixels is named.
     Svg,
 }
 

@@ -74,6 +74,8 @@ pub struct DecoderCaps {
     pub shared_scales: &'static [DctScale],
     /// How it returns rows one after the other, if it does.
     pub rows: Option<RowDecoding>,
+    /// How it is drawn, if it is a vector picture.
+    pub vector: Option<VectorDrawing>,
     /// Memory that decoding takes.
     pub memory: DecodeMemory,
     /// Nanoseconds of one core for each stored pixel, as measured on one machine: only ratios matter.
@@ -89,6 +91,26 @@ pub struct RowDecoding {
     pub channels: usize,
     /// Bytes that the decoder holds in addition to the rows that it returns.
     pub memory: u64,
+}
+
+/// A vector picture, which is drawn at the size of the result and has no pixels of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VectorDrawing {
+    /// Bytes that the parsed document takes, whatever the size.
+    pub memory: u64,
+    /// Canvases of the drawn size that are held at a time in addition to the result: layers, masks and filters.
+    pub layers: u32,
+    /// Nanoseconds of one core that parsing takes.
+    pub time: u64,
+    /// Whether it has text, so that installed fonts shape the pixels.
+    pub has_text: bool,
+}
+
+impl VectorDrawing {
+    /// Bytes that drawing that many pixels takes, the result included.
+    pub fn bytes(self, pixels: u64) -> u64 {
+        self.memory.saturating_add(pixels.saturating_mul(4).saturating_mul(1 + u64::from(self.layers)))
+    }
 }
 
 /// Bytes of memory that a decoder needs.
@@ -133,6 +155,7 @@ impl Info {
                 decodes_regions: false,
                 shared_scales: &[],
                 rows: None,
+                vector: None,
                 memory: DecodeMemory { per_stored_pixel: 1.0, per_decoded_pixel: 5.0 },
                 time: format.decode_time(),
             },
@@ -156,6 +179,11 @@ impl Info {
         self.has_profile = profile.is_some();
         self.profile_name = profile.and_then(Profile::name);
         self
+    }
+
+    /// Whether it is a vector picture, which has a size and no pixels.
+    pub fn is_vector(&self) -> bool {
+        self.caps.vector.is_some()
     }
 
     /// The size as displayed, orientation applied.

@@ -32,6 +32,10 @@ impl Limits {
         if info.frames > self.max_frames && frames > 1 {
             return Err(Error::Limit(format!("it has {} frames; {} are allowed", info.frames, self.max_frames)));
         }
+        if info.is_vector() {
+            // its pixels are those of the result
+            return Ok(());
+        }
         let pixels = info.size.pixels().saturating_mul(frames.into());
         if pixels > self.max_pixels {
             let what = if frames > 1 { format!("{frames} frames of {}", info.size) } else { info.size.to_string() };

@@ -7,9 +7,9 @@ use quick_xml::events::Event;
 use serde::{Deserialize, Serialize};
 
 use tintype_codecs::Codec;
+use tintype_codecs::svg::stated_size;
 use tintype_pixels::{DctScale, DecodeOptions, Error, Format, Info, Result, Size};
 
-use crate::json;
 use crate::probe::{known_or_probed, switched_off};
 use crate::progress::{Progress, Stage, begin};
 use crate::settings::Settings;
@@ -51,7 +51,7 @@ pub fn check(
     Ok(Checked { format, size: Some(info.displayed()), frames: info.frames })
 }
 
-/// An SVG has no pixels to decode: it must be well-formed XML, to the end of its outermost element.
+/// An SVG is validated, not drawn: it must be well-formed XML, to the end of its outermost element.
 fn check_svg(original: &[u8]) -> Result<Checked> {
     let damaged = |reason: &str| Error::malformed(Format::Svg, reason);
     let text = std::str::from_utf8(original).map_err(|_| damaged("it is no text in UTF-8"))?;
@@ -73,7 +73,7 @@ fn check_svg(original: &[u8]) -> Result<Checked> {
             _ => {}
         }
     }
-    Ok(Checked { format: Format::Svg, size: json::svg_size(text), frames: 1 })
+    Ok(Checked { format: Format::Svg, size: stated_size(text), frames: 1 })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! The figures were measured; `tests/memory.rs` compares them with real renders.
 
 use tintype_codecs::{AvifEncoder, Effort, Encoding};
-use tintype_pixels::{Format, Info, Size};
+use tintype_pixels::{Format, Info, Size, VectorDrawing};
 
 use crate::bands::{CUT_AT_ONCE, linear_rows_at_once, rows_at_once, window};
 use crate::recipe::{Encode, Output};
@@ -78,6 +78,13 @@ pub(crate) fn render_time(
 ) -> f64 {
     let encode = format.encode_time(lossless) * effort_factor(format, lossless, encoding);
     FIXED_TIME + decoded * info.caps.time + made * encode
+}
+
+/// Nanoseconds of one core to parse a vector picture and to draw it on a canvas of that size.
+pub(crate) fn drawing_time(vector: VectorDrawing, canvas: Size) -> f64 {
+    const SHAPES: f64 = 15.0;
+    const LAYER: f64 = 10.0;
+    vector.time as f64 + canvas.pixels() as f64 * (SHAPES + LAYER * f64::from(vector.layers))
 }
 
 /// How many times the time of the fast effort an encoder takes; for AVIF, of libaom's.

@@ -19,6 +19,9 @@ impl Recipe {
     /// the format chosen. Reducing twice changes nothing. A recipe that cannot be made stays as it is.
     #[must_use]
     pub fn effective(&self, info: &Info, settings: &Settings) -> Recipe {
+        if info.is_vector() && (self.passes_svg_through() || !settings.draws_svg()) {
+            return if self.passes_svg_through() { Recipe::passthrough() } else { self.clone() };
+        }
         match Plan::new(info, self, settings) {
             // a description has no size and no format
             Ok(_) if self.encode.output == Output::Json => self.clone(),
@@ -30,7 +33,7 @@ impl Recipe {
     /// For an effective recipe whose result may be the original itself, since that may be smaller: the recipe of what it
     /// is compared with, which others may ask for by the format's name.
     pub fn with_chosen_format(&self, info: &Info, settings: &Settings) -> Option<Recipe> {
-        if !matches!(self.encode.output, Output::Auto(_) | Output::Original) {
+        if info.is_vector() || !matches!(self.encode.output, Output::Auto(_) | Output::Original) {
             return None;
         }
         let plan = Plan::new(info, self, settings).ok().filter(|plan| plan.drawing_formats.is_empty())?;
@@ -68,7 +71,7 @@ impl Recipe {
 
 /// The reduced recipe; `None` where a step would change the picture, which the checks at its end rule out.
 fn reduced(plan: &Plan<'_>, info: &Info, settings: &Settings) -> Option<Recipe> {
-    let Recipe { geometry, effects, encode } = plan.recipe();
+    let Recipe { geometry, effects, encode, fonts: _ } = plan.recipe();
     let Geometry { orient, rect: _, area: _, trim, turn, resize: _, options: _, canvas, background } = *geometry;
     // every operation has an effect, whatever the original
     let Effects { blur, sharpen, pixelate, brightness, contrast, saturation, gamma, greyscale } = *effects;
@@ -89,6 +92,7 @@ fn reduced(plan: &Plan<'_>, info: &Info, settings: &Settings) -> Option<Recipe> 
         },
         effects: Effects { blur, sharpen, pixelate, brightness, contrast, saturation, gamma, greyscale },
         encode: Encode { animated: encode.animated || info.frames == 1, ..*encode },
+        fonts: info.caps.vector.map(|vector| if vector.has_text { settings.fonts } else { 0 }),
     };
     let sized_plan = Plan::new(info, &sized, settings).ok().filter(|new| is_same(plan, new))?;
     let has_same_alternative = |new: &Plan<'_>| can_send_original(info, new) == can_send_original(info, &sized_plan);
@@ -118,7 +122,7 @@ fn sizing(plan: &Plan<'_>) -> Sizing {
     let geometry = &viewport.recipe.geometry;
     let own = Sizing { resize: geometry.resize, options: geometry.options.canonical(geometry.resize) };
     if geometry.trim.is_some() {
-        return beyond_trim(own, viewport.region);
+        return if viewport.is_vector { own } else { beyond_trim(own, viewport.region) };
     }
     let fitted = viewport.fit(viewport.region);
     // the padding of a fit is in pixels of the result
@@ -212,7 +216,7 @@ fn is_same_picture(one: &Plan<'_>, other: &Plan<'_>) -> bool {
 
 /// Without the fields that do nothing in the format of the result, or for this original.
 fn without_unused_fields(recipe: Recipe, plan: &Plan<'_>, info: &Info) -> Recipe {
-    let Recipe { geometry, effects, encode } = recipe;
+    let Recipe { geometry, effects, encode, fonts } = recipe;
     let is_padded = matches!(geometry.resize, Resize::Pad(..)) || !geometry.options.padding.is_none();
     let canvas = geometry.canvas.filter(|_| is_padded);
     // seen through the original, and around it
@@ -222,7 +226,7 @@ fn without_unused_fields(recipe: Recipe, plan: &Plan<'_>, info: &Info) -> Recipe
     let canvas = canvas.filter(|canvas| background != Some(*canvas) || !is_opaque(*canvas));
     let geometry = Geometry { canvas, background, ..geometry };
     let Output::Exactly(format) = encode.output else {
-        return Recipe { geometry, effects, encode };
+        return Recipe { geometry, effects, encode, fonts };
     };
     // these encoders have no use for a number
     let is_exact = format.ignores_quality();
@@ -244,6 +248,7 @@ fn without_unused_fields(recipe: Recipe, plan: &Plan<'_>, info: &Info) -> Recipe
         geometry: Geometry { canvas, background, ..geometry },
         effects,
         encode: Encode { lossless, quality, target, metadata, animated, ..encode },
+        fonts,
     }
 }
 

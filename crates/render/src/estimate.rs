@@ -25,11 +25,20 @@ pub struct Estimate {
 /// # Errors
 /// As [`Plan::new`]: what is over a limit will not be rendered.
 pub fn estimate(info: &Info, length: u64, recipe: &Recipe, settings: &Settings) -> Result<Estimate> {
+    if info.is_vector() && recipe.passes_svg_through() {
+        return Ok(of(info, length, 0, cost::FIXED_TIME));
+    }
     let plan = Plan::new(info, recipe, settings)?;
     let frames = f64::from(plan.frames());
     let (decoded, made) = (info.size.pixels() as f64 * frames, plan.canvas.pixels() as f64 * frames);
     let is_exact = cost::is_exact(plan.format, &recipe.encode);
-    let time = cost::render_time(info, plan.format, is_exact, settings.encoding, decoded, made);
+    let time = match info.caps.vector {
+        Some(vector) => {
+            let time = cost::render_time(info, plan.format, is_exact, settings.encoding, 0.0, made);
+            time + cost::drawing_time(vector, plan.canvas)
+        }
+        None => cost::render_time(info, plan.format, is_exact, settings.encoding, decoded, made),
+    };
     let time = if plan.searches { time + cost::search_time(plan.format, settings.encoding, made) } else { time };
     let estimate = of(info, length, plan.memory(), time);
     if recipe.encode.output != Output::Json || info.frames == 1 {
@@ -53,6 +62,10 @@ pub fn gains_by_threads(info: &Info, recipe: &Recipe, settings: &Settings) -> bo
 /// # Errors
 /// Where it is over a limit.
 pub fn estimate_check(info: &Info, length: u64, settings: &Settings) -> Result<Estimate> {
+    if info.is_vector() {
+        // it is read, not drawn
+        return Ok(of(info, length, 0, cost::FIXED_TIME));
+    }
     let admitted = settings.limits().admit(info, info.frames, "decoding", info.decoded_bytes(DctScale::FULL))?;
     let decoded = info.size.pixels() as f64 * f64::from(info.frames);
     let time = cost::render_time(info, info.format, false, settings.encoding, decoded, 0.0);

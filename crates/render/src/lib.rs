@@ -8,6 +8,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`geometry`] | how a part of an original is fitted into a result |
+//! | [`fonts`] | the fonts that text in SVGs is drawn with |
 //! | [`recipe`], [`settings`] | what is asked for; limits and defaults |
 //! | `bands`, `cost` | rows held at a time; every formula of memory and time |
 //! | `quality` | the common scale in the numbers of each encoder |
@@ -30,6 +31,7 @@ mod encode;
 mod encoded;
 mod estimate;
 mod explain;
+pub mod fonts;
 pub mod geometry;
 mod json;
 mod kind;
@@ -59,11 +61,11 @@ pub use cost::FIXED_MEMORY;
 pub use encoded::{Content, Encoded};
 pub use estimate::{Estimate, estimate, estimate_check, gains_by_threads};
 pub use explain::{COMPARE_MEMORY, Explanation, compare, explain};
-pub use probe::{head, head_of_beginning, identify, probe};
+pub use probe::{check_svg_mode, head, head_of_beginning, identify, probe};
 pub use progress::{Progress, Stage};
 pub use recipe::Recipe;
 pub use render::{decode_keys, encode_at, needs_original, render, render_from};
-pub use settings::Settings;
+pub use settings::{Settings, SvgMode};
 pub use shared::{Decode, DecodeKey, GivenDecode, SharedDecodes, Unshared};
 
 pub use tintype_codecs::{AvifEncoder, BACKENDS, Effort, Encoding, PictureKind};

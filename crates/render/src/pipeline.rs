@@ -85,6 +85,26 @@ impl<'a> Pipeline<'a> {
         self.finish(pixels, fitted, profile.filter(|profile| !profile.is_srgb() || plan.keeps_profile()))
     }
 
+    /// A vector picture: what is shown of it is drawn at the size at which it is shown. `draw` is given a region of the stored picture
+    /// and the size of its canvas.
+    pub(crate) fn apply_drawn(&mut self, draw: Draw<'_>) -> Result<Pixels> {
+        let viewport = &self.plan.viewport;
+        let region = match self.plan.recipe().geometry.trim {
+            Some(tolerance) => trimmed_drawing(self.plan, tolerance, draw)?,
+            None => viewport.region,
+        };
+        let fitted = viewport.fit(region);
+        let window = match fitted.gravity {
+            Gravity::Smart => interesting(self.plan, region, fitted, &mut |region, size| {
+                draw(viewport.stored_region(region, DctScale::FULL), size)
+            })?,
+            Gravity::Point(..) => fitted.window(region),
+        };
+        let size = viewport.orientation.inverse().apply(fitted.size);
+        let pixels = draw(viewport.stored_region(window, DctScale::FULL), size)?;
+        self.finish(pixels, fitted, None)
+    }
+
     /// The operations after resizing.
     fn finish(&mut self, pixels: Pixels, fitted: Fitted, profile: Option<Profile>) -> Result<Pixels> {
         let plan = self.plan;
@@ -118,6 +138,9 @@ impl Pipeline<'_> {
     }
 }
 
+/// Draws a region of a vector picture on a canvas of that size.
+pub(crate) type Draw<'a> = &'a mut dyn FnMut(Region, Size) -> Result<Pixels>;
+
 /// The grey of the same luma.
 fn grey(Rgba([r, g, b, alpha]): Rgba) -> Rgba {
     let luma = ops::adjust::luma([r, g, b]);
@@ -132,7 +155,9 @@ fn place(samples: &Samples, plan: &Plan<'_>, scale: DctScale) -> Result<Placed> 
     };
     let fitted = plan.viewport.fit(region);
     let window = match fitted.gravity {
-        Gravity::Smart => interesting(samples, plan, scale, region, fitted)?,
+        Gravity::Smart => interesting(plan, region, fitted, &mut |region, size| {
+            part(samples, plan.viewport.stored_region(region, scale), None, size, false)
+        })?,
         Gravity::Point(..) => fitted.window(region),
     };
     Ok(Placed { window, left: region, fitted })
@@ -163,13 +188,31 @@ fn trimmed(samples: &Samples, plan: &Plan<'_>, tolerance: u8) -> Result<Region> 
     Ok(Region { x: left + f64::from(x), y: top + f64::from(y), width: width.into(), height: height.into() })
 }
 
-/// The window on the region in which most is to be seen, by a look at a thumbnail.
-fn interesting(samples: &Samples, plan: &Plan<'_>, scale: DctScale, region: Region, fitted: Fitted) -> Result<Region> {
+/// The same of a vector picture, drawn at its own size.
+fn trimmed_drawing(plan: &Plan<'_>, tolerance: u8, draw: Draw<'_>) -> Result<Region> {
+    let viewport = &plan.viewport;
+    let Region { x: left, y: top, width, height } = viewport.region;
+    let size = viewport.inspected_size(Size::new(width.ceil() as u32, height.ceil() as u32));
+    let stored = viewport.stored_region(viewport.region, DctScale::FULL);
+    let pixels = draw(stored, viewport.orientation.inverse().apply(size))?;
+    let (x, y, w, h) = ops::trim::bounds(&ops::orient::orient(pixels, viewport.orientation), tolerance);
+    let (across, down) = (width / f64::from(size.width), height / f64::from(size.height));
+    Ok(Region {
+        x: left + f64::from(x) * across,
+        y: top + f64::from(y) * down,
+        width: f64::from(w) * across,
+        height: f64::from(h) * down,
+    })
+}
+
+/// The window on the region in which most is to be seen, by a look at a thumbnail. `look` makes one of that size of the region, not yet
+/// turned.
+fn interesting(plan: &Plan<'_>, region: Region, fitted: Fitted, look: Draw<'_>) -> Result<Region> {
     let factor = (f64::from(ops::smart::THUMBNAIL_SIDE) / region.width.max(region.height)).min(1.0);
     let side = |length: f64| ((length * factor).round() as u32).max(1);
     let size = Size::new(side(region.width), side(region.height));
     let stored = plan.viewport.orientation.inverse().apply(size);
-    let thumbnail = part(samples, plan.viewport.stored_region(region, scale), None, stored, false)?;
+    let thumbnail = look(region, stored)?;
     let thumbnail = ops::orient::orient(thumbnail, plan.viewport.orientation);
     let (across, down) = (f64::from(size.width) / region.width, f64::from(size.height) / region.height);
     let (left, top) = ops::smart::focus(&thumbnail, fitted.shown.0 * across, fitted.shown.1 * down);

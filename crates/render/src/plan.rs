@@ -26,6 +26,8 @@ const BLOCK_EDGES_HIDDEN: f64 = 1.5;
 /// How an original is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeMode {
+    /// It is a vector picture, and drawn at the size of the result.
+    Drawn,
     /// Its rows are resized as they are decoded, and never held together.
     Rows,
     /// The region that is shown is decoded alone.
@@ -105,6 +107,7 @@ impl<'a> Plan<'a> {
         let rows = info.caps.rows.filter(|_| draft.can_stream());
         let is_shareable = rows.is_none_or(|rows| info.size.pixels() * rows.channels as u64 <= MAX_SHARED);
         let decoding = match rows {
+            _ if info.is_vector() => draft.drawing_memory(settings),
             Some(rows) if !is_shareable => rows.memory + draft.row_memory(rows),
             _ => info.decoded_bytes(scale) + draft.copy_memory(scale),
         };
@@ -129,7 +132,10 @@ impl<'a> Plan<'a> {
         let measuring = encoding + cost::search_memory(outer);
         let searches = recipe.encode.target.is_some() && frames == 1 && is_admitted(measuring);
         let encoding = if searches { measuring } else { encoding };
-        let [alone, shared] = modes(frames, rows.is_some(), is_shareable, region.is_some(), scale);
+        let [alone, shared] = match info.is_vector() {
+            true => [DecodeMode::Drawn; 2],
+            false => modes(frames, rows.is_some(), is_shareable, region.is_some(), scale),
+        };
         Ok(Plan {
             viewport,
             admitted: limits.admit(info, frames, "making", decoding + encoding)?,
@@ -278,6 +284,16 @@ impl Draft<'_> {
         let Draft { viewport, fitted, .. } = self;
         let made = viewport.orientation.inverse().apply(fitted.size).height;
         cost::row_resize_memory(self.info.size, made, ratio(fitted), rows.channels, viewport.linear)
+    }
+
+    /// Bytes that drawing a vector picture takes.
+    fn drawing_memory(&self, settings: &Settings) -> u64 {
+        let Draft { viewport, info, fitted, .. } = self;
+        // the ratio of what trimming leaves is not known before
+        let largest = if viewport.recipe.geometry.trim.is_some() { settings.max_enlarged } else { 0 };
+        let inspected = viewport.inspected_size(info.size).pixels();
+        let pixels = fitted.size.pixels().max(largest).max(inspected);
+        info.caps.vector.map_or(0, |vector| vector.bytes(pixels))
     }
 
     /// Bytes of the canvas that is copied into its padding.

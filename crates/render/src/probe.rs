@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use tintype_codecs::Codec;
 use tintype_pixels::{Error, Format, Info, Result};
 
+use crate::recipe::{Output, Recipe};
 use crate::settings::Settings;
 
 /// Reads the header of an original, without decoding pixels.
@@ -16,12 +17,14 @@ pub fn probe(original: &[u8]) -> Result<Info> {
     tintype_codecs::of(format).probe(original)
 }
 
-/// The same, where originals of that format are accepted; `None` for one that has nothing to probe, which is SVG.
+/// The same, where originals of that format are accepted; `None` for an SVG that is not drawn, whatever the reason: it may be sent as
+/// it is all the same.
 ///
 /// # Errors
 /// As [`probe`], and [`Error::Unsupported`] for a format that is switched off.
 pub fn head(original: &[u8], settings: &Settings) -> Result<Option<Info>> {
     match Format::sniff(original).ok_or(Error::UnknownFormat)? {
+        Format::Svg if settings.draws_svg() => Ok(probe_as(Format::Svg, original, settings).ok()),
         Format::Svg => Ok(None),
         format => probe_as(format, original, settings).map(Some),
     }
@@ -46,10 +49,25 @@ pub fn identify(original: &[u8], settings: &Settings) -> Result<Format> {
     if !settings.accepts(format) {
         return Err(switched_off(format));
     }
-    // an SVG has no header to read, and no codec
+    // an SVG need not be drawn to be sent
+    if format == Format::Svg {
+        return Ok(format);
+    }
     match tintype_codecs::of(format).probe(original) {
-        Err(error @ Error::Unsupported { .. }) if format != Format::Svg => Err(error),
+        Err(error @ Error::Unsupported { .. }) => Err(error),
         _ => Ok(format),
+    }
+}
+
+/// Whether an SVG can be made into what a recipe asks for, by the settings alone.
+///
+/// # Errors
+/// [`Error::Unsupported`].
+pub fn check_svg_mode(recipe: &Recipe, settings: &Settings) -> Result<()> {
+    match recipe.passes_svg_through() || recipe.encode.output == Output::Json || settings.draws_svg() {
+        _ if !settings.accepts(Format::Svg) => Err(switched_off(Format::Svg)),
+        true => Ok(()),
+        false => Err(Error::unsupported(Format::Svg, "this server sends SVG as it is, and makes no pixels of it")),
     }
 }
 

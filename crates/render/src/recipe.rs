@@ -23,6 +23,9 @@ pub struct Recipe {
     pub effects: Effects,
     /// How the result is written.
     pub encode: Encode,
+    /// The digest of the fonts that a drawn SVG is made with, 0 for one without text; `None` for all that is not drawn. Set by
+    /// [`Recipe::effective`] alone.
+    pub fonts: Option<u64>,
 }
 
 /// The part of the original that is shown, and its size.
@@ -100,6 +103,7 @@ impl Recipe {
             },
             effects: Effects::default(),
             encode: Encode { output, quality, target: None, lossless: false, animated: true, metadata: Metadata::None },
+            fonts: None,
         }
     }
 
@@ -124,7 +128,7 @@ impl Recipe {
 
     /// The recipe as bytes for a cache key: equal for equal recipes only.
     pub fn canonical(&self) -> Vec<u8> {
-        let Recipe { geometry, effects, encode } = self;
+        let Recipe { geometry, effects, encode, fonts } = self;
         let Geometry { orient, rect, area, trim, turn, resize, options, canvas, background } = geometry;
         let ResizeOptions { limit, dpr, offset, padding } = options;
         let Effects { blur, sharpen, pixelate, brightness, contrast, saturation, gamma, greyscale } = effects;
@@ -153,6 +157,7 @@ impl Recipe {
         extra("saturation", saturation.map(|factor| factor.to_string()));
         extra("gamma", gamma.map(|factor| factor.to_string()));
         extra("greyscale", greyscale.then(|| "true".into()));
+        extra("fonts", fonts.map(|digest| digest.to_string()));
         text.push_str(&format!("{:?}", (output, quality, lossless, animated, metadata)));
         text.into_bytes()
     }

@@ -11,7 +11,7 @@ use crate::encoded::{Content, Encoded};
 use crate::passthrough::can_send_original;
 use crate::pipeline::Pipeline;
 use crate::plan::{DecodeMode, Plan};
-use crate::probe::{known_or_probed, switched_off};
+use crate::probe::{check_svg_mode, known_or_probed};
 use crate::progress::{CancellableRows, Progress, Stage, begin};
 use crate::recipe::{Output, Recipe};
 use crate::settings::Settings;
@@ -105,16 +105,16 @@ pub fn decode_keys(
     }
 }
 
-/// The rendition of an SVG, which has no pixels: its description, or the file itself. `None` if pixels are requested.
+/// The rendition of an SVG that is not drawn: its description, or the file itself. `None` if pixels are requested.
 fn svg(original: &[u8], recipe: &Recipe, settings: &Settings) -> Option<Result<Encoded>> {
     if recipe.encode.output == Output::Json {
         return Some(json::describe_svg(original));
     }
+    if let Err(refused) = check_svg_mode(recipe, settings) {
+        return Some(Err(refused));
+    }
     // a vector scales by itself
-    recipe.passes_svg_through().then(|| match settings.accepts(Format::Svg) {
-        true => Ok(Encoded::whole(original.to_vec(), Content::Image(Format::Svg))),
-        false => Err(switched_off(Format::Svg)),
-    })
+    recipe.passes_svg_through().then(|| Ok(Encoded::whole(original.to_vec(), Content::Image(Format::Svg))))
 }
 
 /// Decodes as planned and applies the operations to each frame.
@@ -130,6 +130,11 @@ fn decoded_data(
     }
     let mut made = Made::default();
     let integrity = match mode {
+        DecodeMode::Drawn => {
+            let mut draw = |region, size| codec.draw(original, &plan.admitted, region, size);
+            made.frames.push(Frame { pixels: pipeline.apply_drawn(&mut draw)?, delay: 0 });
+            Integrity::Whole
+        }
         DecodeMode::Rows => codec.stream(original, &plan.admitted, &mut |rows, profile| {
             let mut rows = CancellableRows { rows, progress: &mut *progress };
             made.frames.push(Frame { pixels: pipeline.apply_rows(&mut rows, profile)?, delay: 0 });

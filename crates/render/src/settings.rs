@@ -34,6 +34,22 @@ pub struct Settings {
     pub oversampling: u32,
     /// How results are encoded.
     pub encoding: Encoding,
+    /// What is made of SVG originals.
+    pub svg: SvgMode,
+    /// The digest of the fonts that text in SVGs is drawn with.
+    pub fonts: u64,
+}
+
+/// What is made of SVG originals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SvgMode {
+    /// They are drawn where a format of pixels is named, and sent as they are elsewhere.
+    #[default]
+    Rasterise,
+    /// They are sent as they are, and nothing else is made of them.
+    Pass,
+    /// They are refused.
+    Refuse,
 }
 
 impl Default for Settings {
@@ -50,6 +66,8 @@ impl Default for Settings {
             linear: false,
             oversampling: 2,
             encoding: Encoding::default(),
+            svg: SvgMode::default(),
+            fonts: 0,
         }
     }
 }
@@ -64,7 +82,13 @@ impl Settings {
     /// Whether originals of that format are taken.
     pub fn accepts(&self, format: Format) -> bool {
         // HEIC is always passed on to the codec that refuses it with its own reason
-        format == Format::Heic || self.formats_in.contains(&format)
+        format == Format::Heic
+            || self.formats_in.contains(&format) && !(format == Format::Svg && self.svg == SvgMode::Refuse)
+    }
+
+    /// Whether SVG originals are drawn.
+    pub fn draws_svg(&self) -> bool {
+        cfg!(feature = "svg") && self.svg == SvgMode::Rasterise
     }
 
     /// The settings that shape bytes, for a cache key. Limits that only refuse are left out: they make no other picture.
@@ -81,6 +105,9 @@ impl Settings {
             linear,
             oversampling,
             encoding: Encoding { effort, avif },
+            // a drawn SVG has a recipe of its own, which has the fonts
+            svg: _,
+            fonts: _,
         } = self;
         // a refusal makes no picture, but a picture of a damaged original must not be found where it is to be refused
         let strict = if *refuse_damaged { " strict" } else { "" };

@@ -9,7 +9,7 @@ use tintype_pixels::{Format, Orientation, Rect};
 
 use crate::geometry::{Area, Gravity, Length, Limit, Offset, Padding, Ratio, Resize, ResizeOptions, TargetSize};
 use crate::recipe::{Choice, Effects, Encode, Geometry, Metadata, Output, Quality, Recipe, Rgba, Target};
-use crate::settings::Settings;
+use crate::settings::{Settings, SvgMode};
 
 /// Resizes of all kinds, in their canonical form.
 pub(crate) fn resizes() -> impl Strategy<Value = Resize> {
@@ -149,7 +149,8 @@ fn encodes() -> impl Strategy<Value = Encode> {
 
 /// Recipes with any of their fields set.
 pub(crate) fn recipes() -> impl Strategy<Value = Recipe> {
-    (geometries(), effects(), encodes()).prop_map(|(geometry, effects, encode)| Recipe { geometry, effects, encode })
+    (geometries(), effects(), encodes(), option::of(any::<u64>()))
+        .prop_map(|(geometry, effects, encode, fonts)| Recipe { geometry, effects, encode, fonts })
 }
 
 /// Settings of all kinds.
@@ -157,13 +158,15 @@ pub(crate) fn settings() -> impl Strategy<Value = Settings> {
     let limits = (1_u32..70_000, any::<u64>(), any::<u64>(), any::<u32>(), any::<u64>());
     let formats_in = proptest::collection::vec(formats(), 0..14);
     let effort = select(vec![Effort::Fast, Effort::Balanced, Effort::Dense]);
-    (limits, formats_in, any::<[bool; 3]>(), 1_u32..3, effort).prop_map(
+    let svg = (select(vec![SvgMode::Rasterise, SvgMode::Pass, SvgMode::Refuse]), any::<u64>());
+    (limits, formats_in, any::<[bool; 3]>(), 1_u32..3, effort, svg).prop_map(
         |(
             (max_dimension, max_enlarged, max_pixels, max_frames, max_memory),
             formats_in,
             switches,
             oversampling,
             effort,
+            (svg, fonts),
         )| {
             let [smallest_wins, refuse_damaged, linear] = switches;
             Settings {
@@ -178,6 +181,8 @@ pub(crate) fn settings() -> impl Strategy<Value = Settings> {
                 linear,
                 oversampling,
                 encoding: Encoding { effort, avif: AvifEncoder::default() },
+                svg,
+                fonts,
             }
         },
     )

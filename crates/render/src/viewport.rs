@@ -32,7 +32,12 @@ pub(crate) struct Viewport<'a> {
     pub(crate) linear: bool,
     /// Pixels of the longest side of the picture that a description is made from.
     description_side: u32,
+    /// Whether it is a vector picture, to which no size is an enlargement.
+    pub(crate) is_vector: bool,
 }
+
+/// Pixels of the longest side of a vector picture in which borders are looked for.
+const INSPECTED_SIDE: u32 = 2048;
 
 impl<'a> Viewport<'a> {
     /// # Errors
@@ -51,8 +56,9 @@ impl<'a> Viewport<'a> {
             region: turn.map(region, upright),
             orientation: orientation.then(turn),
             max_dimension: settings.max_dimension.min(format.longest_side()),
-            max_enlarged: settings.max_enlarged,
+            max_enlarged: max_enlarged(info, recipe, settings),
             linear: settings.linear,
+            is_vector: info.is_vector(),
             description_side: if kind::is_asked(info) { KIND_SIDE } else { THUMBNAIL_SIDE },
         })
     }
@@ -71,13 +77,16 @@ impl<'a> Viewport<'a> {
 
     /// Fits a part of the displayed original by another sizing than the recipe's.
     pub(crate) fn fit_as(&self, sizing: Sizing, region: Region) -> Fitted {
+        let sizing = if self.is_vector { sizing.enlarging() } else { sizing };
         sizing.fit_within(region.width, region.height, self.max_dimension, self.max_enlarged)
     }
 
     /// The longest side of the result if the format had no limit.
     pub(crate) fn longest_requested(&self, settings: &Settings) -> u32 {
         let Region { width, height, .. } = self.region;
-        let outer = self.recipe.geometry.sizing().fit(width, height, settings.max_dimension).outer();
+        let sizing = self.recipe.geometry.sizing();
+        let sizing = if self.is_vector { sizing.enlarging() } else { sizing };
+        let outer = sizing.fit(width, height, settings.max_dimension).outer();
         outer.width.max(outer.height)
     }
 
@@ -102,6 +111,16 @@ impl<'a> Viewport<'a> {
         (!all).then(|| Rect { x, y, width: right - x, height: bottom - y })
     }
 
+    /// The size at which a vector picture of that size is drawn to look for borders: its own, within a bound.
+    pub(crate) fn inspected_size(&self, own: Size) -> Size {
+        let factor = (f64::from(INSPECTED_SIDE) / f64::from(own.width.max(own.height))).min(1.0);
+        let side = |length: u32| ((f64::from(length) * factor).round() as u32).max(1);
+        match self.recipe.geometry.trim {
+            Some(_) => Size::new(side(own.width), side(own.height)),
+            None => Size::new(1, 1),
+        }
+    }
+
     /// Whether the pixels decide what is shown, so that all of them are looked at.
     pub(crate) fn inspects_pixels(&self, fitted: &Fitted) -> bool {
         self.recipe.geometry.trim.is_some() || fitted.gravity == Gravity::Smart
@@ -114,6 +133,15 @@ impl<'a> Viewport<'a> {
             return 1.0;
         }
         (fitted.shown.0 / f64::from(fitted.size.width)).min(fitted.shown.1 / f64::from(fitted.size.height))
+    }
+}
+
+/// Pixels of a result that is larger than its original, at most. A vector picture has no pixels of its own; only where trimming decides
+/// on the ratio, the result is not known before it is drawn.
+fn max_enlarged(info: &Info, recipe: &Recipe, settings: &Settings) -> u64 {
+    match info.is_vector() && recipe.geometry.trim.is_none() {
+        true => settings.max_pixels,
+        false => settings.max_enlarged,
     }
 }
 

@@ -89,6 +89,7 @@ impl Policy {
                 gamma: factor(gamma),
                 greyscale: greyscale.unwrap_or(defaults::GREYSCALE),
             },
+            fonts: None,
             encode: Encode {
                 output,
                 quality,

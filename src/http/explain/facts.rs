@@ -90,6 +90,7 @@ pub(super) fn plan(rendition: &Rendition, clamp: Option<Clamp>) -> Value {
 
 fn mode(mode: DecodeMode) -> &'static str {
     match mode {
+        DecodeMode::Drawn => "drawn",
         DecodeMode::Rows => "rows",
         DecodeMode::Region => "region",
         DecodeMode::Whole => "whole",

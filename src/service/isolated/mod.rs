@@ -12,6 +12,8 @@ mod protocol;
 pub(crate) mod worker;
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -59,15 +61,18 @@ pub struct Config {
 }
 
 impl Config {
-    /// Workers of this program itself.
-    pub fn this(workers: usize, per_job: bool) -> Config {
-        Config { program: Program::this("tintype", [COMMAND]), idle_argument: IDLE_ARGUMENT, workers, per_job }
+    /// Workers of this program itself, which draw text in the fonts of these folders.
+    pub fn this(workers: usize, per_job: bool, fonts: &[PathBuf]) -> Config {
+        let fonts = fonts.iter().flat_map(|folder| [OsStr::new(FONTS_ARGUMENT), folder.as_os_str()]);
+        let program = Program::this("tintype", std::iter::once(OsStr::new(COMMAND)).chain(fonts));
+        Config { program, idle_argument: IDLE_ARGUMENT, workers, per_job }
     }
 }
 
 /// The command of a worker, and its option for idle work.
 pub(crate) const COMMAND: &str = "render-worker";
 const IDLE_ARGUMENT: &str = "--idle";
+const FONTS_ARGUMENT: &str = "--fonts";
 
 /// Renders in worker processes.
 pub struct Isolated {

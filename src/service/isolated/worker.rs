@@ -1,38 +1,49 @@
 //! The worker's side: one original after the other, in a process that can open nothing.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 use tintype_isolation::{Answers, Canceller, Received, ServeError};
 
 use super::protocol::{self, Answer, Request, Task, Times};
+use crate::render::recipe::{Output, Quality};
 use crate::render::wire::{self, WireError};
 use crate::render::{
     self, Encoded, Encoding, Format, GivenDecode, Pixels, Progress, Recipe, Settings, Size, Stage, Unshared,
 };
 use crate::service::workers::{IDLE_NICE, NICE};
 
-/// Serves the parent on standard input until that closes it. The process must have one thread.
+/// Serves the parent on standard input until that closes it. Text in SVGs is drawn in the fonts of these folders. The process must have one thread.
 ///
 /// # Errors
 /// Where standard input is no socket of a parent, or the process cannot be locked down.
-pub(crate) fn serve(is_idle: bool) -> Result<(), ServeError> {
+pub(crate) fn serve(is_idle: bool, fonts: &[PathBuf]) -> Result<(), ServeError> {
     // threads that answer requests go first; where it is not permitted, all processes have the same priority
     let _ = rustix::process::setpriority_process(None, if is_idle { IDLE_NICE } else { NICE });
     // in lists of processes; "exe" otherwise, after the link that it was started by
     let _ = rustix::thread::set_name(c"tintype-worker");
-    tintype_isolation::serve(warm_up, work)
+    tintype_isolation::serve(|| warm_up(fonts), work)
 }
 
 /// Columns and rows of the picture that warms up.
 const TINY: Size = Size { width: 16, height: 16 };
 
-/// Reads a clock, and encodes and decodes a tiny picture in each format of results: what opens files does so at its first use.
-fn warm_up() {
+/// A line of text, for which the fonts are read.
+const TINY_SVG: &[u8] = b"<svg xmlns='http://www.w3.org/2000/svg' width='16' height='16'><text y='12'>a</text></svg>";
+
+/// Reads a clock, loads fonts, and encodes and decodes a tiny picture in each format of results: what opens files does so at its first
+/// use.
+fn warm_up(fonts: &[PathBuf]) {
     // the first call asks the kernel for the auxiliary vector, or reads it from /proc
     cpu_time();
     let settings = Settings::default();
+    render::fonts::FontFiles::find(fonts).install();
+    render::fonts::load_mapped();
+    let to_png = Recipe::new(Output::Exactly(Format::Png), Quality::default());
+    // a build without SVG draws none
+    let _ = render::render(TINY_SVG, &to_png, &settings, &mut |_: Stage| true);
     for format in Format::all().filter(|format| format.is_output()) {
         let pixels = Pixels { size: TINY, channels: 3, data: vec![128; TINY.pixels() as usize * 3] };
         // a codec that cannot do this fails the renders that need it

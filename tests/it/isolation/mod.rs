@@ -32,7 +32,8 @@ fn isolated(per_job: bool) -> Isolated {
         args: vec!["render-worker".into()],
         envs: Vec::new(),
     };
-    Isolated::start(isolated::Config { program, per_job, ..isolated::Config::this(2, per_job) }).expect("workers start")
+    Isolated::start(isolated::Config { program, per_job, ..isolated::Config::this(2, per_job, &[]) })
+        .expect("workers start")
 }
 
 /// Runs a test with both implementations.

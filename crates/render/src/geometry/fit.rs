@@ -42,6 +42,23 @@ impl Resize {
 }
 
 impl Sizing {
+    /// The same where results may be larger than the original.
+    #[must_use]
+    pub fn enlarging(self) -> Sizing {
+        let Sizing { resize, options } = self;
+        let larger = |target: TargetSize| TargetSize { enlarge: true, ..target };
+        let resize = match resize {
+            Resize::Native | Resize::Crop(..) => resize,
+            Resize::Contain(target) => Resize::Contain(larger(target)),
+            Resize::Outside(target) => Resize::Outside(larger(target)),
+            Resize::Fill(target) => Resize::Fill(larger(target)),
+            Resize::Cover(target, gravity) => Resize::Cover(larger(target), gravity),
+            Resize::Pad(target, gravity) => Resize::Pad(larger(target), gravity),
+            Resize::Auto(target, gravity) => Resize::Auto(larger(target), gravity),
+        };
+        Sizing { resize, options }
+    }
+
     /// Fits a region like [`fit`](Sizing::fit). A result with more pixels than the region has at most `max_enlarged`
     /// pixels, or as many as the region: a larger one is scaled down, keeping its ratio.
     pub fn fit_within(self, width: f64, height: f64, max: u32, max_enlarged: u64) -> Fitted {

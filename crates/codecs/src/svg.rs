@@ -1,0 +1,27 @@
+//! SVG, drawn by resvg at the size that is asked for.
+//!
+//! Nothing outside of the file is read: pictures only as `data:`, no style sheets, no scripts, and text in the fonts that were
+//! loaded when the process started. A document is checked twice before it is drawn: what it expands to (`complexity`), and the time
+//! and the memory that drawing takes at that size (`cost`).
+
+#[cfg(feature = "svg")]
+mod complexity;
+#[cfg(feature = "svg")]
+mod cost;
+#[cfg(feature = "svg")]
+mod draw;
+#[cfg(feature = "svg")]
+mod faces;
+mod fonts;
+#[cfg(feature = "svg")]
+mod images;
+#[cfg(feature = "svg")]
+mod references;
+mod size;
+
+#[cfg(feature = "svg")]
+pub(crate) use draw::Svg;
+#[cfg(feature = "svg")]
+pub use faces::{FontMemory, load_fonts};
+pub use fonts::{FontFiles, installed};
+pub use size::stated_size;
