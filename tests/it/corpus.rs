@@ -96,7 +96,7 @@ fn judge(row: &Row, got: &Got) -> Option<String> {
         // the readable part of a damaged image is shown, and marked
         "rejects" if row.expect.contains("a server documented as lenient") => return None,
         "rejects" if picture => return Some("was answered with a picture".into()),
-        "decodes" if !picture && row.format != "svg" => {
+        "decodes" if !picture => {
             return Some(format!("answered {}: {}", got.status, detail(&got.body)));
         }
         "decodes-if-supported" if !picture && got.status != StatusCode::UNSUPPORTED_MEDIA_TYPE => {
@@ -110,7 +110,8 @@ fn judge(row: &Row, got: &Got) -> Option<String> {
     }
     let seen = look(&got.body);
     if let Some((width, height)) = row.shown {
-        let expected = if width > 200 {
+        // a vector is drawn at any size
+        let expected = if width > 200 || row.format == "svg" {
             (200, ((f64::from(height) * 200.0 / f64::from(width)).round() as u32).max(1))
         } else {
             (width, height)

@@ -122,6 +122,11 @@ const GOLDEN: &[(&str, &str, &str)] = &[
     ("photos/coffee.png", "w=120&brightness=1.3&contrast=1.2&saturation=1.5&gamma=0.8&f=png", "adjusted"),
     ("photos/coffee.png", "w=800&h=120&fit=cover&limit=sides&f=png&rect=0,0,160,160", "limit-sides"),
     ("photos/coffee.png", "w=800&h=400&fit=pad&limit=box&canvas=336699&f=png&rect=0,0,160,160", "limit-box"),
+    ("svg/shapes.svg", "f=png", "svg-shapes"),
+    ("svg/shapes.svg", "w=300&h=300&fit=fill&rect=0,0,100,100&rotate=90&f=png", "svg-stretched"),
+    ("svg/effects.svg", "w=300&bg=fff&f=png", "svg-effects"),
+    ("svg/effects.svg", "w=60&h=60&fit=pad&bg=336699&blur=1&f=png", "svg-pad"),
+    ("svg/effects.svg", "trim=1&w=200&f=png", "svg-trim"),
 ];
 
 #[test]

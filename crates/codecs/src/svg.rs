@@ -25,3 +25,6 @@ pub(crate) use draw::Svg;
 pub use faces::{FontMemory, load_fonts};
 pub use fonts::{FontFiles, installed};
 pub use size::stated_size;
+
+#[cfg(all(test, feature = "svg"))]
+mod tests;

@@ -13,6 +13,7 @@ use crate::config::fixed::Isolation;
 use crate::http::server;
 use crate::render;
 use crate::render::BACKENDS;
+use crate::render::fonts::FontFiles;
 
 /// Memory besides what settings bound: the program with its threads, and renditions waiting to be written.
 const OVERHEAD: u64 = (32 + 64) << 20;
@@ -27,6 +28,7 @@ pub(super) fn check(subject: &Subject, report: &mut Report) {
     isolation(subject, report);
     report.info("backends", format!("{}; {}", BACKENDS.join(", "), simd()));
     formats(subject, report);
+    fonts(subject, report);
 }
 
 /// Memory to render an original of 4 megapixels; less is enough for icons only.
@@ -145,6 +147,24 @@ fn isolation(subject: &Subject, report: &mut Report) {
             report.warning(ABOUT, format!("renders run in the process of the service: {error:#}"), fix);
         }
         Err(error) => report.error(ABOUT, format!("the service will not start: {error:#}"), fix),
+    }
+}
+
+/// The fonts that text in SVGs is drawn with.
+fn fonts(subject: &Subject, report: &mut Report) {
+    const ABOUT: &str = "source.fonts";
+    if !subject.config.render().draws_svg() {
+        return;
+    }
+    let folders = &subject.config.fixed.source.fonts;
+    let shown = folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(" and ");
+    match FontFiles::find(folders).number() {
+        0 => report.warning(
+            ABOUT,
+            format!("no fonts in {shown}: text in SVG originals is missing where they are rasterised"),
+            "install fonts (fonts-dejavu-core), or source.svg = \"pass\"",
+        ),
+        number => report.ok(ABOUT, format!("{number} files of fonts in {shown}")),
     }
 }
 

@@ -52,7 +52,7 @@ const CLASSES: &[(&str, u16)] = &[
     ("/hostile/truncated.jpg?w=100", 200),
     ("/photos/coffee.png?rect=5000,5000,10,10", 422),
     ("/generated/svg.svg?w=100", 200),
-    ("/generated/svg.svg?w=100&format=png", 415),
+    ("/generated/svg.svg?w=100&format=png", 200),
     ("/generated/svg.svg?format=json", 200),
     ("/generated/animated.gif?w=20&format=auto", 200),
     ("/generated/alpha.png?w=20&format=auto", 200),

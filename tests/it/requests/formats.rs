@@ -160,7 +160,45 @@ async fn svg_is_sent_for_auto_format() {
         assert_eq!(answer.header("content-type"), "image/svg+xml", "{query}");
     }
     assert_eq!(server.service.stats().renders.load(std::sync::atomic::Ordering::Relaxed), 1, "one file for all");
-    assert_eq!(server.get("/generated/svg.svg?format=webp").await.status.as_u16(), 415);
+}
+
+#[tokio::test]
+async fn svg_is_drawn_for_a_format_of_pixels() {
+    let server = Server::of_testdata();
+    for (query, format, size) in [
+        ("format=png", Format::Png, (120, 80)),
+        ("format=webp&w=2400", Format::WebP, (2400, 1600)),
+        ("format=jpeg&w=30&h=30&fit=cover", Format::Jpeg, (30, 30)),
+        ("format=avif&w=600&dpr=2", Format::Avif, (1200, 800)),
+        ("format=gif&rect=0,0,60,40&h=80", Format::Gif, (120, 80)),
+        ("format=png&w=90000", Format::Png, (8192, 5461)),
+    ] {
+        let answer = server.get(&format!("/generated/svg.svg?{query}")).await;
+        assert_eq!(answer.status.as_u16(), 200, "{query}: {}", answer.text());
+        let info = tintype::render::probe(&answer.body).expect("an image");
+        assert_eq!((info.format, (info.size.width, info.size.height)), (format, size), "{query}");
+    }
+    // to a vector no size is an enlargement, so that both are one rendition
+    let renders = || server.service.stats().renders.load(std::sync::atomic::Ordering::Relaxed);
+    let before = renders();
+    for query in ["format=webp&width=2400&enlarge=true", "format=webp&width=1200&dpr=2"] {
+        assert_eq!(server.get(&format!("/generated/svg.svg?{query}")).await.status.as_u16(), 200, "{query}");
+    }
+    assert_eq!(renders(), before);
+}
+
+#[tokio::test]
+async fn svg_setting_decides_what_is_made_of_it() {
+    use tintype::config::live::Svg;
+    for (setting, plain, drawn, described) in
+        [(Svg::Rasterise, 200, 200, 200), (Svg::Pass, 200, 415, 200), (Svg::Refuse, 415, 415, 415)]
+    {
+        let server = Server::new(&testdata(), |config| config.live.source.svg = setting);
+        for (query, status) in [("", plain), ("?w=9", plain), ("?format=png", drawn), ("?format=json", described)] {
+            let answer = server.get(&format!("/generated/svg.svg{query}")).await;
+            assert_eq!(answer.status.as_u16(), status, "{setting:?} {query}: {}", answer.text());
+        }
+    }
 }
 
 #[tokio::test]

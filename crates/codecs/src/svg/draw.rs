@@ -55,7 +55,7 @@ fn size(document: &Document<'_>) -> Result<Size> {
     let attribute = |name| root.attribute(name);
     let attributes =
         SizeAttributes { width: attribute("width"), height: attribute("height"), view_box: attribute("viewBox") };
-    attributes.drawn().ok_or_else(|| Error::malformed(FORMAT, "its size is no number of pixels"))
+    attributes.drawn().ok_or_else(|| too_complex("has sides of no or of too many pixels".into()))
 }
 
 /// The text of a document with that size in its outermost element, so that resvg draws it at the size that the header has.

@@ -6,6 +6,10 @@ use tintype_pixels::Size;
 #[cfg(feature = "svg")]
 const DEFAULT: (f64, f64) = (300.0, 150.0);
 
+/// Pixels of the longest side that is drawn.
+#[cfg(feature = "svg")]
+const LONGEST_SIDE: u32 = 100_000_000;
+
 /// The attributes of the outermost element that tell the size.
 #[derive(Clone, Copy, Default)]
 pub(super) struct SizeAttributes<'a> {
@@ -40,14 +44,16 @@ impl SizeAttributes<'_> {
     }
 
     /// The size at which it is drawn where no other is asked for. Sides that are not stated have the defaults of embedded pictures;
-    /// `None` where a side is not between half a pixel and a thousand million.
+    /// `None` where a side is less than half a pixel, or longer than arithmetic on it may be.
     #[cfg(feature = "svg")]
     pub(super) fn drawn(self) -> Option<Size> {
-        if self.view_box.is_some_and(|text| view_box(text).is_some()) {
-            return self.stated();
-        }
-        let side = |stated: Option<&str>, default| whole(stated.and_then(pixels).unwrap_or(default));
-        Some(Size::new(side(self.width, DEFAULT.0)?, side(self.height, DEFAULT.1)?))
+        let size = if self.view_box.is_some_and(|text| view_box(text).is_some()) {
+            self.stated()?
+        } else {
+            let side = |stated: Option<&str>, default| whole(stated.and_then(pixels).unwrap_or(default));
+            Size::new(side(self.width, DEFAULT.0)?, side(self.height, DEFAULT.1)?)
+        };
+        Some(size).filter(|size| size.width.max(size.height) <= LONGEST_SIDE)
     }
 }
 
