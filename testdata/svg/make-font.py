@@ -40,7 +40,7 @@ builder.setupCharacterMap({32: "space", 97: "a", 98: "b", 99: "c", 100: "d"})
 builder.setupGlyf(GLYPHS)
 builder.setupHorizontalMetrics({name: (1000, 0 if name == "space" else 100) for name in GLYPHS})
 builder.setupHorizontalHeader(ascent=800, descent=-200)
-builder.setupNameTable({"familyName": "Tintype Blocks", "styleName": "Regular"})
+builder.setupNameTable({"familyName": "Tintype Blocks", "styleName": "Regular", "psName": "TintypeBlocks"})
 builder.setupOS2(sTypoAscender=800, sTypoDescender=-200, usWinAscent=800, usWinDescent=200)
 builder.setupPost()
 builder.font["head"].created = builder.font["head"].modified = 3_800_000_000

@@ -36,6 +36,7 @@ mod requests;
 mod shared;
 mod socket;
 mod stalled;
+mod svg;
 mod target;
 mod upgrades;
 mod uploads;

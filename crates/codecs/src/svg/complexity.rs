@@ -182,6 +182,13 @@ impl<'a, 'input> Scales<'a, 'input> {
         let references = references(node, self.sheet);
         for Reference { property, id } in references.all {
             let Some(target) = self.ids.get(id).copied() else { continue };
+            let is_cycle = matches!(self.weights.get(&target.id()), Some(None));
+            // resvg skips a reference to what the element itself lies in, and may follow a longer way for ever
+            if is_cycle && !node.ancestors().any(|ancestor| ancestor == target) {
+                return Err(too_complex(format!(
+                    "has elements that refer to each other in a circle, one of them {id:?}"
+                )));
+            }
             let target = self.weigh(target, level + 1)?;
             match property {
                 // its elements stand in this place

@@ -28,7 +28,8 @@ const MASKING: f64 = 10.0;
 const EDGE_ROW: f64 = 12.0;
 const SEGMENT: f64 = 150.0;
 const SHAPE: f64 = 1500.0;
-/// Dashes of the longest stroke; tiny-skia draws a stroke of more without them.
+/// Nanoseconds to cut off a dash, and dashes of the longest stroke; tiny-skia draws no stroke of more.
+const DASH: f64 = 20.0;
 const MAX_DASHES: f64 = 1e6;
 /// Nanoseconds to decode a pixel of an embedded picture.
 const DECODED: f64 = 15.0;
@@ -170,6 +171,8 @@ impl Cost {
         }
         if let Some(stroke) = path.stroke() {
             let dashes = lines.dashes(stroke);
+            self.spend(dashes.min(MAX_DASHES) * DASH)?;
+            let dashes = if dashes <= MAX_DASHES { dashes } else { 0.0 };
             let segments = f64::from(lines.segments) + dashes;
             // two sides, with joins and ends; each dash is as high as its end at least
             let end = f64::from(stroke.width().get()) * scale(canvas.transform);
@@ -277,12 +280,11 @@ impl Lines {
         lines
     }
 
-    /// The dashes of a stroke; tiny-skia makes none where there would be too many.
+    /// The dashes of a stroke.
     fn dashes(&self, stroke: &Stroke) -> f64 {
         let Some(array) = stroke.dasharray() else { return 0.0 };
         let period: f64 = array.iter().map(|length| f64::from(*length)).sum();
-        let dashes = self.length / period * array.len() as f64 / 2.0;
-        if dashes <= MAX_DASHES { dashes } else { MAX_DASHES }
+        self.length / period * array.len() as f64 / 2.0
     }
 }
 

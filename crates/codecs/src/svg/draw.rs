@@ -99,7 +99,11 @@ fn parse(original: &[u8], size: Size) -> Result<Tree> {
     };
     let sized = with_size(&document, size);
     let tree = Tree::from_xmltree(&complexity::parse(&sized)?, &options);
-    tree.map_err(|error| Error::malformed(FORMAT, error))
+    tree.map_err(|error| match error {
+        resvg::usvg::Error::ParsingFailed(resvg::usvg::roxmltree::Error::NodesLimitReached)
+        | resvg::usvg::Error::ElementsLimitReached => too_complex("has too many elements in each other".into()),
+        error => Error::malformed(FORMAT, error),
+    })
 }
 
 /// From the document's units to the pixels of a canvas of `size` that shows `region`, which is in pixels of the drawn size.
