@@ -174,7 +174,7 @@ async fn svg_is_drawn_for_a_format_of_pixels() {
         ("format=png&w=90000", Format::Png, (8192, 5461)),
     ] {
         let answer = server.get(&format!("/generated/svg.svg?{query}")).await;
-        assert_eq!(answer.status.as_u16(), 200, "{query}: {}", answer.text());
+        assert_eq!(answer.status.as_u16(), 200, "{query}: {}", String::from_utf8_lossy(&answer.body));
         let info = tintype::render::probe(&answer.body).expect("an image");
         assert_eq!((info.format, (info.size.width, info.size.height)), (format, size), "{query}");
     }
@@ -196,7 +196,7 @@ async fn svg_setting_decides_what_is_made_of_it() {
         let server = Server::new(&testdata(), |config| config.live.source.svg = setting);
         for (query, status) in [("", plain), ("?w=9", plain), ("?format=png", drawn), ("?format=json", described)] {
             let answer = server.get(&format!("/generated/svg.svg{query}")).await;
-            assert_eq!(answer.status.as_u16(), status, "{setting:?} {query}: {}", answer.text());
+            assert_eq!(answer.status.as_u16(), status, "{setting:?} {query}");
         }
     }
 }

@@ -29,6 +29,8 @@ const MAX_CYCLES: u32 = 32;
 /// Canvases that are held at a time.
 const MAX_LAYERS: u64 = 200;
 
+/// Bytes of memory for layers, whatever the canvas.
+const LAYER_MEMORY: u64 = 8 << 20;
 /// Bytes of memory for a byte of XML, and for an element that is built of it.
 const BYTES_PER_BYTE: u64 = 12;
 const BYTES_PER_ELEMENT: u64 = 2500;
@@ -73,8 +75,10 @@ pub(super) fn measure(document: &Document<'_>) -> Result<VectorDrawing> {
         return Err(too_complex(format!("has {} layers over each other; {MAX_LAYERS} are drawn", weight.layers)));
     }
     let (bytes, characters) = (document.input_text().len() as u64, weight.characters);
+    // a layer, or the picture of a letter, may be larger than a small canvas
+    let fixed = if weight.layers > 0 || characters > 0 { LAYER_MEMORY } else { 0 };
     Ok(VectorDrawing {
-        memory: bytes * BYTES_PER_BYTE + elements * BYTES_PER_ELEMENT + characters * BYTES_PER_CHARACTER,
+        memory: fixed + bytes * BYTES_PER_BYTE + elements * BYTES_PER_ELEMENT + characters * BYTES_PER_CHARACTER,
         layers: weight.layers as u32,
         time: bytes * TIME_PER_BYTE + elements * TIME_PER_ELEMENT + characters * TIME_PER_CHARACTER,
         has_text: characters > 0,

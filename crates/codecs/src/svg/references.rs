@@ -16,6 +16,9 @@ pub(super) enum Property {
     Marker,
 }
 
+/// Canvases that a filter takes beside the results of its primitives.
+const FILTER_LAYERS: u64 = 6;
+
 /// One reference.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reference<'a> {
@@ -62,7 +65,7 @@ fn matters(name: &str) -> bool {
 /// than the canvas.
 fn of_element(node: Node<'_, '_>) -> u64 {
     match node.tag_name().name() {
-        "filter" => 6 + 2 * node.children().filter(Node::is_element).count() as u64,
+        "filter" => FILTER_LAYERS + 2 * node.children().filter(Node::is_element).count() as u64,
         // it may be clipped to its viewport, or its picture drawn on a canvas of its own
         "svg" | "symbol" | "use" | "marker" | "image" | "feImage" | "pattern" => 1,
         "mask" | "clipPath" => 2,
@@ -82,6 +85,10 @@ impl<'a> References<'a> {
     fn add(&mut self, name: &str, value: &'a str) {
         if !matters(name) {
             return;
+        }
+        if name == "filter" {
+            // blur() and the like are primitives of a filter without an element; their region may be larger than the canvas
+            self.layers += FILTER_LAYERS * value.matches('(').count() as u64;
         }
         let property = match name {
             "fill" | "stroke" => Property::Paint,
