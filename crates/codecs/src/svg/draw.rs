@@ -41,7 +41,9 @@ impl Codec for Svg {
         let mut pixmap = Pixmap::new(size.width, size.height)
             .ok_or_else(|| Error::Impossible(format!("a canvas of {size} pixels")))?;
         resvg::render(&tree, transform, &mut pixmap.as_mut());
-        Ok(Pixels { size, channels: 4, data: pixmap.take_demultiplied() })
+        let mut data = pixmap.take();
+        straighten_alpha(&mut data);
+        Ok(Pixels { size, channels: 4, data })
     }
 }
 
@@ -104,6 +106,18 @@ fn parse(original: &[u8], size: Size) -> Result<Tree> {
         | resvg::usvg::Error::ElementsLimitReached => too_complex("has too many elements in each other".into()),
         error => Error::malformed(FORMAT, error),
     })
+}
+
+/// Divides premultiplied colours by their alpha, rounded to nearest. Most pixels are opaque or empty, and stay.
+fn straighten_alpha(rgba: &mut [u8]) {
+    for pixel in rgba.chunks_exact_mut(4) {
+        let alpha = u32::from(pixel[3]);
+        if alpha != 0 && alpha != 255 {
+            for colour in &mut pixel[..3] {
+                *colour = ((u32::from(*colour) * 255 + alpha / 2) / alpha).min(255) as u8;
+            }
+        }
+    }
 }
 
 /// From the document's units to the pixels of a canvas of `size` that shows `region`, which is in pixels of the drawn size.
