@@ -107,11 +107,11 @@ pub fn decode_keys(
 
 /// The rendition of an SVG that is not drawn: its description, or the file itself. `None` if pixels are requested.
 fn svg(original: &[u8], recipe: &Recipe, settings: &Settings) -> Option<Result<Encoded>> {
-    if recipe.encode.output == Output::Json {
-        return Some(json::describe_svg(original));
-    }
     if let Err(refused) = check_svg_mode(recipe, settings) {
         return Some(Err(refused));
+    }
+    if recipe.encode.output == Output::Json {
+        return Some(json::describe_svg(original));
     }
     // a vector scales by itself
     recipe.passes_svg_through().then(|| Ok(Encoded::whole(original.to_vec(), Content::Image(Format::Svg))))
