@@ -24,6 +24,8 @@ const MAX_DEPTH: u32 = 128;
 const MAX_CHARACTERS: u64 = 20_000;
 /// Elements times rules of style sheets: each rule is compared with each element.
 const MAX_MATCHES: u64 = 5_000_000;
+/// Rules of style sheets, which simplecss sorts anew after each.
+const MAX_RULES: usize = 1000;
 /// References that lead back to themselves, each of which costs a pass over the document to remove.
 const MAX_CYCLES: u32 = 32;
 /// Canvases that are held at a time.
@@ -58,7 +60,7 @@ pub(super) fn parse(text: &str) -> Result<Document<'_>> {
 /// # Errors
 /// [`Error::Limit`] where it is over a bound.
 pub(super) fn measure(document: &Document<'_>) -> Result<VectorDrawing> {
-    let sheet = style_sheet(document);
+    let sheet = style_sheet(document)?;
     let mut scales = Scales::new(document, &sheet)?;
     let weight = scales.weigh(document.root_element(), 0)?;
     if weight.depth > MAX_DEPTH {
@@ -90,11 +92,23 @@ pub(super) fn too_complex(what: String) -> Error {
 }
 
 /// The rules of all `style` elements.
-fn style_sheet<'a>(document: &'a Document<'_>) -> StyleSheet<'a> {
+fn style_sheet<'a>(document: &'a Document<'_>) -> Result<StyleSheet<'a>> {
     let mut sheet = StyleSheet::new();
+    let mut rules = 0;
     let styles = document.descendants().filter(|node| node.has_tag_name("style"));
-    styles.filter_map(|style| style.text()).for_each(|text| sheet.parse_more(text));
-    sheet
+    for text in styles.filter_map(|style| style.text()) {
+        rules += number_of_rules(text);
+        if rules > MAX_RULES {
+            return Err(too_complex(format!("has more than {MAX_RULES} rules in style sheets")));
+        }
+        sheet.parse_more(text);
+    }
+    Ok(sheet)
+}
+
+/// Rules of a style sheet, one for each selector of a list.
+fn number_of_rules(css: &str) -> usize {
+    css.split('}').map(|rule| 1 + rule.split('{').next().unwrap_or_default().matches(',').count()).sum()
 }
 
 /// What an element stands for.

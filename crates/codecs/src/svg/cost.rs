@@ -11,7 +11,7 @@ use tintype_pixels::error::Result;
 use super::complexity::too_complex;
 
 /// The longest estimate that is drawn, in nanoseconds.
-const MAX_TIME: f64 = 4e9;
+const MAX_TIME: f64 = 2e9;
 /// Groups and shapes that are visited, each as often as it is drawn.
 const MAX_VISITS: u64 = 500_000;
 /// Groups in each other: drawing recurses.
@@ -238,10 +238,10 @@ impl Cost {
 fn filter_time(kind: &Kind, canvas: Canvas) -> f64 {
     let scale = scale(canvas.transform);
     match kind {
-        Kind::ConvolveMatrix(it) => f64::from(it.matrix().columns()) * f64::from(it.matrix().rows()) * 6.0,
+        Kind::ConvolveMatrix(it) => f64::from(it.matrix().columns()) * f64::from(it.matrix().rows()) * 25.0,
         Kind::Morphology(it) => {
             let length = |radius: f32, side: f32| (f64::from(radius) * scale).ceil().mul_add(2.0, 1.0).min(side.into());
-            length(it.radius_x().get(), canvas.area.width()) * length(it.radius_y().get(), canvas.area.height()) * 3.0
+            length(it.radius_x().get(), canvas.area.width()) * length(it.radius_y().get(), canvas.area.height()) * 6.0
         }
         Kind::Turbulence(it) => f64::from(it.num_octaves()) * 150.0,
         Kind::GaussianBlur(_) | Kind::DropShadow(_) => 60.0,

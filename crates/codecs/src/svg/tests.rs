@@ -155,7 +155,10 @@ fn pictures_inside_are_drawn_within_bounds() {
     assert_eq!(colour(&pixels, 100, 100), [255, 0, 0, 255]);
     // an SVG in an SVG, and no further
     let encode = |svg: &str| {
-        format!("data:image/svg+xml;utf8,{}", svg.replace('%', "%25").replace('#', "%23").replace('\'', "%27"))
+        format!(
+            "data:image/svg+xml;utf8,{}",
+            svg.replace('%', "%25").replace('#', "%23").replace('\'', "%27").replace('<', "%3C")
+        )
     };
     let mut inner = document("<rect width='100' height='100' fill='blue'/>");
     for (level, is_drawn) in [(1, true), (2, true), (3, false)] {
