@@ -76,6 +76,8 @@ pub struct DecoderCaps {
     pub rows: Option<RowDecoding>,
     /// Memory that decoding takes.
     pub memory: DecodeMemory,
+    /// Frames of an animation that the decoder keeps.
+    pub kept_frames: KeptFrames,
     /// Nanoseconds of one core for each stored pixel, as measured on one machine: only ratios matter.
     #[serde(deserialize_with = "wire::cost")]
     pub time: f64,
@@ -100,6 +102,16 @@ pub struct DecodeMemory {
     /// For each decoded pixel, at the scale that is decoded.
     #[serde(deserialize_with = "wire::cost")]
     pub per_decoded_pixel: f64,
+}
+
+/// Frames that a decoder keeps, beside the current one, since later frames are predicted from them or blended over them.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct KeptFrames {
+    /// The most frames that are kept.
+    pub most: u32,
+    /// Bytes for each stored pixel of each of them.
+    #[serde(deserialize_with = "wire::cost")]
+    pub per_stored_pixel: f64,
 }
 
 /// How often an animation plays.
@@ -134,6 +146,7 @@ impl Info {
                 shared_scales: &[],
                 rows: None,
                 memory: DecodeMemory { per_stored_pixel: 1.0, per_decoded_pixel: 5.0 },
+                kept_frames: KeptFrames::default(),
                 time: format.decode_time(),
             },
         }
@@ -161,6 +174,13 @@ impl Info {
     /// The size as displayed, orientation applied.
     pub fn displayed(&self) -> Size {
         self.orientation.apply(self.size)
+    }
+
+    /// Bytes that decoding so many frames, one after the other, holds at most at that scale, by estimate.
+    pub fn decoding_bytes(&self, scale: DctScale, frames: u32) -> u64 {
+        let KeptFrames { most, per_stored_pixel } = self.caps.kept_frames;
+        let kept = f64::from(frames.saturating_sub(1).min(most));
+        self.decoded_bytes(scale).saturating_add((self.size.pixels() as f64 * kept * per_stored_pixel) as u64)
     }
 
     /// Bytes that decoding one frame holds at most, at that scale, by estimate.

@@ -106,7 +106,7 @@ impl<'a> Plan<'a> {
         let is_shareable = rows.is_none_or(|rows| info.size.pixels() * rows.channels as u64 <= MAX_SHARED);
         let decoding = match rows {
             Some(rows) if !is_shareable => rows.memory + draft.row_memory(rows),
-            _ => info.decoded_bytes(scale) + draft.copy_memory(scale),
+            _ => info.decoding_bytes(scale, frames) + draft.copy_memory(scale),
         };
         let decoding = decoding + draft.padding_memory();
         let encode_memory = |formats: &[Format], may_be_drawing: bool| {
@@ -340,12 +340,20 @@ fn formats(info: &Info, recipe: &Recipe) -> Vec<Format> {
     let shows_through = info.has_alpha && !covers;
     let baseline = if shows_through || lossless { Format::Png } else { Format::Jpeg };
     // an animation stays what it is, as exactly as that can be: standing still it would lose more
-    let own = if info.format.is_output() && (!lossless || info.format.supports_lossless() || moves) {
+    let is_written_moving = info.format.supports_animation() || info.format == Format::Png;
+    let own = if moves && !is_written_moving {
+        // every client that shows its format shows this one
+        Format::WebP
+    } else if info.format.is_output() && (!lossless || info.format.supports_lossless() || moves) {
         info.format
     } else {
         baseline
     };
-    let last = if moves { own } else { baseline };
+    let last = match (moves, is_written_moving) {
+        (false, _) => baseline,
+        (true, true) => own,
+        (true, false) => Format::Gif,
+    };
     match output {
         Output::Exactly(format) => vec![format],
         Output::Json => vec![Format::Png],

@@ -193,7 +193,7 @@ impl Made {
 
 /// Whether the frames behind the first are whole: a description is of all of an animation, and made from its first frame.
 fn later_frames(original: &[u8], info: &Info, settings: &Settings, progress: &mut dyn Progress) -> Result<Integrity> {
-    match settings.limits().admit(info, info.frames, "decoding", info.decoded_bytes(DctScale::FULL)) {
+    match settings.limits().admit(info, info.frames, "decoding", info.decoding_bytes(DctScale::FULL, info.frames)) {
         Ok(admitted) if info.frames > 1 => {
             tintype_codecs::of(info.format).decode(original, &admitted, &DecodeOptions::FULL, &mut |_| match progress
                 .keep_going()

@@ -1,4 +1,6 @@
-//! Header ([`probe`]) and first frame ([`decode`]) of a JPEG XL, by `jxl-oxide`.
+//! Header ([`probe`]) and frames ([`Picture`]) of a JPEG XL, by `jxl-oxide`.
+//!
+//! Frames are as shown: layers of no duration are blended into the frame behind them (ISO/IEC 18181-1, F.2).
 //!
 //! `jxl-oxide` applies the codestream's orientation itself, so sizes and pixels
 //! are as displayed; Exif must not be applied on top (ISO/IEC 18181-2, 9.5).
@@ -14,7 +16,7 @@ use jxl_oxide::{
 };
 
 use crate::samples::{Decoded, Samples};
-use tintype_pixels::exif;
+use tintype_pixels::{Loops, exif};
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -30,9 +32,8 @@ const CHUNK: usize = 4096;
 /// The most frames that are read.
 const MAX_FRAMES: usize = 4096;
 
-/// The most pixels of all layers of the first frame, as a multiple of the caller's
-/// pixel limit.
-const LAYER_AREA: u64 = 4;
+/// The most pixels of all layers, as a multiple of the pixels of the frames that they are blended to.
+const LAYER_AREA: u64 = 8;
 
 /// Bytes that the decoder may allocate, independent of the picture's size.
 const BASE_MEMORY: usize = 64 << 20;
@@ -52,7 +53,7 @@ pub(crate) struct Header {
     pub(crate) has_alpha: bool,
     /// Bits a sample of the original; 32 for floating point.
     pub(crate) depth: u8,
-    /// The profile of the pixels that [`decode`] returns; `None` is sRGB.
+    /// The profile of the pixels that [`Picture::frame`] returns; `None` is sRGB.
     pub(crate) icc: Option<Vec<u8>>,
     /// Whether the picture is grey. Its pixels are RGB all the same, but
     /// `icc`, if there is one, is then a profile of one channel.
@@ -61,6 +62,10 @@ pub(crate) struct Header {
     pub(crate) is_hdr: bool,
     /// Frames of the animation; 1 for a still.
     pub(crate) frames: u32,
+    /// How often the animation plays.
+    pub(crate) loops: Loops,
+    /// Samples of a pixel that the decoder has, extra channels among them.
+    pub(crate) samples_per_pixel: u32,
 }
 
 /// Reads the header without decoding pixels.
@@ -74,50 +79,72 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Header> {
     read_header(&image)
 }
 
-/// Decodes the first frame, oriented. Files of up to 8 bits give 8-bit
-/// samples, deeper ones 16-bit samples.
-///
-/// `header` is what [`probe`] returned for the same bytes. Runs on the calling
-/// thread.
-///
-/// # Errors
-///
-/// A message for the log where the picture has more than `max_pixels` pixels,
-/// would take more memory than its size explains, or is damaged or cut.
-pub(crate) fn decode(bytes: &[u8], header: &Header, max_pixels: u64) -> Result<Decoded> {
-    let pixels = u64::from(header.width) * u64::from(header.height);
-    if pixels > max_pixels {
-        let Header { width, height, .. } = header;
-        return Err(format!("{width}x{height} is over the limit of {max_pixels} pixels"));
+/// A picture whose first frames can be decoded. The decoder keeps all that were.
+pub(crate) struct Picture<'a> {
+    image: JxlImage,
+    header: &'a Header,
+}
+
+impl<'a> Picture<'a> {
+    /// Opens a picture to decode its first `frames` frames.
+    ///
+    /// `header` is what [`probe`] returned for the same bytes.
+    ///
+    /// # Errors
+    ///
+    /// A message for the log where its layers have many times the pixels of its frames, or it is damaged or cut.
+    pub(crate) fn open(bytes: &[u8], header: &'a Header, frames: u32) -> Result<Self> {
+        let tracker = AllocTracker::with_limit(BASE_MEMORY);
+        let mut image = load(&codestream(bytes)?, &tracker)?;
+        if read_header(&image)? != *header {
+            return Err("the header belongs to another file".into());
+        }
+        let pixels = u64::from(header.width) * u64::from(header.height) * u64::from(frames);
+        let area = layer_area(&image, frames);
+        if area > pixels.saturating_mul(LAYER_AREA) {
+            return Err(format!("layers of {area} pixels together are too many"));
+        }
+        let samples = pixels.saturating_add(area).saturating_mul(samples_per_pixel(&image).into());
+        let memory = samples.saturating_mul(MEMORY_PER_SAMPLE);
+        tracker.expand_limit(usize::try_from(memory).unwrap_or(usize::MAX / 2));
+        if let Some(encoding) = output_encoding(&image) {
+            image.request_color_encoding(encoding);
+        }
+        Ok(Self { image, header })
     }
-    let tracker = AllocTracker::with_limit(BASE_MEMORY);
-    let mut image = load(&codestream(bytes)?, &tracker)?;
-    if read_header(&image)? != *header {
-        return Err("the header belongs to another file".into());
+
+    /// Decodes a frame, oriented. Files of up to 8 bits give 8-bit samples, deeper ones 16-bit samples. Runs on the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// A message for the log where the frame takes more memory than its size explains, or is damaged.
+    pub(crate) fn frame(&self, number: u32) -> Result<Decoded> {
+        let Self { image, header } = self;
+        let render = image.render_frame(number as usize).map_err(|error| error.to_string())?;
+        let samples = if header.depth > 8 {
+            interleave::<u16>(&render, header).map(Samples::Sixteen)
+        } else {
+            interleave::<u8>(&render, header).map(Samples::Eight)
+        };
+        Ok(Decoded {
+            width: header.width,
+            height: header.height,
+            channels: if header.has_alpha { 4 } else { 3 },
+            premultiplied: header.has_alpha && is_premultiplied(image),
+            samples: samples?,
+        })
     }
-    let area = layer_area(&image);
-    if area > max_pixels.saturating_mul(LAYER_AREA) {
-        return Err(format!("layers of {area} pixels together are too many"));
+
+    /// Milliseconds from the first frame to the end of frame `number`, to the nearest.
+    pub(crate) fn end(&self, number: u32) -> u64 {
+        let Some(animation) = &self.image.image_header().metadata.animation else { return 0 };
+        let headers = (0..=number as usize).filter_map(|number| self.image.frame_header(number));
+        let ticks: u64 = headers.map(|header| u64::from(header.duration)).sum();
+        // a second has `tps_numerator / tps_denominator` ticks (18181-1, D.3.3)
+        let per_second = u128::from(animation.tps_numerator);
+        let milliseconds = u128::from(ticks) * u128::from(animation.tps_denominator) * 1000 + per_second / 2;
+        u64::try_from(milliseconds.checked_div(per_second).unwrap_or(0)).unwrap_or(u64::MAX)
     }
-    let samples = pixels.saturating_add(area).saturating_mul(samples_per_pixel(&image));
-    let memory = samples.saturating_mul(MEMORY_PER_SAMPLE);
-    tracker.expand_limit(usize::try_from(memory).unwrap_or(usize::MAX / 2));
-    if let Some(encoding) = output_encoding(&image) {
-        image.request_color_encoding(encoding);
-    }
-    let render = image.render_frame(0).map_err(|error| error.to_string())?;
-    if header.depth > 8 {
-        interleave::<u16>(&render, header).map(Samples::Sixteen)
-    } else {
-        interleave::<u8>(&render, header).map(Samples::Eight)
-    }
-    .map(|samples| Decoded {
-        width: header.width,
-        height: header.height,
-        channels: if header.has_alpha { 4 } else { 3 },
-        premultiplied: header.has_alpha && is_premultiplied(&image),
-        samples,
-    })
 }
 
 /// The codestream: the whole file, or the `jxlc` box or `jxlp` boxes of the container (18181-2, 9.8 and 9.9).
@@ -206,6 +233,9 @@ fn load(codestream: &[u8], tracker: &AllocTracker) -> Result<JxlImage> {
     if image.num_loaded_keyframes() == 0 {
         return Err("no JPEG XL frame".into());
     }
+    if !image.is_loading_done() && image.num_loaded_keyframes() > 1 {
+        return Err(format!("more than {MAX_FRAMES} JPEG XL frames"));
+    }
     Ok(image)
 }
 
@@ -237,6 +267,11 @@ fn read_header(image: &JxlImage) -> Result<Header> {
         is_grey: metadata.grayscale(),
         is_hdr: image.hdr_type().is_some(),
         frames: image.num_loaded_keyframes() as u32,
+        loops: match metadata.animation.as_ref().map_or(0, |animation| animation.num_loops) {
+            0 => Loops::Forever,
+            plays => Loops::Times(plays.try_into().unwrap_or(u16::MAX)),
+        },
+        samples_per_pixel: samples_per_pixel(image),
     })
 }
 
@@ -251,9 +286,9 @@ fn output_encoding(image: &JxlImage) -> Option<EnumColourEncoding> {
     Some(if metadata.grayscale() { EnumColourEncoding::gray_srgb(intent) } else { EnumColourEncoding::srgb(intent) })
 }
 
-fn samples_per_pixel(image: &JxlImage) -> u64 {
+fn samples_per_pixel(image: &JxlImage) -> u32 {
     // at least alpha, at most a few extra channels: the limit is there for the rest
-    3 + image.image_header().metadata.ec_info.len().clamp(1, 5) as u64
+    3 + image.image_header().metadata.ec_info.len().clamp(1, 5) as u32
 }
 
 /// Whether the first alpha channel is associated (18181-1, C.6).
@@ -270,10 +305,10 @@ fn is_premultiplied(image: &JxlImage) -> bool {
         .unwrap_or(false)
 }
 
-/// Pixels of all the frames that the first keyframe is put together from.
-fn layer_area(image: &JxlImage) -> u64 {
-    let first = image.frame_by_keyframe(0).map_or(0, |frame| frame.index());
-    (0..=first)
+/// Pixels of all layers that the first `frames` frames are blended from.
+fn layer_area(image: &JxlImage, frames: u32) -> u64 {
+    let last = image.frame_by_keyframe(frames.saturating_sub(1) as usize).map_or(0, |frame| frame.index());
+    (0..=last)
         .filter_map(|index| image.frame(index))
         .map(|frame| u64::from(frame.header().width) * u64::from(frame.header().height))
         .fold(0, u64::saturating_add)
