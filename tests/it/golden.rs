@@ -283,9 +283,13 @@ fn animations_keep_frames_delays_and_loop_count() {
     let table = std::fs::read_to_string(testdata().join("expected-frames.tsv")).expect("the table");
     let rows: Vec<Vec<&str>> =
         table.lines().filter(|line| !line.starts_with('#')).map(|line| line.split('\t').collect()).collect();
-    for name in ["animated.gif", "animated-once.gif", "animated-3.gif", "animated.png", "animated.webp"] {
-        let path = format!("generated/{name}");
-        let frames: Vec<&Vec<&str>> = rows.iter().filter(|row| row[0] == path).collect();
+    let same = |name: &'static str| (format!("generated/{name}"), format!("generated/{name}"));
+    let generated = ["animated.gif", "animated-once.gif", "animated-3.gif", "animated.png", "animated.webp"].map(same);
+    // made of the same frames
+    let others = ["avif/animated.avif", "jxl/animated.jxl"].map(|path| (path.into(), "generated/animated.webp".into()));
+    for (path, of) in generated.into_iter().chain(others) {
+        let name = path.as_str();
+        let frames: Vec<&Vec<&str>> = rows.iter().filter(|row| row[0] == of).collect();
         assert_eq!(frames.len(), 5, "{name}");
         let webp = make(&path, "w=48&format=webp&lossless");
         let mut decoder = image_webp::WebPDecoder::new(std::io::Cursor::new(&webp)).expect("a WebP");
@@ -319,6 +323,34 @@ fn animations_keep_frames_delays_and_loop_count() {
         let still = make(&path, "w=48&format=webp&animated=false");
         let decoder = image_webp::WebPDecoder::new(std::io::Cursor::new(&still)).expect("a WebP");
         assert!(!decoder.is_animated(), "{name}");
+    }
+}
+
+/// The frames of an animated WebP, RGBA.
+fn webp_frames(webp: &[u8]) -> Vec<Vec<u8>> {
+    let mut decoder = image_webp::WebPDecoder::new(std::io::Cursor::new(webp)).expect("a WebP");
+    let mut canvas = vec![0; decoder.output_buffer_size().expect("it fits")];
+    let frames = (0..decoder.num_frames()).map(|_| {
+        decoder.read_frame(&mut canvas).expect("a frame");
+        canvas.clone()
+    });
+    frames.collect()
+}
+
+#[test]
+fn frames_of_avif_and_jxl_are_those_that_they_were_made_of() {
+    let wanted = webp_frames(&make("generated/animated.webp", "format=webp&lossless"));
+    for (path, tolerance) in [("avif/animated.avif", 3.0), ("jxl/animated.jxl", 0.5)] {
+        let got = webp_frames(&make(path, "format=webp&lossless"));
+        assert_eq!(got.len(), wanted.len(), "{path}");
+        for (number, (got, wanted)) in got.iter().zip(&wanted).enumerate() {
+            // transparent pixels have no colour
+            let visible = got.chunks_exact(4).zip(wanted.chunks_exact(4)).filter(|(_, wanted)| wanted[3] > 0);
+            let (sum, count) = visible.fold((0.0, 0.0), |(sum, count), (got, wanted)| {
+                (sum + got.iter().zip(wanted).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>(), count + 4.0)
+            });
+            assert!(sum / count <= tolerance, "{path}: frame {number} is off by {:.2}", sum / count);
+        }
     }
 }
 

@@ -46,15 +46,15 @@ impl Codec for Avif {
     }
 
     fn decode(
-        &self, original: &[u8], admitted: &Admitted<'_>, _options: &DecodeOptions, sink: Sink<'_>,
+        &self, original: &[u8], admitted: &Admitted<'_>, options: &DecodeOptions, sink: Sink<'_>,
     ) -> Result<Integrity> {
         let info = admitted.info();
         let header = read::probe(original).map_err(failed)?;
         if admitted.frames() > 1 {
-            return decode_frames(original, &header, admitted, sink);
+            return decode_frames(original, &header, admitted, options.keeps_profile, sink);
         }
         let decoded = read::decode(original, &header).map_err(failed)?;
-        sink(shown(decoded, &header, info.size)?)?;
+        sink(shown(decoded, &header, info.size, options.keeps_profile)?)?;
         Ok(Integrity::Whole)
     }
 
@@ -69,7 +69,7 @@ impl Codec for Avif {
 
 /// Decodes the admitted number of frames of an image sequence, up to the first damaged one.
 fn decode_frames(
-    original: &[u8], header: &read::Header, admitted: &Admitted<'_>, sink: Sink<'_>,
+    original: &[u8], header: &read::Header, admitted: &Admitted<'_>, keeps_profile: bool, sink: Sink<'_>,
 ) -> Result<Integrity> {
     let mut animation = read::Animation::open(original).map_err(failed)?;
     let frames = admitted.frames();
@@ -80,14 +80,14 @@ fn decode_frames(
             }
             decoded => decoded.map_err(failed)?,
         };
-        sink(Decoded { delay, ..shown(decoded, header, admitted.info().size)? })?;
+        sink(Decoded { delay, ..shown(decoded, header, admitted.info().size, keeps_profile)? })?;
     }
     Ok(Integrity::Whole)
 }
 
 /// The part of a decoded picture that is shown.
-fn shown(decoded: samples::Decoded, header: &read::Header, size: Size) -> Result<Decoded> {
-    let (pixels, profile) = decoded.into_pixels(FORMAT, profile(header))?;
+fn shown(decoded: samples::Decoded, header: &read::Header, size: Size, keeps_profile: bool) -> Result<Decoded> {
+    let (pixels, profile) = decoded.into_pixels(FORMAT, profile(header), keeps_profile)?;
     let (left, top, ..) = crop(header);
     let pixels = if pixels.size == size { pixels } else { pixels.cut(left, top, size) };
     Ok(Decoded::still(pixels, profile))
@@ -112,5 +112,5 @@ fn profile(header: &read::Header) -> Option<Profile> {
         return Some(profile);
     }
     let nclx = header.nclx?;
-    Profile::from_cicp(nclx.primaries.try_into().ok()?, nclx.transfer.try_into().ok()?)
+    Profile::from_cicp(nclx.primaries.try_into().ok()?, nclx.transfer.try_into().ok()?, header.peak)
 }

@@ -14,8 +14,12 @@ pub(crate) struct Jxl;
 
 const FORMAT: Format = Format::Jxl;
 
-/// The embedded profile, unless it is one of another colour model.
+/// The code points of an HDR picture, or else the embedded profile, unless it is one of another colour model. As in Chromium, the
+/// intensity target is no peak of the content.
 fn profile(header: &read::Header) -> Option<Profile> {
+    if let Some((primaries, transfer)) = header.hdr {
+        return Profile::from_cicp(primaries, transfer, 0);
+    }
     let model = ColourModel::of(if header.is_grey { 1 } else { 3 });
     header.icc.as_deref().filter(|icc| model.is_of(icc)).and_then(Profile::from_icc)
 }
@@ -41,7 +45,7 @@ impl Codec for Jxl {
     }
 
     fn decode(
-        &self, original: &[u8], admitted: &Admitted<'_>, _options: &DecodeOptions, sink: Sink<'_>,
+        &self, original: &[u8], admitted: &Admitted<'_>, options: &DecodeOptions, sink: Sink<'_>,
     ) -> Result<Integrity> {
         let failed = |reason: String| Error::malformed(FORMAT, reason);
         let header = read::probe(original).map_err(failed)?;
@@ -59,7 +63,7 @@ impl Codec for Jxl {
             let end = picture.end(number);
             let delay = u32::try_from(end.saturating_sub(start)).unwrap_or(u32::MAX);
             start = end;
-            let (pixels, profile) = decoded.into_pixels(FORMAT, profile.clone())?;
+            let (pixels, profile) = decoded.into_pixels(FORMAT, profile.clone(), options.keeps_profile)?;
             sink(Decoded { delay, ..Decoded::still(pixels, profile) })?;
         }
         Ok(Integrity::Whole)

@@ -53,7 +53,8 @@ pub fn gains_by_threads(info: &Info, recipe: &Recipe, settings: &Settings) -> bo
 /// # Errors
 /// Where it is over a limit.
 pub fn estimate_check(info: &Info, length: u64, settings: &Settings) -> Result<Estimate> {
-    let admitted = settings.limits().admit(info, info.frames, "decoding", info.decoding_bytes(DctScale::FULL, info.frames))?;
+    let admitted =
+        settings.limits().admit(info, info.frames, "decoding", info.decoding_bytes(DctScale::FULL, info.frames))?;
     let decoded = info.size.pixels() as f64 * f64::from(info.frames);
     let time = cost::render_time(info, info.format, false, settings.encoding, decoded, 0.0);
     Ok(of(info, length, admitted.memory(), time))

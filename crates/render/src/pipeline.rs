@@ -94,7 +94,7 @@ impl<'a> Pipeline<'a> {
         let mut pixels = ops::orient::orient(pixels, plan.viewport.orientation);
         if let Some(profile) = &profile {
             match profile.rgb_icc().filter(|_| plan.keeps_profile()) {
-                Some(icc) => self.profile = Some(Arc::clone(icc)),
+                Some(icc) => self.profile = Some(icc),
                 None => pixels = tintype_pixels::colour::to_srgb(pixels, profile),
             }
         }

@@ -134,7 +134,13 @@ impl<'a> Plan<'a> {
             viewport,
             admitted: limits.admit(info, frames, "making", decoding + encoding)?,
             format,
-            options: DecodeOptions { scale, skip_loop_filter, layout, region },
+            options: DecodeOptions {
+                scale,
+                skip_loop_filter,
+                layout,
+                region,
+                keeps_profile: keeps_profile(recipe, format),
+            },
             alone,
             shared,
             encode_layout,
@@ -178,8 +184,13 @@ impl<'a> Plan<'a> {
 
     /// Whether the result stays in the original's colours and carries its profile along.
     pub(crate) fn keeps_profile(&self) -> bool {
-        self.recipe().encode.metadata == Metadata::Keep && self.format.keeps_profile()
+        keeps_profile(self.recipe(), self.format)
     }
+}
+
+/// Whether a result in that format stays in the original's colours.
+fn keeps_profile(recipe: &Recipe, format: Format) -> bool {
+    recipe.encode.metadata == Metadata::Keep && format.keeps_profile()
 }
 
 /// The decoding of a render alone, and of one that shares it with others.

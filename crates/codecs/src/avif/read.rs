@@ -83,6 +83,8 @@ pub(crate) struct Header {
     pub(crate) icc: Option<Vec<u8>>,
     /// The code points of `colr`, or else of the AV1 sequence header.
     pub(crate) nclx: Option<Nclx>,
+    /// The peak luminance of an HDR picture in 0.0001 cd/m²; 0 where it is not stated.
+    pub(crate) peak: u32,
     /// Frames of the sequence; 1 for a still.
     pub(crate) frames: u32,
     /// How often the sequence plays.
@@ -143,6 +145,7 @@ struct Selected<'a> {
     premultiplied: bool,
     nclx: Option<Nclx>,
     icc: Option<Vec<u8>>,
+    peak: u32,
     /// Ids of the items of the picture.
     items: Vec<u32>,
     /// Samples that both tracks of a sequence have; 1 for a still.
@@ -153,7 +156,8 @@ struct Selected<'a> {
 impl<'a> OpenFile<'a> {
     fn open(bytes: &'a [u8]) -> Result<Self> {
         let container = Container::parse(bytes)?;
-        let selected = if container.picture_track().is_some() && (container.is_sequence || container.primary.is_none()) {
+        let selected = if container.picture_track().is_some() && (container.is_sequence || container.primary.is_none())
+        {
             Selected::first_frame(&container)?
         } else {
             Selected::primary_item(&container)?
@@ -210,7 +214,8 @@ impl<'a> Selected<'a> {
         let nclx = find(&own, as_nclx).or_else(|| find(&of_tile, as_nclx));
         let icc = find(&own, as_icc).or_else(|| find(&of_tile, as_icc));
         let icc = icc.map(<[u8]>::to_vec);
-        Self { colour, alpha, premultiplied, nclx, icc, items, frames: 1, loops: Loops::Forever }.checked()
+        let (peak, loops) = (property::peak(&own).max(property::peak(&of_tile)), Loops::Forever);
+        Self { colour, alpha, premultiplied, nclx, icc, peak, items, frames: 1, loops }.checked()
     }
 
     /// The first sample of the first non-auxiliary track, and of its alpha track.
@@ -224,8 +229,8 @@ impl<'a> Selected<'a> {
         let nclx = find(&track.properties, as_nclx);
         let icc = find(&track.properties, as_icc).map(<[u8]>::to_vec);
         let frames = alpha_track.map_or(u32::MAX, |alpha| alpha.samples.count).min(track.samples.count);
-        let (loops, items) = (track.loops, Vec::new());
-        Self { colour, alpha, premultiplied, nclx, icc, items, frames, loops }.checked()
+        let (loops, peak, items) = (track.loops, property::peak(&track.properties), Vec::new());
+        Self { colour, alpha, premultiplied, nclx, icc, peak, items, frames, loops }.checked()
     }
 
     /// Fits alpha to the colour, and checks the matrix before anything is decoded.
@@ -261,6 +266,7 @@ fn read_header(container: &Container<'_>, selected: &Selected<'_>) -> Header {
         decoded_bytes: decoded_bytes(colour, alpha.as_ref()),
         icc: selected.icc.clone(),
         nclx: Some(nclx),
+        peak: selected.peak,
         frames: selected.frames,
         loops: selected.loops,
         frame_bytes: colour.frame_bytes() + alpha.as_ref().map_or(0, Plane::frame_bytes),

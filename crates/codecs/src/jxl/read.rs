@@ -9,9 +9,10 @@
 
 use std::borrow::Cow;
 
+use jxl_oxide::color::{ColourEncoding, Primaries, TransferFunction, WhitePoint};
 use jxl_oxide::image::BitDepth;
 use jxl_oxide::{
-    AllocTracker, EnumColourEncoding, ExtraChannelType, FrameBufferSample, InitializeResult, JxlImage, Render,
+    AllocTracker, EnumColourEncoding, ExtraChannelType, FrameBufferSample, HdrType, InitializeResult, JxlImage, Render,
     RenderingIntent,
 };
 
@@ -58,8 +59,8 @@ pub(crate) struct Header {
     /// Whether the picture is grey. Its pixels are RGB all the same, but
     /// `icc`, if there is one, is then a profile of one channel.
     pub(crate) is_grey: bool,
-    /// Whether the original is PQ or HLG; it is tone-mapped to sRGB.
-    pub(crate) is_hdr: bool,
+    /// The colour primaries of an HDR picture, and its transfer characteristics, 16 (PQ) or 18 (HLG) (ITU-T H.273).
+    pub(crate) hdr: Option<(u8, u8)>,
     /// Frames of the animation; 1 for a still.
     pub(crate) frames: u32,
     /// How often the animation plays.
@@ -251,6 +252,8 @@ fn read_header(image: &JxlImage) -> Result<Header> {
         return Err("CMYK is not supported".into());
     }
     let depth = match metadata.bit_depth {
+        // PQ and HLG need more than 8 bits, whatever the samples were before they became XYB
+        _ if hdr_type(image).is_some() => 16,
         BitDepth::IntegerSample { bits_per_sample } => bits_per_sample.min(32) as u8,
         BitDepth::FloatSample { .. } => 32,
     };
@@ -265,7 +268,7 @@ fn read_header(image: &JxlImage) -> Result<Header> {
         depth,
         icc,
         is_grey: metadata.grayscale(),
-        is_hdr: image.hdr_type().is_some(),
+        hdr: hdr_type(image).map(|hdr| (hdr_encoding(image, hdr).1, if hdr == HdrType::Pq { 16 } else { 18 })),
         frames: image.num_loaded_keyframes() as u32,
         loops: match metadata.animation.as_ref().map_or(0, |animation| animation.num_loops) {
             0 => Loops::Forever,
@@ -275,7 +278,33 @@ fn read_header(image: &JxlImage) -> Result<Header> {
     })
 }
 
-/// The encoding to render in: sRGB, or `None` where the samples are in the
+/// The HDR transfer function of the original, unless it is converted by its embedded profile.
+fn hdr_type(image: &JxlImage) -> Option<HdrType> {
+    let metadata = &image.image_header().metadata;
+    let is_by_profile = metadata.colour_encoding.want_icc() && !metadata.xyb_encoded;
+    image.hdr_type().filter(|_| !is_by_profile)
+}
+
+/// The encoding to render an HDR picture in, and its primaries (ITU-T H.273, table 2): the original's own, or those of sRGB, to which
+/// XYB is decoded. `jxl-oxide` would clip the colours to one set of primaries on the way to another.
+fn hdr_encoding(image: &JxlImage, hdr: HdrType) -> (EnumColourEncoding, u8) {
+    let metadata = &image.image_header().metadata;
+    let intent = RenderingIntent::Relative;
+    if let ColourEncoding::Enum(own) = &metadata.colour_encoding
+        && !metadata.xyb_encoded
+    {
+        match (own.white_point, own.primaries) {
+            (WhitePoint::D65, Primaries::Bt2100) => return (own.clone(), 9),
+            (WhitePoint::D65, Primaries::P3) => return (own.clone(), 12),
+            _ => {}
+        }
+    }
+    let tf = if hdr == HdrType::Pq { TransferFunction::Pq } else { TransferFunction::Hlg };
+    let (grey, colour) = (EnumColourEncoding::gray_srgb(intent), EnumColourEncoding::srgb(intent));
+    (EnumColourEncoding { tf, ..if metadata.grayscale() { grey } else { colour } }, 1)
+}
+
+/// The encoding to render in: sRGB, that of HDR, or `None` where the samples are in the
 /// space of an embedded profile, which takes a colour management system.
 fn output_encoding(image: &JxlImage) -> Option<EnumColourEncoding> {
     let metadata = &image.image_header().metadata;
@@ -283,7 +312,11 @@ fn output_encoding(image: &JxlImage) -> Option<EnumColourEncoding> {
         return None;
     }
     let intent = RenderingIntent::Relative;
-    Some(if metadata.grayscale() { EnumColourEncoding::gray_srgb(intent) } else { EnumColourEncoding::srgb(intent) })
+    Some(match hdr_type(image) {
+        Some(hdr) => hdr_encoding(image, hdr).0,
+        None if metadata.grayscale() => EnumColourEncoding::gray_srgb(intent),
+        None => EnumColourEncoding::srgb(intent),
+    })
 }
 
 fn samples_per_pixel(image: &JxlImage) -> u32 {

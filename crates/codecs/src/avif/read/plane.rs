@@ -13,8 +13,8 @@ use super::failure::{Failure, Result};
 use super::frame::{self, decode_frame};
 use super::location::truncated;
 use super::property::{Nclx, as_auxiliary_type, as_layer, as_operating_point, as_size, find};
-use super::sequence::{self, Bitstream, Selection};
 use super::samples::SampleTable;
+use super::sequence::{self, Bitstream, Selection};
 use super::track::Track;
 use super::transform::Transforms;
 

@@ -112,7 +112,8 @@ pub(in crate::avif) fn parse_sequence_header(payload: &[u8]) -> Result<SequenceH
         skip_inter_tools(bits)?;
     }
     let _superres_cdef_restoration = bits.f(3)?;
-    let ColourConfig { depth, monochrome, halves_chroma, colour, chroma_position } = parse_colour_config(bits, profile)?;
+    let ColourConfig { depth, monochrome, halves_chroma, colour, chroma_position } =
+        parse_colour_config(bits, profile)?;
     Ok(SequenceHeader {
         max_width,
         max_height,

@@ -85,6 +85,71 @@ fn sequence_shows_its_first_frame() {
     }
 }
 
+/// The frames of a sequence: the top left pixel and the delay of each, and the error that ends them early.
+fn frames(file: &[u8]) -> (Vec<(Vec<u8>, u32)>, Option<Failure>) {
+    let header = probe(file).expect("a header");
+    let mut animation = Animation::open(file).expect("a sequence");
+    let mut all = Vec::new();
+    for _ in 0..header.frames {
+        match animation.next() {
+            Ok((decoded, delay)) => all.push((pixel(&decoded, 0, 0), delay)),
+            Err(failure) => return (all, Some(failure)),
+        }
+    }
+    (all, None)
+}
+
+fn is_near(got: &[u8], wanted: &[u8]) -> bool {
+    got.len() == wanted.len() && got.iter().zip(wanted).all(|(a, b)| a.abs_diff(*b) < 12)
+}
+
+#[test]
+fn sequence_has_all_frames_with_their_delays_and_alpha() {
+    let colours = red_track().then(&coded(64, 48, GREEN), 70).then(&coded(64, 48, BLUE), 90);
+    let alphas = alpha_track().then(&coded_alpha(64, 48, 200), 70).then(&coded_alpha(64, 48, 30), 90);
+    let (opaque, failure) = frames(&File::of_tracks(vec![colours.clone()]).to_bytes());
+    assert_eq!(failure, None);
+    for ((got, delay), (wanted, expected)) in opaque.iter().zip([(RED, 50), (GREEN, 70), (BLUE, 90)]) {
+        assert!(is_near(got, &wanted) && *delay == expected, "{got:?} for {delay} ms");
+    }
+    let both = File::of_tracks(vec![colours.clone(), alphas]).to_bytes();
+    let (translucent, _) = frames(&both);
+    let wanted = [(RED, ALPHA), (GREEN, 200), (BLUE, 30)].map(|([r, g, b], alpha)| [r, g, b, alpha]);
+    assert!(translucent.len() == 3 && translucent.iter().zip(wanted).all(|((got, _), wanted)| is_near(got, &wanted)));
+    // as in libavif, frames without alpha are not shown
+    let fewer = alpha_track().then(&coded_alpha(64, 48, 200), 70);
+    assert_eq!(probe(&File::of_tracks(vec![colours, fewer]).to_bytes()).expect("a header").frames, 2);
+}
+
+#[test]
+fn damaged_frame_ends_the_sequence() {
+    let colours = red_track().then(&coded(64, 48, GREEN), 70).then(&[0x32, 0x05, 1, 2, 3, 4, 5], 90);
+    let (whole, failure) = frames(&File::of_tracks(vec![colours]).to_bytes());
+    assert!(whole.len() == 2 && is_near(&whole[1].0, &GREEN), "{whole:?}");
+    assert!(matches!(failure, Some(Failure::Damaged(_))), "{failure:?}");
+    // a later frame that is larger than the first one's header states is refused
+    let colours = red_track().then(&coded(640, 480, GREEN), 70);
+    let (whole, failure) = frames(&File::of_tracks(vec![colours]).to_bytes());
+    assert!(whole.len() == 1 && matches!(failure, Some(Failure::Damaged(_))), "{failure:?}");
+    assert!(Animation::open(&File::of_items(vec![still()]).to_bytes()).is_err(), "a still picture");
+}
+
+#[test]
+fn edit_list_states_the_loops_of_a_sequence() {
+    let looped = |flags: u8| {
+        let edits = boxed(b"edts", &full(b"elst", 0, &[0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, 0, 0, 1, 0, 0]));
+        let mut edits = edits;
+        // version and flags follow two box headers
+        edits[19] = flags;
+        let track = Track { boxes: edits, ..red_track().then(&coded(64, 48, GREEN), 70) };
+        // the duration in the track header is 9
+        probe(&File::of_tracks(vec![track]).to_bytes()).expect("a header").loops
+    };
+    assert_eq!([looped(0), looped(1)], [Loops::Times(1), Loops::Times(3)]);
+    let endless = File::of_tracks(vec![red_track().then(&coded(64, 48, GREEN), 70)]);
+    assert_eq!(probe(&endless.to_bytes()).expect("a header").loops, Loops::Forever);
+}
+
 #[test]
 fn sequence_keeps_the_colours_and_transforms_of_its_sample_entry() {
     let track = red_track().with(nclx([12, 13, 6])).with(boxed(b"irot", &[1])).with(boxed(b"imir", &[1]));
