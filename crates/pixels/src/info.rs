@@ -123,6 +123,9 @@ pub enum Loops {
     Times(u16),
 }
 
+/// Nanoseconds of one core to tone-map a pixel.
+const HDR_TIME: f64 = 25.0;
+
 impl Info {
     /// An upright, opaque, sRGB still picture of that size, which is what most headers say.
     pub fn new(format: Format, size: Size) -> Info {
@@ -168,6 +171,9 @@ impl Info {
     pub fn with_profile(mut self, profile: Option<&Profile>) -> Info {
         self.has_profile = profile.is_some();
         self.profile_name = profile.and_then(Profile::name);
+        if profile.is_some_and(Profile::is_hdr) {
+            self.caps.time += HDR_TIME;
+        }
         self
     }
 

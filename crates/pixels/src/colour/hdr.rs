@@ -80,11 +80,19 @@ fn hlg_inverse_oetf(signal: f32) -> f32 {
     light as f32
 }
 
-/// The light of a screen of 1000 cd/m², in units of the reference white, for light that a camera captured (BT.2100, table 5).
+/// The light of a screen of 1000 cd/m², in units of the reference white, for light of 0 to 1 that a camera captured (BT.2100,
+/// table 5).
 fn hlg_ootf(light: [f32; 3]) -> [f32; 3] {
+    static FACTORS: LazyLock<Box<[f32]>> =
+        LazyLock::new(|| table(|luminance| luminance.powf(0.2) * (DEFAULT_PEAK / REFERENCE_WHITE)));
     let luminance: f32 = light.iter().zip(LUMA).map(|(light, weight)| light * weight).sum();
-    let factor = luminance.powf(0.2) * (DEFAULT_PEAK / REFERENCE_WHITE);
+    let factor = FACTORS[usize::from(quantised(luminance))];
     light.map(|light| light * factor)
+}
+
+/// One of 65536 steps; values out of 0 to 1 saturate.
+fn quantised(value: f32) -> u16 {
+    (value * 65535.0 + 0.5) as u16
 }
 
 /// The sRGB signal of light of 0 to 1 (IEC 61966-2-1).
@@ -94,7 +102,7 @@ fn srgb_oetf(light: f32) -> f32 {
 
 /// 16-bit sRGB of 65536 steps of light.
 fn srgb() -> &'static [u16] {
-    static SRGB: LazyLock<Box<[u16]>> = LazyLock::new(|| table(|light| (srgb_oetf(light) * 65535.0 + 0.5) as u16));
+    static SRGB: LazyLock<Box<[u16]>> = LazyLock::new(|| table(|light| quantised(srgb_oetf(light))));
     &SRGB
 }
 
@@ -230,13 +238,22 @@ impl ToneMap {
     }
 
     fn convert<S: Copy>(&self, from: &[S], to: &mut [S], widen: impl Fn(S) -> u16, narrow: impl Fn(u16) -> S) {
+        match self.channels {
+            4 => self.convert_pixels::<S, 4>(from, to, widen, narrow),
+            _ => self.convert_pixels::<S, 3>(from, to, widen, narrow),
+        }
+    }
+
+    fn convert_pixels<S: Copy, const N: usize>(
+        &self, from: &[S], to: &mut [S], widen: impl Fn(S) -> u16, narrow: impl Fn(u16) -> S,
+    ) {
         let (light, srgb) = (self.transfer.light(), srgb());
-        for (from, to) in from.chunks_exact(self.channels).zip(to.chunks_exact_mut(self.channels)) {
+        for (from, to) in from.as_chunks::<N>().0.iter().zip(to.as_chunks_mut::<N>().0) {
             let rgb = self.map([from[0], from[1], from[2]].map(|sample| light[usize::from(widen(sample))]));
-            // a float out of range saturates
-            to.copy_from_slice(from);
+            // alpha is kept
+            *to = *from;
             for (to, light) in to.iter_mut().zip(rgb) {
-                *to = narrow(srgb[usize::from((light * 65535.0 + 0.5) as u16)]);
+                *to = narrow(srgb[usize::from(quantised(light))]);
             }
         }
     }

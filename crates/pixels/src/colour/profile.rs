@@ -178,6 +178,11 @@ impl Profile {
         contained(|| profile.encode().ok()).map(Arc::from)
     }
 
+    /// Whether it is PQ or HLG.
+    pub fn is_hdr(&self) -> bool {
+        matches!(self.0.source, Source::Hdr(..))
+    }
+
     /// The conversion of PQ or HLG to sRGB, for pixels of that many channels; `None` for other profiles.
     pub(super) fn tone_map(&self, channels: usize) -> Option<Arc<ToneMap>> {
         match self.0.source {

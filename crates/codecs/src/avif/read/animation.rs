@@ -66,3 +66,6 @@ impl<'a> TrackDecoder<'a> {
         Ok(delay)
     }
 }
+
+#[cfg(test)]
+mod tests;
