@@ -139,7 +139,7 @@ impl<'a> Plan<'a> {
                 skip_loop_filter,
                 layout,
                 region,
-                keeps_profile: keeps_profile(recipe, format),
+                keeps_profile: info.has_profile && keeps_profile(recipe, format),
             },
             alone,
             shared,

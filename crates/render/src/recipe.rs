@@ -265,7 +265,7 @@ pub enum Metadata {
     /// The EXIF fields that say who made it and who owns it.
     Copyright,
     /// The EXIF block, its orientation set to upright, and the colour profile with the colours as they were. Where the
-    /// result cannot carry a profile (GIF), or the samples had to be converted (CMYK, HDR, PNG and TIFF of 16 bits), they are sRGB.
+    /// result cannot carry a profile (GIF), or the samples had to be converted (CMYK, HDR, PNG of 16 bits), they are sRGB.
     Keep,
 }
 
