@@ -101,7 +101,8 @@ fn gain_map_is_not_in_results() {
                 let is_there = made.windows(trace.len()).any(|bytes| bytes == trace);
                 assert!(!is_there, "{query}: {}", trace.escape_ascii());
             }
-            assert_eq!(made, make_of(&base, "the base picture", &query), "{query}");
+            let mean = mean_difference(&decode(&made), &decode(&make_of(&base, "the base picture", &query)));
+            assert!(mean < 0.5, "{query}: {mean:.2}");
         }
     }
 }
