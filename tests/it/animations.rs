@@ -63,8 +63,12 @@ fn webp_frames(webp: &[u8]) -> Vec<Vec<u8>> {
 
 #[test]
 fn frames_of_avif_and_jxl_are_those_that_they_were_made_of() {
-    let wanted = webp_frames(&make("generated/animated.webp", "format=webp&lossless"));
-    for (path, tolerance) in [("avif/animated.avif", 3.0), ("jxl/animated.jxl", 0.5)] {
+    for (path, source, tolerance) in [
+        ("avif/animated.avif", "generated/animated.webp", 3.0),
+        // made of GIF, which has no partial transparency
+        ("jxl/animated.jxl", "generated/animated.gif", 0.5),
+    ] {
+        let wanted = webp_frames(&make(source, "format=webp&lossless"));
         let got = webp_frames(&make(path, "format=webp&lossless"));
         assert_eq!(got.len(), wanted.len(), "{path}");
         for (number, (got, wanted)) in got.iter().zip(&wanted).enumerate() {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use moxcms::{CicpProfile, ColorDateTime, ColorPrimaries, ColorProfile, DataColorSpace, ProfileText, ToneReprCurve};
+use moxcms::{CicpProfile, ColorPrimaries, ColorProfile, DataColorSpace, ProfileText, ToneReprCurve};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::hdr::{HdrTransfer, ToneMap};
@@ -171,11 +171,12 @@ impl Profile {
         if !matches!(self.0.source, Source::Cicp(..)) {
             return None;
         }
-        let mut profile = self.parsed()?.clone();
-        // the default is the current time
-        profile.creation_date_time =
-            ColorDateTime { year: 2020, month: 1, day_of_the_month: 1, hours: 0, minutes: 0, seconds: 0 };
-        contained(|| profile.encode().ok()).map(Arc::from)
+        // year, month, day, hours, minutes and seconds (ICC.1:2022, §4.2), for which the writer takes the current time
+        const CREATED: [u8; 12] = [7, 228, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0];
+        let profile = self.parsed()?;
+        let mut icc = contained(|| profile.encode().ok())?;
+        icc.get_mut(24..36)?.copy_from_slice(&CREATED);
+        Some(icc.into())
     }
 
     /// Whether it is PQ or HLG.

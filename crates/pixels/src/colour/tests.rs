@@ -97,6 +97,16 @@ fn junk_is_no_profile() {
     assert!(Profile::from_gamma(0.0, [(0.3127, 0.329), (0.64, 0.33), (0.3, 0.6), (0.15, 0.06)]).is_none());
 }
 
+#[test]
+fn profile_of_code_points_has_the_same_bytes_each_time() {
+    let profile = Profile::from_cicp(12, 13, 0).expect("a profile");
+    let icc = profile.rgb_icc().expect("RGB");
+    assert_eq!(&icc[24..36], [7, 228, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0]);
+    let parsed = Profile::from_icc(&icc).expect("a profile");
+    let pixels = || Pixels::filled(Size::new(2, 2), &[234, 51, 35]);
+    assert_eq!(to_srgb(pixels(), &parsed).data, to_srgb(pixels(), &profile).data);
+}
+
 /// The profile as another process receives it.
 fn sent(profile: &Profile) -> Profile {
     let bytes = postcard::to_allocvec(profile).expect("encoded");
