@@ -222,8 +222,9 @@ impl ToneMap {
     /// For pixels of 3 or 4 channels. `peak` is in cd/m², 0 where it is not known.
     pub(super) fn new(channels: usize, transfer: HdrTransfer, code: u8, peak: f32) -> Option<Arc<ToneMap>> {
         let bt2020 = primaries(BT2020)?;
-        // unspecified primaries are BT.2020's, the only ones that BT.2100 has
-        let to_bt2020 = if matches!(code, 2 | BT2020) { None } else { Some(matrix(&primaries(code)?, &bt2020)) };
+        // as in Chromium, unspecified primaries are those of BT.709
+        let code = if code == 2 { 1 } else { code };
+        let to_bt2020 = if code == BT2020 { None } else { Some(matrix(&primaries(code)?, &bt2020)) };
         let to_srgb = matrix(&bt2020, &super::srgb());
         let gain = Gain::new(if peak > 0.0 { peak.min(PQ_PEAK) } else { DEFAULT_PEAK });
         Some(Arc::new(ToneMap { channels, transfer, to_bt2020, to_srgb, gain }))
