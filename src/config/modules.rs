@@ -8,7 +8,7 @@ use super::fixed::{FixedSettings, Limits, Overload, Server, SharedResults};
 use super::live::{AvifEncoder, Damaged, Effort, LiveSettings, Output, UnknownParams, Upgrade};
 use super::mounts::InvalidDialect;
 use super::table::Config;
-use crate::dialect::policy::InvalidPreset;
+use crate::dialect::policy::InvalidQuery;
 use crate::render::recipe::{Quality, Target};
 use crate::render::{Encoding, Format, Settings};
 use crate::service::{cluster, workers};
@@ -18,9 +18,9 @@ use crate::{cache, dialect, http, render};
 /// Settings that no policy can be made of.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPolicy {
-    /// A preset whose query does not parse.
+    /// A preset, or the overlay of every result, whose query is invalid.
     #[error(transparent)]
-    Preset(#[from] InvalidPreset),
+    Query(#[from] InvalidQuery),
     /// The settings of a dialect.
     #[error(transparent)]
     Dialect(#[from] InvalidDialect),
@@ -53,6 +53,7 @@ impl Config {
                 },
                 avif: output.avif.in_this_build().unwrap_or_default(),
             },
+            overlays: live.overlay_files(),
         }
     }
 
@@ -189,6 +190,8 @@ impl LiveSettings {
             snap: self.output.snap,
             reject_unknown: self.output.unknown_params == UnknownParams::Reject,
             presets: self.presets.clone(),
+            overlays: self.overlay_ids(),
+            overlay: self.output.overlay.clone(),
             keys: keys.unwrap_or_default(),
             require_signature: self.security.require_signature,
             mounts: self.mounts()?,

@@ -4,12 +4,13 @@
 //! them anew; look at what you bless.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::common::quarters::Quarters;
 use fast_ssim2::{PixelDescriptor, PixelSlice, compute_ssimulacra2};
 use tintype::dialect::{Config, Policy};
 use tintype::render::recipe::Quality;
-use tintype::render::{Format, Settings, render};
+use tintype::render::{Format, OverlayFile, Settings, render};
 
 pub(crate) fn testdata() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
@@ -27,6 +28,8 @@ pub(crate) fn policy() -> Policy {
         snap: tintype::dialect::Snap::Off,
         reject_unknown: true,
         presets: [].into(),
+        overlays: [("alpha".to_owned(), overlay().id())].into(),
+        overlay: String::new(),
         keys: tintype::dialect::signature::Keys::default(),
         require_signature: false,
         mounts: tintype::dialect::Mounts::default(),
@@ -38,11 +41,18 @@ pub(crate) fn make(original: &str, query: &str) -> Vec<u8> {
     make_of(&std::fs::read(testdata().join(original)).expect("a file of testdata"), original, query)
 }
 
+/// The overlay of golden pictures, which is partly transparent.
+fn overlay() -> Arc<OverlayFile> {
+    let bytes = std::fs::read(testdata().join("generated/alpha.png")).expect("a file of testdata");
+    Arc::new(OverlayFile::new(bytes, [1; 32]).expect("a picture"))
+}
+
 /// The same of bytes; `name` is for messages.
 pub(crate) fn make_of(bytes: &[u8], name: &str, query: &str) -> Vec<u8> {
     let target = policy().target("/a", Some(query), "", 0).expect("a good query");
     let recipe = target.recipe.expect("a rendition is asked for");
-    let made = render(bytes, &recipe, &Settings::default(), &mut |_| true);
+    let settings = Settings { overlays: [overlay()].into_iter().collect(), ..Settings::default() };
+    let made = render(bytes, &recipe, &settings, &mut |_| true);
     made.unwrap_or_else(|error| panic!("{name}?{query}: {error}")).bytes
 }
 
@@ -119,6 +129,14 @@ const GOLDEN: &[(&str, &str, &str)] = &[
     ("photos/coffee.png", "w=120&greyscale&f=png", "greyscale"),
     ("photos/rocket.jpg", "w=120&greyscale&f=jpeg", "greyscale-jpeg"),
     ("photos/coffee.png", "w=120&pixelate=8&f=png", "pixelate"),
+    ("photos/coffee.png", "w=120&tint=0050ff&f=png", "tint"),
+    ("photos/coffee.png", "w=120&overlay=alpha&overlay_offset=6,4&overlay_scale=0.3&f=png", "overlay"),
+    (
+        "photos/coffee.png",
+        "w=120&overlay=alpha&overlay_position=repeat&overlay_offset=9,9&overlay_opacity=40&overlay_scale=0.15&f=png",
+        "overlay-repeat",
+    ),
+    ("photos/chelsea.png", "w=120&f=lqip", "lqip"),
     ("photos/coffee.png", "w=120&brightness=1.3&contrast=1.2&saturation=1.5&gamma=0.8&f=png", "adjusted"),
     ("photos/coffee.png", "w=800&h=120&fit=cover&limit=sides&f=png&rect=0,0,160,160", "limit-sides"),
     ("photos/coffee.png", "w=800&h=400&fit=pad&limit=box&canvas=336699&f=png&rect=0,0,160,160", "limit-box"),

@@ -29,6 +29,7 @@ mod nginx;
 mod operations;
 mod originals;
 mod origins;
+mod overlays;
 mod playground;
 mod readme;
 mod regressions;

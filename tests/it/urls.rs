@@ -19,6 +19,8 @@ fn policy() -> Policy {
         snap: tintype::dialect::Snap::Off,
         reject_unknown: false,
         presets: presets.map(|(name, query)| (name.to_owned(), query.to_owned())).into(),
+        overlays: Default::default(),
+        overlay: String::new(),
         keys: tintype::dialect::signature::Keys::default(),
         require_signature: false,
         mounts: tintype::dialect::Mounts::default(),

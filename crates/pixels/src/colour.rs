@@ -68,6 +68,19 @@ pub fn to_srgb(pixels: Pixels, profile: &Profile) -> Pixels {
     }
 }
 
+/// Converts 8-bit sRGB pixels into the colours of a profile for RGB. One that no transform can be made to leaves them as they are.
+pub fn from_srgb(pixels: Pixels, profile: &Profile) -> Pixels {
+    let layout = if pixels.channels == 4 { Layout::Rgba } else { Layout::Rgb };
+    let transform = profile
+        .parsed()
+        .and_then(|profile| contained(|| srgb().create_transform_8bit(layout, &profile, layout, options()).ok()));
+    let mut data = vec![0; pixels.data.len()];
+    match transform.map(|transform| transform.transform(&pixels.data, &mut data)) {
+        Some(Ok(())) => Pixels { data, ..pixels },
+        _ => pixels,
+    }
+}
+
 type Transform<S> = Arc<dyn TransformExecutor<S> + Send + Sync>;
 
 /// How many transforms a thread keeps: cameras of a make share their profile, and a site has few of them.

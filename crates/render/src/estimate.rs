@@ -31,7 +31,8 @@ pub fn estimate(info: &Info, length: u64, recipe: &Recipe, settings: &Settings) 
     let is_exact = cost::is_exact(plan.format, &recipe.encode);
     let time = cost::render_time(info, plan.format, is_exact, settings.encoding, decoded, made);
     let time = if plan.searches { time + cost::search_time(plan.format, settings.encoding, made) } else { time };
-    let estimate = of(info, length, plan.memory(), time);
+    let overlay = recipe.overlay.map_or(0.0, |overlay| cost::overlay_time(overlay.id.size(), made));
+    let estimate = of(info, length, plan.memory(), time + overlay);
     if recipe.encode.output != Output::Json || info.frames == 1 {
         return Ok(estimate);
     }

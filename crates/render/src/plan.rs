@@ -108,7 +108,7 @@ impl<'a> Plan<'a> {
             Some(rows) if !is_shareable => rows.memory + draft.row_memory(rows),
             _ => info.decoding_bytes(scale, frames) + draft.copy_memory(scale),
         };
-        let decoding = decoding + draft.padding_memory();
+        let decoding = decoding + draft.padding_memory() + draft.overlay_memory();
         let encode_memory = |formats: &[Format], may_be_drawing: bool| {
             let effort = settings.encoding.effort;
             let memory =
@@ -117,7 +117,8 @@ impl<'a> Plan<'a> {
         };
         let is_admitted = |encoding: u64| limits.admit(info, frames, "making", decoding + encoding).is_ok();
         // where there is no memory for what drawings take, all pictures are photographs
-        let asks_kind = frames == 1 && kind::is_asked(info) && is_admitted(encode_memory(&[format], true));
+        let has_kind = !matches!(recipe.encode.output, Output::Dominant | Output::Lqip);
+        let asks_kind = has_kind && frames == 1 && kind::is_asked(info) && is_admitted(encode_memory(&[format], true));
         let encoding = encode_memory(&[format], asks_kind);
         let drawing_formats = drawing_formats(info, recipe, format, frames);
         let longest_side = outer.width.max(outer.height);
@@ -164,6 +165,14 @@ impl<'a> Plan<'a> {
     /// Bytes that decoding and resizing hold at most, by estimate from the header.
     pub fn memory(&self) -> u64 {
         self.admitted.memory()
+    }
+
+    /// The size of the file that is made, unless trimming decides: the canvas, or one pixel for a dominant colour.
+    pub fn result_size(&self) -> Size {
+        match self.recipe().encode.output {
+            Output::Dominant => Size::new(1, 1),
+            _ => self.canvas,
+        }
     }
 
     /// How the original is decoded, by whether others need it at the same scale.
@@ -216,10 +225,10 @@ struct Draft<'a> {
 impl Draft<'_> {
     /// The encoder is given planes where nothing between resizing and encoding needs red, green and blue.
     fn encode_layout(&self, settings: &Settings) -> PixelLayout {
-        let Recipe { effects, encode, .. } = self.viewport.recipe;
+        let Recipe { effects, overlay, encode, .. } = self.viewport.recipe;
         // greyscale is planes without chroma
-        let is_untouched =
-            (effects.is_empty() || effects.is_greyscale_alone()) && !encode.lossless && encode.output != Output::Json;
+        let has_effects = !effects.is_empty() && !effects.is_greyscale_alone();
+        let is_untouched = !has_effects && overlay.is_none() && !encode.lossless && !encode.output.is_placeholder();
         // a score is measured against all the colour that there was
         let is_measured = encode.target.is_some();
         // mirrored, an odd result's chroma would lie on the other side of the luma it belongs to
@@ -296,6 +305,14 @@ impl Draft<'_> {
         if self.fitted.padding.is_none() { 0 } else { self.fitted.canvas.pixels() * 4 }
     }
 
+    /// Bytes of the overlay while it is decoded, and as it is drawn.
+    fn overlay_memory(&self) -> u64 {
+        self.viewport
+            .recipe
+            .overlay
+            .map_or(0, |overlay| cost::overlay_memory(overlay.id.size(), overlay.size_on(self.fitted.size)))
+    }
+
     /// Bytes of the copies that operations make of what was decoded.
     fn copy_memory(&self, scale: DctScale) -> u64 {
         let Draft { viewport, info, fitted, .. } = self;
@@ -312,10 +329,12 @@ impl Draft<'_> {
 
 /// How many frames of the original are in a result of that format.
 fn frames(info: &Info, recipe: &Recipe, format: Format) -> u32 {
+    if recipe.encode.output.is_placeholder() {
+        return 1;
+    }
     // an animated PNG stays one where the original's own format is asked for
-    let own = info.format == Format::Png
-        && format == Format::Png
-        && !matches!(recipe.encode.output, Output::Exactly(_) | Output::Json);
+    let own =
+        info.format == Format::Png && format == Format::Png && !matches!(recipe.encode.output, Output::Exactly(_));
     let moves = recipe.encode.animated && info.frames > 1 && (format.supports_animation() || own);
     if moves { info.frames } else { 1 }
 }
@@ -367,7 +386,8 @@ fn formats(info: &Info, recipe: &Recipe) -> Vec<Format> {
     };
     match output {
         Output::Exactly(format) => vec![format],
-        Output::Json => vec![Format::Png],
+        Output::Json | Output::Dominant => vec![Format::Png],
+        Output::Lqip => vec![Format::WebP],
         Output::Original => vec![own, last],
         Output::Auto(Choice::Avif) if !moves => vec![Format::Avif, Format::WebP, last],
         Output::Auto(Choice::AvifStill) if !moves => vec![Format::Avif, last],

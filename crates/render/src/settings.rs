@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use tintype_codecs::Encoding;
 use tintype_pixels::{Format, Limits};
 
+use crate::overlay::Overlays;
+
 /// Changes whenever the same original and recipe give other bytes than before, so that cached results of older code
 /// are never taken for new ones. A test pins digests of small renditions beside it.
 pub const EPOCH: u32 = 11;
@@ -34,6 +36,9 @@ pub struct Settings {
     pub oversampling: u32,
     /// How results are encoded.
     pub encoding: Encoding,
+    /// The files of overlays. Recipes have their digests; a worker process is sent the one that a render needs.
+    #[serde(skip)]
+    pub overlays: Overlays,
 }
 
 impl Default for Settings {
@@ -50,6 +55,7 @@ impl Default for Settings {
             linear: false,
             oversampling: 2,
             encoding: Encoding::default(),
+            overlays: Overlays::default(),
         }
     }
 }
@@ -81,6 +87,8 @@ impl Settings {
             linear,
             oversampling,
             encoding: Encoding { effort, avif },
+            // a recipe has the digest of its own
+            overlays: _,
         } = self;
         // a refusal makes no picture, but a picture of a damaged original must not be found where it is to be refused
         let strict = if *refuse_damaged { " strict" } else { "" };

@@ -194,7 +194,7 @@ impl Parameter {
         {
             return Some(degrees.rem_euclid(360).to_string());
         }
-        let colours = if matches!(self.name, "background" | "canvas") { Some(colours::names()) } else { None };
+        let colours = if matches!(self.name, "background" | "canvas" | "tint") { Some(colours::names()) } else { None };
         nearest(text, self.words.iter().copied().chain(colours.into_iter().flatten())).map(str::to_owned)
     }
 }

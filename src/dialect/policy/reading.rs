@@ -35,10 +35,12 @@ impl Policy {
                 (Statement::new(id, parsed.params), parsed.unknown)
             }
         };
-        let Statement { id, params, refuses_svg: _ } = statement;
+        let Statement { id, params, refuses_svg: _, is_signed } = statement;
+        let is_signed = is_signed || params.s.is_some();
         let mut effective = self.apply_preset(params.clone())?;
         self.apply_hints(&mut effective, Hints::default())?;
         self.snap_width(&mut effective)?;
+        self.require_overlay(&mut effective, is_signed);
         Ok(Reading { id, params, effective: self.normal(effective), unknown })
     }
 
