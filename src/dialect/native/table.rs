@@ -50,6 +50,8 @@ pub enum Control {
     Point,
     /// The name of a preset.
     Preset,
+    /// The name of an overlay.
+    Overlay,
 }
 
 /// The part of a form that a parameter stands in.

@@ -44,12 +44,13 @@ impl Policy {
         Ok(Reading { id, params, effective: self.normal(effective), unknown })
     }
 
-    /// The recipe of parameters, for a client that takes every format.
+    /// The recipe of parameters without a signature, for a client that takes every format.
     ///
     /// # Errors
     /// [`Error::InvalidParams`] where they do not fit together.
     pub fn recipe_of(&self, params: &Params) -> Result<Recipe, Error> {
-        let params = self.apply_preset(params.clone())?;
+        let mut params = self.apply_preset(params.clone())?;
+        self.require_overlay(&mut params, false);
         self.recipe(&self.normal(params), ACCEPT)
     }
 

@@ -327,6 +327,7 @@ pub const PARAMETERS: &[Parameter] = &[
         about: "puts a picture of the settings on the result",
         parse: preset,
         print: String::clone,
+        control: Control::Overlay,
     },
     parameter! {
         overlay_position, aliases: [],
