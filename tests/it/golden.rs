@@ -160,7 +160,8 @@ fn renders_match_the_golden_pictures() {
         }
         let score = score(&golden, &picture);
         // 90 is visually lossless by the metric's authors; golden pictures of lossy formats come from the native encoders
-        let is_others = cfg!(not(feature = "native")) && ["jpeg", "webp", "avif", "greyscale-jpeg", "lqip"].contains(name);
+        let is_others =
+            cfg!(not(feature = "native")) && ["jpeg", "webp", "avif", "greyscale-jpeg", "lqip"].contains(name);
         if score < if is_others { 45.0 } else { 90.0 } {
             wrong.push(format!("{name} ({original}?{query}): SSIMULACRA2 {score:.1}"));
         }
