@@ -129,6 +129,7 @@ fn none() -> String {
     "–".into()
 }
 
+mod overlays;
 mod rows;
 
 pub use rows::PARAMETERS;

@@ -1,7 +1,7 @@
 //! The rows of the table of parameters, in the order of the documentation.
 
-use super::{BASE, Control, Group, Parameter, none};
-use crate::dialect::native::params::{NO_OVERLAY, defaults};
+use super::{BASE, Control, Group, Parameter, none, overlays};
+use crate::dialect::native::params::defaults;
 use crate::dialect::native::values::*;
 use crate::render::recipe::Quality;
 
@@ -311,58 +311,12 @@ pub const PARAMETERS: &[Parameter] = &[
         words: BOOLEANS,
         is_switch: true,
     },
-    parameter! {
-        tint, aliases: [],
-        allowed: "an opaque colour",
-        default: none,
-        about: "shades of one colour by luminance, canvas and background included",
-        parse: opaque_colour,
-        print: show_opaque_colour,
-        control: Control::Colour,
-    },
-    parameter! {
-        overlay, aliases: [],
-        allowed: "the name of an overlay in the settings, or none",
-        default: || NO_OVERLAY.into(),
-        about: "puts a picture of the settings on the result",
-        parse: preset,
-        print: String::clone,
-        control: Control::Overlay,
-    },
-    parameter! {
-        overlay_position, aliases: [],
-        allowed: "center, top, top-right … a compass word, a point such as 0.5x0.33, or repeat for tiles",
-        default: || show_overlay_place(&defaults::OVERLAY_POSITION),
-        about: "where the overlay is on the picture",
-        parse: overlay_place,
-        print: show_overlay_place,
-        words: OVERLAY_PLACES,
-    },
-    parameter! {
-        overlay_offset, aliases: [],
-        allowed: "dx,dy in pixels of the result; below 1 a share of the picture",
-        default: || show_offset(&defaults::OFFSET),
-        about: "moves the overlay away from the edge, or to the right and down; with repeat the gap between tiles",
-        parse: offset,
-        print: show_offset,
-    },
-    parameter! {
-        overlay_opacity, aliases: [],
-        allowed: "1 to 100",
-        default: || defaults::OVERLAY_OPACITY.to_string(),
-        about: "how much of the overlay is seen, in percent",
-        parse: opacity,
-        print: u8::to_string,
-        control: Control::Integer(1, 100),
-    },
-    parameter! {
-        overlay_scale, aliases: [],
-        allowed: "0.01 to 1 of the picture's width, or WxH of both sides",
-        default: || "its own size".into(),
-        about: "the box that the overlay fits",
-        parse: overlay_scale,
-        print: show_overlay_scale,
-    },
+    overlays::TINT,
+    overlays::OVERLAY,
+    overlays::POSITION,
+    overlays::OFFSET,
+    overlays::OPACITY,
+    overlays::SCALE,
     parameter! {
         trim, aliases: [],
         allowed: "true, false, or a tolerance from 1 to 100",
