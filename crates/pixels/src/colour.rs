@@ -73,7 +73,7 @@ pub fn from_srgb(pixels: Pixels, profile: &Profile) -> Pixels {
     let layout = if pixels.channels == 4 { Layout::Rgba } else { Layout::Rgb };
     let transform = profile
         .parsed()
-        .and_then(|profile| contained(|| srgb().create_transform_8bit(layout, &profile, layout, options()).ok()));
+        .and_then(|profile| contained(|| srgb().create_transform_8bit(layout, profile, layout, options()).ok()));
     let mut data = vec![0; pixels.data.len()];
     match transform.map(|transform| transform.transform(&pixels.data, &mut data)) {
         Some(Ok(())) => Pixels { data, ..pixels },
