@@ -37,6 +37,10 @@ impl OverlayFile {
         }
         let (info, decoded) = decode(&bytes)?;
         decoded.integrity.require_whole(info.format)?;
+        // a cut that leaves all rows shows in the end marker alone
+        if !tintype_codecs::of(info.format).has_end(&bytes) {
+            return Err(Error::malformed(info.format, "its end marker is missing; it may have been cut off"));
+        }
         let size = info.displayed();
         Ok(OverlayFile { id: OverlayId { digest, width: size.width, height: size.height }, bytes })
     }
