@@ -145,7 +145,7 @@ impl Policy {
         let is_native_signed = params.s.is_some();
         let mut params = self.apply_preset(params)?;
         let hints = self.apply_hints(&mut params, hints)?;
-        let requested = geometry::requested(self.config.max_dimension, &params).filter(|_| renders);
+        let requested = geometry::requested(self.config.max_dimension, &params).filter(|_| asks_for_rendition);
         let is_snapped = self.snap_width(&mut params)?;
         // the canonical URL is a native one
         let snapped = (is_snapped && dialect.is_none()).then(|| self.snapped(rest, &params, is_native_signed));
