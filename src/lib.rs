@@ -107,6 +107,7 @@
 //! | Stalled clients are disconnected after `send_timeout` | `http/stream/timeout.rs` | limits on heads, on answers that are not received, on silence |
 //! | No header makes other renditions than a few | `dialect/hints.rs`, `dialect/negotiate.rs` | a width from a hint is rounded up to a step; a property compares recipes with those of the steps |
 //! | All missing originals share the renditions of one fallback picture | `source/fallback.rs` | its key has the digest of its bytes, and no name of a URL |
+//! | An overlay that the settings require is on every image whose URL is not signed | `dialect/policy/overlay.rs` | it takes the place of the URL's own before there is a recipe; a recipe with one is never the original; `tests/it/overlays.rs` tries the ways around it |
 //! | A signature is valid for one answer only | `dialect/policy.rs`: `signed_text` | defaults are signed where leaving them out would change the answer |
 //! | A foreign URL and its native equal are one rendition | `dialect/foreign/meaning.rs` | foreign options are set as the text of native parameters; vectors compare the recipes |
 //! | A foreign URL names our own originals only | `dialect/foreign/source.rs` | addresses are compared with `dialects.bases` as text, before `ImageId::of` |

@@ -75,7 +75,7 @@ const QUERIES: [&str; 12] = [
     "rect=1,1,30,30&format=png&metadata=keep",
     "format=webp&lossless&width=20",
     "trim&rotate=90&flip=h&format=png",
-    "blur=2&sharpen=3&background=fff&format=png&width=40",
+    "blur=2&sharpen=3&tint=06f&background=fff&format=png&width=40",
     "format=original&width=12",
     "width=30&height=20&fit=pad&format=webp&animated=false",
     "aspect_ratio=16:9&metadata=copyright&format=jpeg",

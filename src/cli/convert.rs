@@ -40,6 +40,18 @@ impl RenderOptions {
     }
 }
 
+/// A name with dashes in place of underscores.
+fn dashed(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "aspect_ratio" => "aspect-ratio",
+        "overlay_position" => "overlay-position",
+        "overlay_offset" => "overlay-offset",
+        "overlay_opacity" => "overlay-opacity",
+        "overlay_scale" => "overlay-scale",
+        _ => return None,
+    })
+}
+
 impl Args for RenderOptions {
     fn augment_args(command: Command) -> Command {
         RenderOptions::parameters().fold(command, |command, parameter| {
@@ -52,7 +64,7 @@ impl Args for RenderOptions {
                 .short(short)
                 .visible_aliases(aliases().filter(|alias| alias.len() > 1))
                 // options have dashes in place of underscores; --w works like the URL's w
-                .aliases((parameter.name == "aspect_ratio").then_some("aspect-ratio"))
+                .aliases(dashed(parameter.name))
                 .aliases(aliases().filter(|alias| alias.len() == 1))
                 .value_name(if parameter.is_switch { "BOOLEAN" } else { "VALUE" })
                 .help(format!("{} [{}]", parameter.about, parameter.allowed))

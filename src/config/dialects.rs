@@ -75,6 +75,8 @@ pub struct Imgproxy {
     pub auto: NegotiatedFormat,
     /// Options by name, such as `thumb = "rs:fill:96:96"` (`IMGPROXY_PRESETS`); `default` applies to every URL first.
     pub presets: BTreeMap<String, String>,
+    /// Name of the overlay of `[overlays]` that is its watermark (`IMGPROXY_WATERMARK_PATH`).
+    pub watermark: String,
 }
 
 /// When imgproxy's URLs have their format negotiated.
@@ -213,6 +215,7 @@ impl Default for Imgproxy {
             only_presets: false,
             auto: NegotiatedFormat::default(),
             presets: BTreeMap::new(),
+            watermark: "watermark".into(),
         }
     }
 }

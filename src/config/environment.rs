@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use toml::{Table, Value};
 
 use super::ConfigError;
+use super::table::has_own_names;
 use crate::dialect;
 
 /// The one variable that must not be empty, since that would leave URLs unsigned.
@@ -46,7 +47,7 @@ pub(super) fn split(name: &str, table: &Table) -> Option<(String, String)> {
         .iter()
         .find(|(section, _)| rest.strip_prefix(section.as_str()).is_some_and(|rest| rest.starts_with('_')))?;
     let key = rest[section.len() + 1..].to_owned();
-    (section == "presets" || values.get(&key).is_some()).then(|| (section.clone(), key))
+    (has_own_names(section) || values.get(&key).is_some()).then(|| (section.clone(), key))
 }
 
 /// Whether a variable is a misspelt setting: it names a section, or nearly a setting.

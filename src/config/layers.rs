@@ -7,6 +7,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::reference::FOLDER;
+use super::table::has_own_names;
 use super::validate::validate;
 use super::{Config, ConfigError, Flag, Loaded, Origin, environment, origin};
 use crate::dialect;
@@ -82,9 +83,9 @@ fn merge_environment(
         if text.is_empty() && name != environment::KEYS {
             continue;
         }
-        // any name could be one of a preset
+        // any name could be one of a preset or an overlay
         let setting = environment::split(&name, table);
-        if setting.as_ref().is_none_or(|(section, _)| section == "presets")
+        if setting.as_ref().is_none_or(|(section, _)| has_own_names(section))
             && environment::is_service_link(&name, &text)
         {
             service_links.push(name);
@@ -135,7 +136,7 @@ fn set(
 ) -> Result<(), ConfigError> {
     check_section(table, section, &origin)?;
     let Some(Value::Table(values)) = table.get_mut(section) else { return Ok(()) };
-    if section != "presets" && !values.contains_key(key) {
+    if !has_own_names(section) && !values.contains_key(key) {
         let nearest = dialect::nearest(key, values.keys().map(String::as_str));
         let hint = nearest.map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
         return Err(ConfigError(format!("{origin}: there is no setting {section}.{key}{hint}")));
@@ -144,6 +145,11 @@ fn set(
         let like = format!("{key} = \"width=96&height=96\"");
         return Err(ConfigError(format!(
             "{origin}: presets.{key} is invalid: a preset is a string of parameters, such as {like}"
+        )));
+    }
+    if section == "overlays" && !value.is_str() {
+        return Err(ConfigError(format!(
+            "{origin}: overlays.{key} is invalid: it is the path of a picture, as a string"
         )));
     }
     values.insert(key.to_owned(), value);

@@ -10,6 +10,7 @@ use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 
 use super::dialects::Dialects;
+use super::overlays::OverlaySetting;
 use super::units::{CpuTime, StringList};
 use crate::dialect::Snap;
 use crate::render;
@@ -34,6 +35,9 @@ pub struct LiveSettings {
     /// Named sets of parameters, each written as a query: `?preset=avatar` stands for them. Parameters of the URL take
     /// precedence.
     pub presets: BTreeMap<String, String>,
+    /// Pictures that `?overlay=NAME` puts on results, each by the path of its file, of at most 4 MiB and 4 million pixels, in any format
+    /// that is read; a relative path is relative to this file. A changed file takes effect on SIGHUP.
+    pub overlays: BTreeMap<String, OverlaySetting>,
 }
 
 /// `[server]`
@@ -121,6 +125,9 @@ pub struct Output {
     /// Maximum quality, 1 to 100, for clients that send `Save-Data: on`, of URLs that state none; 0 ignores the header. Answers to
     /// such URLs then vary by it.
     pub save_data_quality: u16,
+    /// The overlay that every image has, as a query such as `"overlay=logo&overlay_position=bottom-right"`; empty for none. Only a URL
+    /// with a valid signature may state another one, or `overlay=none`. Originals are not sent unchanged then, and SVGs not at all.
+    pub overlay: String,
     /// Whether the original is sent if its conversion would only be larger.
     pub smallest_wins: bool,
     /// Whether images are resized in linear light, which keeps thin bright lines bright and takes 25 to 75 % more time. Scaling
@@ -251,6 +258,7 @@ impl Default for Output {
             snap: Snap::default(),
             client_hints: false,
             save_data_quality: 0,
+            overlay: String::new(),
             smallest_wins: settings.smallest_wins,
             linear: settings.linear,
             oversampling: settings.oversampling,

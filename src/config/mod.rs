@@ -14,6 +14,7 @@ pub mod live;
 mod modules;
 mod mounts;
 mod origin;
+mod overlays;
 mod reference;
 mod reload;
 mod secrets;
@@ -29,6 +30,7 @@ pub use fixed::FixedSettings;
 pub use live::LiveSettings;
 pub use modules::InvalidPolicy;
 pub use mounts::InvalidDialect;
+pub use overlays::OverlaySetting;
 pub use reference::{FLAGS, FOLDER, Setting, default_file, settings};
 pub use reload::{Reload, reload};
 pub use table::Config;
@@ -123,6 +125,7 @@ pub fn load(file: Option<&Path>, flags: &[Flag]) -> Result<Loaded, ConfigError> 
     }
     fallback::resolve(&mut loaded);
     secrets::read(&mut loaded, std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).as_deref())?;
+    overlays::read(&mut loaded)?;
     Ok(loaded)
 }
 

@@ -8,7 +8,7 @@ use super::fixed::{FixedSettings, Limits, Overload, Server, SharedResults};
 use super::live::{AvifEncoder, Damaged, Effort, LiveSettings, Output, Svg, UnknownParams, Upgrade};
 use super::mounts::InvalidDialect;
 use super::table::Config;
-use crate::dialect::policy::InvalidPreset;
+use crate::dialect::policy::InvalidQuery;
 use crate::render::recipe::{Quality, Target};
 use crate::render::{Encoding, Format, Settings};
 use crate::service::{cluster, workers};
@@ -18,9 +18,9 @@ use crate::{cache, dialect, http, render};
 /// Settings that no policy can be made of.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPolicy {
-    /// A preset whose query does not parse.
+    /// A preset, or the overlay of every result, whose query is invalid.
     #[error(transparent)]
-    Preset(#[from] InvalidPreset),
+    Query(#[from] InvalidQuery),
     /// The settings of a dialect.
     #[error(transparent)]
     Dialect(#[from] InvalidDialect),
@@ -59,6 +59,7 @@ impl Config {
                 Svg::Refuse => render::SvgMode::Refuse,
             },
             fonts: render::fonts::digest(),
+            overlays: live.overlay_files(),
         }
     }
 
@@ -195,6 +196,8 @@ impl LiveSettings {
             snap: self.output.snap,
             reject_unknown: self.output.unknown_params == UnknownParams::Reject,
             presets: self.presets.clone(),
+            overlays: self.overlay_ids(),
+            overlay: self.output.overlay.clone(),
             keys: keys.unwrap_or_default(),
             require_signature: self.security.require_signature,
             mounts: self.mounts()?,

@@ -34,7 +34,7 @@ impl LiveSettings {
         let sources =
             Sources::new(dialects.bases.0.iter().map(String::as_str)).map_err(|why| invalid("dialects.bases", why))?;
         let mut foreign = plain::mounts(self, &sources);
-        foreign.extend(keyed::mounts(dialects, &sources)?);
+        foreign.extend(keyed::mounts(dialects, &sources, &self.overlay_names())?);
         let mut add = |prefix: &str, dialect: Arc<dyn Dialect>| {
             foreign.push(Mount { prefix: prefix.to_owned(), dialect });
         };

@@ -8,6 +8,8 @@ use documented::DocumentedFields;
 use serde::Deserialize;
 use toml::{Table, Value};
 
+#[cfg(test)]
+use super::table::has_own_names;
 use super::table::is_live;
 use super::units::{Bytes, CpuTime, Mode, Span};
 use super::{Config, FixedSettings, LiveSettings, dialects, fixed, live};
@@ -173,7 +175,9 @@ pub fn default_file() -> String {
     }
     file.push('\n');
     comment(&mut file, about("presets"));
-    file.push_str("[presets]\n#avatar = \"width=96&height=96&fit=cover\"\n");
+    file.push_str("[presets]\n#avatar = \"width=96&height=96&fit=cover\"\n\n");
+    comment(&mut file, &format!("{} [live]", about("overlays")));
+    file.push_str("[overlays]\n#logo = \"logo.png\"\n");
     file
 }
 
@@ -203,7 +207,8 @@ mod tests {
         // and with all settings uncommented
         let lines: Vec<&str> = file.lines().map(|line| line.strip_prefix('#').unwrap_or(line)).collect();
         let lines: Vec<&str> = lines.into_iter().filter(|line| !line.starts_with([' ']) && !line.is_empty()).collect();
-        let loaded = read_text(&lines.join("\n").replace("avatar = ", "# ")).expect("good settings");
+        let loaded =
+            read_text(&lines.join("\n").replace("avatar = ", "# ").replace("logo = ", "# ")).expect("good settings");
         assert_eq!(loaded.config, Config::default());
         let keys: usize = Table::try_from(Config::default())
             .expect("a table")
@@ -224,7 +229,7 @@ mod tests {
             assert!(!setting.about.contains(['|', '\n']), "{name}");
         }
         let names = Table::try_from(Config::default()).expect("a table");
-        let names: Vec<&str> = names.keys().map(String::as_str).filter(|name| *name != "presets").collect();
+        let names: Vec<&str> = names.keys().map(String::as_str).filter(|name| !has_own_names(name)).collect();
         let sections = all.iter().map(|setting| setting.section);
         let mut sections: Vec<&str> = sections.filter(|section| !section.contains('.')).collect();
         sections.dedup();

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use toml::{Table, Value};
 
-use super::{Config, ConfigError, Loaded};
+use super::{Config, ConfigError, Loaded, overlays};
 
 /// The result of a reload.
 #[derive(Clone, Debug)]
@@ -21,7 +21,8 @@ pub struct Reload {
 /// # Errors
 /// If settings cannot be serialised, to compare them.
 pub fn reload(now: &Loaded, read: Loaded) -> Result<Reload, ConfigError> {
-    let applied = changed(&now.config.live, &read.config.live)?;
+    let mut applied = changed(&now.config.live, &read.config.live)?;
+    applied.extend(overlays::changed_files(&now.config.live, &read.config.live));
     let mut waiting = changed(&now.config.fixed, &read.config.fixed)?;
     if [now, &read].iter().all(|loaded| !loaded.origins.contains_key("cache.dir")) {
         // the default depends on which folders are writable, which is no change of settings

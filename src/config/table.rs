@@ -19,11 +19,18 @@ pub struct Config {
     pub live: LiveSettings,
 }
 
-/// Whether a setting takes effect on SIGHUP: it is one of [`LiveSettings`]. Presets have names of the operator's own.
+/// Whether the keys of a section are names of the operator's own.
+pub(super) fn has_own_names(section: &str) -> bool {
+    matches!(section, "presets" | "overlays")
+}
+
+/// Whether a setting takes effect on SIGHUP: it is one of [`LiveSettings`]. Presets and overlays have names of the operator's own.
 pub(super) fn is_live(section: &str, key: &str) -> bool {
     static LIVE: LazyLock<Table> = LazyLock::new(|| Table::try_from(LiveSettings::default()).unwrap_or_default());
     let section = section.split('.').next().unwrap_or(section);
-    matches!(section, "presets" | "dialects") || LIVE.get(section).is_some_and(|settings| settings.get(key).is_some())
+    has_own_names(section)
+        || section == "dialects"
+        || LIVE.get(section).is_some_and(|settings| settings.get(key).is_some())
 }
 
 impl Serialize for Config {

@@ -7,6 +7,8 @@ use super::dialects::Dialects;
 use super::fixed::Server;
 use super::live::Security;
 use super::{Config, ConfigError, FixedSettings, InvalidPolicy, LiveSettings};
+use crate::dialect::native::params::NO_OVERLAY;
+use crate::dialect::policy::InvalidQuery;
 use crate::dialect::{self, Snap};
 use crate::http;
 use crate::render::Format;
@@ -162,8 +164,15 @@ fn policy(live: &LiveSettings) -> Result<(), ConfigError> {
     if let Some(name) = live.presets.keys().find(|name| !is_name(name)) {
         return wrong("presets", format!("{name:?} is not a name of 1 to 32 of a-z, 0-9, _ and -"));
     }
+    if let Some(name) = live.overlays.keys().find(|name| !is_name(name) || *name == NO_OVERLAY) {
+        return wrong(
+            "overlays",
+            format!("{name:?} is not a name of 1 to 32 of a-z, 0-9, _ and -, and not {NO_OVERLAY}"),
+        );
+    }
     match live.policy() {
-        Err(InvalidPolicy::Preset(invalid)) => wrong("presets", invalid),
+        Err(InvalidPolicy::Query(InvalidQuery::Overlay(why))) => wrong("output.overlay", why),
+        Err(InvalidPolicy::Query(invalid)) => wrong("presets", invalid),
         // it names the setting
         Err(invalid @ (InvalidPolicy::Dialect(_) | InvalidPolicy::Fallback(_))) => {
             Err(ConfigError(invalid.to_string()))

@@ -165,7 +165,7 @@ impl Policy {
 fn leaves_quality_open(params: &Params) -> bool {
     let is_stated = params.quality.is_some() || params.target.is_some() || params.lossless == Some(true);
     let is_exact = match params.format {
-        Some(RequestedFormat::Json) => true,
+        Some(RequestedFormat::Json | RequestedFormat::Dominant | RequestedFormat::Lqip) => true,
         Some(RequestedFormat::Exactly(format)) => format.ignores_quality(),
         Some(RequestedFormat::Auto | RequestedFormat::Original) | None => false,
     };

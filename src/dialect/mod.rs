@@ -99,12 +99,14 @@ pub struct Statement {
     pub params: Params,
     /// Whether an SVG original is refused, which is otherwise sent untouched where no raster format is named.
     pub refuses_svg: bool,
+    /// Whether a signature of the dialect's own covers the URL.
+    pub is_signed: bool,
 }
 
 impl Statement {
     /// The statement of an original and parameters.
     pub fn new(id: ImageId, params: Params) -> Statement {
-        Statement { id, params, refuses_svg: false }
+        Statement { id, params, refuses_svg: false, is_signed: false }
     }
 }
 

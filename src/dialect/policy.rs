@@ -1,6 +1,7 @@
 //! [`Params`] to [`Recipe`]: signature, preset, defaults, allowed widths, negotiation.
 
 mod geometry;
+mod overlay;
 mod reading;
 mod recipe;
 
@@ -14,7 +15,7 @@ use super::native::{self, query};
 use super::signature::Keys;
 use super::{Dialect, Error, Hints, InvalidParam, InvalidParams, Statement, Target};
 use crate::render::Format;
-use crate::render::recipe::{Quality, Target as Score};
+use crate::render::recipe::{OverlayId, Quality, Target as Score};
 use crate::source::ImageId;
 
 /// The settings for URLs.
@@ -40,6 +41,10 @@ pub struct Config {
     pub reject_unknown: bool,
     /// Sets of parameters by name, each as a query.
     pub presets: BTreeMap<String, String>,
+    /// Overlays by name.
+    pub overlays: BTreeMap<String, OverlayId>,
+    /// The overlay of every result whose URL is not signed, as a query; empty for none.
+    pub overlay: String,
     /// Signing keys.
     pub keys: Keys,
     /// Whether a URL must be signed.
@@ -66,28 +71,37 @@ pub enum Snap {
 pub struct Policy {
     config: Config,
     presets: BTreeMap<String, Params>,
+    /// The overlay that the settings require.
+    overlay: Option<Params>,
 }
 
-/// A preset whose parameters are invalid.
+/// A query of the settings whose parameters are invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("preset {name}: {reason}")]
-pub struct InvalidPreset {
-    /// Its name in the settings.
-    pub name: String,
-    /// Why it is invalid.
-    pub reason: String,
+pub enum InvalidQuery {
+    /// A preset.
+    #[error("preset {name}: {reason}")]
+    Preset {
+        /// Its name in the settings.
+        name: String,
+        /// Why it is invalid.
+        reason: String,
+    },
+    /// The overlay of every result.
+    #[error("{0}")]
+    Overlay(String),
 }
 
 impl Policy {
     /// Validates the settings.
     ///
     /// # Errors
-    /// [`InvalidPreset`] where the parameters of a preset are invalid, or it refers to another preset.
-    pub fn new(mut config: Config) -> Result<Policy, InvalidPreset> {
+    /// [`InvalidQuery`] where the parameters of a preset are invalid, it refers to another preset, or an overlay is not one of the
+    /// settings.
+    pub fn new(mut config: Config) -> Result<Policy, InvalidQuery> {
         config.widths.sort_unstable();
         let mut presets = BTreeMap::new();
         for (name, text) in &config.presets {
-            let invalid = |reason: String| InvalidPreset { name: name.clone(), reason };
+            let invalid = |reason: String| InvalidQuery::Preset { name: name.clone(), reason };
             let parsed = query::parse(text).map_err(|params| invalid(Error::InvalidParams(params).to_string()))?;
             if let Some((name, value)) = parsed.unknown.first() {
                 return Err(invalid(query::unknown(name, value).to_string()));
@@ -95,9 +109,11 @@ impl Policy {
             if parsed.params.preset.is_some() || parsed.params.s.is_some() || parsed.params.expires.is_some() {
                 return Err(invalid("preset, s and expires are not allowed in a preset".into()));
             }
+            overlay::check(&config, &parsed.params).map_err(invalid)?;
             presets.insert(name.clone(), parsed.params);
         }
-        Ok(Policy { config, presets })
+        let overlay = overlay::required(&config).map_err(InvalidQuery::Overlay)?;
+        Ok(Policy { config, presets, overlay })
     }
 
     /// The target of a request: path and query as they were sent, the Accept headers joined by commas, and the time in unix
@@ -120,19 +136,21 @@ impl Policy {
             Found::Native(rest) => (None, rest),
             Found::Foreign(dialect, rest) => (Some(dialect), rest),
         };
-        let Statement { id, params, refuses_svg } = match dialect {
+        let Statement { id, params, refuses_svg, is_signed } = match dialect {
             Some(dialect) => dialect.read(rest, query, now)?,
             None => self.read_native(rest, query, now)?,
         };
         let expires = params.expires;
-        let renders = params.asks_for_rendition();
-        let is_signed = params.s.is_some();
+        let asks_for_rendition = params.asks_for_rendition();
+        let is_native_signed = params.s.is_some();
         let mut params = self.apply_preset(params)?;
         let hints = self.apply_hints(&mut params, hints)?;
-        let requested = geometry::requested(self.config.max_dimension, &params).filter(|_| renders);
+        let requested = geometry::requested(self.config.max_dimension, &params).filter(|_| asks_for_rendition);
         let is_snapped = self.snap_width(&mut params)?;
         // the canonical URL is a native one
-        let snapped = (is_snapped && dialect.is_none()).then(|| self.snapped(rest, &params, is_signed));
+        let snapped = (is_snapped && dialect.is_none()).then(|| self.snapped(rest, &params, is_native_signed));
+        // an original as it is has no overlay, so it becomes a rendition
+        let renders = self.require_overlay(&mut params, is_signed || is_native_signed) || asks_for_rendition;
         let (download, immutable) = (params.download.clone(), params.v.is_some());
         let negotiable = requested_format(&params) == RequestedFormat::Auto;
         let recipe = renders.then(|| self.recipe(&params, accept)).transpose()?;
@@ -240,7 +258,9 @@ impl Policy {
     /// answer: beside a preset, which may set the parameter, and where they alone ask for a rendition, since a query
     /// without parameters asks for the original's own bytes, metadata included.
     fn signed_text(&self, params: &Params) -> String {
-        let normal = self.normal(params.clone());
+        let mut normal = self.normal(params.clone());
+        // whether it means something is a setting, which changes no signature
+        normal.overlay.clone_from(&params.overlay);
         let defaults_matter = params.preset.is_some() || params.asks_for_rendition() && !normal.asks_for_rendition();
         query::canonical(if defaults_matter { params } else { &normal }, &["s"])
     }
@@ -264,11 +284,6 @@ impl Policy {
 
     /// Without values that equal their default, and with `dpr` applied to the sides.
     fn normal(&self, mut params: Params) -> Params {
-        fn drop_default<T: PartialEq>(value: &mut Option<T>, default: T) {
-            if value.as_ref() == Some(&default) {
-                *value = None;
-            }
-        }
         geometry::apply_dpr(&mut params, self.config.max_dimension);
         if params.auto.is_some_and(|auto| auto.format) && params.format.is_none() {
             params.format = Some(RequestedFormat::Auto);
@@ -299,6 +314,7 @@ impl Policy {
         drop_default(&mut params.trim, defaults::TRIM);
         drop_default(&mut params.animated, defaults::ANIMATED);
         drop_default(&mut params.metadata, defaults::METADATA);
+        self.normal_overlay(&mut params);
         params
     }
 
@@ -363,6 +379,13 @@ fn without_other_quality(params: &Params, preset: &Params) -> Params {
         preset.target = None;
     }
     preset
+}
+
+/// Leaves a value out that equals its default.
+fn drop_default<T: PartialEq>(value: &mut Option<T>, default: T) {
+    if value.as_ref() == Some(&default) {
+        *value = None;
+    }
 }
 
 fn requested_format(params: &Params) -> RequestedFormat {

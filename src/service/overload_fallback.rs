@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::{Answer, Service};
-use crate::render::recipe::Output;
 use crate::render::{Content, Format, Recipe};
 use crate::source::ImageId;
 
@@ -17,7 +16,9 @@ impl Service {
         let version = self.source.version(id).await.ok()?;
         // to fetch it would add to the overload
         let is_local = self.source.is_local(id, version);
-        if recipe.encode.output == Output::Json || version.length > MAX_BYTES || !is_local {
+        // a placeholder is no picture, and the original has no overlay
+        let has_no_fallback = recipe.encode.output.is_placeholder() || recipe.overlay.is_some();
+        if has_no_fallback || version.length > MAX_BYTES || !is_local {
             return None;
         }
         let answer = self.original(id).await.ok()?;

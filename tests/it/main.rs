@@ -1,6 +1,7 @@
 //! Integration tests, one binary so that the program is linked once. Each module is a subject:
 //! `cargo test --test it -- socket::` runs those of `socket.rs`. `tests/README.md` is the map.
 
+mod animations;
 mod book;
 mod browser;
 mod buckets;
@@ -18,6 +19,7 @@ mod fast_path;
 mod faults;
 mod fuzz;
 mod golden;
+mod hdr;
 mod hits;
 mod isolation;
 mod layers;
@@ -27,6 +29,7 @@ mod nginx;
 mod operations;
 mod originals;
 mod origins;
+mod overlays;
 mod playground;
 mod readme;
 mod regressions;

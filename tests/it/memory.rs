@@ -88,8 +88,8 @@ fn renders_of_test_pictures_take_no_more_than_estimated() {
     if let Some(path) = std::env::var_os(FILE) {
         return measure(path.as_ref());
     }
-    let folders =
-        ["photos", "generated", "svg"].map(|folder| std::fs::read_dir(testdata().join(folder)).expect("test pictures"));
+    let folders = ["photos", "generated", "avif", "jxl", "hdr", "svg"]
+        .map(|folder| std::fs::read_dir(testdata().join(folder)).expect("test pictures"));
     let files = folders.into_iter().flatten().map(|entry| entry.expect("an entry").path());
     none_exceeds(&files.filter(|path| path.is_file()).collect::<Vec<_>>());
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tintype::dialect::{Config, Error, Policy};
 use tintype::render::Format;
-use tintype::render::recipe::Quality;
+use tintype::render::recipe::{OverlayId, Quality};
 
 fn policy() -> Policy {
     let presets = [("avatar", "w=96&h=96&fit=cover"), ("hero", "w=1600&ar=16:9&f=webp&q=70")];
@@ -19,6 +19,8 @@ fn policy() -> Policy {
         snap: tintype::dialect::Snap::Off,
         reject_unknown: false,
         presets: presets.map(|(name, query)| (name.to_owned(), query.to_owned())).into(),
+        overlays: [("logo".to_owned(), OverlayId { digest: [0xab; 32], width: 100, height: 40 })].into(),
+        overlay: String::new(),
         keys: tintype::dialect::signature::Keys::default(),
         require_signature: false,
         mounts: tintype::dialect::Mounts::default(),

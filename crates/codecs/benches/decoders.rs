@@ -18,8 +18,9 @@ const LIMITS: Limits = Limits { max_pixels: 100_000_000, max_frames: 1000, max_m
 fn own(format: Format, file: &[u8], options: &DecodeOptions) -> u32 {
     let codec = tintype_codecs::of(format);
     let info = codec.probe(file).expect("an undamaged file");
-    let admitted =
-        LIMITS.admit(&info, info.frames, "decoding", info.decoded_bytes(DctScale::FULL)).expect("within the limits");
+    let admitted = LIMITS
+        .admit(&info, info.frames, "decoding", info.decoding_bytes(DctScale::FULL, info.frames))
+        .expect("within the limits");
     let mut frames = 0;
     let decoded = codec.decode(file, &admitted, options, &mut |decoded| {
         black_box(decoded);

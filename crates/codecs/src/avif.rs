@@ -8,16 +8,20 @@ pub(crate) use write::BACKEND;
 use crate::codec::{Codec, ShouldContinue, Sink};
 use crate::encode_input::EncodeInput;
 use crate::encoding::Encoding;
+use crate::samples;
 use tintype_pixels::colour::{ColourModel, Profile};
 use tintype_pixels::error::{Error, Result};
 use tintype_pixels::format::Format;
 use tintype_pixels::geometry::{Orientation, Size};
-use tintype_pixels::{Admitted, DecodeMemory, DecodeOptions, Decoded, Info, Integrity};
+use tintype_pixels::{Admitted, DecodeMemory, DecodeOptions, Decoded, Info, Integrity, KeptFrames};
 
-/// Decodes and encodes AVIF stills.
+/// Decodes AVIF, image sequences among them, and encodes stills.
 pub(crate) struct Avif;
 
 const FORMAT: Format = Format::Avif;
+
+/// Frames that an AV1 decoder keeps at most (AV1 specification, 3: `NUM_REF_FRAMES`).
+const REFERENCE_FRAMES: u32 = 8;
 
 impl Codec for Avif {
     fn probe(&self, original: &[u8]) -> Result<Info> {
@@ -32,22 +36,25 @@ impl Codec for Avif {
         info.orientation = turn.then(mirror);
         info.has_alpha = header.has_alpha;
         info.has_metadata |= header.has_others;
+        (info.frames, info.loops) = (header.frames, header.loops);
         let pixels = f64::from(width) * f64::from(height);
         info.caps.memory =
             DecodeMemory { per_stored_pixel: header.decoded_bytes as f64 / pixels, per_decoded_pixel: 8.0 };
+        info.caps.kept_frames =
+            KeptFrames { most: REFERENCE_FRAMES, per_stored_pixel: header.frame_bytes as f64 / pixels };
         Ok(info)
     }
 
     fn decode(
-        &self, original: &[u8], admitted: &Admitted<'_>, _options: &DecodeOptions, sink: Sink<'_>,
+        &self, original: &[u8], admitted: &Admitted<'_>, options: &DecodeOptions, sink: Sink<'_>,
     ) -> Result<Integrity> {
         let info = admitted.info();
         let header = read::probe(original).map_err(failed)?;
+        if admitted.frames() > 1 {
+            return decode_frames(original, &header, admitted, options.keeps_profile, sink);
+        }
         let decoded = read::decode(original, &header).map_err(failed)?;
-        let (pixels, profile) = decoded.into_pixels(FORMAT, profile(&header))?;
-        let (left, top, ..) = crop(&header);
-        let pixels = if pixels.size == info.size { pixels } else { pixels.cut(left, top, info.size) };
-        sink(Decoded::still(pixels, profile))?;
+        sink(shown(decoded, &header, info.size, options.keeps_profile)?)?;
         Ok(Integrity::Whole)
     }
 
@@ -58,6 +65,32 @@ impl Codec for Avif {
     fn encode(&self, picture: &EncodeInput, _should_continue: ShouldContinue<'_>) -> Result<Vec<u8>> {
         write::encode(picture).map_err(|reason| Error::Encode { format: FORMAT, reason })
     }
+}
+
+/// Decodes the admitted number of frames of an image sequence, up to the first damaged one.
+fn decode_frames(
+    original: &[u8], header: &read::Header, admitted: &Admitted<'_>, keeps_profile: bool, sink: Sink<'_>,
+) -> Result<Integrity> {
+    let mut animation = read::Animation::open(original).map_err(failed)?;
+    let frames = admitted.frames();
+    for number in 0..frames {
+        let (decoded, delay) = match animation.next() {
+            Err(read::Failure::Damaged(reason)) if number > 0 => {
+                return Ok(Integrity::Damaged(format!("{reason}: {number} of {frames} frames decoded").into()));
+            }
+            decoded => decoded.map_err(failed)?,
+        };
+        sink(Decoded { delay, ..shown(decoded, header, admitted.info().size, keeps_profile)? })?;
+    }
+    Ok(Integrity::Whole)
+}
+
+/// The part of a decoded picture that is shown.
+fn shown(decoded: samples::Decoded, header: &read::Header, size: Size, keeps_profile: bool) -> Result<Decoded> {
+    let (pixels, profile) = decoded.into_pixels(FORMAT, profile(header), keeps_profile)?;
+    let (left, top, ..) = crop(header);
+    let pixels = if pixels.size == size { pixels } else { pixels.cut(left, top, size) };
+    Ok(Decoded::still(pixels, profile))
 }
 
 fn failed(failure: read::Failure) -> Error {
@@ -79,5 +112,5 @@ fn profile(header: &read::Header) -> Option<Profile> {
         return Some(profile);
     }
     let nclx = header.nclx?;
-    Profile::from_cicp(nclx.primaries.try_into().ok()?, nclx.transfer.try_into().ok()?)
+    Profile::from_cicp(nclx.primaries.try_into().ok()?, nclx.transfer.try_into().ok()?, header.peak)
 }

@@ -32,11 +32,16 @@ pub(crate) struct Decoded {
 
 impl Decoded {
     /// 8-bit pixels with straight alpha, and the profile that remains to be applied. 16-bit samples are converted to sRGB here, at
-    /// full precision.
-    pub(crate) fn into_pixels(self, format: Format, profile: Option<Profile>) -> Result<(Pixels, Option<Profile>)> {
+    /// full precision, unless their profile is kept and results can carry it.
+    pub(crate) fn into_pixels(
+        self, format: Format, profile: Option<Profile>, keeps_profile: bool,
+    ) -> Result<(Pixels, Option<Profile>)> {
         let (size, channels) = (Size::new(self.width, self.height), usize::from(self.channels));
         let (mut data, remaining) = match self.samples {
             Samples::Eight(data) => (data, profile),
+            Samples::Sixteen(samples) if keeps_profile && profile.as_ref().is_some_and(|p| p.rgb_icc().is_some()) => {
+                (colour::to_srgb8(&samples, channels, None), profile)
+            }
             Samples::Sixteen(samples) => (colour::to_srgb8(&samples, channels, profile.as_ref()), None),
         };
         if self.premultiplied && channels == 4 {

@@ -14,7 +14,7 @@ pub(crate) const LIMITS: Limits = Limits { max_pixels: 100_000_000, max_frames: 
 pub(crate) fn decode(codec: &dyn Codec, file: &[u8], animated: bool) -> Result<(Vec<Decoded>, Integrity)> {
     let info = codec.probe(file)?;
     let frames = if animated { info.frames } else { 1 };
-    let admitted = LIMITS.admit(&info, frames, "decoding", info.decoded_bytes(DctScale::FULL))?;
+    let admitted = LIMITS.admit(&info, frames, "decoding", info.decoding_bytes(DctScale::FULL, frames))?;
     let mut all = Vec::new();
     let integrity = codec.decode(file, &admitted, &DecodeOptions::FULL, &mut |decoded| {
         all.push(decoded);
@@ -34,7 +34,7 @@ pub(crate) fn packed(decoded: Decoded) -> Pixels {
 pub(crate) fn decode_checked(codec: &dyn Codec, file: &[u8], animated: bool) -> Result<(Vec<Pixels>, Integrity)> {
     let info = codec.probe(file)?;
     let frames = if animated { info.frames } else { 1 };
-    let admitted = LIMITS.admit(&info, frames, "decoding", info.decoded_bytes(DctScale::FULL))?;
+    let admitted = LIMITS.admit(&info, frames, "decoding", info.decoding_bytes(DctScale::FULL, frames))?;
     let mut frames_decoded = Vec::new();
     let decoded = codec.decode(file, &admitted, &DecodeOptions::FULL, &mut |decoded| {
         frames_decoded.push(packed(decoded));

@@ -44,7 +44,7 @@ impl Codec for Tiff {
     }
 
     fn decode(
-        &self, original: &[u8], admitted: &Admitted<'_>, _options: &DecodeOptions, sink: Sink<'_>,
+        &self, original: &[u8], admitted: &Admitted<'_>, options: &DecodeOptions, sink: Sink<'_>,
     ) -> Result<Integrity> {
         let info = admitted.info();
         let header = read::probe(original).map_err(failed)?;
@@ -59,7 +59,7 @@ impl Codec for Tiff {
             return Ok(Integrity::Whole);
         }
         let profile = profile(&header);
-        let (pixels, profile) = decoded.into_pixels(FORMAT, profile)?;
+        let (pixels, profile) = decoded.into_pixels(FORMAT, profile, options.keeps_profile)?;
         sink(Decoded::still(pixels, profile))?;
         Ok(Integrity::Whole)
     }

@@ -3,6 +3,7 @@
 //! Conversion runs on the resized picture wherever the samples have 8 bits: it costs a fifteenth there of what it costs
 //! on a 12-megapixel original. Profiles that cannot be read count as absent, as they do in browsers.
 
+mod hdr;
 mod profile;
 
 use std::cell::RefCell;
@@ -15,10 +16,11 @@ use profile::contained;
 pub use profile::{ColourModel, Profile};
 
 impl Profile {
-    /// The embedded ICC profile, if it describes RGB samples such as results have and can be converted from: a profile that
-    /// readers ignore is not passed on to them.
-    pub fn rgb_icc(&self) -> Option<&Arc<[u8]>> {
-        self.icc().filter(|_| !self.is_grey() && !matches!(conversion(self, 3), Conversion::Impossible))
+    /// The embedded ICC profile, or one of the colours that code points state, if it describes RGB samples such as results have and
+    /// can be converted from: a profile that readers ignore is not passed on to them.
+    pub fn rgb_icc(&self) -> Option<Arc<[u8]>> {
+        let icc = self.icc().cloned().or_else(|| self.icc_of_code_points())?;
+        (!self.is_grey() && !matches!(conversion(self, 3), Conversion::Impossible)).then_some(icc)
     }
 
     /// Whether opaque pixels in it are sRGB as they are: most profiles in photographs are sRGB under some name.
@@ -66,7 +68,20 @@ pub fn to_srgb(pixels: Pixels, profile: &Profile) -> Pixels {
     }
 }
 
-type Transform = Arc<dyn TransformExecutor<u8> + Send + Sync>;
+/// Converts 8-bit sRGB pixels into the colours of a profile for RGB. One that no transform can be made to leaves them as they are.
+pub fn from_srgb(pixels: Pixels, profile: &Profile) -> Pixels {
+    let layout = if pixels.channels == 4 { Layout::Rgba } else { Layout::Rgb };
+    let transform = profile
+        .parsed()
+        .and_then(|profile| contained(|| srgb().create_transform_8bit(layout, profile, layout, options()).ok()));
+    let mut data = vec![0; pixels.data.len()];
+    match transform.map(|transform| transform.transform(&pixels.data, &mut data)) {
+        Some(Ok(())) => Pixels { data, ..pixels },
+        _ => pixels,
+    }
+}
+
+type Transform<S> = Arc<dyn TransformExecutor<S> + Send + Sync>;
 
 /// How many transforms a thread keeps: cameras of a make share their profile, and a site has few of them.
 const TRANSFORMS: usize = 8;
@@ -78,7 +93,7 @@ enum Conversion {
     None,
     /// No transform can be made from it, so that it counts as absent.
     Impossible,
-    By(Transform),
+    By(Transform<u8>),
 }
 
 /// A conversion as it is kept: the profile and the number of channels it is for.
@@ -108,6 +123,9 @@ fn conversion(profile: &Profile, channels: usize) -> Conversion {
 }
 
 fn new_conversion(profile: &Profile, channels: usize) -> Conversion {
+    if let Some(tone_map) = profile.tone_map(channels) {
+        return Conversion::By(tone_map);
+    }
     let layout = if channels == 4 { Layout::Rgba } else { Layout::Rgb };
     let made = profile
         .parsed()
@@ -135,7 +153,7 @@ enum By {
     Precision,
     /// The curve of a profile for grey.
     Curve(Box<[u8; 256]>),
-    Transform(Arc<dyn TransformExecutor<u16> + Send + Sync>),
+    Transform(Transform<u16>),
 }
 
 impl Narrowing {
@@ -148,10 +166,13 @@ impl Narrowing {
                 profile.grey_curve().map_or(By::Precision, |curve| By::Curve(Box::new(curve)))
             }
             Some(profile) => {
-                let transform = profile.parsed().and_then(|profile| {
-                    contained(|| profile.create_transform_16bit(layout, &srgb(), layout, options()).ok())
-                });
-                transform.map_or(By::Precision, By::Transform)
+                let transform = profile.tone_map(channels).map(|tone_map| tone_map as Transform<u16>);
+                let made = || {
+                    profile.parsed().and_then(|profile| {
+                        contained(|| profile.create_transform_16bit(layout, &srgb(), layout, options()).ok())
+                    })
+                };
+                transform.or_else(made).map_or(By::Precision, By::Transform)
             }
         };
         Narrowing { channels, by }

@@ -162,7 +162,7 @@ const TABLE: [Row; 13] = [
             animation: false,
             lossless: false,
             ignores_quality: false,
-            profile: false,
+            profile: true,
             universal: false,
             longest_side: 65_535,
             memory: [32, 60],

@@ -78,6 +78,8 @@ pub struct DecoderCaps {
     pub vector: Option<VectorDrawing>,
     /// Memory that decoding takes.
     pub memory: DecodeMemory,
+    /// Frames of an animation that the decoder keeps.
+    pub kept_frames: KeptFrames,
     /// Nanoseconds of one core for each stored pixel, as measured on one machine: only ratios matter.
     #[serde(deserialize_with = "wire::cost")]
     pub time: f64,
@@ -124,6 +126,16 @@ pub struct DecodeMemory {
     pub per_decoded_pixel: f64,
 }
 
+/// Frames that a decoder keeps, beside the current one, since later frames are predicted from them or blended over them.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct KeptFrames {
+    /// The most frames that are kept.
+    pub most: u32,
+    /// Bytes for each stored pixel of each of them.
+    #[serde(deserialize_with = "wire::cost")]
+    pub per_stored_pixel: f64,
+}
+
 /// How often an animation plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Loops {
@@ -132,6 +144,9 @@ pub enum Loops {
     /// That many times in all, at least once.
     Times(u16),
 }
+
+/// Nanoseconds of one core to tone-map a pixel: between those of PQ and of HLG.
+const HDR_TIME: f64 = 45.0;
 
 impl Info {
     /// An upright, opaque, sRGB still picture of that size, which is what most headers say.
@@ -157,6 +172,7 @@ impl Info {
                 rows: None,
                 vector: None,
                 memory: DecodeMemory { per_stored_pixel: 1.0, per_decoded_pixel: 5.0 },
+                kept_frames: KeptFrames::default(),
                 time: format.decode_time(),
             },
         }
@@ -178,6 +194,9 @@ impl Info {
     pub fn with_profile(mut self, profile: Option<&Profile>) -> Info {
         self.has_profile = profile.is_some();
         self.profile_name = profile.and_then(Profile::name);
+        if profile.is_some_and(Profile::is_hdr) {
+            self.caps.time += HDR_TIME;
+        }
         self
     }
 
@@ -189,6 +208,13 @@ impl Info {
     /// The size as displayed, orientation applied.
     pub fn displayed(&self) -> Size {
         self.orientation.apply(self.size)
+    }
+
+    /// Bytes that decoding so many frames, one after the other, holds at most at that scale, by estimate.
+    pub fn decoding_bytes(&self, scale: DctScale, frames: u32) -> u64 {
+        let KeptFrames { most, per_stored_pixel } = self.caps.kept_frames;
+        let kept = f64::from(frames.saturating_sub(1).min(most));
+        self.decoded_bytes(scale).saturating_add((self.size.pixels() as f64 * kept * per_stored_pixel) as u64)
     }
 
     /// Bytes that decoding one frame holds at most, at that scale, by estimate.

@@ -35,7 +35,7 @@ pub use decoded::{Decoded, Frame, Integrity, Samples};
 pub use error::{Error, Result};
 pub use format::Format;
 pub use geometry::{DctScale, Orientation, Rect, Region, Size};
-pub use info::{DecodeMemory, DecoderCaps, Info, Loops, RowDecoding, VectorDrawing};
+pub use info::{DecodeMemory, DecoderCaps, Info, KeptFrames, Loops, RowDecoding, VectorDrawing};
 pub use info::{JPEG_SCALES, POWER_OF_TWO_SCALES, REDUCED_JPEG_SCALES};
 pub use limits::{Admitted, DecodeOptions, Limits, PixelLayout};
 pub use pixels::Pixels;

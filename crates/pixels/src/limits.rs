@@ -119,10 +119,18 @@ pub struct DecodeOptions {
     pub layout: PixelLayout,
     /// The region to decode alone, in pixels of the scaled picture; `None` decodes all of it.
     pub region: Option<Rect>,
+    /// Whether 16-bit samples stay in the colours of their profile, where a result can carry it along. Otherwise they may become
+    /// sRGB while they still have their full precision.
+    pub keeps_profile: bool,
 }
 
 impl DecodeOptions {
     /// The whole picture at full size, as interleaved pixels.
-    pub const FULL: DecodeOptions =
-        DecodeOptions { scale: DctScale::FULL, skip_loop_filter: false, layout: PixelLayout::Rgb, region: None };
+    pub const FULL: DecodeOptions = DecodeOptions {
+        scale: DctScale::FULL,
+        skip_loop_filter: false,
+        layout: PixelLayout::Rgb,
+        region: None,
+        keeps_profile: false,
+    };
 }

@@ -38,7 +38,8 @@ pub fn check(
         return if settings.accepts(format) { check_svg(original) } else { Err(switched_off(format)) };
     }
     let info = &*known_or_probed(info, format, original, settings)?;
-    let admitted = settings.limits().admit(info, info.frames, "decoding", info.decoded_bytes(DctScale::FULL))?;
+    let admitted =
+        settings.limits().admit(info, info.frames, "decoding", info.decoding_bytes(DctScale::FULL, info.frames))?;
     let codec = tintype_codecs::of(format);
     let integrity = codec.decode(original, &admitted, &DecodeOptions::FULL, &mut |_| {
         // each frame is freed before the next

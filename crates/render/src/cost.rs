@@ -6,7 +6,8 @@ use tintype_codecs::{AvifEncoder, Effort, Encoding};
 use tintype_pixels::{Format, Info, Size, VectorDrawing};
 
 use crate::bands::{CUT_AT_ONCE, linear_rows_at_once, rows_at_once, window};
-use crate::recipe::{Encode, Output};
+use crate::overlay::{self, MAX_OVERLAY_BYTES};
+use crate::recipe::Encode;
 use crate::score;
 
 /// Bytes that neither pixels nor the original take: tables of codecs, small buffers, what an allocator rounds up.
@@ -35,8 +36,18 @@ pub(crate) fn encode_memory(
     let is_compared = may_be_drawing
         && matches!(format, Format::Png | Format::WebP)
         && !encode.lossless
-        && encode.output != Output::Json;
+        && !encode.output.is_placeholder();
     all + if is_compared { comparison_memory(canvas) } else { 0 }
+}
+
+/// Bytes of the file of an overlay of `own` pixels, of its picture while it is decoded, and of the one that is drawn.
+pub(crate) fn overlay_memory(own: Size, drawn: Size) -> u64 {
+    MAX_OVERLAY_BYTES + own.pixels() * overlay::DECODE_MEMORY + drawn.pixels() * 8
+}
+
+/// Nanoseconds of one core that decoding an overlay takes, and drawing it on `made` pixels.
+pub(crate) fn overlay_time(own: Size, made: f64) -> f64 {
+    own.pixels() as f64 * 40.0 + made * 4.0
 }
 
 /// Bytes for each pixel that the dense effort takes in addition: dense JPEG is made of planes of 4:2:0, or of 4:4:4 if `full_chroma`.

@@ -63,18 +63,18 @@ impl Recipe {
         Recipe::new(Output::Original, Quality::default())
     }
 
-    /// Whether an SVG is passed through: always, unless a format of pixels is named.
+    /// Whether an SVG is passed through: always, unless a format of pixels is named, or there is an overlay, which only pixels have.
     pub fn passes_svg_through(&self) -> bool {
-        matches!(self.encode.output, Output::Original | Output::Auto(_))
+        matches!(self.encode.output, Output::Original | Output::Auto(_)) && self.overlay.is_none()
     }
 }
 
 /// The reduced recipe; `None` where a step would change the picture, which the checks at its end rule out.
 fn reduced(plan: &Plan<'_>, info: &Info, settings: &Settings) -> Option<Recipe> {
-    let Recipe { geometry, effects, encode, fonts: _ } = plan.recipe();
+    let Recipe { geometry, effects, overlay, encode, fonts: _ } = plan.recipe();
     let Geometry { orient, rect: _, area: _, trim, turn, resize: _, options: _, canvas, background } = *geometry;
     // every operation has an effect, whatever the original
-    let Effects { blur, sharpen, pixelate, brightness, contrast, saturation, gamma, greyscale } = *effects;
+    let Effects { blur, sharpen, pixelate, brightness, contrast, saturation, gamma, greyscale, tint } = *effects;
     let orient = orient.filter(|orientation| *orientation != info.orientation);
     let upright = orient.unwrap_or(info.orientation).apply(info.size);
     let Sizing { resize, options } = sizing(plan);
@@ -90,7 +90,8 @@ fn reduced(plan: &Plan<'_>, info: &Info, settings: &Settings) -> Option<Recipe> 
             canvas,
             background,
         },
-        effects: Effects { blur, sharpen, pixelate, brightness, contrast, saturation, gamma, greyscale },
+        effects: Effects { blur, sharpen, pixelate, brightness, contrast, saturation, gamma, greyscale, tint },
+        overlay: *overlay,
         encode: Encode { animated: encode.animated || info.frames == 1, ..*encode },
         fonts: info.caps.vector.map(|vector| if vector.has_text { settings.fonts } else { 0 }),
     };
@@ -100,6 +101,7 @@ fn reduced(plan: &Plan<'_>, info: &Info, settings: &Settings) -> Option<Recipe> 
     let chosen = match Plan::new(info, &exact, settings) {
         // the pixels decide between several formats
         _ if !plan.drawing_formats.is_empty() => sized,
+        _ if encode.output.is_placeholder() => sized,
         Ok(new) if is_same(plan, &new) && (!settings.smallest_wins || has_same_alternative(&new)) => exact,
         // the original may be sent in place of what was chosen, or a moving PNG is meant
         _ => sized,
@@ -216,7 +218,7 @@ fn is_same_picture(one: &Plan<'_>, other: &Plan<'_>) -> bool {
 
 /// Without the fields that do nothing in the format of the result, or for this original.
 fn without_unused_fields(recipe: Recipe, plan: &Plan<'_>, info: &Info) -> Recipe {
-    let Recipe { geometry, effects, encode, fonts } = recipe;
+    let Recipe { geometry, effects, overlay, encode, fonts } = recipe;
     let is_padded = matches!(geometry.resize, Resize::Pad(..)) || !geometry.options.padding.is_none();
     let canvas = geometry.canvas.filter(|_| is_padded);
     // seen through the original, and around it
@@ -226,7 +228,7 @@ fn without_unused_fields(recipe: Recipe, plan: &Plan<'_>, info: &Info) -> Recipe
     let canvas = canvas.filter(|canvas| background != Some(*canvas) || !is_opaque(*canvas));
     let geometry = Geometry { canvas, background, ..geometry };
     let Output::Exactly(format) = encode.output else {
-        return Recipe { geometry, effects, encode, fonts };
+        return Recipe { geometry, effects, overlay, encode, fonts };
     };
     // these encoders have no use for a number
     let is_exact = format.ignores_quality();
@@ -247,6 +249,7 @@ fn without_unused_fields(recipe: Recipe, plan: &Plan<'_>, info: &Info) -> Recipe
     Recipe {
         geometry: Geometry { canvas, background, ..geometry },
         effects,
+        overlay,
         encode: Encode { lossless, quality, target, metadata, animated, ..encode },
         fonts,
     }

@@ -40,7 +40,8 @@ pub fn estimate(info: &Info, length: u64, recipe: &Recipe, settings: &Settings) 
         None => cost::render_time(info, plan.format, is_exact, settings.encoding, decoded, made),
     };
     let time = if plan.searches { time + cost::search_time(plan.format, settings.encoding, made) } else { time };
-    let estimate = of(info, length, plan.memory(), time);
+    let overlay = recipe.overlay.map_or(0.0, |overlay| cost::overlay_time(overlay.id.size(), made));
+    let estimate = of(info, length, plan.memory(), time + overlay);
     if recipe.encode.output != Output::Json || info.frames == 1 {
         return Ok(estimate);
     }
@@ -66,7 +67,8 @@ pub fn estimate_check(info: &Info, length: u64, settings: &Settings) -> Result<E
         // it is read, not drawn
         return Ok(of(info, length, 0, cost::FIXED_TIME));
     }
-    let admitted = settings.limits().admit(info, info.frames, "decoding", info.decoded_bytes(DctScale::FULL))?;
+    let admitted =
+        settings.limits().admit(info, info.frames, "decoding", info.decoding_bytes(DctScale::FULL, info.frames))?;
     let decoded = info.size.pixels() as f64 * f64::from(info.frames);
     let time = cost::render_time(info, info.format, false, settings.encoding, decoded, 0.0);
     Ok(of(info, length, admitted.memory(), time))

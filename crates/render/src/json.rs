@@ -46,7 +46,7 @@ pub(crate) fn describe(
 }
 
 /// The picture that placeholders are computed from.
-fn thumbnail_of(picture: &Pixels) -> Result<Cow<'_, Pixels>> {
+pub(crate) fn thumbnail_of(picture: &Pixels) -> Result<Cow<'_, Pixels>> {
     match picture.size.width.max(picture.size.height) <= THUMBNAIL_SIDE {
         true => Ok(Cow::Borrowed(picture)),
         false => ops::resize::thumbnail(picture, THUMBNAIL_SIDE).map(Cow::Owned),

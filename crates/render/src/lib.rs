@@ -9,12 +9,12 @@
 //! |---|---|
 //! | [`geometry`] | how a part of an original is fitted into a result |
 //! | [`fonts`] | the fonts that text in SVGs is drawn with |
-//! | [`recipe`], [`settings`] | what is asked for; limits and defaults |
+//! | [`recipe`], `overlay`, [`settings`] | what is asked for; files of overlays; limits and defaults |
 //! | `bands`, `cost` | rows held at a time; every formula of memory and time |
 //! | `quality` | the common scale in the numbers of each encoder |
 //! | `viewport`, [`plan`] | a recipe in the pixels of one original; what is decoded and how |
 //! | `ops`, `pipeline` | the operations on pixels, and their order |
-//! | `metadata`, `placeholder`, `json` | what encoders are told; descriptions |
+//! | `metadata`, `placeholder`, `json`, `miniature` | what encoders are told; descriptions; dominant colours and blurred previews |
 //! | `probe`, `passthrough`, `effective`, `estimate` | questions that a header answers |
 //! | `clamp`, `explain` | results that a limit made smaller; the decisions of a plan, for people |
 //! | `shared`, `render`, `check` | decoded pictures that are shared; the whole path; validation of uploads |
@@ -36,7 +36,9 @@ pub mod geometry;
 mod json;
 mod kind;
 mod metadata;
+mod miniature;
 mod ops;
+mod overlay;
 mod passthrough;
 mod pipeline;
 mod placeholder;
@@ -61,6 +63,7 @@ pub use cost::FIXED_MEMORY;
 pub use encoded::{Content, Encoded};
 pub use estimate::{Estimate, estimate, estimate_check, gains_by_threads};
 pub use explain::{COMPARE_MEMORY, Explanation, compare, explain};
+pub use overlay::{MAX_OVERLAY_BYTES, OverlayFile, Overlays};
 pub use probe::{check_svg_mode, head, head_of_beginning, identify, probe};
 pub use progress::{Progress, Stage};
 pub use recipe::Recipe;

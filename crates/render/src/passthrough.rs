@@ -18,7 +18,7 @@ pub(crate) fn can_send_original(info: &Info, plan: &Plan<'_>) -> bool {
             Format::WebP => plan.format == Format::WebP || matches!(choice, Choice::Avif | Choice::WebP),
             format => format == plan.format,
         },
-        Output::Json => false,
+        Output::Json | Output::Dominant | Output::Lqip => false,
     };
     let pristine = info.orientation == Orientation::UPRIGHT && !info.has_profile && !info.has_metadata;
     let same_size = info.size.width.max(info.size.height) <= plan.viewport.max_dimension;

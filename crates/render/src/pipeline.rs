@@ -1,5 +1,5 @@
 //! The operations between decoder and encoder, in their order: the part that is shown, resize, orientation, colours, canvas,
-//! effects, padding, background.
+//! effects, overlay, padding, background.
 //!
 //! Everything that can be done on the pixels of the result is done there and not on the original's, which are often twenty times
 //! as many.
@@ -11,9 +11,11 @@ use tintype_pixels::{Decoded, PixelLayout, Pixels, Profile, Rect, Region, Result
 
 use crate::geometry::{Fitted, Gravity};
 use crate::ops;
+use crate::ops::overlay::Stamp;
 use crate::ops::pad::Colours;
+use crate::overlay::Overlays;
 use crate::plan::Plan;
-use crate::recipe::{Recipe, Rgba};
+use crate::recipe::{Overlay, Recipe, Rgba};
 
 /// Applies a plan's operations to each frame of an original in turn.
 pub(crate) struct Pipeline<'a> {
@@ -23,6 +25,9 @@ pub(crate) struct Pipeline<'a> {
     placed: Option<Placed>,
     /// The original's profile, where the result keeps it.
     profile: Option<Arc<[u8]>>,
+    overlays: &'a Overlays,
+    /// The overlay as the first frame had it, whose size and colours all frames have.
+    stamp: Option<Stamp>,
 }
 
 /// The region of the stored image that is shown, and its size.
@@ -37,8 +42,8 @@ struct Placed {
 
 impl<'a> Pipeline<'a> {
     /// A pipeline for one original.
-    pub(crate) fn new(plan: &'a Plan<'a>) -> Pipeline<'a> {
-        Pipeline { plan, placed: None, profile: None }
+    pub(crate) fn new(plan: &'a Plan<'a>, overlays: &'a Overlays) -> Pipeline<'a> {
+        Pipeline { plan, placed: None, profile: None, overlays, stamp: None }
     }
 
     /// One frame from the decoder as it goes to the encoder. An image without other owners is consumed rather than copied.
@@ -108,13 +113,13 @@ impl<'a> Pipeline<'a> {
     /// The operations after resizing.
     fn finish(&mut self, pixels: Pixels, fitted: Fitted, profile: Option<Profile>) -> Result<Pixels> {
         let plan = self.plan;
-        let Recipe { geometry, effects, .. } = plan.recipe();
+        let Recipe { geometry, effects, overlay, .. } = plan.recipe();
         // a part may be opaque that is of what is not; frames of one picture stay alike
         let pixels = if plan.frames() == 1 { pixels.without_opaque_alpha() } else { pixels };
         let mut pixels = ops::orient::orient(pixels, plan.viewport.orientation);
         if let Some(profile) = &profile {
             match profile.rgb_icc().filter(|_| plan.keeps_profile()) {
-                Some(icc) => self.profile = Some(Arc::clone(icc)),
+                Some(icc) => self.profile = Some(icc),
                 None => pixels = tintype_pixels::colour::to_srgb(pixels, profile),
             }
         }
@@ -126,12 +131,39 @@ impl<'a> Pipeline<'a> {
         for effect in effects.in_order() {
             ops::apply(effect, &mut pixels);
         }
+        if let Some(overlay) = overlay {
+            self.draw(overlay, &mut pixels, fitted, profile.as_ref())?;
+        }
+        // what is added behind the effects has their colours all the same
+        let shade = |colour: Option<Rgba>| match effects.tint {
+            Some(tint) => colour.map(|colour| tinted(colour, tint)),
+            None => colour,
+        };
+        let colours = Colours { canvas: shade(canvas), background: shade(background), ..colours };
         pixels = ops::pad::frame(pixels, fitted, colours);
-        Ok(ops::flatten::flatten(pixels, background, colours.format_has_alpha))
+        Ok(ops::flatten::flatten(pixels, colours.background, colours.format_has_alpha))
     }
 }
 
 impl Pipeline<'_> {
+    /// Draws the overlay on the picture, which may be less than its canvas.
+    fn draw(
+        &mut self, overlay: &Overlay, pixels: &mut Pixels, fitted: Fitted, profile: Option<&Profile>,
+    ) -> Result<()> {
+        let (x, y) = fitted.offset();
+        let Size { width, height } = fitted.size;
+        let stamp = match self.stamp.take() {
+            Some(stamp) => stamp,
+            None => {
+                let profile = profile.filter(|_| self.profile.is_some());
+                let file = self.overlays.get(overlay.id)?;
+                Stamp::new(overlay, file, fitted.size, profile, self.plan.viewport.linear)?
+            }
+        };
+        self.stamp.insert(stamp).draw(pixels, Rect { x, y, width, height });
+        Ok(())
+    }
+
     /// The profile that the pixels still are in; `None` is sRGB.
     pub(crate) fn into_profile(self) -> Option<Arc<[u8]>> {
         self.profile
@@ -145,6 +177,12 @@ pub(crate) type Draw<'a> = &'a mut dyn FnMut(Region, Size) -> Result<Pixels>;
 fn grey(Rgba([r, g, b, alpha]): Rgba) -> Rgba {
     let luma = ops::adjust::luma([r, g, b]);
     Rgba([luma, luma, luma, alpha])
+}
+
+/// The shade of a tint.
+fn tinted(Rgba([r, g, b, alpha]): Rgba, tint: [u8; 3]) -> Rgba {
+    let [r, g, b] = ops::tint::shade([r, g, b], tint);
+    Rgba([r, g, b, alpha])
 }
 
 /// Finds what is shown, looking at the pixels where the recipe asks for that.

@@ -109,9 +109,9 @@ impl<'a> Plan<'a> {
         let decoding = match rows {
             _ if info.is_vector() => draft.drawing_memory(settings),
             Some(rows) if !is_shareable => rows.memory + draft.row_memory(rows),
-            _ => info.decoded_bytes(scale) + draft.copy_memory(scale),
+            _ => info.decoding_bytes(scale, frames) + draft.copy_memory(scale),
         };
-        let decoding = decoding + draft.padding_memory();
+        let decoding = decoding + draft.padding_memory() + draft.overlay_memory();
         let encode_memory = |formats: &[Format], may_be_drawing: bool| {
             let effort = settings.encoding.effort;
             let memory =
@@ -120,7 +120,8 @@ impl<'a> Plan<'a> {
         };
         let is_admitted = |encoding: u64| limits.admit(info, frames, "making", decoding + encoding).is_ok();
         // where there is no memory for what drawings take, all pictures are photographs
-        let asks_kind = frames == 1 && kind::is_asked(info) && is_admitted(encode_memory(&[format], true));
+        let has_kind = !matches!(recipe.encode.output, Output::Dominant | Output::Lqip);
+        let asks_kind = has_kind && frames == 1 && kind::is_asked(info) && is_admitted(encode_memory(&[format], true));
         let encoding = encode_memory(&[format], asks_kind);
         let drawing_formats = drawing_formats(info, recipe, format, frames);
         let longest_side = outer.width.max(outer.height);
@@ -140,7 +141,13 @@ impl<'a> Plan<'a> {
             viewport,
             admitted: limits.admit(info, frames, "making", decoding + encoding)?,
             format,
-            options: DecodeOptions { scale, skip_loop_filter, layout, region },
+            options: DecodeOptions {
+                scale,
+                skip_loop_filter,
+                layout,
+                region,
+                keeps_profile: info.has_profile && keeps_profile(recipe, format),
+            },
             alone,
             shared,
             encode_layout,
@@ -166,6 +173,14 @@ impl<'a> Plan<'a> {
         self.admitted.memory()
     }
 
+    /// The size of the file that is made, unless trimming decides: the canvas, or one pixel for a dominant colour.
+    pub fn result_size(&self) -> Size {
+        match self.recipe().encode.output {
+            Output::Dominant => Size::new(1, 1),
+            _ => self.canvas,
+        }
+    }
+
     /// How the original is decoded, by whether others need it at the same scale.
     pub(crate) fn mode(&self, is_shared: bool) -> DecodeMode {
         if is_shared { self.shared } else { self.alone }
@@ -184,8 +199,13 @@ impl<'a> Plan<'a> {
 
     /// Whether the result stays in the original's colours and carries its profile along.
     pub(crate) fn keeps_profile(&self) -> bool {
-        self.recipe().encode.metadata == Metadata::Keep && self.format.keeps_profile()
+        keeps_profile(self.recipe(), self.format)
     }
+}
+
+/// Whether a result in that format stays in the original's colours.
+fn keeps_profile(recipe: &Recipe, format: Format) -> bool {
+    recipe.encode.metadata == Metadata::Keep && format.keeps_profile()
 }
 
 /// The decoding of a render alone, and of one that shares it with others.
@@ -211,10 +231,10 @@ struct Draft<'a> {
 impl Draft<'_> {
     /// The encoder is given planes where nothing between resizing and encoding needs red, green and blue.
     fn encode_layout(&self, settings: &Settings) -> PixelLayout {
-        let Recipe { effects, encode, .. } = self.viewport.recipe;
+        let Recipe { effects, overlay, encode, .. } = self.viewport.recipe;
         // greyscale is planes without chroma
-        let is_untouched =
-            (effects.is_empty() || effects.is_greyscale_alone()) && !encode.lossless && encode.output != Output::Json;
+        let has_effects = !effects.is_empty() && !effects.is_greyscale_alone();
+        let is_untouched = !has_effects && overlay.is_none() && !encode.lossless && !encode.output.is_placeholder();
         // a score is measured against all the colour that there was
         let is_measured = encode.target.is_some();
         // mirrored, an odd result's chroma would lie on the other side of the luma it belongs to
@@ -301,6 +321,14 @@ impl Draft<'_> {
         if self.fitted.padding.is_none() { 0 } else { self.fitted.canvas.pixels() * 4 }
     }
 
+    /// Bytes of the overlay while it is decoded, and as it is drawn.
+    fn overlay_memory(&self) -> u64 {
+        self.viewport
+            .recipe
+            .overlay
+            .map_or(0, |overlay| cost::overlay_memory(overlay.id.size(), overlay.size_on(self.fitted.size)))
+    }
+
     /// Bytes of the copies that operations make of what was decoded.
     fn copy_memory(&self, scale: DctScale) -> u64 {
         let Draft { viewport, info, fitted, .. } = self;
@@ -317,10 +345,12 @@ impl Draft<'_> {
 
 /// How many frames of the original are in a result of that format.
 fn frames(info: &Info, recipe: &Recipe, format: Format) -> u32 {
+    if recipe.encode.output.is_placeholder() {
+        return 1;
+    }
     // an animated PNG stays one where the original's own format is asked for
-    let own = info.format == Format::Png
-        && format == Format::Png
-        && !matches!(recipe.encode.output, Output::Exactly(_) | Output::Json);
+    let own =
+        info.format == Format::Png && format == Format::Png && !matches!(recipe.encode.output, Output::Exactly(_));
     let moves = recipe.encode.animated && info.frames > 1 && (format.supports_animation() || own);
     if moves { info.frames } else { 1 }
 }
@@ -356,15 +386,24 @@ fn formats(info: &Info, recipe: &Recipe) -> Vec<Format> {
     let shows_through = info.has_alpha && !covers;
     let baseline = if shows_through || lossless { Format::Png } else { Format::Jpeg };
     // an animation stays what it is, as exactly as that can be: standing still it would lose more
-    let own = if info.format.is_output() && (!lossless || info.format.supports_lossless() || moves) {
+    let is_written_moving = info.format.supports_animation() || info.format == Format::Png;
+    let own = if moves && !is_written_moving {
+        // every client that shows its format shows this one
+        Format::WebP
+    } else if info.format.is_output() && (!lossless || info.format.supports_lossless() || moves) {
         info.format
     } else {
         baseline
     };
-    let last = if moves { own } else { baseline };
+    let last = match (moves, is_written_moving) {
+        (false, _) => baseline,
+        (true, true) => own,
+        (true, false) => Format::Gif,
+    };
     match output {
         Output::Exactly(format) => vec![format],
-        Output::Json => vec![Format::Png],
+        Output::Json | Output::Dominant => vec![Format::Png],
+        Output::Lqip => vec![Format::WebP],
         Output::Original => vec![own, last],
         Output::Auto(Choice::Avif) if !moves => vec![Format::Avif, Format::WebP, last],
         Output::Auto(Choice::AvifStill) if !moves => vec![Format::Avif, last],

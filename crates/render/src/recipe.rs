@@ -9,10 +9,12 @@ use tintype_pixels::{Format, Orientation, Rect, Size};
 
 mod describe;
 mod effects;
+mod overlay;
 
 use crate::geometry::{Area, Gravity, Limit, Offset, Padding, Resize, ResizeOptions, Sizing, TargetSize};
 
 pub use effects::{Effect, Effects};
+pub use overlay::{Overlay, OverlayId, OverlayPlace, OverlayScale};
 
 /// A rendition to make of some original.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +23,8 @@ pub struct Recipe {
     pub geometry: Geometry,
     /// The operations on the pixels of the result.
     pub effects: Effects,
+    /// The picture that is put on it.
+    pub overlay: Option<Overlay>,
     /// How the result is written.
     pub encode: Encode,
     /// The digest of the fonts that a drawn SVG is made with, 0 for one without text; `None` for all that is not drawn. Set by
@@ -102,6 +106,7 @@ impl Recipe {
                 background: None,
             },
             effects: Effects::default(),
+            overlay: None,
             encode: Encode { output, quality, target: None, lossless: false, animated: true, metadata: Metadata::None },
             fonts: None,
         }
@@ -128,10 +133,10 @@ impl Recipe {
 
     /// The recipe as bytes for a cache key: equal for equal recipes only.
     pub fn canonical(&self) -> Vec<u8> {
-        let Recipe { geometry, effects, encode, fonts } = self;
+        let Recipe { geometry, effects, overlay, encode, fonts } = self;
         let Geometry { orient, rect, area, trim, turn, resize, options, canvas, background } = geometry;
         let ResizeOptions { limit, dpr, offset, padding } = options;
-        let Effects { blur, sharpen, pixelate, brightness, contrast, saturation, gamma, greyscale } = effects;
+        let Effects { blur, sharpen, pixelate, brightness, contrast, saturation, gamma, greyscale, tint } = effects;
         let Encode { output, quality, target, lossless, animated, metadata } = encode;
         // Debug of these plain enums and integers is exact and unambiguous; EPOCH changes if it ever does not suffice
         let mut text = format!("{:?}", (rect, trim, turn, resize, background));
@@ -158,6 +163,8 @@ impl Recipe {
         extra("gamma", gamma.map(|factor| factor.to_string()));
         extra("greyscale", greyscale.then(|| "true".into()));
         extra("fonts", fonts.map(|digest| digest.to_string()));
+        extra("tint", tint.map(|colour| format!("{colour:?}")));
+        extra("overlay", overlay.map(|overlay| format!("{overlay:?}")));
         text.push_str(&format!("{:?}", (output, quality, lossless, animated, metadata)));
         text.into_bytes()
     }
@@ -183,6 +190,20 @@ pub enum Output {
     Auto(Choice),
     /// A description of the original as JSON.
     Json,
+    /// One pixel of the dominant colour, as a PNG.
+    Dominant,
+    /// A blurred picture of few pixels (low-quality image placeholder), as a WebP.
+    Lqip,
+}
+
+impl Output {
+    /// Whether it stands for the picture until that has loaded, rather than being one.
+    pub fn is_placeholder(self) -> bool {
+        match self {
+            Output::Original | Output::Exactly(_) | Output::Auto(_) => false,
+            Output::Json | Output::Dominant | Output::Lqip => true,
+        }
+    }
 }
 
 /// The class of an `Accept` header. All headers fall into few classes, so that one request has few renditions.
@@ -270,7 +291,7 @@ pub enum Metadata {
     /// The EXIF fields that say who made it and who owns it.
     Copyright,
     /// The EXIF block, its orientation set to upright, and the colour profile with the colours as they were. Where the
-    /// result cannot carry a profile (AVIF, GIF), or the samples had to be converted (CMYK, 16 bits), they are sRGB.
+    /// result cannot carry a profile (GIF), or the samples had to be converted (CMYK, HDR, PNG of 16 bits), they are sRGB.
     Keep,
 }
 

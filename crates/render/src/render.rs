@@ -16,7 +16,7 @@ use crate::progress::{CancellableRows, Progress, Stage, begin};
 use crate::recipe::{Output, Recipe};
 use crate::settings::Settings;
 use crate::shared::{DecodeKey, SharedDecodes, Unshared};
-use crate::{encode, json, metadata};
+use crate::{encode, json, metadata, miniature};
 
 /// Makes the rendition of `original` that `recipe` describes.
 ///
@@ -45,7 +45,7 @@ pub fn render_from(
     let info = &*known_or_probed(info, format, original, settings)?;
     let recipe = &recipe.effective(info, settings);
     let plan = Plan::new(info, recipe, settings)?;
-    let mut pipeline = Pipeline::new(&plan);
+    let mut pipeline = Pipeline::new(&plan, &settings.overlays);
     let (data, mut integrity) = decoded_data(decodes, original, &plan, &mut pipeline, progress)?;
     if recipe.encode.output == Output::Json && !integrity.is_damaged() {
         integrity = later_frames(original, info, settings, progress)?;
@@ -71,6 +71,11 @@ pub fn render_from(
     };
     if recipe.encode.output == Output::Json {
         return json::describe(original, info, encode::kind(&picture.data, &plan), picture.first(), damaged);
+    }
+    match recipe.encode.output {
+        Output::Dominant => return miniature::dominant(picture.first(), damaged),
+        Output::Lqip => return miniature::lqip(picture.first(), damaged),
+        Output::Json | Output::Original | Output::Exactly(_) | Output::Auto(_) => {}
     }
     let made = encode::encode(&mut picture, &plan, settings, progress)?;
     let kind = Some(made.kind);
@@ -198,7 +203,7 @@ impl Made {
 
 /// Whether the frames behind the first are whole: a description is of all of an animation, and made from its first frame.
 fn later_frames(original: &[u8], info: &Info, settings: &Settings, progress: &mut dyn Progress) -> Result<Integrity> {
-    match settings.limits().admit(info, info.frames, "decoding", info.decoded_bytes(DctScale::FULL)) {
+    match settings.limits().admit(info, info.frames, "decoding", info.decoding_bytes(DctScale::FULL, info.frames)) {
         Ok(admitted) if info.frames > 1 => {
             tintype_codecs::of(info.format).decode(original, &admitted, &DecodeOptions::FULL, &mut |_| match progress
                 .keep_going()

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use tintype_codecs::Encoding;
 use tintype_pixels::{Format, Limits};
 
+use crate::overlay::Overlays;
+
 /// Changes whenever the same original and recipe give other bytes than before, so that cached results of older code
 /// are never taken for new ones. A test pins digests of small renditions beside it.
 pub const EPOCH: u32 = 11;
@@ -38,6 +40,9 @@ pub struct Settings {
     pub svg: SvgMode,
     /// The digest of the fonts that text in SVGs is drawn with.
     pub fonts: u64,
+    /// The files of overlays. Recipes have their digests; a worker process is sent the one that a render needs.
+    #[serde(skip)]
+    pub overlays: Overlays,
 }
 
 /// What is made of SVG originals.
@@ -68,6 +73,7 @@ impl Default for Settings {
             encoding: Encoding::default(),
             svg: SvgMode::default(),
             fonts: 0,
+            overlays: Overlays::default(),
         }
     }
 }
@@ -108,6 +114,8 @@ impl Settings {
             // a drawn SVG has a recipe of its own, which has the fonts
             svg: _,
             fonts: _,
+            // a recipe has the digest of its own
+            overlays: _,
         } = self;
         // a refusal makes no picture, but a picture of a damaged original must not be found where it is to be refused
         let strict = if *refuse_damaged { " strict" } else { "" };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use tintype_pixels::DctScale;
-use tintype_pixels::{Decoded, Error, Info, PixelLayout, Result, Samples, Size};
+use tintype_pixels::{DecodeOptions, Decoded, Error, Info, PixelLayout, Result, Samples, Size};
 
 use crate::plan::{DecodeMode, Plan};
 use crate::recipe::Recipe;
@@ -36,12 +36,14 @@ pub struct DecodeKey {
     pub(crate) scale: DctScale,
     pub(crate) layout: PixelLayout,
     pub(crate) skip_loop_filter: bool,
+    pub(crate) keeps_profile: bool,
 }
 
 impl DecodeKey {
     pub(crate) fn of(plan: &Plan<'_>) -> DecodeKey {
         let options = plan.shown_options();
-        DecodeKey { scale: options.scale, layout: options.layout, skip_loop_filter: options.skip_loop_filter }
+        let DecodeOptions { scale, skip_loop_filter, layout, keeps_profile, region: _ } = *options;
+        DecodeKey { scale, layout, skip_loop_filter, keeps_profile }
     }
 
     /// Whether the decoder can make it in the same pass as others.

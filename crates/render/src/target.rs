@@ -137,7 +137,7 @@ pub(crate) fn decoded(file: &[u8], format: Format, limits: Limits) -> Result<Pix
     let info = codec.probe(file)?;
     let limits = Limits { max_pixels: u64::MAX, ..limits };
     let admitted = limits.admit(&info, 1, "decoding", info.decoded_bytes(DctScale::FULL))?;
-    let options = DecodeOptions { layout: PixelLayout::Rgb, ..DecodeOptions::FULL };
+    let options = DecodeOptions { layout: PixelLayout::Rgb, keeps_profile: true, ..DecodeOptions::FULL };
     let mut found = None;
     codec.decode(file, &admitted, &options, &mut |decoded| {
         found = Some(decoded.samples);

@@ -8,7 +8,11 @@ use tintype_codecs::{AvifEncoder, Effort, Encoding};
 use tintype_pixels::{Format, Orientation, Rect};
 
 use crate::geometry::{Area, Gravity, Length, Limit, Offset, Padding, Ratio, Resize, ResizeOptions, TargetSize};
-use crate::recipe::{Choice, Effects, Encode, Geometry, Metadata, Output, Quality, Recipe, Rgba, Target};
+use crate::overlay::Overlays;
+use crate::recipe::{
+    Choice, Effects, Encode, Geometry, Metadata, Output, Overlay, OverlayId, OverlayPlace, OverlayScale, Quality,
+    Recipe, Rgba, Target,
+};
 use crate::settings::{Settings, SvgMode};
 
 /// Resizes of all kinds, in their canonical form.
@@ -110,8 +114,9 @@ fn geometries() -> impl Strategy<Value = Geometry> {
 fn effects() -> impl Strategy<Value = Effects> {
     let hundredths = || option::of(1_u16..1000);
     let shapes = (option::of(30_u16..=10_000), hundredths(), option::of(2_u16..500));
-    (shapes, hundredths(), hundredths(), hundredths(), hundredths(), any::<bool>()).prop_map(
-        |((blur, sharpen, pixelate), brightness, contrast, saturation, gamma, greyscale)| Effects {
+    let colours = (any::<bool>(), option::of(any::<[u8; 3]>()));
+    (shapes, hundredths(), hundredths(), hundredths(), hundredths(), colours).prop_map(
+        |((blur, sharpen, pixelate), brightness, contrast, saturation, gamma, (greyscale, tint))| Effects {
             blur,
             sharpen,
             pixelate,
@@ -120,8 +125,26 @@ fn effects() -> impl Strategy<Value = Effects> {
             saturation,
             gamma,
             greyscale,
+            tint,
         },
     )
+}
+
+fn overlays() -> impl Strategy<Value = Overlay> {
+    let id = (any::<[u8; 32]>(), 1_u32..2000, 1_u32..2000);
+    let id = id.prop_map(|(digest, width, height)| OverlayId { digest, width, height });
+    let place = prop_oneof![
+        Just(OverlayPlace::Repeat),
+        (0_u16..=10_000, 0_u16..=10_000).prop_map(|(x, y)| OverlayPlace::At(x, y)),
+    ];
+    let scale = option::of((100_u16..=10_000, 100_u16..=10_000));
+    (id, place, -300_000_i32..300_000, 1_u8..=100, scale).prop_map(|(id, place, x, opacity, scale)| Overlay {
+        id,
+        place,
+        offset: Offset { x, y: x / 2 },
+        opacity,
+        scale: scale.map(|(width, height)| OverlayScale { width, height }),
+    })
 }
 
 fn encodes() -> impl Strategy<Value = Encode> {
@@ -129,6 +152,8 @@ fn encodes() -> impl Strategy<Value = Encode> {
     let output = prop_oneof![
         Just(Output::Original),
         Just(Output::Json),
+        Just(Output::Dominant),
+        Just(Output::Lqip),
         formats().prop_map(Output::Exactly),
         select(choices.to_vec()).prop_map(Output::Auto),
     ];
@@ -149,8 +174,8 @@ fn encodes() -> impl Strategy<Value = Encode> {
 
 /// Recipes with any of their fields set.
 pub(crate) fn recipes() -> impl Strategy<Value = Recipe> {
-    (geometries(), effects(), encodes(), option::of(any::<u64>()))
-        .prop_map(|(geometry, effects, encode, fonts)| Recipe { geometry, effects, encode, fonts })
+    (geometries(), effects(), option::of(overlays()), encodes(), option::of(any::<u64>()))
+        .prop_map(|(geometry, effects, overlay, encode, fonts)| Recipe { geometry, effects, overlay, encode, fonts })
 }
 
 /// Settings of all kinds.
@@ -183,6 +208,7 @@ pub(crate) fn settings() -> impl Strategy<Value = Settings> {
                 encoding: Encoding { effort, avif: AvifEncoder::default() },
                 svg,
                 fonts,
+                overlays: Overlays::default(),
             }
         },
     )

@@ -11,6 +11,9 @@ use crate::settings::Settings;
 /// Pixels of the longest side of what a description computes hashes and colours from.
 pub(crate) const THUMBNAIL_SIDE: u32 = 100;
 
+/// Pixels of the longest side of a blurred placeholder.
+pub(crate) const LQIP_SIDE: u32 = 32;
+
 /// Pixels of the longest side of the picture that a description tells the kind from, which a thumbnail no longer shows.
 const KIND_SIDE: u32 = 640;
 
@@ -50,16 +53,23 @@ impl<'a> Viewport<'a> {
             None => Region::whole(upright),
             Some(rect) => Region::of_rect(rect, upright).ok_or_else(|| outside(rect, upright))?,
         };
+        let description_side = if kind::is_asked(info) { KIND_SIDE } else { THUMBNAIL_SIDE };
+        let side = match recipe.encode.output {
+            // a crop keeps its shape, whatever its size
+            Output::Dominant => description_side,
+            Output::Lqip => LQIP_SIDE,
+            _ => settings.max_dimension,
+        };
         Ok(Viewport {
             recipe,
             stored: info.size,
             region: turn.map(region, upright),
             orientation: orientation.then(turn),
-            max_dimension: settings.max_dimension.min(format.longest_side()),
+            max_dimension: side.min(settings.max_dimension).min(format.longest_side()),
             max_enlarged: max_enlarged(info, recipe, settings),
             linear: settings.linear,
+            description_side,
             is_vector: info.is_vector(),
-            description_side: if kind::is_asked(info) { KIND_SIDE } else { THUMBNAIL_SIDE },
         })
     }
 

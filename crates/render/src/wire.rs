@@ -152,6 +152,8 @@ pub fn can_have(recipe: &Recipe, original: Format, content: Content) -> bool {
         (Output::Exactly(wanted), Content::Image(format)) => format == wanted,
         // the original may be sent as it is
         (Output::Original | Output::Auto(_), Content::Image(format)) => format == original || format.is_output(),
+        (Output::Dominant, Content::Image(format)) => format == Format::Png,
+        (Output::Lqip, Content::Image(format)) => format == Format::WebP,
         (Output::Json, Content::Image(_)) | (_, Content::Json) => false,
     }
 }

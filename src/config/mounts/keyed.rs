@@ -4,21 +4,23 @@ use std::sync::Arc;
 
 use super::{InvalidDialect, invalid};
 use crate::config::dialects::{Dialects, Imgproxy, NegotiatedFormat, Thumbor, ThumborFlavour, ThumborHash};
-use crate::dialect::foreign::{Sources, imgproxy, thumbor};
+use crate::dialect::foreign::{OverlayNames, Sources, imgproxy, thumbor};
 use crate::dialect::{Dialect, Mount};
 
 /// The fewest characters of a signature: imagor reads a shorter one as a part of the path.
 const MIN_SIGNATURE: u8 = 8;
 
 /// The mounts of imgproxy and thumbor.
-pub(super) fn mounts(settings: &Dialects, sources: &Sources) -> Result<Vec<Mount>, InvalidDialect> {
+pub(super) fn mounts(
+    settings: &Dialects, sources: &Sources, overlays: &OverlayNames,
+) -> Result<Vec<Mount>, InvalidDialect> {
     let mut mounts = Vec::new();
     if !settings.imgproxy.mount.is_empty() {
         let dialect = imgproxy(&settings.imgproxy, sources)?;
         mounts.push(Mount { prefix: settings.imgproxy.mount.clone(), dialect });
     }
     if !settings.thumbor.mount.is_empty() {
-        let dialect = thumbor(&settings.thumbor, sources)?;
+        let dialect = thumbor(&settings.thumbor, sources, overlays)?;
         mounts.push(Mount { prefix: settings.thumbor.mount.clone(), dialect });
     }
     Ok(mounts)
@@ -36,6 +38,7 @@ fn imgproxy(settings: &Imgproxy, sources: &Sources) -> Result<Arc<dyn Dialect>, 
         only_presets,
         auto,
         presets,
+        watermark,
         mount: _,
         keys_file: _,
     } = settings;
@@ -59,11 +62,12 @@ fn imgproxy(settings: &Imgproxy, sources: &Sources) -> Result<Arc<dyn Dialect>, 
             NegotiatedFormat::Enforce => imgproxy::Negotiation::Enforce,
         },
         presets: imgproxy::Presets::new(presets, separator).map_err(|why| invalid(setting("presets"), why))?,
+        watermark: watermark.clone(),
     }))
 }
 
 /// thumbor or imagor, as the settings say.
-fn thumbor(settings: &Thumbor, sources: &Sources) -> Result<Arc<dyn Dialect>, InvalidDialect> {
+fn thumbor(settings: &Thumbor, sources: &Sources, overlays: &OverlayNames) -> Result<Arc<dyn Dialect>, InvalidDialect> {
     let setting = |name: &str| format!("dialects.thumbor.{name}");
     let Thumbor { keys, keys_file, r#unsafe, algorithm, truncate, flavour, mount: _ } = settings;
     if keys.is_empty() && keys_file.as_os_str().is_empty() && !r#unsafe {
@@ -79,6 +83,7 @@ fn thumbor(settings: &Thumbor, sources: &Sources) -> Result<Arc<dyn Dialect>, In
     };
     Ok(Arc::new(thumbor::Thumbor {
         sources: sources.clone(),
+        overlays: overlays.clone(),
         keys: thumbor::Keys::new(keys, hash, *truncate).map_err(|why| invalid(setting("keys"), why))?,
         allows_unsafe: *r#unsafe,
         flavour: match flavour {

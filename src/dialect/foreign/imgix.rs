@@ -5,6 +5,7 @@
 
 mod draft;
 mod families;
+mod mark;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use table::{INDEX, OPTIONS};
 
 use super::meaning::invalid;
 use super::options::{self, ForeignOption, OptionDoc, Treatment};
+use super::overlays::OverlayNames;
 use super::source::Sources;
 use super::values::{form_decode, pairs, percent_decode};
 use crate::dialect::{Dialect, Error, Statement};
@@ -29,6 +31,8 @@ use crate::dialect::{Dialect, Error, Statement};
 pub struct Imgix {
     /// Whose addresses are our own.
     pub sources: Sources,
+    /// The names of overlays.
+    pub overlays: OverlayNames,
     /// The token that signs URLs; empty where they are not signed.
     pub token: String,
     /// Whether an option that imgix does not know is an error.
@@ -37,10 +41,11 @@ pub struct Imgix {
 
 impl std::fmt::Debug for Imgix {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Imgix { sources, token, reject_unknown } = self;
+        let Imgix { sources, overlays, token, reject_unknown } = self;
         let token = if token.is_empty() { "none" } else { "hidden" };
         f.debug_struct("Imgix")
             .field("sources", sources)
+            .field("overlays", overlays)
             .field("token", &token)
             .field("reject_unknown", reject_unknown)
             .finish()
@@ -61,10 +66,11 @@ impl Dialect for Imgix {
         if draft.expires.is_some_and(|expires| expires < now) {
             return Err(Error::Expired);
         }
-        let meaning = draft.meaning()?;
+        let meaning = draft.meaning(&self.overlays)?;
         let params = if draft.asks_for_rendition { meaning.into_rendition() } else { meaning.into_params() };
         let path = percent_decode(rest.strip_prefix('/').unwrap_or(rest)).ok_or(Error::InvalidName)?;
-        Ok(Statement::new(self.sources.id(&path)?, params))
+        let is_signed = !self.token.is_empty();
+        Ok(Statement { is_signed, ..Statement::new(self.sources.id(&path)?, params) })
     }
 
     fn negotiates_format(&self, _rest: &str, query: Option<&str>) -> bool {

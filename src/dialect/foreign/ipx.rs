@@ -12,7 +12,7 @@ use draft::{Draft, bounded, extract, first, format, padding, side, size, trim};
 use super::meaning::invalid;
 use super::options::{self, ForeignOption, OptionDoc};
 use super::source::Sources;
-use super::values::{percent_decode, quarter_turns, whole};
+use super::values::{percent_decode, quarter_turns, show_colour, whole};
 use crate::dialect::{Dialect, Error, Statement};
 
 /// The dialect of ipx.
@@ -152,7 +152,11 @@ const OPTIONS: &[ForeignOption<Draft>] = &[
         "every value but nearest is ignored: the size is the same",
         |value| value != "nearest",
     ),
-    ForeignOption::refused("tint", &[], ""),
+    ForeignOption::read("tint", &[], "a CSS name or hexadecimal digits", "`tint`", |draft, name, value| {
+        let colour = draft::colour(value).ok_or_else(|| invalid(name, value, "a CSS name or hexadecimal digits"))?;
+        draft.tint = Some(show_colour(colour));
+        Ok(())
+    }),
     ForeignOption::refused("negate", &[], ""),
     ForeignOption::refused("gamma", &[], "native URLs have `gamma`, which changes the result"),
     ForeignOption::refused("normalize", &["normalise"], ""),

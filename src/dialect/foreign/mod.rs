@@ -20,12 +20,14 @@ pub mod ipx;
 pub mod meaning;
 pub mod next;
 pub mod options;
+mod overlays;
 pub mod source;
 pub mod templates;
 #[cfg(test)]
 mod tests;
 pub mod thumbor;
 pub mod values;
+mod watermark;
 mod write;
 pub mod wsrv;
 
@@ -33,4 +35,5 @@ pub mod wsrv;
 pub const NAMES: [&str; 8] = ["paths", "imgproxy", "cloudflare", "ipx", "thumbor", "imgix", "next", "wsrv"];
 
 pub use meaning::Meaning;
+pub use overlays::OverlayNames;
 pub use source::Sources;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Sources, cloudflare, imgix, imgproxy, ipx, next, templates, thumbor, wsrv};
+use super::{OverlayNames, Sources, cloudflare, imgix, imgproxy, ipx, next, templates, thumbor, wsrv};
 use crate::dialect::policy::tests::config;
 use crate::dialect::{Config, Dialect, Error, Mount, Mounts, Policy, Target};
+use crate::render::recipe::OverlayId;
 
 macro_rules! vectors_of {
     ($file:literal) => {
@@ -71,7 +72,9 @@ fn policy(name: &str) -> Policy {
     let foreign = foreign.into_iter().map(|(prefix, dialect)| Mount { prefix: prefix.into(), dialect }).collect();
     let templates = templates::Templates::new(TEMPLATES, sources).expect("good templates");
     let mounts = Mounts::new("/", foreign, Some(templates)).expect("good mounts");
-    Policy::new(Config { mounts, max_dimension: 8192, ..config() }).expect("no presets")
+    let id = OverlayId { digest: [7; 32], width: 100, height: 50 };
+    let overlays = ["logo", "watermark"].map(|name| (name.to_owned(), id)).into();
+    Policy::new(Config { mounts, max_dimension: 8192, overlays, ..config() }).expect("no presets")
 }
 
 fn like_imgproxy(name: &str, sources: &Sources) -> imgproxy::Imgproxy {
@@ -88,13 +91,19 @@ fn like_imgproxy(name: &str, sources: &Sources) -> imgproxy::Imgproxy {
     }
 }
 
+/// An overlay and its file.
+fn overlays() -> OverlayNames {
+    ["logo", "logo.png"].map(|known| (known.to_owned(), "logo".to_owned())).into_iter().collect()
+}
+
 fn like_imgix(token: &str, sources: &Sources) -> imgix::Imgix {
-    imgix::Imgix { sources: sources.clone(), token: token.into(), reject_unknown: false }
+    imgix::Imgix { sources: sources.clone(), overlays: overlays(), token: token.into(), reject_unknown: false }
 }
 
 fn like_thumbor(name: &str, sources: &Sources) -> thumbor::Thumbor {
     thumbor::Thumbor {
         sources: sources.clone(),
+        overlays: overlays(),
         keys: thumbor::Keys::new(&["my-security-key".into()], thumbor::Hash::Sha1, 0).expect("a key"),
         allows_unsafe: name != "strict",
         flavour: thumbor::Flavour::Thumbor,

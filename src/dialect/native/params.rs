@@ -2,7 +2,7 @@
 
 use crate::render::Format;
 use crate::render::geometry::{Area, Gravity, Length, Limit, Offset, Padding, Ratio};
-use crate::render::recipe::{Metadata, Quality, Rgba, Target};
+use crate::render::recipe::{Metadata, OverlayPlace, OverlayScale, Quality, Rgba, Target};
 
 /// The parameters of a URL; `None` where it leaves one out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,6 +71,18 @@ pub struct Params {
     pub gamma: Option<u16>,
     /// Whether colours are replaced by their luma.
     pub greyscale: Option<bool>,
+    /// The colour whose shades the result has: red, green and blue.
+    pub tint: Option<[u8; 3]>,
+    /// The name of an overlay in the settings, or [`NO_OVERLAY`].
+    pub overlay: Option<String>,
+    /// Where the overlay is.
+    pub overlay_position: Option<OverlayPlace>,
+    /// The distance of the overlay from its position, or between tiles.
+    pub overlay_offset: Option<Offset>,
+    /// In percent, 1 to 100.
+    pub overlay_opacity: Option<u8>,
+    /// The size of the overlay by that of the picture.
+    pub overlay_scale: Option<OverlayScale>,
     /// Tolerance in percent; 0 is off.
     pub trim: Option<u8>,
     /// Whether the result of an animated original is animated.
@@ -89,10 +101,13 @@ pub struct Params {
     pub s: Option<String>,
 }
 
+/// The value of `overlay` for no overlay.
+pub const NO_OVERLAY: &str = "none";
+
 /// The value of each parameter that a URL leaves out. [`PARAMETERS`](super::table::PARAMETERS) prints them and `policy` applies them; the default of
 /// `quality` is the setting `output.quality`, and that of `fit` depends on `aspect_ratio`.
 pub mod defaults {
-    use super::{Fit, Gravity, Limit, Metadata, Offset, Padding};
+    use super::{Fit, Gravity, Limit, Metadata, Offset, OverlayPlace, Padding};
 
     /// In hundredths.
     pub const DPR: u16 = 100;
@@ -124,6 +139,10 @@ pub mod defaults {
     pub const FACTOR: u16 = 100;
     /// Colours stay.
     pub const GREYSCALE: bool = false;
+    /// Bottom right.
+    pub const OVERLAY_POSITION: OverlayPlace = OverlayPlace::At(10_000, 10_000);
+    /// In percent.
+    pub const OVERLAY_OPACITY: u8 = 100;
     /// In percent: off.
     pub const TRIM: u8 = 0;
     /// Animated originals give animated results.
@@ -158,6 +177,10 @@ pub enum RequestedFormat {
     Original,
     /// A description instead of an image.
     Json,
+    /// One pixel of the dominant colour.
+    Dominant,
+    /// A small blurred picture.
+    Lqip,
     /// One by name.
     Exactly(Format),
 }

@@ -50,6 +50,8 @@ pub enum Control {
     Point,
     /// The name of a preset.
     Preset,
+    /// The name of an overlay.
+    Overlay,
 }
 
 /// The part of a form that a parameter stands in.
@@ -127,6 +129,7 @@ fn none() -> String {
     "–".into()
 }
 
+mod overlays;
 mod rows;
 
 pub use rows::PARAMETERS;
@@ -194,7 +197,7 @@ impl Parameter {
         {
             return Some(degrees.rem_euclid(360).to_string());
         }
-        let colours = if matches!(self.name, "background" | "canvas") { Some(colours::names()) } else { None };
+        let colours = if matches!(self.name, "background" | "canvas" | "tint") { Some(colours::names()) } else { None };
         nearest(text, self.words.iter().copied().chain(colours.into_iter().flatten())).map(str::to_owned)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::params::Params;
 use super::table::{PARAMETERS, Parameter};
-use super::values::{BOOLEANS, FITS, FORMATS, POSITIONS};
+use super::values::{BOOLEANS, FITS, FORMATS, OVERLAY_PLACES, POSITIONS};
 
 #[test]
 fn names_and_aliases_are_unique() {
@@ -50,6 +50,13 @@ fn printed_values_parse_to_the_same() {
         ("saturation", &["0", "2"]),
         ("gamma", &["0.1", "2.2"]),
         ("greyscale", BOOLEANS),
+        ("tint", &["f00", "336699", "gold", "336699ff"]),
+        ("overlay", &["logo", "none", "a-b_c9"]),
+        ("overlay_position", OVERLAY_PLACES),
+        ("overlay_position", &["0.5x0.33", "north-east", "Repeat"]),
+        ("overlay_offset", &["0,0", "10,-20", "0.1,0.2"]),
+        ("overlay_opacity", &["1", "100"]),
+        ("overlay_scale", &["0.01", "1", "0.25", "0.5x0.5", "0.3x1"]),
         ("trim", &["true", "false", "1", "0", "2", "100"]),
         ("metadata", &["none", "Copyright", "keep"]),
         ("preset", &["avatar", "a-b_c9"]),
@@ -128,6 +135,12 @@ fn values_out_of_range_are_refused() {
         ("saturation", &["", "-100"]),
         ("gamma", &["", "0", "0.09"]),
         ("greyscale", &["", "grey"]),
+        ("tint", &["", "grau", "ff000080", "transparent"]),
+        ("overlay", &["", "Logo", "a/b"]),
+        ("overlay_position", &["", "smart", "tiled", "top-top"]),
+        ("overlay_offset", &["", "1", "a,b"]),
+        ("overlay_opacity", &["", "0", "101", "0.5"]),
+        ("overlay_scale", &["", "0", "0.001", "1.1", "0.5x", "0.5x0", "10p"]),
         ("trim", &["", "101", "yes"]),
         ("metadata", &["", "all"]),
         ("preset", &["", "Avatar", "a b", "0123456789012345678901234567890123"]),
@@ -163,7 +176,7 @@ fn misspelt_values_get_a_suggestion() {
 
 #[test]
 fn defaults_with_a_value_parse() {
-    let described = ["fit", "format", "background", "canvas", "orient", "blur"];
+    let described = ["fit", "format", "background", "canvas", "orient", "blur", "overlay_scale"];
     for parameter in PARAMETERS {
         let default = parameter.default();
         if default != "–" && !described.contains(&parameter.name) {

@@ -1,6 +1,7 @@
 //! Parsers of the values of parameters, and printers of their canonical form.
 
 mod geometry;
+mod overlay;
 
 use super::colours;
 use super::params::RequestedQuality;
@@ -9,11 +10,13 @@ use crate::render::Format;
 use crate::render::recipe::{Metadata, Quality, Rgba, Target};
 
 pub(super) use geometry::*;
+pub(super) use overlay::*;
 
 /// The tolerance of `trim=true`, in percent.
 const TRIM_TOLERANCE: u8 = 10;
 
-pub(super) const FORMATS: &[&str] = &["auto", "avif", "webp", "jpeg", "jpg", "png", "gif", "original", "json"];
+pub(super) const FORMATS: &[&str] =
+    &["auto", "avif", "webp", "jpeg", "jpg", "png", "gif", "original", "json", "dominant", "lqip"];
 pub(super) const QUALITIES: &[&str] = &["low", "medium-low", "medium-high", "high", "auto"];
 pub(super) const BOOLEANS: &[&str] = &["true", "false", "1", "0"];
 
@@ -68,6 +71,8 @@ pub(super) fn format(text: &str) -> Option<RequestedFormat> {
         "auto" => RequestedFormat::Auto,
         "original" => RequestedFormat::Original,
         "json" => RequestedFormat::Json,
+        "dominant" => RequestedFormat::Dominant,
+        "lqip" => RequestedFormat::Lqip,
         "jpeg" | "jpg" => RequestedFormat::Exactly(Format::Jpeg),
         "png" => RequestedFormat::Exactly(Format::Png),
         "gif" => RequestedFormat::Exactly(Format::Gif),
@@ -82,6 +87,8 @@ pub(super) fn show_format(format: &RequestedFormat) -> String {
         RequestedFormat::Auto => "auto",
         RequestedFormat::Original => "original",
         RequestedFormat::Json => "json",
+        RequestedFormat::Dominant => "dominant",
+        RequestedFormat::Lqip => "lqip",
         RequestedFormat::Exactly(format) => format.name(),
     }
     .into()

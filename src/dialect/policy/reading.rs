@@ -35,19 +35,22 @@ impl Policy {
                 (Statement::new(id, parsed.params), parsed.unknown)
             }
         };
-        let Statement { id, params, refuses_svg: _ } = statement;
+        let Statement { id, params, refuses_svg: _, is_signed } = statement;
+        let is_signed = is_signed || params.s.is_some();
         let mut effective = self.apply_preset(params.clone())?;
         self.apply_hints(&mut effective, Hints::default())?;
         self.snap_width(&mut effective)?;
+        self.require_overlay(&mut effective, is_signed);
         Ok(Reading { id, params, effective: self.normal(effective), unknown })
     }
 
-    /// The recipe of parameters, for a client that takes every format.
+    /// The recipe of parameters without a signature, for a client that takes every format.
     ///
     /// # Errors
     /// [`Error::InvalidParams`] where they do not fit together.
     pub fn recipe_of(&self, params: &Params) -> Result<Recipe, Error> {
-        let params = self.apply_preset(params.clone())?;
+        let mut params = self.apply_preset(params.clone())?;
+        self.require_overlay(&mut params, false);
         self.recipe(&self.normal(params), ACCEPT)
     }
 

@@ -3,7 +3,7 @@
 use super::{Policy, conflict, geometry, requested_format};
 use crate::dialect::native::params::{Params, RequestedFormat, RequestedQuality, defaults};
 use crate::dialect::{Error, negotiate};
-use crate::render::geometry::Sizing;
+use crate::render::geometry::{Padding, ResizeOptions, Sizing};
 use crate::render::recipe::{Effects, Encode, Geometry, Output, Quality, Target as Score};
 use crate::render::{Format, Orientation, Recipe};
 
@@ -47,9 +47,16 @@ impl Policy {
             saturation,
             gamma,
             greyscale,
+            tint,
             trim,
             animated,
             metadata,
+            // in `overlay_of`
+            overlay: _,
+            overlay_position: _,
+            overlay_offset: _,
+            overlay_opacity: _,
+            overlay_scale: _,
             // do not change the rendition
             preset: _,
             download: _,
@@ -67,7 +74,7 @@ impl Policy {
         let Sizing { resize, options } = geometry::sizing(self.config.max_dimension, params)?;
         let (rect, area) = geometry::part(params)?;
         let background = background.filter(|colour| colour.0[3] > 0);
-        Ok(Recipe {
+        let recipe = Recipe {
             geometry: Geometry {
                 orient: orient.map(|orientation| Orientation::from_exif(orientation.into())),
                 rect,
@@ -88,8 +95,10 @@ impl Policy {
                 saturation: factor(saturation),
                 gamma: factor(gamma),
                 greyscale: greyscale.unwrap_or(defaults::GREYSCALE),
+                tint,
             },
             fonts: None,
+            overlay: self.overlay_of(params)?,
             encode: Encode {
                 output,
                 quality,
@@ -98,7 +107,8 @@ impl Policy {
                 animated: animated.unwrap_or(defaults::ANIMATED),
                 metadata: metadata.unwrap_or(defaults::METADATA),
             },
-        })
+        };
+        Ok(if output.is_placeholder() { placeholder(recipe) } else { recipe })
     }
 
     /// The quality and the target of a recipe, of which a lossless rendition has none.
@@ -124,6 +134,8 @@ impl Policy {
     fn output(&self, params: &Params, lossless: bool, accept: &str) -> Result<Output, Error> {
         match requested_format(params) {
             RequestedFormat::Json => Ok(Output::Json),
+            RequestedFormat::Dominant => Ok(Output::Dominant),
+            RequestedFormat::Lqip => Ok(Output::Lqip),
             RequestedFormat::Exactly(format) if lossless && !format.supports_lossless() => {
                 Err(conflict("lossless", "true", &format!("WebP and PNG only, not {format}")))
             }
@@ -135,6 +147,19 @@ impl Policy {
                 Ok(Output::Auto(negotiate::choose(accept, &formats)))
             }
         }
+    }
+}
+
+/// The recipe of a dominant colour or a blurred picture: the part of the original in its colours. Effects whose size is in pixels of
+/// the result, padding, the overlay and the choices of an encoder do not belong to it.
+fn placeholder(recipe: Recipe) -> Recipe {
+    let Recipe { geometry, effects, overlay: _, encode, fonts: _ } = recipe;
+    let options = ResizeOptions { padding: Padding::NONE, ..geometry.options };
+    let canvas = geometry.canvas.filter(|_| geometry::has_canvas(geometry.resize, options));
+    Recipe {
+        geometry: Geometry { options, canvas, ..geometry },
+        effects: Effects { blur: None, sharpen: None, pixelate: None, ..effects },
+        ..Recipe::new(encode.output, Quality::default())
     }
 }
 

@@ -20,6 +20,8 @@ pub(in crate::dialect) fn config() -> Config {
         snap: Snap::Off,
         reject_unknown: false,
         presets: BTreeMap::new(),
+        overlays: Default::default(),
+        overlay: String::new(),
         keys: Keys::default(),
         require_signature: false,
         mounts: Mounts::default(),

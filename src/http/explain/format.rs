@@ -42,6 +42,8 @@ fn asked(reading: &Reading, output: Output, accept: &str) -> String {
     };
     match output {
         Output::Json => by("format=json, a description"),
+        Output::Dominant => by("format=dominant, one pixel as PNG"),
+        Output::Lqip => by("format=lqip, a small WebP"),
         Output::Exactly(format) => by(&format!("format={format}")),
         Output::Original if reading.effective.format == Some(RequestedFormat::Original) => by("format=original"),
         Output::Original => "the URL names no format, so the original's is kept".into(),
@@ -75,7 +77,7 @@ fn of_original(header: &Facts, output: Output, rendition: &Rendition) -> Vec<Str
     let Facts::Raster(info) = header else { return why };
     let Some(plan) = &rendition.plan else { return why };
     let (own, format) = (info.format, plan.format);
-    let is_exact = matches!(output, Output::Exactly(_) | Output::Json);
+    let is_exact = matches!(output, Output::Exactly(_)) || output.is_placeholder();
     if is_exact {
         return why;
     }

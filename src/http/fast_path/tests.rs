@@ -44,6 +44,8 @@ fn site(config: Config, change: impl FnOnce(&mut LiveConfig)) -> (App, tempfile:
         snap: Snap::Off,
         reject_unknown: false,
         presets: Default::default(),
+        overlays: Default::default(),
+        overlay: String::new(),
         keys: Default::default(),
         require_signature: false,
         mounts: Mounts::default(),

@@ -44,13 +44,14 @@ fn described(parameter: &Parameter, policy: &Policy) -> Value {
         Control::Decimal(min, max) => ("decimal", Some((hundredths(min), hundredths(max)))),
         Control::Colour => ("colour", None),
         Control::Point => ("position", None),
-        Control::Preset => ("choice", None),
+        Control::Preset | Control::Overlay => ("choice", None),
         Control::Plain if parameter.is_switch => ("switch", None),
         Control::Plain if parameter.words().next().is_some() => ("choice", None),
         Control::Plain => ("text", None),
     };
     let values: Vec<&str> = match parameter.control {
         Control::Preset => config.presets.keys().map(String::as_str).collect(),
+        Control::Overlay => config.overlays.keys().map(String::as_str).collect(),
         _ => parameter.words().collect(),
     };
     let (min, max) = range.unzip();

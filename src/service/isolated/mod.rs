@@ -159,8 +159,9 @@ impl Isolated {
     }
 
     fn render_whole(&self, work: &RenderInput<'_>, monitor: &mut dyn Monitor) -> Result<Encoded, Error> {
-        let request = Request::Render { task: task(work), threads: threads(work, monitor) };
-        self.rendered(work, request, &[work.original], monitor)
+        let overlay = overlay(work)?;
+        let request = Request::Render { task: task(work, overlay), threads: threads(work, monitor) };
+        self.rendered(work, request, &[work.original, overlay], monitor)
     }
 
     fn render_decoded(
@@ -172,9 +173,10 @@ impl Isolated {
             true => work.original,
             false => &work.original[..work.original.len().min(SIGNATURE)],
         };
-        let (task, threads) = (task(work), threads(work, monitor));
+        let overlay = overlay(work)?;
+        let (task, threads) = (task(work, overlay), threads(work, monitor));
         let request = Request::Finish { task, threads, key, image, samples: samples.len() };
-        self.rendered(work, request, &[samples, original], monitor)
+        self.rendered(work, request, &[samples, original, overlay], monitor)
     }
 
     fn rendered(
@@ -198,7 +200,7 @@ impl Isolated {
     fn decode(
         &self, work: &RenderInput<'_>, info: &Info, key: DecodeKey, others: &[DecodeKey], progress: &mut dyn Progress,
     ) -> Result<Vec<(DecodeKey, Decoded)>, Error> {
-        let request = Request::Decode { task: task(work), others: others.to_vec() };
+        let request = Request::Decode { task: task(work, &[]), others: others.to_vec() };
         let answer_bytes = usize::try_from(info.size.pixels() * 4).unwrap_or(usize::MAX).saturating_add(MESSAGE_BYTES);
         let answers = others.len() + 1;
         let call = Call { request, bytes: &[work.original], bounds: work.bounds, answers, answer_bytes };
@@ -270,9 +272,22 @@ fn one<T>(results: Vec<T>) -> Result<T, Error> {
     results.into_iter().next().ok_or(IsolationError::Crashed.into())
 }
 
-fn task<'a>(work: &RenderInput<'a>) -> Task<'a> {
+fn task<'a>(work: &RenderInput<'a>, overlay: &[u8]) -> Task<'a> {
     let RenderInput { recipe, settings, info, .. } = *work;
-    Task { recipe: Cow::Borrowed(recipe), settings: Cow::Borrowed(settings), info: info.map(Cow::Borrowed) }
+    Task {
+        recipe: Cow::Borrowed(recipe),
+        settings: Cow::Borrowed(settings),
+        info: info.map(Cow::Borrowed),
+        overlay: overlay.len(),
+    }
+}
+
+/// The file of the overlay that a render has; empty for none.
+fn overlay<'a>(work: &RenderInput<'a>) -> Result<&'a [u8], Error> {
+    match &work.recipe.overlay {
+        Some(overlay) => Ok(work.settings.overlays.get(overlay.id)?.bytes()),
+        None => Ok(&[]),
+    }
 }
 
 /// Threads for the encoder, which are granted before the call.
@@ -294,7 +309,7 @@ fn has_planned_size(work: &RenderInput<'_>, encoded: &Encoded) -> bool {
         return true;
     }
     let (plan, made) = (Plan::new(info, work.recipe, work.settings), render::probe(&encoded.bytes));
-    plan.is_ok_and(|plan| made.is_ok_and(|made| made.displayed() == plan.canvas))
+    plan.is_ok_and(|plan| made.is_ok_and(|made| made.displayed() == plan.result_size()))
 }
 
 impl Renderer for Isolated {

@@ -62,6 +62,8 @@ pub(super) struct Task<'a> {
     pub(super) recipe: Cow<'a, Recipe>,
     pub(super) settings: Cow<'a, Settings>,
     pub(super) info: Option<Cow<'a, Info>>,
+    /// Bytes of the file of the overlay, which come behind those of the original; a decode needs none.
+    pub(super) overlay: usize,
 }
 
 /// An answer of a worker. Bytes may come with it.

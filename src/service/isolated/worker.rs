@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -11,7 +12,8 @@ use super::protocol::{self, Answer, Request, Task, Times};
 use crate::render::recipe::{Output, Quality};
 use crate::render::wire::{self, WireError};
 use crate::render::{
-    self, Encoded, Encoding, Format, GivenDecode, Pixels, Progress, Recipe, Settings, Size, Stage, Unshared,
+    self, Encoded, Encoding, Format, GivenDecode, OverlayFile, Pixels, Progress, Recipe, Settings, Size, Stage,
+    Unshared,
 };
 use crate::service::workers::{IDLE_NICE, NICE};
 
@@ -68,23 +70,32 @@ fn work(received: Received, canceller: &Canceller, answers: &mut Answers) -> io:
         Request::Decode { task, others } => decode(bytes, &task, &others, answers),
         Request::Render { task, threads } => {
             let mut progress = WorkerProgress::new(canceller, threads);
-            let Task { recipe, settings, .. } = &task;
-            let info = task.info.as_deref();
-            let rendered = render::render_from(&Unshared, bytes, info, recipe, settings, &mut progress);
+            let (bytes, settings) = with_overlay(bytes, &task)?;
+            let (recipe, info) = (&task.recipe, task.info.as_deref());
+            let rendered = render::render_from(&Unshared, bytes, info, recipe, &settings, &mut progress);
             send_rendered(answers, rendered, progress)
         }
         Request::Finish { task, threads, key, image, samples } => {
-            let original = bytes.get(samples..).ok_or(io::ErrorKind::InvalidData)?.to_vec();
+            let (original, settings) = with_overlay(bytes.get(samples..).ok_or(io::ErrorKind::InvalidData)?, &task)?;
+            let original = original.to_vec();
             // not copied: they are the largest part
             let mut bytes = received.into_bytes();
             bytes.truncate(samples);
             let decoded = wire::decoded_from(&image, bytes, image.len()).map_err(invalid)?;
             let mut progress = WorkerProgress::new(canceller, threads);
-            let (given, Task { recipe, settings, info }) = (GivenDecode::new(key, decoded), &task);
-            let rendered = render::render_from(&given, &original, info.as_deref(), recipe, settings, &mut progress);
+            let (given, Task { recipe, info, .. }) = (GivenDecode::new(key, decoded), &task);
+            let rendered = render::render_from(&given, &original, info.as_deref(), recipe, &settings, &mut progress);
             send_rendered(answers, rendered, progress)
         }
     }
+}
+
+/// The bytes of the original, and the settings with the overlay that stands behind it.
+fn with_overlay<'a>(bytes: &'a [u8], task: &Task<'_>) -> io::Result<(&'a [u8], Settings)> {
+    let end = bytes.len().checked_sub(task.overlay).ok_or(io::ErrorKind::InvalidData)?;
+    let (original, file) = bytes.split_at(end);
+    let files = task.recipe.overlay.map(|overlay| Arc::new(OverlayFile::validated(overlay.id, file.to_vec())));
+    Ok((original, Settings { overlays: files.into_iter().collect(), ..task.settings.as_ref().clone() }))
 }
 
 fn decode(bytes: &[u8], task: &Task<'_>, others: &[render::DecodeKey], answers: &mut Answers) -> io::Result<()> {

@@ -2,8 +2,8 @@
 //!
 //! [`container`] and [`track`] parse the container (ISO/IEC 23008-12, AV1-ISOBMFF),
 //! [`sequence`] the AV1 headers; `re_rav1d` decodes frames, and [`convert`] turns them to RGB.
-//! Of an image sequence the first frame is decoded, of a layered picture the selected or highest
-//! layer.
+//! Of an image sequence the first frame is decoded, or all of them one after the other by [`animation`]; of a layered picture the
+//! selected or highest layer.
 //!
 //! Nonconforming files are treated as by libavif, which browsers use, with all of its strict
 //! checks (`avifStrictFlags`) off.
@@ -15,6 +15,7 @@
 //! Damaged data is an error. A panic inside `re_rav1d`, though, cannot be
 //! caught: its entry points are `extern "C"`, so it aborts the process.
 
+mod animation;
 mod boxes;
 mod container;
 mod convert;
@@ -24,6 +25,7 @@ mod location;
 mod matrix;
 mod plane;
 mod property;
+mod samples;
 mod scaler;
 mod sequence;
 mod sequence_header;
@@ -34,6 +36,7 @@ mod tests;
 mod track;
 mod transform;
 
+pub(crate) use self::animation::Animation;
 use self::container::Container;
 use self::convert::Canvas;
 pub(crate) use self::failure::Failure;
@@ -46,7 +49,7 @@ use self::property::{as_icc, as_nclx, find};
 pub(super) use self::sequence_header::parse_sequence_header;
 use self::transform::{Transforms, crop_of};
 use crate::samples::Decoded;
-use tintype_pixels::exif;
+use tintype_pixels::{Loops, exif};
 
 /// Auxiliary types that mark an alpha plane (AV1-AVIF, 4.1; 23008-12, 6.5.8).
 const ALPHA_URNS: [&[u8]; 2] = [b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1"];
@@ -80,8 +83,14 @@ pub(crate) struct Header {
     pub(crate) icc: Option<Vec<u8>>,
     /// The code points of `colr`, or else of the AV1 sequence header.
     pub(crate) nclx: Option<Nclx>,
-    /// Declared frames of the sequence, a hint only; 1 for a still.
+    /// The peak luminance of an HDR picture in 0.0001 cd/m²; 0 where it is not stated.
+    pub(crate) peak: u32,
+    /// Frames of the sequence; 1 for a still.
     pub(crate) frames: u32,
+    /// How often the sequence plays.
+    pub(crate) loops: Loops,
+    /// Bytes of each frame that decoders of the sequence keep, colour and alpha together.
+    pub(crate) frame_bytes: u64,
     /// The EXIF block of the picture, from its TIFF header on.
     pub(crate) exif: Option<Vec<u8>>,
     /// Whether there are metadata, thumbnails, tracks or unknown boxes.
@@ -113,21 +122,12 @@ pub(crate) fn decode(bytes: &[u8], header: &Header) -> Result<Decoded> {
     if picture.header != *header {
         return Err("the header belongs to another file".into());
     }
-    let channels = if header.has_alpha { 4 } else { 3 };
-    let (width, height) = (header.width as usize, header.height as usize);
-    let mut canvas = Canvas::new(width, height, channels, header.depth);
-    let nclx = header.nclx.unwrap_or(picture.colour.first().header.colour);
-    picture.colour.paint(&picture.container, &mut canvas, Role::Colour(nclx))?;
+    let mut canvas = picture.canvas();
+    picture.colour.paint(&picture.container, &mut canvas, picture.colour_role())?;
     if let Some(alpha) = &picture.alpha {
         alpha.paint(&picture.container, &mut canvas, Role::Alpha)?;
     }
-    Ok(Decoded {
-        width: header.width,
-        height: header.height,
-        channels: canvas.channels as u8,
-        premultiplied: picture.premultiplied,
-        samples: canvas.samples,
-    })
+    Ok(picture.decoded(canvas))
 }
 
 struct OpenFile<'a> {
@@ -145,15 +145,19 @@ struct Selected<'a> {
     premultiplied: bool,
     nclx: Option<Nclx>,
     icc: Option<Vec<u8>>,
+    peak: u32,
     /// Ids of the items of the picture.
     items: Vec<u32>,
+    /// Samples that both tracks of a sequence have; 1 for a still.
+    frames: u32,
+    loops: Loops,
 }
 
 impl<'a> OpenFile<'a> {
     fn open(bytes: &'a [u8]) -> Result<Self> {
         let container = Container::parse(bytes)?;
-        let has_track = container.tracks.iter().any(|track| !track.is_auxiliary());
-        let selected = if has_track && (container.is_sequence || container.primary.is_none()) {
+        let selected = if container.picture_track().is_some() && (container.is_sequence || container.primary.is_none())
+        {
             Selected::first_frame(&container)?
         } else {
             Selected::primary_item(&container)?
@@ -161,6 +165,27 @@ impl<'a> OpenFile<'a> {
         let header = read_header(&container, &selected);
         let Selected { colour, alpha, premultiplied, .. } = selected;
         Ok(Self { container, header, colour, alpha, premultiplied })
+    }
+
+    /// An empty canvas of the size of the picture.
+    fn canvas(&self) -> Canvas {
+        let Header { width, height, has_alpha, depth, .. } = self.header;
+        Canvas::new(width as usize, height as usize, if has_alpha { 4 } else { 3 }, depth)
+    }
+
+    fn colour_role(&self) -> Role {
+        Role::Colour(self.header.nclx.unwrap_or(self.colour.first().header.colour))
+    }
+
+    /// The picture of a canvas that was painted.
+    fn decoded(&self, canvas: Canvas) -> Decoded {
+        Decoded {
+            width: self.header.width,
+            height: self.header.height,
+            channels: canvas.channels as u8,
+            premultiplied: self.premultiplied,
+            samples: canvas.samples,
+        }
     }
 }
 
@@ -188,20 +213,24 @@ impl<'a> Selected<'a> {
         };
         let nclx = find(&own, as_nclx).or_else(|| find(&of_tile, as_nclx));
         let icc = find(&own, as_icc).or_else(|| find(&of_tile, as_icc));
-        Self { colour, alpha, premultiplied, nclx, icc: icc.map(<[u8]>::to_vec), items }.checked()
+        let icc = icc.map(<[u8]>::to_vec);
+        let (peak, loops) = (property::peak(&own).max(property::peak(&of_tile)), Loops::Forever);
+        Self { colour, alpha, premultiplied, nclx, icc, peak, items, frames: 1, loops }.checked()
     }
 
     /// The first sample of the first non-auxiliary track, and of its alpha track.
     fn first_frame(container: &Container<'a>) -> Result<Self> {
         let budget = &mut DataBudget::new(container.file_length());
-        let track = container.tracks.iter().find(|track| !track.is_auxiliary()).ok_or("it has no AV1 track")?;
+        let track = container.picture_track().ok_or("it has no AV1 track")?;
         let colour = Plane::of_track(container, track, budget)?;
-        let alpha_track = container.tracks.iter().find(|other| other.is_alpha_of(track.id));
+        let alpha_track = container.alpha_track();
         let alpha = alpha_track.map(|alpha| Plane::of_track(container, alpha, budget)).transpose()?;
         let premultiplied = alpha_track.is_some_and(|alpha| track.premultiplied_by == Some(alpha.id));
         let nclx = find(&track.properties, as_nclx);
         let icc = find(&track.properties, as_icc).map(<[u8]>::to_vec);
-        Self { colour, alpha, premultiplied, nclx, icc, items: Vec::new() }.checked()
+        let frames = alpha_track.map_or(u32::MAX, |alpha| alpha.samples.count).min(track.samples.count);
+        let (loops, peak, items) = (track.loops, property::peak(&track.properties), Vec::new());
+        Self { colour, alpha, premultiplied, nclx, icc, peak, items, frames, loops }.checked()
     }
 
     /// Fits alpha to the colour, and checks the matrix before anything is decoded.
@@ -237,7 +266,10 @@ fn read_header(container: &Container<'_>, selected: &Selected<'_>) -> Header {
         decoded_bytes: decoded_bytes(colour, alpha.as_ref()),
         icc: selected.icc.clone(),
         nclx: Some(nclx),
-        frames: frames(container),
+        peak: selected.peak,
+        frames: selected.frames,
+        loops: selected.loops,
+        frame_bytes: colour.frame_bytes() + alpha.as_ref().map_or(0, Plane::frame_bytes),
         exif: exif_of(container),
         has_others: container.has_others(&selected.items),
     }
@@ -255,13 +287,6 @@ fn decoded_bytes(colour: &Plane<'_>, alpha: Option<&Plane<'_>>) -> u64 {
     }
     let bytes = if depth > 8 { 2 } else { 1 };
     bytes * (10 * max.0 + 3 * max.1)
-}
-
-/// Declared frames of the first non-auxiliary track; 1 without a track, and where the file is too short for them.
-fn frames(container: &Container<'_>) -> u32 {
-    let track = container.tracks.iter().find(|track| !track.is_auxiliary());
-    let possible = |frames: &u32| usize::try_from(*frames).is_ok_and(|frames| frames <= container.file_length());
-    track.map(|track| track.samples.count).filter(possible).unwrap_or(1)
 }
 
 /// The first EXIF item that describes the primary item (23008-12, A.2); an invalid one counts as missing.

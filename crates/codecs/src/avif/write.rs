@@ -2,6 +2,7 @@
 
 #[cfg(feature = "native")]
 mod libaom;
+mod profile;
 #[cfg(feature = "ravif")]
 mod ravif;
 
@@ -38,7 +39,11 @@ fn encoder(encoder: AvifEncoder) -> &'static dyn Encoder {
 }
 
 pub(super) fn encode(input: &EncodeInput) -> Result<Vec<u8>, String> {
-    encoder(input.encoding.avif).encode(input)
+    let file = encoder(input.encoding.avif).encode(input)?;
+    match &input.profile {
+        Some(icc) => profile::embed(file, icc).ok_or_else(|| "its profile cannot be embedded".to_owned()),
+        None => Ok(file),
+    }
 }
 
 /// Whether an encoder accepts Y'CbCr planes of 4:2:0 at that quality.

@@ -1,4 +1,6 @@
-//! Header ([`probe`]) and first frame ([`decode`]) of a JPEG XL, by `jxl-oxide`.
+//! Header ([`probe`]) and frames ([`Picture`]) of a JPEG XL, by `jxl-oxide`.
+//!
+//! Frames are as shown: layers of no duration are blended into the frame behind them (ISO/IEC 18181-1, F.2).
 //!
 //! `jxl-oxide` applies the codestream's orientation itself, so sizes and pixels
 //! are as displayed; Exif must not be applied on top (ISO/IEC 18181-2, 9.5).
@@ -7,14 +9,15 @@
 
 use std::borrow::Cow;
 
+use jxl_oxide::color::{ColourEncoding, Primaries, TransferFunction, WhitePoint};
 use jxl_oxide::image::BitDepth;
 use jxl_oxide::{
-    AllocTracker, EnumColourEncoding, ExtraChannelType, FrameBufferSample, InitializeResult, JxlImage, Render,
+    AllocTracker, EnumColourEncoding, ExtraChannelType, FrameBufferSample, HdrType, InitializeResult, JxlImage, Render,
     RenderingIntent,
 };
 
 use crate::samples::{Decoded, Samples};
-use tintype_pixels::exif;
+use tintype_pixels::{Loops, exif};
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -30,9 +33,8 @@ const CHUNK: usize = 4096;
 /// The most frames that are read.
 const MAX_FRAMES: usize = 4096;
 
-/// The most pixels of all layers of the first frame, as a multiple of the caller's
-/// pixel limit.
-const LAYER_AREA: u64 = 4;
+/// The most pixels of all layers, as a multiple of the pixels of the frames that they are blended to.
+const LAYER_AREA: u64 = 8;
 
 /// Bytes that the decoder may allocate, independent of the picture's size.
 const BASE_MEMORY: usize = 64 << 20;
@@ -52,15 +54,19 @@ pub(crate) struct Header {
     pub(crate) has_alpha: bool,
     /// Bits a sample of the original; 32 for floating point.
     pub(crate) depth: u8,
-    /// The profile of the pixels that [`decode`] returns; `None` is sRGB.
+    /// The profile of the pixels that [`Picture::frame`] returns; `None` is sRGB.
     pub(crate) icc: Option<Vec<u8>>,
     /// Whether the picture is grey. Its pixels are RGB all the same, but
     /// `icc`, if there is one, is then a profile of one channel.
     pub(crate) is_grey: bool,
-    /// Whether the original is PQ or HLG; it is tone-mapped to sRGB.
-    pub(crate) is_hdr: bool,
+    /// The colour primaries of an HDR picture, and its transfer characteristics, 16 (PQ) or 18 (HLG) (ITU-T H.273).
+    pub(crate) hdr: Option<(u8, u8)>,
     /// Frames of the animation; 1 for a still.
     pub(crate) frames: u32,
+    /// How often the animation plays.
+    pub(crate) loops: Loops,
+    /// Samples of a pixel that the decoder has, extra channels among them.
+    pub(crate) samples_per_pixel: u32,
 }
 
 /// Reads the header without decoding pixels.
@@ -74,50 +80,72 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Header> {
     read_header(&image)
 }
 
-/// Decodes the first frame, oriented. Files of up to 8 bits give 8-bit
-/// samples, deeper ones 16-bit samples.
-///
-/// `header` is what [`probe`] returned for the same bytes. Runs on the calling
-/// thread.
-///
-/// # Errors
-///
-/// A message for the log where the picture has more than `max_pixels` pixels,
-/// would take more memory than its size explains, or is damaged or cut.
-pub(crate) fn decode(bytes: &[u8], header: &Header, max_pixels: u64) -> Result<Decoded> {
-    let pixels = u64::from(header.width) * u64::from(header.height);
-    if pixels > max_pixels {
-        let Header { width, height, .. } = header;
-        return Err(format!("{width}x{height} is over the limit of {max_pixels} pixels"));
+/// A picture whose first frames can be decoded. The decoder keeps all that were.
+pub(crate) struct Picture<'a> {
+    image: JxlImage,
+    header: &'a Header,
+}
+
+impl<'a> Picture<'a> {
+    /// Opens a picture to decode its first `frames` frames.
+    ///
+    /// `header` is what [`probe`] returned for the same bytes.
+    ///
+    /// # Errors
+    ///
+    /// A message for the log where its layers have many times the pixels of its frames, or it is damaged or cut.
+    pub(crate) fn open(bytes: &[u8], header: &'a Header, frames: u32) -> Result<Self> {
+        let tracker = AllocTracker::with_limit(BASE_MEMORY);
+        let mut image = load(&codestream(bytes)?, &tracker)?;
+        if read_header(&image)? != *header {
+            return Err("the header belongs to another file".into());
+        }
+        let pixels = u64::from(header.width) * u64::from(header.height) * u64::from(frames);
+        let area = layer_area(&image, frames);
+        if area > pixels.saturating_mul(LAYER_AREA) {
+            return Err(format!("layers of {area} pixels together are too many"));
+        }
+        let samples = pixels.saturating_add(area).saturating_mul(samples_per_pixel(&image).into());
+        let memory = samples.saturating_mul(MEMORY_PER_SAMPLE);
+        tracker.expand_limit(usize::try_from(memory).unwrap_or(usize::MAX / 2));
+        if let Some(encoding) = output_encoding(&image) {
+            image.request_color_encoding(encoding);
+        }
+        Ok(Self { image, header })
     }
-    let tracker = AllocTracker::with_limit(BASE_MEMORY);
-    let mut image = load(&codestream(bytes)?, &tracker)?;
-    if read_header(&image)? != *header {
-        return Err("the header belongs to another file".into());
+
+    /// Decodes a frame, oriented. Files of up to 8 bits give 8-bit samples, deeper ones 16-bit samples. Runs on the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// A message for the log where the frame takes more memory than its size explains, or is damaged.
+    pub(crate) fn frame(&self, number: u32) -> Result<Decoded> {
+        let Self { image, header } = self;
+        let render = image.render_frame(number as usize).map_err(|error| error.to_string())?;
+        let samples = if header.depth > 8 {
+            interleave::<u16>(&render, header).map(Samples::Sixteen)
+        } else {
+            interleave::<u8>(&render, header).map(Samples::Eight)
+        };
+        Ok(Decoded {
+            width: header.width,
+            height: header.height,
+            channels: if header.has_alpha { 4 } else { 3 },
+            premultiplied: header.has_alpha && is_premultiplied(image),
+            samples: samples?,
+        })
     }
-    let area = layer_area(&image);
-    if area > max_pixels.saturating_mul(LAYER_AREA) {
-        return Err(format!("layers of {area} pixels together are too many"));
+
+    /// Milliseconds from the first frame to the end of frame `number`, to the nearest.
+    pub(crate) fn end(&self, number: u32) -> u64 {
+        let Some(animation) = &self.image.image_header().metadata.animation else { return 0 };
+        let headers = (0..=number as usize).filter_map(|number| self.image.frame_header(number));
+        let ticks: u64 = headers.map(|header| u64::from(header.duration)).sum();
+        // a second has `tps_numerator / tps_denominator` ticks (18181-1, D.3.3)
+        let per_second = u128::from(animation.tps_numerator);
+        let milliseconds = u128::from(ticks) * u128::from(animation.tps_denominator) * 1000 + per_second / 2;
+        u64::try_from(milliseconds.checked_div(per_second).unwrap_or(0)).unwrap_or(u64::MAX)
     }
-    let samples = pixels.saturating_add(area).saturating_mul(samples_per_pixel(&image));
-    let memory = samples.saturating_mul(MEMORY_PER_SAMPLE);
-    tracker.expand_limit(usize::try_from(memory).unwrap_or(usize::MAX / 2));
-    if let Some(encoding) = output_encoding(&image) {
-        image.request_color_encoding(encoding);
-    }
-    let render = image.render_frame(0).map_err(|error| error.to_string())?;
-    if header.depth > 8 {
-        interleave::<u16>(&render, header).map(Samples::Sixteen)
-    } else {
-        interleave::<u8>(&render, header).map(Samples::Eight)
-    }
-    .map(|samples| Decoded {
-        width: header.width,
-        height: header.height,
-        channels: if header.has_alpha { 4 } else { 3 },
-        premultiplied: header.has_alpha && is_premultiplied(&image),
-        samples,
-    })
 }
 
 /// The codestream: the whole file, or the `jxlc` box or `jxlp` boxes of the container (18181-2, 9.8 and 9.9).
@@ -206,6 +234,9 @@ fn load(codestream: &[u8], tracker: &AllocTracker) -> Result<JxlImage> {
     if image.num_loaded_keyframes() == 0 {
         return Err("no JPEG XL frame".into());
     }
+    if !image.is_loading_done() && image.num_loaded_keyframes() > 1 {
+        return Err(format!("more than {MAX_FRAMES} JPEG XL frames"));
+    }
     Ok(image)
 }
 
@@ -221,6 +252,8 @@ fn read_header(image: &JxlImage) -> Result<Header> {
         return Err("CMYK is not supported".into());
     }
     let depth = match metadata.bit_depth {
+        // PQ and HLG need more than 8 bits, whatever the samples were before they became XYB
+        _ if hdr_type(image).is_some() => 16,
         BitDepth::IntegerSample { bits_per_sample } => bits_per_sample.min(32) as u8,
         BitDepth::FloatSample { .. } => 32,
     };
@@ -235,12 +268,43 @@ fn read_header(image: &JxlImage) -> Result<Header> {
         depth,
         icc,
         is_grey: metadata.grayscale(),
-        is_hdr: image.hdr_type().is_some(),
+        hdr: hdr_type(image).map(|hdr| (hdr_encoding(image, hdr).1, if hdr == HdrType::Pq { 16 } else { 18 })),
         frames: image.num_loaded_keyframes() as u32,
+        loops: match metadata.animation.as_ref().map_or(0, |animation| animation.num_loops) {
+            0 => Loops::Forever,
+            plays => Loops::Times(plays.try_into().unwrap_or(u16::MAX)),
+        },
+        samples_per_pixel: samples_per_pixel(image),
     })
 }
 
-/// The encoding to render in: sRGB, or `None` where the samples are in the
+/// The HDR transfer function of the original, unless it is converted by its embedded profile.
+fn hdr_type(image: &JxlImage) -> Option<HdrType> {
+    let metadata = &image.image_header().metadata;
+    let is_by_profile = metadata.colour_encoding.want_icc() && !metadata.xyb_encoded;
+    image.hdr_type().filter(|_| !is_by_profile)
+}
+
+/// The encoding to render an HDR picture in, and its primaries (ITU-T H.273, table 2): the original's own, or those of sRGB, to which
+/// XYB is decoded. `jxl-oxide` would clip the colours to one set of primaries on the way to another.
+fn hdr_encoding(image: &JxlImage, hdr: HdrType) -> (EnumColourEncoding, u8) {
+    let metadata = &image.image_header().metadata;
+    let intent = RenderingIntent::Relative;
+    if let ColourEncoding::Enum(own) = &metadata.colour_encoding
+        && !metadata.xyb_encoded
+    {
+        match (own.white_point, own.primaries) {
+            (WhitePoint::D65, Primaries::Bt2100) => return (own.clone(), 9),
+            (WhitePoint::D65, Primaries::P3) => return (own.clone(), 12),
+            _ => {}
+        }
+    }
+    let tf = if hdr == HdrType::Pq { TransferFunction::Pq } else { TransferFunction::Hlg };
+    let (grey, colour) = (EnumColourEncoding::gray_srgb(intent), EnumColourEncoding::srgb(intent));
+    (EnumColourEncoding { tf, ..if metadata.grayscale() { grey } else { colour } }, 1)
+}
+
+/// The encoding to render in: sRGB, that of HDR, or `None` where the samples are in the
 /// space of an embedded profile, which takes a colour management system.
 fn output_encoding(image: &JxlImage) -> Option<EnumColourEncoding> {
     let metadata = &image.image_header().metadata;
@@ -248,12 +312,16 @@ fn output_encoding(image: &JxlImage) -> Option<EnumColourEncoding> {
         return None;
     }
     let intent = RenderingIntent::Relative;
-    Some(if metadata.grayscale() { EnumColourEncoding::gray_srgb(intent) } else { EnumColourEncoding::srgb(intent) })
+    Some(match hdr_type(image) {
+        Some(hdr) => hdr_encoding(image, hdr).0,
+        None if metadata.grayscale() => EnumColourEncoding::gray_srgb(intent),
+        None => EnumColourEncoding::srgb(intent),
+    })
 }
 
-fn samples_per_pixel(image: &JxlImage) -> u64 {
+fn samples_per_pixel(image: &JxlImage) -> u32 {
     // at least alpha, at most a few extra channels: the limit is there for the rest
-    3 + image.image_header().metadata.ec_info.len().clamp(1, 5) as u64
+    3 + image.image_header().metadata.ec_info.len().clamp(1, 5) as u32
 }
 
 /// Whether the first alpha channel is associated (18181-1, C.6).
@@ -270,10 +338,10 @@ fn is_premultiplied(image: &JxlImage) -> bool {
         .unwrap_or(false)
 }
 
-/// Pixels of all the frames that the first keyframe is put together from.
-fn layer_area(image: &JxlImage) -> u64 {
-    let first = image.frame_by_keyframe(0).map_or(0, |frame| frame.index());
-    (0..=first)
+/// Pixels of all layers that the first `frames` frames are blended from.
+fn layer_area(image: &JxlImage, frames: u32) -> u64 {
+    let last = image.frame_by_keyframe(frames.saturating_sub(1) as usize).map_or(0, |frame| frame.index());
+    (0..=last)
         .filter_map(|index| image.frame(index))
         .map(|frame| u64::from(frame.header().width) * u64::from(frame.header().height))
         .fold(0, u64::saturating_add)

@@ -64,6 +64,10 @@ pub(super) struct Header {
 #[derive(Default)]
 struct ColourChunks {
     cicp: Option<(u8, u8)>,
+    /// MaxCLL of cLLI in 0.0001 cd/m².
+    content_peak: Option<u32>,
+    /// The maximum luminance of mDCV in 0.0001 cd/m².
+    display_peak: Option<u32>,
     icc: Option<Profile>,
     srgb: bool,
     gamma: Option<f32>,
@@ -74,7 +78,8 @@ impl ColourChunks {
     /// The colour space by precedence (§4.3): cICP over iCCP over sRGB over gAMA with cHRM.
     fn profile(self) -> Option<Profile> {
         if let Some((primaries, transfer)) = self.cicp {
-            return Profile::from_cicp(primaries, transfer);
+            let peak = self.content_peak.or(self.display_peak).unwrap_or(0);
+            return Profile::from_cicp(primaries, transfer, peak);
         }
         if self.icc.is_some() || self.srgb {
             return self.icc;
@@ -174,7 +179,7 @@ impl Header {
             _ if chunk.is_critical() => {
                 return Err(Error::unsupported(FORMAT, format!("its critical chunk {} is unknown", name())));
             }
-            b"tRNS" | b"cICP" | b"iCCP" | b"sRGB" | b"gAMA" | b"cHRM" | b"eXIf" | b"acTL" => {}
+            b"tRNS" | b"cICP" | b"cLLI" | b"mDCV" | b"iCCP" | b"sRGB" | b"gAMA" | b"cHRM" | b"eXIf" | b"acTL" => {}
             _ => return Ok(()),
         }
         if !chunk.has_valid_crc(file) || data.len() > MAX_METADATA {
@@ -188,6 +193,14 @@ impl Header {
                 if let &[primaries, transfer, 0, 0 | 1] = data {
                     colours.cicp = colours.cicp.or(Some((primaries, transfer)));
                 }
+            }
+            // MaxCLL and MaxFALL (§11.3.2.8); 0 is unknown
+            b"cLLI" if data.len() == 8 => {
+                colours.content_peak = colours.content_peak.or(number(0).filter(|&peak| peak > 0));
+            }
+            // chromaticities, the maximum and the minimum (§11.3.2.7)
+            b"mDCV" if data.len() == 24 => {
+                colours.display_peak = colours.display_peak.or(number(16).filter(|&peak| peak > 0));
             }
             b"iCCP" if colours.icc.is_none() => {
                 colours.icc = inflate_profile(data).and_then(|icc| self.parse_profile(&icc))

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use moxcms::{CicpProfile, ColorPrimaries, ColorProfile, DataColorSpace, ProfileText, ToneReprCurve};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::hdr::{HdrTransfer, ToneMap};
 use crate::wire::{self, LONGEST_NAME};
 
 /// The kind of samples of a picture, as a profile names it.
@@ -63,6 +64,8 @@ pub(super) enum Source {
     Gamma(f32, [(f32, f32); 4]),
     /// Colour primaries and transfer characteristics of ITU-T H.273.
     Cicp(u8, u8),
+    /// PQ or HLG, colour primaries, and the peak luminance of the picture in 0.0001 cd/m², 0 where it is not known.
+    Hdr(HdrTransfer, u8, u32),
 }
 
 impl Source {
@@ -71,6 +74,8 @@ impl Source {
             Source::Icc(ref icc) => parse_icc(icc),
             Source::Gamma(gamma, chromaticities) => profile_of_gamma(gamma, chromaticities),
             Source::Cicp(primaries, transfer) => profile_of_cicp(primaries, transfer),
+            // converted by a tone mapping of our own
+            Source::Hdr(..) => None,
         }
     }
 }
@@ -109,9 +114,7 @@ fn profile_of_gamma(gamma: f32, [white, red, green, blue]: [(f32, f32); 4]) -> O
 fn profile_of_cicp(primaries: u8, transfer: u8) -> Option<ColorProfile> {
     // 1 is BT.709 and 2 unspecified; 13 is sRGB, and pictures tagged with video's curves are made to be shown as sRGB
     let plain_curve = matches!(transfer, 1 | 2 | 6 | 13 | 14 | 15);
-    // PQ and HLG are made for brighter screens than sRGB's. Without tone mapping, which has no standard, their values are
-    // kept
-    if matches!(transfer, 16 | 18) || matches!(primaries, 1 | 2) && plain_curve {
+    if matches!(primaries, 1 | 2) && plain_curve {
         return None;
     }
     let cicp = CicpProfile {
@@ -138,8 +141,12 @@ impl Profile {
     }
 
     /// The colour space of coded values (ITU-T H.273): colour primaries and transfer characteristics. `None` where they
-    /// are sRGB's own or unspecified.
-    pub fn from_cicp(primaries: u8, transfer: u8) -> Option<Profile> {
+    /// are sRGB's own or unspecified. `peak` is the peak luminance of a PQ or HLG picture in 0.0001 cd/m², 0 where it is not known.
+    pub fn from_cicp(primaries: u8, transfer: u8, peak: u32) -> Option<Profile> {
+        if let Some(transfer) = HdrTransfer::of_cicp(transfer) {
+            let source = Source::Hdr(transfer, primaries, peak);
+            return Some(Profile(Arc::new(Inner { source, parsed: OnceLock::from(None) })));
+        }
         let parsed = profile_of_cicp(primaries, transfer)?;
         Some(Profile::parsed_from(Source::Cicp(primaries, transfer), parsed))
     }
@@ -155,7 +162,35 @@ impl Profile {
     pub(super) fn icc(&self) -> Option<&Arc<[u8]>> {
         match &self.0.source {
             Source::Icc(icc) => Some(icc),
-            Source::Gamma(..) | Source::Cicp(..) => None,
+            Source::Gamma(..) | Source::Cicp(..) | Source::Hdr(..) => None,
+        }
+    }
+
+    /// An ICC profile of code points; the same bytes each time.
+    pub(super) fn icc_of_code_points(&self) -> Option<Arc<[u8]>> {
+        if !matches!(self.0.source, Source::Cicp(..)) {
+            return None;
+        }
+        // year, month, day, hours, minutes and seconds (ICC.1:2022, §4.2), for which the writer takes the current time
+        const CREATED: [u8; 12] = [7, 228, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0];
+        let profile = self.parsed()?;
+        let mut icc = contained(|| profile.encode().ok())?;
+        icc.get_mut(24..36)?.copy_from_slice(&CREATED);
+        Some(icc.into())
+    }
+
+    /// Whether it is PQ or HLG.
+    pub fn is_hdr(&self) -> bool {
+        matches!(self.0.source, Source::Hdr(..))
+    }
+
+    /// The conversion of PQ or HLG to sRGB, for pixels of that many channels; `None` for other profiles.
+    pub(super) fn tone_map(&self, channels: usize) -> Option<Arc<ToneMap>> {
+        match self.0.source {
+            Source::Hdr(transfer, primaries, peak) => {
+                ToneMap::new(channels, transfer, primaries, peak as f32 / 10_000.0)
+            }
+            _ => None,
         }
     }
 
@@ -177,6 +212,7 @@ impl std::fmt::Debug for Profile {
             Source::Icc(icc) => write!(f, "Profile(ICC of {} bytes)", icc.len()),
             Source::Gamma(gamma, _) => write!(f, "Profile(gamma {gamma})"),
             Source::Cicp(primaries, transfer) => write!(f, "Profile(CICP {primaries}/{transfer})"),
+            Source::Hdr(transfer, primaries, _) => write!(f, "Profile({transfer:?}, primaries {primaries})"),
         }
     }
 }

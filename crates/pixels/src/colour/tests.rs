@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use super::hdr::HdrTransfer;
 use super::profile::{Inner, Source};
 use super::*;
 use crate::geometry::Size;
@@ -96,6 +97,16 @@ fn junk_is_no_profile() {
     assert!(Profile::from_gamma(0.0, [(0.3127, 0.329), (0.64, 0.33), (0.3, 0.6), (0.15, 0.06)]).is_none());
 }
 
+#[test]
+fn profile_of_code_points_has_the_same_bytes_each_time() {
+    let profile = Profile::from_cicp(12, 13, 0).expect("a profile");
+    let icc = profile.rgb_icc().expect("RGB");
+    assert_eq!(&icc[24..36], [7, 228, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0]);
+    let parsed = Profile::from_icc(&icc).expect("a profile");
+    let pixels = || Pixels::filled(Size::new(2, 2), &[234, 51, 35]);
+    assert_eq!(to_srgb(pixels(), &parsed).data, to_srgb(pixels(), &profile).data);
+}
+
 /// The profile as another process receives it.
 fn sent(profile: &Profile) -> Profile {
     let bytes = postcard::to_allocvec(profile).expect("encoded");
@@ -106,7 +117,7 @@ fn sent(profile: &Profile) -> Profile {
 fn profiles_from_another_process_convert_alike() {
     let icc = ColorProfile::new_display_p3().encode().expect("written");
     let chromaticities = [(0.3127, 0.329), (0.64, 0.33), (0.21, 0.71), (0.15, 0.06)];
-    let all = [Profile::from_icc(&icc), Profile::from_gamma(0.6, chromaticities), Profile::from_cicp(12, 13)];
+    let all = [Profile::from_icc(&icc), Profile::from_gamma(0.6, chromaticities), Profile::from_cicp(12, 13, 0)];
     for profile in all {
         let profile = profile.expect("a profile");
         let received = sent(&profile);
@@ -130,6 +141,7 @@ fn junk_from_another_process_counts_as_absent() {
         Source::Gamma(f32::NAN, [(f32::INFINITY, -1.0); 4]),
         Source::Gamma(0.0, [(0.3, 0.3); 4]),
         Source::Cicp(255, 255),
+        Source::Hdr(HdrTransfer::Pq, 255, u32::MAX),
     ];
     for source in sources {
         let profile = sent(&Profile(Arc::new(Inner { source, parsed: OnceLock::new() })));

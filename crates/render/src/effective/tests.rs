@@ -88,6 +88,27 @@ fn negotiated_format_becomes_exact() {
 }
 
 #[test]
+fn animation_of_a_format_that_is_not_written_animated_stays_animated() {
+    for format in [Format::Avif, Format::Jxl] {
+        let mut info = Info { frames: 5, ..Info::new(format, Size::new(100, 50)) };
+        let made = |output: Output, info: &Info| match reduce(&recipe(output, contain(40, 0)), info).encode.output {
+            Output::Exactly(format) => format,
+            output => panic!("{output:?}"),
+        };
+        assert_eq!(made(Output::Original, &info), Format::WebP);
+        for choice in [Choice::Avif, Choice::WebP] {
+            assert_eq!(made(Output::Auto(choice), &info), Format::WebP);
+        }
+        for choice in [Choice::AvifStill, Choice::Baseline] {
+            assert_eq!(made(Output::Auto(choice), &info), Format::Gif);
+        }
+        assert_eq!(made(Output::Exactly(Format::Avif), &info), Format::Avif);
+        info.frames = 1;
+        assert_eq!(made(Output::Auto(Choice::Baseline), &info), Format::Jpeg);
+    }
+}
+
+#[test]
 fn fields_without_effect_are_reset() {
     let info = photo(1000, 500);
     let base = recipe(Output::Exactly(Format::Jpeg), contain(300, 0));

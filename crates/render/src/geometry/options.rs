@@ -64,6 +64,9 @@ impl Offset {
     /// No distance.
     pub const NONE: Offset = Offset { x: 0, y: 0 };
 
+    /// A pixel.
+    pub(crate) const PIXEL: u32 = 10_000;
+
     /// Whether a part of it is in pixels.
     pub fn is_in_pixels(self) -> bool {
         is_pixels(self.x) || is_pixels(self.y)
@@ -94,7 +97,7 @@ impl Offset {
 
 /// Whether a distance in 1/10000 is in pixels.
 fn is_pixels(offset: i32) -> bool {
-    offset.unsigned_abs() >= 10_000
+    offset.unsigned_abs() >= Offset::PIXEL
 }
 
 /// Pixels on each side of a picture.

@@ -6,10 +6,32 @@
 use tintype_pixels::Pixels;
 
 /// Replaces each colour sample by its entry in a table of 256.
-fn map(pixels: &mut Pixels, table: impl Fn(f64) -> f64) {
-    let table: Vec<u8> = (0..=255u8).map(|level| table(f64::from(level)).round().clamp(0.0, 255.0) as u8).collect();
-    let colours = pixels.data.chunks_exact_mut(pixels.channels).flat_map(|pixel| &mut pixel[..3]);
-    colours.for_each(|sample| *sample = table[usize::from(*sample)]);
+fn map(pixels: &mut Pixels, level: impl Fn(f64) -> f64) {
+    let table: [u8; 256] = std::array::from_fn(|at| level(at as f64).round().clamp(0.0, 255.0) as u8);
+    match pixels.has_alpha() {
+        false => pixels.data.iter_mut().for_each(|sample| *sample = table[usize::from(*sample)]),
+        true => each::<4>(pixels, |[r, g, b, alpha]| {
+            let [r, g, b] = [r, g, b].map(|sample| table[usize::from(sample)]);
+            [r, g, b, alpha]
+        }),
+    }
+}
+
+/// Replaces each pixel of `C` channels.
+fn each<const C: usize>(pixels: &mut Pixels, change: impl Fn([u8; C]) -> [u8; C]) {
+    let (all, _) = pixels.data.as_chunks_mut::<C>();
+    all.iter_mut().for_each(|pixel| *pixel = change(*pixel));
+}
+
+/// The same for the colours of pixels of either kind.
+fn each_colour(pixels: &mut Pixels, change: impl Fn([u8; 3]) -> [u8; 3]) {
+    match pixels.has_alpha() {
+        false => each::<3>(pixels, change),
+        true => each::<4>(pixels, |[r, g, b, alpha]| {
+            let [r, g, b] = change([r, g, b]);
+            [r, g, b, alpha]
+        }),
+    }
 }
 
 /// Multiplies colours by a factor in hundredths.
@@ -32,30 +54,33 @@ pub(crate) fn gamma(pixels: &mut Pixels, hundredths: u16) {
 
 /// Moves colours away from grey of the same luminance by a factor in hundredths, or towards it below 100.
 pub(crate) fn saturation(pixels: &mut Pixels, hundredths: u16) {
-    let factor = i64::from(hundredths);
-    for pixel in pixels.data.chunks_exact_mut(pixels.channels) {
-        let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(i64::from);
-        // in thousandths
+    const WHOLE: i32 = 100_000;
+    let factor = i32::from(hundredths).min(MAX_FACTOR);
+    each_colour(pixels, |colour| {
+        let [r, g, b] = colour.map(i32::from);
+        // in thousandths of a level
         let grey = 213 * r + 715 * g + 72 * b;
-        for sample in &mut pixel[..3] {
-            let moved = grey * 100 + factor * (1000 * i64::from(*sample) - grey);
-            *sample = ((moved + 50_000).div_euclid(100_000)).clamp(0, 255) as u8;
-        }
-    }
+        colour.map(|sample| {
+            let moved = grey * (100 - factor) + 1000 * factor * i32::from(sample) + WHOLE / 2;
+            // the divisor is a constant, and the quotient is not negative
+            (moved.clamp(0, 256 * WHOLE - 1) as u32 / WHOLE as u32).min(255) as u8
+        })
+    });
 }
+
+/// The largest factor on offer, in hundredths: products with it are within 32 bits.
+const MAX_FACTOR: i32 = 1000;
 
 /// Replaces colours by their luma.
 pub(crate) fn greyscale(pixels: &mut Pixels) {
-    for pixel in pixels.data.chunks_exact_mut(pixels.channels) {
-        let grey = luma([pixel[0], pixel[1], pixel[2]]);
-        pixel[..3].fill(grey);
-    }
+    each_colour(pixels, |colour| [luma(colour); 3]);
 }
 
 /// Luma in whole levels.
 pub(crate) fn luma(colour: [u8; 3]) -> u8 {
     let [r, g, b] = colour.map(u32::from);
-    ((299 * r + 587 * g + 114 * b + 500) / 1000) as u8
+    // a division by 1000 in 32 bits, exact for every colour: by 8 first, which leaves the quotient as it is
+    (((299 * r + 587 * g + 114 * b + 500) / 8 * 33_555) >> 22) as u8
 }
 
 #[cfg(test)]
@@ -104,12 +129,34 @@ mod tests {
     }
 
     #[test]
+    fn saturation_is_exact() {
+        // in 64 bits, as it is defined
+        let expected = |colour: [u8; 3], factor: i64, sample: u8| {
+            let [r, g, b] = colour.map(i64::from);
+            let grey = 213 * r + 715 * g + 72 * b;
+            let moved = grey * 100 + factor * (1000 * i64::from(sample) - grey);
+            (moved + 50_000).div_euclid(100_000).clamp(0, 255) as u8
+        };
+        for factor in [0, 1, 37, 99, 101, 150, 333, 999, 1000] {
+            for (r, g, b) in (0..=255).step_by(15).flat_map(|r| (0..=255).map(move |g| (r, g, r ^ g))) {
+                let mut pixels = Pixels::filled(Size::new(1, 1), &[r, g, b]);
+                saturation(&mut pixels, factor);
+                let colour = [r, g, b].map(|sample| expected([r, g, b], factor.into(), sample));
+                assert_eq!(pixels.data, colour, "{r} {g} {b} by {factor}");
+            }
+        }
+    }
+
+    #[test]
     fn greyscale_is_luma() {
         check(greyscale, [255, 0, 0], [76, 76, 76]);
         check(greyscale, [0, 255, 0], [150, 150, 150]);
         check(greyscale, [0, 0, 255], [29, 29, 29]);
         for level in 0..=255 {
             assert_eq!(luma([level; 3]), level);
+        }
+        for sum in 0..=255_500_u32 {
+            assert_eq!((sum / 8 * 33_555) >> 22, sum / 1000, "{sum}");
         }
     }
 }

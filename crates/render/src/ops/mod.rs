@@ -5,12 +5,14 @@ pub(crate) mod blur;
 pub(crate) mod flatten;
 mod kernel;
 pub(crate) mod orient;
+pub(crate) mod overlay;
 pub(crate) mod pad;
 pub(crate) mod pixelate;
 pub(crate) mod planes;
 pub(crate) mod resize;
 pub(crate) mod sharpen;
 pub(crate) mod smart;
+pub(crate) mod tint;
 pub(crate) mod trim;
 
 use tintype_pixels::Pixels;
@@ -28,5 +30,6 @@ pub(crate) fn apply(effect: Effect, pixels: &mut Pixels) {
         Effect::Saturation(hundredths) => adjust::saturation(pixels, hundredths),
         Effect::Gamma(hundredths) => adjust::gamma(pixels, hundredths),
         Effect::Greyscale => adjust::greyscale(pixels),
+        Effect::Tint(colour) => tint::tint(pixels, colour),
     }
 }

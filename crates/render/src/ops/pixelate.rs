@@ -15,29 +15,45 @@ pub(crate) fn pixelate(pixels: &mut Pixels, side: u32) {
 }
 
 fn run<const C: usize>(pixels: &mut Pixels, side: usize) {
-    let width = pixels.size.width as usize;
-    let (all, _) = pixels.data.as_chunks_mut::<C>();
-    // one row of blocks after the other; the last may have fewer rows
-    for rows in all.chunks_mut(width * side) {
-        for left in (0..width).step_by(side) {
-            let block = left..(left + side).min(width);
-            let average = average(rows.chunks_exact(width).flat_map(|row| &row[block.clone()]));
-            rows.chunks_exact_mut(width).for_each(|row| row[block.clone()].fill(average));
+    let stride = pixels.stride();
+    // of the rows of a row of blocks: sums of samples times alpha, and of alpha
+    let mut sums = vec![0; stride];
+    let mut averages = vec![0; stride];
+    for rows in pixels.data.chunks_mut(stride * side) {
+        sums.fill(0);
+        let count = rows.len() / stride;
+        rows.chunks_exact(stride).for_each(|row| add::<C>(&mut sums, row));
+        for (sums, averages) in sums.chunks(side * C).zip(averages.chunks_mut(side * C)) {
+            let average = average::<C>(sums, count);
+            averages.as_chunks_mut::<C>().0.fill(average);
         }
+        rows.chunks_exact_mut(stride).for_each(|row| row.copy_from_slice(&averages));
     }
 }
 
-fn average<'a, const C: usize>(block: impl Iterator<Item = &'a [u8; C]>) -> [u8; C] {
-    let (mut sums, mut weight, mut count) = ([0u64; 3], 0u64, 0u64);
-    for pixel in block {
-        let alpha = if C == 4 { u64::from(pixel[C - 1]) } else { 1 };
-        sums.iter_mut().zip(pixel).for_each(|(sum, &sample)| *sum += alpha * u64::from(sample));
-        weight += alpha;
-        count += 1;
+/// Adds a row to sums of columns: at most 1000 rows, so that they are within 32 bits.
+fn add<const C: usize>(sums: &mut [u32], row: &[u8]) {
+    if C == 3 {
+        sums.iter_mut().zip(row).for_each(|(sum, &sample)| *sum += u32::from(sample));
+        return;
     }
+    for (sums, pixel) in sums.as_chunks_mut::<C>().0.iter_mut().zip(row.as_chunks::<C>().0) {
+        let alpha = u32::from(pixel[C - 1]);
+        sums[..3].iter_mut().zip(pixel).for_each(|(sum, &sample)| *sum += alpha * u32::from(sample));
+        sums[C - 1] += alpha;
+    }
+}
+
+/// The average of a block of that many rows, by the sums of its columns.
+fn average<const C: usize>(columns: &[u32], rows: usize) -> [u8; C] {
+    let mut sums = [0_u64; C];
+    for column in columns.as_chunks::<C>().0 {
+        sums.iter_mut().zip(column).for_each(|(sum, &column)| *sum += u64::from(column));
+    }
+    let count = (columns.len() / C * rows) as u64;
+    let weight = if C == 4 { sums[C - 1] } else { count };
     let rounded = |sum: u64, count: u64| ((sum + count / 2) / count.max(1)) as u8;
-    let mut average = [0; C];
-    average.iter_mut().zip(sums).for_each(|(out, sum)| *out = rounded(sum, weight));
+    let mut average = sums.map(|sum| rounded(sum, weight));
     if C == 4 {
         average[C - 1] = rounded(weight, count);
     }

@@ -2,13 +2,13 @@
 
 use tintype_pixels::Orientation;
 
-use super::{Effect, Effects, Metadata, Output, Recipe, Rgba};
+use super::{Effect, Effects, Metadata, Output, Overlay, OverlayPlace, Recipe, Rgba};
 use crate::geometry::{Area, Gravity, Length, Limit, Offset, Padding, Resize, ResizeOptions, TargetSize};
 
 /// For logs and tables: what is out of the ordinary, in the order it is done.
 impl std::fmt::Display for Recipe {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Recipe { geometry, effects, encode, fonts: _ } = self;
+        let Recipe { geometry, effects, overlay, encode, fonts: _ } = self;
         let mut parts = Vec::new();
         let mut say = |part: Option<String>| parts.extend(part);
         say(geometry.orient.map(|orientation| format!("orient {}", orientation.to_exif())));
@@ -19,6 +19,7 @@ impl std::fmt::Display for Recipe {
         say(geometry.resize.describe());
         geometry.options.describe(&mut say);
         effects.describe(&mut say);
+        say(overlay.map(describe_overlay));
         say(geometry.canvas.map(|colour| format!("canvas {}", hex(colour))));
         say(geometry.background.map(|colour| format!("on {}", hex(colour))));
         say(Some(match encode.output {
@@ -26,6 +27,8 @@ impl std::fmt::Display for Recipe {
             Output::Exactly(format) => format.to_string(),
             Output::Auto(choice) => format!("auto {choice:?}").to_lowercase(),
             Output::Json => "json".into(),
+            Output::Dominant => "dominant".into(),
+            Output::Lqip => "lqip".into(),
         }));
         say(Some(match encode.target {
             _ if encode.lossless => "lossless".into(),
@@ -78,9 +81,25 @@ impl Effects {
                 Effect::Saturation(factor) => hundredths("saturation", factor),
                 Effect::Gamma(factor) => hundredths("gamma", factor),
                 Effect::Greyscale => "greyscale".into(),
+                Effect::Tint([r, g, b]) => format!("tint {r:02x}{g:02x}{b:02x}"),
             }));
         }
     }
+}
+
+/// The first bytes of its digest, its place and its size.
+fn describe_overlay(overlay: Overlay) -> String {
+    let Overlay { id, place, offset, opacity, scale } = overlay;
+    let digest: String = id.digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    let place = match place {
+        OverlayPlace::At(x, y) => at(Gravity::Point(x, y)),
+        OverlayPlace::Repeat => " repeated".into(),
+    };
+    let offset = describe_offset(offset).map(|offset| format!(" + {offset}")).unwrap_or_default();
+    let percent = |share: u16| f64::from(share) / 100.0;
+    let scale = scale.map(|scale| format!(" {}%x{}%", percent(scale.width), percent(scale.height)));
+    let opacity = if opacity < 100 { format!(" opacity {opacity}%") } else { String::new() };
+    format!("overlay {digest}{place}{offset}{}{opacity}", scale.unwrap_or_default())
 }
 
 impl Area {

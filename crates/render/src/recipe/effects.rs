@@ -24,6 +24,8 @@ pub struct Effects {
     pub gamma: Option<u16>,
     /// Whether colours are replaced by their luma.
     pub greyscale: bool,
+    /// The colour that takes the place of all others: red, green and blue, 8-bit sRGB.
+    pub tint: Option<[u8; 3]>,
 }
 
 /// One operation on the pixels of the result.
@@ -45,12 +47,14 @@ pub enum Effect {
     Gamma(u16),
     /// Luma in place of colours.
     Greyscale,
+    /// Shades of a colour by luminance.
+    Tint([u8; 3]),
 }
 
 impl Effects {
     /// The operations that are asked for, in the order in which they are applied.
     pub fn in_order(&self) -> impl Iterator<Item = Effect> + use<> {
-        let Effects { blur, sharpen, pixelate, brightness, contrast, saturation, gamma, greyscale } = *self;
+        let Effects { blur, sharpen, pixelate, brightness, contrast, saturation, gamma, greyscale, tint } = *self;
         let hundredths = |value: u16| f32::from(value) / 100.0;
         let all = [
             blur.map(|sigma| Effect::Blur(hundredths(sigma))),
@@ -61,6 +65,7 @@ impl Effects {
             saturation.map(Effect::Saturation),
             gamma.map(Effect::Gamma),
             greyscale.then_some(Effect::Greyscale),
+            tint.map(Effect::Tint),
         ];
         all.into_iter().flatten()
     }

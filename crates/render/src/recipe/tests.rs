@@ -14,6 +14,13 @@ fn recipes_that_differ_have_different_keys() {
         recipe
     };
     let effects = |effects| Recipe { effects, ..base() };
+    let overlay = |change: fn(&mut Overlay)| {
+        let id = OverlayId { digest: [0; 32], width: 1, height: 1 };
+        let place = OverlayPlace::At(0, 0);
+        let mut overlay = Overlay { id, place, offset: Offset::NONE, opacity: 100, scale: None };
+        change(&mut overlay);
+        Recipe { overlay: Some(overlay), ..base() }
+    };
     let encode = |change: fn(&mut Encode)| {
         let mut recipe = base();
         change(&mut recipe.encode);
@@ -45,7 +52,19 @@ fn recipes_that_differ_have_different_keys() {
         effects(Effects { saturation: Some(50), ..Effects::default() }),
         effects(Effects { gamma: Some(50), ..Effects::default() }),
         effects(Effects { greyscale: true, ..Effects::default() }),
+        effects(Effects { tint: Some([0; 3]), ..Effects::default() }),
+        effects(Effects { tint: Some([1, 0, 0]), ..Effects::default() }),
+        overlay(|_| ()),
+        overlay(|overlay| overlay.id.digest = [1; 32]),
+        overlay(|overlay| overlay.place = OverlayPlace::At(0, 1)),
+        overlay(|overlay| overlay.place = OverlayPlace::Repeat),
+        overlay(|overlay| overlay.offset.x = 1),
+        overlay(|overlay| overlay.opacity = 50),
+        overlay(|overlay| overlay.scale = Some(OverlayScale { width: 1, height: 2 })),
+        overlay(|overlay| overlay.scale = Some(OverlayScale { width: 2, height: 2 })),
         base().with_output(Output::Json),
+        base().with_output(Output::Dominant),
+        base().with_output(Output::Lqip),
         base().with_output(Output::Auto(Choice::Avif)),
         base().with_output(Output::Exactly(Format::Avif)),
         encode(|encode| encode.quality = Quality(81)),

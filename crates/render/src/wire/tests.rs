@@ -83,7 +83,12 @@ fn small_values_survive() {
     }
     for scale in 1..=8 {
         for layout in [PixelLayout::Rgb, PixelLayout::YCbCr] {
-            survives(&DecodeKey { scale: DctScale::new(scale), layout, skip_loop_filter: scale > 4 });
+            survives(&DecodeKey {
+                scale: DctScale::new(scale),
+                layout,
+                skip_loop_filter: scale > 4,
+                keeps_profile: scale > 6,
+            });
         }
     }
     survives(&Checked { format, size: Some(Size::new(3, 4)), frames: 5 });
@@ -408,7 +413,7 @@ proptest! {
             false => Samples::Packed(Pixels { size, channels, data }),
         };
         let integrity = damaged.map_or(Integrity::Whole, |text| Integrity::Damaged(text.into()));
-        let profile = Profile::from_cicp(9, 13);
+        let profile = Profile::from_cicp(9, 13, 0);
         let decoded = Decoded { samples, profile, scale: DctScale::new(scale), origin, delay, integrity };
         let arrived = returned(&decoded);
         prop_assert_eq!(format!("{:?}", &arrived), format!("{:?}", &decoded));

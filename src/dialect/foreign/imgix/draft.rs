@@ -1,7 +1,9 @@
 //! The values of options, and the native parameters that they mean together.
 
+use super::mark::Mark;
 use super::words;
 use crate::dialect::Error;
+use crate::dialect::foreign::OverlayNames;
 use crate::dialect::foreign::meaning::{Meaning, invalid, unsupported};
 use crate::dialect::foreign::values::{number, show, whole};
 
@@ -45,6 +47,7 @@ pub(super) struct Draft {
     /// The side of a block in pixels; 0 is off.
     pub(super) blocks: u32,
     pub(super) is_grey: bool,
+    pub(super) mark: Mark,
     pub(super) download: Option<String>,
     pub(super) expires: Option<u64>,
 }
@@ -90,6 +93,7 @@ impl Default for Draft {
             trims: false,
             blocks: 0,
             is_grey: false,
+            mark: Mark::default(),
             download: None,
             expires: None,
         }
@@ -101,13 +105,15 @@ impl Draft {
     ///
     /// # Errors
     /// Where values are invalid together.
-    pub(super) fn meaning(&self) -> Result<Meaning, Error> {
+    pub(super) fn meaning(&self, overlays: &OverlayNames) -> Result<Meaning, Error> {
         let mut meaning = Meaning::default();
         self.set_size(&mut meaning)?;
         self.set_part(&mut meaning)?;
         self.set_fill(&mut meaning)?;
         self.set_turn(&mut meaning)?;
         self.set_effects(&mut meaning)?;
+        let has_canvas = matches!(self.fit, Fit::Fill | Fit::FillMax) && self.has_both_sides();
+        self.set_mark(&mut meaning, overlays, has_canvas)?;
         self.set_output(&mut meaning)?;
         Ok(meaning)
     }

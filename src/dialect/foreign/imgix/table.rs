@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::draft::{
     Draft, Fit, half_turn, image_format, number_in, orientation, ratio, shares_or_pixels, side, switch,
 };
-use super::{families, words};
+use super::{families, mark, words};
 use crate::dialect::Error;
 use crate::dialect::foreign::meaning::invalid;
 use crate::dialect::foreign::options::{ForeignOption, Index};
@@ -168,7 +168,22 @@ pub(super) const OPTIONS: &[Row] = &[
     refused("usm", &["usmrad"], "native URLs have `sharpen`"),
     refused("nr", &["nrs"], ""),
     refused("mask", &["mask-bg", "maskbg"], ""),
-    refused("mark", families::WATERMARK, ""),
+    Row::read("mark", &["m"], "an overlay of the settings or the name of its file", "`overlay`", |draft, _, value| {
+        keep(&mut draft.mark.picture, value)
+    }),
+    Row::read(
+        "mark-align",
+        &["markalign", "ma"],
+        "top, middle, bottom, left, center and right",
+        "`overlay_position`",
+        mark::align,
+    ),
+    Row::read("mark-alpha", &["markalpha", "malph"], "0 to 100", "`overlay_opacity`", mark::alpha),
+    Row::read("mark-pad", &["markpad", "mp"], "pixels; 10 without it", "`overlay_offset`", mark::pad),
+    Row::read("mark-scale", &["markscale", "ms"], "1 to 100", "`overlay_scale`", mark::scale),
+    Row::read("mark-w", &["markw", "mw"], "0.01 to 1", "`overlay_scale`", mark::width),
+    Row::read("mark-h", &["markh", "mh"], "0.01 to 1", "`overlay_scale`", mark::height),
+    refused("mark-base", families::WATERMARK, ""),
     refused("blend", families::BLEND, ""),
     refused("txt", families::TEXT, ""),
     refused("upscale", &["upscale-fallback"], "native URLs have `enlarge`"),

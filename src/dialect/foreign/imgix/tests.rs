@@ -9,7 +9,12 @@ use crate::dialect::{Config, Mount, Mounts, Policy, Target};
 const NOW: u64 = 1_800_000_000;
 
 fn imgix(token: &str, reject_unknown: bool) -> Imgix {
-    Imgix { sources: Sources::new(["https://www.example.com"]).expect("a base"), token: token.into(), reject_unknown }
+    Imgix {
+        sources: Sources::new(["https://www.example.com"]).expect("a base"),
+        overlays: OverlayNames::default(),
+        token: token.into(),
+        reject_unknown,
+    }
 }
 
 /// Without a token.

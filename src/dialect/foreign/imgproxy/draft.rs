@@ -3,6 +3,7 @@
 use super::gravity::Gravity;
 use crate::dialect::Error;
 use crate::dialect::foreign::meaning::invalid;
+use crate::dialect::foreign::watermark::Watermark;
 
 /// How a picture fits its box.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub(super) struct Draft {
     pub(super) blur: f64,
     pub(super) sharpen: f64,
     pub(super) pixelate: u32,
+    /// Its opacity is 0 to 100.
+    pub(super) watermark: Option<Watermark>,
     pub(super) strip_metadata: bool,
     pub(super) keep_copyright: bool,
     /// 0 is the default.
@@ -103,6 +106,7 @@ impl Draft {
             blur: 0.0,
             sharpen: 0.0,
             pixelate: 0,
+            watermark: None,
             strip_metadata: true,
             keep_copyright: true,
             quality: 0,

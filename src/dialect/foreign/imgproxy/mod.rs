@@ -54,6 +54,8 @@ pub struct Imgproxy {
     pub auto: Negotiation,
     /// Options by name.
     pub presets: Presets,
+    /// The name of the overlay that is its watermark.
+    pub watermark: String,
 }
 
 /// When the format of a result is negotiated.
@@ -92,7 +94,7 @@ impl Dialect for Imgproxy {
             return Err(invalid("info", "", "not an operation of this server; natively `format=json`"));
         }
         self.check_signature(signature, signed)?;
-        self.statement(signed, now)
+        Ok(Statement { is_signed: !self.keys.is_empty(), ..self.statement(signed, now)? })
     }
 
     fn negotiates_format(&self, rest: &str, _query: Option<&str>) -> bool {
@@ -135,6 +137,7 @@ impl Imgproxy {
             only_presets: false,
             auto: Negotiation::Off,
             presets: Presets::default(),
+            watermark: "watermark".into(),
         }
     }
 
@@ -170,7 +173,7 @@ impl Imgproxy {
             None => format!("{}{source}", self.base_url),
         };
         let id = self.sources.id(&source)?;
-        let meaning = draft.meaning(&id, self.auto)?;
+        let meaning = draft.meaning(&id, self.auto, &self.watermark)?;
         Ok(Statement::new(id, meaning.into_params()))
     }
 

@@ -6,8 +6,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::draft::{Draft, Resizing};
 use super::gravity::Gravity;
 use crate::dialect::Error;
-use crate::dialect::foreign::meaning::{invalid, unsupported};
+use crate::dialect::foreign::meaning::invalid;
 use crate::dialect::foreign::values::{hex_colour, number, percent_decode, whole};
+use crate::dialect::foreign::watermark::Watermark;
 
 pub(super) const FORMATS: &str = "jpg, jpeg, png, webp, avif or gif";
 
@@ -246,12 +247,42 @@ pub(super) fn background(draft: &mut Draft, name: &str, value: &str) -> Result<(
 }
 
 pub(super) fn watermark(draft: &mut Draft, name: &str, value: &str) -> Result<(), Error> {
-    let arguments = draft.arguments(name, value, 7)?;
-    match nth(&arguments, 0) {
-        None => Ok(()),
-        Some(opacity) if number(opacity) == Some(0.0) => Ok(()),
-        Some(_) => Err(unsupported(name, value, None)),
-    }
+    let arguments = draft.arguments(name, value, 5)?;
+    let Some(opacity) = nth(&arguments, 0) else { return Ok(()) };
+    let opacity = number(opacity).filter(|opacity| (0.0..=1.0).contains(opacity));
+    let opacity = opacity.ok_or_else(|| invalid(name, value, "an opacity of 0 to 1"))? * 100.0;
+    let position = match nth(&arguments, 1).unwrap_or("ce") {
+        "ce" => "center",
+        "no" => "top",
+        "so" => "bottom",
+        "ea" => "right",
+        "we" => "left",
+        "noea" => "top-right",
+        "nowe" => "top-left",
+        "soea" => "bottom-right",
+        "sowe" => "bottom-left",
+        "re" => "repeat",
+        other => return Err(invalid(name, other, "ce, no, so, ea, we, noea, nowe, soea, sowe or re")),
+    };
+    let offset = |at: usize| match nth(&arguments, at) {
+        Some(text) => number(text).ok_or_else(|| invalid(name, text, "a number")),
+        None => Ok(0.0),
+    };
+    let scale = match nth(&arguments, 4).map(number) {
+        None | Some(Some(0.0)) => None,
+        Some(Some(scale)) if (0.01..=1.0).contains(&scale) => Some([scale; 2]),
+        Some(_) => return Err(invalid(name, value, "a scale of 0.01 to 1, or 0")),
+    };
+    draft.watermark = Some(Watermark {
+        option: ("watermark", value.to_owned()),
+        // the dialect's setting names it
+        overlay: String::new(),
+        position: position.to_owned(),
+        offset: [offset(2)?, offset(3)?],
+        opacity,
+        scale,
+    });
+    Ok(())
 }
 
 pub(super) fn quality(draft: &mut Draft, name: &str, value: &str) -> Result<(), Error> {

@@ -8,6 +8,7 @@ use super::draft::{Draft, Resizing};
 use crate::dialect::Error;
 use crate::dialect::foreign::meaning::{Meaning, invalid, unsupported};
 use crate::dialect::foreign::values::{show, show_colour};
+use crate::dialect::foreign::watermark::{Watermark, on_canvas};
 use crate::source::ImageId;
 
 /// The characters of `v`; a longer cache buster is cut, since it changes no picture.
@@ -22,7 +23,7 @@ struct Fit {
 
 impl Draft {
     /// The native parameters for an original.
-    pub(super) fn meaning(&self, id: &ImageId, auto: Negotiation) -> Result<Meaning, Error> {
+    pub(super) fn meaning(&self, id: &ImageId, auto: Negotiation, watermark: &str) -> Result<Meaning, Error> {
         let mut meaning = Meaning::default();
         self.set_delivery(&mut meaning, id)?;
         if self.raw {
@@ -31,6 +32,7 @@ impl Draft {
         self.set_sizes(&mut meaning)?;
         self.set_window(&mut meaning)?;
         self.set_picture(&mut meaning)?;
+        self.set_watermark(&mut meaning, watermark)?;
         self.set_encoding(&mut meaning, auto)?;
         Ok(meaning)
     }
@@ -223,6 +225,17 @@ impl Draft {
             meaning.set(("pixelate", &blocks), "pixelate", &blocks)?;
         }
         Ok(())
+    }
+
+    /// The overlay of that name, where there is a watermark.
+    fn set_watermark(&self, meaning: &mut Meaning, overlay: &str) -> Result<(), Error> {
+        let Some(watermark) = &self.watermark else { return Ok(()) };
+        if watermark.opacity > 0.0 && (self.extend || self.extend_ratio || self.padding != [0; 4]) {
+            return Err(on_canvas(watermark.option.0, &watermark.option.1));
+        }
+        // distances in pixels are those before `dpr`
+        let offset = watermark.offset.map(|offset| if offset.abs() >= 1.0 { offset * self.dpr } else { offset });
+        Watermark { overlay: overlay.to_owned(), offset, ..watermark.clone() }.set(meaning)
     }
 
     fn set_encoding(&self, meaning: &mut Meaning, auto: Negotiation) -> Result<(), Error> {

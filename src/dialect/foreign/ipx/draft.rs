@@ -41,6 +41,8 @@ pub(super) struct Draft {
     /// In percent.
     pub(super) trim: Option<u32>,
     pub(super) is_grey: bool,
+    /// As `tint` has it.
+    pub(super) tint: Option<String>,
 }
 
 impl Draft {
@@ -157,6 +159,9 @@ impl Draft {
         if let Some(percent) = self.trim.map(|percent| percent.to_string()) {
             meaning.set(("trim", &percent), "trim", &percent)?;
         }
+        if let Some(tint) = &self.tint {
+            meaning.set(("tint", tint), "tint", tint)?;
+        }
         if self.is_grey { meaning.set(("grayscale", ""), "greyscale", "true") } else { Ok(()) }
     }
 
@@ -245,7 +250,7 @@ fn position(text: &str) -> Option<&'static str> {
     })
 }
 
-fn colour(text: &str) -> Option<[u8; 4]> {
+pub(super) fn colour(text: &str) -> Option<[u8; 4]> {
     match text.strip_prefix('#') {
         Some(digits) => hex_colour(digits),
         None => hex_colour(text).or_else(|| named_colour(text)),

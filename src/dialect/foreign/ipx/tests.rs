@@ -83,6 +83,8 @@ fn modifiers_mean_native_parameters() {
         ("trim_255", "trim=100"),
         ("grayscale_false", "greyscale=true"),
         ("q_1,kernel_cubic", "quality=1"),
+        ("tint_f00", "format=original&tint=f00"),
+        ("tint_%23ff0000,w_30", "tint=red&width=30"),
     ] {
         same(modifiers, query);
     }
@@ -91,7 +93,6 @@ fn modifiers_mean_native_parameters() {
 #[test]
 fn modifiers_that_are_not_offered_are_refused_by_name() {
     for modifiers in [
-        "tint_f00",
         "negate",
         "gamma_2",
         "normalize",

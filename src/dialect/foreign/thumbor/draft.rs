@@ -4,6 +4,7 @@ use super::Flavour;
 use crate::dialect::Error;
 use crate::dialect::foreign::meaning::{invalid, unsupported};
 use crate::dialect::foreign::values::{hex_colour, named_colour, number, whole};
+use crate::dialect::foreign::watermark::Watermark;
 
 /// A side of the result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub(super) struct Draft {
     /// From the left and from the top.
     pub(super) focal: Option<[f64; 2]>,
     pub(super) greyscale: bool,
+    /// Its overlay as the URL names it.
+    pub(super) watermark: Option<Watermark>,
     /// In unix seconds.
     pub(super) expires: Option<u64>,
     /// Empty for the name of the original.
@@ -191,6 +194,55 @@ pub(super) fn focal(draft: &mut Draft, name: &str, value: &str) -> Result<(), Er
 pub(super) fn grayscale(draft: &mut Draft, _: &str, _: &str) -> Result<(), Error> {
     draft.greyscale = true;
     Ok(())
+}
+
+pub(super) fn watermark(draft: &mut Draft, name: &str, value: &str) -> Result<(), Error> {
+    let wrong = || invalid(name, value, "image,x,y,alpha and the shares of width and height in percent");
+    once(name, value, draft.watermark.is_some())?;
+    let arguments: Vec<&str> = value.split(',').map(str::trim).collect();
+    let (&[image, x, y, alpha], shares) = arguments.split_first_chunk().ok_or_else(wrong)?;
+    let alpha = number(alpha).filter(|alpha| (0.0..=100.0).contains(alpha)).ok_or_else(wrong)?;
+    let share = |at: usize| match shares.get(at).copied() {
+        None | Some("none" | "") => Ok(None),
+        Some(text) => {
+            let percent = number(text).filter(|percent| (1.0..=100.0).contains(percent));
+            percent.map(|percent| Some(percent / 100.0)).ok_or_else(wrong)
+        }
+    };
+    let scale = match (share(0)?, share(1)?) {
+        _ if shares.len() > 2 => return Err(wrong()),
+        (None, None) => None,
+        (width, height) => Some([width.unwrap_or(1.0), height.unwrap_or(1.0)]),
+    };
+    let (position, offset) = watermark_place(x, y).ok_or_else(wrong)?;
+    let option = ("watermark", value.to_owned());
+    draft.watermark =
+        Some(Watermark { option, overlay: image.into(), position, offset, opacity: 100.0 - alpha, scale });
+    Ok(())
+}
+
+/// The native position of a watermark, and its distance from there; `None` where there is none.
+fn watermark_place(x: &str, y: &str) -> Option<(String, [f64; 2])> {
+    if (x, y) == ("repeat", "repeat") {
+        return Some(("repeat".into(), [0.0; 2]));
+    }
+    // 0 is left or top, 1 right or bottom
+    let along = |text: &str, near: &str, far: &str| -> Option<(f64, f64)> {
+        match text {
+            "center" => return Some((0.5, 0.0)),
+            _ if text == near => return Some((0.0, 0.0)),
+            _ if text == far => return Some((1.0, 0.0)),
+            _ => {}
+        }
+        let at = if text.starts_with('-') { 1.0 } else { 0.0 };
+        let distance = match text.strip_suffix('p') {
+            Some(percent) => number(percent).map(|percent| percent.abs() / 100.0).filter(|share| *share < 1.0)?,
+            None => f64::from(whole(text.strip_prefix('-').unwrap_or(text))?),
+        };
+        Some((at, distance))
+    };
+    let ((left, x), (top, y)) = (along(x, "left", "right")?, along(y, "top", "bottom")?);
+    Some((format!("{left}x{top}"), [x, y]))
 }
 
 pub(super) fn expire(draft: &mut Draft, name: &str, value: &str) -> Result<(), Error> {

@@ -6,8 +6,10 @@
 use super::draft::{Draft, FitIn, Side};
 use super::{Flavour, Meaning};
 use crate::dialect::Error;
+use crate::dialect::foreign::OverlayNames;
 use crate::dialect::foreign::meaning::invalid;
 use crate::dialect::foreign::values::{percent_of_levels, show, show_colour};
+use crate::dialect::foreign::watermark::{Watermark, on_canvas};
 use crate::source::ImageId;
 
 /// The sides of the result in pixels, before turning.
@@ -15,13 +17,14 @@ type Sides = [Option<u32>; 2];
 
 impl Draft {
     /// The native parameters for an original.
-    pub(super) fn meaning(&self, id: &ImageId) -> Result<Meaning, Error> {
+    pub(super) fn meaning(&self, id: &ImageId, overlays: &OverlayNames) -> Result<Meaning, Error> {
         let mut meaning = Meaning::default();
         let sides = self.sides()?;
         self.set_part(&mut meaning)?;
         self.set_fit(&mut meaning, sides)?;
         self.set_turn(&mut meaning)?;
         self.set_filters(&mut meaning)?;
+        self.set_watermark(&mut meaning, overlays)?;
         self.set_delivery(&mut meaning, id)?;
         Ok(meaning)
     }
@@ -181,6 +184,16 @@ impl Draft {
             meaning.set(("quality", &quality), "quality", &quality)?;
         }
         Ok(())
+    }
+
+    fn set_watermark(&self, meaning: &mut Meaning, overlays: &OverlayNames) -> Result<(), Error> {
+        let Some(watermark) = &self.watermark else { return Ok(()) };
+        let (option, value) = (watermark.option.0, watermark.option.1.as_str());
+        if watermark.opacity > 0.0 && self.fill.is_some() {
+            return Err(on_canvas(option, value));
+        }
+        let overlay = overlays.find(&watermark.overlay).ok_or_else(|| invalid(option, value, overlays.listed()))?;
+        Watermark { overlay: overlay.to_owned(), ..watermark.clone() }.set(meaning)
     }
 
     /// Parameters that change no pixel.

@@ -22,15 +22,21 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 pub use self::keys::{EmptyKey, Hash, Keys};
 use super::meaning::{Meaning, invalid, unsupported};
 use super::options::{self, OptionDoc};
+use super::overlays::OverlayNames;
 use super::source::Sources;
 use super::values::percent_decode;
 use crate::dialect::{Dialect, Error, Statement};
+
+/// In the place of a signature, that there is none.
+const UNSIGNED: &str = "unsafe";
 
 /// The dialect of thumbor and imagor.
 #[derive(Clone, Debug)]
 pub struct Thumbor {
     /// The addresses of our own originals.
     pub sources: Sources,
+    /// The names of overlays.
+    pub overlays: OverlayNames,
     /// The signing keys.
     pub keys: Keys,
     /// Whether URLs with `unsafe` for a signature are answered.
@@ -64,7 +70,8 @@ impl Dialect for Thumbor {
             return Err(Error::Expired);
         }
         let id = self.sources.id_of_host(&source(image)?)?;
-        Ok(Statement::new(id.clone(), draft.meaning(&id)?.into_rendition()))
+        let is_signed = signature != UNSIGNED;
+        Ok(Statement { is_signed, ..Statement::new(id.clone(), draft.meaning(&id, &self.overlays)?.into_rendition()) })
     }
 
     fn negotiates_format(&self, _rest: &str, _query: Option<&str>) -> bool {
@@ -93,7 +100,7 @@ impl Dialect for Thumbor {
 
 impl Thumbor {
     fn check_signature(&self, signature: &str, signed: &str) -> Result<(), Error> {
-        if signature == "unsafe" {
+        if signature == UNSIGNED {
             return match self.allows_unsafe {
                 true => Ok(()),
                 false => Err(Error::Signature("unsigned URLs are not answered here")),

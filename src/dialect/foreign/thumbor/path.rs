@@ -143,6 +143,9 @@ fn read_filters(draft: &mut Draft, parts: &mut Parts<'_>) -> Result<(), Error> {
     let text = percent_decode(text).ok_or_else(|| ends(text))?;
     for filter in text.split("):").filter(|filter| !filter.is_empty()) {
         let (name, value) = filter.split_once('(').ok_or_else(|| ends(filter))?;
+        if draft.watermark.is_some() && matches!(name, "blur" | "sharpen" | "grayscale" | "rotate" | "fill") {
+            return Err(invalid(name, value, "before watermark, which it would change"));
+        }
         match INDEX.find(name) {
             Some(option) => option.apply(draft, name, value)?,
             None => return Err(options::unknown(FILTERS, name, value)),

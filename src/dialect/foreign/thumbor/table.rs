@@ -80,7 +80,8 @@ pub(super) const FILTERS: &[Row<Draft>] = &[
     Row::refused("text", &[], ""),
     Row::refused("to_colorspace", &[], "colours are always converted to sRGB"),
     Row::refused("trim", &[], "as a part of the path"),
-    Row::refused("watermark", &[], ""),
+    Row::read("watermark", &[], "an overlay or its file, x, y, alpha, and shares of the sides in percent",
+        "`overlay`; it comes behind the filters that change the picture, and without a canvas", draft::watermark),
 ];
 
 /// The reader of a part, which its place in the path reads.

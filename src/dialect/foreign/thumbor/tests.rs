@@ -8,7 +8,7 @@ const NOW: u64 = 1_800_000_000;
 
 fn thumbor(flavour: Flavour) -> Thumbor {
     let sources = Sources::new(["https://www.example.com"]).expect("a base");
-    Thumbor { sources, keys: Keys::default(), allows_unsafe: true, flavour }
+    Thumbor { sources, overlays: OverlayNames::default(), keys: Keys::default(), allows_unsafe: true, flavour }
 }
 
 fn keyed(key: &str, hash: Hash, characters: u8) -> Thumbor {

@@ -35,6 +35,8 @@ pub(super) struct Draft {
     /// In percent.
     pub(super) trim: Option<u32>,
     pub(super) is_grey: bool,
+    /// As `tint` has it.
+    pub(super) tint: Option<String>,
     pub(super) format: Option<&'static str>,
     pub(super) quality: Option<u32>,
     pub(super) is_lossless: bool,
@@ -183,6 +185,9 @@ impl Draft {
         }
         if let Some(percent) = self.trim.map(|percent| percent.to_string()) {
             meaning.set(("trim", &percent), "trim", &percent)?;
+        }
+        if let Some(tint) = &self.tint {
+            meaning.set(("tint", tint), "tint", tint)?;
         }
         if self.is_grey { meaning.set(("filt", "greyscale"), "greyscale", "true") } else { Ok(()) }
     }

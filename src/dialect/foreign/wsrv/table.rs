@@ -147,7 +147,12 @@ pub(super) const OPTIONS: &[Row] = &[
     Row::refused_unless("encoding", &[], "empty", "", str::is_empty),
     Row::refused("crop", &[], "with `precrop` there are `cx`, `cy`, `cw` and `ch`"),
     Row::refused_unless("mask", &["shape"], "none", "", |value| matches!(value, "" | "none")),
-    Row::refused_unless("tint", &[], "empty", "", str::is_empty),
+    Row::read("tint", &[], COLOUR, "`tint`, approximately", |draft, name, value| {
+        if !value.is_empty() {
+            draft.tint = Some(colour(name, value)?);
+        }
+        Ok(())
+    }),
     Row::refused_unless("bri", &[], "0", "native URLs have `brightness`, a factor", |value| number(value) == Some(0.0)),
     Row::refused_unless("con", &[], "0", "native URLs have `contrast`, a factor", |value| number(value) == Some(0.0)),
     Row::refused_unless("gam", &[], "0 or 1", "native URLs have `gamma`", |value| {

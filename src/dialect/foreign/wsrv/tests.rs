@@ -85,7 +85,6 @@ fn options_that_are_not_offered_are_refused_by_name() {
         "crop=1,2,3,4",
         "mask=circle",
         "shape=circle",
-        "tint=red",
         "bri=10",
         "con=10",
         "gam=2.2",

@@ -1,6 +1,6 @@
 //! The rows of the table of parameters, in the order of the documentation.
 
-use super::{BASE, Control, Group, Parameter, none};
+use super::{BASE, Control, Group, Parameter, none, overlays};
 use crate::dialect::native::params::defaults;
 use crate::dialect::native::values::*;
 use crate::render::recipe::Quality;
@@ -133,9 +133,9 @@ pub const PARAMETERS: &[Parameter] = &[
     },
     parameter! {
         format, aliases: ["fm", "f", "output"],
-        allowed: "auto, avif, webp, jpeg, png, gif, original or json",
+        allowed: "auto, avif, webp, jpeg, png, gif, original, json, dominant or lqip",
         default: || "the original's format".into(),
-        about: "format of the result; json describes it",
+        about: "format of the result; json describes it, dominant is its colour in one pixel, lqip a tiny blurred WebP",
         parse: format,
         print: show_format,
         words: FORMATS,
@@ -311,6 +311,12 @@ pub const PARAMETERS: &[Parameter] = &[
         words: BOOLEANS,
         is_switch: true,
     },
+    overlays::TINT,
+    overlays::OVERLAY,
+    overlays::POSITION,
+    overlays::OFFSET,
+    overlays::OPACITY,
+    overlays::SCALE,
     parameter! {
         trim, aliases: [],
         allowed: "true, false, or a tolerance from 1 to 100",

@@ -237,6 +237,17 @@ impl<'a> Container<'a> {
         Ok(())
     }
 
+    /// The track of the pictures: the first one that is not auxiliary.
+    pub(super) fn picture_track(&self) -> Option<&Track<'a>> {
+        self.tracks.iter().find(|track| !track.is_auxiliary())
+    }
+
+    /// The track of the alpha planes of the pictures.
+    pub(super) fn alpha_track(&self) -> Option<&Track<'a>> {
+        let pictures = self.picture_track()?;
+        self.tracks.iter().find(|other| other.is_alpha_of(pictures.id))
+    }
+
     /// Whether there is more than the items of these ids, in ascending order, and their descriptions.
     pub(super) fn has_others(&self, items: &[u32]) -> bool {
         self.has_other_boxes || self.items.keys().any(|id| items.binary_search(id).is_err())

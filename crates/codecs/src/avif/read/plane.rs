@@ -3,16 +3,19 @@
 
 use std::borrow::Cow;
 
+use re_rav1d::dav1d::{Decoder, Picture};
+
 use super::ALPHA_URNS;
 use super::boxes::Reader;
 use super::container::Container;
 use super::convert::{self, Canvas, TileRect};
 use super::failure::{Failure, Result};
-use super::frame::decode_frame;
+use super::frame::{self, decode_frame};
 use super::location::truncated;
 use super::property::{Nclx, as_auxiliary_type, as_layer, as_operating_point, as_size, find};
+use super::samples::SampleTable;
 use super::sequence::{self, Bitstream, Selection};
-use super::track::{Samples, Track};
+use super::track::Track;
 use super::transform::Transforms;
 
 /// The most tiles of a grid; phones write some 50.
@@ -102,7 +105,7 @@ impl<'a> Plane<'a> {
 
     /// Opens the first sample of a track. As in libavif, all samples must be in the file.
     pub(super) fn of_track(container: &Container<'a>, track: &Track<'_>, budget: &mut DataBudget) -> Result<Self> {
-        let Samples { first: (offset, length), end, .. } = track.samples;
+        let SampleTable { first: (offset, length), end, .. } = track.samples;
         if end > container.file_length() as u64 {
             return Err(truncated());
         }
@@ -193,21 +196,50 @@ impl<'a> Plane<'a> {
         self.tiles.iter().map(of_tile).fold((0, 0), |most, tile| (most.0.max(tile.0), most.1.max(tile.1)))
     }
 
+    /// Bytes of a frame that a decoder keeps as a reference.
+    pub(super) fn frame_bytes(&self) -> u64 {
+        let (header, pixels) = (&self.first().header, self.decoded_pixels().0);
+        let samples = match () {
+            () if header.monochrome => pixels,
+            () if header.halves_chroma => pixels * 3 / 2,
+            () => pixels * 3,
+        };
+        samples * if header.depth > 8 { 2 } else { 1 }
+    }
+
     /// Decodes all tiles into the canvas.
     pub(super) fn paint(&self, container: &Container<'_>, canvas: &mut Canvas, role: Role) -> Result<()> {
-        let (width, height) = (self.tile_width as usize, self.tile_height as usize);
         for (index, tile) in self.tiles.iter().enumerate() {
             let data = tile.data(container)?;
             let frame = decode_frame(&data, &tile.bitstream, tile.selection)?;
-            let (column, row) = (index % self.columns, index / self.columns);
-            let place = TileRect { left: column * width, top: row * height, width, height };
-            let header = &tile.bitstream.header;
-            match role {
-                Role::Colour(nclx) => convert::put_colour(canvas, &frame, place, nclx, header.chroma_position)?,
-                Role::Alpha => convert::put_alpha(canvas, &frame, place, header.colour.full_range)?,
-            }
+            self.put(index, &frame, canvas, role)?;
         }
         Ok(())
+    }
+
+    /// Writes the decoded frame of a tile into the canvas.
+    fn put(&self, index: usize, frame: &Picture, canvas: &mut Canvas, role: Role) -> Result<()> {
+        let (width, height) = (self.tile_width as usize, self.tile_height as usize);
+        let (column, row) = (index % self.columns, index / self.columns);
+        let place = TileRect { left: column * width, top: row * height, width, height };
+        let header = &self.tiles[index].bitstream.header;
+        match role {
+            Role::Colour(nclx) => convert::put_colour(canvas, frame, place, nclx, header.chroma_position),
+            Role::Alpha => convert::put_alpha(canvas, frame, place, header.colour.full_range),
+        }
+    }
+
+    /// A decoder of all samples of the track that the plane is the first one of.
+    pub(super) fn decoder(&self) -> Result<Decoder> {
+        let tile = &self.tiles[0];
+        frame::decoder(&tile.bitstream, tile.selection)
+    }
+
+    /// Decodes the next sample of the track into the canvas.
+    pub(super) fn paint_sample(
+        &self, decoder: &mut Decoder, data: &[u8], canvas: &mut Canvas, role: Role,
+    ) -> Result<()> {
+        self.put(0, &frame::next_frame(decoder, data)?, canvas, role)
     }
 }
 

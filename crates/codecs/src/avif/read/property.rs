@@ -48,6 +48,10 @@ pub(super) enum Property<'a> {
     OperatingPoint(u8),
     /// Spatial layer to decode; 0xffff is the highest.
     LayerSelector(u16),
+    /// MaxCLL of content light levels in cd/m² (14496-12, 12.1.6).
+    ContentPeak(u16),
+    /// The maximum luminance of the mastering display in 0.0001 cd/m² (14496-12, 12.1.7).
+    DisplayPeak(u32),
     /// A known property without effect on the pixels.
     Descriptive,
     /// A known property that is invalid.
@@ -68,9 +72,12 @@ pub(super) fn parse_property<'a>(property: &BoxRef<'a>) -> Property<'a> {
         b"auxC" | b"auxi" => parse_auxiliary_type(body),
         b"a1op" => parse_low_bits(body, 31).map(Property::OperatingPoint),
         b"lsel" => Reader::u16(&mut { body }).map(Property::LayerSelector),
+        b"clli" => Reader::u16(&mut { body }).map(Property::ContentPeak),
+        b"mdcv" => parse_display_peak(body).map(Property::DisplayPeak),
         // `av1C` repeats the sequence header, which decoders use
-        b"av1C" | b"pixi" | b"pasp" | b"a1lx" | b"clli" | b"mdcv" | b"cclv" | b"amve" | b"ndwt" | b"altt" | b"udes"
-        | b"rloc" => Ok(Property::Descriptive),
+        b"av1C" | b"pixi" | b"pasp" | b"a1lx" | b"cclv" | b"amve" | b"ndwt" | b"altt" | b"udes" | b"rloc" => {
+            Ok(Property::Descriptive)
+        }
         _ => Ok(Property::Unknown(property.kind)),
     };
     parsed.unwrap_or(Property::Invalid(property.kind))
@@ -111,6 +118,12 @@ fn parse_clean_aperture(mut body: Reader<'_>) -> Result<Property<'_>> {
     }))
 }
 
+/// `mdcv`: primaries and white, the maximum and the minimum.
+fn parse_display_peak(mut body: Reader<'_>) -> Result<u32> {
+    body.take(16)?;
+    body.u32()
+}
+
 /// `auxC` (23008-12, 6.5.8) and `auxi` (7.5.3): a URN closed by a zero, and a subtype in `auxC`.
 fn parse_auxiliary_type(mut body: Reader<'_>) -> Result<Property<'_>> {
     body.version_and_flags()?;
@@ -129,6 +142,20 @@ pub(super) fn as_nclx(property: &Property<'_>) -> Option<Nclx> {
 
 pub(super) fn as_icc<'a>(property: &Property<'a>) -> Option<&'a [u8]> {
     if let Property::Icc(icc) = property { Some(icc) } else { None }
+}
+
+/// The peak luminance of the picture in 0.0001 cd/m²: of its content, or else of the display that it was mastered on; 0 where
+/// neither is stated.
+pub(super) fn peak(properties: &[Property<'_>]) -> u32 {
+    let content = |property: &Property<'_>| match property {
+        Property::ContentPeak(peak) if *peak > 0 => Some(u32::from(*peak) * 10_000),
+        _ => None,
+    };
+    let display = |property: &Property<'_>| match property {
+        Property::DisplayPeak(peak) => Some(*peak),
+        _ => None,
+    };
+    find(properties, content).or_else(|| find(properties, display)).unwrap_or(0)
 }
 
 pub(super) fn as_size(property: &Property<'_>) -> Option<(u32, u32)> {

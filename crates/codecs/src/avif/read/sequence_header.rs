@@ -29,6 +29,8 @@ pub(in crate::avif) struct SequenceHeader {
     pub(in crate::avif) depth: u8,
     /// Whether there is no chroma.
     pub(in crate::avif) monochrome: bool,
+    /// Whether chroma has half the columns and half the rows (4:2:0).
+    pub(super) halves_chroma: bool,
     /// `reduced_still_picture_header`: every frame is shown.
     is_reduced: bool,
     /// `operating_point_idc`; spatial layers from bit 8 on.
@@ -110,12 +112,14 @@ pub(in crate::avif) fn parse_sequence_header(payload: &[u8]) -> Result<SequenceH
         skip_inter_tools(bits)?;
     }
     let _superres_cdef_restoration = bits.f(3)?;
-    let ColourConfig { depth, monochrome, colour, chroma_position } = parse_colour_config(bits, profile)?;
+    let ColourConfig { depth, monochrome, halves_chroma, colour, chroma_position } =
+        parse_colour_config(bits, profile)?;
     Ok(SequenceHeader {
         max_width,
         max_height,
         depth,
         monochrome,
+        halves_chroma,
         is_reduced: reduced,
         operating_points,
         colour,
@@ -179,6 +183,7 @@ fn skip_inter_tools(bits: &mut Bits<'_>) -> Result<()> {
 struct ColourConfig {
     depth: u8,
     monochrome: bool,
+    halves_chroma: bool,
     colour: Nclx,
     chroma_position: ChromaPosition,
 }
@@ -205,17 +210,17 @@ fn parse_colour_config(bits: &mut Bits<'_>, profile: u32) -> Result<ColourConfig
     let is_srgb_identity = !monochrome && codes == [1, 13, 0];
     let full_range = is_srgb_identity || bits.flag()?;
     let colour = Nclx { primaries, transfer, matrix, full_range };
-    let halves_both = match profile {
+    let halves_chroma = match profile {
         _ if monochrome || is_srgb_identity => false,
         0 => true,
         2 if twelve_bits => bits.flag()? && bits.flag()?,
         _ => false,
     };
-    let position = if halves_both { bits.f(2)? } else { 0 };
+    let position = if halves_chroma { bits.f(2)? } else { 0 };
     let chroma_position = match position {
         1 => ChromaPosition::Left,
         2 => ChromaPosition::TopLeft,
         _ => ChromaPosition::Centre,
     };
-    Ok(ColourConfig { depth, monochrome, colour, chroma_position })
+    Ok(ColourConfig { depth, monochrome, halves_chroma, colour, chroma_position })
 }

@@ -110,12 +110,14 @@ impl Item {
     }
 }
 
-/// A track of a file, with one sample.
+/// A track of a file, of 1000 ticks a second.
 #[derive(Clone)]
 pub(super) struct Track {
     pub(super) id: u32,
     pub(super) size: (u32, u32),
     pub(super) data: Vec<u8>,
+    /// Lengths of the samples, and their durations in ticks.
+    pub(super) samples: Vec<(u32, u32)>,
     pub(super) references: Vec<([u8; 4], u32)>,
     /// Boxes of the sample entry.
     pub(super) properties: Vec<Vec<u8>>,
@@ -130,7 +132,15 @@ pub(super) struct Track {
 impl Track {
     pub(super) fn new(id: u32, size: (u32, u32), data: Vec<u8>) -> Self {
         let (references, properties) = (Vec::new(), Vec::new());
-        Self { id, size, data, references, properties, format: *b"av01", boxes: Vec::new(), is_large: false }
+        let samples = vec![(data.len() as u32, 50)];
+        Self { id, size, data, samples, references, properties, format: *b"av01", boxes: Vec::new(), is_large: false }
+    }
+
+    /// Adds a sample.
+    pub(super) fn then(mut self, data: &[u8], duration: u32) -> Self {
+        self.data.extend_from_slice(data);
+        self.samples.push((data.len() as u32, duration));
+        self
     }
 
     pub(super) fn references(mut self, kind: &[u8; 4], to: u32) -> Self {
@@ -156,15 +166,21 @@ impl Track {
         let references = boxed(b"tref", &references.collect::<Vec<_>>().concat());
         let entry = boxed(&self.format, &[&[0; 78][..], &self.properties.concat()].concat());
         let length = self.data.len() as u32;
-        let sizes = if self.is_large { words(&[length, 1]) } else { words(&[0, 1, length]) };
+        let count = self.samples.len() as u32;
+        let lengths = self.samples.iter().map(|(length, _)| *length);
+        let sizes = [0, count].into_iter().chain(lengths).collect::<Vec<_>>();
+        let sizes = if self.is_large { words(&[length, 1]) } else { words(&sizes) };
+        let durations = self.samples.iter().flat_map(|(_, duration)| [1, *duration]);
+        let durations = full(b"stts", 0, &words(&[count].into_iter().chain(durations).collect::<Vec<_>>()));
         let offsets = match self.is_large {
             true => full(b"co64", 0, &words(&[1, 0, offset])),
             false => full(b"stco", 0, &words(&[1, offset])),
         };
         let description = full(b"stsd", 0, &[&words(&[1]), &entry[..]].concat());
-        let chunks = full(b"stsc", 0, &words(&[1, 1, 1, 1]));
-        let table = [description, full(b"stsz", 0, &sizes), chunks, offsets];
-        let media = boxed(b"mdia", &boxed(b"minf", &boxed(b"stbl", &table.concat())));
+        let chunks = full(b"stsc", 0, &words(&[1, 1, count, 1]));
+        let table = [description, full(b"stsz", 0, &sizes), chunks, offsets, durations];
+        let header_of_media = full(b"mdhd", 0, &words(&[0, 0, 1000, 0, 0]));
+        let media = boxed(b"mdia", &[header_of_media, boxed(b"minf", &boxed(b"stbl", &table.concat()))].concat());
         boxed(b"trak", &[&self.boxes[..], &header, &references, &media].concat())
     }
 }

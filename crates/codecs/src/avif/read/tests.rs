@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::testing::{
-    BLUE, File, GREEN, Item, RED, Track, alpha_type, assert_corners, assert_flat, boxed, clap, coded, coded_alpha,
-    decode_file, full, ispe, nclx, pixel, primary_data,
+    BLUE, File, Item, RED, Track, alpha_type, assert_corners, assert_flat, boxed, clap, coded, coded_alpha,
+    decode_file, ispe, nclx, pixel, primary_data,
 };
 use super::*;
 use tintype_pixels::error::Error;
@@ -37,94 +37,6 @@ fn alpha() -> Item {
 
 fn with_alpha(colour: Item, alpha: Item) -> File {
     File::of_items(vec![colour, alpha]).references(b"auxl", 2, &[1])
-}
-
-fn red_track() -> Track {
-    Track::new(1, (64, 48), coded(64, 48, RED))
-}
-
-fn alpha_track() -> Track {
-    let auxiliary = full(b"auxi", 0, b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0");
-    Track::new(2, (64, 48), coded_alpha(64, 48, ALPHA)).references(b"auxl", 1).with(auxiliary)
-}
-
-fn depth_track() -> Track {
-    let auxiliary = full(b"auxi", 0, b"urn:mpeg:mpegB:cicp:systems:auxiliary:depth\0");
-    Track::new(3, (64, 48), coded_alpha(64, 48, 10)).references(b"auxl", 1).with(auxiliary)
-}
-
-#[test]
-fn sequence_shows_its_first_frame() {
-    let green = || vec![Item::av1(1, coded(64, 48, GREEN)).with(ispe(64, 48))];
-    let both = |brand: &[u8; 4]| File { brand: *brand, tracks: vec![red_track()], ..File::of_items(green()) };
-    let large = Track { is_large: true, ..red_track() };
-    // an edit list that begins behind the first frame, ahead of the track header
-    let edits = boxed(b"edts", &full(b"elst", 0, &[0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0, 5, 0, 1, 0, 0]));
-    let edited = Track { boxes: edits, ..red_track() };
-    let sound = Track { format: *b"mp4a", ..Track::new(7, (0, 0), vec![0; 9]) };
-    let old_alpha = Track { properties: Vec::new(), ..alpha_track() };
-    let sequence = File::of_tracks;
-    let table: [(&str, File, &[u8]); 14] = [
-        ("no meta box", sequence(vec![red_track()]), &RED),
-        ("64-bit offsets", sequence(vec![large]), &RED),
-        ("an edit list", sequence(vec![edited]), &RED),
-        ("no track size", sequence(vec![Track { size: (0, 0), ..red_track() }]), &RED),
-        ("an alpha track", sequence(vec![red_track(), alpha_track()]), &TRANSLUCENT_RED),
-        ("an alpha track first", sequence(vec![alpha_track(), red_track()]), &TRANSLUCENT_RED),
-        ("an alpha track without type", sequence(vec![red_track(), old_alpha]), &TRANSLUCENT_RED),
-        ("a depth track", sequence(vec![depth_track(), red_track()]), &RED),
-        ("a sound track first", sequence(vec![sound, red_track()]), &RED),
-        ("avis with an item", both(b"avis"), &RED),
-        ("avif with a track", both(b"avif"), &GREEN),
-        ("mif1 with a track", both(b"mif1"), &RED),
-        ("no primary item", File { primary: None, ..both(b"avif") }, &RED),
-        ("avis without a track", File { tracks: Vec::new(), ..both(b"avis") }, &GREEN),
-    ];
-    for (name, file, colour) in table {
-        assert_flat(name, &file.to_bytes(), (64, 48), colour);
-    }
-}
-
-#[test]
-fn sequence_keeps_the_colours_and_transforms_of_its_sample_entry() {
-    let track = red_track().with(nclx([12, 13, 6])).with(boxed(b"irot", &[1])).with(boxed(b"imir", &[1]));
-    let header = probe(&File::of_tracks(vec![track]).to_bytes()).expect("a header");
-    assert_eq!((header.nclx.expect("code points").primaries, header.rotation, header.mirror), (12, 1, Some(1)));
-}
-
-#[test]
-fn sequence_states_premultiplied_alpha() {
-    let premultiplied = File::of_tracks(vec![red_track().references(b"prem", 2), alpha_track()]);
-    assert!(decode_file(&premultiplied.to_bytes()).expect("a picture").1.premultiplied);
-    let straight = File::of_tracks(vec![red_track(), alpha_track()]);
-    assert!(!decode_file(&straight.to_bytes()).expect("a picture").1.premultiplied);
-}
-
-#[test]
-fn sequence_with_cut_sample_is_refused() {
-    let file = File::of_tracks(vec![red_track()]).to_bytes();
-    // boxes ahead of the data, as writers for streaming have them
-    let mdat = file.windows(4).position(|kind| kind == b"mdat").expect("data") - 4;
-    let moov = file.windows(4).position(|kind| kind == b"moov").expect("tracks") - 4;
-    let mut file = [&file[..mdat], &file[moov..], &file[mdat..moov]].concat();
-    let offset = (mdat + file.len() - moov + 8) as u32;
-    let table = file.windows(4).position(|kind| kind == b"stco").expect("offsets");
-    file[table + 12..table + 16].copy_from_slice(&offset.to_be_bytes());
-    assert_flat("whole", &file, (64, 48), &RED);
-    file.truncate(file.len() - 1);
-    assert!(matches!(probe(&file), Err(Failure::Damaged(_))));
-
-    // missing frames behind the first one
-    let sequence = |samples: u32| {
-        let mut file = File::of_tracks(vec![Track { is_large: true, ..red_track() }]).to_bytes();
-        let table = file.windows(4).position(|kind| kind == b"stsc").expect("chunks");
-        file[table + 16..table + 20].copy_from_slice(&samples.to_be_bytes());
-        file
-    };
-    assert!(probe(&sequence(1)).is_ok());
-    for samples in [100, u32::MAX] {
-        assert_eq!(probe(&sequence(samples)).map(|_| ()), Err(location::truncated()), "{samples}");
-    }
 }
 
 #[test]

@@ -1,9 +1,11 @@
-//! Tracks of an image sequence (ISO/IEC 14496-12, 8.3 to 8.7; 23008-12, 7), as far as the first frame needs them.
+//! Tracks of an image sequence (ISO/IEC 14496-12, 8.3 to 8.7; 23008-12, 7).
 //!
-//! Edit lists are ignored: browsers show the first sample first, whatever they say.
+//! Edit lists say how often a sequence plays, and nothing else: browsers show the first sample first, whatever they say.
 
 use super::boxes::{Boxes, FourCc, Reader, children};
 use super::property::{Property, as_auxiliary_type, find, parse_property};
+use super::samples::SampleTable;
+use tintype_pixels::Loops;
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -14,7 +16,6 @@ const MAX_TRACKS: usize = 64;
 const VISUAL_SAMPLE_ENTRY: usize = 78;
 
 /// A track of AV1 samples.
-#[derive(Debug, PartialEq)]
 pub(super) struct Track<'a> {
     pub(super) id: u32,
     /// In pixels, by the track header; 0 where it has none.
@@ -26,18 +27,8 @@ pub(super) struct Track<'a> {
     pub(super) premultiplied_by: Option<u32>,
     /// The boxes of the first sample entry.
     pub(super) properties: Vec<Property<'a>>,
-    pub(super) samples: Samples,
-}
-
-/// The samples of a track in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Samples {
-    /// As declared; a hint only.
-    pub(super) count: u32,
-    /// Offset and length of the first one.
-    pub(super) first: (u64, u64),
-    /// The end of the last one in the file.
-    pub(super) end: u64,
+    pub(super) samples: SampleTable<'a>,
+    pub(super) loops: Loops,
 }
 
 impl Track<'_> {
@@ -58,8 +49,10 @@ pub(super) fn parse_movie(movie: Reader<'_>) -> Vec<Track<'_>> {
 }
 
 fn parse_track(track: Reader<'_>) -> Result<Track<'_>> {
-    let (id, width, height) = parse_track_header(child(track, b"tkhd")?)?;
-    let table = [b"mdia", b"minf", b"stbl"].into_iter().try_fold(track, child)?;
+    let TrackHeader { id, duration, width, height } = parse_track_header(child(track, b"tkhd")?)?;
+    let media = child(track, b"mdia")?;
+    let table = child(child(media, b"minf")?, b"stbl")?;
+    let timescale = child(media, b"mdhd").and_then(parse_timescale).unwrap_or(0);
     let reference = |kind| child(track, b"tref").and_then(|references| child(references, kind)?.u32()).ok();
     Ok(Track {
         id,
@@ -68,85 +61,61 @@ fn parse_track(track: Reader<'_>) -> Result<Track<'_>> {
         auxiliary_for: reference(b"auxl"),
         premultiplied_by: reference(b"prem"),
         properties: parse_sample_entry(child(table, b"stsd")?)?,
-        samples: parse_samples(table)?,
+        samples: SampleTable::parse(table, timescale)?,
+        loops: parse_loops(track, duration).unwrap_or(Loops::Forever),
     })
 }
 
 /// The first child of that type.
-fn child<'a>(body: Reader<'a>, kind: &FourCc) -> Result<Reader<'a>> {
+pub(super) fn child<'a>(body: Reader<'a>, kind: &FourCc) -> Result<Reader<'a>> {
     children(body, kind).next().ok_or_else(|| format!("it has no {} box", kind.escape_ascii()))
 }
 
-/// `tkhd` (14496-12, 8.3.2): id, and width and height without their fractions.
-fn parse_track_header(mut body: Reader<'_>) -> Result<(u32, u32, u32)> {
+/// The fields of a track header.
+struct TrackHeader {
+    id: u32,
+    /// In ticks of the movie; `None` is indefinite.
+    duration: Option<u64>,
+    /// Without fractions.
+    width: u32,
+    height: u32,
+}
+
+/// `tkhd` (14496-12, 8.3.2).
+fn parse_track_header(mut body: Reader<'_>) -> Result<TrackHeader> {
     let (version, _) = body.version_and_flags()?;
-    // creation and modification time ahead of the id, a reserved word and the duration behind it
-    let (before, behind) = if version == 1 { (16, 12) } else { (8, 8) };
-    body.take(before)?;
-    let id = body.u32()?;
-    // reserved words, layer, group and volume, and the matrix
-    body.take(behind + 52)?;
-    Ok((id, body.u32()? >> 16, body.u32()? >> 16))
-}
-
-/// The sample tables (14496-12, 8.7): sample sizes (`stsz`), chunk offsets (`stco`, `co64`) and samples a chunk (`stsc`).
-fn parse_samples(table: Reader<'_>) -> Result<Samples> {
-    let mut sizes = child(table, b"stsz")?;
-    sizes.version_and_flags()?;
-    let (common, count) = (sizes.u32()?, sizes.u32()?);
-    let (mut offsets, is_wide) = match child(table, b"stco") {
-        Ok(offsets) => (offsets, false),
-        Err(_) => (child(table, b"co64")?, true),
+    // creation and modification time
+    body.take(if version == 1 { 16 } else { 8 })?;
+    let (id, _reserved) = (body.u32()?, body.u32()?);
+    let duration = match version {
+        1 => Some(body.u64()?).filter(|&duration| duration != u64::MAX),
+        _ => Some(body.u32()?).filter(|&duration| duration != u32::MAX).map(u64::from),
     };
-    offsets.version_and_flags()?;
-    let chunks = offsets.u32()?;
-    let mut chunk_lengths = ChunkLengths::parse(table)?;
-    let mut samples = Samples { count, first: (0, 0), end: 0 };
-    for chunk in 1..=chunks {
-        let offset = if is_wide { offsets.u64()? } else { offsets.u32()?.into() };
-        let in_chunk = chunk_lengths.of(chunk)?;
-        // every size read is in the file, so this ends with the table
-        let first = if common == 0 { sizes.u32()? } else { common };
-        let others = match common {
-            0 => (1..in_chunk).try_fold(0, |sum, _| Ok::<_, String>(sum + u64::from(sizes.u32()?)))?,
-            _ => u64::from(common) * u64::from(in_chunk - 1),
-        };
-        if chunk == 1 {
-            samples.first = (offset, first.into());
-        }
-        let end = offset.checked_add(u64::from(first) + others).ok_or("a chunk is too long")?;
-        samples.end = samples.end.max(end);
-    }
-    if chunks == 0 { Err("a track has no samples".into()) } else { Ok(samples) }
+    // reserved words, layer, group and volume, and the matrix
+    body.take(52)?;
+    Ok(TrackHeader { id, duration, width: body.u32()? >> 16, height: body.u32()? >> 16 })
 }
 
-/// `stsc` (14496-12, 8.7.4): runs of chunks with the same number of samples.
-struct ChunkLengths<'a> {
-    runs: Reader<'a>,
-    /// Samples a chunk of the current run.
-    samples: u32,
-    /// The first chunk of the next run.
-    next: Option<u32>,
+/// `mdhd` (14496-12, 8.4.2): ticks of a second.
+fn parse_timescale(mut body: Reader<'_>) -> Result<u32> {
+    let (version, _) = body.version_and_flags()?;
+    // creation and modification time
+    body.take(if version == 1 { 16 } else { 8 })?;
+    body.u32()
 }
 
-impl<'a> ChunkLengths<'a> {
-    fn parse(table: Reader<'a>) -> Result<Self> {
-        let mut runs = child(table, b"stsc")?;
-        runs.version_and_flags()?;
-        let _count = runs.u32()?;
-        let next = runs.u32().ok();
-        Ok(Self { runs, samples: 0, next })
+/// How often the track plays, by its edit list (`elst`, 14496-12, 8.6.6), as in libavif: a repeated one as often as it fits into the
+/// duration of the track, any other once. Without an edit list, or with an invalid one, it plays without end, as in Chromium.
+fn parse_loops(track: Reader<'_>, duration: Option<u64>) -> Result<Loops> {
+    let mut list = child(child(track, b"edts")?, b"elst")?;
+    let (version, flags) = list.version_and_flags()?;
+    let entries = list.u32()?;
+    if flags & 1 == 0 {
+        return Ok(Loops::Times(1));
     }
-
-    /// Samples of a chunk, at least one. To be called for each chunk in order, from 1 on.
-    fn of(&mut self, chunk: u32) -> Result<u32> {
-        while self.next.is_some_and(|next| next <= chunk) {
-            let (samples, _description) = (self.runs.u32()?, self.runs.u32()?);
-            self.samples = samples;
-            self.next = self.runs.u32().ok();
-        }
-        if self.samples == 0 { Err("a chunk has no samples".into()) } else { Ok(self.samples) }
-    }
+    let segment = if version == 1 { list.u64()? } else { list.u32()?.into() };
+    let plays = duration.filter(|_| entries == 1 && segment > 0).map(|duration| duration.div_ceil(segment).max(1));
+    Ok(plays.and_then(|plays| u16::try_from(plays).ok()).map_or(Loops::Forever, Loops::Times))
 }
 
 /// The boxes of the first sample entry of `stsd` (14496-12, 8.5.2); an error unless it is `av01`.
@@ -169,50 +138,37 @@ mod tests {
     use super::super::testing::{boxed, full};
     use super::*;
 
-    /// Sizes and counts of a sample table, as the boxes have them.
-    fn samples(sizes: &[u32], chunks: &[u32], runs: &[u32]) -> Result<Samples> {
-        let table =
-            |kind, words: &[u32]| full(kind, 0, &words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<_>>());
-        let boxes = [table(b"stsz", sizes), table(b"stco", chunks), table(b"stsc", runs)].concat();
-        parse_samples(Reader::new(&boxes))
+    /// How often a track plays with the words of an edit list behind its version and flags.
+    fn loops(flags: u8, words: &[u32], duration: Option<u64>) -> Option<Loops> {
+        let words = words.iter().flat_map(|word| word.to_be_bytes());
+        let body = [0, 0, 0, flags].into_iter().chain(words).collect::<Vec<_>>();
+        parse_loops(Reader::new(&boxed(b"edts", &boxed(b"elst", &body))), duration).ok()
     }
 
     #[test]
-    fn samples_end_with_the_last_one_of_the_last_chunk() {
-        // sizes: common one, count, each; chunks: count, each offset; runs: count, first chunk, samples, description
-        let table: [(&[u32], &[u32], &[u32], Samples); 4] = [
-            (&[0, 1, 7], &[1, 100], &[1, 1, 1, 1], Samples { count: 1, first: (100, 7), end: 107 }),
-            (&[0, 3, 7, 8, 9], &[1, 100], &[1, 1, 3, 1], Samples { count: 3, first: (100, 7), end: 124 }),
-            (&[0, 3, 7, 8, 9], &[2, 200, 100], &[2, 1, 2, 1, 2, 1, 1], Samples { count: 3, first: (200, 7), end: 215 }),
-            (&[5, 4], &[3, 10, 30, 20], &[2, 1, 1, 1, 2, 2, 1], Samples { count: 4, first: (10, 5), end: 40 }),
+    fn edit_list_says_how_often_a_track_plays() {
+        let table = [
+            (0, &[1, 10][..], Some(10), Some(Loops::Times(1))),
+            (0, &[], Some(10), None),
+            (1, &[1, 10], Some(10), Some(Loops::Times(1))),
+            (1, &[1, 10], Some(30), Some(Loops::Times(3))),
+            (1, &[1, 10], Some(31), Some(Loops::Times(4))),
+            (1, &[1, 10], Some(0), Some(Loops::Times(1))),
+            (1, &[1, 10], None, Some(Loops::Forever)),
+            (1, &[1, 1], Some(1 << 40), Some(Loops::Forever)),
+            (1, &[1, 0], Some(30), Some(Loops::Forever)),
+            (1, &[2, 10], Some(30), Some(Loops::Forever)),
+            (1, &[1], Some(30), None),
         ];
-        for (sizes, chunks, runs, wanted) in table {
-            assert_eq!(samples(sizes, chunks, runs), Ok(wanted));
+        for (flags, words, duration, wanted) in table {
+            assert_eq!(loops(flags, words, duration), wanted, "{flags} {words:?} {duration:?}");
         }
-    }
-
-    #[test]
-    fn incomplete_sample_table_is_refused() {
-        let table: [(&[u32], &[u32], &[u32]); 6] = [
-            (&[0, 0], &[0], &[0]),
-            (&[0, 1, 7], &[0], &[1, 1, 1, 1]),
-            (&[0, 1, 7], &[1, 100], &[0]),
-            (&[0, 1, 7], &[1, 100], &[1, 1, 0, 1]),
-            (&[0, 1, 7], &[1, 100], &[1, 1, 2, 1]),
-            (&[0, 2, 7, 8], &[2, 100], &[1, 1, 1, 1]),
-        ];
-        for (sizes, chunks, runs) in table {
-            assert!(samples(sizes, chunks, runs).is_err(), "{sizes:?} {chunks:?} {runs:?}");
-        }
+        assert!(parse_loops(Reader::new(&full(b"tkhd", 0, &[])), Some(1)).is_err());
     }
 
     proptest! {
         #[test]
-        fn hostile_tables_never_panic(
-            sizes in proptest::collection::vec(any::<u32>(), 0..9), chunks in proptest::collection::vec(any::<u32>(), 0..9),
-            runs in proptest::collection::vec(0..5_u32, 0..9), noise in proptest::collection::vec(any::<u8>(), 0..200),
-        ) {
-            let _ = samples(&sizes, &chunks, &runs);
+        fn hostile_track_is_skipped(noise in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(parse_movie(Reader::new(&boxed(b"trak", &noise))).is_empty());
         }
     }
