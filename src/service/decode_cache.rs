@@ -319,6 +319,8 @@ impl Pending<'_> {
         let mut is_unshared = false;
         for (index, (scale, decoded)) in decoded.into_iter().enumerate() {
             if state.make_room(decoded.bytes(), self.cache.max_bytes) {
+                // an image that came twice counts once
+                state.remove(&(self.version, scale));
                 state.bytes += decoded.bytes();
                 state.images.insert((self.version, scale), Entry::Ready { decoded, used: Instant::now() });
             } else {

@@ -65,7 +65,7 @@ pub struct Bounds {
     pub is_idle: bool,
 }
 
-/// The caller of a render: hears of its stages, stops it, and is told where the time went if another process renders.
+/// The caller of a render: is called at each stage, can stop it, and gets the times that another process measured.
 pub trait Monitor: Progress {
     /// The times that another process measured, once at the end of a render.
     fn spent(&mut self, times: StageTimes);

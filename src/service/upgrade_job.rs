@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::crashes::Crashes;
-use super::renderer::{Bounds, Monitor, RenderInput, Renderer, StageTimes};
+use super::renderer::{Bounds, IsolationError, Monitor, RenderInput, Renderer, StageTimes};
 use super::workers::{Class, Grant, Need, Pressure, WorkError};
 use super::{Error, Service};
 use crate::cache::{Body, Entry, Key, Upgrade, rendition_key};
@@ -130,8 +130,12 @@ impl Service {
     ) -> Result<Outcome, Outcome> {
         let length = encoded.bytes.len() as u64;
         if length * 100 > entry.length * (100 - WORTH as u64) {
-            let is_marked = self.cache.mark(id, key, entry.digest, *upgrade).await;
-            return is_marked.then_some(Outcome::Kept).ok_or(Outcome::Stale);
+            if self.cache.mark(id, key, entry.digest, *upgrade).await {
+                return Ok(Outcome::Kept);
+            }
+            let is_current = self.cache.entry(key).is_some_and(|now| now.digest == entry.digest);
+            // where the mark cannot be written, the next uses must not have it computed again
+            return Err(if is_current { Outcome::Skipped } else { Outcome::Stale });
         }
         let body = Body { upgrade: Some(*upgrade), ..Body::new(encoded) };
         match self.cache.replace(id, key, entry.digest, body).await {
@@ -194,6 +198,8 @@ impl Job {
             crashes.note(*version, &error);
             match error {
                 Error::Render(render::Error::Cancelled) if Instant::now() < deadline => Outcome::Stopped,
+                // no worker process can be started at present, and not for a fault of this rendition
+                Error::Isolation(IsolationError::Unavailable) => Outcome::Stopped,
                 _ => Outcome::Skipped,
             }
         };

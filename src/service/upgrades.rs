@@ -3,7 +3,7 @@
 //!
 //! A rendition becomes a candidate by its number of uses in memory, or of its file by a proxy. The candidates are in a list of
 //! limited length, one job at a time works on them, and the CPU time of a day is limited. A result takes the place of the
-//! former one only if it is smaller by [`WORTH`] and the key still has the bytes that the job began with. The effort that was
+//! former one only if it is smaller by 3 % (`WORTH` in `upgrade_job`) and the key still has the bytes that the job began with. The effort that was
 //! tried is kept with the rendition, whether it was worth it or not.
 //!
 //! A further kind of upgrade is a variant of [`Upgrade`], its place in [`next`], and its settings in [`Upgrade::settings`].

@@ -115,7 +115,7 @@ fn convert_writes_files_and_pipes() {
 fn convert_isolated_writes_the_same_bytes() {
     let place = folder();
     let crash = place.path().join("crash.jpg");
-    std::fs::write(&crash, "tintype-misdeed:abort").expect("a file");
+    std::fs::write(&crash, "tintype-fault:abort").expect("a file");
     let convert = |input: &Path, options: &[&str]| {
         run(tintype().arg("convert").args(options).arg(input).args(["-", "--width=90", "--format=webp"]), b"")
     };

@@ -119,6 +119,8 @@ impl Exchange<'_, '_> {
                 if self.take(kind, body)? {
                     return Ok(self.stop.map(|(stop, _)| stop));
                 }
+                // here, too: a worker that never stops sending would never be killed
+                self.check()?;
             }
             self.check()?;
         }

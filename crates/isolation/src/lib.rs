@@ -4,7 +4,7 @@
 //! [`serve`] in its `main`. One socket, the worker's standard input, carries jobs and cancellations one way, answers the other;
 //! longer ones lie in memory that both share, the worker's standard output. The two ends agree on the meaning of a job.
 //!
-//! # What holds
+//! # Threats and answers
 //!
 //! | threat | answer |
 //! |---|---|
@@ -17,8 +17,8 @@
 //! | floods of standard error | a bound a job; lines are escaped before they are logged |
 //! | the parent's death | `PR_SET_PDEATHSIG`, and end of file on the socket |
 //!
-//! Descriptors that the worker inherits are not closed (that would take `unsafe`), but the filter lets it use none but its
-//! first three, and [`Report::inherited`] counts them.
+//! Descriptors that the worker inherits are not closed (that would take `unsafe`), but where there is seccomp, the filter lets
+//! it use none but its first three; [`Report::inherited`] counts the others.
 
 #![forbid(unsafe_code)]
 
@@ -38,7 +38,7 @@ pub use channel::{Answers, Canceller, Received, ServeError, serve};
 pub use death::{Death, Reason};
 pub use exchange::{Caller, GRACE, Limits};
 pub use job::Job;
-pub use lock_down::{Landlock, LockDown, LockDownError, Report, Seccomp, lock_down};
+pub use lock_down::{Landlock, LockDown, LockDownError, Report, Seccomp};
 pub use pool::{Pool, PoolConfig, Stats};
 pub use process::{Program, StartError};
 pub use stderr::Log;

@@ -87,25 +87,26 @@ impl Process {
         socket.set_nonblocking(true)?;
         let memory = SharedMemory::new()?;
         let mut child = program.command(theirs, memory.worker_end()?).spawn()?;
-        let Some(pipe) = child.stderr.take() else { return Err(io::ErrorKind::BrokenPipe.into()) };
-        match Process::watch(&child) {
-            Ok((pid, pidfd, statm)) => {
-                let stderr = Stderr::new(pipe, child.id(), log)?;
+        match Process::watch(&mut child, log) {
+            Ok((pid, pidfd, statm, stderr)) => {
                 let max_address_space = rustix::process::getrlimit(Resource::As).maximum;
                 Ok(Process { child, pid, pidfd, socket, memory, stderr, statm, max_address_space })
             }
             Err(error) => {
-                child.kill()?;
-                child.wait()?;
+                // both fail only where the process has been waited for
+                let _ = child.kill();
+                let _ = child.wait();
                 Err(error)
             }
         }
     }
 
-    fn watch(child: &Child) -> io::Result<(Pid, OwnedFd, File)> {
+    fn watch(child: &mut Child, log: Log) -> io::Result<(Pid, OwnedFd, File, Stderr)> {
         let pid = Pid::from_child(child);
         let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
-        Ok((pid, pidfd, File::open(format!("/proc/{}/statm", child.id()))?))
+        let statm = File::open(format!("/proc/{}/statm", child.id()))?;
+        let pipe = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        Ok((pid, pidfd, statm, Stderr::new(pipe, child.id(), log)?))
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -351,3 +351,50 @@ fn file_that_yields_fewer_scales_is_decoded_for_one_at_a_time() {
     assert_eq!(told, if cfg!(feature = "native") { [2, 0, 0] } else { [0, 0, 0] });
     assert!(cache.lock().images.values().all(|entry| matches!(entry, Entry::Ready { .. })));
 }
+
+#[test]
+fn unused_image_is_evicted() {
+    let cache = DecodeCache::new(64 << 20);
+    let recipe = wide(Format::WebP, 300);
+    let (first, second) = (join(&cache, 1, &recipe), join(&cache, 1, &recipe));
+    render(&first, &photograph(), &recipe);
+    cache.lock().sweep(Instant::now() + TTL * 2);
+    assert_eq!(cache.lock().images.len(), 1, "a render waits");
+    drop((first, second));
+    cache.lock().sweep(Instant::now());
+    assert_eq!(cache.lock().images.len(), 1, "used a moment ago");
+    cache.lock().sweep(Instant::now() + TTL * 2);
+    assert_eq!((cache.lock().images.len(), cache.bytes()), (0, 0));
+}
+
+/// Gives the requested image twice.
+struct Twice<'a>(&'a DecodeTicket);
+
+impl render::SharedDecodes for Twice<'_> {
+    fn get_or_decode(&self, info: &Info, scale: DecodeKey, decode: Decode<'_>) -> render::Result<Arc<Decoded>> {
+        self.0.get_or_decode(info, scale, &mut |_| {
+            let [one, two] = [decode(&[])?, decode(&[])?];
+            Ok(one.into_iter().chain(two).collect())
+        })
+    }
+
+    fn decline(&self) {
+        self.0.decline();
+    }
+
+    fn is_shared(&self) -> bool {
+        self.0.is_shared()
+    }
+}
+
+#[test]
+fn image_that_comes_twice_is_counted_once() {
+    let cache = DecodeCache::new(64 << 20);
+    let recipe = wide(Format::WebP, 300);
+    let (first, second) = (join(&cache, 1, &recipe), join(&cache, 1, &recipe));
+    render(&Twice(&first), &photograph(), &recipe);
+    assert!(cache.bytes() > 0);
+    drop((first, second));
+    cache.lock().sweep(Instant::now() + TTL * 2);
+    assert_eq!(cache.bytes(), 0);
+}

@@ -31,7 +31,7 @@ impl<'a, T> Collector<'a, T> {
     fn take(&mut self, mut body: Vec<u8>) -> Option<()> {
         let (answer, length) = protocol::decode(&body)?;
         match answer {
-            // a worker that is cancelled is not heard any more
+            // answers of a cancelled worker are dropped before this
             Answer::Failed(render::Error::Cancelled) => return None,
             Answer::Failed(error) => self.failure = Some(error),
             answer => {

@@ -7,14 +7,14 @@
 
 mod collector;
 #[cfg(debug_assertions)]
-mod misdeeds;
+mod fault_injection;
 mod protocol;
 pub(crate) mod worker;
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tintype_isolation::{
@@ -30,6 +30,7 @@ use crate::render::plan::Plan;
 use crate::render::{
     self, Checked, Content, DecodeKey, Decoded, Encoded, Format, Info, Progress, Settings, SharedDecodes, wire,
 };
+use crate::sync;
 
 /// Jobs after which a worker is replaced, and bytes that an idle one may have grown by.
 const MAX_JOBS: u64 = 500;
@@ -76,9 +77,9 @@ const FONTS_ARGUMENT: &str = "--fonts";
 
 /// Renders in worker processes.
 pub struct Isolated {
-    pool: Pool,
-    /// Of the lowest priority; started when it is first needed.
-    idle: OnceLock<Option<Pool>>,
+    pool: Arc<Pool>,
+    /// Of the lowest priority; started when it is needed, and again after that failed.
+    idle: Mutex<Option<Arc<Pool>>>,
     config: Config,
     deaths: LogThrottle,
     failures: LogThrottle,
@@ -92,10 +93,10 @@ impl Isolated {
     pub fn start(config: Config) -> Result<Isolated, StartError> {
         // the next process is started while the last one is used
         let spare = if config.per_job { config.workers } else { 0 };
-        let pool = Pool::start(pool_config(&config, config.workers + spare, false))?;
+        let pool = Arc::new(Pool::start(pool_config(&config, config.workers + spare, false))?);
         Ok(Isolated {
             pool,
-            idle: OnceLock::new(),
+            idle: Mutex::default(),
             config,
             deaths: LogThrottle::default(),
             failures: LogThrottle::default(),
@@ -107,18 +108,25 @@ impl Isolated {
         self.pool.report()
     }
 
-    fn pool(&self, is_idle: bool) -> Option<&Pool> {
+    fn pool(&self, is_idle: bool) -> Option<Arc<Pool>> {
         if !is_idle {
-            return Some(&self.pool);
+            return Some(Arc::clone(&self.pool));
         }
-        let start = || match Pool::start(pool_config(&self.config, 1, true)) {
-            Ok(pool) => Some(pool),
+        let started = sync::lock(&self.idle).clone();
+        started.or_else(|| self.start_idle())
+    }
+
+    /// Starts the pool for idle work. One job at a time calls this, and metrics must not wait for it.
+    fn start_idle(&self) -> Option<Arc<Pool>> {
+        match Pool::start(pool_config(&self.config, 1, true)) {
+            Ok(pool) => Some(Arc::clone(sync::lock(&self.idle).get_or_insert(Arc::new(pool)))),
             Err(error) => {
-                tracing::warn!(%error, "no worker for upgrades in idle time can be started");
+                if let Some(suppressed) = self.failures.allow() {
+                    tracing::warn!(%error, suppressed, "no worker for upgrades in idle time can be started");
+                }
                 None
             }
-        };
-        self.idle.get_or_init(start).as_ref()
+        }
     }
 
     /// Sends a request, and again if the worker was killed by another process; returns what was accepted of the answers.
@@ -212,9 +220,14 @@ impl Isolated {
             }
             _ => None,
         })?;
-        let is_first = images.first().is_some_and(|(made, _)| *made == key);
-        if is_first { Ok(images) } else { Err(IsolationError::Crashed.into()) }
+        let keys: Vec<DecodeKey> = images.iter().map(|(made, _)| *made).collect();
+        if are_as_asked(&keys, key) { Ok(images) } else { Err(IsolationError::Crashed.into()) }
     }
+}
+
+/// Whether decoded images begin with the one that was asked for, and none comes twice.
+fn are_as_asked<T: PartialEq>(made: &[T], wanted: T) -> bool {
+    made.first() == Some(&wanted) && made.iter().enumerate().all(|(at, key)| !made[..at].contains(key))
 }
 
 /// A job is tried again once, if its worker was killed by another process.
@@ -369,7 +382,7 @@ impl Renderer for Isolated {
 
     fn isolation(&self) -> Option<Isolation> {
         let mut stats = self.pool.stats();
-        if let Some(Some(idle)) = self.idle.get() {
+        if let Some(idle) = &*sync::lock(&self.idle) {
             let more = idle.stats();
             stats.started += more.started;
             more.deaths.into_iter().for_each(|(reason, count)| *stats.deaths.entry(reason).or_default() += count);
@@ -390,3 +403,6 @@ impl Progress for Stops<'_> {
         self.0.keep_going()
     }
 }
+
+#[cfg(test)]
+mod tests;

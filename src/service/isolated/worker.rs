@@ -59,7 +59,7 @@ fn work(received: Received, canceller: &Canceller, answers: &mut Answers) -> io:
     let (request, length) = protocol::decode(received.bytes()).ok_or(io::ErrorKind::InvalidData)?;
     let bytes = &received.bytes()[..length];
     #[cfg(debug_assertions)]
-    super::misdeeds::commit(bytes, answers)?;
+    super::fault_injection::inject(bytes, canceller, answers)?;
     match request {
         Request::Head { settings } => send(answers, render::head(bytes, &settings).map(Answer::Head)),
         Request::Check { settings, info } => {

@@ -136,10 +136,10 @@ fn allowed(threads: bool) -> Result<Rules, BackendError> {
     rules.insert(libc::SYS_mmap, vec![rule([not_executable()?, no_descriptor])?]);
     rules.insert(libc::SYS_mprotect, vec![rule([not_executable()?])?]);
     rules.insert(libc::SYS_prctl, vec![rule([is(0, PR_SET_VMA)?])?, rule([is(0, PR_SET_NAME)?])?]);
-    // `abort` raises its signal in its own process
-    let own = u64::from(std::process::id());
-    rules.insert(libc::SYS_tgkill, vec![rule([is(0, own)?])?]);
-    rules.insert(libc::SYS_tkill, vec![rule([is(0, own)?])?]);
+    // `abort` raises its signal in its own process; by SIGKILL a worker would feign that another process killed it
+    let (own, abort) = (u64::from(std::process::id()), libc::SIGABRT as u64);
+    rules.insert(libc::SYS_tgkill, vec![rule([is(0, own)?, is(2, abort)?])?]);
+    rules.insert(libc::SYS_tkill, vec![rule([is(0, own)?, is(1, abort)?])?]);
     if threads {
         rules.insert(libc::SYS_clone, vec![rule([is_thread()?])?]);
     }

@@ -71,7 +71,7 @@ const OOM_SCORE_ADJ: &str = "500";
 /// # Errors
 ///
 /// Where the process has several threads, or the kernel refuses what every kernel since 5.3 grants.
-pub fn lock_down(wanted: &LockDown) -> Result<Report, LockDownError> {
+pub(crate) fn lock_down(wanted: &LockDown) -> Result<Report, LockDownError> {
     let threads = count("/proc/self/task").map_err(LockDownError::Proc)?;
     if threads != 1 {
         return Err(LockDownError::Threads(threads));

@@ -52,8 +52,8 @@ pub struct Report {
     pub landlock: Landlock,
     /// System calls.
     pub seccomp: Seccomp,
-    /// Descriptors beyond the standard three that the parent passed on by mistake. The filter of system calls lets none of
-    /// them be used.
+    /// Descriptors beyond the standard three that the parent passed on by mistake. The filter of system calls, where there is
+    /// one, lets none of them be used.
     pub inherited: u32,
     /// Whether the kernel was told to kill workers first when memory is short.
     pub is_oom_preferred: bool,
@@ -63,7 +63,7 @@ pub struct Report {
 const LENGTH: usize = 8;
 
 impl Report {
-    /// Whether strangers' files can be decoded in it: system calls are filtered, or files cannot be opened.
+    /// Whether untrusted files can be decoded in it: system calls are filtered, or files cannot be opened.
     pub fn is_isolated(&self) -> bool {
         self.seccomp == Seccomp::Kill || matches!(self.landlock, Landlock::Enforced { .. })
     }

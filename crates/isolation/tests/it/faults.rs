@@ -11,9 +11,9 @@ use crate::support::{Lines, START, call, limits, program, start, within};
 const ABORT: Reason = Reason::Signal(6);
 const SEGMENTATION_FAULT: Reason = Reason::Signal(11);
 
-/// The death by a job; the one that has no end is given a tenth of a second.
+/// The death by a job; one that has no end is given a tenth of a second.
 pub(crate) fn death(worker: &mut Worker, job: &str) -> Death {
-    let limits = if job == "loop" { within(Duration::from_millis(100)) } else { limits() };
+    let limits = if matches!(job, "loop" | "chatter") { within(Duration::from_millis(100)) } else { limits() };
     match call(worker, job, &limits) {
         Err(CallError::Died(death)) => death,
         other => worker.death().unwrap_or_else(|| panic!("{job} did not kill the worker: {other:?}")).clone(),
@@ -30,6 +30,7 @@ fn fault_is_death_with_its_reason() {
         ("exit", Reason::Exit(3), ""),
         ("allocate 4000000000", Reason::OutOfMemory, "memory allocation of 4000000000 bytes failed"),
         ("loop", Reason::Deadline, ""),
+        ("chatter", Reason::Deadline, ""),
         ("open", Reason::ForbiddenCall, ""),
         ("connect", Reason::ForbiddenCall, ""),
         ("spawn", Reason::ForbiddenCall, ""),
@@ -189,6 +190,22 @@ fn forbidden_system_calls_kill() {
     for numbers in calls {
         let death = death(&mut start(), &format!("call {numbers}"));
         assert_eq!(death.reason, Reason::ForbiddenCall, "system call {numbers}: {death}");
+    }
+}
+
+/// A worker cannot feign that another process killed it, after which its job would be tried again and not counted.
+#[test]
+fn worker_that_kills_itself_made_a_forbidden_call() {
+    for signal in [9, 15, 2] {
+        let mut worker = start();
+        let pid = worker.pid();
+        for call in
+            [format!("{} {pid} {pid} {signal}", libc::SYS_tgkill), format!("{} {pid} {signal}", libc::SYS_tkill)]
+        {
+            let death = death(&mut worker, &format!("call {call}"));
+            assert_eq!(death.reason, Reason::ForbiddenCall, "signal {signal}: {death}");
+            worker = start();
+        }
     }
 }
 

@@ -98,7 +98,7 @@ fn work(job: Received, canceller: &Canceller, answers: &mut Answers) -> io::Resu
             return answers.send(&[b"sorted"]);
         }
         "query" => {
-            // what libraries ask on the way
+            // queries that libraries make
             let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
             let metadata = std::fs::metadata("/etc/passwd").map(|_| ()).map_err(|error| error.raw_os_error());
             return answers.send(&[format!("{is_terminal} {metadata:?}").as_bytes()]);
@@ -107,6 +107,13 @@ fn work(job: Received, canceller: &Canceller, answers: &mut Answers) -> io::Resu
         "try-connect" => {
             let result = std::net::TcpStream::connect("127.0.0.1:9");
             return answers.send(&[outcome(result, "connected").as_bytes()]);
+        }
+        "chatter" => {
+            while !canceller.is_cancelled() {}
+            // empty answers without an end
+            loop {
+                write(&[5, 0, 0, 0, 0].repeat(8192))?;
+            }
         }
         "fill" => {
             let mut offset = 0;
