@@ -1,6 +1,6 @@
-//! System calls beneath one folder. The kernel resolves every path beneath the folder's descriptor and through no symbolic link
-//! (`openat2` with `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`), and a file is checked to be regular before it is read: a
-//! planted file can at most cause a miss.
+//! System calls beneath one folder. Files are opened, renamed, linked and removed beneath the folder's descriptor and through no
+//! symbolic link (`openat2` with `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`), and a file is checked to be regular before it is
+//! read: a planted file or folder can at most cause a miss. Only metadata is read without that protection.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
@@ -162,17 +162,20 @@ impl Folder {
     }
 
     pub(crate) fn rename(&self, from: &str, to: &str) -> Result<()> {
-        Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
+        let ((from_folder, from), (to_folder, to)) = (self.parent(from)?, self.parent(to)?);
+        Ok(rustix::fs::renameat(from_folder, from, to_folder, to)?)
     }
 
     /// Creates a hard link; fails where the name exists.
     pub(crate) fn link(&self, from: &str, to: &str) -> std::result::Result<(), rustix::io::Errno> {
-        rustix::fs::linkat(&self.fd, from, &self.fd, to, AtFlags::empty())
+        let ((from_folder, from), (to_folder, to)) = (self.parent(from)?, self.parent(to)?);
+        rustix::fs::linkat(from_folder, from, to_folder, to, AtFlags::empty())
     }
 
     /// Removes a file; succeeds where it is missing.
     pub(crate) fn remove(&self, path: &str) -> Result<()> {
-        match rustix::fs::unlinkat(&self.fd, path, AtFlags::empty()) {
+        let removed = self.parent(path).and_then(|(folder, name)| rustix::fs::unlinkat(folder, name, AtFlags::empty()));
+        match removed {
             Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -204,7 +207,8 @@ impl Folder {
     pub(crate) fn mark_used(&self, path: &str, seconds: u32) -> Result<()> {
         let time = Timespec { tv_sec: seconds.into(), tv_nsec: 0 };
         let times = Timestamps { last_access: time, last_modification: time };
-        Ok(rustix::fs::utimensat(&self.fd, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+        let (folder, name) = self.parent(path)?;
+        Ok(rustix::fs::utimensat(folder, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
     pub(crate) fn free(&self) -> Result<Free> {
@@ -223,6 +227,12 @@ impl Folder {
         let written = self.create(&path).and_then(|file| std::io::Write::write_all(&mut &file, b"probe"));
         self.remove(&path)?;
         written
+    }
+
+    /// The folder that a path leads to, which is no link, and the name in it.
+    fn parent<'a>(&self, path: &'a str) -> std::result::Result<(OwnedFd, &'a str), rustix::io::Errno> {
+        let (folder, name) = path.rsplit_once('/').unwrap_or((".", path));
+        Ok((self.open_at(folder, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?, name))
     }
 
     fn open_at(&self, path: &str, flags: OFlags, mode: Mode) -> std::result::Result<OwnedFd, rustix::io::Errno> {

@@ -94,6 +94,12 @@ pub(crate) fn parse_staged<A: Attributes>(staged: &str) -> Option<(Key, Record<A
     parse(name)
 }
 
+/// Parses the path of a stored or a staged file.
+pub(crate) fn parse_path<A: Attributes>(path: &str) -> Option<(Key, Record<A>)> {
+    let (folder, name) = path.rsplit_once('/')?;
+    if folder == STAGING { parse_staged(name) } else { parse(name) }
+}
+
 /// The layout version of a folder of that name.
 pub(crate) fn version(name: &str) -> Option<u32> {
     let digits = name.strip_prefix('v').filter(|digits| !digits.starts_with(['0', '+']))?;

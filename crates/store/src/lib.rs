@@ -5,12 +5,11 @@
 //!
 //! - **A file is whole or absent.** It is staged, synced and renamed (`disk/write.rs`), and its name has its digest and
 //!   length (`layout.rs`), which are compared whenever it is read.
-//! - **What [`Store::put`] reports as stored survives the process.** It lies in a staged file that the next start takes
-//!   over (`disk/scan.rs`). A power failure can lose files that were not synced yet; the next start finds and removes them.
+//! - **Stored files survive the process.** A file that [`Store::put`] reports as stored lies in a staged file that the next
+//!   start takes over (`disk/scan.rs`). A power failure can lose files that were not synced yet; the next start finds and removes them.
 //! - **The folder never exceeds its bounds.** Space is reserved in the index before a byte is written and released after
 //!   the file is gone (`index/`). Files are evicted by a segmented LRU.
-//! - **Nothing planted in the folder is followed or served.** Paths are resolved beneath the folder, without links
-//!   (`folder.rs`).
+//! - **Planted files are neither followed nor served.** Files are opened beneath the folder, without links (`folder.rs`).
 //!
 //! Files with equal bytes are hard links to one inode, whose blocks count once (`disk/link.rs`). Three threads work behind
 //! the callers: one stages, one syncs and renames, one reads the folder at the start; a fourth looks after the folder
@@ -23,7 +22,7 @@
 //! |---|---|
 //! | `store` | the folder as it is now: open, in another process's hands, unusable |
 //! | `disk` | an open folder: reads, writes, links, eviction, the scan at the start |
-//! | `index` | which files there are, what they take, which goes next; no I/O and no clock |
+//! | `index` | the files, their space, and the order of eviction; no I/O and no clock |
 //! | `layout` | names of files and folders |
 //! | `folder` | system calls beneath one folder |
 //! | `original_paths` | the paths of the originals that files belong to |
@@ -53,6 +52,7 @@ mod testing;
 mod testsuite;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
@@ -129,6 +129,8 @@ pub struct StoredFile<A> {
 pub enum Selection<'a> {
     /// The files of the original of that path.
     Original(&'a str),
+    /// The files of the originals of these paths, which are found in one pass.
+    Originals(&'a HashSet<&'a str>),
     /// The files of all originals whose paths start so. Files whose original's path is not known are removed, too.
     Prefix(&'a str),
 }
@@ -138,9 +140,22 @@ impl Selection<'_> {
     pub fn matches(&self, path: &str) -> bool {
         match self {
             Selection::Original(original) => *original == path,
+            Selection::Originals(originals) => originals.contains(path),
             Selection::Prefix(prefix) => path.starts_with(prefix),
         }
     }
+}
+
+/// The outcome of [`Store::purge`].
+#[derive(Clone, Debug, Default)]
+pub struct Purged {
+    /// The keys of the selected files.
+    pub keys: HashSet<Key>,
+    /// Selected files that cannot be removed, by this purge or an earlier one. It is tried again twice a second; the next
+    /// start would find them again.
+    pub undeleted: usize,
+    /// Folders that cannot be listed: selected files in them may be found later.
+    pub unlisted: usize,
 }
 
 /// Counters of events since the store was made, across reopened folders.

@@ -1,5 +1,5 @@
 //! Checks of a folder without using it: whether it is safe, whether the store can write to it, and which process uses it. No
-//! check leaves anything behind.
+//! check leaves files behind; only [`check_permissions`] changes anything: the mode of an empty folder.
 
 use std::io::{Error, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -59,7 +59,7 @@ pub fn layout_in(dir: &Path) -> PathBuf {
 }
 
 /// The folder of staged files.
-pub fn staging_in(dir: &Path) -> PathBuf {
+fn staging_in(dir: &Path) -> PathBuf {
     layout_in(dir).join(layout::STAGING)
 }
 
@@ -98,13 +98,15 @@ pub fn probe(dir: &Path) -> Result<(), Obstacle> {
     done.and_then(|()| removed.map_err(stopped(Step::Stage, &path)))
 }
 
-/// Whether other users cannot place files in the folder. A missing folder is safe.
+/// Whether other users cannot place files in the folder. A folder that is missing, or that cannot be opened and so is not used,
+/// is safe. The write permission of others is removed from an empty folder of this user.
 ///
 /// # Errors
 /// Why the folder is unsafe, and how to fix that.
 pub fn check_permissions(dir: &Path) -> std::io::Result<()> {
     match Folder::open(dir) {
         Ok(folder) => folder::check_permissions(&folder),
+        // opening it as a store checks it again
         Err(_) => Ok(()),
     }
 }

@@ -75,24 +75,31 @@ async fn purge_at_any_moment_of_a_replacement_leaves_nothing() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = Arc::new(open(dir.path()));
     let (path, key) = file("a", 1);
+    let mut replaced = [0; 2];
     for round in 0..200_u32 {
         ask(&store, (path, key), b"first").await;
         if round % 2 == 0 {
             store.flush();
         }
+        // the purge comes ever later, and the replacement ever earlier
+        let wait = |spins: u32| (0..spins * 50).for_each(|_| std::hint::spin_loop());
         let purge = std::thread::spawn({
             let store = Arc::clone(&store);
             move || {
-                (0..round * 50).for_each(|_| std::hint::spin_loop());
+                wait(round);
                 store.purge(&Selection::Original("a"))
             }
         });
-        store.replace(path, key, Digest::of(b"first"), &object(b"1st")).await;
+        wait(200 - round);
+        let is_replaced = store.replace(path, key, Digest::of(b"first"), &object(b"1st")).await;
+        replaced[usize::from(is_replaced)] += 1;
         purge.join().expect("no panic");
         assert_eq!(store.entry(key), None, "{round}");
         store.flush();
         assert_eq!(files(dir.path()).len(), 0, "{round}");
     }
+    // otherwise nothing was raced
+    assert!(replaced[0] > 0 && replaced[1] > 0, "{replaced:?}");
     poll(|| store.usage().scanned == 1.0);
     assert_eq!((store.usage().bytes, store.usage().files), taken(dir.path()));
 }

@@ -20,7 +20,7 @@ fn inodes(dir: &Path) -> HashSet<u64> {
     files(dir).iter().map(|path| inode(path)).collect()
 }
 
-/// The account, once it is complete.
+/// The used space, once it is complete.
 fn settled(store: &Store<Extension>) -> (u64, u64) {
     store.flush();
     poll(|| store.usage().scanned == 1.0);
@@ -101,13 +101,13 @@ async fn purge_of_one_original_leaves_the_body_to_others() {
         ask(&store, file(name, number), BODY).await;
     }
     let (bytes, _) = settled(&store);
-    assert_eq!(store.purge(&Selection::Original("a")).len(), 2);
+    assert_eq!(store.purge(&Selection::Original("a")).keys.len(), 2);
     assert_eq!(settled(&store), (bytes, 3), "the body is there");
     assert_eq!(ask(&store, file("b", 1), b"new").await.1, Found::Stored);
     assert_eq!(ask(&store, file("a", 1), BODY).await.1, MADE);
     assert_eq!(settled(&store), (bytes, 4));
     assert_eq!(inodes(dir.path()).len(), 1);
-    assert_eq!(store.purge(&Selection::Prefix("")).len(), 2);
+    assert_eq!(store.purge(&Selection::Prefix("")).keys.len(), 2);
     let (after, count) = settled(&store);
     // the names of the originals take a block
     assert_eq!((after, count), (4096, 2));

@@ -1,6 +1,5 @@
-//! A folder that comes and goes: opened when it can be, given up when it is removed, tried again twice a second.
+//! The folder of a store: opened, given up when it is removed, and tried again twice a second.
 
-use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -9,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::disk::Disk;
-use crate::{Attributes, Config, Counters, Digest, Entry, Key, Object, Selection, StoredFile, Usage};
+use crate::{Attributes, Config, Counters, Digest, Entry, Key, Object, Purged, Selection, StoredFile, Usage};
 
 /// How often the folder is looked after, and one that cannot be used is tried again.
 const TICK: Duration = Duration::from_millis(500);
@@ -203,9 +202,14 @@ impl<A: Attributes> Store<A> {
         }
     }
 
-    /// Removes the selected files, those being written too, and returns their keys.
-    pub fn purge(&self, selection: &Selection<'_>) -> HashSet<Key> {
+    /// Removes the selected files, those being written too.
+    pub fn purge(&self, selection: &Selection<'_>) -> Purged {
         self.inner.disk().map(|disk| disk.purge(selection)).unwrap_or_default()
+    }
+
+    /// Files that were removed from the index and cannot be removed from the folder at present.
+    pub fn undeleted(&self) -> usize {
+        self.inner.disk().map_or(0, |disk| disk.undeleted())
     }
 
     /// Waits until everything handed over so far is on disk.
@@ -215,7 +219,8 @@ impl<A: Attributes> Store<A> {
         }
     }
 
-    /// Whether the folder can be used now. After a write that failed, a file is written to find out.
+    /// Whether the folder can be used. After a write that failed, the maintenance thread writes a file twice a second to find
+    /// out; this does no I/O.
     pub fn folder_state(&self) -> FolderState {
         match &*self.inner.state.read().unwrap_or_else(PoisonError::into_inner) {
             State::None => FolderState::None,
@@ -265,7 +270,7 @@ fn maintain<A: Attributes>(inner: Arc<Inner<A>>) -> Option<(Sender<()>, JoinHand
             inner.tick();
         }
     };
-    let thread = std::thread::Builder::new().name("cache-keeper".into()).spawn(work);
+    let thread = std::thread::Builder::new().name("cache-maintain".into()).spawn(work);
     let thread = thread.inspect_err(|error| tracing::warn!(%error, "cannot start the cache maintenance thread"));
     Some((end, thread.ok()?))
 }

@@ -125,7 +125,7 @@ async fn purge_of_an_original_removes_its_files_only() {
         ask(&store, file("a", quality), b"one").await;
     }
     ask(&store, file("b", 1), b"one").await;
-    assert_eq!(store.purge(&Selection::Original("a")).len(), 3);
+    assert_eq!(store.purge(&Selection::Original("a")).keys.len(), 3);
     assert_eq!(files(dir.path()).len(), 1);
     assert_eq!(ask(&store, file("a", 1), b"two").await.1, MADE);
     assert_eq!(ask(&store, file("b", 1), b"two").await.1, Found::Stored);
@@ -209,8 +209,8 @@ async fn purge_of_a_prefix_removes_files_of_unknown_originals_too() {
     for name in ["cats/a", "cats/small/b", "cats2/c", "dogs/d", "cats"] {
         ask(&store, file(name, 1), b"one").await;
     }
-    assert_eq!(store.purge(&Selection::Prefix("cats/")).len(), 2);
-    assert_eq!(store.purge(&Selection::Prefix("cats/")).len(), 0);
+    assert_eq!(store.purge(&Selection::Prefix("cats/")).keys.len(), 2);
+    assert_eq!(store.purge(&Selection::Prefix("cats/")).keys.len(), 0);
     store.flush();
     assert_eq!(files(dir.path()).len(), 3);
     assert_eq!(ask(&store, file("cats/a", 1), b"two").await.1, MADE);
@@ -222,9 +222,9 @@ async fn purge_of_a_prefix_removes_files_of_unknown_originals_too() {
     std::fs::write(dir.path().join("v2/names"), "cats2/c\ndogs/d\nca").expect("written");
     let store = open(dir.path());
     ask(&store, file("fish/e", 1), b"one").await;
-    assert_eq!(store.purge(&Selection::Prefix("cats/")).len(), 2, "/cats/a, and /cats whose name is lost");
-    assert_eq!(store.purge(&Selection::Prefix("fish/")).len(), 1);
-    assert_eq!(store.purge(&Selection::Prefix("")).len(), 2);
+    assert_eq!(store.purge(&Selection::Prefix("cats/")).keys.len(), 2, "/cats/a, and /cats whose name is lost");
+    assert_eq!(store.purge(&Selection::Prefix("fish/")).keys.len(), 1);
+    assert_eq!(store.purge(&Selection::Prefix("")).keys.len(), 2);
     assert!(files(dir.path()).is_empty());
 }
 
@@ -369,4 +369,205 @@ async fn store_recovers_from_a_failed_write() {
     assert_eq!(ask(&store, file("a", 2), b"two").await.1, MADE);
     store.flush();
     assert_eq!(files(dir.path()).len(), 1);
+}
+
+#[tokio::test]
+async fn file_changed_after_its_verification_is_not_given_out() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    // a change within one clock tick shows in no file time, so what was changed so lately is read each time
+    for (number, wait) in [(1, 30), (2, 0), (3, 0), (4, 0), (5, 0), (6, 0), (7, 0), (8, 0)] {
+        let (path, key) = file("a", number);
+        ask(&store, (path, key), body(number)).await;
+        store.flush();
+        let own = files(dir.path()).into_iter().find(|file| file.to_string_lossy().contains(&key.to_hex()));
+        let own = own.expect("a file");
+        std::thread::sleep(std::time::Duration::from_millis(wait));
+        let stored = store.file(key).await.expect("an intact file");
+        assert_eq!(dir.path().join(stored.path), own);
+        assert_eq!((stored.length, stored.digest), (4000, Digest::of(body(number))));
+        std::fs::write(&own, body(number + 100)).expect("written");
+        assert_eq!(store.file(key).await, None, "file {number} was changed after {wait} ms");
+        assert_eq!(store.counters().corrupt.load(Ordering::Relaxed), u64::from(number));
+        assert!(!own.exists());
+    }
+}
+
+#[tokio::test]
+async fn list_of_paths_shrinks_and_stays_complete() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = Config { dir: Some(dir.path().to_owned()), max_bytes: 1 << 30, max_files: 5000, min_free: 0 };
+    let store = Store::<Extension>::new(config.clone());
+    let one = object(b"one");
+    let originals: Vec<String> =
+        (0..1100).map(|number| format!("{}/{number}", if number % 110 == 0 { "keep" } else { "gone" })).collect();
+    for path in &originals {
+        assert!(store.put(path, Key::new(path, [0; 32]), &one).await, "{path}");
+    }
+    let recorded = || std::fs::read_to_string(dir.path().join("v2/names")).expect("names").lines().count();
+    assert_eq!(recorded(), 1100);
+    for path in originals.iter().filter(|path| path.starts_with("gone")) {
+        assert_eq!(store.purge(&Selection::Original(path)).keys.len(), 1, "{path}");
+    }
+    poll(|| recorded() == 10);
+    drop(store);
+    let store = Store::<Extension>::new(config);
+    store.put("other", Key::new("other", [0; 32]), &one).await;
+    assert_eq!(store.purge(&Selection::Prefix("gone/")).keys.len(), 0);
+    assert_eq!(store.purge(&Selection::Prefix("keep/")).keys.len(), 10);
+    assert!(store.contains(Key::new("other", [0; 32])));
+}
+
+#[tokio::test]
+async fn file_removed_right_after_the_start_does_not_come_back() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut store = open(dir.path());
+    for number in 0..20 {
+        ask(&store, file("a", number), b"one").await;
+    }
+    for number in 0..20 {
+        store.flush();
+        drop(store);
+        store = open(dir.path());
+        let (_, key) = file("a", number);
+        store.remove(key);
+        assert!(store.get(key).await.is_none(), "{number}");
+        assert_eq!(files(dir.path()).len(), 19 - number as usize);
+    }
+}
+
+#[tokio::test]
+async fn file_removed_while_it_is_written_does_not_appear() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    for number in 0..50 {
+        let (path, key) = file("a", number);
+        store.put(path, key, &object(b"one")).await;
+        store.remove(key);
+        assert!(!store.contains(key) && store.get(key).await.is_none(), "{number}");
+    }
+    store.flush();
+    assert!(files(dir.path()).is_empty());
+    assert_eq!((store.usage().pending, store.counters().not_stored.load(Ordering::Relaxed)), (0, 0));
+}
+
+#[tokio::test]
+async fn file_that_became_invalid_is_not_stored() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    let (path, key) = file("a", 1);
+    assert!(!store.put_if(path, key, &object(b"one"), || false).await);
+    assert!(store.get(key).await.is_none());
+    assert_eq!((store.usage().pending, store.counters().not_stored.load(Ordering::Relaxed)), (0, 0));
+    assert!(store.put_if(path, key, &object(b"one"), || true).await);
+    assert_eq!(store.get(key).await.expect("a file").bytes, &b"one"[..]);
+}
+
+#[tokio::test]
+async fn older_files_that_cannot_be_removed_do_not_stop_eviction() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let old = dir.path().join("v1/ab");
+    std::fs::create_dir_all(&old).expect("made");
+    let record = layout::Record { digest: super::Digest::of(b"old"), length: 3, attributes: Extension::WebP };
+    let paths: Vec<_> = (0..10).map(|number| old.join(layout::name(file("old", number).1, &record))).collect();
+    paths.iter().for_each(|path| std::fs::write(path, b"old").expect("written"));
+    let store = open_with(dir.path(), 32 * 4096);
+    poll(|| store.usage().scanned == 1.0);
+    let mut number = 0;
+    while store.counters().evicted.load(Ordering::Relaxed) == 0 {
+        number += 1;
+        assert_eq!(ask(&store, file("a", number), body(number)).await.1, MADE);
+    }
+    // the remaining ones, whose names are known by now, become folders, which unlink(2) does not remove
+    for path in paths.iter().filter(|path| path.exists()) {
+        std::fs::remove_file(path).expect("removed");
+        std::fs::create_dir(path).expect("made");
+    }
+    for number in number + 1..number + 40 {
+        assert_eq!(ask(&store, file("a", number), body(number)).await.1, MADE, "{number}");
+    }
+    store.flush();
+    assert!(taken(dir.path()).0 <= 32 * 4096);
+}
+
+#[tokio::test]
+async fn purge_that_cannot_remove_a_file_says_so() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    for name in ["a", "b"] {
+        ask(&store, file(name, 1), b"one").await;
+    }
+    store.flush();
+    let (_, key) = file("a", 1);
+    let path = files(dir.path()).into_iter().find(|path| path.to_string_lossy().contains(&key.to_hex()));
+    let path = path.expect("a file");
+    // unlink(2) removes no folder
+    std::fs::remove_file(&path).expect("removed");
+    std::fs::create_dir(&path).expect("made");
+    let purged = store.purge(&Selection::Original("a"));
+    assert_eq!((purged.keys.len(), purged.undeleted, purged.unlisted), (1, 1, 0));
+    assert_eq!(store.purge(&Selection::Original("a")).undeleted, 1, "it is still there");
+    assert_eq!(store.purge(&Selection::Prefix("a")).undeleted, 1);
+    assert_eq!(store.purge(&Selection::Original("b")).undeleted, 0, "another's");
+    assert_eq!(store.undeleted(), 1);
+    std::fs::remove_dir(&path).expect("removed");
+    poll(|| store.undeleted() == 0);
+    poll(|| store.usage().scanned == 1.0);
+    assert_eq!((store.usage().bytes, store.usage().files), taken(dir.path()));
+}
+
+#[tokio::test]
+async fn purge_of_a_folder_that_cannot_be_listed_says_so() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    ask(&store, file("a", 1), b"one").await;
+    drop(store);
+    let (_, key) = file("a", 1);
+    let folder = dir.path().join("v2").join(layout::folder(key.first_byte() % layout::FAN_OUT));
+    let aside = dir.path().join("aside");
+    std::fs::rename(&folder, &aside).expect("moved");
+    // a link is not followed
+    std::os::unix::fs::symlink(&aside, &folder).expect("a link");
+    let store = open(dir.path());
+    let purged = store.purge(&Selection::Original("a"));
+    assert_eq!((purged.keys.len(), purged.undeleted, purged.unlisted), (0, 0, 1));
+    std::fs::remove_file(&folder).expect("removed");
+    std::fs::rename(&aside, &folder).expect("moved");
+    let purged = store.purge(&Selection::Original("a"));
+    assert_eq!((purged.keys.len(), purged.undeleted, purged.unlisted), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn purge_of_several_originals_removes_their_files_only() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    let names = ["a", "b", "c", "d"];
+    for name in names {
+        ask(&store, file(name, 1), b"one").await;
+    }
+    let purged = store.purge(&Selection::Originals(&["a", "c", "x"].into()));
+    assert_eq!(purged.keys, [file("a", 1).1, file("c", 1).1].into());
+    assert_eq!(names.map(|name| store.contains(file(name, 1).1)), [false, true, false, true]);
+}
+
+#[tokio::test]
+async fn planted_link_to_a_folder_is_not_followed() {
+    let (dir, elsewhere) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let store = open(dir.path());
+    ask(&store, file("a", 1), b"one").await;
+    store.flush();
+    let (path, key) = file("a", 2);
+    let folder = dir.path().join("v2").join(layout::folder(key.first_byte() % layout::FAN_OUT));
+    // the files of the same names there belong to others
+    let target = elsewhere.path().join("theirs");
+    std::fs::rename(&folder, &target).expect("moved");
+    std::os::unix::fs::symlink(&target, &folder).expect("a link");
+    let there = files(&target);
+    assert_eq!(there.len(), 1);
+    store.put(path, key, &object(b"two")).await;
+    store.flush();
+    assert_eq!(files(&target), there, "nothing is written there");
+    let purged = store.purge(&Selection::Original("a"));
+    assert_eq!((purged.keys.len(), purged.undeleted), (1, 1));
+    assert_eq!(files(&target), there, "nor removed");
 }

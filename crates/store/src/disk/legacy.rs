@@ -10,6 +10,8 @@ use super::{Attributes, Folder, Space, layout};
 pub(crate) struct LegacyLayouts {
     folders: Vec<Layout>,
     space: Space,
+    /// Whether files stay that cannot be removed.
+    keeps_files: bool,
 }
 
 struct Layout {
@@ -73,7 +75,22 @@ impl LegacyLayouts {
     }
 
     /// Removes one file; `false` where there is none left.
+    ///
+    /// # Errors
+    /// Where it cannot be removed. The files of its layout are given up then, and their space stays counted.
     pub(crate) fn remove_one<A: Attributes>(&mut self) -> Result<bool> {
+        let removed = self.try_remove_one::<A>();
+        if removed.is_err() {
+            self.folders.pop();
+            self.keeps_files = true;
+        }
+        if self.folders.is_empty() && !self.keeps_files {
+            self.space = Space::default();
+        }
+        removed
+    }
+
+    fn try_remove_one<A: Attributes>(&mut self) -> Result<bool> {
         while let Some(layout) = self.folders.last_mut() {
             if let Some(file) = layout.files.pop() {
                 let part = layout.parts.last().map(String::as_str).unwrap_or_default();
@@ -93,7 +110,6 @@ impl LegacyLayouts {
                 layout.parts.pop();
             }
         }
-        self.space = Space::default();
         Ok(false)
     }
 }

@@ -14,7 +14,7 @@ mod space;
 mod verified;
 mod write;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
 use std::path::Path;
@@ -30,7 +30,7 @@ use crate::layout::{self, FAN_OUT, Record};
 use crate::log_throttle::LogThrottle;
 use crate::original_paths::OriginalPaths;
 use crate::sync::lock;
-use crate::{Attributes, Config, Counters, Digest, Key, Object, Selection, Usage};
+use crate::{Attributes, Config, Counters, Digest, Key, Object, Purged, Selection, Usage};
 use legacy::LegacyLayouts;
 pub(crate) use legacy::refuse_newer;
 use link::StagedBodies;
@@ -206,10 +206,9 @@ impl<A: Attributes> Disk<A> {
         }
     }
 
-    /// Whether files can be written. After a write that failed, a file is written to find out: a server that gets no requests
-    /// since it is not ready would otherwise never recover.
+    /// Whether files can be written, by the last write or the last tick.
     pub(crate) fn is_writable(&self) -> bool {
-        self.shared.is_writable()
+        !self.shared.failing.load(Ordering::Relaxed) && !self.is_lost()
     }
 
     /// Whether the folder has been removed, or another one put in its place.
@@ -217,22 +216,30 @@ impl<A: Attributes> Disk<A> {
         self.shared.lost.load(Ordering::Relaxed)
     }
 
-    /// Maintenance; to be called about every second.
+    /// Maintenance; to be called twice a second.
     pub(crate) fn tick(&self) {
         self.shared.tick();
     }
 
     /// Removes the selected files, those being written too.
-    pub(crate) fn purge(&self, selection: &Selection<'_>) -> HashSet<Key> {
-        let purged = self.shared.purge(selection);
+    pub(crate) fn purge(&self, selection: &Selection<'_>) -> Purged {
+        let is_selected = self.shared.key_filter(selection);
+        let mut purged = self.shared.purge(selection, &is_selected);
         // the threads remove files that were being written
         self.flush();
+        purged.undeleted = self.shared.retry_undeleted(&is_selected);
         purged
+    }
+
+    /// Files that were removed from the index and cannot be removed from the folder at present.
+    pub(crate) fn undeleted(&self) -> usize {
+        lock(&self.shared.undeleted).len()
     }
 
     /// Removes one file.
     pub(crate) fn remove(&self, key: Key) {
         let shared = &self.shared;
+        shared.list_folder(key.first_byte() % FAN_OUT);
         lock(&shared.pending).remove(&key);
         let removed = lock(&shared.index).remove(&key);
         if let Some(removed) = removed {
@@ -346,6 +353,32 @@ impl<A: Attributes> Shared<A> {
                 lock(&self.undeleted).push((file.to_owned(), charge.into()));
             }
         }
+    }
+
+    /// Tries again to remove files that could not be; returns how many of the selected ones stay.
+    fn retry_undeleted(&self, is_selected: impl Fn(Key) -> bool) -> usize {
+        let (mut selected, mut error) = (0, None);
+        lock(&self.undeleted).retain(|(file, charge)| {
+            let parsed = layout::parse_path::<A>(file);
+            // written again since, under the same name
+            let is_replaced = parsed.is_some_and(|(key, record)| lock(&self.index).get(&key) == Some(record));
+            let removed = if is_replaced { Ok(()) } else { self.folder.remove(file) };
+            match removed {
+                Ok(()) => drop(lock(&self.index).release(*charge)),
+                Err(failed) => {
+                    selected += usize::from(parsed.is_some_and(|(key, _)| is_selected(key)));
+                    error = Some((file.clone(), failed));
+                    return true;
+                }
+            }
+            false
+        });
+        if let Some((file, error)) = error
+            && let Some(suppressed) = self.undeletable.allow()
+        {
+            tracing::warn!(%file, %error, suppressed, "a cached file cannot be removed; it stays counted");
+        }
+        selected
     }
 
     /// Sets the space of one part of the store besides its entries.

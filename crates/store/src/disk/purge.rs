@@ -1,40 +1,34 @@
-//! Removing the files of an original, or of all originals below a path.
+//! Removing the files of originals, or of all originals below a path.
 
 use std::collections::HashSet;
 
 use super::{Attributes, STEP, Shared, lock};
 use crate::key::PathHash;
 use crate::layout::{self, FAN_OUT};
-use crate::{Key, Selection, original_paths};
+use crate::{Key, Purged, Selection, original_paths};
 
 impl<A: Attributes> Shared<A> {
-    /// Removes the selected files and returns their keys.
-    pub(crate) fn purge(&self, selection: &Selection<'_>) -> HashSet<Key> {
-        let folders = match selection {
-            Selection::Original(path) => {
-                let number = PathHash::of(path).first_byte() % FAN_OUT;
-                number..number + 1
-            }
-            Selection::Prefix(_) => 0..FAN_OUT,
-        };
-        folders.for_each(|number| self.list_folder(number));
-        let is_selected = self.key_filter(selection);
-        let mut purged = HashSet::new();
+    /// Removes the selected files, whose keys `is_selected` tells.
+    pub(crate) fn purge(&self, selection: &Selection<'_>, is_selected: impl Fn(Key) -> bool) -> Purged {
+        let mut purged = Purged::default();
+        for number in folders(selection) {
+            purged.unlisted += usize::from(!self.list_folder(number));
+        }
         // publishing takes these locks in the same order: a file that is being written is found in one of the two
         lock(&self.pending).retain(|key, pending| {
             let keep = !selection.matches(&pending.original);
             if !keep {
-                purged.insert(*key);
+                purged.keys.insert(*key);
             }
             keep
         });
         let mut from = Some(0);
         while let Some(at) = from {
-            let (entries, next) = lock(&self.index).entries(at, STEP * 8);
-            for (key, record) in entries.into_iter().filter(|(key, _)| is_selected(*key)) {
+            let (entries, next) = lock(&self.index).entries_of(at, STEP * 8, |key| is_selected(*key));
+            for (key, record) in entries {
                 if let Some(removed) = self.remove_entry(key, &record) {
                     self.remove_file(&layout::path(key, &record), removed.charge);
-                    purged.insert(key);
+                    purged.keys.insert(key);
                 }
             }
             from = next;
@@ -43,11 +37,15 @@ impl<A: Attributes> Shared<A> {
     }
 
     /// Tells which keys are selected. A prefix also selects keys whose original's path is not known: it may begin so.
-    fn key_filter(&self, selection: &Selection<'_>) -> Box<dyn Fn(Key) -> bool> {
+    pub(crate) fn key_filter(&self, selection: &Selection<'_>) -> Box<dyn Fn(Key) -> bool> {
         match selection {
             Selection::Original(path) => {
                 let hash = PathHash::of(path);
                 Box::new(move |key| key.original() == hash)
+            }
+            Selection::Originals(paths) => {
+                let hashes: HashSet<PathHash> = paths.iter().map(|path| PathHash::of(path)).collect();
+                Box::new(move |key| hashes.contains(&key.original()))
             }
             Selection::Prefix(prefix) => {
                 let mut others = HashSet::new();
@@ -63,5 +61,15 @@ impl<A: Attributes> Shared<A> {
                 Box::new(move |key| !others.contains(&key.original()))
             }
         }
+    }
+}
+
+/// The fan-out folders that selected files may lie in.
+fn folders(selection: &Selection<'_>) -> HashSet<u8> {
+    let of = |path: &str| PathHash::of(path).first_byte() % FAN_OUT;
+    match selection {
+        Selection::Original(path) => [of(path)].into(),
+        Selection::Originals(paths) => paths.iter().map(|path| of(path)).collect(),
+        Selection::Prefix(_) => (0..FAN_OUT).collect(),
     }
 }

@@ -63,14 +63,17 @@ impl<A: Attributes> Disk<A> {
                 let record = lock(&shared.index).get(&key);
                 !pending.contains_key(&key) && record.is_some_and(|record| record.digest == current)
             });
-            is_current && {
-                pending.insert(key, Pending { original: Arc::clone(&original), object: Arc::clone(object) });
-                let job = StageJob::stage(original, key, Arc::clone(object), replaces, staged);
-                self.stage.as_ref().is_some_and(|stage| stage.try_send(job).is_ok())
+            let job = StageJob::stage(Arc::clone(&original), key, Arc::clone(object), replaces, staged);
+            let is_sent = is_current && self.stage.as_ref().is_some_and(|stage| stage.try_send(job).is_ok());
+            if is_sent {
+                // the threads look for it under the lock; a former put of the key, which may be reported as stored, is
+                // replaced by one that will be written alone
+                pending.insert(key, Pending { original, object: Arc::clone(object) });
             }
+            is_sent
         };
         if !accepted {
-            shared.cancel_pending(key, object);
+            shared.pending_bytes.fetch_sub(length, Ordering::Relaxed);
             shared.counters.not_stored.fetch_add(u64::from(is_current), Ordering::Relaxed);
             return false;
         }
@@ -98,3 +101,6 @@ impl<A: Attributes> Shared<A> {
         self.pending_bytes.fetch_sub(object.bytes.len() as u64, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,11 +153,11 @@ impl<A: Attributes> Shared<A> {
         });
     }
 
-    /// Lists one fan-out folder into the index, once.
-    pub(crate) fn list_folder(&self, number: u8) {
+    /// Lists one fan-out folder into the index, once; `false` where it cannot be listed.
+    pub(crate) fn list_folder(&self, number: u8) -> bool {
         let mut listed = lock(&self.listed[usize::from(number)]);
         if *listed {
-            return;
+            return true;
         }
         let name = layout::folder(number);
         let (mut found, mut foreign) = (Vec::new(), 0);
@@ -176,7 +176,7 @@ impl<A: Attributes> Shared<A> {
                 if let Some(suppressed) = self.unreadable.allow() {
                     tracing::warn!(folder = name, %error, suppressed, "a folder of the cache cannot be listed");
                 }
-                return;
+                return false;
             }
         }
         *listed = true;
@@ -195,6 +195,7 @@ impl<A: Attributes> Shared<A> {
             // a kill between a rename and a removal leaves two files of one key
             let _ = self.folder.remove(&layout::path(key, &record));
         }
+        true
     }
 
     /// Waits for a phase of the scan; `false` where it is not reached within `timeout`, or the store is closing.
@@ -229,7 +230,7 @@ impl<A: Attributes> Shared<A> {
         }
     }
 
-    /// Maintenance, called about every second.
+    /// Maintenance, called twice a second.
     pub(crate) fn tick(&self) {
         let is_current = self.lock.metadata().map_or(true, |lock| lock.nlink() > 0) && self.folder.is_current();
         if !is_current && !self.lost.swap(true, Ordering::Relaxed) {
@@ -237,8 +238,7 @@ impl<A: Attributes> Shared<A> {
             tracing::warn!(%dir, "the cache folder was removed or replaced; it is reopened");
             return;
         }
-        // logs when writes succeed again
-        self.is_writable();
+        self.probe();
         let used = std::mem::take(&mut *lock(&self.used));
         for key in used {
             let record = lock(&self.index).get(&key);
@@ -247,10 +247,7 @@ impl<A: Attributes> Shared<A> {
                 let _ = self.folder.mark_used(&layout::path(key, &record), now());
             }
         }
-        let undeleted = std::mem::take(&mut *lock(&self.undeleted));
-        for (file, charge) in undeleted {
-            self.remove_file(&file, charge);
-        }
+        self.retry_undeleted(|_| true);
         if *lock(&self.phase) == Phase::Ready {
             self.enforce_bounds();
             // writes log that there is no space

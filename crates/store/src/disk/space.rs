@@ -82,7 +82,12 @@ impl<A: Attributes> Shared<A> {
             let before = legacy.space();
             let removed = legacy.remove_one::<A>();
             self.set_fixed(FIXED_LEGACY, legacy.space());
-            if removed? {
+            if let Err(error) = &removed
+                && let Some(suppressed) = self.undeletable.allow()
+            {
+                tracing::warn!(%error, suppressed, "files of an older layout cannot be removed; they stay counted");
+            }
+            if removed.unwrap_or(false) {
                 self.counters.evicted.fetch_add(1, Ordering::Relaxed);
                 let after = legacy.space();
                 let (blocks, files) = (before.blocks - after.blocks, before.files - after.files);
@@ -99,7 +104,9 @@ impl<A: Attributes> Shared<A> {
             if let Some(suppressed) = self.undeletable.allow() {
                 tracing::warn!(%file, %error, suppressed, "a cached file cannot be removed to make room");
             }
-            lock(&self.index).restore(victim);
+            let left = lock(&self.index).restore(victim);
+            // written again meanwhile: removed later
+            lock(&self.undeleted).extend(left.map(|left| (file, left.charge.into())));
             return Ok(None);
         }
         let freed = lock(&self.index).release(victim.charge);

@@ -351,13 +351,13 @@ impl<A: Attributes> Shared<A> {
         Ok(())
     }
 
-    /// Whether files can be written. After a write that failed, a file is written to find out.
-    pub(crate) fn is_writable(&self) -> bool {
+    /// After a write that failed, writes a file to find out whether that is possible again: a server that gets no requests
+    /// since it is not ready would otherwise never recover.
+    pub(crate) fn probe(&self) {
         if self.failing.load(Ordering::Relaxed) && self.folder.probe(layout::STAGING).is_ok() {
             self.failing.store(false, Ordering::Relaxed);
             tracing::info!(dir = %self.folder.path().display(), "the cache can be written again");
         }
-        !self.failing.load(Ordering::Relaxed) && !self.lost.load(Ordering::Relaxed)
     }
 }
 

@@ -101,7 +101,7 @@ fn concurrent_writes_links_and_removals_stay_within_the_bound() {
                         remove(&index, &disk, former);
                     }
                     let used = lock(&index).used().blocks;
-                    assert!(used <= bound.blocks, "{used} blocks in the account");
+                    assert!(used <= bound.blocks, "{used} blocks are counted");
                 }
             })
         };

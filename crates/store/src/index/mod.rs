@@ -191,15 +191,17 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
         })
     }
 
-    /// Adds an entry again whose file could not be removed; it goes first.
-    pub(crate) fn restore(&mut self, removed: Removed<K, V>) {
-        if self.find(&removed.key).is_none() {
-            let counted = self.settle(removed.charge, true);
-            self.used.subtract(counted);
-            // the blocks of slots are a u32
-            let blocks = u32::try_from(counted.blocks).unwrap_or(u32::MAX);
-            self.insert(removed.key, removed.value, blocks, removed.inode, 0, false);
+    /// Adds an entry again whose file could not be removed; it goes first. Returns it where its key has another entry by now.
+    pub(crate) fn restore(&mut self, removed: Removed<K, V>) -> Option<Removed<K, V>> {
+        if self.find(&removed.key).is_some() {
+            return Some(removed);
         }
+        let counted = self.settle(removed.charge, true);
+        self.used.subtract(counted);
+        // the blocks of slots are a u32
+        let blocks = u32::try_from(counted.blocks).unwrap_or(u32::MAX);
+        self.insert(removed.key, removed.value, blocks, removed.inode, 0, false);
+        None
     }
 
     /// Releases a reservation or the space of a removed entry; returns the blocks and inodes that this frees.
@@ -294,10 +296,17 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
 
     /// The entries of at most `count` slots from slot `from` on, and the slot to continue at.
     pub(crate) fn entries(&self, from: usize, count: usize) -> (Vec<(K, V)>, Option<usize>) {
+        self.entries_of(from, count, |_| true)
+    }
+
+    /// The same, of the selected keys.
+    pub(crate) fn entries_of(
+        &self, from: usize, count: usize, is_selected: impl Fn(&K) -> bool,
+    ) -> (Vec<(K, V)>, Option<usize>) {
         let end = from.saturating_add(count).min(self.slots.len());
         let part = self.slots.get(from..end).unwrap_or_default();
-        let entries = part.iter().filter(|slot| slot.segment != Segment::Free).map(|slot| (slot.key, slot.value));
-        (entries.collect(), (end < self.slots.len()).then_some(end))
+        let selected = part.iter().filter(|slot| slot.segment != Segment::Free && is_selected(&slot.key));
+        (selected.map(|slot| (slot.key, slot.value)).collect(), (end < self.slots.len()).then_some(end))
     }
 
     fn find(&self, key: &K) -> Option<u32> {

@@ -127,7 +127,7 @@ impl Disk {
 
 proptest! {
     #[test]
-    fn account_is_never_below_the_disk_and_exact_at_rest(steps in proptest::collection::vec(step(), 1..200)) {
+    fn used_space_is_never_below_the_disk_and_exact_at_rest(steps in proptest::collection::vec(step(), 1..200)) {
         let bound = Space { blocks: 30, files: 25 };
         let mut index: Index<u8, Value> = Index::new(bound);
         let mut disk = Disk::default();
@@ -185,7 +185,7 @@ proptest! {
                 Step::Stuck => {
                     if let Some(victim) = index.evict() {
                         let taken = disk.take(victim.key);
-                        index.restore(victim);
+                        prop_assert!(index.restore(victim).is_none());
                         if let Some((number, inode)) = taken {
                             disk.entries.insert(victim.key, (number, inode, false));
                         }
@@ -237,7 +237,7 @@ proptest! {
                 }
             }
         }
-        // everything goes, each once, and leaves an account of nothing
+        // everything goes, each once, and no space is used any more
         let mut gone = 0;
         while let Some(removed) = index.evict() {
             prop_assert!(disk.take(removed.key).is_some());
@@ -371,4 +371,21 @@ fn order_survives_in_file_times() {
     expected.extend([3, 4, 7]);
     let gone: Vec<u32> = std::iter::from_fn(|| index.evict().map(|removed| removed.key)).collect();
     assert_eq!(gone, expected);
+}
+
+#[test]
+fn entry_whose_key_came_back_is_not_restored() {
+    let mut index = Index::new(Space { blocks: 100, files: 10 });
+    let write = |index: &mut Index<u32, Value>, inode: u32| {
+        assert!(index.reserve(Space::file(3)));
+        assert_eq!(index.commit(1, alone(inode), Space::file(3), (Inode::new(inode.into()), 3), 0), None);
+    };
+    write(&mut index, 1);
+    let victim = index.evict().expect("an entry");
+    // while the file is being removed, and cannot be
+    write(&mut index, 2);
+    let left = index.restore(victim).expect("its key has another entry");
+    assert_eq!(index.used(), Space { blocks: 6, files: 2 }, "both files are there");
+    index.release(left.charge);
+    assert_eq!(index.used(), Space::file(3));
 }
