@@ -58,6 +58,10 @@ pub fn decode_partial(data: &[u8], size: Size, loop_filter: bool) -> Option<([Ve
         decoder.header.filter_strengths = Default::default();
     }
     let complete = decoder.decode(&mut bits, None);
+    if complete == decoder.rows {
+        // as where only partitions of tokens are missing that no macroblock needs
+        return Some((decoder.buffer.planes, size.height));
+    }
     // rows that the filter would still change are left out, and the pair whose chroma is interpolated with that of the next
     let is_filtered = decoder.header.filter_strengths.as_flattened().iter().any(|strength| !strength.is_off());
     let unfinished = match (is_filtered, decoder.header.is_simple_filter) {

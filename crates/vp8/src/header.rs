@@ -163,7 +163,7 @@ pub fn frame_size(data: &[u8]) -> Option<Size> {
     if u32::from_le_bytes([a, b, c, 0]) & 0b1_1001 != 0b1_0000 {
         return None;
     }
-    // the two highest bits ask for upscaling, which is up to who shows the frame
+    // the two highest bits ask for upscaling, which is left to the caller
     let (width, height) = (u16::from_le_bytes([w0, w1]) & 0x3FFF, u16::from_le_bytes([h0, h1]) & 0x3FFF);
     (width > 0 && height > 0).then(|| Size::new(width.into(), height.into()))
 }
