@@ -8,7 +8,9 @@
 //!   checked against size and stride before.
 //! - libwebp owns what it allocates itself; `Drop` calls `WebPPictureFree` and `WebPMemoryWriterClear` on every way out.
 
+use std::any::Any;
 use std::ffi::c_int;
+use std::panic::{self, AssertUnwindSafe};
 
 use libwebp_sys as sys;
 
@@ -40,16 +42,15 @@ pub type KeepGoing<'a> = &'a mut dyn FnMut() -> bool;
 /// [`EncodeError`].
 ///
 /// # Panics
-/// If the rows of `input` are shorter than its size says.
-pub fn encode(
-    input: &Input<'_>, config: &sys::WebPConfig, mut keep_going: KeepGoing<'_>,
-) -> Result<Vec<u8>, EncodeError> {
+/// If the rows of `input` are shorter than its size says, and where `keep_going` panics.
+pub fn encode(input: &Input<'_>, config: &sys::WebPConfig, keep_going: KeepGoing<'_>) -> Result<Vec<u8>, EncodeError> {
     let mut picture = Picture::new()?;
     let mut out = Writer::new();
     picture.0.writer = Some(sys::WebPMemoryWrite);
     picture.0.custom_ptr = (&raw mut out.0).cast();
     picture.0.progress_hook = Some(call_keep_going);
-    picture.0.user_data = (&raw mut keep_going).cast();
+    let mut hook = Hook { keep_going, panic: None };
+    picture.0.user_data = (&raw mut hook).cast();
     match input {
         Input::Packed(pixels) => picture.import(pixels)?,
         Input::Planes(planes) => picture.borrow(planes)?,
@@ -57,6 +58,9 @@ pub fn encode(
     // SAFETY: the config and the picture are initialised, the picture's planes, writer and user data live in this frame
     // or are borrowed by it, and nothing keeps them after the call
     let is_done = unsafe { sys::WebPValidateConfig(config) != 0 && sys::WebPEncode(config, &raw mut picture.0) != 0 };
+    if let Some(panic) = hook.panic {
+        panic::resume_unwind(panic);
+    }
     match picture.0.error_code {
         _ if is_done => Ok(out.bytes().to_vec()),
         sys::WebPEncodingError::VP8_ENC_ERROR_USER_ABORT => Err(EncodeError::Cancelled),
@@ -64,12 +68,25 @@ pub fn encode(
     }
 }
 
+/// The user data of [`call_keep_going`].
+struct Hook<'a> {
+    keep_going: KeepGoing<'a>,
+    panic: Option<Box<dyn Any + Send>>,
+}
+
 /// libwebp's progress hook.
 unsafe extern "C" fn call_keep_going(_percent: c_int, picture: *const sys::WebPPicture) -> c_int {
-    // SAFETY: libwebp hands back the picture that `encode` gave it, whose user data is a `KeepGoing` of that
+    // SAFETY: libwebp hands back the picture that `encode` gave it, whose user data is a `Hook` of that
     // frame, which nothing else uses during the call
-    let keep_going = unsafe { &mut *(*picture).user_data.cast::<KeepGoing<'_>>() };
-    c_int::from(keep_going())
+    let hook = unsafe { &mut *(*picture).user_data.cast::<Hook<'_>>() };
+    // a panic must not unwind through C
+    match panic::catch_unwind(AssertUnwindSafe(|| (hook.keep_going)())) {
+        Ok(keeps_going) => c_int::from(keeps_going),
+        Err(panic) => {
+            hook.panic = Some(panic);
+            0
+        }
+    }
 }
 
 /// libwebp's picture, freed on drop.
@@ -160,5 +177,19 @@ impl Drop for Writer {
     fn drop(&mut self) {
         // SAFETY: initialised by `new`
         unsafe { sys::WebPMemoryWriterClear(&raw mut self.0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tintype_pixels::Size;
+
+    #[test]
+    #[should_panic(expected = "on the way")]
+    fn panic_of_keep_going_is_passed_on() {
+        let pixels = Pixels { size: Size::new(64, 64), channels: 3, data: vec![128; 64 * 64 * 3] };
+        let config = sys::WebPConfig::new().expect("a configuration");
+        let _ = encode(&Input::Packed(&pixels), &config, &mut || panic!("on the way"));
     }
 }
