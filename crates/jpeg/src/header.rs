@@ -16,7 +16,7 @@ pub struct Header {
     /// Samples of all components together for each pixel: 1.5 for 4:2:0, 3 for 4:4:4.
     pub samples_per_pixel: f64,
     /// The SOFn marker, which says how the frame is coded.
-    pub sof: u8,
+    pub(crate) sof: u8,
     /// Whether SOFn is a progressive mode, with Huffman or arithmetic coding.
     pub progressive: bool,
     /// Whether SOFn is a lossless mode.

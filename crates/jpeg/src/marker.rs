@@ -19,7 +19,7 @@ pub(crate) const DAC: u8 = 0xCC;
 /// Restart 0, the first of eight.
 pub const RST0: u8 = 0xD0;
 /// Restart 7, the last of eight.
-pub const RST7: u8 = 0xD7;
+pub(crate) const RST7: u8 = 0xD7;
 /// Start of image.
 pub(crate) const SOI: u8 = 0xD8;
 /// End of image.

@@ -11,8 +11,8 @@ use crate::lenient_tables::Tables;
 use crate::marker::{APP0, APP15, COM, DAC, DHT, DNL, DQT, DRI, EOI, RST0, RST7, SOF0, SOF2, SOS, TEM};
 use tintype_pixels::Size;
 
-/// The most scans that are looked at, which is as many as are decoded.
-const MAX_SCANS: usize = 100;
+/// The most scans of a file that is looked at or decoded, against files that cost minutes.
+pub(crate) const MAX_SCANS: usize = 100;
 
 /// A file with Huffman coding, sequential or progressive, up to its end or the first segment that libjpeg refuses.
 pub struct FileStructure {

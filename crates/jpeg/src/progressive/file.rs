@@ -3,10 +3,8 @@
 use crate::frame::FrameHeader;
 use crate::header::as_records;
 use crate::marker::{DHT, DNL, DQT, DRI, EOI, RST0, RST7, SOF0, SOF2, SOF15, SOI, SOS};
+use crate::structure::MAX_SCANS;
 use crate::tables::{HuffmanSpec, Tables};
-
-/// The most scans of a file that is decoded, against files that cost minutes.
-const MAX_SCANS: usize = 100;
 
 /// A progressive file, all of whose coefficients are sent to the last bit.
 pub(super) struct File<'a> {
