@@ -24,6 +24,7 @@ pub fn probe(original: &[u8]) -> Result<Info> {
 /// As [`probe`], and [`Error::Unsupported`] for a format that is switched off.
 pub fn head(original: &[u8], settings: &Settings) -> Result<Option<Info>> {
     match Format::sniff(original).ok_or(Error::UnknownFormat)? {
+        Format::Svg if !settings.accepts(Format::Svg) => Err(switched_off(Format::Svg)),
         Format::Svg if settings.draws_svg() => Ok(probe_as(Format::Svg, original, settings).ok()),
         Format::Svg => Ok(None),
         format => probe_as(format, original, settings).map(Some),
@@ -89,4 +90,18 @@ pub(crate) fn known_or_probed<'a>(
 
 pub(crate) fn switched_off(format: Format) -> Error {
     Error::unsupported(format, "it is not among the formats that this server accepts")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn svg_that_is_switched_off_is_refused_by_its_header() {
+        let svg = b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>";
+        assert!(head(svg, &Settings::default()).is_ok());
+        let formats_in = Format::all().filter(|&format| format != Format::Svg).collect();
+        let off = Settings { formats_in, ..Settings::default() };
+        assert!(matches!(head(svg, &off), Err(Error::Unsupported { .. })));
+    }
 }
