@@ -153,3 +153,37 @@ fn flight_invalidated_while_it_runs_is_not_stored() {
     };
     shuttle::check_random(purge, SCHEDULES);
 }
+
+#[test]
+fn caller_after_a_result_starts_another_flight() {
+    let callers = || {
+        let single_flight: Arc<SingleFlight<u8, (), u64>> = Arc::default();
+        let (waiter, leader) = single_flight.join(1, ());
+        let leader = leader.expect("the first caller leads");
+        let completing = thread::spawn(move || leader.complete(1));
+        assert_eq!(block_on(waiter), Some(1));
+        assert!(single_flight.join(1, ()).1.is_some(), "the flight has ended");
+        completing.join().expect("no panic");
+    };
+    shuttle::check_random(callers, SCHEDULES);
+}
+
+#[test]
+fn flight_that_was_joined_again_is_not_abandoned() {
+    let callers = || {
+        let single_flight: Arc<SingleFlight<u8, (), u64>> = Arc::default();
+        let (first, leader) = single_flight.join(1, ());
+        let waiters = leader.as_ref().expect("the first caller leads").waiters();
+        let mut abandoned = std::pin::pin!(waiters.abandoned());
+        let mut poll = || abandoned.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(poll().is_pending());
+        drop(first);
+        // before the task that was woken runs
+        let (second, none) = single_flight.join(1, ());
+        assert!(none.is_none());
+        assert!(poll().is_pending(), "another waits");
+        drop(second);
+        assert!(poll().is_ready());
+    };
+    shuttle::check_random(callers, 1);
+}
