@@ -1,12 +1,12 @@
 //! Originals sent unchanged. An original is read once for each version, for its format and digest; after that it is opened
 //! only to be sent, and a 304 reads nothing.
 
-use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tintype_single_flight::{SingleFlight, Waiters};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::resolve::ATTEMPTS;
 use super::workers::{Class, Need, WorkError};
@@ -14,7 +14,6 @@ use super::{Answer, Error, OriginalInfo, Payload, Service, Timing};
 use crate::cache::Digest;
 use crate::render::{self, Content, Format};
 use crate::source::{self, Chunks, ImageId, Version};
-use crate::sync;
 
 /// Originals inspected at a time; each has its first bytes in memory, and is hashed.
 const MAX_INSPECTIONS: usize = 4;
@@ -23,37 +22,34 @@ const MAX_INSPECTIONS: usize = 4;
 /// worker.
 const PREFIX_BYTES: u64 = 2 << 20;
 
+/// Inspections that run or wait to; more are refused.
+const MAX_WAITING: usize = 256;
+
+/// When a client may try again that was refused for [`MAX_WAITING`].
+const RETRY: Duration = Duration::from_secs(1);
+
 /// Inspections under way: one for each version, however many requests wait for it.
 pub(super) struct Inspections {
     permits: Semaphore,
-    running: Mutex<HashMap<Version, Arc<Inspection>>>,
+    places: Semaphore,
+    flights: Arc<SingleFlight<Version, (), Inspected>>,
 }
 
-type Inspection = OnceCell<Result<OriginalInfo, Error>>;
+/// The result of an inspection; `None` where all requests that waited for it left before it began.
+type Inspected = Option<Result<OriginalInfo, Error>>;
 
 impl Inspections {
     pub(super) fn new() -> Inspections {
-        Inspections { permits: Semaphore::new(MAX_INSPECTIONS), running: Mutex::default() }
+        Inspections {
+            permits: Semaphore::new(MAX_INSPECTIONS),
+            places: Semaphore::new(MAX_WAITING),
+            flights: Arc::default(),
+        }
     }
 
     async fn permit(&self) -> Option<SemaphorePermit<'_>> {
         // the semaphore is never closed
         self.permits.acquire().await.ok()
-    }
-
-    fn running(&self) -> MutexGuard<'_, HashMap<Version, Arc<Inspection>>> {
-        sync::lock(&self.running)
-    }
-
-    fn join(&self, version: Version) -> Arc<Inspection> {
-        Arc::clone(self.running().entry(version).or_default())
-    }
-
-    fn end(&self, version: Version, ended: &Arc<Inspection>) {
-        let mut running = self.running();
-        if running.get(&version).is_some_and(|inspection| Arc::ptr_eq(inspection, ended)) {
-            running.remove(&version);
-        }
     }
 }
 
@@ -89,33 +85,58 @@ impl Service {
         if let Some(info) = self.originals.get(&version) {
             return Ok(info);
         }
-        let inspection = self.inspections.join(version);
-        let (service, id) = (Arc::clone(self), id.clone());
-        // a task of its own, so that a client that leaves does not stop it for the others
-        let task = tokio::spawn(async move {
-            let info = inspection.get_or_init(|| service.inspect(&id, version)).await.clone();
-            service.inspections.end(version, &inspection);
-            info
-        });
-        task.await.unwrap_or(Err(WorkError::Panicked.into()))
+        loop {
+            let (waiter, leader) = self.inspections.flights.join(version, ());
+            if let Some(leader) = leader {
+                let (service, id) = (Arc::clone(self), id.clone());
+                // a task of its own, so that a client that leaves does not stop it for the others
+                tokio::spawn(async move {
+                    let inspected = service.inspect_for(&leader.waiters(), &id, version).await;
+                    leader.complete(inspected);
+                });
+            }
+            match waiter.await {
+                Some(Some(info)) => return info,
+                // this request joined as the others had just left
+                Some(None) => {}
+                None => return Err(WorkError::Panicked.into()),
+            }
+        }
     }
 
-    async fn inspect(&self, id: &ImageId, version: Version) -> Result<OriginalInfo, Error> {
+    /// Inspects a version while a request waits for that, or once it has begun.
+    async fn inspect_for(&self, waiters: &Waiters, id: &ImageId, version: Version) -> Inspected {
+        let Ok(_place) = self.inspections.places.try_acquire() else {
+            return Some(Err(WorkError::Overloaded { retry: RETRY }.into()));
+        };
+        let permit = tokio::select! {
+            biased;
+            permit = self.inspections.permit() => permit,
+            () = waiters.abandoned() => return None,
+        };
+        Some(self.inspect(id, version, permit).await)
+    }
+
+    async fn inspect(
+        &self, id: &ImageId, version: Version, permit: Option<SemaphorePermit<'_>>,
+    ) -> Result<OriginalInfo, Error> {
         // another inspection may have ended between the lookup and the join
         if let Some(info) = self.originals.get(&version) {
             return Ok(info);
         }
-        let content = Content::Image(self.identify(id, version).await?);
+        let content = Content::Image(self.identify(id, version, permit).await?);
         let info = OriginalInfo { digest: self.digest(id, version).await?, content };
         self.originals.insert(version, info);
         Ok(info)
     }
 
     /// The format, from the first bytes where those suffice; otherwise a worker reads the whole original.
-    async fn identify(&self, id: &ImageId, version: Version) -> Result<Format, Error> {
+    async fn identify(
+        &self, id: &ImageId, version: Version, permit: Option<SemaphorePermit<'_>>,
+    ) -> Result<Format, Error> {
         let settings = self.settings.load_full();
         let identified = {
-            let _permit = self.inspections.permit().await;
+            let _permit = permit;
             let prefix = self.read(id, version, 0..version.length.min(PREFIX_BYTES)).await?.read_to_end().await?;
             render::identify(&prefix, &settings)
         };
@@ -158,3 +179,6 @@ impl Service {
         Ok(opened.read(range))
     }
 }
+
+#[cfg(test)]
+mod tests;
