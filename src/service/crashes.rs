@@ -36,9 +36,10 @@ impl Crashes {
         self.refused.contains_key(&version)
     }
 
-    /// Counts a failure of a render of that version, if it is a crash.
+    /// Counts a failure of a render of that version, if it is a crash. A lack of memory is none: the estimate for one recipe
+    /// may be too low, and others must not be refused for it.
     pub(super) fn note(&self, version: Version, error: &Error) {
-        if matches!(error, Error::Isolation(IsolationError::Crashed | IsolationError::OutOfMemory)) {
+        if matches!(error, Error::Isolation(IsolationError::Crashed)) {
             self.count(version, Instant::now());
         }
     }
@@ -81,6 +82,7 @@ mod tests {
         for _ in 0..MAX_CRASHES {
             crashes.note(version(1), &crate::render::Error::Cancelled.into());
             crashes.note(version(1), &IsolationError::Unavailable.into());
+            crashes.note(version(1), &IsolationError::OutOfMemory.into());
         }
         assert!(!crashes.is_refused(version(1)));
         for _ in 0..MAX_CRASHES {

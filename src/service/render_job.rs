@@ -1,6 +1,7 @@
 //! One render: the original is downloaded to this machine, the render waits for the resources that the header asks for, and
 //! runs until it is done, its deadline has passed, or all its clients have left and others wait.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -37,8 +38,10 @@ impl Service {
         let deadline = admission.deadline();
         let mut downloading = Duration::ZERO;
         let mut attempts = 0;
+        // what a job has read of a header that is too large to be remembered
+        let mut read = None;
         loop {
-            let header = self.headers.get(&version);
+            let header = read.take().or_else(|| self.headers.get(&version));
             let need = need(header.as_ref(), version, &recipe, &settings)?;
             // before the permit is taken, so that a slow origin never holds a core
             let (copy, took) = self.make_local(id, version, &waiters).await?;
@@ -74,8 +77,9 @@ impl Service {
                 decode_cache.sweep_later();
                 (ended, Timing { queue, source, ..clock.finish() })
             });
-            if let Some(result) = self.finish((id, version, &recipe), length, deadline, ended.await?) {
-                return result;
+            match self.finish((id, version, &recipe), length, deadline, ended.await?) {
+                ControlFlow::Break(result) => return result,
+                ControlFlow::Continue(header) => read = Some(header),
             }
         }
     }
@@ -97,19 +101,20 @@ impl Service {
         }
     }
 
-    /// The result of a job; `None` where it needs more memory than is free, and waits for it without holding any.
+    /// The result of a job. Where it needs more memory than is free, and waits for it without holding any, the header that says
+    /// so.
     fn finish(
         &self, (id, version, recipe): (&ImageId, Version, &Recipe), length: usize, deadline: Instant,
         (ended, timing): (Ended, Timing),
-    ) -> Option<Result<(render::Encoded, Timing), Failed>> {
-        Some(match ended {
+    ) -> ControlFlow<Result<(render::Encoded, Timing), Failed>, Header> {
+        ControlFlow::Break(match ended {
             Ended::Rendered(encoded) => {
                 self.stats.count_render(&timing, length, &encoded);
                 let (kind, content) = (encoded.kind.map(PictureKind::name), encoded.content.media_type());
                 tracing::debug!(%id, %recipe, kind, content, bytes = encoded.bytes.len(), "rendered");
                 Ok((encoded, timing))
             }
-            Ended::NoMemory => return None,
+            Ended::NoMemory(header) => return ControlFlow::Continue(header),
             Ended::Reduced(recipe) => Err(Failed::Reduced(recipe)),
             Ended::Failed(Error::Render(render::Error::Cancelled)) if Instant::now() < deadline => {
                 Err(self.cancelled())
@@ -178,7 +183,7 @@ enum Ended {
     /// By the header, which was not known before, this recipe gives the same result.
     Reduced(Recipe),
     /// By the header, the render needs more memory than is free at present.
-    NoMemory,
+    NoMemory(Header),
 }
 
 impl Job {
@@ -208,7 +213,7 @@ impl Job {
                 Ok(estimate) if grant.try_resize(need_of(&estimate, &recipe, &settings)) => {
                     bounds.memory = estimate.memory;
                 }
-                Ok(_) => return Ended::NoMemory,
+                Ok(_) => return Ended::NoMemory(header),
                 Err(error) => return Ended::Failed(error.into()),
             }
         }

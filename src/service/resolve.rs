@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::renderer::IsolationError;
 use super::workers::WorkError;
 use super::{Answer, Error, File, KeyMemo, Payload, RateLimitCheck, Service, Timing};
-use crate::cache::{Body, Failure, Found, Key, Made, rendition_key};
+use crate::cache::{Body, Failure, Found, Key, Made, Stored, rendition_key};
 use crate::render::{self, Recipe, Settings};
 use crate::source::{self, ImageId, Version};
 use crate::sync;
@@ -88,10 +88,9 @@ impl Service {
             let version = self.source.version(id).await?;
             // after a restart it is known once the rendition was looked at
             let Some(clamp) = self.known_clamp(settings, &version, recipe, memo) else { return Ok(None) };
-            let recipe = self.effective(version, settings, recipe).unwrap_or(recipe.clone());
-            let key = rendition_key(id, &version, &recipe, settings);
-            let stored = self.cache.stored(id, key).await;
-            Ok(stored.map(|stored| {
+            let effective = self.effective(version, settings, recipe).unwrap_or(recipe.clone());
+            let stored = self.stored(settings, id, version, effective).await;
+            Ok(stored.map(|(recipe, key, stored)| {
                 self.stats.count(Found::Disk);
                 self.note_disk_use(settings, id, &recipe, key, stored.upgrade);
                 let timing = Timing { cache: started.elapsed(), ..Timing::default() };
@@ -100,6 +99,22 @@ impl Service {
         };
         let in_time = tokio::time::timeout(self.workers.deadline(), file).await;
         in_time.unwrap_or(Err(WorkError::DeadlineExceeded.into()))
+    }
+
+    /// The stored file of an effective recipe, with the recipe and the key that it is stored under: where the original may be
+    /// the smallest, those of the rendition that it is compared with, if that is what is sent.
+    async fn stored(
+        &self, settings: &Settings, id: &ImageId, version: Version, effective: Recipe,
+    ) -> Option<(Recipe, Key, Stored)> {
+        if let Some(compared) = self.compared(version, settings, &effective) {
+            let key = rendition_key(id, &version, &compared, settings);
+            let stored = self.cache.stored(id, key).await?;
+            if is_smallest(stored.length, stored.damaged, version) {
+                return Some((compared, key, stored));
+            }
+        }
+        let key = rendition_key(id, &version, &effective, settings);
+        self.cache.stored(id, key).await.map(|stored| (effective, key, stored))
     }
 
     /// Whether the version of the original is used only because its origin fails, which is counted.
@@ -236,3 +251,6 @@ impl Service {
 pub(super) fn is_smallest(length: u64, damaged: bool, version: Version) -> bool {
     damaged || length <= version.length
 }
+
+#[cfg(test)]
+mod tests;
