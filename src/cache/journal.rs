@@ -5,6 +5,7 @@
 //! than its position, the time of its last listing, less an allowance for clocks that differ. The position is kept beside
 //! the cache folder's files, and applies to them.
 
+mod deletion;
 mod position;
 
 pub(crate) use position::PositionFile;
@@ -42,10 +43,13 @@ const KEPT: Duration = Duration::from_secs(7 * 86_400);
 /// Entries are deleted so much later than [`KEPT`], since clocks differ.
 const KEPT_LONGER: Duration = Duration::from_secs(3600);
 
+/// At the start, entries that are younger may be of a server that ended before it purged the bucket.
+pub(crate) const RECENT: Duration = Duration::from_secs(600);
+
 /// Objects of one listing.
 const PAGE: usize = 1000;
 
-/// More entries than these are applied as a purge of everything.
+/// More entries than these are applied as a purge of everything; [`RECENT`] ones, up to that number, also one by one.
 const MAX_UNREAD: usize = 10_000;
 
 /// Names of entries that are remembered. An entry that is applied again does no harm.
@@ -165,7 +169,7 @@ pub(crate) struct Counters {
 
 /// The entries that a listing has found, in the order of their times.
 pub(crate) struct Unread {
-    /// The purges, and when they were written.
+    /// The purges, and when they were written; the one of everything, in place of too many others, at no time.
     pub(crate) purges: Vec<(Position, Purge)>,
     names: Vec<String>,
     skipped: u64,
@@ -270,12 +274,17 @@ impl Journal {
                 break;
             }
         }
+        let (mut purges, mut skipped) = (Vec::new(), 0);
+        let mut one_by_one = &names[..];
         if names.len() > MAX_UNREAD {
             tracing::warn!(entries = names.len(), "too many purges to apply one by one: all renditions are purged");
-            return Ok(Unread { purges: vec![(began, Purge::Folder(String::new()))], names, skipped: 0, began });
+            // the servers that wrote them have purged the bucket long ago, except for the recent ones
+            purges.push((Position(0), Purge::Folder(String::new())));
+            let recent = began.before(RECENT).name();
+            let first = names.partition_point(|name| *name < recent).max(names.len() - MAX_UNREAD);
+            one_by_one = &names[first..];
         }
-        let (mut purges, mut skipped) = (Vec::new(), 0);
-        for some in names.chunks(READS) {
+        for some in one_by_one.chunks(READS) {
             for (name, purge) in self.read(some).await? {
                 match purge {
                     Some(purge) => purges.push(purge),
@@ -310,7 +319,7 @@ impl Journal {
         }
         let mut purges = Vec::new();
         while let Some(read) = reads.join_next().await {
-            let (name, object) = read.map_err(|panic| Error::Unavailable(Arc::new(std::io::Error::other(panic))))?;
+            let (name, object) = read.map_err(panicked)?;
             match object {
                 Ok(object) => purges.push((name.clone(), parse(&name, &object))),
                 Err(Error::TooLarge { .. }) => purges.push((name, None)),
@@ -338,27 +347,11 @@ impl Journal {
         }
         state.position
     }
+}
 
-    /// Deletes entries that are no longer kept; returns how many.
-    ///
-    /// # Errors
-    /// The errors of the bucket.
-    pub(crate) async fn delete_old(&self) -> Result<usize, Error> {
-        let oldest = Position::now().before(KEPT + KEPT_LONGER);
-        let mut deleted = 0;
-        loop {
-            let page = in_time(self.bucket.list(FOLDER, None, PAGE)).await?;
-            let old: Vec<_> =
-                page.iter().filter(|object| time(&object.name).is_some_and(|time| time < oldest)).collect();
-            for object in &old {
-                in_time(self.bucket.delete(&object.name)).await?;
-            }
-            deleted += old.len();
-            if old.len() < PAGE {
-                return Ok(deleted);
-            }
-        }
-    }
+/// The error for a task that ended without a result.
+fn panicked(ended: tokio::task::JoinError) -> Error {
+    Error::Unavailable(Arc::new(std::io::Error::other(ended)))
 }
 
 /// The purge of an entry; `None` if it is not valid.

@@ -14,6 +14,7 @@ mod memfd;
 #[cfg(test)]
 mod model;
 mod peek;
+mod purge;
 mod replace;
 #[cfg(test)]
 mod replace_tests;
@@ -29,19 +30,19 @@ pub use hot::Hit;
 pub use key::rendition_key;
 pub use memfd::{MemfdBytes, WeakMemfdBytes, max_files as max_memfds, usage as memfd_usage};
 pub use peek::{Facts, Peek, Place};
+pub use purge::{Purge, Purged};
 pub use replace::Entry;
 pub use tintype_single_flight::Waiters;
 pub use tintype_store::stats::FolderStats;
 pub use tintype_store::{Counters, Digest, FolderState, Key, Usage, preflight};
 
-use std::collections::HashSet;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use tintype_single_flight::{Leader, SingleFlight};
-use tintype_store::{Object, Selection, Store};
+use tintype_store::{Object, Store};
 
 use crate::source::ImageId;
 use crate::sync;
@@ -92,24 +93,6 @@ pub enum Failure<E> {
     Lost,
 }
 
-/// The renditions to remove.
-#[derive(Clone, Debug)]
-pub enum Purge {
-    /// All of that original.
-    Original(ImageId),
-    /// All of the originals whose names start so. It ends with a slash, or is empty for all.
-    Folder(String),
-}
-
-impl Purge {
-    fn selection(&self) -> Selection<'_> {
-        match self {
-            Purge::Original(id) => Selection::Original(id.as_str()),
-            Purge::Folder(prefix) => Selection::Prefix(prefix),
-        }
-    }
-}
-
 type Result<E> = std::result::Result<(Arc<Body>, Found), E>;
 
 /// The cache of renditions. `E` is the error of making one.
@@ -157,7 +140,7 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
 
     /// The rendition of that key, of the original `id`: from memory, from disk, from the shared bucket, or from `make`. `make` runs
     /// at most once at a time for a key, in a task of its own, which goes on when the caller is dropped; it is dropped where the
-    /// bucket is first.
+    /// bucket is first, and a thread that it has started may still run then.
     ///
     /// # Errors
     /// The error of `make`, for every caller that waited. Errors are not cached.
@@ -314,33 +297,6 @@ impl<E: Clone + Send + Sync + 'static> Cache<E> {
             // moka evicts only after dozens of insertions otherwise, each of which may be a large body
             self.hot.run_pending_tasks();
         }
-    }
-
-    /// Removes the selected renditions from memory and disk and returns their number. Renditions that are being made are sent to
-    /// their clients and not stored.
-    pub fn purge(&self, what: &Purge) -> u64 {
-        // first, so that flights which begin after the invalidation take nothing from the bucket that is purged there later
-        if let Some(tier) = self.shared.get() {
-            tier.note_purge(what);
-        }
-        self.purge_own(what)
-    }
-
-    /// The same for this server's renditions only: those in the bucket are not in question.
-    pub(crate) fn purge_own(&self, what: &Purge) -> u64 {
-        let selection = what.selection();
-        self.single_flight.invalidate(|id| selection.matches(id.as_str()));
-        let in_memory = || self.hot.iter().filter(|(_, hot)| selection.matches(hot.id.as_str())).map(|(key, _)| *key);
-        let mut purged: HashSet<Key> = in_memory().collect();
-        purged.extend(self.store.purge(&selection));
-        // again: flights that began since may have read from disk what is purged now, and must not keep it in memory
-        self.single_flight.invalidate(|id| selection.matches(id.as_str()));
-        let _guard = sync::lock(&self.replacing);
-        // again: a rendition may have been read from disk into memory in the meantime
-        in_memory().collect::<Vec<Key>>().iter().for_each(|key| self.hot.invalidate(key));
-        purged.iter().for_each(|key| self.hot.invalidate(key));
-        self.hot.run_pending_tasks();
-        purged.len() as u64
     }
 
     /// Waits until all renditions that were handed to the store are on disk, and some seconds for those that are written to the

@@ -38,17 +38,15 @@ pub struct Facts {
 
 impl<E: Clone + Send + Sync + 'static> Cache<E> {
     /// Looks for the rendition of that key; `None` where it would have to be made.
-    pub async fn peek(&self, key: Key) -> Option<Peek> {
+    pub fn peek(&self, key: Key) -> Option<Peek> {
         if let Some(body) = self.hot.get(&key).and_then(|hot| hot.body.load_full()) {
             let Body { digest, content, damaged, ref bytes, .. } = *body;
             let facts = Facts { length: bytes.len() as u64, digest, content, damaged };
             return Some(Peek { place: Place::Memory, facts: Some(facts) });
         }
-        if self.is_on_disk(key)
-            && let Some(file) = self.store.file(key).await
-        {
-            let Attributes { content, damaged, .. } = file.attributes;
-            let facts = Facts { length: file.length, digest: file.digest, content, damaged };
+        if let Some(entry) = self.store.entry(key).filter(|_| self.trusts_disk()) {
+            let Attributes { content, damaged, .. } = entry.attributes;
+            let facts = Facts { length: entry.length, digest: entry.digest, content, damaged };
             return Some(Peek { place: Place::Disk, facts: Some(facts) });
         }
         let is_shared = self.shared().is_some_and(|tier| tier.has_seen(key));

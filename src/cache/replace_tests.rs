@@ -58,7 +58,7 @@ async fn purged_rendition_does_not_come_back() {
     }
     // the upgrade began with this one
     let current = cache.entry(key).expect("stored").digest;
-    assert_eq!(cache.purge(&Purge::Original(id.clone())), 1);
+    assert_eq!(cache.purge(&Purge::Original(id.clone())).renditions, 1);
     assert!(!cache.replace(&id, key, current, upgraded(b"1st")).await);
     assert!(!cache.mark(&id, key, current, Upgrade::Balanced).await);
     cache.flush();
@@ -80,22 +80,29 @@ async fn purge_at_any_moment_leaves_nothing_in_memory() {
             }
         };
         let (id, key) = rendition("/a", 1);
+        let mut replaced = [0; 2];
         for round in 0..100_u32 {
             for _ in 0..3 {
                 ask(&cache, rendition("/a", 1), b"first").await.expect("made");
             }
             cache.flush();
+            // the purge comes ever later, and the replacement ever earlier
+            let wait = |spins: u32| (0..spins * 100).for_each(|_| std::hint::spin_loop());
             let purge = std::thread::spawn({
                 let (cache, id) = (Arc::clone(&cache), id.clone());
                 move || {
-                    (0..round * 100).for_each(|_| std::hint::spin_loop());
+                    wait(round);
                     cache.purge(&Purge::Original(id))
                 }
             });
-            cache.replace(&id, key, Digest::of(b"first"), upgraded(b"1st")).await;
+            wait(100 - round);
+            let is_replaced = cache.replace(&id, key, Digest::of(b"first"), upgraded(b"1st")).await;
+            replaced[usize::from(is_replaced)] += 1;
             purge.join().expect("no panic");
             assert!(cache.in_memory(key).is_none() && cache.entry(key).is_none(), "{round}");
         }
+        // otherwise nothing was raced
+        assert!(replaced[0] > 0 && replaced[1] > 0, "{replaced:?}");
     }
 }
 

@@ -53,6 +53,7 @@ suite! {
     purge_of_a_folder_removes_all_below_it
     rendition_made_during_a_purge_is_sent_and_not_stored
     folder_is_locked_by_one_process_at_a_time
+    look_at_a_rendition_is_no_use_of_it
 }
 
 pub(super) type Result = std::result::Result<(Arc<Body>, Found), Failure<&'static str>>;
@@ -206,7 +207,7 @@ async fn cache_without_a_folder_keeps_results_in_memory() {
     let (_, found) = ask(&cache, rendition("/a", 1), b"one").await.expect("made");
     assert_eq!(found, Found::Made { stored: false, collapsed: false });
     assert_eq!(ask(&cache, rendition("/a", 1), b"two").await.expect("there").1, Found::Memory);
-    assert_eq!(cache.purge(&Purge::Original(id("/a"))), 1);
+    assert_eq!(cache.purge(&Purge::Original(id("/a"))).renditions, 1);
     flush(&cache).await;
     // no write has failed
     assert_eq!(cache.counters().not_stored.load(Ordering::Relaxed), 0);
@@ -219,7 +220,7 @@ async fn purge_of_an_original_removes_its_renditions_only() {
         ask(&cache, rendition("/a", quality), b"one").await.expect("made");
     }
     ask(&cache, rendition("/b", 1), b"one").await.expect("made");
-    assert_eq!(cache.purge(&Purge::Original(id("/a"))), 3);
+    assert_eq!(cache.purge(&Purge::Original(id("/a"))).renditions, 3);
     assert_eq!(files(dir.path()).len(), 1);
     assert_eq!(ask(&cache, rendition("/a", 1), b"two").await.expect("made").1, MADE);
     assert_eq!(ask(&cache, rendition("/b", 1), b"two").await.expect("there").1, Found::Disk);
@@ -262,8 +263,8 @@ async fn purge_of_a_folder_removes_all_below_it() {
         ask(&cache, rendition(name, 1), b"one").await.expect("made");
         ask(&cache, rendition(name, 1), b"one").await.expect("kept in memory");
     }
-    assert_eq!(cache.purge(&Purge::Folder("cats/".into())), 2);
-    assert_eq!(cache.purge(&Purge::Folder("cats/".into())), 0);
+    assert_eq!(cache.purge(&Purge::Folder("cats/".into())).renditions, 2);
+    assert_eq!(cache.purge(&Purge::Folder("cats/".into())).renditions, 0);
     flush(&cache).await;
     assert_eq!(files(dir.path()).len(), 3);
     assert_eq!(ask(&cache, rendition("/cats/a", 1), b"two").await.expect("made").1, MADE);
@@ -275,9 +276,9 @@ async fn purge_of_a_folder_removes_all_below_it() {
     std::fs::write(dir.path().join("v2/names"), "cats2/c\ndogs/d\nca").expect("written");
     let cache = open(dir.path());
     ask(&cache, rendition("/fish/e", 1), b"one").await.expect("made");
-    assert_eq!(cache.purge(&Purge::Folder("cats/".into())), 2, "/cats/a, and /cats whose name is lost");
-    assert_eq!(cache.purge(&Purge::Folder("fish/".into())), 1);
-    assert_eq!(cache.purge(&Purge::Folder(String::new())), 2);
+    assert_eq!(cache.purge(&Purge::Folder("cats/".into())).renditions, 2, "/cats/a, and /cats whose name is lost");
+    assert_eq!(cache.purge(&Purge::Folder("fish/".into())).renditions, 1);
+    assert_eq!(cache.purge(&Purge::Folder(String::new())).renditions, 2);
     assert!(files(dir.path()).is_empty());
 }
 
@@ -294,7 +295,7 @@ async fn rendition_made_during_a_purge_is_sent_and_not_stored() {
     while !cache.single_flight.contains(&rendition("/a", 1).1) {
         tokio::task::yield_now().await;
     }
-    assert_eq!(cache.purge(&Purge::Original(id("/a"))), 0);
+    assert_eq!(cache.purge(&Purge::Original(id("/a"))).renditions, 0);
     go.send(true).expect("someone waits");
     let (body, found) = asked.await.expect("no panic");
     assert_eq!((&body.bytes[..], found), (&b"one"[..], Found::Made { stored: false, collapsed: false }));
@@ -318,6 +319,26 @@ async fn folder_is_locked_by_one_process_at_a_time() {
     ask(&second, rendition("/a", 2), b"two").await.expect("made");
     flush(&second).await;
     assert_eq!(files(dir.path()).len(), 2);
+}
+
+async fn look_at_a_rendition_is_no_use_of_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    // no memory
+    let cache = open_with(dir.path(), 40 * 4096, 0);
+    let (_, key) = rendition("/a", 0);
+    for number in 0..8 {
+        ask(&cache, rendition("/a", number), body(number)).await.expect("made");
+        flush(&cache).await;
+        for _ in 0..10 {
+            let peek = cache.peek(key).expect("stored");
+            assert_eq!((peek.place, peek.facts.map(|facts| facts.length)), (super::Place::Disk, Some(4000)));
+        }
+    }
+    for number in 8..60 {
+        ask(&cache, rendition("/a", number), body(number)).await.expect("made");
+    }
+    flush(&cache).await;
+    assert!(cache.peek(key).is_none_or(|peek| peek.place == super::Place::Shared), "evicted as the oldest");
 }
 
 /// Waits for what another thread is about to do.

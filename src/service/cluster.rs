@@ -13,10 +13,10 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::task::JoinSet;
 
 use super::Service;
-use super::purge::{Nodes, on_thread};
-use crate::bucket::Error;
-use crate::cache::Purge;
-use crate::cache::journal::{Counters, Journal, Position, PositionFile};
+use super::purge::{Nodes, Unreached, on_thread};
+use crate::bucket;
+use crate::cache::journal::{Counters, Journal, Position, PositionFile, RECENT};
+use crate::cache::{self, Purge};
 use crate::net::peer::Peer;
 
 /// The time limit of a request to another server.
@@ -27,9 +27,6 @@ const CATCH_UP: Duration = Duration::from_secs(2);
 
 /// An entry that was written longer ago than this may be read after the server that wrote it has swept the bucket.
 const LATE: Duration = Duration::from_secs(3);
-
-/// At the start, entries that are younger may be of a server that ended before it purged the bucket.
-const RECENT: Duration = Duration::from_secs(600);
 
 /// How often the position is written where nothing was applied.
 const PERSIST: Duration = Duration::from_secs(30);
@@ -191,7 +188,7 @@ impl Service {
         }
         let mut follower = Follower::default();
         if tokio::time::timeout(CATCH_UP, follower.read_logged(self)).await.is_err() {
-            follower.fail(&Error::TimedOut);
+            follower.fail(&bucket::Error::TimedOut.into());
         }
         tokio::spawn(follower.run(Arc::downgrade(self)));
     }
@@ -204,6 +201,15 @@ impl Service {
             [written, applied, skipped].map(|counter| counter.load(std::sync::atomic::Ordering::Relaxed));
         JournalStats { lag: journal.lag(), written, applied, skipped }
     }
+}
+
+/// Why the purges of other servers are not applied.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("the journal of purges cannot be read: {0}")]
+    Read(#[from] bucket::Error),
+    #[error("the purges of other servers cannot be applied: {0}")]
+    Apply(Unreached),
 }
 
 /// Reads the journal again and again.
@@ -241,8 +247,8 @@ impl Follower {
 
     fn fail(&mut self, error: &Error) {
         if !self.is_failing {
-            let disk = if self.has_read { "" } else { "; renditions on disk are not used until it was read" };
-            tracing::warn!(%error, "the journal of purges cannot be read{disk}");
+            let disk = if self.has_read { "" } else { "; renditions on disk are not used until then" };
+            tracing::warn!(%error, "purges of other servers are not applied; it is tried again{disk}");
             self.is_failing = true;
         }
     }
@@ -251,20 +257,11 @@ impl Follower {
         let opening = service.cache.disk_opening();
         let is_trusted = service.cache.trusts_disk();
         if let (Some(file), Some(_), false) = (&cluster.position, opening, is_trusted) {
-            resume(service, journal, file).await;
+            resume(service, journal, file).await?;
         }
         let (lag, now) = (journal.lag(), Position::now());
         let unread = journal.unread().await?;
-        let mut late = Vec::new();
-        for (position, what) in &unread.purges {
-            tracing::debug!(?what, "applying a purge of another server");
-            service.purge_here(what.clone()).await;
-            let is_late = if self.has_read { lag > LATE } else { *position > now.before(RECENT) };
-            if is_late {
-                late.push(what.clone());
-            }
-        }
-        service.sweep_later(late);
+        self.apply(service, &unread.purges, lag, now).await?;
         let is_due = !unread.purges.is_empty()
             || !is_trusted
             || self.persisted.is_none_or(|persisted| persisted.elapsed() > PERSIST);
@@ -274,21 +271,59 @@ impl Follower {
             && is_due
             && service.cache.disk_opening() == Some(opening)
         {
-            persist(file, position).await;
-            self.persisted = Some(Instant::now());
+            // files that could not be removed are found again at the next start, which has to apply their purges again
+            if !service.cache.has_undeleted() {
+                persist(file, position).await;
+                self.persisted = Some(Instant::now());
+            }
             service.cache.trust_disk(opening);
             service.source.require_confirmation(false);
         }
         if self.cleaned.is_none_or(|cleaned| cleaned.elapsed() > CLEAN) {
             self.cleaned = Some(Instant::now());
-            journal.delete_old().await?;
+            delete_old(journal);
         }
+        Ok(())
+    }
+
+    /// Applies purges to this server, all at once: missed ones may be thousands, of a few originals.
+    async fn apply(
+        &self, service: &Arc<Service>, purges: &[(Position, Purge)], lag: Duration, now: Position,
+    ) -> Result<(), Error> {
+        if purges.is_empty() {
+            return Ok(());
+        }
+        tracing::debug!(?purges, "applying purges of other servers");
+        let all = purges.iter().map(|(_, what)| what.clone()).collect();
+        match service.purge_own(all).await.unreached {
+            // their files are not in the index, so they are not sent before the next start, which applies the purge again
+            None | Some(Unreached::Files { unlisted: 0, .. }) => {}
+            Some(unreached) => return Err(Error::Apply(unreached)),
+        }
+        service.sweep_later(late(purges, self.has_read.then_some(lag), now));
         Ok(())
     }
 }
 
+/// The purges after which the bucket may have renditions that were written since the server which wrote them swept it. `lag` is
+/// the time since the journal was read before; `None` at the start.
+fn late(purges: &[(Position, Purge)], lag: Option<Duration>, now: Position) -> Vec<Purge> {
+    let is_late = |position: Position| lag.map_or(position > now.before(RECENT), |lag| lag > LATE);
+    purges.iter().filter(|(position, _)| is_late(*position)).map(|(_, what)| what.clone()).collect()
+}
+
+/// Deletes entries that are no longer kept, in a task: reading the journal must not wait for it, nor end with its errors.
+fn delete_old(journal: &Journal) {
+    let deletion = journal.delete_old();
+    tokio::spawn(async move {
+        if let Err(error) = deletion.await {
+            tracing::warn!(%error, "old entries of the journal of purges cannot be deleted");
+        }
+    });
+}
+
 /// Has the journal read from the position of the folder. A folder that missed entries which are no longer kept is emptied.
-async fn resume(service: &Arc<Service>, journal: &Journal, file: &PositionFile) {
+async fn resume(service: &Arc<Service>, journal: &Journal, file: &PositionFile) -> Result<(), Error> {
     let own = file.clone();
     let position = on_thread(move || own.read()).await.flatten();
     match position.filter(|position| position.is_kept()) {
@@ -298,19 +333,26 @@ async fn resume(service: &Arc<Service>, journal: &Journal, file: &PositionFile) 
             let own = Arc::clone(service);
             let purged = on_thread(move || {
                 own.source.forget_below("");
-                own.cache.purge_own(&Purge::Folder(String::new()))
+                own.cache.purge_own(&[Purge::Folder(String::new())])
             });
-            let purged = purged.await.unwrap_or(0);
-            if purged > 0 {
+            let Some(purged) = purged.await else { return Err(Error::Apply(Unreached::NotRun)) };
+            let cache::Purged { renditions, undeleted, unlisted } = purged;
+            if renditions > 0 {
                 tracing::warn!(
-                    renditions = purged,
+                    renditions,
                     "purged all: it is not known which purges of other servers the cache folder missed"
                 );
             }
+            if unlisted > 0 {
+                return Err(Error::Apply(Unreached::Files { undeleted, unlisted }));
+            }
             journal.resume(now);
-            persist(file, now).await;
+            if !service.cache.has_undeleted() {
+                persist(file, now).await;
+            }
         }
     }
+    Ok(())
 }
 
 async fn persist(file: &PositionFile, position: Position) {

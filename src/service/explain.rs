@@ -92,13 +92,13 @@ impl Service {
         if self.crashes.is_refused(version) {
             return Err(IsolationError::Refused.into());
         }
-        let rendition = self.explain_rendition(settings, id, version, recipe, &header).await?;
+        let rendition = self.explain_rendition(settings, id, version, recipe, &header)?;
         let failure = self.failures.get(&rendition.key);
         explained.rendition = Some(rendition);
         failure.map_or(Ok(()), Err)
     }
 
-    async fn explain_rendition(
+    fn explain_rendition(
         &self, settings: &Settings, id: &ImageId, version: Version, recipe: &Recipe, header: &Header,
     ) -> Result<Rendition, Error> {
         if Facts::of(header).format() == Format::Svg {
@@ -119,14 +119,14 @@ impl Service {
         // as in a request: where the original may be the smallest, the rendition that it is compared with comes first
         if let Some(compared) = self.compared(version, settings, &rendition.recipe) {
             let key = rendition_key(id, &version, &compared, settings);
-            let cached = self.cache.peek(key).await;
+            let cached = self.cache.peek(key);
             let facts = cached.as_ref().and_then(|peek| peek.facts);
             rendition.may_be_original = facts.is_none();
             if facts.is_none_or(|facts| is_smallest(facts.length, facts.damaged, version)) {
                 return Ok(Rendition { key, cached, ..rendition });
             }
         }
-        rendition.cached = self.cache.peek(rendition.key).await;
+        rendition.cached = self.cache.peek(rendition.key);
         rendition.may_be_original |= rendition.plan.as_ref().is_some_and(|plan| plan.may_be_original);
         Ok(rendition)
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::Service;
 use crate::bucket;
-use crate::cache::Purge;
 use crate::cache::shared::SharedTier;
+use crate::cache::{self, Purge};
 
 /// When the bucket is purged again: another server that reads the journal late may be writing until then.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -35,12 +35,20 @@ pub struct Nodes {
 
 /// A purge that did not reach all it had to: renditions may come back.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the purge is done on this server, but not everywhere, and has to be repeated: {why}")]
+#[error("the purge is not complete, and has to be repeated: {why}")]
 pub struct Incomplete {
     /// The part that was done.
     pub purged: Purged,
-    /// The servers and the bucket that were not reached, and why.
+    /// The files, servers and buckets that were not reached, and why.
     pub why: String,
+}
+
+/// A purge of this server's renditions alone.
+#[derive(Debug)]
+pub(super) struct OwnPurge {
+    pub(super) renditions: u64,
+    /// Why it has to be repeated, if it has.
+    pub(super) unreached: Option<Unreached>,
 }
 
 impl Service {
@@ -48,10 +56,11 @@ impl Service {
     /// their originals. `token` is the admin token, which the other servers have as well. Goes on where the client leaves.
     ///
     /// # Errors
-    /// [`Incomplete`] where the shared bucket, or another server without a shared bucket, was not reached.
+    /// [`Incomplete`] where files on this server cannot be removed, or the shared bucket, or another server without a shared
+    /// bucket, was not reached.
     pub async fn purge(self: &Arc<Self>, what: Purge, token: &str) -> Result<Purged, Incomplete> {
         if self.cluster.get().is_none() {
-            return Ok(Purged { renditions: self.purge_here(what).await, nodes: None });
+            return self.purge_local(what).await;
         }
         let (service, token) = (Arc::clone(self), token.to_owned());
         let purge = tokio::spawn(async move { service.purge_everywhere(what, &token).await });
@@ -59,7 +68,7 @@ impl Service {
     }
 
     async fn purge_everywhere(self: Arc<Self>, what: Purge, token: &str) -> Result<Purged, Incomplete> {
-        let Some(cluster) = self.cluster.get() else { return Ok(Purged::default()) };
+        let Some(cluster) = self.cluster.get() else { return self.purge_local(what).await };
         let write = async {
             match cluster.journal() {
                 Some(journal) => journal.write(&what).await.map(Some),
@@ -67,24 +76,20 @@ impl Service {
             }
         };
         // a store that hangs does not delay the purge of this server
-        let (written, mut renditions) = tokio::join!(write, self.purge_here(what.clone()));
+        let (written, own) = tokio::join!(write, self.purge_own(vec![what.clone()]));
+        let OwnPurge { mut renditions, unreached } = own;
+        let mut unreached = Vec::from_iter(unreached);
         // from now on the position may pass the entry
-        let mut result = written.map(drop).map_err(|error| Unreached::Journal(error).to_string());
-        if result.is_ok() {
-            match self.purge_shared(&what).await {
-                Ok(shared) => renditions = renditions.max(shared),
-                Err(error) => result = Err(Unreached::Bucket(error).to_string()),
-            }
+        unreached.extend(written.map(drop).err().map(Unreached::Journal));
+        match self.purge_shared(&what).await {
+            Ok(shared) => renditions = renditions.max(shared),
+            Err(error) => unreached.push(Unreached::Bucket(error)),
         }
         let nodes = cluster.tell(&what, token).await;
         if cluster.journal().is_none() && !nodes.failed.is_empty() {
-            result = Err(Unreached::Servers(nodes.failed.join(" ")).to_string());
+            unreached.push(Unreached::Servers(nodes.failed.join(" ")));
         }
-        let purged = Purged { renditions, nodes: Some(nodes) };
-        match result {
-            Ok(()) => Ok(purged),
-            Err(why) => Err(Incomplete { purged, why }),
-        }
+        complete(Purged { renditions, nodes: Some(nodes) }, &unreached)
     }
 
     /// Removes renditions from the shared bucket now, and again once what is being written there has arrived.
@@ -106,19 +111,50 @@ impl Service {
         });
     }
 
-    /// Removes renditions from this server, and what its source knows of their originals; returns how many renditions.
+    /// As [`Service::purge`], on this server alone.
+    ///
+    /// # Errors
+    /// [`Incomplete`] where files cannot be removed.
+    pub async fn purge_local(self: &Arc<Self>, what: Purge) -> Result<Purged, Incomplete> {
+        let OwnPurge { renditions, unreached } = self.purge_own(vec![what]).await;
+        complete(Purged { renditions, nodes: None }, unreached.as_slice())
+    }
+
+    /// As [`Service::purge_local`], whether complete or not; returns how many renditions were removed.
     pub async fn purge_here(self: &Arc<Self>, what: Purge) -> u64 {
+        self.purge_own(vec![what]).await.renditions
+    }
+
+    /// Removes the renditions of several purges from this server, and what its source knows of their originals.
+    pub(super) async fn purge_own(self: &Arc<Self>, purges: Vec<Purge>) -> OwnPurge {
         let service = Arc::clone(self);
         // removing many files takes long, and must not wait for a worker
         let purged = on_thread(move || {
-            match &what {
-                Purge::Original(id) => service.source.forget(id),
-                Purge::Folder(prefix) => service.source.forget_below(prefix),
+            for what in &purges {
+                match what {
+                    Purge::Original(id) => service.source.forget(id),
+                    Purge::Folder(prefix) => service.source.forget_below(prefix),
+                }
             }
-            service.cache.purge(&what)
+            service.cache.purge_all(&purges)
         });
-        purged.await.unwrap_or(0)
+        match purged.await {
+            None => OwnPurge { renditions: 0, unreached: Some(Unreached::NotRun) },
+            Some(cache::Purged { renditions, undeleted, unlisted }) => {
+                let is_incomplete = undeleted + unlisted > 0;
+                OwnPurge { renditions, unreached: is_incomplete.then_some(Unreached::Files { undeleted, unlisted }) }
+            }
+        }
     }
+}
+
+/// The result of a purge, and what it did not reach.
+fn complete(purged: Purged, unreached: &[Unreached]) -> Result<Purged, Incomplete> {
+    if unreached.is_empty() {
+        return Ok(purged);
+    }
+    let why: Vec<String> = unreached.iter().map(Unreached::to_string).collect();
+    Err(Incomplete { purged, why: why.join("; ") })
 }
 
 /// Purges the shared bucket, if need be again and again.
@@ -136,7 +172,13 @@ async fn sweep(tier: &Arc<SharedTier>, what: &Purge) {
 
 /// The copies that a purge did not reach.
 #[derive(Debug, thiserror::Error)]
-enum Unreached {
+pub(super) enum Unreached {
+    #[error("no thread could be started for it on this server")]
+    NotRun,
+    #[error(
+        "{undeleted} files of this server's cache folder cannot be removed, and {unlisted} folders cannot be listed"
+    )]
+    Files { undeleted: usize, unlisted: usize },
     #[error("the journal of purges in the shared bucket was not written ({0})")]
     Journal(bucket::Error),
     #[error("the shared bucket was not purged ({0})")]
@@ -145,12 +187,14 @@ enum Unreached {
     Servers(String),
 }
 
-/// Runs blocking work on a thread of its own; `None` if it panicked. It goes on where the caller is dropped.
+/// Runs blocking work on a thread of its own; `None` if none can be started, or it panicked. The work goes on where the caller is
+/// dropped.
 pub(super) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, wait) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
+    let thread = std::thread::Builder::new().name("purge".into()).spawn(move || {
         // the caller may be gone
         let _ = done.send(work());
     });
+    thread.inspect_err(|error| tracing::error!(%error, "cannot start a thread")).ok()?;
     wait.await.ok()
 }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::purge::on_thread;
 use super::render_job::Clock;
 use super::renderer::Bounds;
 use super::workers::{Class, Need, WorkError};
@@ -221,14 +222,8 @@ impl Service {
 
     /// Drops cached state of originals; on a thread of its own, since it may write to the disk.
     async fn forget(self: &Arc<Self>, ids: Vec<ImageId>) {
-        let (done, wait) = tokio::sync::oneshot::channel();
         let service = Arc::clone(self);
-        std::thread::spawn(move || {
-            ids.iter().for_each(|id| service.source.forget(id));
-            // the receiver is gone while the program ends
-            let _ = done.send(());
-        });
-        // fails only where the thread panicked
-        let _ = wait.await;
+        // without a thread, which is logged, the former version is seen until it is checked again
+        on_thread(move || ids.iter().for_each(|id| service.source.forget(id))).await;
     }
 }

@@ -173,12 +173,54 @@ async fn journal_is_read_from_the_position_of_an_earlier_process() {
 async fn too_many_entries_are_a_purge_of_everything() {
     let (bucket, one, _) = journals();
     let now = Position::now();
-    for number in 0..=MAX_UNREAD {
+    let day = now.before(Duration::from_secs(86_400));
+    one.resume(day);
+    for number in 0..MAX_UNREAD {
+        put_at(&bucket, Position(day.0 + number as u64), "a.jpg").await;
+    }
+    // their servers may have ended before they purged the bucket
+    for seconds in [1, 500] {
+        put_at(&bucket, now.before(Duration::from_secs(seconds)), &format!("{seconds}.jpg")).await;
+    }
+    let unread = one.unread().await.expect("the bucket answers");
+    let of: Vec<_> = unread.purges.iter().map(|(position, what)| (*position == Position(0), text(what))).collect();
+    assert_eq!(of, [(true, "*".into()), (false, "500.jpg".into()), (false, "1.jpg".into())]);
+    one.applied(unread);
+    assert_eq!(read(&one).await, "");
+    assert_eq!(bucket.gets.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn recent_entries_are_read_one_by_one_up_to_a_bound() {
+    let (bucket, one, _) = journals();
+    let now = Position::now();
+    for number in 0..MAX_UNREAD + 5 {
         put_at(&bucket, Position(now.0 + number as u64), "a.jpg").await;
     }
-    assert_eq!(read(&one).await, "*");
-    assert_eq!(read(&one).await, "");
-    assert_eq!(bucket.gets.load(Ordering::Relaxed), 0);
+    assert_eq!(one.unread().await.expect("the bucket answers").purges.len(), 1 + MAX_UNREAD);
+    assert_eq!(bucket.gets.load(Ordering::Relaxed), MAX_UNREAD as u64);
+}
+
+#[tokio::test]
+async fn names_that_no_later_listing_has_are_forgotten() {
+    let (bucket, one, _) = journals();
+    let now = Position::now();
+    for number in 0..3 {
+        put_at(&bucket, Position(now.0 + number), "a.jpg").await;
+    }
+    read(&one).await;
+    let seen = || sync::lock(&one.state).seen.len();
+    let applied = |minutes: u64, names: Vec<String>| {
+        let began = Position(now.0 + nanoseconds(Duration::from_secs(60 * minutes)));
+        one.applied(Unread { purges: Vec::new(), names, skipped: 0, began });
+    };
+    applied(5, Vec::new());
+    assert_eq!(seen(), 3, "a long look back has them");
+    applied(20, Vec::new());
+    assert_eq!(seen(), 0);
+    let later = now.0 + nanoseconds(Duration::from_secs(60 * 20));
+    applied(20, (0..=MAX_SEEN as u64).map(|number| format!("{}-x", Position(later + number).name())).collect());
+    assert_eq!(seen(), MAX_SEEN);
 }
 
 #[tokio::test]

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::bucket::memory::{Faults, MemoryBucket};
-use crate::bucket::{Bucket, Condition, NewObject};
+use crate::bucket::{Bucket, Condition, Listed, NewObject, Object};
 use crate::cache::Found;
 use crate::cache::shared::SharedTier;
+use crate::net::BoxFuture;
 use crate::render::recipe::{Output, Quality};
 use crate::render::{Recipe, Settings};
 use crate::service::workers;
@@ -39,6 +40,11 @@ impl Site {
 
     /// A server with that cache folder, which has not read the journal yet.
     fn server(&self, cache: &str) -> Arc<Service> {
+        self.server_with(cache, Arc::clone(&self.bucket) as Arc<dyn Bucket>)
+    }
+
+    /// The same, with another view of the bucket.
+    fn server_with(&self, cache: &str, bucket: Arc<dyn Bucket>) -> Arc<Service> {
         let cache = crate::cache::Config {
             dir: Some(self.path(cache)),
             max_bytes: 100 << 20,
@@ -50,7 +56,7 @@ impl Site {
         let workers = workers::Config { workers: 2, queue: 100, memory: 1 << 28, deadline, decode_cache: 0 };
         let source = Files::new(&self.path("root"), 1 << 20).expect("a folder");
         let service = Service::new(Arc::new(source), &cache, workers, Settings::default());
-        let tier = SharedTier::new(Arc::clone(&self.bucket) as Arc<dyn Bucket>, Default::default());
+        let tier = SharedTier::new(bucket, Default::default());
         service.share(tier);
         // read by the tests, not by a task
         let config = Config { peers: Vec::new(), poll: Duration::from_secs(3600), bucket: "memory".into() };
@@ -145,7 +151,7 @@ async fn stopped_server_applies_purges_before_it_sends_from_disk() {
 
     // the bucket does not answer at the start: nothing is sent from disk
     let two = site.server("two");
-    site.bucket.set(Faults { error: Some(Error::Status(503)), ..Faults::default() });
+    site.bucket.set(Faults { error: Some(bucket::Error::Status(503)), ..Faults::default() });
     let mut follower = Follower::default();
     read(&mut follower, &two).await;
     for id in [&a, &b] {
@@ -236,12 +242,126 @@ async fn purge_without_the_bucket_is_done_here_and_reported() {
     let server = site.server("one");
     read(&mut Follower::default(), &server).await;
     found(&server, &id, 50).await.expect("an answer");
-    site.bucket.set(Faults { error: Some(Error::TimedOut), ..Faults::default() });
+    site.bucket.set(Faults { error: Some(bucket::Error::TimedOut), ..Faults::default() });
     let incomplete = server.purge(Purge::Original(id.clone()), "").await.expect_err("the bucket was not reached");
     assert_eq!(incomplete.purged.renditions, 1);
     assert!(incomplete.why.contains("journal"), "{incomplete}");
     flush(&server).await;
     assert_eq!((site.on_disk("one"), server.cache_memory().0), (0, 0));
+}
+
+/// The stored renditions become folders, which unlink(2) does not remove; returns their paths.
+fn obstruct(cache: &Path) -> Vec<PathBuf> {
+    let mut files = tintype_testing::stored_files(cache);
+    files.retain(|path| !path.ends_with("purge-position"));
+    for path in &files {
+        std::fs::remove_file(path).expect("removed");
+        std::fs::create_dir(path).expect("made");
+    }
+    files
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn purge_that_cannot_remove_files_is_not_complete() {
+    let site = Site::new();
+    let id = site.add("a.png");
+    let server = site.server("one");
+    read(&mut Follower::default(), &server).await;
+    found(&server, &id, 50).await.expect("an answer");
+    flush(&server).await;
+    let obstacles = obstruct(&site.path("one"));
+    // repeated, too
+    for renditions in [1, 0] {
+        let incomplete = server.purge(Purge::Original(id.clone()), "").await.expect_err("the file stays");
+        assert!(incomplete.why.starts_with("1 files of this server's cache folder"), "{incomplete}");
+        assert_eq!(incomplete.purged.renditions, renditions);
+        assert!(server.purge_local(Purge::Original(id.clone())).await.is_err());
+    }
+    obstacles.iter().for_each(|path| std::fs::remove_dir(path).expect("removed"));
+    server.purge(Purge::Original(id.clone()), "").await.expect("the file is gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn purge_that_cannot_remove_files_is_applied_again_at_the_next_start() {
+    let site = Site::new();
+    let id = site.add("a.png");
+    let [one, two] = [site.server("one"), site.server("two")];
+    let mut follower = Follower::default();
+    read(&mut follower, &two).await;
+    found(&two, &id, 50).await.expect("an answer");
+    flush(&two).await;
+    let position = || std::fs::read(site.path("two").join("purge-position")).expect("a position");
+    let before = position();
+    let obstacles = obstruct(&site.path("two"));
+    one.purge(Purge::Original(id.clone()), "").await.expect("all was reached");
+    read(&mut follower, &two).await;
+    assert!(!follower.is_failing && two.cache.has_undeleted());
+    assert_eq!(position(), before);
+    obstacles.iter().for_each(|path| std::fs::remove_dir(path).expect("removed"));
+    while two.cache.has_undeleted() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    read(&mut Follower::default(), &two).await;
+    assert_ne!(position(), before);
+}
+
+/// A bucket whose credentials do not allow to delete.
+struct Undeletable(Arc<MemoryBucket>);
+
+impl Bucket for Undeletable {
+    fn get<'a>(
+        &'a self, name: &'a str, unless: Option<&'a str>, max_bytes: u64,
+    ) -> BoxFuture<'a, Result<Object, bucket::Error>> {
+        self.0.get(name, unless, max_bytes)
+    }
+
+    fn put<'a>(
+        &'a self, name: &'a str, object: NewObject, condition: Condition<'a>,
+    ) -> BoxFuture<'a, Result<Option<String>, bucket::Error>> {
+        self.0.put(name, object, condition)
+    }
+
+    fn delete<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<(), bucket::Error>> {
+        Box::pin(async { Err(bucket::Error::Status(403)) })
+    }
+
+    fn list<'a>(
+        &'a self, folder: &'a str, after: Option<&'a str>, count: usize,
+    ) -> BoxFuture<'a, Result<Vec<Listed>, bucket::Error>> {
+        self.0.list(folder, after, count)
+    }
+}
+
+/// An entry in the journal by another server.
+async fn write_entry(site: &Site, position: Position, original: &str) {
+    let bytes = format!(r#"{{"version":1,"original":"{original}"}}"#).into_bytes().into();
+    let object = NewObject { bytes, media_type: "application/json", cache_control: None, metadata: Vec::new() };
+    site.bucket.put(&format!("purge/{position}-x"), object, Condition::None).await.expect("put");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_entries_that_cannot_be_deleted_do_not_stop_the_reading() {
+    let site = Site::new();
+    let server = site.server_with("one", Arc::new(Undeletable(Arc::clone(&site.bucket))));
+    write_entry(&site, Position::now().before(Duration::from_secs(9 * 86_400)), "a.png").await;
+    let mut follower = Follower::default();
+    read(&mut follower, &server).await;
+    assert!(!follower.is_failing && follower.has_read && server.cache.trusts_disk());
+}
+
+/// A server that missed too many entries, which become one purge of everything at no time, must not empty the bucket: the
+/// servers that wrote them have purged it.
+#[test]
+fn bucket_is_swept_for_recent_purges_at_the_start_and_for_all_after_a_lag() {
+    let now = Position::now();
+    let before = |seconds: u64| now.before(Duration::from_secs(seconds));
+    let purges = [(before(u64::MAX), "all/"), (before(3600), "hour/"), (before(60), "minute/"), (now, "now/")]
+        .map(|(position, folder)| (position, Purge::Folder(folder.into())));
+    let swept = |lag: Option<Duration>| late(&purges, lag, now).len();
+    assert_eq!(swept(None), 2);
+    assert_eq!(swept(Some(LATE)), 0);
+    assert_eq!(swept(Some(LATE * 2)), 4);
+    assert_eq!(target(&late(&purges, None, now)[0]), "/-/purge?path=minute%2F&local=1");
 }
 
 /// Requests, a take-down and the reading of the journal in any order: afterwards the rendition is nowhere.
