@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `tintype-pixels` | the types that codecs and operations share: sizes, pixels, planes, profiles, headers, limits |
 //! | `tintype-jpeg`, `tintype-vp8` | decoders that scale while they decode |
-//! | `tintype-codec-sys` | libwebp and libaom behind safe functions |
+//! | `tintype-codec-sys` | libwebp, libaom and libjpeg-turbo behind safe functions |
 //! | `tintype-codecs` | one module a format behind one trait |
 //! | `tintype-render` | a recipe becomes a plan, pixels, bytes |
 //! | `tintype-isolation` | worker processes that can touch nothing: bytes in, bytes out |
@@ -52,7 +52,7 @@
 //! | A rendition of a damaged original is marked | `crates/pixels/src/decoded.rs`: `Integrity`, `cache/attributes.rs` | decoders return it; it is part of the stored file's name |
 //! | A panic in a codec fails one request | `crates/codecs/src/formats.rs`: `Guarded` | every call to a codec goes through it |
 //! | A codec that crashes or was taken over reaches nothing but its own render | `crates/isolation`, `service/isolated/` | worker processes under seccomp and Landlock; answers are bounded and validated |
-//! | An encoder is stopped at the deadline | `service/isolated/mod.rs` | a worker that does not stop within 50 ms is killed |
+//! | An encoder is stopped at the deadline | `service/isolated/mod.rs` | a worker that does not stop within 50 ms is killed, whatever it sends |
 //! | An original's name cannot leave its source | `source/id.rs`, `source/root.rs` | `ImageId::parse` and `ImageId::of` alone make names; the kernel opens them beneath the root |
 //! | An origin's address is checked where it is connected to | `net/connect.rs`, `address.rs` | exactly the addresses that were filtered are connected to, for redirects too |
 //! | No request to an origin is made under a worker's permit | `source/mod.rs`: `make_local`, `fetch_local` | an original that was downloaded and evicted again is downloaded without the permit |
@@ -88,12 +88,12 @@
 //! | A file that nginx is told to send was verified | `crates/store`: `disk/verified.rs` | its digest within ten minutes, and each time that it is the same inode, unchanged |
 //! | With X-Accel-Redirect, nginx applies only plain ranges | `http/x_accel.rs` | tests compare its answers with tintype's, header for header |
 //! | A purged rendition does not come back by an upgrade | `cache/replace.rs`, `crates/store`: `disk/put.rs` | the key must still have the digest that the upgrade began with, compared under the locks that a purge takes |
-//! | A purge reaches every server of a cluster, or the answer says that it did not | `service/purge.rs`, `cache/journal.rs` | its entry in the bucket is durable before the answer; every server applies all entries after its position |
+//! | A purge reaches every server of a cluster, or the answer says that it did not | `service/purge.rs`, `cache/journal.rs` | its entry in the bucket is durable before the answer; every server applies all entries after its position; files that cannot be removed are reported |
 //! | A cache folder sends nothing that was purged while it was not open | `cache/trust.rs`, `service/cluster.rs` | its renditions are sent once the journal was read from the position that is kept beside them |
 //! | A rendition reported as stored survives the process | `crates/store`: `disk/write.rs`, `disk/scan.rs` | it is staged before the answer; the next start takes over staged files |
 //! | The cache folder never exceeds its bounds | `crates/store`: `index/` | space is reserved before a byte is written and released after the file is gone |
 //! | One process writes in a cache folder | `crates/store`: `disk/mod.rs`, `open` | it holds a file lock for as long as it uses the folder |
-//! | Links and devices planted in the cache folder are not followed | `crates/store`: `folder.rs` | the kernel opens paths beneath the folder, without links |
+//! | Links and devices planted in the cache folder are not followed | `crates/store`: `folder.rs` | the kernel opens paths and their folders beneath the folder, without links |
 //! | Two states of an original have two versions | `source/files.rs`: `stable_stat` | a file that was changed within the last clock tick is waited for |
 //! | A failing bucket never fails a request, nor delays it by more than a hedge | `cache/shared/lookup.rs`, `breaker.rs` | the render starts beside a slow look-up; errors are misses, and several of them end look-ups for a while |
 //! | Bytes read from the shared bucket are the bytes written for that key | `cache/shared/object.rs`: `Signer` | key, digest and MAC are compared with each read; tests damage, swap and plant objects |
@@ -102,7 +102,7 @@
 //! | An original is in memory at most once | `source/shared_bytes.rs` | concurrent fetches of a version share its bytes |
 //! | Sending an original takes bounded memory, whatever its size | `source/chunks.rs`, `http/response_body.rs` | it is read in chunks, one for each connection |
 //! | A response never mixes two versions of an original | `source/chunks.rs` | after each chunk is read the file must be unchanged; otherwise the response is cut off |
-//! | An original is read once for its digest | `service/passthrough.rs` | single flight by version, in a task of its own |
+//! | An original is read once for its digest | `service/passthrough.rs` | single flight by version, in a task of its own; 256 wait at most, and only while their clients do |
 //! | An idle connection keeps no body in memory | `http/fast_path/sendfile.rs` | only bytes in flight keep the file that they are in |
 //! | Stalled clients are disconnected after `send_timeout` | `http/stream/timeout.rs` | limits on heads, on answers that are not received, on silence |
 //! | No header makes other renditions than a few | `dialect/hints.rs`, `dialect/negotiate.rs` | a width from a hint is rounded up to a step; a property compares recipes with those of the steps |

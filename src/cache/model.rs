@@ -115,7 +115,7 @@ fn unfinish(dir: &Path, which: usize) {
     }
 }
 
-/// Does something to a rendition, unless the survey that follows a start, which removes what is damaged, was quicker.
+/// Does something to a rendition, unless the scan at the start has removed it as damaged.
 fn damage(dir: &Path, which: usize, how: Damage) -> std::io::Result<()> {
     let all = bodies(dir);
     if all.is_empty() {

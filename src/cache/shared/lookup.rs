@@ -82,7 +82,7 @@ impl SharedTier {
         };
         self.counters.count(event);
         if event == Event::GetInvalid {
-            tracing::debug!(%id, name, "removed an invalid object from the shared bucket");
+            tracing::debug!(%id, name, "an invalid object in the shared bucket is removed");
             // before the answer, so that the rendition that is made instead takes its place
             let _ = self.delete(&name).await;
         }

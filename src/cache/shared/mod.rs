@@ -42,7 +42,7 @@ const MAX_LOOKUPS: usize = 32;
 /// A render that takes at least this long is heavy.
 const HEAVY: Duration = Duration::from_millis(200);
 
-/// Originals whose marker is known to be there, and for how long that is believed.
+/// Originals whose marker is known to be there, and how long that is cached.
 const MAX_MARKED: u64 = 100_000;
 const MARKED_TTL: Duration = Duration::from_secs(86_400);
 

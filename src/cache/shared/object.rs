@@ -16,7 +16,7 @@ pub(super) const FOLDER: &str = "1";
 /// Hexadecimal digits of a key that depend on the original alone.
 const ORIGINAL_DIGITS: usize = 16;
 
-/// Names change with the content, so that whoever serves the bucket may keep it; a damaged original may be repaired.
+/// Names change with the content, so that caches in front of the bucket may store them; a damaged original may be repaired.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 const SHORT: &str = "public, max-age=60";
 

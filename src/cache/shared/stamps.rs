@@ -41,7 +41,10 @@ pub(super) struct Stamp {
 
 impl Stamps {
     pub(super) fn note(&self, what: &Purge) {
-        let stamp = Stamp { at: Instant::now(), time: SystemTime::now() };
+        self.note_at(what, Stamp { at: Instant::now(), time: SystemTime::now() });
+    }
+
+    fn note_at(&self, what: &Purge, stamp: Stamp) {
         let mut state = sync::lock(&self.0);
         let is_kept = |old: &Stamp| stamp.at.duration_since(old.at) < KEPT;
         state.originals.retain(|_, old| is_kept(old));
@@ -57,10 +60,14 @@ impl Stamps {
 
     /// The last purge of that original in the last minute.
     pub(super) fn last(&self, id: &ImageId) -> Option<Stamp> {
+        self.last_at(id, Instant::now())
+    }
+
+    fn last_at(&self, id: &ImageId, now: Instant) -> Option<Stamp> {
         let state = sync::lock(&self.0);
         let above = state.folders.iter().filter(|(prefix, _)| id.as_str().starts_with(prefix.as_str()));
         let stamps = above.map(|(_, stamp)| stamp).chain(state.originals.get(id));
-        stamps.max_by_key(|stamp| stamp.at).filter(|stamp| stamp.at.elapsed() < KEPT).copied()
+        stamps.max_by_key(|stamp| stamp.at).filter(|stamp| now.duration_since(stamp.at) < KEPT).copied()
     }
 
     /// When exactly this was purged in the last minute.
@@ -112,5 +119,20 @@ mod tests {
         stamps.note(&Purge::Folder("last/".into()));
         assert!(stamps.is_since(&id("other"), before) && stamps.is_since(&id("0/a"), before));
         assert_eq!(sync::lock(&stamps.0).folders.len(), 1);
+    }
+    #[test]
+    fn purges_are_forgotten_after_a_minute() {
+        let (stamps, start) = (Stamps::default(), Instant::now());
+        let after = |seconds: u64| start + Duration::from_secs(seconds);
+        let note = |what: &Purge, at: Instant| stamps.note_at(what, Stamp { at, time: SystemTime::now() });
+        note(&Purge::Original(id("a")), start);
+        note(&Purge::Folder("b/".into()), start);
+        for name in ["a", "b/c"] {
+            assert!(stamps.last_at(&id(name), after(59)).is_some(), "{name}");
+            assert!(stamps.last_at(&id(name), after(60)).is_none(), "{name}");
+        }
+        note(&Purge::Original(id("d")), after(61));
+        let state = sync::lock(&stamps.0);
+        assert_eq!((state.originals.len(), state.folders.len()), (1, 0));
     }
 }
