@@ -87,7 +87,7 @@ async fn purge_at_any_moment_leaves_nothing_in_memory() {
             }
             cache.flush();
             // the purge comes ever later, and the replacement ever earlier
-            let wait = |spins: u32| (0..spins * 100).for_each(|_| std::hint::spin_loop());
+            let wait = |spins: u32| (0..spins * 1000).for_each(|_| std::hint::spin_loop());
             let purge = std::thread::spawn({
                 let (cache, id) = (Arc::clone(&cache), id.clone());
                 move || {

@@ -80,22 +80,25 @@ fn partial_frame_has_no_more_rows_than_its_height() {
         let sample = |at: u32| if at / 3 / 64 < 4 { 64 + noise(at) } else { 128 };
         let pixels = tintype_pixels::Pixels { size, channels: 3, data: (0..64 * height * 3).map(sample).collect() };
         let mut config = webp::WebPConfig::new().expect("a configuration");
-        config.partitions = 3;
+        // methods from 3 on write one partition
+        (config.partitions, config.method) = (3, 2);
         for (strength, quality) in [(0, 20.0), (60, 20.0), (60, 60.0), (60, 90.0)] {
             (config.filter_strength, config.quality) = (strength, quality);
             let shown = tintype_codec_sys::libwebp::Input::Packed(&pixels);
             let file = tintype_codec_sys::libwebp::encode(&shown, &config, &mut || true).unwrap_or_default();
             let data = frame(&file).expect("a lossy file");
-            let whole = decode_planes(data, size, true).expect("undamaged");
+            assert!(decode_planes(data, size, true).is_some(), "undamaged");
             for cut in 0..64.min(data.len()) {
                 let cut = &data[..data.len() - cut];
                 let Some((planes, rows)) = decode_partial(cut, size, true) else { continue };
                 assert!(rows <= height, "{rows} rows of {height}");
                 if rows == height && decode_planes(cut, size, true).is_none() {
                     complete += 1;
-                    // the row below the missing bytes was received, and is not black
                     let last = (height as usize - 1) * 64;
-                    assert_eq!(planes[0][last..last + 64], whole[0][last..last + 64], "height {height}");
+                    assert!(
+                        planes[0][last..last + 64].iter().all(|&luma| luma > 16),
+                        "the last row of {height} is black"
+                    );
                 }
             }
         }
