@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::*;
-use crate::render::recipe::{Output, Quality};
+use crate::render::recipe::{Choice, Output, Quality};
 use crate::service::workers;
 use crate::source::Files;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rendition_that_was_compared_with_its_original_is_found_as_a_file() {
     let (root, dir) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-    let original = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/photos/rocket.jpg");
+    let original = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/photos/retina.jpg");
     std::fs::copy(original, root.path().join("a.jpg")).expect("copied");
     let dir = Some(dir.path().to_owned());
     let cache = crate::cache::Config { dir, max_bytes: 100 << 20, max_files: 1000, min_free: 0, memory: 0 };
@@ -21,7 +21,7 @@ async fn rendition_that_was_compared_with_its_original_is_found_as_a_file() {
     let (id, settings) = (ImageId::of("a.jpg").expect("a name"), service.settings());
     // 30 is smaller than the original, and 100 is not, for which the original itself is the file
     for quality in [30, 100] {
-        let recipe = Recipe::new(Output::Original, Quality::new(quality).expect("in range"));
+        let recipe = Recipe::new(Output::Auto(Choice::WebP), Quality::new(quality).expect("in range"));
         let made = service.rendition(&settings, &id, &recipe, &Default::default(), || None).await.expect("made");
         let version = service.source.version(&id).await.expect("there");
         let effective = service.effective(version, &settings, &recipe).expect("the header is known");
