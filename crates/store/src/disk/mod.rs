@@ -186,13 +186,11 @@ impl<A: Attributes> Disk<A> {
         Some(Arc::new(Object { bytes: bytes.into(), digest: record.digest, attributes: record.attributes }))
     }
 
-    /// Whether the index has that key.
     pub(crate) fn contains(&self, key: Key) -> bool {
         self.shared.list_folder(key.first_byte() % FAN_OUT);
         lock(&self.shared.index).get(&key).is_some()
     }
 
-    /// Notes a use of a file.
     pub(crate) fn touch(&self, key: Key) {
         self.shared.touch(key);
     }
@@ -236,7 +234,6 @@ impl<A: Attributes> Disk<A> {
         lock(&self.shared.undeleted).len()
     }
 
-    /// Removes one file.
     pub(crate) fn remove(&self, key: Key) {
         let shared = &self.shared;
         shared.list_folder(key.first_byte() % FAN_OUT);
