@@ -23,6 +23,8 @@ async fn rendition_that_was_compared_with_its_original_is_found_as_a_file() {
     for quality in [30, 100] {
         let recipe = Recipe::new(Output::Auto(Choice::WebP), Quality::new(quality).expect("in range"));
         let made = service.rendition(&settings, &id, &recipe, &Default::default(), || None).await.expect("made");
+        // a file has its name once it is synced
+        tokio::task::block_in_place(|| service.flush());
         let version = service.source.version(&id).await.expect("there");
         let effective = service.effective(version, &settings, &recipe).expect("the header is known");
         assert!(service.compared(version, &settings, &effective).is_some(), "the original may be the smallest");
