@@ -9,6 +9,7 @@ mod collector;
 #[cfg(debug_assertions)]
 mod fault_injection;
 mod protocol;
+mod validation;
 pub(crate) mod worker;
 
 use std::borrow::Cow;
@@ -24,11 +25,11 @@ use tintype_store::LogThrottle;
 
 use self::collector::Collector;
 use self::protocol::{Answer, Request, Task, Times};
+use self::validation::{are_as_asked, is_as_asked};
 use super::Error;
 use super::renderer::{Bounds, Isolation, IsolationError, Monitor, RenderInput, Renderer, StageTimes};
-use crate::render::plan::Plan;
 use crate::render::{
-    self, Checked, Content, DecodeKey, Decoded, Encoded, Format, Info, Progress, Settings, SharedDecodes, wire,
+    self, Checked, DecodeKey, Decoded, Encoded, Format, Info, Progress, Settings, SharedDecodes, wire,
 };
 use crate::sync;
 
@@ -225,11 +226,6 @@ impl Isolated {
     }
 }
 
-/// Whether decoded images begin with the one that was asked for, and none comes twice.
-fn are_as_asked<T: PartialEq>(made: &[T], wanted: T) -> bool {
-    made.first() == Some(&wanted) && made.iter().enumerate().all(|(at, key)| !made[..at].contains(key))
-}
-
 /// A job is tried again once, if its worker was killed by another process.
 const ATTEMPTS: usize = 2;
 
@@ -307,22 +303,6 @@ fn overlay<'a>(work: &RenderInput<'a>) -> Result<&'a [u8], Error> {
 fn threads(work: &RenderInput<'_>, monitor: &mut dyn Monitor) -> u32 {
     let gains = work.info.is_some_and(|info| render::gains_by_threads(info, work.recipe, work.settings));
     if gains { monitor.threads() } else { 1 }
-}
-
-/// Whether a result has the format and the size that were asked for. Its header is parsed by safe Rust.
-fn is_as_asked(work: &RenderInput<'_>, encoded: &Encoded) -> bool {
-    let format = work.info.map_or(Format::Svg, |info| info.format);
-    wire::can_have(work.recipe, format, encoded.content) && has_planned_size(work, encoded)
-}
-
-fn has_planned_size(work: &RenderInput<'_>, encoded: &Encoded) -> bool {
-    let (Some(info), Content::Image(_)) = (work.info, encoded.content) else { return true };
-    // trimming depends on the pixels, and the original may be the smallest result
-    if work.recipe.geometry.trim.is_some() || encoded.bytes == work.original {
-        return true;
-    }
-    let (plan, made) = (Plan::new(info, work.recipe, work.settings), render::probe(&encoded.bytes));
-    plan.is_ok_and(|plan| made.is_ok_and(|made| made.displayed() == plan.result_size()))
 }
 
 impl Renderer for Isolated {
