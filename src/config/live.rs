@@ -66,7 +66,7 @@ pub struct Source {
     pub svg: Svg,
 }
 
-/// What is made of SVG originals.
+/// The treatment of SVG originals.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Svg {

@@ -49,7 +49,7 @@ async fn try_purge(state: &State, method: &Method, uri: &Uri, request_headers: &
     let what = selected(&live.config.policy, uri)?;
     match param(uri, LOCAL, ONE)?.as_deref() {
         None => Ok(state.service.purge(what, token).await?),
-        Some("1") => Ok(Purged { renditions: state.service.purge_here(what).await, nodes: None }),
+        Some("1") => Ok(state.service.purge_local(what).await?),
         Some(other) => Err(Problem::parameter(LOCAL, other, ONE)),
     }
 }

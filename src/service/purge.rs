@@ -120,11 +120,6 @@ impl Service {
         complete(Purged { renditions, nodes: None }, unreached.as_slice())
     }
 
-    /// As [`Service::purge_local`], whether complete or not; returns how many renditions were removed.
-    pub async fn purge_here(self: &Arc<Self>, what: Purge) -> u64 {
-        self.purge_own(vec![what]).await.renditions
-    }
-
     /// Removes the renditions of several purges from this server, and what its source knows of their originals.
     pub(super) async fn purge_own(self: &Arc<Self>, purges: Vec<Purge>) -> OwnPurge {
         let service = Arc::clone(self);

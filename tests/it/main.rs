@@ -17,6 +17,7 @@ mod deploy;
 mod documented;
 mod fast_path;
 mod faults;
+mod features;
 mod fuzz;
 mod golden;
 mod hdr;

@@ -1,6 +1,6 @@
 //! SVG, drawn by resvg at the size that is asked for.
 //!
-//! Nothing outside of the file is read: pictures only as `data:`, no style sheets, no scripts, and text in the fonts that were
+//! The file alone is read: pictures only as `data:`, no style sheets, no scripts, and text in the fonts that were
 //! loaded when the process started. A document is checked twice before it is drawn: what it expands to (`complexity`), and the time
 //! and the memory that drawing takes at that size (`cost`).
 

@@ -9,7 +9,7 @@ use crate::overlay::Overlays;
 
 /// Changes whenever the same original and recipe give other bytes than before, so that cached results of older code
 /// are never taken for new ones. A test pins digests of small renditions beside it.
-pub const EPOCH: u32 = 11;
+pub const EPOCH: u32 = 12;
 
 /// The settings that every rendition of this process is made under.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ pub struct Settings {
     pub oversampling: u32,
     /// How results are encoded.
     pub encoding: Encoding,
-    /// What is made of SVG originals.
+    /// The treatment of SVG originals.
     pub svg: SvgMode,
     /// The digest of the fonts that text in SVGs is drawn with.
     pub fonts: u64,
@@ -45,7 +45,7 @@ pub struct Settings {
     pub overlays: Overlays,
 }
 
-/// What is made of SVG originals.
+/// The treatment of SVG originals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SvgMode {
     /// They are drawn where a format of pixels is named, and sent as they are elsewhere.

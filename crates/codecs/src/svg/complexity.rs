@@ -111,7 +111,7 @@ fn number_of_rules(css: &str) -> usize {
     css.split('}').map(|rule| 1 + rule.split('{').next().unwrap_or_default().matches(',').count()).sum()
 }
 
-/// What an element stands for.
+/// The meaning of an element for the count.
 #[derive(Clone, Copy, Debug, Default)]
 struct Weight {
     /// Elements that it becomes, copies by `use` included, those by paint servers and the like not.

@@ -23,7 +23,7 @@ const MAX_MEMORY: u64 = 256 << 20;
 /// Documents in each other.
 const MAX_NESTED: usize = 2;
 
-/// What is left of the bounds while one document is parsed.
+/// The remaining bounds while one document is parsed.
 #[derive(Debug)]
 pub(super) struct Budget {
     images: AtomicUsize,
