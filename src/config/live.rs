@@ -126,7 +126,7 @@ pub struct Output {
     /// such URLs then vary by it.
     pub save_data_quality: u16,
     /// The overlay that every image has, as a query such as `"overlay=logo&overlay_position=bottom-right"`; empty for none. Only a URL
-    /// with a valid signature may state another one, or `overlay=none`. Originals are not sent unchanged then, and SVGs not at all.
+    /// with a valid signature may state another one, or `overlay=none`. Originals are not sent unchanged then, and SVGs are drawn.
     pub overlay: String,
     /// Whether the original is sent if its conversion would only be larger.
     pub smallest_wins: bool,

@@ -12,6 +12,9 @@ use crate::cache::{self, Purge};
 /// When the bucket is purged again: another server that reads the journal late may be writing until then.
 const SWEEP: Duration = Duration::from_secs(5);
 
+/// The time limit of a purge of the bucket whose entry the journal did not take; the sweep goes on after it.
+const WITHOUT_JOURNAL: Duration = Duration::from_secs(2);
+
 /// How often that is tried.
 const SWEEPS: u32 = 5;
 
@@ -79,9 +82,11 @@ impl Service {
         let (written, own) = tokio::join!(write, self.purge_own(vec![what.clone()]));
         let OwnPurge { mut renditions, unreached } = own;
         let mut unreached = Vec::from_iter(unreached);
+        // a store that did not take the entry is not waited for a second time
+        let limit = if written.is_ok() { Duration::MAX } else { WITHOUT_JOURNAL };
         // from now on the position may pass the entry
         unreached.extend(written.map(drop).err().map(Unreached::Journal));
-        match self.purge_shared(&what).await {
+        match self.purge_shared(&what, limit).await {
             Ok(shared) => renditions = renditions.max(shared),
             Err(error) => unreached.push(Unreached::Bucket(error)),
         }
@@ -93,9 +98,9 @@ impl Service {
     }
 
     /// Removes renditions from the shared bucket now, and again once what is being written there has arrived.
-    async fn purge_shared(&self, what: &Purge) -> Result<u64, bucket::Error> {
+    async fn purge_shared(&self, what: &Purge, limit: Duration) -> Result<u64, bucket::Error> {
         let Some(tier) = self.shared() else { return Ok(0) };
-        let purged = tier.purge(what).await;
+        let purged = tokio::time::timeout(limit, tier.purge(what)).await.unwrap_or(Err(bucket::Error::TimedOut));
         self.sweep_later(vec![what.clone()]);
         purged
     }

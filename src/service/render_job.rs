@@ -115,7 +115,7 @@ impl Service {
                 Ok((encoded, timing))
             }
             Ended::NoMemory(header) => return ControlFlow::Continue(header),
-            Ended::Reduced(recipe) => Err(Failed::Reduced(recipe)),
+            Ended::Reduced(recipe) => Err(Failed::Reduced(*recipe)),
             Ended::Failed(Error::Render(render::Error::Cancelled)) if Instant::now() < deadline => {
                 Err(self.cancelled())
             }
@@ -181,7 +181,7 @@ enum Ended {
     Rendered(render::Encoded),
     Failed(Error),
     /// By the header, which was not known before, this recipe gives the same result.
-    Reduced(Recipe),
+    Reduced(Box<Recipe>),
     /// By the header, the render needs more memory than is free at present.
     NoMemory(Header),
 }
@@ -200,7 +200,7 @@ impl Job {
                     let effective = header.effective(&recipe, &settings);
                     if effective != *recipe {
                         grant.exclude_from_stats();
-                        return Ended::Reduced(effective);
+                        return Ended::Reduced(Box::new(effective));
                     }
                     header
                 }

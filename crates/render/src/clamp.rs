@@ -5,7 +5,7 @@ use tintype_pixels::{Format, Info, Size};
 use crate::encoded::Content;
 use crate::geometry::{Resize, Sizing};
 use crate::plan::Plan;
-use crate::recipe::{Output, Recipe};
+use crate::recipe::Recipe;
 use crate::settings::Settings;
 
 /// The longest side in pixels of a request without limits.
@@ -87,9 +87,9 @@ impl Clamp {
     }
 }
 
-/// Whether the header of the original does not tell the size of the result.
+/// Whether there is no size to compare: that of a description, of a placeholder, or one that the pixels decide.
 fn is_undecided(recipe: &Recipe) -> bool {
-    recipe.encode.output == Output::Json || recipe.geometry.trim.is_some()
+    recipe.encode.output.is_placeholder() || recipe.geometry.trim.is_some()
 }
 
 /// Whether the result may have more pixels than the original.
@@ -107,7 +107,7 @@ fn may_enlarge(resize: Resize) -> bool {
 mod tests {
     use super::*;
     use crate::geometry::{Padding, TargetSize};
-    use crate::recipe::Quality;
+    use crate::recipe::{Output, Quality};
 
     fn info(width: u32, height: u32) -> Info {
         Info::new(Format::Png, Size::new(width, height))
@@ -140,6 +140,10 @@ mod tests {
         check((800, 600), contain(5000, 0, false), 8192, None);
         check((800, 600), contain(5000, 0, true), 8192, Some(("max_enlarged", 4_000_000, "5000x3750", "2309x1732")));
         check((100, 100), contain(1500, 0, true), 8192, None);
+        for output in [Output::Dominant, Output::Lqip] {
+            let placeholder = recipe(Resize::Native, output);
+            assert_eq!(Clamp::of(&info(800, 600), &placeholder, None, &Settings::default()), None);
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@
 
 use tintype_pixels::Pixels;
 
-use super::kernel::{Kernel, Window, to_byte};
+use super::kernel::{Kernel, Sample, Window, to_byte};
 
 /// Smallest sigma on offer. A neighbour weighs 0.4 % at it, which is a single level of 255.
 pub(crate) const MIN_SIGMA: f32 = 0.3;
@@ -47,28 +47,32 @@ pub(crate) fn blur(pixels: &mut Pixels, sigma: f32) {
     }
     let sigma = f64::from(sigma.min(MAX_SIGMA));
     match (pixels.channels == 4, sigma < REDUCE_FROM) {
-        (false, true) => direct::<3>(pixels, sigma),
+        (false, true) => direct(pixels, sigma, load_fixed, store_fixed),
         (false, false) => reduced::<3>(pixels, sigma),
-        (true, true) => direct::<4>(pixels, sigma),
+        // little alpha needs the precision of floats
+        (true, true) => direct(pixels, sigma, load::<4>, |line, _, row| store::<4>(line, row)),
         (true, false) => reduced::<4>(pixels, sigma),
     }
 }
 
-/// The sampled Gaussian itself, at full size. Cost grows with sigma.
-fn direct<const C: usize>(pixels: &mut Pixels, sigma: f64) {
+/// The sampled Gaussian itself, at full size. Cost grows with sigma. `load` reads a row, and `store` writes one that was blurred
+/// by a kernel of that radius.
+fn direct<S: Sample>(
+    pixels: &mut Pixels, sigma: f64, load: impl Fn(&[u8], &mut [S]), store: impl Fn(&[S], usize, &mut [u8]),
+) {
     let (width, height) = (pixels.size.width as usize, pixels.size.height as usize);
-    let mut window = Window::new(Kernel::gaussian(sigma), width, C);
+    let mut window = Window::<S>::new(&Kernel::gaussian(sigma), width, pixels.channels);
     let mut line = window.line();
-    let stride = width * C;
+    let stride = width * pixels.channels;
     for y in 0..height + window.radius() * 2 {
         // Row `y` of the picture extended by `radius` rows at the top and the bottom. It is read
         // `radius` rows ahead of the one written, so in place is safe.
         let from = y.saturating_sub(window.radius()).min(height - 1);
         let row = &pixels.data[from * stride..][..stride];
-        window.push(|interior| load::<C>(row, interior));
+        window.push(|interior| load(row, interior));
         if let Some(done) = y.checked_sub(window.radius() * 2) {
             window.blurred(&mut line);
-            store::<C>(&line, &mut pixels.data[done * stride..][..stride]);
+            store(&line, window.radius(), &mut pixels.data[done * stride..][..stride]);
         }
     }
 }
@@ -89,7 +93,7 @@ fn reduced<const C: usize>(pixels: &mut Pixels, sigma: f64) {
 
     // The window's interior is the cells -1..=count, as the spline reaches one to either side.
     let (columns, rows) = (grid.cells(width), grid.cells(height));
-    let mut window = Window::new(Kernel::gaussian(inner), columns + 2, C);
+    let mut window: Window = Window::new(&Kernel::gaussian(inner), columns + 2, C);
     let radius = window.radius();
     let mut cells = window.line();
     let mut tall = vec![0.0; stride];
@@ -231,6 +235,21 @@ fn spread_row<const C: usize>(cells: &[f32], step: usize, phases: &[[f32; 3]], o
         }
         from = to;
         nearest += 1;
+    }
+}
+
+/// Bytes to 128ths of a level.
+fn load_fixed(row: &[u8], out: &mut [u16]) {
+    for (from, to) in row.iter().zip(out) {
+        *to = u16::from(*from) << 7;
+    }
+}
+
+/// 128ths of a level to bytes, rounded. Each pass has lost half a 128th on average for every weight.
+fn store_fixed(line: &[u16], radius: usize, row: &mut [u8]) {
+    let rounding = 64 + radius as u16 + 1;
+    for (to, from) in row.iter_mut().zip(line) {
+        *to = ((from + rounding) >> 7) as u8;
     }
 }
 

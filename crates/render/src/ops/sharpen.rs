@@ -51,7 +51,7 @@ fn run<const C: usize, const P: usize>(pixels: &mut Pixels, amount: f32) {
     let stride = width * C;
     let sigma = 0.5 + 0.1 * f64::from(amount);
     let gain = 0.3 * amount;
-    let mut window = Window::new(Kernel::gaussian(sigma), width, P);
+    let mut window = Window::<f32>::new(&Kernel::gaussian(sigma), width, P);
     let radius = window.radius();
     let mut line = window.line();
     for y in 0..height + 2 * radius {

@@ -106,7 +106,7 @@ impl<A: Attributes> Shared<A> {
             }
             let left = lock(&self.index).restore(victim);
             // written again meanwhile: removed later
-            lock(&self.undeleted).extend(left.map(|left| (file, left.charge.into())));
+            lock(&self.undeleted).extend(left.map(|left| (file, left.charge)));
             return Ok(None);
         }
         let freed = lock(&self.index).release(victim.charge);

@@ -25,9 +25,7 @@ async fn second_put_of_a_key_does_not_lose_the_first() {
     let (path, key) = file("a", 0);
     {
         // the staging thread waits for space in flight, and its queue fills
-        let mut in_flight = lock(&disk.shared.in_flight);
-        in_flight.files = disk.shared.max_in_flight.files;
-        drop(in_flight);
+        lock(&disk.shared.in_flight).files = disk.shared.max_in_flight.files;
         let mut puts = tokio::task::JoinSet::new();
         for number in 0..=QUEUE as u32 {
             let disk = Arc::clone(&disk);
@@ -44,8 +42,7 @@ async fn second_put_of_a_key_does_not_lose_the_first() {
         let before = not_stored(&disk.shared.counters);
         assert!(!disk.put(path, key, &object(b"another")).await);
         assert_eq!(not_stored(&disk.shared.counters), before + 1, "refused at once");
-        let mut in_flight = lock(&disk.shared.in_flight);
-        in_flight.files = 0;
+        lock(&disk.shared.in_flight).files = 0;
         disk.shared.in_flight_released.notify_all();
     }
     disk.flush();
