@@ -25,6 +25,7 @@ if (command === 'ppm') {
   const known = {
     plain: () => open(),
     blur1: () => open().blur(1),
+    blur2: () => open().blur(2),
     blur10: () => open().blur(10),
     sharpen: () => open().sharpen({ sigma: 0.7 }),
     pixelate: async () => {
