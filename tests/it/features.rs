@@ -32,7 +32,7 @@ fn documented() -> BTreeSet<Row> {
     rows
 }
 
-/// What tries each row: a URL with the media type and the frames of its answer (`1` or `*`), or the name of a test.
+/// The proof of each row: a URL with the media type and the frames of its answer (`1` or `*`), or the name of a test.
 fn tried() -> BTreeMap<Row, Vec<[String; 3]>> {
     let table = std::fs::read_to_string(testdata().join("features.tsv")).expect("the table");
     let mut tried: BTreeMap<Row, Vec<_>> = BTreeMap::new();
