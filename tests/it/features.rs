@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use axum::body::Body;
-use http::{Request, StatusCode};
-use http_body_util::BodyExt;
+use http::StatusCode;
 use tintype::render;
 
 use crate::common::in_process::InProcess;
@@ -79,13 +77,11 @@ fn tests_that_features_name_exist() {
 async fn features_answer_as_documented() {
     let server = InProcess::new(&testdata(), |_| {});
     for [url, media_type, frames] in tried().into_values().flatten().filter(|[subject, ..]| subject.starts_with('/')) {
-        let request = Request::get(&url).header("accept", "image/avif,image/webp,*/*").body(Body::empty());
-        let (parts, body) = server.app.answer(request.expect("a request")).await.into_parts();
-        let body = body.collect().await.expect("a body").to_bytes();
-        assert_eq!(parts.status, StatusCode::OK, "{url}: {}", String::from_utf8_lossy(&body));
-        assert_eq!(parts.headers["content-type"], media_type, "{url}");
+        let answer = server.get_with(&url, &[("accept", "image/avif,image/webp,*/*")]).await;
+        assert_eq!(answer.status, StatusCode::OK, "{url}: {}", String::from_utf8_lossy(&answer.body));
+        assert_eq!(answer.header("content-type"), media_type, "{url}");
         if frames != "-" {
-            let info = render::probe(&body).expect("an image");
+            let info = render::probe(&answer.body).expect("an image");
             assert_eq!(info.frames > 1, frames == "*", "{url}: {} frames", info.frames);
         }
     }

@@ -3,16 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use axum::body::Body;
-use http::{Request, StatusCode};
-use http_body_util::BodyExt;
+use http::StatusCode;
 use rustix::process::Signal;
 use tintype::config;
 use tintype::render::recipe::{Encode, Output};
 use tintype::render::{Format, OverlayFile, Recipe, Settings, render};
 use tintype::source::ImageId;
 
-use crate::common::in_process::InProcess;
+use crate::common::in_process::{Answer, InProcess};
 use crate::common::{Server, folder, poll, run, serve, testdata, tintype};
 
 const RED: [u8; 3] = [255, 0, 0];
@@ -55,22 +53,8 @@ impl Place {
     }
 }
 
-struct Answer {
-    status: StatusCode,
-    headers: http::HeaderMap,
-    body: Vec<u8>,
-}
-
-async fn ask(server: &InProcess, uri: &str, headers: &[(&str, &str)]) -> Answer {
-    let request = headers.iter().fold(Request::get(uri), |request, (name, value)| request.header(*name, *value));
-    let response = server.app.answer(request.body(Body::empty()).expect("a request")).await;
-    let (parts, body) = response.into_parts();
-    let body = body.collect().await.expect("a body").to_bytes().to_vec();
-    Answer { status: parts.status, headers: parts.headers, body }
-}
-
 async fn get(server: &InProcess, uri: &str) -> Answer {
-    ask(server, uri, &[]).await
+    server.get_with(uri, &[]).await
 }
 
 /// The left, top, right and bottom edges of what is red; `None` where nothing is.
@@ -171,7 +155,7 @@ async fn required_overlay_is_not_evaded() {
         assert_eq!(answer.status, StatusCode::OK, "{url}");
         let edges = red(&answer.body).unwrap_or_else(|| panic!("{url} has no overlay"));
         assert!(edges[0] > 0 && edges[1] > 0, "{url}: {edges:?}");
-        let part = ask(&server, url, &[("range", "bytes=0-39")]).await;
+        let part = server.get_with(url, &[("range", "bytes=0-39")]).await;
         assert_eq!((part.status, &part.body[..]), (StatusCode::PARTIAL_CONTENT, &answer.body[..40]), "{url}");
     }
     // these show nothing that an overlay would protect

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
-use crate::common::in_process::InProcess;
+use crate::common::in_process::{Answer, InProcess};
 use crate::common::need::needs;
 use crate::common::{cases, folder, testdata};
 use axum::body::Body;
@@ -17,28 +17,8 @@ use tintype::config::live::Damaged;
 
 const AVIF: &str = "image/avif,image/webp,*/*";
 
-struct Answer {
-    status: StatusCode,
-    headers: http::HeaderMap,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().expect("ASCII"))
-    }
-}
-
-async fn ask(server: &InProcess, uri: &str, headers: &[(&str, &str)]) -> Answer {
-    let request = headers.iter().fold(Request::get(uri), |request, (name, value)| request.header(*name, *value));
-    let response = server.app.answer(request.body(Body::empty()).expect("a request")).await;
-    let (parts, body) = response.into_parts();
-    let body = body.collect().await.expect("a body").to_bytes().to_vec();
-    Answer { status: parts.status, headers: parts.headers, body }
-}
-
 async fn get(server: &InProcess, uri: &str) -> Answer {
-    ask(server, uri, &[("accept", AVIF)]).await
+    server.get_with(uri, &[("accept", AVIF)]).await
 }
 
 fn renders(server: &InProcess) -> u64 {
@@ -219,7 +199,7 @@ async fn damaged_original_is_shown_and_marked_until_replaced() {
                 seen.push((*name, answer.header("etag").to_owned()));
                 let tag = answer.header("etag").to_owned();
                 let unchanged =
-                    ask(&server, &format!("/{name}?width=50&format=webp&v=1"), &[("if-none-match", &tag)]).await;
+                    server.get_with(&format!("/{name}?width=50&format=webp&v=1"), &[("if-none-match", &tag)]).await;
                 assert_eq!((unchanged.status.as_u16(), unchanged.header("cache-control")), (304, "public, max-age=60"));
             }
         }

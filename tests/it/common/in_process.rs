@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use axum::body::Body;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
 use tintype::config::Config;
 use tintype::http::{App, State, app};
 use tintype::service::Service;
@@ -33,5 +36,28 @@ impl InProcess {
         let live = config.live_http().expect("good presets");
         let app = app(State::new(Arc::clone(&service), config.fixed.http(), live));
         InProcess { app, service, config, cache }
+    }
+
+    /// The answer to a GET with these headers.
+    pub(crate) async fn get_with(&self, uri: &str, headers: &[(&str, &str)]) -> Answer {
+        let request = headers.iter().fold(Request::get(uri), |request, (name, value)| request.header(*name, *value));
+        let response = self.app.answer(request.body(Body::empty()).expect("a request")).await;
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes().to_vec();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+}
+
+/// An answer of the service in process.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// The value of a header; empty where there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("ASCII"))
     }
 }
