@@ -3,7 +3,7 @@
 #
 #   cargo build --release && sudo tests/power-loss.sh target/release/tintype [CYCLES] [ext4|xfs]...
 #
-# Needs root, loop devices, curl, and of Debian's packages e2fsprogs and xfsprogs. Each cycle: a file system in a file,
+# Needs root, loop devices, curl, Python, and of Debian's packages e2fsprogs and xfsprogs. Each cycle: a file system in a file,
 # with the cache on it; renditions are asked for; after a random time the file system is shut down by its own ioctl,
 # without its log being written (`xfs_io -x -c shutdown`, which ext4 knows too), so that all that was not synced is lost;
 # the program is killed, the file system mounted again, and everything asked for once more. It counts
@@ -62,6 +62,45 @@ ask() {
     done | sed '$d' | curl --silent --parallel --parallel-max 4 --config - 2>/dev/null || true
 }
 
+# compare: of one cycle, how many answers were wrong, how many renditions were lost, of how many that were kept
+compare() {
+    python3 - "$work" <<'PYTHON'
+import pathlib, re, sys
+
+work = pathlib.Path(sys.argv[1])
+cut = (work / "cut").stat().st_mtime_ns
+wrong = lost = kept = 0
+
+
+def head(folder, number):
+    file = work / folder / f"{number}.head"
+    return file.read_text(errors="replace").lower() if file.exists() else ""
+
+
+def body(folder, number):
+    file = work / folder / number
+    return file.read_bytes() if file.exists() else b""
+
+
+for file in (work / "right").iterdir():
+    if file.suffix:
+        continue
+    number, right = file.name, file.read_bytes()
+    if right != body("again", number):
+        wrong += 1
+    said, early = head("kept", number), body("kept", number)
+    length = re.search(r"^content-length: (\d+)", said, re.M)
+    # an answer that the kill cut short said nothing yet
+    if not length or int(length[1]) != len(early):
+        continue
+    if (work / "kept" / f"{number}.head").stat().st_mtime_ns < cut and "stored" in said:
+        kept += 1
+        wrong += right != early
+        lost += "tintype; hit" not in head("again", number)
+print(wrong, lost, kept)
+PYTHON
+}
+
 for system in "${systems[@]}"; do
     wrong=0 lost=0 kept=0 torn=0 strays=0
     for cycle in $(seq "$cycles"); do
@@ -94,19 +133,8 @@ for system in "${systems[@]}"; do
         start "$work/sound"
         ask "$work/right" $first 400
         stop
-        for right in "$work"/right/*[0-9]; do
-            number=$(basename "$right")
-            cmp -s "$right" "$work/again/$number" || wrong=$((wrong + 1))
-            head=$work/kept/$number.head
-            # an answer that the kill cut short said nothing yet
-            length=$(sed -n 's/^content-length: \([0-9]*\).*/\1/ip' "$head" 2>/dev/null || true)
-            [ "$length" = "$(stat -c %s "$work/kept/$number" 2>/dev/null)" ] || continue
-            if [ "$head" -ot "$work/cut" ] && grep -q stored "$head"; then
-                kept=$((kept + 1))
-                cmp -s "$right" "$work/kept/$number" || wrong=$((wrong + 1))
-                grep -q 'tintype; hit' "$work/again/$number.head" || lost=$((lost + 1))
-            fi
-        done
+        read -r more_wrong more_lost more_kept < <(compare)
+        wrong=$((wrong + more_wrong)) lost=$((lost + more_lost)) kept=$((kept + more_kept))
     done
     echo "$system: $cycles power losses: $wrong wrong, $lost lost of $kept kept, $torn torn, $strays strays"
     [ "$wrong" = 0 ]

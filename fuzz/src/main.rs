@@ -2,6 +2,7 @@
 
 #![no_main]
 
+mod decoders;
 mod targets;
 
 use std::collections::HashSet;
@@ -14,8 +15,9 @@ use libfuzzer_sys::{Corpus, fuzz_target};
 static TARGET: LazyLock<targets::Target> = LazyLock::new(|| {
     tell_of_panics_once();
     let name = std::env::var("TINTYPE_FUZZ").unwrap_or_default();
-    targets::find(&name).unwrap_or_else(|| {
-        let names: Vec<&str> = targets::TARGETS.iter().map(|(name, _)| *name).collect();
+    let all = || targets::TARGETS.iter().chain(decoders::TARGETS);
+    all().find(|(this, _)| *this == name).map(|&(_, target)| target).unwrap_or_else(|| {
+        let names: Vec<&str> = all().map(|(name, _)| *name).collect();
         eprintln!("TINTYPE_FUZZ is {name:?}; there are {}", names.join(" "));
         std::process::exit(2);
     })

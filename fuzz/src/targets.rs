@@ -60,11 +60,6 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("dialect-wsrv", |data| foreign("/wsrv", data)),
 ];
 
-/// The target of that name.
-pub(crate) fn find(name: &str) -> Option<Target> {
-    TARGETS.iter().find(|(this, _)| *this == name).map(|&(_, target)| target)
-}
-
 /// The queries for images: each operation once, and the fast encoders.
 const QUERIES: [&str; 12] = [
     "format=png",

@@ -30,7 +30,6 @@ fn corpus_inputs_of_every_target_pass() {
             assert!(done.is_ok(), "{name} does not hold for {}", input.path().display());
         }
     }
-    assert!(targets::find("jpeg").is_some() && targets::find("none").is_none());
 }
 
 impl InProcess {
