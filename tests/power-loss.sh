@@ -113,7 +113,7 @@ for system in "${systems[@]}"; do
         mount -o loop "$work/disk" "$mount"
         start "$mount/cache"
         first=$((RANDOM % 9000))
-        ask "$work/kept" $first 400 &
+        ask "$work/kept" $first 250 &
         asking=$!
         sleep "0.$((RANDOM % 9))$((RANDOM % 10))"
         xfs_io -x -c shutdown "$mount"
@@ -127,11 +127,11 @@ for system in "${systems[@]}"; do
         strays=$((strays + $(find "$mount/cache/v2/staging" -type f | wc -l)))
         said=$("$program" cache verify --cache-dir "$mount/cache" 2>/dev/null || true)
         torn=$((torn + $(sed -n 's/.* sound, \([0-9]*\) damaged/\1/p' <<<"$said")))
-        ask "$work/again" $first 400
+        ask "$work/again" $first 250
         stop
         umount "$mount"
         start "$work/sound"
-        ask "$work/right" $first 400
+        ask "$work/right" $first 250
         stop
         read -r more_wrong more_lost more_kept < <(compare)
         wrong=$((wrong + more_wrong)) lost=$((lost + more_lost)) kept=$((kept + more_kept))
