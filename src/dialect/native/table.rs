@@ -208,8 +208,8 @@ impl Params {
         let mut all = other.clone();
         for parameter in PARAMETERS {
             if let Some(value) = parameter.value(&self) {
-                // a row reads what it prints: a test goes through all of them
-                parameter.parse(Some(&value), &mut all);
+                let is_read = parameter.parse(Some(&value), &mut all);
+                debug_assert!(is_read, "{}={value} is printed, but not read", parameter.name);
             }
         }
         all
