@@ -208,6 +208,14 @@ impl Policy {
         &self.config.mounts
     }
 
+    /// Whether clients may have originals without a signature: by native URLs, or, where these are off, by all dialects that are
+    /// mounted. A signature for a small rendition is none for the original.
+    pub fn originals_are_open(&self) -> bool {
+        let Config { require_signature, mounts, .. } = &self.config;
+        let is_open = mounts.native_prefix().is_some() || mounts.foreign().all(|(_, dialect)| dialect.is_unsigned());
+        !require_signature && is_open
+    }
+
     /// Whether a URL, valid or not, leaves the format to negotiation, by itself or by its preset. Errors for such a URL vary
     /// by Accept, too.
     pub fn negotiates_format(&self, path: &str, query: Option<&str>) -> bool {

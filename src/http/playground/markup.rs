@@ -38,7 +38,7 @@ async fn try_markup(state: &State, uri: &Uri, request_headers: &HeaderMap) -> Re
         layout: one_of(uri, "layout", &Layout::NAMES)?.unwrap_or_default(),
         sizes: param(uri, "sizes", "a value of the attribute sizes")?,
         // a placeholder shows the picture, for which a URL would need a signature
-        lqip: lqip.unwrap_or_default() && !policy.config().require_signature,
+        lqip: lqip.unwrap_or_default() && policy.originals_are_open(),
         // a command runs outside of the page
         base: if kind == Kind::Curl { format!("http://{host}") } else { String::new() },
         signs: false,
