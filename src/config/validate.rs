@@ -44,6 +44,13 @@ fn server(server: &Server) -> Result<(), ConfigError> {
         let (given, like) = (&server.x_accel, "\"/_tintype_store\"");
         return wrong("server.x_accel", format!("{given:?} is not a path such as {like}, without a trailing slash"));
     }
+    for (name, limit) in
+        [("server.header_timeout", server.header_timeout), ("server.send_timeout", server.send_timeout)]
+    {
+        if limit.0.is_zero() {
+            return wrong(name, NO_TIME);
+        }
+    }
     Ok(())
 }
 
@@ -73,7 +80,10 @@ fn source_and_limits(settings: &FixedSettings) -> Result<(), ConfigError> {
             return wrong(name, NOTHING_ALLOWED);
         }
     }
-    Ok(())
+    match limits.upload_timeout.0.is_zero() {
+        true => wrong("limits.upload_timeout", NO_TIME),
+        false => Ok(()),
+    }
 }
 
 /// Reading the journal of purges more often than this would be a load for no use.
@@ -91,6 +101,9 @@ fn cluster(settings: &FixedSettings) -> Result<(), ConfigError> {
 }
 
 const NOTHING_ALLOWED: &str = "with 0 no image could be sent";
+
+/// Other programs take 0 as no limit.
+const NO_TIME: &str = "with 0 every client would be too slow; for hardly any limit, write a long time such as \"1d\"";
 
 fn output(LiveSettings { server, limits, output, .. }: &LiveSettings) -> Result<(), ConfigError> {
     if let Err(invalid) = http::AllowOrigin::new(&server.allow_origin.0) {

@@ -68,6 +68,9 @@ fn error_names_the_setting_and_the_nearest_one() {
     for nothing in ["memory = \"0B\"", "deadline = \"0s\"", "max_pixels = 0"] {
         check(&format!("[limits]\n{nothing}\n"), &["limits", "no image"]);
     }
+    for (section, setting) in [("server", "header_timeout"), ("server", "send_timeout"), ("limits", "upload_timeout")] {
+        check(&format!("[{section}]\n{setting} = \"0s\"\n"), &[setting, "too slow"]);
+    }
     check("[output]\nformats = [\"jpeg\"]\n", &["output.formats", "jpeg"]);
     check("[output]\nsnap = \"up\"\n", &["output.widths"]);
     check("[security]\nkeys = [\"short\"]\n", &["security.keys", "16 bytes"]);
