@@ -252,8 +252,8 @@ impl Policy {
 
     /// Whether a signature is that of a path and of parameters: of their normal form, or of the form that they are stated in.
     ///
-    /// The normal form depends on settings that change (`output.quality`, `limits.max_dimension`), and [`Policy::sign`] prints the
-    /// text that it signs. So the signature of a published URL stays valid as that of the stated form.
+    /// The normal form depends on settings that change (`output.quality`, `limits.max_dimension`), and [`Policy::sign`] prints
+    /// the text that it signs. So the signature of a published URL stays valid as that of the stated form.
     fn is_signature_of(&self, path: &str, params: &Params, signature: &str) -> bool {
         let Config { keys, .. } = &self.config;
         let (normal, stated) = (self.signed_text(params), query::canonical(params, &["s"]));
@@ -388,7 +388,7 @@ impl Policy {
     }
 }
 
-/// The preset without the parameters that the URL overrides by others: those of quality, of the format and of the part that is shown.
+/// The preset without the parameters that the URL overrides by others: of quality, of the format and of the part that is shown.
 fn without_overridden(params: &Params, preset: &Params) -> Params {
     let mut preset = preset.clone();
     if params.target.is_some() {

@@ -28,13 +28,6 @@ impl Meaning {
         Err(invalid(option.0, option.1, allowed))
     }
 
-    /// Leaves a native parameter out again.
-    pub fn unset(&mut self, name: &'static str) {
-        if let Some(parameter) = Parameter::find(name) {
-            parameter.clear(&mut self.0);
-        }
-    }
-
     /// The parameters.
     pub fn into_params(self) -> Params {
         self.0

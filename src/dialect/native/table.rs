@@ -29,7 +29,6 @@ pub struct Parameter {
     words: &'static [&'static str],
     default: fn() -> String,
     set: fn(&mut Params, &str) -> Option<()>,
-    clear: fn(&mut Params),
     get: fn(&Params) -> Option<String>,
 }
 
@@ -100,7 +99,6 @@ macro_rules! parameter {
             about: $about,
             default: $default,
             set: |params, value| $parse(value).map(|parsed| params.$field = Some(parsed)),
-            clear: |params| params.$field = None,
             get: |params| params.$field.as_ref().map($print),
             $($option: $value,)*
             ..BASE
@@ -120,7 +118,6 @@ const BASE: Parameter = Parameter {
     words: &[],
     default: none,
     set: |_, _| None,
-    clear: |_| (),
     get: |_| None,
 };
 
@@ -162,11 +159,6 @@ impl Parameter {
     /// The canonical value, where there is one.
     pub fn value(&self, params: &Params) -> Option<String> {
         (self.get)(params)
-    }
-
-    /// Leaves the parameter out.
-    pub(in crate::dialect) fn clear(&self, params: &mut Params) {
-        (self.clear)(params);
     }
 
     /// Parses a value, `None` for a name without one, into `params`. `false` where it is not allowed;
