@@ -29,7 +29,7 @@ use crate::dialect::{Dialect, Error, Statement};
 /// The dialect of imgix.
 #[derive(Clone)]
 pub struct Imgix {
-    /// Whose addresses are our own.
+    /// The addresses of our own originals.
     pub sources: Sources,
     /// The names of overlays.
     pub overlays: OverlayNames,

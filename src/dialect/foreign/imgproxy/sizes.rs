@@ -233,8 +233,9 @@ impl Draft {
         if watermark.opacity > 0.0 && (self.extend || self.extend_ratio || self.padding != [0; 4]) {
             return Err(on_canvas(watermark.option.0, &watermark.option.1));
         }
-        // distances in pixels are those before `dpr`
-        let offset = watermark.offset.map(|offset| if offset.abs() >= 1.0 { offset * self.dpr } else { offset });
+        // in pixels before `dpr`, or below 1 a share of the picture; whole pixels, as in imgproxy, so that none becomes a share
+        let scaled = |offset: f64| if offset.abs() >= 1.0 { (offset * self.dpr).round_ties_even() } else { offset };
+        let offset = watermark.offset.map(scaled);
         Watermark { overlay: overlay.to_owned(), offset, ..watermark.clone() }.set(meaning)
     }
 
