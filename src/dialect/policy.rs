@@ -136,7 +136,7 @@ impl Policy {
             Found::Native(rest) => (None, rest),
             Found::Foreign(dialect, rest) => (Some(dialect), rest),
         };
-        let Statement { id, params, refuses_svg, is_signed } = match dialect {
+        let Statement { id, params, refuses_svg, is_signed, completes_name } = match dialect {
             Some(dialect) => dialect.read(rest, query, now)?,
             None => self.read_native(rest, query, now)?,
         };
@@ -166,6 +166,7 @@ impl Policy {
             snapped,
             native_prefix,
             download,
+            completes_name,
             immutable,
             expires,
             dialect,

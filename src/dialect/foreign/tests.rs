@@ -160,6 +160,21 @@ fn foreign_urls_have_the_renditions_of_native_ones() {
 }
 
 #[test]
+fn names_of_attachments_get_the_extension_of_the_result() {
+    let policy = policy("open");
+    for (url, name, is_completed) in [
+        ("/imgproxy/_/att:1/plain/local:///photos/tom.jpg@webp", "tom", true),
+        ("/imgproxy/_/raw:1/att:1/plain/local:///photos/tom.jpg", "tom", true),
+        ("/thumbor/unsafe/filters:attachment():format(webp)/photos/tom.jpg", "tom.jpg", true),
+        ("/ix/photos/tom.jpg?dl=tom", "tom", false),
+        ("/photos/tom.jpg?download=tom", "tom", false),
+    ] {
+        let target = target(&policy, url).expect(url);
+        assert_eq!((target.download.as_deref(), target.completes_name), (Some(name), is_completed), "{url}");
+    }
+}
+
+#[test]
 fn refusals_vary_by_accept_where_the_url_leaves_the_format_open() {
     let policy = policy("open");
     for vector in vectors().filter(|vector| BUILT.contains(&vector.dialect)) {

@@ -109,7 +109,7 @@ pub(super) const OPTIONS: &[Row<Draft>] = &[
     Row::read("expires", &["exp"], "unix seconds; 0 for never", "`expires`", readers::expires),
     Row::read("filename", &["fn"], "a percent-encoded name; base64url with a second argument that is true",
         "`download`, beside return_attachment", readers::filename),
-    Row::read("return_attachment", &["att"], BOOLEAN, "`download`", readers::attachment),
+    Row::read("return_attachment", &["att"], BOOLEAN, "`download`, with the extension of the result", readers::attachment),
     Row::read("preset", &["pr"], "names of `dialects.imgproxy.presets`", "the options of the presets", |_, _, _| Ok(())),
     Row::refused("hashsum", &["hs"], PRO),
     Row::refused("max_src_resolution", &["msr"], SERVER),
