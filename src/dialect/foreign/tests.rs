@@ -177,6 +177,33 @@ fn names_of_attachments_get_the_extension_of_the_result() {
 #[test]
 fn refusals_vary_by_accept_where_the_url_leaves_the_format_open() {
     let policy = policy("open");
+    for (url, varies) in [
+        ("/a.jpg?w=0&format=auto", true),
+        ("/a.jpg?w=0", false),
+        ("/img/0x9/auto/a.jpg", true),
+        ("/img/0x9/AUTO/a.jpg", true),
+        ("/img/0x9/webp/a.jpg", false),
+        ("/resize/-/a.jpg", false),
+        ("/_next/image?url=%2Fa.jpg&w=1&q=75", true),
+        ("/ix/a.jpg?w=0&auto=format", true),
+        ("/ix/a.jpg?w=0&fm=webp", false),
+        ("/_ipx/f_auto,w_0/a.jpg", true),
+        ("/_ipx/f_webp,w_0/a.jpg", false),
+        ("/cdn-cgi/image/f=auto,w=0/a.jpg", true),
+        ("/cdn-cgi/image/f=webp,w=0/a.jpg", false),
+        ("/wsrv/?url=www.example.com/a.jpg&w=-1", false),
+        ("/imgproxy/_/w:x/plain/a.jpg", false),
+        ("/thumbor/unsafe/filters:bogus()/a.jpg", false),
+    ] {
+        assert!(target(&policy, url).is_err(), "{url}");
+        let (path, query) = url.split_once('?').map_or((url, None), |(path, query)| (path, Some(query)));
+        assert_eq!(policy.negotiates_format(path, query), varies, "{url}");
+    }
+}
+
+#[test]
+fn answers_vary_by_accept_where_the_url_leaves_the_format_open() {
+    let policy = policy("open");
     for vector in vectors().filter(|vector| BUILT.contains(&vector.dialect)) {
         let (path, query) = vector.url.split_once('?').map_or((vector.url, None), |(path, query)| (path, Some(query)));
         if let Ok(target) = target(&policy, vector.url) {
@@ -188,7 +215,7 @@ fn refusals_vary_by_accept_where_the_url_leaves_the_format_open() {
 proptest::proptest! {
     /// No text reaches a file outside of the root, or panics.
     #[test]
-    fn no_url_names_a_file_outside_of_the_root(at in 0_usize..400, edits in proptest::collection::vec((0_usize..200, "[/.%:,&=_@a-z0-9]{0,4}"), 0..6)) {
+    fn no_url_names_a_file_outside_of_the_root(at in 0..usize::MAX, edits in proptest::collection::vec((0_usize..200, "[/.%:,&=_@a-z0-9]{0,4}"), 0..6)) {
         let all: Vec<&str> = vectors().map(|vector| vector.url).collect();
         let mut url = all[at % all.len()].to_owned();
         for (place, text) in edits {

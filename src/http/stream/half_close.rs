@@ -277,8 +277,8 @@ mod tests {
         }
     }
 
-    /// Where the former answer fills the kernel's buffer, a part of the prefix is sent ahead: the answer was refused, and the rest
-    /// would have been sent ahead of the next one.
+    /// Where the former answer fills the kernel's buffer, a part of the prefix is sent ahead: the answer was refused, and the
+    /// rest would have been sent ahead of the next one.
     #[tokio::test]
     async fn answer_completes_a_prefix_that_was_sent_in_part() {
         let answer = b"HTTP/1.1 200 OK\r\n\r\nbody";

@@ -243,7 +243,7 @@ impl Draft {
         let metadata = match (self.strip_metadata, self.keep_copyright) {
             (false, _) => "keep",
             (true, true) => "copyright",
-            // said even though it is the default, since without parameters the original is sent as it is
+            // stated even though it is the default, since without parameters the original is sent as it is
             (true, false) => "none",
         };
         meaning.set(("strip_metadata", "1"), "metadata", metadata)?;
@@ -261,7 +261,7 @@ impl Draft {
         Ok(())
     }
 
-    /// The quality, 0 for the default: that of the format only where no other is said.
+    /// The quality, 0 for the default: that of the format only where no other is stated.
     fn quality_of(&self, format: Option<&str>) -> Result<u32, Error> {
         if self.quality > 0 || self.format_quality.is_empty() {
             return Ok(self.quality);

@@ -72,7 +72,7 @@ impl Dialect for Thumbor {
         let id = self.sources.id_of_host(&source(image)?)?;
         let is_signed = signature != UNSIGNED;
         let params = draft.meaning(&id, &self.overlays)?.into_rendition();
-        // as imagor does, whose filter `attachment` is
+        // `attachment` is imagor's, which does the same
         Ok(Statement { is_signed, completes_name: true, ..Statement::new(id, params) })
     }
 
