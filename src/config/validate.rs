@@ -7,6 +7,7 @@ use super::dialects::Dialects;
 use super::fixed::Server;
 use super::live::Security;
 use super::{Config, ConfigError, FixedSettings, InvalidPolicy, LiveSettings};
+use crate::dialect::native::is_name;
 use crate::dialect::native::params::NO_OVERLAY;
 use crate::dialect::policy::InvalidQuery;
 use crate::dialect::{self, Snap};
@@ -172,8 +173,6 @@ fn dialects(dialects: &Dialects) -> Result<(), ConfigError> {
 }
 
 fn policy(live: &LiveSettings) -> Result<(), ConfigError> {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
-    let is_name = |name: &str| (1..=32).contains(&name.len()) && name.bytes().all(plain);
     if let Some(name) = live.presets.keys().find(|name| !is_name(name)) {
         return wrong("presets", format!("{name:?} is not a name of 1 to 32 of a-z, 0-9, _ and -"));
     }

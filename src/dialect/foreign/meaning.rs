@@ -28,6 +28,19 @@ impl Meaning {
         Err(invalid(option.0, option.1, allowed))
     }
 
+    /// Sets `flip` where the picture is mirrored, horizontally or vertically.
+    ///
+    /// # Errors
+    /// The errors of [`Meaning::set`].
+    pub fn set_flip(&mut self, option: (&str, &str), [horizontal, vertical]: [bool; 2]) -> Result<(), Error> {
+        match (horizontal, vertical) {
+            (true, true) => self.set(option, "flip", "hv"),
+            (true, false) => self.set(option, "flip", "h"),
+            (false, true) => self.set(option, "flip", "v"),
+            (false, false) => Ok(()),
+        }
+    }
+
     /// The parameters.
     pub fn into_params(self) -> Params {
         self.0

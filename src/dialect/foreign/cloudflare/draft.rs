@@ -296,12 +296,8 @@ impl Draft {
             meaning.set(("rotate", &degrees), "rotate", &degrees)?;
         }
         let [horizontal, vertical] = self.flip;
-        match if self.turns % 2 == 1 { [vertical, horizontal] } else { [horizontal, vertical] } {
-            [false, false] => Ok(()),
-            [true, false] => meaning.set(("flip", ""), "flip", "h"),
-            [false, true] => meaning.set(("flip", ""), "flip", "v"),
-            [true, true] => meaning.set(("flip", ""), "flip", "hv"),
-        }
+        let axes = if self.turns % 2 == 1 { [vertical, horizontal] } else { [horizontal, vertical] };
+        meaning.set_flip(("flip", ""), axes)
     }
 
     fn set_part(&self, meaning: &mut Meaning) -> Result<(), Error> {

@@ -206,12 +206,7 @@ impl Draft {
         if self.rotate != 0 {
             meaning.set(("rotate", &angle), "rotate", &angle)?;
         }
-        match self.flip {
-            [false, false] => {}
-            [true, false] => meaning.set(("flip", "1:0"), "flip", "h")?,
-            [false, true] => meaning.set(("flip", "0:1"), "flip", "v")?,
-            [true, true] => meaning.set(("flip", "1:1"), "flip", "hv")?,
-        }
+        meaning.set_flip(("flip", "1"), self.flip)?;
         if let Some(colour) = self.background.map(show_colour) {
             meaning.set(("background", &colour), "background", &colour)?;
         }

@@ -160,12 +160,7 @@ impl Draft {
         }
         let [horizontal, vertical] = self.flip;
         let axes = if self.turns % 2 == 1 { [vertical, horizontal] } else { [horizontal, vertical] };
-        match axes {
-            [false, false] => Ok(()),
-            [true, false] => meaning.set(("size", "-"), "flip", "h"),
-            [false, true] => meaning.set(("size", "-"), "flip", "v"),
-            [true, true] => meaning.set(("size", "-"), "flip", "hv"),
-        }
+        meaning.set_flip(("size", "-"), axes)
     }
 
     fn set_filters(&self, meaning: &mut Meaning) -> Result<(), Error> {
