@@ -291,11 +291,8 @@ mod tests {
 
     #[test]
     fn refusals_vary_by_accept_as_the_template_that_matches_does() {
-        let pairs = [
-            ("/a/{width}/{path}", "format=auto"),
-            ("/b/{width}/{path}", ""),
-            ("/{fit}/{width}/{path}", "auto=format"),
-        ];
+        let pairs =
+            [("/a/{width}/{path}", "format=auto"), ("/b/{width}/{path}", ""), ("/{fit}/{width}/{path}", "auto=format")];
         let templates = Templates::new(pairs, Sources::default()).expect("good templates");
         for (path, expected) in [("/a/0/c.jpg", true), ("/b/0/c.jpg", false), ("/cover/0/c.jpg", true), ("/b", false)] {
             assert!(templates.read(path, None, 0).is_err(), "{path}");

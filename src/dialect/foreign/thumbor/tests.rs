@@ -145,10 +145,7 @@ fn fill_is_a_canvas_or_a_background() {
             ("filters:grayscale():fill(red)/", Ok("greyscale=true")),
             ("fit-in/300x300/filters:fill(red,true):background_color(blue)/", Err(400)),
             ("fit-in/300x300/filters:background_color(blue):fill(red,true)/", Err(400)),
-            (
-                "fit-in/300x300/filters:fill(red,1):background_color(f00)/",
-                Ok(&format!("background=ff0000&{pad}")),
-            ),
+            ("fit-in/300x300/filters:fill(red,1):background_color(f00)/", Ok(&format!("background=ff0000&{pad}"))),
             (
                 "fit-in/300x300/filters:fill(red):background_color(blue)/",
                 Ok(&format!("background=0000ff&canvas=ff0000&{pad}")),
