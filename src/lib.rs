@@ -109,6 +109,7 @@
 //! | All missing originals share the renditions of one fallback picture | `source/fallback.rs` | its key has the digest of its bytes, and no name of a URL |
 //! | An overlay that the settings require is on every image whose URL is not signed | `dialect/policy/overlay.rs` | it takes the place of the URL's own before there is a recipe; a recipe with one is never the original; `tests/it/overlays.rs` tries the ways around it |
 //! | A signature is valid for one answer only | `dialect/policy.rs`: `signed_text` | defaults are signed where leaving them out would change the answer |
+//! | No change of settings makes a signed URL invalid | `dialect/policy.rs`: `is_signature_of` | a signature of the parameters as they are stated is accepted, too, and `sign` prints the text that it signs |
 //! | A foreign URL and its native equal are one rendition | `dialect/foreign/meaning.rs` | foreign options are set as the text of native parameters; vectors compare the recipes |
 //! | A foreign URL names our own originals only | `dialect/foreign/source.rs` | addresses are compared with `dialects.bases` as text, before `ImageId::of` |
 //! | A request that arrives during the shutdown is answered | `http/server/connection.rs`, `cli/sockets.rs` | idle connections get a moment for one more; sockets of the service manager stay open |

@@ -83,8 +83,9 @@ pub(super) fn unknown(name: &str, table: &Table) -> ConfigError {
     ConfigError(format!("${name}: there is no such setting{hint}"))
 }
 
-/// Parses a value as the type of the default. Lists are separated by commas.
-pub(super) fn value_like(default: Option<&Value>, text: &str) -> Value {
+/// Parses the value of a setting as the type of its default. Lists are separated by commas.
+pub(super) fn value_of(table: &Table, section: &str, key: &str, text: &str) -> Value {
+    let default = table.get(section).and_then(|values| values.get(key));
     let one = |default: Option<&Value>, text: &str| match default {
         Some(Value::Boolean(_)) => match text.to_ascii_lowercase().as_str() {
             "true" | "yes" | "on" | "1" => Some(Value::Boolean(true)),
@@ -96,8 +97,10 @@ pub(super) fn value_like(default: Option<&Value>, text: &str) -> Value {
     };
     if let Some(Value::Array(_)) = default {
         let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-        // widths are the only list of numbers; deserialization reports what is not a number
-        return Value::Array(items.map(|item| item.parse().map_or_else(|_| item.into(), Value::Integer)).collect());
+        // the only list of numbers; deserialization reports what is not a number. A key may consist of digits
+        let is_numbers = (section, key) == ("output", "widths");
+        let number = |item: &str| item.parse().ok().filter(|_| is_numbers).map(Value::Integer);
+        return Value::Array(items.map(|item| number(item).unwrap_or_else(|| item.into())).collect());
     }
     one(default, text).unwrap_or_else(|| Value::String(text.to_owned()))
 }

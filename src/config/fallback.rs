@@ -1,9 +1,6 @@
 //! The fallback picture: a file beside the settings, read and rendered once before it is used.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::PathBuf;
-
+use super::files::read_regular;
 use super::live::FallbackStatus;
 use super::table::Config;
 use super::{Loaded, Origin};
@@ -50,28 +47,12 @@ impl Config {
             return Ok(None);
         }
         let invalid = |reason: String| InvalidFallback { path: output.fallback.display().to_string(), reason };
-        let bytes = read(&output.fallback).map_err(invalid)?;
+        let bytes = read_regular(&output.fallback, MAX_BYTES).map_err(invalid)?;
         let size = TargetSize { width: TRIAL_SIDE, height: TRIAL_SIDE, enlarge: false };
         let trial = Recipe::new(Output::Exactly(Format::Png), Quality::default()).with_resize(Resize::Contain(size));
         let rendered = render::render(&bytes, &trial, &self.render(), &mut |_| true);
         rendered.map_err(|error| invalid(format!("it cannot be rendered: {error}")))?;
         Ok(Some(Fallback { bytes: bytes.into(), is_ok: output.fallback_status == FallbackStatus::Ok }))
-    }
-}
-
-fn read(path: &PathBuf) -> Result<Vec<u8>, String> {
-    let failed = |error: std::io::Error| format!("it cannot be read: {error}");
-    let file = File::open(path).map_err(failed)?;
-    // a FIFO or a device would not end
-    let is_file = file.metadata().map_err(failed)?.is_file();
-    if !is_file {
-        return Err("it is not a regular file".into());
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-    match bytes.len() as u64 > MAX_BYTES {
-        true => Err(format!("it has more than {MAX_BYTES} bytes")),
-        false => Ok(bytes),
     }
 }
 

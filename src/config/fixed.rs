@@ -225,7 +225,8 @@ pub enum Overload {
     #[default]
     Refuse,
     /// The unchanged original, cached for ten seconds, if it has at most 2 MB and a format that every browser shows. Not if URLs
-    /// must be signed: permission for a small rendition is none for the original.
+    /// must be signed, native ones or, where these are off, those of a dialect: permission for a small rendition is none for the
+    /// original.
     Original,
 }
 

@@ -23,7 +23,7 @@ pub(super) fn merge(
     }
     let (unknown_env, service_links) = merge_environment(&mut table, &mut origins, environment)?;
     for (section, key, text, flag) in flags {
-        let value = environment::value_like(table.get(*section).and_then(|table| table.get(key)), text);
+        let value = environment::value_of(&table, section, key, text);
         set(&mut table, &mut origins, section, key, value, Origin::Flag(flag))?;
     }
     let mut config: Config = deserialize(&table, &origins)?;
@@ -57,7 +57,7 @@ pub(super) fn merge(
 fn merge_file(
     table: &mut Table, origins: &mut BTreeMap<String, Origin>, path: &Path, text: &str,
 ) -> Result<(), ConfigError> {
-    let sections: Table = text.parse().map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
+    let sections = text.parse::<Table>().map_err(|error| syntax_error(path, text, &error))?;
     for (section, values) in sections {
         let origin = Origin::File(path.to_owned());
         let Value::Table(values) = values else {
@@ -71,6 +71,18 @@ fn merge_file(
         }
     }
     Ok(())
+}
+
+/// The error for a file that is not TOML, without the line itself: it may contain a secret, and errors are logged.
+fn syntax_error(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let place = before.map(|before| {
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        format!(" at line {line}, column {column}")
+    });
+    let (path, place) = (path.display(), place.unwrap_or_default());
+    ConfigError(format!("{path}: TOML parse error{place}: {}", without_value(error.message())))
 }
 
 /// Merges environment variables; returns the names of unknown ones, and of those that a platform sets for its services.
@@ -99,7 +111,7 @@ fn merge_environment(
             unknown_env.push(name);
             continue;
         };
-        let value = environment::value_like(table.get(&section).and_then(|table| table.get(&key)), &text);
+        let value = environment::value_of(table, &section, &key, &text);
         set(table, origins, &section, &key, value, Origin::Environment(name))?;
     }
     Ok((unknown_env, service_links))
@@ -169,10 +181,37 @@ fn deserialize(table: &Table, origins: &BTreeMap<String, Origin>) -> Result<Conf
         let alone = Table::from_iter([(key.to_owned(), value.clone())]);
         let alone = Table::from_iter([(section.to_owned(), Value::Table(alone))]);
         if let Err(error) = Config::deserialize(alone) {
-            return Err(ConfigError(format!("{origin}: {name} is invalid: {}", without_types(error.message()))));
+            let message = without_types(error.message());
+            let message = if is_secret(name) { without_value(&message) } else { message.as_str() };
+            return Err(ConfigError(format!("{origin}: {name} is invalid: {message}")));
         }
     }
     Err(ConfigError(error.to_string()))
+}
+
+/// Whether a setting is one that [`Config::without_secrets`] hides, or a section with such a setting.
+fn is_secret(name: &str) -> bool {
+    const SECRETS: [&str; 9] = [
+        "source.url",
+        "source.secret_key",
+        "shared.secret_key",
+        "shared.key",
+        "security.keys",
+        "security.admin_token",
+        "dialects.imgproxy",
+        "dialects.thumbor",
+        "dialects.imgix",
+    ];
+    SECRETS.contains(&name)
+}
+
+/// Serde's message without the value, which is in front of what is expected.
+fn without_value(message: &str) -> &str {
+    let has_value = ["invalid type: ", "invalid value: "].iter().any(|kind| message.starts_with(kind));
+    match message.rfind("expected ") {
+        Some(at) if has_value => &message[at..],
+        _ => message,
+    }
 }
 
 /// Replaces the Rust types in serde's message by ranges.

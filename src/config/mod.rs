@@ -8,6 +8,7 @@ mod buckets;
 pub mod dialects;
 mod environment;
 mod fallback;
+mod files;
 pub mod fixed;
 mod layers;
 pub mod live;

@@ -75,11 +75,12 @@ impl Config {
     /// If a preset, a dialect or the fallback picture is invalid.
     pub fn live_http(&self) -> Result<http::LiveConfig, InvalidPolicy> {
         let LiveSettings { server, security, .. } = &self.live;
+        let policy = self.live.policy()?;
         Ok(http::LiveConfig {
-            policy: self.live.policy()?,
+            overload_fallback: self.fixed.limits.overload == Overload::Original && policy.originals_are_open(),
+            policy,
             fast_path: server.fast_path,
             server_timing: server.server_timing,
-            overload_fallback: self.fixed.limits.overload == Overload::Original && !security.require_signature,
             fallback: self.fallback()?,
             admin_token: security.admin_token.clone(),
             // validated when it was read; an invalid one would allow nothing

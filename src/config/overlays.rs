@@ -1,12 +1,11 @@
 //! The files of overlays, which are read with the settings that name them.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::files::read_regular;
 use super::live::LiveSettings;
 use super::{ConfigError, Loaded, Origin};
 use crate::dialect::foreign::OverlayNames;
@@ -87,11 +86,7 @@ pub(super) fn read(loaded: &mut Loaded) -> Result<(), ConfigError> {
 }
 
 fn read_file(path: &Path) -> Result<OverlayFile, String> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| format!("cannot open it: {error}"))?;
-    // one more than is allowed, so that a file that is too large is known as such
-    let read = file.take(MAX_OVERLAY_BYTES + 1).read_to_end(&mut bytes);
-    read.map_err(|error| format!("cannot read it: {error}"))?;
+    let bytes = read_regular(path, MAX_OVERLAY_BYTES)?;
     let digest = blake3::hash(&bytes).into();
     OverlayFile::new(bytes, digest).map_err(|error| error.to_string())
 }

@@ -1,6 +1,7 @@
 //! The reference of all settings, for `tintype config --default` and `docs/configuration.md`.
 //!
-//! It is derived from the doc comments and defaults in `fixed.rs` and `live.rs`: a new setting needs no change here.
+//! It is derived from the doc comments and defaults in `fixed.rs` and `live.rs`: a new setting needs no change here, and
+//! a new section a line in [`settings`].
 
 use std::fmt::Write;
 
@@ -64,9 +65,9 @@ impl Setting {
         units.into_iter().find(|(is_one, _)| *is_one).map(|(_, unit)| unit.to_owned())
     }
 
-    /// The environment variable; sections within sections have none.
+    /// The environment variable; sections within sections and lists of tables have none.
     pub fn variable(&self) -> Option<String> {
-        let is_nested = self.section.contains('.');
+        let is_nested = self.section.contains('.') || (self.section, self.key) == ("dialects", "paths");
         (!is_nested).then(|| format!("TINTYPE_{}_{}", self.section, self.key).to_ascii_uppercase())
     }
 
@@ -249,5 +250,8 @@ mod tests {
         for (section, key, flag) in FLAGS {
             assert_eq!(of(section, key).flag(), Some(flag));
         }
+        assert_eq!(of("dialects", "native").variable().as_deref(), Some("TINTYPE_DIALECTS_NATIVE"));
+        // a list of tables
+        assert_eq!(of("dialects", "paths").variable(), None);
     }
 }

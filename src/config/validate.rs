@@ -7,6 +7,7 @@ use super::dialects::Dialects;
 use super::fixed::Server;
 use super::live::Security;
 use super::{Config, ConfigError, FixedSettings, InvalidPolicy, LiveSettings};
+use crate::dialect::native::is_name;
 use crate::dialect::native::params::NO_OVERLAY;
 use crate::dialect::policy::InvalidQuery;
 use crate::dialect::{self, Snap};
@@ -44,6 +45,13 @@ fn server(server: &Server) -> Result<(), ConfigError> {
         let (given, like) = (&server.x_accel, "\"/_tintype_store\"");
         return wrong("server.x_accel", format!("{given:?} is not a path such as {like}, without a trailing slash"));
     }
+    for (name, limit) in
+        [("server.header_timeout", server.header_timeout), ("server.send_timeout", server.send_timeout)]
+    {
+        if limit.0.is_zero() {
+            return wrong(name, NO_TIME);
+        }
+    }
     Ok(())
 }
 
@@ -73,7 +81,10 @@ fn source_and_limits(settings: &FixedSettings) -> Result<(), ConfigError> {
             return wrong(name, NOTHING_ALLOWED);
         }
     }
-    Ok(())
+    match limits.upload_timeout.0.is_zero() {
+        true => wrong("limits.upload_timeout", NO_TIME),
+        false => Ok(()),
+    }
 }
 
 /// Reading the journal of purges more often than this would be a load for no use.
@@ -91,6 +102,9 @@ fn cluster(settings: &FixedSettings) -> Result<(), ConfigError> {
 }
 
 const NOTHING_ALLOWED: &str = "with 0 no image could be sent";
+
+/// Other programs take 0 as no limit.
+const NO_TIME: &str = "with 0 every client would be too slow; for hardly any limit, write a long time such as \"1d\"";
 
 fn output(LiveSettings { server, limits, output, .. }: &LiveSettings) -> Result<(), ConfigError> {
     if let Err(invalid) = http::AllowOrigin::new(&server.allow_origin.0) {
@@ -159,8 +173,6 @@ fn dialects(dialects: &Dialects) -> Result<(), ConfigError> {
 }
 
 fn policy(live: &LiveSettings) -> Result<(), ConfigError> {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
-    let is_name = |name: &str| (1..=32).contains(&name.len()) && name.bytes().all(plain);
     if let Some(name) = live.presets.keys().find(|name| !is_name(name)) {
         return wrong("presets", format!("{name:?} is not a name of 1 to 32 of a-z, 0-9, _ and -"));
     }

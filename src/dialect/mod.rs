@@ -43,6 +43,8 @@ pub struct Target {
     pub native_prefix: String,
     /// The file name of a `Content-Disposition: attachment`.
     pub download: Option<String>,
+    /// Whether the result's extension is added to that name, unless it has it.
+    pub completes_name: bool,
     /// Whether the URL contains a version (`v`), so that caches may keep the answer for ever.
     pub immutable: bool,
     /// The last second, in unix time, in which the URL is valid.
@@ -101,12 +103,14 @@ pub struct Statement {
     pub refuses_svg: bool,
     /// Whether a signature of the dialect's own covers the URL.
     pub is_signed: bool,
+    /// Whether the result's extension is added to the name of `download`, unless it has it.
+    pub completes_name: bool,
 }
 
 impl Statement {
     /// The statement of an original and parameters.
     pub fn new(id: ImageId, params: Params) -> Statement {
-        Statement { id, params, refuses_svg: false, is_signed: false }
+        Statement { id, params, refuses_svg: false, is_signed: false, completes_name: false }
     }
 }
 

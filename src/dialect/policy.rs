@@ -136,7 +136,7 @@ impl Policy {
             Found::Native(rest) => (None, rest),
             Found::Foreign(dialect, rest) => (Some(dialect), rest),
         };
-        let Statement { id, params, refuses_svg, is_signed } = match dialect {
+        let Statement { id, params, refuses_svg, is_signed, completes_name } = match dialect {
             Some(dialect) => dialect.read(rest, query, now)?,
             None => self.read_native(rest, query, now)?,
         };
@@ -166,6 +166,7 @@ impl Policy {
             snapped,
             native_prefix,
             download,
+            completes_name,
             immutable,
             expires,
             dialect,
@@ -208,6 +209,14 @@ impl Policy {
         &self.config.mounts
     }
 
+    /// Whether clients may have originals without a signature: by native URLs, or, where these are off, by all dialects that are
+    /// mounted. A signature for a small rendition is none for the original.
+    pub fn originals_are_open(&self) -> bool {
+        let Config { require_signature, mounts, .. } = &self.config;
+        let is_open = mounts.native_prefix().is_some() || mounts.foreign().all(|(_, dialect)| dialect.is_unsigned());
+        !require_signature && is_open
+    }
+
     /// Whether a URL, valid or not, leaves the format to negotiation, by itself or by its preset. Errors for such a URL vary
     /// by Accept, too.
     pub fn negotiates_format(&self, path: &str, query: Option<&str>) -> bool {
@@ -242,10 +251,20 @@ impl Policy {
         invalid.into_result().map_err(Error::InvalidParams)
     }
 
+    /// Whether a signature is that of a path and of parameters: of their normal form, or of the form that they are stated in.
+    ///
+    /// The normal form depends on settings that change (`output.quality`, `limits.max_dimension`), and [`Policy::sign`] prints
+    /// the text that it signs. So the signature of a published URL stays valid as that of the stated form.
+    fn is_signature_of(&self, path: &str, params: &Params, signature: &str) -> bool {
+        let Config { keys, .. } = &self.config;
+        let (normal, stated) = (self.signed_text(params), query::canonical(params, &["s"]));
+        keys.verify(path, &normal, signature) || normal != stated && keys.verify(path, &stated, signature)
+    }
+
     /// Runs before any file is opened. A wrong signature is an error also where none is required.
     fn check_signature(&self, path: &str, params: &Params) -> Result<(), Error> {
         match &params.s {
-            Some(signature) if self.config.keys.verify(path, &self.signed_text(params), signature) => Ok(()),
+            Some(signature) if self.is_signature_of(path, params, signature) => Ok(()),
             Some(_) => Err(Error::Signature("the signature does not match this path and these parameters")),
             None if self.config.require_signature => Err(Error::Signature("this server answers signed URLs only")),
             None => Ok(()),
@@ -259,7 +278,7 @@ impl Policy {
     /// without parameters asks for the original's own bytes, metadata included.
     fn signed_text(&self, params: &Params) -> String {
         let mut normal = self.normal(params.clone());
-        // whether it means something is a setting, which changes no signature
+        // whether it has an effect is a setting
         normal.overlay.clone_from(&params.overlay);
         let defaults_matter = params.preset.is_some() || params.asks_for_rendition() && !normal.asks_for_rendition();
         query::canonical(if defaults_matter { params } else { &normal }, &["s"])
@@ -322,7 +341,7 @@ impl Policy {
     fn apply_preset(&self, mut params: Params) -> Result<Params, Error> {
         let Some(name) = params.preset.take() else { return Ok(params) };
         match self.presets.get(&name) {
-            Some(preset) => Ok(params.clone().or(&without_other_quality(&params, preset))),
+            Some(preset) => Ok(params.clone().or(&without_overridden(&params, preset))),
             None => {
                 let did_you_mean = super::nearest(&name, self.presets.keys().map(String::as_str)).map(str::to_owned);
                 let allowed = "the name of a preset in the settings".into();
@@ -370,13 +389,21 @@ impl Policy {
     }
 }
 
-/// The preset without its statement of quality where the URL makes another one, which takes its place.
-fn without_other_quality(params: &Params, preset: &Params) -> Params {
+/// The preset without the parameters that the URL overrides by others: of quality, of the format and of the part that is shown.
+fn without_overridden(params: &Params, preset: &Params) -> Params {
     let mut preset = preset.clone();
     if params.target.is_some() {
         (preset.quality, preset.lossless) = (None, None);
     } else if params.quality.is_some() || params.lossless == Some(true) {
         preset.target = None;
+    }
+    // `auto=format` is `format=auto`
+    if params.auto.is_some_and(|auto| auto.format) {
+        preset.format = None;
+    }
+    let has_inset = params.inset.is_some_and(|inset| inset != defaults::INSET);
+    if params.rect.is_some() || params.window.is_some() || has_inset {
+        (preset.rect, preset.window, preset.inset) = (None, None, None);
     }
     preset
 }

@@ -1,5 +1,7 @@
 //! Signed URLs: HMAC-SHA256 (RFC 2104) over the path as it was sent and the canonical query, in base64url.
 
+use std::hint::black_box;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -60,6 +62,12 @@ fn mac(key: &[u8], path: &str, query: &str) -> Hmac<Sha256> {
     mac
 }
 
+/// Whether two texts are equal, in a time that depends on their lengths alone.
+pub(in crate::dialect) fn are_equal(one: &[u8], other: &[u8]) -> bool {
+    let differing = one.iter().zip(other).fold(0, |differing, (one, other)| black_box(differing | (one ^ other)));
+    one.len() == other.len() && differing == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +103,16 @@ mod tests {
         let signature = keys.sign("/a.jpg", "width=800").expect("a key");
         let bytes = URL_SAFE_NO_PAD.decode(signature).expect("base64url");
         assert_eq!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), hex);
+    }
+
+    #[test]
+    fn texts_of_other_bytes_or_lengths_differ() {
+        for (one, other, expected) in
+            [("", "", true), ("ab", "ab", true), ("ab", "ac", false), ("ab", "abc", false), ("ab", "", false)]
+        {
+            assert_eq!(are_equal(one.as_bytes(), other.as_bytes()), expected, "{one} {other}");
+            assert_eq!(are_equal(other.as_bytes(), one.as_bytes()), expected, "{other} {one}");
+        }
     }
 
     #[test]

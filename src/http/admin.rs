@@ -10,7 +10,6 @@ use super::problem::Problem;
 use super::request_id::RequestId;
 use super::state::State;
 use crate::cache::Purge;
-use crate::clock;
 use crate::dialect::Policy;
 use crate::dialect::native::query;
 use crate::service::purge::{Nodes, Purged};
@@ -67,24 +66,24 @@ const ALLOWED_PATH: &str = "the path of an original, as in its URL but decoded; 
 
 /// The renditions of an original or of a folder, by its path.
 pub(super) fn selected_path(value: &str) -> Result<Purge, Problem> {
-    let invalid = || Problem::parameter(PATH, value, ALLOWED_PATH);
-    // an empty variable of a script must not purge everything, which `/` does
-    if value.is_empty() {
-        return Err(invalid());
+    // an empty variable of a script, as in `/$FOLDER/`, must not purge everything, which `/` alone does
+    if value == "/" {
+        return Ok(Purge::Folder(String::new()));
     }
-    let path = value.trim_start_matches('/');
-    Ok(match path.strip_suffix('/') {
-        Some(folder) => Purge::Folder(format!("{}/", name(folder).ok_or_else(invalid)?.as_str())),
-        // the root, of which the leading slash was trimmed
-        None if path.is_empty() => Purge::Folder(String::new()),
-        None => Purge::Original(name(path).ok_or_else(invalid)?),
+    let path = value.strip_prefix('/').unwrap_or(value);
+    let folder = path.strip_suffix('/');
+    let name = ImageId::of(folder.unwrap_or(path)).map_err(|_| Problem::parameter(PATH, value, ALLOWED_PATH))?;
+    Ok(match folder {
+        Some(_) => Purge::Folder(format!("{}/", name.as_str())),
+        None => Purge::Original(name),
     })
 }
 
-/// The original that a URL of any dialect names.
+/// The original that a URL of any dialect names, also one that has expired.
 fn named_by(policy: &Policy, url: &str) -> Result<ImageId, Problem> {
     let (path, query) = url.split_once('?').map_or((url, None), |(path, query)| (path, Some(query)));
-    Ok(policy.target(path, query, "", clock::seconds())?.id)
+    let before_any_expiry = 0;
+    Ok(policy.target(path, query, "", before_any_expiry)?.id)
 }
 
 /// The parameter with a path.
@@ -114,17 +113,6 @@ pub(super) fn param(uri: &Uri, name: &str, allowed: &str) -> Result<Option<Strin
             Err(Problem::parameter(name, &again, "it may be given only once"))
         }
     }
-}
-
-/// The original's name for a decoded path, validated like the path of a URL.
-pub(super) fn name(path: &str) -> Option<ImageId> {
-    let encoded: String = path
-        .split('/')
-        .map(|segment| {
-            format!("/{}", percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC))
-        })
-        .collect();
-    ImageId::parse(&encoded).ok()
 }
 
 /// Checks the bearer token.

@@ -312,14 +312,18 @@ fn server_timing(timing: &Timing) -> String {
 
 /// `Content-Disposition` (RFC 6266): the name to save the file under, with the extension of the result's format.
 fn disposition(target: &Target, content: Content) -> String {
+    // .jpeg stays .jpeg
+    let fits = |own: &str| Format::from_name(own).is_some_and(|format| Content::Image(format) == content);
     let (kind, name) = match &target.download {
-        Some(name) => ("attachment", name.clone()),
+        Some(name) => {
+            let is_complete = !target.completes_name || name.rsplit_once('.').is_some_and(|(_, own)| fits(own));
+            let name = if is_complete { name.clone() } else { format!("{name}.{}", content.extension()) };
+            ("attachment", name)
+        }
         None => {
             let name = target.id.file_name();
             let (stem, own) = name.rsplit_once('.').unwrap_or((name, ""));
-            // .jpeg stays .jpeg
-            let fits = Format::from_name(own).is_some_and(|format| Content::Image(format) == content);
-            let extension = if fits { own } else { content.extension() };
+            let extension = if fits(own) { own } else { content.extension() };
             ("inline", format!("{stem}.{extension}"))
         }
     };
@@ -368,6 +372,7 @@ mod tests {
             snapped: None,
             native_prefix: String::new(),
             download: download.map(str::to_owned),
+            completes_name: false,
             immutable: false,
             expires: None,
             dialect: "native",
@@ -386,6 +391,12 @@ mod tests {
         check("/a%22b.jpg", None, "inline; filename=\"a_b.webp\"; filename*=UTF-8''a%22b.webp");
         check("/caf%C3%A9.jpg", None, "inline; filename=\"caf_.webp\"; filename*=UTF-8''caf%C3%A9.webp");
         check("/a.jpg", Some("my photo.jpg"), "attachment; filename=\"my photo.jpg\"");
+        // an attachment of imgproxy was saved without an extension
+        for (name, expected) in [("tom", "tom.webp"), ("tom.jpg", "tom.jpg.webp"), ("tom.WebP", "tom.WebP")] {
+            let target = Target { completes_name: true, ..target("/a.jpg", Some(name)) };
+            let expected = format!("attachment; filename=\"{expected}\"");
+            assert_eq!(disposition(&target, Content::Image(Format::WebP)), expected, "{name}");
+        }
         let own = |path: &str| disposition(&target(path, None), Content::Image(Format::Jpeg));
         assert_eq!(own("/a.JPEG"), "inline; filename=\"a.JPEG\"");
         assert_eq!(own("/jpeg"), "inline; filename=\"jpeg.jpg\"");

@@ -1,7 +1,6 @@
 //! The wire: routes, requests and answers. Never touches a codec or a file.
 //!
-//! Everything that is not an image is under `/-/`; every other path is an original's. In reading order, each file uses only
-//! files before it:
+//! Everything that is not an image is under `/-/`; every other path is an original's. In reading order:
 //!
 //! | file | what it does |
 //! |---|---|

@@ -143,3 +143,74 @@ pub(super) fn accept(headers: &HeaderMap) -> Cow<'_, str> {
     let Some(first) = values.next() else { return Cow::Borrowed("") };
     values.fold(Cow::Borrowed(first), |joined, next| Cow::Owned(format!("{joined},{next}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::{Config, Mounts, Snap};
+    use crate::render::Format;
+    use crate::render::recipe::Quality;
+
+    const NONE: Hints = Hints { width: None, viewport_width: None, dpr: None, save_data: false };
+
+    fn policy() -> Policy {
+        let config = Config {
+            quality: Quality::default(),
+            target: Default::default(),
+            formats: vec![Format::WebP],
+            client_hints: true,
+            save_data_quality: None,
+            max_dimension: 1000,
+            widths: Vec::new(),
+            snap: Snap::Off,
+            reject_unknown: false,
+            presets: Default::default(),
+            overlays: Default::default(),
+            overlay: String::new(),
+            keys: Default::default(),
+            require_signature: false,
+            mounts: Mounts::default(),
+        };
+        Policy::new(config).expect("no presets")
+    }
+
+    #[test]
+    fn entry_is_one_of_accept_and_of_the_hints_that_the_url_depends_on() {
+        let (cache, policy) = (RequestCache::default(), policy());
+        let get = |url: &'static str, accept: &str, hints: Hints| {
+            cache.get_or_parse(&policy, &Uri::from_static(url), accept, hints, 0).expect("a good URL")
+        };
+        let width = |width: u32| Hints { width: Some(width), ..NONE };
+        let saving = |width: u32| Hints { width: Some(width), save_data: true, ..NONE };
+        const PLAIN: &str = "/a.jpg?width=100&format=auto";
+        const AUTO: &str = "/a.jpg?width=auto";
+        for (url, one, other, is_same) in [
+            (PLAIN, ("", NONE), ("", saving(300)), true),
+            (PLAIN, ("", NONE), ("image/webp", NONE), false),
+            (AUTO, ("", width(300)), ("", saving(300)), true),
+            (AUTO, ("", width(300)), ("", width(500)), false),
+            (AUTO, ("", width(300)), ("", NONE), false),
+        ] {
+            let [first, second, again] = [one, other, one].map(|(accept, hints)| get(url, accept, hints));
+            assert!(Arc::ptr_eq(&first, &again), "{url} {one:?}");
+            assert_eq!(Arc::ptr_eq(&first, &second), is_same, "{url} {one:?} {other:?}");
+            assert_eq!(first.target.recipe == second.target.recipe, is_same, "{url} {one:?} {other:?}");
+        }
+    }
+
+    #[test]
+    fn expired_and_invalid_and_long_requests_are_not_answered_from_the_cache() {
+        const URL: &str = "/a.jpg?width=100&expires=50";
+        let (cache, policy) = (RequestCache::default(), policy());
+        let parse = |url: &str, now| cache.get_or_parse(&policy, &url.parse().expect("a URL"), "", NONE, now);
+        assert!(parse(URL, 50).is_ok());
+        assert!(cache.get(URL, "", NONE, 50).is_some());
+        assert!(cache.get(URL, "", NONE, 51).is_none());
+        assert!(matches!(parse(URL, 51), Err(Error::Expired)));
+        assert!(parse("/a.jpg?width=0", 0).is_err());
+        assert!(cache.get("/a.jpg?width=0", "", NONE, 0).is_none());
+        let long = format!("/a.jpg?width=100&utm={}", "x".repeat(MAX_TEXT_BYTES));
+        assert!(parse(&long, 0).is_ok());
+        assert!(cache.get(&long, "", NONE, 0).is_none());
+    }
+}

@@ -90,8 +90,8 @@ impl std::fmt::Display for ImageId {
 
 /// Whether two hexadecimal digits follow every `%`. Decoding would keep any other `%`, so that `%zz` were a second spelling
 /// of `%25zz`.
-fn is_well_encoded(segment: &str) -> bool {
-    let bytes = segment.as_bytes();
+pub(crate) fn is_well_encoded(text: &str) -> bool {
+    let bytes = text.as_bytes();
     bytes
         .iter()
         .enumerate()

@@ -36,6 +36,7 @@ pub use chunks::buffered_bytes;
 pub use fallback::WithFallback;
 pub use files::Files;
 pub use freshness::Windows;
+pub(crate) use id::is_well_encoded;
 pub use id::{ImageId, InvalidName};
 pub use listing::{Filter, Listed, Listing, Page, Query};
 pub use origin::{InvalidOrigin, Origin};

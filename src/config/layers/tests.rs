@@ -68,6 +68,9 @@ fn error_names_the_setting_and_the_nearest_one() {
     for nothing in ["memory = \"0B\"", "deadline = \"0s\"", "max_pixels = 0"] {
         check(&format!("[limits]\n{nothing}\n"), &["limits", "no image"]);
     }
+    for (section, setting) in [("server", "header_timeout"), ("server", "send_timeout"), ("limits", "upload_timeout")] {
+        check(&format!("[{section}]\n{setting} = \"0s\"\n"), &[setting, "too slow"]);
+    }
     check("[output]\nformats = [\"jpeg\"]\n", &["output.formats", "jpeg"]);
     check("[output]\nsnap = \"up\"\n", &["output.widths"]);
     check("[security]\nkeys = [\"short\"]\n", &["security.keys", "16 bytes"]);
@@ -86,6 +89,50 @@ fn error_names_the_setting_and_the_nearest_one() {
     }
     let ConfigError(message) = read("", &[("TINTYPE_CACHE_MAX_BITES", "1")], &[]).expect_err("unknown");
     assert!(message.contains("TINTYPE_CACHE_MAX_BYTES"), "{message}");
+}
+
+/// Digits in a list were numbers: a key of digits was refused, and printed.
+#[test]
+fn list_of_digits_in_a_variable_is_one_of_strings() {
+    let key = "0123456789012345";
+    let keys = format!("{key},1234567890123456");
+    let variables = [
+        ("TINTYPE_SECURITY_KEYS", keys.as_str()),
+        ("TINTYPE_SOURCE_LINKS", "2024"),
+        ("TINTYPE_OUTPUT_WIDTHS", "320, 640"),
+    ];
+    let Loaded { config, .. } = read("", &variables, &[]).expect("good");
+    assert_eq!(config.live.security.keys, [key, "1234567890123456"]);
+    assert_eq!(config.fixed.source.links, [Path::new("2024")]);
+    assert_eq!(config.live.output.widths, [320, 640]);
+    let ConfigError(message) = read("", &[("TINTYPE_OUTPUT_WIDTHS", "320,wide")], &[]).expect_err("no number");
+    assert!(message.contains("output.widths") && message.contains("wide"), "{message}");
+}
+
+/// Errors are printed and logged.
+#[test]
+fn errors_contain_no_secret() {
+    const SECRET: &str = "7777777777777777";
+    for (file, part) in [
+        // a quote or a bracket is not closed, or there is none
+        (format!("[security]\nkeys = [\"{SECRET}\n"), "t.toml: TOML parse error"),
+        (format!("[security]\nkeys = [\"{SECRET}\"\nadmin_token = \"\"\n"), "t.toml: TOML parse error"),
+        (format!("[security]\nadmin_token = {SECRET}x\n"), "t.toml: TOML parse error"),
+        (format!("[security]\nadmin_token = {SECRET}7777\n"), "t.toml: TOML parse error"),
+        (format!("[security]\nadmin_token = \"{SECRET}\" \"\"\n"), "t.toml: TOML parse error at line 2, column "),
+        (format!("[security]\nadmin_token = {SECRET}\n"), "security.admin_token is invalid: expected a string"),
+        (format!("[security]\nkeys = [{SECRET}]\n"), "security.keys is invalid: expected a string"),
+        (format!("[security]\nkeys = \"{SECRET}, expected x\"\n"), "security.keys is invalid: expected a sequence"),
+        (format!("[source]\nurl = {SECRET}\n"), "source.url is invalid: expected a string"),
+        (format!("[source]\nsecret_key = {SECRET}\n"), "source.secret_key is invalid: expected a string"),
+        (format!("[shared]\nkey = {SECRET}\n"), "shared.key is invalid: expected a string"),
+        (format!("[dialects.imgix]\ntoken = {SECRET}\n"), "dialects.imgix is invalid: expected a string"),
+        (format!("[dialects.thumbor]\nkeys = [{SECRET}]\n"), "dialects.thumbor is invalid: expected a string"),
+        (format!("[dialects.imgproxy]\nsalts = [{SECRET}]\n"), "dialects.imgproxy is invalid: expected a string"),
+    ] {
+        let ConfigError(message) = read(&file, &[], &[]).expect_err(&file);
+        assert!(message.contains(part) && !message.contains("7777"), "{file}: {message}");
+    }
 }
 
 #[test]

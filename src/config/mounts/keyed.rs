@@ -1,4 +1,4 @@
-//! Dialects whose URLs have signatures of their own.
+//! imgproxy and thumbor: the dialects with settings that can be invalid; and the keys of all dialects that are in files.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Dialects whose settings cannot be invalid.
+//! Cloudflare, ipx, imgix and wsrv: the dialects without settings that can be invalid.
 
 use std::sync::Arc;
 

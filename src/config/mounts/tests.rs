@@ -54,6 +54,33 @@ fn dialects_do_not_go_around_signatures() {
     }
 }
 
+/// Originals were sent in place of thumbnails under overload where native URLs were off and those of a dialect signed.
+#[test]
+fn originals_are_sent_under_overload_only_where_none_needs_a_signature() {
+    const KEYS: &str = "[security]\nkeys = ['0123456789abcdef']\n";
+    const IMGPROXY: &str = "[dialects.imgproxy]\nmount = '/i'\nkeys = ['aa']\nsalts = ['bb']\n";
+    const IPX: &str = "[dialects.ipx]\nmount = '/x'\n";
+    const OFF: &str = "[dialects]\nnative = ''\n";
+    for (settings, is_sent) in [
+        (String::new(), true),
+        (KEYS.to_owned(), false),
+        (format!("{KEYS}require_signature = false"), true),
+        (format!("{KEYS}[dialects]\nunsigned = true\n{IPX}"), false),
+        (IMGPROXY.to_owned(), true),
+        (format!("{OFF}{IMGPROXY}"), false),
+        (format!("{OFF}{IMGPROXY}{IPX}"), false),
+        (format!("{OFF}{IPX}"), true),
+        (format!("{OFF}[dialects.imgproxy]\nmount = '/i'"), true),
+        (format!("{OFF}[dialects.thumbor]\nmount = '/t'\nkeys = ['a']"), false),
+        (format!("{OFF}[dialects.imgix]\nmount = '/ix'\ntoken = 's3cr3t'"), false),
+    ] {
+        let config = read_text(&format!("[limits]\noverload = 'original'\n{settings}")).expect("good settings").config;
+        assert_eq!(config.live_http().expect("a policy").overload_fallback, is_sent, "{settings}");
+    }
+    let refused = read_text("[limits]\noverload = 'refuse'").expect("good settings").config;
+    assert!(!refused.live_http().expect("a policy").overload_fallback);
+}
+
 #[test]
 fn mounts_are_prefixes_that_can_be_told_apart() {
     for (settings, is_good) in [

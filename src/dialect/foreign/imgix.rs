@@ -11,7 +11,6 @@ mod table;
 mod tests;
 
 use std::borrow::Cow;
-use std::hint::black_box;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -24,12 +23,13 @@ use super::options::{self, ForeignOption, OptionDoc, Treatment};
 use super::overlays::OverlayNames;
 use super::source::Sources;
 use super::values::{form_decode, pairs, percent_decode};
+use crate::dialect::signature::are_equal;
 use crate::dialect::{Dialect, Error, Statement};
 
 /// The dialect of imgix.
 #[derive(Clone)]
 pub struct Imgix {
-    /// Whose addresses are our own.
+    /// The addresses of our own originals.
     pub sources: Sources,
     /// The names of overlays.
     pub overlays: OverlayNames,
@@ -111,7 +111,7 @@ impl Imgix {
         let (signed, last) = query.rsplit_once('&').unwrap_or(("", query));
         let missing = Error::Signature("the signature is missing: s is the last option");
         let signature = last.strip_prefix("s=").ok_or(missing)?;
-        if is_equal(signature.as_bytes(), self.signature(path, signed).as_bytes()) {
+        if are_equal(signature.as_bytes(), self.signature(path, signed).as_bytes()) {
             return Ok(());
         }
         Err(Error::Signature("the signature does not match this path and these options"))
@@ -185,10 +185,4 @@ fn decode_base64<'a>(name: &str, value: &str) -> Result<Cow<'a, str>, Error> {
 /// The words of a list.
 fn words(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(str::trim)
-}
-
-/// Compares in constant time.
-fn is_equal(a: &[u8], b: &[u8]) -> bool {
-    let difference = a.iter().zip(b).fold(0, |difference, (a, b)| black_box(difference | (a ^ b)));
-    a.len() == b.len() && difference == 0
 }

@@ -18,7 +18,7 @@ use crate::dialect::{Dialect, Error, Statement};
 /// The dialect of ipx.
 #[derive(Clone, Debug)]
 pub struct Ipx {
-    /// Whose addresses are our own.
+    /// The addresses of our own originals.
     pub sources: Sources,
     /// Whether a modifier that ipx does not know is an error.
     pub reject_unknown: bool,

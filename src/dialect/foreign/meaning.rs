@@ -28,10 +28,16 @@ impl Meaning {
         Err(invalid(option.0, option.1, allowed))
     }
 
-    /// Leaves a native parameter out again.
-    pub fn unset(&mut self, name: &'static str) {
-        if let Some(parameter) = Parameter::find(name) {
-            parameter.clear(&mut self.0);
+    /// Sets `flip` where the picture is mirrored, horizontally or vertically.
+    ///
+    /// # Errors
+    /// The errors of [`Meaning::set`].
+    pub fn set_flip(&mut self, option: (&str, &str), [horizontal, vertical]: [bool; 2]) -> Result<(), Error> {
+        match (horizontal, vertical) {
+            (true, true) => self.set(option, "flip", "hv"),
+            (true, false) => self.set(option, "flip", "h"),
+            (false, true) => self.set(option, "flip", "v"),
+            (false, false) => Ok(()),
         }
     }
 

@@ -7,6 +7,7 @@
 //! | [`meaning`] | [`Meaning`]: native parameters, set by name |
 //! | [`source`] | the text that names a source to the name of an original |
 //! | [`values`] | numbers, colours and percent-encoding |
+//! | `overlays`, `watermark` | the names of overlays, and watermarks as overlays |
 //! | `write` | native parameters in the words of each |
 //! | others | a dialect each |
 //!

@@ -19,7 +19,7 @@ const MAX_URL: usize = 3072;
 pub struct Next {
     /// The path that it is mounted at.
     pub mount: String,
-    /// Whose addresses are our own.
+    /// The addresses of our own originals.
     pub sources: Sources,
     /// Allowed values of `w`; empty allows all.
     pub widths: Vec<u32>,

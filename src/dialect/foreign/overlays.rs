@@ -28,15 +28,19 @@ impl OverlayNames {
 
 impl FromIterator<(String, String)> for OverlayNames {
     fn from_iter<T: IntoIterator<Item = (String, String)>>(names: T) -> OverlayNames {
-        let mut all = OverlayNames::default();
+        let mut found: BTreeMap<String, Option<String>> = BTreeMap::new();
         for (known, name) in names {
-            // an overlay's own name takes precedence over the file of another
-            match known == name {
-                true => drop(all.0.insert(known, name)),
-                false => drop(all.0.entry(known).or_insert(name)),
+            let is_own = known == name;
+            match found.get_mut(&known) {
+                // an overlay's own name takes precedence over the file of another
+                Some(other) if is_own => *other = Some(name),
+                Some(Some(other)) if *other == known || *other == name => {}
+                // two files of one name: it names neither
+                Some(other) => *other = None,
+                None => drop(found.insert(known, Some(name))),
             }
         }
-        all
+        OverlayNames(found.into_iter().filter_map(|(known, name)| Some((known, name?))).collect())
     }
 }
 
@@ -53,5 +57,38 @@ mod tests {
         }
         assert_eq!(names.find("logo.jpg"), None);
         assert_eq!(names.listed(), "an overlay of the settings: logo, stamp");
+    }
+
+    /// The overlay with the first name was taken.
+    #[test]
+    fn file_name_of_two_overlays_names_neither() {
+        let names = |pairs: &[(&str, &str)]| -> OverlayNames {
+            pairs.iter().map(|&(known, name)| (known.to_owned(), name.to_owned())).collect()
+        };
+        let two = names(&[
+            ("a", "a"),
+            ("one/logo.png", "a"),
+            ("logo.png", "a"),
+            ("b", "b"),
+            ("two/logo.png", "b"),
+            ("logo.png", "b"),
+            ("c", "c"),
+            ("three/logo.png", "c"),
+            ("logo.png", "c"),
+        ]);
+        for (text, expected) in [
+            ("logo.png", None),
+            ("https://www.example.com/logo.png", None),
+            ("one/logo.png", Some("a")),
+            ("two/logo.png", Some("b")),
+            ("b", Some("b")),
+        ] {
+            assert_eq!(two.find(text), expected, "{text}");
+        }
+        assert_eq!(two.listed(), "an overlay of the settings: a, b, c");
+        // the file of one has the name of another
+        for pairs in [[("logo", "a"), ("logo", "logo")], [("logo", "logo"), ("logo", "a")]] {
+            assert_eq!(names(&pairs).find("logo"), Some("logo"));
+        }
     }
 }

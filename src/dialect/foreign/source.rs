@@ -26,6 +26,8 @@ pub struct InvalidBase(pub String);
 const SCHEMES: [&str; 8] = ["s3:", "gs:", "abs:", "swift:", "data:", "file:", "ftp:", "blob:"];
 
 impl Sources {
+    /// The addresses of `dialects.bases`.
+    ///
     /// # Errors
     /// [`InvalidBase`].
     pub fn new<'a>(bases: impl IntoIterator<Item = &'a str>) -> Result<Sources, InvalidBase> {
@@ -44,7 +46,7 @@ impl Sources {
     /// [`Error::ForeignSource`] for another host or scheme, [`Error::InvalidName`].
     pub fn id(&self, source: &str) -> Result<ImageId, Error> {
         if let Some((scheme, rest)) = web_address(source) {
-            return self.below_base(scheme, rest).ok_or(Error::ForeignSource)?;
+            return self.below_base(Some(scheme), rest).ok_or(Error::ForeignSource)?;
         }
         if let Some(rest) = source.strip_prefix("local:") {
             let slashes = rest.bytes().take_while(|&byte| byte == b'/').count();
@@ -57,28 +59,36 @@ impl Sources {
         named(source.strip_prefix('/').unwrap_or(source))
     }
 
-    /// The same for dialects whose addresses may have no scheme: a text that begins with the host of a base is below it.
+    /// The same for dialects whose addresses may have no scheme: a text that begins with the host of a base is an address.
     ///
     /// # Errors
     /// The errors of [`Sources::id`].
     pub fn id_of_host(&self, source: &str) -> Result<ImageId, Error> {
-        let bare = |base: &Base| Some(base.origin.split_once("://")?.1.to_owned());
-        let is_host = |host: String| source.strip_prefix(&host).is_some_and(|rest| rest.starts_with('/'));
-        let known = self.0.iter().find(|base| bare(base).is_some_and(is_host));
-        match known.and_then(|base| base.origin.split_once("://")) {
-            Some((scheme, _)) => self.below_base(scheme, source).ok_or(Error::ForeignSource)?,
-            None => self.id(source),
+        let host = source.split_once('/').map(|(host, _)| host);
+        match host.is_some_and(|host| self.0.iter().any(|base| base.host().eq_ignore_ascii_case(host))) {
+            true => self.id_below_host(source),
+            false => self.id(source),
         }
     }
 
-    /// The name behind the base that an address is below; `None` where there is none.
-    fn below_base(&self, scheme: &str, rest: &str) -> Option<Result<ImageId, Error>> {
+    /// The original of an address without a scheme, which is below a base of either scheme.
+    ///
+    /// # Errors
+    /// The errors of [`Sources::id`].
+    pub(super) fn id_below_host(&self, address: &str) -> Result<ImageId, Error> {
+        self.below_base(None, address).ok_or(Error::ForeignSource)?
+    }
+
+    /// The name behind the base that an address is below; `None` where there is none. Without a scheme, bases of both are tried.
+    fn below_base(&self, scheme: Option<&str>, rest: &str) -> Option<Result<ImageId, Error>> {
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let origin = format!("{scheme}://{}", rest[..end].to_ascii_lowercase());
         let path = &rest[end..];
         let path = &path[..path.find(['?', '#']).unwrap_or(path.len())];
+        let is_origin = |base: &Base| {
+            base.host().eq_ignore_ascii_case(&rest[..end]) && scheme.is_none_or(|scheme| base.scheme() == scheme)
+        };
         let below = |base: &Base| {
-            let rest = path.strip_prefix(base.path.as_str()).filter(|_| base.origin == origin)?;
+            let rest = path.strip_prefix(base.path.as_str()).filter(|_| is_origin(base))?;
             // a base alone is ours, too, and names nothing
             if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
         };
@@ -88,6 +98,15 @@ impl Sources {
 }
 
 impl Base {
+    fn scheme(&self) -> &str {
+        self.origin.split("://").next().unwrap_or_default()
+    }
+
+    /// The host and the port.
+    fn host(&self) -> &str {
+        self.origin.split("://").nth(1).unwrap_or_default()
+    }
+
     fn parse(text: &str) -> Option<Base> {
         let (scheme, rest) = web_address(text)?;
         let (host, path) = match rest.find('/') {
@@ -175,6 +194,28 @@ mod tests {
         assert_eq!(id("www.example.com/a%20b.jpg"), Ok("a b.jpg".into()));
         assert_eq!(id("photos/tom.jpg"), Ok("photos/tom.jpg".into()));
         assert_eq!(id("https://evil.example/a.jpg"), Err(Error::ForeignSource));
+    }
+
+    /// Only bases with the scheme of the host's first one were tried.
+    #[test]
+    fn host_without_a_scheme_is_below_any_of_its_bases() {
+        let bases = ["https://www.example.com/shop", "http://www.example.com/blog", "http://img.example:8080"];
+        let sources = Sources::new(bases).expect("good");
+        for (source, expected) in [
+            ("www.example.com/shop/a.jpg", Ok("a.jpg")),
+            ("www.example.com/blog/b.jpg?v=1", Ok("b.jpg")),
+            ("WWW.Example.com/blog/b.jpg", Ok("b.jpg")),
+            ("img.example:8080/c.jpg", Ok("c.jpg")),
+            ("www.example.com/other/a.jpg", Err(Error::ForeignSource)),
+            ("www.example.com/blog/", Err(Error::InvalidName)),
+        ] {
+            for id in [sources.id_of_host(source), sources.id_below_host(source)] {
+                assert_eq!(id.as_ref().map(ImageId::as_str).map_err(Clone::clone), expected, "{source}");
+            }
+        }
+        // another host is a folder, or no address of ours
+        assert_eq!(sources.id_of_host("img.example/c.jpg").as_ref().map(ImageId::as_str), Ok("img.example/c.jpg"));
+        assert_eq!(sources.id_below_host("img.example/c.jpg"), Err(Error::ForeignSource));
     }
 
     #[test]

@@ -57,6 +57,9 @@ pub enum InvalidTemplate {
     /// It does not begin with a slash.
     #[error("{0:?} does not begin with /")]
     Relative(String),
+    /// Its text is in no path that could be a template's.
+    #[error("{0:?} matches no path: it has other characters than percent-encoded paths have, or begins with /-/")]
+    Text(String),
     /// A placeholder that does not exist, or a brace alone.
     #[error(
         "{0:?} has a placeholder other than {{width}}, {{height}}, {{size}}, {{format}}, {{quality}}, {{fit}} and {{path}}"
@@ -87,6 +90,11 @@ impl Templates {
         let owns = |template: &Template| template.folder != "/" && path.starts_with(&template.folder);
         self.templates.iter().any(|template| owns(template) || template.matched(path).is_some())
     }
+
+    /// The first template that matches a path, and the values of its placeholders.
+    fn matched<'a>(&self, path: &'a str) -> Option<(&Template, Vec<(Placeholder, &'a str)>)> {
+        self.templates.iter().find_map(|template| Some((template, template.matched(path)?)))
+    }
 }
 
 impl Dialect for Templates {
@@ -95,8 +103,7 @@ impl Dialect for Templates {
     }
 
     fn read(&self, rest: &str, _query: Option<&str>, _now: u64) -> Result<Statement, Error> {
-        let matched = self.templates.iter().find_map(|template| Some((template, template.matched(rest)?)));
-        let (template, values) = matched.ok_or(Error::InvalidName)?;
+        let (template, values) = self.matched(rest).ok_or(Error::InvalidName)?;
         let mut meaning = Meaning::from(template.params.clone());
         let mut source = "";
         for (placeholder, value) in values {
@@ -115,13 +122,11 @@ impl Dialect for Templates {
         let by_template = |params: &Params| query::negotiates_format(&query::canonical(params, &[]));
         match read {
             Ok(statement) => by_template(&statement.params),
-            Err(_) => self.templates.iter().any(|template| {
-                template.matched(rest).is_some_and(|values| {
-                    let is_auto = |(placeholder, value): &(Placeholder, &str)| {
-                        *placeholder == Placeholder::Parameter("format") && value.eq_ignore_ascii_case("auto")
-                    };
-                    by_template(&template.params) || values.iter().any(is_auto)
-                })
+            Err(_) => self.matched(rest).is_some_and(|(template, values)| {
+                let is_auto = |(placeholder, value): &(Placeholder, &str)| {
+                    *placeholder == Placeholder::Parameter("format") && value.eq_ignore_ascii_case("auto")
+                };
+                by_template(&template.params) || values.iter().any(is_auto)
             }),
         }
     }
@@ -164,6 +169,10 @@ impl Template {
     fn new(path: &str, query: &str) -> Result<Template, InvalidTemplate> {
         if !path.starts_with('/') {
             return Err(InvalidTemplate::Relative(path.into()));
+        }
+        let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#');
+        if path.starts_with("/-/") || !path.chars().all(is_plain) {
+            return Err(InvalidTemplate::Text(path.into()));
         }
         let parts = parts(path).ok_or_else(|| InvalidTemplate::Placeholder(path.into()))?;
         let placeholders: Vec<_> = parts.iter().filter(|part| matches!(part, Part::Placeholder(_))).collect();
@@ -281,6 +290,17 @@ mod tests {
     }
 
     #[test]
+    fn refusals_vary_by_accept_as_the_template_that_matches_does() {
+        let pairs =
+            [("/a/{width}/{path}", "format=auto"), ("/b/{width}/{path}", ""), ("/{fit}/{width}/{path}", "auto=format")];
+        let templates = Templates::new(pairs, Sources::default()).expect("good templates");
+        for (path, expected) in [("/a/0/c.jpg", true), ("/b/0/c.jpg", false), ("/cover/0/c.jpg", true), ("/b", false)] {
+            assert!(templates.read(path, None, 0).is_err(), "{path}");
+            assert_eq!(templates.negotiates_format(path, None), expected, "{path}");
+        }
+    }
+
+    #[test]
     fn paths_of_a_folder_belong_to_its_templates() {
         let templates = templates(&["/crop/{size}/{path}", "/w{width}/{path}"]);
         for (path, expected) in
@@ -305,6 +325,12 @@ mod tests {
             ("/{path}", "widht=9"),
             ("/{path}", "s=abc"),
             ("/{path}", "expires=1"),
+            // no path has these
+            ("/a b/{path}", ""),
+            ("/a?b/{path}", ""),
+            ("/{path}#b", ""),
+            ("/caf\u{e9}/{path}", ""),
+            ("/-/{path}", ""),
         ] {
             assert!(Templates::new([(path, query)], Sources::default()).is_err(), "{path} {query}");
         }

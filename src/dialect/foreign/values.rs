@@ -1,10 +1,7 @@
 //! Values that several dialects have: numbers, colours and percent-encoding.
 
-use std::borrow::Cow;
-
-use percent_encoding::percent_decode_str;
-
 use crate::dialect::native::colours;
+pub use crate::dialect::native::query::{form_decode, percent_decode};
 
 /// Digits alone. A number that is too large for `u32` is its maximum, which is clamped like any other that is too large.
 pub fn whole(text: &str) -> Option<u32> {
@@ -79,23 +76,6 @@ pub fn argb_colour(text: &str) -> Option<[u8; 4]> {
 /// The colour of a CSS name, `transparent` among them.
 pub fn named_colour(name: &str) -> Option<[u8; 4]> {
     colours::named(name).map(|colour| colour.0)
-}
-
-/// Percent-decoded once, `+` being itself; `None` where an escape is malformed or the result is not UTF-8.
-pub fn percent_decode(text: &str) -> Option<Cow<'_, str>> {
-    let bytes = text.as_bytes();
-    let is_escape =
-        |at: usize| bytes.get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
-    let is_well_formed = (0..bytes.len()).filter(|&at| bytes[at] == b'%').all(is_escape);
-    is_well_formed.then(|| percent_decode_str(text).decode_utf8().ok())?
-}
-
-/// Decoded as a value of a query: percent-encoding, and `+` for a space.
-pub fn form_decode(text: &str) -> Option<Cow<'_, str>> {
-    if !text.contains('+') {
-        return percent_decode(text);
-    }
-    percent_decode(&text.replace('+', " ")).map(|text| Cow::Owned(text.into_owned()))
 }
 
 /// The pairs of a query in their order, not decoded; a name without `=` has no value.

@@ -1,13 +1,11 @@
 //! Native parameters in the words of other systems: candidates, of which the caller takes the one that a dialect reads as the
 //! same picture. So these need not know every rule of a system, and what a system has no word for has no URL.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 
 use crate::dialect::Params;
+use crate::dialect::native::query::RESERVED;
 use crate::source::ImageId;
-
-/// Characters of a value in a query that are encoded: all but the unreserved ones of RFC 3986.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The parameters that the systems have in common.
 struct Words {

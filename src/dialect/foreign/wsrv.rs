@@ -21,7 +21,7 @@ use crate::source::ImageId;
 /// The dialect of wsrv.nl.
 #[derive(Clone, Debug)]
 pub struct Wsrv {
-    /// Whose addresses are our own.
+    /// The addresses of our own originals.
     pub sources: Sources,
 }
 
@@ -70,11 +70,7 @@ impl Wsrv {
         if has_scheme {
             return self.sources.id(url);
         }
-        let address = url.strip_prefix("//").unwrap_or(url);
-        match self.sources.id(&format!("https://{address}")) {
-            Err(Error::ForeignSource) => self.sources.id(&format!("http://{address}")),
-            found => found,
-        }
+        self.sources.id_below_host(url.strip_prefix("//").unwrap_or(url))
     }
 }
 

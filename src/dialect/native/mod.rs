@@ -22,3 +22,4 @@ pub const NAME: &str = "native";
 pub use params::Params;
 pub use query::UnknownParam;
 pub use table::{Control, Group, PARAMETERS, Parameter};
+pub use values::is_name;

@@ -9,6 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use super::{PARAMETERS, Parameter, Params};
 use crate::dialect::{InvalidParam, InvalidParams, nearest};
+use crate::source::is_well_encoded;
 
 /// A parsed query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,7 +21,8 @@ pub struct Query {
 }
 
 /// Canonical URLs encode everything but the unreserved characters of RFC 3986.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(in crate::dialect) const RESERVED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Parses the part of a URL behind the question mark.
 ///
@@ -36,12 +38,12 @@ pub fn parse(query: &str) -> Result<Query, InvalidParams> {
             Some((name, value)) => (name, Some(value)),
             None => (pair, None),
         };
-        let name = decode(name).unwrap_or(Cow::Borrowed(name));
+        let name = form_decode(name).unwrap_or(Cow::Borrowed(name));
         let Some(parameter) = Parameter::find(&name) else {
             parsed.unknown.push((name.into_owned(), value.unwrap_or_default().to_owned()));
             continue;
         };
-        let Some(value) = value.map(decode).map_or(Some(None), |decoded| decoded.map(Some)) else {
+        let Some(value) = value.map(form_decode).map_or(Some(None), |decoded| decoded.map(Some)) else {
             invalid.add(|| parameter.invalid(&name, value.unwrap_or_default(), None));
             continue;
         };
@@ -87,7 +89,7 @@ pub(in crate::dialect) fn preset_name(query: &str) -> Option<String> {
 fn known_pairs(query: &str) -> impl Iterator<Item = (&'static str, String)> {
     query.split('&').filter_map(|pair| {
         let (name, value) = pair.split_once('=')?;
-        let (name, value) = (decode(name)?, decode(value)?.to_ascii_lowercase());
+        let (name, value) = (form_decode(name)?, form_decode(value)?.to_ascii_lowercase());
         Some((Parameter::find(&name)?.name, value))
     })
 }
@@ -106,7 +108,7 @@ impl UnknownParam {
     pub fn among(query: &str) -> Option<UnknownParam> {
         let pairs = query.split('&').filter(|pair| !pair.is_empty());
         let names = pairs.map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
-        let names = names.map(|name| decode(name).unwrap_or(Cow::Borrowed(name)));
+        let names = names.map(|name| form_decode(name).unwrap_or(Cow::Borrowed(name)));
         let unknown = names.filter(|name| Parameter::find(name).is_none());
         let kind = |name: Cow<'_, str>| match without_entity(&name) {
             Some(_) => UnknownParam::HtmlEntity,
@@ -145,8 +147,8 @@ pub fn canonical(params: &Params, without: &[&str]) -> String {
     encoded.collect::<Vec<_>>().join("&")
 }
 
-/// Percent-decoded with `+` for a space, as in forms; `None` where the result is not UTF-8.
-fn decode(text: &str) -> Option<Cow<'_, str>> {
+/// Percent-decoded with `+` for a space, as in forms; `None` where an escape is malformed or the result is not UTF-8.
+pub fn form_decode(text: &str) -> Option<Cow<'_, str>> {
     if text.contains('+') {
         let spaced = text.replace('+', " ");
         return percent_decode(&spaced).map(|text| Cow::Owned(text.into_owned()));
@@ -154,18 +156,9 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
     percent_decode(text)
 }
 
-/// Percent-decoded; `None` where an escape is malformed or the result is not UTF-8.
-fn percent_decode(text: &str) -> Option<Cow<'_, str>> {
-    let bytes = text.as_bytes();
-    let well_formed = bytes
-        .iter()
-        .enumerate()
-        .filter(|&(_, &byte)| byte == b'%')
-        .all(|(at, _)| bytes.get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)));
-    if !well_formed {
-        return None;
-    }
-    percent_decode_str(text).decode_utf8().ok()
+/// Percent-decoded once, `+` being itself; `None` where an escape is malformed or the result is not UTF-8.
+pub fn percent_decode(text: &str) -> Option<Cow<'_, str>> {
+    is_well_encoded(text).then(|| percent_decode_str(text).decode_utf8().ok())?
 }
 
 #[cfg(test)]

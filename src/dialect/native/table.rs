@@ -29,7 +29,6 @@ pub struct Parameter {
     words: &'static [&'static str],
     default: fn() -> String,
     set: fn(&mut Params, &str) -> Option<()>,
-    clear: fn(&mut Params),
     get: fn(&Params) -> Option<String>,
 }
 
@@ -100,7 +99,6 @@ macro_rules! parameter {
             about: $about,
             default: $default,
             set: |params, value| $parse(value).map(|parsed| params.$field = Some(parsed)),
-            clear: |params| params.$field = None,
             get: |params| params.$field.as_ref().map($print),
             $($option: $value,)*
             ..BASE
@@ -120,7 +118,6 @@ const BASE: Parameter = Parameter {
     words: &[],
     default: none,
     set: |_, _| None,
-    clear: |_| (),
     get: |_| None,
 };
 
@@ -164,11 +161,6 @@ impl Parameter {
         (self.get)(params)
     }
 
-    /// Leaves the parameter out.
-    pub(in crate::dialect) fn clear(&self, params: &mut Params) {
-        (self.clear)(params);
-    }
-
     /// Parses a value, `None` for a name without one, into `params`. `false` where it is not allowed;
     /// [`Parameter::invalid_value`] is the error then.
     pub(in crate::dialect) fn parse(&self, value: Option<&str>, params: &mut Params) -> bool {
@@ -208,8 +200,8 @@ impl Params {
         let mut all = other.clone();
         for parameter in PARAMETERS {
             if let Some(value) = parameter.value(&self) {
-                // a row reads what it prints: a test goes through all of them
-                parameter.parse(Some(&value), &mut all);
+                let is_read = parameter.parse(Some(&value), &mut all);
+                debug_assert!(is_read, "{}={value} is printed, but not read", parameter.name);
             }
         }
         all

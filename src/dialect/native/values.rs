@@ -224,9 +224,14 @@ pub(super) fn show_metadata(metadata: &Metadata) -> String {
     .into()
 }
 
-pub(super) fn preset(text: &str) -> Option<String> {
+/// Whether a text can be the name of a preset or an overlay: 1 to 32 of a-z, 0-9, _ and -.
+pub fn is_name(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
-    ((1..=32).contains(&text.len()) && text.bytes().all(plain)).then(|| text.to_owned())
+    (1..=32).contains(&text.len()) && text.bytes().all(plain)
+}
+
+pub(super) fn preset(text: &str) -> Option<String> {
+    is_name(text).then(|| text.to_owned())
 }
 
 pub(super) fn file_name(text: &str) -> Option<String> {

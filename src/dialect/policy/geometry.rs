@@ -41,7 +41,7 @@ pub(super) fn requested(max: u32, params: &Params) -> Option<Sizing> {
 /// The part of the original that parameters ask for: in pixels, or relative to its size.
 ///
 /// # Errors
-/// Where more than one parameter says it.
+/// Where more than one parameter states it.
 pub(super) fn part(params: &Params) -> Result<(Option<Rect>, Option<Area>), Error> {
     let inset = params.inset.filter(|&inset| inset != defaults::INSET).map(Area::Inset);
     match (params.rect, params.window, inset) {

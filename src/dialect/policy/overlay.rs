@@ -49,7 +49,7 @@ fn known(config: &Config) -> String {
     }
 }
 
-/// Leaves out all that is said of an overlay.
+/// Leaves out every parameter of the overlay.
 pub(super) fn clear(params: &mut Params) {
     params.overlay = None;
     clear_details(params);

@@ -35,7 +35,7 @@ impl Policy {
                 (Statement::new(id, parsed.params), parsed.unknown)
             }
         };
-        let Statement { id, params, refuses_svg: _, is_signed } = statement;
+        let Statement { id, params, refuses_svg: _, is_signed, completes_name: _ } = statement;
         let is_signed = is_signed || params.s.is_some();
         let mut effective = self.apply_preset(params.clone())?;
         self.apply_hints(&mut effective, Hints::default())?;

@@ -155,6 +155,58 @@ fn signature_is_good_for_one_url_only() {
     assert!(matches!(lenient.target("/a.jpg", Some("s=AAAA"), "", 1000), Err(Error::Signature(_))));
 }
 
+/// The text that is signed depends on settings: a reload that changed them made every published URL with such a value a 403.
+#[test]
+fn signed_url_stays_valid_when_settings_change() {
+    let keys = Keys::new(["0123456789abcdef"]).expect("long enough");
+    let policy = |(quality, max_dimension): (u8, u32)| {
+        let quality = Quality::new(quality).expect("a quality");
+        let settings = Config { keys: keys.clone(), require_signature: true, quality, max_dimension, ..config() };
+        Policy::new(settings).expect("valid settings")
+    };
+    for (query, before, after) in [
+        ("w=800&q=80", (75, 8192), (80, 8192)),
+        ("w=800&q=75", (75, 8192), (80, 8192)),
+        ("q=80", (75, 8192), (80, 8192)),
+        ("w=8000", (75, 8192), (75, 4096)),
+        ("w=9000", (75, 8192), (75, 65_535)),
+        ("w=3000&h=1500&fit=cover&dpr=2&v=1&expires=2000", (75, 8192), (75, 400)),
+        ("w=800&q=80&f=webp&download=a.webp", (75, 8192), (80, 400)),
+    ] {
+        let signed = policy(before).sign("/a.jpg", query).expect("good").expect("a key");
+        let (path, signed) = signed.split_once('?').expect("a query");
+        for settings in [before, after] {
+            let read = policy(settings).target(path, Some(signed), "", 1000);
+            assert!(read.is_ok(), "{signed} under {settings:?}: {read:?}");
+        }
+        let more = format!("{signed}&rotate=90");
+        assert!(matches!(policy(after).target(path, Some(&more), "", 1000), Err(Error::Signature(_))), "{more}");
+    }
+    // another signer may sign the canonical text of a URL, or its parameters as they are
+    for (query, text) in [("w=400&dpr=2", "width=800"), ("w=400&dpr=2", "dpr=2&width=400"), ("w=9&q=75", "width=9")] {
+        let signature = keys.sign("/a.jpg", text).expect("a key");
+        let query = format!("{query}&s={signature}");
+        assert!(policy((75, 8192)).target("/a.jpg", Some(&query), "", 1000).is_ok(), "{query}");
+    }
+}
+
+/// `dpr` multiplied the offset beyond what a URL may state: the signed URL was a 400, and a required overlay lost the offset.
+#[test]
+fn largest_offset_is_one_that_urls_may_state() {
+    let query = "w=9&h=9&fit=cover&enlarge&offset=20000,-30000&dpr=5";
+    let keys = Keys::new(["0123456789abcdef"]).expect("long enough");
+    let policy = Policy::new(Config { keys, ..config() }).expect("valid settings");
+    let signed = policy.sign("/a.jpg", query).expect("good").expect("a key");
+    assert!(signed.contains("offset=65535%2C-65535"), "{signed}");
+    let (path, signed) = signed.split_once('?').expect("a query");
+    let recipe = policy.target(path, Some(signed), "", 0).expect("good").recipe.expect("a recipe");
+    let offset = recipe.geometry.options.offset;
+    assert_eq!((offset.x, offset.y), (655_350_000, -655_350_000));
+    let overlays = [("logo".to_owned(), OverlayId { digest: [1; 32], width: 8, height: 8 })].into();
+    let required = target(Config { overlays, overlay: "overlay=logo".into(), ..config() }, query).expect("good");
+    assert_eq!(required.recipe.expect("a recipe").geometry.options.offset, offset);
+}
+
 #[test]
 fn unknown_params_are_refused_with_a_suggestion() {
     let config = Config { reject_unknown: true, ..config() };
@@ -215,4 +267,33 @@ fn statement_of_quality_in_the_url_replaces_that_of_the_preset() {
     ] {
         assert_eq!(encode(query), expected, "{query}");
     }
+}
+
+/// They were left as the preset has them where the URL states them by another parameter.
+#[test]
+fn format_and_part_in_the_url_replace_those_of_the_preset() {
+    let presets = [
+        ("webp", "format=webp&width=96"),
+        ("rect", "rect=1,2,30,40&width=9"),
+        ("window", "window=5x6@top"),
+        ("inset", "inset=1,2,3,4"),
+    ];
+    let presets = presets.map(|(name, query)| (name.to_owned(), query.to_owned())).into();
+    let policy = Policy::new(Config { presets, ..config() }).expect("valid presets");
+    for (query, same) in [
+        ("preset=webp&auto=format", "preset=webp&format=auto"),
+        ("preset=webp&auto=compress", "preset=webp"),
+        ("preset=rect&window=50x40@top", "window=50x40@top&width=9"),
+        ("preset=rect&inset=4,3,2,1", "inset=4,3,2,1&width=9"),
+        ("preset=rect&inset=0,0,0,0", "preset=rect"),
+        ("preset=window&rect=4,3,2,1", "rect=4,3,2,1"),
+        ("preset=inset&window=50x40@top", "window=50x40@top"),
+    ] {
+        let read = |query: &str| {
+            let target = policy.target("/a.jpg", Some(query), "image/webp", 0);
+            target.unwrap_or_else(|error| panic!("{query}: {error}"))
+        };
+        assert_eq!(read(query), read(same), "{query}");
+    }
+    assert!(policy.target("/a.jpg", Some("preset=webp&auto=format"), "", 0).expect("good").negotiable);
 }

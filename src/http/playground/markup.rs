@@ -8,11 +8,12 @@ use serde_json::json;
 
 use crate::dialect::markup::{Kind, Layout};
 use crate::dialect::native::query;
-use crate::http::admin::{self, param};
+use crate::http::admin::param;
 use crate::http::markup::{self, Wanted};
 use crate::http::problem::Problem;
 use crate::http::request_id::RequestId;
 use crate::http::state::State;
+use crate::source::ImageId;
 
 pub(super) async fn markup(
     Shared(state): Shared<State>, id: Extension<RequestId>, uri: Uri, request_headers: HeaderMap,
@@ -32,13 +33,13 @@ async fn try_markup(state: &State, uri: &Uri, request_headers: &HeaderMap) -> Re
     let live = state.live.load_full();
     let policy = &live.config.policy;
     let wanted = Wanted {
-        id: admin::name(path.trim_start_matches('/')).ok_or_else(|| Problem::parameter("path", &path, allowed))?,
+        id: ImageId::of(path.trim_start_matches('/')).map_err(|_| Problem::parameter("path", &path, allowed))?,
         params: query::parse(uri.query().unwrap_or_default()).map_err(crate::dialect::Error::InvalidParams)?.params,
         kind,
         layout: one_of(uri, "layout", &Layout::NAMES)?.unwrap_or_default(),
         sizes: param(uri, "sizes", "a value of the attribute sizes")?,
         // a placeholder shows the picture, for which a URL would need a signature
-        lqip: lqip.unwrap_or_default() && !policy.config().require_signature,
+        lqip: lqip.unwrap_or_default() && policy.originals_are_open(),
         // a command runs outside of the page
         base: if kind == Kind::Curl { format!("http://{host}") } else { String::new() },
         signs: false,

@@ -8,29 +8,21 @@ use serde_json::{Value, json};
 use crate::dialect::Policy;
 use crate::dialect::native::{self, Control, PARAMETERS, Parameter};
 use crate::http::state::State;
-use crate::render::Format;
 
 pub(super) async fn settings(Shared(state): Shared<State>) -> Response {
     let live = state.live.load();
     let policy = &live.config.policy;
-    let config = policy.config();
     let parameters: Vec<Value> = PARAMETERS.iter().map(|parameter| described(parameter, policy)).collect();
     let native = policy.mounts().native_prefix().map(|prefix| json!({ "name": native::NAME, "mount": prefix }));
     let foreign = policy.mounts().foreign();
     let foreign = foreign.map(|(mount, dialect)| json!({ "name": dialect.name(), "mount": mount }));
     let has_uploads = state.config.upload && !live.config.admin_token.is_empty();
-    let formats = Format::all().filter(|format| format.is_output()).map(Format::name);
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "parameters": parameters,
         "dialects": native.into_iter().chain(foreign).collect::<Vec<_>>(),
         "uploads": has_uploads && state.service.upload_limit().is_some(),
-        "upload_limit": state.service.upload_limit(),
-        "formats": formats.collect::<Vec<_>>(),
-        "negotiated": config.formats.iter().map(|format| format.name()).collect::<Vec<_>>(),
-        "max_width": config.max_dimension,
-        "widths": config.widths,
-        "signed": config.require_signature,
+        "widths": policy.config().widths,
     }))
     .into_response()
 }
@@ -66,7 +58,6 @@ fn described(parameter: &Parameter, policy: &Policy) -> Value {
         "group": parameter.group.name(),
         "help": parameter.about,
         "allowed": parameter.allowed,
-        "renders": parameter.renders,
     })
 }
 

@@ -124,6 +124,7 @@ impl Listener {
             ListeningSocket::Unix(file, _) => format!("http://unix:{}", file.path.display()),
         }
     }
+
     /// Whether the service manager holds the socket as well.
     pub(super) fn is_inherited(&self) -> bool {
         self.is_inherited

@@ -6,6 +6,7 @@
 //! request is dropped, and its work is abandoned unless others wait for it.
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -72,19 +73,19 @@ pub(in crate::http) struct HalfCloseStream<S> {
     state: ConnectionState,
     /// Set once the client has closed its sending side.
     half_closed: Option<HalfClosed>,
-    /// Bytes of the next answer that were sent ahead.
-    ahead: usize,
+    /// The bytes of [`PREFIX`] that were sent ahead, and that the next answer has not written yet.
+    ahead: Range<usize>,
 }
 
 struct HalfClosed {
-    /// Bytes of [`PREFIX`] that were sent; it is sent ahead once in a connection.
+    /// Bytes of [`PREFIX`] that are sent ahead no more: it is sent once in a connection, and not after the answer has begun.
     sent: usize,
     next_probe: Pin<Box<Sleep>>,
 }
 
 impl<S> HalfCloseStream<S> {
     pub(in crate::http) fn new(stream: S, state: ConnectionState) -> HalfCloseStream<S> {
-        HalfCloseStream { stream, state, half_closed: None, ahead: 0 }
+        HalfCloseStream { stream, state, half_closed: None, ahead: 0..0 }
     }
 }
 
@@ -115,7 +116,7 @@ impl<S: AsyncWrite + Probe + Unpin> HalfCloseStream<S> {
                 Poll::Ready(count) => {
                     let count = count?;
                     half_closed.sent += count;
-                    self.ahead += count;
+                    self.ahead.end += count;
                 }
                 // the previous answer is still being sent, and will fail in the same way
                 Poll::Pending => break,
@@ -130,8 +131,8 @@ impl<S: AsyncWrite + Probe + Unpin> HalfCloseStream<S> {
     /// Writes without the bytes that were sent ahead.
     fn poll_rest(&mut self, context: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<Result<usize>> {
         let Some((first, others)) = parts.split_first() else { return Poll::Ready(Ok(0)) };
-        let sent = self.ahead.min(first.len());
-        if first[..sent] != PREFIX[PREFIX.len() - self.ahead..][..sent] {
+        let sent = self.ahead.len().min(first.len());
+        if first[..sent] != PREFIX[self.ahead.clone()][..sent] {
             return Poll::Ready(Err(Error::new(ErrorKind::InvalidData, "an answer does not begin as answers do")));
         }
         let rest: Vec<IoSlice<'_>> =
@@ -140,7 +141,11 @@ impl<S: AsyncWrite + Probe + Unpin> HalfCloseStream<S> {
             true => 0,
             false => ready!(Pin::new(&mut self.stream).poll_write_vectored(context, &rest))?,
         };
-        self.ahead -= sent;
+        self.ahead.start += sent;
+        // where only a part of the prefix was sent, the answer has the rest
+        if let Some(half_closed) = &mut self.half_closed {
+            half_closed.sent = PREFIX.len();
+        }
         Poll::Ready(Ok(sent + count))
     }
 }
@@ -159,9 +164,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for HalfCloseStream<S> {
 
 impl<S: AsyncWrite + Probe + Unpin> AsyncWrite for HalfCloseStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
-        match self.ahead {
-            0 => Pin::new(&mut self.stream).poll_write(context, bytes),
-            _ => self.poll_rest(context, &[IoSlice::new(bytes)]),
+        match self.ahead.is_empty() {
+            true => Pin::new(&mut self.stream).poll_write(context, bytes),
+            false => self.poll_rest(context, &[IoSlice::new(bytes)]),
         }
     }
 
@@ -185,9 +190,9 @@ impl<S: AsyncWrite + Probe + Unpin> AsyncWrite for HalfCloseStream<S> {
     fn poll_write_vectored(
         mut self: Pin<&mut Self>, context: &mut Context<'_>, parts: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
-        match self.ahead {
-            0 => Pin::new(&mut self.stream).poll_write_vectored(context, parts),
-            _ => self.poll_rest(context, parts),
+        match self.ahead.is_empty() {
+            true => Pin::new(&mut self.stream).poll_write_vectored(context, parts),
+            false => self.poll_rest(context, parts),
         }
     }
 }
@@ -207,7 +212,7 @@ mod tests {
     }
 
     /// Polls as hyper does while it waits for an answer.
-    async fn wait(server: &mut HalfCloseStream<UnixStream>, time: Duration) -> Result<()> {
+    async fn wait<S: AsyncWrite + Probe + Unpin>(server: &mut HalfCloseStream<S>, time: Duration) -> Result<()> {
         let flush = std::future::poll_fn(|context| match Pin::new(&mut *server).poll_flush(context) {
             Poll::Ready(Err(error)) => Poll::Ready(error),
             _ => Poll::Pending,
@@ -229,6 +234,71 @@ mod tests {
             let mut all = Vec::new();
             client.read_to_end(&mut all).await.expect("the answer");
             assert_eq!(all, answer, "in chunks of {chunk}");
+        }
+    }
+
+    /// A stream with room for so many bytes.
+    struct Bounded {
+        stream: UnixStream,
+        room: usize,
+    }
+
+    impl Probe for Bounded {
+        fn poll_readable(&self, context: &mut Context<'_>) -> Poll<Result<()>> {
+            self.stream.poll_readable(context)
+        }
+
+        fn peek(&self) -> Result<usize> {
+            Probe::peek(&self.stream)
+        }
+
+        fn probe(&self) -> Result<()> {
+            self.stream.probe()
+        }
+    }
+
+    impl AsyncWrite for Bounded {
+        fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
+            let length = bytes.len().min(self.room);
+            if length == 0 {
+                return Poll::Pending;
+            }
+            let count = ready!(Pin::new(&mut self.stream).poll_write(context, &bytes[..length]))?;
+            self.room -= count;
+            Poll::Ready(Ok(count))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+            Pin::new(&mut self.stream).poll_flush(context)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+            Pin::new(&mut self.stream).poll_shutdown(context)
+        }
+    }
+
+    /// Where the former answer fills the kernel's buffer, a part of the prefix is sent ahead: the answer was refused, and the
+    /// rest would have been sent ahead of the next one.
+    #[tokio::test]
+    async fn answer_completes_a_prefix_that_was_sent_in_part() {
+        let answer = b"HTTP/1.1 200 OK\r\n\r\nbody";
+        for (room, chunk) in (0..=PREFIX.len()).flat_map(|room| [1, 2, 100].map(|chunk| (room, chunk))) {
+            let (server, mut client) = UnixStream::pair().expect("sockets");
+            let state = ConnectionState::default();
+            state.begin_answer();
+            let mut server = HalfCloseStream::new(Bounded { stream: server, room }, state);
+            client.shutdown().await.expect("closed");
+            for _ in 0..2 {
+                wait(&mut server, INTERVAL / 4).await.expect("connected");
+                server.stream.room = usize::MAX;
+                for part in answer.chunks(chunk) {
+                    server.write_all(part).await.expect("received");
+                }
+            }
+            drop(server);
+            let mut all = Vec::new();
+            client.read_to_end(&mut all).await.expect("the answers");
+            assert_eq!(all, answer.repeat(2), "room for {room}, in chunks of {chunk}");
         }
     }
 

@@ -78,7 +78,7 @@ fn folder(parts: &Parts) -> Result<String, Problem> {
     if path.is_empty() {
         return Ok(String::new());
     }
-    let name = admin::name(path).ok_or_else(|| Problem::parameter(admin::PATH, &value, allowed))?;
+    let name = ImageId::of(path).map_err(|_| Problem::parameter(admin::PATH, &value, allowed))?;
     Ok(format!("{}/", name.as_str()))
 }
 
@@ -129,7 +129,7 @@ fn failed(error: multer::Error, limit: u64) -> Problem {
 /// The original's name for a file of a form.
 fn name(folder: &str, file_name: &str) -> Result<ImageId, Problem> {
     let cleaned = clean(file_name);
-    let name = admin::name(&format!("{folder}{cleaned}")).filter(|_| !cleaned.is_empty());
+    let name = ImageId::of(&format!("{folder}{cleaned}")).ok().filter(|_| !cleaned.is_empty());
     let name = name.ok_or_else(|| Problem::invalid_body("a file of the form has a name that no original can have"))?;
     check_extension(&name)?;
     Ok(name)

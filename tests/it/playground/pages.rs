@@ -155,7 +155,8 @@ async fn settings_describe_every_parameter() {
         }
     }
     assert_eq!(settings["dialects"], serde_json::json!([{ "name": "native", "mount": "" }]));
-    assert_eq!((&settings["uploads"], &settings["max_width"]), (&Value::Bool(false), &8192.into()));
+    assert_eq!((&settings["uploads"], &settings["widths"]), (&Value::Bool(false), &Value::Array(Vec::new())));
+    assert_eq!(parameters[0]["max"], 8192);
 }
 
 /// Values that the page offers.

@@ -123,6 +123,7 @@ async fn purge_takes_a_foreign_url() {
     for (query, status, purged) in [
         ("url=%2F_next%2Fimage%3Furl%3D%252Fphotos%252Fcoffee.png%26w%3D64%26q%3D75", 200, Some(1)),
         ("url=%2Fresize%2F60x%2Fphotos%2Fcoffee.png", 200, Some(0)),
+        ("url=%2Fphotos%2Fcoffee.png%3Fwidth%3D60%26expires%3D1", 200, Some(0)),
         ("url=%2Fresize%2F-%2Fphotos%2Fcoffee.png", 400, None),
         ("url=%2Fa&url=%2Fb", 400, None),
     ] {

@@ -67,17 +67,21 @@ impl Offset {
     /// A pixel.
     pub(crate) const PIXEL: u32 = 10_000;
 
+    /// The longest distance that a URL may state, in pixels: the longest side of a picture.
+    pub const LONGEST: u32 = 65_535;
+
     /// Whether a part of it is in pixels.
     pub fn is_in_pixels(self) -> bool {
         is_pixels(self.x) || is_pixels(self.y)
     }
 
-    /// Multiplied, where it is in pixels.
+    /// Multiplied, where it is in pixels, and at most [`Offset::LONGEST`].
     #[must_use]
     pub fn times(self, factor: f64) -> Offset {
+        let [pixel, longest] = [1, Offset::LONGEST].map(|pixels| f64::from(pixels * Offset::PIXEL));
         let times = |offset: i32| match is_pixels(offset) {
             // a length of a pixel or more does not become a share
-            true => (f64::from(offset.abs()) * factor).max(10_000.0) as i32 * offset.signum(),
+            true => (f64::from(offset.abs()) * factor).clamp(pixel, longest) as i32 * offset.signum(),
             false => offset,
         };
         Offset { x: times(self.x), y: times(self.y) }

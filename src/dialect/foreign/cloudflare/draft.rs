@@ -232,12 +232,16 @@ impl Draft {
     fn set_sizes(&self, meaning: &mut Meaning) -> Result<(), Error> {
         for (name, side) in [("width", self.width), ("height", self.height)] {
             if let Some(side) = side {
-                let scaled = self.scaled(side);
+                // the width of a hint is multiplied as well, so that `dpr` stays a parameter of its own
+                let scaled = if self.auto_width { side.to_string() } else { self.scaled(side) };
                 meaning.set((name, &side.to_string()), name, if scaled == "0" { "1" } else { &scaled })?;
             }
         }
         if self.auto_width {
             meaning.set(("width", "auto"), "width", "auto")?;
+            if let Some(dpr) = self.dpr.map(show) {
+                meaning.set(("dpr", &dpr), "dpr", &dpr)?;
+            }
         }
         let has_width = self.width.is_some() || self.auto_width;
         let has_both = has_width && self.height.is_some();
@@ -292,12 +296,8 @@ impl Draft {
             meaning.set(("rotate", &degrees), "rotate", &degrees)?;
         }
         let [horizontal, vertical] = self.flip;
-        match if self.turns % 2 == 1 { [vertical, horizontal] } else { [horizontal, vertical] } {
-            [false, false] => Ok(()),
-            [true, false] => meaning.set(("flip", ""), "flip", "h"),
-            [false, true] => meaning.set(("flip", ""), "flip", "v"),
-            [true, true] => meaning.set(("flip", ""), "flip", "hv"),
-        }
+        let axes = if self.turns % 2 == 1 { [vertical, horizontal] } else { [horizontal, vertical] };
+        meaning.set_flip(("flip", ""), axes)
     }
 
     fn set_part(&self, meaning: &mut Meaning) -> Result<(), Error> {

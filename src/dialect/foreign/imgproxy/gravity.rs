@@ -17,6 +17,11 @@ const SIDES: [(&str, &str); 9] = [
     ("ce", "center"),
 ];
 
+/// The native position of a side or a corner.
+pub(super) fn side(name: &str) -> Option<&'static str> {
+    SIDES.iter().find(|(known, _)| *known == name).map(|&(_, native)| native)
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Gravity {
     anchor: Anchor,
@@ -67,8 +72,7 @@ impl Gravity {
             return Err(wrong(&arguments.join(":")));
         }
         if let Some(name) = arguments.first().filter(|name| !name.is_empty()) {
-            let &(_, native) = SIDES.iter().find(|(known, _)| known == name).ok_or_else(|| wrong(name))?;
-            self.anchor = Anchor::Side(native);
+            self.anchor = Anchor::Side(side(name).ok_or_else(|| wrong(name))?);
         }
         for (field, text) in [&mut self.x, &mut self.y].into_iter().zip(arguments.iter().skip(1)) {
             if !text.is_empty() {

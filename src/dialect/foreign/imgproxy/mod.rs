@@ -174,7 +174,7 @@ impl Imgproxy {
         };
         let id = self.sources.id(&source)?;
         let meaning = draft.meaning(&id, self.auto, &self.watermark)?;
-        Ok(Statement::new(id, meaning.into_params()))
+        Ok(Statement { completes_name: true, ..Statement::new(id, meaning.into_params()) })
     }
 
     /// Reads options up to the first segment that has no separator, and returns what begins there.

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::draft::{Draft, Resizing};
-use super::gravity::Gravity;
+use super::gravity::{self, Gravity};
 use crate::dialect::Error;
 use crate::dialect::foreign::meaning::invalid;
 use crate::dialect::foreign::values::{hex_colour, number, percent_decode, whole};
@@ -252,17 +252,9 @@ pub(super) fn watermark(draft: &mut Draft, name: &str, value: &str) -> Result<()
     let opacity = number(opacity).filter(|opacity| (0.0..=1.0).contains(opacity));
     let opacity = opacity.ok_or_else(|| invalid(name, value, "an opacity of 0 to 1"))? * 100.0;
     let position = match nth(&arguments, 1).unwrap_or("ce") {
-        "ce" => "center",
-        "no" => "top",
-        "so" => "bottom",
-        "ea" => "right",
-        "we" => "left",
-        "noea" => "top-right",
-        "nowe" => "top-left",
-        "soea" => "bottom-right",
-        "sowe" => "bottom-left",
         "re" => "repeat",
-        other => return Err(invalid(name, other, "ce, no, so, ea, we, noea, nowe, soea, sowe or re")),
+        place => gravity::side(place)
+            .ok_or_else(|| invalid(name, place, "ce, no, so, ea, we, noea, nowe, soea, sowe or re"))?,
     };
     let offset = |at: usize| match nth(&arguments, at) {
         Some(text) => number(text).ok_or_else(|| invalid(name, text, "a number")),

@@ -206,12 +206,7 @@ impl Draft {
         if self.rotate != 0 {
             meaning.set(("rotate", &angle), "rotate", &angle)?;
         }
-        match self.flip {
-            [false, false] => {}
-            [true, false] => meaning.set(("flip", "1:0"), "flip", "h")?,
-            [false, true] => meaning.set(("flip", "0:1"), "flip", "v")?,
-            [true, true] => meaning.set(("flip", "1:1"), "flip", "hv")?,
-        }
+        meaning.set_flip(("flip", "1"), self.flip)?;
         if let Some(colour) = self.background.map(show_colour) {
             meaning.set(("background", &colour), "background", &colour)?;
         }
@@ -233,8 +228,9 @@ impl Draft {
         if watermark.opacity > 0.0 && (self.extend || self.extend_ratio || self.padding != [0; 4]) {
             return Err(on_canvas(watermark.option.0, &watermark.option.1));
         }
-        // distances in pixels are those before `dpr`
-        let offset = watermark.offset.map(|offset| if offset.abs() >= 1.0 { offset * self.dpr } else { offset });
+        // in pixels before `dpr`, or below 1 a share of the picture; whole pixels, as in imgproxy, so that none becomes a share
+        let scaled = |offset: f64| if offset.abs() >= 1.0 { (offset * self.dpr).round_ties_even() } else { offset };
+        let offset = watermark.offset.map(scaled);
         Watermark { overlay: overlay.to_owned(), offset, ..watermark.clone() }.set(meaning)
     }
 
@@ -242,7 +238,7 @@ impl Draft {
         let metadata = match (self.strip_metadata, self.keep_copyright) {
             (false, _) => "keep",
             (true, true) => "copyright",
-            // said even though it is the default, since without parameters the original is sent as it is
+            // stated even though it is the default, since without parameters the original is sent as it is
             (true, false) => "none",
         };
         meaning.set(("strip_metadata", "1"), "metadata", metadata)?;
@@ -260,7 +256,7 @@ impl Draft {
         Ok(())
     }
 
-    /// The quality, 0 for the default: that of the format only where no other is said.
+    /// The quality, 0 for the default: that of the format only where no other is stated.
     fn quality_of(&self, format: Option<&str>) -> Result<u32, Error> {
         if self.quality > 0 || self.format_quality.is_empty() {
             return Ok(self.quality);

@@ -138,6 +138,16 @@ fn pictures_have_their_native_equals() {
         ("bl:0/sh:0/pix:1/mb:0", Ok("metadata=copyright")),
         ("wm:0:soea", Ok("overlay=none")),
         ("wm:0.5:noea:3", Ok("overlay=watermark&overlay_offset=3,0&overlay_opacity=50&overlay_position=top-right")),
+        // pixels times dpr are not a share of the picture
+        (
+            "wm:1:nowe:1:9/w:3/dpr:0.5",
+            Ok("overlay=watermark&overlay_offset=0,4&overlay_opacity=100&overlay_position=top-left&width=2"),
+        ),
+        ("wm:1:nowe:1:-1/w:3/dpr:0.5", Ok("overlay=watermark&overlay_opacity=100&overlay_position=top-left&width=2")),
+        (
+            "wm:1:nowe:1.5:0.5/w:3",
+            Ok("overlay=watermark&overlay_offset=2,0.5&overlay_opacity=100&overlay_position=top-left&width=3"),
+        ),
         ("bl:0.1", Err(400)),
         ("bl:-1", Err(400)),
         ("wm:-1", Err(400)),

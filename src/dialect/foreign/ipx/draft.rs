@@ -111,14 +111,8 @@ impl Draft {
             meaning.set(("rotate", &degrees), "rotate", &degrees)?;
         }
         // ipx flips before it rotates
-        let (horizontal, vertical) = if is_quarter { (self.flips, self.flops) } else { (self.flops, self.flips) };
-        let flip = match (horizontal, vertical) {
-            (true, true) => "hv",
-            (true, false) => "h",
-            (false, true) => "v",
-            (false, false) => return Ok(()),
-        };
-        meaning.set(("flip", ""), "flip", flip)
+        let axes = if is_quarter { [self.flips, self.flops] } else { [self.flops, self.flips] };
+        meaning.set_flip(("flip", ""), axes)
     }
 
     fn set_colours(&self, meaning: &mut Meaning) -> Result<(), Error> {

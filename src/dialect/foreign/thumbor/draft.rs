@@ -115,8 +115,18 @@ pub(super) fn fill(draft: &mut Draft, name: &str, value: &str) -> Result<(), Err
 }
 
 pub(super) fn background_color(draft: &mut Draft, name: &str, value: &str) -> Result<(), Error> {
-    draft.background = Some(colour_of(name, value)?);
+    once(name, value, draft.background.is_some())?;
+    let colour = colour_of(name, value)?;
+    if draft.greyscale && !is_grey(colour) {
+        return Err(invalid(name, value, "before grayscale, or a grey"));
+    }
+    draft.background = Some(colour);
     Ok(())
+}
+
+/// Whether a colour is its own shade of grey: native URLs have no other colour around a grey picture.
+pub(super) fn is_grey([r, g, b, _]: [u8; 4]) -> bool {
+    r == g && g == b
 }
 
 fn colour_of(name: &str, text: &str) -> Result<[u8; 4], Error> {

@@ -3,7 +3,7 @@
 //! thumbor crops, resizes, mirrors, and then applies filters, `rotate` among them. Native URLs turn and mirror first: so sides and axes
 //! change places with a quarter turn, and words and focal points are mirrored.
 
-use super::draft::{Draft, FitIn, Side};
+use super::draft::{Draft, FitIn, Side, is_grey};
 use super::{Flavour, Meaning};
 use crate::dialect::Error;
 use crate::dialect::foreign::OverlayNames;
@@ -142,6 +142,9 @@ impl Draft {
         let has_canvas = is_padded || self.padding.is_some();
         match fill.after {
             Some(filter) if has_canvas => return Err(invalid("fill", &colour, format!("before {filter}"))),
+            Some("grayscale") if fill.behind && !is_grey(fill.colour) => {
+                return Err(invalid("fill", &colour, "before grayscale, or a grey"));
+            }
             _ if has_canvas && self.no_upscale => return Err(invalid("fill", &colour, "without no_upscale")),
             _ if fill.behind => meaning.set(("fill", &colour), "background", &colour)?,
             _ if has_canvas => meaning.set(("fill", &colour), "canvas", &colour)?,
@@ -157,16 +160,16 @@ impl Draft {
         }
         let [horizontal, vertical] = self.flip;
         let axes = if self.turns % 2 == 1 { [vertical, horizontal] } else { [horizontal, vertical] };
-        match axes {
-            [false, false] => Ok(()),
-            [true, false] => meaning.set(("size", "-"), "flip", "h"),
-            [false, true] => meaning.set(("size", "-"), "flip", "v"),
-            [true, true] => meaning.set(("size", "-"), "flip", "hv"),
-        }
+        meaning.set_flip(("size", "-"), axes)
     }
 
     fn set_filters(&self, meaning: &mut Meaning) -> Result<(), Error> {
-        if let Some(colour) = self.background.map(show_colour) {
+        if let Some(background) = self.background {
+            let colour = show_colour(background);
+            // of two colours behind transparent pixels, the first filter's remains
+            if self.fill.is_some_and(|fill| fill.behind && fill.colour != background) {
+                return Err(invalid("background_color", &colour, "without fill, where that is for transparent pixels"));
+            }
             meaning.set(("background_color", &colour), "background", &colour)?;
         }
         for (name, amount) in [("blur", self.blur), ("sharpen", self.sharpen)] {

@@ -71,7 +71,9 @@ impl Dialect for Thumbor {
         }
         let id = self.sources.id_of_host(&source(image)?)?;
         let is_signed = signature != UNSIGNED;
-        Ok(Statement { is_signed, ..Statement::new(id.clone(), draft.meaning(&id, &self.overlays)?.into_rendition()) })
+        let params = draft.meaning(&id, &self.overlays)?.into_rendition();
+        // `attachment` is imagor's, which does the same
+        Ok(Statement { is_signed, completes_name: true, ..Statement::new(id, params) })
     }
 
     fn negotiates_format(&self, _rest: &str, _query: Option<&str>) -> bool {

@@ -135,6 +135,21 @@ fn fill_is_a_canvas_or_a_background() {
             ),
             ("300x300/1x2:3x4/", Err(400)),
             ("filters:background_color(0f0)/", Ok("background=00ff00")),
+            ("filters:background_color(0f0):grayscale()/", Ok("background=00ff00&greyscale=true")),
+            // filters run one after the other, and native URLs have one colour, which is grey behind a grey picture
+            ("filters:background_color(red):background_color(blue)/", Err(400)),
+            ("filters:grayscale():background_color(red)/", Err(400)),
+            ("filters:grayscale():background_color(white)/", Ok("background=ffffff&greyscale=true")),
+            ("filters:grayscale():fill(red,1)/", Err(400)),
+            ("filters:grayscale():fill(fff,1)/", Ok("background=ffffff&greyscale=true")),
+            ("filters:grayscale():fill(red)/", Ok("greyscale=true")),
+            ("fit-in/300x300/filters:fill(red,true):background_color(blue)/", Err(400)),
+            ("fit-in/300x300/filters:background_color(blue):fill(red,true)/", Err(400)),
+            ("fit-in/300x300/filters:fill(red,1):background_color(f00)/", Ok(&format!("background=ff0000&{pad}"))),
+            (
+                "fit-in/300x300/filters:fill(red):background_color(blue)/",
+                Ok(&format!("background=0000ff&canvas=ff0000&{pad}")),
+            ),
         ],
     );
     check(
@@ -143,6 +158,8 @@ fn fill_is_a_canvas_or_a_background() {
             ("fit-in/300x300/filters:fill(red)/", Ok(&format!("background=ff0000&{pad}"))),
             ("fit-in/300x300/filters:fill(red,0)/", Ok(&format!("background=ff0000&{pad}"))),
             ("fit-in/300x0/filters:fill(auto)/", Err(400)),
+            ("fit-in/300x300/filters:fill(red):background_color(blue)/", Err(400)),
+            ("filters:grayscale():fill(red)/", Err(400)),
             ("fit-in/300x300/filters:fill(red):upscale()/", Ok(&format!("background=ff0000&enlarge=true&{pad}"))),
         ],
     );

@@ -168,13 +168,7 @@ impl Draft {
             let degrees = (u32::from(self.turns) * 90).to_string();
             meaning.set(("ro", &degrees), "rotate", &degrees)?;
         }
-        let flip = match (self.flops, self.flips) {
-            (true, true) => "hv",
-            (true, false) => "h",
-            (false, true) => "v",
-            (false, false) => return Ok(()),
-        };
-        meaning.set(("flip", ""), "flip", flip)
+        meaning.set_flip(("flip", ""), [self.flops, self.flips])
     }
 
     fn set_effects(&self, meaning: &mut Meaning) -> Result<(), Error> {

@@ -12,7 +12,6 @@ pub const PARAMETERS: &[Parameter] = &[
             (params.width, params.auto_width) = width(value)?;
             Some(())
         },
-        clear: |params| (params.width, params.auto_width) = (None, false),
         get: |params| show_width(params.width, params.auto_width),
         ..parameter! {
             width, aliases: ["w"],

@@ -225,13 +225,12 @@ pub(in crate::dialect::native) fn show_offset(offset: &Offset) -> String {
 
 /// A decimal with or without a sign in 1/10000.
 fn distance(text: &str) -> Option<i32> {
-    const LONGEST: f64 = 65_535.0;
     let (sign, text) = match text.strip_prefix('-') {
         Some(text) => (-1, text),
         None => (1, text.strip_prefix('+').unwrap_or(text)),
     };
     let (value, _) = decimal(text)?;
-    (value <= LONGEST).then(|| sign * (value * 10_000.0).round() as i32)
+    (value <= f64::from(Offset::LONGEST)).then(|| sign * (value * 10_000.0).round() as i32)
 }
 
 fn show_distance(distance: i32) -> String {

@@ -126,13 +126,16 @@ function parseUrl(text) {
 /** Goes to a URL of any dialect: the server says which native one is equal to it. */
 async function goTo(text) {
     const path = text.trim().replace(/^[a-z]+:\/\/[^/]+/i, '').replace(/^(?!\/)/, '/');
-    const foreign = settings.dialects.some(({ name, mount }) => name !== 'native' && mount && path.startsWith(mount));
+    // templates have no mount: the server knows their paths
+    const foreign = settings.dialects.some(({ name, mount }) => name !== 'native' && path.startsWith(mount));
     let native = path;
     if (foreign) {
         const answer = await ask('explain', { url: path }).catch((error) => showFailure(error));
         if (!answer) return;
-        if (!answer.urls?.native) return showProblem(answer.problem ?? { title: 'No native URL is equal to this one' });
-        native = answer.urls.native;
+        if (answer.dialect !== 'native') {
+            if (!answer.urls?.native) return showProblem(answer.problem ?? { title: 'No native URL is equal to this one' });
+            native = answer.urls.native;
+        }
     }
     const parsed = parseUrl(native);
     if (parsed) open(parsed.path, parsed.params, true);
@@ -771,7 +774,7 @@ async function compare() {
     $('compare-note').textContent = 'Rendering and scoring …';
     const url = nativeUrl(state.path, new Map([...state.params].filter(([name]) => name !== 'format')));
     try {
-        const rows = await ask('compare', { url, formats: (settings.compared ?? ['avif', 'webp', 'jpeg', 'png']).join(',') });
+        const rows = await ask('compare', { url, formats: 'avif,webp,jpeg,png' });
         $('compare-table').replaceChildren(comparison(rows));
         $('compare-note').textContent = `${state.path}: SSIMULACRA2 against the lossless picture of the same size. 90 is hardly distinguishable, 70 good.`;
     } catch (error) {
