@@ -171,6 +171,11 @@ mod tests {
             ("signed", TestFile::new((3, 1), &[8], 1, &[0x80, 0, 0x7F]).with(339, &[2]), grey(&[0, 128, 255])),
             ("rgb", TestFile::new((1, 1), &RGB, 2, &[1, 2, 3]), vec![1, 2, 3]),
             (
+                "rgb with invalid tags of ycbcr",
+                TestFile::new((1, 1), &RGB, 2, &[1, 2, 3]).with(530, &[3, 1]).with(532, &[0; 6]),
+                vec![1, 2, 3],
+            ),
+            (
                 "palette",
                 TestFile::new((2, 1), &[1], 3, &[0x40]).with(320, &map),
                 vec![0x12, 0x56, 0x9A, 0x34, 0x78, 0xBC],
@@ -278,6 +283,7 @@ mod tests {
             ("a strip outside", whole.clone().with_kind(273, LONG, &[1 << 30]), malformed),
             ("packed bits that end", whole.clone().with(259, &[32773]).strips(&[&[0xF1]]), malformed),
             ("deflate that ends", whole.clone().with(259, &[8]).strips(&[&[0x78, 0x9C, 1]]), malformed),
+            ("invalid subsampling", TestFile::new((1, 1), &RGB, 6, &[0; 3]).with(530, &[3, 1]), malformed),
             ("too few samples", whole.clone().with(262, &[2]), malformed),
             ("a colour map too short", whole.clone().with(262, &[3]).with(320, &[1, 2, 3]), malformed),
             ("LZMA", whole.clone().with(259, &[34925]), unsupported),
