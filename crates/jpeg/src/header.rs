@@ -21,8 +21,8 @@ pub struct Header {
     pub progressive: bool,
     /// Whether SOFn is a lossless mode.
     pub lossless: bool,
-    /// Whether decoders hold all coefficients until the last scan: those of a progressive file, and of a sequential one whose first
-    /// scan lacks components.
+    /// Whether decoders hold all coefficients until the last scan: those of a progressive file, and of a sequential one whose
+    /// first scan lacks components.
     pub has_several_scans: bool,
     /// The first EXIF segment, from the TIFF header on.
     pub exif: Option<Vec<u8>>,

@@ -28,8 +28,8 @@ impl<'a> Page<'a> {
         self.stride().saturating_mul(rows.into())
     }
 
-    /// The most columns and rows of the JPEG stream of a strip or tile. Some writers fill the last MCUs, which have up to 32 pixels a
-    /// side.
+    /// The most columns and rows of the JPEG stream of a strip or tile. Some writers fill the last MCUs, which have up to
+    /// 32 pixels a side.
     pub(super) fn max_stream_size(&self) -> (u32, u32) {
         (self.grid.width.next_multiple_of(32), self.grid.rows.next_multiple_of(32))
     }

@@ -35,7 +35,7 @@ impl Library {
         match self.0.decompress(stream, image) {
             // the library reports its first warning only, and data may be missing behind that one
             Err(turbojpeg::Error::TurboJpegError(text)) if is_harmless(&text) => {
-                let integrity = integrity(stream, true, Some(&text));
+                let integrity = integrity(stream, true, Some(text.as_str()));
                 let whole = integrity.and_then(|integrity| integrity.require_whole(Format::Jpeg));
                 whole.map(|()| samples).map_err(|error| match error {
                     Error::Malformed { reason, .. } => Failure::malformed(format!("a JPEG stream: {reason}")),
