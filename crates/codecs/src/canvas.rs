@@ -63,6 +63,15 @@ impl Area {
         })
     }
 
+    /// The rectangle in which a picture differs from another one of its size; `None` where they are equal.
+    pub(super) fn changed(before: &Pixels, after: &Pixels) -> Option<Area> {
+        let pixel = |pixels: &Pixels, at: usize| -> [u8; 4] {
+            let data = &pixels.data[at * pixels.channels..];
+            [data[0], data[1], data[2], if pixels.has_alpha() { data[3] } else { 255 }]
+        };
+        Area::around(after.size, |at| pixel(before, at) != pixel(after, at))
+    }
+
     /// The smallest rectangle with both.
     pub(super) fn union(self, other: Area) -> Area {
         let (left, top) = (self.left.min(other.left), self.top.min(other.top));

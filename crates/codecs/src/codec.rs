@@ -22,7 +22,7 @@ pub type ShouldContinue<'a> = &'a mut dyn FnMut() -> bool;
 /// A damaged file is decoded as far as browsers do, with [`Integrity::Damaged`]: a still picture with its missing rows empty, or the
 /// complete frames of an animation, at least one.
 pub trait Codec: Sync {
-    /// Reads the header only: no pixels are allocated, and it takes well under a millisecond.
+    /// Reads the header only: no pixels are allocated, and most take well under a millisecond. A PNG inflates its profile.
     ///
     /// # Errors
     /// [`Error::Malformed`]; [`Error::Unsupported`] for features that the codec lacks.

@@ -1,4 +1,5 @@
-//! The table of codecs by format. Every call is guarded: a panic in a codec becomes [`Error::Malformed`].
+//! The table of codecs by format. Every call is guarded: a panic in a decoder becomes [`Error::Malformed`], one in an encoder
+//! [`Error::Encode`].
 
 use std::panic::AssertUnwindSafe;
 
@@ -55,27 +56,27 @@ pub struct Guarded(Format, &'static dyn Codec);
 
 impl Codec for Guarded {
     fn probe(&self, original: &[u8]) -> Result<Info> {
-        guarded(self.0, || self.1.probe(original))
+        self.decoding(|| self.1.probe(original))
     }
 
     fn decode(
         &self, original: &[u8], admitted: &Admitted<'_>, options: &DecodeOptions, sink: Sink<'_>,
     ) -> Result<Integrity> {
-        guarded(self.0, || self.1.decode(original, admitted, options, sink))
+        self.decoding(|| self.1.decode(original, admitted, options, sink))
     }
 
     fn decode_several(
         &self, original: &[u8], admitted: &Admitted<'_>, options: &DecodeOptions, others: &[DctScale],
     ) -> Result<Vec<Decoded>> {
-        guarded(self.0, || self.1.decode_several(original, admitted, options, others))
+        self.decoding(|| self.1.decode_several(original, admitted, options, others))
     }
 
     fn stream(&self, original: &[u8], admitted: &Admitted<'_>, sink: RowSink<'_>) -> Result<Integrity> {
-        guarded(self.0, || self.1.stream(original, admitted, sink))
+        self.decoding(|| self.1.stream(original, admitted, sink))
     }
 
     fn draw(&self, original: &[u8], admitted: &Admitted<'_>, region: Region, size: Size) -> Result<Pixels> {
-        guarded(self.0, || self.1.draw(original, admitted, region, size))
+        self.decoding(|| self.1.draw(original, admitted, region, size))
     }
 
     fn accepts_ycbcr(&self, size: Size, encoding: Encoding, quality: f32) -> bool {
@@ -87,16 +88,26 @@ impl Codec for Guarded {
     }
 
     fn encode(&self, input: &EncodeInput, should_continue: ShouldContinue<'_>) -> Result<Vec<u8>> {
-        guarded(self.0, || self.1.encode(input, should_continue))
+        guarded(
+            || self.1.encode(input, should_continue),
+            |text| Error::Encode { format: self.0, reason: format!("the encoder panicked ({text})") },
+        )
     }
 }
 
-fn guarded<T>(format: Format, work: impl FnOnce() -> Result<T>) -> Result<T> {
+impl Guarded {
+    fn decoding<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        guarded(work, |text| Error::malformed(self.0, format!("its decoder panicked ({text})")))
+    }
+}
+
+/// Calls a codec; `failure` makes the error of the text of a panic.
+fn guarded<T>(work: impl FnOnce() -> Result<T>, failure: impl FnOnce(String) -> Error) -> Result<T> {
     // unwind safe: all state of the codec is dropped here, nothing outlives the call
     std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-        Err(Error::malformed(format, format!("its decoder panicked ({text})")))
+        Err(failure(text))
     })
 }
 
@@ -115,6 +126,36 @@ mod tests {
     /// Pseudo-random samples.
     fn samples(length: usize, seed: u32) -> Vec<u8> {
         (0..length as u32).map(|at| (at.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 24) as u8).collect()
+    }
+
+    /// A codec with nothing but bugs.
+    struct Panics;
+
+    impl Codec for Panics {
+        fn probe(&self, _original: &[u8]) -> Result<Info> {
+            panic!("in a header")
+        }
+
+        fn decode(
+            &self, _original: &[u8], _admitted: &Admitted<'_>, _options: &DecodeOptions, _sink: Sink<'_>,
+        ) -> Result<Integrity> {
+            panic!("in a picture")
+        }
+
+        fn encode(&self, _input: &EncodeInput, _should_continue: ShouldContinue<'_>) -> Result<Vec<u8>> {
+            panic!("in an encoder")
+        }
+    }
+
+    #[test]
+    fn panic_of_a_decoder_is_damage_and_of_an_encoder_a_bug() {
+        let codec = Guarded(Format::WebP, &Panics);
+        let error = codec.probe(b"").expect_err("a panic");
+        assert!(matches!(&error, Error::Malformed { .. }) && error.to_string().contains("in a header"), "{error}");
+        let pixels = Pixels::filled(Size::new(1, 1), &[0, 0, 0]);
+        let input = EncodeInput::new(PictureData::Frames(vec![Frame { pixels, delay: 0 }]), 80.0);
+        let error = codec.encode(&input, &mut || true).expect_err("a panic");
+        assert!(matches!(&error, Error::Encode { .. }) && error.to_string().contains("in an encoder"), "{error}");
     }
 
     proptest! {

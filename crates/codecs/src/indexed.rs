@@ -103,6 +103,24 @@ mod tests {
         }
     }
 
+    // the histogram had room for 2^24 pixels: with those of one colour the palette was empty
+    #[test]
+    fn colours_behind_many_pixels_of_one_colour_are_in_the_palette() {
+        let size = Size::new(4096, 4200);
+        let (flat, all) = (4096 * 4097, size.pixels() as usize);
+        let pixel = |at: usize| match at.checked_sub(flat) {
+            None => [40, 80, 120],
+            Some(at) => [200 + (at % 40) as u8, (at / 40 % 40) as u8, 10],
+        };
+        let exact = Pixels { size, channels: 3, data: (0..all).flat_map(pixel).collect() };
+        let indexed = IndexedPixels::quantised(&exact).expect("many colours");
+        let colour = |at: usize| indexed.palette()[usize::from(indexed.indices()[at])];
+        assert_eq!(colour(0), [40, 80, 120, 255]);
+        let [red, green, blue, alpha] = colour(all - 1);
+        let [expected, ..] = pixel(all - 1);
+        assert!(red.abs_diff(expected) < 30 && green < 60 && blue < 40 && alpha == 255, "{:?}", colour(all - 1));
+    }
+
     #[test]
     fn translucent_colours_come_first() {
         let indexed = IndexedPixels::quantised(&picture(4, 12)).expect("many colours");

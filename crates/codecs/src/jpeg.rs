@@ -94,8 +94,8 @@ impl Codec for Jpeg {
         }
         let samples = f64::from(header.components.max(3));
         info.caps.memory = DecodeMemory {
-            // a progressive decoder holds all coefficients, 16 bits each, until the last scan
-            per_stored_pixel: if header.progressive { 2.0 * header.samples_per_pixel + 0.1 } else { 0.1 },
+            // coefficients that are held until the last scan have 16 bits each
+            per_stored_pixel: if header.has_several_scans { 2.0 * header.samples_per_pixel + 0.1 } else { 0.1 },
             per_decoded_pixel: samples + if header.components == 4 { 3.0 } else { 0.5 },
         };
         Ok(info)

@@ -250,14 +250,18 @@ impl Rows for ImageRows<'_> {
         let decoded = match self.plain {
             Some(_) => self.lines.read(out),
             None => {
-                let mut row = vec![0; self.lines.stride()];
-                let mut rows = out.chunks_exact_mut(line);
+                let stride = self.lines.stride();
+                let mut rows = vec![0; stride * ROWS_AT_ONCE.min(wanted)];
                 let mut decoded = 0;
-                while let Some(to) = rows.next()
-                    && self.lines.read(&mut row) == 1
-                {
-                    to.copy_from_slice(&self.samples.to_rgb(&row, width));
-                    decoded += 1;
+                for to in out.chunks_mut(ROWS_AT_ONCE * line) {
+                    let wanted = to.len() / line;
+                    let read = self.lines.read(&mut rows[..wanted * stride]);
+                    let pairs = to.chunks_exact_mut(line).zip(rows.chunks_exact(stride)).take(read);
+                    pairs.for_each(|(to, row)| to.copy_from_slice(&self.samples.to_rgb(row, width)));
+                    decoded += read;
+                    if read < wanted {
+                        break;
+                    }
                 }
                 decoded
             }
@@ -285,8 +289,9 @@ fn row_decoding(header: &Header) -> Option<RowDecoding> {
     let stride = header.stride(header.size.width);
     let fits = !header.interlaced && header.animation.is_none() && stride <= scanlines::MAX_GROUPED;
     let channels = samples::channels(header);
-    // stored, as 16-bit samples, converted, and as 8-bit samples
-    let converting = if plain_channels(header).is_some() { 0 } else { 24 * header.size.width as usize + 4 * stride };
+    // the stored rows; one of them as 16-bit samples, converted, and as 8-bit samples
+    let buffers = 24 * header.size.width as usize + (3 + ROWS_AT_ONCE) * stride;
+    let converting = if plain_channels(header).is_some() { 0 } else { buffers };
     let memory = header::MAX_METADATA + scanlines::memory(stride) + converting;
     fits.then_some(RowDecoding { channels, memory: memory as u64 })
 }

@@ -39,10 +39,10 @@ impl Codec for Pnm {
         &self, original: &[u8], admitted: &Admitted<'_>, _options: &DecodeOptions, sink: Sink<'_>,
     ) -> Result<Integrity> {
         let info = admitted.info();
-        let (remaining, padding) = (Cell::new(original.len()), Cell::new(0));
-        let is_binary = matches!(original.get(1), Some(b'4'..=b'7'));
-        let file = Padded { rest: original, is_binary, remaining: &remaining, padding: &padding };
+        let (remaining, padding, is_padded) = (Cell::new(original.len()), Cell::new(0), Cell::new(false));
+        let file = Padded { rest: original, is_padded: &is_padded, remaining: &remaining, padding: &padding };
         let decoder = PnmDecoder::new(file).map_err(failed)?;
+        is_padded.set(matches!(original.get(1), Some(b'4'..=b'7')));
         let kind = decoder.color_type();
         let length = decoder.total_bytes();
         if length > admitted.memory() + HEADROOM {
@@ -63,11 +63,12 @@ impl Codec for Pnm {
     }
 }
 
-/// A reader of a file followed by zeros, which are counted.
+/// A reader of a file, and of zeros behind it, which are counted.
 struct Padded<'a> {
     rest: &'a [u8],
-    /// Whether zeros follow: not in the plain (ASCII) formats.
-    is_binary: bool,
+    /// Whether zeros follow: for the samples of the binary formats. Behind a header they would never end, since its last line or
+    /// comment reaches to a line feed or the end of the file.
+    is_padded: &'a Cell<bool>,
     /// Unread bytes of the file.
     remaining: &'a Cell<usize>,
     /// Zeros that were read.
@@ -77,13 +78,13 @@ struct Padded<'a> {
 impl BufRead for Padded<'_> {
     fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
         const ZEROS: [u8; 4096] = [0; 4096];
-        Ok(if self.rest.is_empty() && self.is_binary { &ZEROS } else { self.rest })
+        Ok(if self.rest.is_empty() && self.is_padded.get() { &ZEROS } else { self.rest })
     }
 
     fn consume(&mut self, amount: usize) {
         match self.rest.split_at_checked(amount) {
             Some((_, rest)) if !self.rest.is_empty() => self.rest = rest,
-            _ if self.is_binary => self.padding.set(self.padding.get() + amount as u64),
+            _ if self.is_padded.get() => self.padding.set(self.padding.get() + amount as u64),
             _ => {}
         }
         self.remaining.set(self.rest.len());
@@ -143,6 +144,11 @@ mod tests {
             ("grey, truncated", b"P5 2 1 255\na", Some((b"aaa\0\0\0".to_vec(), false))),
             ("no pixels", b"P6 2 1 255\n", None),
             ("no header", b"P6 2", None),
+            // the ends of these headers are the end of the file
+            ("no pixels, no line feed", b"P6 1 1 255", None),
+            ("a comment in the last number", b"P6 1 1 255#", None),
+            ("a comment in the last number, one bit", b"P4 1 1#", None),
+            ("pam, no line feed", b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR", None),
             ("plain", b"P2 2 1 255\n7 8", Some((vec![7, 7, 7, 8, 8, 8], true))),
             ("plain, truncated", b"P2 2 1 255\n7", None),
         ];

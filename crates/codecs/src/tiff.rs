@@ -54,7 +54,7 @@ impl Codec for Tiff {
                 Samples::Eight(cmyk) => cmyk,
                 Samples::Sixteen(wide) => wide.into_iter().map(colour::narrow).collect(),
             };
-            let rgb = colour::cmyk_to_rgb(&cmyk, false, header.icc.as_deref());
+            let rgb = colour::cmyk_to_rgb(cmyk, false, header.icc.as_deref());
             sink(Decoded::still(Pixels::new(FORMAT, info.size, 3, rgb)?, None))?;
             return Ok(Integrity::Whole);
         }

@@ -21,6 +21,9 @@ pub struct Header {
     pub progressive: bool,
     /// Whether SOFn is a lossless mode.
     pub lossless: bool,
+    /// Whether decoders hold all coefficients until the last scan: those of a progressive file, and of a sequential one whose
+    /// first scan lacks components.
+    pub has_several_scans: bool,
     /// The first EXIF segment, from the TIFF header on.
     pub exif: Option<Vec<u8>>,
     /// The ICC profile, if it fits the number of components.
@@ -39,7 +42,9 @@ impl Header {
         let mut exif = None;
         let mut has_other_metadata = false;
         let mut chunks: Vec<(u8, &[u8])> = Vec::new();
-        for Segment { marker, body, .. } in segments(bytes) {
+        let mut scan = 2;
+        for Segment { marker, body, end } in segments(bytes) {
+            scan = end;
             match marker {
                 SOF0..=SOF15 if !matches!(marker, DHT | JPG | DAC) => frame = frame.or(Some((marker, body))),
                 APP1 if body.starts_with(b"Exif\0\0") => exif = exif.or(Some(body[6..].to_vec())),
@@ -64,12 +69,14 @@ impl Header {
         if size.width == 0 || size.height == 0 {
             return Err(Error::malformed(FORMAT, format!("its header says {size} pixels")));
         }
+        let progressive = matches!(sof, 0xC2 | 0xC6 | 0xCA | 0xCE);
         Ok(Header {
             size,
             components,
             samples_per_pixel: samples_per_pixel(specs),
             sof,
-            progressive: matches!(sof, 0xC2 | 0xC6 | 0xCA | 0xCE),
+            progressive,
+            has_several_scans: progressive || scan_components(bytes, scan) != Some(components),
             lossless: matches!(sof, 0xC3 | 0xC7 | 0xCB | 0xCF),
             exif,
             profile: assemble(chunks).filter(|icc| ColourModel::of(components).is_of(icc)),
@@ -101,35 +108,41 @@ pub(crate) struct Segment<'a> {
 pub(crate) fn segments(bytes: &[u8]) -> impl Iterator<Item = Segment<'_>> {
     let mut at = 2;
     std::iter::from_fn(move || {
-        loop {
-            // decoders skip bytes before the next 0xFF; fill bytes are 0xFF themselves (§B.1.1.2)
-            at += bytes.get(at..)?.iter().position(|&b| b == 0xFF)?;
-            at += bytes[at..].iter().position(|&b| b != 0xFF)?;
-            let marker = bytes[at];
-            at += 1;
-            match marker {
-                // stuffed zeros, TEM and RSTn have no length; files that are joined have a second SOI
-                0x00 | TEM | RST0..=SOI => continue,
-                EOI | SOS => return None,
-                _ => {}
-            }
-            let length = usize::from(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]));
-            // libjpeg takes a length that does not count itself for that of an empty segment
-            let end = at + length.max(2);
-            let body = bytes.get(at + 2..end)?;
-            at = end;
-            return Some(Segment { marker, body, end: at });
-        }
+        let (marker, start) = next_marker(bytes, at).filter(|(marker, _)| !matches!(*marker, EOI | SOS))?;
+        let length = usize::from(u16::from_be_bytes([*bytes.get(start)?, *bytes.get(start + 1)?]));
+        // libjpeg takes a length that does not count itself for that of an empty segment
+        let end = start + length.max(2);
+        let body = bytes.get(start + 2..end)?;
+        at = end;
+        Some(Segment { marker, body, end })
     })
 }
 
-/// Whether the beginning of a file contains all segments before the first scan.
+/// The next marker of a segment, or EOI, from `at` on, and the offset behind it.
+fn next_marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
+    loop {
+        // decoders skip bytes before the next 0xFF; fill bytes are 0xFF themselves (§B.1.1.2)
+        at += bytes.get(at..)?.iter().position(|&b| b == 0xFF)?;
+        at += bytes[at..].iter().position(|&b| b != 0xFF)?;
+        let marker = bytes[at];
+        at += 1;
+        // stuffed zeros, TEM and RSTn have no length; files that are joined have a second SOI
+        if !matches!(marker, 0x00 | TEM | RST0..=SOI) {
+            return Some((marker, at));
+        }
+    }
+}
+
+/// The components of the first scan (Ns, §B.2.3), whose header is the next one from `at` on.
+fn scan_components(bytes: &[u8], at: usize) -> Option<u8> {
+    let (_, start) = next_marker(bytes, at).filter(|(marker, _)| *marker == SOS)?;
+    bytes.get(start + 2).copied()
+}
+
+/// Whether the beginning of a file contains all segments before the first scan, and the beginning of its header.
 pub fn has_all_segments(beginning: &[u8]) -> bool {
     let end = segments(beginning).last().map_or(2, |segment| segment.end);
-    let rest = beginning.get(end..).unwrap_or_default();
-    // the next marker, skipping what `segments` skips
-    let mut markers = rest.iter().skip_while(|&&byte| byte != 0xFF).skip_while(|&&byte| byte == 0xFF);
-    markers.next() == Some(&SOS)
+    scan_components(beginning, end).is_some()
 }
 
 /// Whether there is an EOI marker behind the header of the first scan. Entropy-coded data contains none: its 0xFF bytes are escaped
@@ -155,4 +168,39 @@ fn assemble(mut chunks: Vec<(u8, &[u8])>) -> Option<Vec<u8>> {
 pub(crate) fn as_records<const N: usize>(bytes: &[u8]) -> Option<&[[u8; N]]> {
     let (records, rest) = bytes.as_chunks();
     rest.is_empty().then_some(records)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The segments of a file of three components, and a scan header of `ns`.
+    fn file(sof: u8, ns: u8) -> Vec<u8> {
+        let frame = [0xFF, sof, 0, 17, 8, 0, 16, 0, 16, 3, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0];
+        [&[0xFF, SOI][..], &frame, &[0xFF, 0xFF, SOS, 0, 6 + 2 * ns, ns]].concat()
+    }
+
+    #[test]
+    fn several_scans_are_told_by_the_first() {
+        let table = [
+            ("one scan", 0xC0, 3, false),
+            ("a scan for each component", 0xC0, 1, true),
+            ("two scans", 0xC1, 2, true),
+            ("progressive", 0xC2, 3, true),
+            ("lossless, a scan for each component", 0xC3, 1, true),
+        ];
+        for (name, sof, ns, expected) in table {
+            let header = Header::read(&file(sof, ns)).expect(name);
+            assert_eq!(header.has_several_scans, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn all_segments_are_there_with_the_components_of_the_scan() {
+        let file = file(0xC0, 3);
+        for length in 0..file.len() {
+            assert!(!has_all_segments(&file[..length]), "{length}");
+        }
+        assert!(has_all_segments(&file));
+    }
 }

@@ -205,12 +205,14 @@ pub fn narrow(sample: u16) -> u8 {
     ((u32::from(sample) + 128) / 257) as u8
 }
 
-/// Converts CMYK samples, four bytes a pixel, to sRGB.
+/// Converts CMYK samples, four bytes a pixel, to sRGB, and needs no memory but that of the result.
 ///
 /// `inverted` says that 255 is no ink rather than full ink. With an ICC profile for inks the colours are those of that
 /// press; without one they are the plain product that every other program shows.
-pub fn cmyk_to_rgb(samples: &[u8], inverted: bool, icc: Option<&[u8]>) -> Vec<u8> {
-    let inks: Vec<u8> = if inverted { samples.iter().map(|&sample| 255 - sample).collect() } else { samples.to_vec() };
+pub fn cmyk_to_rgb(mut inks: Vec<u8>, inverted: bool, icc: Option<&[u8]>) -> Vec<u8> {
+    if inverted {
+        inks.iter_mut().for_each(|ink| *ink = 255 - *ink);
+    }
     if let Some(rgb) = icc.and_then(|icc| by_press(&inks, icc)) {
         return rgb;
     }

@@ -68,7 +68,7 @@ fn decode_repaired(
         PixelFormat::L8 => (samples.iter().flat_map(|&level| [level; 3]).collect(), profile),
         PixelFormat::RGB24 => (samples, profile),
         // the decoder undoes Adobe's inversion
-        PixelFormat::CMYK32 => (colour::cmyk_to_rgb(&samples, false, header.profile.as_deref()), None),
+        PixelFormat::CMYK32 => (colour::cmyk_to_rgb(samples, false, header.profile.as_deref()), None),
         PixelFormat::L16 => return Err(Error::unsupported(FORMAT, "it has 16 bits a sample, only 8 are read")),
     };
     let pixels = Pixels::new(FORMAT, size, 3, rgb)?;

@@ -36,6 +36,17 @@ fn error(file: &[u8], original: &Pixels) -> u8 {
 }
 
 #[test]
+fn file_of_several_scans_is_admitted_with_its_coefficients() {
+    // a frame of three components in 4:4:4, and the beginning of the header of the first scan
+    let frame = b"\xFF\xD8\xFF\xC0\0\x11\x08\0\x10\0\x10\x03\x01\x11\0\x02\x11\0\x03\x11\0";
+    let file = |ns: u8| [&frame[..], b"\xFF\xDA\0", &[6 + 2 * ns, ns]].concat();
+    for (ns, expected) in [(3, 0.1), (1, 6.1)] {
+        let bytes = Jpeg.probe(&file(ns)).expect("a header").caps.memory.per_stored_pixel;
+        assert!((bytes - expected).abs() < 1e-6, "{bytes} with {ns} components in the first scan");
+    }
+}
+
+#[test]
 fn chroma_is_halved_in_photographs_below_quality_90() {
     let red_on_white = || stripes([[255, 0, 0], [255, 255, 255]]);
     for (quality, kind, samples) in [

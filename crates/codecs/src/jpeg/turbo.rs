@@ -147,7 +147,7 @@ impl<'a> OpenFile<'a> {
         let (pixels, profile) = if is_cmyk {
             // Adobe stores CMYK inverted, 255 being no ink (Adobe TN 5116); other encoders do too, with the Adobe marker or
             // without
-            let rgb = colour::cmyk_to_rgb(&samples, true, self.header.profile.as_deref());
+            let rgb = colour::cmyk_to_rgb(samples, true, self.header.profile.as_deref());
             (Pixels::new(FORMAT, size, 3, rgb)?, None)
         } else {
             (Pixels::new(FORMAT, size, 3, samples)?, self.profile)

@@ -68,6 +68,8 @@ struct ColourChunks {
     content_peak: Option<u32>,
     /// The maximum luminance of mDCV in 0.0001 cd/m².
     display_peak: Option<u32>,
+    /// Whether there was an iCCP chunk, whatever it held: each may inflate to [`MAX_METADATA`].
+    has_icc: bool,
     icc: Option<Profile>,
     srgb: bool,
     gamma: Option<f32>,
@@ -202,8 +204,9 @@ impl Header {
             b"mDCV" if data.len() == 24 => {
                 colours.display_peak = colours.display_peak.or(number(16).filter(|&peak| peak > 0));
             }
-            b"iCCP" if colours.icc.is_none() => {
-                colours.icc = inflate_profile(data).and_then(|icc| self.parse_profile(&icc))
+            b"iCCP" if !colours.has_icc => {
+                colours.has_icc = true;
+                colours.icc = inflate_profile(data).and_then(|icc| self.parse_profile(&icc));
             }
             b"sRGB" => colours.srgb |= matches!(data, [0..=3]),
             b"gAMA" => {
@@ -239,7 +242,7 @@ impl Header {
         let short = |at: usize| {
             let value = data.get(2 * at..2 * at + 2)?.first_chunk().map(|bytes| u16::from_be_bytes(*bytes))?;
             // only the bits of the depth count
-            Some(if self.depth == 16 { value } else { value & 0xFF })
+            Some(value & (u16::MAX >> (16 - self.depth)))
         };
         match self.colour_type {
             ColorType::Grayscale => short(0).map(|grey| Transparency::Colour([grey; 3])),

@@ -253,6 +253,34 @@ fn libpng_warnings_do_not_change_the_picture() {
 }
 
 #[test]
+fn transparent_grey_has_the_bits_of_its_depth() {
+    for (depth, grey) in [(1, 1_u8), (2, 2), (4, 9), (8, 90)] {
+        let parts = parts(Kind(ColorType::Grayscale, depth, false));
+        let shown = |trns: u16| one(&parts.with(&chunk(b"tRNS", &trns.to_be_bytes()))).0;
+        let expected = shown(grey.into());
+        assert!(expected.has_alpha(), "{depth} bits");
+        assert!(shown(u16::MAX << depth | u16::from(grey)).data == expected.data, "{depth} bits");
+    }
+}
+
+#[test]
+fn first_profile_counts_even_if_it_is_invalid() {
+    let data = |icc: &[u8]| [&b"name\0\0"[..], &deflated(icc)].concat();
+    let valid = data(&moxcms::ColorProfile::new_display_p3().encode().expect("written"));
+    let (valid, invalid) = (chunk(b"iCCP", &valid), chunk(b"iCCP", &data(b"no profile")));
+    let ignored = wrong_crc(b"iCCP", &data(b"no profile"));
+    for (name, chunks, expected) in [
+        ("valid", valid.clone(), true),
+        ("invalid and valid", [&invalid[..], &valid].concat(), false),
+        ("wrong CRC and valid", [&ignored[..], &valid].concat(), true),
+        ("valid and invalid", [&valid[..], &invalid].concat(), true),
+    ] {
+        let info = Png.probe(&parts(KINDS[0]).with(&chunks)).expect(name);
+        assert_eq!(info.has_profile, expected, "{name}");
+    }
+}
+
+#[test]
 fn libpng_errors_before_idat_are_refused() {
     let rgb = parts(KINDS[0]);
     let ihdr = |change: fn(&mut Vec<u8>)| {

@@ -121,12 +121,7 @@ struct EncodedFrame<'a> {
 /// The rectangle of a frame that differs from the frame before.
 fn later_frame<'a>(layout: &Layout<'a>, before: &Pixels, frame: &'a Frame) -> EncodedFrame<'a> {
     let pixels = &frame.pixels;
-    let pixel = |pixels: &Pixels, at: usize| -> [u8; 4] {
-        let data = &pixels.data[at * pixels.channels..];
-        [data[0], data[1], data[2], if pixels.has_alpha() { data[3] } else { 255 }]
-    };
-    let is_changed = |at: usize| pixel(before, at) != pixel(pixels, at);
-    let area = Area::around(pixels.size, is_changed).unwrap_or(Area::ONE);
+    let area = Area::changed(before, pixels).unwrap_or(Area::ONE);
     let samples = if area.size == pixels.size {
         layout.samples(pixels)
     } else {

@@ -10,9 +10,6 @@ const MAX_ENTRIES: usize = 1 << 14;
 /// Slots of the hash table, a power of two.
 const SLOTS: usize = 2 * MAX_ENTRIES;
 
-/// Further pixels are not counted: sums stay within 32 bits.
-const MAX_PIXELS: u32 = 1 << 24;
-
 /// Colours that were counted, at most [`MAX_ENTRIES`].
 pub(crate) struct Histogram {
     entries: Vec<Entry>,
@@ -20,16 +17,14 @@ pub(crate) struct Histogram {
     slots: Vec<u16>,
     /// Bits of each channel that are dropped.
     shift: u32,
-    /// Pixels that were counted, at most [`MAX_PIXELS`].
-    pixels: u32,
 }
 
 /// The colours that are equal without the dropped bits.
 struct Entry {
     key: u32,
-    count: u32,
+    count: u64,
     /// Sums of the channels of the counted pixels.
-    sums: [u32; 4],
+    sums: [u64; 4],
 }
 
 impl Entry {
@@ -41,7 +36,7 @@ impl Entry {
 
 impl Histogram {
     pub(crate) fn new() -> Histogram {
-        Histogram { entries: Vec::new(), slots: vec![0; 1024], shift: 0, pixels: 0 }
+        Histogram { entries: Vec::new(), slots: vec![0; 1024], shift: 0 }
     }
 
     /// Counts RGBA pixels.
@@ -60,16 +55,11 @@ impl Histogram {
         self.add_run(last, run);
     }
 
-    fn add_run(&mut self, colour: [u8; 4], count: u32) {
-        let count = count.min(MAX_PIXELS - self.pixels);
-        if count == 0 {
-            return;
-        }
-        self.pixels += count;
+    fn add_run(&mut self, colour: [u8; 4], count: u64) {
         // transparent pixels have no colour
         let colour = if colour[3] == 0 { [0; 4] } else { colour };
         let key = self.key(colour);
-        self.insert(Entry { key, count, sums: colour.map(|level| u32::from(level) * count) });
+        self.insert(Entry { key, count, sums: colour.map(|level| u64::from(level) * count) });
     }
 
     /// The colour without its dropped bits. Alphas of 0 and 255 share theirs with no other.
@@ -118,13 +108,13 @@ impl Histogram {
 
     /// The colours, the most frequent one first.
     pub(crate) fn by_frequency(&self, colours: &[[u8; 4]]) -> Vec<[u8; 4]> {
-        let mut counted: Vec<(u32, [u8; 4])> = colours.iter().map(|&colour| (self.count(colour), colour)).collect();
+        let mut counted: Vec<(u64, [u8; 4])> = colours.iter().map(|&colour| (self.count(colour), colour)).collect();
         counted.sort_by_key(|&(count, colour)| (Reverse(count), colour));
         counted.into_iter().map(|(_, colour)| colour).collect()
     }
 
     /// How often the colour was counted.
-    fn count(&self, colour: [u8; 4]) -> u32 {
+    fn count(&self, colour: [u8; 4]) -> u64 {
         match self.find(self.key(colour)) {
             Ok(at) => self.entries[at].count,
             Err(_) => 0,
@@ -149,7 +139,7 @@ impl Histogram {
         let mut all = (0, 0);
         for entry in &self.entries {
             let (_, distance) = nearest.find(entry.colour());
-            all = (all.0 + u64::from(distance) * u64::from(entry.count), all.1 + u64::from(entry.count));
+            all = (all.0 + u64::from(distance) * entry.count, all.1 + entry.count);
         }
         all
     }
@@ -166,10 +156,10 @@ impl Histogram {
 
 /// The weight of a colour of so many pixels, eight times its power of 7/8: a little more for rare colours than in the sum of squared
 /// errors, which gives the same SSIMULACRA2 with fewer bytes.
-fn weight(count: u32) -> u32 {
-    // 32 times the eighth root, of up to 2^24
-    let root = (u64::from(count) << 40).isqrt().isqrt().isqrt();
-    (256 * u64::from(count) / root.max(1)) as u32
+fn weight(count: u64) -> u32 {
+    // 32 times the eighth root
+    let root = (u128::from(count) << 40).isqrt().isqrt().isqrt();
+    u32::try_from(256 * u128::from(count) / root.max(1)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -187,7 +177,7 @@ mod tests {
             let mut expected = BTreeMap::new();
             for seed in &seeds {
                 let colour = colour(seed);
-                *expected.entry(if colour[3] == 0 { [0; 4] } else { colour }).or_insert(0) += 1;
+                *expected.entry(if colour[3] == 0 { [0; 4] } else { colour }).or_insert(0_u64) += 1;
             }
             let mut histogram = Histogram::new();
             histogram.add(seeds.iter().map(colour));
@@ -209,22 +199,31 @@ mod tests {
         let mut histogram = Histogram::new();
         histogram.add((0..all).map(colour));
         assert!(histogram.entries.len() <= MAX_ENTRIES && histogram.shift > 2, "{}", histogram.shift);
-        assert_eq!(histogram.entries.iter().map(|entry| entry.count).sum::<u32>(), all);
+        assert_eq!(histogram.entries.iter().map(|entry| entry.count).sum::<u64>(), u64::from(all));
         for class in [0, 255] {
             let expected = (0..all).filter(|&at| colour(at)[3] == class).count();
             let counted = histogram.entries.iter().filter(|entry| entry.colour()[3] == class).map(|entry| entry.count);
-            assert_eq!(counted.sum::<u32>() as usize, expected, "alpha {class}");
+            assert_eq!(counted.sum::<u64>() as usize, expected, "alpha {class}");
         }
     }
 
     #[test]
-    fn pixels_beyond_the_most_are_not_counted() {
+    fn pixels_of_large_pictures_are_all_counted() {
         let mut histogram = Histogram::new();
         for level in [7, 9, 9, 9] {
             histogram.add(std::iter::repeat_n([level, 255, 255, 255], 9_000_000));
         }
-        let counts: Vec<u32> = histogram.entries.iter().map(|entry| entry.count).collect();
-        assert_eq!(counts, [9_000_000, MAX_PIXELS - 9_000_000]);
+        let counts: Vec<u64> = histogram.entries.iter().map(|entry| entry.count).collect();
+        assert_eq!(counts, [9_000_000, 27_000_000]);
         assert_eq!(histogram.entries[1].colour(), [9, 255, 255, 255]);
+    }
+
+    #[test]
+    fn weight_is_eight_times_the_power_of_seven_eighths() {
+        assert_eq!(weight(1), 8);
+        for bits in [8, 16, 24, 32] {
+            assert_eq!(weight(1 << bits), 8 << (bits / 8 * 7), "2^{bits}");
+        }
+        assert_eq!(weight(u64::MAX), u32::MAX);
     }
 }

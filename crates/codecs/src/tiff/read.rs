@@ -24,7 +24,7 @@ pub(crate) use pixels::PageRows;
 use crate::samples::{Decoded, Samples};
 
 /// Properties of the first page.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Header {
     /// As stored, before the orientation is applied.
     pub(crate) width: u32,
@@ -34,8 +34,6 @@ pub(crate) struct Header {
     pub(crate) orientation: u8,
     /// Whether the decoded picture has a fourth sample, alpha.
     pub(crate) has_alpha: bool,
-    /// Bits of one stored sample.
-    pub(crate) bits: u16,
     /// The ICC profile, where there is one of a sensible size.
     pub(crate) icc: Option<Vec<u8>>,
     /// Descriptive fields as an EXIF block.
@@ -44,8 +42,6 @@ pub(crate) struct Header {
     pub(crate) is_cmyk: bool,
     /// Whether the picture is greyscale.
     pub(crate) is_grey: bool,
-    /// IFDs in the file, counted up to 1000.
-    pub(crate) pages: u32,
     /// Peak memory of decoding in bytes, the picture included.
     pub(crate) decoded_bytes: u64,
     /// The same without the picture, where it can be decoded by rows of 8 bits a sample.
@@ -88,12 +84,10 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Header, Failure> {
         height: page.height,
         orientation: page.orientation,
         has_alpha: page.has_alpha(),
-        bits: page.bits,
         icc: icc.map(<[u8]>::to_vec),
         exif: exif::from_fields(file, &directory),
         is_cmyk: page.is_cmyk(),
         is_grey: page.is_grey(),
-        pages: file.count_pages(first),
         decoded_bytes: page.decoded_bytes(),
         row_bytes: (!page.is_deep() && !page.is_cmyk()).then(|| page.working_bytes()),
     })
@@ -120,6 +114,7 @@ pub(crate) fn decode(bytes: &[u8], header: &Header, max_bytes: u64) -> Result<De
         width: page.width,
         height: page.height,
         channels: page.channels() as u8,
+        // the converter has divided by associated alpha
         premultiplied: false,
         samples,
     })
@@ -170,6 +165,11 @@ mod tests {
             ("low bit first", TestFile::new((3, 1), &[1], 1, &[0b0000_0101]).with(266, &[2]), grey(&[255, 0, 255])),
             ("signed", TestFile::new((3, 1), &[8], 1, &[0x80, 0, 0x7F]).with(339, &[2]), grey(&[0, 128, 255])),
             ("rgb", TestFile::new((1, 1), &RGB, 2, &[1, 2, 3]), vec![1, 2, 3]),
+            (
+                "rgb with invalid tags of ycbcr",
+                TestFile::new((1, 1), &RGB, 2, &[1, 2, 3]).with(530, &[3, 1]).with(532, &[0; 6]),
+                vec![1, 2, 3],
+            ),
             (
                 "palette",
                 TestFile::new((2, 1), &[1], 3, &[0x40]).with(320, &map),
@@ -259,8 +259,8 @@ mod tests {
     fn header_has_size_orientation_and_profile() {
         let made = TestFile::new((3, 2), &[16; 4], 5, &[0; 48]).with(274, &[6]).with_kind(34675, 7, &[1, 2, 3]);
         let header = probe(&made.build()).expect("a good header");
-        assert_eq!((header.width, header.height, header.orientation, header.bits), (3, 2, 6, 16));
-        assert_eq!((header.has_alpha, header.is_cmyk, header.pages), (false, true, 1));
+        assert_eq!((header.width, header.height, header.orientation), (3, 2, 6));
+        assert_eq!((header.has_alpha, header.is_cmyk), (false, true));
         assert_eq!(header.icc.as_deref(), Some(&[1, 2, 3][..]));
     }
 
@@ -278,6 +278,7 @@ mod tests {
             ("a strip outside", whole.clone().with_kind(273, LONG, &[1 << 30]), malformed),
             ("packed bits that end", whole.clone().with(259, &[32773]).strips(&[&[0xF1]]), malformed),
             ("deflate that ends", whole.clone().with(259, &[8]).strips(&[&[0x78, 0x9C, 1]]), malformed),
+            ("invalid subsampling", TestFile::new((1, 1), &RGB, 6, &[0; 3]).with(530, &[3, 1]), malformed),
             ("too few samples", whole.clone().with(262, &[2]), malformed),
             ("a colour map too short", whole.clone().with(262, &[3]).with(320, &[1, 2, 3]), malformed),
             ("LZMA", whole.clone().with(259, &[34925]), unsupported),

@@ -198,7 +198,7 @@ mod tests {
         }
 
         #[test]
-        fn damage_is_told(
+        fn damaged_alpha_has_the_size_of_the_picture_or_is_an_error(
             filter in 0..3, compressed: bool, cut in any::<prop::sample::Index>(),
             damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
         ) {
@@ -214,6 +214,30 @@ mod tests {
             if let Ok(alpha) = decode_alpha(&chunk, size, 1 << 20) {
                 prop_assert_eq!(alpha.len(), 1200);
             }
+        }
+    }
+
+    #[test]
+    fn damaged_alpha_is_an_error() {
+        let size = Size::new(40, 30);
+        let chunk = |compressed: bool| {
+            let (file, _) = written(size, 0, compressed, 3);
+            lossy(&file).and_then(|(_, alpha)| alpha).expect("alpha").to_vec()
+        };
+        let (raw, compressed) = (chunk(false), chunk(true));
+        let with_flags = |flags: u8| [&[raw[0] | flags][..], &raw[1..]].concat();
+        for (name, chunk, is_alpha) in [
+            ("raw", raw.clone(), true),
+            ("compressed", compressed.clone(), true),
+            ("an unknown compression", with_flags(2), false),
+            ("another unknown compression", with_flags(3), false),
+            ("a reserved pre-processing", with_flags(0x20), false),
+            ("another reserved pre-processing", with_flags(0x30), false),
+            ("no flags", Vec::new(), false),
+            ("raw, truncated", raw[..raw.len() - 1].to_vec(), false),
+            ("compressed, truncated", compressed[..compressed.len() / 2].to_vec(), false),
+        ] {
+            assert_eq!(decode_alpha(&chunk, size, 1 << 20).is_ok(), is_alpha, "{name}");
         }
     }
 

@@ -120,7 +120,7 @@ fn encode_animation(input: &EncodeInput, config: &WebPConfig, should_continue: S
     let mut has_alpha = false;
     let mut previous: Option<&Pixels> = None;
     for frame in input.frames() {
-        let area = previous.map_or_else(|| Area { left: 0, top: 0, size }, |previous| changed(previous, &frame.pixels));
+        let area = previous.map_or_else(|| Area::all(size), |previous| changed(previous, &frame.pixels));
         let part = frame.pixels.cut(area.left, area.top, area.size).without_opaque_alpha();
         has_alpha |= part.has_alpha();
         let webp = encode_still(&part, config, should_continue)?;
@@ -144,27 +144,9 @@ fn encode_animation(input: &EncodeInput, config: &WebPConfig, should_continue: S
 /// The rectangle in which a frame differs from the previous one, with an even left and top as `ANMF` requires; a single pixel where
 /// the frames are equal.
 fn changed(before: &Pixels, after: &Pixels) -> Area {
-    let (mut left, mut right, mut top, mut bottom) = (u32::MAX, 0, u32::MAX, 0);
-    for (y, (old, new)) in (0..).zip(before.rows().zip(after.rows())) {
-        let differs = |x: &usize| !same_pixel(old, before.channels, new, after.channels, *x);
-        let columns = after.size.width as usize;
-        let Some(first) = (0..columns).find(differs) else { continue };
-        let last = (0..columns).rev().find(differs).unwrap_or(first);
-        left = left.min(first as u32);
-        right = right.max(last as u32);
-        top = top.min(y);
-        bottom = y;
-    }
-    if top == u32::MAX {
-        return Area { left: 0, top: 0, size: Size::new(1, 1) };
-    }
-    let (left, top) = (left & !1, top & !1);
-    Area { left, top, size: Size::new(right + 1 - left, bottom + 1 - top) }
-}
-
-fn same_pixel(old: &[u8], old_channels: usize, new: &[u8], new_channels: usize, x: usize) -> bool {
-    let alpha = |row: &[u8], channels: usize| if channels == 4 { row[x * 4 + 3] } else { 255 };
-    old[x * old_channels..][..3] == new[x * new_channels..][..3] && alpha(old, old_channels) == alpha(new, new_channels)
+    let Area { left, top, size } = Area::changed(before, after).unwrap_or(Area::ONE);
+    let size = Size::new(size.width + (left & 1), size.height + (top & 1));
+    Area { left: left & !1, top: top & !1, size }
 }
 
 #[cfg(test)]

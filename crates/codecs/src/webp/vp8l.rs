@@ -75,17 +75,25 @@ impl EntropyImage {
             let blocks = read_image(bits, blocks(width, block_bits), blocks(height, block_bits))?;
             block_groups = blocks.iter().map(|&[red, green, ..]| u16::from_be_bytes([red, green])).collect();
         }
-        let groups = block_groups.iter().max().map_or(1, |&last| usize::from(last) + 1);
+        let count = block_groups.iter().max().map_or(1, |&last| usize::from(last) + 1);
+        let mut is_used = vec![block_groups.is_empty(); count];
+        block_groups.iter().for_each(|&group| is_used[usize::from(group)] = true);
         let cached = if cache_bits > 0 { 1 << cache_bits } else { 0 };
-        let group = |bits: &mut BitReader<'_>| {
+        // groups of no block are read, and not kept: a picture of one block may state 65,536
+        let mut groups = Vec::new();
+        let mut kept = vec![0; count];
+        for (is_used, place) in is_used.into_iter().zip(&mut kept) {
             let mut group = Group::default();
             for (code, alphabet_size) in group.iter_mut().zip([256 + 24 + cached, 256, 256, 256, 40]) {
                 *code = PrefixCode::read(bits, alphabet_size)?;
             }
-            Some(group)
-        };
-        let groups: Option<Vec<Group>> = (0..groups).map(|_| group(bits)).collect();
-        Some(EntropyImage { width, cache: vec![[0; 4]; cached], cache_bits, groups: groups?, block_groups, block_bits })
+            if is_used {
+                *place = groups.len() as u16;
+                groups.push(group);
+            }
+        }
+        block_groups.iter_mut().for_each(|group| *group = kept[usize::from(*group)]);
+        Some(EntropyImage { width, cache: vec![[0; 4]; cached], cache_bits, groups, block_groups, block_bits })
     }
 
     /// Decodes pixels up to the end or damage; their number.
@@ -221,6 +229,30 @@ mod tests {
             assert!(hidden.iter().all(|&sample| sample == 0), "{name}");
             assert!(*part < data.len() || rows == size.height / 16 * 16, "{name}: {rows} rows of {size}");
         }
+    }
+
+    #[test]
+    fn groups_of_no_block_are_not_kept() {
+        // a number, and how many bits it has
+        let mut parts = vec![(0, 1), (1, 1), (0, 3)];
+        // the group image: no cache, and codes of one symbol: 255 in green and red
+        parts.extend([(0, 1), (0b101, 3), (255, 8), (0b101, 3), (255, 8)]);
+        parts.extend([(0b0001, 4); 3]);
+        // group 65,535 and those before it, of codes of the symbol 0
+        parts.extend(std::iter::repeat_n((0b0001, 4), 5 * 65_536));
+        let mut data = Vec::new();
+        let (mut buffer, mut count) = (0_u32, 0);
+        for (number, length) in parts {
+            (buffer, count) = (buffer | number << count, count + length);
+            while count >= 8 {
+                data.push(buffer as u8);
+                (buffer, count) = (buffer >> 8, count - 8);
+            }
+        }
+        data.push(buffer as u8);
+        let mut bits = BitReader { data: &data, buffer: 0, count: 0 };
+        let image = EntropyImage::read(&mut bits, 1, 1, true).expect("a picture");
+        assert_eq!((image.groups.len(), &image.block_groups[..]), (1, &[0][..]));
     }
 
     #[test]

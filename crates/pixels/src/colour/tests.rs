@@ -38,7 +38,7 @@ fn sixteen_bits_are_rounded_to_nearest() {
 #[test]
 fn inks_without_a_profile() {
     let check = |inks: [u8; 4], inverted, expected: [u8; 3]| {
-        assert_eq!(cmyk_to_rgb(&inks, inverted, None), expected, "{inks:?}");
+        assert_eq!(cmyk_to_rgb(inks.to_vec(), inverted, None), expected, "{inks:?}");
     };
     check([0, 0, 0, 0], false, [255, 255, 255]);
     check([255, 255, 255, 255], true, [255, 255, 255]);

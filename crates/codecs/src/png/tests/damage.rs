@@ -10,7 +10,7 @@ fn truncated_and_corrupt_data_keep_the_rows_before() {
         let parts = parts(kind);
         let whole = parts.whole();
         let (expected, _) = one(&whole);
-        let (length, stride) = (parts.data.len(), expected.stride());
+        let length = parts.data.len();
         let mut flipped = parts.data.clone();
         flipped[length / 2] ^= 0x10;
         let mut adler = parts.data.clone();
@@ -54,7 +54,6 @@ fn truncated_and_corrupt_data_keep_the_rows_before() {
                 assert!(same >= 3, "{kind:?}, {name}: {same} rows");
                 let rest = &shown.data[same * shown.stride()..];
                 assert!(rest.iter().all(|&sample| sample == 0), "{kind:?}, {name}: {same} rows");
-                assert!(stride > 0);
             } else if kind.2 && shown.channels == 4 && name == "the file is cut off" {
                 let filled = shown.data.chunks_exact(4).filter(|pixel| **pixel != [0; 4]).count();
                 assert!(filled > shown.data.len() / 5, "{kind:?}: complete passes fill the picture");

@@ -3,13 +3,8 @@
 //! Fields are not copied: a field borrows its values from the file, and exists only if all of them lie in the file, so that huge counts cost
 //! no memory.
 
-use std::collections::HashSet;
-
 use super::Failure;
 use tintype_pixels::exif;
-
-/// The most pages that are counted.
-const MAX_PAGES: usize = 1000;
 
 /// libtiff refuses directories with more entries; real ones have 15 to 60.
 const MAX_ENTRIES: u64 = 4096;
@@ -49,27 +44,12 @@ impl<'a> File<'a> {
 
     /// The IFD at an offset.
     pub(super) fn directory(&self, at: u64) -> Result<Directory<'a>, Failure> {
-        let (entries, _) = self.entries(at).ok_or_else(|| Failure::malformed("its first IFD is truncated"))?;
+        let entries = self.entries(at).ok_or_else(|| Failure::malformed("its first IFD is truncated"))?;
         Ok(Directory { file: *self, entries })
     }
 
-    /// The number of IFDs in the chain from `first` on, up to a loop or an offset outside of the file.
-    pub(super) fn count_pages(&self, first: u64) -> u32 {
-        let mut seen = HashSet::new();
-        let mut at = first;
-        while at != 0 && seen.len() < MAX_PAGES {
-            let Some((_, next)) = self.entries(at) else { break };
-            if !seen.insert(at) {
-                break;
-            }
-            // a missing offset at the end of the file is tolerated
-            at = self.offset(next).unwrap_or(0);
-        }
-        seen.len().max(1) as u32
-    }
-
-    /// The entries of the IFD at an offset, and the offset of their end.
-    fn entries(&self, at: u64) -> Option<(&'a [u8], u64)> {
+    /// The entries of the IFD at an offset.
+    fn entries(&self, at: u64) -> Option<&'a [u8]> {
         let (count, start) = if self.is_big_tiff {
             (self.u64(at)?, at.checked_add(8)?)
         } else {
@@ -78,8 +58,7 @@ impl<'a> File<'a> {
         if count == 0 || count > MAX_ENTRIES {
             return None;
         }
-        let length = count * self.entry_length() as u64;
-        Some((self.slice(start, length)?, start + length))
+        self.slice(start, count * self.entry_length() as u64)
     }
 
     fn entry_length(&self) -> usize {
@@ -276,22 +255,5 @@ mod tests {
         let at = bytes.len() - 4 - 2 * 12 - 4;
         bytes[at..at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
         assert!(field(&bytes, 700).is_err());
-    }
-
-    #[test]
-    fn loops_of_ifds_end() {
-        let mut bytes = TestFile::new((1, 1), &[8], 1, &[0]).build();
-        let (file, first) = File::open(&bytes).expect("a good file");
-        assert_eq!(file.count_pages(first), 1);
-        let end = bytes.len();
-        bytes[end - 4..].copy_from_slice(&(first as u32).to_le_bytes());
-        let (file, first) = File::open(&bytes).expect("a good file");
-        assert_eq!(file.count_pages(first), 1);
-        // a second page that leads back to the first
-        let second = bytes[first as usize..].to_vec();
-        bytes[end - 4..].copy_from_slice(&(end as u32).to_le_bytes());
-        bytes.extend(second);
-        let (file, first) = File::open(&bytes).expect("a good file");
-        assert_eq!(file.count_pages(first), 2);
     }
 }

@@ -42,8 +42,8 @@ impl Reader {
         if usize::from(components) != page.interleaved_samples() {
             return Err(Failure::malformed(format!("a JPEG stream has {components} components")));
         }
-        let length = u64::from(width) * u64::from(height) * u64::from(components);
-        if length == 0 || length > page.segment_bytes(rows).saturating_mul(2).saturating_add(1 << 16) {
+        let (most_columns, most_rows) = page.max_stream_size();
+        if width == 0 || height == 0 || u32::from(width) > most_columns || u32::from(height) > most_rows {
             return Err(Failure::malformed(format!("a JPEG stream has {width}x{height} pixels")));
         }
         if !matches!(components, 1 | 3 | 4) {
@@ -224,6 +224,7 @@ fn push_segment(bytes: &mut Vec<u8>, marker: u8, body: &[u8]) {
 // the tests encode by libjpeg-turbo
 #[cfg(all(test, feature = "native"))]
 mod tests {
+    use jpeg_encoder::{ColorType, Encoder};
     use turbojpeg::{Compressor, Image, PixelFormat, Subsamp};
 
     use super::super::testing::{LONG, TestFile};
@@ -234,13 +235,18 @@ mod tests {
 
     /// A JPEG file of one colour; three components are YCbCr.
     fn jpeg(colour: &[u8], subsampling: Subsamp) -> Vec<u8> {
-        let pixels = colour.repeat(SIZE * SIZE);
+        square(SIZE, colour, subsampling)
+    }
+
+    /// The same with so many columns and rows.
+    fn square(side: usize, colour: &[u8], subsampling: Subsamp) -> Vec<u8> {
+        let pixels = colour.repeat(side * side);
         let format = match colour.len() {
             1 => PixelFormat::GRAY,
             3 => PixelFormat::RGB,
             _ => PixelFormat::CMYK,
         };
-        let image = Image { pixels: &pixels[..], width: SIZE, pitch: SIZE * colour.len(), height: SIZE, format };
+        let image = Image { pixels: &pixels[..], width: side, pitch: side * colour.len(), height: side, format };
         let mut library = Compressor::new().expect("the library");
         library.set_quality(100).and_then(|()| library.set_subsamp(subsampling)).expect("settings");
         library.compress_to_vec(image).expect("a stream")
@@ -264,6 +270,11 @@ mod tests {
     fn made(photometric: u64, components: usize, strip: &[u8]) -> TestFile {
         let size = (SIZE as u64, SIZE as u64);
         TestFile::new(size, &vec![8; components], photometric, strip).with(259, &[7])
+    }
+
+    /// A file of one grey pixel.
+    fn small(strip: &[u8]) -> TestFile {
+        made(1, 1, strip).with(256, &[1]).with(257, &[1])
     }
 
     /// The first decoded pixel.
@@ -294,6 +305,7 @@ mod tests {
             ("rgb, whatever the stream says", made(2, 3, &red), &ycbcr),
             ("rgb that cannot be", made(2, 3, &shared), &[250, 10, 20]),
             ("grey", made(1, 1, &grey), &[90, 90, 90]),
+            ("a pixel of full MCUs", small(&square(32, &[90], Subsamp::Gray)), &[90, 90, 90]),
             ("inks, whatever the stream says", made(5, 4, &inks), &ycck),
             ("planes", made(2, 3, &[]).with(284, &[2]).strips(&[&grey, &grey, &grey]), &[90, 90, 90]),
         ] {
@@ -327,11 +339,28 @@ mod tests {
             ("too few components", made(6, 3, &grey)),
             ("a truncated stream", made(1, 1, &grey[..grey.len() - 12])),
             ("a stream too small", made(1, 1, &grey).with(257, &[17])),
-            ("a stream too large", made(1, 1, &grey).with(256, &[1]).with(257, &[1]).strips(&[&huge(&grey)])),
+            ("a stream too large", small(&huge(&grey))),
+            ("a stream of more than the last MCUs", small(&square(40, &[90], Subsamp::Gray))),
             ("no stream", made(1, 1, &[0; 40])),
         ] {
             assert!(matches!(colour(&made), Err(Failure::Malformed(_))), "{name}: {:?}", colour(&made));
         }
+    }
+
+    #[test]
+    fn truncated_stream_is_refused_whatever_the_first_warning() {
+        let mut stream = Vec::new();
+        let mut encoder = Encoder::new(&mut stream, 100);
+        encoder.set_restart_interval(1);
+        encoder.encode(&[90; SIZE * SIZE], SIZE as u16, SIZE as u16, ColorType::Luma).expect("a stream");
+        let marker = |code: u8| stream.windows(2).position(|pair| pair == [0xFF, code]).expect("a marker");
+        let (end, stray) = (&stream[stream.len() - 2..], &b"20 unexpected bytes."[..]);
+        let behind = [&stream[..stream.len() - 2], stray, end].concat();
+        assert!(is_near(colour(&made(1, 1, &behind)), &[90; 3]), "{:?}", colour(&made(1, 1, &behind)));
+        // libjpeg warns of the bytes before the first restart, and so not of the missing second one
+        let (first, second) = (marker(0xD0), marker(0xD1));
+        let cut = [&stream[..first], stray, &stream[first..second], end].concat();
+        assert!(matches!(colour(&made(1, 1, &cut)), Err(Failure::Malformed(_))));
     }
 
     /// The same stream, with 65535 rows and columns in its header.

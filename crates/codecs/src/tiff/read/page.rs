@@ -61,7 +61,9 @@ impl<'a> Page<'a> {
         let old_jpeg = old_jpeg(file, directory, compression);
         let offsets = first_of(directory, [324, 273])?;
         let grid = read_grid(directory, (width, height), offsets.as_ref(), &old_jpeg)?;
-        let ycbcr = YCbCr::read(directory)?;
+        // the tags occur in files of other colours, too; old-style JPEG without headers is subsampled as they say
+        let has_ycbcr = photometric == Photometric::YCbCr || compression == Compression::OldJpeg;
+        let ycbcr = if has_ycbcr { YCbCr::read(directory)? } else { YCbCr::DEFAULT };
         let page = Page {
             file,
             width,
@@ -316,9 +318,26 @@ mod tests {
 
     #[test]
     fn overlapping_strips_are_limited() {
-        let mut made = TestFile::new((1, 400), &[8], 1, &[0; 60_000]).with(259, &[32773]).with(278, &[1]);
-        made = made.with_kind(273, LONG, &[8; 400]).with_kind(279, LONG, &[60_000; 400]);
-        let read = page(&made, |page| (0..400).map(|down| page.segment(0, down, 0)).find_map(Result::err));
-        assert!(matches!(read, Ok(Some(Failure::Limit(_)))), "{read:?}");
+        let of_length = |length: u64| {
+            let made = TestFile::new((1, 400), &[8], 1, &[0; 60_000]).with(278, &[1]);
+            made.with_kind(273, LONG, &[8; 400]).with_kind(279, LONG, &[length; 400])
+        };
+        let tables = of_length(40).with_kind(347, 7, &[0; 60_000]);
+        for (name, made, is_limited) in [
+            ("long strips", of_length(60_000).with(259, &[32773]), true),
+            ("short strips", of_length(40).with(259, &[32773]), false),
+            ("long tables of JPEG", tables.clone().with(259, &[7]), true),
+            ("tables that are not used", tables.with(259, &[32773]), false),
+        ] {
+            let read = page(&made, |page| (0..400).map(|down| page.segment(0, down, 0)).find_map(Result::err));
+            assert_eq!(matches!(read, Ok(Some(Failure::Limit(_)))), is_limited, "{name}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn memory_of_jpeg_tiles_is_that_of_full_mcus() {
+        let made = TestFile::new((1000, 1), &[8], 1, &[0]).with(259, &[7]).with(322, &[1]).with(323, &[1]);
+        let bytes = page(&made, |page| page.working_bytes());
+        assert!(bytes.as_ref().is_ok_and(|&bytes| bytes >= 1000 * 32 * 32 * 3), "{bytes:?}");
     }
 }

@@ -28,6 +28,12 @@ impl<'a> Page<'a> {
         self.stride().saturating_mul(rows.into())
     }
 
+    /// The most columns and rows of the JPEG stream of a strip or tile. Some writers fill the last MCUs, which have up to
+    /// 32 pixels a side.
+    pub(super) fn max_stream_size(&self) -> (u32, u32) {
+        (self.grid.width.next_multiple_of(32), self.grid.rows.next_multiple_of(32))
+    }
+
     /// An upper bound of the memory that decoding takes, in bytes.
     pub(super) fn decoded_bytes(&self) -> u64 {
         let pixels = u64::from(self.width) * u64::from(self.height);
@@ -44,8 +50,12 @@ impl<'a> Page<'a> {
             Compression::None if !self.lsb_first => 0,
             // two rows as lists of at most two changing elements a pixel, which grow by doubling
             _ if self.compression.is_fax() => segment.saturating_add(32 * u64::from(self.grid.width)),
-            // progressive JPEG keeps its coefficients, 16 bits each
-            Compression::Jpeg | Compression::OldJpeg => segment.saturating_mul(3),
+            // streams as large as they may be; progressive JPEG keeps its coefficients, 16 bits each
+            Compression::Jpeg | Compression::OldJpeg => {
+                let (columns, rows) = self.max_stream_size();
+                let samples = (u64::from(columns) * u64::from(rows)).saturating_mul(self.interleaved_samples() as u64);
+                samples.saturating_mul(segments_across).saturating_mul(3)
+            }
             _ => segment,
         };
         let row = u64::from(self.width).saturating_mul(2 * u64::from(self.samples));
@@ -75,7 +85,9 @@ impl<'a> Page<'a> {
     /// [`Failure::Limit`] where strips share too many bytes.
     pub(super) fn segment(&self, plane: u16, down: u32, across: u32) -> Result<&'a [u8], Failure> {
         let range = self.segment_range(plane, down, across)?;
-        let left = self.input_left.get().checked_sub(range.len() as u64);
+        // every stream is decoded with the tables of the page in front
+        let tables = self.jpeg_tables.filter(|_| self.compression.is_jpeg()).map_or(0, <[u8]>::len);
+        let left = self.input_left.get().checked_sub(range.len() as u64 + tables as u64);
         self.input_left.set(left.ok_or_else(|| Failure::Limit("its strips share too much data".into()))?);
         Ok(&self.file.bytes[range])
     }

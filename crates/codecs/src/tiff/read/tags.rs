@@ -140,23 +140,30 @@ pub(super) struct YCbCr {
 }
 
 impl YCbCr {
+    /// §21: the defaults are those of CCIR 601.
+    pub(super) const DEFAULT: YCbCr = YCbCr {
+        coefficients: [0.299, 0.587, 0.114],
+        reference: [0.0, 255.0, 128.0, 255.0, 128.0, 255.0],
+        subsampling: (2, 2),
+    };
+
     pub(super) fn read(directory: &Directory<'_>) -> Result<YCbCr, Failure> {
-        let reals = |tag, default: &[f32], out: &mut [f32]| {
+        let reals = |tag, out: &mut [f32]| {
             let field = directory.optional(tag);
             for (index, value) in out.iter_mut().enumerate() {
-                let read = field.and_then(|field| field.real(index)).map(|value| value as f32);
-                *value = read.unwrap_or(default[index]);
+                if let Some(read) = field.and_then(|field| field.real(index)) {
+                    *value = read as f32;
+                }
             }
         };
-        // §21: the defaults are those of CCIR 601
-        let (mut coefficients, mut reference) = ([0.0; 3], [0.0; 6]);
-        reals(529, &[0.299, 0.587, 0.114], &mut coefficients);
-        reals(532, &[0.0, 255.0, 128.0, 255.0, 128.0, 255.0], &mut reference);
+        let YCbCr { mut coefficients, mut reference, subsampling: default } = YCbCr::DEFAULT;
+        reals(529, &mut coefficients);
+        reals(532, &mut reference);
         if coefficients[1] == 0.0 || reference.as_chunks::<2>().0.iter().any(|[black, white]| black == white) {
             return Err(Failure::malformed("its YCbCrCoefficients or ReferenceBlackWhite are invalid"));
         }
-        let factor = |index| directory.optional(530).and_then(|field| field.get(index)).unwrap_or(2) as u32;
-        let subsampling = (factor(0), factor(1));
+        let factor = |index| directory.optional(530).and_then(|field| field.get(index)).map(|factor| factor as u32);
+        let subsampling = (factor(0).unwrap_or(default.0), factor(1).unwrap_or(default.1));
         if ![subsampling.0, subsampling.1].iter().all(|factor| matches!(factor, 1 | 2 | 4)) {
             return Err(Failure::malformed(format!("its YCbCrSubSampling is {subsampling:?}")));
         }

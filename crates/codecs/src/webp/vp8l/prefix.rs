@@ -4,7 +4,7 @@
 pub(super) struct BitReader<'a> {
     pub(super) data: &'a [u8],
     pub(super) buffer: u64,
-    /// BitReader in the buffer.
+    /// Bits in the buffer.
     pub(super) count: u32,
 }
 
@@ -43,22 +43,28 @@ pub(super) struct PrefixCode {
     symbols: Vec<u16>,
 }
 
-/// BitReader of the longest code (§3.7.2.1).
+/// Bits of the longest code (§3.7.2.1).
 const MAX_LENGTH: usize = 15;
 
 impl PrefixCode {
     /// The code of these code lengths, one a symbol, 0 for unused ones; `None` for an incomplete or oversubscribed code.
     fn from_lengths(lengths: &[u8]) -> Option<PrefixCode> {
         let mut code = PrefixCode::default();
-        for length in 1..=MAX_LENGTH {
-            let of_length = (0_u16..).zip(lengths).filter(|(_, its)| usize::from(**its) == length);
-            let before = code.symbols.len();
-            code.symbols.extend(of_length.map(|(symbol, _)| symbol));
-            code.counts[length] = (code.symbols.len() - before) as u16;
+        lengths.iter().filter(|length| **length > 0).for_each(|length| code.counts[usize::from(*length)] += 1);
+        // for each length, the place of its next symbol
+        let mut places = [0; MAX_LENGTH + 1];
+        for length in 1..MAX_LENGTH {
+            places[length + 1] = places[length] + usize::from(code.counts[length]);
+        }
+        code.symbols.resize(places[MAX_LENGTH] + usize::from(code.counts[MAX_LENGTH]), 0);
+        for (symbol, &length) in (0_u16..).zip(lengths).filter(|(_, length)| **length > 0) {
+            let place = &mut places[usize::from(length)];
+            code.symbols[*place] = symbol;
+            *place += 1;
         }
         // a single symbol is coded in no bits
-        if let [symbol] = code.symbols[..] {
-            return Some(PrefixCode::single(symbol));
+        if code.symbols.len() == 1 {
+            return Some(code);
         }
         let left = (1..=MAX_LENGTH).try_fold(1_i32, |left, length| {
             let left = 2 * left - i32::from(code.counts[length]);
@@ -67,8 +73,14 @@ impl PrefixCode {
         (left == 0).then_some(code)
     }
 
-    fn single(symbol: u16) -> PrefixCode {
-        PrefixCode { counts: [0; MAX_LENGTH + 1], symbols: vec![symbol] }
+    /// A code of one symbol or two of one bit each; symbols outside of the alphabet are left out. `None` without any.
+    fn simple(mut symbols: Vec<u16>, alphabet_size: usize) -> Option<PrefixCode> {
+        symbols.retain(|&symbol| usize::from(symbol) < alphabet_size);
+        symbols.sort_unstable();
+        symbols.dedup();
+        let mut code = PrefixCode { counts: [0; MAX_LENGTH + 1], symbols };
+        code.counts[1] = code.symbols.len() as u16;
+        (!code.symbols.is_empty()).then_some(code)
     }
 
     pub(super) fn read_symbol(&self, bits: &mut BitReader<'_>) -> Option<u16> {
@@ -94,13 +106,11 @@ impl PrefixCode {
         if bits.read(1)? == 1 {
             let count = bits.read(1)? + 1;
             let wide = bits.read(1)? == 1;
-            let mut lengths = vec![0; alphabet_size.max(256)];
-            let first = bits.read(if wide { 8 } else { 1 })?;
-            lengths[first as usize] = 1;
+            let mut symbols = vec![bits.read(if wide { 8 } else { 1 })? as u16];
             if count == 2 {
-                lengths[bits.read(8)? as usize] = 1;
+                symbols.push(bits.read(8)? as u16);
             }
-            return PrefixCode::from_lengths(&lengths[..alphabet_size]).filter(|code| !code.symbols.is_empty());
+            return PrefixCode::simple(symbols, alphabet_size);
         }
         const ORDER: [usize; 19] = [17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
         let mut length_code_lengths = [0; 19];
@@ -127,5 +137,49 @@ impl PrefixCode {
             lengths.extend(std::iter::repeat_n(length, repeats as usize));
         }
         (lengths.len() <= alphabet_size).then(|| PrefixCode::from_lengths(&lengths))?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The symbols of the bits, of which the first is the lowest.
+    fn symbols(code: &PrefixCode, bytes: &[u8], count: usize) -> Option<Vec<u16>> {
+        let mut bits = BitReader { data: bytes, buffer: 0, count: 0 };
+        (0..count).map(|_| code.read_symbol(&mut bits)).collect()
+    }
+
+    #[test]
+    fn symbols_of_a_length_are_in_ascending_order() {
+        // 1 is 0, 0 is 10, 3 is 110 and 4 is 111
+        let code = PrefixCode::from_lengths(&[2, 1, 0, 3, 3]).expect("a complete code");
+        assert_eq!(symbols(&code, &[0b1101_1010, 0b0000_0001], 4), Some(vec![1, 0, 3, 4]));
+        assert_eq!(code.symbols, [1, 0, 3, 4]);
+        let longest: Vec<u8> = (1..=15).chain([15]).collect();
+        assert_eq!(PrefixCode::from_lengths(&longest).map(|code| code.symbols), Some((0..16).collect()));
+    }
+
+    #[test]
+    fn incomplete_and_oversubscribed_codes_are_refused() {
+        for (lengths, is_code) in
+            [(&[1, 1][..], true), (&[0, 5, 0], true), (&[1, 2], false), (&[1, 1, 1], false), (&[0, 0], false)]
+        {
+            assert_eq!(PrefixCode::from_lengths(lengths).is_some(), is_code, "{lengths:?}");
+        }
+    }
+
+    #[test]
+    fn simple_codes_have_the_symbols_of_the_alphabet() {
+        for (stated, expected) in [
+            (vec![7], Some(vec![7, 7])),
+            (vec![9, 3], Some(vec![3, 9])),
+            (vec![9, 9], Some(vec![9, 9])),
+            (vec![200, 3], Some(vec![3, 3])),
+            (vec![200], None),
+        ] {
+            let code = PrefixCode::simple(stated.clone(), 40);
+            assert_eq!(code.and_then(|code| symbols(&code, &[0b10], 2)), expected, "{stated:?}");
+        }
     }
 }

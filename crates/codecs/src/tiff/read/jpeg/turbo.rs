@@ -3,6 +3,8 @@
 use turbojpeg::{Decompressor, Image, PixelFormat};
 
 use crate::tiff::read::Failure;
+use tintype_jpeg::integrity::integrity;
+use tintype_pixels::{Error, Format};
 
 /// The most scans of a progressive stream, each of which costs a pass over all coefficients; as for JPEG files.
 const MAX_SCANS: u32 = 100;
@@ -31,7 +33,15 @@ impl Library {
         };
         let image = Image { pixels: &mut samples[..], width: width.into(), pitch, height: height.into(), format };
         match self.0.decompress(stream, image) {
-            Err(turbojpeg::Error::TurboJpegError(text)) if is_harmless(&text) => Ok(samples),
+            // the library reports its first warning only, and data may be missing behind that one
+            Err(turbojpeg::Error::TurboJpegError(text)) if is_harmless(&text) => {
+                let integrity = integrity(stream, true, Some(text.as_str()));
+                let whole = integrity.and_then(|integrity| integrity.require_whole(Format::Jpeg));
+                whole.map(|()| samples).map_err(|error| match error {
+                    Error::Malformed { reason, .. } => Failure::malformed(format!("a JPEG stream: {reason}")),
+                    error => Failure::malformed(error.to_string()),
+                })
+            }
             result => result.map(|()| samples).map_err(fault),
         }
     }
@@ -41,7 +51,7 @@ fn fault(error: turbojpeg::Error) -> Failure {
     Failure::malformed(format!("a JPEG stream: {error}"))
 }
 
-/// Whether the picture is complete despite a warning (the text is that of `jerror.h` of libjpeg).
+/// Whether the picture may be complete despite a warning (the text is that of `jerror.h` of libjpeg).
 fn is_harmless(text: &str) -> bool {
     text.contains("extraneous bytes before marker")
 }
