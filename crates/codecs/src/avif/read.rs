@@ -16,7 +16,6 @@
 //! caught: its entry points are `extern "C"`, so it aborts the process.
 
 mod animation;
-mod boxes;
 mod container;
 mod convert;
 mod failure;

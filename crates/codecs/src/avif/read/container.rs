@@ -7,11 +7,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::boxes::{BoxRef, Boxes, FourCc, Reader};
 use super::failure::{Failure, Result};
 use super::location::{Extent, LocationLayout, MAX_EXTENTS, Source, join, truncated};
 use super::property::{Property, parse_property};
 use super::track::{self, Track};
+use crate::boxes::{BoxRef, Boxes, FourCc, Reader};
 
 /// The most items of a file. Each tile of a grid is an item; phones write
 /// some 50, the largest panoramas a few hundred.

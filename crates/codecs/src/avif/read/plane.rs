@@ -6,7 +6,6 @@ use std::borrow::Cow;
 use re_rav1d::dav1d::{Decoder, Picture};
 
 use super::ALPHA_URNS;
-use super::boxes::Reader;
 use super::container::Container;
 use super::convert::{self, Canvas, TileRect};
 use super::failure::{Failure, Result};
@@ -17,6 +16,7 @@ use super::samples::SampleTable;
 use super::sequence::{self, Bitstream, Selection};
 use super::track::Track;
 use super::transform::Transforms;
+use crate::boxes::Reader;
 
 /// The most tiles of a grid; phones write some 50.
 const MAX_TILES: usize = 1024;
@@ -25,8 +25,8 @@ const MAX_TILES: usize = 1024;
 /// share data.
 const MAX_DATA_REUSE: usize = 8;
 
-/// The most pixels of all coded frames, as a multiple of the pixels of the picture: four layers, in tiles of which the grid cuts half
-/// off. Limits count the pixels of the picture.
+/// The most pixels of all coded frames, as a multiple of the pixels of the picture, which are those that the limits count: four
+/// layers, in tiles of which the grid cuts half off.
 const MAX_CODED_AREA: u64 = 8;
 
 /// Pixels that the frames may have in excess of that, so that small pictures may be of any coded size.
@@ -181,7 +181,8 @@ impl<'a> Plane<'a> {
         }
     }
 
-    /// Checks that decoding is not out of proportion to the picture, which is the first of `samples` of a sequence, or the only one.
+    /// Checks that the coded pixels are in proportion to the picture, which is the first of `samples` of a sequence, or the only
+    /// one.
     pub(super) fn check_coded_area(&self, samples: u32) -> Result<()> {
         let of_tile = |tile: &Tile<'_>| tile.pixels().saturating_mul(tile.bitstream.frames as u64);
         let coded = self.tiles.iter().map(of_tile).fold(0, u64::saturating_add);

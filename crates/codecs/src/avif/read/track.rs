@@ -2,10 +2,10 @@
 //!
 //! Edit lists say how often a sequence plays, and nothing else: browsers show the first sample first, whatever they say.
 
-use super::boxes::{Boxes, FourCc, Reader, children};
 use super::container::MAX_ASSOCIATIONS;
 use super::property::{Property, as_auxiliary_type, find, parse_property};
 use super::samples::SampleTable;
+use crate::boxes::{Boxes, FourCc, Reader, children};
 use tintype_pixels::Loops;
 
 type Result<T> = std::result::Result<T, String>;
