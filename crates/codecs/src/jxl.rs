@@ -28,14 +28,14 @@ fn profile(header: &read::Header) -> Option<Profile> {
 }
 
 /// Bytes that decoding takes for each stored pixel, and those for each pixel of a frame that is kept. The decoder works in
-/// floating point, with a copy or two of each channel, and keeps every layer and every frame.
+/// floating point, with a copy or two of each channel, and keeps every frame.
 fn memory_per_pixel(header: &read::Header) -> (f64, f64) {
     let samples = f64::from(header.samples_per_pixel);
     // the most that was measured
     let frame = if header.has_alpha || header.frames > 1 { 80.0 } else { 32.0 };
-    let layers = header.layer_pixels as f64 / (f64::from(header.width) * f64::from(header.height)).max(1.0);
+    let pixels = f64::from(header.width) * f64::from(header.height);
     let kept = 4.0 * samples;
-    (f64::max(frame, 10.0 * samples - WRITTEN) + kept * (layers - 1.0), kept * layers)
+    (f64::max(frame, 10.0 * samples - WRITTEN) + kept * header.extra_pixels as f64 / pixels.max(1.0), kept)
 }
 
 impl Codec for Jxl {
@@ -102,18 +102,19 @@ mod tests {
             frames: 1,
             loops: Loops::Forever,
             samples_per_pixel: 4,
-            layer_pixels: 200,
+            extra_pixels: 0,
         };
-        let with = |samples_per_pixel, layer_pixels| read::Header { samples_per_pixel, layer_pixels, ..opaque.clone() };
+        let with = |samples_per_pixel, extra_pixels| read::Header { samples_per_pixel, extra_pixels, ..opaque.clone() };
         let alpha = read::Header { has_alpha: true, ..opaque.clone() };
-        let animated = read::Header { frames: 9, ..with(4, 400) };
+        let animated = read::Header { frames: 9, ..with(4, 200) };
         let table = [
             ("an opaque picture", opaque.clone(), (32.0, 16.0)),
             ("alpha", alpha, (80.0, 16.0)),
-            ("five extra channels", with(8, 200), (72.0, 32.0)),
-            ("ten extra channels", with(13, 200), (122.0, 52.0)),
-            ("three layers", with(4, 600), (64.0, 48.0)),
-            ("an animation of two layers a frame", animated, (96.0, 32.0)),
+            ("five extra channels", with(8, 0), (72.0, 32.0)),
+            ("ten extra channels", with(13, 0), (122.0, 52.0)),
+            ("two layers besides the last", with(4, 400), (64.0, 16.0)),
+            ("a reference frame of half the size", with(4, 100), (40.0, 16.0)),
+            ("an animation with a layer", animated, (96.0, 16.0)),
         ];
         for (name, header, expected) in table {
             assert_eq!(memory_per_pixel(&header), expected, "{name}");
@@ -125,7 +126,7 @@ mod tests {
         let header = read::probe(ANIMATED).expect("a header");
         assert!(header.frames > 1);
         let pixels = u64::from(header.width) * u64::from(header.height);
-        assert!((pixels..2 * pixels).contains(&header.layer_pixels), "{}", header.layer_pixels);
+        assert!(header.extra_pixels < pixels, "{} of {pixels}", header.extra_pixels);
         let (frames, integrity) = decode(&Jxl, ANIMATED, true).expect("frames");
         assert_eq!((frames.len(), integrity), (header.frames as usize, Integrity::Whole));
     }

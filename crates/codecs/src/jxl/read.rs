@@ -38,6 +38,9 @@ const MAX_FRAMES: usize = 4096;
 /// The most pixels of all layers, as a multiple of the pixels of the frames that they are blended to.
 const LAYER_AREA: u64 = 8;
 
+/// Frames that a frame can refer to (`save_as_reference`, 18181-1, F.2).
+const REFERENCE_SLOTS: u64 = 4;
+
 /// Bytes that the decoder may allocate besides the admitted memory.
 const BASE_MEMORY: usize = 64 << 20;
 
@@ -68,8 +71,8 @@ pub(crate) struct Header {
     pub(crate) loops: Loops,
     /// Samples of a pixel that the decoder has, extra channels among them.
     pub(crate) samples_per_pixel: u32,
-    /// The most pixels of all layers of a frame that the decoder keeps.
-    pub(crate) layer_pixels: u64,
+    /// Pixels that the decoder keeps besides those of the frames that are shown: of layers, and of frames that others refer to.
+    pub(crate) extra_pixels: u64,
 }
 
 /// The error of a picture that the reader refused with that message.
@@ -265,7 +268,7 @@ fn read_header(image: &JxlImage) -> Result<Header> {
             plays => Loops::Times(plays.try_into().unwrap_or(u16::MAX)),
         },
         samples_per_pixel: samples_per_pixel(image),
-        layer_pixels: layer_pixels(image),
+        extra_pixels: extra_pixels(image),
     })
 }
 
@@ -315,20 +318,24 @@ fn samples_per_pixel(image: &JxlImage) -> u32 {
     3 + image.image_header().metadata.ec_info.len().max(1) as u32
 }
 
-/// The most pixels of all layers of a frame that the decoder keeps. A layer that was blended has become as large as the picture.
-fn layer_pixels(image: &JxlImage) -> u64 {
+/// Pixels that the decoder keeps besides those of the frames that are shown. A layer that was blended is as large as the picture,
+/// and is kept until another one takes its reference slot.
+fn extra_pixels(image: &JxlImage) -> u64 {
     let canvas = u64::from(image.width()) * u64::from(image.height());
-    let (mut most, mut layers) = (canvas, 0_u64);
+    let (mut others, mut layers, mut most_layers) = (0_u64, 0_u64, 0_u64);
     for frame in (0..image.num_loaded_frames()).filter_map(|index| image.frame(index)) {
         let header = frame.header();
-        let own = u64::from(header.sample_width(1)) * u64::from(header.sample_height(1));
-        layers = layers.saturating_add(if header.frame_type.is_normal_frame() { own.max(canvas) } else { own });
-        most = most.max(layers);
         if header.is_keyframe() {
             layers = 0;
+        } else if header.frame_type.is_normal_frame() {
+            layers += 1;
+            most_layers = most_layers.max(layers);
+        } else {
+            let (width, height) = (header.sample_width(1), header.sample_height(1));
+            others = others.saturating_add(u64::from(width) * u64::from(height));
         }
     }
-    most
+    others.saturating_add(canvas.saturating_mul(most_layers.min(REFERENCE_SLOTS)))
 }
 
 /// Whether the first alpha channel is associated (18181-1, C.6).
