@@ -25,7 +25,12 @@ impl Codec for Bmp {
         let header = Header::read(original)?;
         let size = Size::new(header.width as u32, header.height as u32);
         let mut info = Info::new(FORMAT, size);
-        info.has_alpha = header.masks[3] != 0 || header.seems_truncated(original);
+        let data = header.pixels(original);
+        let is_truncated = match header.compression {
+            Compression::None => header.is_truncated(data),
+            Compression::Rle(bits) => !rle::is_whole(&header, bits, data),
+        };
+        info.has_alpha = header.masks[3] != 0 || is_truncated;
         let channels = if info.has_alpha { 4.0 } else { 3.0 };
         // the pixels, and a copy without an alpha channel that is opaque
         info.caps.memory = DecodeMemory { per_stored_pixel: 2.0 * channels, per_decoded_pixel: 5.0 };
@@ -37,7 +42,7 @@ impl Codec for Bmp {
     ) -> Result<Integrity> {
         let info = admitted.info();
         let header = Header::read(original)?;
-        let data = original.get(header.data..).unwrap_or_default();
+        let data = header.pixels(original);
         let read = match header.compression {
             Compression::None => rows::read(&header, data),
             Compression::Rle(bits) => rle::read(&header, bits, data),
@@ -188,6 +193,8 @@ mod tests {
             ("truncated", eight(2, &[3, 1, 0, 0, 2, 2]), [[BLUE, BLUE, CLEAR], greens], false),
             ("truncated in the first row", eight(2, &[2, 1, 3]), [[CLEAR; 3], [GREEN, GREEN, CLEAR]], false),
             ("truncated in absolute mode", eight(2, &[3, 1, 0, 0, 0, 3, 1]), [[CLEAR; 3], greens], false),
+            ("truncated behind pixels 0 and 1", eight(2, &[3, 1, 0, 0, 0, 3, 0, 1]), [[CLEAR; 3], greens], false),
+            ("pixels behind the row", eight(2, &[2, 1, 9, 2, 9, 0, 0, 0, 3, 2]), [blues, [GREEN, GREEN, BLUE]], true),
         ];
         for (name, file, rows, whole) in table {
             assert_eq!(decoded(&file).expect(name), (rows.as_flattened().to_vec(), whole), "{name}");

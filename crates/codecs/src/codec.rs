@@ -22,7 +22,8 @@ pub type ShouldContinue<'a> = &'a mut dyn FnMut() -> bool;
 /// A damaged file is decoded as far as browsers do, with [`Integrity::Damaged`]: a still picture with its missing rows empty, or the
 /// complete frames of an animation, at least one.
 pub trait Codec: Sync {
-    /// Reads the header only: no pixels are allocated, and most take well under a millisecond. A PNG inflates its profile.
+    /// Reads headers and allocates no pixels. Most formats take microseconds; a PNG inflates its profile, GIF walks all of its blocks,
+    /// JPEG XL reads the whole file, and SVG is parsed.
     ///
     /// # Errors
     /// [`Error::Malformed`]; [`Error::Unsupported`] for features that the codec lacks.

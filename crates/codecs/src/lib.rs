@@ -16,6 +16,7 @@ compile_error!(
 
 mod avif;
 mod bmp;
+mod boxes;
 mod canvas;
 pub mod codec;
 pub mod encode_input;

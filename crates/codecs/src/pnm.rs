@@ -117,8 +117,12 @@ fn to_rgb(samples: Vec<u8>, kind: ColorType) -> Result<(usize, Vec<u8>)> {
         ColorType::L8 | ColorType::La8 => (channels, grey_to_rgb(&samples, channels - 2)),
         ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16 => {
             let (pairs, _) = samples.as_chunks::<2>();
-            let wide: Vec<u16> = pairs.iter().map(|&pair| u16::from_ne_bytes(pair)).collect();
-            let wide = if kind.has_color() { wide } else { grey_to_rgb(&wide, channels - 2) };
+            let mut wide: Vec<u16> = pairs.iter().map(|&pair| u16::from_ne_bytes(pair)).collect();
+            // no more than two copies are held at a time
+            drop(samples);
+            if !kind.has_color() {
+                wide = grey_to_rgb(&wide, channels - 2);
+            }
             (channels, colour::to_srgb8(&wide, channels, None))
         }
         other => return Err(Error::unsupported(FORMAT, format!("its samples are {other:?}"))),

@@ -29,8 +29,8 @@ pub(crate) fn packed(decoded: Decoded) -> Pixels {
     pixels
 }
 
-/// The frames of a small file, all or the first, and the integrity. Asserts that they have the announced size, and that decoding by
-/// rows, where the codec can, gives the same picture.
+/// The frames of a small file, all or the first, and the integrity. Asserts that they have the announced size, that undamaged
+/// ones have no alpha that was not announced, and that decoding by rows, where the codec can, gives the same picture.
 pub(crate) fn decode_checked(codec: &dyn Codec, file: &[u8], animated: bool) -> Result<(Vec<Pixels>, Integrity)> {
     let info = codec.probe(file)?;
     let frames = if animated { info.frames } else { 1 };
@@ -62,6 +62,8 @@ pub(crate) fn decode_checked(codec: &dyn Codec, file: &[u8], animated: bool) -> 
     }
     let integrity = decoded?;
     assert!(frames_decoded.iter().all(|pixels| pixels.size == info.size), "the announced size");
+    let is_opaque = !frames_decoded.iter().any(Pixels::has_alpha);
+    assert!(info.has_alpha || is_opaque || integrity.is_damaged(), "the header says that nothing is transparent");
     let is_complete = frames_decoded.len() == frames as usize;
     assert!(
         is_complete || integrity.is_damaged() && !frames_decoded.is_empty(),

@@ -16,7 +16,6 @@
 //! caught: its entry points are `extern "C"`, so it aborts the process.
 
 mod animation;
-mod boxes;
 mod container;
 mod convert;
 mod failure;
@@ -111,7 +110,7 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Header> {
 /// 8-bit files give 8-bit samples, deeper ones 16-bit samples.
 ///
 /// `header` is what [`probe`] returned for the same bytes. Runs on the calling
-/// thread and holds `header.decoded_bytes` at most.
+/// thread and holds `header.decoded_bytes` and a few rows at most.
 ///
 /// # Errors
 ///
@@ -233,12 +232,15 @@ impl<'a> Selected<'a> {
         Self { colour, alpha, premultiplied, nclx, icc, peak, items, frames, loops }.checked()
     }
 
-    /// Fits alpha to the colour, and checks the matrix before anything is decoded.
+    /// Fits alpha to the colour, and checks the coded pixels and the matrix before anything is decoded.
     fn checked(mut self) -> Result<Self> {
         if self.colour.width == 0 || self.colour.height == 0 {
             return Err("the picture is empty".into());
         }
         self.alpha = self.alpha.map(|alpha| alpha.fitted_to(&self.colour)).transpose()?;
+        for plane in self.alpha.iter().chain([&self.colour]) {
+            plane.check_coded_area(self.frames)?;
+        }
         let first = &self.colour.first().header;
         if !first.monochrome {
             Matrix::new(self.nclx.unwrap_or(first.colour), first.depth)?;

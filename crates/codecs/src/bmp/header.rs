@@ -23,7 +23,7 @@ pub(super) struct Header {
     /// RGB.
     pub(super) palette: Vec<[u8; 3]>,
     /// The offset of the pixels in the file.
-    pub(super) data: usize,
+    data: usize,
 }
 
 /// The storage of pixels.
@@ -103,13 +103,14 @@ impl Header {
         (self.width * self.bits).div_ceil(8)
     }
 
-    /// Whether the file is too short for its rows, or its RLE data lack an end of bitmap.
-    pub(super) fn seems_truncated(&self, file: &[u8]) -> bool {
-        let data = file.get(self.data..).unwrap_or_default();
-        match self.compression {
-            Compression::None => data.len() < self.stride() * (self.height - 1) + self.row(),
-            Compression::Rle(_) => !data[data.len().saturating_sub(8)..].windows(2).any(|pair| pair == [0, 1]),
-        }
+    /// The stored pixels.
+    pub(super) fn pixels<'a>(&self, file: &'a [u8]) -> &'a [u8] {
+        file.get(self.data..).unwrap_or_default()
+    }
+
+    /// Whether uncompressed data are too short for the rows.
+    pub(super) fn is_truncated(&self, data: &[u8]) -> bool {
+        data.len() < self.stride() * (self.height - 1) + self.row()
     }
 
     /// The row from the top of the stored row with that number.

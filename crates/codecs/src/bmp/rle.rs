@@ -25,6 +25,11 @@ pub(super) fn read(header: &Header, bits: usize, data: &[u8]) -> Bitmap {
     Bitmap { channels: 4, samples: samples.collect(), rows, is_whole: false }
 }
 
+/// Whether the data are complete, without decoding pixels.
+pub(super) fn is_whole(header: &Header, bits: usize, data: &[u8]) -> bool {
+    Decoder { header, bits, data, x: 0, y: 0, samples: &mut [] }.run().is_some()
+}
+
 struct Decoder<'a> {
     header: &'a Header,
     /// Bits of a pixel: 4, 8 or 24.
@@ -33,6 +38,7 @@ struct Decoder<'a> {
     x: usize,
     /// The number of the row in the order of the file.
     y: usize,
+    /// RGB of all rows; empty where pixels are not wanted.
     samples: &'a mut [u8],
 }
 
@@ -66,14 +72,14 @@ impl Decoder<'_> {
                     let padded = 2 + length.next_multiple_of(2);
                     let pixels = self.data.get(2..2 + length)?;
                     self.data = self.data.get(padded..).unwrap_or_default();
-                    (0..count).for_each(|at| self.put(self.pixel(pixels, at)));
+                    self.put(count, pixels, count);
                 }
                 // encoded mode
                 (count, _) => {
                     let pixels = &self.take(1 + self.bits.div_ceil(8))?[1..];
                     // RLE4 alternates between two colours
-                    let repeats = if self.bits == 4 { 2 } else { 1 };
-                    (0..usize::from(count)).for_each(|at| self.put(self.pixel(pixels, at % repeats)));
+                    let period = if self.bits == 4 { 2 } else { 1 };
+                    self.put(count.into(), pixels, period);
                 }
             }
         }
@@ -88,12 +94,17 @@ impl Decoder<'_> {
         }
     }
 
-    fn put(&mut self, colour: [u8; 3]) {
-        if self.x < self.header.width {
-            let at = (self.header.row_at(self.y) * self.header.width + self.x) * 3;
-            self.samples[at..at + 3].copy_from_slice(&colour);
+    /// Writes a run of `count` pixels, which repeats the first `period` of `pixels`. Those beyond the row take no time.
+    fn put(&mut self, count: usize, pixels: &[u8], period: usize) {
+        let visible = count.min(self.header.width.saturating_sub(self.x));
+        if visible > 0 && !self.samples.is_empty() {
+            let start = (self.header.row_at(self.y) * self.header.width + self.x) * 3;
+            for number in 0..visible {
+                let colour = self.pixel(pixels, number % period);
+                self.samples[start + 3 * number..][..3].copy_from_slice(&colour);
+            }
         }
-        self.x += 1;
+        self.x += count;
     }
 }
 

@@ -3,6 +3,7 @@
 //! The header does not count the frames, so probing walks all blocks; no image data is decompressed.
 
 use super::FORMAT;
+use crate::canvas::Disposal;
 use tintype_pixels::error::{Error, Result};
 use tintype_pixels::geometry::Size;
 use tintype_pixels::{Loops, RowDecoding};
@@ -33,8 +34,39 @@ pub(super) struct Outline {
     /// Whether there are comments, XMP or other application data.
     pub(super) has_metadata: bool,
     pub(super) has_trailer: bool,
-    /// Whether the graphic control extension before the next image has a transparent colour.
-    is_transparent: bool,
+    /// The graphic control extension before the next image.
+    control: GraphicControl,
+    /// Whether the screen may have transparent pixels when the next image is drawn.
+    is_clear: bool,
+}
+
+/// The fields of a graphic control extension (§23).
+#[derive(Clone, Copy, Default)]
+pub(super) struct GraphicControl {
+    flags: u8,
+    /// In hundredths of a second.
+    pub(super) delay: u16,
+    transparent_index: u8,
+}
+
+impl GraphicControl {
+    /// Reads the sub-blocks at the start of `body`, of which the last one counts; the default where it is too short.
+    pub(super) fn read(body: &[u8]) -> GraphicControl {
+        let &[flags, low, high, transparent_index, ..] = last_sub_block(body) else { return GraphicControl::default() };
+        GraphicControl { flags, delay: u16::from_le_bytes([low, high]), transparent_index }
+    }
+
+    pub(super) fn transparent_index(self) -> Option<u8> {
+        (self.flags & 1 == 1).then_some(self.transparent_index)
+    }
+
+    pub(super) fn disposal(self) -> Disposal {
+        match self.flags >> 2 & 7 {
+            2 => Disposal::Background,
+            3 => Disposal::Previous,
+            _ => Disposal::None,
+        }
+    }
 }
 
 impl Outline {
@@ -54,7 +86,8 @@ impl Outline {
             memory: 0,
             has_metadata: false,
             has_trailer: false,
-            is_transparent: false,
+            control: GraphicControl::default(),
+            is_clear: true,
         };
         let mut at = SCREEN_END + colour_table_length(flags);
         // a missing trailer is no damage; a frame that is cut off counts, and its decoder reports it
@@ -81,9 +114,7 @@ impl Outline {
         let &label = file.get(at + 1)?;
         let body = file.get(at + 2..).unwrap_or_default();
         match label {
-            GRAPHIC_CONTROL => {
-                self.is_transparent = last_sub_block(body).first().is_some_and(|flags| flags & 1 == 1);
-            }
+            GRAPHIC_CONTROL => self.control = GraphicControl::read(body),
             APPLICATION if body.get(1..12) == Some(b"NETSCAPE2.0") => self.read_repetitions(body),
             APPLICATION | COMMENT => self.has_metadata = true,
             _ => {}
@@ -111,14 +142,20 @@ impl Outline {
         // the byte before the sub-blocks is the LZW minimum code size
         let next = skip_sub_blocks(file, at + 10 + colour_table_length(flags) + 1);
         if self.frames == 0 {
-            let covers = (left, top) == (0, 0) && size.width >= screen.width && size.height >= screen.height;
-            self.has_alpha = !covers;
             self.size = Size::new(screen.width.max(left + size.width), screen.height.max(top + size.height));
             // colour indices as sent and deinterlaced; codes in a buffer that grows by doubling
             let codes = max_codes(size.pixels()).min((next.unwrap_or(file.len()) - at) as u64);
             self.memory = 2 * size.pixels() + 3 * codes;
         }
-        self.has_alpha |= std::mem::take(&mut self.is_transparent);
+        let control = std::mem::take(&mut self.control);
+        let covers = (left, top) == (0, 0) && size.width >= self.size.width && size.height >= self.size.height;
+        let leaves_clear = self.is_clear && !covers;
+        self.has_alpha |= leaves_clear || control.transparent_index().is_some();
+        self.is_clear = match control.disposal() {
+            Disposal::Background => true,
+            Disposal::Previous => self.is_clear,
+            Disposal::None => leaves_clear,
+        };
         self.frames += 1;
         next
     }
@@ -135,8 +172,8 @@ pub(super) fn colour_table_length(flags: u8) -> usize {
     if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) }
 }
 
-/// The last of the sub-blocks at the start of `bytes`. In a graphic control extension with several the last one counts.
-pub(super) fn last_sub_block(bytes: &[u8]) -> &[u8] {
+/// The last of the sub-blocks at the start of `bytes`.
+fn last_sub_block(bytes: &[u8]) -> &[u8] {
     let (mut last, mut rest) = (&[][..], bytes);
     while let Some((&length, behind)) = rest.split_first()
         && length > 0

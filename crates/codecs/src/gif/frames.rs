@@ -7,7 +7,7 @@ use weezl::{BitOrder, decode::Configuration};
 
 use super::FORMAT;
 use super::blocks::{
-    EXTENSION, GRAPHIC_CONTROL, IMAGE, SCREEN_END, colour_table_length, last_sub_block, max_codes, skip_sub_blocks,
+    EXTENSION, GRAPHIC_CONTROL, GraphicControl, IMAGE, SCREEN_END, colour_table_length, max_codes, skip_sub_blocks,
 };
 use crate::canvas::{Area, Disposal};
 use crate::lzw::{self, Order};
@@ -56,34 +56,6 @@ impl IndexedFrame {
     }
 }
 
-/// The fields of a graphic control extension (§23).
-#[derive(Clone, Copy, Default)]
-struct GraphicControl {
-    flags: u8,
-    /// In hundredths of a second.
-    delay: u16,
-    transparent_index: u8,
-}
-
-impl GraphicControl {
-    fn read(block: &[u8]) -> Option<GraphicControl> {
-        let &[flags, low, high, transparent_index, ..] = block else { return None };
-        Some(GraphicControl { flags, delay: u16::from_le_bytes([low, high]), transparent_index })
-    }
-
-    fn transparent_index(self) -> Option<u8> {
-        (self.flags & 1 == 1).then_some(self.transparent_index)
-    }
-
-    fn disposal(self) -> Disposal {
-        match self.flags >> 2 & 7 {
-            2 => Disposal::Background,
-            3 => Disposal::Previous,
-            _ => Disposal::None,
-        }
-    }
-}
-
 impl<'a> Frames<'a> {
     pub(super) fn open(file: &'a [u8], max_pixels: u64) -> Frames<'a> {
         let at = SCREEN_END + colour_table_length(file.get(10).copied().unwrap_or_default());
@@ -101,7 +73,7 @@ impl<'a> Frames<'a> {
                 Some(&EXTENSION) => {
                     let body = self.file.get(self.at + 2..).unwrap_or_default();
                     if self.file.get(self.at + 1) == Some(&GRAPHIC_CONTROL) {
-                        control = GraphicControl::read(last_sub_block(body)).unwrap_or_default();
+                        control = GraphicControl::read(body);
                     }
                     self.at = skip_sub_blocks(self.file, self.at + 2).ok_or_else(ends_early)?;
                 }
@@ -125,7 +97,8 @@ impl<'a> Frames<'a> {
             self.file.get(table + local.len()..).and_then(<[u8]>::split_first).ok_or_else(ends_early)?;
         let mut indices = vec![0; size.pixels() as usize];
         let filled = decompress(min_code_size, data, &mut indices);
-        let decoded_rows = filled.checked_div(size.width as usize).unwrap_or_default() as u32;
+        // rows without pixels are complete
+        let decoded_rows = filled.checked_div(size.width as usize).map_or(size.height, |rows| rows as u32);
         if decoded_rows == 0 && size.pixels() > 0 {
             return Err(Error::malformed(FORMAT, "an image has no data"));
         }
@@ -214,7 +187,7 @@ fn deinterlace(indices: &[u8], size: Size, decoded_rows: u32) -> (Vec<u8>, u32) 
         to.copy_from_slice(&indices[number * width..][..width]);
         filled += 1;
     }
-    (ordered, if width == 0 { size.height } else { filled })
+    (ordered, if width == 0 { decoded_rows } else { filled })
 }
 
 #[cfg(test)]

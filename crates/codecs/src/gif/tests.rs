@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::Gif;
+use crate::codec::Codec;
 use crate::testing::decode_checked;
 use tintype_pixels::Pixels;
 
@@ -152,7 +153,7 @@ fn animation_is_decoded_up_to_the_first_damaged_frame() {
     let short = frame_of(&data[..data.len() / 2], false);
     let garbage = frame_of(&[0xFF; 90], false);
     let second = frame(5);
-    let cases: [(&str, Vec<u8>, usize, bool); 7] = [
+    let cases: [(&str, Vec<u8>, usize, bool); 9] = [
         ("the last frame is short", file(&[&frame(3), &second, &short, b";"]), 2, true),
         ("the last frame is garbage", file(&[&frame(3), &second, &garbage, b";"]), 2, true),
         ("a middle frame is short", file(&[&frame(3), &short, &second, b";"]), 1, true),
@@ -161,6 +162,18 @@ fn animation_is_decoded_up_to_the_first_damaged_frame() {
         (
             "a frame without pixels",
             file(&[&frame(3), &[0x2C, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0], &second, b";"]),
+            3,
+            false,
+        ),
+        (
+            "a frame without columns",
+            file(&[&frame(3), &[0x2C, 0, 0, 0, 0, 0, 0, 16, 0, 0, 4, 0], &second, b";"]),
+            3,
+            false,
+        ),
+        (
+            "an interlaced frame without columns",
+            file(&[&frame(3), &[0x2C, 0, 0, 0, 0, 0, 0, 16, 0, 0x40, 4, 0], &second, b";"]),
             3,
             false,
         ),
@@ -178,6 +191,44 @@ fn animation_is_decoded_up_to_the_first_damaged_frame() {
     for (name, file, frames, damaged) in cases {
         let (decoded, integrity) = decode_checked(&Gif, &file, true).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!((decoded.len(), integrity.is_damaged()), (frames, damaged), "{name}: {integrity:?}");
+    }
+}
+
+/// The disposal of a frame without a transparent colour, and whether it covers the screen; others have one pixel.
+type Disposed = (u8, bool);
+
+#[test]
+fn disposed_frames_make_an_animation_transparent() {
+    let table: [(&[Disposed], bool); 11] = [
+        (&[(0, true), (0, false)], false),
+        (&[(1, true), (0, false)], false),
+        (&[(2, true), (0, false)], true),
+        (&[(3, true), (0, false)], true),
+        (&[(2, true), (0, true)], false),
+        (&[(3, true), (3, true), (0, false)], true),
+        (&[(0, true), (2, false), (0, false)], true),
+        (&[(0, true), (3, false), (0, false)], false),
+        (&[(2, true), (0, true), (3, false), (0, false)], false),
+        (&[(0, false), (0, true)], true),
+        (&[(2, true)], false),
+    ];
+    for (frames, expected) in table {
+        let mut blocks = Vec::new();
+        for (number, &(disposal, is_whole)) in frames.iter().enumerate() {
+            let mut block = frame(3);
+            if !is_whole {
+                // each at another place
+                let descriptor = [number as u8, 0, 0, 0, 1, 0, 1, 0, 0, 4];
+                block = [&block[..9], &descriptor, &sub_blocks(&codes(&[3]))].concat();
+            }
+            block[3] = disposal << 2;
+            blocks.extend(block);
+        }
+        let file = file(&[&blocks, b";"]);
+        // asserts that the header announces transparent pixels
+        let (decoded, _) = decode_checked(&Gif, &file, true).expect("frames");
+        assert_eq!(decoded.iter().any(Pixels::has_alpha), expected, "{frames:?}");
+        assert_eq!(Gif.probe(&file).expect("a header").has_alpha, expected, "{frames:?}");
     }
 }
 

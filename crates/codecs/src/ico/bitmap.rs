@@ -135,14 +135,15 @@ fn stride(width: usize, bits: usize) -> usize {
 }
 
 /// Masks of red, green, blue and alpha. `BI_BITFIELDS` (3) has those of the colours, `BI_ALPHABITFIELDS` (6) and headers of 56 bytes
-/// and more have that of alpha, too; all are at the same offset.
+/// and more have that of alpha, too; all are at the same offset. Of 16 bits the alpha is not used: their AND mask counts.
 fn masks(data: &[u8], bits: usize, compression: u32, size: usize) -> [u32; 4] {
     let standard = if bits == 16 { [0x7C00, 0x03E0, 0x001F, 0] } else { [0xFF_0000, 0xFF00, 0xFF, 0xFF00_0000] };
     if compression == 0 {
         return standard;
     }
     let stored = |index: usize| u32_at(data, 40 + 4 * index).map_or(0, |mask| mask);
-    let alpha = if size >= 56 || compression == 6 { stored(3) } else { standard[3] };
+    let has_alpha = bits == 32 && (size >= 56 || compression == 6);
+    let alpha = if has_alpha { stored(3) } else { standard[3] };
     [stored(0), stored(1), stored(2), alpha]
 }
 

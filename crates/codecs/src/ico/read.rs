@@ -37,10 +37,14 @@ pub(crate) enum Payload<'a> {
 /// Directory entries that are read; real files have up to 30.
 const MAX_ENTRIES: usize = 256;
 
-/// Width and height of the image that [`decode`] returns.
-pub(crate) fn probe(bytes: &[u8]) -> Result<(u32, u32), Failure> {
-    let image = select(bytes)?;
-    Ok((image.width, image.height))
+/// Width and height of the image that [`decode`] returns, and its file if it is a PNG.
+pub(crate) fn probe(bytes: &[u8]) -> Result<(u32, u32, Option<&[u8]>), Failure> {
+    let Image { width, height, kind, .. } = select(bytes)?;
+    let png = match kind {
+        Kind::Png(file) => Some(file),
+        Kind::Bmp(_) => None,
+    };
+    Ok((width, height, png))
 }
 
 /// Decodes the best image of the file.
@@ -186,7 +190,7 @@ mod tests {
     fn pixels(file: &[u8]) -> Option<Vec<u8>> {
         match decode(file, 1000) {
             Ok(Payload::Pixels { width, height, rgba, .. }) => {
-                assert_eq!(probe(file), Ok((width, height)));
+                assert_eq!(probe(file), Ok((width, height, None)));
                 Some(rgba)
             }
             _ => None,
@@ -234,6 +238,17 @@ mod tests {
         let mut payload = bmp(1, 1, 16, &[0, 0xF8, 0, 0, 0xE0, 7, 0, 0, 0x1F, 0, 0, 0, 0x1F, 0xF8, 0, 0, 0, 0, 0, 0]);
         payload[16] = 3;
         assert_eq!(pixels(&icon(1, &[(&payload, None)])), Some(vec![255, 0, 255, 255]));
+        // with a mask of alpha, which counts for pixels of 32 bits only
+        for (bits, value, alpha) in [(16_u16, 0xFC00_u32, 0x8000_u32), (32, 0x80FF_0000, 0xFF00_0000)] {
+            let masks = if bits == 16 { [0x7C00, 0x03E0, 0x1F] } else { [0xFF_0000, 0xFF00, 0xFF] };
+            for (value, opacity) in [(value, if bits == 16 { 255 } else { 128 }), (value & !alpha, 255)] {
+                let header = [masks[0], masks[1], masks[2], alpha].map(u32::to_le_bytes).concat();
+                let mut payload = bmp(1, 1, bits, &[&header[..], &value.to_le_bytes(), &[0; 4]].concat());
+                (payload[0], payload[16]) = (56, 3);
+                let expected = Some(vec![255, 0, 0, opacity]);
+                assert_eq!(pixels(&icon(1, &[(&payload, None)])), expected, "{bits} bits, {value:x}");
+            }
+        }
     }
 
     #[test]
@@ -264,7 +279,7 @@ mod tests {
         let file = png(300, 200);
         let mut bytes = icon(1, &[(&bmp(1, 1, 32, &[0; 8]), None), (&file, None)]);
         bytes.extend(b"behind");
-        assert_eq!(probe(&bytes), Ok((300, 200)));
+        assert_eq!(probe(&bytes), Ok((300, 200, Some(&file[..]))));
         assert_eq!(decode(&bytes, 60_000), Ok(Payload::Png(&file)));
         assert!(matches!(decode(&bytes, 59_999), Err(Failure::Limit(_))));
         // the PNG decoder reports damage

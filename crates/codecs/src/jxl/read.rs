@@ -16,8 +16,10 @@ use jxl_oxide::{
     RenderingIntent,
 };
 
+use crate::boxes::{BoxRef, Boxes, Reader, children};
 use crate::samples::{Decoded, Samples};
-use tintype_pixels::{Loops, exif};
+use tintype_pixels::pixels::grey_to_rgb;
+use tintype_pixels::{Error, Format, Loops, exif};
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -36,12 +38,14 @@ const MAX_FRAMES: usize = 4096;
 /// The most pixels of all layers, as a multiple of the pixels of the frames that they are blended to.
 const LAYER_AREA: u64 = 8;
 
-/// Bytes that the decoder may allocate, independent of the picture's size.
+/// Frames that a frame can refer to (`save_as_reference`, 18181-1, F.2).
+const REFERENCE_SLOTS: u64 = 4;
+
+/// Bytes that the decoder may allocate besides the admitted memory.
 const BASE_MEMORY: usize = 64 << 20;
 
-/// Bytes that the decoder may allocate for each sample of the picture and of its layers.
-/// The corpus needs 5 at most.
-const MEMORY_PER_SAMPLE: u64 = 8;
+/// The start of the message of `jxl-oxide` for an allocation beyond the limit. Its errors are boxed, and their types private.
+const OUT_OF_MEMORY: &str = "failed to allocate";
 
 /// Properties of the picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +71,16 @@ pub(crate) struct Header {
     pub(crate) loops: Loops,
     /// Samples of a pixel that the decoder has, extra channels among them.
     pub(crate) samples_per_pixel: u32,
+    /// Pixels that the decoder keeps besides those of the frames that are shown: of layers, and of frames that others refer to.
+    pub(crate) extra_pixels: u64,
+}
+
+/// The error of a picture that the reader refused with that message.
+pub(crate) fn failed(reason: String) -> Error {
+    if reason.contains(OUT_OF_MEMORY) {
+        return Error::Limit(format!("decoding it takes more memory than was estimated: {reason}"));
+    }
+    Error::malformed(Format::Jxl, reason)
 }
 
 /// Reads the header without decoding pixels.
@@ -87,26 +101,25 @@ pub(crate) struct Picture<'a> {
 }
 
 impl<'a> Picture<'a> {
-    /// Opens a picture to decode its first `frames` frames.
+    /// Opens a picture to decode its first `frames` frames in so many bytes of memory.
     ///
     /// `header` is what [`probe`] returned for the same bytes.
     ///
     /// # Errors
     ///
-    /// A message for the log where its layers have many times the pixels of its frames, or it is damaged or cut.
-    pub(crate) fn open(bytes: &[u8], header: &'a Header, frames: u32) -> Result<Self> {
+    /// [`Error::Limit`] where its layers have many times the pixels of its frames; [`Error::Malformed`] where it is damaged.
+    pub(crate) fn open(bytes: &[u8], header: &'a Header, frames: u32, memory: u64) -> std::result::Result<Self, Error> {
         let tracker = AllocTracker::with_limit(BASE_MEMORY);
-        let mut image = load(&codestream(bytes)?, &tracker)?;
-        if read_header(&image)? != *header {
-            return Err("the header belongs to another file".into());
+        let image = codestream(bytes).and_then(|codestream| load(&codestream, &tracker));
+        let mut image = image.map_err(failed)?;
+        if read_header(&image).map_err(failed)? != *header {
+            return Err(failed("the header belongs to another file".into()));
         }
         let pixels = u64::from(header.width) * u64::from(header.height) * u64::from(frames);
         let area = layer_area(&image, frames);
         if area > pixels.saturating_mul(LAYER_AREA) {
-            return Err(format!("layers of {area} pixels together are too many"));
+            return Err(Error::Limit(format!("its layers have {area} pixels together, its frames {pixels}")));
         }
-        let samples = pixels.saturating_add(area).saturating_mul(samples_per_pixel(&image).into());
-        let memory = samples.saturating_mul(MEMORY_PER_SAMPLE);
         tracker.expand_limit(usize::try_from(memory).unwrap_or(usize::MAX / 2));
         if let Some(encoding) = output_encoding(&image) {
             image.request_color_encoding(encoding);
@@ -118,7 +131,7 @@ impl<'a> Picture<'a> {
     ///
     /// # Errors
     ///
-    /// A message for the log where the frame takes more memory than its size explains, or is damaged.
+    /// A message for [`failed`] where the frame takes more memory than there is, or is damaged.
     pub(crate) fn frame(&self, number: u32) -> Result<Decoded> {
         let Self { image, header } = self;
         let render = image.render_frame(number as usize).map_err(|error| error.to_string())?;
@@ -140,12 +153,16 @@ impl<'a> Picture<'a> {
     pub(crate) fn end(&self, number: u32) -> u64 {
         let Some(animation) = &self.image.image_header().metadata.animation else { return 0 };
         let headers = (0..=number as usize).filter_map(|number| self.image.frame_header(number));
-        let ticks: u64 = headers.map(|header| u64::from(header.duration)).sum();
-        // a second has `tps_numerator / tps_denominator` ticks (18181-1, D.3.3)
-        let per_second = u128::from(animation.tps_numerator);
-        let milliseconds = u128::from(ticks) * u128::from(animation.tps_denominator) * 1000 + per_second / 2;
-        u64::try_from(milliseconds.checked_div(per_second).unwrap_or(0)).unwrap_or(u64::MAX)
+        let ticks = headers.map(|header| u64::from(header.duration)).sum();
+        milliseconds(ticks, animation.tps_numerator, animation.tps_denominator)
     }
+}
+
+/// Milliseconds of so many ticks, to the nearest; a second has `numerator / denominator` ticks (18181-1, D.3.3).
+fn milliseconds(ticks: u64, numerator: u32, denominator: u32) -> u64 {
+    let per_second = u128::from(numerator);
+    let milliseconds = u128::from(ticks) * u128::from(denominator) * 1000 + per_second / 2;
+    u64::try_from(milliseconds.checked_div(per_second).unwrap_or(0)).unwrap_or(u64::MAX)
 }
 
 /// The codestream: the whole file, or the `jxlc` box or `jxlp` boxes of the container (18181-2, 9.8 and 9.9).
@@ -153,17 +170,16 @@ fn codestream(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
     if bytes.starts_with(CODESTREAM_SIGNATURE) {
         return Ok(Cow::Borrowed(bytes));
     }
-    let mut rest = bytes.strip_prefix(CONTAINER_SIGNATURE).ok_or("not a JPEG XL file")?;
+    let boxes = bytes.strip_prefix(CONTAINER_SIGNATURE).ok_or("not a JPEG XL file")?;
     let mut joined = Vec::new();
-    while !rest.is_empty() {
-        let (kind, body, after) = split_box(rest).ok_or("the JPEG XL container is truncated")?;
-        rest = after;
+    for item in Boxes::new(Reader::new(boxes)) {
+        let BoxRef { kind, mut body } = item.map_err(|_| "the JPEG XL container is truncated")?;
         match &kind {
-            b"jxlc" => return Ok(Cow::Borrowed(body)),
+            b"jxlc" => return Ok(Cow::Borrowed(body.0)),
             b"jxlp" => {
-                let (index, part) = body.split_first_chunk().ok_or("a jxlp box is truncated")?;
-                joined.extend_from_slice(part);
-                let is_last = u32::from_be_bytes(*index) >> 31 == 1;
+                let index = body.u32()?;
+                joined.extend_from_slice(body.0);
+                let is_last = index >> 31 == 1;
                 if is_last {
                     return Ok(Cow::Owned(joined));
                 }
@@ -176,31 +192,8 @@ fn codestream(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
 
 /// The EXIF block of the first `Exif` box; `brob` boxes are not read.
 pub(crate) fn exif(bytes: &[u8]) -> Option<&[u8]> {
-    let mut rest = bytes.strip_prefix(CONTAINER_SIGNATURE)?;
-    while let Some((kind, body, after)) = split_box(rest) {
-        if kind == *b"Exif" {
-            return exif::behind_offset(body);
-        }
-        rest = after;
-    }
-    None
-}
-
-/// Splits off the first box: type, body, and the bytes behind it (ISO/IEC
-/// 14496-12, 4.2).
-fn split_box(bytes: &[u8]) -> Option<([u8; 4], &[u8], &[u8])> {
-    let (size, rest) = bytes.split_first_chunk()?;
-    let (kind, rest) = rest.split_first_chunk()?;
-    let (body_length, rest) = match u32::from_be_bytes(*size) {
-        0 => (rest.len(), rest),
-        1 => {
-            let (size, rest) = rest.split_first_chunk()?;
-            (usize::try_from(u64::from_be_bytes(*size).checked_sub(16)?).ok()?, rest)
-        }
-        size => (usize::try_from(size.checked_sub(8)?).ok()?, rest),
-    };
-    let (body, after) = rest.split_at_checked(body_length)?;
-    Some((*kind, body, after))
+    let boxes = Reader::new(bytes.strip_prefix(CONTAINER_SIGNATURE)?);
+    exif::behind_offset(children(boxes, b"Exif").next()?.0)
 }
 
 /// Reads headers and stores frames, all of them, without decoding pixels.
@@ -275,6 +268,7 @@ fn read_header(image: &JxlImage) -> Result<Header> {
             plays => Loops::Times(plays.try_into().unwrap_or(u16::MAX)),
         },
         samples_per_pixel: samples_per_pixel(image),
+        extra_pixels: extra_pixels(image),
     })
 }
 
@@ -320,8 +314,28 @@ fn output_encoding(image: &JxlImage) -> Option<EnumColourEncoding> {
 }
 
 fn samples_per_pixel(image: &JxlImage) -> u32 {
-    // at least alpha, at most a few extra channels: the limit is there for the rest
-    3 + image.image_header().metadata.ec_info.len().clamp(1, 5) as u32
+    // alpha is counted in any case: pictures without extra channels take as much
+    3 + image.image_header().metadata.ec_info.len().max(1) as u32
+}
+
+/// Pixels that the decoder keeps besides those of the frames that are shown. A layer that was blended is as large as the picture,
+/// and is kept until another one takes its reference slot.
+fn extra_pixels(image: &JxlImage) -> u64 {
+    let canvas = u64::from(image.width()) * u64::from(image.height());
+    let (mut others, mut layers, mut most_layers) = (0_u64, 0_u64, 0_u64);
+    for frame in (0..image.num_loaded_frames()).filter_map(|index| image.frame(index)) {
+        let header = frame.header();
+        if header.is_keyframe() {
+            layers = 0;
+        } else if header.frame_type.is_normal_frame() {
+            layers += 1;
+            most_layers = most_layers.max(layers);
+        } else {
+            let (width, height) = (header.sample_width(1), header.sample_height(1));
+            others = others.saturating_add(u64::from(width) * u64::from(height));
+        }
+    }
+    others.saturating_add(canvas.saturating_mul(most_layers.min(REFERENCE_SLOTS)))
 }
 
 /// Whether the first alpha channel is associated (18181-1, C.6).
@@ -362,15 +376,9 @@ where
     stream.write_to_buffer(&mut samples);
     match (coded, header.has_alpha) {
         (3, false) | (4, true) => Ok(samples),
-        (1, false) => Ok(samples.iter().flat_map(|&grey| [grey; 3]).collect()),
-        (2, true) => Ok(expand_grey_alpha(&samples)),
+        (1, false) | (2, true) => Ok(grey_to_rgb(&samples, coded)),
         (channels, _) => Err(format!("frame of {channels} channels")),
     }
-}
-
-fn expand_grey_alpha<S: Copy>(samples: &[S]) -> Vec<S> {
-    let (pixels, _) = samples.as_chunks::<2>();
-    pixels.iter().flat_map(|&[grey, alpha]| [grey, grey, grey, alpha]).collect()
 }
 
 #[cfg(test)]
@@ -388,6 +396,40 @@ mod tests {
         assert_eq!(codestream(&file).unwrap(), &b"abcd"[..]);
         let cut = [CONTAINER_SIGNATURE, &part(0, b"ab")].concat();
         assert!(codestream(&cut).is_err());
+    }
+
+    #[test]
+    fn allocation_beyond_the_limit_is_no_damage() {
+        let refused = AllocTracker::with_limit(9).alloc::<u8>(10).unwrap_err();
+        assert!(matches!(failed(format!("frame error: {refused}")), Error::Limit(_)));
+        assert!(matches!(failed("invalid Rct transform parameters".into()), Error::Malformed { .. }));
+    }
+
+    #[test]
+    fn ticks_are_rounded_to_milliseconds() {
+        let table = [
+            ((0, 1000, 1), 0),
+            ((7, 1000, 1), 7),
+            ((1, 30, 1), 33),
+            ((2, 30, 1), 67),
+            ((1, 2000, 1), 1),
+            ((1, 30_000, 1001), 33),
+            ((9, 0, 1), 0),
+            ((u64::MAX, 1, u32::MAX), u64::MAX),
+        ];
+        for ((ticks, numerator, denominator), expected) in table {
+            assert_eq!(milliseconds(ticks, numerator, denominator), expected, "{ticks} {numerator}/{denominator}");
+        }
+    }
+
+    #[test]
+    fn exif_is_found_in_its_box() {
+        let exif_box = |body: &[u8]| [&(8 + body.len() as u32).to_be_bytes()[..], b"Exif", body].concat();
+        let other = b"\0\0\0\x09free!";
+        let file = [CONTAINER_SIGNATURE, other, &exif_box(b"\0\0\0\x01!MM"), &exif_box(b"\0\0\0\0II")].concat();
+        assert_eq!(exif(&file), Some(&b"MM"[..]));
+        assert_eq!(exif(&[CONTAINER_SIGNATURE, other].concat()), None);
+        assert_eq!(exif(b"II"), None);
     }
 
     #[test]

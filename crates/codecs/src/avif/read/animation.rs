@@ -4,9 +4,8 @@ use re_rav1d::dav1d::Decoder;
 
 use super::OpenFile;
 use super::container::Container;
-use super::convert::Canvas;
 use super::failure::Result;
-use super::plane::{Plane, Role};
+use super::plane::{DataBudget, Plane, Role};
 use super::samples::Samples;
 use super::track::Track;
 use crate::samples::Decoded;
@@ -16,6 +15,8 @@ pub(crate) struct Animation<'a> {
     picture: OpenFile<'a>,
     colour: TrackDecoder<'a>,
     alpha: Option<TrackDecoder<'a>>,
+    /// For the samples of both tracks.
+    budget: DataBudget,
 }
 
 impl<'a> Animation<'a> {
@@ -29,7 +30,7 @@ impl<'a> Animation<'a> {
         let colour = TrackDecoder::new(track.ok_or("it has no image sequence")?, &picture.colour)?;
         let alpha = picture.container.alpha_track().zip(picture.alpha.as_ref());
         let alpha = alpha.map(|(track, plane)| TrackDecoder::new(track, plane)).transpose()?;
-        Ok(Self { picture, colour, alpha })
+        Ok(Self { picture, colour, alpha, budget: DataBudget::new(bytes.len()) })
     }
 
     /// The next frame, before its transforms, and the milliseconds that it is shown. Not to be called again after an error.
@@ -37,11 +38,13 @@ impl<'a> Animation<'a> {
     /// # Errors
     /// [`super::Failure`] where the data of the frame is damaged, and behind the last frame.
     pub(crate) fn next(&mut self) -> Result<(Decoded, u32)> {
-        let Self { picture, colour, alpha } = self;
+        let Self { picture, colour, alpha, budget } = self;
         let mut canvas = picture.canvas();
-        let delay = colour.paint(&picture.container, &picture.colour, &mut canvas, picture.colour_role())?;
+        let (data, delay) = colour.next(&picture.container, budget)?;
+        picture.colour.paint_sample(&mut colour.decoder, data, &mut canvas, picture.colour_role())?;
         if let Some((alpha, plane)) = alpha.as_mut().zip(picture.alpha.as_ref()) {
-            alpha.paint(&picture.container, plane, &mut canvas, Role::Alpha)?;
+            let (data, _) = alpha.next(&picture.container, budget)?;
+            plane.paint_sample(&mut alpha.decoder, data, &mut canvas, Role::Alpha)?;
         }
         Ok((picture.decoded(canvas), delay))
     }
@@ -59,11 +62,12 @@ impl<'a> TrackDecoder<'a> {
         Ok(Self { samples: track.samples.iter(), decoder: plane.decoder()? })
     }
 
-    /// Decodes the next sample into the canvas, and returns how many milliseconds it is shown.
-    fn paint(&mut self, container: &Container<'_>, plane: &Plane<'_>, canvas: &mut Canvas, role: Role) -> Result<u32> {
+    /// The data of the next sample, and how many milliseconds it is shown.
+    fn next(&mut self, container: &Container<'a>, budget: &mut DataBudget) -> Result<(&'a [u8], u32)> {
         let ((offset, length), delay) = self.samples.next().ok_or("the sequence has no further frame")??;
-        plane.paint_sample(&mut self.decoder, container.bytes(offset, length)?, canvas, role)?;
-        Ok(delay)
+        let data = container.bytes(offset, length)?;
+        budget.take(data.len())?;
+        Ok((data, delay))
     }
 }
 

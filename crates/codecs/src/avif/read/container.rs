@@ -7,11 +7,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::boxes::{BoxRef, Boxes, FourCc, Reader};
 use super::failure::{Failure, Result};
 use super::location::{Extent, LocationLayout, MAX_EXTENTS, Source, join, truncated};
 use super::property::{Property, parse_property};
 use super::track::{self, Track};
+use crate::boxes::{BoxRef, Boxes, FourCc, Reader};
 
 /// The most items of a file. Each tile of a grid is an item; phones write
 /// some 50, the largest panoramas a few hundred.
@@ -20,8 +20,11 @@ const MAX_ITEMS: usize = 4096;
 /// The most references of all items, counting each target.
 const MAX_REFERENCES: usize = 4 * MAX_ITEMS;
 
-/// The most properties of an item.
-const MAX_ASSOCIATIONS: usize = 128;
+/// The most properties of an item, or of the sample entry of a track.
+pub(super) const MAX_ASSOCIATIONS: usize = 128;
+
+/// The most properties of all items: associations have indices of 15 bits, from 1 on (23008-12, 9.3.1).
+const MAX_PROPERTIES: usize = 0x7fff;
 
 /// An item of the `meta` box.
 #[derive(Debug, Default)]
@@ -58,7 +61,7 @@ pub(super) struct Container<'a> {
 }
 
 impl<'a> Container<'a> {
-    /// Parses the boxes of a file, without item data.
+    /// Parses the boxes of a file, without item data. Its brands are not checked: files come here by their signature.
     ///
     /// Boxes behind `meta` and `moov` may be damaged or truncated: data are checked item by item.
     pub(super) fn parse(file: &'a [u8]) -> Result<Self> {
@@ -67,7 +70,7 @@ impl<'a> Container<'a> {
         if first.kind != *b"ftyp" {
             return Err("it is not an AVIF file".into());
         }
-        let brand = image_brand(first.body)?;
+        let brand = Reader::four_cc(&mut { first.body })?;
         let mut container = Self::empty(file);
         let mut meta = None;
         for item in boxes {
@@ -202,7 +205,8 @@ impl<'a> Container<'a> {
             let BoxRef { kind, body } = item?;
             match &kind {
                 b"ipco" => {
-                    let boxes = Boxes::new(body).map_while(std::result::Result::ok);
+                    let left = MAX_PROPERTIES - self.properties.len();
+                    let boxes = Boxes::new(body).map_while(std::result::Result::ok).take(left);
                     self.properties.extend(boxes.map(|property| parse_property(&property)));
                 }
                 b"ipma" => self.parse_associations(body)?,
@@ -336,15 +340,6 @@ impl Item {
     }
 }
 
-/// The major brand of `ftyp`; an error where no brand is one of AV1 images.
-fn image_brand(mut body: Reader<'_>) -> Result<FourCc> {
-    let major = body.four_cc()?;
-    body.u32()?;
-    let (compatible, _) = body.0.as_chunks::<4>();
-    let is_image = |brand: &FourCc| [*b"avif", *b"avis", *b"mif1", *b"msf1"].contains(brand);
-    if is_image(&major) || compatible.iter().any(is_image) { Ok(major) } else { Err("it is not an AVIF file".into()) }
-}
-
 fn check_handler(mut body: Reader<'_>) -> Result<()> {
     body.version_and_flags()?;
     body.u32()?;
@@ -376,4 +371,21 @@ fn parse_references(mut body: Reader<'_>) -> Result<Vec<Reference>> {
         references.push(Reference { kind, from, to });
     }
     Ok(references)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{File, Item, boxed, ispe};
+    use super::*;
+
+    #[test]
+    fn properties_beyond_all_indices_are_not_read() {
+        let picture = File::of_items(vec![Item::av1(1, vec![0; 9]).with(ispe(64, 48))]);
+        let boxes = boxed(b"free", &[]).repeat(MAX_PROPERTIES + 9);
+        let file = File { meta_tail: boxed(b"iprp", &boxed(b"ipco", &boxes)), ..picture }.to_bytes();
+        let container = Container::parse(&file).expect("a container");
+        assert_eq!(container.properties.len(), MAX_PROPERTIES);
+        let item = container.item(1).expect("an item");
+        assert_eq!(container.properties(item), Ok(vec![Property::SpatialExtents { width: 64, height: 48 }]));
+    }
 }

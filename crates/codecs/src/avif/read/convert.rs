@@ -272,8 +272,9 @@ pub(super) fn put_alpha(canvas: &mut Canvas, picture: &Picture, place: TileRect,
 fn put(canvas: &mut Canvas, rows: &mut Rows<'_>, place: TileRect, from: &[usize], first_channel: usize) -> Result<()> {
     let picture = rows.frame.picture;
     let size = (picture.width() as usize, picture.height() as usize);
+    let stated = (place.width, place.height);
     let (width, height) = place.visible(canvas);
-    let mut scaler = (size != (place.width, place.height)).then(|| Scaler::new(size, (place.width, place.height)));
+    let mut scaler = (size != stated).then(|| Scaler::new(size, stated, width));
     let mut row = [(); 3].map(|()| vec![0.0; width]);
     for y in 0..height {
         match &mut scaler {

@@ -1,7 +1,7 @@
 //! Item locations (`iloc`, ISO/IEC 14496-12, 8.11.3).
 
-use super::boxes::Reader;
 use super::failure::{Failure, Result};
+use crate::boxes::Reader;
 
 /// The most extents of all items together.
 pub(super) const MAX_EXTENTS: usize = 16_384;

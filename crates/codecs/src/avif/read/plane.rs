@@ -6,7 +6,6 @@ use std::borrow::Cow;
 use re_rav1d::dav1d::{Decoder, Picture};
 
 use super::ALPHA_URNS;
-use super::boxes::Reader;
 use super::container::Container;
 use super::convert::{self, Canvas, TileRect};
 use super::failure::{Failure, Result};
@@ -17,15 +16,23 @@ use super::samples::SampleTable;
 use super::sequence::{self, Bitstream, Selection};
 use super::track::Track;
 use super::transform::Transforms;
+use crate::boxes::Reader;
 
 /// The most tiles of a grid; phones write some 50.
 const MAX_TILES: usize = 1024;
 
-/// The most AV1 data of all tiles together, as a multiple of the length of the file: tiles may
+/// The most AV1 data of all tiles or samples together, as a multiple of the length of the file: they may
 /// share data.
 const MAX_DATA_REUSE: usize = 8;
 
-/// The bytes of AV1 data that further tiles may have.
+/// The most pixels of all coded frames, as a multiple of the pixels of the picture, which are those that the limits count: four
+/// layers, in tiles of which the grid cuts half off.
+const MAX_CODED_AREA: u64 = 8;
+
+/// Pixels that the frames may have in excess of that, so that small pictures may be of any coded size.
+const MAX_EXCESS: u64 = 1 << 20;
+
+/// The bytes of AV1 data that further tiles or samples may have.
 pub(super) struct DataBudget(usize);
 
 impl DataBudget {
@@ -33,8 +40,8 @@ impl DataBudget {
         Self(file_length.saturating_mul(MAX_DATA_REUSE))
     }
 
-    fn take(&mut self, bytes: usize) -> Result<()> {
-        self.0 = self.0.checked_sub(bytes).ok_or("tiles share too much data")?;
+    pub(super) fn take(&mut self, bytes: usize) -> Result<()> {
+        self.0 = self.0.checked_sub(bytes).ok_or("tiles or samples share too much data")?;
         Ok(())
     }
 }
@@ -174,6 +181,19 @@ impl<'a> Plane<'a> {
         }
     }
 
+    /// Checks that the coded pixels are in proportion to the picture, which is the first of `samples` of a sequence, or the only
+    /// one.
+    pub(super) fn check_coded_area(&self, samples: u32) -> Result<()> {
+        let of_tile = |tile: &Tile<'_>| tile.pixels().saturating_mul(tile.bitstream.frames as u64);
+        let coded = self.tiles.iter().map(of_tile).fold(0, u64::saturating_add);
+        let shown = u64::from(self.width) * u64::from(self.height);
+        let [all_coded, all_shown] = [coded, shown].map(|pixels| pixels.saturating_mul(samples.into()));
+        if all_coded > all_shown.saturating_mul(MAX_CODED_AREA).saturating_add(MAX_EXCESS) {
+            return Err(format!("{coded} pixels are coded for a picture of {shown}").into());
+        }
+        Ok(())
+    }
+
     /// The items that hold AV1 data.
     pub(super) fn items(&self) -> impl Iterator<Item = u32> {
         self.tiles.iter().filter_map(|tile| match tile.source {
@@ -239,6 +259,7 @@ impl<'a> Plane<'a> {
     pub(super) fn paint_sample(
         &self, decoder: &mut Decoder, data: &[u8], canvas: &mut Canvas, role: Role,
     ) -> Result<()> {
+        sequence::check_frames(data)?;
         self.put(0, &frame::next_frame(decoder, data)?, canvas, role)
     }
 }

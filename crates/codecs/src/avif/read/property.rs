@@ -1,6 +1,6 @@
 //! Properties of items and tracks (ISO/IEC 23008-12, 6.5; AV1-AVIF, 2.3): the boxes of `ipco` and of sample entries.
 
-use super::boxes::{BoxRef, FourCc, Reader};
+use crate::boxes::{BoxRef, FourCc, Reader};
 
 type Result<T> = std::result::Result<T, String>;
 

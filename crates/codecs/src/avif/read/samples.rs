@@ -2,8 +2,8 @@
 //!
 //! AV1 has one shown frame in each sample, in the order of presentation, so that composition offsets (`ctts`) have no effect.
 
-use super::boxes::Reader;
 use super::track::child;
+use crate::boxes::Reader;
 
 type Result<T> = std::result::Result<T, String>;
 

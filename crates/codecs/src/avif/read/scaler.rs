@@ -17,9 +17,10 @@ pub(super) struct Scaler {
 }
 
 impl Scaler {
-    pub(super) fn new(from: (usize, usize), to: (usize, usize)) -> Self {
+    /// `to` is the stated size of the output, which may be far beyond the picture: only its first `columns` columns are read.
+    pub(super) fn new(from: (usize, usize), to: (usize, usize), columns: usize) -> Self {
         let row = || [(); 3].map(|()| vec![0.0; from.0]);
-        let columns = (0..to.0).map(|x| sample_at(x, to.0, from.0)).collect();
+        let columns = (0..columns).map(|x| sample_at(x, to.0, from.0)).collect();
         Self { from, height: to.1, columns, cached: [(None, row()), (None, row())], blended: vec![0.0; from.0] }
     }
 
@@ -68,5 +69,12 @@ mod tests {
         assert_eq!([at(0), at(1), at(2), at(3)], [(0, 0.0), (0, 0.25), (0, 0.75), (1, 0.0)]);
         assert_eq!(sample_at(0, 1, 4), (1, 0.5));
         assert_eq!(sample_at(9, 10, 1), (0, 0.0));
+    }
+
+    #[test]
+    fn columns_beyond_the_picture_take_no_memory() {
+        let columns = Scaler::new((4, 1), (u32::MAX as usize, 1), 2).columns;
+        assert_eq!(columns, [(0, 0.0); 2]);
+        assert!(columns.capacity() < 100);
     }
 }

@@ -13,6 +13,7 @@ const OBU_SEQUENCE_HEADER: u8 = 1;
 const OBU_TEMPORAL_DELIMITER: u8 = 2;
 const OBU_FRAME_HEADER: u8 = 3;
 const OBU_FRAME: u8 = 6;
+const OBU_REDUNDANT_FRAME_HEADER: u8 = 7;
 
 /// The operating point and layer to decode.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -64,11 +65,11 @@ pub(super) fn inspect(data: &[u8], selection: Selection) -> Result<Bitstream> {
                 let is_wanted = obu.spatial_layer == wanted || selection.layer.is_none() && wanted == 0;
                 is_complete |= is_shown && is_wanted;
             }
+            // where the header that it repeats is missing, decoders take it for one
+            OBU_REDUNDANT_FRAME_HEADER => frames += 1,
             _ => {}
         }
-        if frames > MAX_FRAMES {
-            return Err(format!("more than {MAX_FRAMES} AV1 frames in one picture"));
-        }
+        check_count(frames)?;
         rest = obu.rest;
     }
     match (header, selection.layer) {
@@ -77,6 +78,24 @@ pub(super) fn inspect(data: &[u8], selection: Selection) -> Result<Bitstream> {
         (_, Some(layer)) if !is_complete => Err(format!("no layer {layer} in the AV1 data")),
         (Some(header), _) => Ok(Bitstream { header, frames, length: data.len() - rest.len() }),
     }
+}
+
+/// Checks a further sample of a sequence, whose sequence header may be in an earlier one.
+///
+/// # Errors
+/// More than [`MAX_FRAMES`] frames.
+pub(super) fn check_frames(data: &[u8]) -> Result<()> {
+    let (mut rest, mut frames) = (data, 0);
+    // the decoder reports data that cannot be split
+    while let Ok(obu) = split_obu(rest) {
+        frames += usize::from(matches!(obu.kind, OBU_FRAME_HEADER | OBU_FRAME | OBU_REDUNDANT_FRAME_HEADER));
+        rest = obu.rest;
+    }
+    check_count(frames)
+}
+
+fn check_count(frames: usize) -> Result<()> {
+    if frames > MAX_FRAMES { Err(format!("more than {MAX_FRAMES} AV1 frames in one picture")) } else { Ok(()) }
 }
 
 /// An open bitstream unit, and the data behind it.
@@ -171,6 +190,19 @@ mod tests {
             let found = inspect_all(&[&shown, tail].concat());
             assert_eq!(found.map(|found| (found.frames, found.length)), Ok((1, shown.len())), "{tail:?}");
         }
+    }
+
+    #[test]
+    fn frames_of_a_picture_are_bounded() {
+        let [frame_header, redundant] = [&[0x1a, 0x00][..], &[0x3a, 0x00]];
+        for obu in [FRAME, frame_header, redundant] {
+            let of = |frames: usize| [DELIMITER, &obu.repeat(frames)].concat();
+            assert_eq!(check_frames(&of(MAX_FRAMES)), Ok(()), "{obu:?}");
+            assert!(check_frames(&of(MAX_FRAMES + 1)).is_err(), "{obu:?}");
+            assert!(inspect_all(&[STILL, FRAME, &of(MAX_FRAMES - 1)].concat()).is_ok(), "{obu:?}");
+            assert!(inspect_all(&[STILL, FRAME, &of(MAX_FRAMES)].concat()).is_err(), "{obu:?}");
+        }
+        assert_eq!(check_frames(&[0x32, 0x7f, 1]), Ok(()), "an OBU that is cut off");
     }
 
     #[test]

@@ -127,13 +127,16 @@ pub(super) struct Track {
     pub(super) boxes: Vec<u8>,
     /// Whether offsets have 64 bits, sizes are common to all samples, and the track header is of version 1.
     pub(super) is_large: bool,
+    /// How often the table of chunks has the chunk of all samples.
+    pub(super) repeats: usize,
 }
 
 impl Track {
     pub(super) fn new(id: u32, size: (u32, u32), data: Vec<u8>) -> Self {
         let (references, properties) = (Vec::new(), Vec::new());
         let samples = vec![(data.len() as u32, 50)];
-        Self { id, size, data, samples, references, properties, format: *b"av01", boxes: Vec::new(), is_large: false }
+        let (format, boxes) = (*b"av01", Vec::new());
+        Self { id, size, data, samples, references, properties, format, boxes, is_large: false, repeats: 1 }
     }
 
     /// Adds a sample.
@@ -167,14 +170,14 @@ impl Track {
         let entry = boxed(&self.format, &[&[0; 78][..], &self.properties.concat()].concat());
         let length = self.data.len() as u32;
         let count = self.samples.len() as u32;
-        let lengths = self.samples.iter().map(|(length, _)| *length);
-        let sizes = [0, count].into_iter().chain(lengths).collect::<Vec<_>>();
+        let lengths = self.samples.iter().map(|(length, _)| *length).collect::<Vec<_>>().repeat(self.repeats);
+        let sizes = [0, lengths.len() as u32].into_iter().chain(lengths).collect::<Vec<_>>();
         let sizes = if self.is_large { words(&[length, 1]) } else { words(&sizes) };
         let durations = self.samples.iter().flat_map(|(_, duration)| [1, *duration]);
         let durations = full(b"stts", 0, &words(&[count].into_iter().chain(durations).collect::<Vec<_>>()));
         let offsets = match self.is_large {
             true => full(b"co64", 0, &words(&[1, 0, offset])),
-            false => full(b"stco", 0, &words(&[1, offset])),
+            false => full(b"stco", 0, &words(&[&[self.repeats as u32][..], &vec![offset; self.repeats]].concat())),
         };
         let description = full(b"stsd", 0, &[&words(&[1]), &entry[..]].concat());
         let chunks = full(b"stsc", 0, &words(&[1, 1, count, 1]));

@@ -2,9 +2,10 @@
 //!
 //! Edit lists say how often a sequence plays, and nothing else: browsers show the first sample first, whatever they say.
 
-use super::boxes::{Boxes, FourCc, Reader, children};
+use super::container::MAX_ASSOCIATIONS;
 use super::property::{Property, as_auxiliary_type, find, parse_property};
 use super::samples::SampleTable;
+use crate::boxes::{Boxes, FourCc, Reader, children};
 use tintype_pixels::Loops;
 
 type Result<T> = std::result::Result<T, String>;
@@ -128,7 +129,8 @@ fn parse_sample_entry(mut body: Reader<'_>) -> Result<Vec<Property<'_>>> {
     }
     let mut body = entry.body;
     body.take(VISUAL_SAMPLE_ENTRY)?;
-    Ok(Boxes::new(body).map_while(Result::ok).map(|property| parse_property(&property)).collect())
+    let boxes = Boxes::new(body).map_while(Result::ok).take(MAX_ASSOCIATIONS);
+    Ok(boxes.map(|property| parse_property(&property)).collect())
 }
 
 #[cfg(test)]

@@ -109,6 +109,21 @@ fn damaged_frame_ends_the_sequence() {
 }
 
 #[test]
+fn samples_that_share_their_data_are_bounded() {
+    // an OBU of padding ahead of the frame, which no decoder reads
+    let data = [&[0x7a_u8, 0xe8, 0x07][..], &[0; 1000], &coded(64, 48, RED)].concat();
+    let repeated = |repeats: usize| {
+        let track = Track { repeats, ..Track::new(1, (64, 48), data.clone()) };
+        frames(&File::of_tracks(vec![track]).to_bytes())
+    };
+    let (shown, failure) = repeated(5);
+    assert!(shown.len() == 5 && failure.is_none(), "{failure:?}");
+    let (shown, failure) = repeated(40);
+    assert!((5..40).contains(&shown.len()), "{}", shown.len());
+    assert_eq!(failure, Some(Failure::Damaged("tiles or samples share too much data".into())));
+}
+
+#[test]
 fn edit_list_states_the_loops_of_a_sequence() {
     let looped = |flags: u8| {
         let edits = boxed(b"edts", &full(b"elst", 0, &[0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, 0, 0, 1, 0, 0]));
