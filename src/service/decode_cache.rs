@@ -2,9 +2,9 @@
 //! times.
 //!
 //! A single render of an original caches nothing. An image is cached while other renders of the same original wait, or one
-//! ended within [`TTL`]; it is evicted when it was not used for that time, or when others need the memory. The render
-//! that decodes is told the scales that the waiting ones will need, and decodes them in the same pass where the format
-//! allows. Cached images and memory reserved for them stay within the bound. Decoding is deterministic, so results do not
+//! ended within [`TTL`]; it is evicted when it was not used for that time, or when others need the memory and no render of
+//! its original waits. The render that decodes is told the scales that the waiting ones will need, and decodes them in the
+//! same pass where the format allows. Cached images and memory reserved for them stay within the bound. Decoding is deterministic, so results do not
 //! depend on what is cached.
 
 use std::collections::{BTreeMap, HashMap};
@@ -169,13 +169,17 @@ impl State {
     }
 
     /// Evicts the least recently used images until `bytes` fit; `false`, and nothing evicted, where that is not enough.
+    ///
+    /// Images of originals that other renders wait for stay: under overload the queue holds more originals than fit, and each
+    /// decode would evict what the next render of the queue needs.
     fn make_room(&mut self, bytes: u64, max_bytes: u64) -> bool {
+        let is_waited_for = |version| self.demand.get(version).is_some_and(|demand| !demand.waiting.is_empty());
         let mut evictable: Vec<_> = self
             .images
             .iter()
             .filter_map(|(key, entry)| match entry {
-                Entry::Pending(_) => None,
-                Entry::Ready { used, decoded } => Some((*used, *key, decoded.bytes())),
+                Entry::Ready { used, decoded } if !is_waited_for(&key.0) => Some((*used, *key, decoded.bytes())),
+                _ => None,
             })
             .collect();
         let evictable_bytes: u64 = evictable.iter().map(|(_, _, bytes)| bytes).sum();

@@ -127,6 +127,46 @@ fn images_decoded_for_waiting_renders_stay_within_the_bound() {
     }
 }
 
+#[test]
+fn queue_with_more_originals_than_fit_decodes_each_scale_once() {
+    let widths = [60, 120, 240];
+    let recipes = widths.map(|width| wide(Format::WebP, width));
+    for max_bytes in [0, 100_000, 300_000, 1_000_000] {
+        let cache = DecodeCache::new(max_bytes);
+        // the widths of an original are far apart in the queue
+        let order = recipes.iter().flat_map(|recipe| (0..20_u8).map(move |number| (number, recipe)));
+        let waiting: Vec<_> = order.map(|(number, recipe)| (join(&cache, number, recipe), recipe)).collect();
+        let mut scales = 0;
+        for (ticket, recipe) in waiting {
+            let counted = Scales(&ticket, AtomicU32::new(0));
+            render(&counted, &photograph(), recipe);
+            scales += counted.1.into_inner();
+            assert!(cache.bytes() <= max_bytes, "{} of {max_bytes}", cache.bytes());
+        }
+        assert!(scales <= 60, "{scales} scales of 60 renders with {max_bytes} bytes");
+    }
+}
+
+/// Counts the scales that are decoded.
+struct Scales<'a>(&'a DecodeTicket, AtomicU32);
+
+impl render::SharedDecodes for Scales<'_> {
+    fn get_or_decode(&self, info: &Info, scale: DecodeKey, decode: Decode<'_>) -> render::Result<Arc<Decoded>> {
+        self.0.get_or_decode(info, scale, &mut |others| {
+            self.1.fetch_add(1 + others.len() as u32, Ordering::Relaxed);
+            decode(others)
+        })
+    }
+
+    fn decline(&self) {
+        self.0.decline();
+    }
+
+    fn is_shared(&self) -> bool {
+        self.0.is_shared()
+    }
+}
+
 /// A PNG of a photograph with an alpha channel.
 fn with_alpha(alpha: impl Fn(usize) -> u8) -> Vec<u8> {
     let decoded = image::load_from_memory(&original("photos/chelsea.png")).expect("a photograph").into_rgb8();
