@@ -226,8 +226,10 @@ fn without_unused_fields(recipe: Recipe, plan: &Plan<'_>, info: &Info) -> Recipe
     let Recipe { geometry, effects, overlay, encode, fonts, left_out } = recipe;
     let is_padded = matches!(geometry.resize, Resize::Pad(..)) || !geometry.options.padding.is_none();
     let canvas = geometry.canvas.filter(|_| is_padded);
+    // frames of an animation are cleared, and rows of a truncated GIF are missing, whatever the header says of transparency
+    let may_be_translucent = info.has_alpha || info.frames > 1 || info.format == Format::Gif;
     // seen through the original, and around it
-    let is_seen = info.has_alpha || is_padded && canvas.is_none_or(|canvas| canvas.0[3] != u8::MAX);
+    let is_seen = may_be_translucent || is_padded && canvas.is_none_or(|canvas| canvas.0[3] != u8::MAX);
     let background = geometry.background.filter(|_| is_seen);
     let is_opaque = |colour: Rgba| colour.0[3] == u8::MAX;
     let canvas = canvas.filter(|canvas| background != Some(*canvas) || !is_opaque(*canvas));

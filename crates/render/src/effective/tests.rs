@@ -131,6 +131,12 @@ fn fields_without_effect_are_reset() {
     let alpha = Info { has_alpha: true, ..Info::new(Format::Png, Size::new(1000, 500)) };
     let red = geometry(Geometry { background: Some(Rgba([255, 0, 0, 255])), ..base.geometry });
     assert_eq!(reduce(&red, &alpha), red);
+    for translucent in [
+        Info::new(Format::Gif, Size::new(1000, 500)),
+        Info { frames: 2, ..Info::new(Format::Png, Size::new(1000, 500)) },
+    ] {
+        assert_eq!(reduce(&red, &translucent).geometry.background, red.geometry.background, "{}", translucent.format);
+    }
     let white = geometry(Geometry { background: Some(Rgba::WHITE), ..base.geometry });
     assert_eq!(reduce(&white, &alpha), base);
 }
