@@ -114,7 +114,8 @@ impl<'a> Plan<'a> {
         let skip_loop_filter = info.caps.has_loop_filter && hides_block_edges;
         let region = draft.region(scale, layout);
         let rows = info.caps.rows.filter(|_| draft.can_stream());
-        let is_shareable = rows.is_none_or(|rows| info.size.pixels() * rows.channels as u64 <= MAX_SHARED);
+        let is_shareable =
+            rows.is_none_or(|rows| info.size.pixels().saturating_mul(rows.channels as u64) <= MAX_SHARED);
         let decoding = match rows {
             _ if info.is_vector() => draft.drawing_memory(),
             Some(rows) if !is_shareable => rows.memory.saturating_add(draft.row_memory(rows)),

@@ -19,17 +19,17 @@ use crate::settings::{Settings, SvgMode};
 pub(crate) fn resizes() -> impl Strategy<Value = Resize> {
     (0_usize..8, 0_u32..3000, 0_u32..3000, any::<bool>(), 0_u16..=10_000, 0_u16..=10_000, any::<bool>()).prop_map(
         |(kind, width, height, enlarge, x, y, smart)| {
-            let wish = TargetSize { width, height, enlarge };
+            let target = TargetSize { width, height, enlarge };
             let gravity = if smart { Gravity::Smart } else { Gravity::Point(x, y) };
             [
                 Resize::Native,
-                Resize::Contain(wish),
-                Resize::Outside(wish),
-                Resize::Fill(wish),
-                Resize::Cover(wish, gravity),
-                Resize::Pad(wish, gravity),
-                Resize::Contain(wish),
-                Resize::Auto(wish, gravity),
+                Resize::Contain(target),
+                Resize::Outside(target),
+                Resize::Fill(target),
+                Resize::Cover(target, gravity),
+                Resize::Pad(target, gravity),
+                Resize::Contain(target),
+                Resize::Auto(target, gravity),
             ][kind]
                 .canonical()
         },

@@ -172,8 +172,8 @@ proptest::proptest! {
             assert!(window.y >= 0.0 && window.y + window.height <= f64::from(h) + 1e-6, "{window:?}");
             if limit == Limit::Sides && !enlarge && matches!(resize, Resize::Cover(..) | Resize::Fill(_)) {
                 // an original that is too small for the box makes up for a ratio below 1
-                let wished = |side: u32| (f64::from(side) * f64::from(dpr.max(100)) / 100.0).round() as u32;
-                assert!(size.width <= w.min(wished(ww)) && size.height <= h.min(wished(wh)), "{fitted:?}");
+                let requested = |side: u32| (f64::from(side) * f64::from(dpr.max(100)) / 100.0).round() as u32;
+                assert!(size.width <= w.min(requested(ww)) && size.height <= h.min(requested(wh)), "{fitted:?}");
             }
         }
     }
