@@ -22,7 +22,7 @@ pub(crate) fn fixed_memory(info: &Info) -> u64 {
     profile + if info.format == Format::Jxl { 1 << 20 } else { 0 }
 }
 
-/// Bytes that a result of that many pixels and its encoder take. `may_be_drawing` tells that the result may be encoded as a drawing.
+/// Bytes that a result of that many pixels and its encoder take. `may_be_drawing` tells that it may be encoded as a drawing.
 pub(crate) fn encode_memory(
     format: Format, encode: &Encode, effort: Effort, pixels: u64, frames: u32, may_be_drawing: bool,
 ) -> u64 {
@@ -143,8 +143,8 @@ pub(crate) fn gains_by_threads(format: Format, encoding: Encoding, canvas: Size)
     format == Format::Avif && encoding.has_libaom() && canvas.pixels() >= MIN_THREADED_PIXELS
 }
 
-/// Bytes that a resize of rows as they come holds in addition to its result, at most: each row of that stands for `down` rows of the
-/// stored picture, and `between` pixels are held between its passes.
+/// Bytes that a resize of rows as they come holds in addition to its result, at most: each row of that stands for `down` rows of
+/// the stored picture, and `between` pixels are held between its passes.
 pub(crate) fn row_resize_memory(stored: Size, between: u64, down: f64, channels: usize, linear: bool) -> u64 {
     let row = u64::from(stored.width) * channels as u64;
     let window = |count| (u64::from(window(stored, down, count)) + CUT_AT_ONCE as u64) * row;
@@ -155,8 +155,9 @@ pub(crate) fn row_resize_memory(stored: Size, between: u64, down: f64, channels:
     }
 }
 
-/// Bytes of a resize's filter for a region of so many columns and rows: at each pixel of the region, the filters of six pixels of the
-/// result, as they are computed and as they are applied. Rows count where planes are resized in one piece, which are of JPEG and WebP.
+/// Bytes of a resize's filter for a region of so many columns and rows: each is in the filters of six of the result, which are held
+/// as they are computed and as they are applied. Those of rows are long where planes are resized in one piece, which only formats
+/// of limited size have.
 pub(crate) fn filter_memory((columns, rows): (f64, f64)) -> u64 {
     const LONGEST_SIDE: f64 = 65_535.0;
     ((columns + rows.min(LONGEST_SIDE)) * 6.0 * 10.0) as u64

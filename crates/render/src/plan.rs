@@ -344,7 +344,7 @@ impl Draft<'_> {
         }
     }
 
-    /// Bytes that a resize holds between its passes beyond what the figures of decoders include: these were measured with pictures
+    /// Bytes that a resize holds between its passes beyond what the figures of decoders include, which were measured with pictures
     /// that keep their ratio.
     fn stretch_memory(&self, scale: DctScale) -> u64 {
         let (shown, made) = self.stored_fit();

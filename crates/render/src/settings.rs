@@ -97,8 +97,8 @@ impl Settings {
         cfg!(feature = "svg") && self.svg == SvgMode::Rasterise
     }
 
-    /// The settings that shape bytes, for a cache key. Limits on originals are not among them: they refuse, and what they leave out of
-    /// a result is in the recipe ([`LeftOut`](crate::recipe::LeftOut)).
+    /// The settings that shape bytes, for a cache key. Limits on originals are not among them: they refuse, and what they leave out
+    /// of a result is in the recipe ([`LeftOut`](crate::recipe::LeftOut)).
     pub fn canonical(&self) -> Vec<u8> {
         let Settings {
             max_dimension,

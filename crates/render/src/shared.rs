@@ -67,7 +67,7 @@ impl DecodeKey {
         let size = info.size.scaled(key.scale);
         let padded = Size::new(size.width.saturating_add(4), size.height.saturating_add(4));
         let bytes = match key.layout {
-            // planes may be padded, up to a whole group of chroma; decoders without planes return pixels, of which some have alpha
+            // planes may be padded, up to a whole group of chroma; other decoders return pixels, of which some have alpha
             PixelLayout::YCbCr if info.format == Format::Jpeg => padded.pixels() * 3,
             PixelLayout::YCbCr => padded.pixels() * 4,
             PixelLayout::Rgb => size.pixels() * 4,

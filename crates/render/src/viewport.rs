@@ -84,8 +84,8 @@ impl<'a> Viewport<'a> {
         Ok(Viewport { max_enlarged, ..viewport })
     }
 
-    /// Pixels of a drawn vector picture, at most. It has none of its own; only where trimming decides on the ratio, the result is not
-    /// known before it is drawn, and has no more than without trimming, or than may be enlarged to.
+    /// Pixels of a drawn vector picture, at most. It has none of its own. Where trimming decides on its ratio, its size is not known
+    /// before it is drawn; then it has no more pixels than without trimming, or than others may be enlarged to.
     fn max_drawn(&self, settings: &Settings) -> u64 {
         let Region { width, height, .. } = self.region;
         let untrimmed = || self.scaling(self.sizing()).fit(width, height, self.max_dimension).outer().pixels();

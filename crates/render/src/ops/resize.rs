@@ -21,7 +21,7 @@ use tintype_pixels::pixels::grey_to_rgb;
 use tintype_pixels::{Pixels, Rows};
 use tintype_pixels::{Rect, Region, Size};
 
-/// Bytes of a thread's intermediate buffers that are kept from one picture to the next: enough for most, and no estimate has them.
+/// Bytes of a thread's intermediate buffers that are kept from one picture to the next: enough for most. No estimate has them.
 const MAX_KEPT_BUFFERS: usize = 8 << 20;
 
 thread_local! {
@@ -152,7 +152,7 @@ pub(super) trait Windows {
     /// Whether colours are multiplied with alpha.
     fn is_premultiplied(&self) -> bool;
 
-    /// `count` rows, packed, of which the first is `first`: always the same count, and a first that is at or below the one before.
+    /// `count` rows, packed, of which the first is `first`: always the same count, and no first that lies above the one before.
     ///
     /// # Errors
     /// For a file in which damage comes to light.
