@@ -155,9 +155,9 @@ pub(crate) fn row_resize_memory(stored: Size, between: u64, down: f64, channels:
     }
 }
 
-/// Bytes of a resize's filter for a region of so many columns and rows: each is in the filters of six of the result, which are held
-/// as they are computed and as they are applied. Those of rows are long where planes are resized in one piece, which only formats
-/// of limited size have.
+/// Bytes of a resize's filter for a region of so many columns and rows: each is in the filters of six of the result, which are
+/// held as they are computed and as they are applied. Those of rows are long where planes are resized in one piece, which only
+/// formats of limited size have.
 pub(crate) fn filter_memory((columns, rows): (f64, f64)) -> u64 {
     const LONGEST_SIDE: f64 = 65_535.0;
     ((columns + rows.min(LONGEST_SIDE)) * 6.0 * 10.0) as u64

@@ -344,8 +344,8 @@ impl Draft<'_> {
         }
     }
 
-    /// Bytes that a resize holds between its passes beyond what the figures of decoders include, which were measured with pictures
-    /// that keep their ratio.
+    /// Bytes that a resize holds between its passes beyond what the figures of decoders include, which were measured with
+    /// pictures that keep their ratio.
     fn stretch_memory(&self, scale: DctScale) -> u64 {
         let (shown, made) = self.stored_fit();
         if is_rows_first(shown, made) {

@@ -123,7 +123,8 @@ proptest::proptest! {
     #[test]
     fn no_part_has_longer_sides_than_the_largest(
         w in 1u32..20_000, h in 1u32..20_000, part in (0.0f64..1.0, 0.0f64..1.0), ww in 0u32..9000, wh in 0u32..9000,
-        enlarge: bool, kind in 0usize..8, limit in 0usize..3, dpr in 10u16..=500, sides in [0u16..2000, 0u16..2000, 0u16..2000, 0u16..2000],
+        enlarge: bool, kind in 0usize..8, limit in 0usize..3, dpr in 10u16..=500,
+        sides in [0u16..2000, 0u16..2000, 0u16..2000, 0u16..2000],
     ) {
         let target = TargetSize { width: ww, height: wh, enlarge };
         let g = Gravity::CENTER;
