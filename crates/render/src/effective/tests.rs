@@ -152,7 +152,7 @@ fn what_limits_leave_out_is_in_the_recipe() {
     let auto = recipe(Output::Auto(Choice::Avif), Resize::Native);
     let none = LeftOut::default();
     for (info, recipe, memory, expected) in [
-        (&png, &webp, 256, LeftOut { kind: true, ..none }),
+        (&png, &webp, 256_u64, LeftOut { kind: true, ..none }),
         (&jpeg, &webp, 256, none),
         (&jpeg, &target, 512, LeftOut { search: true, ..none }),
         // what is chosen may be the original, so that the format stays open
