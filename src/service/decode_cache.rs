@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::render::Info;
-use crate::render::{self, Decode, DecodeKey, Decoded, Error, Recipe, Settings};
+use crate::render::{self, Decode, DecodeKey, Decoded, Error, Recipe, Settings, SharedDecodes};
 use crate::source::Version;
 use crate::sync;
 
@@ -239,17 +239,14 @@ impl DecodeTicket {
     }
 }
 
-impl render::SharedDecodes for DecodeTicket {
+impl SharedDecodes for DecodeTicket {
     fn get_or_decode(&self, info: &Info, scale: DecodeKey, decode: Decode<'_>) -> render::Result<Arc<Decoded>> {
         let waiting = match self.claim(scale) {
             Claim::Ready(decoded) => {
                 self.has_shared.store(true, Ordering::Relaxed);
                 return Ok(decoded);
             }
-            Claim::Unshared => {
-                let (_, decoded) = decode(&[])?.swap_remove(0);
-                return Ok(Arc::new(decoded));
-            }
+            Claim::Unshared => return render::Unshared.get_or_decode(info, scale, decode),
             Claim::Pending(waiting) => waiting,
         };
         let mut pending = Pending { cache: &self.cache, version: self.version, scales: vec![scale] };

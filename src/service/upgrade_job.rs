@@ -217,6 +217,11 @@ impl Job {
         if time > left || !grant.try_resize(Need { class: Class::Idle, bytes: memory, time: Some(time) }) {
             return Err(Outcome::Stopped);
         }
+        // a denser encoder may leave no memory for what the first render had, and its result would be another picture
+        let (now, first) = (recipe.effective(&info, &settings).left_out, recipe.left_out);
+        if (now.search, now.kind) != (first.search, first.kind) {
+            return Err(Outcome::Skipped);
+        }
         bounds.memory = memory;
         let work = RenderInput { original: bytes, info: Some(&info), recipe: &recipe, settings: &settings, bounds };
         // decodings are not shared with requested renders: the original is most likely not decoded at present

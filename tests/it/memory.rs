@@ -18,6 +18,10 @@ const FILE: &str = "TINTYPE_MEMORY_FILE";
 const FORMAT: &str = "TINTYPE_MEMORY_FORMAT";
 /// Set to a quality, it has the picture encoded at its own size and the dense effort.
 const DENSE: &str = "TINTYPE_MEMORY_DENSE";
+/// Set, it has the picture stretched to one column of 8192 pixels.
+const STRETCHED: &str = "TINTYPE_MEMORY_STRETCHED";
+/// Set, it has borders cut off, and the rest enlarged to 2000 columns.
+const TRIMMED: &str = "TINTYPE_MEMORY_TRIMMED";
 
 /// A value of `/proc/self/status`, in KiB.
 fn kibibytes(name: &str) -> u64 {
@@ -31,17 +35,20 @@ fn measure(path: &Path) {
     let format = Format::from_name(&std::env::var(FORMAT).expect("a format")).expect("a format");
     let original = std::fs::read(path).expect("a file");
     let mut settings = Settings::default();
-    let recipe = match std::env::var(DENSE) {
-        Ok(quality) => {
-            settings.encoding.effort = Effort::Dense;
-            settings.smallest_wins = false;
-            let quality = quality.parse().ok().and_then(Quality::new);
-            Recipe::new(Output::Exactly(format), quality.expect("a quality"))
-        }
-        Err(_) => {
-            let wish = TargetSize { width: 640, height: 0, enlarge: false };
-            Recipe::new(Output::Exactly(format), Quality::default()).with_resize(Resize::Contain(wish))
-        }
+    let resized = |resize| Recipe::new(Output::Exactly(format), Quality::default()).with_resize(resize);
+    let recipe = if let Ok(quality) = std::env::var(DENSE) {
+        settings.encoding.effort = Effort::Dense;
+        settings.smallest_wins = false;
+        let quality = quality.parse().ok().and_then(Quality::new);
+        Recipe::new(Output::Exactly(format), quality.expect("a quality"))
+    } else if std::env::var_os(STRETCHED).is_some() {
+        resized(Resize::Fill(TargetSize { width: 1, height: 8192, enlarge: true }))
+    } else if std::env::var_os(TRIMMED).is_some() {
+        let mut recipe = resized(Resize::Contain(TargetSize { width: 2000, height: 0, enlarge: true }));
+        recipe.geometry.trim = Some(10);
+        recipe
+    } else {
+        resized(Resize::Contain(TargetSize { width: 640, height: 0, enlarge: false }))
     };
     let length = original.len() as u64;
     // without an estimate nothing is decoded: that must take next to nothing
@@ -63,13 +70,13 @@ fn measure(path: &Path) {
     );
 }
 
-/// A sentence about a file that took more than estimated.
-fn excess(path: &Path, format: &str, dense: Option<&str>) -> Option<String> {
+/// A sentence about a file that took more than estimated. `mode` is a variable of the environment that names another recipe.
+fn excess(path: &Path, format: &str, mode: Option<(&str, &str)>) -> Option<String> {
     let child = Command::new(std::env::current_exe().expect("this test"))
         .args([MEASURES, "--exact", "--nocapture", "--test-threads=1"])
         .env(FILE, path)
         .env(FORMAT, format)
-        .envs(dense.map(|quality| (DENSE, quality)))
+        .envs(mode)
         .output()
         .expect("it starts");
     let stdout = String::from_utf8_lossy(&child.stdout).into_owned();
@@ -111,9 +118,52 @@ fn dense_jpeg_takes_no_more_than_estimated() {
     // halved chroma, and that of full resolution
     for quality in ["75", "90"] {
         for file in ["large-12mp.jpg", "astronaut.png"] {
-            assert_eq!(excess(&testdata().join("photos").join(file), "jpeg", Some(quality)), None);
+            assert_eq!(excess(&testdata().join("photos").join(file), "jpeg", Some((DENSE, quality))), None);
         }
     }
+}
+
+/// Between the passes of a resize there were as many columns as in the original, and as many rows as in the result: 1.5 GB here.
+#[test]
+fn stretched_picture_takes_no_more_than_estimated() {
+    let place = tempfile::tempdir().expect("a folder");
+    let wide = place.path().join("wide.png");
+    std::fs::write(&wide, png(60_000, 2, |x, _| x as u8)).expect("a file");
+    assert_eq!(excess(&wide, "png", Some((STRETCHED, "1"))), None);
+    // planes of luma and chroma
+    let wide = place.path().join("wide.jpg");
+    let (mut jpeg, pixels) = (Vec::new(), vec![90; 65_500 * 16 * 3]);
+    let encoder = jpeg_encoder::Encoder::new(&mut jpeg, 80);
+    encoder.encode(&pixels, 65_500, 16, jpeg_encoder::ColorType::Rgb).expect("a JPEG");
+    std::fs::write(&wide, jpeg).expect("a file");
+    for format in ["jpeg", "png"] {
+        assert_eq!(excess(&wide, format, Some((STRETCHED, "1"))), None);
+    }
+}
+
+/// What trimming leaves of a strip may be a square, of which the result has fifty times as many pixels.
+#[test]
+fn enlarged_rest_of_a_trimmed_picture_takes_no_more_than_estimated() {
+    let place = tempfile::tempdir().expect("a folder");
+    let strip = place.path().join("strip.png");
+    let square = |x: u32, y: u32| if (980..1020).contains(&x) { (x * 5 + y * 3) as u8 / 2 } else { 255 };
+    std::fs::write(&strip, png(2000, 40, square)).expect("a file");
+    for format in ["webp", "jpeg"] {
+        assert_eq!(excess(&strip, format, Some((TRIMMED, "1"))), None);
+    }
+}
+
+/// A grey picture as a PNG of 8-bit RGB.
+fn png(width: u32, height: u32, level: impl Fn(u32, u32) -> u8) -> Vec<u8> {
+    let level = &level;
+    let pixels: Vec<u8> = (0..height).flat_map(|y| (0..width).flat_map(move |x| [level(x, y); 3])).collect();
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    let mut writer = encoder.write_header().expect("a header");
+    writer.write_image_data(&pixels).expect("pixels");
+    writer.finish().expect("an end");
+    bytes
 }
 
 fn none_exceeds(files: &[PathBuf]) {

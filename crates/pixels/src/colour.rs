@@ -8,19 +8,22 @@ mod profile;
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::thread::LocalKey;
 
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformExecutor, TransformOptions};
 
 use crate::pixels::Pixels;
-use profile::contained;
 pub use profile::{ColourModel, Profile};
+use profile::{Source, contained};
 
 impl Profile {
     /// The embedded ICC profile, or one of the colours that code points state, if it describes RGB samples such as results have and
     /// can be converted from: a profile that readers ignore is not passed on to them.
     pub fn rgb_icc(&self) -> Option<Arc<[u8]>> {
-        let icc = self.icc().cloned().or_else(|| self.icc_of_code_points())?;
-        (!self.is_grey() && !matches!(conversion(self, 3), Conversion::Impossible)).then_some(icc)
+        if self.is_grey() || matches!(conversion(self, 3), Conversion::Impossible) {
+            return None;
+        }
+        self.icc().cloned().or_else(|| self.icc_of_code_points())
     }
 
     /// Whether opaque pixels in it are sRGB as they are: most profiles in photographs are sRGB under some name.
@@ -42,6 +45,17 @@ impl Profile {
         }
         Some(curve)
     }
+
+    /// The 8-bit sRGB values of its 65536 samples of 16 bits.
+    fn wide_grey_curve(&self) -> Option<Arc<[u8]>> {
+        let profile = self.parsed()?;
+        let transform =
+            contained(|| profile.create_transform_16bit(Layout::Gray, &srgb(), Layout::Rgb, options()).ok())?;
+        let levels: Vec<u16> = (0..=u16::MAX).collect();
+        let mut rgb = vec![0; levels.len() * 3];
+        transform.transform(&levels, &mut rgb).ok()?;
+        Some(rgb.chunks_exact(3).map(|pixel| narrow(pixel[0])).collect())
+    }
 }
 
 fn srgb() -> ColorProfile {
@@ -54,13 +68,11 @@ fn options() -> TransformOptions {
 
 /// Converts 8-bit pixels to sRGB. A profile that no transform can be made from leaves them as they are.
 pub fn to_srgb(pixels: Pixels, profile: &Profile) -> Pixels {
-    if profile.is_grey() {
-        return match profile.grey_curve() {
-            Some(curve) => with_curve(pixels, &curve),
-            None => pixels,
-        };
-    }
-    let Conversion::By(transform) = conversion(profile, pixels.channels) else { return pixels };
+    let transform = match conversion(profile, pixels.channels) {
+        Conversion::None | Conversion::Impossible => return pixels,
+        Conversion::ByCurve(curve) => return with_curve(pixels, &curve),
+        Conversion::By(transform) => transform,
+    };
     let mut data = vec![0; pixels.data.len()];
     match transform.transform(&pixels.data, &mut data) {
         Ok(()) => Pixels { data, ..pixels },
@@ -83,9 +95,6 @@ pub fn from_srgb(pixels: Pixels, profile: &Profile) -> Pixels {
 
 type Transform<S> = Arc<dyn TransformExecutor<S> + Send + Sync>;
 
-/// How many transforms a thread keeps: cameras of a make share their profile, and a site has few of them.
-const TRANSFORMS: usize = 8;
-
 /// The meaning of a profile for 8-bit pixels.
 #[derive(Clone)]
 enum Conversion {
@@ -93,38 +102,69 @@ enum Conversion {
     None,
     /// No transform can be made from it, so that it counts as absent.
     Impossible,
+    /// The curve of a profile for grey.
+    ByCurve(Arc<[u8; 256]>),
     By(Transform<u8>),
 }
 
-/// A conversion as it is kept: the profile and the number of channels it is for.
-type Known = (Arc<[u8]>, usize, Conversion);
+/// Conversions of 8-bit pixels that a thread keeps: cameras of a make share their profile, and a site has few of them.
+const MAX_CONVERSIONS: usize = 8;
 
-thread_local! {
-    /// The conversions used last, the latest at the end. Making one takes as long as converting half a megapixel.
-    static KNOWN: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
+/// Those of 16 bits, whose tables are a megabyte: one, for the frames of an animation.
+const MAX_WIDE_CONVERSIONS: usize = 1;
+
+/// Bytes of the profiles of kept conversions: a file of 5 KB may have one of 4 MiB, compressed.
+const MAX_PROFILE_BYTES: usize = 4 << 20;
+
+/// A conversion, and what it was made for.
+struct Cached<C> {
+    source: Source,
+    channels: usize,
+    conversion: C,
 }
 
-/// The transform of 8-bit pixels of that many channels into sRGB.
-fn conversion(profile: &Profile, channels: usize) -> Conversion {
-    let Some(icc) = profile.icc() else { return new_conversion(profile, channels) };
-    KNOWN.with_borrow_mut(|known| {
-        let found = known.iter().position(|(its, for_channels, _)| for_channels == &channels && its == icc);
+/// The conversions used last, the latest at the end.
+type Cache<C> = RefCell<Vec<Cached<C>>>;
+
+thread_local! {
+    // making one takes as long as converting half a megapixel
+    static CONVERSIONS: Cache<Conversion> = const { RefCell::new(Vec::new()) };
+    static WIDE_CONVERSIONS: Cache<WideConversion> = const { RefCell::new(Vec::new()) };
+}
+
+/// The conversion of a profile for that many channels, from the cache or else from `make`, which must not use the cache.
+fn cached<C: Clone + 'static>(
+    cache: &'static LocalKey<Cache<C>>, most: usize, profile: &Profile, channels: usize, make: impl FnOnce() -> C,
+) -> C {
+    let source = profile.source();
+    cache.with_borrow_mut(|cached| {
+        let found = cached.iter().position(|one| one.channels == channels && one.source == *source);
         let entry = match found {
-            Some(at) => known.remove(at),
-            None => (Arc::clone(icc), channels, new_conversion(profile, channels)),
+            Some(at) => cached.remove(at),
+            None => Cached { source: source.clone(), channels, conversion: make() },
         };
-        if known.len() >= TRANSFORMS {
-            known.remove(0);
+        let conversion = entry.conversion.clone();
+        cached.push(entry);
+        let mut bytes: usize = cached.iter().map(|one| one.source.bytes()).sum();
+        while cached.len() > most || bytes > MAX_PROFILE_BYTES {
+            bytes -= cached.remove(0).source.bytes();
         }
-        let conversion = entry.2.clone();
-        known.push(entry);
         conversion
     })
+}
+
+/// The conversion of 8-bit pixels of that many channels into sRGB.
+fn conversion(profile: &Profile, channels: usize) -> Conversion {
+    cached(&CONVERSIONS, MAX_CONVERSIONS, profile, channels, || new_conversion(profile, channels))
 }
 
 fn new_conversion(profile: &Profile, channels: usize) -> Conversion {
     if let Some(tone_map) = profile.tone_map(channels) {
         return Conversion::By(tone_map);
+    }
+    if profile.is_grey() {
+        let curve = profile.grey_curve();
+        return curve.map_or(Conversion::Impossible, |curve| Conversion::ByCurve(Arc::new(curve)));
     }
     let layout = if channels == 4 { Layout::Rgba } else { Layout::Rgb };
     let made = profile
@@ -145,50 +185,44 @@ pub fn to_srgb8(samples: &[u16], channels: usize, profile: Option<&Profile>) -> 
 /// How 16-bit samples become 8-bit sRGB, for pictures that come in parts.
 pub struct Narrowing {
     channels: usize,
-    by: By,
+    conversion: WideConversion,
 }
 
-enum By {
+/// The meaning of a profile for 16-bit samples.
+#[derive(Clone)]
+enum WideConversion {
     /// Only the precision changes.
     Precision,
-    /// The curve of a profile for grey.
-    Curve(Box<[u8; 256]>),
-    Transform(Transform<u16>),
+    /// The curve of a profile for grey: 8-bit sRGB of each sample.
+    ByCurve(Arc<[u8]>),
+    By(Transform<u16>),
 }
 
 impl Narrowing {
     /// Out of the colours of a profile; one that no transform can be made from leaves them as they are.
     pub fn new(channels: usize, profile: Option<&Profile>) -> Narrowing {
-        let layout = if channels == 4 { Layout::Rgba } else { Layout::Rgb };
-        let by = match profile {
-            None => By::Precision,
-            Some(profile) if profile.is_grey() => {
-                profile.grey_curve().map_or(By::Precision, |curve| By::Curve(Box::new(curve)))
-            }
-            Some(profile) => {
-                let transform = profile.tone_map(channels).map(|tone_map| tone_map as Transform<u16>);
-                let made = || {
-                    profile.parsed().and_then(|profile| {
-                        contained(|| profile.create_transform_16bit(layout, &srgb(), layout, options()).ok())
-                    })
-                };
-                transform.or_else(made).map_or(By::Precision, By::Transform)
-            }
+        let of = |profile: &Profile| {
+            cached(&WIDE_CONVERSIONS, MAX_WIDE_CONVERSIONS, profile, channels, || new_wide(profile, channels))
         };
-        Narrowing { channels, by }
+        Narrowing { channels, conversion: profile.map_or(WideConversion::Precision, of) }
     }
 
     /// Whole pixels.
     pub fn apply(&self, samples: &[u16]) -> Vec<u8> {
         let narrow = |samples: &[u16]| samples.iter().map(|&sample| narrow(sample)).collect();
-        match &self.by {
-            By::Precision => narrow(samples),
-            By::Curve(curve) => {
+        match &self.conversion {
+            WideConversion::Precision => narrow(samples),
+            WideConversion::ByCurve(curve) => {
                 let mut data: Vec<u8> = narrow(samples);
-                apply_curve(&mut data, self.channels, curve);
+                let pixels = data.chunks_exact_mut(self.channels).zip(samples.chunks_exact(self.channels));
+                for (pixel, samples) in pixels {
+                    for (level, &sample) in pixel[..3].iter_mut().zip(samples) {
+                        *level = curve[usize::from(sample)];
+                    }
+                }
                 data
             }
-            By::Transform(transform) => {
+            WideConversion::By(transform) => {
                 let mut converted = vec![0; samples.len()];
                 match transform.transform(samples, &mut converted) {
                     Ok(()) => narrow(&converted),
@@ -197,6 +231,20 @@ impl Narrowing {
             }
         }
     }
+}
+
+fn new_wide(profile: &Profile, channels: usize) -> WideConversion {
+    if let Some(tone_map) = profile.tone_map(channels) {
+        return WideConversion::By(tone_map);
+    }
+    if profile.is_grey() {
+        return profile.wide_grey_curve().map_or(WideConversion::Precision, WideConversion::ByCurve);
+    }
+    let layout = if channels == 4 { Layout::Rgba } else { Layout::Rgb };
+    let made = profile
+        .parsed()
+        .and_then(|profile| contained(|| profile.create_transform_16bit(layout, &srgb(), layout, options()).ok()));
+    made.map_or(WideConversion::Precision, WideConversion::By)
 }
 
 /// The nearest of 256 levels to one of 65536.

@@ -29,8 +29,8 @@ impl Size {
 
     /// The size of a picture of this size that is decoded at that scale: sides are rounded up, as in all decoders.
     pub const fn scaled(self, scale: DctScale) -> Size {
-        let n = scale.eighths();
-        Size { width: (self.width * n).div_ceil(8), height: (self.height * n).div_ceil(8) }
+        let n = scale.eighths() as u64;
+        Size { width: (self.width as u64 * n).div_ceil(8) as u32, height: (self.height as u64 * n).div_ceil(8) as u32 }
     }
 
     /// Whether a picture can be of this size: at least one pixel, and sides that no arithmetic here overflows with.
@@ -269,6 +269,14 @@ mod tests {
 
     fn every() -> impl Iterator<Item = Orientation> {
         (1..=8).map(Orientation::from_exif)
+    }
+
+    #[test]
+    fn scaled_sizes_are_rounded_up() {
+        for (side, eighths, expected) in [(4031, 2, 1008), (1, 1, 1), (u32::MAX, 8, u32::MAX), (u32::MAX, 1, 1 << 29)] {
+            let scaled = Size::new(side, side).scaled(DctScale::new(eighths));
+            assert_eq!(scaled, Size::new(expected, expected), "{side} at {eighths}/8");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! | [`pixels`], [`planes`], [`rows`] | a picture as interleaved pixels, as planes of luma and chroma, as rows read once |
 //! | [`colour`], [`ycbcr`] | ICC profiles and conversion to sRGB; Y′CbCr to RGB and back |
 //! | [`exif`] | the EXIF fields that matter: orientation, artist, copyright |
-//! | [`mod@format`] | the table of image formats: names, media types, capabilities, signatures |
+//! | [`mod@format`], `signature` | the table of image formats: names, media types, capabilities; a format by its signature |
 //! | [`info`] | what a header says, and what the decoder can do with the file |
 //! | [`decoded`] | a decoder's result |
 //! | [`limits`] | the check that every original passes before any of its pixels is decoded |

@@ -61,7 +61,7 @@ fn is_tiff(bytes: &[u8]) -> bool {
 }
 
 fn is_ico(bytes: &[u8]) -> bool {
-    // type 1 is an icon, 2 a cursor; the signature is weak, so there must be an entry with its reserved byte in place
+    // type 1 is an icon, 2 a cursor; the signature is weak, so there must be an entry
     matches!(bytes.get(..4), Some([0, 0, 1 | 2, 0])) && bytes.len() >= 22 && bytes[4..6] != [0, 0]
 }
 
@@ -144,6 +144,21 @@ mod tests {
         check(b"P6\n2 2\n255\n", Some(Format::Pnm));
         check(b"P9\n", None);
         check(b"BM is how some sentences begin.", None);
+        let bmp = |header: u32| [b"BM".as_slice(), &[0; 12], &header.to_le_bytes()].concat();
+        for (header, expected) in [(11, None), (12, Some(Format::Bmp)), (256, Some(Format::Bmp)), (257, None)] {
+            check(&bmp(header), expected);
+        }
+        let ico = |kind: u8, count: u8, rest: usize| [[0, 0, kind, 0, count, 0].as_slice(), &vec![0; rest]].concat();
+        check(&ico(1, 1, 16), Some(Format::Ico));
+        check(&ico(2, 3, 16), Some(Format::Ico));
+        check(&ico(3, 1, 16), None);
+        check(&ico(1, 0, 16), None);
+        check(&ico(1, 1, 15), None);
+        check(b"qoif\0\0\0\x01", Some(Format::Qoi));
+        check(&[0xFF, 0x0A, 0xFA], Some(Format::Jxl));
+        check(b"\0\0\0\x0cJXL \r\n\x87\n", Some(Format::Jxl));
+        check(b"II\x2b\0\x08\0\0\0", Some(Format::Tiff));
+        check(b"MM\0\x2b\0\x08\0\0", Some(Format::Tiff));
         check(b"<svg xmlns='http://www.w3.org/2000/svg'/>", Some(Format::Svg));
         check(
             b"\xEF\xBB\xBF<?xml version='1.0'?>\n<!-- a --><!DOCTYPE svg [<!ENTITY a 'b>'>]>\n<svg >",

@@ -1,7 +1,7 @@
 //! Checks of values that arrive from another process, for the derives of `Deserialize`.
 //!
 //! A worker process that has decoded a hostile file may send anything. A value that could not have been made here is an error, so that
-//! no other code has to expect one.
+//! no other code has to expect one. Sizes and bytes of memory may be any number: sums of them saturate.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};

@@ -17,6 +17,12 @@ pub(crate) fn window(stored: Size, down: f64, rows_at_once: u32) -> u32 {
     ((f64::from(rows_at_once) * down + 2.0 * reach(down) + 2.0) as u32).min(stored.height)
 }
 
+/// Whether a resize makes rows shorter first, and then more of them. The other order is faster; but where a picture becomes much
+/// narrower and much higher it holds more between the passes than the picture and the result have together.
+pub(crate) fn is_rows_first((width, height): (f64, f64), size: Size) -> bool {
+    height > 0.0 && f64::from(size.height) > 2.0 * height && width > 2.0 * f64::from(size.width)
+}
+
 /// The rows of the original from which one band of the result is made.
 pub(crate) struct Band {
     /// The first row of the window.

@@ -16,7 +16,7 @@ pub const UNLIMITED: u32 = 1 << 30;
 pub struct Clamp {
     /// The limit.
     pub limit: ClampLimit,
-    /// Its value: pixels of a side, or of the whole result where it is [`ClampLimit::Enlarged`].
+    /// Its value: pixels of a side, or of the whole result where it is [`ClampLimit::Enlarged`] or [`ClampLimit::Pixels`].
     pub bound: u64,
     /// The size without the limit; the original's own where none is requested.
     pub requested: Size,
@@ -31,6 +31,8 @@ pub enum ClampLimit {
     Dimension,
     /// [`Settings::max_enlarged`].
     Enlarged,
+    /// [`Settings::max_pixels`], of a drawn vector picture.
+    Pixels,
     /// The longest side that the format of the result can express.
     Format(Format),
 }
@@ -41,6 +43,7 @@ impl ClampLimit {
         match self {
             ClampLimit::Dimension => "max_dimension",
             ClampLimit::Enlarged => "max_enlarged",
+            ClampLimit::Pixels => "max_pixels",
             ClampLimit::Format(format) => format.name(),
         }
     }
@@ -54,8 +57,9 @@ impl Clamp {
             return None;
         }
         let plan = Plan::new(info, recipe, settings).ok()?;
-        let (region, longest) = (plan.viewport.region, plan.viewport.max_dimension);
-        let sizing = requested.unwrap_or(recipe.geometry.sizing());
+        let viewport = &plan.viewport;
+        let (region, longest) = (viewport.region, viewport.max_dimension);
+        let sizing = viewport.scaling(requested.unwrap_or(recipe.geometry.sizing()));
         let fit = |max: u32| sizing.fit(region.width, region.height, max).outer();
         let (size, requested, sides) = (plan.canvas, fit(UNLIMITED), fit(longest));
         if size.width >= requested.width && size.height >= requested.height {
@@ -64,7 +68,7 @@ impl Clamp {
         let (limit, bound) = match () {
             // rounding of a side is no limit
             () if size.width + 1 < sides.width || size.height + 1 < sides.height => {
-                (ClampLimit::Enlarged, settings.max_enlarged)
+                (if viewport.is_vector { ClampLimit::Pixels } else { ClampLimit::Enlarged }, viewport.max_enlarged)
             }
             () if longest < settings.max_dimension => (ClampLimit::Format(plan.format), longest.into()),
             () => (ClampLimit::Dimension, longest.into()),
@@ -81,7 +85,9 @@ impl Clamp {
         let Size { width, height } = size;
         let is_at_side = width.max(height) >= settings.max_dimension.min(format.longest_side());
         // a result at that limit has at most one row or column less than it
-        let is_at_pixels = may_enlarge(recipe.geometry.resize) && size.pixels() * 4 >= settings.max_enlarged;
+        let is_at = |limit: u64| size.pixels() * 4 >= limit;
+        let is_at_pixels =
+            may_enlarge(recipe.geometry.resize) && is_at(settings.max_enlarged) || is_at(settings.max_pixels);
         let is_padded = !recipe.geometry.options.padding.is_none();
         !is_undecided(recipe) && (requested.is_some() || is_at_side || is_at_pixels || is_padded)
     }
@@ -108,9 +114,17 @@ mod tests {
     use super::*;
     use crate::geometry::{Padding, TargetSize};
     use crate::recipe::{Output, Quality};
+    use tintype_pixels::VectorDrawing;
 
     fn info(width: u32, height: u32) -> Info {
         Info::new(Format::Png, Size::new(width, height))
+    }
+
+    /// An SVG of that size.
+    fn drawing(width: u32, height: u32) -> Info {
+        let mut info = Info::new(Format::Svg, Size::new(width, height));
+        info.caps.vector = Some(VectorDrawing { memory: 0, layers: 0, time: 0, has_text: false });
+        info
     }
 
     fn recipe(resize: Resize, output: Output) -> Recipe {
@@ -144,6 +158,26 @@ mod tests {
             let placeholder = recipe(Resize::Native, output);
             assert_eq!(Clamp::of(&info(800, 600), &placeholder, None, &Settings::default()), None);
         }
+    }
+
+    #[test]
+    fn clamp_of_a_drawn_svg_is_that_of_the_size_that_it_would_be_drawn_at() {
+        let check = |resize, max_pixels, expected: Option<(&str, u64, &str, &str)>| {
+            let settings = Settings { max_pixels, ..Settings::default() };
+            let (info, recipe) = (drawing(240, 40), recipe(resize, Output::Exactly(Format::Png)));
+            let clamp = Clamp::of(&info, &recipe, None, &settings);
+            if let Some(Clamp { size, .. }) = clamp {
+                assert!(Clamp::is_possible(&recipe, None, Content::Image(Format::Png), size, &settings), "{resize:?}");
+            }
+            let got = clamp
+                .map(|clamp| (clamp.limit.name(), clamp.bound, clamp.requested.to_string(), clamp.size.to_string()));
+            let expected = expected.map(|(name, bound, from, to)| (name, bound, from.to_owned(), to.to_owned()));
+            assert_eq!(got, expected, "{resize:?}");
+        };
+        check(contain(9000, 0, false), 100_000_000, Some(("max_dimension", 8192, "9000x1500", "8192x1365")));
+        check(contain(6000, 0, false), 1_500_000, Some(("max_pixels", 1_500_000, "6000x1000", "3000x500")));
+        check(contain(6000, 0, false), 100_000_000, None);
+        check(Resize::Native, 100_000_000, None);
     }
 
     #[test]

@@ -22,27 +22,27 @@ pub(crate) fn fixed_memory(info: &Info) -> u64 {
     profile + if info.format == Format::Jxl { 1 << 20 } else { 0 }
 }
 
-/// Bytes that the pixels of the result and its encoder take. `may_be_drawing` tells that the result may be encoded as a drawing.
+/// Bytes that a result of that many pixels and its encoder take. `may_be_drawing` tells that it may be encoded as a drawing.
 pub(crate) fn encode_memory(
-    format: Format, encode: &Encode, effort: Effort, canvas: Size, frames: u32, may_be_drawing: bool,
+    format: Format, encode: &Encode, effort: Effort, pixels: u64, frames: u32, may_be_drawing: bool,
 ) -> u64 {
     // frames of an animation are allocated and freed between larger ones, which leaves gaps
     let frame = if frames > 1 { 6 } else { 4 };
     // lossless coding is tried
     let lossless = encode.lossless || may_be_drawing || has_full_chroma(format, encode);
     let encoder = format.encode_memory(lossless) + dense_memory(format, effort, lossless);
-    let all = canvas.pixels() * (frame * u64::from(frames) + encoder);
+    let all = pixels * (frame * u64::from(frames) + encoder);
     // the exact colours are compared with those of a palette, or of a lossy WebP
     let is_compared = may_be_drawing
         && matches!(format, Format::Png | Format::WebP)
         && !encode.lossless
         && !encode.output.is_placeholder();
-    all + if is_compared { comparison_memory(canvas) } else { 0 }
+    all + if is_compared { comparison_memory(pixels) } else { 0 }
 }
 
-/// Bytes of the file of an overlay of `own` pixels, of its picture while it is decoded, and of the one that is drawn.
-pub(crate) fn overlay_memory(own: Size, drawn: Size) -> u64 {
-    MAX_OVERLAY_BYTES + own.pixels() * overlay::DECODE_MEMORY + drawn.pixels() * 8
+/// Bytes of the file of an overlay of `own` pixels, of its picture while it is decoded, and of the one of `drawn` pixels.
+pub(crate) fn overlay_memory(own: Size, drawn: u64) -> u64 {
+    MAX_OVERLAY_BYTES + own.pixels() * overlay::DECODE_MEMORY + drawn * 8
 }
 
 /// Nanoseconds of one core that decoding an overlay takes, and drawing it on `made` pixels.
@@ -73,14 +73,14 @@ pub(crate) fn is_exact(format: Format, encode: &Encode) -> bool {
 }
 
 /// Bytes that a search for a target takes: the comparison, the pixels that are compared, and the decoder.
-pub(crate) fn search_memory(canvas: Size) -> u64 {
-    canvas.pixels() * (score::MEMORY + 24)
+pub(crate) fn search_memory(pixels: u64) -> u64 {
+    pixels * (score::MEMORY + 24)
 }
 
 /// Bytes that a comparison in parts takes, the decoded file among them.
-fn comparison_memory(canvas: Size) -> u64 {
+fn comparison_memory(pixels: u64) -> u64 {
     let part = u64::from(score::PART);
-    canvas.pixels() * 8 + canvas.pixels().min(part * part) * (score::MEMORY + 8)
+    pixels * 8 + pixels.min(part * part) * (score::MEMORY + 8)
 }
 
 /// Nanoseconds of one core that a render takes: `decoded` and `made` are pixels, frames included.
@@ -91,11 +91,11 @@ pub(crate) fn render_time(
     FIXED_TIME + decoded * info.caps.time + made * encode
 }
 
-/// Nanoseconds of one core to parse a vector picture and to draw it on a canvas of that size.
-pub(crate) fn drawing_time(vector: VectorDrawing, canvas: Size) -> f64 {
+/// Nanoseconds of one core to parse a vector picture and to draw that many pixels of it.
+pub(crate) fn drawing_time(vector: VectorDrawing, pixels: f64) -> f64 {
     const SHAPES: f64 = 15.0;
     const LAYER: f64 = 10.0;
-    vector.time as f64 + canvas.pixels() as f64 * (SHAPES + LAYER * f64::from(vector.layers))
+    vector.time as f64 + pixels * (SHAPES + LAYER * f64::from(vector.layers))
 }
 
 /// How many times the time of the fast effort an encoder takes; for AVIF, of libaom's.
@@ -143,16 +143,24 @@ pub(crate) fn gains_by_threads(format: Format, encoding: Encoding, canvas: Size)
     format == Format::Avif && encoding.has_libaom() && canvas.pixels() >= MIN_THREADED_PIXELS
 }
 
-/// Bytes that a resize of rows as they come holds in addition to a result of `rows` rows, each of which stands for `down` rows of the
-/// stored picture, at most.
-pub(crate) fn row_resize_memory(stored: Size, rows: u32, down: f64, channels: usize, linear: bool) -> u64 {
+/// Bytes that a resize of rows as they come holds in addition to its result, at most: each row of that stands for `down` rows of
+/// the stored picture, and `between` pixels are held between its passes.
+pub(crate) fn row_resize_memory(stored: Size, between: u64, down: f64, channels: usize, linear: bool) -> u64 {
     let row = u64::from(stored.width) * channels as u64;
     let window = |count| (u64::from(window(stored, down, count)) + CUT_AT_ONCE as u64) * row;
     if linear {
         window(linear_rows_at_once(down)) + linear_light_memory(stored, down)
     } else {
-        window(rows_at_once(stored, down)) + row * u64::from(rows)
+        window(rows_at_once(stored, down)) + between * channels as u64
     }
+}
+
+/// Bytes of a resize's filter for a region of so many columns and rows: each is in the filters of six of the result, which are
+/// held as they are computed and as they are applied. Those of rows are long where planes are resized in one piece, which only
+/// formats of limited size have.
+pub(crate) fn filter_memory((columns, rows): (f64, f64)) -> u64 {
+    const LONGEST_SIDE: f64 = 65_535.0;
+    ((columns + rows.min(LONGEST_SIDE)) * 6.0 * 10.0) as u64
 }
 
 /// Bytes of the rows that are copied of a picture out of which a part was cut, at most.

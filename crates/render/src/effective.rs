@@ -10,8 +10,8 @@ use crate::geometry::{Fitted, Gravity, Limit, Resize, ResizeOptions, Sizing, Tar
 use crate::kind;
 use crate::metadata;
 use crate::passthrough::can_send_original;
-use crate::plan::Plan;
-use crate::recipe::{Effects, Encode, Geometry, Metadata, Output, Quality, Recipe, Rgba};
+use crate::plan::{Plan, admit_all_frames};
+use crate::recipe::{Effects, Encode, Geometry, LeftOut, Metadata, Output, Quality, Recipe, Rgba};
 use crate::settings::Settings;
 
 impl Recipe {
@@ -24,7 +24,10 @@ impl Recipe {
         }
         match Plan::new(info, self, settings) {
             // a description has no size and no format
-            Ok(_) if self.encode.output == Output::Json => self.clone(),
+            Ok(plan) if self.encode.output == Output::Json => {
+                let frames = info.frames > 1 && admit_all_frames(info, settings).is_err();
+                Recipe { left_out: LeftOut { frames, ..plan.left_out }, ..self.clone() }
+            }
             Ok(plan) => reduced(&plan, info, settings).unwrap_or_else(|| self.clone()),
             Err(_) => self.clone(),
         }
@@ -71,7 +74,7 @@ impl Recipe {
 
 /// The reduced recipe; `None` where a step would change the picture, which the checks at its end rule out.
 fn reduced(plan: &Plan<'_>, info: &Info, settings: &Settings) -> Option<Recipe> {
-    let Recipe { geometry, effects, overlay, encode, fonts: _ } = plan.recipe();
+    let Recipe { geometry, effects, overlay, encode, fonts: _, left_out: _ } = plan.recipe();
     let Geometry { orient, rect: _, area: _, trim, turn, resize: _, options: _, canvas, background } = *geometry;
     // every operation has an effect, whatever the original
     let Effects { blur, sharpen, pixelate, brightness, contrast, saturation, gamma, greyscale, tint } = *effects;
@@ -94,6 +97,7 @@ fn reduced(plan: &Plan<'_>, info: &Info, settings: &Settings) -> Option<Recipe> 
         overlay: *overlay,
         encode: Encode { animated: encode.animated || info.frames == 1, ..*encode },
         fonts: info.caps.vector.map(|vector| if vector.has_text { settings.fonts } else { 0 }),
+        left_out: LeftOut::default(),
     };
     let sized_plan = Plan::new(info, &sized, settings).ok().filter(|new| is_same(plan, new))?;
     let has_same_alternative = |new: &Plan<'_>| can_send_original(info, new) == can_send_original(info, &sized_plan);
@@ -108,7 +112,8 @@ fn reduced(plan: &Plan<'_>, info: &Info, settings: &Settings) -> Option<Recipe> 
     };
     let result = without_unused_fields(chosen, plan, info);
     let result_plan = Plan::new(info, &result, settings).ok()?;
-    is_same(plan, &result_plan).then_some(result)
+    let (same, left_out) = (is_same(plan, &result_plan), result_plan.left_out);
+    same.then_some(Recipe { left_out, ..result })
 }
 
 /// The part of a rectangle that lies in the picture; `None` where that is all of it.
@@ -218,22 +223,24 @@ fn is_same_picture(one: &Plan<'_>, other: &Plan<'_>) -> bool {
 
 /// Without the fields that do nothing in the format of the result, or for this original.
 fn without_unused_fields(recipe: Recipe, plan: &Plan<'_>, info: &Info) -> Recipe {
-    let Recipe { geometry, effects, overlay, encode, fonts } = recipe;
+    let Recipe { geometry, effects, overlay, encode, fonts, left_out } = recipe;
     let is_padded = matches!(geometry.resize, Resize::Pad(..)) || !geometry.options.padding.is_none();
     let canvas = geometry.canvas.filter(|_| is_padded);
+    // frames of an animation are cleared, and rows of a truncated GIF are missing, whatever the header says of transparency
+    let may_be_translucent = info.has_alpha || info.frames > 1 || info.format == Format::Gif;
     // seen through the original, and around it
-    let is_seen = info.has_alpha || is_padded && canvas.is_none_or(|canvas| canvas.0[3] != u8::MAX);
+    let is_seen = may_be_translucent || is_padded && canvas.is_none_or(|canvas| canvas.0[3] != u8::MAX);
     let background = geometry.background.filter(|_| is_seen);
     let is_opaque = |colour: Rgba| colour.0[3] == u8::MAX;
     let canvas = canvas.filter(|canvas| background != Some(*canvas) || !is_opaque(*canvas));
     let geometry = Geometry { canvas, background, ..geometry };
     let Output::Exactly(format) = encode.output else {
-        return Recipe { geometry, effects, overlay, encode, fonts };
+        return Recipe { geometry, effects, overlay, encode, fonts, left_out };
     };
     // these encoders have no use for a number
     let is_exact = format.ignores_quality();
     // a PNG of few colours has a palette that only comes near them, unless it must be exact
-    let may_lose = plan.frames() == 1 && (kind::is_asked(info) || info.is_indexed);
+    let may_lose = plan.frames() == 1 && (kind::is_classified(info) || info.is_indexed);
     let lossless = encode.lossless && (!is_exact || format == Format::Png && may_lose);
     let target = encode.target.filter(|_| !encode.lossless && !is_exact);
     let quality = if lossless || is_exact || target.is_some() { Quality::default() } else { encode.quality };
@@ -252,6 +259,7 @@ fn without_unused_fields(recipe: Recipe, plan: &Plan<'_>, info: &Info) -> Recipe
         overlay,
         encode: Encode { lossless, quality, target, metadata, animated, ..encode },
         fonts,
+        left_out,
     }
 }
 

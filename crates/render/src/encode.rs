@@ -35,7 +35,7 @@ pub(crate) struct Made {
 /// The kind of a picture that was made as planned.
 pub(crate) fn kind(data: &PictureData, plan: &Plan<'_>) -> PictureKind {
     match data {
-        PictureData::Frames(frames) if plan.asks_kind => kind::of(&frames[0].pixels),
+        PictureData::Frames(frames) if plan.classifies => kind::of(&frames[0].pixels),
         _ => PictureKind::Photo,
     }
 }

@@ -35,6 +35,14 @@ impl Gravity {
     /// The middle.
     pub const CENTER: Gravity = Gravity::Point(5000, 5000);
 
+    /// The point that it names; the middle for [`Gravity::Smart`], which needs a look at the pixels.
+    pub(crate) fn point(self) -> (u16, u16) {
+        match self {
+            Gravity::Point(x, y) => (x, y),
+            Gravity::Smart => (5000, 5000),
+        }
+    }
+
     /// The offset of a window of `inner` in `outer` that has the point at `at` (1/10000) in its middle, kept inside.
     fn offset(at: u16, outer: f64, inner: f64) -> f64 {
         (outer * f64::from(at) / 10_000.0 - inner / 2.0).clamp(0.0, (outer - inner).max(0.0))
@@ -153,10 +161,7 @@ impl Fitted {
 
     /// The shown part within `region`, for a gravity that needs no look at the pixels; `Smart` counts as the middle.
     pub fn window(&self, region: Region) -> Region {
-        let (x, y) = match self.gravity {
-            Gravity::Point(x, y) => (x, y),
-            Gravity::Smart => (5000, 5000),
-        };
+        let (x, y) = self.gravity.point();
         let left = Gravity::offset(x, region.width, self.shown.0) + self.shift.0;
         let top = Gravity::offset(y, region.height, self.shown.1) + self.shift.1;
         self.window_at(region, left, top)
@@ -175,10 +180,7 @@ impl Fitted {
 
     /// Where the picture stands on its canvas: the left and the top edge in pixels.
     pub fn offset(&self) -> (u32, u32) {
-        let (x, y) = match self.gravity {
-            Gravity::Point(x, y) => (x, y),
-            Gravity::Smart => (5000, 5000),
-        };
+        let (x, y) = self.gravity.point();
         let at = |fraction: u16, outer: u32, inner: u32, shift: f64| {
             let free = f64::from(outer.saturating_sub(inner));
             // on a canvas a gravity aligns: 0 at the near edge, a half in the middle, 1 at the far edge

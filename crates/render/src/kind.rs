@@ -5,7 +5,7 @@
 //!
 //! The thresholds were found on 203 pictures of 320 to 1024 columns: 46 of 49 drawings are recognised, and none of 154
 //! photographs and gradients is taken for one. Drawings that went through a lossy encoder mostly pass for photographs, so
-//! pictures that come from one are not asked.
+//! pictures that come from one are not classified.
 
 use tintype_codecs::PictureKind;
 use tintype_pixels::{Format, Info, Pixels};
@@ -35,7 +35,7 @@ struct Counts {
 
 /// Whether pictures of that original are classified. Lossy formats leave ringing around edges and halve chroma, so that their pictures
 /// are photographs to encoders, too.
-pub(crate) fn is_asked(info: &Info) -> bool {
+pub(crate) fn is_classified(info: &Info) -> bool {
     // of all formats, only lossy WebP has a loop filter here
     info.format != Format::Jpeg && !info.caps.has_loop_filter
 }

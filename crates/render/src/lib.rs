@@ -1,9 +1,9 @@
-//! Bytes and a recipe in, bytes out. Pure: no I/O, no async, no clock, no threads.
+//! Bytes and a recipe in, bytes out. Pure: no async, no clock, no threads, and no I/O but for the files of [`fonts`].
 //!
 //! [`render`] is the whole of it: probe the header, plan within the limits, decode, apply the operations, encode. The server,
 //! `tintype convert`, the benches and the golden tests all call the same function.
 //!
-//! In reading order, each module uses only those before it:
+//! In reading order:
 //!
 //! | module | contents |
 //! |---|---|
@@ -11,9 +11,12 @@
 //! | [`fonts`] | the fonts that text in SVGs is drawn with |
 //! | [`recipe`], `overlay`, [`settings`] | what is asked for; files of overlays; limits and defaults |
 //! | `bands`, `cost` | rows held at a time; every formula of memory and time |
-//! | `quality` | the common scale in the numbers of each encoder |
+//! | `quality`, `score` | the common scale in the numbers of each encoder; how near a picture comes to another |
+//! | `kind` | drawings and photographs |
 //! | `viewport`, [`plan`] | a recipe in the pixels of one original; what is decoded and how |
 //! | `ops`, `pipeline` | the operations on pixels, and their order |
+//! | `progress`, `encoded` | the caller of a render; its result |
+//! | `target`, `encode` | the search for a promised score; from pixels to a file |
 //! | `metadata`, `placeholder`, `json`, `miniature` | what encoders are told; descriptions; dominant colours and blurred previews |
 //! | `probe`, `passthrough`, `effective`, `estimate` | questions that a header answers |
 //! | `clamp`, `explain` | results that a limit made smaller; the decisions of a plan, for people |

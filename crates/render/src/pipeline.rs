@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use tintype_pixels::DctScale;
+use tintype_pixels::colour::{from_srgb, to_srgb};
 use tintype_pixels::{Decoded, PixelLayout, Pixels, Profile, Rect, Region, Result, Rows, Samples, Size};
 
 use crate::geometry::{Fitted, Gravity};
@@ -15,7 +16,7 @@ use crate::ops::overlay::Stamp;
 use crate::ops::pad::Colours;
 use crate::overlay::Overlays;
 use crate::plan::Plan;
-use crate::recipe::{Overlay, Recipe, Rgba};
+use crate::recipe::{Effects, Overlay, Recipe, Rgba};
 
 /// Applies a plan's operations to each frame of an original in turn.
 pub(crate) struct Pipeline<'a> {
@@ -25,6 +26,8 @@ pub(crate) struct Pipeline<'a> {
     placed: Option<Placed>,
     /// The original's profile, where the result keeps it.
     profile: Option<Arc<[u8]>>,
+    /// The colours of the recipe as the first frame had them: all frames have one profile.
+    painted: Option<Painted>,
     overlays: &'a Overlays,
     /// The overlay as the first frame had it, whose size and colours all frames have.
     stamp: Option<Stamp>,
@@ -36,21 +39,53 @@ struct Placed {
     /// The part that is read, in pixels of the original as it is displayed.
     window: Region,
     /// The region that `rect` and `trim` leave, which contains the window.
-    left: Region,
+    remaining: Region,
     fitted: Fitted,
+}
+
+/// The colours of a recipe, in those of the pixels.
+#[derive(Clone, Copy)]
+struct Painted {
+    canvas: Option<Rgba>,
+    background: Option<Rgba>,
+    tint: Option<[u8; 3]>,
+}
+
+impl Painted {
+    /// For pixels in the colours of `profile`, or in sRGB.
+    fn new(recipe: &Recipe, profile: Option<&Profile>) -> Painted {
+        let Recipe { geometry, effects, .. } = recipe;
+        // a grey picture has no colour around it either
+        let shade = |colour: Rgba| if effects.greyscale { grey(colour) } else { colour };
+        let own = |[r, g, b]: [u8; 3]| {
+            let Some(profile) = profile else { return [r, g, b] };
+            let pixel = from_srgb(Pixels::filled(Size::new(1, 1), &[r, g, b]), profile);
+            pixel.data.first_chunk().copied().unwrap_or([r, g, b])
+        };
+        let painted = |colour: Rgba| {
+            let Rgba([r, g, b, alpha]) = shade(colour);
+            let [r, g, b] = own([r, g, b]);
+            Rgba([r, g, b, alpha])
+        };
+        Painted {
+            canvas: geometry.canvas.map(painted),
+            background: geometry.background.map(painted),
+            tint: effects.tint.map(own),
+        }
+    }
 }
 
 impl<'a> Pipeline<'a> {
     /// A pipeline for one original.
     pub(crate) fn new(plan: &'a Plan<'a>, overlays: &'a Overlays) -> Pipeline<'a> {
-        Pipeline { plan, placed: None, profile: None, overlays, stamp: None }
+        Pipeline { plan, placed: None, profile: None, painted: None, overlays, stamp: None }
     }
 
     /// One frame from the decoder as it goes to the encoder. An image without other owners is consumed rather than copied.
     pub(crate) fn apply(&mut self, decoded: Arc<Decoded>) -> Result<Samples> {
         let plan = self.plan;
         let scale = decoded.scale;
-        let Placed { window, left: all, fitted } = match self.placed {
+        let Placed { window, remaining, fitted } = match self.placed {
             Some(placed) => placed,
             None => *self.placed.insert(place(&decoded.samples, plan, scale)?),
         };
@@ -58,7 +93,7 @@ impl<'a> Pipeline<'a> {
         let region = plan.viewport.stored_region(window, scale);
         let region = Region { x: region.x - f64::from(left), y: region.y - f64::from(top), ..region };
         let within =
-            plan.viewport.bounds(all, scale).and_then(|rect| rect.relative_to(left, top, decoded.samples.size()));
+            plan.viewport.bounds(remaining, scale).and_then(|rect| rect.relative_to(left, top, decoded.samples.size()));
         let size = plan.viewport.orientation.inverse().apply(fitted.size);
         let profile = decoded.profile.clone().filter(|profile| !profile.is_srgb() || plan.keeps_profile());
         let pixels = match &decoded.samples {
@@ -113,29 +148,33 @@ impl<'a> Pipeline<'a> {
     /// The operations after resizing.
     fn finish(&mut self, pixels: Pixels, fitted: Fitted, profile: Option<Profile>) -> Result<Pixels> {
         let plan = self.plan;
-        let Recipe { geometry, effects, overlay, .. } = plan.recipe();
-        // a part may be opaque that is of what is not; frames of one picture stay alike
+        let Recipe { effects, overlay, .. } = plan.recipe();
+        // a part may be opaque that is of what is not
         let pixels = if plan.frames() == 1 { pixels.without_opaque_alpha() } else { pixels };
         let mut pixels = ops::orient::orient(pixels, plan.viewport.orientation);
         if let Some(profile) = &profile {
-            match profile.rgb_icc().filter(|_| plan.keeps_profile()) {
-                Some(icc) => self.profile = Some(icc),
-                None => pixels = tintype_pixels::colour::to_srgb(pixels, profile),
+            if plan.keeps_profile() && self.profile.is_none() {
+                self.profile = profile.rgb_icc();
+            }
+            if self.profile.is_none() {
+                pixels = to_srgb(pixels, profile);
             }
         }
-        // a grey picture has no colour around it either
-        let shade = |colour: Option<Rgba>| if effects.greyscale { colour.map(grey) } else { colour };
-        let (canvas, background) = (shade(geometry.canvas), shade(geometry.background));
+        // the profile that the pixels are still in
+        let kept = profile.as_ref().filter(|_| self.profile.is_some());
+        let painted = *self.painted.get_or_insert_with(|| Painted::new(plan.recipe(), kept));
+        let Painted { canvas, background, tint } = painted;
+        let effects = Effects { tint, ..*effects };
         let colours = Colours { canvas, background, format_has_alpha: plan.format.supports_alpha() };
         pixels = ops::pad::pad(pixels, fitted, colours);
         for effect in effects.in_order() {
             ops::apply(effect, &mut pixels);
         }
         if let Some(overlay) = overlay {
-            self.draw(overlay, &mut pixels, fitted, profile.as_ref())?;
+            self.draw(overlay, &mut pixels, fitted, kept)?;
         }
         // what is added behind the effects has their colours all the same
-        let shade = |colour: Option<Rgba>| match effects.tint {
+        let shade = |colour: Option<Rgba>| match tint {
             Some(tint) => colour.map(|colour| tinted(colour, tint)),
             None => colour,
         };
@@ -146,7 +185,7 @@ impl<'a> Pipeline<'a> {
 }
 
 impl Pipeline<'_> {
-    /// Draws the overlay on the picture, which may be less than its canvas.
+    /// Draws the overlay on the picture, which may be less than its canvas, in the colours of `profile` or in sRGB.
     fn draw(
         &mut self, overlay: &Overlay, pixels: &mut Pixels, fitted: Fitted, profile: Option<&Profile>,
     ) -> Result<()> {
@@ -155,7 +194,6 @@ impl Pipeline<'_> {
         let stamp = match self.stamp.take() {
             Some(stamp) => stamp,
             None => {
-                let profile = profile.filter(|_| self.profile.is_some());
                 let file = self.overlays.get(overlay.id)?;
                 Stamp::new(overlay, file, fitted.size, profile, self.plan.viewport.linear)?
             }
@@ -198,7 +236,7 @@ fn place(samples: &Samples, plan: &Plan<'_>, scale: DctScale) -> Result<Placed> 
         })?,
         Gravity::Point(..) => fitted.window(region),
     };
-    Ok(Placed { window, left: region, fitted })
+    Ok(Placed { window, remaining: region, fitted })
 }
 
 /// A part of what was decoded, which is still needed, in red, green and blue.
@@ -255,4 +293,46 @@ fn interesting(plan: &Plan<'_>, region: Region, fitted: Fitted, look: Draw<'_>) 
     let (across, down) = (f64::from(size.width) / region.width, f64::from(size.height) / region.height);
     let (left, top) = ops::smart::focus(&thumbnail, fitted.shown.0 * across, fitted.shown.1 * down);
     Ok(fitted.window_at(region, left / across, top / down))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::{Resize, TargetSize};
+    use crate::recipe::{Metadata, Output, Quality};
+    use crate::settings::Settings;
+    use tintype_pixels::Format;
+
+    #[test]
+    fn canvas_beside_a_kept_profile_is_in_its_colours() {
+        let original = tintype_testing::testdata("generated/p3.png");
+        let size = TargetSize { width: 400, height: 400, enlarge: false };
+        for (metadata, expected) in [(Metadata::None, [255, 0, 0]), (Metadata::Keep, [234, 51, 35])] {
+            let pad = Resize::Pad(size, Gravity::CENTER);
+            let mut recipe = Recipe::new(Output::Exactly(Format::Png), Quality::default()).with_resize(pad);
+            recipe.geometry.background = Some(Rgba([255, 0, 0, 255]));
+            (recipe.encode.metadata, recipe.encode.lossless) = (metadata, true);
+            let settings = Settings::default();
+            let made = crate::render(&original, &recipe, &settings, &mut |_| true).expect("a picture");
+            let pixels = crate::target::decoded(&made.bytes, Format::Png, settings.limits()).expect("a PNG");
+            let corner = &pixels.data[..3];
+            let is_near = corner.iter().zip(expected).all(|(got, expected)| got.abs_diff(expected) <= 2);
+            assert!(is_near, "{corner:?}, not {expected:?}");
+        }
+    }
+
+    #[test]
+    fn colours_of_a_recipe_keep_their_alpha_and_turn_grey() {
+        let mut recipe = Recipe::new(Output::Original, Quality::default());
+        recipe.geometry.canvas = Some(Rgba([255, 0, 0, 9]));
+        recipe.effects.tint = Some([255, 0, 0]);
+        let p3 = Profile::from_cicp(12, 13, 0).expect("a profile");
+        let Painted { canvas, background, tint } = Painted::new(&recipe, Some(&p3));
+        assert_eq!((canvas.map(|Rgba([.., alpha])| alpha), background), (Some(9), None));
+        assert!(tint.is_some_and(|[r, g, b]| r < 240 && g > 40 && b > 25), "{tint:?}");
+        recipe.effects.greyscale = true;
+        let Some(Rgba([r, g, b, 9])) = Painted::new(&recipe, Some(&p3)).canvas else { panic!("no canvas") };
+        assert!(r.abs_diff(g) <= 1 && g.abs_diff(b) <= 1, "{r} {g} {b}");
+        assert_eq!(Painted::new(&recipe, None).tint, Some([255, 0, 0]));
+    }
 }

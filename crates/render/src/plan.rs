@@ -8,13 +8,14 @@ use tintype_pixels::{
     Admitted, DecodeOptions, Error, Format, Info, Orientation, PixelLayout, Rect, Result, RowDecoding, Size,
 };
 
+use crate::bands::is_rows_first;
 use crate::cost;
 use crate::geometry::Fitted;
 use crate::kind;
 use crate::quality::encoder_quality;
-use crate::recipe::{Choice, Encode, Metadata, Output, Recipe};
+use crate::recipe::{Choice, Encode, LeftOut, Metadata, Output, Recipe};
 use crate::settings::Settings;
-use crate::viewport::{Viewport, ratio};
+use crate::viewport::{Largest, Viewport, ratio};
 
 /// Bytes of the largest picture that is decoded whole for others where its rows could be used as they come.
 const MAX_SHARED: u64 = 32 << 20;
@@ -56,12 +57,16 @@ pub struct Plan<'a> {
     pub(crate) encode_layout: PixelLayout,
     /// The size of the result.
     pub canvas: Size,
+    /// Pixels of the result at most, where trimming decides on its size.
+    pub(crate) largest: u64,
     /// Whether the pixels tell what kind of picture it is; if not, it is a photograph.
-    pub(crate) asks_kind: bool,
+    pub(crate) classifies: bool,
     /// The formats that a drawing is tried in beside that of the plan, where the recipe leaves them open.
     pub(crate) drawing_formats: &'static [Format],
     /// Whether the recipe's target is searched for.
     pub(crate) searches: bool,
+    /// What there is no memory for.
+    pub(crate) left_out: LeftOut,
 }
 
 impl<'a> Plan<'a> {
@@ -71,10 +76,13 @@ impl<'a> Plan<'a> {
     /// [`Error::Limit`] where the original is too large, [`Error::Impossible`] where the recipe does not fit it.
     pub fn new(info: &'a Info, recipe: &'a Recipe, settings: &Settings) -> Result<Plan<'a>> {
         let mut formats = formats(info, recipe).into_iter().peekable();
+        let mut left_out = LeftOut::default();
         loop {
             // there is always one
             let format = formats.next().unwrap_or(Format::Jpeg);
             let plan = Plan::of(info, recipe, settings, format);
+            let plan =
+                plan.map(|plan| Plan { left_out: LeftOut { formats: left_out.formats, ..plan.left_out }, ..plan });
             // a format that cannot hold the result, or needs more memory for it than there is, is passed over
             let is_over = match &plan {
                 Ok(plan) => plan.format.longest_side() < plan.viewport.longest_requested(settings),
@@ -83,6 +91,7 @@ impl<'a> Plan<'a> {
             if !is_over || formats.peek().is_none() {
                 return plan;
             }
+            left_out.formats += u8::from(plan.is_err());
         }
     }
 
@@ -93,11 +102,11 @@ impl<'a> Plan<'a> {
         let limits = settings.limits();
         limits.check(info, frames)?;
         let fitted = viewport.fit(viewport.region);
-        let outer = fitted.outer();
+        let largest = viewport.largest(&fitted);
         if let Output::Exactly(format) = recipe.encode.output {
             check_side(format, viewport.longest_requested(settings))?;
         }
-        let draft = Draft { viewport, info, fitted, frames, format };
+        let draft = Draft { viewport, info, fitted, largest, frames, format };
         let encode_layout = draft.encode_layout(settings);
         let layout = draft.decode_layout(encode_layout);
         let scale = draft.scale(settings.oversampling);
@@ -105,41 +114,55 @@ impl<'a> Plan<'a> {
         let skip_loop_filter = info.caps.has_loop_filter && hides_block_edges;
         let region = draft.region(scale, layout);
         let rows = info.caps.rows.filter(|_| draft.can_stream());
-        let is_shareable = rows.is_none_or(|rows| info.size.pixels() * rows.channels as u64 <= MAX_SHARED);
+        let is_shareable =
+            rows.is_none_or(|rows| info.size.pixels().saturating_mul(rows.channels as u64) <= MAX_SHARED);
         let decoding = match rows {
-            _ if info.is_vector() => draft.drawing_memory(settings),
-            Some(rows) if !is_shareable => rows.memory + draft.row_memory(rows),
-            _ => info.decoding_bytes(scale, frames) + draft.copy_memory(scale),
+            _ if info.is_vector() => draft.drawing_memory(),
+            Some(rows) if !is_shareable => rows.memory.saturating_add(draft.row_memory(rows)),
+            _ => info.decoding_bytes(scale, frames).saturating_add(draft.copy_memory(scale)),
         };
-        let decoding = decoding + draft.padding_memory() + draft.overlay_memory();
+        let filter =
+            if fitted.resamples() && !info.is_vector() { cost::filter_memory(draft.stored_fit().0) } else { 0 };
+        let decoding = decoding.saturating_add(filter + draft.padding_memory() + draft.overlay_memory());
         let encode_memory = |formats: &[Format], may_be_drawing: bool| {
             let effort = settings.encoding.effort;
+            let pixels = largest.pixels;
             let memory =
-                |format: &Format| cost::encode_memory(*format, &recipe.encode, effort, outer, frames, may_be_drawing);
+                |format: &Format| cost::encode_memory(*format, &recipe.encode, effort, pixels, frames, may_be_drawing);
             formats.iter().map(memory).max().unwrap_or(0)
         };
-        let is_admitted = |encoding: u64| limits.admit(info, frames, "making", decoding + encoding).is_ok();
+        let admit = |encoding: u64| limits.admit(info, frames, "making", decoding.saturating_add(encoding));
+        let is_admitted = |encoding: u64| admit(encoding).is_ok();
         // where there is no memory for what drawings take, all pictures are photographs
-        let has_kind = !matches!(recipe.encode.output, Output::Dominant | Output::Lqip);
-        let asks_kind = has_kind && frames == 1 && kind::is_asked(info) && is_admitted(encode_memory(&[format], true));
-        let encoding = encode_memory(&[format], asks_kind);
-        let drawing_formats = drawing_formats(info, recipe, format, frames);
-        let longest_side = outer.width.max(outer.height);
-        let is_possible = asks_kind
-            && drawing_formats.iter().all(|format| format.longest_side() >= longest_side)
-            && is_admitted(encode_memory(drawing_formats, true));
-        let drawing_formats = if is_possible { drawing_formats } else { &[] };
+        let has_kind = frames == 1
+            && kind::is_classified(info)
+            && !matches!(recipe.encode.output, Output::Dominant | Output::Lqip);
+        let classifies = has_kind && is_admitted(encode_memory(&[format], true));
+        let encoding = encode_memory(&[format], classifies);
+        let longest_side = largest.sides.width.max(largest.sides.height);
+        let is_held = |format: &Format| format.longest_side() >= longest_side;
+        let held_formats = Some(drawing_formats(info, recipe, format, frames)).filter(|all| all.iter().all(is_held));
+        let held_formats = held_formats.unwrap_or_default();
+        let has_room = classifies && is_admitted(encode_memory(held_formats, true));
+        let drawing_formats = if has_room { held_formats } else { &[] };
         let encoding = encoding.max(encode_memory(drawing_formats, true));
-        let measuring = encoding + cost::search_memory(outer);
-        let searches = recipe.encode.target.is_some() && frames == 1 && is_admitted(measuring);
+        let measuring = encoding + cost::search_memory(largest.pixels);
+        let is_searched = recipe.encode.target.is_some() && frames == 1;
+        let searches = is_searched && is_admitted(measuring);
         let encoding = if searches { measuring } else { encoding };
+        let left_out = LeftOut {
+            search: is_searched && !searches,
+            kind: has_kind && !classifies,
+            drawing_formats: drawing_formats.len() < held_formats.len(),
+            ..LeftOut::default()
+        };
         let [alone, shared] = match info.is_vector() {
             true => [DecodeMode::Drawn; 2],
             false => modes(frames, rows.is_some(), is_shareable, region.is_some(), scale),
         };
         Ok(Plan {
             viewport,
-            admitted: limits.admit(info, frames, "making", decoding + encoding)?,
+            admitted: admit(encoding)?,
             format,
             options: DecodeOptions {
                 scale,
@@ -151,10 +174,12 @@ impl<'a> Plan<'a> {
             alone,
             shared,
             encode_layout,
-            canvas: outer,
-            asks_kind,
+            canvas: fitted.outer(),
+            largest: largest.pixels,
+            classifies,
             drawing_formats,
             searches,
+            left_out,
         })
     }
 
@@ -224,6 +249,7 @@ struct Draft<'a> {
     viewport: Viewport<'a>,
     info: &'a Info,
     fitted: Fitted,
+    largest: Largest,
     frames: u32,
     format: Format,
 }
@@ -254,8 +280,7 @@ impl Draft<'_> {
     /// them for less, and where trimming looks at every pixel.
     fn decode_layout(&self, encode_layout: PixelLayout) -> PixelLayout {
         let is_less = self.fitted.resamples() || encode_layout == PixelLayout::YCbCr;
-        let trims = self.viewport.recipe.geometry.trim.is_some();
-        if is_less && !trims { PixelLayout::YCbCr } else { PixelLayout::Rgb }
+        if is_less && !self.trims() { PixelLayout::YCbCr } else { PixelLayout::Rgb }
     }
 
     /// The smallest scale that leaves at least `oversampling` times the requested pixels on each side. At twice as many there is no
@@ -301,32 +326,66 @@ impl Draft<'_> {
 
     /// Bytes that are held of rows that are resized as they come.
     fn row_memory(&self, rows: RowDecoding) -> u64 {
-        let Draft { viewport, fitted, .. } = self;
-        let made = viewport.orientation.inverse().apply(fitted.size).height;
-        cost::row_resize_memory(self.info.size, made, ratio(fitted), rows.channels, viewport.linear)
+        let Draft { viewport, info, fitted, .. } = self;
+        let (shown, made) = self.stored_fit();
+        let between = match is_rows_first(shown, made) {
+            true => u64::from(made.width) * u64::from(info.size.height),
+            false => u64::from(info.size.width) * u64::from(made.height),
+        };
+        cost::row_resize_memory(info.size, between, ratio(fitted), rows.channels, viewport.linear)
+    }
+
+    /// The width and height of the part that is shown, and its size in the result, as the original is stored.
+    fn stored_fit(&self) -> ((f64, f64), Size) {
+        let Fitted { shown: (width, height), size, .. } = self.fitted;
+        match self.viewport.orientation.transpose {
+            true => ((height, width), size.transposed()),
+            false => ((width, height), size),
+        }
+    }
+
+    /// Bytes that a resize holds between its passes beyond what the figures of decoders include, which were measured with
+    /// pictures that keep their ratio.
+    fn stretch_memory(&self, scale: DctScale) -> u64 {
+        let (shown, made) = self.stored_fit();
+        if is_rows_first(shown, made) {
+            return 0;
+        }
+        let rows_of_ratio = shown.1 / ratio(&self.fitted);
+        let width = shown.0 * scale.next_power_of_two().factor();
+        (width * (f64::from(made.height) - rows_of_ratio).max(0.0) * 4.0) as u64
+    }
+
+    /// Pixels of what is planned to have that size, or of the largest result where trimming decides on its size.
+    fn at_most(&self, planned: Size) -> u64 {
+        if self.trims() { self.largest.pixels } else { planned.pixels() }
+    }
+
+    fn trims(&self) -> bool {
+        self.viewport.recipe.geometry.trim.is_some()
     }
 
     /// Bytes that drawing a vector picture takes.
-    fn drawing_memory(&self, settings: &Settings) -> u64 {
+    fn drawing_memory(&self) -> u64 {
         let Draft { viewport, info, fitted, .. } = self;
-        // the ratio of what trimming leaves is not known before
-        let largest = if viewport.recipe.geometry.trim.is_some() { settings.max_enlarged } else { 0 };
-        let inspected = viewport.inspected_size(info.size).pixels();
-        let pixels = fitted.size.pixels().max(largest).max(inspected);
+        let pixels = self.at_most(fitted.size).max(viewport.inspected_size(info.size).pixels());
         info.caps.vector.map_or(0, |vector| vector.bytes(pixels))
     }
 
     /// Bytes of the canvas that is copied into its padding.
     fn padding_memory(&self) -> u64 {
-        if self.fitted.padding.is_none() { 0 } else { self.fitted.canvas.pixels() * 4 }
+        let padding = if self.trims() { self.viewport.recipe.geometry.options.padding } else { self.fitted.padding };
+        if padding.is_none() { 0 } else { self.at_most(self.fitted.canvas) * 4 }
     }
 
     /// Bytes of the overlay while it is decoded, and as it is drawn.
     fn overlay_memory(&self) -> u64 {
-        self.viewport
-            .recipe
-            .overlay
-            .map_or(0, |overlay| cost::overlay_memory(overlay.id.size(), overlay.size_on(self.fitted.size)))
+        let Draft { viewport, fitted, largest, .. } = self;
+        let picture = if self.trims() { largest.sides } else { fitted.size };
+        viewport.recipe.overlay.map_or(0, |overlay| {
+            let drawn = overlay.size_on(picture).pixels().min(largest.pixels);
+            cost::overlay_memory(overlay.id.size(), drawn)
+        })
     }
 
     /// Bytes of the copies that operations make of what was decoded.
@@ -339,8 +398,17 @@ impl Draft<'_> {
         // cutting copies the rest, a window of packed pixels or a plane at a time
         let cut =
             if geometry.is_cut() { decoded.pixels() + cost::cut_memory(decoded, down, viewport.linear) } else { 0 };
-        linear + cut + if geometry.trim.is_some() { decoded.pixels() * 8 } else { 0 }
+        let trimmed = if self.trims() { decoded.pixels() * 8 } else { 0 };
+        linear + cut + trimmed + self.stretch_memory(scale)
     }
+}
+
+/// The ticket to all frames of an original, decoded one after the other.
+///
+/// # Errors
+/// [`Error::Limit`].
+pub(crate) fn admit_all_frames<'a>(info: &'a Info, settings: &Settings) -> Result<Admitted<'a>> {
+    settings.limits().admit(info, info.frames, "decoding", info.decoding_bytes(DctScale::FULL, info.frames))
 }
 
 /// How many frames of the original are in a result of that format.
@@ -358,7 +426,7 @@ fn frames(info: &Info, recipe: &Recipe, format: Format) -> u32 {
 /// The formats that a drawing is tried in beside `format`, which a recipe without a format prefers.
 fn drawing_formats(info: &Info, recipe: &Recipe, format: Format, frames: u32) -> &'static [Format] {
     let Encode { output, lossless, .. } = recipe.encode;
-    if frames > 1 || lossless || !kind::is_asked(info) {
+    if frames > 1 || lossless || !kind::is_classified(info) {
         return &[];
     }
     match (output, format) {

@@ -30,6 +30,23 @@ pub struct Recipe {
     /// The digest of the fonts that a drawn SVG is made with, 0 for one without text; `None` for all that is not drawn. Set by
     /// [`Recipe::effective`] alone.
     pub fonts: Option<u64>,
+    /// What its render does without. Set by [`Recipe::effective`] alone.
+    pub left_out: LeftOut,
+}
+
+/// What the limits on an original leave no room for, so that its result is another one than under higher limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// The search for the quality that reaches the target.
+    pub search: bool,
+    /// The look at the pixels that tells drawings from photographs.
+    pub kind: bool,
+    /// The other formats that a drawing is tried in.
+    pub drawing_formats: bool,
+    /// How many better formats were passed over, where the format is open.
+    pub formats: u8,
+    /// The check of the frames behind the first, for a description.
+    pub frames: bool,
 }
 
 /// The part of the original that is shown, and its size.
@@ -109,6 +126,7 @@ impl Recipe {
             overlay: None,
             encode: Encode { output, quality, target: None, lossless: false, animated: true, metadata: Metadata::None },
             fonts: None,
+            left_out: LeftOut::default(),
         }
     }
 
@@ -128,12 +146,12 @@ impl Recipe {
     pub fn only_recodes(&self) -> bool {
         let Encode { output, quality, target, .. } = self.encode;
         let plain = Recipe::new(output, quality);
-        *self == Recipe { encode: Encode { target, ..plain.encode }, ..plain }
+        *self == Recipe { encode: Encode { target, ..plain.encode }, left_out: self.left_out, ..plain }
     }
 
     /// The recipe as bytes for a cache key: equal for equal recipes only.
     pub fn canonical(&self) -> Vec<u8> {
-        let Recipe { geometry, effects, overlay, encode, fonts } = self;
+        let Recipe { geometry, effects, overlay, encode, fonts, left_out } = self;
         let Geometry { orient, rect, area, trim, turn, resize, options, canvas, background } = geometry;
         let ResizeOptions { limit, dpr, offset, padding } = options;
         let Effects { blur, sharpen, pixelate, brightness, contrast, saturation, gamma, greyscale, tint } = effects;
@@ -165,6 +183,7 @@ impl Recipe {
         extra("fonts", fonts.map(|digest| digest.to_string()));
         extra("tint", tint.map(|colour| format!("{colour:?}")));
         extra("overlay", overlay.map(|overlay| format!("{overlay:?}")));
+        extra("left_out", (*left_out != LeftOut::default()).then(|| format!("{left_out:?}")));
         text.push_str(&format!("{:?}", (output, quality, lossless, animated, metadata)));
         text.into_bytes()
     }

@@ -10,7 +10,7 @@ use crate::cost;
 use crate::encoded::{Content, Encoded};
 use crate::passthrough::can_send_original;
 use crate::pipeline::Pipeline;
-use crate::plan::{DecodeMode, Plan};
+use crate::plan::{DecodeMode, Plan, admit_all_frames};
 use crate::probe::{check_svg_mode, known_or_probed};
 use crate::progress::{CancellableRows, Progress, Stage, begin};
 use crate::recipe::{Output, Recipe};
@@ -203,7 +203,7 @@ impl Made {
 
 /// Whether the frames behind the first are whole: a description is of all of an animation, and made from its first frame.
 fn later_frames(original: &[u8], info: &Info, settings: &Settings, progress: &mut dyn Progress) -> Result<Integrity> {
-    match settings.limits().admit(info, info.frames, "decoding", info.decoding_bytes(DctScale::FULL, info.frames)) {
+    match admit_all_frames(info, settings) {
         Ok(admitted) if info.frames > 1 => {
             tintype_codecs::of(info.format).decode(original, &admitted, &DecodeOptions::FULL, &mut |_| match progress
                 .keep_going()

@@ -97,7 +97,8 @@ impl Settings {
         cfg!(feature = "svg") && self.svg == SvgMode::Rasterise
     }
 
-    /// The settings that shape bytes, for a cache key. Limits that only refuse are left out: they make no other picture.
+    /// The settings that shape bytes, for a cache key. Limits on originals are not among them: they refuse, and what they leave out
+    /// of a result is in the recipe ([`LeftOut`](crate::recipe::LeftOut)).
     pub fn canonical(&self) -> Vec<u8> {
         let Settings {
             max_dimension,
@@ -123,5 +124,49 @@ impl Settings {
             "{EPOCH} {max_dimension} {max_enlarged} {smallest_wins} {linear} {oversampling} {effort:?} {avif:?}{strict}"
         )
         .into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tintype_codecs::Effort;
+
+    /// A setting that shapes bytes and is in no key has renditions of before served for ever.
+    #[test]
+    fn key_has_every_setting_that_shapes_bytes() {
+        let base = Settings::default;
+        let dense = Encoding { effort: Effort::Dense, ..Encoding::default() };
+        let all = [
+            base(),
+            Settings { max_dimension: 8191, ..base() },
+            Settings { max_enlarged: 4_000_001, ..base() },
+            Settings { smallest_wins: false, ..base() },
+            Settings { refuse_damaged: true, ..base() },
+            Settings { linear: true, ..base() },
+            Settings { oversampling: 1, ..base() },
+            Settings { encoding: dense, ..base() },
+        ];
+        let keys: std::collections::HashSet<Vec<u8>> = all.iter().map(Settings::canonical).collect();
+        assert_eq!(keys.len(), all.len());
+        for refusing in [
+            Settings { max_pixels: 1, ..base() },
+            Settings { max_frames: 1, ..base() },
+            Settings { max_memory: 1, ..base() },
+            Settings { formats_in: Vec::new(), ..base() },
+        ] {
+            assert_eq!(refusing.canonical(), base().canonical());
+        }
+    }
+
+    #[cfg(all(feature = "native", feature = "ravif"))]
+    #[test]
+    fn key_has_the_encoder_of_avif() {
+        use tintype_codecs::AvifEncoder::{Libaom, Ravif};
+        let key = |avif| {
+            let encoding = Encoding { avif, ..Encoding::default() };
+            Settings { encoding, ..Settings::default() }.canonical()
+        };
+        assert_ne!(key(Libaom), key(Ravif));
     }
 }

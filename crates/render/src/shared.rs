@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use tintype_pixels::DctScale;
-use tintype_pixels::{DecodeOptions, Decoded, Error, Info, PixelLayout, Result, Samples, Size};
+use tintype_pixels::{DecodeOptions, Decoded, Error, Format, Info, PixelLayout, Result, Samples, Size};
 
 use crate::plan::{DecodeMode, Plan};
 use crate::recipe::Recipe;
@@ -62,15 +62,17 @@ impl DecodeKey {
     /// The key that a rendition will ask [`SharedDecodes`] for if the original is shared, and the most bytes of that image at the scale
     /// of the key; `None` if it will not ask. Damaged and unusual files are decoded at a larger scale.
     pub fn wanted(info: &Info, recipe: &Recipe, settings: &Settings) -> Option<(DecodeKey, u64)> {
-        let plan = Plan::new(info, recipe, settings).ok()?;
+        let plan = Plan::new(info, recipe, settings).ok().filter(|plan| plan.mode(true) == DecodeMode::SharedWhole)?;
         let key = DecodeKey::of(&plan);
         let size = info.size.scaled(key.scale);
+        let padded = Size::new(size.width.saturating_add(4), size.height.saturating_add(4));
         let bytes = match key.layout {
-            // planes may be padded, up to a whole group of chroma
-            PixelLayout::YCbCr => Size::new(size.width + 4, size.height + 4).pixels() * 3,
+            // planes may be padded, up to a whole group of chroma; other decoders return pixels, of which some have alpha
+            PixelLayout::YCbCr if info.format == Format::Jpeg => padded.pixels() * 3,
+            PixelLayout::YCbCr => padded.pixels() * 4,
             PixelLayout::Rgb => size.pixels() * 4,
         };
-        (plan.mode(true) == DecodeMode::SharedWhole).then_some((key, bytes))
+        Some((key, bytes))
     }
 }
 
@@ -105,8 +107,8 @@ pub struct Unshared;
 
 impl SharedDecodes for Unshared {
     fn get_or_decode(&self, _info: &Info, _key: DecodeKey, decode: Decode<'_>) -> Result<Arc<Decoded>> {
-        let (_, decoded) = decode(&[])?.swap_remove(0);
-        Ok(Arc::new(decoded))
+        let decoded = decode(&[])?.into_iter().next().ok_or_else(|| Error::Impossible("it was not decoded".into()))?;
+        Ok(Arc::new(decoded.1))
     }
 
     fn decline(&self) {}

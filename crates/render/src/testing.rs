@@ -10,8 +10,8 @@ use tintype_pixels::{Format, Orientation, Rect};
 use crate::geometry::{Area, Gravity, Length, Limit, Offset, Padding, Ratio, Resize, ResizeOptions, TargetSize};
 use crate::overlay::Overlays;
 use crate::recipe::{
-    Choice, Effects, Encode, Geometry, Metadata, Output, Overlay, OverlayId, OverlayPlace, OverlayScale, Quality,
-    Recipe, Rgba, Target,
+    Choice, Effects, Encode, Geometry, LeftOut, Metadata, Output, Overlay, OverlayId, OverlayPlace, OverlayScale,
+    Quality, Recipe, Rgba, Target,
 };
 use crate::settings::{Settings, SvgMode};
 
@@ -19,17 +19,17 @@ use crate::settings::{Settings, SvgMode};
 pub(crate) fn resizes() -> impl Strategy<Value = Resize> {
     (0_usize..8, 0_u32..3000, 0_u32..3000, any::<bool>(), 0_u16..=10_000, 0_u16..=10_000, any::<bool>()).prop_map(
         |(kind, width, height, enlarge, x, y, smart)| {
-            let wish = TargetSize { width, height, enlarge };
+            let target = TargetSize { width, height, enlarge };
             let gravity = if smart { Gravity::Smart } else { Gravity::Point(x, y) };
             [
                 Resize::Native,
-                Resize::Contain(wish),
-                Resize::Outside(wish),
-                Resize::Fill(wish),
-                Resize::Cover(wish, gravity),
-                Resize::Pad(wish, gravity),
-                Resize::Contain(wish),
-                Resize::Auto(wish, gravity),
+                Resize::Contain(target),
+                Resize::Outside(target),
+                Resize::Fill(target),
+                Resize::Cover(target, gravity),
+                Resize::Pad(target, gravity),
+                Resize::Contain(target),
+                Resize::Auto(target, gravity),
             ][kind]
                 .canonical()
         },
@@ -174,8 +174,24 @@ fn encodes() -> impl Strategy<Value = Encode> {
 
 /// Recipes with any of their fields set.
 pub(crate) fn recipes() -> impl Strategy<Value = Recipe> {
-    (geometries(), effects(), option::of(overlays()), encodes(), option::of(any::<u64>()))
-        .prop_map(|(geometry, effects, overlay, encode, fonts)| Recipe { geometry, effects, overlay, encode, fonts })
+    let left_out = (any::<[bool; 4]>(), any::<u8>());
+    let left_out = left_out.prop_map(|([search, kind, drawing_formats, frames], formats)| LeftOut {
+        search,
+        kind,
+        drawing_formats,
+        formats,
+        frames,
+    });
+    (geometries(), effects(), option::of(overlays()), encodes(), option::of(any::<u64>()), left_out).prop_map(
+        |(geometry, effects, overlay, encode, fonts, left_out)| Recipe {
+            geometry,
+            effects,
+            overlay,
+            encode,
+            fonts,
+            left_out,
+        },
+    )
 }
 
 /// Settings of all kinds.

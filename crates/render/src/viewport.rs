@@ -29,14 +29,23 @@ pub(crate) struct Viewport<'a> {
     pub(crate) orientation: Orientation,
     /// Pixels of the longest side of the result.
     pub(crate) max_dimension: u32,
-    /// Pixels of a result that is larger than its original, at most.
-    max_enlarged: u64,
+    /// Pixels of a result that is larger than its original, at most, and of any drawn vector picture.
+    pub(crate) max_enlarged: u64,
     /// Whether pixels are averaged as light.
     pub(crate) linear: bool,
     /// Pixels of the longest side of the picture that a description is made from.
     description_side: u32,
     /// Whether it is a vector picture, to which no size is an enlargement.
     pub(crate) is_vector: bool,
+}
+
+/// Bounds on a result.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Largest {
+    /// Of both sides.
+    pub(crate) sides: Size,
+    /// Of all pixels, which may be fewer than both sides have at their bounds.
+    pub(crate) pixels: u64,
 }
 
 /// Pixels of the longest side of a vector picture in which borders are looked for.
@@ -53,49 +62,86 @@ impl<'a> Viewport<'a> {
             None => Region::whole(upright),
             Some(rect) => Region::of_rect(rect, upright).ok_or_else(|| outside(rect, upright))?,
         };
-        let description_side = if kind::is_asked(info) { KIND_SIDE } else { THUMBNAIL_SIDE };
+        let description_side = if kind::is_classified(info) { KIND_SIDE } else { THUMBNAIL_SIDE };
         let side = match recipe.encode.output {
             // a crop keeps its shape, whatever its size
             Output::Dominant => description_side,
             Output::Lqip => LQIP_SIDE,
             _ => settings.max_dimension,
         };
-        Ok(Viewport {
+        let viewport = Viewport {
             recipe,
             stored: info.size,
             region: turn.map(region, upright),
             orientation: orientation.then(turn),
             max_dimension: side.min(settings.max_dimension).min(format.longest_side()),
-            max_enlarged: max_enlarged(info, recipe, settings),
+            max_enlarged: settings.max_enlarged,
             linear: settings.linear,
             description_side,
             is_vector: info.is_vector(),
-        })
+        };
+        let max_enlarged = if info.is_vector() { viewport.max_drawn(settings) } else { settings.max_enlarged };
+        Ok(Viewport { max_enlarged, ..viewport })
+    }
+
+    /// Pixels of a drawn vector picture, at most. It has none of its own. Where trimming decides on its ratio, its size is not known
+    /// before it is drawn; then it has no more pixels than without trimming, or than others may be enlarged to.
+    fn max_drawn(&self, settings: &Settings) -> u64 {
+        let Region { width, height, .. } = self.region;
+        let untrimmed = || self.scaling(self.sizing()).fit(width, height, self.max_dimension).outer().pixels();
+        match self.recipe.geometry.trim {
+            Some(_) => settings.max_enlarged.max(untrimmed()),
+            None => settings.max_pixels,
+        }
     }
 
     /// Fits a part of the displayed original.
     pub(crate) fn fit(&self, region: Region) -> Fitted {
-        let sizing = match self.recipe.encode.output {
+        self.fit_as(self.sizing(), region)
+    }
+
+    fn sizing(&self) -> Sizing {
+        match self.recipe.encode.output {
             Output::Json => {
                 let side = self.description_side;
                 Resize::Contain(TargetSize { width: side, height: side, enlarge: false }).into()
             }
             _ => self.recipe.geometry.sizing(),
-        };
-        self.fit_as(sizing, region)
+        }
     }
 
     /// Fits a part of the displayed original by another sizing than the recipe's.
     pub(crate) fn fit_as(&self, sizing: Sizing, region: Region) -> Fitted {
-        let sizing = if self.is_vector { sizing.enlarging() } else { sizing };
-        sizing.fit_within(region.width, region.height, self.max_dimension, self.max_enlarged)
+        let Region { width, height, .. } = region;
+        self.scaling(sizing).fit_to_pixels(width, height, self.max_dimension, self.max_pixels(region))
+    }
+
+    /// Pixels of a result of that region, at most.
+    fn max_pixels(&self, Region { width, height, .. }: Region) -> f64 {
+        let max_enlarged = self.max_enlarged as f64;
+        if self.is_vector { max_enlarged } else { max_enlarged.max(width * height) }
+    }
+
+    /// A sizing as it is for this original: no size of a vector picture is an enlargement.
+    pub(crate) fn scaling(&self, sizing: Sizing) -> Sizing {
+        if self.is_vector { sizing.enlarging() } else { sizing }
+    }
+
+    /// The largest result that there can be: of the size of the fit, unless trimming decides on the region.
+    pub(crate) fn largest(&self, fitted: &Fitted) -> Largest {
+        let outer = fitted.outer();
+        if self.recipe.geometry.trim.is_none() {
+            return Largest { sides: outer, pixels: outer.pixels() };
+        }
+        let Region { width, height, .. } = self.region;
+        let sides = self.scaling(self.sizing()).largest(width, height, self.max_dimension);
+        Largest { sides, pixels: sides.pixels().min(self.max_pixels(self.region).ceil() as u64) }
     }
 
     /// The longest side of the result if the format had no limit.
     pub(crate) fn longest_requested(&self, settings: &Settings) -> u32 {
         let Region { width, height, .. } = self.region;
-        let sizing = self.recipe.geometry.sizing();
-        let sizing = if self.is_vector { sizing.enlarging() } else { sizing };
+        let sizing = self.scaling(self.recipe.geometry.sizing());
         let outer = sizing.fit(width, height, settings.max_dimension).outer();
         outer.width.max(outer.height)
     }
@@ -143,15 +189,6 @@ impl<'a> Viewport<'a> {
             return 1.0;
         }
         (fitted.shown.0 / f64::from(fitted.size.width)).min(fitted.shown.1 / f64::from(fitted.size.height))
-    }
-}
-
-/// Pixels of a result that is larger than its original, at most. A vector picture has no pixels of its own; only where trimming decides
-/// on the ratio, the result is not known before it is drawn.
-fn max_enlarged(info: &Info, recipe: &Recipe, settings: &Settings) -> u64 {
-    match info.is_vector() && recipe.geometry.trim.is_none() {
-        true => settings.max_pixels,
-        false => settings.max_enlarged,
     }
 }
 

@@ -98,6 +98,7 @@ impl Policy {
                 tint,
             },
             fonts: None,
+            left_out: Default::default(),
             overlay: self.overlay_of(params)?,
             encode: Encode {
                 output,
@@ -153,7 +154,7 @@ impl Policy {
 /// The recipe of a dominant colour or a blurred picture: the part of the original in its colours. Effects whose size is in pixels of
 /// the result, padding, the overlay and the choices of an encoder do not belong to it.
 fn placeholder(recipe: Recipe) -> Recipe {
-    let Recipe { geometry, effects, overlay: _, encode, fonts: _ } = recipe;
+    let Recipe { geometry, effects, overlay: _, encode, fonts: _, left_out: _ } = recipe;
     let options = ResizeOptions { padding: Padding::NONE, ..geometry.options };
     let canvas = geometry.canvas.filter(|_| geometry::has_canvas(geometry.resize, options));
     Recipe {

@@ -46,8 +46,11 @@ const FIXED_ADDRESS_SPACE: u64 = (64 << 20) + MAX_GROWTH;
 /// Bytes at the beginning of an original that tell its format.
 const SIGNATURE: usize = 4 << 10;
 
-/// Bytes of an answer beside pixels and files.
+/// Bytes of an answer beside pixels, profiles and files.
 const MESSAGE_BYTES: usize = 64 << 10;
+
+/// Bytes of the profile of a decoded image: more are not parsed, whatever the format.
+const MAX_PROFILE_BYTES: usize = 10 << 20;
 
 /// Which workers are started.
 #[derive(Clone, Debug)]
@@ -210,7 +213,8 @@ impl Isolated {
         &self, work: &RenderInput<'_>, info: &Info, key: DecodeKey, others: &[DecodeKey], progress: &mut dyn Progress,
     ) -> Result<Vec<(DecodeKey, Decoded)>, Error> {
         let request = Request::Decode { task: task(work, &[]), others: others.to_vec() };
-        let answer_bytes = usize::try_from(info.size.pixels() * 4).unwrap_or(usize::MAX).saturating_add(MESSAGE_BYTES);
+        let samples = usize::try_from(info.size.pixels() * 4).unwrap_or(usize::MAX);
+        let answer_bytes = samples.saturating_add(MAX_PROFILE_BYTES + MESSAGE_BYTES);
         let answers = others.len() + 1;
         let call = Call { request, bytes: &[work.original], bounds: work.bounds, answers, answer_bytes };
         let images = self.call(&call, progress, &|answer, samples| match answer {

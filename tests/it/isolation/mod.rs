@@ -235,6 +235,30 @@ fn decoded_image_is_shared_between_renders() {
     });
 }
 
+/// The profile is in the header of the image, and may be larger than its samples.
+#[test]
+fn decoded_image_with_a_large_profile_is_shared() {
+    let p3 = std::fs::read(testdata().join("generated/p3.png")).expect("a file");
+    let reader = png::Decoder::new(std::io::Cursor::new(p3)).read_info().expect("a PNG");
+    let mut icc = reader.info().icc_profile.clone().expect("a profile").into_owned();
+    icc.resize(1_000_000, 0);
+    let mut info = png::Info::with_size(300, 200);
+    (info.color_type, info.icc_profile) = (png::ColorType::Rgb, Some(icc.into()));
+    let mut original = Vec::new();
+    let mut writer =
+        png::Encoder::with_info(&mut original, info).and_then(png::Encoder::write_header).expect("a header");
+    writer.write_image_data(&[[200_u8, 30, 90]; 300 * 200].concat()).expect("pixels");
+    writer.finish().expect("an end");
+    both(|renderer| {
+        let (kept, recipe, settings) =
+            (Kept::default(), contain(Output::Exactly(Format::WebP), 100), Settings::default());
+        let shared = render_with(renderer, &original, &recipe, &settings, Some(&kept));
+        assert!(shared.is_ok(), "{:?}", shown(&shared));
+        assert!(shared == render_with(&InProcess, &original, &recipe, &settings, None));
+        assert_eq!(*kept.decodes.lock().expect("no panic"), 1);
+    });
+}
+
 #[test]
 fn upload_is_checked_alike() {
     let settings = Settings::default();

@@ -56,7 +56,7 @@ pub(super) struct Inner {
 }
 
 /// The origin of a profile: bytes of a file, or numbers that describe it.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum Source {
     /// The embedded profile itself.
     Icc(#[serde(with = "wire::bytes")] Arc<[u8]>),
@@ -69,6 +69,11 @@ pub(super) enum Source {
 }
 
 impl Source {
+    /// Bytes of an embedded profile.
+    pub(super) fn bytes(&self) -> usize {
+        if let Source::Icc(icc) = self { icc.len() } else { 0 }
+    }
+
     fn parse(&self) -> Option<ColorProfile> {
         match *self {
             Source::Icc(ref icc) => parse_icc(icc),
@@ -157,6 +162,10 @@ impl Profile {
 
     pub(super) fn parsed(&self) -> Option<&ColorProfile> {
         self.0.parsed.get_or_init(|| self.0.source.parse()).as_ref()
+    }
+
+    pub(super) fn source(&self) -> &Source {
+        &self.0.source
     }
 
     pub(super) fn icc(&self) -> Option<&Arc<[u8]>> {

@@ -3,12 +3,13 @@
 use std::sync::OnceLock;
 
 use super::hdr::HdrTransfer;
-use super::profile::{Inner, Source};
+use super::profile::Inner;
 use super::*;
 use crate::geometry::Size;
 
 fn convert(profile: &ColorProfile, rgb: [u8; 3]) -> [u8; 3] {
-    let profile = Profile::parsed_from(Source::Cicp(0, 0), profile.clone());
+    // NaN equals nothing, so that the conversion of another profile is not used
+    let profile = Profile::parsed_from(Source::Gamma(f32::NAN, [(0.0, 0.0); 4]), profile.clone());
     let out = to_srgb(Pixels::filled(Size::new(4, 4), &rgb), &profile);
     [out.data[0], out.data[1], out.data[2]]
 }
@@ -33,6 +34,56 @@ fn sixteen_bits_are_rounded_to_nearest() {
         assert_eq!(u16::from(narrow(level * 257)), level);
     }
     assert_eq!(to_srgb8(&[0, 65535, 32768], 3, None), [0, 255, 128]);
+}
+
+#[test]
+fn wide_grey_is_converted_at_its_full_precision() {
+    // a sample is light
+    let profile = Profile::parsed_from(Source::Icc([4, 5, 6].into()), ColorProfile::new_gray_with_gamma(1.0));
+    let srgb = |sample: u16| {
+        let light = f64::from(sample) / 65535.0;
+        let coded = if light <= 0.003_130_8 { light * 12.92 } else { 1.055 * light.powf(1.0 / 2.4) - 0.055 };
+        (coded * 255.0).round() as u8
+    };
+    let mut seen = std::collections::HashSet::new();
+    for sample in (0..=2570).chain((0..=u16::MAX).step_by(771)) {
+        let [level, ..] = to_srgb8(&[sample; 3], 3, Some(&profile))[..] else { panic!("three samples") };
+        assert!(level.abs_diff(srgb(sample)) <= 1, "{sample} became {level}, not {}", srgb(sample));
+        seen.insert(level);
+    }
+    // 8 bits of light have eleven levels where sRGB has 56
+    assert!((0..=50).all(|level| seen.contains(&level)), "{seen:?}");
+    assert_eq!(to_srgb8(&[0, 0, 0, 257], 4, Some(&profile)), [0, 0, 0, 1]);
+}
+
+#[test]
+fn conversions_of_all_profiles_are_made_once() {
+    let sources = [Profile::from_cicp(12, 13, 0), Profile::from_cicp(9, 16, 0)];
+    let chromaticities = [(0.3127, 0.329), (0.64, 0.33), (0.21, 0.71), (0.15, 0.06)];
+    let grey = Profile::parsed_from(Source::Icc([7, 8, 9].into()), ColorProfile::new_gray_with_gamma(2.2));
+    let profiles = sources.into_iter().chain([Profile::from_gamma(0.6, chromaticities), Some(grey)]);
+    for (number, profile) in profiles.enumerate() {
+        let profile = profile.expect("a profile");
+        let pixels = || Pixels::filled(Size::new(2, 2), &[200, 30, 90]);
+        let first = to_srgb(pixels(), &profile);
+        assert_eq!(to_srgb(pixels(), &sent(&profile)).data, first.data);
+        assert_eq!(CONVERSIONS.with_borrow(Vec::len), number + 1, "{profile:?}");
+        to_srgb8(&[1, 2, 3], 3, Some(&profile));
+        assert_eq!(WIDE_CONVERSIONS.with_borrow(Vec::len), 1);
+    }
+}
+
+#[test]
+fn kept_conversions_are_bounded_by_the_bytes_of_their_profiles() {
+    for number in 0..6 {
+        let icc: Vec<u8> = vec![number; 1_500_000];
+        let profile = Profile::parsed_from(Source::Icc(icc.into()), ColorProfile::new_display_p3());
+        to_srgb(Pixels::filled(Size::new(2, 2), &[1, 2, 3]), &profile);
+    }
+    assert_eq!(CONVERSIONS.with_borrow(Vec::len), 2);
+    let large = Profile::parsed_from(Source::Icc(vec![9; 5_000_000].into()), ColorProfile::new_display_p3());
+    assert!(!large.is_srgb());
+    assert_eq!(CONVERSIONS.with_borrow(Vec::len), 0);
 }
 
 #[test]

@@ -66,10 +66,7 @@ impl Area {
                 height: height.of(size.height).max(1),
             },
             Area::Window { width, height, gravity, offset } => {
-                let (at_x, at_y) = match gravity {
-                    Gravity::Point(x, y) => (x, y),
-                    Gravity::Smart => (5000, 5000),
-                };
+                let (at_x, at_y) = gravity.point();
                 let (dx, dy) =
                     offset.shift(Gravity::Point(at_x, at_y), (size.width.into(), size.height.into()), (1.0, 1.0));
                 let (x, width) = window(width, size.width, at_x, dx);

@@ -62,8 +62,12 @@ impl Sizing {
     /// Fits a region like [`fit`](Sizing::fit). A result with more pixels than the region has at most `max_enlarged`
     /// pixels, or as many as the region: a larger one is scaled down, keeping its ratio.
     pub fn fit_within(self, width: f64, height: f64, max: u32, max_enlarged: u64) -> Fitted {
+        self.fit_to_pixels(width, height, max, (max_enlarged as f64).max(width * height))
+    }
+
+    /// Fits a region like [`fit`](Sizing::fit) to at most `limit` pixels: a larger result is scaled down, keeping its ratio.
+    pub(crate) fn fit_to_pixels(self, width: f64, height: f64, max: u32, limit: f64) -> Fitted {
         let fitted = self.fit(width, height, max);
-        let limit = (max_enlarged as f64).max(width * height);
         let is_within = |fitted: &Fitted| fitted.outer().pixels() as f64 <= limit;
         if is_within(&fitted) {
             return fitted;
@@ -74,6 +78,31 @@ impl Sizing {
         let longest = ((limit * ratio).sqrt() as u32).min(max);
         let mut sides = (1..=longest).rev().map(|side| self.fit(width, height, side));
         sides.find(is_within).unwrap_or(fitted)
+    }
+
+    /// Sides that no [`fit`](Sizing::fit) of a part of a region has more of, padding included: for regions that pixels decide.
+    pub(crate) fn largest(self, width: f64, height: f64, max: u32) -> Size {
+        let (any, whole) = (Size::new(max, max), Size::new(side(width, max), side(height, max)));
+        let own = |target: TargetSize| if target.enlarge { any } else { whole };
+        // a ratio above 1 is reduced at most
+        let dpr = self.dpr().max(1.0);
+        let requested = |target: TargetSize| {
+            let TargetSize { width, height, .. } = target.times(dpr);
+            // a side that is not given follows from the ratio of the part
+            let or_any = |length: u32| if length == 0 { max } else { length };
+            Size::new(or_any(width), or_any(height))
+        };
+        let within = |one: Size, other: Size| Size::new(one.width.min(other.width), one.height.min(other.height));
+        let canvas = match self.resize {
+            Resize::Native | Resize::Crop(..) => whole,
+            Resize::Outside(target) => own(target),
+            // its canvas may be larger than the picture
+            Resize::Pad(target, _) => requested(target),
+            Resize::Contain(target) | Resize::Fill(target) | Resize::Cover(target, _) | Resize::Auto(target, _) => {
+                within(requested(target), own(target))
+            }
+        };
+        within(self.options.padding.times(dpr).around(canvas), any)
     }
 
     /// Fits a region of `width` × `height` pixels; no side of the result, padding included, is longer than `max`.

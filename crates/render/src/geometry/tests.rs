@@ -121,6 +121,28 @@ proptest::proptest! {
     }
 
     #[test]
+    fn no_part_has_longer_sides_than_the_largest(
+        w in 1u32..20_000, h in 1u32..20_000, part in (0.0f64..1.0, 0.0f64..1.0), ww in 0u32..9000, wh in 0u32..9000,
+        enlarge: bool, kind in 0usize..8, limit in 0usize..3, dpr in 10u16..=500,
+        sides in [0u16..2000, 0u16..2000, 0u16..2000, 0u16..2000],
+    ) {
+        let target = TargetSize { width: ww, height: wh, enlarge };
+        let g = Gravity::CENTER;
+        let resize = [
+            Resize::Contain(target), Resize::Outside(target), Resize::Fill(target), Resize::Cover(target, g),
+            Resize::Pad(target, g), Resize::Auto(target, g), Resize::Native, Resize::Crop(Ratio { width: 3, height: 2 }, g),
+        ][kind].canonical();
+        let [top, right, bottom, left] = sides;
+        let limit = [Limit::Ratio, Limit::Sides, Limit::Box][limit];
+        let options = ResizeOptions { limit, dpr, padding: Padding { top, right, bottom, left }, ..ResizeOptions::default() };
+        let sizing = Sizing { resize, options: options.canonical(resize) };
+        let largest = sizing.largest(w.into(), h.into(), 8192);
+        let side = |all: u32, share: f64| (f64::from(all) * share).floor().max(1.0);
+        let outer = sizing.fit(side(w, part.0), side(h, part.1), 8192).outer();
+        assert!(outer.width <= largest.width && outer.height <= largest.height, "{outer} of at most {largest}");
+    }
+
+    #[test]
     fn options_keep_results_within_limits(
         w in 1u32..20_000, h in 1u32..20_000, ww in 1u32..9000, wh in 1u32..9000, enlarge: bool,
         x in 0u16..=10_000, y in 0u16..=10_000, kind in 0usize..8, limit in 0usize..3, dpr in 10u16..=500,
@@ -151,8 +173,8 @@ proptest::proptest! {
             assert!(window.y >= 0.0 && window.y + window.height <= f64::from(h) + 1e-6, "{window:?}");
             if limit == Limit::Sides && !enlarge && matches!(resize, Resize::Cover(..) | Resize::Fill(_)) {
                 // an original that is too small for the box makes up for a ratio below 1
-                let wished = |side: u32| (f64::from(side) * f64::from(dpr.max(100)) / 100.0).round() as u32;
-                assert!(size.width <= w.min(wished(ww)) && size.height <= h.min(wished(wh)), "{fitted:?}");
+                let requested = |side: u32| (f64::from(side) * f64::from(dpr.max(100)) / 100.0).round() as u32;
+                assert!(size.width <= w.min(requested(ww)) && size.height <= h.min(requested(wh)), "{fitted:?}");
             }
         }
     }

@@ -6,8 +6,9 @@
 //! up each widen every edge by the same known variance, wherever the edge lies relative to the
 //! grid, and that variance is simply taken off the Gaussian in the middle.
 //!
-//! Everything streams: no more than `2 × radius + 1` rows are held as floats, at most 25, so a
-//! 20-megapixel picture needs two megabytes beside itself.
+//! Everything streams: no more than `2 × radius + 1` rows are held as floats, or as 16-bit whole
+//! numbers where the picture is opaque and sigma below 4, at most 25, so a 20-megapixel picture
+//! needs two megabytes beside itself.
 //!
 //! Sources: P. Burt, "Fast filter transforms for image processing" (1981) for blurring on a
 //! reduced grid; M. Unser, "Splines: a perfect fit for signal and image processing" (1999) for

@@ -8,7 +8,8 @@
 
 use std::borrow::Cow;
 
-use super::resize::{inside, run, streamed};
+use super::resize::{down_columns, inside, internal, lanczos, release_buffers, rows_read, run, streamed};
+use crate::bands::is_rows_first;
 use tintype_pixels::Rows;
 use tintype_pixels::error::Result;
 use tintype_pixels::planes::NO_COLOUR;
@@ -16,8 +17,8 @@ use tintype_pixels::ycbcr;
 use tintype_pixels::{ChromaSubsampling, Pixels, Plane, Planes};
 use tintype_pixels::{Rect, Region, Size};
 
+use fast_image_resize::PixelType;
 use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions};
 
 /// Resamples a region of planes to planes of `size` with halved chroma, or without colour. The filter reaches no further than `within`.
 pub(crate) fn resized(
@@ -192,16 +193,21 @@ fn append(
         return Ok(());
     }
     let region = inside(region, stored);
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
-        .crop(region.x, region.y, region.width, region.height)
-        .use_alpha(false);
-    let from = ImageRef::new(stored.width, stored.height, &plane, PixelType::U8).map_err(super::resize::internal)?;
+    let from = ImageRef::new(stored.width, stored.height, &plane, PixelType::U8).map_err(internal)?;
     let start = out.len();
     out.resize(start + size.pixels() as usize, 0);
-    let mut to = Image::from_slice_u8(size.width, size.height, &mut out[start..], PixelType::U8)
-        .map_err(super::resize::internal)?;
-    run(&from, &mut to, &options)
+    let mut to = Image::from_slice_u8(size.width, size.height, &mut out[start..], PixelType::U8).map_err(internal)?;
+    if is_rows_first((region.width, region.height), size) {
+        let (top, height) = rows_read(region, stored);
+        let mut shortened = Image::new(size.width, height, PixelType::U8);
+        run(&from, &mut shortened, &lanczos().crop(region.x, top.into(), region.width, height.into()))?;
+        let from = ImageRef::new(size.width, height, shortened.buffer(), PixelType::U8).map_err(internal)?;
+        run(&from, &mut to, &down_columns(region, size, top, height))?;
+    } else {
+        run(&from, &mut to, &lanczos().crop(region.x, region.y, region.width, region.height))?;
+    }
+    release_buffers();
+    Ok(())
 }
 
 /// The plane with packed rows, its last column and row repeated until the region lies within it.

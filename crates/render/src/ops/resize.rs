@@ -13,7 +13,7 @@ use fast_image_resize::{
     ResizeError, ResizeOptions, Resizer, create_srgb_mapper,
 };
 
-use crate::bands::{CUT_AT_ONCE, bands, linear_rows_at_once, reach, rows_at_once, window};
+use crate::bands::{CUT_AT_ONCE, bands, is_rows_first, linear_rows_at_once, reach, rows_at_once, window};
 use crate::geometry::{Resize, TargetSize};
 use tintype_pixels::error::{Error, Result};
 use tintype_pixels::format::Format;
@@ -21,8 +21,11 @@ use tintype_pixels::pixels::grey_to_rgb;
 use tintype_pixels::{Pixels, Rows};
 use tintype_pixels::{Rect, Region, Size};
 
+/// Bytes of a thread's intermediate buffers that are kept from one picture to the next: enough for most. No estimate has them.
+const MAX_KEPT_BUFFERS: usize = 8 << 20;
+
 thread_local! {
-    /// Keeps its coefficient and intermediate buffers from one picture to the next.
+    /// Keeps its coefficient and intermediate buffers from one picture to the next, which otherwise would have to be cleared.
     static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
 }
 
@@ -149,7 +152,7 @@ pub(super) trait Windows {
     /// Whether colours are multiplied with alpha.
     fn is_premultiplied(&self) -> bool;
 
-    /// `count` rows, packed, of which the first is `first`: always the same count, and no first above the one before.
+    /// `count` rows, packed, of which the first is `first`: always the same count, and no first that lies above the one before.
     ///
     /// # Errors
     /// For a file in which damage comes to light.
@@ -255,8 +258,22 @@ impl Rows for PixelRows<'_> {
     }
 }
 
-/// Resamples a region, first down the columns, a band of rows after the other, then along the rows of the result.
+/// Resamples a region of coded samples.
 fn as_coded(mut windows: impl Windows, region: Region, size: Size) -> Result<Pixels> {
+    let channels = windows.channels();
+    let mut resized = match is_rows_first((region.width, region.height), size) {
+        true => rows_first(&mut windows, region, size)?,
+        false => columns_first(&mut windows, region, size)?,
+    };
+    if windows.is_premultiplied() {
+        MulDiv::new().divide_alpha_inplace_typed::<U8x4>(&mut view_mut(&mut resized)?).map_err(internal)?;
+    }
+    release_buffers();
+    Ok(coloured(size, channels, resized.into_vec()))
+}
+
+/// Resamples a region, first down the columns, a band of rows after the other, then along the rows of the result.
+fn columns_first(windows: &mut impl Windows, region: Region, size: Size) -> Result<Image<'static>> {
     let (stored, channels) = (windows.size(), windows.channels());
     let (kind, _) = kinds(channels);
     let (across, down) = (region.width / f64::from(size.width), region.height / f64::from(size.height));
@@ -267,22 +284,67 @@ fn as_coded(mut windows: impl Windows, region: Region, size: Size) -> Result<Pix
     let mut narrowed = vec![0; tall.pixels() as usize * channels];
     let rows_at_once = rows_at_once(stored, down);
     let count = window(stored, down, rows_at_once);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).use_alpha(false);
     let rows = narrowed.chunks_mut(tall.width as usize * channels * rows_at_once as usize);
     for (band, rows) in bands(stored, region, size, rows_at_once, count).zip(rows) {
         let from = ImageRef::new(stored.width, count, windows.rows(band.first, count)?, kind).map_err(internal)?;
         let mut to = Image::from_slice_u8(tall.width, band.made, rows, kind).map_err(internal)?;
-        run(&from, &mut to, &options.crop(left.into(), band.from, tall.width.into(), band.height))?;
+        run(&from, &mut to, &lanczos().crop(left.into(), band.from, tall.width.into(), band.height))?;
     }
     let from = ImageRef::new(tall.width, tall.height, &narrowed, kind).map_err(internal)?;
     let mut to = Image::new(size.width, size.height, kind);
     let x = region.x - f64::from(left);
     let width = region.width.min(f64::from(tall.width) - x);
-    run(&from, &mut to, &options.crop(x, 0.0, width, size.height.into()))?;
-    if windows.is_premultiplied() {
-        MulDiv::new().divide_alpha_inplace_typed::<U8x4>(&mut view_mut(&mut to)?).map_err(internal)?;
+    run(&from, &mut to, &lanczos().crop(x, 0.0, width, size.height.into()))?;
+    Ok(to)
+}
+
+/// Resamples a region, first along the rows, some at a time, then down the columns of the result.
+fn rows_first(windows: &mut impl Windows, region: Region, size: Size) -> Result<Image<'static>> {
+    let (stored, channels) = (windows.size(), windows.channels());
+    let (kind, _) = kinds(channels);
+    let (top, height) = rows_read(region, stored);
+    let stride = size.width as usize * channels;
+    let mut shortened = vec![0; stride * height as usize];
+    let count = rows_at_once(stored, 1.0).min(height);
+    for first in (0..height).step_by(count as usize) {
+        // a window always has as many rows, so that the last one begins within the one before
+        let first = first.min(height - count);
+        let from = ImageRef::new(stored.width, count, windows.rows(top + first, count)?, kind).map_err(internal)?;
+        let rows = &mut shortened[first as usize * stride..][..count as usize * stride];
+        let mut to = Image::from_slice_u8(size.width, count, rows, kind).map_err(internal)?;
+        run(&from, &mut to, &lanczos().crop(region.x, 0.0, region.width, count.into()))?;
     }
-    Ok(coloured(size, channels, to.into_vec()))
+    let from = ImageRef::new(size.width, height, &shortened, kind).map_err(internal)?;
+    let mut to = Image::new(size.width, size.height, kind);
+    run(&from, &mut to, &down_columns(region, size, top, height))?;
+    Ok(to)
+}
+
+/// The first row that the filter reads for a region that becomes higher, and how many there are.
+pub(super) fn rows_read(region: Region, stored: Size) -> (u32, u32) {
+    let top = (region.y - reach(1.0)).max(0.0) as u32;
+    let bottom = ((region.y + region.height + reach(1.0)).ceil() as u32).min(stored.height);
+    (top, bottom - top)
+}
+
+/// The second pass of a resize whose rows are short already: `height` of them, of which the first is row `top` of the picture.
+pub(super) fn down_columns(region: Region, size: Size, top: u32, height: u32) -> ResizeOptions {
+    let y = region.y - f64::from(top);
+    lanczos().crop(0.0, y, size.width.into(), region.height.min(f64::from(height) - y))
+}
+
+/// Lanczos3 of samples as they are.
+pub(super) fn lanczos() -> ResizeOptions {
+    ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).use_alpha(false)
+}
+
+/// Frees the buffers that a large picture has made large.
+pub(super) fn release_buffers() {
+    RESIZER.with_borrow_mut(|resizer| {
+        if resizer.size_of_internal_buffers() > MAX_KEPT_BUFFERS {
+            resizer.reset_internal_buffers();
+        }
+    });
 }
 
 /// The resizer's pixel types for a number of channels, at 8 and at 16 bits a sample.
@@ -318,8 +380,7 @@ fn in_bands(mut windows: impl Windows, region: Region, size: Size, rows_at_once:
     let count = window(stored, region.height / f64::from(size.height), rows_at_once);
     // one for all bands: fresh memory for each would have to be cleared each time
     let mut light = Image::new(stored.width, count, wide);
-    let options =
-        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).use_alpha(channels == 4);
+    let options = lanczos().use_alpha(channels == 4);
     let rows = data.chunks_mut(stride * rows_at_once as usize);
     for (band, rows) in bands(stored, region, size, rows_at_once, count).zip(rows) {
         let coded = ImageRef::new(stored.width, count, windows.rows(band.first, count)?, narrow).map_err(internal)?;
@@ -330,6 +391,7 @@ fn in_bands(mut windows: impl Windows, region: Region, size: Size, rows_at_once:
         let mut to = Image::from_slice_u8(size.width, band.made, rows, narrow).map_err(internal)?;
         MAPPER.backward_map(&resized, &mut to).map_err(internal)?;
     }
+    release_buffers();
     Ok(coloured(size, channels, data))
 }
 
@@ -366,6 +428,53 @@ pub(super) fn internal(error: impl std::fmt::Display) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::planes;
+    use tintype_pixels::Planes;
+
+    /// Opaque pixels that change little from one to the next.
+    fn smooth(size: Size) -> Pixels {
+        let level =
+            |x: u32, y: u32| (128.0 + 60.0 * (f64::from(x) / 9.0).sin() + 40.0 * (f64::from(y) / 3.0).cos()) as u8;
+        let all = (0..size.height).flat_map(|y| (0..size.width).map(move |x| (x, y)));
+        let data = all.flat_map(|(x, y)| [level(x, y), level(y, x), 200 - level(x, y) / 2]).collect();
+        Pixels { size, channels: 3, data }
+    }
+
+    #[test]
+    fn order_of_passes_makes_no_other_picture() {
+        for (stored, region, size) in [
+            (Size::new(90, 11), Region { x: 3.5, y: 2.25, width: 80.0, height: 5.75 }, Size::new(7, 40)),
+            (Size::new(90, 11), Region::whole(Size::new(90, 11)), Size::new(1, 300)),
+            // the last window of rows begins within the one before
+            (Size::new(60_000, 5), Region::whole(Size::new(60_000, 5)), Size::new(3, 40)),
+        ] {
+            let pixels = smooth(stored);
+            assert!(is_rows_first((region.width, region.height), size), "{region:?} to {size}");
+            let columns = columns_first(&mut &pixels, region, size).expect("resampled").into_vec();
+            let rows = as_coded(&pixels, region, size).expect("resampled").data;
+            let off = rows.iter().zip(&columns).map(|(a, b)| a.abs_diff(*b)).max();
+            assert!(off <= Some(2), "{region:?} to {size}: {off:?}");
+            let rows_of = &mut PixelRows { pixels: &pixels, next: 0 };
+            assert!(
+                streamed(rows_of, region, None, size, false).expect("resampled").data == rows,
+                "{region:?} to {size}"
+            );
+            // luma is red here
+            let planes = Planes::new(stored, None, pixels.data.iter().step_by(3).copied().collect());
+            let luma = planes::to_rgb(&planes, region, None, size).expect("resampled").data;
+            let off = luma.iter().step_by(3).zip(rows.iter().step_by(3)).map(|(a, b)| a.abs_diff(*b)).max();
+            assert!(off <= Some(2), "planes, {region:?} to {size}: {off:?}");
+        }
+    }
+
+    #[test]
+    fn large_intermediate_buffers_are_freed() {
+        // 20 MB between the passes
+        let planes = Planes::new(Size::new(10_000, 2200), None, vec![9; 22_000_000]);
+        planes::to_rgb(&planes, Region::whole(planes.size), None, Size::new(9000, 2000)).expect("resampled");
+        let kept = RESIZER.with_borrow(Resizer::size_of_internal_buffers);
+        assert!(kept <= MAX_KEPT_BUFFERS, "{kept} bytes");
+    }
 
     #[test]
     fn light_in_bands_is_the_light_of_the_whole() {

@@ -8,7 +8,7 @@ use crate::geometry::{Area, Gravity, Length, Limit, Offset, Padding, Resize, Res
 /// For logs and tables: what is out of the ordinary, in the order it is done.
 impl std::fmt::Display for Recipe {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Recipe { geometry, effects, overlay, encode, fonts: _ } = self;
+        let Recipe { geometry, effects, overlay, encode, fonts: _, left_out: _ } = self;
         let mut parts = Vec::new();
         let mut say = |part: Option<String>| parts.extend(part);
         say(geometry.orient.map(|orientation| format!("orient {}", orientation.to_exif())));

@@ -80,3 +80,36 @@ impl Effects {
         *self == Effects { greyscale: true, ..Effects::default() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn effects_are_applied_in_their_order() {
+        let all = Effects {
+            blur: Some(150),
+            sharpen: Some(50),
+            pixelate: Some(8),
+            brightness: Some(110),
+            contrast: Some(120),
+            saturation: Some(130),
+            gamma: Some(140),
+            greyscale: true,
+            tint: Some([1, 2, 3]),
+        };
+        let expected = [
+            Effect::Blur(1.5),
+            Effect::Sharpen(0.5),
+            Effect::Pixelate(8),
+            Effect::Brightness(110),
+            Effect::Contrast(120),
+            Effect::Saturation(130),
+            Effect::Gamma(140),
+            Effect::Greyscale,
+            Effect::Tint([1, 2, 3]),
+        ];
+        assert_eq!(all.in_order().collect::<Vec<_>>(), expected);
+        assert!(Effects::default().is_empty());
+    }
+}

@@ -21,6 +21,7 @@ fn recipes_that_differ_have_different_keys() {
         change(&mut overlay);
         Recipe { overlay: Some(overlay), ..base() }
     };
+    let left_out = |left_out| Recipe { left_out, ..base() };
     let encode = |change: fn(&mut Encode)| {
         let mut recipe = base();
         change(&mut recipe.encode);
@@ -73,6 +74,12 @@ fn recipes_that_differ_have_different_keys() {
         encode(|encode| encode.lossless = true),
         encode(|encode| encode.animated = false),
         encode(|encode| encode.metadata = Metadata::Keep),
+        left_out(LeftOut { search: true, ..LeftOut::default() }),
+        left_out(LeftOut { kind: true, ..LeftOut::default() }),
+        left_out(LeftOut { drawing_formats: true, ..LeftOut::default() }),
+        left_out(LeftOut { formats: 1, ..LeftOut::default() }),
+        left_out(LeftOut { formats: 2, ..LeftOut::default() }),
+        left_out(LeftOut { frames: true, ..LeftOut::default() }),
     ];
     let keys: std::collections::HashSet<Vec<u8>> = all.iter().map(Recipe::canonical).collect();
     assert_eq!(keys.len(), all.len());
