@@ -1,4 +1,4 @@
-//! The fonts that text in SVGs is drawn with: found once, when the service starts, and loaded before a worker can open no more files.
+//! The fonts that text in SVGs is drawn with: found when the service starts, and loaded before a worker can open no more files.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;

@@ -139,8 +139,8 @@ fn references_are_followed_as_resvg_follows_them() {
         )
     };
     for (name, svg) in [
-        ("a duplicate id in front", masks(&duplicates, &|n| masked(n, &format!("mask='url(#m{})'", n - 1)))),
-        ("a blank in front of the id", masks("", &|n| masked(n, &format!("mask=' url( #m{})'", n - 1)))),
+        ("a duplicate id in front", masks(&duplicates, &|n: usize| masked(n, &format!("mask='url(#m{})'", n - 1)))),
+        ("a blank in front of the id", masks("", &|n: usize| masked(n, &format!("mask=' url( #m{})'", n - 1)))),
         ("inherited masks", masks("", &inherit)),
         ("a circle behind a duplicate id", document(&in_circle("<mask id='a'/>", "a"))),
         ("a bracket in an id", document(&in_circle("", "a)"))),
