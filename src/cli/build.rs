@@ -10,7 +10,7 @@ use super::UsageError;
 use crate::cache::shared::SharedTier;
 use crate::config::fixed::Isolation;
 use crate::config::{Config, FixedSettings};
-use crate::render::fonts::FontFiles;
+use crate::render::fonts::{self, FontFiles};
 use crate::service::Service;
 use crate::service::isolated::{self, Isolated};
 use crate::service::renderer::{InProcess, Renderer};
@@ -44,7 +44,8 @@ pub(super) fn service(config: &Config) -> anyhow::Result<Arc<Service>> {
     Ok(service)
 }
 
-/// Finds the fonts, whose digest is part of the keys of SVGs with text. Processes that draw load them.
+/// Finds the fonts, whose digest is part of the keys of SVGs with text. Processes that draw load them; workers that are started
+/// later are given the list.
 pub(super) fn install_fonts(config: &Config) {
     let fonts = FontFiles::find(&config.fixed.source.fonts);
     if fonts.number() == 0 && config.render().draws_svg() {
@@ -80,12 +81,12 @@ fn renderer(config: &FixedSettings) -> anyhow::Result<Arc<dyn Renderer>> {
 
 /// The worker processes of the service.
 pub(super) fn isolated(config: &FixedSettings) -> anyhow::Result<Isolated> {
-    start_workers(config.workers().count(), config.security.isolation == Isolation::Job, &config.source.fonts)
+    start_workers(config.workers().count(), config.security.isolation == Isolation::Job)
 }
 
-/// Worker processes that the kernel locks down.
-pub(super) fn start_workers(count: usize, per_job: bool, fonts: &[PathBuf]) -> anyhow::Result<Isolated> {
-    let isolated = Isolated::start(isolated::Config::this(count, per_job, fonts))?;
+/// Worker processes that the kernel locks down, with the fonts of this process.
+pub(super) fn start_workers(count: usize, per_job: bool) -> anyhow::Result<Isolated> {
+    let isolated = Isolated::start(isolated::Config::this(count, per_job, &fonts::installed()))?;
     anyhow::ensure!(
         isolated.report().is_isolated(),
         "the kernel has neither Landlock nor seccomp: {}",

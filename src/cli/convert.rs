@@ -113,7 +113,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let settings = config.render();
     let encoded = match arguments.isolate {
-        true => render_isolated(&original, &recipe, &settings, &config.fixed.source.fonts)?,
+        true => render_isolated(&original, &recipe, &settings)?,
         false => render::render(&original, &recipe, &settings, &mut |_| true)?,
     };
     write(&arguments.output, &encoded.bytes)
@@ -123,10 +123,8 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Renders in a worker process, within the memory that is estimated.
-fn render_isolated(
-    original: &[u8], recipe: &Recipe, settings: &Settings, fonts: &[PathBuf],
-) -> anyhow::Result<Encoded> {
-    let renderer = build::start_workers(1, false, fonts)?;
+fn render_isolated(original: &[u8], recipe: &Recipe, settings: &Settings) -> anyhow::Result<Encoded> {
+    let renderer = build::start_workers(1, false)?;
     let length = original.len() as u64;
     let bounds = |memory| Bounds { memory, deadline: Instant::now() + DAY, is_idle: false };
     let info = renderer.head(original, settings, bounds(length + render::FIXED_MEMORY))?;

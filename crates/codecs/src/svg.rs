@@ -1,8 +1,8 @@
 //! SVG, drawn by resvg at the size that is asked for.
 //!
 //! The file alone is read: pictures only as `data:`, no style sheets, no scripts, and text in the fonts that were
-//! loaded when the process started. A document is checked twice before it is drawn: what it expands to (`complexity`), and the time
-//! and the memory that drawing takes at that size (`cost`).
+//! loaded when the process started. A document is checked three times before it is drawn: its text (`xml`), what it expands to
+//! (`complexity`), and the time and the memory that drawing takes at that size (`cost`).
 
 #[cfg(feature = "svg")]
 mod complexity;
@@ -16,8 +16,14 @@ mod fonts;
 #[cfg(feature = "svg")]
 mod images;
 #[cfg(feature = "svg")]
+mod numbers;
+#[cfg(feature = "svg")]
 mod references;
 mod size;
+#[cfg(feature = "svg")]
+mod style;
+#[cfg(feature = "svg")]
+mod xml;
 
 #[cfg(feature = "svg")]
 pub(crate) use draw::Svg;

@@ -41,3 +41,4 @@ pub use limits::{Admitted, DecodeOptions, Limits, PixelLayout};
 pub use pixels::Pixels;
 pub use planes::{ChromaSubsampling, Plane, Planes};
 pub use rows::Rows;
+pub use signature::svg_attributes;

@@ -77,8 +77,12 @@ fn is_pnm(bytes: &[u8]) -> bool {
 
 /// An SVG has no signature: it is text whose first element is `svg`, after any declaration, doctype and comments.
 fn is_svg(bytes: &[u8]) -> bool {
-    let head = &bytes[..bytes.len().min(64 * 1024)];
-    let mut rest = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
+    svg_attributes(&bytes[..bytes.len().min(64 * 1024)]).is_some()
+}
+
+/// The attributes of the outermost element of an SVG and all that follows; `None` where that is no `svg`.
+pub fn svg_attributes(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     loop {
         rest = rest.trim_ascii_start();
         if let Some(after) = rest.strip_prefix(b"<?") {
@@ -88,17 +92,17 @@ fn is_svg(bytes: &[u8]) -> bool {
         } else if rest.len() > 9 && rest[..9].eq_ignore_ascii_case(b"<!doctype") {
             rest = after_doctype(rest);
         } else {
-            return is_svg_element(rest);
+            return behind_svg(rest);
         }
     }
 }
 
-fn is_svg_element(rest: &[u8]) -> bool {
-    let Some(tag) = rest.strip_prefix(b"<") else { return false };
-    let end = tag.iter().position(|b| b.is_ascii_whitespace() || matches!(b, b'>' | b'/')).unwrap_or(tag.len());
-    let name = &tag[..end];
+fn behind_svg(rest: &[u8]) -> Option<&[u8]> {
+    let tag = rest.strip_prefix(b"<")?;
+    let end = tag.iter().position(|b| b.is_ascii_whitespace() || matches!(b, b'>' | b'/'))?;
+    let (name, behind) = tag.split_at(end);
     // a prefix bound to the SVG namespace is legal XML: <svg:svg>
-    end < tag.len() && (name == b"svg" || name.ends_with(b":svg"))
+    (name == b"svg" || name.ends_with(b":svg")).then_some(behind)
 }
 
 fn after_marker<'a>(bytes: &'a [u8], marker: &[u8]) -> &'a [u8] {

@@ -13,8 +13,6 @@ mod validation;
 pub(crate) mod worker;
 
 use std::borrow::Cow;
-use std::ffi::OsStr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,6 +26,7 @@ use self::protocol::{Answer, Request, Task, Times};
 use self::validation::{are_as_asked, is_as_asked};
 use super::Error;
 use super::renderer::{Bounds, Isolation, IsolationError, Monitor, RenderInput, Renderer, StageTimes};
+use crate::render::fonts::{self, FontFiles};
 use crate::render::{
     self, Checked, DecodeKey, Decoded, Encoded, Format, Info, Progress, Settings, SharedDecodes, wire,
 };
@@ -37,8 +36,8 @@ use crate::sync;
 const MAX_JOBS: u64 = 500;
 const MAX_GROWTH: u64 = 96 << 20;
 
-/// Time until a worker is ready.
-const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time until a worker is ready, which reads the fonts, perhaps from a cold disk.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Bytes of address space beside the estimate: tables of codecs, threads' stacks, and what an earlier job left unused.
 const FIXED_ADDRESS_SPACE: u64 = (64 << 20) + MAX_GROWTH;
@@ -66,10 +65,10 @@ pub struct Config {
 }
 
 impl Config {
-    /// Workers of this program itself, which draw text in the fonts of these folders.
-    pub fn this(workers: usize, per_job: bool, fonts: &[PathBuf]) -> Config {
-        let fonts = fonts.iter().flat_map(|folder| [OsStr::new(FONTS_ARGUMENT), folder.as_os_str()]);
-        let program = Program::this("tintype", std::iter::once(OsStr::new(COMMAND)).chain(fonts));
+    /// Workers of this program itself, which draw text in these fonts.
+    pub fn this(workers: usize, per_job: bool, fonts: &FontFiles) -> Config {
+        let envs = fonts::to_environment(fonts);
+        let program = Program { envs, ..Program::this("tintype", [COMMAND]) };
         Config { program, idle_argument: IDLE_ARGUMENT, workers, per_job }
     }
 }
@@ -77,7 +76,6 @@ impl Config {
 /// The command of a worker, and its option for idle work.
 pub(crate) const COMMAND: &str = "render-worker";
 const IDLE_ARGUMENT: &str = "--idle";
-const FONTS_ARGUMENT: &str = "--fonts";
 
 /// Renders in worker processes.
 pub struct Isolated {

@@ -1,7 +1,6 @@
 //! The worker's side: one original after the other, in a process that can open nothing.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,16 +16,17 @@ use crate::render::{
 };
 use crate::service::workers::{IDLE_NICE, NICE};
 
-/// Serves the parent on standard input until that closes it. Text in SVGs is drawn in the fonts of these folders. The process must have one thread.
+/// Serves the parent on standard input until that closes it. Text in SVGs is drawn in the fonts of the environment. The process
+/// must have one thread.
 ///
 /// # Errors
 /// Where standard input is no socket of a parent, or the process cannot be locked down.
-pub(crate) fn serve(is_idle: bool, fonts: &[PathBuf]) -> Result<(), ServeError> {
+pub(crate) fn serve(is_idle: bool) -> Result<(), ServeError> {
     // threads that answer requests go first; where it is not permitted, all processes have the same priority
     let _ = rustix::process::setpriority_process(None, if is_idle { IDLE_NICE } else { NICE });
     // in lists of processes; "exe" otherwise, after the link that it was started by
     let _ = rustix::thread::set_name(c"tintype-worker");
-    tintype_isolation::serve(|| warm_up(fonts), work)
+    tintype_isolation::serve(warm_up, work)
 }
 
 /// Columns and rows of the picture that warms up.
@@ -37,11 +37,11 @@ const TINY_SVG: &[u8] = b"<svg xmlns='http://www.w3.org/2000/svg' width='16' hei
 
 /// Reads a clock, loads fonts, and encodes and decodes a tiny picture in each format of results: what opens files does so at its first
 /// use.
-fn warm_up(fonts: &[PathBuf]) {
+fn warm_up() {
     // the first call asks the kernel for the auxiliary vector, or reads it from /proc
     cpu_time();
     let settings = Settings::default();
-    render::fonts::FontFiles::find(fonts).install();
+    render::fonts::from_environment().install();
     render::fonts::load_mapped();
     let to_png = Recipe::new(Output::Exactly(Format::Png), Quality::default());
     // a build without SVG draws none

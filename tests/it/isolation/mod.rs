@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use tintype::render::fonts::FontFiles;
 use tintype::render::geometry::{Resize, TargetSize};
 use tintype::render::recipe::{Output, Quality};
 use tintype::render::{
@@ -32,7 +33,7 @@ fn isolated(per_job: bool) -> Isolated {
         args: vec!["render-worker".into()],
         envs: Vec::new(),
     };
-    Isolated::start(isolated::Config { program, per_job, ..isolated::Config::this(2, per_job, &[]) })
+    Isolated::start(isolated::Config { program, per_job, ..isolated::Config::this(2, per_job, &FontFiles::default()) })
         .expect("workers start")
 }
 

@@ -1,6 +1,6 @@
 //! The time and the memory of drawing a parsed SVG at one size, before it is drawn: drawing cannot be stopped.
 //!
-//! Every visit is counted, patterns and masks where they are used, so that a document that means too much ends the count early.
+//! Every visit is counted, patterns and masks where they are used, so that the count ends early where it is over a bound.
 //! The figures were measured; a bound on their sum is what matters, not their precision.
 
 use resvg::tiny_skia::{Point, Rect, Transform};
@@ -68,7 +68,7 @@ pub(super) fn memory(root: &Group, transform: Transform, width: u32, height: u32
 
 impl Cost {
     fn spend(&mut self, time: f64) -> Result<()> {
-        // what is no number is no cost that was foreseen
+        // a NaN is over no bound
         self.time += if time.is_nan() { MAX_TIME } else { time };
         self.visits += 1;
         if self.time > MAX_TIME || self.visits > MAX_VISITS {
@@ -94,7 +94,7 @@ impl Cost {
 
     fn group(&mut self, group: &Group, canvas: Canvas) -> Result<f64> {
         if canvas.depth > MAX_DEPTH {
-            return Err(too_complex(format!("has more than {MAX_DEPTH} groups in each other")));
+            return Err(too_complex(format!("has more than {MAX_DEPTH} nested groups")));
         }
         let transform = canvas.transform.pre_concat(group.transform());
         let canvas = Canvas { transform, depth: canvas.depth + 1, ..canvas };
@@ -160,7 +160,7 @@ impl Cost {
             return Ok(0.0);
         }
         let bounds = path.stroke_bounding_box().transform(canvas.transform);
-        // what has no extent in one direction still has a stroke
+        // a horizontal or vertical line has no area
         let shown = bounds.and_then(|bounds| bounds.outset(1.0, 1.0)?.intersect(&canvas.area));
         let Some(shown) = shown else { return self.spend(SHAPE).map(|()| 0.0) };
         let lines = Lines::of(path, canvas);

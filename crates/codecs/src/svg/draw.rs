@@ -9,7 +9,7 @@ use tintype_pixels::{Admitted, DecodeOptions, Format, Info, Integrity, Pixels, R
 use super::complexity::{self, too_complex};
 use super::images::Budget;
 use super::size::SizeAttributes;
-use super::{cost, faces};
+use super::{cost, faces, xml};
 use crate::codec::{Codec, Sink};
 
 const FORMAT: Format = Format::Svg;
@@ -19,7 +19,7 @@ pub(crate) struct Svg;
 
 impl Codec for Svg {
     fn probe(&self, original: &[u8]) -> Result<Info> {
-        let document = complexity::parse(text(original)?)?;
+        let document = xml::parse(text(original)?)?;
         let mut info = Info::new(FORMAT, size(&document)?);
         info.has_alpha = true;
         info.caps.vector = Some(complexity::measure(&document)?);
@@ -89,7 +89,7 @@ fn change(root: Node<'_, '_>, name: &str, value: u32, behind_name: usize) -> (st
 
 /// The tree of an original, in the units of a picture of that size.
 fn parse(original: &[u8], size: Size) -> Result<Tree> {
-    let document = complexity::parse(text(original)?)?;
+    let document = xml::parse(text(original)?)?;
     // the header may come from another process
     complexity::measure(&document)?;
     let options = Options {
@@ -100,10 +100,10 @@ fn parse(original: &[u8], size: Size) -> Result<Tree> {
         ..Options::default()
     };
     let sized = with_size(&document, size);
-    let tree = Tree::from_xmltree(&complexity::parse(&sized)?, &options);
+    let tree = Tree::from_xmltree(&xml::parse(&sized)?, &options);
     tree.map_err(|error| match error {
         resvg::usvg::Error::ParsingFailed(resvg::usvg::roxmltree::Error::NodesLimitReached)
-        | resvg::usvg::Error::ElementsLimitReached => too_complex("has too many elements in each other".into()),
+        | resvg::usvg::Error::ElementsLimitReached => too_complex("expands to too many elements, or too deeply".into()),
         error => Error::malformed(FORMAT, error),
     })
 }

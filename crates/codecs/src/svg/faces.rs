@@ -5,13 +5,12 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Instant;
 
 use resvg::usvg::FontResolver;
 use resvg::usvg::fontdb::{Database, ID, Source};
 use tintype_codec_sys::mapping;
 
-use super::fonts::{MAX_TIME, installed};
+use super::fonts::installed;
 
 /// Characters of one document for which all fonts are searched, where those that the document names lack them.
 const MAX_FALLBACKS: usize = 64;
@@ -45,11 +44,10 @@ pub(super) fn loaded() -> Arc<Database> {
 
 fn database(memory: FontMemory) -> Database {
     let mut database = Database::new();
-    let deadline = Instant::now() + MAX_TIME;
-    let in_time = |_: &&Path| Instant::now() < deadline;
-    for path in installed().into_iter().flat_map(|files| files.paths()).take_while(in_time) {
+    // all of them, however long it takes: keys have the digest of all
+    for (path, length) in installed().into_iter().flat_map(|files| files.iter()) {
         // one that cannot be read, or is no font, is left out
-        if let Some(source) = source(path, memory) {
+        if let Some(source) = source(path, length, memory) {
             database.load_font_source(source);
         }
     }
@@ -57,11 +55,14 @@ fn database(memory: FontMemory) -> Database {
     database
 }
 
-fn source(path: &Path, memory: FontMemory) -> Option<Source> {
-    Some(match memory {
-        FontMemory::Mapped => Source::Binary(Arc::new(mapping::map(&File::open(path).ok()?).ok()?)),
-        FontMemory::Owned => Source::Binary(Arc::new(fs::read(path).ok()?)),
-    })
+/// The bytes of a file; `None` where it is another one than was found, by its length.
+fn source(path: &Path, length: u64, memory: FontMemory) -> Option<Source> {
+    let bytes: Arc<dyn AsRef<[u8]> + Sync + Send> = match memory {
+        FontMemory::Mapped => Arc::new(mapping::map(&File::open(path).ok()?).ok()?),
+        FontMemory::Owned => Arc::new(fs::read(path).ok()?),
+    };
+    let is_same = (*bytes).as_ref().len() as u64 == length;
+    is_same.then_some(Source::Binary(bytes))
 }
 
 /// Generic names stand for families that are installed: a preferred one, or else the first of that kind.
@@ -88,21 +89,22 @@ fn choose_generic_families(database: &mut Database) {
 }
 
 /// Fonts by name as resvg selects them. All fonts are searched for a character that the named ones lack, but for a bounded number of
-/// characters: a search reads tables of every font.
+/// characters: a search reads tables of every font. What is found depends on the style of the first font, too.
 pub(super) fn resolver() -> FontResolver<'static> {
-    let known: Mutex<HashMap<char, Option<ID>>> = Mutex::default();
+    let known: Mutex<HashMap<(char, Option<ID>), Option<ID>>> = Mutex::default();
     FontResolver {
         select_font: FontResolver::default_font_selector(),
         select_fallback: Box::new(move |c, used, database| {
             let mut known = known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if let Some(id) = known.get(&c) {
+            let key = (c, used.first().copied());
+            if let Some(id) = known.get(&key) {
                 return id.filter(|id| !used.contains(id));
             }
             if known.len() >= MAX_FALLBACKS {
                 return None;
             }
             let id = FontResolver::default_fallback_selector()(c, used, database);
-            known.insert(c, id);
+            known.insert(key, id);
             id
         }),
     }

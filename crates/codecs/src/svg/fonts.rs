@@ -1,10 +1,9 @@
-//! The files of the fonts that text is drawn with. They are found once a process, and their digest is part of the keys of what is
-//! drawn with them.
+//! The files of the fonts that text is drawn with. They are found once, when the service starts, and their digest is part of
+//! the keys of pictures with text. Worker processes are given the list: none draws with fonts that were installed later.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
 /// Files of fonts that are loaded, in the order of their paths.
 const MAX_FILES: usize = 2000;
@@ -14,8 +13,8 @@ const MAX_BYTES: u64 = 1 << 30;
 const MAX_FILE_BYTES: u64 = 128 << 20;
 /// Folders in each other, which also ends a loop of links.
 const MAX_LEVELS: usize = 8;
-/// Time to find them, and time to load them.
-pub(super) const MAX_TIME: Duration = Duration::from_secs(3);
+/// Files and folders that are looked at. Not a time: it would find other fonts on another day.
+const MAX_ENTRIES: usize = 20_000;
 static INSTALLED: OnceLock<FontFiles> = OnceLock::new();
 
 /// The files of fonts beneath some folders.
@@ -34,8 +33,8 @@ impl FontFiles {
     /// Finds fonts (`.ttf`, `.otf`, `.ttc`, `.otc`) beneath folders; folders that do not exist have none.
     pub fn find(folders: &[PathBuf]) -> FontFiles {
         let mut found = FontFiles::default();
-        let deadline = Instant::now() + MAX_TIME;
-        folders.iter().for_each(|folder| found.add(folder, 0, deadline));
+        let mut left = MAX_ENTRIES;
+        folders.iter().for_each(|folder| found.add(folder, 0, &mut left));
         found.files.sort();
         found.files.dedup();
         let mut bytes = 0;
@@ -47,14 +46,17 @@ impl FontFiles {
         found
     }
 
-    fn add(&mut self, folder: &Path, level: usize, deadline: Instant) {
+    fn add(&mut self, folder: &Path, level: usize, left: &mut usize) {
         let Ok(entries) = fs::read_dir(folder) else { return };
-        for entry in entries.flatten() {
-            let path = entry.path();
+        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).take(*left).collect();
+        paths.sort();
+        for path in paths {
+            let Some(rest) = left.checked_sub(1) else { return };
+            *left = rest;
             // through links, which some distributions install fonts by
             let Ok(metadata) = fs::metadata(&path) else { continue };
-            if metadata.is_dir() && level < MAX_LEVELS && Instant::now() < deadline {
-                self.add(&path, level + 1, deadline);
+            if metadata.is_dir() && level < MAX_LEVELS {
+                self.add(&path, level + 1, left);
             } else if metadata.is_file() && is_font(&path) && metadata.len() <= MAX_FILE_BYTES {
                 self.files.push((path, metadata.len()));
             }
@@ -88,10 +90,18 @@ impl FontFiles {
         let _ = INSTALLED.set(self);
     }
 
-    /// Their paths.
-    #[cfg(feature = "svg")]
-    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.files.iter().map(|(path, _)| path.as_path())
+    /// Their paths and lengths, in the order of the paths.
+    pub fn iter(&self) -> impl Iterator<Item = (&Path, u64)> {
+        self.files.iter().map(|(path, length)| (path.as_path(), *length))
+    }
+}
+
+/// Paths and lengths as another process found them, in any order.
+impl FromIterator<(PathBuf, u64)> for FontFiles {
+    fn from_iter<I: IntoIterator<Item = (PathBuf, u64)>>(files: I) -> FontFiles {
+        let mut files: Vec<(PathBuf, u64)> = files.into_iter().collect();
+        files.sort();
+        FontFiles { files }
     }
 }
 
@@ -106,11 +116,10 @@ mod tests {
 
     #[test]
     fn digest_covers_names_and_lengths() {
-        let files = |list: &[(&str, u64)]| FontFiles {
-            files: list.iter().map(|(path, length)| (PathBuf::from(path), *length)).collect(),
+        let digest = |list: &[(&str, u64)]| {
+            list.iter().map(|(path, length)| (PathBuf::from(path), *length)).collect::<FontFiles>().digest()
         };
-        let digest = |list: &[(&str, u64)]| files(list).digest();
-        assert_eq!(digest(&[("/a.ttf", 1), ("/b.ttf", 2)]), digest(&[("/a.ttf", 1), ("/b.ttf", 2)]));
+        assert_eq!(digest(&[("/a.ttf", 1), ("/b.ttf", 2)]), digest(&[("/b.ttf", 2), ("/a.ttf", 1)]));
         assert_ne!(digest(&[("/a.ttf", 1)]), digest(&[("/a.ttf", 2)]));
         assert_ne!(digest(&[("/a.ttf", 1)]), digest(&[("/b.ttf", 1)]));
         assert_ne!(digest(&[]), digest(&[("/a.ttf", 1)]));

@@ -1,6 +1,6 @@
 //! The size that the outermost element of an SVG states.
 
-use tintype_pixels::Size;
+use tintype_pixels::{Size, svg_attributes};
 
 /// The default size of an embedded picture that states none, in pixels (CSS Images 3 §5.2).
 #[cfg(feature = "svg")]
@@ -21,11 +21,18 @@ pub(super) struct SizeAttributes<'a> {
 /// The `width` and `height` of the outermost element in whole pixels, or what its `viewBox` says of those that are absent or
 /// relative (SVG 2 §8.2); `None` where neither does.
 pub fn stated_size(text: &str) -> Option<Size> {
-    let start = text.find("<svg").or_else(|| text.find(":svg"))?;
-    let tag = &text[start..start + text[start..].find('>')?];
-    let attribute = |name| attribute(tag, name);
-    let attributes =
-        SizeAttributes { width: attribute("width"), height: attribute("height"), view_box: attribute("viewBox") };
+    let behind = svg_attributes(text.as_bytes())?.len();
+    let mut rest = text.get(text.len() - behind..)?;
+    let mut attributes = SizeAttributes::default();
+    while let Some((name, value, behind)) = attribute(rest) {
+        match name {
+            "width" => attributes.width = Some(value),
+            "height" => attributes.height = Some(value),
+            "viewBox" => attributes.view_box = Some(value),
+            _ => {}
+        }
+        rest = behind;
+    }
     attributes.stated()
 }
 
@@ -88,15 +95,15 @@ fn view_box(text: &str) -> Option<(f64, f64)> {
     (is_length(width) && is_length(height)).then_some((width, height))
 }
 
-fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
-    let found = tag.match_indices(name).find(|&(at, _)| {
-        let before = tag[..at].chars().next_back();
-        let after = tag[at + name.len()..].trim_start();
-        before.is_some_and(char::is_whitespace) && after.starts_with('=')
-    });
-    let value = tag[found?.0 + name.len()..].trim_start().strip_prefix('=')?.trim_start();
+/// The next attribute of a tag: its name, its value, and what follows; `None` at the end of the tag.
+fn attribute(tag: &str) -> Option<(&str, &str, &str)> {
+    let (name, value) = tag.trim_start().split_once('=')?;
+    let name = name.trim_end();
+    let value = value.trim_start();
     let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
-    value[1..].split(quote).next()
+    let (value, behind) = value[1..].split_once(quote)?;
+    let is_name = !name.contains(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '/'));
+    is_name.then_some((name, value, behind))
 }
 
 #[cfg(test)]
@@ -121,6 +128,14 @@ mod tests {
         check("<svg stroke-width='3'/>", None);
         check("<svg width='1e999' height='-1'/>", None);
         check("<svg width=", None);
+        check("<svg width='1' height='2' width", Some((1, 2)));
+        check("<svg/><svg width='1' height='1'/>", None);
+        check("<svg></svg><g width='1' height='1'/>", None);
+        check("<g width='1' height='1'/>", None);
+        check("<!-- <svg width='1' height='1'> --><svg width='10' height='20'/>", Some((10, 20)));
+        check("<!DOCTYPE svg [<!ENTITY a '<svg width=\"1\">'>]><x:svg width='10' height='20'>", Some((10, 20)));
+        check("<svg aria-label='a > b' width='10' height='20'/>", Some((10, 20)));
+        check("<svg data-x=' width=\"5\"' width='10' height='20'/>", Some((10, 20)));
     }
 
     #[cfg(feature = "svg")]
