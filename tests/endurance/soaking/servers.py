@@ -19,10 +19,11 @@ listen = "127.0.0.1:0"
 {source}
 [cache]
 dir = "{cache}"
-max_bytes = "300MiB"
+max_bytes = "60MiB"
 max_files = 20_000
 min_free = "100MiB"
-memory = "64MiB"
+# full within minutes, so that what grows later is a leak
+memory = "2MiB"
 [limits]
 memory = "512MiB"
 queue = 64
