@@ -317,15 +317,15 @@ impl Pending<'_> {
         for scale in self.scales.drain(..) {
             state.remove(&(self.version, scale));
         }
-        let mut is_unshared = false;
-        for (index, (scale, decoded)) in decoded.into_iter().enumerate() {
+        let mut is_unshared = true;
+        // the requested one last: memory was reserved for the others, and it is returned in any case
+        for (scale, decoded) in decoded.into_iter().rev() {
             if state.make_room(decoded.bytes(), self.cache.max_bytes) {
                 // an image that came twice counts once
                 state.remove(&(self.version, scale));
                 state.bytes += decoded.bytes();
                 state.images.insert((self.version, scale), Entry::Ready { decoded, used: Instant::now() });
-            } else {
-                is_unshared |= index == 0;
+                is_unshared = false;
             }
         }
         drop(state);
