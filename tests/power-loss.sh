@@ -53,14 +53,15 @@ stop() {
     server=
 }
 
-# ask FOLDER FIRST COUNT: each rendition into a file of its number, its head beside it
+# ask FOLDER FIRST COUNT: each rendition into a file of its number, its head beside it. Some versions of curl wait for ever for
+# a transfer whose connection was refused.
 ask() {
     local number
     for number in $(seq "$2" $(($2 + $3 - 1))); do
         printf 'url = "%sgenerated/rgb16.png?width=%d&quality=%d&format=webp"\n' \
             "$url" $((8 + number % 100)) $((1 + number / 100 % 100))
         printf 'output = "%s/%d"\ndump-header = "%s/%d.head"\nmax-time = 30\nnext\n' "$1" "$number" "$1" "$number"
-    done | sed '$d' | curl --silent --parallel --parallel-max 4 --config - 2>/dev/null || true
+    done | sed '$d' | timeout 60 curl --silent --parallel --parallel-max 4 --config - 2>/dev/null || true
 }
 
 # compare: of one cycle, how many answers were wrong, how many renditions were lost, of how many that were kept
