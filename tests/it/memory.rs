@@ -141,7 +141,7 @@ fn stretched_picture_takes_no_more_than_estimated() {
     }
 }
 
-/// What trimming leaves of a strip may be a square, of which the result has fifty times as many pixels.
+/// Trimming may leave a square of a strip, of which the result has fifty times as many pixels.
 #[test]
 fn enlarged_rest_of_a_trimmed_picture_takes_no_more_than_estimated() {
     let place = tempfile::tempdir().expect("a folder");

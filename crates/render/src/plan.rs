@@ -65,7 +65,7 @@ pub struct Plan<'a> {
     pub(crate) drawing_formats: &'static [Format],
     /// Whether the recipe's target is searched for.
     pub(crate) searches: bool,
-    /// What there is no memory for.
+    /// Steps that there is no memory for.
     pub(crate) left_out: LeftOut,
 }
 

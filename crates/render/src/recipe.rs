@@ -30,11 +30,11 @@ pub struct Recipe {
     /// The digest of the fonts that a drawn SVG is made with, 0 for one without text; `None` for all that is not drawn. Set by
     /// [`Recipe::effective`] alone.
     pub fonts: Option<u64>,
-    /// What its render does without. Set by [`Recipe::effective`] alone.
+    /// Steps that its render does without. Set by [`Recipe::effective`] alone.
     pub left_out: LeftOut,
 }
 
-/// What the limits on an original leave no room for, so that its result is another one than under higher limits.
+/// Steps that limits leave no room for, so that the result is another one than under higher limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LeftOut {
     /// The search for the quality that reaches the target.
