@@ -429,4 +429,4 @@ fn conflict(name: &str, value: &str, allowed: &str) -> Error {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -147,30 +147,14 @@ pub(super) fn accept(headers: &HeaderMap) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::{Config, Mounts, Snap};
+    use crate::dialect::Config;
+    use crate::dialect::policy::tests::config;
     use crate::render::Format;
-    use crate::render::recipe::Quality;
 
     const NONE: Hints = Hints { width: None, viewport_width: None, dpr: None, save_data: false };
 
     fn policy() -> Policy {
-        let config = Config {
-            quality: Quality::default(),
-            target: Default::default(),
-            formats: vec![Format::WebP],
-            client_hints: true,
-            save_data_quality: None,
-            max_dimension: 1000,
-            widths: Vec::new(),
-            snap: Snap::Off,
-            reject_unknown: false,
-            presets: Default::default(),
-            overlays: Default::default(),
-            overlay: String::new(),
-            keys: Default::default(),
-            require_signature: false,
-            mounts: Mounts::default(),
-        };
+        let config = Config { formats: vec![Format::WebP], client_hints: true, max_dimension: 1000, ..config() };
         Policy::new(config).expect("no presets")
     }
 

@@ -4,8 +4,8 @@
 //! A single render of an original caches nothing. An image is cached while other renders of the same original wait, or one
 //! ended within [`TTL`]; it is evicted when it was not used for that time, or when others need the memory and no render of
 //! its original waits. The render that decodes is told the scales that the waiting ones will need, and decodes them in the
-//! same pass where the format allows. Cached images and memory reserved for them stay within the bound. Decoding is deterministic, so results do not
-//! depend on what is cached.
+//! same pass where the format allows. Cached images and memory reserved for them stay within the bound. Decoding is
+//! deterministic, so results do not depend on what is cached.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -43,6 +43,28 @@ mod tests {
     use crate::testing::{SAMPLINGS, difference, encode, is_close, to_progressive};
 
     #[test]
+    fn kept_inputs_of_the_fuzz_target_decode_as_by_libjpeg_turbo() {
+        let mut compared = 0;
+        for file in tintype_testing::fuzz_inputs("jpeg-planes") {
+            let is_progressive = segments(&file).any(|segment| segment.marker == SOF2);
+            for scale in SCALES {
+                let Some(planes) = decode(&file, scale) else { continue };
+                let Some((size, _, expected)) = decode_reference(&file, scale) else { continue };
+                // progressive files may be damaged in scans that are skipped
+                if is_progressive && expected.is_err() {
+                    continue;
+                }
+                let expected = expected.expect("accepted, too");
+                let difference = difference(&planes, &expected);
+                assert!(scale != DctScale::new(1) || is_close(scale, size, difference), "{difference:?}");
+                compared += 1;
+            }
+        }
+        // those written by hand, at each scale
+        assert!(compared >= 4 * SCALES.len(), "{compared}");
+    }
+
+    #[test]
     fn decode_finds_size_and_subsampling_itself() {
         for sampling in SAMPLINGS {
             let sequential = encode(70, 45, sampling, 0, 90);

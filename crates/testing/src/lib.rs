@@ -37,6 +37,17 @@ pub fn originals(matches: fn(&[u8]) -> bool) -> impl Iterator<Item = (PathBuf, V
     all.into_iter().flatten().filter_map(with_bytes)
 }
 
+/// The inputs that are kept of a fuzz target, by the target's name.
+///
+/// # Panics
+/// Where there are none.
+pub fn fuzz_inputs(target: &str) -> Vec<Vec<u8>> {
+    let paths = files(&workspace().join("fuzz/corpus").join(target));
+    assert!(!paths.is_empty(), "{target} has no inputs");
+    let read = |path: PathBuf| std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    paths.into_iter().map(read).collect()
+}
+
 fn files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let paths = entries.flatten().map(|entry| entry.path());

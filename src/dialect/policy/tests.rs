@@ -8,7 +8,8 @@ use crate::render::recipe::{Choice, Output};
 
 mod sizes;
 
-pub(in crate::dialect) fn config() -> Config {
+/// A policy without limits of its own, for the tests of all modules.
+pub(crate) fn config() -> Config {
     Config {
         quality: Quality::default(),
         target: Default::default(),

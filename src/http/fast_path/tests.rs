@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use super::answer::{self, Body};
 use super::head::{self, Head, MAX_HEADERS};
 use crate::cache::Config as CacheConfig;
-use crate::dialect::{Config as PolicyConfig, Mounts, Policy, Snap};
+use crate::dialect::{Config as PolicyConfig, Policy, policy};
 use crate::http::request_id::X_REQUEST_ID;
 use crate::http::{AllowOrigin, App, Config, LiveConfig, State, app};
 use crate::render::Settings;
@@ -33,23 +33,8 @@ fn site(config: Config, change: impl FnOnce(&mut LiveConfig)) -> (App, tempfile:
     };
     let deadline = std::time::Duration::from_secs(60);
     let workers = workers::Config { workers: 1, queue: 4, memory: 1 << 26, deadline, decode_cache: 0 };
-    let policy = PolicyConfig {
-        quality: Quality::new(80).expect("a quality"),
-        target: Default::default(),
-        formats: Vec::new(),
-        client_hints: false,
-        save_data_quality: None,
-        max_dimension: 1000,
-        widths: Vec::new(),
-        snap: Snap::Off,
-        reject_unknown: false,
-        presets: Default::default(),
-        overlays: Default::default(),
-        overlay: String::new(),
-        keys: Default::default(),
-        require_signature: false,
-        mounts: Mounts::default(),
-    };
+    let quality = Quality::new(80).expect("a quality");
+    let policy = PolicyConfig { quality, formats: Vec::new(), max_dimension: 1000, ..policy::tests::config() };
     let policy = Policy::new(policy).expect("no presets");
     let source = Arc::new(Files::new(root.as_ref(), 1 << 20).expect("testdata"));
     let service = Service::new(source, &cache, workers, Settings::default());

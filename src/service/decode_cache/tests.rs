@@ -1,5 +1,6 @@
 //! Concurrent renders of one original give the same bytes as single ones for fewer decodes, within the bound.
 
+use std::cell::Cell;
 use std::sync::atomic::AtomicU32;
 
 use super::*;
@@ -28,6 +29,26 @@ impl render::SharedDecodes for Counted<'_> {
             self.1.fetch_add(1, Ordering::Relaxed);
             decode(others)
         })
+    }
+
+    fn decline(&self) {
+        self.0.decline();
+    }
+
+    fn is_shared(&self) -> bool {
+        self.0.is_shared()
+    }
+}
+
+/// Decodes by a function instead, which is given the further scales that are asked for and the decoder.
+struct DecodedBy<'a, F>(&'a DecodeTicket, F);
+
+impl<F> render::SharedDecodes for DecodedBy<'_, F>
+where
+    F: Fn(&[DecodeKey], Decode<'_>) -> render::Result<Vec<(DecodeKey, Decoded)>>,
+{
+    fn get_or_decode(&self, info: &Info, scale: DecodeKey, decode: Decode<'_>) -> render::Result<Arc<Decoded>> {
+        self.0.get_or_decode(info, scale, &mut |others| (self.1)(others, decode))
     }
 
     fn decline(&self) {
@@ -136,34 +157,17 @@ fn queue_with_more_originals_than_fit_decodes_each_scale_once() {
         // the widths of an original are far apart in the queue
         let order = recipes.iter().flat_map(|recipe| (0..20_u8).map(move |number| (number, recipe)));
         let waiting: Vec<_> = order.map(|(number, recipe)| (join(&cache, number, recipe), recipe)).collect();
-        let mut scales = 0;
+        let scales = Cell::new(0);
         for (ticket, recipe) in waiting {
-            let counted = Scales(&ticket, AtomicU32::new(0));
+            let counted = DecodedBy(&ticket, |others: &[DecodeKey], decode: Decode<'_>| {
+                scales.set(scales.get() + 1 + others.len());
+                decode(others)
+            });
             render(&counted, &photograph(), recipe);
-            scales += counted.1.into_inner();
             assert!(cache.bytes() <= max_bytes, "{} of {max_bytes}", cache.bytes());
         }
+        let scales = scales.get();
         assert!(scales <= 60, "{scales} scales of 60 renders with {max_bytes} bytes");
-    }
-}
-
-/// Counts the scales that are decoded.
-struct Scales<'a>(&'a DecodeTicket, AtomicU32);
-
-impl render::SharedDecodes for Scales<'_> {
-    fn get_or_decode(&self, info: &Info, scale: DecodeKey, decode: Decode<'_>) -> render::Result<Arc<Decoded>> {
-        self.0.get_or_decode(info, scale, &mut |others| {
-            self.1.fetch_add(1 + others.len() as u32, Ordering::Relaxed);
-            decode(others)
-        })
-    }
-
-    fn decline(&self) {
-        self.0.decline();
-    }
-
-    fn is_shared(&self) -> bool {
-        self.0.is_shared()
     }
 }
 
@@ -354,26 +358,6 @@ fn declined_scale_is_not_decoded() {
     }
 }
 
-/// Decodes only the requested scale, and counts the others that it was told.
-struct SingleScale<'a>(&'a DecodeTicket, std::cell::Cell<usize>);
-
-impl render::SharedDecodes for SingleScale<'_> {
-    fn get_or_decode(&self, info: &Info, scale: DecodeKey, decode: Decode<'_>) -> render::Result<Arc<Decoded>> {
-        self.0.get_or_decode(info, scale, &mut |others| {
-            self.1.set(others.len());
-            decode(others).map(|mut decoded| decoded.drain(..1).collect())
-        })
-    }
-
-    fn decline(&self) {
-        self.0.decline();
-    }
-
-    fn is_shared(&self) -> bool {
-        self.0.is_shared()
-    }
-}
-
 #[test]
 fn file_that_yields_fewer_scales_is_decoded_for_one_at_a_time() {
     let recipes = [120, 180, 60].map(|width| wide(Format::WebP, width));
@@ -383,9 +367,14 @@ fn file_that_yields_fewer_scales_is_decoded_for_one_at_a_time() {
         .iter()
         .zip(&waiting)
         .map(|(recipe, ticket)| {
-            let decoder = SingleScale(ticket, Default::default());
+            let told = Cell::new(0);
+            // only the requested scale
+            let decoder = DecodedBy(ticket, |others: &[DecodeKey], decode: Decode<'_>| {
+                told.set(others.len());
+                decode(others).map(|mut decoded| decoded.drain(..1).collect())
+            });
             render(&decoder, &photograph(), recipe);
-            decoder.1.get()
+            told.get()
         })
         .collect();
     assert_eq!(told, if cfg!(feature = "native") { [2, 0, 0] } else { [0, 0, 0] });
@@ -408,32 +397,16 @@ fn unused_image_is_evicted() {
     assert_eq!(cache.bytes(), 0);
 }
 
-/// Gives the requested image twice.
-struct Twice<'a>(&'a DecodeTicket);
-
-impl render::SharedDecodes for Twice<'_> {
-    fn get_or_decode(&self, info: &Info, scale: DecodeKey, decode: Decode<'_>) -> render::Result<Arc<Decoded>> {
-        self.0.get_or_decode(info, scale, &mut |_| {
-            let [one, two] = [decode(&[])?, decode(&[])?];
-            Ok(one.into_iter().chain(two).collect())
-        })
-    }
-
-    fn decline(&self) {
-        self.0.decline();
-    }
-
-    fn is_shared(&self) -> bool {
-        self.0.is_shared()
-    }
-}
-
 #[test]
 fn image_that_comes_twice_is_counted_once() {
     let cache = DecodeCache::new(64 << 20);
     let recipe = wide(Format::WebP, 300);
     let (first, second) = (join(&cache, 1, &recipe), join(&cache, 1, &recipe));
-    render(&Twice(&first), &photograph(), &recipe);
+    let twice = DecodedBy(&first, |_: &[DecodeKey], decode: Decode<'_>| {
+        let [one, two] = [decode(&[])?, decode(&[])?];
+        Ok(one.into_iter().chain(two).collect())
+    });
+    render(&twice, &photograph(), &recipe);
     assert!(cache.bytes() > 0);
     drop((first, second));
     cache.lock().sweep(Instant::now() + TTL * 2);

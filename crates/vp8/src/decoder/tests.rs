@@ -47,6 +47,14 @@ fn testdata_decodes_as_by_image_webp() {
     assert!(count >= 3, "{count}");
 }
 
+#[test]
+fn kept_inputs_of_the_fuzz_target_decode_as_by_image_webp() {
+    let inputs = tintype_testing::fuzz_inputs("vp8-planes");
+    let decoded = inputs.iter().filter(|data| check("an input", data)).count();
+    // those written by hand
+    assert!(decoded >= 3, "{decoded}");
+}
+
 /// A frame by libwebp.
 fn encode(
     (width, height): (u32, u32), quality: f32, method: i32, sharpness: i32, simple: bool, unfiltered: bool, seed: u32,
