@@ -1,5 +1,5 @@
-//! The table of codecs by format. Every call is guarded: a panic in a decoder becomes [`Error::Malformed`], one in an encoder
-//! [`Error::Encode`].
+//! The table of codecs by format. Every call is guarded: a panic in a codec becomes [`Error::Malformed`], in an encoder as in a
+//! decoder, since the original's pixels led to it.
 
 use std::panic::AssertUnwindSafe;
 
@@ -88,26 +88,23 @@ impl Codec for Guarded {
     }
 
     fn encode(&self, input: &EncodeInput, should_continue: ShouldContinue<'_>) -> Result<Vec<u8>> {
-        guarded(
-            || self.1.encode(input, should_continue),
-            |text| Error::Encode { format: self.0, reason: format!("the encoder panicked ({text})") },
-        )
+        guarded(self.0, "encoder", || self.1.encode(input, should_continue))
     }
 }
 
 impl Guarded {
     fn decoding<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        guarded(work, |text| Error::malformed(self.0, format!("its decoder panicked ({text})")))
+        guarded(self.0, "decoder", work)
     }
 }
 
-/// Calls a codec; `failure` makes the error of the text of a panic.
-fn guarded<T>(work: impl FnOnce() -> Result<T>, failure: impl FnOnce(String) -> Error) -> Result<T> {
+/// Calls the decoder or the encoder of a format.
+fn guarded<T>(format: Format, part: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     // unwind safe: all state of the codec is dropped here, nothing outlives the call
     std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-        Err(failure(text))
+        Err(Error::malformed(format, format!("its {part} panicked ({text})")))
     })
 }
 
@@ -148,14 +145,17 @@ mod tests {
     }
 
     #[test]
-    fn panic_of_a_decoder_is_damage_and_of_an_encoder_a_bug() {
+    fn panic_of_a_codec_is_an_error_of_its_file() {
         let codec = Guarded(Format::WebP, &Panics);
         let error = codec.probe(b"").expect_err("a panic");
         assert!(matches!(&error, Error::Malformed { .. }) && error.to_string().contains("in a header"), "{error}");
         let pixels = Pixels::filled(Size::new(1, 1), &[0, 0, 0]);
         let input = EncodeInput::new(PictureData::Frames(vec![Frame { pixels, delay: 0 }]), 80.0);
         let error = codec.encode(&input, &mut || true).expect_err("a panic");
-        assert!(matches!(&error, Error::Encode { .. }) && error.to_string().contains("in an encoder"), "{error}");
+        assert!(
+            matches!(&error, Error::Malformed { .. }) && error.to_string().contains("encoder panicked (in an encoder)"),
+            "{error}"
+        );
     }
 
     proptest! {
