@@ -308,6 +308,19 @@ fn warm_obeys_retry_after() {
     assert_eq!(code, Some(1), "{shown}");
     assert!(shown.contains("503      1  ") && stderr.contains("failed on the server"), "{shown}{stderr}");
 
+    // a URL whose requests get no answer, from a server that answers others; the second request is for its metrics
+    let (address, requests) = stub(&[MADE, MADE, "", "", "", MADE, MADE]);
+    let url = format!("http://{address}");
+    let list = "/a.png?width=1\n/b.png?width=1\n/c.png?width=1\n";
+    let (code, shown, stderr) =
+        outcome(warm(&unused(), cache.path()).args(["--url", &url, "--concurrency", "1", "-"]), list);
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("2 rendered, 0 already cached, 1 failed\n---      1  "), "{shown}");
+    assert!(shown.contains("such as /b.png?width=1") && stderr.contains("failed on the server"), "{shown}{stderr}");
+    let asked = requests.lock().expect("no panic").join("\n");
+    assert_eq!(asked.matches("GET /b.png").count(), 3, "{asked}");
+    assert_eq!(asked.matches("GET /-/live").count(), 1, "{asked}");
+
     // a server that disappears after the first connection
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("its address"));
@@ -318,7 +331,6 @@ fn warm_obeys_retry_after() {
         reader.by_ref_lines().take_while(|line| !line.is_empty()).for_each(drop);
         reader.get_mut().write_all(MADE.as_bytes()).expect("it reads");
     });
-    let list = "/a.png?width=1\n/b.png?width=1\n/c.png?width=1\n";
     let (code, shown, stderr) = outcome(warm(&unused(), cache.path()).args(["--url", &url, "-"]), list);
     assert_eq!(code, Some(1), "{shown}");
     assert!(shown.contains("1 rendered, 0 already cached, 1 failed, 1 not sent"), "{shown}");

@@ -160,6 +160,7 @@ async fn warm(arguments: &Arguments, config: &Config, requests: Vec<PlannedReque
     shared.server.finish();
     let mut summary = std::mem::take(&mut *lock(&shared.summary));
     summary.not_sent = left;
+    summary.is_unreachable = shared.is_over.load(Ordering::Relaxed);
     Ok(summary)
 }
 
@@ -205,7 +206,10 @@ impl Shared {
                 Err(error) => {
                     unanswered += 1;
                     if unanswered == ATTEMPTS {
-                        self.is_over.store(true, Ordering::Relaxed);
+                        // the connection may be lost for this URL only, such as by a proxy's deadline
+                        if !self.server.is_reachable().await {
+                            self.is_over.store(true, Ordering::Relaxed);
+                        }
                         lock(&self.summary).fail(0, &format!("{error:#}"), &request.target);
                         return;
                     }

@@ -101,6 +101,11 @@ impl Server {
         }
     }
 
+    /// Whether anything answers at the server's address, over a new connection.
+    pub(super) async fn is_reachable(&self) -> bool {
+        self.get(&mut KeepAlive::default(), "/-/live", "*/*", Duration::ZERO).await.is_ok()
+    }
+
     /// Writes the results of this process to disk.
     pub(super) fn finish(&self) {
         if let Server::InProcess(_, service) = self {

@@ -17,6 +17,7 @@ pub(super) struct Summary {
     pub(super) unattributed: u64,
     /// The server became unreachable before.
     pub(super) not_sent: u64,
+    pub(super) is_unreachable: bool,
     /// By status and reason: the number, and a target as an example.
     failed: BTreeMap<(u16, String), (u64, String)>,
 }
@@ -70,8 +71,8 @@ impl Summary {
         let failed = |matches: &dyn Fn(u16) -> bool| {
             self.failed.iter().filter(|((status, _), _)| matches(*status)).map(|(_, (count, _))| count).sum::<u64>()
         };
-        let (unreachable, refused) = (failed(&|status| status == 0), failed(&|status| status == 429 || status >= 500));
-        if unreachable > 0 {
+        let refused = failed(&|status| matches!(status, 0 | 429 | 500..));
+        if self.is_unreachable {
             Some("the server is unreachable".into())
         } else if refused > 0 {
             Some(format!("{refused} requests failed on the server"))
@@ -154,6 +155,12 @@ mod tests {
         assert!(summary.text().contains("404      1  no such original, such as /b"), "{}", summary.text());
         summary.count("/c", &answer(504, "", "not JSON"));
         assert!(summary.verdict().is_some());
+        let mut unanswered = Summary::default();
+        unanswered.count("/a", &answer(200, "tintype; hit", ""));
+        unanswered.fail(0, "timed out", "/d");
+        assert_eq!(unanswered.verdict().as_deref(), Some("1 requests failed on the server"));
+        unanswered.is_unreachable = true;
+        assert_eq!(unanswered.verdict().as_deref(), Some("the server is unreachable"));
         let mut alone = Summary::default();
         alone.count("/b", &answer(404, "", ""));
         assert!(alone.verdict().is_some());

@@ -29,6 +29,8 @@ fn service_renders_itself_where_the_kernel_isolates_nothing() {
     assert!(server.log().contains("renders run in this process"), "{}", server.log());
     assert!(server.get("/-/ready", &[]).text().contains("\"isolation\":\"off\""));
     assert_eq!(server.metric("tintype_workers_started_total"), 0.0);
+    assert_eq!(server.metric("tintype_workers_recycled_total"), 0.0);
+    assert_eq!(server.metric("tintype_worker_failed_starts_total"), 0.0);
 }
 
 #[test]
