@@ -127,7 +127,7 @@ impl Rect {
     pub fn relative_to(self, left: u32, top: u32, size: Size) -> Option<Rect> {
         let inside = |from: u32, length: u32, corner: u32, all: u32| {
             let first = from.saturating_sub(corner).min(all.saturating_sub(1));
-            (first, (from + length).saturating_sub(corner).clamp(first + 1, all.max(first + 1)) - first)
+            (first, from.saturating_add(length).saturating_sub(corner).clamp(first + 1, all.max(first + 1)) - first)
         };
         let ((x, width), (y, height)) =
             (inside(self.x, self.width, left, size.width), inside(self.y, self.height, top, size.height));
@@ -276,6 +276,114 @@ mod tests {
         for (side, eighths, expected) in [(4031, 2, 1008), (1, 1, 1), (u32::MAX, 8, u32::MAX), (u32::MAX, 1, 1 << 29)] {
             let scaled = Size::new(side, side).scaled(DctScale::new(eighths));
             assert_eq!(scaled, Size::new(expected, expected), "{side} at {eighths}/8");
+        }
+    }
+
+    #[test]
+    fn sides_are_valid_from_one_to_a_bound() {
+        const MAX: u32 = (1 << 29) - 1;
+        for (width, height, expected) in
+            [(1, 1, true), (MAX, MAX, true), (0, 1, false), (1, 0, false), (MAX + 1, 1, false), (1, MAX + 1, false)]
+        {
+            assert_eq!(Size::new(width, height).has_valid_sides(), expected, "{width}x{height}");
+        }
+    }
+
+    #[test]
+    fn values_are_shown_as_users_write_them() {
+        assert_eq!(Size::new(3, 20).to_string(), "3x20");
+        assert_eq!(DctScale::new(3).to_string(), "3/8");
+    }
+
+    #[test]
+    fn scales_have_one_to_eight_eighths() {
+        for eighths in 1..=8 {
+            let scale = DctScale::try_from(eighths).expect("a scale");
+            assert_eq!((scale.eighths(), scale.factor()), (eighths.into(), f64::from(eighths) * 0.125));
+        }
+        assert!(DctScale::try_from(0).is_err() && DctScale::try_from(9).is_err());
+    }
+
+    #[test]
+    fn rectangle_is_found_in_a_part_of_the_image() {
+        let rect = |x, y, width, height| Rect { x, y, width, height };
+        // the rectangle, the corner and the size of the part, and where the rectangle lies in it
+        for (asked, left, top, size, expected) in [
+            (rect(10, 20, 30, 40), 0, 0, Size::new(100, 200), Some(rect(10, 20, 30, 40))),
+            (rect(10, 20, 30, 40), 4, 7, Size::new(100, 200), Some(rect(6, 13, 30, 40))),
+            // it begins before the part, ends behind it, or both
+            (rect(10, 20, 30, 40), 15, 21, Size::new(100, 200), Some(rect(0, 0, 25, 39))),
+            (rect(10, 20, 30, 40), 0, 0, Size::new(35, 50), Some(rect(10, 20, 25, 30))),
+            (rect(10, 20, 30, 40), 12, 24, Size::new(20, 30), None),
+            (rect(10, 20, 30, 40), 12, 24, Size::new(20, 90), Some(rect(0, 0, 20, 36))),
+            (rect(10, 20, 30, 40), 12, 24, Size::new(90, 30), Some(rect(0, 0, 28, 30))),
+            // outside: the nearest pixels of the part
+            (rect(10, 20, 30, 40), 50, 70, Size::new(9, 8), Some(rect(0, 0, 1, 1))),
+            (rect(10, 20, 30, 40), 0, 0, Size::new(5, 6), Some(rect(4, 5, 1, 1))),
+            (rect(u32::MAX, 1, u32::MAX, 1), 0, 0, Size::new(5, 6), Some(rect(4, 1, 1, 1))),
+            // a size of nothing, which no image has
+            (rect(10, 20, 30, 40), 0, 0, Size::new(0, 0), Some(rect(0, 0, 1, 1))),
+        ] {
+            assert_eq!(asked.relative_to(left, top, size), expected, "{asked:?} in {size} at {left},{top}");
+        }
+    }
+
+    #[test]
+    fn region_of_a_rectangle_ends_at_the_image() {
+        let size = Size::new(10, 20);
+        for (x, y, width, height, expected) in [
+            (0, 0, 10, 20, Some((0.0, 0.0, 10.0, 20.0))),
+            (3, 4, 5, 6, Some((3.0, 4.0, 5.0, 6.0))),
+            (3, 4, 50, 60, Some((3.0, 4.0, 7.0, 16.0))),
+            (9, 19, 2, 2, Some((9.0, 19.0, 1.0, 1.0))),
+            (10, 0, 1, 1, None),
+            (0, 20, 1, 1, None),
+        ] {
+            let region = Region::of_rect(Rect { x, y, width, height }, size);
+            let expected = expected.map(|(x, y, width, height)| Region { x, y, width, height });
+            assert_eq!(region, expected, "{x},{y},{width},{height}");
+            let Some(region) = region else { continue };
+            let Region { x, y, width, height } = region.scaled(0.25);
+            assert_eq!(
+                (x * 4.0, y * 4.0, width * 4.0, height * 4.0),
+                (region.x, region.y, region.width, region.height)
+            );
+        }
+    }
+
+    #[test]
+    fn exif_orientations_put_the_first_pixel_where_the_standard_says() {
+        // where row 0 and column 0 of the file are, EXIF 2.32 §4.6.4: the corner of the first pixel, displayed
+        let size = Size::new(5, 3);
+        let first = Region { x: 0.0, y: 0.0, width: 1.0, height: 1.0 };
+        for (value, transposed, right, bottom) in [
+            (1, false, false, false),
+            (2, false, true, false),
+            (3, false, true, true),
+            (4, false, false, true),
+            (5, true, false, false),
+            (6, true, true, false),
+            (7, true, true, true),
+            (8, true, false, true),
+            (0, false, false, false),
+            (9, false, false, false),
+        ] {
+            let orientation = Orientation::from_exif(value);
+            let after = orientation.apply(size);
+            assert_eq!(after, if transposed { Size::new(3, 5) } else { size }, "{value}");
+            let expected = Region {
+                x: if right { f64::from(after.width - 1) } else { 0.0 },
+                y: if bottom { f64::from(after.height - 1) } else { 0.0 },
+                ..first
+            };
+            assert_eq!(orientation.map(first, size), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn quarter_turns_are_clockwise() {
+        for (turns, exif) in [(0, 1), (1, 6), (2, 3), (3, 8), (4, 1), (5, 6), (7, 8)] {
+            assert_eq!(Orientation::quarter_turns(turns).to_exif(), exif, "{turns}");
         }
     }
 
