@@ -44,9 +44,10 @@ pub(crate) fn cases() -> Option<PathBuf> {
     corpus().and_then(|corpus| Some(corpus.parent()?.join("cases"))).filter(|cases| cases.is_dir())
 }
 
-/// The built program, without the settings of the environment that runs the tests.
+/// The built program, or that of `TINTYPE_PROGRAM`, without the settings of the environment that runs the tests.
 pub(crate) fn tintype() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tintype"));
+    let built = || env!("CARGO_BIN_EXE_tintype").into();
+    let mut command = Command::new(std::env::var_os("TINTYPE_PROGRAM").unwrap_or_else(built));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("TINTYPE_") {
             command.env_remove(name);
