@@ -117,9 +117,14 @@ async function score(name, body) {
   return Number(text.trim().split(/[\s:]+/).at(-1));
 }
 
+// of the server and its worker processes, those that have ended included
 function serverCpu() {
-  const fields = readFileSync(`/proc/${server.pid}/stat`, 'utf8').split(') ')[1].split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * TICK;
+  let sum = 0;
+  for (const pid of [server.pid, ...spawnSync('pgrep', ['-P', String(server.pid)]).stdout.toString().split('\n').filter(Boolean)]) {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+    sum += fields.slice(11, 15).reduce((all, ticks) => all + Number(ticks), 0) * TICK;
+  }
+  return sum;
 }
 
 function ownCpu() {
