@@ -5,7 +5,7 @@ use image_webp::vp8::Vp8Decoder;
 use tintype_pixels::{DctScale, Planes};
 use turbojpeg::{Colorspace, Decompressor, ScalingFactor, Subsamp, YuvImage};
 
-use crate::targets::Target;
+use crate::targets::parsers::Target;
 
 /// Targets by name.
 pub(crate) const TARGETS: &[(&str, Target)] = &[("jpeg-planes", jpeg), ("vp8-planes", vp8)];

@@ -20,7 +20,7 @@ use tintype::render::probe;
 #[test]
 fn corpus_inputs_of_every_target_pass() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for (name, target) in targets::TARGETS {
+    for (name, target) in targets::TARGETS.iter().chain(targets::parsers::TARGETS) {
         let kept = std::fs::read_dir(root.join("fuzz/corpus").join(name));
         let kept: Vec<_> = kept.unwrap_or_else(|error| panic!("{name}: {error}")).flatten().collect();
         assert!(!kept.is_empty(), "{name} has no inputs");
