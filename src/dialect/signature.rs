@@ -93,6 +93,16 @@ mod tests {
             assert!(!old.verify("/a.jpg", "width=800", &signature[..at]), "cut at {at}");
         }
         assert!(!Keys::default().verify("/a.jpg", "", ""));
+        // the same key twice
+        let twice = Keys::new(["0123456789abcdef"; 2]).expect("long enough");
+        assert!(twice.verify("/a.jpg", "width=800", &signature));
+    }
+
+    #[test]
+    fn keys_are_counted_and_not_printed() {
+        let keys = Keys::new(["0123456789abcdef"]).expect("long enough");
+        assert!(Keys::default().is_empty() && !keys.is_empty());
+        assert_eq!(format!("{keys:?}"), "Keys(1 hidden)");
     }
 
     /// RFC 4231 has no case of this shape; the value is from `openssl dgst -sha256 -hmac`.
@@ -107,9 +117,14 @@ mod tests {
 
     #[test]
     fn texts_of_other_bytes_or_lengths_differ() {
-        for (one, other, expected) in
-            [("", "", true), ("ab", "ab", true), ("ab", "ac", false), ("ab", "abc", false), ("ab", "", false)]
-        {
+        for (one, other, expected) in [
+            ("", "", true),
+            ("ab", "ab", true),
+            ("ab", "ac", false),
+            ("aa", "bb", false),
+            ("ab", "abc", false),
+            ("ab", "", false),
+        ] {
             assert_eq!(are_equal(one.as_bytes(), other.as_bytes()), expected, "{one} {other}");
             assert_eq!(are_equal(other.as_bytes(), one.as_bytes()), expected, "{other} {one}");
         }

@@ -110,7 +110,11 @@ fn isolation(text: &mut Text, isolation: Option<Isolation>) {
     family.sample(&[("layer", "seccomp")], u8::from(seccomp));
     let stats = isolation.map(|isolation| isolation.stats).unwrap_or_default();
     text.counter("workers_started_total", "Worker processes that were started, recycled ones included.", stats.started);
-    text.counter("workers_recycled_total", "Worker processes that were replaced for their age or size.", stats.recycled);
+    text.counter(
+        "workers_recycled_total",
+        "Worker processes that were replaced for their age or size.",
+        stats.recycled,
+    );
     text.counter("worker_failed_starts_total", "Worker processes that could not be started.", stats.failed_starts);
     let mut family = text.counters(
         "worker_deaths_total",

@@ -230,6 +230,49 @@ mod tests {
     }
 
     #[test]
+    fn each_window_ends_at_its_last_moment() {
+        let start = Instant::now();
+        let version = Version { identity: [7; 32], modified: None, length: 1 };
+        let known = KnownVersion::new(version, None, Lifetime::default(), &WINDOWS, start);
+        let just_before = |end: Duration| end - Duration::from_nanos(1);
+        for (end, before, after) in [
+            (known.fresh, Staleness::Fresh, Staleness::Stale),
+            (known.fresh + WINDOWS.stale_while_revalidate, Staleness::Stale, Staleness::Expired),
+            (known.fresh + WINDOWS.stale_if_error, Staleness::Expired, Staleness::TooOld),
+        ] {
+            assert_eq!(known.staleness(&WINDOWS, start + just_before(end)), before, "{end:?}");
+            assert_eq!(known.staleness(&WINDOWS, start + end), after, "{end:?}");
+        }
+        let failed = known.clone().failed(start);
+        let end = known.fresh + WINDOWS.stale_while_revalidate;
+        assert!(!failed.is_stale(&WINDOWS, start + just_before(end)) && failed.is_stale(&WINDOWS, start + end));
+        let late = known.clone().failed(start + end);
+        assert_eq!(late.staleness(&WINDOWS, start + end + just_before(RETRY)), Staleness::Fresh);
+        assert_eq!(late.staleness(&WINDOWS, start + end + RETRY), Staleness::Expired);
+        assert!(!known.is_from_disk() && known.aged(Duration::ZERO).is_from_disk());
+    }
+
+    #[test]
+    fn outages_are_told_from_answers() {
+        let unavailable = Error::Unavailable(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into());
+        for (error, expected) in [
+            (unavailable, true),
+            (Error::TimedOut, true),
+            (Error::Status(429), true),
+            (Error::Status(500), true),
+            (Error::Status(503), true),
+            (Error::Status(499), false),
+            (Error::Status(400), false),
+            (Error::NotFound, false),
+            (Error::Forbidden, false),
+            (Error::Changing, false),
+            (Error::Credentials, false),
+        ] {
+            assert_eq!(is_outage(&error), expected, "{error:?}");
+        }
+    }
+
+    #[test]
     fn lifetime_of_the_origin_is_used_within_bounds() {
         let start = Instant::now();
         let version = Version { identity: [127; 32], modified: None, length: 1 };
@@ -261,8 +304,8 @@ mod tests {
         assert!(!is_refused(0), "an answer came between");
         assert_eq!(count(Some(&Error::TimedOut)), Some(OriginChange::Fails));
         assert!(is_refused(4));
-        assert!(!is_refused(6), "one request tells");
-        assert!(is_refused(6), "only one");
+        assert!(!is_refused(5), "one request tells");
+        assert!(is_refused(5), "only one");
         assert_eq!(count(Some(&Error::TimedOut)), None);
         assert_eq!(count(None), Some(OriginChange::Recovers));
         assert!(!is_refused(0) && !breaker.is_open());
