@@ -6,6 +6,7 @@ use crate::dialect::native::PARAMETERS;
 use crate::render::Recipe;
 use crate::render::recipe::{Choice, Output};
 
+mod mounted;
 mod sizes;
 
 /// A policy without limits of its own, for the tests of all modules.
