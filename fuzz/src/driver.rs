@@ -1,4 +1,4 @@
-//! What both programs share: `TINTYPE_FUZZ` names the target that libFuzzer drives.
+//! The driver of both programs: `TINTYPE_FUZZ` names the target that libFuzzer runs.
 
 use std::collections::HashSet;
 use std::panic::Location;

@@ -1,4 +1,4 @@
-//! What a policy says of paths and originals where other dialects are mounted.
+//! Answers of a policy about paths and originals where other dialects are mounted.
 
 use std::sync::Arc;
 
