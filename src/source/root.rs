@@ -181,6 +181,8 @@ impl RootPath {
             (Ok(found), Some(root)) if root.is_same_inode(&found) => return,
             (Ok(_), _) => Root::open_at(&self.path).map(Arc::new),
             (Err(_), None) => return,
+            // these tell nothing about the path, and what is open can still be read
+            (Err(Errno::IO | Errno::NOMEM), Some(_)) => return,
             (Err(error), Some(_)) => Err(error.into()),
         };
         match opened {

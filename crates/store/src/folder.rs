@@ -220,11 +220,15 @@ impl Folder {
         })
     }
 
-    /// Creates, writes and removes a file in a folder below.
+    /// Creates, writes, syncs and removes a file in a folder below.
     pub(crate) fn probe(&self, name: &str) -> Result<()> {
         let path = format!("{name}/probe-{}", std::process::id());
         self.remove(&path)?;
-        let written = self.create(&path).and_then(|file| std::io::Write::write_all(&mut &file, b"probe"));
+        let written = self.create(&path).and_then(|file| {
+            std::io::Write::write_all(&mut &file, b"probe")?;
+            // a disk may take bytes and fail to keep them
+            file.sync_data()
+        });
         self.remove(&path)?;
         written
     }
