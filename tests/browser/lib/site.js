@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { chromium } from 'playwright-core';
+import { within } from '../../clients/lib/services.js';
 
 const testdata = path.join(import.meta.dirname, '../../../testdata');
 
@@ -55,7 +56,7 @@ export class Site {
         site.origin = `http://127.0.0.1:${port}`;
         site.screenshots = screenshots;
         mkdirSync(screenshots, { recursive: true });
-        site.#browser = await chromium.launch({ executablePath: program, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
+        site.#browser = await chromium.launch({ executablePath: program, args: ['--no-sandbox', '--disable-dev-shm-usage'], timeout: 120_000 });
         return site;
     }
 
@@ -147,6 +148,20 @@ export async function tabTo(page, selector, key = 'Tab') {
 export async function type(page, text) {
     await page.keyboard.press('Control+A');
     await page.keyboard.type(text);
+}
+
+/**
+ * Presses the button for copying that has the focus, waits until it says so, and returns what the clipboard has. The button says it
+ * for a second and a half, which polling may miss, and may say it of the copy before.
+ */
+export async function copy(page, selector) {
+    const said = page.evaluate((wanted) => new Promise((resolve) => {
+        const button = document.querySelector(wanted);
+        new MutationObserver(() => button.textContent === 'Copied' && resolve()).observe(button, { childList: true });
+    }), selector);
+    await page.keyboard.press('Enter');
+    await within(60_000, `'Copied' of ${selector}`, said);
+    return page.evaluate(() => navigator.clipboard.readText());
 }
 
 export const text = (page, selector) => page.evaluate((wanted) => document.querySelector(wanted).textContent, selector);

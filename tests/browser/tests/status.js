@@ -1,6 +1,7 @@
 // The status page: complete without JavaScript, refreshed with it, and purges by its form.
 
 import assert from 'node:assert/strict';
+import { setTimeout } from 'node:timers/promises';
 import { HOSTILE, TOKEN, tabTo, text, type } from '../lib/site.js';
 
 const figure = (page, name) => page.evaluate((wanted) => {
@@ -52,9 +53,12 @@ async function isRefreshed(site) {
 async function purges(site) {
     const path = '/photos/retina.jpg?width=777&format=png';
     const cache = async () => (await fetch(site.origin + path)).headers.get('cache-status');
-    // a rendition is stored after its answer
+    // a rendition is stored after its answer, as soon as the disk has it
     const isHit = async () => {
-        for (let tries = 0; tries < 100; tries++) if (/hit/.test(await cache())) return;
+        for (let tries = 0; tries < 1200; tries++) {
+            if (/hit/.test(await cache())) return;
+            await setTimeout(50);
+        }
         throw new Error(`${path} is never a hit`);
     };
     await isHit();

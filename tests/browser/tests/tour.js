@@ -1,7 +1,7 @@
 // The whole tour by keyboard alone: nothing here uses a pointer.
 
 import assert from 'node:assert/strict';
-import { settles, shownSize, shows, tabTo, text, type } from '../lib/site.js';
+import { copy, settles, shownSize, shows, tabTo, text, type } from '../lib/site.js';
 
 export default async function tour(site) {
     const page = await site.page('/');
@@ -124,19 +124,15 @@ async function compareFormats(page) {
 }
 
 async function copyMarkup(page) {
-    const pasted = () => page.evaluate(() => navigator.clipboard.readText());
     await tabTo(page, '[data-copy="markup"]');
-    await page.keyboard.press('Enter');
-    await page.waitForFunction(() => document.getElementById('live').textContent === 'Copied');
-    assert.match(await pasted(), /^<img\s[^>]*srcset=/s);
+    assert.match(await copy(page, '[data-copy="markup"]'), /^<img\s[^>]*srcset=/s);
+    assert.equal(await text(page, '#live'), 'Copied', 'the copy is announced');
     for (const [kind, start] of [['picture', /^<picture>/], ['CSS image-set', /image-set\(/], ['curl', /^curl /]]) {
         await tabTo(page, '#markup-kind', 'Shift+Tab');
         await page.keyboard.type(kind);
         await page.waitForFunction((source) => new RegExp(source).test(document.getElementById('markup').textContent), start.source);
         await tabTo(page, '[data-copy="markup"]', 'Shift+Tab');
-        await page.keyboard.press('Enter');
-        await page.waitForFunction(() => document.querySelector('[data-copy="markup"]').textContent === 'Copied');
-        assert.match(await pasted(), start);
+        assert.match(await copy(page, '[data-copy="markup"]'), start);
         await tabTo(page, '#markup-kind');
     }
     assert.match(await text(page, '#urls .note'), /^Without words for all of it: imgproxy, ipx/, 'they have no target');
@@ -172,9 +168,7 @@ async function copyUrls(page) {
     await shows(page, '/photos/chelsea.png?width=200');
     for (const [dialect, url] of [['native', /^\/photos\/chelsea\.png\?width=200$/], ['imgproxy', /^\/imgproxy\/.*\/photos\/chelsea\.png$/], ['ipx', /^\/ipx\/w_200.*\/photos\/chelsea\.png$/]]) {
         await tabTo(page, `[data-copy="url-${dialect}"]`);
-        await page.keyboard.press('Enter');
-        await page.waitForFunction((id) => document.querySelector(`[data-copy="url-${id}"]`).textContent === 'Copied', dialect);
-        const copied = await page.evaluate(() => navigator.clipboard.readText());
+        const copied = await copy(page, `[data-copy="url-${dialect}"]`);
         assert.match(copied, url);
         const answers = await page.evaluate(async (addresses) => {
             const files = await Promise.all(addresses.map(async (address) => new Uint8Array(await (await fetch(address)).arrayBuffer()).join()));
