@@ -194,4 +194,6 @@ impl Fitted {
 }
 
 #[cfg(test)]
+mod options_tests;
+#[cfg(test)]
 mod tests;

@@ -80,6 +80,61 @@ fn padding_follows_gravity() {
     check(Gravity::Point(10_000, 10_000), (50, 80));
 }
 
+#[test]
+fn ratios_are_in_lowest_terms() {
+    let parts = |width, height| Ratio::new(width, height).map(<(u32, u32)>::from);
+    assert_eq!(parts(1920, 1080), Some((16, 9)));
+    assert_eq!(parts(1080, 1920), Some((9, 16)));
+    assert_eq!(parts(7, 7), Some((1, 1)));
+    assert_eq!(parts(7, 5), Some((7, 5)));
+    assert_eq!((parts(0, 5), parts(5, 0), parts(0, 0)), (None, None, None));
+    assert_eq!(Ratio::try_from((16, 9)).map(Ratio::value), Ok(16.0 / 9.0));
+    for parts in [(32, 18), (0, 1), (1, 0)] {
+        assert!(Ratio::try_from(parts).is_err(), "{parts:?}");
+    }
+}
+
+#[test]
+fn scaled_parts_are_resampled() {
+    for (size, resamples) in [((300, 400), false), ((300, 200), true), ((150, 200), true), ((600, 300), false)] {
+        let fitted = Resize::Cover(target(size.0, size.1), Gravity::CENTER).fit(600.0, 400.0, 8192);
+        assert_eq!(fitted.resamples(), resamples, "{size:?}: {:?}", fitted.shown);
+    }
+    assert!(Resize::Fill(target(600, 200)).fit(600.0, 400.0, 8192).resamples(), "one side is enough");
+    assert!(Resize::Fill(target(300, 400)).fit(600.0, 400.0, 8192).resamples(), "one side is enough");
+}
+
+#[test]
+fn window_lies_in_its_region() {
+    let check = |size: (u32, u32), at: (f64, f64), expected: (f64, f64)| {
+        let shown = (300.0, 200.0);
+        let fitted = Fitted::whole(shown, Size::new(size.0, size.1));
+        let region = Region { x: 7.0, y: 9.0, width: 600.0, height: 500.0 };
+        let (x, y) = expected;
+        let window = Region { x, y, width: 300.0, height: 200.0 };
+        assert_eq!(fitted.window_at(region, at.0, at.1), window, "{size:?} at {at:?}");
+    };
+    // what is copied lies on whole pixels
+    check((300, 200), (10.4, 20.6), (17.0, 30.0));
+    check((150, 200), (10.4, 20.6), (17.4, 29.6));
+    check((300, 100), (10.4, 20.6), (17.4, 29.6));
+    // beyond the edges
+    check((150, 100), (-5.0, -1.0), (7.0, 9.0));
+    check((150, 100), (301.0, 400.0), (307.0, 309.0));
+
+    // gravity and shift together
+    let fitted = Fitted { shift: (20.0, -30.0), ..Fitted::whole((300.0, 200.0), Size::new(150, 100)) };
+    let region = Region { x: 7.0, y: 9.0, width: 600.0, height: 500.0 };
+    assert_eq!(
+        fitted.window(region),
+        Region { x: 7.0 + 150.0 + 20.0, y: 9.0 + 150.0 - 30.0, width: 300.0, height: 200.0 }
+    );
+    let canvas = Size::new(190, 180);
+    let padded = Fitted { canvas, shift: (2.5, -3.5), ..Fitted::whole((300.0, 200.0), Size::new(150, 100)) };
+    assert_eq!(padded.offset(), (20 + 2, 40 - 4));
+    assert_eq!(Fitted { shift: (900.0, -900.0), ..padded }.offset(), (40, 0));
+}
+
 proptest::proptest! {
     #[test]
     fn no_fit_passes_its_limits(
