@@ -80,14 +80,14 @@ deb: tools
 
 ## Install the tools that the other targets need.
 setup:
-	@$(call install,g++ cmake nasm nginx strace)
+	@$(call install,g++ cmake nasm nginx strace curl)
 
 ## List the targets.
 help:
 	@awk '/^## / { text = text (text ? "\n               " : "") substr($$0, 4); next } \
 		text && match($$0, /^[a-z-]+:/) { printf "make %-9s %s\n", substr($$0, 1, RLENGTH - 1), text } { text = "" }' Makefile
 
-# libjpeg-turbo and libaom are built with CMake (libaom with a C++ compiler) and NASM; only tests need nginx and strace
+# libjpeg-turbo and libaom are built with CMake (libaom with a C++ compiler) and NASM; only tests need nginx, strace and curl
 tools:
 	@$(call install,g++ cmake nasm)
 

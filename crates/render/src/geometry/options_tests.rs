@@ -147,13 +147,16 @@ fn device_pixel_ratio_is_reduced_with_the_box() {
 fn parts_by_sides_are_as_large_as_they_are_shown() {
     let check = |target: TargetSize, dpr: u16, from: (f64, f64), shown: (f64, f64)| {
         let options = ResizeOptions { limit: Limit::Sides, dpr, ..ResizeOptions::default() };
-        let fitted = Sizing { resize: Resize::Cover(target, Gravity::CENTER), options }.fit(from.0, from.1, 8192);
-        assert_eq!(fitted.shown, shown, "{target:?} {dpr} of {from:?}");
+        let gravity = Gravity::Point(1, 2);
+        let fitted = Sizing { resize: Resize::Cover(target, gravity), options }.fit(from.0, from.1, 8192);
+        assert_eq!((fitted.shown, fitted.gravity), (shown, gravity), "{target:?} {dpr} of {from:?}");
     };
     check(target(800, 200), 100, (400.0, 300.0), (400.0, 200.0));
     check(target(200, 800), 100, (400.0, 300.0), (200.0, 300.0));
     check(target(800, 200), 25, (400.0, 300.0), (400.0, 200.0));
     check(target(200, 800), 25, (300.0, 400.0), (200.0, 400.0));
+    // all rows, though the last one has no pixel of its own
+    check(target(1200, 300), 10, (400.0, 301.0), (400.0, 301.0));
     // no part is wider than the picture, none narrower than a pixel
     check(target(800, 300), 100, (400.0, 300.0), (400.0, 300.0));
     check(target(150, 250), 200, (400.0, 300.0), (180.0, 300.0));
@@ -215,4 +218,64 @@ fn canvas_and_padding_are_reduced_together() {
     check(Resize::Pad(target(1000, 2000), g), Padding::NONE, 1000, (500, 1000), Padding::NONE);
     check(Resize::Pad(target(0, 600), g), Padding::NONE, 8192, (800, 600), Padding::NONE);
     check(Resize::Pad(target(800, 0), g), Padding::NONE, 8192, (800, 600), Padding::NONE);
+}
+
+#[test]
+fn distances_in_pixels_are_multiplied_and_shares_are_not() {
+    let offset = |x, y| Offset { x, y };
+    for (x, y, in_pixels) in [(9999, -9999, false), (10_000, 0, true), (0, -10_000, true), (-20_000, 30_000, true)] {
+        assert_eq!(offset(x, y).is_in_pixels(), in_pixels, "{x} {y}");
+    }
+    for (from, factor, expected) in [
+        (offset(20_000, -30_000), 2.0, offset(40_000, -60_000)),
+        (offset(5000, -9999), 3.0, offset(5000, -9999)),
+        (offset(5000, 20_000), 1.5, offset(5000, 30_000)),
+        // a pixel at least, so that it does not become a share, and the longest side at most
+        (offset(20_000, -20_000), 0.25, offset(10_000, -10_000)),
+        (offset(655_350_000, -600_000_000), 2.0, offset(655_350_000, -655_350_000)),
+    ] {
+        assert_eq!(from.times(factor), expected, "{from:?} times {factor}");
+    }
+}
+
+#[test]
+fn padding_is_multiplied_and_added() {
+    let padding = Padding { top: 1, right: 5, bottom: 7, left: 60_000 };
+    assert_eq!(padding.times(0.5), Padding { top: 0, right: 2, bottom: 4, left: 30_000 });
+    assert_eq!(padding.times(2.0), Padding { top: 2, right: 10, bottom: 14, left: u16::MAX });
+    assert_eq!(padding.around(Size::new(100, 200)), Size::new(60_105, 208));
+    assert_eq!(padding.around(Size::new(u32::MAX, 200)), Size::new(u32::MAX, 208));
+    assert!(Padding::NONE.is_none() && !padding.is_none() && !Padding { left: 1, ..Padding::NONE }.is_none());
+}
+
+#[test]
+fn options_that_cannot_matter_are_dropped() {
+    let g = Gravity::CENTER;
+    let (both, wide, high) = (target(30, 20), target(30, 0), target(0, 20));
+    let offset = Offset { x: 1, y: 2 };
+    let padding = Padding { top: 1, ..Padding::NONE };
+    for (limit, name) in [(Limit::Ratio, "ratio"), (Limit::Sides, "sides"), (Limit::Box, "box")] {
+        assert_eq!(limit.name(), name);
+        for (resize, kept, is_placed) in [
+            (Resize::Native, Limit::Ratio, false),
+            (Resize::Crop(Ratio { width: 3, height: 2 }, g), Limit::Ratio, true),
+            (Resize::Contain(both), Limit::Box, false),
+            (Resize::Outside(both), Limit::Ratio, false),
+            (Resize::Fill(both), Limit::Sides, false),
+            (Resize::Cover(both, g), Limit::Sides, true),
+            (Resize::Pad(both, g), Limit::Box, true),
+            (Resize::Auto(both, g), Limit::Sides, true),
+            // there is no box, or it may be larger than the picture
+            (Resize::Contain(wide), Limit::Ratio, false),
+            (Resize::Contain(high), Limit::Ratio, false),
+            (Resize::Pad(wide, g), Limit::Ratio, true),
+            (Resize::Fill(enlarging(30, 20)), Limit::Ratio, false),
+            (Resize::Pad(enlarging(30, 20), g), Limit::Ratio, true),
+        ] {
+            let canonical = ResizeOptions { limit, dpr: 150, offset, padding }.canonical(resize);
+            let limit = if limit == kept { limit } else { Limit::Ratio };
+            let offset = if is_placed { offset } else { Offset::NONE };
+            assert_eq!(canonical, ResizeOptions { limit, dpr: 150, offset, padding }, "{resize:?} {name}");
+        }
+    }
 }

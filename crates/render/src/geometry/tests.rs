@@ -51,6 +51,10 @@ fn resize_modes_give_expected_sizes() {
     let tall = Ratio::new(7, 10).expect("a ratio");
     check(Resize::Crop(tall, c), (354, 355), (249, 355), (249, 355));
     check(Resize::Crop(tall, c), (400, 45), (32, 45), (32, 45));
+    // halves are rounded up
+    let (wide, high) = (Ratio::new(2, 1).expect("a ratio"), Ratio::new(1, 2).expect("a ratio"));
+    check(Resize::Crop(wide, c), (401, 300), (401, 201), (401, 201));
+    check(Resize::Crop(high, c), (300, 401), (201, 401), (201, 401));
     check(Resize::Pad(target(800, 800), c), (4000, 3000), (800, 600), (800, 800));
     check(Resize::Pad(target(800, 800), c), (400, 300), (400, 300), (800, 800));
     check(Resize::Pad(enlarging(800, 800), c), (400, 300), (800, 600), (800, 800));
