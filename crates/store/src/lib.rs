@@ -33,6 +33,8 @@
 mod digest;
 mod disk;
 mod folder;
+#[cfg(test)]
+mod folder_tests;
 mod index;
 mod key;
 mod layout;
@@ -44,6 +46,8 @@ mod replace_tests;
 #[cfg(test)]
 mod sharing_tests;
 pub mod stats;
+#[cfg(test)]
+mod stats_tests;
 mod store;
 mod sync;
 #[cfg(test)]

@@ -26,3 +26,22 @@ impl LogThrottle {
         Some(self.suppressed.swap(0, Ordering::Relaxed))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_in_ten_seconds_is_allowed() {
+        let throttle = LogThrottle::default();
+        assert_eq!([throttle.allow(), throttle.allow(), throttle.allow()], [Some(0), None, None]);
+        let pass = |seconds| {
+            let mut last = lock(&throttle.last);
+            *last = last.and_then(|at| at.checked_sub(Duration::from_secs(seconds)));
+        };
+        pass(8);
+        assert_eq!(throttle.allow(), None);
+        pass(2);
+        assert_eq!([throttle.allow(), throttle.allow()], [Some(3), None]);
+    }
+}

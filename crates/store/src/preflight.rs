@@ -192,6 +192,25 @@ mod tests {
     }
 
     #[test]
+    fn permission_issues_are_those_of_both_folders() {
+        use std::os::unix::fs::PermissionsExt;
+        let place = tempfile::tempdir().expect("a folder");
+        let dir = place.path().join("cache");
+        assert_eq!(permission_issue(&dir).expect("it is missing"), None);
+        std::fs::create_dir_all(layout_in(&dir)).expect("made");
+        assert_eq!(permission_issue(&dir).expect("they are safe"), None);
+        for path in [layout_in(&dir), dir.clone()] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).expect("a mode");
+            let issue = Some((path.clone(), PermissionIssue::WorldWritable { mode: 0o777 }));
+            assert_eq!(permission_issue(&dir).expect("they can be read"), issue);
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o750)).expect("a mode");
+        }
+        std::fs::write(place.path().join("file"), b"a file").expect("written");
+        let error = permission_issue(&place.path().join("file")).expect_err("a file");
+        assert_eq!(error.kind(), ErrorKind::NotADirectory);
+    }
+
+    #[test]
     fn holder_of_the_lock_is_found() {
         let locks = "1: POSIX  ADVISORY  WRITE 3 fe:00:52 0 EOF\n2: FLOCK  ADVISORY  WRITE 731 fe:00:52 0 EOF\n";
         assert_eq!(holder_in(locks, 52), Some(731));

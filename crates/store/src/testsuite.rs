@@ -109,9 +109,11 @@ async fn removed_folder_is_created_again() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = open(dir.path());
     ask(&store, file("a", 1), b"one").await;
+    assert_eq!(store.opened(), Some(1));
     std::fs::remove_dir_all(dir.path()).expect("removed");
     poll(|| dir.path().join("v2").exists());
     poll(|| store.is_writable());
+    assert_eq!(store.opened(), Some(2));
     assert_eq!(ask(&store, file("a", 2), b"one").await.1, MADE);
     store.flush();
     assert_eq!(files(dir.path()).len(), 1);
