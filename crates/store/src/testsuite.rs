@@ -105,6 +105,34 @@ async fn unusable_folder_stores_nothing() {
 }
 
 #[tokio::test]
+async fn removed_staging_folder_is_made_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    ask(&store, file("a", 1), b"one").await;
+    store.flush();
+    std::fs::remove_dir_all(dir.path().join("v2/staging")).expect("removed");
+    assert_eq!(ask(&store, file("a", 2), b"two").await.1, MADE);
+    store.flush();
+    assert_eq!(ask(&store, file("a", 2), b"two").await.1, Found::Stored);
+    assert_eq!(store.opened(), Some(1), "by the write, and not by another opening");
+}
+
+#[tokio::test]
+async fn file_of_another_length_is_removed_at_the_start() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    for number in 0..3 {
+        ask(&store, file("a", number), body(number)).await;
+    }
+    drop(store);
+    let short = files(dir.path()).into_iter().next().expect("a file");
+    std::fs::File::options().write(true).open(&short).and_then(|file| file.set_len(10)).expect("shorter");
+    let _store = open(dir.path());
+    poll(|| files(dir.path()).len() == 2);
+    assert!(!short.exists());
+}
+
+#[tokio::test]
 async fn removed_folder_is_created_again() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = open(dir.path());

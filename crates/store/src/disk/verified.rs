@@ -101,3 +101,39 @@ impl<A: Attributes> Shared<A> {
         if is_right { Ok(bytes) } else { Err(ErrorKind::InvalidData.into()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Extension;
+
+    #[test]
+    fn change_of_this_moment_is_not_stable() {
+        let at = |ago: Duration| {
+            let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970") - ago;
+            (1, i64::try_from(time.as_secs()).expect("this century"), i64::from(time.subsec_nanos()))
+        };
+        assert!(!is_stable(at(Duration::ZERO)));
+        assert!(is_stable(at(Duration::from_millis(20))));
+        assert!(is_stable(at(Duration::from_secs(100))));
+        let (inode, seconds, nanoseconds) = at(Duration::ZERO);
+        assert!(!is_stable((inode, seconds + 10, nanoseconds)), "a time in the future");
+        assert!(!is_stable((inode, seconds, nanoseconds + 1_000_000_000)), "nanoseconds count");
+    }
+
+    #[test]
+    fn files_of_the_right_length_are_whole() {
+        let record = Record { digest: Digest::of(b"text"), length: 4, attributes: Extension::WebP };
+        let info = |is_file, length| FileInfo {
+            is_file,
+            length,
+            blocks: 1,
+            seconds: 0,
+            is_marked: false,
+            identity: (1, 0, 0),
+            links: 1,
+        };
+        assert!(is_whole(&info(true, 4), &record));
+        assert!(!is_whole(&info(true, 5), &record) && !is_whole(&info(false, 4), &record));
+    }
+}

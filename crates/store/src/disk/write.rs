@@ -368,3 +368,24 @@ fn is_out_of_descriptors(error: &Error) -> bool {
 fn is_disk_full(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_told_apart() {
+        use rustix::io::Errno;
+        for (errno, no_descriptors, full) in [
+            (Errno::MFILE, true, false),
+            (Errno::NFILE, true, false),
+            (Errno::NOSPC, false, true),
+            (Errno::DQUOT, false, true),
+            (Errno::IO, false, false),
+            (Errno::NOENT, false, false),
+        ] {
+            let error = Error::from(errno);
+            assert_eq!((is_out_of_descriptors(&error), is_disk_full(&error)), (no_descriptors, full), "{error}");
+        }
+    }
+}
