@@ -58,6 +58,8 @@ fn blocks_are_counted_in_units_of_4096_bytes() {
         assert_eq!(blocks(length), expected, "{length}");
     }
     let (place, folder) = open();
+    let own = std::fs::metadata(place.path()).expect("its metadata").blocks() * 512;
+    assert_eq!(folder.list(".", |_, _| {}).expect("it is listed"), own.div_ceil(BLOCK));
     write(&folder, "a", &[1; 100_000]);
     let file = folder.open_file("a").expect("it opens");
     file.sync_all().expect("its space is allocated");

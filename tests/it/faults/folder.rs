@@ -23,7 +23,13 @@ fn damaged_cache_file_is_not_served() {
         }
         let all = bodies(cache.path());
         assert_eq!(all.len() as u64, count);
+        // equal bodies are links to one inode: what is damaged once is damaged under each name
+        let mut inodes = HashSet::new();
         for path in &all {
+            damaged += 1;
+            if !inodes.insert(std::fs::metadata(path).expect("a body").ino()) {
+                continue;
+            }
             let mut bytes = std::fs::read(path).expect("a body");
             let bit = random.below(bytes.len() as u64 * 8) as usize;
             match random.below(if is_running { 1 } else { 5 }) {
@@ -34,7 +40,6 @@ fn damaged_cache_file_is_not_served() {
                 _ => bytes[bit / 8..].fill(0xff),
             }
             std::fs::write(path, bytes).expect("written");
-            damaged += 1;
         }
         let running = server.get_or_insert_with(|| start(cache.path(), &[]));
         // the scan at start finds wrong lengths; wrong bytes are found when they are read
@@ -57,7 +62,8 @@ fn damaged_cache_file_is_not_served() {
     }
     // bodies are swapped
     let server = server.expect("it runs");
-    let all = bodies(cache.path());
+    let mut all = bodies(cache.path());
+    all.retain(|path| std::fs::metadata(path).expect("a body").nlink() == 1);
     let mut swapped = 0;
     for pair in all.chunks_exact(2).take(500) {
         let (a, b) = (std::fs::read(&pair[0]).expect("a body"), std::fs::read(&pair[1]).expect("a body"));

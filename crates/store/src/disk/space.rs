@@ -114,3 +114,84 @@ impl<A: Attributes> Shared<A> {
         Ok(Some(freed))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::Config;
+    use crate::disk::Disk;
+    use crate::testing::{Extension, body, file, files, object, poll};
+
+    fn open(dir: &Path, min_free: u64) -> Disk<Extension> {
+        let config = Config { dir: None, max_bytes: 1 << 30, max_files: 10_000, min_free };
+        let disk = Disk::open(dir, &config, Arc::default()).expect("a folder");
+        poll(|| disk.usage().scanned == 1.0);
+        disk
+    }
+
+    /// Six files of a block each.
+    async fn filled(dir: &Path) -> Disk<Extension> {
+        let disk = open(dir, 0);
+        for number in 0..6 {
+            let (path, key) = file("a", number);
+            assert!(disk.put(path, key, &object(body(number))).await);
+        }
+        disk.flush();
+        disk
+    }
+
+    #[tokio::test]
+    async fn as_many_files_are_evicted_as_blocks_or_inodes_need() {
+        for (blocks, inodes, left) in [(0, 0, 6), (1, 0, 5), (0, 2, 4), (3, 1, 3), (1, 3, 3), (100, 0, 0)] {
+            let dir = tempfile::tempdir().expect("a folder");
+            let disk = filled(dir.path()).await;
+            disk.shared.evict(Space { blocks, files: inodes }).expect("they can be removed");
+            assert_eq!(files(dir.path()).len(), left, "{blocks} blocks, {inodes} inodes");
+        }
+    }
+
+    #[tokio::test]
+    async fn eviction_says_what_it_frees() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let disk = filled(dir.path()).await;
+        let freed = disk.shared.evict_one().expect("it can be removed").expect("there is one");
+        assert_eq!((freed.blocks, freed.files), (1, 1));
+        drop(disk);
+        // the same files as those of an older layout
+        std::fs::rename(dir.path().join("v2"), dir.path().join("v1")).expect("moved");
+        let disk = open(dir.path(), 0);
+        for left in (0..5).rev() {
+            let freed = disk.shared.evict_one().expect("it can be removed").expect("there is one");
+            assert_eq!((freed.blocks, freed.files), (1, 1));
+            assert_eq!(files(dir.path()).len(), left);
+        }
+        assert!(disk.shared.evict_one().expect("nothing fails").is_none());
+    }
+
+    #[tokio::test]
+    async fn free_space_is_left_to_others() {
+        let dir = tempfile::tempdir().expect("a folder");
+        // other processes write to the file system meanwhile, so the numbers have a gigabyte to spare
+        let free = open(dir.path(), 0).shared.folder.free().expect("its free space").bytes;
+        let disk = open(dir.path(), free.saturating_sub(1 << 30));
+        let missing = |bytes: u64| disk.shared.missing_free_space(Space { blocks: bytes / BLOCK, files: 1 });
+        assert_eq!(missing(BLOCK).expect("it is known"), Space::default());
+        let blocks = missing(3 << 30).expect("it is known").blocks;
+        assert!((1 << 30..3 << 30).contains(&(blocks * BLOCK)), "{blocks}");
+        // where inodes are numbered, a part of them is left as well
+        if let Some(inodes) = disk.shared.folder.free().expect("its free space").files {
+            let least = MIN_FREE_FILES.min(inodes.all / 16);
+            let missing = disk.shared.missing_free_space(Space { blocks: 1, files: inodes.free + 10_000 });
+            assert!((least + 5000..least + 15_000).contains(&missing.expect("it is known").files), "{least}");
+        }
+        assert!(disk.shared.ensure_free_space(Space::file(1)).is_ok());
+        let Err(WriteError::NoSpace(text)) = disk.shared.ensure_free_space(Space::file((3 << 30) / BLOCK)) else {
+            panic!("there is less");
+        };
+        let bytes = text.strip_prefix("its file system lacks ").and_then(|rest| rest.split(' ').next()?.parse().ok());
+        assert!(bytes.is_some_and(|bytes: u64| (1 << 30..3 << 30).contains(&bytes)), "{text}");
+    }
+}

@@ -64,6 +64,7 @@ impl<A> StageJob<A> {
 }
 
 /// Why a file is not written.
+#[derive(Debug)]
 pub(crate) enum WriteError {
     /// There is no space, or it must not be taken.
     NoSpace(String),
