@@ -1,14 +1,7 @@
-//! What options make of a fit: the reduced device pixel ratio, limits, offsets and padding.
+//! Fits with options: the reduced device pixel ratio, limits, offsets and padding.
 
+use super::tests::{enlarging, target};
 use super::*;
-
-fn target(width: u32, height: u32) -> TargetSize {
-    TargetSize { width, height, enlarge: false }
-}
-
-fn enlarging(width: u32, height: u32) -> TargetSize {
-    TargetSize { width, height, enlarge: true }
-}
 
 #[test]
 fn enlarging_concerns_boxes_only() {

@@ -2,11 +2,11 @@
 
 use super::*;
 
-fn target(width: u32, height: u32) -> TargetSize {
+pub(super) fn target(width: u32, height: u32) -> TargetSize {
     TargetSize { width, height, enlarge: false }
 }
 
-fn enlarging(width: u32, height: u32) -> TargetSize {
+pub(super) fn enlarging(width: u32, height: u32) -> TargetSize {
     TargetSize { width, height, enlarge: true }
 }
 
