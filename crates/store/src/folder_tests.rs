@@ -1,4 +1,4 @@
-//! The system calls beneath a folder: what is made, found and removed, and what somebody planted is refused.
+//! System calls beneath a folder: files are created, found and removed, and planted ones are refused.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};

@@ -181,12 +181,14 @@ mod tests {
         assert_eq!(missing(BLOCK).expect("it is known"), Space::default());
         let blocks = missing(3 << 30).expect("it is known").blocks;
         assert!((1 << 30..3 << 30).contains(&(blocks * BLOCK)), "{blocks}");
-        // where inodes are numbered, a part of them is left as well
-        if let Some(inodes) = disk.shared.folder.free().expect("its free space").files {
+        // where inodes are numbered, a part of them is left as well; others may take some between the two calls
+        let is_close = || {
+            let Some(inodes) = disk.shared.folder.free().expect("its free space").files else { return true };
             let least = MIN_FREE_FILES.min(inodes.all / 16);
             let missing = disk.shared.missing_free_space(Space { blocks: 1, files: inodes.free + 10_000 });
-            assert!((least + 5000..least + 15_000).contains(&missing.expect("it is known").files), "{least}");
-        }
+            (least + 5000..least + 15_000).contains(&missing.expect("it is known").files)
+        };
+        assert!((0..10).any(|_| is_close()));
         assert!(disk.shared.ensure_free_space(Space::file(1)).is_ok());
         let Err(WriteError::NoSpace(text)) = disk.shared.ensure_free_space(Space::file((3 << 30) / BLOCK)) else {
             panic!("there is less");
