@@ -32,15 +32,18 @@ cluster: tools
 	cargo build --release --locked -p tintype
 	@exec env TINTYPE='$(TINTYPE)' PORT='$(lastword $(subst :, ,$(LISTEN)))' FOLDER='$(or $(CARGO_TARGET_DIR),target)/cluster' deploy/cluster/try
 
-## Run all tests. The last line has the sums over all test binaries. Tests that this machine cannot run are skipped
-## (tests/it/common/need.rs), and counted as skipped.
+## Run all tests. At the end are the messages of those that failed, and in the last line the sums over all test binaries.
+## Tests that this machine cannot run are skipped (tests/it/common/need.rs), and counted as skipped.
 test: setup
 	@set -o pipefail; log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 	cargo test --workspace --locked --no-fail-fast | tee "$$log"; status=$$?; \
-	awk -v status=$$status '/^test result:/ { passed += $$4; failed += $$6; ignored += $$8 } \
+	awk -v status=$$status '/^test result:/ { passed += $$4; failed += $$6; ignored += $$8; isFailure = 0 } \
+		/^failures:$$/ { isFailure = !isFailure } \
+		isFailure { messages = messages "\n" $$0 } \
 		match($$0, /skipped: [^ ]+ needs [a-z]+/) { \
 			split(substr($$0, RSTART, RLENGTH), word, " "); needs[word[4]]++; tests[word[2]] } \
-		END { skipped = length(tests); \
+		END { if (messages) print messages; \
+			skipped = length(tests); \
 			printf "\ntest result: %s. %d passed; %d failed; %d ignored in all; %d skipped", \
 				status ? "FAILED" : "ok", passed - skipped, failed, ignored, skipped; \
 			for (need in needs) \

@@ -11,6 +11,9 @@ const testdata = path.join(import.meta.dirname, '../../../testdata');
 export const TOKEN = 'a-token-for-this-test-only';
 export const HOSTILE = '<img src=x onerror=alert(1)>.png';
 
+/** A wait that ends like this has failed. It is long, since other tests may leave a browser little of the machine. */
+const TIMEOUT = 180_000;
+
 /** As long as the name that the profile of `p3.jpg` has. */
 const HOSTILE_PROFILE = '<img src=x onerror>';
 
@@ -21,6 +24,9 @@ server_timing = true
 [security]
 admin_token = "${TOKEN}"
 upload = true
+[limits]
+deadline = "180s"
+upload_timeout = "180s"
 [dialects.imgproxy]
 mount = "/imgproxy"
 [dialects.ipx]
@@ -56,7 +62,7 @@ export class Site {
         site.origin = `http://127.0.0.1:${port}`;
         site.screenshots = screenshots;
         mkdirSync(screenshots, { recursive: true });
-        site.#browser = await chromium.launch({ executablePath: program, args: ['--no-sandbox', '--disable-dev-shm-usage'], timeout: 120_000 });
+        site.#browser = await chromium.launch({ executablePath: program, args: ['--no-sandbox', '--disable-dev-shm-usage'], timeout: TIMEOUT });
         return site;
     }
 
@@ -68,7 +74,7 @@ export class Site {
         const context = await this.#browser.newContext({ viewport: { width, height }, colorScheme, javaScriptEnabled, permissions: ['clipboard-read', 'clipboard-write'], httpCredentials: { username: 'admin', password: TOKEN, origin: this.origin }, ...options });
         this.#contexts.push(context);
         const page = await context.newPage();
-        page.setDefaultTimeout(60_000);
+        page.setDefaultTimeout(TIMEOUT);
         const fault = (text) => this.#faults.push(`${page.url()}: ${text}`);
         context.on('request', (request) => {
             const { protocol, origin } = new URL(request.url());
@@ -144,10 +150,24 @@ export async function tabTo(page, selector, key = 'Tab') {
     throw new Error(`${key} does not reach ${selector}`);
 }
 
-/** Writes into the field that has the focus, in place of its content. */
+/**
+ * Writes into the field that has the focus, in place of its content. The text is inserted whole: the page acts on a field that
+ * rests for a moment, and on a busy machine that moment passes between two keys.
+ */
 export async function type(page, text) {
     await page.keyboard.press('Control+A');
-    await page.keyboard.type(text);
+    await (text ? page.keyboard.insertText(text) : page.keyboard.press('Delete'));
+}
+
+/** Chooses the option with this text in the list that has the focus. Typing it would depend on the time between the keys. */
+export async function choose(page, text) {
+    const isChosen = () => page.evaluate((wanted) => document.activeElement.selectedOptions[0].textContent === wanted, text);
+    await page.keyboard.press('Home');
+    for (let presses = 0; presses < 50; presses++) {
+        if (await isChosen()) return;
+        await page.keyboard.press('ArrowDown');
+    }
+    throw new Error(`no option is ${text}`);
 }
 
 /**
@@ -155,12 +175,15 @@ export async function type(page, text) {
  * for a second and a half, which polling may miss, and may say it of the copy before.
  */
 export async function copy(page, selector) {
-    const said = page.evaluate((wanted) => new Promise((resolve) => {
+    const said = await page.evaluateHandle((wanted) => {
         const button = document.querySelector(wanted);
-        new MutationObserver(() => button.textContent === 'Copied' && resolve()).observe(button, { childList: true });
-    }), selector);
+        // in an object, since a promise would be waited for here
+        return { copied: new Promise((resolve) => {
+            new MutationObserver(() => button.textContent === 'Copied' && resolve()).observe(button, { childList: true });
+        }) };
+    }, selector);
     await page.keyboard.press('Enter');
-    await within(60_000, `'Copied' of ${selector}`, said);
+    await within(TIMEOUT, `'Copied' of ${selector}`, said.evaluate(({ copied }) => copied));
     return page.evaluate(() => navigator.clipboard.readText());
 }
 

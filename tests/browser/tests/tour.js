@@ -1,7 +1,7 @@
 // The whole tour by keyboard alone: nothing here uses a pointer.
 
 import assert from 'node:assert/strict';
-import { copy, settles, shownSize, shows, tabTo, text, type } from '../lib/site.js';
+import { choose, copy, settles, shownSize, shows, tabTo, text, type } from '../lib/site.js';
 
 export default async function tour(site) {
     const page = await site.page('/');
@@ -24,7 +24,7 @@ async function chooseOriginal(page) {
     await type(page, 'coffee');
     await page.waitForFunction(() => document.querySelectorAll('#sheet .frame').length === 2);
     await type(page, '');
-    await page.keyboard.press('Delete');
+    await page.waitForFunction(() => document.querySelectorAll('#sheet .frame').length === 9);
     await tabTo(page, '.crumb:first-child');
     await page.keyboard.press('Enter');
     await page.waitForFunction(() => document.querySelector('.folder')?.textContent === 'generated/');
@@ -72,7 +72,7 @@ async function setParameters(page) {
     await tabTo(page, '#p-height');
     await type(page, '300');
     await tabTo(page, '#p-fit');
-    await page.keyboard.type('cover');
+    await choose(page, 'cover');
     await shows(page, '/photos/chelsea.png?width=300&height=300&fit=cover&format=webp');
     assert.deepEqual(await shownSize(page), [300, 300]);
     assert.match(await text(page, '#help'), /^fit: how the original fits/, 'the help is that of the focus');
@@ -129,7 +129,7 @@ async function copyMarkup(page) {
     assert.equal(await text(page, '#live'), 'Copied', 'the copy is announced');
     for (const [kind, start] of [['picture', /^<picture>/], ['CSS image-set', /image-set\(/], ['curl', /^curl /]]) {
         await tabTo(page, '#markup-kind', 'Shift+Tab');
-        await page.keyboard.type(kind);
+        await choose(page, kind);
         await page.waitForFunction((source) => new RegExp(source).test(document.getElementById('markup').textContent), start.source);
         await tabTo(page, '[data-copy="markup"]', 'Shift+Tab');
         assert.match(await copy(page, '[data-copy="markup"]'), start);

@@ -75,7 +75,7 @@ export async function startTintype(binary, place, name, settings, root) {
         });
         child.ended.then(() => reject(new Error(`${binary} does not start:\n${log.join('\n')}`)));
     });
-    return within(30_000, 'tintype', listens);
+    return within(120_000, 'tintype', listens);
 }
 
 async function freePort() {
