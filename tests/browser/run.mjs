@@ -4,9 +4,10 @@
 //     tests/browser/run.mjs TINTYPE [--only TEST,…] [--screenshots FOLDER]
 //     tests/browser/run.mjs --ready        exits with 0 if the packages and a browser are installed
 //
-// Exits with 1 if anything is wrong and with 2 if it cannot be run.
+// A test that fails is run once more, with a server and a browser of its own. Exits with 1 if it fails again, and with 2 if nothing
+// can be run.
 
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -39,23 +40,44 @@ const place = mkdtempSync(path.join(os.tmpdir(), 'tintype-browser-'));
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => stopAll().finally(() => process.exit(2)));
 
 let failed = 0;
+let sites = 0;
+
+/** A server with originals and a cache of its own, and a browser. */
+async function open() {
+    const folder = path.join(place, String(++sites));
+    mkdirSync(folder);
+    const port = await startTintype(binary, folder, 'browser', SETTINGS, makeOriginals(folder));
+    return Site.open(chromium, port, options.screenshots ?? path.join(folder, 'screenshots'));
+}
+
+/** Runs a test once: whether it passed. */
+async function passes(site, name) {
+    const { default: test } = await import(`./tests/${name}.js`);
+    const start = performance.now();
+    const seconds = () => `${((performance.now() - start) / 1000).toFixed(1)} s`;
+    try {
+        await test(site);
+        site.check();
+        process.stdout.write(`ok      ${name} (${seconds()})\n`);
+        return true;
+    } catch (error) {
+        process.stdout.write(`FAILED  ${name} (${seconds()})\n${error.stack}\n`);
+        await site.keepFailure(name);
+        return false;
+    } finally {
+        await site.closePages();
+    }
+}
+
 let site;
 try {
-    const port = await startTintype(binary, place, 'browser', SETTINGS, makeOriginals(place));
-    site = await Site.open(chromium, port, options.screenshots ?? path.join(place, 'screenshots'));
+    site = await open();
     for (const name of names) {
-        const { default: test } = await import(`./tests/${name}.js`);
-        const start = performance.now();
-        try {
-            await test(site);
-            site.check();
-            process.stdout.write(`ok      ${name} (${((performance.now() - start) / 1000).toFixed(1)} s)\n`);
-        } catch (error) {
-            failed += 1;
-            process.stdout.write(`FAILED  ${name}\n${error.stack}\n`);
-            await site.keepFailure(name);
-        }
-        await site.closePages();
+        if (await passes(site, name)) continue;
+        // a fault of a page is there again, one of a browser that starved is not
+        await site.close();
+        site = await open();
+        if (!(await passes(site, name))) failed += 1;
     }
 } catch (error) {
     failed += 1;

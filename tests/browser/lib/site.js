@@ -62,7 +62,7 @@ export class Site {
         site.origin = `http://127.0.0.1:${port}`;
         site.screenshots = screenshots;
         mkdirSync(screenshots, { recursive: true });
-        site.#browser = await chromium.launch({ executablePath: program, args: ['--no-sandbox', '--disable-dev-shm-usage'], timeout: TIMEOUT });
+        site.#browser = await chromium.launch({ executablePath: program, args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'], timeout: TIMEOUT });
         return site;
     }
 
@@ -108,11 +108,12 @@ export class Site {
     }
 
     async closePages() {
-        for (const context of this.#contexts.splice(0)) await context.close();
+        // a browser that has ended closes nothing
+        for (const context of this.#contexts.splice(0)) await context.close().catch(() => {});
     }
 
     async close() {
-        await this.#browser.close();
+        await this.#browser.close().catch(() => {});
     }
 }
 

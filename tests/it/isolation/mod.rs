@@ -312,10 +312,14 @@ fn times_of_a_worker_are_reported() {
         settings: &settings,
         bounds: bounds(1 << 27),
     };
-    let mut watcher = Watcher::new();
-    isolated.render(&work, None, &mut watcher).expect("a rendition");
-    let times = watcher.times.expect("the times");
-    assert!(!times.encode.is_zero() && !times.resize.is_zero() && times.cpu > times.encode / 2, "{times:?}");
+    // a busy machine may leave the worker without a core for longer than it encodes
+    poll("an encoding on a core of its own", || {
+        let mut watcher = Watcher::new();
+        isolated.render(&work, None, &mut watcher).expect("a rendition");
+        let times = watcher.times.expect("the times");
+        assert!(!times.encode.is_zero() && !times.resize.is_zero() && !times.cpu.is_zero(), "{times:?}");
+        (times.cpu > times.encode / 2).then_some(())
+    });
 }
 
 #[test]
