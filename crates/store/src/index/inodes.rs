@@ -31,7 +31,7 @@ impl Inode {
     }
 }
 
-/// Whether an inode may get more links. The entry in [`Inodes::table`] has the state for its whole ring.
+/// Whether an inode may get more links. The first entry of its ring has the state for all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LinkState {
     Linkable,
@@ -58,18 +58,62 @@ impl<B> From<Space> for Charge<B> {
 
 /// The links of each inode. Entries are slot numbers.
 pub(crate) struct Inodes<B> {
-    /// The first entry of each inode, by its body.
-    table: HashTable<u32>,
-    /// The neighbours of an entry in its ring. An inode's only entry is not in here, so most entries take no memory.
-    rings: HashMap<u32, Neighbours>,
+    /// The first entry of one inode of each body, by the body. It may get more links if any inode of the body may.
+    primary: HashTable<u32>,
+    /// The first entries of all other inodes, by body and inode: most bodies have one, but on a file system without hard links
+    /// as many as files.
+    others: HashTable<u32>,
+    /// The links of an inode.
+    rings: Rings,
+    /// First entries of the inodes of a body that may get more links.
+    siblings: Rings,
     /// Links that were removed from the index and not released yet, of inodes that had others.
     unlinked: HashMap<(B, Inode), Unlinked>,
 }
+
+/// Entries in rings, each in one at most, with their neighbours. A single entry is not in here, so most take no memory.
+#[derive(Default)]
+struct Rings(HashMap<u32, Neighbours>);
 
 #[derive(Clone, Copy)]
 struct Neighbours {
     previous: u32,
     next: u32,
+}
+
+impl Rings {
+    fn set_next(&mut self, slot: u32, next: u32) {
+        if let Some(neighbours) = self.0.get_mut(&slot) {
+            neighbours.next = next;
+        }
+    }
+
+    fn set_previous(&mut self, slot: u32, previous: u32) {
+        if let Some(neighbours) = self.0.get_mut(&slot) {
+            neighbours.previous = previous;
+        }
+    }
+
+    /// Adds an entry to the ring of `member`.
+    fn join(&mut self, slot: u32, member: u32) {
+        let alone = Neighbours { previous: member, next: member };
+        let next = self.0.entry(member).or_insert(alone).next;
+        self.set_next(member, slot);
+        self.set_previous(next, slot);
+        self.0.insert(slot, Neighbours { previous: member, next });
+    }
+
+    /// Removes an entry from its ring; returns one that remains.
+    fn remove(&mut self, slot: u32) -> Option<u32> {
+        let Neighbours { previous, next } = self.0.remove(&slot)?;
+        if previous == next {
+            self.0.remove(&next);
+        } else {
+            self.set_next(previous, next);
+            self.set_previous(next, previous);
+        }
+        Some(next)
+    }
 }
 
 #[derive(Default)]
@@ -91,58 +135,26 @@ impl Unlinked {
 
 impl<B> Inodes<B> {
     pub(crate) fn new() -> Inodes<B> {
-        Inodes { table: HashTable::new(), rings: HashMap::new(), unlinked: HashMap::new() }
-    }
-
-    fn set_next(&mut self, slot: u32, next: u32) {
-        if let Some(neighbours) = self.rings.get_mut(&slot) {
-            neighbours.next = next;
+        Inodes {
+            primary: HashTable::new(),
+            others: HashTable::new(),
+            rings: Rings::default(),
+            siblings: Rings::default(),
+            unlinked: HashMap::new(),
         }
-    }
-
-    fn set_previous(&mut self, slot: u32, previous: u32) {
-        if let Some(neighbours) = self.rings.get_mut(&slot) {
-            neighbours.previous = previous;
-        }
-    }
-
-    /// Adds an entry to the ring of `member`.
-    fn join(&mut self, slot: u32, member: u32) {
-        let alone = Neighbours { previous: member, next: member };
-        let next = self.rings.entry(member).or_insert(alone).next;
-        self.set_next(member, slot);
-        self.set_previous(next, slot);
-        self.rings.insert(slot, Neighbours { previous: member, next });
-    }
-
-    /// Removes an entry from its ring; returns one that remains.
-    fn remove(&mut self, slot: u32) -> Option<u32> {
-        let Neighbours { previous, next } = self.rings.remove(&slot)?;
-        if previous == next {
-            self.rings.remove(&next);
-        } else {
-            self.set_next(previous, next);
-            self.set_previous(next, previous);
-        }
-        Some(next)
     }
 }
 
 impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
     /// The number of inodes.
     pub(crate) fn inodes(&self) -> u64 {
-        self.inodes.table.len() as u64
+        (self.inodes.primary.len() + self.inodes.others.len()) as u64
     }
 
     /// An entry whose file has that body and may get another link.
     pub(crate) fn linkable(&self, body: &V::Body) -> Option<(K, V)> {
-        let is_one = |slot: &u32| {
-            let entry = &self.slots[*slot as usize];
-            entry.link_state == LinkState::Linkable && entry.value.body() == *body
-        };
-        let slot = self.inodes.table.find(self.hasher.hash_one(body), is_one)?;
-        let entry = &self.slots[*slot as usize];
-        Some((entry.key, entry.value))
+        let entry = &self.slots[self.primary_of(body)? as usize];
+        (entry.link_state == LinkState::Linkable).then_some((entry.key, entry.value))
     }
 
     /// Notes that the file of an entry has the maximum number of links.
@@ -157,9 +169,11 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
 
     fn set_link_state(&mut self, key: &K, link_state: LinkState) {
         let Some(slot) = self.find(key) else { return };
-        let (body, inode) = self.inode_of(slot);
-        if let Some(first) = self.first_of(&body, inode) {
-            self.slots[first as usize].link_state = link_state;
+        // damage stays
+        if let Some(first) = self.first_of(self.inode_of(slot))
+            && self.slots[first as usize].link_state != LinkState::Corrupt
+        {
+            self.replace_first(first, first, link_state);
         }
     }
 
@@ -168,48 +182,102 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
         (entry.value.body(), entry.inode)
     }
 
-    /// The entry of an inode in the table.
-    fn first_of(&self, body: &V::Body, inode: Inode) -> Option<u32> {
-        let is_it = |slot: &u32| self.inode_of(*slot) == (*body, inode);
-        self.inodes.table.find(self.hasher.hash_one(body), is_it).copied()
+    /// The first entry of a body's primary inode.
+    fn primary_of(&self, body: &V::Body) -> Option<u32> {
+        let is_it = |slot: &u32| self.slots[*slot as usize].value.body() == *body;
+        self.inodes.primary.find(self.hasher.hash_one(body), is_it).copied()
+    }
+
+    /// The first entry of an inode.
+    fn first_of(&self, at: (V::Body, Inode)) -> Option<u32> {
+        let primary = self.primary_of(&at.0).filter(|slot| self.inode_of(*slot) == at);
+        let other = || self.inodes.others.find(self.hasher.hash_one(at), |slot| self.inode_of(*slot) == at).copied();
+        primary.or_else(other)
+    }
+
+    /// Adds the first entry of an inode.
+    fn add_first(&mut self, slot: u32) {
+        let (body, _) = self.inode_of(slot);
+        let (hasher, slots) = (&self.hasher, &self.slots);
+        let is_linkable = |slot: u32| slots[slot as usize].link_state == LinkState::Linkable;
+        let primary = self.primary_of(&body);
+        let Some(primary) = primary else {
+            let hash = |slot: &u32| hasher.hash_one(slots[*slot as usize].value.body());
+            self.inodes.primary.insert_unique(hasher.hash_one(body), slot, hash);
+            return;
+        };
+        let mut other = slot;
+        if is_linkable(slot) {
+            if is_linkable(primary) {
+                self.inodes.siblings.join(slot, primary);
+            } else if let Some(place) = self.inodes.primary.find_mut(hasher.hash_one(body), |place| *place == primary) {
+                other = std::mem::replace(place, slot);
+            }
+        }
+        let hash = |slot: &u32| {
+            let entry = &slots[*slot as usize];
+            hasher.hash_one((entry.value.body(), entry.inode))
+        };
+        self.inodes.others.insert_unique(hash(&other), other, hash);
+    }
+
+    /// Removes the first entry of an inode.
+    fn remove_first(&mut self, slot: u32) {
+        let (body, _) = self.inode_of(slot);
+        let sibling = self.inodes.siblings.remove(slot);
+        let other = match self.inodes.primary.find_entry(self.hasher.hash_one(body), |place| *place == slot) {
+            Ok(mut found) => {
+                let Some(sibling) = sibling else {
+                    found.remove();
+                    return;
+                };
+                *found.get_mut() = sibling;
+                sibling
+            }
+            Err(_) => slot,
+        };
+        let hash = self.hasher.hash_one(self.inode_of(other));
+        if let Ok(found) = self.inodes.others.find_entry(hash, |place| *place == other) {
+            found.remove();
+        }
+    }
+
+    /// Makes `heir` the first entry of an inode in place of `first`, in that state.
+    fn replace_first(&mut self, first: u32, heir: u32, link_state: LinkState) {
+        self.remove_first(first);
+        self.slots[heir as usize].link_state = link_state;
+        self.add_first(heir);
     }
 
     /// Adds an entry to its inode; returns the blocks to count for it: none where the inode has entries already, one of which
     /// carries them.
     pub(crate) fn attach(&mut self, slot: u32) -> u64 {
-        let (body, inode) = self.inode_of(slot);
-        if let Some(first) = self.first_of(&body, inode) {
-            self.inodes.join(slot, first);
+        if let Some(first) = self.first_of(self.inode_of(slot)) {
+            self.inodes.rings.join(slot, first);
             self.slots[slot as usize].blocks = 0;
             return 0;
         }
-        let (hasher, slots) = (&self.hasher, &self.slots);
-        let hash = |slot: &u32| hasher.hash_one(slots[*slot as usize].value.body());
-        self.inodes.table.insert_unique(hasher.hash_one(body), slot, hash);
+        self.add_first(slot);
         self.slots[slot as usize].blocks.into()
     }
 
     /// Removes an entry, which is in no list, from its inode. `true` where the inode has other entries, one of which carries
     /// the blocks from now on.
     pub(crate) fn detach(&mut self, slot: u32) -> bool {
-        let (body, inode) = self.inode_of(slot);
-        let hash = self.hasher.hash_one(body);
-        let next = self.inodes.remove(slot);
+        let first = self.first_of(self.inode_of(slot));
+        let next = self.inodes.rings.remove(slot);
         let Some(next) = next else {
-            if let Ok(found) = self.inodes.table.find_entry(hash, |other| *other == slot) {
-                found.remove();
-            }
+            self.remove_first(slot);
             return false;
         };
-        if let Some(first) = self.first_of(&body, inode) {
+        if let Some(first) = first {
             let link_state = self.slots[first as usize].link_state;
-            let heir = if first == slot { next } else { first };
-            if let Some(place) = self.inodes.table.find_mut(hash, |other| *other == first) {
-                *place = heir;
-            }
             // one link less: another may be added
-            let link_state = if link_state == LinkState::Full { LinkState::Linkable } else { link_state };
-            self.slots[heir as usize].link_state = link_state;
+            let now = if link_state == LinkState::Full { LinkState::Linkable } else { link_state };
+            let heir = if first == slot { next } else { first };
+            if (first, link_state) != (heir, now) {
+                self.replace_first(first, heir, now);
+            }
         }
         let blocks = std::mem::take(&mut self.slots[slot as usize].blocks);
         let heir = &mut self.slots[next as usize];
@@ -259,7 +327,7 @@ impl<K: Copy + Eq + Hash, V: Value> Index<K, V> {
         let (former, is_same) = (entry.blocks, entry.inode == inode);
         let at = self.inode_of(slot);
         if is_same {
-            let carries = former > 0 || !self.inodes.rings.contains_key(&slot);
+            let carries = former > 0 || !self.inodes.rings.0.contains_key(&slot);
             if carries {
                 self.slots[slot as usize].blocks = blocks;
                 self.used.subtract(Space { blocks: former.into(), files: 0 });
