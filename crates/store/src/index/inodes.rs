@@ -60,8 +60,8 @@ impl<B> From<Space> for Charge<B> {
 pub(crate) struct Inodes<B> {
     /// The first entry of one inode of each body, by the body. It may get more links if any inode of the body may.
     primary: HashTable<u32>,
-    /// The first entries of all other inodes, by body and inode: most bodies have one, but on a file system without hard links
-    /// as many as files.
+    /// The first entries of all other inodes, by body and inode. Most bodies have one inode, but on a file system without hard
+    /// links as many as files.
     others: HashTable<u32>,
     /// The links of an inode.
     rings: Rings,
