@@ -3,6 +3,10 @@
 //! The links of an inode form a ring. One of them carries the blocks and passes them on when it is removed, so that the sum
 //! over all entries is what the disk holds. A link that was removed from the index is unlinked from the disk a moment later:
 //! the blocks are released with the last such link, in whichever order they go.
+//!
+//! A body has more than one inode beyond the maximum number of links, and as many as files where the file system has no hard
+//! links. Its inodes are never searched one by one: those that may get more links form a second ring, and one of them is found
+//! by the body alone.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
@@ -60,8 +64,7 @@ impl<B> From<Space> for Charge<B> {
 pub(crate) struct Inodes<B> {
     /// The first entry of one inode of each body, by the body. It may get more links if any inode of the body may.
     primary: HashTable<u32>,
-    /// The first entries of all other inodes, by body and inode. Most bodies have one inode, but on a file system without hard
-    /// links as many as files.
+    /// The first entries of all other inodes, by body and inode.
     others: HashTable<u32>,
     /// The links of an inode.
     rings: Rings,
